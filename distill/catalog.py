@@ -1,0 +1,45 @@
+"""Names of students and teachers that the installed timm and open_clip know, written down for rooms without torch.
+
+`catalog.json` beside this file lists every timm model name and every open_clip pair of model and pretrained tag,
+with the versions they were read from, so that an unknown name is refused when a job is posted and not when it
+runs. Write it again whenever the locked dependencies change: `python -m distill.catalog`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+CATALOG_FILE = Path(__file__).with_name("catalog.json")
+
+
+def installed() -> dict[str, Any]:
+    """What the installed libraries know: `versions` by library, `timm` names, `open_clip` tags by model name."""
+    import open_clip
+    import timm
+
+    tags: dict[str, list[str]] = {}
+    for model, tag in open_clip.list_pretrained():
+        tags.setdefault(model, []).append(tag)
+    return {
+        "versions": {"timm": timm.__version__, "open_clip": open_clip.__version__},
+        "timm": sorted(timm.list_models()),
+        "open_clip": {model: sorted(tags[model]) for model in sorted(tags)},
+    }
+
+
+def written() -> dict[str, Any]:
+    """What `catalog.json` says, in the shape of `installed()`. Imports neither torch nor the libraries."""
+    catalog: dict[str, Any] = json.loads(CATALOG_FILE.read_text(encoding="utf-8"))
+    return catalog
+
+
+def main() -> None:
+    """Write `catalog.json` from what is installed, a name a line so that a change of versions reads as a diff."""
+    catalog = installed()
+    CATALOG_FILE.write_text(json.dumps(catalog, indent=0) + "\n", encoding="utf-8")
+    num_teachers = sum(len(tags) for tags in catalog["open_clip"].values())
+    print(f"{CATALOG_FILE.name}: {len(catalog['timm'])} students, {num_teachers} teachers, {catalog['versions']}")
+
+
+if __name__ == "__main__":
+    main()
