@@ -1,8 +1,8 @@
 """Names of students and teachers that the installed timm and open_clip know, written down for rooms without torch.
 
-`catalog.json` beside this file lists every timm model name and every open_clip pair of model and pretrained tag,
-with the versions they were read from, so that an unknown name is refused when a job is posted and not when it
-runs. Write it again whenever the locked dependencies change: `python -m distill.catalog`.
+`catalog.json` beside this file lists every timm model name, and the pretrained tags of every open_clip model whose
+towers `distill.teacher` can load, with the versions they were read from, so that an unknown name is refused when a
+job is posted and not when it runs. Write it again whenever the locked dependencies change: `python -m distill.catalog`.
 """
 
 import json
@@ -19,7 +19,9 @@ def installed() -> dict[str, Any]:
 
     tags: dict[str, list[str]] = {}
     for model, tag in open_clip.list_pretrained():
-        tags.setdefault(model, []).append(tag)
+        # text towers taken from transformers want that library, which is not among the dependencies
+        if "hf_model_name" not in open_clip.get_model_config(model)["text_cfg"]:
+            tags.setdefault(model, []).append(tag)
     return {
         "versions": {"timm": timm.__version__, "open_clip": open_clip.__version__},
         "timm": sorted(timm.list_models()),
