@@ -1,0 +1,39 @@
+"""A job's events, numbered per job. The number is taken from the job's row, so that it ascends in the order of commit:
+
+a reader that has seen event n will never find a lower number appear later.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from store.models import Event, Job
+
+Level = Literal["info", "warning", "error"]
+Type = Literal["message", "metrics", "state"]
+
+
+def add(
+    tx: Session, job_id: str, type: Type, message: str, *, level: Level = "info", data: Mapping[str, Any] | None = None
+) -> None:
+    """Append an event; the job's row stays locked until the transaction ends."""
+    number = tx.scalar(
+        update(Job)
+        .where(Job.id == job_id)
+        .values(num_events=Job.num_events + 1)
+        .returning(Job.num_events)
+        .execution_options(synchronize_session=False)
+    )
+    tx.add(
+        Event(job_id=job_id, id=number, at=time.time(), level=level, type=type, message=message, data=dict(data or {}))
+    )
+    tx.flush()
+
+
+def after(tx: Session, job_id: str, last: int, *, limit: int) -> list[Event]:
+    """Up to `limit` events numbered above `last`."""
+    query = select(Event).where(Event.job_id == job_id, Event.id > last).order_by(Event.id).limit(limit)
+    return list(tx.scalars(query))

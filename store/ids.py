@@ -1,0 +1,26 @@
+"""Identifiers that carry their kind and sort by the time they were made: `voc_01jd9v...`.
+
+48 bits of milliseconds and 80 random bits in Crockford's base 32 (the layout of ULID, https://github.com/ulid/spec),
+lower case. Within one process ids of one millisecond still ascend, so that lists keep the order of creation.
+"""
+
+import secrets
+import threading
+import time
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_RANDOM_BITS = 80
+_lock = threading.Lock()
+_last = 0
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id: `prefix`, an underscore and 26 characters."""
+    global _last
+    with _lock:
+        value = (time.time_ns() // 1_000_000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+        # Same millisecond (or a clock set back): count on from the last one.
+        if value >> _RANDOM_BITS <= _last >> _RANDOM_BITS:
+            value = _last + 1
+        _last = value
+    return f"{prefix}_{''.join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))}"

@@ -1,0 +1,379 @@
+"""Jobs and their parts: every query that moves one, the claim included.
+
+    part: waiting → queued → running → succeeded | failed | cancelled        (waiting: for the part before it)
+    job:  queued → running → succeeded | failed | cancelled, by way of cancelling where asked
+
+A claim is one compare-and-set that gives a lease token; each later write of the worker repeats the token in its WHERE
+clause and raises `LeaseLost` where it changes no row. Whatever moves a part locks its job's row first, so that the
+ends of two parts are seen one after the other, and the last one seals the job in its own transaction.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from sqlalchemy import CursorResult, Update, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from store import events
+from store.clock import now_s
+from store.errors import LeaseLost, NotFound
+from store.ids import new_id
+from store.models import Job, Part
+
+Kind = Literal["enrich", "encode", "distill", "evaluate"]
+LIVE = ("waiting", "queued", "running")
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewPart:
+    """A part to make; `after` waits for the part made just before it."""
+
+    kind: str
+    queue: Literal["enrich", "gpu"]
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    total: int = 0
+    unit: str = ""
+    after: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A part that this worker holds until its lease runs out."""
+
+    part_id: str
+    job_id: str
+    kind: str
+    job_kind: str
+    token: str
+    attempt: int
+    job_spec: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    state_key: str | None
+
+    @property
+    def place(self) -> str:
+        """Where this attempt may write files: no other attempt ever writes there."""
+        return f"parts/{self.part_id}/{self.token}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a sealed job ends."""
+
+    status: Literal["succeeded", "failed"]
+    result: dict[str, Any]
+    error: dict[str, Any] | None = None
+
+
+Sealer = Callable[[Session, Job, Sequence[Part]], Outcome]
+
+
+def _merge_results(_tx: Session, _job: Job, parts: Sequence[Part]) -> Outcome:
+    result: dict[str, Any] = {}
+    for part in parts:
+        result |= part.result or {}
+    return Outcome("succeeded", result)
+
+
+# What a kind of job does in the transaction that ends its last part; `store.enrichment` adds its own.
+sealers: dict[str, Sealer] = {}
+
+
+def create(tx: Session, kind: Kind, spec: Mapping[str, Any], parts: Sequence[NewPart]) -> Job:
+    """A queued job with its parts."""
+    job = Job(
+        id=new_id("job"), kind=kind, status="queued", spec=dict(spec), result=None, error=None, stopping=None,
+        num_events=0, created_at=time.time(), started_at=None, finished_at=None,
+    )  # fmt: skip
+    tx.add(job)
+    tx.flush()
+    before: str | None = None
+    for position, part in enumerate(parts):
+        row = Part(
+            id=new_id("prt"), job_id=job.id, position=position, kind=part.kind, queue=part.queue,
+            status="waiting" if part.after else "queued", waits_for=before if part.after else None,
+            spec=dict(part.spec), attempts=0, not_before=0.0, done=0, total=part.total, unit=part.unit,
+        )  # fmt: skip
+        tx.add(row)
+        before = row.id
+    tx.flush()
+    events.add(tx, job.id, "state", "queued", data={"status": "queued"})
+    return job
+
+
+def get(tx: Session, job_id: str) -> Job:
+    """The job, or `NotFound`."""
+    job = tx.get(Job, job_id)
+    if job is None:
+        raise NotFound("job", job_id)
+    return job
+
+
+def ready(tx: Session, queues: Sequence[str], *, limit: int = 16) -> list[str]:
+    """Ids of queued parts whose time has come, oldest job first."""
+    query = (
+        select(Part.id)
+        .where(Part.status == "queued", Part.queue.in_(queues), Part.not_before <= now_s())
+        .order_by(Part.job_id, Part.position)
+        .limit(limit)
+    )
+    return list(tx.scalars(query))
+
+
+def claim(tx: Session, part_id: str, *, worker: str, lease_s: float) -> Claim | None:
+    """Take a queued part, or None where it is not to be had (any more). One row is changed by one worker only."""
+    token = secrets.token_hex(8)
+    job_id = tx.scalar(select(Part.job_id).where(Part.id == part_id, Part.status == "queued"))
+    if job_id is None:
+        return None
+    job = _lock(tx, job_id)
+    # The state is tested again by the UPDATE itself, after it has waited for the row: the second of two gets nothing.
+    part = tx.scalars(
+        update(Part)
+        .where(Part.id == part_id, Part.status == "queued", Part.not_before <= now_s())
+        .values(
+            status="running",
+            lease_token=token,
+            lease_expires_at=now_s() + lease_s,
+            worker=worker,
+            attempts=Part.attempts + 1,
+            started_at=func.coalesce(Part.started_at, now_s()),
+            rate=None,
+        )  # fmt: skip
+        .returning(Part),
+        execution_options={"synchronize_session": False, "populate_existing": True},
+    ).one_or_none()
+    if part is None:
+        return None
+    if job.status == "queued":
+        job.status, job.started_at = "running", time.time()
+        tx.flush()
+        events.add(tx, job.id, "state", "running", data={"status": "running"})
+    return Claim(
+        part_id=part.id, job_id=job.id, kind=part.kind, job_kind=job.kind, token=token, attempt=part.attempts,
+        job_spec=job.spec, spec=part.spec, state_key=part.state_key,
+    )  # fmt: skip
+
+
+def _held(claim: Claim) -> Update:
+    return update(Part).where(Part.id == claim.part_id, Part.lease_token == claim.token, Part.status == "running")
+
+
+def _changed(tx: Session, statement: Update) -> int:
+    result = tx.execute(statement, execution_options={"synchronize_session": False})
+    return cast(CursorResult[Any], result).rowcount
+
+
+def _must_change(tx: Session, statement: Update) -> None:
+    if _changed(tx, statement) != 1:
+        raise LeaseLost("another worker has this part, or it has ended")
+
+
+def check(tx: Session, claim: Claim) -> None:
+    """Raise `LeaseLost` unless the claim still holds, and keep the part from moving until this transaction ends."""
+    _must_change(tx, _held(claim).values(lease_token=claim.token))
+
+
+def note(
+    tx: Session, claim: Claim, type: events.Type, message: str, *, level: events.Level = "info",
+    data: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Append an event of the part that the claim holds."""
+    _lock(tx, claim.job_id)  # always before the part's row, or two workers could wait for each other
+    check(tx, claim)
+    events.add(tx, claim.job_id, type, message, level=level, data=data)
+
+
+def renew(tx: Session, claim: Claim, *, lease_s: float) -> bool:
+    """Keep the lease; False where the job asks its parts to stop (the lease then runs out by itself)."""
+    stopping = tx.scalar(select(Job.stopping).where(Job.id == claim.job_id))
+    check(tx, claim) if stopping else _must_change(tx, _held(claim).values(lease_expires_at=now_s() + lease_s))
+    return stopping is None
+
+
+def progress(tx: Session, claim: Claim, *, done: int, total: int, unit: str, rate: float | None) -> None:
+    """Record how far the part is; `rate` is in units per second."""
+    _must_change(tx, _held(claim).values(done=done, total=total, unit=unit, rate=rate))
+
+
+def save_state(tx: Session, claim: Claim, state_key: str) -> None:
+    """Move the pointer to the state that the next attempt goes on from."""
+    _must_change(tx, _held(claim).values(state_key=state_key))
+
+
+def finish(tx: Session, claim: Claim, result: Mapping[str, Any]) -> None:
+    """End the part well, let the part that waits for it go, and seal the job where this was the last."""
+    job = _lock(tx, claim.job_id)
+    values = {"status": "succeeded", "result": dict(result), "finished_at": now_s(), "lease_token": None, "rate": None}
+    _must_change(tx, _held(claim).values(**values, done=Part.total))
+    tx.execute(update(Part).where(Part.waits_for == claim.part_id, Part.status == "waiting").values(status="queued"))
+    settle(tx, job)
+
+
+def fail(
+    tx: Session, claim: Claim, *, code: str, message: str, retry_in_s: float | None = None, max_attempts: int = 1
+) -> bool:
+    """End the part badly, or queue it again after `retry_in_s` while attempts are left; True where it ended.
+
+    A part that ends badly stops its job, except that an enrich job goes on with its other parts: see `stop`.
+    """
+    job = _lock(tx, claim.job_id)
+    if retry_in_s is not None and claim.attempt < max_attempts and not job.stopping:
+        _must_change(tx, _requeued(_held(claim), not_before=now_s() + retry_in_s))
+        events.add(
+            tx, job.id, "message", f"{claim.kind}: {message}; trying again", level="warning", data={"code": code}
+        )
+        return False
+    error = {"code": code, "message": message}
+    _must_change(
+        tx, _held(claim).values(status="failed", error=error, finished_at=now_s(), lease_token=None, rate=None)
+    )
+    events.add(tx, job.id, "message", f"{claim.kind}: {message}", level="error", data={"code": code})
+    if job.kind != "enrich":
+        stop(tx, job, error)
+    settle(tx, job)
+    return True
+
+
+def stop(tx: Session, job: Job, error: Mapping[str, Any]) -> None:
+    """Let no further part of the job begin, and ask the running ones to stop; it will end as failed by `error`."""
+    if job.stopping is None:
+        job.stopping, job.error = "failure", dict(error)
+    tx.execute(
+        update(Part)
+        .where(Part.job_id == job.id, Part.status.in_(("waiting", "queued")))
+        .values(status="cancelled", finished_at=now_s())
+    )
+    tx.flush()
+
+
+def fail_job(tx: Session, claim: Claim, *, code: str, message: str) -> None:
+    """A fault that no other part of the job can escape (a wrong key, say): the part fails and the job stops."""
+    job = _lock(tx, claim.job_id)
+    error = {"code": code, "message": message}
+    _must_change(
+        tx, _held(claim).values(status="failed", error=error, finished_at=now_s(), lease_token=None, rate=None)
+    )
+    events.add(tx, job.id, "message", message, level="error", data={"code": code})
+    stop(tx, job, error)
+    settle(tx, job)
+
+
+def give_back(tx: Session, claim: Claim) -> None:
+    """Let the part go without counting the attempt (the worker shuts down), or end it where its job is stopping."""
+    job = _lock(tx, claim.job_id)
+    if job.stopping:
+        _must_change(tx, _held(claim).values(status="cancelled", finished_at=now_s(), lease_token=None, rate=None))
+    else:
+        _must_change(tx, _requeued(_held(claim), not_before=0.0).values(attempts=Part.attempts - 1))
+    settle(tx, job)
+
+
+def expire(tx: Session, part_id: str, *, worker: str) -> None:
+    """End the lease of a worker that is known to be dead, so that nobody need wait for it."""
+    tx.execute(
+        update(Part)
+        .where(Part.id == part_id, Part.worker == worker, Part.status == "running")
+        .values(lease_expires_at=now_s() - 1.0)
+    )
+
+
+def cancel(tx: Session, job_id: str) -> Job:
+    """Ask the job to stop: parts not yet begun end now, running ones at their next renewal or their lease's end."""
+    job = _lock(tx, job_id)
+    if job.status in ENDED or job.stopping == "cancel":
+        return job
+    job.stopping, job.status = "cancel", "cancelling"
+    tx.execute(
+        update(Part)
+        .where(Part.job_id == job.id, Part.status.in_(("waiting", "queued")))
+        .values(status="cancelled", finished_at=now_s())
+    )
+    tx.flush()
+    events.add(tx, job.id, "state", "cancelling", data={"status": "cancelling"})
+    settle(tx, job)
+    return job
+
+
+def settle(tx: Session, job: Job) -> None:
+    """Derive the job's state from its parts, once none of them is live. The caller has locked the job's row."""
+    if tx.scalar(select(func.count()).where(Part.job_id == job.id, Part.status.in_(LIVE))):
+        return
+    parts = tx.scalars(
+        select(Part).where(Part.job_id == job.id).order_by(Part.position).execution_options(populate_existing=True)
+    ).all()
+    outcome = sealers.get(job.kind, _merge_results)(tx, job, parts)
+    job.result = outcome.result
+    if job.stopping == "cancel":
+        job.status = "cancelled"
+    elif job.stopping == "failure":
+        job.status = "failed"
+    else:
+        job.status, job.error = outcome.status, outcome.error
+    job.finished_at = time.time()
+    tx.flush()
+    level: events.Level = "error" if job.status == "failed" else "info"
+    message = f"failed: {job.error['message']}" if job.error else job.status
+    events.add(tx, job.id, "state", message, level=level, data={"status": job.status, "error": job.error})
+
+
+def requeue_expired(tx: Session, *, max_attempts: int) -> int:
+    """Give the parts of silent workers to others, or end them; the number of parts moved."""
+    expired = select(Part.id, Part.job_id).where(Part.status == "running", Part.lease_expires_at < now_s())
+    moved = 0
+    for part_id, job_id in tx.execute(expired.order_by(Part.job_id, Part.id)).all():
+        job = _lock(tx, job_id)
+        part = tx.get_one(Part, part_id, populate_existing=True)
+        gone = update(Part).where(Part.id == part_id, Part.status == "running", Part.lease_expires_at < now_s())
+        ended = {"finished_at": now_s(), "lease_token": None, "rate": None}
+        if job.stopping:
+            statement = gone.values(status="cancelled", **ended)
+        elif part.attempts < max_attempts:
+            statement = _requeued(gone, not_before=0.0)
+        else:
+            error = {
+                "code": "worker_lost",
+                "message": f"{part.kind}: its worker stopped answering, {part.attempts} times in a row",
+            }
+            statement = gone.values(status="failed", error=error, **ended)
+        if not _changed(tx, statement):
+            continue  # it came back, or another sweeper was here first
+        moved += 1
+        if not job.stopping:
+            again = part.attempts < max_attempts
+            message = f"{part.kind}: worker lost" + ("; trying again" if again else "")
+            events.add(tx, job.id, "message", message, level="warning", data={"code": "worker_lost"})
+            if not again and job.kind != "enrich":
+                stop(tx, job, error)
+        settle(tx, job)
+    return moved
+
+
+def to_send(tx: Session, *, resend_s: float, limit: int = 500) -> list[tuple[str, str]]:
+    """(part id, queue) of queued parts of which no message was sent, or none lately."""
+    unsent = or_(Part.sent_at.is_(None), Part.sent_at < now_s() - resend_s)
+    query = select(Part.id, Part.queue).where(Part.status == "queued", Part.not_before <= now_s(), unsent)
+    return [(row.id, row.queue) for row in tx.execute(query.order_by(Part.job_id, Part.position).limit(limit))]
+
+
+def mark_sent(tx: Session, part_ids: Sequence[str]) -> None:
+    """Note that a message for each of these parts has just gone out."""
+    tx.execute(update(Part).where(Part.id.in_(part_ids)).values(sent_at=now_s()))
+
+
+def _requeued(statement: Update, *, not_before: Any) -> Update:
+    return statement.values(
+        status="queued", lease_token=None, lease_expires_at=None, worker=None, sent_at=None, rate=None,
+        not_before=not_before,
+    )  # fmt: skip
+
+
+def _lock(tx: Session, job_id: str) -> Job:
+    job = tx.get(Job, job_id, with_for_update=True, populate_existing=True)
+    if job is None:
+        raise NotFound("job", job_id)
+    return job

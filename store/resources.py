@@ -1,0 +1,136 @@
+"""Teachers, text targets, datasets and checkpoints: rows written once, and looked up by id. `page` lists any resource."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from store.artefacts import Stored
+from store.attribute_sets import insert_ignore
+from store.errors import NotFound
+from store.ids import new_id
+from store.models import Base, Checkpoint, CheckpointFile, Dataset, Teacher, TextTargets
+
+Row = TypeVar("Row", bound=Base)
+
+
+def page(
+    tx: Session, model: type[Row], *, limit: int, after: str | None, **where: str | None
+) -> tuple[list[Row], bool]:
+    """Up to `limit` rows, newest first, that come after the row `after`; and whether there are more."""
+    columns: Any = model
+    query = select(model).order_by(columns.id.desc()).limit(limit + 1)
+    if after is not None:
+        query = query.where(columns.id < after)
+    for name, value in where.items():
+        if value is not None:
+            query = query.where(getattr(columns, name) == value)
+    rows = list(tx.scalars(query))
+    return rows[:limit], len(rows) > limit
+
+
+def _get(tx: Session, model: type[Row], kind: str, id: str) -> Row:
+    row = tx.get(model, id)
+    if row is None:
+        raise NotFound(kind, id)
+    return row
+
+
+def dataset(tx: Session, id: str) -> Dataset:
+    """The dataset, or `NotFound`."""
+    return _get(tx, Dataset, "dataset", id)
+
+
+def text_targets(tx: Session, id: str) -> TextTargets:
+    """The text targets, or `NotFound`."""
+    return _get(tx, TextTargets, "text targets", id)
+
+
+def teacher(tx: Session, id: str) -> Teacher:
+    """The teacher, or `NotFound`."""
+    return _get(tx, Teacher, "teacher", id)
+
+
+def checkpoint(tx: Session, id: str) -> Checkpoint:
+    """The checkpoint, or `NotFound`."""
+    return _get(tx, Checkpoint, "checkpoint", id)
+
+
+def checkpoint_files(tx: Session, id: str) -> list[CheckpointFile]:
+    """The files of a checkpoint's bundle, by path."""
+    query = select(CheckpointFile).where(CheckpointFile.checkpoint_id == id).order_by(CheckpointFile.path)
+    return list(tx.scalars(query))
+
+
+def checkpoint_file(tx: Session, id: str, path: str) -> CheckpointFile:
+    """One file of a bundle, or `NotFound`: only paths that were written are known."""
+    row = tx.get(CheckpointFile, (id, path))
+    if row is None:
+        raise NotFound("file", path)
+    return row
+
+
+def add_dataset(
+    tx: Session, *, id: str, vocabulary_id: str, name: str, path: str, split: Mapping[str, Any],
+    counts: Mapping[str, Any], digest: str, manifest_key: str,
+) -> Dataset:  # fmt: skip
+    """Register a dataset whose manifest lies at `manifest_key`."""
+    row = Dataset(
+        id=id, vocabulary_id=vocabulary_id, name=name, path=path, split=dict(split), counts=dict(counts),
+        digest=digest, manifest_key=manifest_key, created_at=time.time(),
+    )  # fmt: skip
+    tx.add(row)
+    tx.flush()
+    return row
+
+
+def put_teacher(
+    tx: Session, *, ref: str, digest: str, width: int, context_length: int, logit_scale: float,
+    preprocess: Mapping[str, Any], tokenizer_key: str,
+) -> Teacher:  # fmt: skip
+    """The row of the teacher with these weights, made where there is none yet."""
+    row = {
+        "id": new_id("tch"), "ref": ref, "digest": digest, "width": width, "context_length": context_length,
+        "logit_scale": logit_scale, "preprocess": dict(preprocess), "tokenizer_key": tokenizer_key,
+        "created_at": time.time(),
+    }  # fmt: skip
+    insert_ignore(tx, Teacher, [row])
+    return tx.scalars(select(Teacher).where(Teacher.digest == digest)).one()
+
+
+def add_text_targets(
+    tx: Session, *, vocabulary_id: str, attribute_set_id: str | None, teacher_id: str, job_id: str, text: str,
+    num_labels: int, width: int, report: Mapping[str, Any], file: Stored,
+) -> TextTargets:  # fmt: skip
+    """Keep text targets whose features lie in `file`."""
+    row = TextTargets(
+        id=new_id("txt"), vocabulary_id=vocabulary_id, attribute_set_id=attribute_set_id, teacher_id=teacher_id,
+        job_id=job_id, text=text, num_labels=num_labels, width=width, report=dict(report), file_key=file.key,
+        digest=file.sha256, size=file.size, created_at=time.time(),
+    )  # fmt: skip
+    tx.add(row)
+    tx.flush()
+    return row
+
+
+def add_checkpoint(
+    tx: Session, *, id: str, job_id: str, dataset_id: str, vocabulary_id: str, attribute_set_id: str | None,
+    text_targets_id: str, teacher_id: str, student: str, text: str, evaluation: Mapping[str, Any], digest: str,
+    files: Sequence[tuple[str, Stored]],
+) -> Checkpoint:  # fmt: skip
+    """Publish a bundle: its files by path, and the digest of its manifest."""
+    row = Checkpoint(
+        id=id, job_id=job_id, dataset_id=dataset_id, vocabulary_id=vocabulary_id, attribute_set_id=attribute_set_id,
+        text_targets_id=text_targets_id, teacher_id=teacher_id, student=student, text=text,
+        evaluation=dict(evaluation), digest=digest, created_at=time.time(),
+    )  # fmt: skip
+    tx.add(row)
+    tx.flush()
+    tx.add_all(
+        CheckpointFile(checkpoint_id=id, path=path, sha256=file.sha256, size=file.size, file_key=file.key)
+        for path, file in files
+    )
+    tx.flush()
+    return row
