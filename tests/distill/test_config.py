@@ -1,0 +1,102 @@
+"""What a run is asked to do: recipes build, wrong fields are named, unknown names come with near ones."""
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from distill.config import (
+    RECIPES,
+    LossWeights,
+    TrainConfig,
+    UnknownName,
+    check_student,
+    check_teacher,
+    resolve_train_config,
+)
+
+
+@pytest.mark.parametrize("recipe", list(RECIPES))
+def test_every_recipe_is_built_with_a_student_that_timm_knows(recipe: str) -> None:
+    config = resolve_train_config(recipe, {})
+    assert check_student(config.student) == config.student
+    assert TrainConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_published_numbers() -> None:
+    resnet, vit = RECIPES["li2023_resnet"](), RECIPES["li2023_vit"]()
+    assert (resnet.optimizer, resnet.momentum, resnet.weight_decay, resnet.lr) == ("sgd", 0.9, 1e-4, 0.05)
+    assert (resnet.schedule, resnet.milestones, resnet.step_factor) == ("step", (30, 60), 0.1)
+    assert (resnet.epochs, resnet.passes_per_epoch, resnet.batch_size) == (90, 5, 128)
+    assert (vit.optimizer, vit.weight_decay, vit.lr, vit.schedule) == ("adamw", 0.01, 1e-4, "one_cycle")
+    assert all(recipe.temperature == 0.07 for recipe in (resnet, vit))
+    assert resnet.losses == vit.losses == LossWeights(cls=1, mse=1, im_cst=1)
+
+
+def test_overrides_merge_below_a_field() -> None:
+    config = resolve_train_config("limbeck", {"epochs": 3, "losses": {"mse": 0}})
+    assert config.epochs == 3
+    assert config.losses == RECIPES["limbeck"]().losses.model_copy(update={"mse": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "field"),
+    [
+        ({"epoks": 3}, "epoks"),
+        ({"epochs": 0}, "epochs"),
+        ({"epochs": "ten"}, "epochs"),
+        ({"lr": float("nan")}, "lr"),
+        ({"losses": {"cls": -1}}, "losses.cls"),
+        ({"losses": {"cls": 0, "mse": 0, "im_cst": 0}}, "losses"),
+        ({"augmentation": {"crop_scale": [0.9, 0.1]}}, "augmentation"),
+        ({"view": "same"}, "view"),
+        ({"milestones": [60, 30]}, ""),
+    ],
+)
+def test_a_wrong_field_is_named(overrides: dict[str, object], field: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        resolve_train_config("limbeck", overrides)
+    assert ".".join(str(part) for part in caught.value.errors()[0]["loc"]) == field
+
+
+def test_an_unknown_recipe_is_told_which_there_are() -> None:
+    with pytest.raises(ValueError, match="no recipe .*li2023_resnet"):
+        resolve_train_config("li2024", {})
+
+
+def test_an_unknown_student_comes_with_near_names() -> None:
+    with pytest.raises(UnknownName, match='no student is called "resnet81"') as caught:
+        check_student("resnet81")
+    assert caught.value.kind == "student"
+    assert "resnet18" in caught.value.near
+
+
+@pytest.mark.parametrize(
+    "ref", ["ViT-B-32:openai", "hf-hub:apple/MobileCLIP-S1-OpenCLIP", "local-dir:teachers/field guide"]
+)
+def test_a_teacher_reference_goes_apart_and_together(ref: str) -> None:
+    assert str(check_teacher(ref)) == ref
+
+
+@pytest.mark.parametrize(
+    ("ref", "near"),
+    [
+        ("ViT-B-32:opanai", "ViT-B-32:openai"),
+        ("ViT-B-32", "ViT-B-32:openai"),
+        ("ViT-B-23:openai", "ViT-B-32:openai"),
+        ("hf-hub:../name", None),
+        ("hf-hub:name", None),
+        ("local-dir:", None),
+    ],
+)
+def test_a_wrong_teacher_reference_is_refused(ref: str, near: str | None) -> None:
+    with pytest.raises(UnknownName) as caught:
+        check_teacher(ref)
+    assert caught.value.kind == "teacher"
+    assert near is None or near in caught.value.near
+
+
+def test_neither_this_nor_folders_imports_torch() -> None:
+    code = "import sys, distill.config, distill.folders; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
