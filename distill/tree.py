@@ -1,0 +1,104 @@
+"""What is under a folder of images, and never what a link would lead to outside it. Without torch.
+
+Images are files ending in .jpg .jpeg .png .webp .bmp, in any case. Names that start with a dot are passed over. A
+link may point to a file or folder below the same root; one that leaves the root is an error, not an image less.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+class FolderError(ValueError):
+    """A folder that cannot be used as a dataset. `code` is stable; `pointer` says which input is the culprit."""
+
+    def __init__(self, code: str, detail: str, pointer: str) -> None:
+        super().__init__(detail)
+        self.code, self.detail, self.pointer = code, detail, pointer
+
+
+def pointer(*steps: str | int) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+def real_folder(folder: Path, root: Path | None = None) -> Path:
+    """`folder` with its links resolved. Raises FolderError if it is no folder, or leaves `root`."""
+    real = folder.resolve()
+    if root is not None and not real.is_relative_to(root):
+        raise FolderError("link", f'"{folder.relative_to(root)}" is a link that leaves the folder', "/path")
+    if not real.is_dir():
+        raise FolderError("no_such_folder", f'there is no folder "{folder.name}"', "/path")
+    return real if root is None else folder
+
+
+def class_folders(below: Path) -> list[Path]:
+    """The folders right below, by name."""
+    with os.scandir(below) as entries:
+        return sorted(Path(e.path) for e in entries if e.is_dir() and not e.name.startswith("."))
+
+
+def images_below(folder: Path, root: Path) -> list[str]:
+    """Images at any depth below `folder`, as paths relative to `root` with forward slashes; in no special order.
+
+    Raises FolderError `link` for a link that leaves `root` or leads back to a folder above itself.
+    """
+    found: list[str] = []
+    # `above` holds the real folders on the way down, so that a link to one of them cannot go round for ever.
+    todo = [(folder, frozenset([root]))]
+    while todo:
+        here, above = todo.pop()
+        real = _inside(here, root)
+        if real in above:
+            raise FolderError("link", f'"{here.relative_to(root)}" is a link to a folder above it', "/path")
+        with os.scandir(here) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    todo.append((Path(entry.path), above | {real}))
+                elif entry.name.lower().endswith(IMAGE_SUFFIXES):
+                    if entry.is_symlink():
+                        _inside(Path(entry.path), root)
+                    found.append(os.path.relpath(entry.path, root).replace(os.sep, "/"))
+    return found
+
+
+def listed_images(root: Path, name: str, pointer: str) -> Iterator[tuple[int, str]]:
+    """Line number and path of each image that the text file `name` below `root` lists; blank lines are passed over.
+
+    Raises FolderError missing_list, missing_image, no_images or outside_root, with the line.
+    """
+    listing = _below(root, name, pointer)
+    if not listing.is_file():
+        raise FolderError("missing_list", f'there is no file "{name}"', pointer)
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise FolderError("missing_list", f'"{name}" is not UTF-8 text: {error}', pointer) from None
+    for number, line in enumerate(lines, start=1):
+        path = line.strip()
+        if not path:
+            continue
+        where = f"{name} line {number}"
+        if not path.lower().endswith(IMAGE_SUFFIXES):
+            raise FolderError("no_images", f'{where}: "{path}" does not end as an image does', pointer)
+        if not _below(root, path, pointer).is_file():
+            raise FolderError("missing_image", f'{where}: there is no file "{path}"', pointer)
+        yield number, str(PurePosixPath(path))
+
+
+def _below(root: Path, name: str, pointer: str) -> Path:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not (root / path).resolve().is_relative_to(root):
+        raise FolderError("outside_root", f'"{name}" lies outside the folder', pointer)
+    return root / path
+
+
+def _inside(path: Path, root: Path) -> Path:
+    real = path.resolve()
+    if not real.is_relative_to(root):
+        raise FolderError("link", f'"{path.relative_to(root)}" is a link that leaves the folder', "/path")
+    return real
