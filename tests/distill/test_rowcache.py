@@ -70,7 +70,8 @@ def test_writers_at_once_lose_nothing_and_leave_no_drafts(tmp_path: Path) -> Non
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(24)))
-    rows, found = RowCache(tmp_path, width=1, dtype=np.float32).get(_keys([f"mine {n}" for n in range(24)] + ["shared"]))
+    wanted = _keys([*(f"mine {number}" for number in range(24)), "shared"])
+    rows, found = RowCache(tmp_path, width=1, dtype=np.float32).get(wanted)
     assert found.all()
     assert rows[:, 0].tolist() == [*range(24), 99]
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".safetensors"] == []

@@ -1,0 +1,79 @@
+"""Small things that the room's tests share: a tiny teacher with random weights, and a folder of generated pictures."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from distill.teacher import Teacher, load_teacher
+
+WIDTH = 32
+CONTEXT = 24
+IMAGE_PX = 32
+
+
+def tiny_clip_config(*, custom_text: bool = False) -> dict[str, Any]:
+    """open_clip's config of a CLIP with two small layers in each tower."""
+    return {
+        "embed_dim": WIDTH,
+        "custom_text": custom_text,
+        "vision_cfg": {"image_size": IMAGE_PX, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
+        "text_cfg": {"context_length": CONTEXT, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
+    }
+
+
+def save_clip(
+    folder: Path,
+    config: dict[str, Any],
+    *,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    preprocess: dict[str, Any] | None = None,
+) -> Path:
+    """Write a randomly initialised open_clip model as a `local-dir:` folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments = {key: value for key, value in config.items() if key != "custom_text"}
+    torch.manual_seed(seed)
+    model = (open_clip.CustomTextCLIP if config.get("custom_text") else open_clip.CLIP)(**arguments)
+    state = {name: tensor.to(dtype).contiguous() for name, tensor in model.state_dict().items()}
+    save_file(state, folder / "open_clip_model.safetensors")
+    written = {"model_cfg": config, "preprocess_cfg": preprocess or {}}
+    (folder / "open_clip_config.json").write_text(json.dumps(written))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny random CLIP, width 32, context 24, 32 px. Read only: copy it to change it."""
+    return save_clip(tmp_path_factory.mktemp("teachers") / "tiny", tiny_clip_config())
+
+
+@pytest.fixture(scope="session")
+def tiny_teacher(tiny_clip: Path) -> Teacher:
+    return load_teacher(f"local-dir:{tiny_clip}")
+
+
+@pytest.fixture
+def make_pictures() -> Callable[..., list[Path]]:
+    """`make_pictures(folder, count, seed=0)`: that many different small JPEG and PNG files."""
+
+    def make(folder: Path, count: int, seed: int = 0) -> list[Path]:
+        folder.mkdir(parents=True, exist_ok=True)
+        random = np.random.default_rng(seed)
+        paths = []
+        for number in range(count):
+            height, width = random.integers(20, 60, size=2)
+            coarse = Image.fromarray(random.integers(0, 256, size=(4, 4, 3), dtype=np.uint8))
+            path = folder / f"{number:03d}{'.png' if number % 3 == 0 else '.jpg'}"
+            coarse.resize((int(width), int(height)), Image.Resampling.BICUBIC).save(path)
+            paths.append(path)
+        return paths
+
+    return make
