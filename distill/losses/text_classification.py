@@ -1,0 +1,19 @@
+"""L-cls: vision-language alignment by classification among the labels' texts (arXiv:2307.03135).
+
+CE(s t^T / temperature, y), with s and t normalised over D. B images, K labels, D embedding width.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from distill.losses.precision import full, full_precision
+
+
+def text_classification(student: Tensor, texts: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
+    """Cross-entropy of each image among the labels, mean over images; at least 0.
+
+    `student` (B, D), `texts` (K, D) float; `labels` (B,) int64 within [0, K).
+    """
+    with full_precision(student):
+        s, t = F.normalize(full(student), dim=-1), F.normalize(full(texts), dim=-1)
+        return F.cross_entropy(s @ t.T / temperature, labels)  # (B, K) -> scalar
