@@ -58,9 +58,9 @@ class Teacher:
         # CLIP holds its text tower's parts itself, the other classes hold a tower.
         self._text: Any = getattr(model, "text", model)
         self.context_length = int(self._text.context_length)
-        self.logit_scale = float(self._model.logit_scale.detach().exp())
-        bias = self._model.state_dict().get("logit_bias")
-        self.logit_bias = None if bias is None else float(bias)
+        state = model.state_dict()
+        self.logit_scale = float(state["logit_scale"].exp())
+        self.logit_bias = float(state["logit_bias"]) if "logit_bias" in state else None
         self._transforms: dict[str, Callable[[Image.Image], torch.Tensor]] = {
             "center": _transform(self.preprocess),
             "squash": _transform({**self.preprocess, "resize_mode": "squash"}),
