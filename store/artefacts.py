@@ -1,7 +1,7 @@
 """Files, kept where `LIMBECK_ARTEFACTS_URL` says: a local folder by default, anything fsspec knows otherwise.
 
-Nothing is ever overwritten: each attempt of a part writes below a place of its own (`Claim.place`), and rows point there
-once the attempt has won. Keys are relative paths with `/`.
+Nothing is ever overwritten: each attempt of a part writes below a place of its own (`Claim.place`), and rows point
+there once the attempt has won. Keys are relative paths with `/`.
 """
 
 import hashlib

@@ -1,20 +1,17 @@
-"""What enrich jobs write: answers, the ledger of calls, one result per label; and the set that they end in."""
+"""What enrich jobs write as they go: answers, the ledger of calls, one result per label."""
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from store import attribute_sets, events, jobs
+from store import attribute_sets
 from store.attribute_sets import EntryContent, insert_ignore
 from store.ids import new_id
-from store.jobs import Claim, Outcome
-from store.models import AttributeEntry, EnrichResult, Job, Label, LLMAnswer, LLMCall, Part
-
-MAX_NAMED_FAILURES = 1_000
+from store.jobs import Claim
+from store.models import AttributeEntry, EnrichResult, Label, LLMAnswer, LLMCall
 
 
 def missing(tx: Session, claim: Claim) -> list[Label]:
@@ -81,53 +78,3 @@ def partial(tx: Session, job_id: str, *, after: int, limit: int) -> list[tuple[E
         .limit(limit)
     )
     return [(row[0], row[1]) for row in tx.execute(query)]
-
-
-def usage(tx: Session, job_id: str) -> dict[str, int]:
-    """What the job's calls used, attempts that failed included."""
-    row = tx.execute(
-        select(
-            func.count(),
-            func.coalesce(func.sum(LLMCall.prompt_tokens), 0),
-            func.coalesce(func.sum(LLMCall.completion_tokens), 0),
-        ).where(LLMCall.job_id == job_id)
-    ).one()
-    return {"calls": row[0], "prompt_tokens": int(row[1] or 0), "completion_tokens": int(row[2] or 0)}
-
-
-def _seal(tx: Session, job: Job, _parts: Sequence[Part]) -> Outcome:
-    num_labels = job.spec["num_labels"]
-    chosen: list[str | None] = [None] * num_labels
-    reasons = ["cancelled" if job.stopping == "cancel" else "not_asked" if job.stopping else "worker_lost"] * num_labels
-    rows = tx.execute(
-        select(EnrichResult.position, EnrichResult.entry, EnrichResult.reason).where(EnrichResult.job_id == job.id)
-    )
-    for position, entry, reason in rows:
-        chosen[position] = entry
-        reasons[position] = reason or reasons[position]
-    failed = [position for position in range(num_labels) if chosen[position] is None]
-    counts = Counter(reasons[position] for position in failed)
-    result: dict[str, Any] = {
-        "attribute_set_id": None,
-        "num_labels": num_labels,
-        "num_described": num_labels - len(failed),
-        "failed_labels": dict(counts),
-        "failed_positions": failed[:MAX_NAMED_FAILURES],
-        "usage": usage(tx, job.id),
-    }
-    if len(failed) < num_labels:
-        made = attribute_sets.create(
-            tx, vocabulary_id=job.spec["vocabulary_id"], entries=chosen, source={"job_id": job.id, **job.spec}
-        )
-        result["attribute_set_id"] = made.id
-    if failed:
-        summary = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
-        events.add(tx, job.id, "message", f"{len(failed)} labels without attributes: {summary}", level="warning")
-    if len(failed) == num_labels:
-        reason = counts.most_common(1)[0][0]
-        error = {"code": "all_labels_failed", "message": f"no label could be described (most often: {reason})"}
-        return Outcome("failed", result, error)
-    return Outcome("succeeded", result)
-
-
-jobs.sealers["enrich"] = _seal

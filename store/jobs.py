@@ -10,7 +10,7 @@ ends of two parts are seen one after the other, and the last one seals the job i
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -22,6 +22,7 @@ from store.clock import now_s
 from store.errors import LeaseLost, NotFound
 from store.ids import new_id
 from store.models import Job, Part
+from store.sealing import seal
 
 Kind = Literal["enrich", "encode", "distill", "evaluate"]
 LIVE = ("waiting", "queued", "running")
@@ -58,29 +59,6 @@ class Claim:
     def place(self) -> str:
         """Where this attempt may write files: no other attempt ever writes there."""
         return f"parts/{self.part_id}/{self.token}"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a sealed job ends."""
-
-    status: Literal["succeeded", "failed"]
-    result: dict[str, Any]
-    error: dict[str, Any] | None = None
-
-
-Sealer = Callable[[Session, Job, Sequence[Part]], Outcome]
-
-
-def _merge_results(_tx: Session, _job: Job, parts: Sequence[Part]) -> Outcome:
-    result: dict[str, Any] = {}
-    for part in parts:
-        result |= part.result or {}
-    return Outcome("succeeded", result)
-
-
-# What a kind of job does in the transaction that ends its last part; `store.enrichment` adds its own.
-sealers: dict[str, Sealer] = {}
 
 
 def create(tx: Session, kind: Kind, spec: Mapping[str, Any], parts: Sequence[NewPart]) -> Job:
@@ -306,7 +284,7 @@ def settle(tx: Session, job: Job) -> None:
     parts = tx.scalars(
         select(Part).where(Part.job_id == job.id).order_by(Part.position).execution_options(populate_existing=True)
     ).all()
-    outcome = sealers.get(job.kind, _merge_results)(tx, job, parts)
+    outcome = seal(tx, job, parts)
     job.result = outcome.result
     if job.stopping == "cancel":
         job.status = "cancelled"
@@ -370,6 +348,11 @@ def _requeued(statement: Update, *, not_before: Any) -> Update:
         status="queued", lease_token=None, lease_expires_at=None, worker=None, sent_at=None, rate=None,
         not_before=not_before,
     )  # fmt: skip
+
+
+def lock(tx: Session, claim: Claim) -> None:
+    """Lock the claim's job before anything else is written: the order in which every transaction locks."""
+    _lock(tx, claim.job_id)
 
 
 def _lock(tx: Session, job_id: str) -> Job:

@@ -1,4 +1,4 @@
-"""Teachers, text targets, datasets and checkpoints: rows written once, and looked up by id. `page` lists any resource."""
+"""Teachers, text targets, datasets and checkpoints: rows written once, and looked up by id; `page` lists any."""
 
 import time
 from collections.abc import Mapping, Sequence

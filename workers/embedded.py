@@ -1,0 +1,60 @@
+"""The embedded loop: `python -m workers.embedded` claims rows itself, with neither Celery nor Redis.
+
+One thread for each queue, and the sweeper in the main thread: the same `RUN` as under Celery.
+"""
+
+import signal
+import threading
+import time
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from store import beats, jobs
+from store.logs import configure
+from workers.context import Context, worker_name
+from workers.runner import RUN
+from workers.sweeper import Sweeper
+
+log = structlog.get_logger()
+_IDLE_S = 0.2
+_BEAT_S = 10.0
+
+
+def work(context: Context, queue: str) -> None:
+    """Run ready parts of a queue, one at a time, until the context shuts down."""
+    beaten = float("-inf")
+    while not context.shutting_down.is_set():
+        try:
+            if time.monotonic() - beaten > _BEAT_S:
+                beaten = time.monotonic()
+                with context.db.write() as tx:
+                    beats.beat(tx, name=f"{worker_name()}:{queue}", role=queue)
+            with context.db.read() as tx:
+                ready = jobs.ready(tx, [queue], limit=1)
+            for part_id in ready:
+                RUN[queue](context, part_id)
+        except SQLAlchemyError as error:
+            log.warning("database_unreachable", queue=queue, error=type(error).__name__)
+            ready = []
+        if not ready:
+            context.shutting_down.wait(_IDLE_S)
+
+
+def main() -> None:
+    """Work until asked to end; what runs then is saved and given back."""
+    configure()
+    context = Context.open()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: context.shutting_down.set())
+    threads = [threading.Thread(target=work, args=(context, queue), name=queue) for queue in RUN]
+    for thread in threads:
+        thread.start()
+    log.info("embedded_worker_ready")
+    Sweeper(context).run()
+    for thread in threads:
+        thread.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""What a message, or the embedded loop, leads to: the part is looked at and, if it is to be had, run."""
+
+import os
+import subprocess
+import sys
+import time
+
+import structlog
+
+from store import jobs
+from workers.context import Context, worker_name
+from workers.parts import claim_part, run_claimed
+
+log = structlog.get_logger()
+_POLL_S = 0.2
+_KILL_AFTER_S = 30.0
+
+
+def run_enrich(context: Context, part_id: str) -> None:
+    """Run a chunk of LLM work in this process."""
+    claim = claim_part(context, part_id)
+    if claim is None:
+        return
+    from workers.enrich import describe
+
+    run_claimed(context, claim, describe)
+
+
+def run_gpu(context: Context, part_id: str) -> None:
+    """Run a GPU part in a child process, and wait for it. A child that died is reported, so that none need wait."""
+    command = [sys.executable, "-m", "workers.child", part_id, "--parent", str(os.getpid())]
+    with subprocess.Popen(command, start_new_session=True) as child:
+        asked_at: float | None = None
+        while child.poll() is None:
+            if context.shutting_down.is_set() and asked_at is None:
+                asked_at = time.monotonic()
+                child.terminate()
+            if asked_at and time.monotonic() - asked_at > _KILL_AFTER_S:
+                child.kill()
+            time.sleep(_POLL_S)
+    if child.returncode != 0:
+        log.warning("child_died", part=part_id, code=child.returncode)
+        with context.db.write() as tx:
+            jobs.expire(tx, part_id, worker=worker_name(child.pid))
+
+
+RUN = {"enrich": run_enrich, "gpu": run_gpu}
