@@ -1,0 +1,84 @@
+"""Learning rates as functions of where a run is, and the optimisers that follow them.
+
+`step` and `one_cycle` are the schedules of arXiv:2307.03135's recipes, moved once an epoch; `cosine` moves every step.
+With nothing but the position to go by, a resumed run needs no scheduler state.
+"""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from distill.config import TrainConfig
+
+# torch's OneCycleLR: from peak / 25 up to the peak over 30% of the epochs, then down to peak / 25e4; and its
+# momentum (or first beta), which goes the other way.
+START_DIVISOR, END_DIVISOR, RISE = 25.0, 25.0e4, 0.3
+MOMENTUM_LOW, MOMENTUM_HIGH = 0.85, 0.95
+
+
+def step_rate(epoch: int, *, peak: float, milestones: Iterable[int], factor: float) -> float:
+    """The peak, times `factor` for each of the milestones that `epoch` (from 0) has reached."""
+    return peak * factor ** sum(epoch >= milestone for milestone in milestones)
+
+
+def cosine_rate(step: int, *, total_steps: int, peak: float, warmup: float) -> float:
+    """A straight rise to the peak over the first `warmup` of the steps, then half a cosine down towards 0."""
+    rise = round(warmup * total_steps)
+    if step < rise:
+        return peak * (step + 1) / rise
+    return peak * (1 + math.cos(math.pi * (step - rise) / (total_steps - rise))) / 2
+
+
+def one_cycle_rate(epoch: int, *, epochs: int, peak: float) -> float:
+    """OneCycleLR's rate in `epoch` (from 0) of `epochs`; a run of one epoch has the peak."""
+    return _one_cycle(epoch, epochs, peak / START_DIVISOR, peak, peak / END_DIVISOR)
+
+
+def one_cycle_momentum(epoch: int, *, epochs: int) -> float:
+    """OneCycleLR's momentum, or first beta, in `epoch` (from 0) of `epochs`."""
+    return _one_cycle(epoch, epochs, MOMENTUM_HIGH, MOMENTUM_LOW, MOMENTUM_HIGH)
+
+
+def _one_cycle(epoch: int, epochs: int, start: float, middle: float, end: float) -> float:
+    if epochs == 1:
+        return middle
+    top = RISE * epochs - 1
+    if epoch <= top:
+        return _anneal(start, middle, epoch / top if top > 0 else 1.0)
+    return _anneal(middle, end, (epoch - top) / (epochs - 1 - top))
+
+
+def _anneal(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
+
+
+def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """SGD with momentum, or AdamW with `momentum` as its first beta; weight decay on every parameter, as published."""
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+        )
+    betas = (config.momentum, 0.999)
+    return torch.optim.AdamW(model.parameters(), lr=config.lr, betas=betas, weight_decay=config.weight_decay)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, config: TrainConfig, *, step: int, steps_per_epoch: int) -> float:
+    """Give the optimiser the rate (and for one_cycle the momentum) of `step` (from 0), and return the rate."""
+    epoch, momentum = step // steps_per_epoch, config.momentum
+    if config.schedule == "step":
+        rate = step_rate(epoch, peak=config.lr, milestones=config.milestones, factor=config.step_factor)
+    elif config.schedule == "one_cycle":
+        rate = one_cycle_rate(epoch, epochs=config.epochs, peak=config.lr)
+        momentum = one_cycle_momentum(epoch, epochs=config.epochs)
+    else:
+        total_steps = config.epochs * steps_per_epoch
+        rate = cosine_rate(step, total_steps=total_steps, peak=config.lr, warmup=config.warmup)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+        if "betas" in group:
+            group["betas"] = (momentum, group["betas"][1])
+        else:
+            group["momentum"] = momentum
+    return rate
