@@ -43,17 +43,16 @@ def record_calls(tx: Session, claim: Claim, *, position: int, key: str, calls: S
 
 
 def record_answer(
-    tx: Session, claim: Claim, *, position: int, key: str, entry: EntryContent, model: str, base_url: str,
-    strategy: str, messages: Sequence[Any], answer: str,
+    tx: Session, *, key: str, entry: EntryContent, model: str, base_url: str, strategy: str,
+    messages: Sequence[Any], answer: str,
 ) -> None:  # fmt: skip
-    """Keep a label's valid answer and its result."""
+    """Keep a valid answer under its key, for this job and any other; the first one under a key stays."""
     (digest,) = attribute_sets.put_entries(tx, [entry])
     kept = {
         "key": key, "model": model, "base_url": base_url, "strategy": strategy, "messages": list(messages),
         "answer": answer, "entry": digest, "created_at": time.time(),
     }  # fmt: skip
     insert_ignore(tx, LLMAnswer, [kept])
-    record_results(tx, claim, [(position, digest)])
 
 
 def record_results(tx: Session, claim: Claim, results: Sequence[tuple[int, str]]) -> None:

@@ -30,6 +30,12 @@ class Answer:
     body: str
 
 
+def find(tx: Session, *, principal: str, key: str, request_sha256: str) -> Answer | None:
+    """The answer that the key has already given, reserving nothing; `Conflict` for another body."""
+    record = tx.get(IdempotencyRecord, (principal, key))
+    return None if record is None else _answer(record, request_sha256)
+
+
 def begin(tx: Session, *, principal: str, key: str, request_sha256: str) -> Answer | None:
     """Reserve the key in this transaction (None), or the answer it has already given; `Conflict` for another body."""
     dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
@@ -39,7 +45,10 @@ def begin(tx: Session, *, principal: str, key: str, request_sha256: str) -> Answ
     )
     if inserted is not None:
         return None
-    record = tx.get_one(IdempotencyRecord, (principal, key), populate_existing=True)
+    return _answer(tx.get_one(IdempotencyRecord, (principal, key), populate_existing=True), request_sha256)
+
+
+def _answer(record: IdempotencyRecord, request_sha256: str) -> Answer:
     if record.request_sha256 != request_sha256:
         raise Conflict("idempotency_key_reused", "this Idempotency-Key was used for another request")
     if record.status is None:

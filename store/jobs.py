@@ -166,6 +166,16 @@ def note(
     events.add(tx, claim.job_id, type, message, level=level, data=data)
 
 
+def results_so_far(tx: Session, claim: Claim) -> dict[str, Any]:
+    """What the parts before this one came to, laid over each other; their `files` under `files`."""
+    query = select(Part.result).where(Part.job_id == claim.job_id, Part.status == "succeeded").order_by(Part.position)
+    merged: dict[str, Any] = {"files": {}}
+    for result in tx.scalars(query):
+        files = merged["files"] | (result or {}).get("files", {})
+        merged |= {**(result or {}), "files": files}
+    return merged
+
+
 def renew(tx: Session, claim: Claim, *, lease_s: float) -> bool:
     """Keep the lease; False where the job asks its parts to stop (the lease then runs out by itself)."""
     stopping = tx.scalar(select(Job.stopping).where(Job.id == claim.job_id))

@@ -1,5 +1,7 @@
 """What a job comes to, in the transaction that ends its last part.
 
+`files` in a part's result are for the parts after it, and are left out of the job's.
+
 An enrich job ends in an attribute set of all that was answered, also where it was cancelled or failed half-way: it is
 paid for. Any other job's result is what its parts have to say, one after the other.
 """
@@ -33,7 +35,7 @@ def seal(tx: Session, job: Job, parts: Sequence[Part]) -> Outcome:
         return _enriched(tx, job)
     result: dict[str, Any] = {}
     for part in parts:
-        result |= part.result or {}
+        result |= {name: value for name, value in (part.result or {}).items() if name != "files"}
     return Outcome("succeeded", result)
 
 

@@ -6,16 +6,19 @@ answered for any earlier job is not asked about at all.
 
 import asyncio
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from attributes.client import Enricher, FatalLLMError, LLMSettings, Outcome
-from attributes.strategy import cache_key, load_strategy, request_for
+from sqlalchemy.orm import Session
+
+from attributes.client import Call, Enricher, FatalLLMError, LLMSettings, Outcome, Tally
+from attributes.strategy import StrategyError, load_strategy
 from attributes.types import Label
 from store import enrichment, jobs
 from store.attribute_sets import EntryContent
+from store.errors import LeaseLost
 from store.jobs import Claim
+from store.settings import Settings
 from workers.context import Context
 from workers.errors import JobFailed, Stopped
 from workers.lease import Keeper
@@ -24,94 +27,114 @@ from workers.parts import Publish
 
 def describe(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     """Run the part. Raises `JobFailed` where no call can succeed, and `Stopped`."""
-    num_labels = asyncio.run(_describe(context, claim, keeper))
-    return lambda _tx: {"labels": num_labels}
+    try:
+        strategy = load_strategy(claim.job_spec["strategy"])
+        llm = _llm(context.settings, claim.job_spec["model"])
+    except (StrategyError, ValueError) as error:
+        raise JobFailed("enrich_misconfigured", str(error)) from error
+    chunk = _Chunk(context, claim, keeper)
+    tally = asyncio.run(chunk.run(Enricher(llm, strategy, claim.job_spec["domain"])))
+    if tally.stopped:
+        raise Stopped
+    return lambda _tx: {"labels": chunk.total}
 
 
-async def _describe(context: Context, claim: Claim, keeper: Keeper) -> int:
-    settings, spec = context.settings, claim.job_spec
-    llm = LLMSettings(
-        base_url=settings.llm_base_url, model=spec["model"], api_key=settings.llm_api_key.get_secret_value(),
+def _llm(settings: Settings, model: str) -> LLMSettings:
+    return LLMSettings(
+        base_url=settings.llm_base_url, model=model, api_key=settings.llm_api_key,
         temperature=settings.llm_temperature, max_tokens=settings.llm_max_tokens, timeout_s=settings.llm_timeout_s,
         max_attempts=settings.llm_max_attempts, concurrency=settings.llm_concurrency,
     )  # fmt: skip
-    strategy = load_strategy(spec["strategy"])
-    with context.db.read() as tx:
-        rows = enrichment.missing(tx, claim)
-    labels = {row.position: Label(row.name, row.sense) for row in rows}
-    requests = {at: request_for(strategy, label, spec["domain"]) for at, label in labels.items()}
-    keys = {
-        at: cache_key(
-            request, model=llm.model, base_url=llm.base_url, temperature=llm.temperature, max_tokens=llm.max_tokens
-        )
-        for at, request in requests.items()
-    }
-    with context.db.write() as tx:
-        jobs.check(tx, claim)
-        known = enrichment.known_answers(tx, list(keys.values()))
-        enrichment.record_results(tx, claim, [(at, known[key]) for at, key in keys.items() if key in known])
-    to_ask = [at for at, key in keys.items() if key not in known]
-
-    total = claim.spec["stop"] - claim.spec["start"]
-    done = total - len(to_ask)
-    began = time.monotonic()
-    asked = 0
-
-    def record(at: int, outcome: Outcome) -> None:
-        calls = [_ledger_row(llm.model, call) for call in outcome.calls]
-        with context.db.write() as tx:
-            enrichment.record_calls(tx, claim, position=at, key=keys[at], calls=calls)
-        with context.db.write() as tx:
-            jobs.check(tx, claim)
-            if outcome.entry is None:
-                reason, detail = outcome.reason or "unknown", outcome.detail or ""
-                enrichment.record_failure(tx, claim, position=at, reason=reason, detail=detail)
-            else:
-                entry = outcome.entry.as_json()
-                provenance = {"answer": keys[at], "strategy": strategy.ref, "model": llm.model}
-                enrichment.record_answer(
-                    tx, claim, position=at, key=keys[at], entry=cast(EntryContent, {**entry, "provenance": provenance}),
-                    model=llm.model, base_url=llm.base_url, strategy=strategy.ref,
-                    messages=list(requests[at].messages), answer=outcome.calls[-1].answer_text or "",
-                )  # fmt: skip
-
-    async def ask_in_turn(waiting: Iterator[int], enricher: Enricher) -> None:
-        nonlocal done, asked
-        for at in waiting:
-            if keeper.should_stop():
-                return
-            outcome = await enricher.describe(labels[at])
-            await asyncio.to_thread(record, at, outcome)
-            if outcome.entry is None:
-                keeper.note(
-                    f'no attributes for "{labels[at]}": {outcome.reason}', level="warning", position=at,
-                    reason=outcome.reason, detail=outcome.detail,
-                )  # fmt: skip
-            done, asked = done + 1, asked + 1
-            keeper.progress(done, total, "labels", asked / (time.monotonic() - began))
-
-    keeper.progress(done, total, "labels")
-    waiting = iter(to_ask)
-    enricher = Enricher(llm, strategy, spec["domain"])
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(llm.concurrency, len(to_ask))):
-                group.create_task(ask_in_turn(waiting, enricher))
-    except* FatalLLMError as faults:
-        fault = faults.exceptions[0]
-        while isinstance(fault, BaseExceptionGroup):
-            fault = fault.exceptions[0]
-        assert isinstance(fault, FatalLLMError)
-        raise JobFailed(fault.code, str(fault)) from None
-    finally:
-        await enricher.close()
-    if done < total:
-        raise Stopped
-    return total
 
 
-def _ledger_row(model: str, call: Any) -> dict[str, Any]:
-    """A call as the ledger keeps it: all but the answer's text, which stands with the answer."""
-    row = asdict(call)
-    kept = ("attempt", "status", "http_status", "prompt_tokens", "completion_tokens", "latency_s")
-    return {"model": model, **{name: row[name] for name in kept}}
+class _Chunk:
+    """One attempt at a part: which labels it asks about, and what it writes of each."""
+
+    def __init__(self, context: Context, claim: Claim, keeper: Keeper) -> None:
+        self.total = claim.spec["stop"] - claim.spec["start"]
+        self._context, self._claim, self._keeper = context, claim, keeper
+        self._positions: dict[Label, int] = {}
+        self._asked = 0
+
+    async def run(self, enricher: Enricher) -> Tally:
+        """Ask for what is missing."""
+        with self._context.db.read() as tx:
+            rows = enrichment.missing(tx, self._claim)
+        self._positions = {Label(row.name, row.sense): row.position for row in rows}
+        keys = {label: enricher.key_of(label) for label in self._positions}
+        with self._context.db.write() as tx:
+            jobs.check(tx, self._claim)
+            known = enrichment.known_answers(tx, list(keys.values()))
+            found = [(self._positions[label], known[key]) for label, key in keys.items() if key in known]
+            enrichment.record_results(tx, self._claim, found)
+        to_ask = [label for label, key in keys.items() if key not in known]
+        done_before, began = self.total - len(to_ask), time.monotonic()
+        self._keeper.progress(done_before, self.total, "labels")
+
+        async def on_outcome(outcome: Outcome) -> None:
+            await asyncio.to_thread(self._record, enricher, outcome)
+            if outcome.reason != "stopped":
+                self._asked += 1
+                rate = self._asked / (time.monotonic() - began)
+                self._keeper.progress(done_before + self._asked, self.total, "labels", rate)
+
+        try:
+            return await enricher.describe_all(to_ask, on_outcome=on_outcome, should_stop=self._keeper.should_stop)
+        except FatalLLMError as error:
+            with self._context.db.write() as tx:
+                calls = _ledger(enricher, error.calls)
+                enrichment.record_calls(tx, self._claim, position=self._claim.spec["start"], key="", calls=calls)
+            raise JobFailed(error.code, error.message) from error
+        finally:
+            await enricher.close()
+
+    def _record(self, enricher: Enricher, outcome: Outcome) -> None:
+        """Commit what the label came to. Its calls and answer stay even where the part is another's by now: they are
+        paid for."""
+        try:
+            with self._context.db.write() as tx:
+                jobs.check(tx, self._claim)
+                self._keep(tx, enricher, outcome)
+                self._conclude(tx, outcome)
+        except LeaseLost:
+            with self._context.db.write() as tx:
+                self._keep(tx, enricher, outcome)
+            raise
+        if outcome.entry is None and outcome.reason != "stopped":
+            self._keeper.note(
+                f'no attributes for "{outcome.label}": {outcome.reason}', level="warning",
+                position=self._positions[outcome.label], reason=outcome.reason, detail=outcome.detail,
+            )  # fmt: skip
+
+    def _keep(self, tx: Session, enricher: Enricher, outcome: Outcome) -> None:
+        llm, at = enricher.settings, self._positions[outcome.label]
+        calls = _ledger(enricher, outcome.calls)
+        enrichment.record_calls(tx, self._claim, position=at, key=outcome.key, calls=calls)
+        if outcome.entry is not None:
+            provenance = {"answer": outcome.key, "strategy": enricher.strategy.ref, "model": llm.model}
+            entry = cast(EntryContent, {**outcome.entry.as_json(), "provenance": provenance})
+            enrichment.record_answer(
+                tx, key=outcome.key, entry=entry, model=llm.model, base_url=llm.base_url,
+                strategy=enricher.strategy.ref, messages=outcome.messages, answer=outcome.answer or "",
+            )  # fmt: skip
+
+    def _conclude(self, tx: Session, outcome: Outcome) -> None:
+        at = self._positions[outcome.label]
+        if outcome.entry is not None:
+            known = enrichment.known_answers(tx, [outcome.key])  # another job's answer, where that was first
+            enrichment.record_results(tx, self._claim, [(at, known[outcome.key])])
+        elif outcome.reason != "stopped":
+            reason = outcome.reason or "unknown"
+            enrichment.record_failure(tx, self._claim, position=at, reason=reason, detail=outcome.detail)
+
+
+def _ledger(enricher: Enricher, calls: Sequence[Call]) -> list[Mapping[str, Any]]:
+    """The calls as the ledger keeps them: all but the answers' text, which stands with the answers."""
+    return [
+        {
+            "model": enricher.settings.model, "attempt": call.attempt, "status": call.status,
+            "http_status": call.http_status, "prompt_tokens": call.prompt_tokens,
+            "completion_tokens": call.completion_tokens, "latency_s": call.latency_s,
+        }
+        for call in calls
+    ]  # fmt: skip
