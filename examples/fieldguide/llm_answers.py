@@ -1,0 +1,163 @@
+"""What the stand-in LLM says: the field guide's entry for the label asked about, in the form asked for.
+
+`label_of` finds the label in a prompt, `answer` puts the entry into a JSON schema's shape, a plain JSON object or
+prose. A label that the guide does not know gets an honest answer of the same form.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from examples.fieldguide.world import Species, species
+
+_UNKNOWN_SENTENCE = (
+    "The field guide has no entry under this label, so its shape, its colours, its markings and "
+    "all its other visible parts remain unknown here."
+)
+_UNKNOWN_PARTS = ("shape", "colour", "markings", "head", "limbs", "size")
+_DEEPEST = 12  # a schema that refers to itself must end somewhere
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is said about one label. `fields` answers a property by its name; add to it to answer more."""
+
+    label: str
+    known: bool
+    fields: Mapping[str, Any]
+
+
+@cache
+def _by_name() -> dict[str, Species]:
+    return {one.name.lower(): one for one in species()}
+
+
+@cache
+def _name_pattern() -> re.Pattern[str]:
+    longest_first = sorted(_by_name(), key=len, reverse=True)
+    return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, longest_first)) + r")(?!\w)", re.IGNORECASE)
+
+
+def label_of(message: str) -> str:
+    """The species named in the message (the longest name, as whole words), else what looks like the label."""
+    found = _name_pattern().findall(message.replace("_", " "))
+    if found:
+        return _by_name()[max(found, key=len).lower()].name
+    line = re.search(r"^\W*(?:label|class|name|category)\W*[:=]\s*(.+?)\s*$", message, re.IGNORECASE | re.MULTILINE)
+    quoted = re.search(r"[\"“'‘`]([^\"”'’`\n]{1,200})[\"”'’`]", line.group(1) if line else message)
+    if quoted:
+        return quoted.group(1).strip()
+    text = line.group(1) if line else (message.strip().splitlines() or [""])[-1]
+    return text.strip(" \"'.")[:200]
+
+
+@cache
+def _species_entry(one: Species) -> Entry:
+    phrases = [dict(phrase) for phrase in one.phrases]
+    fields = {**one.attributes, "sentence": one.sentence, "description": one.sentence, "phrases": phrases}
+    return Entry(one.name, True, fields)
+
+
+def entry_for(label: str) -> Entry:
+    one = _by_name().get(label.lower())
+    if one is not None:
+        return _species_entry(one)
+    phrases = [{"part": part, "value": "unknown", "phrase": f"an unknown {part}"} for part in _UNKNOWN_PARTS]
+    return Entry(label, False, {"sentence": _UNKNOWN_SENTENCE, "description": _UNKNOWN_SENTENCE, "phrases": phrases})
+
+
+def answer(message: str, entry: Entry, response_format: Mapping[str, Any] | None) -> str:
+    """The text of the reply. Without a response format a prompt that speaks of JSON still gets JSON."""
+    kind = (response_format or {}).get("type", "text")
+    if kind == "json_schema":
+        schema = (response_format or {}).get("json_schema", {}).get("schema", {})
+        return json.dumps(fill(schema, entry), ensure_ascii=False)
+    if kind == "json_object" or re.search(r"\bjson\b", message, re.IGNORECASE):
+        phrases: list[Any] = list(entry.fields["phrases"])
+        if not re.search(r"[\"'`]?\bpart\b[\"'`]?", message):
+            phrases = [phrase["phrase"] for phrase in phrases]
+        return json.dumps({"sentence": entry.fields["sentence"], "phrases": phrases}, ensure_ascii=False)
+    text = str(entry.fields["sentence"])
+    if re.search(r"\b(phrases?|bullets?|list)\b", message, re.IGNORECASE):
+        text += "\n\n" + "\n".join(f"- {phrase['phrase']}" for phrase in entry.fields["phrases"])
+    return text
+
+
+def fill(schema: Mapping[str, Any], entry: Entry) -> Any:
+    """A value that conforms to the schema, taken from the entry wherever a property's name is known to it."""
+    known = {**entry.fields, "label": entry.label, "name": entry.label, "species": entry.label}
+    return _fill(schema, "", known, schema, _DEEPEST)
+
+
+def _fill(schema: Mapping[str, Any], name: str, known: Mapping[str, Any], root: Mapping[str, Any], deep: int) -> Any:
+    schema = _plain(schema, root)
+    if "const" in schema:
+        return schema["const"]
+    value = known.get(name)
+    if "enum" in schema:
+        return value if value in schema["enum"] else schema["enum"][0]
+    kind = schema.get("type", "object" if "properties" in schema else "string")
+    if isinstance(kind, list):
+        kind = next((one for one in kind if one != "null"), "null")
+    if kind == "object":
+        inner = {**known, **value} if isinstance(value, Mapping) else known
+        wanted: Mapping[str, Any] = schema.get("properties", {})
+        if deep <= 0:
+            wanted = {key: sub for key, sub in wanted.items() if key in schema.get("required", ())}
+        return {key: _fill(sub, key, inner, root, deep - 1) for key, sub in wanted.items()}
+    if kind == "array":
+        return _fill_array(schema, value, known, root, deep)
+    if kind in ("number", "integer"):
+        low = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1)
+        return value if isinstance(value, int | float) else min(low, schema.get("maximum", low))
+    if kind == "boolean":
+        return bool(value)
+    if kind == "null":
+        return None
+    text = value if isinstance(value, str) else str(known.get("phrase") or known["sentence"])
+    return text[: schema.get("maxLength", len(text))]
+
+
+def _fill_array(
+    schema: Mapping[str, Any], value: Any, known: Mapping[str, Any], root: Mapping[str, Any], deep: int
+) -> list[Any]:
+    """A list that the entry holds; under an unknown name the phrases, which suit most lists asked for."""
+    items = _plain(schema.get("items", {}), root)
+    source = value if isinstance(value, Sequence) and not isinstance(value, str) else known["phrases"]
+    fewest, most = schema.get("minItems", 0), schema.get("maxItems", len(source))
+    if deep <= 0:
+        source = source[:fewest]
+    chosen = list(source[:most])
+    while chosen and len(chosen) < fewest:
+        chosen.append(chosen[len(chosen) % len(source)])
+    filled = []
+    for one in chosen:
+        inner = {**known, **one} if isinstance(one, Mapping) else {**known, "phrase": one}
+        filled.append(_fill(items, "phrase", inner, root, deep - 1))
+    return filled
+
+
+def _plain(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema with `$ref`, `allOf`, `anyOf` and `oneOf` resolved: of alternatives, the first that is not null."""
+    for _ in range(_DEEPEST):
+        if not isinstance(schema, Mapping):
+            return {}
+        if "$ref" in schema:
+            target: Any = root
+            for step in str(schema["$ref"]).lstrip("#/").split("/"):
+                target = target.get(step, {}) if isinstance(target, Mapping) else {}
+            schema = target
+        elif "allOf" in schema:
+            merged: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
+            for part in schema["allOf"]:
+                merged |= _plain(part, root)
+            schema = merged
+        elif "anyOf" in schema or "oneOf" in schema:
+            options = schema.get("anyOf") or schema.get("oneOf") or []
+            schema = next((one for one in options if one.get("type") != "null"), {"type": "null"})
+        else:
+            return schema
+    return {}
