@@ -72,6 +72,14 @@ class RowCache:
             found |= here
         return rows, found
 
+    def keys(self) -> frozenset[bytes]:
+        """Every key that has a row."""
+        contents = (self._read(shard) for shard in sorted(self.folder.glob("*.safetensors")))
+        # numpy drops closing zero bytes from a byte string that leaves an array.
+        return frozenset(
+            bytes(key).ljust(KEY_BYTES, b"\0") for content in contents if content is not None for key in content[0]
+        )
+
     def add(self, keys: Keys, rows: Rows) -> None:
         """Keep `rows` (N, W) under `keys` (N, 32) as one new shard."""
         if len(keys) == 0:

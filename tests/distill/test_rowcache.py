@@ -40,6 +40,7 @@ def test_a_key_that_ends_in_zero_bytes_is_found_and_not_mixed_up(tmp_path: Path)
     rows, found = cache.get(stack_keys([shorter, ends_in_zeros]))
     assert found.tolist() == [False, True]
     assert rows[1, 0] == 7
+    assert cache.keys() == {ends_in_zeros}
 
 
 def test_an_empty_cache_finds_nothing_and_makes_no_folder(tmp_path: Path) -> None:
