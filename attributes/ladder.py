@@ -1,0 +1,109 @@
+"""Which form of request a server understands: structured output by a ladder, and parameters that some refuse.
+
+    json_schema   `response_format` with the schema, which the server holds the answer to
+    json_object   `response_format` asks for JSON; the schema stands in the prompt
+    prose         no `response_format`; the schema stands in the prompt, the JSON is found in the answer
+
+Servers that call themselves OpenAI-compatible refuse `response_format` (400, 422) or ignore it. Newer OpenAI models
+refuse `max_tokens` (they want `max_completion_tokens`) and any temperature but their own. What worked is remembered
+per base URL and model.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from attributes.calls import LLMSettings
+from attributes.strategy import Request
+
+Rung = Literal["json_schema", "json_object", "prose"]
+RUNGS: tuple[Rung, ...] = ("json_schema", "json_object", "prose")
+MAX_MISSES = 3
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form of request: its rung, and which parameters it carries."""
+
+    rung: Rung = "json_schema"
+    limit_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    send_temperature: bool = True
+
+    def lower(self) -> "Form | None":
+        """The form one rung down, None at the bottom."""
+        rest = RUNGS[RUNGS.index(self.rung) + 1 :]
+        return replace(self, rung=rest[0]) if rest else None
+
+    def without(self, param: str, message: str) -> "Form | None":
+        """The form that avoids a refused parameter; None if the refusal names none that can be avoided."""
+        if self.limit_name == "max_tokens" and (param == "max_tokens" or "max_completion_tokens" in message):
+            return replace(self, limit_name="max_completion_tokens")
+        if self.send_temperature and (param == "temperature" or "'temperature'" in message):
+            return replace(self, send_temperature=False)
+        return None
+
+    def body(self, request: Request, settings: LLMSettings, max_tokens: int) -> dict[str, Any]:
+        """The body of the HTTP request."""
+        if self.rung != "json_schema":
+            request = request.with_schema_in_prompt()
+        body: dict[str, Any] = {
+            "model": settings.model,
+            "messages": [dict(message) for message in request.messages],
+            self.limit_name: max_tokens,
+        }
+        if self.send_temperature:
+            body["temperature"] = settings.temperature
+        if self.rung == "json_schema":
+            schema = {"name": request.schema_name, "strict": True, "schema": request.schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif self.rung == "json_object":
+            body["response_format"] = {"type": "json_object"}
+        return body
+
+
+class Ladder:
+    """Remembers, per base URL and model, the highest rung that gave a valid answer, until it misses too often.
+
+    One miss is a model's slip and moves only that label down; three in a row are a server that ignores the form.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], Form] = {}
+        self._params: dict[tuple[str, str], Form] = {}
+        self._misses: dict[tuple[str, str], int] = {}
+
+    def knows(self, settings: LLMSettings) -> bool:
+        """Whether a valid answer has come from this place before."""
+        return _place(settings) in self._known
+
+    def start(self, settings: LLMSettings) -> Form:
+        """The form to begin a label with."""
+        place = _place(settings)
+        params = self._params.get(place, Form())
+        known = self._known.get(place)
+        return replace(params, rung=known.rung) if known else params
+
+    def refused_param(self, settings: LLMSettings, form: Form) -> None:
+        """The server refuses a parameter that `form` avoids: no label need try it again."""
+        self._params[_place(settings)] = form
+
+    def missed(self, settings: LLMSettings, form: Form) -> None:
+        """The form was refused, or its answer had not the shape that it asks for."""
+        place = _place(settings)
+        if (known := self._known.get(place)) and known.rung == form.rung:
+            self._misses[place] = self._misses.get(place, 0) + 1
+
+    def worked(self, settings: LLMSettings, form: Form) -> None:
+        """The form gave a valid answer."""
+        place = _place(settings)
+        known = self._known.get(place)
+        worn = self._misses.get(place, 0) >= MAX_MISSES
+        if known is None or worn or RUNGS.index(form.rung) <= RUNGS.index(known.rung):
+            self._known[place] = form
+            self._misses[place] = 0
+
+
+def _place(settings: LLMSettings) -> tuple[str, str]:
+    return settings.base_url, settings.model
+
+
+shared_ladder = Ladder()
