@@ -102,6 +102,12 @@ def ready(tx: Session, queues: Sequence[str], *, limit: int = 16) -> list[str]:
     return list(tx.scalars(query))
 
 
+def next_of(tx: Session, job_id: str, queue: str) -> str | None:
+    """The first queued part of this job, for a worker that is warm from the part before it."""
+    query = select(Part.id).where(Part.job_id == job_id, Part.queue == queue, Part.status == "queued")
+    return tx.scalar(query.where(Part.not_before <= now_s()).order_by(Part.position).limit(1))
+
+
 def claim(tx: Session, part_id: str, *, worker: str, lease_s: float) -> Claim | None:
     """Take a queued part, or None where it is not to be had (any more). One row is changed by one worker only."""
     token = secrets.token_hex(8)
@@ -261,12 +267,10 @@ def give_back(tx: Session, claim: Claim) -> None:
     settle(tx, job)
 
 
-def expire(tx: Session, part_id: str, *, worker: str) -> None:
-    """End the lease of a worker that is known to be dead, so that nobody need wait for it."""
+def expire(tx: Session, *, worker: str) -> None:
+    """End the leases of a worker that is known to be dead, so that nobody need wait for them."""
     tx.execute(
-        update(Part)
-        .where(Part.id == part_id, Part.worker == worker, Part.status == "running")
-        .values(lease_expires_at=now_s() - 1.0)
+        update(Part).where(Part.worker == worker, Part.status == "running").values(lease_expires_at=now_s() - 1.0)
     )
 
 

@@ -1,17 +1,18 @@
 """Databases for tests: a fresh SQLite file and an emptied Postgres schema, both brought up by the migrations.
 
-`LIMBECK_TEST_POSTGRES` and `LIMBECK_TEST_REDIS` say where the servers are. In CI a missing server is a failure; on a
-machine without one the tests that need it are skipped, and say so.
+`LIMBECK_TEST_POSTGRES` says where the server is. In CI a missing server is a failure; on a machine without one the tests
+that need it are skipped, and say so.
 """
 
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 import pytest
-import redis
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
@@ -20,44 +21,40 @@ from store.migrate import upgrade
 from store.models import Base
 
 POSTGRES = os.environ.get("LIMBECK_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
-REDIS = os.environ.get("LIMBECK_TEST_REDIS", "redis://127.0.0.1:6379/9")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-def _absent(server: str, error: Exception) -> None:
+def absent(server: str, error: Exception | str) -> NoReturn:
+    """Fail in CI, skip elsewhere."""
     message = f"{server} cannot be reached: {error}"
     if os.environ.get("CI"):
         pytest.fail(message)
     pytest.skip(message)
 
 
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A database of this session's own on the real server, migrated; dropped at the end."""
+@contextmanager
+def fresh_postgres() -> Iterator[str]:
+    """A new, migrated database on the real server; dropped at the end. Gives its URL."""
     name = f"limbeck_test_{uuid.uuid4().hex[:12]}"
     try:
         admin = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=5)
     except psycopg.OperationalError as error:
-        _absent("Postgres", error)
+        absent("Postgres", error)
     admin.execute(f'create database "{name}"')
-    url = make_url(POSTGRES).set(drivername="postgresql+psycopg", database=name)
-    rendered = url.render_as_string(hide_password=False)
-    db = Database(rendered)
+    url = make_url(POSTGRES).set(drivername="postgresql+psycopg", database=name).render_as_string(hide_password=False)
+    db = Database(url)
     upgrade(db)
     db.dispose()
-    yield rendered
+    yield url
     admin.execute(f'drop database "{name}" with (force)')
     admin.close()
 
 
 @pytest.fixture(scope="session")
-def redis_url() -> str:
-    """The real Redis, in a database number of the tests' own."""
-    try:
-        redis.Redis.from_url(REDIS, socket_connect_timeout=5).ping()
-    except redis.exceptions.ConnectionError as error:
-        _absent("Redis", error)
-    return REDIS
+def postgres_url() -> Iterator[str]:
+    """This session's own database on the real server."""
+    with fresh_postgres() as url:
+        yield url
 
 
 @pytest.fixture

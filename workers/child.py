@@ -1,4 +1,5 @@
-"""The process that runs a GPU part: `python -m workers.child PART_ID [--parent PID]`.
+"""The process that runs a GPU part, and then the parts of its job that waited for it:
+`python -m workers.child PART_ID [--parent PID]`.
 
 It claims the part itself and renews its own lease, so that nothing but the rows connects it to whoever started it. It
 ends when the work ends, on SIGTERM or SIGINT, when its parent dies, when its job is cancelled, when its time is up and
@@ -12,6 +13,8 @@ import sys
 import threading
 import time
 
+from store import jobs
+from store.jobs import Claim
 from store.logs import configure
 from workers.context import Context
 from workers.parts import claim_part, run_claimed
@@ -21,7 +24,7 @@ _POLL_S = 0.25
 
 
 def main() -> int:
-    """Run the part; 0 however it ended, for its row tells."""
+    """Run the part and those behind it; 0 however they ended, for their rows tell."""
     parser = argparse.ArgumentParser(description="Run one GPU part.")
     parser.add_argument("part_id")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="end when this process dies")
@@ -37,8 +40,19 @@ def main() -> int:
         return 0
     from workers.gpu import WORK  # torch takes seconds to import: not before there is something to do
 
-    run_claimed(context, claim, WORK[claim.kind])
+    while claim is not None:
+        run_claimed(context, claim, WORK[claim.kind])
+        claim = _next(context, claim)
     return 0
+
+
+def _next(context: Context, done: Claim) -> Claim | None:
+    """The part that waited for the one just done: this process has torch loaded, and its caches warm."""
+    if context.shutting_down.is_set():
+        return None
+    with context.db.read() as tx:
+        part_id = jobs.next_of(tx, done.job_id, "gpu")
+    return claim_part(context, part_id) if part_id else None
 
 
 def _watch(context: Context, parent: int) -> None:

@@ -41,7 +41,7 @@ def run_gpu(context: Context, part_id: str) -> None:
     if child.returncode != 0:
         log.warning("child_died", part=part_id, code=child.returncode)
         with context.db.write() as tx:
-            jobs.expire(tx, part_id, worker=worker_name(child.pid))
+            jobs.expire(tx, worker=worker_name(child.pid))
 
 
 RUN = {"enrich": run_enrich, "gpu": run_gpu}

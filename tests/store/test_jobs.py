@@ -230,11 +230,11 @@ def test_a_fault_for_all_stops_the_other_chunks(db: Database) -> None:
 
 def test_dead_child_is_expired_by_its_own_name_only(db: Database) -> None:
     make(db)
-    claim = must_take(db)
+    must_take(db)
     with db.write() as tx:
-        jobs.expire(tx, claim.part_id, worker="other")
+        jobs.expire(tx, worker="other")
         assert jobs.requeue_expired(tx, max_attempts=3) == 0
-        jobs.expire(tx, claim.part_id, worker="w")
+        jobs.expire(tx, worker="w")
         assert jobs.requeue_expired(tx, max_attempts=3) == 1
 
 

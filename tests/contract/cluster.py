@@ -1,0 +1,172 @@
+"""The whole service as processes, in either of its two ways, on servers and files of the test's own.
+
+    embedded      the API and `python -m workers.embedded`, on SQLite
+    distributed   the API, and the very commands of docker-compose.yml's sweeper, enrich and cpu services, on the real
+                  Postgres and a redis-server of the test's own (so that it can be stopped and emptied)
+
+Leases are short, so that what dies is missed within seconds.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import httpx2
+import psutil
+import yaml
+
+from examples.fieldguide.llm_server import RunningServer, serve
+from examples.fieldguide.world import write_class_folders
+from limbeck.client import Limbeck
+from store.db import Database
+from store.migrate import upgrade
+from tests.conftest import absent, fresh_postgres
+
+ROOT = Path(__file__).resolve().parents[2]
+TEACHER = "local-dir:teacher"
+Mode = Literal["embedded", "distributed"]
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T | None], *, timeout_s: float = 60.0, what: str = "it") -> T:
+    """Wait for `look` to find something."""
+    give_up = time.monotonic() + timeout_s
+    while time.monotonic() < give_up:
+        if found := look():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{what} did not come about within {timeout_s:g} s")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Cluster:
+    """Processes by name; `client` speaks to the API, `db` looks behind it."""
+
+    def __init__(self, mode: Mode, folder: Path, env: Mapping[str, str], llm: RunningServer, redis_port: int) -> None:
+        self.mode = mode
+        self.folder = folder
+        self.llm = llm
+        self.redis_port = redis_port
+        self.env = {**os.environ, **env, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        self.url = f"http://127.0.0.1:{env['LIMBECK_PORT']}"
+        self.client = Limbeck(self.url)
+        self.db = Database(env["LIMBECK_DATABASE_URL"])
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.commands: dict[str, list[str]] = {"api": [sys.executable, "-m", "limbeck.api_process"]}
+        if mode == "embedded":
+            self.commands["worker"] = [sys.executable, "-m", "workers.embedded"]
+            self.gpu_worker = self.enrich_worker = "worker"
+        else:
+            services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+            self.commands |= {name: services[name]["command"] for name in ("sweeper", "enrich", "cpu")}
+            self.commands["redis"] = ["redis-server", "--port", str(redis_port), "--save", "", "--appendonly", "no"]
+            self.gpu_worker, self.enrich_worker = "cpu", "enrich"
+
+    @property
+    def workers(self) -> list[str]:
+        """Everything but the API and Redis."""
+        return [name for name in self.commands if name not in ("api", "redis")]
+
+    def start(self, *names: str) -> None:
+        """Start processes that are not running."""
+        for name in names:
+            if name in self.processes and self.processes[name].poll() is None:
+                continue
+            with (self.folder / f"{name}.log").open("ab") as log:
+                self.processes[name] = subprocess.Popen(
+                    self.commands[name], env=self.env, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+                )
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Send a signal to one process (not to its children) and wait for its end."""
+        process = self.processes.pop(name)
+        process.send_signal(number)
+        process.wait(60)
+
+    def child_of(self, name: str) -> psutil.Process | None:
+        """The GPU child of a worker, if it has one."""
+        for process in psutil.Process(self.processes[name].pid).children(recursive=True):
+            try:
+                if "workers.child" in process.cmdline():
+                    return process
+            except psutil.NoSuchProcess:
+                continue
+        return None
+
+    def ready(self) -> None:
+        """Wait for the API to answer."""
+
+        def answers() -> bool:
+            try:
+                return httpx2.get(f"{self.url}/healthz").status_code == 200
+            except httpx2.TransportError:
+                return False
+
+        until(answers, what="the API")
+
+    def stop(self) -> None:
+        """End everything, in order; what does not end is killed."""
+        for name in reversed(list(self.processes)):
+            self.processes[name].terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(40)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.client.close()
+        self.db.dispose()
+
+    def logs(self) -> str:
+        """What all processes said."""
+        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
+
+
+@contextmanager
+def running(mode: Mode, folder: Path, *, species: int = 8, images: int = 10) -> Iterator[Cluster]:
+    """A cluster with all its processes, a few species' pictures under its data root and the tiny teacher."""
+    with ExitStack() as stack:
+        llm = stack.enter_context(serve(latency_ms=30))
+        redis_port = free_port()
+        if mode == "embedded":
+            database = f"sqlite:///{folder / 'limbeck.db'}"
+        else:
+            if not shutil.which("redis-server"):
+                absent("Redis", "redis-server is not installed")
+            database = stack.enter_context(fresh_postgres())
+        data = folder / "data"
+        shutil.copytree(ROOT / "examples" / "fieldguide" / "teacher", data / "teacher")
+        write_class_folders(data / "all", ["train"], images, seed=0)
+        (data / "images").mkdir()
+        for path in sorted((data / "all").iterdir())[:species]:
+            path.rename(data / "images" / path.name)
+        shutil.rmtree(data / "all")
+        env = {
+            "LIMBECK_HOME": str(folder), "LIMBECK_DATA_ROOT": str(data), "LIMBECK_DATABASE_URL": database,
+            "LIMBECK_LLM_BASE_URL": llm.base_url, "LIMBECK_LLM_MODEL": "fieldguide", "LIMBECK_PORT": str(free_port()),
+            "LIMBECK_LEASE_S": "3", "LIMBECK_SWEEP_S": "0.3", "LIMBECK_RESEND_S": "2", "LIMBECK_LLM_CONCURRENCY": "4",
+            "LIMBECK_ENRICH_CHUNK": "4", "LIMBECK_REDIS_URL": "", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1",
+        }  # fmt: skip
+        if mode == "distributed":
+            env["LIMBECK_REDIS_URL"] = f"redis://127.0.0.1:{redis_port}/0"
+        cluster = Cluster(mode, folder, env, llm, redis_port)
+        upgrade(cluster.db)
+        stack.callback(cluster.stop)
+        cluster.start(*(["redis"] if mode == "distributed" else []), "api", *cluster.workers)
+        cluster.ready()
+        yield cluster
