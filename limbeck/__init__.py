@@ -1,0 +1,1 @@
+"""The Python client (`from limbeck.client import Limbeck`) and the `limbeck` command."""

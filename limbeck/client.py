@@ -1,0 +1,315 @@
+"""The Python client of a Limbeck service.
+
+    from limbeck.client import Limbeck
+
+    with Limbeck("http://127.0.0.1:8420") as limbeck:
+        birds = limbeck.create_vocabulary("birds", ["Laysan albatross", "crested auklet"], domain="birds")
+        job = limbeck.wait(limbeck.enrich(birds.id))
+        for entry in limbeck.attributes(job.result["attribute_set_id"]):
+            print(entry.label, entry.sentence)
+
+Whatever does not get through is sent again: see `limbeck.http`. Every method raises `Problem` for what the service
+refuses and `Unreachable` where it does not answer, both `LimbeckError`.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import quote
+
+import httpx2
+from pydantic import BaseModel
+
+from limbeck import download, events
+from limbeck.errors import BrokenDownload, FieldError, JobFailed, LimbeckError, Problem, Unreachable
+from limbeck.http import ATTEMPTS, Http
+from limbeck.models import (
+    Attributes,
+    AttributeSet,
+    BundleFile,
+    Checkpoint,
+    Dataset,
+    Event,
+    Job,
+    Label,
+    Page,
+    TextKind,
+    TextTargets,
+    Vocabulary,
+)
+
+__all__ = [
+    "AttributeSet", "Attributes", "BrokenDownload", "Checkpoint", "Dataset", "Event", "FieldError", "Job", "JobFailed",
+    "Label", "Limbeck", "LimbeckError", "Problem", "TextTargets", "Unreachable", "Vocabulary",
+]  # fmt: skip
+
+BUNDLE_PARTS = ("image", "pairing", "onnx", "targets")
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+class Limbeck:
+    """A service at `base_url`; `key` as `limbeck key create` printed it, where the service asks for one."""
+
+    def __init__(
+        self, base_url: str = "http://127.0.0.1:8420", key: str | None = None, *, attempts: int = ATTEMPTS,
+        sleep: Callable[[float], None] = time.sleep, transport: httpx2.BaseTransport | None = None,
+    ) -> None:  # fmt: skip
+        self._http = Http(base_url, key=key, attempts=attempts, sleep=sleep, transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def ready(self) -> bool:
+        """Whether the service has its database, its queue and workers (`/readyz`)."""
+        try:
+            self._http.request("GET", "/readyz")
+        except Problem as problem:
+            if problem.status == 503:
+                return False
+            raise
+        return True
+
+    def create_vocabulary(
+        self, name: str, labels: Iterable[str | Mapping[str, str | None]], *, domain: str = ""
+    ) -> Vocabulary:
+        """Keep labels in their order; each a name, or `{"name", "sense"}` where two share a name."""
+        listed = [{"name": label} if isinstance(label, str) else dict(label) for label in labels]
+        return self._post(Vocabulary, "/v1/vocabularies", {"name": name, "domain": domain, "labels": listed})
+
+    def create_vocabulary_from_text(
+        self, name: str, text: str, *, format: Literal["lines", "csv"] = "lines", domain: str = ""
+    ) -> Vocabulary:
+        """Keep the labels of a file: one a line, or CSV with the header `name` or `name,sense`."""
+        response = self._http.request(
+            "POST", "/v1/vocabularies", params={"name": name, "domain": domain}, content=text.encode(),
+            headers={"Content-Type": "text/csv" if format == "csv" else "text/plain"},
+        )  # fmt: skip
+        return Vocabulary.model_validate_json(response.content)
+
+    def vocabulary(self, id: str) -> Vocabulary:
+        """One vocabulary."""
+        return self._get(Vocabulary, "vocabularies", id)
+
+    def vocabularies(self) -> Iterator[Vocabulary]:
+        """All vocabularies, newest first."""
+        return self._every(Vocabulary, "/v1/vocabularies")
+
+    def labels(self, vocabulary_id: str) -> Iterator[Label]:
+        """A vocabulary's labels in order, fetched page by page."""
+        return self._every(Label, f"/v1/vocabularies/{quote(vocabulary_id)}/labels", limit=1000)
+
+    def import_sentences(
+        self, label2text: str, sentences: str, *, vocabulary_id: str | None = None, name: str = "imported",
+        domain: str = "",
+    ) -> AttributeSet:  # fmt: skip
+        """Keep published attributes: `folder number label` lines and, in the same order, a sentence a line.
+
+        They are matched to the vocabulary's labels, or become a new vocabulary called `name`.
+        """
+        given = {"format": "label2text", "label2text": label2text, "sentences": sentences}
+        return self._import(given, vocabulary_id, name, domain)
+
+    def import_attributes(
+        self, document: str, *, format: Literal["json", "dclip"] = "json", vocabulary_id: str | None = None,
+        name: str = "imported", domain: str = "",
+    ) -> AttributeSet:  # fmt: skip
+        """Keep a file of attributes in our own or in DCLIP's JSON; labels as for `import_sentences`."""
+        return self._import({"format": format, "document": document}, vocabulary_id, name, domain)
+
+    def attribute_set(self, id: str) -> AttributeSet:
+        """One attribute set."""
+        return self._get(AttributeSet, "attribute-sets", id)
+
+    def attribute_sets(self, *, vocabulary_id: str | None = None) -> Iterator[AttributeSet]:
+        """All attribute sets, or those of a vocabulary, newest first."""
+        return self._every(AttributeSet, "/v1/attribute-sets", vocabulary_id=vocabulary_id)
+
+    def attributes(self, attribute_set_id: str) -> Iterator[Attributes]:
+        """What a set says of each label, in order, fetched page by page."""
+        return self._every(Attributes, f"/v1/attribute-sets/{quote(attribute_set_id)}/labels", limit=1000)
+
+    def export_attributes(self, attribute_set_id: str, *, format: Literal["json", "dclip"] = "json") -> bytes:
+        """The set as a file in our own or in DCLIP's JSON."""
+        path = f"/v1/attribute-sets/{quote(attribute_set_id)}/export"
+        return self._http.request("GET", path, params={"format": format}).content
+
+    def text_targets(self, id: str) -> TextTargets:
+        """One set of text targets."""
+        return self._get(TextTargets, "text-targets", id)
+
+    def every_text_targets(self, *, vocabulary_id: str | None = None) -> Iterator[TextTargets]:
+        """All text targets, or those of a vocabulary, newest first."""
+        return self._every(TextTargets, "/v1/text-targets", vocabulary_id=vocabulary_id)
+
+    def register_dataset(
+        self, vocabulary_id: str, path: str, *, split: Mapping[str, Any], name: str | None = None,
+        folder_map: Mapping[str, str] | None = None,
+    ) -> Dataset:  # fmt: skip
+        """Register a folder of class folders; `path` is relative to the service's data root.
+
+        `split`: `{"by": "seed", "seed": 0, "id_fraction": 0.5, "held_out": 0.3}`, `{"by": "list", "id": […],
+        "ood": […]}`, `{"by": "folders"}` or `{"by": "image_lists", "train": …, "held_out": …, "ood": …}`.
+        """
+        body: dict[str, Any] = {
+            "name": name or path, "vocabulary_id": vocabulary_id, "path": path, "split": dict(split),
+        }  # fmt: skip
+        if folder_map:
+            body["folder_map"] = dict(folder_map)
+        return self._post(Dataset, "/v1/datasets", body)
+
+    def dataset(self, id: str) -> Dataset:
+        """One dataset."""
+        return self._get(Dataset, "datasets", id)
+
+    def datasets(self, *, vocabulary_id: str | None = None) -> Iterator[Dataset]:
+        """All datasets, or those of a vocabulary, newest first."""
+        return self._every(Dataset, "/v1/datasets", vocabulary_id=vocabulary_id)
+
+    def enrich(self, vocabulary_id: str, *, model: str | None = None) -> Job:
+        """Have an LLM describe each label; `model` where it is not to be the operator's."""
+        return self._job("enrich", vocabulary_id=vocabulary_id, model=model)
+
+    def encode(self, vocabulary_id: str, *, teacher: str, text: TextKind, attribute_set_id: str | None = None) -> Job:
+        """Have a teacher encode each label's text."""
+        return self._job(
+            "encode", vocabulary_id=vocabulary_id, teacher=teacher, text=text, attribute_set_id=attribute_set_id
+        )
+
+    def distill(
+        self, dataset_id: str, *, teacher: str, text: TextKind, attribute_set_id: str | None = None,
+        recipe: str = "limbeck", overrides: Mapping[str, Any] | None = None,
+    ) -> Job:  # fmt: skip
+        """Train and measure a student; `overrides` are laid over the recipe's fields (`{"epochs": 10}`)."""
+        return self._job(
+            "distill", dataset_id=dataset_id, teacher=teacher, text=text, attribute_set_id=attribute_set_id,
+            recipe=recipe, overrides=dict(overrides or {}),
+        )  # fmt: skip
+
+    def evaluate(
+        self, dataset_id: str, *, checkpoint_id: str | None = None, teacher: str | None = None,
+        text: TextKind | None = None, attribute_set_id: str | None = None,
+    ) -> Job:  # fmt: skip
+        """Measure a checkpoint, or a teacher as it is, on a dataset."""
+        return self._job(
+            "evaluate", dataset_id=dataset_id, checkpoint_id=checkpoint_id, teacher=teacher, text=text,
+            attribute_set_id=attribute_set_id,
+        )  # fmt: skip
+
+    def job(self, id: str) -> Job:
+        """One job as it stands."""
+        return self._get(Job, "jobs", id)
+
+    def jobs(self, *, status: str | None = None, kind: str | None = None) -> Iterator[Job]:
+        """All jobs, newest first."""
+        return self._every(Job, "/v1/jobs", status=status, kind=kind)
+
+    def cancel(self, id: str) -> Job:
+        """Ask a job to stop; harmless for one that has ended."""
+        return self._post(Job, f"/v1/jobs/{quote(id)}/cancel", None)
+
+    def wait(
+        self, job: Job | str, on_progress: Callable[[Job], None] | None = None, *, poll_s: float = 0.5,
+        timeout_s: float | None = None,
+    ) -> Job:  # fmt: skip
+        """Poll until the job has ended, calling `on_progress` with each answer; the job, succeeded.
+
+        Raises JobFailed where it failed or was cancelled, TimeoutError after `timeout_s`.
+        """
+        id = job if isinstance(job, str) else job.id
+        give_up = None if timeout_s is None else time.monotonic() + timeout_s
+        pause = min(0.1, poll_s)
+        while True:
+            now = self.job(id)
+            if on_progress:
+                on_progress(now)
+            if now.status == "succeeded":
+                return now
+            if now.ended:
+                raise JobFailed(now)
+            if give_up is not None and time.monotonic() + pause > give_up:
+                raise TimeoutError(f"job {id} is still {now.status} after {timeout_s:g} s")
+            self._http.sleep(pause)
+            pause = min(poll_s, pause * 1.5)
+
+    def watch(self, job: Job | str, *, after: int = 0) -> Iterator[Event]:
+        """The job's events above number `after` as they happen, until the one that ends it; survives lost lines."""
+        id = job if isinstance(job, str) else job.id
+        return events.watch(self._http, f"/v1/jobs/{quote(id)}/events", after=after)
+
+    def events(self, job_id: str, *, after: int = 0) -> Iterator[Event]:
+        """The job's events so far, above number `after`, fetched page by page."""
+        return self._every(Event, f"/v1/jobs/{quote(job_id)}/events", limit=1000, start=after or None)
+
+    def checkpoint(self, id: str) -> Checkpoint:
+        """One checkpoint."""
+        return self._get(Checkpoint, "checkpoints", id)
+
+    def checkpoints(self) -> Iterator[Checkpoint]:
+        """All checkpoints, newest first."""
+        return self._every(Checkpoint, "/v1/checkpoints")
+
+    def download_checkpoint(
+        self, id: str, folder: Path | str, parts: Sequence[str] | None = ("image", "targets"),
+        on_progress: Callable[[str, int, int], None] | None = None,
+    ) -> list[Path]:  # fmt: skip
+        """Bring a bundle into `folder`, verified against its manifest; what is there already is not fetched again.
+
+        `parts`: of `BUNDLE_PARTS`, None for all; small files outside of them (evaluation, log, card) always come.
+        `on_progress(path, bytes done, bytes in all)`. Raises BrokenDownload where bytes and manifest differ.
+        """
+        if unknown := set(parts or ()) - set(BUNDLE_PARTS):
+            raise ValueError(f"no part {', '.join(sorted(unknown))}: a bundle has {', '.join(BUNDLE_PARTS)}")
+        base, out = f"/v1/checkpoints/{quote(id)}", Path(folder)
+        checkpoint = self.checkpoint(id)
+        listed = [file for file in checkpoint.files if file.path == download.MANIFEST]
+        manifest = next(iter(listed), None)
+        if manifest is None:
+            raise BrokenDownload(f"checkpoint {id} lists no {download.MANIFEST}")
+        manifest_path = self._fetch(base, manifest, out, on_progress)
+        files = download.files_of(manifest_path.read_bytes())
+        chosen = download.wanted(files, parts, optional=BUNDLE_PARTS)
+        return [manifest_path, *(self._fetch(base, file, out, on_progress) for file in chosen)]
+
+    def _fetch(
+        self, base: str, file: BundleFile, folder: Path, on_progress: Callable[[str, int, int], None] | None
+    ) -> Path:
+        def on_bytes(done: int, size: int) -> None:
+            if on_progress:
+                on_progress(file.path, done, size)
+
+        return download.fetch(self._http, base, file, folder, on_bytes)
+
+    def _import(self, given: Mapping[str, str], vocabulary_id: str | None, name: str, domain: str) -> AttributeSet:
+        where = {"vocabulary_id": vocabulary_id} if vocabulary_id else {"name": name, "domain": domain}
+        return self._post(AttributeSet, "/v1/attribute-sets/import", {**given, **where})
+
+    def _job(self, kind: str, **fields: Any) -> Job:
+        asked = {name: value for name, value in fields.items() if value is not None}
+        return self._post(Job, "/v1/jobs", {"kind": kind, **asked})
+
+    def _post(self, answer: type[Answer], path: str, body: Any) -> Answer:
+        return answer.model_validate(self._http.json("POST", path, body=body))
+
+    def _get(self, answer: type[Answer], resource: str, id: str) -> Answer:
+        return answer.model_validate(self._http.json("GET", f"/v1/{resource}/{quote(id, safe='')}"))
+
+    def _every(
+        self, item: type[Answer], path: str, *, limit: int = 100, start: int | None = None, **where: str | None
+    ) -> Iterator[Answer]:
+        after: str | int | None = start
+        while True:
+            params = {"limit": limit, "after": after, **where}
+            page = Page.model_validate(self._http.json("GET", path, params=params))
+            yield from (item.model_validate(one) for one in page.data)
+            if not page.has_more:
+                return
+            after = page.last_id

@@ -1,0 +1,1 @@
+"""The commands of `limbeck`, a file for those that belong together."""

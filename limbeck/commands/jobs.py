@@ -1,0 +1,110 @@
+"""`limbeck jobs`, `job`, `cancel` and `download`: looking after what runs on a service, and fetching what it made."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from limbeck.commands.common import DEFAULT_URL, BadInput, Failed, Url, service
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from limbeck.client import Limbeck
+    from limbeck.models import Job
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+
+
+def jobs(url: Url = DEFAULT_URL, limit: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20) -> None:
+    """List jobs, newest first."""
+    from itertools import islice
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("id", "kind", "status", "progress", "made", box=None)
+    with service(url) as client:
+        for job in islice(client.jobs(), limit):
+            table.add_row(job.id, job.kind, job.status, progress_text(job), f"{job.created_at:%Y-%m-%d %H:%M} UTC")
+    Console().print(table)
+
+
+def job(
+    id: JobId, url: Url = DEFAULT_URL,
+    watch: Annotated[bool, typer.Option("--watch", help="Show events as they happen, until the job ends.")] = False,
+) -> None:  # fmt: skip
+    """Show a job: how far it is, what it has said, what it made. Exit code 1 for one that has failed."""
+    from rich.console import Console
+
+    console = Console()
+    with service(url) as client:
+        shown = client.job(id)
+        console.print(f"{shown.id} {shown.kind} {shown.status} {progress_text(shown)}", highlight=False)
+        for event in client.watch(id) if watch else client.events(id):
+            console.print(f"{event.at:%H:%M:%S} {event.level:7} {event.message}", highlight=False, markup=False)
+        shown = client.job(id)
+        _tell_end(client, shown, console)
+    if shown.error:
+        raise Failed(f"{shown.kind} job {shown.id} {shown.status}: {shown.error.code}: {shown.error.message}")
+
+
+def cancel(id: JobId, url: Url = DEFAULT_URL) -> None:
+    """Ask a job to stop."""
+    with service(url) as client:
+        typer.echo(f"{id} {client.cancel(id).status}")
+
+
+def download(
+    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="The checkpoint's id.")],
+    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    parts: Annotated[
+        str, typer.Option(help="Comma-separated: image, pairing, onnx, targets; or all.")
+    ] = "image,targets",
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Fetch a checkpoint's bundle; one that broke off goes on where it stopped."""
+    from rich.console import Console
+
+    wanted = None if parts.strip() == "all" else [part.strip() for part in parts.split(",") if part.strip()]
+    with service(url) as client:
+        fetch_bundle(client, checkpoint, out, wanted, Console())
+
+
+def fetch_bundle(client: "Limbeck", checkpoint: str, out: Path, parts: list[str] | None, console: "Console") -> None:
+    """Download with a bar; every file is checked against the manifest."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(bar_width=28), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, console=console) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(path: str, done: int, size: int) -> None:
+            if path not in tasks:
+                tasks[path] = bar.add_task(path, total=size)
+            bar.update(tasks[path], completed=done)
+
+        try:
+            paths = client.download_checkpoint(checkpoint, out, parts, show)
+        except ValueError as error:
+            raise BadInput(str(error)) from None
+        except OSError as error:
+            raise Failed(f"{error.filename or out}: {error.strerror}") from None
+    size = sum(path.stat().st_size for path in paths)
+    console.print(f"{len(paths)} files, {size / 1e6:.1f} MB in {out}, each as its manifest says", highlight=False)
+
+
+def progress_text(job: "Job") -> str:
+    """`120/200 labels`, or nothing where there is nothing to count."""
+    progress = job.progress
+    return f"{progress.done:,}/{progress.total:,} {progress.unit}" if progress.total else ""
+
+
+def _tell_end(client: "Limbeck", job: "Job", console: "Console") -> None:
+    result = job.result or {}
+    for name in ("attribute_set_id", "text_targets_id", "checkpoint_id"):
+        if result.get(name):
+            console.print(f"{name.removesuffix('_id').replace('_', ' ')}: {result[name]}", highlight=False)
+    if result.get("failed_labels"):
+        counts = ", ".join(f"{count} {reason}" for reason, count in result["failed_labels"].items())
+        console.print(f"labels without attributes: {counts}", highlight=False, markup=False)

@@ -1,0 +1,110 @@
+"""`limbeck db` and `limbeck key`: the database's revision and the keys, for who runs the service."""
+
+import re
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from limbeck.commands.common import BadInput, Failed, database
+
+db = typer.Typer(help="The database's tables.", no_args_is_help=True)
+key = typer.Typer(help="Keys that let clients in.", no_args_is_help=True)
+
+_UNITS_S = {"h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+
+
+@db.command("upgrade")
+def upgrade() -> None:
+    """Bring the database to the newest revision."""
+    from store import migrate
+
+    with database(upgraded=False) as opened:
+        migrate.upgrade(opened)
+        typer.echo(f"at the newest revision: {opened.url.render_as_string(hide_password=True)}")
+
+
+@db.command("check")
+def check() -> None:
+    """Say whether the database is at the newest revision; exit code 1 where it is not."""
+    from store import migrate
+
+    with database(upgraded=False) as opened:
+        if not migrate.is_current(opened):
+            raise Failed("the database is not at the newest revision: run limbeck db upgrade")
+        typer.echo("at the newest revision")
+
+
+@key.command("create")
+def create(
+    name: Annotated[str, typer.Option(help="Whose key it is, or what for.")],
+    scopes: Annotated[str, typer.Option(help="Comma-separated: read, write.")] = "read,write",
+    expires: Annotated[str, typer.Option(help="After how long it ends: 12h, 90d, 52w, or never.")] = "90d",
+) -> None:
+    """Make a key. Its secret is printed once, alone on stdout, and kept nowhere."""
+    from store import keys
+    from store.errors import Refused
+
+    if not name.strip():
+        raise BadInput("--name is blank")
+    wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
+    expires_at = _expires_at(expires)
+    with database() as opened, opened.write() as tx:
+        try:
+            made, secret = keys.create(tx, name=name.strip(), scopes=wanted, expires_at=expires_at)
+        except Refused as error:
+            raise BadInput(str(error)) from None
+        told = f"key {made.id} ({made.name}): {', '.join(made.scopes)}; {_until(made.expires_at)}"
+    typer.echo(told, err=True)
+    typer.echo(secret)
+
+
+@key.command("list")
+def list_keys() -> None:
+    """All keys ever made, without their secrets."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from store import keys
+
+    table = Table("id", "name", "scopes", "made", "state", box=None)
+    with database() as opened, opened.read() as tx:
+        for row in keys.every(tx):
+            state = f"revoked {_date(row.revoked_at)}" if row.revoked_at else _until(row.expires_at)
+            table.add_row(row.id, escape(row.name), ",".join(row.scopes), _date(row.created_at), state)
+    Console().print(table)
+
+
+@key.command("revoke")
+def revoke(id: Annotated[str, typer.Argument(help="As `limbeck key list` shows it.")]) -> None:
+    """End a key now."""
+    from store import keys
+    from store.errors import NotFound
+
+    with database() as opened, opened.write() as tx:
+        try:
+            keys.revoke(tx, id)
+        except NotFound as error:
+            raise BadInput(str(error)) from None
+    typer.echo(f"{id} is revoked")
+
+
+def _expires_at(given: str) -> float | None:
+    if given == "never":
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,4})([hdw])", given)
+    if match is None:
+        raise BadInput(f"--expires {given!r}: write 12h, 90d, 52w or never")
+    return time.time() + int(match[1]) * _UNITS_S[match[2]]
+
+
+def _until(expires_at: float | None) -> str:
+    if expires_at is None:
+        return "never expires"
+    return f"expired {_date(expires_at)}" if expires_at <= time.time() else f"expires {_date(expires_at)}"
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

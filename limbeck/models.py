@@ -1,0 +1,178 @@
+"""What the service answers, as frozen pydantic models; fields that a newer service adds are kept in `model_extra`."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ENDED = ("succeeded", "failed", "cancelled")
+TextKind = Literal["names", "sentence", "phrases"]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class Vocabulary(_Answer):
+    """An ordered, immutable list of labels. `domain` is what they are kinds of."""
+
+    id: str
+    name: str
+    domain: str
+    digest: str
+    num_labels: int
+    created_at: datetime
+
+
+class Label(_Answer):
+    """A label at its place; `sense` tells two of one name apart."""
+
+    position: int
+    name: str
+    sense: str | None = None
+
+
+class Phrase(_Answer):
+    """One visual attribute: which part, its value, and the words for it."""
+
+    part: str
+    value: str
+    phrase: str
+
+
+class Attributes(_Answer):
+    """What is said of one label. `sentence` is empty and `phrases` too where nothing is known of it."""
+
+    position: int
+    label: str
+    sense: str | None = None
+    sentence: str = ""
+    phrases: tuple[Phrase, ...] = ()
+    origin: str | None = None
+    flags: tuple[str, ...] = ()
+
+
+class AttributeSet(_Answer):
+    """An immutable set of attributes, one entry for each label of its vocabulary."""
+
+    id: str
+    vocabulary_id: str
+    digest: str
+    num_labels: int
+    num_described: int
+    num_flagged: int
+    source: dict[str, Any]
+    created_at: datetime
+
+
+class TextTargets(_Answer):
+    """A teacher's text features of a vocabulary's rendered texts; `report` tells what was shortened or fell back."""
+
+    id: str
+    vocabulary_id: str
+    attribute_set_id: str | None
+    text: TextKind
+    num_labels: int
+    width: int
+    report: dict[str, Any]
+    digest: str
+    created_at: datetime
+
+
+class Dataset(_Answer):
+    """Images under the service's data root, matched to a vocabulary and split; `counts` of images and labels."""
+
+    id: str
+    vocabulary_id: str
+    name: str
+    path: str
+    split: dict[str, Any]
+    counts: dict[str, int]
+    digest: str
+    created_at: datetime
+
+
+class Progress(_Answer):
+    """How far a job is; `eta_s` is the time left in seconds, None where it cannot be told."""
+
+    done: int
+    total: int
+    unit: str = ""
+    eta_s: float | None = None
+
+
+class JobError(_Answer):
+    """Why a job failed."""
+
+    code: str
+    message: str
+
+
+class Job(_Answer):
+    """A request for work."""
+
+    id: str
+    kind: Literal["enrich", "encode", "distill", "evaluate"]
+    status: Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    progress: Progress
+    spec: dict[str, Any]
+    result: dict[str, Any] | None = None
+    error: JobError | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def seconds(self) -> float | None:
+        """From start to end, None before both are known."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+class Event(_Answer):
+    """Something that happened to a job; `id` ascends from 1 within the job."""
+
+    id: int
+    at: datetime
+    level: Literal["info", "warning", "error"]
+    type: Literal["message", "metrics", "state"]
+    message: str
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class BundleFile(_Answer):
+    """A file of a checkpoint's bundle; `size` in bytes."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+class Checkpoint(_Answer):
+    """A trained student's bundle; `digest` is its manifest's sha256."""
+
+    id: str
+    job_id: str
+    dataset_id: str
+    vocabulary_id: str
+    attribute_set_id: str | None
+    text_targets_id: str
+    student: str
+    text: TextKind
+    evaluation: dict[str, Any]
+    digest: str
+    files: tuple[BundleFile, ...] = ()
+    created_at: datetime
+
+
+class Page(_Answer):
+    """A part of a list, its items as they came; `last_id` goes into `after` for the next one where `has_more`."""
+
+    data: tuple[dict[str, Any], ...]
+    has_more: bool
+    last_id: str | int | None = None

@@ -1,0 +1,110 @@
+"""Following a job on a terminal: a bar with rate and remaining time, and its warnings above it as they happen.
+
+Where the output is no terminal there is no bar: a line when a job has ended, and its warnings.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from limbeck.client import Limbeck
+from limbeck.errors import JobFailed
+from limbeck.models import Event, Job
+
+_RATE_OVER_S = 10.0
+_LEVELS = {"warning": "yellow", "error": "red"}
+
+
+class _Numbers(ProgressColumn):
+    """`done/total unit  rate/s  m:ss left`, of which each is shown once it is known."""
+
+    def render(self, task: Task) -> Text:
+        fields: dict[str, Any] = task.fields
+        if not task.total:
+            return Text(fields["status"], style="dim")
+        parts = [f"{int(task.completed):,}/{int(task.total):,} {fields['unit']}"]
+        if fields["rate"]:
+            parts.append(f"{rate_text(fields['rate'])}/s")
+        if fields["eta_s"] is not None and not task.finished:
+            parts.append(f"{duration_text(fields['eta_s'])} left")
+        return Text("  ".join(parts), style="cyan")
+
+
+class Rate:
+    """Units a second over the last ten seconds of what was seen; begins anew where the unit changes."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: deque[tuple[float, int]] = deque()
+        self._unit = ""
+
+    def see(self, done: int, unit: str) -> float | None:
+        """The rate now that `done` units are done, None while it cannot be told."""
+        now = self._clock()
+        if unit != self._unit or (self._seen and done < self._seen[-1][1]):
+            self._seen.clear()
+            self._unit = unit
+        self._seen.append((now, done))
+        while len(self._seen) > 2 and now - self._seen[0][0] > _RATE_OVER_S:
+            self._seen.popleft()
+        then, before = self._seen[0]
+        passed = now - then
+        return (done - before) / passed if passed > 0.2 and done > before else None
+
+
+def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
+    """Wait for the job's end with a live bar under `title`; the job, succeeded. Raises JobFailed."""
+    seen, rate, began = 0, Rate(), time.monotonic()
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(bar_width=28), _Numbers(), TimeElapsedColumn(), console=console
+    )
+
+    def show(now: Job, task: TaskID) -> None:
+        nonlocal seen
+        for event in client.events(job.id, after=seen):
+            seen = event.id
+            if event.type == "message" and event.level in _LEVELS and not now.ended:
+                tell(event, console)
+        done, total = now.progress.done, now.progress.total
+        if now.status == "succeeded":
+            done = total
+        unit = now.progress.unit
+        bar.update(
+            task, completed=done, total=total or None, unit=unit, status=now.status, rate=rate.see(done, unit),
+            eta_s=now.progress.eta_s,
+        )  # fmt: skip
+
+    with bar:
+        task = bar.add_task(escape(title), total=None, unit="", status=job.status, rate=None, eta_s=None)
+        try:
+            ended = client.wait(job, lambda now: show(now, task))
+        except JobFailed:
+            bar.update(task, description=f"[red]{escape(title)}")
+            raise
+    if not console.is_terminal:
+        console.print(f"{escape(title)}: {ended.status} in {time.monotonic() - began:.1f} s")
+    return ended
+
+
+def tell(event: Event, console: Console) -> None:
+    """An event as a line; what it says is data, and no markup."""
+    style = _LEVELS.get(event.level, "dim")
+    console.print(f"[{style}]{event.level}[/] {escape(event.message)}", highlight=False)
+
+
+def rate_text(rate: float) -> str:
+    """A rate with as many digits as tell something."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
+
+
+def duration_text(seconds: float) -> str:
+    """`0:42`, `12:05`, `3:07:00`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
