@@ -1,0 +1,113 @@
+"""Batches of a run, read ahead of the step that wants them; a batch's number says which images and views are in it.
+
+In each pass every usable image is drawn once, in an order of the pass's own; what does not fill a last batch waits
+for another pass. B images of a batch, N images, M usable ones, K labels, D embedding width, S pixels of a side.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from distill.augment import Views, draw_views
+from distill.chance import Ints, shuffled
+from distill.config import TrainConfig
+from distill.images import Pixels
+
+AHEAD = 2
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainData:
+    """What a student learns from.
+
+    `pixels`: (N, S, S, 3) uint8, S at least the student's size. `labels`: (N,) int64, rows of `texts`.
+    `teacher`: (N, D) float32, features of the whole pictures. `texts`: (K, D) float32, the ID labels' alone.
+    `usable`: (M,) int64, the rows to train on. `digests`: what all this was made from.
+    """
+
+    pixels: Pixels
+    labels: Ints
+    teacher: Tensor
+    texts: Tensor
+    usable: Ints
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Batch:
+    """`pixels` (B, S, S, 3) uint8, `labels` (B,), `teacher` (B, D) on the device; `waited_s`: seconds it kept us."""
+
+    pixels: Tensor
+    labels: Tensor
+    teacher: Tensor
+    views: Views
+    waited_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How many steps a run has. A batch is never larger than the images there are."""
+
+    batch_size: int
+    steps_per_pass: int
+    steps_per_epoch: int
+    total_steps: int
+
+
+def plan(config: TrainConfig, num_images: int) -> Plan:
+    """The steps of a run over `num_images`. Raises ValueError for fewer than two, of which no batch can be made."""
+    if num_images < 2:
+        raise ValueError(f"{num_images} usable images to train on: two are the least")
+    batch_size = min(config.batch_size, num_images)
+    steps_per_pass = num_images // batch_size
+    steps_per_epoch = steps_per_pass * config.passes_per_epoch
+    return Plan(
+        batch_size=batch_size,
+        steps_per_pass=steps_per_pass,
+        steps_per_epoch=steps_per_epoch,
+        total_steps=steps_per_epoch * config.epochs,
+    )
+
+
+def batches(data: TrainData, config: TrainConfig, start: int, device: torch.device) -> Iterator[Batch]:
+    """The batches of steps `start` (from 0) to the last, each gathered while the ones before it are worked on."""
+    steps = plan(config, len(data.usable))
+
+    @lru_cache(maxsize=2)
+    def order(pass_index: int) -> Ints:
+        return shuffled(data.usable, config.seed, pass_index)
+
+    def gather(step: int) -> tuple[Tensor, Tensor, Tensor, Views]:
+        pass_index, place = divmod(step, steps.steps_per_pass)
+        rows = order(pass_index)[place * steps.batch_size : (place + 1) * steps.batch_size]
+        views = draw_views(
+            config.seed,
+            pass_index,
+            rows,
+            side_px=data.pixels.shape[1],
+            crop_scale=config.augmentation.crop_scale,
+            crop_ratio=config.augmentation.crop_ratio,
+            flip=config.augmentation.flip,
+        )
+        parts = torch.from_numpy(data.pixels[rows]), torch.from_numpy(data.labels[rows]), data.teacher[rows]
+        return (*(_moved(part, device) for part in parts), views)  # type: ignore[return-value]
+
+    with ThreadPoolExecutor(1, "batches") as pool:
+        waiting = [pool.submit(gather, step) for step in range(start, min(start + AHEAD, steps.total_steps))]
+        for step in range(start, steps.total_steps):
+            asked_at = time.perf_counter()
+            pixels, labels, teacher, views = waiting.pop(0).result()
+            if step + AHEAD < steps.total_steps:
+                waiting.append(pool.submit(gather, step + AHEAD))
+            waited_s = time.perf_counter() - asked_at
+            yield Batch(pixels=pixels, labels=labels, teacher=teacher, views=views, waited_s=waited_s)
+
+
+def _moved(part: Tensor, device: torch.device) -> Tensor:
+    # From pinned memory the copy runs beside the step before; on the CPU there is nothing to move.
+    return part.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else part
