@@ -54,7 +54,6 @@ def label_of(message: str) -> str:
     return text.strip(" \"'.")[:200]
 
 
-@cache
 def _species_entry(one: Species) -> Entry:
     phrases = [dict(phrase) for phrase in one.phrases]
     fields = {**one.attributes, "sentence": one.sentence, "description": one.sentence, "phrases": phrases}

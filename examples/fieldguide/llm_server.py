@@ -118,7 +118,6 @@ class LLM:
                 await writer.drain()
                 if reply.cut or request.headers.get("connection", "").lower() == "close":
                     break
-        writer.close()
 
     async def _respond(self, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Reply:
         path = request.path.split("?")[0].rstrip("/")
@@ -294,8 +293,12 @@ async def _serve_until(stop: asyncio.Event, llm: LLM, host: str, port: int, read
         assert task is not None
         tasks.add(task)
         task.add_done_callback(tasks.discard)
-        with contextlib.suppress(asyncio.CancelledError):
+        try:
             await llm.handle(reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+        finally:
+            writer.close()
 
     server = await asyncio.start_server(connected, host, port, backlog=1024)
     ready(server.sockets[0].getsockname()[1])
@@ -304,6 +307,7 @@ async def _serve_until(stop: asyncio.Event, llm: LLM, host: str, port: int, read
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0)  # transports close in the loop's next turn
 
 
 @contextlib.contextmanager

@@ -1,0 +1,54 @@
+"""The committed teacher: loads by its folder, is small, and reads descriptions better than names."""
+
+import pytest
+import torch
+
+from examples.fieldguide.check_teacher import TEACHER_DIR, accuracies
+from examples.fieldguide.train_teacher import also_true, encode_text, masked_clip_loss
+from examples.fieldguide.world import species
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def test_files_fit_a_repository() -> None:
+    assert sum(path.stat().st_size for path in TEACHER_DIR.iterdir()) <= 16 * 2**20
+    assert (TEACHER_DIR / "open_clip_model.safetensors").stat().st_size <= 16_000_000
+
+
+def test_unseen_species_by_description_and_by_name() -> None:
+    """The bounds of the frozen world with room for so few pictures; `train.jsonl` has the full figures."""
+    found = accuracies(TEACHER_DIR, "validation", images_per_species=6)
+    assert found["by_description"] >= 0.88
+    assert found["by_phrases"] >= 0.88
+    assert 0.12 <= found["by_name"] <= 0.43
+
+
+def test_texts_fit_the_context() -> None:
+    import open_clip
+
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{TEACHER_DIR}")
+    tokens = tokenizer([f"a photo of {one.name} . {one.sentence}" for one in species()])
+    assert tokens.shape == (160, 64)
+    assert (tokens[:, -1] == 0).all()
+
+
+def test_text_without_padding_equals_open_clips_own() -> None:
+    import open_clip
+
+    model = open_clip.create_model(f"local-dir:{TEACHER_DIR}").eval()
+    tokens = open_clip.get_tokenizer(f"local-dir:{TEACHER_DIR}")(["a photo of a red one", "b", species()[0].sentence])
+    with torch.no_grad():
+        assert torch.allclose(encode_text(model, tokens), model.encode_text(tokens), atol=1e-5)
+
+
+def test_true_captions_of_other_pictures_are_no_negatives() -> None:
+    stated = torch.tensor([[0, -1], [1, 2], [-1, 2]])
+    shown = torch.tensor([[0, 2], [1, 2], [0, 2]])
+    expected = torch.tensor([[False, False, True], [False, False, False], [True, True, False]])
+    assert torch.equal(also_true(stated, shown), expected)
+    features = torch.eye(3)
+    everything = ~torch.eye(3, dtype=torch.bool)
+    assert masked_clip_loss(features, features, torch.tensor(1.0), everything).item() == pytest.approx(0, abs=1e-6)
