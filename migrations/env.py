@@ -1,4 +1,4 @@
-"""Alembic's environment: the engine comes from `store.migrate`, or from `LIMBECK_DATABASE_URL` for the alembic command."""
+"""Alembic's environment. The engine comes from `store.migrate`, or from the settings for the `alembic` command."""
 
 from alembic import context
 from sqlalchemy import Engine, text
