@@ -54,28 +54,26 @@ class TextTargets:
 
     def save(self, path: Path) -> None:
         """Write one safetensors file, its metadata holding all but the features as JSON. Atomic."""
-        said = {
-            "format": FORMAT,
-            "prompts": json.dumps(self.prompts),
-            "truncated": json.dumps(self.truncated),
-            "teacher": json.dumps(self.teacher, sort_keys=True),
-        }
+        said = {"prompts": self.prompts, "truncated": self.truncated, "teacher": self.teacher}
+        # Under one key, because safetensors writes several in an order that differs from run to run.
+        metadata = {FORMAT: json.dumps(said, sort_keys=True)}
         with replacing(path) as draft:
-            safetensors.torch.save_file({"features": self.features.contiguous()}, draft, metadata=said)
+            safetensors.torch.save_file({"features": self.features.contiguous()}, draft, metadata=metadata)
 
     @classmethod
     def load(cls, path: Path) -> "TextTargets":
         """Read a file that `save` wrote. Raises ValueError, naming the file, for any other."""
         try:
             with safe_open(path, framework="pt") as opened:
-                said = opened.metadata() or {}
-                if said.get("format") != FORMAT:
+                metadata = opened.metadata() or {}
+                if FORMAT not in metadata:
                     raise ValueError(f"{path} is not a file of text targets ({FORMAT!r} is not in its metadata)")
+                said = json.loads(metadata[FORMAT])
                 return cls(
                     features=opened.get_tensor("features"),
-                    prompts=tuple(map(tuple, json.loads(said["prompts"]))),
-                    truncated=tuple(Shortened(*entry) for entry in json.loads(said["truncated"])),
-                    teacher=json.loads(said["teacher"]),
+                    prompts=tuple(map(tuple, said["prompts"])),
+                    truncated=tuple(Shortened(*entry) for entry in said["truncated"]),
+                    teacher=said["teacher"],
                 )
         except (SafetensorError, KeyError) as error:
             raise ValueError(f"{path} is damaged: {error}") from error

@@ -1,0 +1,147 @@
+"""The model card of a bundle: what the student is, how well it does, how to load it, what it was made from.
+
+The words around the facts are in `model_card.md`. Labels, attributes and names come from people and language models,
+so that all of them are escaped: no text of theirs becomes markup, a link or code.
+"""
+
+import json
+import string
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+TEMPLATE_FILE = Path(__file__).with_name("model_card.md")
+SHOWN_LABELS = 8
+PART_NAMES = {"id": "trained on (held-out images)", "ood": "never seen"}
+TEXT_NAMES = {
+    "names": "names alone",
+    "sentence": "names, each with a sentence on how it looks",
+    "phrases": "names, each with phrases on how it looks, averaged",
+}
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+OPEN_CLIP_CODE = """\
+import open_clip
+import torch
+from PIL import Image
+
+model, _, preprocess = open_clip.create_model_and_transforms("local-dir:pairing")
+tokenizer = open_clip.get_tokenizer("local-dir:pairing")
+model.eval()
+"""
+# open_clip builds a timm tower at its own size, and a tower whose weights have the size in them must be told.
+OPEN_CLIP_RESIZED_CODE = """\
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+
+model = open_clip.create_model("local-dir:pairing", load_weights=False)
+model.visual.set_input_size({image_px})
+open_clip.load_checkpoint(model, "pairing/open_clip_model.safetensors")
+preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+tokenizer = open_clip.get_tokenizer("local-dir:pairing")
+model.eval()
+"""
+OPEN_CLIP_USE = """\
+with torch.inference_mode():
+    picture = model.encode_image(preprocess(Image.open("picture.jpg"))[None], normalize=True)
+    texts = model.encode_text(tokenizer(["a photo of a crane", "a photo of a heron"]), normalize=True)
+print((picture @ texts.T).tolist())"""
+
+
+def escape(text: str) -> str:
+    """Text as Markdown that shows just that text, on one line."""
+    kept = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return "".join(ENTITIES.get(c) or ("\\" + c if c in string.punctuation else c) for c in kept)
+
+
+def model_card(
+    *,
+    student: str,
+    parameters: int,
+    width: int,
+    model_args: Mapping[str, Any],
+    preprocess: Mapping[str, Any],
+    teacher: str,
+    labels: Sequence[str],
+    num_shortened: int,
+    evaluation: Mapping[str, Any],
+    made_from: Mapping[str, Any],
+    resized: bool,
+) -> str:
+    """The card in Markdown.
+
+    `preprocess`: how the student sees a picture, as in `distill.bundle`. `evaluation`: `text` and the parts `id` and
+    `ood`, where there are any. `made_from`: digests by name, nested or not. `resized`: whether open_clip must be told
+    the student's size.
+    """
+    image_px = preprocess["size"][0]
+    build = [json.dumps(student), f"num_classes={width}"]
+    build += [f"{name}={value!r}" for name, value in sorted(model_args.items())]
+    load = OPEN_CLIP_RESIZED_CODE.format(image_px=image_px) if resized else OPEN_CLIP_CODE
+    return string.Template(TEMPLATE_FILE.read_text(encoding="utf-8")).substitute(
+        student=student,
+        teacher=escape(teacher),
+        width=width,
+        parameters=f"{parameters:,}",
+        image_px=image_px,
+        text=escape(TEXT_NAMES.get(str(evaluation.get("text")), str(evaluation.get("text", "not told")))),
+        num_labels=f"{len(labels):,}",
+        accuracy=_accuracy_table(evaluation),
+        build=", ".join(build),
+        open_clip_code=load + OPEN_CLIP_USE,
+        crop_note=_crop_note(preprocess),
+        labels=_label_list(labels),
+        shortened=_shortened_note(num_shortened),
+        made_from=_made_from_table(made_from),
+    )
+
+
+def _accuracy_table(evaluation: Mapping[str, Any]) -> str:
+    rows = ["| labels | student | chance | labels | images |", "|---|---|---|---|---|"]
+    for part, name in PART_NAMES.items():
+        result = evaluation.get(part)
+        if result:
+            rows.append(
+                f"| {name} | {result['accuracy']:.1%} | {result['chance']:.1%} "
+                f"| {result['num_labels']} | {result['num_images']} |"
+            )
+    return "\n".join(rows) if len(rows) > 2 else "It was not evaluated."
+
+
+def _label_list(labels: Sequence[str]) -> str:
+    shown = ", ".join(map(escape, labels[:SHOWN_LABELS]))
+    rest = len(labels) - SHOWN_LABELS
+    return f"{shown} and {rest:,} more." if rest > 0 else f"{shown}."
+
+
+def _crop_note(preprocess: Mapping[str, Any]) -> str:
+    if preprocess["crop_pct"] == 1:
+        return "Both libraries read the student's preprocessing from its folder."
+    return (
+        f"The accuracies above were measured on the middle {preprocess['crop_pct']:.1%} of each picture's side, as\n"
+        "timm's transform shows it. open_clip has no such crop and shows the whole picture: for the same numbers use\n"
+        "timm's transform."
+    )
+
+
+def _shortened_note(num_shortened: int) -> str:
+    if num_shortened == 0:
+        return ""
+    return f" Texts longer than the teacher reads, and so shortened or left out, are told there: {num_shortened:,}."
+
+
+def _made_from_table(made_from: Mapping[str, Any]) -> str:
+    rows = [f"| {escape(name)} | {escape(value)} |" for name, value in _flat(made_from)]
+    return "\n".join(["| | |", "|---|---|", *rows])
+
+
+def _flat(tree: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, value in sorted(tree.items()):
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{above}{name}.")
+        else:
+            rows.append((f"{above}{name}", value if isinstance(value, str) else json.dumps(value)))
+    return rows
