@@ -18,7 +18,6 @@ from limbeck.http import ATTEMPTS, Http, pause_s, problem_of, retry_after_s
 from limbeck.models import BundleFile
 
 MANIFEST = "manifest.json"
-_CHUNK = 2**18
 
 OnBytes = Callable[[int, int], None]
 
@@ -112,9 +111,12 @@ def _more(http: Http, address: str, file: BundleFile, partial: Path, on_bytes: O
 
 
 def _copy(response: httpx2.Response, out: BinaryIO, file: BundleFile, on_bytes: OnBytes | None) -> None:
-    for chunk in response.iter_raw(_CHUNK):
+    # As they come: gathered into larger pieces, the last ones before a break would be lost.
+    for chunk in response.iter_raw():
         if out.tell() + len(chunk) > file.size:
             raise BrokenDownload(f"{file.path} is longer than the {file.size} bytes that the manifest gives")
         out.write(chunk)
         if on_bytes:
             on_bytes(out.tell(), file.size)
+    if out.tell() < file.size:
+        raise BrokenDownload(f"{file.path} ends before the {file.size} bytes that the manifest gives")

@@ -1,0 +1,195 @@
+"""The client against a server that breaks off, stalls, refuses and repeats itself."""
+
+import json
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+
+from limbeck.client import JobFailed, Limbeck, LimbeckError, Problem, Unreachable
+from tests.limbeck.scripted import Say, problem, scripted
+
+VOCABULARY = {
+    "id": "voc_1", "name": "birds", "domain": "", "digest": "d", "num_labels": 2,
+    "created_at": "2026-11-23T21:04:05.678Z",
+}  # fmt: skip
+
+
+def job(status: str, **more: Any) -> dict[str, Any]:
+    return {
+        "id": "job_1", "kind": "enrich", "status": status, "created_at": "2026-11-23T21:04:05.678Z", "spec": {},
+        "progress": {"done": 1, "total": 4, "unit": "labels", "eta_s": 3.0}, **more,
+    }  # fmt: skip
+
+
+def client(url: str, slept: list[float] | None = None, **options: Any) -> Limbeck:
+    return Limbeck(url, sleep=(slept if slept is not None else []).append, **options)
+
+
+def test_a_post_that_broke_off_is_sent_again_with_the_same_key_and_body() -> None:
+    slept: list[float] = []
+    with scripted([Say(cut_after=0), problem(503, "database_unavailable"), Say(201, VOCABULARY)]) as server:
+        limbeck = client(server.url, slept)
+        made = limbeck.create_vocabulary("birds", ["crane", {"name": "crane", "sense": "the machine"}])
+        limbeck.close()
+    assert made.id == "voc_1"
+    assert made.created_at.isoformat() == "2026-11-23T21:04:05.678000+00:00"
+    assert len(slept) == 2
+    assert len({seen.headers["idempotency-key"] for seen in server.seen}) == 1
+    assert len({seen.body for seen in server.seen}) == 1
+    assert json.loads(server.seen[0].body)["labels"] == [{"name": "crane"}, {"name": "crane", "sense": "the machine"}]
+
+
+def test_two_posts_have_two_keys() -> None:
+    with scripted([Say(201, VOCABULARY), Say(201, VOCABULARY)]) as server, client(server.url) as limbeck:
+        limbeck.create_vocabulary("birds", ["crane"])
+        limbeck.create_vocabulary("birds", ["crane"])
+    assert len({seen.headers["idempotency-key"] for seen in server.seen}) == 2
+
+
+def test_the_key_is_sent_as_bearer_and_never_shown() -> None:
+    with scripted([Say(200, VOCABULARY)]) as server, client(server.url, key="lbk_secret") as limbeck:
+        limbeck.vocabulary("voc_1")
+        assert "lbk_secret" not in repr(vars(limbeck))
+    assert server.seen[0].headers["authorization"] == "Bearer lbk_secret"
+
+
+def test_retry_after_is_honoured_in_both_forms() -> None:
+    slept: list[float] = []
+    busy = problem(429, "slow_down")
+    script = [
+        Say(429, busy.body, {"Retry-After": "7"}),
+        Say(429, busy.body, {"Retry-After": formatdate(0, usegmt=True)}),
+        Say(200, VOCABULARY),
+    ]
+    with scripted(script) as server, client(server.url, slept) as limbeck:
+        limbeck.vocabulary("voc_1")
+    assert slept == [7.0, 0.0]
+
+
+def test_a_wait_of_hours_is_no_wait_but_an_error() -> None:
+    script = [Say(503, problem(503, "maintenance").body, {"Retry-After": "7200"})]
+    with scripted(script) as server, client(server.url) as limbeck, pytest.raises(Problem, match="maintenance"):
+        limbeck.vocabulary("voc_1")
+    assert len(server.seen) == 1
+
+
+def test_an_answer_under_way_elsewhere_is_waited_for() -> None:
+    with (
+        scripted([problem(409, "idempotency_in_progress"), Say(202, job("queued"))]) as server,
+        client(server.url) as limbeck,
+    ):
+        assert limbeck.enrich("voc_1").id == "job_1"
+    assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 409, 422, 500])
+def test_what_will_not_change_is_not_asked_again(status: int) -> None:
+    with (
+        scripted([problem(status, "no_way")]) as server,
+        client(server.url) as limbeck,
+        pytest.raises(Problem) as caught,
+    ):
+        limbeck.enrich("voc_1")
+    assert (caught.value.status, caught.value.code) == (status, "no_way")
+    assert len(server.seen) == 1
+
+
+def test_a_problem_points_at_its_culprits_in_one_line() -> None:
+    errors = [{"pointer": "/labels/3/name", "detail": "is blank"}, {"pointer": "/labels/5/name", "detail": "is blank"}]
+    with (
+        scripted([problem(422, "label_invalid", "is blank", errors=errors)]) as server,
+        client(server.url) as limbeck,
+        pytest.raises(Problem) as caught,
+    ):
+        limbeck.create_vocabulary("birds", [""])
+    assert [error.pointer for error in caught.value.errors] == ["/labels/3/name", "/labels/5/name"]
+    assert str(caught.value) == "label_invalid at /labels/3/name: is blank (and 1 more)"
+
+
+def test_what_a_proxy_says_is_a_problem_too() -> None:
+    page = Say(413, b"<html>too large</html>", {"Content-Type": "text/html"})
+    with scripted([page]) as server, client(server.url) as limbeck, pytest.raises(Problem) as caught:
+        limbeck.vocabulary("voc_1")
+    assert str(caught.value) == "http_413: <html>too large</html>"
+
+
+def test_something_else_at_the_address_is_an_error_in_a_line() -> None:
+    with (
+        scripted([Say(200, b"<html>welcome</html>")]) as server,
+        client(server.url) as limbeck,
+        pytest.raises(LimbeckError, match="not JSON"),
+    ):
+        limbeck.vocabulary("voc_1")
+
+
+def test_a_dead_address_is_unreachable_after_all_attempts() -> None:
+    with scripted([]) as server:
+        pass
+    slept: list[float] = []
+    with client(server.url, slept, attempts=3) as limbeck, pytest.raises(Unreachable, match="does not answer"):
+        limbeck.vocabulary("voc_1")
+    assert len(slept) == 2
+    assert slept[0] < slept[1]
+
+
+@pytest.mark.parametrize("url", ["nonsense", "ftp://host", "http://[::1"])
+def test_an_address_that_is_none_is_told_so(url: str) -> None:
+    with pytest.raises(Unreachable, match="URL"):
+        Limbeck(url)
+
+
+def test_lists_are_followed_to_their_end() -> None:
+    pages = [
+        {"data": [{"position": n, "label": f"label {n}"} for n in (0, 1)], "has_more": True, "last_id": 1},
+        {"data": [{"position": 2, "label": "label 2", "phrases": []}], "has_more": False, "last_id": 2},
+    ]
+    with scripted([Say(200, one) for one in pages]) as server, client(server.url) as limbeck:
+        labels = [entry.label for entry in limbeck.attributes("ats_1")]
+    assert labels == ["label 0", "label 1", "label 2"]
+    assert "after" not in server.seen[0].path
+    assert server.seen[1].path.endswith("after=1")
+
+
+def test_an_id_cannot_leave_its_resource() -> None:
+    with scripted([problem(404, "not_found")]) as server, client(server.url) as limbeck, pytest.raises(Problem):
+        limbeck.job("../datasets?x")
+    assert server.seen[0].path == "/v1/jobs/..%2Fdatasets%3Fx"
+
+
+def test_wait_reports_each_look_and_gives_the_end() -> None:
+    seen: list[str] = []
+    ended = job("succeeded", result={"attribute_set_id": "ats_1"})
+    script = [Say(200, one) for one in (job("queued"), job("running"), ended)]
+    with scripted(script) as server, client(server.url) as limbeck:
+        done = limbeck.wait("job_1", lambda now: seen.append(now.status))
+    assert seen == ["queued", "running", "succeeded"]
+    assert done.result == {"attribute_set_id": "ats_1"}
+
+
+def test_wait_raises_for_a_job_that_failed_and_carries_it() -> None:
+    failed = job("failed", error={"code": "worker_lost", "message": "its worker stopped answering"})
+    with (
+        scripted([Say(200, failed)]) as server,
+        client(server.url) as limbeck,
+        pytest.raises(JobFailed, match="failed: worker_lost: its worker stopped answering") as caught,
+    ):
+        limbeck.wait("job_1")
+    assert caught.value.job.id == "job_1"
+
+
+def test_wait_ends_at_its_time() -> None:
+    with (
+        scripted([Say(200, job("running"))]) as server,
+        client(server.url) as limbeck,
+        pytest.raises(TimeoutError, match="still running"),
+    ):
+        limbeck.wait("job_1", timeout_s=0.0)
+
+
+def test_ready_is_false_while_something_is_missing() -> None:
+    with scripted([problem(503, "not_ready")] * 2 + [Say(200, {})]) as server:
+        with client(server.url, attempts=1) as limbeck:
+            assert not limbeck.ready()
+        with client(server.url, attempts=2) as limbeck:
+            assert limbeck.ready()

@@ -1,0 +1,59 @@
+"""Watching a job over a line that breaks."""
+
+import json
+from typing import Any
+
+import pytest
+
+from limbeck.client import Limbeck, Problem, Unreachable
+from tests.limbeck.scripted import Say, problem, scripted
+
+
+def event(number: int, type: str = "message", **data: Any) -> bytes:
+    body = {
+        "id": number, "at": "2026-11-23T21:04:05Z", "level": "info", "type": type, "message": f"event {number}",
+        "data": data,
+    }  # fmt: skip
+    return f"id: {number}\nevent: {type}\ndata: {json.dumps(body)}\n\n".encode()
+
+
+def stream(*events: bytes, cut_after: int | None = None) -> Say:
+    return Say(200, b": ping\n\n" + b"".join(events), {"Content-Type": "text/event-stream"}, cut_after)
+
+
+END = event(4, "state", status="succeeded")
+
+
+def watched(script: list[Say], *, after: int = 0, attempts: int = 7) -> tuple[list[int], list[str]]:
+    with scripted(script) as server, Limbeck(server.url, sleep=lambda _: None, attempts=attempts) as limbeck:
+        numbers = [one.id for one in limbeck.watch("job_1", after=after)]
+    return numbers, [seen.headers["last-event-id"] for seen in server.seen]
+
+
+def test_events_come_until_the_one_that_ends_the_job() -> None:
+    numbers, asked_from = watched([stream(event(1, "state", status="running"), event(2), event(3), END, event(5))])
+    assert numbers == [1, 2, 3, 4]
+    assert asked_from == ["0"]
+
+
+def test_a_lost_line_is_taken_up_after_the_last_event_and_nothing_comes_twice() -> None:
+    first = stream(event(1), event(2))
+    cut = stream(event(3), END, cut_after=len(b": ping\n\n" + event(3)) + 10)
+    numbers, asked_from = watched([first, Say(cut_after=0), cut, problem(503, "starting"), stream(event(3), END)])
+    assert numbers == [1, 2, 3, 4]
+    assert asked_from == ["0", "2", "2", "3", "3"]
+
+
+def test_watching_can_begin_in_the_middle() -> None:
+    numbers, asked_from = watched([stream(event(3), END)], after=2)
+    assert (numbers, asked_from) == ([3, 4], ["2"])
+
+
+def test_an_unknown_job_is_a_problem_at_once() -> None:
+    with pytest.raises(Problem, match="job_not_found"):
+        watched([problem(404, "job_not_found")])
+
+
+def test_a_line_that_brings_nothing_is_given_up() -> None:
+    with pytest.raises(Unreachable):
+        watched([stream(event(1)), *[stream()] * 3], attempts=3)
