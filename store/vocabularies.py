@@ -133,6 +133,12 @@ def labels(tx: Session, vocabulary_id: str, *, start: int = 0, stop: int | None 
     return list(tx.scalars(query.order_by(Label.position)))
 
 
+def labels_at(tx: Session, vocabulary_id: str, at: Sequence[int]) -> list[Label]:
+    """The labels at these positions, in order."""
+    query = select(Label).where(Label.vocabulary_id == vocabulary_id, Label.position.in_(at))
+    return list(tx.scalars(query.order_by(Label.position)))
+
+
 def positions(tx: Session, vocabulary_id: str, names: Sequence[str]) -> dict[str, list[int]]:
     """Where each of the names stands (compared without case); several positions where senses differ."""
     wanted = {name.casefold() for name in names}

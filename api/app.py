@@ -1,0 +1,66 @@
+"""The app: routes, the layers around them, and what they are made with.
+
+`python -m api` serves it alone; `limbeck serve` serves it with a worker beside it.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+from fastapi import FastAPI
+
+from api import (
+    attribute_sets,
+    checkpoints,
+    datasets,
+    events,
+    health,
+    jobs,
+    openapi,
+    pages,
+    problems,
+    teachers,
+    text_targets,
+    vocabularies,
+)
+from api.access import Access
+from api.edge import Edge
+from api.logs import logger
+from api.metrics import Metrics
+from api.services import Services
+from store.artefacts import Artefacts
+from store.db import Database
+from store.settings import Settings
+
+_ROUTERS = (vocabularies, attribute_sets, text_targets, datasets, teachers, jobs, events, checkpoints, health, pages)
+
+
+def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
+    """The service over `db` (the settings' own where None, which the app then closes). Migrates nothing."""
+    owned = db is None
+    database = db or Database(settings.database)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        from store import migrate  # Alembic takes its time to load, and only readiness asks it
+
+        app.state.is_current = lambda: migrate.is_current(database)
+        app.state.probe_threads = anyio.CapacityLimiter(4)
+        yield
+        if owned:
+            database.dispose()
+
+    app = FastAPI(
+        title="Limbeck", version="1", description=openapi.DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None,
+        max_body_size=settings.max_body_bytes, redirect_slashes=False,
+    )  # fmt: skip
+    app.state.services = Services(settings, database, Artefacts(settings.artefacts))
+    app.state.metrics = Metrics(database)
+    for room in _ROUTERS:
+        app.include_router(room.router)
+    problems.install(app)
+    openapi.install(app)
+    # The last one added is the outermost.
+    app.add_middleware(Access, db=database, host=settings.host)
+    app.add_middleware(Edge, log=logger(), metrics=app.state.metrics, max_body_bytes=settings.max_body_bytes)
+    return app

@@ -1,0 +1,235 @@
+"""What jobs are asked to do: bodies by `kind`, held against what is there, and turned into a spec and its parts.
+
+Whatever can be known to be wrong is refused here, when it is posted, and not an hour later in a worker.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+from sqlalchemy.orm import Session
+
+from api.datasets import below_data_root
+from api.models import PlainText
+from api.problems import ProblemError, StorableInput, at, invalid, json_pointer, refused
+from distill.config import (
+    RECIPES,
+    TextKind,
+    TrainConfig,
+    UnknownName,
+    check_student,
+    check_teacher,
+    resolve_train_config,
+)
+from store import attribute_sets, jobs, resources, vocabularies
+from store.jobs import NewPart
+from store.models import Job
+from store.settings import Settings
+
+_TEACHER = Field(
+    min_length=1,
+    max_length=1000,
+    description="`name:tag` of open_clip, `hf-hub:org/name`, or `local-dir:path` below the data root.",
+    examples=["ViT-B-32:openai"],
+)
+_SET = Field(None, description="What `sentence` and `phrases` are taken from.")
+
+
+class EnrichIn(StorableInput):
+    """Have an LLM describe each label of a vocabulary."""
+
+    kind: Literal["enrich"]
+    vocabulary_id: str
+    strategy: Literal["describe"] = "describe"
+    model: PlainText | None = Field(None, description="The operator's (LIMBECK_LLM_MODEL) where absent.")
+
+
+class EncodeIn(StorableInput):
+    """Have a teacher encode a vocabulary's texts."""
+
+    kind: Literal["encode"]
+    vocabulary_id: str | None = Field(None, description="The attribute set's own where absent.")
+    attribute_set_id: str | None = _SET
+    teacher: str = _TEACHER
+    text: TextKind = "names"
+
+
+class DistillIn(StorableInput):
+    """Distil a teacher into a student, measure it, and keep it as a checkpoint."""
+
+    kind: Literal["distill"]
+    dataset_id: str
+    attribute_set_id: str | None = _SET
+    teacher: str = _TEACHER
+    text: TextKind = "names"
+    recipe: str = Field("limbeck", description=f"One of {', '.join(RECIPES)}.")
+    config: dict[str, Any] = Field({}, description="Fields of the recipe to change.", examples=[{"epochs": 10}])
+
+
+class EvaluateIn(StorableInput):
+    """Measure a checkpoint, or a teacher as it is, on a dataset."""
+
+    kind: Literal["evaluate"]
+    dataset_id: str
+    checkpoint_id: str | None = None
+    teacher: Annotated[str | None, _TEACHER] = None
+    attribute_set_id: str | None = _SET
+    text: TextKind = "names"
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> "EvaluateIn":
+        if (self.checkpoint_id is None) == (self.teacher is None):
+            raise ValueError("name either a checkpoint_id or a teacher to evaluate")
+        return self
+
+
+JobIn = Annotated[EnrichIn | EncodeIn | DistillIn | EvaluateIn, Field(discriminator="kind")]
+EXAMPLES: list[Any] = [
+    {"kind": "enrich", "vocabulary_id": "voc_01k9yzc3sw8r1mv5n3f4b7qd2x"},
+    {
+        "kind": "distill",
+        "dataset_id": "dst_01k9yzf0m1x6tq8v2c9w5rj7ae",
+        "attribute_set_id": "ats_01k9yzd7gh2n4p6s8t0v1w3x5y",
+        "teacher": "ViT-B-32:openai",
+        "text": "phrases",
+        "recipe": "limbeck",
+        "config": {"student": "resnet18", "epochs": 30},
+    },
+]
+
+
+def create(tx: Session, given: EnrichIn | EncodeIn | DistillIn | EvaluateIn, settings: Settings) -> Job:
+    """The queued job that the body asks for. Raises ProblemError with pointers."""
+    if isinstance(given, EnrichIn):
+        return _enrich(tx, given, settings)
+    if isinstance(given, EncodeIn):
+        return _encode(tx, given, settings)
+    if isinstance(given, DistillIn):
+        return _distill(tx, given, settings)
+    return _evaluate(tx, given, settings)
+
+
+def _enrich(tx: Session, given: EnrichIn, settings: Settings) -> Job:
+    with at("/vocabulary_id"):
+        vocabulary = vocabularies.get(tx, given.vocabulary_id)
+    model = given.model or settings.llm_model
+    if not model:
+        raise refused("model_missing", "name a model; the operator has set none (LIMBECK_LLM_MODEL)", "/model")
+    num_labels = vocabulary.num_labels
+    parts = [
+        NewPart(kind="describe", queue="enrich", spec={"start": start, "stop": stop}, total=stop - start, unit="labels")
+        for start in range(0, num_labels, settings.enrich_chunk)
+        for stop in (min(start + settings.enrich_chunk, num_labels),)
+    ]
+    spec = {
+        "vocabulary_id": vocabulary.id, "num_labels": num_labels, "strategy": given.strategy, "model": model,
+        "domain": vocabulary.domain,
+    }  # fmt: skip
+    return jobs.create(tx, "enrich", spec, parts)
+
+
+def _encode(tx: Session, given: EncodeIn, settings: Settings) -> Job:
+    vocabulary_id = given.vocabulary_id
+    if vocabulary_id is None:
+        if given.attribute_set_id is None:
+            raise refused("vocabulary_missing", "name a vocabulary_id or an attribute_set_id", "/vocabulary_id")
+        with at("/attribute_set_id"):
+            vocabulary_id = attribute_sets.get(tx, given.attribute_set_id).vocabulary_id
+    with at("/vocabulary_id"):
+        vocabulary = vocabularies.get(tx, vocabulary_id)
+    _check_text(tx, given.text, given.attribute_set_id, vocabulary_id)
+    spec = {
+        "vocabulary_id": vocabulary_id, "attribute_set_id": given.attribute_set_id,
+        "teacher": _teacher(given.teacher, settings.data), "text": given.text,
+    }  # fmt: skip
+    return jobs.create(tx, "encode", spec, [_encode_part(vocabulary.num_labels)])
+
+
+def _distill(tx: Session, given: DistillIn, settings: Settings) -> Job:
+    with at("/dataset_id"):
+        dataset = resources.dataset(tx, given.dataset_id)
+    _check_text(tx, given.text, given.attribute_set_id, dataset.vocabulary_id)
+    config = _config(given.recipe, given.config)
+    spec = {
+        "dataset_id": dataset.id, "vocabulary_id": dataset.vocabulary_id, "attribute_set_id": given.attribute_set_id,
+        "teacher": _teacher(given.teacher, settings.data), "text": given.text, "recipe": given.recipe,
+        "config": config.model_dump(mode="json"),
+    }  # fmt: skip
+    num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
+    parts = [
+        _encode_part(num_labels),
+        NewPart(kind="train", queue="gpu", after=True),
+        NewPart(kind="evaluate", queue="gpu", after=True),
+    ]
+    return jobs.create(tx, "distill", spec, parts)
+
+
+def _evaluate(tx: Session, given: EvaluateIn, settings: Settings) -> Job:
+    with at("/dataset_id"):
+        dataset = resources.dataset(tx, given.dataset_id)
+    _check_text(tx, given.text, given.attribute_set_id, dataset.vocabulary_id)
+    if given.checkpoint_id is not None:
+        with at("/checkpoint_id"):
+            checkpoint = resources.checkpoint(tx, given.checkpoint_id)
+        # A student understands the words of the teacher it was made from.
+        teacher = jobs.get(tx, checkpoint.job_id).spec["teacher"]
+        subject = {"checkpoint_id": checkpoint.id}
+    else:
+        teacher = _teacher(given.teacher or "", settings.data)
+        subject = {"teacher": teacher}
+    spec = {
+        "subject": subject, "dataset_id": dataset.id, "vocabulary_id": dataset.vocabulary_id,
+        "attribute_set_id": given.attribute_set_id, "teacher": teacher, "text": given.text,
+    }  # fmt: skip
+    num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
+    parts = [_encode_part(num_labels), NewPart(kind="evaluate", queue="gpu", after=True)]
+    return jobs.create(tx, "evaluate", spec, parts)
+
+
+def _encode_part(num_labels: int) -> NewPart:
+    return NewPart(kind="encode", queue="gpu", total=num_labels, unit="texts")
+
+
+def _check_text(tx: Session, text: TextKind, attribute_set_id: str | None, vocabulary_id: str) -> None:
+    if attribute_set_id is None:
+        if text != "names":
+            detail = f'text "{text}" is made of attributes; name the set that has them'
+            raise refused("attribute_set_missing", detail, "/attribute_set_id")
+        return
+    with at("/attribute_set_id"):
+        found = attribute_sets.get(tx, attribute_set_id)
+    if text == "names":
+        detail = 'text "names" uses no attributes; leave attribute_set_id out, or ask for "sentence" or "phrases"'
+        raise refused("attribute_set_unused", detail, "/attribute_set_id")
+    if found.vocabulary_id != vocabulary_id:
+        detail = f"the set describes {found.vocabulary_id}, and the labels are those of {vocabulary_id}"
+        raise refused("vocabulary_mismatch", detail, "/attribute_set_id")
+
+
+def _teacher(given: str, data_root: Path) -> str:
+    try:
+        ref = check_teacher(given)
+    except UnknownName as error:
+        raise refused("teacher_unknown", str(error), "/teacher") from None
+    if ref.kind == "local-dir":
+        try:
+            below_data_root(data_root, ref.model)
+        except ProblemError as error:
+            raise refused(error.code, error.detail, "/teacher") from None
+    return str(ref)
+
+
+def _config(recipe: str, changes: dict[str, Any]) -> TrainConfig:
+    if recipe not in RECIPES:
+        raise refused("recipe_unknown", f'no recipe is called "{recipe}"; there are {", ".join(RECIPES)}', "/recipe")
+    try:
+        config = resolve_train_config(recipe, changes)
+    except ValidationError as error:
+        raise invalid(error, changes, below="/config") from None
+    except ValueError as error:
+        raise refused("config_invalid", str(error), "/config") from None
+    try:
+        check_student(config.student)
+    except UnknownName as error:
+        raise refused("student_unknown", str(error), json_pointer("config", "student")) from None
+    return config

@@ -1,0 +1,135 @@
+"""Jobs: asked for, looked at, cancelled; and the labels of an enrichment as they come in."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body
+from sqlalchemy.orm import Session
+from starlette.responses import Response
+
+from api import job_specs
+from api.attribute_sets import Attributes, attributes_of
+from api.job_specs import JobIn
+from api.models import After, AfterPosition, Limit, LongLimit, Output, Page, Time, page
+from api.problems import ProblemError
+from api.services import Made, OnlyOnce, Use
+from store import enrichment, jobs, progress, resources, vocabularies
+from store.models import Job
+from store.progress import Progress
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+Kind = Literal["enrich", "encode", "distill", "evaluate"]
+Status = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+
+
+class ProgressOut(Output):
+    """How far the job's present stage is; `eta_s` is null where nobody can tell."""
+
+    done: int
+    total: int
+    unit: str
+    eta_s: float | None
+
+
+class JobError(Output):
+    """Why a job failed."""
+
+    code: str
+    message: str
+
+
+class JobOut(Output):
+    """A request for work. `stage` is the kind of part that it is in, or ended in."""
+
+    object: Literal["job"] = "job"
+    id: str
+    kind: Kind
+    status: Status
+    stage: str | None
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    progress: ProgressOut
+    spec: dict[str, Any]
+    result: dict[str, Any] | None
+    error: JobError | None
+
+
+_NONE = Progress(stage="", done=0, total=0, unit="", eta_s=None)
+
+
+def job_out(job: Job, how_far: Progress | None) -> JobOut:
+    """The job as it is answered."""
+    known = how_far or _NONE
+    return JobOut(
+        id=job.id, kind=job.kind, status=job.status, stage=known.stage or None, created_at=job.created_at,
+        started_at=job.started_at, finished_at=job.finished_at,
+        progress=ProgressOut.model_validate(known), spec=job.spec, result=job.result,
+        error=JobError(code=job.error["code"], message=job.error["message"]) if job.error else None,
+    )  # fmt: skip
+
+
+def _one(tx: Session, job: Job) -> JobOut:
+    return job_out(job, progress.of(tx, [job.id]).get(job.id))
+
+
+@router.post("", status_code=202, response_model=JobOut)
+def create(use: Use, once: OnlyOnce, given: Annotated[JobIn, Body(examples=job_specs.EXAMPLES)]) -> Response:
+    """Queue a job. Poll its Location, or follow its events."""
+
+    def make(tx: Session) -> Made:
+        job = job_specs.create(tx, given, use.settings)
+        return _one(tx, job), f"/v1/jobs/{job.id}"
+
+    return once.answer(make, status=202)
+
+
+@router.get("", response_model=Page[JobOut])
+def list_all(
+    use: Use, limit: Limit = 20, after: After = None, kind: Kind | None = None, status: Status | None = None
+) -> object:
+    """Jobs, newest first."""
+    with use.db.read() as tx:
+        rows, more = resources.page(tx, Job, limit=limit, after=after, kind=kind, status=status)
+        how_far = progress.of(tx, [job.id for job in rows])
+        return page([job_out(job, how_far.get(job.id)) for job in rows], more, lambda one: one.id)
+
+
+@router.get("/{id}", response_model=JobOut)
+def get(use: Use, id: str) -> object:
+    """A job as it stands."""
+    with use.db.read() as tx:
+        return _one(tx, jobs.get(tx, id))
+
+
+@router.post("/{id}/cancel", status_code=202, response_model=JobOut)
+def cancel(once: OnlyOnce, id: str) -> Response:
+    """Ask a job to stop; what is finished stays. Harmless for a job that has ended, or is asked twice."""
+
+    def make(tx: Session) -> Made:
+        return _one(tx, jobs.cancel(tx, id)), f"/v1/jobs/{id}"
+
+    return once.answer(make, status=202)
+
+
+class LabelResult(Attributes):
+    """How one label of an enrichment ended: described, or failed for a named `reason`."""
+
+    reason: str | None
+    detail: str | None
+
+
+@router.get("/{id}/labels", response_model=Page[LabelResult])
+def labels(use: Use, id: str, limit: LongLimit = 100, after: AfterPosition = None) -> object:
+    """What an enrich job has so far, by position; while it runs, labels still come in between those already read."""
+    with use.db.read() as tx:
+        job = jobs.get(tx, id)
+        if job.kind != "enrich":
+            raise ProblemError(404, "no_labels", f"a job of kind {job.kind} has no labels; an enrich job has")
+        rows = enrichment.partial(tx, id, after=-1 if after is None else after, limit=limit + 1)
+        found = vocabularies.labels_at(tx, job.spec["vocabulary_id"], [result.position for result, _ in rows[:limit]])
+        data = [
+            LabelResult(**attributes_of(label, entry), reason=result.reason, detail=result.detail)
+            for label, (result, entry) in zip(found, rows[:limit], strict=True)
+        ]
+        return page(data, len(rows) > limit, lambda one: one.position)
