@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from attributes.client import Enricher, FatalLLMError, LLMSettings, Outcome, Tally
-from attributes.formats import AttributeFile, FormatError, read_json, read_label_lines, write_json
+from attributes.formats import FORMAT, VERSION, AttributeFile, FormatError, read_json, read_label_lines, write_json
+from attributes.set_schema import EntryModel, SetModel
 from attributes.strategy import DEFAULT_STRATEGY, Strategy, StrategyError, load_strategy
 from attributes.types import Entry, Label, entry_from_json
 
@@ -58,7 +59,8 @@ class OutFile:
         if self._journal is None:
             self._journal = self.part.open("a", encoding="utf-8")
             if self._journal.tell() == 0:
-                self._journal.write(json.dumps(self.asked_with, ensure_ascii=False) + "\n")
+                head = {"format": FORMAT, "version": VERSION, **self.asked_with}
+                self._journal.write(json.dumps(head, ensure_ascii=False) + "\n")
         self._journal.write(json.dumps(entry.as_json(), ensure_ascii=False) + "\n")
         self._journal.flush()
         self.entries[_identity(entry.label, entry.sense)] = entry
@@ -87,15 +89,21 @@ class OutFile:
         self.entries.update({_identity(entry.label, entry.sense): entry for entry in file.entries})
 
     def _take_part(self) -> None:
-        head, *lines = _read(self.part).split("\n")
-        whole = lines[:-1]  # a run killed in mid-write leaves the last line without its end
-        try:
-            if head:
-                entries = [entry_from_json(json.loads(line)) for line in whole]
-                self._take(AttributeFile(entries=entries, **json.loads(head)), self.part)
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadInput(f"{self.part} is damaged ({error}); move it away to start from {self.path}") from error
-        self.part.write_text("\n".join([head, *whole, ""]) if head else "", encoding="utf-8")
+        *whole, _ = _read(self.part).split("\n")  # a run killed in mid-write leaves the last line without its end
+        entries: list[Entry] = []
+        for number, line in enumerate(whole, start=1):
+            try:
+                if number == 1:
+                    asked_with = SetModel.model_validate({**json.loads(line), "entries": []})
+                else:
+                    entries.append(entry_from_json(EntryModel.model_validate_json(line).model_dump()))
+            except (ValueError, TypeError):
+                fault = f"line {number} is damaged; mend it, or move the file away to start from {self.path.name}"
+                raise BadInput(f"{self.part}: {fault}") from None
+        if whole:
+            head = asked_with.model_dump(include=set(self.asked_with))
+            self._take(AttributeFile(entries=entries, **head), self.part)
+        self.part.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,123 @@
+"""What is read from an answer, whatever it looks like."""
+
+import json
+import time
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attributes.answers import Reading, read_answer
+from attributes.strategy import load_strategy
+from attributes.types import Label, Phrase
+from tests.attributes.fake_llm import answer_for
+
+DESCRIBE = load_strategy()
+ROBIN = answer_for("robin")
+
+
+def read(answer: object, label: Label | None = None) -> Reading:
+    text = answer if isinstance(answer, str) else json.dumps(answer)
+    return read_answer(text, DESCRIBE, label or Label("robin"))
+
+
+@pytest.mark.parametrize(
+    ("label", "echo"),
+    [
+        (Label("Black_footed Albatross"), "black-footed albatross"),
+        (Label("colt's foot"), "Colt’s Foot"),
+        (Label("crane", "bird"), "crane"),
+        (Label("crane", "bird"), "Crane (bird)"),
+        (Label("Café"), "CAFE\u0301"),
+        (Label("+++"), "+++"),
+    ],
+)
+def test_a_label_in_another_spelling_is_the_same(label: Label, echo: str) -> None:
+    reading = read(answer_for(echo), label)
+    assert reading.entry is not None
+    assert (reading.entry.label, reading.entry.sense) == (label.name, label.sense)
+
+
+@pytest.mark.parametrize(("label", "echo"), [("robin", "robins"), ("+++", "---"), ("crane", ""), ("type 1", "type 11")])
+def test_another_label_is_not(label: str, echo: str) -> None:
+    assert read(answer_for(echo), Label(label)).fault == "wrong_label"
+
+
+def test_the_last_object_that_fits_is_taken() -> None:
+    draft, final = answer_for("robin", sentence="A draft."), answer_for("robin", sentence="The end.")
+    text = f'Given {{label}} and {{"label": "robin"}}: {json.dumps(draft)} or rather {json.dumps(final)}. Done {{x}}.'
+    reading = read(text)
+    assert reading.entry is not None
+    assert reading.entry.sentence == "The end."
+
+
+def test_phrases_are_noun_phrases_without_a_closing_stop() -> None:
+    reading = read(
+        answer_for("robin") | {"phrases": [{"part": "bill ", "value": "long", "phrase": " a long  bill. "}] * 5}
+    )
+    assert reading.entry is not None
+    assert reading.entry.phrases[0] == Phrase("bill", "long", "a long bill")
+    assert reading.entry.flags == ("duplicate_phrase",)
+    assert "no phrase twice" in reading.correction
+
+
+def test_fields_beyond_the_schema_are_not_read() -> None:
+    reading = read(ROBIN | {"sense": "machine", "origin": "human", "flags": ["locked"]})
+    assert reading.entry is not None
+    assert (reading.entry.sense, reading.entry.origin, reading.entry.flags) == (None, "llm", ())
+    assert reading.correction == ""
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"label": "robin", "sentence": "Red."}, "the object lacks phrases"),
+        (ROBIN | {"sentence": ["a"]}, "sentence must be of type string"),
+        (ROBIN | {"phrases": [{"part": "a", "value": "b"}] * 5}, "phrases.[] lacks phrase"),
+        (ROBIN | {"phrases": ["a", "b", "c", "d", "e"]}, "phrases.[] must be of type object"),
+        (ROBIN | {"phrases": [{"part": "", "value": "", "phrase": "x" * 201}] * 5}, "more than 200 characters"),
+        (ROBIN | {"phrases": ROBIN["phrases"] * 10}, "more than 32 phrases"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_our_words(answer: dict[str, object], said: str) -> None:
+    reading = read(answer)
+    assert reading.fault == "invalid_answer"
+    assert said in reading.detail
+    assert said in reading.correction
+
+
+def test_a_strategy_may_ask_for_plain_phrases_alone() -> None:
+    schema = {
+        "type": "object",
+        "required": ["label", "phrases"],
+        "properties": {"label": {"type": "string"}, "phrases": {"type": "array", "items": {"type": "string"}}},
+    }
+    plain = replace(DESCRIBE, schema=schema)
+    reading = read_answer('{"label": "robin", "phrases": ["a red breast"]}', plain, Label("robin"))
+    assert reading.entry is not None
+    assert reading.entry.phrases == (Phrase("", "", "a red breast"),)
+    assert reading.entry.flags == ("too_few_phrases",)
+
+
+@pytest.mark.parametrize("hostile", ["{" * 200_000, '{"a":' * 100_000, "<think>" * 100_000, '{"a":[' * 50_000 + "}"])
+def test_hostile_answers_cost_no_time(hostile: str) -> None:
+    started = time.monotonic()
+    assert read(hostile).entry is None
+    assert time.monotonic() - started < 2
+
+
+@given(st.text())
+def test_no_text_breaks_the_reader(text: str) -> None:
+    reading = read(text)
+    assert reading.fault is not None
+
+
+FIELDS = st.sampled_from(["label", "sentence", "phrases", "part", "phrase"]) | st.text()
+LEAVES = st.none() | st.booleans() | st.floats() | st.text()
+
+
+@given(st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(FIELDS, inner)))
+def test_no_json_breaks_the_reader(value: object) -> None:
+    reading = read(json.dumps(value))
+    assert (reading.fault is None) == (reading.entry is not None)

@@ -1,0 +1,100 @@
+"""The rung that works is remembered, per base URL and model."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from attributes.client import Enricher, Tally
+from attributes.ladder import MAX_MISSES, Form, Ladder
+from attributes.types import Label
+from tests.attributes.conftest import Ask
+from tests.attributes.fake_llm import FakeLLM, Say, Seen, completion, error, good
+
+
+def no_schema(seen: Seen, nth: int) -> Say:
+    return error(400) if seen.rung == "json_schema" else good(seen, nth)
+
+
+def ignores_schema(seen: Seen, nth: int) -> Say:
+    return Say(body=completion("It is red.")) if seen.rung == "json_schema" else good(seen, nth)
+
+
+@pytest.mark.parametrize("script", [no_schema, ignores_schema])
+def test_the_second_label_starts_on_the_rung_that_worked(
+    script: Callable[[Seen, int], Say], llm: FakeLLM, ask: Ask
+) -> None:
+    llm.script = script
+    ladder = Ladder()
+    ask("robin", ladder=ladder)
+    ask("wren", ladder=ladder)
+    assert [seen.rung for seen in llm.seen] == ["json_schema", "json_object", "json_object"]
+
+
+def test_another_model_or_server_starts_at_the_top(llm: FakeLLM, ask: Ask) -> None:
+    llm.script = no_schema
+    ladder = Ladder()
+    ask(ladder=ladder)
+    ask(ladder=ladder, model="other")
+    with FakeLLM() as second:
+        ask(ladder=ladder, base_url=second.url)
+        assert [seen.rung for seen in second.seen] == ["json_schema"]
+    assert [seen.rung for seen in llm.seen] == ["json_schema", "json_object"] * 2
+
+
+def test_below_the_top_the_schema_stands_in_the_prompt(llm: FakeLLM, ask: Ask) -> None:
+    llm.script = lambda seen, nth: good(seen, nth) if seen.rung == "prose" else error(422)
+    ask()
+    by_rung = {seen.rung: seen.prompt for seen in llm.seen}
+    assert list(by_rung) == ["json_schema", "json_object", "prose"]
+    assert "JSON Schema" not in by_rung["json_schema"]
+    assert all('"minItems": 5' in by_rung[rung] for rung in ("json_object", "prose"))
+
+
+def test_parameters_that_new_models_refuse_are_left_out_from_then_on(llm: FakeLLM, ask: Ask) -> None:
+    def strict(seen: Seen, nth: int) -> Say:
+        if "max_tokens" in seen.body:
+            message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+            return error(400, message, param="max_tokens", code="unsupported_parameter")
+        if "temperature" in seen.body:
+            return error(400, "Unsupported value", param="temperature", code="unsupported_value")
+        return good(seen, nth)
+
+    llm.script = strict
+    ladder = Ladder()
+    assert ask("robin", ladder=ladder, max_attempts=1).entry is not None
+    assert ask("wren", ladder=ladder, max_attempts=1).entry is not None
+    assert llm.num_calls == 4
+    last = llm.seen[-1].body
+    assert last["max_completion_tokens"] == 700
+    assert last["response_format"]["type"] == "json_schema"
+    assert not {"max_tokens", "temperature"} & set(last)
+
+
+def test_one_miss_moves_one_label_and_three_in_a_row_the_memory(enricher: Callable[..., Enricher]) -> None:
+    settings = enricher().settings
+    top, lower = Form(), Form("json_object")
+    ladder = Ladder()
+    ladder.worked(settings, top)
+    for _ in range(MAX_MISSES - 1):
+        ladder.missed(settings, top)
+        ladder.worked(settings, lower)
+        assert ladder.start(settings) == top
+    ladder.missed(settings, top)
+    ladder.worked(settings, lower)
+    assert ladder.start(settings) == lower
+    ladder.worked(settings, top)
+    assert ladder.start(settings) == top
+
+
+def test_the_first_label_finds_out_alone(llm: FakeLLM, enricher: Callable[..., Enricher]) -> None:
+    llm.script = no_schema
+
+    async def go(labels: Sequence[Label]) -> Tally:
+        async with enricher() as asking:
+            return await asking.describe_all(labels, concurrency=8)
+
+    tally = asyncio.run(go([Label(f"bird {i}") for i in range(20)]))
+    assert tally.done == 20
+    assert tally.calls == llm.num_calls == 21
+    assert [seen.rung for seen in llm.seen].count("json_schema") == 1

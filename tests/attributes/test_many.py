@@ -1,0 +1,183 @@
+"""Many labels at once: each reported as it ends, none lost, all stopped in order."""
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from attributes import many
+from attributes.calls import FatalLLMError, Outcome
+from attributes.client import Enricher, Tally
+from attributes.types import Label
+from tests.attributes.fake_llm import FakeLLM, Say, Seen, answer_for, completion, error, good
+
+LABELS = [Label(f"bird {i}") for i in range(30)]
+Run = Callable[..., tuple[Tally, list[Outcome]]]
+
+
+@pytest.fixture
+def run(enricher: Callable[..., Enricher]) -> Run:
+    """Describes all labels; the tally and the outcomes."""
+
+    def all_of(
+        labels: Any = LABELS, *, outcomes: list[Outcome] | None = None, **how: Any
+    ) -> tuple[Tally, list[Outcome]]:
+        kept = [] if outcomes is None else outcomes
+
+        async def go() -> Tally:
+            async with enricher() as asking:
+                return await asking.describe_all(labels, **({"on_outcome": kept.append} | how))
+
+        return asyncio.run(go()), kept
+
+    return all_of
+
+
+def test_every_label_ends_once(llm: FakeLLM, run: Run) -> None:
+    tally, outcomes = run(concurrency=7)
+    assert Counter(outcome.label for outcome in outcomes) == Counter(LABELS)
+    assert all(outcome.entry and outcome.entry.label == outcome.label.name for outcome in outcomes)
+    assert (tally.done, tally.failed.total(), tally.calls, tally.stopped) == (30, 0, 30, False)
+    assert (tally.prompt_tokens, tally.completion_tokens) == (3000, 1200)
+
+
+def test_as_many_calls_as_allowed_are_in_flight(llm: FakeLLM, run: Run) -> None:
+    flying, most, lock = 0, 0, threading.Lock()
+
+    def script(seen: Seen, nth: int) -> Say:
+        nonlocal flying, most
+        with lock:
+            flying += 1
+            most = max(most, flying)
+        time.sleep(0.05)
+        with lock:
+            flying -= 1
+        return good(seen, nth)
+
+    llm.script = script
+    run(concurrency=6)
+    assert most == 6
+
+
+def test_labels_that_fail_are_named_and_the_others_kept(llm: FakeLLM, run: Run) -> None:
+    def script(seen: Seen, nth: int) -> Say:
+        number = int(seen.subject["label"].split()[1])
+        if number % 3 == 0:
+            return error(429)
+        return Say(body=completion(None, refusal="no")) if number % 3 == 1 else good(seen, nth)
+
+    llm.script = script
+    tally, outcomes = run()
+    assert tally.done == 10
+    assert tally.failed == {"rate_limited": 10, "refused": 10}
+    reasons = {outcome.label.name: outcome.reason for outcome in outcomes}
+    assert all(reasons[f"bird {i}"] == ("rate_limited", "refused", None)[i % 3] for i in range(30))
+
+
+def test_a_wrong_key_stops_the_list_at_its_first_call(llm: FakeLLM, run: Run) -> None:
+    llm.script = lambda seen, nth: error(401)
+    outcomes: list[Outcome] = []
+    with pytest.raises(FatalLLMError):
+        run(outcomes=outcomes)
+    assert llm.num_calls == 1
+    (stopped,) = outcomes  # its call belongs in the ledger
+    assert stopped.reason == "stopped"
+    assert [call.status for call in stopped.calls] == ["llm_wrong_key"]
+
+
+def test_a_key_that_is_withdrawn_midway_keeps_what_is_in_flight(llm: FakeLLM, run: Run) -> None:
+    def script(seen: Seen, nth: int) -> Say:
+        if nth >= 10:
+            return error(401)
+        return Say(body=completion(answer_for(seen.subject["label"])), wait_s=0.3 if nth else 0)
+
+    llm.script = script
+    outcomes: list[Outcome] = []
+    with pytest.raises(FatalLLMError):
+        run(outcomes=outcomes, concurrency=12)
+    assert sum(outcome.entry is not None for outcome in outcomes) == 10
+    assert llm.num_calls == sum(len(outcome.calls) for outcome in outcomes) <= 13
+
+
+def test_retry_after_holds_all_labels_back(llm: FakeLLM, run: Run) -> None:
+    def script(seen: Seen, nth: int) -> Say:
+        return error(429, headers={"Retry-After": "1"}) if nth == 3 else good(seen, nth)
+
+    llm.script = script
+    run(LABELS[:20], concurrency=2)
+    refused_at = llm.seen[3].at
+    assert sum(0.1 < seen.at - refused_at < 0.95 for seen in llm.seen) == 0
+    assert llm.num_calls == 21
+
+
+def test_stopping_begins_no_call_and_keeps_those_in_flight(llm: FakeLLM, run: Run) -> None:
+    llm.script = lambda seen, nth: Say(body=completion(answer_for(seen.subject["label"])), wait_s=0.3 if nth else 0)
+    outcomes: list[Outcome] = []
+    tally, _ = run(outcomes=outcomes, concurrency=4, should_stop=lambda: llm.num_calls >= 5)
+    assert tally.stopped
+    assert tally.done == llm.num_calls == len(outcomes)
+    assert 5 <= llm.num_calls <= 9
+
+
+def test_stopping_does_not_wait_for_a_server_that_hangs(
+    llm: FakeLLM, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many, "STOP_GRACE_S", 0.2)
+    llm.script = lambda seen, nth: Say(body=completion("late"), wait_s=30) if nth else good(seen, nth)
+    started = time.monotonic()
+    tally, outcomes = run(concurrency=4, should_stop=lambda: llm.num_calls >= 5)
+    assert time.monotonic() - started < 3
+    assert (tally.done, tally.failed.total(), tally.stopped) == (1, 0, True)
+    assert [outcome.reason for outcome in outcomes] == [None] + ["stopped"] * 4
+    assert tally.calls == llm.num_calls == 5  # those that were cut off are in the ledger too
+
+
+def test_stopping_cuts_waits_short(llm: FakeLLM, run: Run) -> None:
+    llm.script = lambda seen, nth: error(429, headers={"Retry-After": "30"})
+    started = time.monotonic()
+    tally, outcomes = run(should_stop=lambda: llm.num_calls >= 1)
+    assert time.monotonic() - started < 3
+    assert [outcome.reason for outcome in outcomes] == ["stopped"]
+    assert llm.num_calls == 1
+
+
+def test_a_stop_from_the_start_asks_nothing(llm: FakeLLM, run: Run) -> None:
+    tally, outcomes = run(should_stop=lambda: True)
+    assert (llm.num_calls, outcomes, tally.stopped) == (0, [], True)
+
+
+def test_what_keeps_outcomes_may_be_async_and_its_error_ends_the_run(llm: FakeLLM, run: Run) -> None:
+    kept: list[str] = []
+
+    async def keep(outcome: Outcome) -> None:
+        await asyncio.sleep(0)
+        kept.append(outcome.label.name)
+        if len(kept) == 3:
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        run(on_outcome=keep, concurrency=1)
+    assert len(kept) == 3
+
+
+def test_labels_are_drawn_as_they_are_needed(llm: FakeLLM, run: Run) -> None:
+    drawn = 0
+
+    def endless() -> Iterator[Label]:
+        nonlocal drawn
+        while True:
+            drawn += 1
+            yield Label(f"bird {drawn}")
+
+    tally, outcomes = run(endless(), concurrency=3, should_stop=lambda: llm.num_calls >= 20)
+    assert tally.done == len(outcomes)
+    assert drawn <= tally.done + 3
+
+
+def test_an_empty_list_is_done_at_once(llm: FakeLLM, run: Run) -> None:
+    tally, _ = run([])
+    assert (tally.done, tally.calls, llm.num_calls) == (0, 0, 0)
