@@ -34,7 +34,9 @@ from limbeck.models import (
     Event,
     Job,
     Label,
+    LabelResult,
     Page,
+    Teacher,
     TextKind,
     TextTargets,
     Vocabulary,
@@ -42,7 +44,7 @@ from limbeck.models import (
 
 __all__ = [
     "AttributeSet", "Attributes", "BrokenDownload", "Checkpoint", "Dataset", "Event", "FieldError", "Job", "JobFailed",
-    "Label", "Limbeck", "LimbeckError", "Problem", "TextTargets", "Unreachable", "Vocabulary",
+    "Label", "LabelResult", "Limbeck", "LimbeckError", "Problem", "Teacher", "TextTargets", "Unreachable", "Vocabulary",
 ]  # fmt: skip
 
 BUNDLE_PARTS = ("image", "pairing", "onnx", "targets")
@@ -71,7 +73,7 @@ class Limbeck:
     def ready(self) -> bool:
         """Whether the service has its database, its queue and workers (`/readyz`)."""
         try:
-            self._http.request("GET", "/readyz")
+            self._http.request("GET", "/readyz", attempts=1)
         except Problem as problem:
             if problem.status == 503:
                 return False
@@ -105,7 +107,7 @@ class Limbeck:
 
     def labels(self, vocabulary_id: str) -> Iterator[Label]:
         """A vocabulary's labels in order, fetched page by page."""
-        return self._every(Label, f"/v1/vocabularies/{quote(vocabulary_id)}/labels", limit=1000)
+        return self._every(Label, f"/v1/vocabularies/{quote(vocabulary_id, safe='')}/labels", limit=1000)
 
     def import_sentences(
         self, label2text: str, sentences: str, *, vocabulary_id: str | None = None, name: str = "imported",
@@ -135,11 +137,11 @@ class Limbeck:
 
     def attributes(self, attribute_set_id: str) -> Iterator[Attributes]:
         """What a set says of each label, in order, fetched page by page."""
-        return self._every(Attributes, f"/v1/attribute-sets/{quote(attribute_set_id)}/labels", limit=1000)
+        return self._every(Attributes, f"/v1/attribute-sets/{quote(attribute_set_id, safe='')}/labels", limit=1000)
 
     def export_attributes(self, attribute_set_id: str, *, format: Literal["json", "dclip"] = "json") -> bytes:
         """The set as a file in our own or in DCLIP's JSON."""
-        path = f"/v1/attribute-sets/{quote(attribute_set_id)}/export"
+        path = f"/v1/attribute-sets/{quote(attribute_set_id, safe='')}/export"
         return self._http.request("GET", path, params={"format": format}).content
 
     def text_targets(self, id: str) -> TextTargets:
@@ -185,18 +187,18 @@ class Limbeck:
         )
 
     def distill(
-        self, dataset_id: str, *, teacher: str, text: TextKind, attribute_set_id: str | None = None,
-        recipe: str = "limbeck", overrides: Mapping[str, Any] | None = None,
+        self, dataset_id: str, *, teacher: str, text: TextKind = "names", attribute_set_id: str | None = None,
+        recipe: str = "limbeck", config: Mapping[str, Any] | None = None,
     ) -> Job:  # fmt: skip
-        """Train and measure a student; `overrides` are laid over the recipe's fields (`{"epochs": 10}`)."""
+        """Train and measure a student; `config` are fields of the recipe to change (`{"epochs": 10}`)."""
         return self._job(
             "distill", dataset_id=dataset_id, teacher=teacher, text=text, attribute_set_id=attribute_set_id,
-            recipe=recipe, overrides=dict(overrides or {}),
+            recipe=recipe, config=dict(config or {}),
         )  # fmt: skip
 
     def evaluate(
         self, dataset_id: str, *, checkpoint_id: str | None = None, teacher: str | None = None,
-        text: TextKind | None = None, attribute_set_id: str | None = None,
+        text: TextKind = "names", attribute_set_id: str | None = None,
     ) -> Job:  # fmt: skip
         """Measure a checkpoint, or a teacher as it is, on a dataset."""
         return self._job(
@@ -214,7 +216,7 @@ class Limbeck:
 
     def cancel(self, id: str) -> Job:
         """Ask a job to stop; harmless for one that has ended."""
-        return self._post(Job, f"/v1/jobs/{quote(id)}/cancel", None)
+        return self._post(Job, f"/v1/jobs/{quote(id, safe='')}/cancel", None)
 
     def wait(
         self, job: Job | str, on_progress: Callable[[Job], None] | None = None, *, poll_s: float = 0.5,
@@ -243,19 +245,31 @@ class Limbeck:
     def watch(self, job: Job | str, *, after: int = 0) -> Iterator[Event]:
         """The job's events above number `after` as they happen, until the one that ends it; survives lost lines."""
         id = job if isinstance(job, str) else job.id
-        return events.watch(self._http, f"/v1/jobs/{quote(id)}/events", after=after)
+        return events.watch(self._http, f"/v1/jobs/{quote(id, safe='')}/events", after=after)
 
     def events(self, job_id: str, *, after: int = 0) -> Iterator[Event]:
         """The job's events so far, above number `after`, fetched page by page."""
-        return self._every(Event, f"/v1/jobs/{quote(job_id)}/events", limit=1000, start=after or None)
+        return self._every(Event, f"/v1/jobs/{quote(job_id, safe='')}/events", limit=1000, start=after or None)
+
+    def labels_so_far(self, job_id: str) -> Iterator[LabelResult]:
+        """How each label of an enrich job has ended so far, also while it runs or after it failed."""
+        return self._every(LabelResult, f"/v1/jobs/{quote(job_id, safe='')}/labels", limit=1000)
+
+    def teacher(self, id: str) -> Teacher:
+        """One teacher that a worker has loaded."""
+        return self._get(Teacher, "teachers", id)
+
+    def teachers(self, *, ref: str | None = None) -> Iterator[Teacher]:
+        """All teachers that a worker has loaded, or those of one reference, newest first."""
+        return self._every(Teacher, "/v1/teachers", ref=ref)
 
     def checkpoint(self, id: str) -> Checkpoint:
-        """One checkpoint."""
+        """One checkpoint and the files of its bundle."""
         return self._get(Checkpoint, "checkpoints", id)
 
-    def checkpoints(self) -> Iterator[Checkpoint]:
-        """All checkpoints, newest first."""
-        return self._every(Checkpoint, "/v1/checkpoints")
+    def checkpoints(self, *, job_id: str | None = None, dataset_id: str | None = None) -> Iterator[Checkpoint]:
+        """All checkpoints, or those of a job or a dataset, newest first; without their files."""
+        return self._every(Checkpoint, "/v1/checkpoints", job_id=job_id, dataset_id=dataset_id)
 
     def download_checkpoint(
         self, id: str, folder: Path | str, parts: Sequence[str] | None = ("image", "targets"),
@@ -268,7 +282,7 @@ class Limbeck:
         """
         if unknown := set(parts or ()) - set(BUNDLE_PARTS):
             raise ValueError(f"no part {', '.join(sorted(unknown))}: a bundle has {', '.join(BUNDLE_PARTS)}")
-        base, out = f"/v1/checkpoints/{quote(id)}", Path(folder)
+        base, out = f"/v1/checkpoints/{quote(id, safe='')}", Path(folder)
         checkpoint = self.checkpoint(id)
         listed = [file for file in checkpoint.files if file.path == download.MANIFEST]
         manifest = next(iter(listed), None)

@@ -23,6 +23,8 @@ def watch(http: Http, path: str, *, after: int) -> Iterator[Event]:
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store", "Last-Event-ID": str(after)}
         try:
             with http.stream("GET", path, headers=headers, read_timeout_s=_SILENCE_S) as response:
+                if response.status_code == 204:  # the job ended before event `after`: there is nothing to wait for
+                    return
                 if response.status_code != 200:
                     response.read()
                     problem, wait_s = problem_of(response), retry_after_s(response, failures + 1)

@@ -59,15 +59,16 @@ class Http:
 
     def request(
         self, method: str, path: str, *, params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None, **body: Any,
+        headers: Mapping[str, str] | None = None, attempts: int | None = None, **body: Any,
     ) -> httpx2.Response:  # fmt: skip
         """The answer, read whole; below 400, or it is raised as Problem."""
+        attempts = attempts or self.attempts
         sent = dict(headers or {})
         if method == "POST":
             sent["Idempotency-Key"] = str(uuid.uuid4())
         known = {name: value for name, value in (params or {}).items() if value is not None}
-        for attempt in range(1, self.attempts + 1):
-            last = attempt == self.attempts
+        for attempt in range(1, attempts + 1):
+            last = attempt == attempts
             try:
                 response = self._client.request(method, path, params=known, headers=sent, **body)
             except httpx2.TransportError as error:

@@ -41,15 +41,23 @@ class Phrase(_Answer):
 
 
 class Attributes(_Answer):
-    """What is said of one label. `sentence` is empty and `phrases` too where nothing is known of it."""
+    """What is said of one label. Where nothing is, `described` is false and the texts are empty."""
 
     position: int
     label: str
     sense: str | None = None
+    described: bool
     sentence: str = ""
     phrases: tuple[Phrase, ...] = ()
     origin: str | None = None
     flags: tuple[str, ...] = ()
+
+
+class LabelResult(Attributes):
+    """How one label of an enrich job ended: described, or failed for a named `reason`."""
+
+    reason: str | None = None
+    detail: str | None = None
 
 
 class AttributeSet(_Answer):
@@ -62,6 +70,19 @@ class AttributeSet(_Answer):
     num_described: int
     num_flagged: int
     source: dict[str, Any]
+    created_at: datetime
+
+
+class Teacher(_Answer):
+    """A teacher by its weights' digest; `ref` is the name it was first loaded by, `context_length` in tokens."""
+
+    id: str
+    ref: str
+    digest: str
+    width: int
+    context_length: int
+    logit_scale: float
+    preprocess: dict[str, Any]
     created_at: datetime
 
 
@@ -109,11 +130,12 @@ class JobError(_Answer):
 
 
 class Job(_Answer):
-    """A request for work."""
+    """A request for work; `stage` is the kind of part that it is in, or ended in, and `progress` that of the stage."""
 
     id: str
     kind: Literal["enrich", "encode", "distill", "evaluate"]
     status: Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+    stage: str | None = None
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None

@@ -44,7 +44,7 @@ def run(
     from limbeck.progress import follow
 
     kind = _text_kind(text)
-    overrides = assignments(set_ or [], "--set") | ({"student": student} if student else {})
+    config = assignments(set_ or [], "--set") | ({"student": student} if student else {})
     chosen_split = split_of(split)
     listed = read_text(labels)
     console = Console()
@@ -63,7 +63,7 @@ def run(
             )
             attribute_set = _told_set(job, console)
         common: dict[str, Any] = {"teacher": teacher, "text": kind, "attribute_set_id": attribute_set}
-        job = client.distill(dataset.id, recipe=recipe, overrides=overrides, **common)
+        job = client.distill(dataset.id, recipe=recipe, config=config, **common)
         trained = follow(client, job, console, title="distil the student").result or {}
         rows = [("student", kind, trained["evaluation"])]
         for baseline in dict.fromkeys(("names", kind)):

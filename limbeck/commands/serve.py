@@ -26,10 +26,10 @@ def serve() -> None:
     if not is_loopback(chosen.host):
         _require_a_key(chosen)
     if chosen.distributed:
-        from limbeck import api_process
+        from api.__main__ import serve as serve_api
 
         _tell(chosen, chosen.port)
-        api_process.serve(None, chosen)
+        serve_api(chosen)
     else:
         _embedded(chosen)
 

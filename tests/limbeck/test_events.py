@@ -49,6 +49,10 @@ def test_watching_can_begin_in_the_middle() -> None:
     assert (numbers, asked_from) == ([3, 4], ["2"])
 
 
+def test_a_job_that_has_ended_has_nothing_more_to_say() -> None:
+    assert watched([Say(204, b"")], after=4) == ([], ["4"])
+
+
 def test_an_unknown_job_is_a_problem_at_once() -> None:
     with pytest.raises(Problem, match="job_not_found"):
         watched([problem(404, "job_not_found")])
