@@ -67,7 +67,8 @@ class Augmentation(_Frozen):
 class TrainConfig(_Frozen):
     """One training run.
 
-    `view`: which view of an image the teacher's feature is of; `center` is its own evaluation view, cached.
+    `view`: what the teacher sees of an image, once and cached: `center` is its own preprocessing, `squash` the whole
+    picture squashed to its size, as published.
     `test_crop`: side of the centre crop at evaluation, as a share of the squashed picture's side.
     `schedule`: `step` multiplies the rate by `step_factor` at each of `milestones` (epochs); `one_cycle`
     moves once an epoch; `cosine` moves every step, after `warmup` (share of all steps), down to 0.
@@ -85,7 +86,7 @@ class TrainConfig(_Frozen):
     im_cst_mode: Literal["both", "image_to_teacher"] = "both"
     temperature: float = Field(default=0.07, ge=0.001, le=100, allow_inf_nan=False)
     augmentation: Augmentation = Augmentation()
-    view: Literal["center"] = "center"
+    view: Literal["center", "squash"] = "center"
 
     epochs: int = Field(default=90, ge=1, le=100_000)
     passes_per_epoch: int = Field(default=1, ge=1, le=1000)
@@ -119,6 +120,7 @@ def li2023_resnet() -> TrainConfig:
     return TrainConfig(
         student="resnet18", image_px=224, test_crop=0.875,
         augmentation=Augmentation(crop_scale=(0.08, 1.0)),
+        view="squash",
         epochs=90, passes_per_epoch=5, batch_size=128,
         optimizer="sgd", lr=0.05, momentum=0.9, weight_decay=1e-4, schedule="step", milestones=(30, 60),
     )  # fmt: skip
@@ -129,6 +131,7 @@ def li2023_vit() -> TrainConfig:
     return TrainConfig(
         student="vit_base_patch32_224", image_px=224, test_crop=0.875,
         augmentation=Augmentation(crop_scale=(0.08, 1.0)),
+        view="squash",
         epochs=90, passes_per_epoch=5, batch_size=128,
         optimizer="adamw", lr=1e-4, weight_decay=0.01, schedule="one_cycle",
     )  # fmt: skip

@@ -208,7 +208,8 @@ def scan(
     by `normalise`. Labels that share a name must be told apart by the caller (`crane (bird)`).
 
     Raises FolderError, whose `code` is one of: no_such_folder, link, no_images, folder_matches_no_label, ambiguous,
-    unknown_label, id_ood_overlap, one_label, missing_list, missing_image, image_twice, outside_root.
+    unknown_label, id_ood_overlap, one_label, missing_list, missing_image, image_twice, outside_root,
+    nothing_to_measure.
     """
     root = tree.real_folder(root)
     label_of = _matcher(labels, folder_map or {})
@@ -357,6 +358,8 @@ def _refuse_unfit(manifest: Manifest) -> None:
     if len(train) == 1:
         only = manifest.labels[next(iter(train))]
         raise FolderError("one_label", f'only "{only}" has images to train on; two labels are the least', "/split")
+    if not manifest.ood_labels and not manifest._labels_of("held_out"):
+        raise FolderError("nothing_to_measure", "no image is held out and no label left unseen", "/split")
     untrained = sorted(set(manifest.id_labels) - train)
     if untrained:
         names = ", ".join(f'"{manifest.labels[at]}"' for at in untrained[:5])

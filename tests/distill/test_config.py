@@ -50,7 +50,7 @@ def test_overrides_merge_below_a_field() -> None:
         ({"losses": {"cls": -1}}, "losses.cls"),
         ({"losses": {"cls": 0, "mse": 0, "im_cst": 0}}, "losses"),
         ({"augmentation": {"crop_scale": [0.9, 0.1]}}, "augmentation"),
-        ({"view": "same"}, "view"),
+        ({"view": "other"}, "view"),
         ({"milestones": [60, 30]}, ""),
     ],
 )

@@ -177,6 +177,7 @@ def test_id_and_ood_may_not_overlap(tmp_path: Path) -> None:
         (["crane/1.jpg", "blue jay/1.gif"], {"by": "seed"}, "no_images"),
         (["crane/1.jpg"], {"by": "list", "id": ["crane", "blue jay"]}, "no_images"),
         (["crane/1.jpg"], {"by": "list", "id": ["crane", "heron"]}, "unknown_label"),
+        (["crane/1.jpg", "blue jay/1.jpg"], {"by": "seed"}, "nothing_to_measure"),
         (["crane/1.jpg"], {"by": "folders"}, "no_such_folder"),
         (["val/crane/1.jpg"], {"by": "folders"}, "no_such_folder"),
         (["crane/1.jpg"], {"by": "image_lists", "train": "t.txt", "ood": "o.txt"}, "missing_list"),

@@ -1,0 +1,194 @@
+"""The steps of a run, from a manifest to a measured student; `python -m distill` and the service's workers call them.
+
+Each step takes what the one before it gave, and a `Watch` through which it tells how far it is, asks whether to stop
+and names the images it cannot use. All that is slow is cached below one folder. N images, K labels, D embedding width.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.batches import TrainData
+from distill.chance import Ints
+from distill.config import TextKind, TrainConfig
+from distill.evaluate import Evaluation, evaluate, student_features
+from distill.folders import Manifest
+from distill.image_features import image_features
+from distill.images import ImagePack, decode_images, eval_side, train_side
+from distill.rowcache import key_of
+from distill.student import Student
+from distill.teacher import Teacher
+from distill.text_targets import TextTargets
+from distill.train import choose_device
+
+
+class NoImages(ValueError):
+    """Every image of a part that is needed is unusable."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a step tells and asks while it works.
+
+    `on_progress(done, total, unit)`: `images` for features, `pictures` for decoding. `on_bad_image(path, reason)` is
+    told once of each unusable file, which `bad_images` collects by path.
+    """
+
+    on_progress: Callable[[int, int, str], None] | None = None
+    should_stop: Callable[[], bool] | None = None
+    on_bad_image: Callable[[Path, str], None] | None = None
+    bad_images: dict[Path, str] = field(default_factory=dict)
+
+    def bad_image(self, path: Path, reason: str) -> None:
+        """Note an unusable file, and tell of it if it is new."""
+        known = path in self.bad_images
+        self.bad_images[path] = reason
+        if not known and self.on_bad_image is not None:
+            self.on_bad_image(path, reason)
+
+
+def training_data(
+    config: TrainConfig,
+    manifest: Manifest,
+    teacher: Teacher,
+    targets: TextTargets,
+    *,
+    cache: Path,
+    root: Path | None = None,
+    watch: Watch | None = None,
+) -> TrainData:
+    """Everything that training needs: the teacher's features of the training images, and their decoded pictures.
+
+    `root`: where the manifest's paths start on this machine, if not where it was made. Images that cannot be used are
+    left out. Raises NoImages, ImagesError, TeacherError, Stopped.
+    """
+    watch = watch or Watch()
+    rows = manifest.part("train")
+    paths = _paths(manifest, rows, root)
+    taught = image_features(
+        teacher,
+        paths,
+        cache=cache,
+        view=config.view,
+        threads=config.num_workers,
+        on_progress=watch.on_progress,
+        should_stop=watch.should_stop,
+        on_bad_image=watch.bad_image,
+    )
+    pack = _decode(paths, train_side(config.image_px), cache, config.num_workers, watch)
+    usable = np.setdiff1d(pack.usable(), np.flatnonzero(taught.bad.numpy()))
+    if len(usable) < 2:
+        raise NoImages(f"{len(usable)} of {len(paths)} training images can be used: two are the least")
+    # The student is never told of the OOD labels, not even as wrong answers.
+    place = {label: at for at, label in enumerate(manifest.id_labels)}
+    return TrainData(
+        pixels=pack.pixels,
+        labels=np.array([place[manifest.label_indices[row]] for row in rows], dtype=np.int64),
+        teacher=taught.features,
+        texts=targets.features[list(manifest.id_labels)],
+        usable=usable.astype(np.int64),
+        digests={
+            "dataset": manifest.digest,
+            "pictures": pack.digest,
+            "teacher": teacher.digest,
+            "texts": key_of(*(text for texts in targets.prompts for text in ("\0", *texts))).hex(),
+        },
+    )
+
+
+def measure_student(
+    student: Student,
+    manifest: Manifest,
+    targets: TextTargets,
+    text: TextKind,
+    *,
+    cache: Path,
+    root: Path | None = None,
+    device: str = "auto",
+    num_workers: int = 4,
+    watch: Watch | None = None,
+) -> Evaluation:
+    """The student's zero-shot accuracies on the held-out and the OOD images. Raises NoImages, ImagesError, Stopped."""
+    watch = watch or Watch()
+    rows = _measured_rows(manifest)
+    side = eval_side(student.image_px, student.test_crop)
+    pack = _decode(_paths(manifest, rows, root), side, cache, num_workers, watch)
+    usable = pack.usable()
+    features = student_features(
+        student,
+        pack.pixels,
+        usable,
+        device=choose_device(device),
+        on_progress=watch.on_progress,
+        should_stop=watch.should_stop,
+    )
+    return _measure(text, features, rows, usable, manifest, targets)
+
+
+def measure_teacher(
+    teacher: Teacher,
+    manifest: Manifest,
+    targets: TextTargets,
+    text: TextKind,
+    *,
+    cache: Path,
+    root: Path | None = None,
+    num_workers: int = 4,
+    watch: Watch | None = None,
+) -> Evaluation:
+    """The teacher's own zero-shot accuracies on the same images, a baseline. Raises NoImages, TeacherError, Stopped."""
+    watch = watch or Watch()
+    rows = _measured_rows(manifest)
+    taught = image_features(
+        teacher,
+        _paths(manifest, rows, root),
+        cache=cache,
+        threads=num_workers,
+        on_progress=watch.on_progress,
+        should_stop=watch.should_stop,
+        on_bad_image=watch.bad_image,
+    )
+    usable = np.flatnonzero(~taught.bad.numpy()).astype(np.int64)
+    return _measure(text, taught.features[torch.from_numpy(usable)], rows, usable, manifest, targets)
+
+
+def _measured_rows(manifest: Manifest) -> list[int]:
+    return sorted(manifest.part("held_out") + manifest.part("ood"))
+
+
+def _paths(manifest: Manifest, rows: Sequence[int], root: Path | None) -> list[Path]:
+    start = Path(manifest.root) if root is None else root
+    return [start / manifest.paths[row] for row in rows]
+
+
+def _decode(paths: Sequence[Path], side_px: int, cache: Path, num_workers: int, watch: Watch) -> ImagePack:
+    return decode_images(
+        paths,
+        side_px,
+        cache=cache,
+        num_workers=num_workers,
+        on_progress=watch.on_progress,
+        should_stop=watch.should_stop,
+        on_bad_image=watch.bad_image,
+    )
+
+
+def _measure(
+    text: TextKind, features: Tensor, rows: Sequence[int], usable: Ints, manifest: Manifest, targets: TextTargets
+) -> Evaluation:
+    if len(usable) == 0:
+        raise NoImages(f"none of the {len(rows)} images to measure on can be used")
+    labels = np.array([manifest.label_indices[row] for row in rows], dtype=np.int64)[usable]
+    return evaluate(
+        text,
+        features,
+        labels,
+        targets.features,
+        names=manifest.labels,
+        id_labels=manifest.id_labels,
+        ood_labels=manifest.ood_labels,
+    )
