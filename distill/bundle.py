@@ -110,6 +110,7 @@ def write_bundle(
             evaluation=evaluation,
             made_from=made_from,
             resized=resized,
+            wants_transformers=bool(teacher.model_cfg["text_cfg"].get("hf_tokenizer_name")),
         )
         write_bytes(draft / "README.md", card.encode())
         files = _write_manifest(draft, student, made_from)
@@ -205,8 +206,10 @@ def _verify_towers(
     compared = {
         "image/ in timm": (timm.create_model(f"local-dir:{draft / 'image'}", pretrained=True).eval()(noise), own),
         "pairing/ in open_clip": (paired.encode_image(noise), own),
-        "the text tower of pairing/": (paired.encode_text(ids, normalize=True), teacher.encode_text([text]).cpu()),
     }
+    # Where the teacher is, because another device rounds otherwise.
+    said = paired.to(teacher.device).encode_text(ids.to(teacher.device), normalize=True)
+    compared["the text tower of pairing/"] = (said, teacher.encode_text([text]))
     for place, (given, expected) in compared.items():
         far = float((given - expected).abs().max()) if given.shape == expected.shape else float("inf")
         if not far <= TOLERANCE * max(1.0, float(expected.abs().max())):

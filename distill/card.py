@@ -49,6 +49,8 @@ with torch.inference_mode():
     texts = model.encode_text(tokenizer(["a photo of a crane", "a photo of a heron"]), normalize=True)
 print((picture @ texts.T).tolist())"""
 
+TRANSFORMERS_NOTE = "\nopen_clip reads this teacher's tokenizer by the transformers library, which must be installed."
+
 
 def escape(text: str) -> str:
     """Text as Markdown that shows just that text, on one line."""
@@ -69,12 +71,13 @@ def model_card(
     evaluation: Mapping[str, Any],
     made_from: Mapping[str, Any],
     resized: bool,
+    wants_transformers: bool,
 ) -> str:
     """The card in Markdown.
 
     `preprocess`: how the student sees a picture, as in `distill.bundle`. `evaluation`: `text` and the parts `id` and
     `ood`, where there are any. `made_from`: digests by name, nested or not. `resized`: whether open_clip must be told
-    the student's size.
+    the student's size. `wants_transformers`: whether open_clip reads this tokenizer by the transformers library.
     """
     image_px = preprocess["size"][0]
     build = [json.dumps(student), f"num_classes={width}"]
@@ -86,12 +89,12 @@ def model_card(
         width=width,
         parameters=f"{parameters:,}",
         image_px=image_px,
-        text=escape(TEXT_NAMES.get(str(evaluation.get("text")), str(evaluation.get("text", "not told")))),
+        text=TEXT_NAMES.get(str(evaluation.get("text")), "not told"),
         num_labels=f"{len(labels):,}",
         accuracy=_accuracy_table(evaluation),
         build=", ".join(build),
         open_clip_code=load + OPEN_CLIP_USE,
-        crop_note=_crop_note(preprocess),
+        crop_note=_crop_note(preprocess) + (TRANSFORMERS_NOTE if wants_transformers else ""),
         labels=_label_list(labels),
         shortened=_shortened_note(num_shortened),
         made_from=_made_from_table(made_from),

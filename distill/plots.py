@@ -50,7 +50,11 @@ def draw_loss(curves: Mapping[str, list[tuple[float, float]]], path: Path) -> No
         steps, values = zip(*shown, strict=True)
         label = "sum" if name == "loss" else name
         axes.plot(
-            steps, values, linewidth=2 if name == "loss" else 1, label=label, color="black" if name == "loss" else None
+            steps,
+            values,
+            linewidth=1.6 if name == "loss" else 1,
+            label=label,
+            color="black" if name == "loss" else None,
         )
     if curves:
         axes.legend(frameon=False)
@@ -67,8 +71,10 @@ def draw_accuracy(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     `parts`: by name, with `per_label` (accuracy in 0..1 by label), `accuracy` and `chance`.
     """
     shown = {name: part for name, part in parts.items() if name in PARTS and part.get("per_label")}
-    most = max((min(len(part["per_label"]), NAMED_LABELS) for part in shown.values()), default=10)
-    figure = Figure(figsize=(6 * max(1, len(shown)), 1.5 + 0.2 * max(most, 12)), layout="constrained")
+    bars = [len(part["per_label"]) for part in shown.values() if len(part["per_label"]) <= NAMED_LABELS]
+    figure = Figure(
+        figsize=(6 * max(1, len(shown)), 1.5 + 0.2 * max(bars + [12 if bars else 24])), layout="constrained"
+    )
     for column, (name, part) in enumerate(shown.items(), start=1):
         axes = figure.add_subplot(1, len(shown), column)
         ranked = sorted(part["per_label"].items(), key=lambda item: (item[1], item[0]))
