@@ -1,0 +1,164 @@
+"""Attribute sets through HTTP: imported, read, exported, and the published CUB files there and back."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from store.models import AttributeSet, Vocabulary
+from tests.api.conftest import Service
+
+IMPORT = "/v1/attribute-sets/import"
+
+
+def _entries(service: Service, id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = service.get(f"/v1/attribute-sets/{id}/labels", limit=1000)["data"]
+    return found
+
+
+def test_published_cub_sentences_go_in_and_come_out_unchanged(service: Service, cub: Path) -> None:
+    label2text = (cub / "label2text.txt").read_text()
+    sentences = (cub / "chatgpt.txt").read_text()
+    body = {"format": "label2text", "name": "CUB", "domain": "birds", "label2text": label2text, "sentences": sentences}
+    made = service.post(IMPORT, body)
+    assert (made["num_labels"], made["num_described"], made["num_flagged"]) == (200, 200, 2)
+    vocabulary = service.get(f"/v1/vocabularies/{made['vocabulary_id']}")
+    assert (vocabulary["name"], vocabulary["domain"], vocabulary["num_labels"]) == ("CUB", "birds", 200)
+
+    entries = _entries(service, made["id"])
+    published = [line.split(" ")[2] for line in label2text.splitlines()]
+    assert [one["label"].replace(" ", "_") for one in entries] == published
+    assert [one["sentence"] for one in entries] == sentences.splitlines()
+    assert [one["position"] for one in entries if "empty" in one["flags"]] == [97, 107]
+
+    exported = service.http.get(f"/v1/attribute-sets/{made['id']}/export").text
+    again = service.post(IMPORT, {"format": "json", "document": json.loads(exported)})
+    assert again["vocabulary_id"] != made["vocabulary_id"]
+    assert _entries(service, again["id"]) == entries
+    assert service.http.get(f"/v1/attribute-sets/{again['id']}/export").text == exported
+
+
+def test_a_form_with_files_is_as_good_as_json(service: Service) -> None:
+    files = {"label2text": b"1.A_crane 1 A_crane\n2.B 2 B\n", "sentences": b"A tall bird.\n.\n"}
+    answer = service.http.post(IMPORT, data={"format": "label2text", "name": "two"}, files=files)
+    assert answer.status_code == 201, answer.text
+    entries = _entries(service, answer.json()["id"])
+    assert [(one["label"], one["sentence"], one["flags"]) for one in entries] == [
+        ("A crane", "A tall bird.", []), ("B", ".", ["empty"]),
+    ]  # fmt: skip
+    assert entries[0]["origin"] == "import"
+
+
+def test_dclip_there_and_back_matched_to_a_vocabulary(service: Service) -> None:
+    labels = ["heron", {"name": "crane", "sense": "bird"}, {"name": "crane", "sense": "machine"}, "ibis"]
+    vocabulary_id = service.post("/v1/vocabularies", {"name": "v", "labels": labels})["id"]
+    document = {"crane (machine)": ["a boom"], "Heron": ["a long neck", "grey wings"], "crane (bird)": ["a red cap"]}
+    made = service.post(IMPORT, {"format": "dclip", "vocabulary_id": vocabulary_id, "document": document})
+    assert (made["vocabulary_id"], made["num_labels"], made["num_described"]) == (vocabulary_id, 4, 3)
+    entries = _entries(service, made["id"])
+    assert [(one["label"], one["sense"], one["described"]) for one in entries] == [
+        ("heron", None, True), ("crane", "bird", True), ("crane", "machine", True), ("ibis", None, False),
+    ]  # fmt: skip
+    assert [p["phrase"] for p in entries[2]["phrases"]] == ["a boom"]
+    exported = service.http.get(f"/v1/attribute-sets/{made['id']}/export", params={"format": "dclip"})
+    assert exported.json() == {
+        "heron": ["a long neck", "grey wings"], "crane (bird)": ["a red cap"], "crane (machine)": ["a boom"],
+        "ibis": [],
+    }  # fmt: skip
+
+
+def test_what_nothing_is_said_of_stays_so_through_our_own_json(service: Service) -> None:
+    vocabulary_id = service.vocabulary("crane", "heron")
+    made = service.post(IMPORT, {"format": "dclip", "vocabulary_id": vocabulary_id, "document": {"heron": ["grey"]}})
+    document = service.http.get(f"/v1/attribute-sets/{made['id']}/export").json()
+    again = service.post(IMPORT, {"format": "json", "vocabulary_id": vocabulary_id, "document": document})
+    assert (again["digest"] != "", again["num_described"]) == (True, 1)
+    assert _entries(service, again["id"]) == _entries(service, made["id"])
+
+
+def test_sets_are_listed_and_paged(service: Service) -> None:
+    vocabulary_id = service.vocabulary(*(f"label {n}" for n in range(300)))
+    id = service.attribute_set(vocabulary_id)
+    other = service.attribute_set(service.vocabulary())
+    assert [one["id"] for one in service.get("/v1/attribute-sets")["data"]] == [other, id]
+    assert [one["id"] for one in service.get("/v1/attribute-sets", vocabulary_id=vocabulary_id)["data"]] == [id]
+    found = service.get(f"/v1/attribute-sets/{id}/labels", after=249, limit=20)  # across two stored pages
+    assert [one["position"] for one in found["data"]] == list(range(250, 270))
+    assert (found["has_more"], found["last_id"]) == (True, "269")
+    assert found["data"][0]["phrases"][0]["phrase"] == "a label 250 head"
+
+
+BAD: list[tuple[dict[str, Any], str, str, str]] = [
+    ({"format": "label2text", "label2text": "1.A 1 A\n2.B 2\n", "sentences": "x\ny\n"}, "import_malformed",
+     "/label2text", "line 2"),
+    ({"format": "label2text", "label2text": "1.A 1 A\n2.B 2 B\n", "sentences": "x\n"}, "import_malformed",
+     "/sentences", "line 2"),
+    ({"format": "label2text", "label2text": "1.A 1 A\n2.a 2 a\n", "sentences": "x\ny\n"}, "import_malformed",
+     "/label2text", "line 2"),
+    ({"format": "label2text", "label2text": "1.A 1 A\n"}, "invalid_request", "/sentences", "required"),
+    ({"format": "dclip", "document": {"crane": "a red cap"}}, "import_malformed", "/document", "list of phrases"),
+    ({"format": "dclip", "document": {"crane": ["a\u0000b"]}}, "import_malformed", "/document", ""),
+    ({"format": "dclip", "document": {}}, "import_empty", "/document", ""),
+    ({"format": "dclip", "document": '{"crane":\n["a",]}'}, "import_malformed", "/document", "line 2"),
+    ({"format": "dclip", "vocabulary_id": "voc_none", "document": {"a": ["b"]}}, "vocabulary_not_found",
+     "/vocabulary_id", "voc_none"),
+    ({"format": "json", "document": {"crane": []}}, "import_malformed", "/document", ""),
+    ({"format": "json", "document": {"format": "limbeck.attributes", "version": 1, "entries": [
+        {"label": "crane", "sentence": "a\u0000b"}]}}, "import_malformed", "/document", "NUL"),
+    ({"format": "cupl", "document": {}}, "invalid_request", "", "format"),
+    ({"document": {}}, "invalid_request", "", "format"),
+    ({"format": "dclip", "document": {"a": ["b"]}, "vocabulary": "x"}, "invalid_request", "/vocabulary", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "code", "pointer", "says"), BAD)
+def test_a_bad_file_changes_nothing(service: Service, body: dict[str, Any], code: str, pointer: str, says: str) -> None:
+    problem = service.refusal(IMPORT, body)
+    assert problem["code"] == code, problem
+    assert problem["errors"][0]["pointer"] == pointer, problem
+    assert says in problem["errors"][0]["detail"], problem
+    with service.db.read() as tx:
+        assert tx.query(Vocabulary).count() == tx.query(AttributeSet).count() == 0
+
+
+def test_labels_that_the_vocabulary_lacks_are_all_named(service: Service) -> None:
+    vocabulary_id = service.vocabulary("crane", "heron")
+    document = {"crane": ["a"], "stork": ["b"], "ibis": ["c"]}
+    problem = service.refusal(IMPORT, {"format": "dclip", "vocabulary_id": vocabulary_id, "document": document})
+    assert problem["code"] == "label_unknown"
+    assert ["stork" in problem["errors"][0]["detail"], "ibis" in problem["errors"][1]["detail"]] == [True, True]
+
+
+def test_unknown_ids_and_forms(service: Service) -> None:
+    for path in ("ats_none", "ats_none/labels", "ats_none/export", "voc_%20"):
+        answer = service.http.get(f"/v1/attribute-sets/{path}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "attribute_set_not_found")
+    id = service.attribute_set(service.vocabulary())
+    answer = service.http.get(f"/v1/attribute-sets/{id}/export", params={"format": "yaml"})
+    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "format")
+    answer = service.http.post(IMPORT, content=b"a,b", headers={"Content-Type": "text/csv"})
+    assert answer.status_code == 415
+
+
+_TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp", "Cf"]), max_size=40)
+_PHRASE = st.fixed_dictionaries({"part": _TEXT, "value": _TEXT, "phrase": _TEXT})
+_ENTRY = st.fixed_dictionaries(
+    {"sentence": _TEXT, "phrases": st.lists(_PHRASE, max_size=4), "origin": st.sampled_from(["llm", "human", "import"])}
+)
+
+
+@given(entries=st.lists(_ENTRY, min_size=1, max_size=6))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_own_json_survives_any_number_of_journeys(service: Service, entries: list[dict[str, Any]]) -> None:
+    listed = [{"label": f"label {n}", **entry} for n, entry in enumerate(entries)]
+    document = {"format": "limbeck.attributes", "version": 1, "entries": listed}
+    first = service.post(IMPORT, {"format": "json", "document": document})
+    exported = service.http.get(f"/v1/attribute-sets/{first['id']}/export").text
+    second = service.post(IMPORT, {"format": "json", "document": exported})
+    assert service.http.get(f"/v1/attribute-sets/{second['id']}/export").text == exported
+    for given_, kept in zip(listed, json.loads(exported)["entries"], strict=True):
+        if given_["sentence"] or given_["phrases"]:
+            assert {key: kept[key] for key in given_} == given_
