@@ -11,7 +11,6 @@ import open_clip
 import pytest
 import timm
 import torch
-from conftest import WIDTH, save_clip, tiny_clip_config
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -21,6 +20,7 @@ from distill.prompts import render
 from distill.teacher import Teacher, load_teacher
 from distill.text_targets import encode_text_targets
 from distill.verify import file_sha256, verify_bundle
+from tests.distill.conftest import WIDTH, save_clip, tiny_clip_config
 
 NASTY = "crane | <img src=x onerror=alert(1)> ```$x_1$``` [click](javascript:alert(1))\n# heading"
 LABELS = [

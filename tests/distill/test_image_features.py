@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import IMAGE_PX, WIDTH, save_clip, tiny_clip_config
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from distill import Stopped, image_features
 from distill.image_features import CPU_BATCH, open_rgb
 from distill.teacher import Teacher, TeacherError, load_teacher
+from tests.distill.conftest import IMAGE_PX, WIDTH, save_clip, tiny_clip_config
 
 MakePictures = Callable[..., list[Path]]
 features_of = image_features.image_features

@@ -15,13 +15,13 @@ import open_clip
 import pytest
 import tokenizers
 import torch
-from conftest import CONTEXT, IMAGE_PX, WIDTH, save_clip, tiny_clip_config
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import models, pre_tokenizers, processors
 
 from distill.teacher import Teacher, TeacherError, load_teacher
 from distill.tokenizer import BytePairTokenizer
+from tests.distill.conftest import CONTEXT, IMAGE_PX, WIDTH, save_clip, tiny_clip_config
 
 TEXTS = ["a photo of crane", "a photo of a crane, which has a long grey neck and a red cap", "", "It's 3 Äpfel!"]
 

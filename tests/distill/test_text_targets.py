@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CONTEXT, WIDTH, save_clip, tiny_clip_config
 
 from distill import Stopped
 from distill.prompts import render
 from distill.teacher import Teacher, load_teacher
 from distill.text_targets import BATCH, Shortened, TextTargets, encode_text_targets, shorten
+from tests.distill.conftest import CONTEXT, WIDTH, save_clip, tiny_clip_config
 
 PROMPTS = (
     ("a photo of crane, which has a red cap", "a photo of crane, which has long legs"),
