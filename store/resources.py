@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from store import attribute_sets, vocabularies
 from store.artefacts import Stored
 from store.attribute_sets import insert_ignore
 from store.errors import NotFound
@@ -134,3 +135,18 @@ def add_checkpoint(
     )
     tx.flush()
     return row
+
+
+def digests(tx: Session, spec: Mapping[str, Any], *, text_targets_id: str) -> dict[str, Any]:
+    """Ids and digests of all that a distillation was made from, for a bundle's manifest."""
+    vocabulary = vocabularies.get(tx, spec["vocabulary_id"])
+    images = dataset(tx, spec["dataset_id"])
+    targets = text_targets(tx, text_targets_id)
+    made_from: dict[str, Any] = {
+        "vocabulary": {"id": vocabulary.id, "digest": vocabulary.digest},
+        "dataset": {"id": images.id, "digest": images.digest, "split": images.split},
+        "text_targets": {"id": targets.id, "digest": targets.digest, "text": targets.text},
+    }
+    if set_id := spec.get("attribute_set_id"):
+        made_from["attribute_set"] = {"id": set_id, "digest": attribute_sets.get(tx, set_id).digest}
+    return made_from

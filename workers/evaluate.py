@@ -1,0 +1,152 @@
+"""The evaluate part: a student or a teacher is measured; a student just trained is bundled and published."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from sqlalchemy.orm import Session
+
+from distill.bundle import BundleError, StudentWeights, write_bundle
+from distill.config import TrainConfig
+from distill.evaluate import Evaluation
+from distill.run import Watch, measure_student, measure_teacher
+from distill.student import Student, build_student
+from distill.teacher import Teacher, TeacherError
+from distill.text_targets import TextTargets
+from store import jobs, resources
+from store.ids import new_id
+from store.jobs import Claim
+from workers import inputs
+from workers.context import Context
+from workers.errors import PartFailed
+from workers.lease import Keeper
+from workers.parts import Publish
+from workers.train import CODES, watch_with
+
+
+def evaluate(context: Context, claim: Claim, keeper: Keeper) -> Publish:
+    """Run the part; its result holds the evaluation, and the checkpoint where one is published."""
+    with inputs.scratch(context) as folder:
+        try:
+            return _Evaluation(context, claim, keeper, folder).run()
+        except TeacherError as error:
+            raise PartFailed(error.code, str(error)) from error
+        except BundleError as error:
+            raise PartFailed("bundle_unfit", str(error)) from error
+        except tuple(CODES) as error:
+            raise PartFailed(CODES[type(error)], str(error)) from error
+
+
+class _Evaluation:
+    """One attempt: what it starts from, read once."""
+
+    def __init__(self, context: Context, claim: Claim, keeper: Keeper, folder: Path) -> None:
+        self.context, self.claim, self.keeper, self.folder = context, claim, keeper, folder
+        self.spec = claim.job_spec
+        self.images = inputs.images(context, self.spec, folder)
+        self.targets: TextTargets
+        self.targets, self.so_far = inputs.targets(context, claim, folder)
+        self.watch: Watch = watch_with(keeper)
+
+    def run(self) -> Publish:
+        if self.claim.job_kind == "distill":
+            return self._publish_student()
+        checkpoint_id = self.spec["subject"].get("checkpoint_id")
+        measured = self._student(*self._published(checkpoint_id)) if checkpoint_id else self._teacher(self._load())
+        result = {"evaluation": measured.as_json(), "num_bad_images": len(self.watch.bad_images)}
+        return lambda _tx: result
+
+    def _load(self) -> Teacher:
+        return inputs.teacher(self.context, self.spec["teacher"])
+
+    def _student(self, student: Student, config: TrainConfig) -> Evaluation:
+        return measure_student(
+            student, self.images.manifest, self.targets, self.spec["text"], cache=self.context.settings.cache,
+            root=self.images.root, device=config.device, num_workers=config.num_workers, watch=self.watch,
+        )  # fmt: skip
+
+    def _teacher(self, teacher: Teacher) -> Evaluation:
+        return measure_teacher(
+            teacher, self.images.manifest, self.targets, self.spec["text"], cache=self.context.settings.cache,
+            root=self.images.root, watch=self.watch,
+        )  # fmt: skip
+
+    def _published(self, checkpoint_id: str) -> tuple[Student, TrainConfig]:
+        with self.context.db.read() as tx:
+            checkpoint = resources.checkpoint(tx, checkpoint_id)
+            weights = resources.checkpoint_file(tx, checkpoint_id, "image/model.safetensors").file_key
+            config = TrainConfig.model_validate(jobs.get(tx, checkpoint.job_id).spec["config"])
+        return self._built(config, weights), config
+
+    def _built(self, config: TrainConfig, weights_key: str) -> Student:
+        path = self.folder / "student.safetensors"
+        self.context.artefacts.get_file(weights_key, path)
+        student = build_student(
+            config.student, width=self.targets.features.shape[1], image_px=config.image_px, seed=config.seed,
+            test_crop=config.test_crop,
+        )  # fmt: skip
+        student.model.load_state_dict(load_file(path))
+        return student
+
+    def _publish_student(self) -> Publish:
+        config = TrainConfig.model_validate(self.spec["config"])
+        student = self._built(config, self.so_far["files"]["student"])
+        measured = self._student(student, config)
+        teacher = self._load()
+        evaluation = {
+            **measured.as_json(),
+            "teacher": [{"run": self.spec["teacher"], **self._teacher(teacher).as_json()}],
+        }
+        files = self._bundle(student, teacher, evaluation, config)
+        stored = [
+            (path, self.context.artefacts.put_file(self.folder / "bundle" / path, f"{self.claim.place}/bundle/{path}"))
+            for path in files
+        ]
+        digest = dict(stored)["manifest.json"].sha256
+        checkpoint_id = new_id("ckp")
+
+        def publish(tx: Session) -> Mapping[str, Any]:
+            resources.add_checkpoint(
+                tx, id=checkpoint_id, job_id=self.claim.job_id, dataset_id=self.spec["dataset_id"],
+                vocabulary_id=self.spec["vocabulary_id"], attribute_set_id=self.spec.get("attribute_set_id"),
+                text_targets_id=self.so_far["text_targets_id"], teacher_id=self.so_far["teacher_id"],
+                student=config.student, text=self.spec["text"], evaluation=evaluation, digest=digest, files=stored,
+            )  # fmt: skip
+            num_bad = self.so_far["num_bad_images"] + len(self.watch.bad_images)
+            return {"checkpoint_id": checkpoint_id, "evaluation": evaluation, "num_bad_images": num_bad}
+
+        return publish
+
+    def _bundle(
+        self, student: Student, teacher: Teacher, evaluation: Mapping[str, Any], config: TrainConfig
+    ) -> list[str]:
+        """Write the bundle into the scratch folder; the paths of its files."""
+        texts = inputs.texts(self.context, self.spec)
+        manifest = self.images.manifest
+        parts = {at: "id" for at in manifest.id_labels} | {at: "ood" for at in manifest.ood_labels}
+        log_path = self.folder / "training.jsonl"
+        self.context.artefacts.get_file(self.so_far["files"]["training_log"], log_path)
+        labels = [
+            {"label": label, "sense": texts.senses[at], "part": parts.get(at), **(texts.attributes[at] or {})}
+            for at, label in enumerate(texts.labels)
+        ]
+        made = write_bundle(
+            self.folder / "bundle",
+            student=StudentWeights(
+                name=student.name, width=student.width, state=student.model.state_dict(),
+                preprocess=student.preprocess(), model_args=student.model_args,
+            ),
+            teacher=teacher, targets=self.targets, labels=labels, evaluation=evaluation, training_log=log_path,
+            provenance=self._provenance(config),
+        )  # fmt: skip
+        return [file.path for file in made]
+
+    def _provenance(self, config: TrainConfig) -> dict[str, Any]:
+        with self.context.db.read() as tx:
+            return {
+                "job": self.claim.job_id,
+                "recipe": self.spec["recipe"],
+                "config": config.model_dump(mode="json"),
+                **resources.digests(tx, self.spec, text_targets_id=self.so_far["text_targets_id"]),
+            }

@@ -1,0 +1,8 @@
+"""The kinds of part that run in a child process, where torch is."""
+
+from workers.encode import encode
+from workers.evaluate import evaluate
+from workers.parts import Work
+from workers.train import train
+
+WORK: dict[str, Work] = {"encode": encode, "train": train, "evaluate": evaluate}

@@ -1,0 +1,148 @@
+"""The train part: the student learns; its state is kept as it goes, its weights and log when it is done."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import structlog
+import torch
+from safetensors.torch import save_file
+from sqlalchemy.exc import SQLAlchemyError
+
+from distill.config import TrainConfig
+from distill.images import ImagesError
+from distill.run import NoImages, Watch, training_data
+from distill.state import StateError
+from distill.student import StudentError
+from distill.teacher import TeacherError
+from distill.train import NonFiniteLoss, StepMetrics, TrainResult
+from distill.train import train as train_student
+from store import jobs
+from store.jobs import Claim
+from workers import inputs
+from workers.context import Context
+from workers.errors import PartFailed
+from workers.lease import Keeper
+from workers.parts import Publish
+from workers.rate import Rate
+
+log = structlog.get_logger()
+
+CODES: Mapping[type[Exception], str] = {
+    NoImages: "no_usable_images",
+    ImagesError: "images_not_ready",
+    StudentError: "student_unfit",
+    StateError: "state_unusable",
+    NonFiniteLoss: "loss_not_finite",
+}
+
+
+def train(context: Context, claim: Claim, keeper: Keeper) -> Publish:
+    """Run the part, from the state of the attempt before where there is one; its `files` are weights and log."""
+    config = TrainConfig.model_validate(claim.job_spec["config"])
+    with inputs.scratch(context) as folder:
+        watch = watch_with(keeper)
+        try:
+            result = _train(context, claim, keeper, config, folder, watch)
+        except TeacherError as error:
+            raise PartFailed(error.code, str(error)) from error
+        except tuple(CODES) as error:
+            raise PartFailed(CODES[type(error)], str(error)) from error
+        except torch.cuda.OutOfMemoryError as error:
+            raise PartFailed(
+                "gpu_out_of_memory",
+                f"a batch of {config.batch_size} images of {config.image_px} px does not fit on the GPU: lower "
+                "batch_size or image_px, or set precision to bfloat16",
+            ) from error
+        save_file(result.student.model.state_dict(), folder / "student.safetensors")
+        lines = "".join(json.dumps(line) + "\n" for line in result.log)
+        files = {
+            "student": context.artefacts.put_file(folder / "student.safetensors", f"{claim.place}/student.safetensors"),
+            "training_log": context.artefacts.put_bytes(lines.encode(), f"{claim.place}/training.jsonl"),
+        }
+    made = {
+        "num_steps": result.steps,
+        "train_seconds": round(result.seconds, 1),
+        "num_bad_images": len(watch.bad_images),
+        "files": {name: file.key for name, file in files.items()},
+    }
+    return lambda _tx: made
+
+
+def _train(
+    context: Context, claim: Claim, keeper: Keeper, config: TrainConfig, folder: Path, watch: Watch
+) -> TrainResult:
+    images = inputs.images(context, claim.job_spec, folder)
+    targets, _ = inputs.targets(context, claim, folder)
+    teacher = inputs.teacher(context, claim.job_spec["teacher"])
+    data = training_data(
+        config, images.manifest, teacher, targets, cache=context.settings.cache, root=images.root, watch=watch
+    )
+    del teacher  # its features are all that training needs of it
+    resume: Path | None = None
+    if claim.state_key:
+        resume = folder / "resume.safetensors"
+        context.artefacts.get_file(claim.state_key, resume)
+
+    begun = False
+
+    def on_step(step: StepMetrics) -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            how = f"going on from step {step.step - 1}" if step.step > 1 else "training begins: step 1"
+            keeper.note(f"{how} of {step.total_steps}", step=step.step, total_steps=step.total_steps)
+        rate = step.images_per_s / max(config.batch_size, 1)
+        keeper.progress(step.step, step.total_steps, "steps", rate)
+        terms = {name: round(value, 5) for name, value in step.losses.items()}
+        keeper.metrics(
+            f"step {step.step}/{step.total_steps}: loss {step.loss:.3f}, {step.images_per_s:.0f} images/s",
+            step=step.step, total_steps=step.total_steps, epoch=step.epoch, loss=round(step.loss, 5), losses=terms,
+            lr=step.lr, images_per_s=round(step.images_per_s, 1), eta_s=round(step.eta_s, 1),
+            data_wait=round(step.data_wait, 4),
+        )  # fmt: skip
+
+    return train_student(
+        config, data, resume=resume, save=_saver(context, claim, keeper, folder), on_step=on_step,
+        should_stop=keeper.should_stop,
+    )  # fmt: skip
+
+
+def _saver(context: Context, claim: Claim, keeper: Keeper, folder: Path) -> Callable[[Callable[[Path], None]], None]:
+    """Keeps a state in this attempt's place and moves the row's pointer there; a state that cannot be kept (a full
+    disk, a database away) leaves the last one standing, and training goes on."""
+    kept: list[str] = []
+    count = 0
+
+    def save(write: Callable[[Path], None]) -> None:
+        nonlocal count
+        count += 1
+        key = f"{claim.place}/state/{count:06d}.safetensors"
+        try:
+            write(folder / "state.safetensors")
+            context.artefacts.put_file(folder / "state.safetensors", key)
+            with context.db.write() as tx:
+                jobs.save_state(tx, claim, key)
+        except (OSError, SQLAlchemyError) as error:
+            log.warning("state_not_saved", part=claim.part_id, error=f"{type(error).__name__}: {error}"[:300])
+            keeper.note(f"state not saved ({type(error).__name__}); the one before it stands", level="warning")
+            return
+        for old in kept:
+            context.artefacts.delete_below(old)
+        kept[:] = [key]
+
+    return save
+
+
+def watch_with(keeper: Keeper) -> Watch:
+    """What the steps of a run tell, as progress and events of the part."""
+    rates: dict[str, Rate] = {}
+
+    def on_progress(done: int, total: int, unit: str) -> None:
+        keeper.progress(done, total, unit, rates.setdefault(unit, Rate())(done))
+
+    def on_bad_image(path: Path, reason: str) -> None:
+        name = f"{path.parent.name}/{path.name}"
+        keeper.note(f"image {name} is left out: {reason}", level="warning", image=name, reason=reason)
+
+    return Watch(on_progress=on_progress, should_stop=keeper.should_stop, on_bad_image=on_bad_image)
