@@ -75,8 +75,9 @@ def write_bundle(
     """Write a bundle to `out`, which must not exist or be empty; it appears whole, or not at all.
 
     `labels`: K mappings in the order of the targets, each with `label` and whatever else is known (sense, attributes,
-    part). `evaluation`: JSON-able, with `text` and the parts `id` and `ood`. `training_log`: JSON lines.
-    `provenance`: JSON-able, the digests of what the student was made from. Returns every file, the manifest last.
+    part). `evaluation`: JSON-able, with `text`, the parts `id` and `ood`, and under `teacher` a list of the same of the
+    teacher, where it was measured. `training_log`: JSON lines. `provenance`: JSON-able, the digests of what the student
+    was made from. Returns every file, the manifest last.
     Raises BundleError where the parts do not fit together or a library does not give the student's own features.
     """
     _check_fit(out, student, teacher, targets, labels)

@@ -12,7 +12,7 @@ from typing import Any
 
 TEMPLATE_FILE = Path(__file__).with_name("model_card.md")
 SHOWN_LABELS = 8
-PART_NAMES = {"id": "trained on (held-out images)", "ood": "never seen"}
+PART_NAMES = {"id": "labels trained on (held-out images)", "ood": "labels never seen"}
 TEXT_NAMES = {
     "names": "names alone",
     "sentence": "names, each with a sentence on how it looks",
@@ -75,9 +75,10 @@ def model_card(
 ) -> str:
     """The card in Markdown.
 
-    `preprocess`: how the student sees a picture, as in `distill.bundle`. `evaluation`: `text` and the parts `id` and
-    `ood`, where there are any. `made_from`: digests by name, nested or not. `resized`: whether open_clip must be told
-    the student's size. `wants_transformers`: whether open_clip reads this tokenizer by the transformers library.
+    `preprocess`: how the student sees a picture, as in `distill.bundle`. `evaluation`: `text`, the parts `id` and `ood`
+    where there are any, and under `teacher` a list of evaluations of the teacher where it was measured. `made_from`:
+    digests by name, nested or not. `resized`: whether open_clip must be told the student's size. `wants_transformers`:
+    whether open_clip reads this tokenizer by the transformers library.
     """
     image_px = preprocess["size"][0]
     build = [json.dumps(student), f"num_classes={width}"]
@@ -102,15 +103,19 @@ def model_card(
 
 
 def _accuracy_table(evaluation: Mapping[str, Any]) -> str:
-    rows = ["| labels | student | chance | labels | images |", "|---|---|---|---|---|"]
-    for part, name in PART_NAMES.items():
-        result = evaluation.get(part)
-        if result:
-            rows.append(
-                f"| {name} | {result['accuracy']:.1%} | {result['chance']:.1%} "
-                f"| {result['num_labels']} | {result['num_images']} |"
-            )
-    return "\n".join(rows) if len(rows) > 2 else "It was not evaluated."
+    parts = [part for part in PART_NAMES if evaluation.get(part)]
+    if not parts:
+        return "It was not evaluated."
+    rows = [["", "texts", *(PART_NAMES[part] for part in parts)], ["---"] * (2 + len(parts))]
+    runs = [("**student**", evaluation), *(("teacher", run) for run in evaluation.get("teacher") or ())]
+    for name, run in runs:
+        texts = TEXT_NAMES.get(str(run.get("text")), "not told")
+        results = (run.get(part) for part in parts)
+        rows.append([name, texts, *(f"{result['accuracy']:.1%}" if result else "" for result in results)])
+    rows.append(["chance", "", *(f"{evaluation[part]['chance']:.1%}" for part in parts)])
+    rows.append(["labels", "", *(f"{evaluation[part]['num_labels']:,}" for part in parts)])
+    rows.append(["images", "", *(f"{evaluation[part]['num_images']:,}" for part in parts)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _label_list(labels: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from distill import bundle
-from distill.bundle import BundleError, StudentWeights, write_bundle
+from distill.bundle import BundleError, BundleFile, StudentWeights, write_bundle
 from distill.prompts import render
 from distill.teacher import Teacher, load_teacher
 from distill.text_targets import encode_text_targets
@@ -50,15 +50,15 @@ def student_weights(name: str, image_px: int, *, crop_pct: float = 1.0, **model_
     )
 
 
-@pytest.fixture
-def training_log(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def training_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [{"step": n, "loss": 3 / n, "losses": {"cls": 2 / n, "mse": 1 / n}} for n in range(1, 20)]
-    path = tmp_path / "log.jsonl"
+    path = tmp_path_factory.mktemp("log") / "log.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def write(training_log: Path, tiny_teacher: Teacher) -> Callable[..., Any]:
     """`write(out, student, **changes)`: a bundle of the tiny teacher and two labels."""
 
@@ -78,6 +78,13 @@ def write(training_log: Path, tiny_teacher: Teacher) -> Callable[..., Any]:
     return write
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, write: Callable[..., Any]) -> tuple[Path, list[BundleFile]]:
+    """A bundle to look at, and what writing it gave back."""
+    out = tmp_path_factory.mktemp("written") / "bundle"
+    return out, write(out, student_weights("resnet10t", 64))
+
+
 def own_features(student: StudentWeights, noise: torch.Tensor) -> torch.Tensor:
     model = timm.create_model(student.name, num_classes=student.width, **student.model_args)
     model.load_state_dict(dict(student.state))
@@ -87,11 +94,9 @@ def own_features(student: StudentWeights, noise: torch.Tensor) -> torch.Tensor:
 
 
 def test_both_libraries_give_the_students_own_features(
-    tmp_path: Path, write: Callable[..., Any], tiny_teacher: Teacher
+    written: tuple[Path, list[BundleFile]], tiny_teacher: Teacher
 ) -> None:
-    student = student_weights("resnet10t", 64)
-    out = tmp_path / "bundle"
-    write(out, student)
+    student, out = student_weights("resnet10t", 64), written[0]
     noise = torch.randn(4, 3, 64, 64)
     expected = own_features(student, noise)
     from_folder = timm.create_model(f"local-dir:{out / 'image'}", pretrained=True).eval()
@@ -161,9 +166,8 @@ def test_the_cards_own_code_runs(
     assert any(str(entry["label"]).startswith(lines[0]) for entry in LABELS)
 
 
-def test_it_says_what_is_in_it(tmp_path: Path, write: Callable[..., Any], tiny_teacher: Teacher) -> None:
-    out = tmp_path / "bundle"
-    files = write(out, student_weights("resnet10t", 64))
+def test_it_says_what_is_in_it(written: tuple[Path, list[BundleFile]], tiny_teacher: Teacher) -> None:
+    out, files = written
     manifest = verify_bundle(out)
     assert [file.path for file in files] == [
         "README.md", "accuracy.png", "evaluation.json", "image/config.json", "image/model.safetensors", "loss.png",
@@ -181,12 +185,11 @@ def test_it_says_what_is_in_it(tmp_path: Path, write: Callable[..., Any], tiny_t
     assert labels[1] == {**LABELS[1], "prompts": [" ".join(f"a photo of {NASTY} . <script>".split())]}
     assert json.loads((out / "evaluation.json").read_text()) == EVALUATION
     assert load_file(out / "targets/text_targets.safetensors")["features"].shape == (2, WIDTH)
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert [path.name for path in out.parent.iterdir()] == ["bundle"]
 
 
-def test_no_file_is_a_pickle(tmp_path: Path, write: Callable[..., Any]) -> None:
-    write(tmp_path / "bundle", student_weights("resnet10t", 64))
-    for path in (path for path in (tmp_path / "bundle").rglob("*") if path.is_file()):
+def test_no_file_is_a_pickle(written: tuple[Path, list[BundleFile]]) -> None:
+    for path in (path for path in written[0].rglob("*") if path.is_file()):
         if path.suffix in (".json", ".jsonl", ".md"):
             path.read_text(encoding="utf-8")
         else:
@@ -194,20 +197,20 @@ def test_no_file_is_a_pickle(tmp_path: Path, write: Callable[..., Any]) -> None:
         assert path.read_bytes()[:2] not in (b"PK", b"\x80\x02", b"\x80\x04")
 
 
-def test_the_same_student_gives_the_same_bytes(tmp_path: Path, write: Callable[..., Any]) -> None:
-    student = student_weights("resnet10t", 64)
-    assert write(tmp_path / "one", student) == write(tmp_path / "two", student)
+def test_the_same_student_gives_the_same_bytes(
+    tmp_path: Path, written: tuple[Path, list[BundleFile]], write: Callable[..., Any]
+) -> None:
+    assert write(tmp_path / "again", student_weights("resnet10t", 64)) == written[1]
 
 
-def test_texts_of_others_are_no_markup_in_the_card(tmp_path: Path, write: Callable[..., Any]) -> None:
-    write(tmp_path / "bundle", student_weights("resnet10t", 64))
-    card = (tmp_path / "bundle/README.md").read_text()
+def test_texts_of_others_are_no_markup_in_the_card(written: tuple[Path, list[BundleFile]]) -> None:
+    card = (written[0] / "README.md").read_text()
     prose = re.sub(r"```python\n.*?```", "", card, flags=re.DOTALL)
     assert "&lt;img" in prose
     for markup in ("<img", "<script", "](javascript", "```", "\n# heading"):
         assert markup not in prose
     assert re.search(r"(?<!\\)\$", prose) is None
-    assert "| never seen | 50.0% | 100.0% | 1 | 2 |" in prose
+    assert "| 75.0% | 50.0% |" in prose
 
 
 def test_a_siglip_like_teacher_pairs(tmp_path: Path, write: Callable[..., Any]) -> None:
@@ -268,5 +271,10 @@ def test_a_library_that_would_give_other_features_is_caught(
 
 def test_an_unevaluated_student_has_a_bundle_too(tmp_path: Path, write: Callable[..., Any]) -> None:
     (tmp_path / "log.jsonl").write_text('{"step": 1}\nnot json\n')
-    write(tmp_path / "bundle", student_weights("resnet10t", 64), evaluation={"text": "names"})
+    write(
+        tmp_path / "bundle",
+        student_weights("resnet10t", 64),
+        evaluation={"text": "names", "id": None, "ood": None},
+        training_log=tmp_path / "log.jsonl",
+    )
     assert "It was not evaluated." in (tmp_path / "bundle/README.md").read_text()

@@ -77,7 +77,18 @@ def test_what_else_must_be_installed_is_said() -> None:
 def test_a_text_kind_nobody_told_of_and_missing_parts() -> None:
     assert "It was not evaluated." in model_card(**{**FACTS, "evaluation": {}})
     assert "| labels' texts | not told |" in model_card(**{**FACTS, "evaluation": {}})
-    scores = {"accuracy": 0.4256, "chance": 0.02, "num_labels": 50, "num_images": 700}
-    card = model_card(**{**FACTS, "evaluation": {"text": "phrases", "ood": scores}})
-    assert "| never seen | 42.6% | 2.0% | 50 | 700 |" in card
+
+
+def test_the_accuracies_stand_beside_the_teachers_and_chance() -> None:
+    scores = {"accuracy": 0.4256, "chance": 0.02, "num_labels": 50, "num_images": 7000}
+    teacher = {"text": "names", "id": None, "ood": {**scores, "accuracy": 0.875}}
+    card = model_card(**{**FACTS, "evaluation": {"text": "phrases", "id": None, "ood": scores, "teacher": [teacher]}})
+    for row in (
+        "|  | texts | labels never seen |",
+        "| **student** | names, each with phrases on how it looks, averaged | 42.6% |",
+        "| teacher | names alone | 87.5% |",
+        "| chance |  | 2.0% |",
+        "| images |  | 7,000 |",
+    ):
+        assert row in card
     assert "held-out" not in card
