@@ -17,7 +17,8 @@ from store import jobs
 from store.jobs import Claim
 from store.logs import configure
 from workers.context import Context
-from workers.parts import claim_part, run_claimed
+from workers.lease import Keeper
+from workers.parts import Publish, claim_part, run_claimed
 
 GRACE_S = 20.0
 _POLL_S = 0.25
@@ -38,12 +39,17 @@ def main() -> int:
     claim = claim_part(context, arguments.part_id)
     if claim is None:
         return 0
-    from workers.gpu import WORK  # torch takes seconds to import: not before there is something to do
-
     while claim is not None:
-        run_claimed(context, claim, WORK[claim.kind])
+        run_claimed(context, claim, _work)
         claim = _next(context, claim)
     return 0
+
+
+def _work(context: Context, claim: Claim, keeper: Keeper) -> Publish:
+    """Torch takes seconds to import: not before there is something to do, and with the lease being renewed."""
+    from workers.gpu import WORK
+
+    return WORK[claim.kind](context, claim, keeper)
 
 
 def _next(context: Context, done: Claim) -> Claim | None:

@@ -67,13 +67,13 @@ class Cluster:
         self.client = Limbeck(self.url)
         self.db = Database(env["LIMBECK_DATABASE_URL"])
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.commands: dict[str, list[str]] = {"api": [sys.executable, "-m", "limbeck.api_process"]}
+        self.commands: dict[str, list[str]] = {"api": [sys.executable, "-m", "api"]}
         if mode == "embedded":
             self.commands["worker"] = [sys.executable, "-m", "workers.embedded"]
             self.gpu_worker = self.enrich_worker = "worker"
         else:
             services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-            self.commands |= {name: services[name]["command"] for name in ("sweeper", "enrich", "cpu")}
+            self.commands |= {name: services[name]["command"] for name in ("api", "sweeper", "enrich", "cpu")}
             self.commands["redis"] = ["redis-server", "--port", str(redis_port), "--save", "", "--appendonly", "no"]
             self.gpu_worker, self.enrich_worker = "cpu", "enrich"
 
@@ -159,7 +159,7 @@ def running(mode: Mode, folder: Path, *, species: int = 8, images: int = 10) -> 
         env = {
             "LIMBECK_HOME": str(folder), "LIMBECK_DATA_ROOT": str(data), "LIMBECK_DATABASE_URL": database,
             "LIMBECK_LLM_BASE_URL": llm.base_url, "LIMBECK_LLM_MODEL": "fieldguide", "LIMBECK_PORT": str(free_port()),
-            "LIMBECK_LEASE_S": "3", "LIMBECK_SWEEP_S": "0.3", "LIMBECK_RESEND_S": "2", "LIMBECK_LLM_CONCURRENCY": "4",
+            "LIMBECK_LEASE_S": "5", "LIMBECK_SWEEP_S": "0.3", "LIMBECK_RESEND_S": "2", "LIMBECK_LLM_CONCURRENCY": "4",
             "LIMBECK_ENRICH_CHUNK": "8", "LIMBECK_MAX_ATTEMPTS": "3", "LIMBECK_REDIS_URL": "", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1",
         }  # fmt: skip
         if mode == "distributed":

@@ -155,8 +155,8 @@ def test_events_are_watched_live_and_taken_up_again(cluster: Cluster, dataset_id
     job = cluster.client.encode(cluster.client.dataset(dataset_id).vocabulary_id, teacher=TEACHER, text="names")
     watched = list(cluster.client.watch(job))
     assert [event.data["status"] for event in watched if event.type == "state"] == ["queued", "running", "succeeded"]
-    assert [event.number for event in watched] == list(range(1, len(watched) + 1))
-    assert [event.number for event in cluster.client.watch(job, after=watched[-2].number)] == [watched[-1].number]
+    assert [event.id for event in watched] == list(range(1, len(watched) + 1))
+    assert [event.id for event in cluster.client.watch(job, after=watched[-2].id)] == [watched[-1].id]
 
 
 def test_ten_messages_at_once_run_one_part(cluster: Cluster, dataset_id: str) -> None:
@@ -500,6 +500,8 @@ def test_pictures_are_classified_by_the_download(cluster: Cluster, tmp_path: Pat
     assert "x.png" in answer.stdout
 
 
-def test_the_client_has_nothing_to_hide(cluster: Cluster) -> None:
+def test_readiness_tells_what_is_missing(cluster: Cluster) -> None:
     with Limbeck(cluster.url) as client:
-        assert client.ready()
+        until(client.ready, timeout_s=30, what="readiness")
+    answer = httpx2.get(f"{cluster.url}/readyz").json()
+    assert answer["status"] == "ready", answer
