@@ -21,6 +21,7 @@ _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 8.0
 _LONGEST_RETRY_AFTER_S = 60.0
 _WORTH_A_RETRY = frozenset({408, 429, 502, 503, 504})
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _TIMEOUT = httpx2.Timeout(60.0, connect=5.0)
 
 
@@ -31,15 +32,20 @@ class Http:
         self, base_url: str, *, key: str | None = None, attempts: int = ATTEMPTS,
         sleep: Callable[[float], None] = time.sleep, transport: httpx2.BaseTransport | None = None,
     ) -> None:  # fmt: skip
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            self._client = httpx2.Client(
-                base_url=base_url, headers=headers, timeout=_TIMEOUT, transport=transport, follow_redirects=False
-            )
+            url = httpx2.URL(base_url)
         except httpx2.InvalidURL as error:
             raise Unreachable(f"{base_url!r} is no URL: {error}") from None
-        if self._client.base_url.scheme not in ("http", "https"):
+        if url.scheme not in ("http", "https") or not url.host:
             raise Unreachable(f"{base_url!r} is no URL of a service: write http://host:port")
+        self._client = httpx2.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=_TIMEOUT,
+            transport=transport,
+            # A proxy that the environment names cannot reach this machine's own loopback.
+            trust_env=url.host not in _LOOPBACK,
+        )
         self.attempts = attempts
         self.sleep = sleep
 

@@ -15,10 +15,10 @@ from rich.text import Text
 
 from limbeck.client import Limbeck
 from limbeck.errors import JobFailed
-from limbeck.models import Event, Job
+from limbeck.models import Job
 
 _RATE_OVER_S = 10.0
-_LEVELS = {"warning": "yellow", "error": "red"}
+_EVENTS_EVERY_S = 2.0
 
 
 class _Numbers(ProgressColumn):
@@ -60,17 +60,20 @@ class Rate:
 
 def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
     """Wait for the job's end with a live bar under `title`; the job, succeeded. Raises JobFailed."""
-    seen, rate, began = 0, Rate(), time.monotonic()
+    seen, looked_at, rate, began = 0, float("-inf"), Rate(), time.monotonic()
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(bar_width=28), _Numbers(), TimeElapsedColumn(), console=console
     )
 
     def show(now: Job, task: TaskID) -> None:
-        nonlocal seen
-        for event in client.events(job.id, after=seen):
-            seen = event.id
-            if event.type == "message" and event.level in _LEVELS and not now.ended:
-                tell(event, console)
+        nonlocal seen, looked_at
+        if now.ended or time.monotonic() - looked_at > _EVENTS_EVERY_S:
+            looked_at = time.monotonic()
+            for event in client.events(job.id, after=seen):
+                seen = event.id
+                if event.type == "message" and event.level == "warning":
+                    # What an event says is data, and no markup.
+                    console.print(f"[yellow]warning[/] {escape(event.message)}", highlight=False)
         done, total = now.progress.done, now.progress.total
         if now.status == "succeeded":
             done = total
@@ -90,12 +93,6 @@ def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
     if not console.is_terminal:
         console.print(f"{escape(title)}: {ended.status} in {time.monotonic() - began:.1f} s")
     return ended
-
-
-def tell(event: Event, console: Console) -> None:
-    """An event as a line; what it says is data, and no markup."""
-    style = _LEVELS.get(event.level, "dim")
-    console.print(f"[{style}]{event.level}[/] {escape(event.message)}", highlight=False)
 
 
 def rate_text(rate: float) -> str:

@@ -86,7 +86,7 @@ class Supervisor:
     def _start(self, command: Sequence[str]) -> "subprocess.Popen[bytes]":
         # A group of its own, so that Ctrl-C reaches the supervisor alone, which then ends all in order.
         return subprocess.Popen(
-            command, env=self._env, pass_fds=self._pass_fds, process_group=0, preexec_fn=_end_with_parent()
+            command, env=self._env, pass_fds=self._pass_fds, process_group=0, preexec_fn=end_with_parent()
         )
 
     def _end(self) -> None:
@@ -107,7 +107,7 @@ def _how(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _end_with_parent() -> Callable[[], None] | None:
+def end_with_parent() -> Callable[[], None] | None:
     """For `preexec_fn`: Linux ends the child when the supervisor is killed; elsewhere it must end by itself."""
     if sys.platform != "linux":
         return None

@@ -66,7 +66,11 @@ def download(
     """Fetch a checkpoint's bundle; one that broke off goes on where it stopped."""
     from rich.console import Console
 
+    from limbeck.client import BUNDLE_PARTS
+
     wanted = None if parts.strip() == "all" else [part.strip() for part in parts.split(",") if part.strip()]
+    if unknown := set(wanted or ()) - set(BUNDLE_PARTS):
+        raise BadInput(f"--parts: no part {', '.join(sorted(unknown))}; there are {', '.join(BUNDLE_PARTS)}, or all")
     with service(url) as client:
         fetch_bundle(client, checkpoint, out, wanted, Console())
 
@@ -86,8 +90,6 @@ def fetch_bundle(client: "Limbeck", checkpoint: str, out: Path, parts: list[str]
 
         try:
             paths = client.download_checkpoint(checkpoint, out, parts, show)
-        except ValueError as error:
-            raise BadInput(str(error)) from None
         except OSError as error:
             raise Failed(f"{error.filename or out}: {error.strerror}") from None
     size = sum(path.stat().st_size for path in paths)

@@ -62,16 +62,16 @@ def run(
                 client, client.enrich(vocabulary.id, model=llm_model or None), console, title="describe labels"
             )
             attribute_set = _told_set(job, console)
-        common: dict[str, Any] = {"teacher": teacher, "text": kind, "attribute_set_id": attribute_set}
-        job = client.distill(dataset.id, recipe=recipe, config=config, **common)
+        job = client.distill(
+            dataset.id, teacher=teacher, text=kind, attribute_set_id=attribute_set, recipe=recipe, config=config
+        )
         trained = follow(client, job, console, title="distil the student").result or {}
-        rows = [("student", kind, trained["evaluation"])]
-        for baseline in dict.fromkeys(("names", kind)):
-            asked = common | {"text": baseline} | ({"attribute_set_id": None} if baseline == "names" else {})
-            job = follow(
-                client, client.evaluate(dataset.id, **asked), console, title=f"measure the teacher ({baseline})"
-            )
-            rows.append(("teacher", baseline, (job.result or {})["evaluation"]))
+        evaluation = trained["evaluation"]
+        rows = [("student", kind, evaluation), *(("teacher", kind, one) for one in evaluation["teacher"])]
+        if kind != "names":
+            asked = client.evaluate(dataset.id, teacher=teacher)
+            job = follow(client, asked, console, title="measure the teacher by names alone")
+            rows.append(("teacher", "names", (job.result or {})["evaluation"]))
         fetch_bundle(client, trained["checkpoint_id"], out, ["image", "targets"], console)
     console.print(results_table(rows))
     console.print(f"try it: limbeck classify --checkpoint {out} IMAGE", highlight=False, markup=False)

@@ -1,0 +1,164 @@
+"""The demo's report: `report.json` for machines, and `report.html`, one file that needs nothing from elsewhere.
+
+Whatever comes from a label, an LLM or a file name is escaped before it is shown.
+"""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any, Literal
+
+from examples.demo.charts import Line, Pair, line_chart, pair_chart, smoothed
+
+Text = Literal["names", "enriched"]
+_PAGE = Path(__file__).with_name("report_page.html")
+_SMOOTH_OVER = 25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One row of the table: who was measured, with which texts, and what `distill.evaluate` found."""
+
+    run: str
+    who: Literal["teacher", "student"]
+    text: Text
+    evaluation: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as `report.json` has it; accuracies as fractions."""
+        seen, unseen = self.evaluation["id"], self.evaluation["ood"]
+        return {
+            "run": self.run,
+            "text": self.text,
+            "id_accuracy": seen["accuracy"],
+            "ood_accuracy": unseen["accuracy"],
+            "labels_id": seen["num_labels"],
+            "labels_ood": unseen["num_labels"],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A picture of an unseen label, and what each student takes it for (label, score in 0..1)."""
+
+    image: Path
+    label: str
+    names: tuple[str, float]
+    enriched: tuple[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What the LLM said of a label."""
+
+    label: str
+    sentence: str
+    phrases: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """Everything that the report shows. `curves`: (step, loss) by text. `facts`: what was run, as name and value."""
+
+    runs: Sequence[Run]
+    checkpoint: str
+    seconds: float
+    curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    described: Sequence[Described] = ()
+    samples: Sequence[Sample] = ()
+    facts: Sequence[tuple[str, str]] = ()
+
+    def run(self, who: str, text: str) -> Run:
+        """The row of a teacher or student with these texts."""
+        return next(run for run in self.runs if (run.who, run.text) == (who, text))
+
+
+def read_curve(training_log: Path) -> list[tuple[float, float]]:
+    """(step, loss) of a bundle's `training.jsonl`."""
+    entries = [json.loads(line) for line in training_log.read_text(encoding="utf-8").splitlines() if line]
+    return [(float(entry["step"]), float(entry["loss"])) for entry in entries if "step" in entry and "loss" in entry]
+
+
+def write_json(results: Results, path: Path) -> None:
+    """Write `report.json`."""
+    report = {
+        "teacher": [run.as_json() for run in results.runs if run.who == "teacher"],
+        "students": [run.as_json() for run in results.runs if run.who == "student"],
+        "checkpoint": results.checkpoint,
+        "seconds": round(results.seconds, 1),
+    }
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def write_html(results: Results, path: Path) -> None:
+    """Write `report.html`."""
+    names, enriched = results.run("student", "names"), results.run("student", "enriched")
+    unseen_names, unseen_enriched = names.evaluation["ood"], enriched.evaluation["ood"]
+    lines = [
+        Line(f"student, {text}", text, smoothed(results.curves.get(text, []), over=_SMOOTH_OVER))
+        for text in ("names", "enriched")
+    ]
+    page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
+        names_accuracy=f"{unseen_names['accuracy']:.0%}",
+        enriched_accuracy=f"{unseen_enriched['accuracy']:.0%}",
+        chance=f"{unseen_enriched['chance']:.1%}",
+        num_unseen=unseen_enriched["num_labels"],
+        table=_table(results),
+        curves=line_chart(lines, x_label="step", y_label="training loss"),
+        unseen_chart=_pairs(names, enriched, "ood"),
+        seen_chart=_pairs(names, enriched, "id"),
+        samples="".join(map(_sample, results.samples)),
+        described="".join(map(_described, results.described)),
+        facts="".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in results.facts),
+        checkpoint=escape(results.checkpoint),
+        seconds=f"{results.seconds:.0f}",
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def _table(results: Results) -> str:
+    rows = []
+    for run in results.runs:
+        cells = "".join(_accuracy(run.evaluation[part]["accuracy"], run.text) for part in ("id", "ood"))
+        rows.append(f"<tr><th>{run.who}</th><td>{run.text}</td>{cells}</tr>")
+    first = results.runs[0].evaluation
+    cells = "".join(_accuracy(first[part]["chance"], "chance") for part in ("id", "ood"))
+    rows.append(f'<tr class="dim"><th>chance</th><td></td>{cells}</tr>')
+    heads = ""
+    for part, what in (("id", "seen"), ("ood", "unseen")):
+        counts = f"{first[part]['num_labels']} labels, {first[part]['num_images']:,} pictures"
+        heads += f"<th>{what} labels <small>{counts}</small></th>"
+    return f"<table><thead><tr><th></th><th>text</th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _accuracy(share: float, css: str) -> str:
+    return f'<td><b class="bar {css}" style="--share:{share:.4f}"></b><span class="num">{share:.1%}</span></td>'
+
+
+def _pairs(names: Run, enriched: Run, part: str) -> str:
+    before, after = names.evaluation[part]["per_label"], enriched.evaluation[part]["per_label"]
+    pairs = [Pair(label, before.get(label, 0.0), share) for label, share in after.items()]
+    return pair_chart(pairs, chance=names.evaluation[part]["chance"], before="names", after="enriched")
+
+
+def _sample(sample: Sample) -> str:
+    picture = base64.b64encode(sample.image.read_bytes()).decode()
+    said = "".join(
+        f'<li class="{"right" if label == sample.label else "wrong"}"><i class="{css}"></i>'
+        f"<span>{escape(label)}</span> <small>{score:.0%}</small></li>"
+        for css, (label, score) in (("names", sample.names), ("enriched", sample.enriched))
+    )
+    alt = escape(sample.label, quote=True)
+    return (
+        f'<figure><img src="data:image/png;base64,{picture}" alt="{alt}" width="128" height="128">'
+        f"<figcaption><strong>{escape(sample.label)}</strong><ul>{said}</ul></figcaption></figure>"
+    )
+
+
+def _described(entry: Described) -> str:
+    phrases = "".join(f"<li>{escape(phrase)}</li>" for phrase in entry.phrases)
+    return f"<article><h3>{escape(entry.label)}</h3><p>{escape(entry.sentence)}</p><ul>{phrases}</ul></article>"

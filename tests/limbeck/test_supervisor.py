@@ -1,0 +1,132 @@
+"""The supervisor, and `limbeck serve` with its two processes."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from limbeck import supervisor
+from limbeck.client import Limbeck
+from limbeck.supervisor import Supervisor
+
+NOTE_AND = "import os, sys, time, signal; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); "
+
+
+def pids(note: Path) -> list[int]:
+    return [int(line) for line in note.read_text().split()] if note.exists() else []
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def until(condition: Callable[[], bool], *, within_s: float = 20.0) -> None:
+    give_up = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < give_up, "it did not happen"
+        time.sleep(0.02)
+
+
+def python(code: str, note: Path) -> list[str]:
+    return [sys.executable, "-S", "-c", NOTE_AND + code, str(note)]
+
+
+def test_what_dies_is_started_again_and_later_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.05)
+    dying, steady = tmp_path / "dying", tmp_path / "steady"
+    said: list[str] = []
+    watched = Supervisor(
+        {"dying": python("sys.exit(3)", dying), "steady": python("time.sleep(60)", steady)},
+        env=os.environ, say=said.append,
+    )  # fmt: skip
+    thread = threading.Thread(target=watched.run)
+    thread.start()
+    until(lambda: len(pids(dying)) >= 3 and len(pids(steady)) == 1)
+    watched.stop()
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+    assert [re.search(r"in ([\d.]+) s", line) is not None for line in said[:2]] == [True, True]
+    assert said[0] == "the dying process ended (exit code 3); starting it again in 0.05 s"
+    assert said[1].endswith("in 0.1 s")
+    assert len(pids(steady)) == 1
+    assert not any(alive(pid) for pid in pids(dying) + pids(steady))
+
+
+def test_a_child_that_will_not_end_is_killed_when_asked_twice(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN); open(sys.argv[1] + '.up', 'w'); time.sleep(60)"
+    watched = Supervisor({"stubborn": python(stubborn, note)}, env=os.environ, say=lambda line: None)
+    thread = threading.Thread(target=watched.run)
+    thread.start()
+    until((tmp_path / "note.up").exists)
+    watched.stop()
+    time.sleep(0.3)
+    assert alive(pids(note)[0])
+    watched.stop()
+    thread.join(timeout=20)
+    assert not alive(pids(note)[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_children_end_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    program = (
+        "import os, sys; from limbeck.supervisor import Supervisor; "
+        f"Supervisor({{'child': {python('time.sleep(60)', note)!r}}}, env=os.environ).run()"
+    )
+    running = subprocess.Popen([sys.executable, "-c", program])
+    until(lambda: len(pids(note)) == 1)
+    running.kill()
+    running.wait()
+    until(lambda: not alive(pids(note)[0]))
+
+
+def children(pid: int) -> dict[str, int]:
+    """Module → pid of the processes that a process started with `-m`."""
+    found = {}
+    for task in Path("/proc", str(pid), "task").iterdir():
+        for child in (task / "children").read_text().split():
+            words = Path("/proc", child, "cmdline").read_bytes().decode().split("\0")
+            found[words[words.index("-m") + 1] if "-m" in words else "?"] = int(child)
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_serve_runs_api_and_worker_survives_a_kill_and_ends_clean(tmp_path: Path) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("LIMBECK_")}
+    env |= {"LIMBECK_HOME": str(tmp_path / "home"), "LIMBECK_PORT": "0", "OMP_NUM_THREADS": "1"}
+    out = tmp_path / "out"
+    with out.open("w") as stdout:
+        running = subprocess.Popen([sys.executable, "-m", "limbeck.cli", "serve"], env=env, stdout=stdout)
+    try:
+        until(lambda: "http://" in out.read_text(), within_s=60)
+        url = re.findall(r"http://\S+", out.read_text())[0]
+        with Limbeck(url) as client:
+            until(client.ready, within_s=60)
+            before = children(running.pid)
+            assert set(before) == {"limbeck.api_process", "workers.embedded"}
+            os.kill(before["limbeck.api_process"], signal.SIGKILL)
+            until(lambda: children(running.pid).get("limbeck.api_process", 0) != before["limbeck.api_process"])
+            # The socket stayed open: whoever asks in between waits, and is not refused.
+            assert httpx2.get(f"{url}/healthz", timeout=60, trust_env=False).status_code == 200
+            assert list(client.jobs()) == []
+        now = children(running.pid)
+        running.terminate()
+        assert running.wait(timeout=60) == 0
+        assert not any(alive(pid) for pid in now.values())
+        assert (tmp_path / "home" / "limbeck.db").is_file()
+    finally:
+        running.kill()
+        running.wait()
