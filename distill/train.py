@@ -28,6 +28,8 @@ from distill.student import Student, build_student
 
 LOG_LINES = 2000
 RATE_OVER_STEPS = 50
+# Flushing a state to disk may take longer than an epoch over few pictures does.
+SHORT_EPOCH_S = 5.0
 
 WriteState = Callable[[Path], None]
 SaveState = Callable[[WriteState], None]
@@ -82,9 +84,9 @@ def train(
 ) -> TrainResult:
     """Train a student as `config` asks, from its beginning or from the state in `resume`.
 
-    `save` is called with a function that writes the state, atomically, to the path it is given: after each epoch, after
-    each `save_every_s` seconds, and before Stopped is raised because `should_stop()` is true, which is asked at each
-    step. `on_step` is told of every step.
+    `save` is called with a function that writes the state, atomically, to the path it is given: after an epoch (not
+    more often than every 5 s), after each `save_every_s` seconds, at the end, and before Stopped is raised because
+    `should_stop()` is true, which is asked at each step. `on_step` is told of every step.
     Raises NonFiniteLoss, StudentError, StateError for a state that is damaged or another run's, and ValueError for
     data that does not fit together.
     """
@@ -132,7 +134,7 @@ def train(
         metrics = meter.metrics(config, values, lr=lr, waited_s=batch.waited_s)
         if on_step is not None:
             on_step(metrics)
-        if position.step % steps.steps_per_epoch == 0 or meter.since_saved() >= config.save_every_s:
+        if meter.due(position.step, config.save_every_s):
             keep()
     model.eval().to("cpu")
     return TrainResult(student=student, steps=position.step, seconds=position.seconds, log=position.log)
@@ -198,8 +200,11 @@ class _Meter:
     def saved(self) -> None:
         self._saved = time.monotonic()
 
-    def since_saved(self) -> float:
-        return time.monotonic() - self._saved
+    def due(self, step: int, save_every_s: float) -> bool:
+        """Whether to save now: time is up, all is done, or an epoch is done and the last state not of just now."""
+        since_s = time.monotonic() - self._saved
+        ended = step % self._steps.steps_per_epoch == 0 and since_s >= SHORT_EPOCH_S
+        return since_s >= save_every_s or ended or step == self._steps.total_steps
 
     def metrics(self, config: TrainConfig, values: Mapping[str, float], *, lr: float, waited_s: float) -> StepMetrics:
         step, steps = self._position.step, self._steps

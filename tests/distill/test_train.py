@@ -104,16 +104,19 @@ def test_a_student_learns_the_labels_and_the_teacher() -> None:
     assert last["mse"] < 0.3 * first["mse"]
 
 
-def test_states_are_saved_by_epoch_by_time_and_on_stop(tmp_path: Path) -> None:
-    by_epoch, by_time, on_stop = (Saves(tmp_path / name) for name in ("epoch", "time", "stop"))
-    for saves in (by_epoch, by_time, on_stop):
+def test_states_are_saved_by_epoch_by_time_and_on_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_time, on_stop, by_epoch, at_the_end = (Saves(tmp_path / name) for name in ("time", "stop", "epoch", "end"))
+    for saves in (by_time, on_stop, by_epoch, at_the_end):
         saves.folder.mkdir()
-    run(small_config(), save=by_epoch)
-    assert len(by_epoch.paths) == 2
     run(small_config(save_every_s=1e-6), save=by_time)
     assert len(by_time.paths) == 6
     run(small_config(), stop_at=1, save=on_stop)
     assert len(on_stop.paths) == 1
+    run(small_config(), save=at_the_end)
+    assert len(at_the_end.paths) == 1
+    monkeypatch.setattr(training, "SHORT_EPOCH_S", 0)
+    run(small_config(), save=by_epoch)
+    assert len(by_epoch.paths) == 2
 
 
 def test_stop_is_asked_before_every_step() -> None:

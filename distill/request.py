@@ -1,0 +1,119 @@
+"""What the command line of `python -m distill` asks for, held against what there is before anything heavy is loaded.
+
+Without torch: a typing error is told at once.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distill.config import (
+    RECIPES,
+    TEXT_KINDS,
+    TextKind,
+    TrainConfig,
+    check_student,
+    check_teacher,
+    resolve_train_config,
+)
+from distill.folders import SPLIT, Manifest, scan
+from distill.label_files import Attributes, read_attributes, read_labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked for on the command line, held against what can be."""
+
+    labels: list[str]
+    attributes: list[Attributes]
+    manifest: Manifest
+    teacher: str
+    text: TextKind
+    recipe: str
+    config: TrainConfig
+    out: Path
+    cache: Path
+
+    def identity(self) -> dict[str, Any]:
+        """What another run in the same folder would differ in."""
+        said = [[entry.sentence, *entry.phrases] for entry in self.attributes]
+        return {
+            "images": self.manifest.root,
+            "dataset": self.manifest.digest,
+            "attributes": said,
+            "teacher": self.teacher,
+            "text": self.text,
+            "config": self.config.model_dump(mode="json", exclude={"device", "num_workers", "threads", "save_every_s"}),
+        }
+
+
+def arguments(program: str, description: str) -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    need = parser.add_argument_group("what it is made from")
+    need.add_argument("--images", type=Path, required=True, help="folder with one folder of images for each label")
+    need.add_argument("--labels", type=Path, required=True, help="text file, a label a line")
+    need.add_argument("--attributes", type=Path, help="attribute set: Limbeck's JSON, or DCLIP's")
+    need.add_argument("--teacher", required=True, help="ViT-B-32:openai, hf-hub:org/name or local-dir:PATH")
+    need.add_argument("--out", type=Path, required=True, help="folder for the bundle, the report and the state")
+    how = parser.add_argument_group("how")
+    how.add_argument("--text", choices=TEXT_KINDS, help="default: sentence with attributes, else names")
+    how.add_argument("--student", help="a timm model (default: the recipe's)")
+    how.add_argument("--recipe", choices=list(RECIPES), default="limbeck")
+    how.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a field of the recipe")
+    how.add_argument(
+        "--split", default='{"by":"seed"}', metavar="JSON", help='default {"by":"seed"}, half ID, half OOD'
+    )
+    how.add_argument("--folder-map", type=Path, metavar="JSON", help="file: folder name -> label")
+    how.add_argument("--cache", type=Path, help="teacher features and decoded pictures (default: in OUT/work)")
+    return parser
+
+
+def understand(given: argparse.Namespace) -> Request:
+    """Everything that can be checked without loading a model. Raises ValueError and its kind."""
+    overrides: dict[str, Any] = {} if given.student is None else {"student": given.student}
+    for assignment in given.set:
+        _assign(overrides, assignment)
+    config = resolve_train_config(given.recipe, overrides)
+    check_student(config.student)
+    check_teacher(given.teacher)
+    text: TextKind = given.text or ("sentence" if given.attributes else "names")
+    if text != "names" and given.attributes is None:
+        raise ValueError(f"--text {text} needs --attributes")
+    labels = read_labels(given.labels)
+    attributes = read_attributes(given.attributes, labels) if given.attributes else [Attributes()] * len(labels)
+    folder_map = _json(given.folder_map.read_text(encoding="utf-8"), "--folder-map") if given.folder_map else None
+    split = SPLIT.validate_python(_json(given.split, "--split"))
+    return Request(
+        labels=labels,
+        attributes=attributes,
+        manifest=scan(given.images, labels, split, folder_map),
+        teacher=given.teacher,
+        text=text,
+        recipe=given.recipe,
+        config=config,
+        out=given.out,
+        cache=given.cache or given.out / "work" / "cache",
+    )
+
+
+def _assign(overrides: dict[str, Any], assignment: str) -> None:
+    path, equals, value = assignment.partition("=")
+    if not equals or not path:
+        raise ValueError(f'--set "{assignment}" is not of the form field=value')
+    *above, name = path.split(".")
+    for step in above:
+        overrides = overrides.setdefault(step, {})
+    try:
+        overrides[name] = json.loads(value)
+    except ValueError:
+        overrides[name] = value
+
+
+def _json(text: str, option: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{option} is not JSON: {error}") from error

@@ -1,0 +1,185 @@
+"""A request carried out from beginning to end, with what it tells a person on the way; `python -m distill` is its door.
+
+Everything is kept in `OUT/work`, so that a run that was broken off goes on; a finished one is not made again.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from distill.atomic import write_bytes
+from distill.batches import TrainData
+from distill.bundle import StudentWeights, write_bundle
+from distill.config import TextKind
+from distill.console import Console, duration
+from distill.evaluate import Evaluation
+from distill.prompts import falls_back, render
+from distill.request import Request
+from distill.run import Watch, measure_student, measure_teacher, training_data
+from distill.teacher import Teacher, load_teacher
+from distill.text_targets import TextTargets, encode_text_targets
+from distill.train import TrainResult, train
+
+NAMES: TextKind = "names"
+
+
+def distil(request: Request, *, should_stop: Callable[[], bool]) -> None:
+    """Encode, train, measure and bundle, telling progress on standard error and the table on standard output.
+
+    Raises ValueError where the folder holds another run, Stopped, and what the steps raise.
+    """
+    console = Console(sys.stderr)
+    _claim_folder(request)
+    report_file = request.out / "report.json"
+    if not report_file.exists():
+        report = _carry_out(request, console, should_stop)
+        # The report comes last: where it is, everything is.
+        write_bytes(report_file, (json.dumps(report, indent=2) + "\n").encode())
+    print(table(json.loads(report_file.read_text(encoding="utf-8"))))
+    print(f"bundle: {request.out / 'bundle'}")
+
+
+def _claim_folder(request: Request) -> None:
+    said = request.out / "work" / "request.json"
+    identity = json.loads(json.dumps(request.identity()))
+    if said.exists():
+        before = json.loads(said.read_text(encoding="utf-8"))
+        differing = [name for name in identity if before.get(name) != identity[name]]
+        if "config" in differing and isinstance(before.get("config"), dict):
+            fields = sorted(k for k, v in identity["config"].items() if before["config"].get(k) != v)
+            differing[differing.index("config")] = f"config ({', '.join(fields)})"
+        if differing:
+            raise ValueError(f"{request.out} holds a run with other {', '.join(differing)}: give --out another folder")
+        return
+    if request.out.exists() and any(request.out.iterdir()):
+        raise ValueError(f"{request.out} is not empty and holds no run: give --out another folder")
+    write_bytes(said, json.dumps(identity, indent=2).encode())
+
+
+def _carry_out(request: Request, console: Console, should_stop: Callable[[], bool]) -> dict[str, Any]:
+    config, manifest, cache = request.config, request.manifest, request.cache
+    counts = manifest.counts
+    console.say(
+        f"{len(manifest)} images: {counts['train']} to train on and {counts['held_out']} held out of "
+        f"{counts['id_labels']} labels, {counts['ood']} of {counts['ood_labels']} labels never seen"
+    )
+    watch = Watch(
+        on_progress=console.progress,
+        should_stop=should_stop,
+        on_bad_image=lambda path, reason: console.say(f"left out {path}: {reason}"),
+    )
+    teacher = load_teacher(request.teacher)
+    console.say(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens")
+    names, targets = (_targets(request, teacher, kind, console, watch) for kind in (NAMES, request.text))
+    console.begin("teacher features")
+    data = training_data(config, manifest, teacher, targets, cache=cache, watch=watch)
+    result = _train(request, data, console, should_stop)
+    console.say(f"trained {result.steps} steps in {duration(result.seconds)}")
+    console.begin("measuring the student")
+    student = measure_student(
+        result.student, manifest, targets, request.text, cache=cache, device=config.device, watch=watch
+    )
+    console.begin("measuring the teacher")
+    heard = {NAMES: names, request.text: targets}
+    baselines = [measure_teacher(teacher, manifest, own, kind, cache=cache, watch=watch) for kind, own in heard.items()]
+    report = {
+        "teacher": [{"run": teacher.ref, **evaluation.as_json()} for evaluation in baselines],
+        "student": {"run": config.student, **student.as_json()},
+        "seconds": result.seconds,
+        "bad_images": {str(path): reason for path, reason in watch.bad_images.items()},
+    }
+    _bundle(request, teacher, targets, result, student, report, dict(data.digests))
+    return report
+
+
+def _targets(request: Request, teacher: Teacher, kind: TextKind, console: Console, watch: Watch) -> TextTargets:
+    said = [(label, own.sentence, own.phrases) for label, own in zip(request.labels, request.attributes, strict=True)]
+    bare = [label for label, sentence, phrases in said if falls_back(kind, sentence, phrases)]
+    if bare:
+        console.say(f"{len(bare)} labels have nothing for {kind} and are told by name alone: {', '.join(bare[:5])}")
+    console.begin(f"texts ({kind})")
+    targets = encode_text_targets(
+        teacher,
+        [render(kind, *own) for own in said],
+        cache=request.cache,
+        on_progress=watch.on_progress,
+        should_stop=watch.should_stop,
+    )
+    for short in targets.truncated[:5]:
+        console.say(f"shortened, {short.tokens} tokens: {short.prompt}")
+    if len(targets.truncated) > 5:
+        console.say(f"and {len(targets.truncated) - 5} more texts were shortened")
+    return targets
+
+
+def _train(request: Request, data: TrainData, console: Console, should_stop: Callable[[], bool]) -> TrainResult:
+    state = request.out / "work" / "state.safetensors"
+    if state.exists():
+        console.say("going on from the last saved state")
+
+    def save(write: Callable[[Path], None]) -> None:
+        write(state)
+
+    return train(
+        request.config,
+        data,
+        resume=state if state.exists() else None,
+        save=save,
+        on_step=console.step,
+        should_stop=should_stop,
+    )
+
+
+def _bundle(
+    request: Request,
+    teacher: Teacher,
+    targets: TextTargets,
+    result: TrainResult,
+    evaluation: Evaluation,
+    report: dict[str, Any],
+    digests: dict[str, str],
+) -> None:
+    log, out = request.out / "work" / "training.jsonl", request.out / "bundle"
+    write_bytes(log, "".join(json.dumps(line) + "\n" for line in result.log).encode())
+    if out.exists():
+        return
+    parts = {at: "id" for at in request.manifest.id_labels} | {at: "ood" for at in request.manifest.ood_labels}
+    write_bundle(
+        out,
+        student=StudentWeights(
+            name=result.student.name,
+            width=result.student.width,
+            state=result.student.model.state_dict(),
+            preprocess=result.student.preprocess(),
+            model_args=result.student.model_args,
+        ),
+        teacher=teacher,
+        targets=targets,
+        labels=[
+            {"label": label, "part": parts.get(at), "sentence": own.sentence, "phrases": list(own.phrases)}
+            for at, (label, own) in enumerate(zip(request.labels, request.attributes, strict=True))
+        ],
+        evaluation={**evaluation.as_json(), "teacher": report["teacher"]},
+        training_log=log,
+        provenance={"digests": digests, "recipe": request.recipe, "config": request.config.model_dump(mode="json")},
+    )
+
+
+def table(report: dict[str, Any]) -> str:
+    """Accuracies of teacher and student, and what guessing gives, as lines of text."""
+
+    def row(name: str, run: dict[str, Any], figure: str) -> list[str]:
+        parts = (run["id"], run["ood"])
+        return [name, run["text"], *(f"{part[figure]:.1%}" if part else "-" for part in parts)]
+
+    student = report["student"]
+    rows = [["", "text", "ID", "OOD"]]
+    rows += [row(f"teacher {one['run']}", one, "accuracy") for one in report["teacher"]]
+    rows += [row(f"student {student['run']}", student, "accuracy"), row("chance", {**student, "text": ""}, "chance")]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        f"{name:<{widths[0]}}  {text:<{widths[1]}}  {seen:>{widths[2]}}  {unseen:>{widths[3]}}"
+        for name, text, seen, unseen in rows
+    )

@@ -1,0 +1,148 @@
+"""`python -m distill`: the whole run, gone on with when broken off, and one line and 2 for what cannot be used."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from distill.__main__ import main
+from distill.console import Console
+from distill.student import load_student
+from distill.train import StepMetrics
+from distill.verify import verify_bundle
+
+LABELS = ("crane", "heron", "red finch", "blue jay")
+
+
+@pytest.fixture
+def words(tmp_path: Path, tiny_clip: Path, make_pictures: Callable[..., list[Path]]) -> list[str]:
+    """A command line that works, on 32 pictures of 4 labels."""
+    for at, label in enumerate(LABELS):
+        make_pictures(tmp_path / "images" / label.replace(" ", "_"), 8, seed=at)
+    (tmp_path / "labels.txt").write_text("\n".join(LABELS))
+    (tmp_path / "set.json").write_text(json.dumps({label: ["long legs", "a grey body"] for label in LABELS[:3]}))
+    return [
+        *("--images", str(tmp_path / "images"), "--labels", str(tmp_path / "labels.txt")),
+        *("--attributes", str(tmp_path / "set.json"), "--text", "phrases", "--teacher", f"local-dir:{tiny_clip}"),
+        *("--student", "test_resnet", "--out", str(tmp_path / "out"), "--set", "image_px=32", "--set", "threads=1"),
+        *("--set", "epochs=2", "--set", "batch_size=4", "--set", "device=cpu", "--set", "num_workers=2"),
+    ]
+
+
+def test_the_whole_run_and_again(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert "training: epoch 2/2" in said.err
+    assert "1 labels have nothing for phrases and are told by name alone: blue jay" in said.err
+    table = said.out.splitlines()
+    assert [line.split()[0] for line in table[1:5]] == ["teacher", "teacher", "student", "chance"]
+    bundle = tmp_path / "out" / "bundle"
+    verify_bundle(bundle)
+    assert load_student(bundle / "image").width == 32
+    log = [json.loads(line) for line in (bundle / "training.jsonl").read_text().splitlines()]
+    assert log[-1]["step"] == log[-1]["total_steps"] == len(log)
+    evaluation = json.loads((bundle / "evaluation.json").read_text())
+    assert evaluation["text"] == "phrases"
+    assert [one["text"] for one in evaluation["teacher"]] == ["names", "phrases"]
+
+    assert main(words) == 0
+    again = capsys.readouterr()
+    assert again.out == said.out
+    assert again.err == ""
+
+
+def test_another_run_in_the_same_folder_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    assert main([*words, "--set", "lr=0.5"]) == 2
+    assert "holds a run with other config (lr)" in capsys.readouterr().err
+
+
+def test_broken_off_it_goes_on_to_the_same_student(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main([*words, "--out", str(tmp_path / "whole")]) == 0
+    steps: list[int] = []
+
+    def step(told: Console, metrics: StepMetrics) -> None:
+        steps.append(metrics.step)
+        if metrics.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Console, "step", step)
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(words) == 130
+    assert "3 of 4 steps done; run it again with the same words to go on" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not (tmp_path / "out" / "report.json").exists()
+    assert main(words) == 0
+    assert steps == [1, 2, 3, 4]
+    whole, resumed = (tmp_path / name / "bundle" / "image" / "model.safetensors" for name in ("whole", "out"))
+    assert whole.read_bytes() == resumed.read_bytes()
+
+
+@pytest.mark.slow
+def test_killed_it_goes_on_to_the_same_student(words: list[str], tmp_path: Path) -> None:
+    longer = [*words, "--set", "epochs=40", "--cache", str(tmp_path / "cache")]
+    assert main([*longer, "--out", str(tmp_path / "whole")]) == 0
+    state = tmp_path / "out" / "work" / "state.safetensors"
+    command = [sys.executable, "-m", "distill", *longer, "--set", "save_every_s=0.1"]
+    with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) as child:
+        until = time.monotonic() + 120
+        while child.poll() is None and not state.exists():
+            assert time.monotonic() < until
+            time.sleep(0.002)
+        child.kill()
+    assert child.returncode == -signal.SIGKILL
+    assert not (tmp_path / "out" / "report.json").exists()
+    assert main(longer) == 0
+    whole, resumed = (tmp_path / name / "bundle" / "image" / "model.safetensors" for name in ("whole", "out"))
+    assert whole.read_bytes() == resumed.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (["--student", "resnet81"], "error: no student is called .resnet81.; near it: resnet18"),
+        (["--teacher", "ViT-B-32:nobody"], "error: no teacher is called"),
+        (["--teacher", "local-dir:nowhere"], "error: .*nowhere"),
+        (["--labels", "missing.txt"], "error: missing.txt cannot be read"),
+        (["--images", "missing"], "error: there is no folder"),
+        (["--set", "epochs"], "error: --set .epochs. is not of the form"),
+        (["--set", "epochs=0"], "error: epochs: "),
+        (["--set", "losses.clss=1"], "error: losses.clss: "),
+        (["--split", "{"], "error: --split is not JSON"),
+        (["--split", '{"by":"moon"}'], "error: .*moon"),
+        (["--split", '{"by":"list","id":["crane","heron"],"ood":["heron"]}'], "error: .heron.: a label is either"),
+        (["--student", "edgenext_xx_small", "--set", "image_px=24"], "error: edgenext_xx_small does not take"),
+    ],
+)
+def test_input_that_cannot_be_used_is_one_line_and_2(
+    words: list[str], change: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, *change]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert sum(line.startswith("error: ") for line in lines) == 1
+    assert re.search(says, lines[-1]), lines[-1]
+
+
+def test_enriched_text_needs_attributes(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    without = words[: words.index("--attributes")] + words[words.index("--text") :]
+    assert main(without) == 2
+    assert "--text phrases needs --attributes" in capsys.readouterr().err
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    assert main(words) == 2
+    assert "is not empty and holds no run" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
