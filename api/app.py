@@ -52,7 +52,7 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
 
     app = FastAPI(
         title="Limbeck", version="1", description=openapi.DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None,
-        max_body_size=settings.max_body_bytes, redirect_slashes=False,
+        redirect_slashes=False,
     )  # fmt: skip
     app.state.services = Services(settings, database, Artefacts(settings.artefacts))
     app.state.metrics = Metrics(database)

@@ -30,6 +30,7 @@ class Edge:
         self.log = log
         self.metrics = metrics
         self.max_body_bytes = max_body_bytes
+        self._too_long = f"the body is longer than {max_body_bytes} bytes"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,12 +54,22 @@ class Edge:
                     out.setdefault(name, value)
             await send(message)
 
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.max_body_bytes:
+                raise problems.ProblemError(413, "body_too_large", self._too_long, headers={"Connection": "close"})
+            return message
+
         fault: BaseException | None = None
         try:
             if refusal := self._refusal(scope, headers):
                 await refusal(scope, receive, answered)
             else:
-                await self.app(scope, receive, answered)
+                await self.app(scope, counted, answered)
         except Exception as error:
             fault = error
             if status:
@@ -74,8 +85,7 @@ class Edge:
             return problems.respond(scope, 400, "bad_request", "the URL has a NUL character")
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or int(length) > self.max_body_bytes:
-            detail = f"the body is longer than {self.max_body_bytes} bytes"
-            return problems.respond(scope, 413, "body_too_large", detail, headers={"Connection": "close"})
+            return problems.respond(scope, 413, "body_too_large", self._too_long, headers={"Connection": "close"})
         return None
 
     def _note(self, scope: Scope, status: int, seconds: float, fault: BaseException | None) -> None:

@@ -47,7 +47,7 @@ class Problem(BaseModel):
     """What every error is answered with (RFC 9457). `code` is stable; `title` and `detail` are for people."""
 
     type: str = "about:blank"
-    title: str = Field(examples=["Unprocessable Content"])
+    title: str = Field(examples=["Unprocessable Entity"])
     status: int = Field(examples=[422])
     code: str = Field(examples=["label_invalid"])
     detail: str = Field(examples=['label 17 "crane" is also label 4; give each a sense'])
@@ -154,7 +154,7 @@ def _resolve(loc: list[Any], value: Any, *, missing: bool) -> list[Any] | None:
         if found is not None:
             return [step, *found]
     if missing and not rest:
-        return [step] if isinstance(value, dict) else None
+        return [step] if isinstance(value, dict | list) else None
     return _resolve(rest, value, missing=missing)
 
 

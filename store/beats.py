@@ -24,7 +24,7 @@ def alive(tx: Session) -> Mapping[str, int]:
     """Role → number of processes seen lately."""
     fresh = Beat.at > time.time() - FRESH_S
     rows = tx.execute(select(Beat.role, func.count()).where(fresh).group_by(Beat.role))
-    return {role: count for role, count in rows.tuples()}
+    return {role: count for role, count in rows}
 
 
 def forget_old(tx: Session) -> None:

@@ -114,12 +114,13 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("body", "code", "pointer", "says"), BAD)
-def test_a_bad_file_changes_nothing(service: Service, body: dict[str, Any], code: str, pointer: str, says: str) -> None:
-    problem = service.refusal(IMPORT, body)
-    assert problem["code"] == code, problem
-    assert problem["errors"][0]["pointer"] == pointer, problem
-    assert says in problem["errors"][0]["detail"], problem
+def test_a_bad_file_changes_nothing(service: Service, subtests: pytest.Subtests) -> None:
+    for body, code, pointer, says in BAD:
+        with subtests.test(body=str(body)[:80]):
+            problem = service.refusal(IMPORT, body)
+            assert problem["code"] == code, problem
+            assert problem["errors"][0]["pointer"] == pointer, problem
+            assert says in problem["errors"][0]["detail"], problem
     with service.db.read() as tx:
         assert tx.query(Vocabulary).count() == tx.query(AttributeSet).count() == 0
 

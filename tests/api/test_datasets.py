@@ -91,15 +91,16 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("body", "code", "pointer"), BAD)
-def test_a_bad_folder_changes_nothing(service: Service, body: dict[str, Any], code: str, pointer: str) -> None:
+def test_a_bad_folder_changes_nothing(service: Service, subtests: pytest.Subtests) -> None:
     vocabulary_id = service.vocabulary()
     service.images("crane", "heron")
     service.images("crane", "unheard of", at="stray")
     _outside(service)
-    problem = service.refusal("/v1/datasets", {"vocabulary_id": vocabulary_id, **body})
-    assert (problem["code"], problem["errors"][0]["pointer"]) == (code, pointer), problem
-    assert str(service.data) not in str(problem)
+    for body, code, pointer in BAD:
+        with subtests.test(body=str(body)):
+            problem = service.refusal("/v1/datasets", {"vocabulary_id": vocabulary_id, **body})
+            assert (problem["code"], problem["errors"][0]["pointer"]) == (code, pointer), problem
+            assert str(service.data) not in str(problem)
     with service.db.read() as tx:
         assert tx.query(Dataset).count() == 0
     assert not list((service.settings.home / "artefacts").rglob("manifest.jsonl"))

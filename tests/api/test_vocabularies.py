@@ -105,16 +105,12 @@ BAD: list[tuple[Any, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("body", "code", "pointer"), BAD)
-def test_a_bad_list_changes_nothing_and_points_at_the_culprit(
-    service: Service, body: Any, code: str, pointer: str
-) -> None:
-    answer = service.http.post(
-        "/v1/vocabularies", content=json.dumps(body), headers={"Content-Type": "application/json"}
-    )
-    problem = answer.json()
-    assert (answer.status_code, problem["code"]) == (422, code), problem
-    assert pointer in [one["pointer"] for one in problem["errors"]]
+def test_a_bad_list_changes_nothing_and_points_at_the_culprit(service: Service, subtests: pytest.Subtests) -> None:
+    for body, code, pointer in BAD:
+        with subtests.test(body=str(body)[:80]):
+            problem = service.refusal("/v1/vocabularies", body)
+            assert problem["code"] == code, problem
+            assert pointer in [one["pointer"] for one in problem["errors"]], problem
     with service.db.read() as tx:
         assert tx.query(Vocabulary).count() == tx.query(Label).count() == 0
 
@@ -130,9 +126,8 @@ def test_100_000_labels_fit_and_one_more_does_not(service: Service) -> None:
     assert [one["name"] for one in last["data"]] == ["label 99999"]
 
 
-@pytest.mark.parametrize(
-    ("csv", "line"),
-    [
+def test_malformed_csv_names_the_line(service: Service, subtests: pytest.Subtests) -> None:
+    for csv, line in [
         (b"name,sense\ncrane,bird\nheron\n", "line 3:"),
         (b"name\ncrane\nheron,grey\n", "line 3:"),
         (b'name\ncrane\n"heron\n', "line 3:"),
@@ -142,13 +137,12 @@ def test_100_000_labels_fit_and_one_more_does_not(service: Service) -> None:
         (b"label\ncrane\n", "line 1:"),
         (b"", "line 1:"),
         (b'name\n"one\ntwo"\ncrane\nCRANE\n', "line 2:"),
-    ],
-)
-def test_malformed_csv_names_the_line(service: Service, csv: bytes, line: str) -> None:
-    answer = service.http.post("/v1/vocabularies?name=b", content=csv, headers=CSV)
-    problem = answer.json()
-    assert answer.status_code == 422, problem
-    assert problem["errors"][0]["detail"].startswith(line), problem
+    ]:
+        with subtests.test(csv=csv):
+            answer = service.http.post("/v1/vocabularies?name=b", content=csv, headers=CSV)
+            problem = answer.json()
+            assert answer.status_code == 422, problem
+            assert problem["errors"][0]["detail"].startswith(line), problem
     assert service.get("/v1/vocabularies")["data"] == []
 
 

@@ -1,0 +1,96 @@
+"""`Idempotency-Key`: one row and one answer, however often and however much at once a POST is sent."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2
+
+from store.models import AttributeSet, Dataset, IdempotencyRecord, Job, Vocabulary
+from tests.api.conftest import Service
+from tests.api.live import served
+
+TIMES = 20
+
+
+def _at_once(url: str, path: str, body: Any, key: str) -> list[tuple[int, str, str]]:
+    """(status, body, Location) of the POST sent many times at one moment, each over a connection of its own."""
+    gate = threading.Barrier(TIMES)
+
+    def send(_: int) -> tuple[int, str, str]:
+        with httpx2.Client(base_url=url, timeout=60, verify=False) as client:
+            client.get("/healthz")
+            gate.wait(timeout=60)
+            answer = client.post(path, json=body, headers={"Idempotency-Key": key})
+            return answer.status_code, answer.text, answer.headers.get("location", "")
+
+    with ThreadPoolExecutor(TIMES) as threads:
+        return list(threads.map(send, range(TIMES)))
+
+
+def test_sent_many_times_at_once_each_post_makes_one_row(service: Service) -> None:
+    vocabulary_id = service.vocabulary()
+    folder = service.images("crane", "heron", "stork", "ibis")
+    posts: list[tuple[str, Any, int, Any]] = [
+        ("/v1/vocabularies", {"name": "b", "labels": ["crane", "heron"]}, 201, Vocabulary),
+        ("/v1/attribute-sets/import", {"format": "dclip", "vocabulary_id": vocabulary_id,
+                                       "document": {"crane": ["a"]}}, 201, AttributeSet),
+        ("/v1/datasets", {"path": folder, "vocabulary_id": vocabulary_id}, 201, Dataset),
+        ("/v1/jobs", {"kind": "enrich", "vocabulary_id": vocabulary_id}, 202, Job),
+    ]  # fmt: skip
+    with served(service.app) as url:
+        for path, body, status, model in posts:
+            with service.db.read() as tx:
+                before = tx.query(model).count()
+            answers = _at_once(url, path, body, f"once{path}")
+            assert len(set(answers)) == 1, answers
+            assert answers[0][0] == status, answers[0]
+            with service.db.read() as tx:
+                assert tx.query(model).count() == before + 1, path
+        job_id = answers[0][2].rpartition("/")[2]
+        assert len(set(_at_once(url, f"/v1/jobs/{job_id}/cancel", None, "stop"))) == 1
+    manifests = list((service.settings.home / "artefacts").rglob("manifest.jsonl"))
+    assert len(manifests) == 1
+
+
+def test_another_body_is_an_error(service: Service) -> None:
+    headers = {"Idempotency-Key": "k"}
+    first = service.post("/v1/vocabularies", {"name": "a", "labels": ["x"]}, **headers)
+    answer = service.http.post("/v1/vocabularies", json={"name": "b", "labels": ["x"]}, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_key_reused")
+    answer = service.http.post("/v1/jobs", json={"kind": "enrich", "vocabulary_id": first["id"]}, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_key_reused")
+    answer = service.http.post("/v1/datasets", json={"path": "x", "vocabulary_id": first["id"]}, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_key_reused")
+    with service.db.read() as tx:
+        assert (tx.query(Vocabulary).count(), tx.query(Job).count()) == (1, 0)
+    assert service.post("/v1/vocabularies", {"name": "a", "labels": ["x"]}, **headers) == first
+
+
+def test_a_refusal_does_not_use_the_key_up(service: Service) -> None:
+    headers = {"Idempotency-Key": "k"}
+    body = {"kind": "enrich", "vocabulary_id": "voc_none"}
+    assert service.http.post("/v1/jobs", json=body, headers=headers).status_code == 422
+    with service.db.read() as tx:
+        assert tx.query(IdempotencyRecord).count() == 0
+    service.post("/v1/jobs", {"kind": "enrich", "vocabulary_id": service.vocabulary()}, status=202, **headers)
+
+
+def test_keys_are_checked_and_kept_apart_by_who_sends_them(make_service: Callable[..., Service]) -> None:
+    from store import keys
+
+    service = make_service(host="0.0.0.0")
+    with service.db.write() as tx:
+        secrets = [keys.create(tx, name="k", scopes=["write"], expires_at=None)[1] for _ in range(2)]
+    body = {"name": "a", "labels": ["x"]}
+    ids = {
+        service.post("/v1/vocabularies", body, Authorization=f"Bearer {secret}", **{"Idempotency-Key": "k"})["id"]
+        for secret in secrets * 2
+    }
+    assert len(ids) == 2
+    for wrong in ("", "a b", "x" * 201, "é".encode()):
+        headers = {"Authorization": f"Bearer {secrets[0]}", "Idempotency-Key": wrong}
+        answer = service.http.post("/v1/vocabularies", json=body, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_invalid"), wrong
+        assert answer.json()["errors"][0]["parameter"] == "Idempotency-Key"
