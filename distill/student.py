@@ -4,15 +4,11 @@
 width, P pixels of a side.
 """
 
-import json
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
@@ -96,29 +92,6 @@ def build_student(
         model=model,
         model_args=model_args,
     )
-
-
-def load_student(folder: Path) -> Student:
-    """The student in a bundle's `image/` folder, in evaluation mode on the CPU.
-
-    Raises StudentError where the folder does not hold one.
-    """
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        state = load_file(folder / "model.safetensors")
-        seen = config["pretrained_cfg"]
-        student = build_student(
-            config["architecture"],
-            width=config["num_classes"],
-            image_px=seen["input_size"][-1],
-            seed=0,
-            test_crop=seen["crop_pct"],
-        )
-        student.model.load_state_dict(state)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise StudentError(f"{folder} does not hold a student: {_first_line(error)}") from error
-    student.model.eval()
-    return replace(student, mean=tuple(seen["mean"]), std=tuple(seen["std"]))
 
 
 def _try_out(model: nn.Module, name: str, width: int, image_px: int, own_px: int) -> None:

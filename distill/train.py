@@ -136,7 +136,7 @@ def train(
             on_step(metrics)
         if meter.due(position.step, config.save_every_s):
             keep()
-    model.eval().to("cpu")
+    model.eval().to("cpu", memory_format=torch.contiguous_format)
     return TrainResult(student=student, steps=position.step, seconds=position.seconds, log=position.log)
 
 
