@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from attributes.checks import flags_of
@@ -89,7 +88,7 @@ def _objects_in(text: str) -> tuple[list[Mapping[str, Any]], bool]:
 
 
 def _read_object(data: Mapping[str, Any], strategy: Strategy, label: Label) -> Reading:
-    errors = [e for e in Draft202012Validator(strategy.schema).iter_errors(data) if e.validator not in _TOLERATED]
+    errors = [e for e in strategy.validator.iter_errors(data) if e.validator not in _TOLERATED]
     hard = [error for error in errors if error.validator not in _NUMBERS]
     if hard:
         said = "; ".join(dict.fromkeys(_in_our_words(error) for error in hard[:5]))

@@ -11,7 +11,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -63,6 +63,11 @@ class Strategy:
     def wants(self) -> frozenset[str]:
         """Which parts of an entry the answer gives: `sentence`, `phrases`, or both."""
         return frozenset(self.schema["properties"]) & {"sentence", "phrases"}
+
+    @cached_property
+    def validator(self) -> Draft202012Validator:
+        """Checks an answer against the schema."""
+        return Draft202012Validator(self.schema)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attributes.answers import Reading, read_answer
@@ -50,6 +50,14 @@ def test_the_last_object_that_fits_is_taken() -> None:
     reading = read(text)
     assert reading.entry is not None
     assert reading.entry.sentence == "The end."
+
+
+def test_what_a_model_only_thought_is_not_its_answer() -> None:
+    draft, final = json.dumps(answer_for("robin", sentence="A draft.")), json.dumps(ROBIN)
+    assert read(f"<think>Perhaps {draft}</think>It is red.").fault == "invalid_answer"
+    assert read(f"<think>Perhaps {draft}, or").fault == "invalid_answer"
+    reading = read(f"<think>{{</think>{final}")
+    assert reading.entry is not None
 
 
 def test_phrases_are_noun_phrases_without_a_closing_stop() -> None:
@@ -102,11 +110,12 @@ def test_a_strategy_may_ask_for_plain_phrases_alone() -> None:
 
 @pytest.mark.parametrize("hostile", ["{" * 200_000, '{"a":' * 100_000, "<think>" * 100_000, '{"a":[' * 50_000 + "}"])
 def test_hostile_answers_cost_no_time(hostile: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert read(hostile).entry is None
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_text_breaks_the_reader(text: str) -> None:
     reading = read(text)
@@ -117,6 +126,7 @@ FIELDS = st.sampled_from(["label", "sentence", "phrases", "part", "phrase"]) | s
 LEAVES = st.none() | st.booleans() | st.floats() | st.text()
 
 
+@settings(deadline=None)
 @given(st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(FIELDS, inner)))
 def test_no_json_breaks_the_reader(value: object) -> None:
     reading = read(json.dumps(value))

@@ -113,7 +113,7 @@ def test_a_server_that_hangs_or_drips_is_timed_out(slow: Say, llm: FakeLLM, ask:
     llm.script = in_turn(slow)
     started = time.monotonic()
     outcome = ask(max_attempts=2, timeout_s=0.4)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15
     assert outcome.reason == "timeout"
     assert [call.status for call in outcome.calls] == ["timeout", "timeout"]
     assert all(call.http_status is None and call.latency_s >= 0.39 for call in outcome.calls)
@@ -168,7 +168,7 @@ def test_retry_after_is_honoured(header: Callable[[], dict[str, str]], llm: Fake
     llm.script = in_turn(lambda seen: error(429, headers=header()), GOOD)
     assert ask().entry is not None
     first, second = llm.seen
-    assert 0.95 <= second.at - first.at < 3
+    assert 0.95 <= second.at - first.at < 15
 
 
 def test_without_retry_after_waits_grow_and_are_random(llm: FakeLLM, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

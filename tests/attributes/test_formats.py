@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attributes import formats
@@ -61,6 +61,7 @@ ENTRIES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ENTRIES)
 def test_any_set_comes_back_as_it_was(entries: list[Entry]) -> None:
     text = "".join(write_json(entries))
