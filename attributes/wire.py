@@ -56,14 +56,13 @@ class Wire:
         """Make one attempt. Never raises for what server or network do; cancelling it ends the request."""
         import openai
 
+        completions = self._open().chat.completions.with_raw_response
+        # What goes as `extra_body` the library leaves as it is; walking the schema cost it 1 ms a call.
+        rest = {key: value for key, value in body.items() if key not in ("model", "messages")}
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                # What goes as `extra_body` the library leaves as it is; walking the schema cost it 1 ms a call.
-                rest = {key: value for key, value in body.items() if key not in ("model", "messages")}
-                response = await self._open().chat.completions.with_raw_response.create(
-                    model=body["model"], messages=body["messages"], extra_body=rest
-                )
+                response = await completions.create(model=body["model"], messages=body["messages"], extra_body=rest)
             fields = self._read(response.content)
             fields["http_status"] = response.status_code
         except openai.APIStatusError as error:

@@ -112,11 +112,11 @@ def test_every_fault_ends_in_an_entry_or_a_named_reason(name: str, llm: FakeLLM,
 def test_a_server_that_hangs_or_drips_is_timed_out(slow: Say, llm: FakeLLM, ask: Ask) -> None:
     llm.script = in_turn(slow)
     started = time.monotonic()
-    outcome = ask(max_attempts=2, timeout_s=0.4)
+    outcome = ask(max_attempts=2, timeout_s=1)
     assert time.monotonic() - started < 15
     assert outcome.reason == "timeout"
     assert [call.status for call in outcome.calls] == ["timeout", "timeout"]
-    assert all(call.http_status is None and call.latency_s >= 0.39 for call in outcome.calls)
+    assert all(call.http_status is None and call.latency_s >= 0.99 for call in outcome.calls)
     assert llm.num_calls == 2
 
 
