@@ -1,0 +1,159 @@
+"""What a benchmark needs around a service: processes, their memory, and clients that cost little themselves.
+
+A poll's latency counts from the moment it was due and not from when it could be sent, so that a service that stalls
+is not let off the polls that it held up.
+"""
+
+import asyncio
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def machine() -> str:
+    """CPU, cores, memory, Python and how busy the machine is, in one line."""
+    cpu = next(
+        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        platform.processor() or platform.machine(),
+    )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    busy = os.getloadavg()[0]
+    return (
+        f"{cpu}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}; load {busy:.1f} at the start"
+    )
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def memory_mib(pid: int, field: str) -> float:
+    """`VmRSS` (now) or `VmHWM` (peak) of a process in MiB."""
+    line = next(line for line in _lines(f"/proc/{pid}/status") if line.startswith(f"{field}:"))
+    return int(line.split()[1]) / 1024
+
+
+def forget_peak(pid: int) -> None:
+    """Let `VmHWM` begin anew at what the process uses now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def process(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A Python process that ends with the block."""
+    child = subprocess.Popen(
+        [sys.executable, *arguments],
+        env={**os.environ, **environment},
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
+    )
+    try:
+        yield child
+    finally:
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def wait_for(url: str, child: subprocess.Popen[bytes], patience_s: float = 60) -> None:
+    """Return once the URL answers anything at all."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            if child.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{url} does not answer") from None
+            time.sleep(0.05)
+
+
+async def polls(
+    port: int, path: str, *, per_s: float, seconds: float, connections: int = 20
+) -> tuple[list[float], int]:
+    """Latencies in seconds of GETs that fall due `per_s` times a second, and how many were not answered with 200."""
+    due: asyncio.Queue[float | None] = asyncio.Queue()
+    latencies: list[float] = []
+    failed = 0
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+
+    async def worker() -> None:
+        nonlocal failed
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while (at := await due.get()) is not None:
+            writer.write(request)
+            status, _ = await _response(reader)
+            latencies.append(time.perf_counter() - at)
+            failed += status != 200
+        writer.close()
+
+    workers = [asyncio.create_task(worker()) for _ in range(connections)]
+    await asyncio.sleep(0.3)
+    start = time.perf_counter()
+    for number in range(int(per_s * seconds)):
+        at = start + number / per_s
+        if (pause := at - time.perf_counter()) > 0:
+            await asyncio.sleep(pause)
+        due.put_nowait(at)
+    for _ in workers:
+        due.put_nowait(None)
+    await asyncio.gather(*workers)
+    return latencies, failed
+
+
+async def _response(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(
+        int(line.partition(b":")[2]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+    )
+    return int(head.split(b" ", 2)[1]), await reader.readexactly(length)
+
+
+def request_s(port: int, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> float:
+    """Seconds from sending a request to the end of its answer, over a connection of its own. Raises for an error."""
+    url = f"http://127.0.0.1:{port}{path}"
+    started = time.perf_counter()
+    request = urllib.request.Request(url, data=body or None, headers=dict(headers or {}), method=method)
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        answer.read()
+    return time.perf_counter() - started
+
+
+def download_s(port: int, path: str, size: int) -> float:
+    """Seconds to receive a file of `size` bytes and drop it, at the least cost to the receiver."""
+    buffer = bytearray(2**20)
+    started = time.perf_counter()
+    with socket.create_connection(("127.0.0.1", port)) as line:
+        line.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
+        received = 0
+        while count := line.recv_into(buffer):
+            received += count
+    if received < size:
+        raise RuntimeError(f"{received} of {size} bytes arrived")
+    return time.perf_counter() - started
