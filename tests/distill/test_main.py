@@ -76,11 +76,11 @@ def test_broken_off_it_goes_on_to_the_same_student(
     monkeypatch.setattr(Console, "step", step)
     before = signal.getsignal(signal.SIGTERM)
     assert main(words) == 130
-    assert "3 of 4 steps done; run it again with the same words to go on" in capsys.readouterr().err
+    assert "3 of 6 steps done; run it again with the same words to go on" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is before
     assert not (tmp_path / "out" / "report.json").exists()
     assert main(words) == 0
-    assert steps == [1, 2, 3, 4]
+    assert steps == [1, 2, 3, 4, 5, 6]
     whole, resumed = (tmp_path / name / "bundle" / "image" / "model.safetensors" for name in ("whole", "out"))
     assert whole.read_bytes() == resumed.read_bytes()
 
@@ -92,11 +92,11 @@ def test_killed_it_goes_on_to_the_same_student(words: list[str], tmp_path: Path)
     state = tmp_path / "out" / "work" / "state.safetensors"
     command = [sys.executable, "-m", "distill", *longer, "--set", "save_every_s=0.1"]
     with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) as child:
-        until = time.monotonic() + 120
-        while child.poll() is None and not state.exists():
-            assert time.monotonic() < until
-            time.sleep(0.002)
-        child.kill()
+        try:
+            while child.poll() is None and not state.exists():
+                time.sleep(0.01)
+        finally:
+            child.kill()
     assert child.returncode == -signal.SIGKILL
     assert not (tmp_path / "out" / "report.json").exists()
     assert main(longer) == 0
