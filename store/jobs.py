@@ -357,6 +357,17 @@ def mark_sent(tx: Session, part_ids: Sequence[str]) -> None:
     tx.execute(update(Part).where(Part.id.in_(part_ids)).values(sent_at=now_s()))
 
 
+def spent_states(tx: Session, *, limit: int = 100) -> list[tuple[str, str]]:
+    """(part id, state key) of parts that have ended and will not go on from their state."""
+    query = select(Part.id, Part.state_key).where(Part.state_key.is_not(None), Part.status.in_(ENDED)).limit(limit)
+    return [(row.id, row.state_key) for row in tx.execute(query)]
+
+
+def forget_states(tx: Session, part_ids: Sequence[str]) -> None:
+    """Drop the pointers to states whose files are gone."""
+    tx.execute(update(Part).where(Part.id.in_(part_ids), Part.status.in_(ENDED)).values(state_key=None))
+
+
 def _requeued(statement: Update, *, not_before: Any) -> Update:
     return statement.values(
         status="queued", lease_token=None, lease_expires_at=None, worker=None, sent_at=None, rate=None,

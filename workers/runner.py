@@ -29,7 +29,7 @@ def run_enrich(context: Context, part_id: str) -> None:
 def run_gpu(context: Context, part_id: str) -> None:
     """Run a GPU part in a child process, and wait for it. A child that died is reported, so that none need wait."""
     command = [sys.executable, "-m", "workers.child", part_id, "--parent", str(os.getpid())]
-    with subprocess.Popen(command, start_new_session=True) as child:
+    with subprocess.Popen(command, process_group=0) as child:
         asked_at: float | None = None
         while child.poll() is None:
             if context.shutting_down.is_set() and asked_at is None:

@@ -44,11 +44,20 @@ class Sweeper:
             log.warning("leases_expired", parts=moved)
         if time.monotonic() - self._tidied > _TIDY_EVERY_S:
             self._tidied = time.monotonic()
-            with db.write() as tx:
-                idempotency.forget_old(tx)
-                beats.forget_old(tx)
+            self._tidy()
         if settings.distributed:
             self._announce()
+
+    def _tidy(self) -> None:
+        """Forget what is of no more use: old records, and the states of trainings that have ended."""
+        with self._context.db.write() as tx:
+            idempotency.forget_old(tx)
+            beats.forget_old(tx)
+            spent = jobs.spent_states(tx)
+        for _, key in spent:
+            self._context.artefacts.delete_below(key)
+        with self._context.db.write() as tx:
+            jobs.forget_states(tx, [part_id for part_id, _ in spent])
 
     def _announce(self) -> None:
         with self._context.db.read() as tx:

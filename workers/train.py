@@ -54,9 +54,7 @@ def train(context: Context, claim: Claim, keeper: Keeper) -> Publish:
                 f"a batch of {config.batch_size} images of {config.image_px} px does not fit on the GPU: lower "
                 "batch_size or image_px, or set precision to bfloat16",
             ) from error
-        # Channels-last tensors are not contiguous, which the format asks for.
-        weights = {name: tensor.contiguous() for name, tensor in result.student.model.state_dict().items()}
-        save_file(weights, folder / "student.safetensors")
+        save_file(result.student.model.state_dict(), folder / "student.safetensors")
         lines = "".join(json.dumps(line) + "\n" for line in result.log)
         files = {
             "student": context.artefacts.put_file(folder / "student.safetensors", f"{claim.place}/student.safetensors"),

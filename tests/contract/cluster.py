@@ -89,7 +89,7 @@ class Cluster:
                 continue
             with (self.folder / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    self.commands[name], env=self.env, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+                    self.commands[name], env=self.env, cwd=ROOT, stdout=log, stderr=log, process_group=0
                 )
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:

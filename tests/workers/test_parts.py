@@ -218,3 +218,21 @@ def test_rate_is_of_the_last_half_minute(monkeypatch: pytest.MonkeyPatch) -> Non
     now[0] = 101.0
     assert last is not None
     assert rate(101) == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_state_of_an_ended_training_is_swept_away(context: Context) -> None:
+    running, done = claimed(context), claimed(context)
+    for claim in (running, done):
+        context.artefacts.put_bytes(b"weights", f"{claim.place}/state/1")
+        with context.db.write() as tx:
+            jobs.save_state(tx, claim, f"{claim.place}/state/1")
+    with context.db.write() as tx:
+        jobs.finish(tx, done, {})
+    Sweeper(context).sweep()
+    kept = context.artefacts.local_path(f"{running.place}/state/1")
+    gone = context.artefacts.local_path(f"{done.place}/state/1")
+    assert kept is not None
+    assert gone is not None
+    assert (kept.exists(), gone.exists()) == (True, False)
+    assert rows(context, running)[1].state_key is not None
+    assert rows(context, done)[1].state_key is None
