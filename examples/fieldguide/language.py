@@ -264,8 +264,8 @@ def caption(rng: Random, attributes: Attributes) -> tuple[str, dict[str, str]]:
     parts: list[str] = []
     if kind < 0.15 and hints:
         text = f"{prefix}{subject}"
-    elif kind < 0.5:
-        parts = rng.sample(PARTS, k=rng.choice((1, 1, 1, 2, 3)))
+    elif kind < 0.35:
+        parts = rng.sample(PARTS, k=rng.randint(1, 4))
         text = f"{prefix}{subject}, which has {joined([phrase(rng, attributes, p) for p in parts], rng)}"
     else:
         full = kind < 0.85
