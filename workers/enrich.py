@@ -81,9 +81,6 @@ class _Chunk:
         try:
             return await enricher.describe_all(to_ask, on_outcome=on_outcome, should_stop=self._keeper.should_stop)
         except FatalLLMError as error:
-            with self._context.db.write() as tx:
-                calls = _ledger(enricher, error.calls)
-                enrichment.record_calls(tx, self._claim, position=self._claim.spec["start"], key="", calls=calls)
             raise JobFailed(error.code, error.message) from error
         finally:
             await enricher.close()
