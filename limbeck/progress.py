@@ -1,6 +1,6 @@
 """Following a job on a terminal: a bar with rate and remaining time, and its warnings above it as they happen.
 
-Where the output is no terminal there is no bar: a line when a job has ended, and its warnings.
+Where the output is no terminal the bar is printed once, when the job has ended.
 """
 
 import time
@@ -60,10 +60,8 @@ class Rate:
 
 def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
     """Wait for the job's end with a live bar under `title`; the job, succeeded. Raises JobFailed."""
-    seen, looked_at, rate, began = 0, float("-inf"), Rate(), time.monotonic()
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(bar_width=28), _Numbers(), TimeElapsedColumn(), console=console
-    )
+    seen, looked_at, rate = 0, float("-inf"), Rate()
+    bar = Progress(TextColumn("{task.description}"), BarColumn(18), _Numbers(), TimeElapsedColumn(), console=console)
 
     def show(now: Job, task: TaskID) -> None:
         nonlocal seen, looked_at
@@ -86,13 +84,10 @@ def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
     with bar:
         task = bar.add_task(escape(title), total=None, unit="", status=job.status, rate=None, eta_s=None)
         try:
-            ended = client.wait(job, lambda now: show(now, task))
+            return client.wait(job, lambda now: show(now, task))
         except JobFailed:
             bar.update(task, description=f"[red]{escape(title)}")
             raise
-    if not console.is_terminal:
-        console.print(f"{escape(title)}: {ended.status} in {time.monotonic() - began:.1f} s")
-    return ended
 
 
 def rate_text(rate: float) -> str:

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from limbeck.client import Limbeck
     from store.db import Database
     from store.settings import Settings
 
+_ID_CHARS = 30
 DEFAULT_URL = "http://127.0.0.1:8420"
 
 
@@ -76,6 +79,17 @@ def database(*, upgraded: bool = True) -> Iterator["Database"]:
     except SQLAlchemyError as error:
         said = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise Failed(f"the database does not answer: {said}") from None
+
+
+def id_table(*columns: str) -> "Table":
+    """A table whose first column, the id, is whole however narrow the terminal: ids are there to be copied."""
+    from rich.table import Table
+
+    table = Table(box=None)
+    table.add_column("id", no_wrap=True, min_width=_ID_CHARS)
+    for column in columns:
+        table.add_column(column)
+    return table
 
 
 def read_text(path: Path) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, Failed, Url, service
+from limbeck.commands.common import DEFAULT_URL, BadInput, Failed, Url, id_table, service
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,9 +21,8 @@ def jobs(url: Url = DEFAULT_URL, limit: Annotated[int, typer.Option(min=1, help=
     from itertools import islice
 
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table("id", "kind", "status", "progress", "made", box=None)
+    table = id_table("kind", "status", "progress", "made")
     with service(url) as client:
         for job in islice(client.jobs(), limit):
             table.add_row(job.id, job.kind, job.status, progress_text(job), f"{job.created_at:%Y-%m-%d %H:%M} UTC")

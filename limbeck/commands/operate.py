@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from limbeck.commands.common import BadInput, Failed, database
+from limbeck.commands.common import BadInput, Failed, database, id_table
 
 db = typer.Typer(help="The database's tables.", no_args_is_help=True)
 key = typer.Typer(help="Keys that let clients in.", no_args_is_help=True)
@@ -65,11 +65,10 @@ def list_keys() -> None:
     """All keys ever made, without their secrets."""
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     from store import keys
 
-    table = Table("id", "name", "scopes", "made", "state", box=None)
+    table = id_table("name", "scopes", "made", "state")
     with database() as opened, opened.read() as tx:
         for row in keys.every(tx):
             state = f"revoked {_date(row.revoked_at)}" if row.revoked_at else _until(row.expires_at)

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from limbeck import supervisor
-from limbeck.client import Limbeck
+from limbeck.client import Limbeck, Unreachable
 from limbeck.supervisor import Supervisor
 
 NOTE_AND = "import os, sys, time, signal; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); "
@@ -103,6 +103,13 @@ def children(pid: int) -> dict[str, int]:
     return found
 
 
+def is_ready(client: Limbeck) -> bool:
+    try:
+        return client.ready()
+    except Unreachable:  # it is still starting
+        return False
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_serve_runs_api_and_worker_survives_a_kill_and_ends_clean(tmp_path: Path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("LIMBECK_")}
@@ -114,7 +121,7 @@ def test_serve_runs_api_and_worker_survives_a_kill_and_ends_clean(tmp_path: Path
         until(lambda: "http://" in out.read_text(), within_s=60)
         url = re.findall(r"http://\S+", out.read_text())[0]
         with Limbeck(url) as client:
-            until(client.ready, within_s=60)
+            until(lambda: is_ready(client), within_s=120)
             before = children(running.pid)
             assert set(before) == {"limbeck.api_process", "workers.embedded"}
             os.kill(before["limbeck.api_process"], signal.SIGKILL)
