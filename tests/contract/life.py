@@ -51,7 +51,7 @@ def cluster(mode: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clu
 
 
 @pytest.fixture(autouse=True)
-def _all_up(cluster: Cluster) -> Iterator[None]:
+def all_up(cluster: Cluster) -> Iterator[None]:
     """Every test finds every process running and the LLM well, and nothing left of the test before."""
     cluster.llm.set_faults([])
     if cluster.mode == "distributed":
