@@ -96,10 +96,12 @@ def list_all(
 
 
 @router.get("/{id}", response_model=JobOut)
-def get(use: Use, id: str) -> object:
+def get(use: Use, id: str) -> Response:
     """A job as it stands."""
     with use.db.read() as tx:
-        return _one(tx, jobs.get(tx, id))
+        found = _one(tx, jobs.get(tx, id))
+    # Jobs are polled often: written here, the answer changes threads once less.
+    return Response(found.model_dump_json(), media_type="application/json")
 
 
 @router.post("/{id}/cancel", status_code=202, response_model=JobOut)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, select
+from sqlalchemy import bindparam, case, func, select
 from sqlalchemy.orm import Session
 
 from store.jobs import LIVE
@@ -21,29 +21,30 @@ class Progress:
     eta_s: float | None
 
 
+# Built once: jobs are polled often, and putting the statement together costs more than running it.
+_STAGES = (
+    select(
+        Part.job_id,
+        Part.kind,
+        func.sum(Part.done),
+        func.sum(Part.total),
+        func.max(Part.unit),
+        func.sum(case((Part.status == "running", Part.rate), else_=None)),
+        func.sum(case((Part.status.in_(LIVE), 1), else_=0)),
+        func.sum(case((Part.status != "cancelled", 1), else_=0)),
+    )
+    .where(Part.job_id.in_(bindparam("job_ids", expanding=True)))
+    .group_by(Part.job_id, Part.kind)
+    .order_by(Part.job_id, func.min(Part.position))
+)
+
+
 def of(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Progress]:
     """Each job's progress. A stage is all parts of one kind: the first that is not over, or else the last that ran."""
-    live = case((Part.status.in_(LIVE), 1), else_=0)
-    ran = case((Part.status != "cancelled", 1), else_=0)
-    rate = case((Part.status == "running", Part.rate), else_=None)
-    query = (
-        select(
-            Part.job_id,
-            Part.kind,
-            func.sum(Part.done),
-            func.sum(Part.total),
-            func.max(Part.unit),
-            func.sum(rate),
-            func.sum(live),
-            func.sum(ran),
-        )  # fmt: skip
-        .where(Part.job_id.in_(job_ids))
-        .group_by(Part.job_id, Part.kind)
-        .order_by(Part.job_id, func.min(Part.position))
-    )
     found: dict[str, Progress] = {}
     decided: set[str] = set()
-    for job_id, kind, done, total, unit, per_s, num_live, num_ran in tx.execute(query):
+    rows = tx.execute(_STAGES, {"job_ids": list(job_ids)})
+    for job_id, kind, done, total, unit, per_s, num_live, num_ran in rows:
         if job_id in decided or (job_id in found and not num_live and not num_ran):
             continue
         if num_live:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.orm import Session
 
 from store.errors import Culprit, NotFound, Refused
@@ -106,15 +106,31 @@ def create(tx: Session, *, name: str, domain: str, labels: Sequence[NewLabel]) -
     )
     tx.add(vocabulary)
     tx.flush()
-    for start in range(0, len(clean), 10_000):
+    _insert(tx, vocabulary.id, clean)
+    return vocabulary
+
+
+# One statement with two arrays: with a row of parameters for each label it takes five times as long.
+_POSTGRES_INSERT = text(
+    "insert into labels (vocabulary_id, position, name, sense) select :vocabulary_id, n - 1, name, sense "
+    "from unnest(cast(:names as text[]), cast(:senses as text[])) with ordinality as given(name, sense, n)"
+)
+
+
+def _insert(tx: Session, vocabulary_id: str, labels: Sequence[NewLabel]) -> None:
+    if tx.get_bind().dialect.name == "postgresql":
+        names, senses = [label.name for label in labels], [label.sense for label in labels]
+        tx.execute(_POSTGRES_INSERT, {"vocabulary_id": vocabulary_id, "names": names, "senses": senses})
+        return
+    for start in range(0, len(labels), 10_000):
+        rows = enumerate(labels[start : start + 10_000], start)
         tx.execute(
             insert(Label),
             [
-                {"vocabulary_id": vocabulary.id, "position": start + i, "name": label.name, "sense": label.sense}
-                for i, label in enumerate(clean[start : start + 10_000])
+                {"vocabulary_id": vocabulary_id, "position": at, "name": one.name, "sense": one.sense}
+                for at, one in rows
             ],
         )
-    return vocabulary
 
 
 def get(tx: Session, vocabulary_id: str) -> Vocabulary:

@@ -54,10 +54,10 @@ def publish(db: Database, artefacts: Artefacts) -> str:
         return targets.id
 
 
-@pytest.fixture(params=["local", "remote"])
-def published(request: pytest.FixtureRequest, make_service: Callable[..., Service]) -> Iterator[Service]:
-    url = "" if request.param == "local" else "memory://limbeck"
-    service = make_service(artefacts_url=url)
+@pytest.fixture
+def published(make_service: Callable[..., Service], db: Database) -> Iterator[Service]:
+    """A service with files in a local folder (with SQLite), or in a store that is no folder (with Postgres)."""
+    service = make_service(artefacts_url="" if db.is_sqlite else "memory://limbeck")
     publish(service.db, service.artefacts)
     yield service
     fsspec.filesystem("memory").store.clear()
