@@ -1,7 +1,7 @@
 """Databases for tests: a fresh SQLite file and an emptied Postgres schema, both brought up by the migrations.
 
-`LIMBECK_TEST_POSTGRES` says where the server is. In CI a missing server is a failure; on a machine without one the tests
-that need it are skipped, and say so.
+`LIMBECK_TEST_POSTGRES` says where the server is. In CI a missing server is a failure; on a machine without one the
+tests that need it are skipped, and say so.
 """
 
 import os
