@@ -61,7 +61,7 @@ class Rate:
 def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
     """Wait for the job's end with a live bar under `title`; the job, succeeded. Raises JobFailed."""
     seen, looked_at, rate = 0, float("-inf"), Rate()
-    bar = Progress(TextColumn("{task.description}"), BarColumn(18), _Numbers(), TimeElapsedColumn(), console=console)
+    bar = Progress(TextColumn("{task.description}"), BarColumn(14), _Numbers(), TimeElapsedColumn(), console=console)
 
     def show(now: Job, task: TaskID) -> None:
         nonlocal seen, looked_at

@@ -107,7 +107,7 @@ class Demo:
         asked = self._client.distill(
             dataset_id, teacher=self._teacher, text=KINDS[text], attribute_set_id=_needed(set_id, text), recipe=RECIPE
         )
-        result = _result(self._follow(asked, f"distil a student: {text}"))
+        result = _result(self._follow(asked, f"student, {text}"))
         return Distilled(text, result["checkpoint_id"], result["evaluation"])
 
     def evaluate_teacher(self, dataset_id: str, set_id: str, text: Text) -> Run:
@@ -115,7 +115,7 @@ class Demo:
         asked = self._client.evaluate(
             dataset_id, teacher=self._teacher, text=KINDS[text], attribute_set_id=_needed(set_id, text)
         )
-        evaluation = _result(self._follow(asked, f"measure the teacher: {text}"))["evaluation"]
+        evaluation = _result(self._follow(asked, f"teacher, {text}"))["evaluation"]
         return Run(run=f"teacher, {text}", who="teacher", text=text, evaluation=evaluation)
 
     def evaluate_student(self, dataset_id: str, set_id: str, student: Distilled) -> Run:
@@ -124,7 +124,7 @@ class Demo:
         asked = self._client.evaluate(
             dataset_id, checkpoint_id=student.checkpoint, text=KINDS[text], attribute_set_id=_needed(set_id, text)
         )
-        evaluation = _result(self._follow(asked, f"measure the student: {text}"))["evaluation"]
+        evaluation = _result(self._follow(asked, f"student, {text}"))["evaluation"]
         for part in ("id", "ood"):
             before, now = student.evaluation[part]["accuracy"], evaluation[part]["accuracy"]
             if abs(before - now) > 1e-6:

@@ -70,7 +70,7 @@ def run(
         rows = [("student", kind, evaluation), *(("teacher", kind, one) for one in evaluation["teacher"])]
         if kind != "names":
             asked = client.evaluate(dataset.id, teacher=teacher)
-            job = follow(client, asked, console, title="measure the teacher by names alone")
+            job = follow(client, asked, console, title="measure the teacher")
             rows.append(("teacher", "names", (job.result or {})["evaluation"]))
         fetch_bundle(client, trained["checkpoint_id"], out, ["image", "targets"], console)
     console.print(results_table(rows))
