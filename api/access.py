@@ -107,10 +107,9 @@ def _foreign(headers: Headers) -> str | None:
     host = _host_of("//" + headers.get("host", ""))
     if not is_loopback(host):
         return f"the host {host!r} is not this machine's loopback"
-    for name in ("origin", "referer"):
-        value = headers.get(name)
-        if value is not None and not is_loopback(_host_of(value)):
-            return f"the {name} is not on this machine"
+    origin = headers.get("origin")
+    if origin is not None and not is_loopback(_host_of(origin)):
+        return f"the origin {origin[:200]!r} is not on this machine"
     return None
 
 

@@ -6,7 +6,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import anyio
 from fastapi import FastAPI
 
 from api import (
@@ -45,7 +44,6 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
         from store import migrate  # Alembic takes its time to load, and only readiness asks it
 
         app.state.is_current = lambda: migrate.is_current(database)
-        app.state.probe_threads = anyio.CapacityLimiter(4)
         yield
         if owned:
             database.dispose()
@@ -56,6 +54,7 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     )  # fmt: skip
     app.state.services = Services(settings, database, Artefacts(settings.artefacts))
     app.state.metrics = Metrics(database)
+    app.state.probes = health.Probes()
     for room in _ROUTERS:
         app.include_router(room.router)
     problems.install(app)

@@ -1,12 +1,14 @@
 """Liveness, readiness and metrics."""
 
+import asyncio
 import functools
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Literal
 
 import anyio
-import anyio.to_thread
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -41,6 +43,30 @@ class Ready(BaseModel):
     checks: dict[str, Check]
 
 
+class Probes:
+    """Checks that may hang, each in a thread that ends with the process; while one hangs, no other is begun."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, Future[dict[str, Check]]] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, name: str, check: Callable[[], dict[str, Check]]) -> Future[dict[str, Check]]:
+        """The answer of the check that is under way, or else of one begun now."""
+        with self._lock:
+            running = self._running.get(name)
+            if running is None or running.done():
+                running = self._running[name] = Future()
+                threading.Thread(target=_answer, args=(running, check), daemon=True).start()
+            return running
+
+
+def _answer(future: Future[dict[str, Check]], check: Callable[[], dict[str, Check]]) -> None:
+    try:
+        future.set_result(check())
+    except BaseException as error:
+        future.set_exception(error)
+
+
 @router.get("/healthz")
 async def healthz() -> Alive:
     """Whether the process lives. Needs no key."""
@@ -50,6 +76,7 @@ async def healthz() -> Alive:
 @router.get("/readyz", response_model=Ready, responses={503: {"model": Ready, "description": "A check is not ok"}})
 async def readyz(request: Request, use: Use) -> Response:
     """Whether the database stands at the newest revision, and a sweeper, workers and the broker answer."""
+    probes: Probes = request.app.state.probes
     asked: dict[str, Callable[[], dict[str, Check]]] = {"database": functools.partial(_database, request, use)}
     if use.settings.distributed:
         asked["redis"] = functools.partial(_redis, use)
@@ -58,10 +85,7 @@ async def readyz(request: Request, use: Use) -> Response:
     async def ask(name: str) -> None:
         found = {name: Check(ok=False, detail=f"no answer within {_PATIENCE_S:g} s")}
         with anyio.move_on_after(_PATIENCE_S):
-            # Threads that hang are left behind, and few may: others' requests have threads of their own.
-            found = await anyio.to_thread.run_sync(
-                asked[name], abandon_on_cancel=True, limiter=request.app.state.probe_threads
-            )
+            found = await asyncio.shield(asyncio.wrap_future(probes.ask(name, asked[name])))
         checks.update(found)
 
     async with anyio.create_task_group() as tasks:

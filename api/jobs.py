@@ -69,8 +69,8 @@ def job_out(job: Job, how_far: Progress | None) -> JobOut:
     )  # fmt: skip
 
 
-def _one(tx: Session, job: Job) -> JobOut:
-    return job_out(job, progress.of(tx, [job.id]).get(job.id))
+def _one(tx: Session, job_id: str) -> JobOut:
+    return job_out(*progress.job(tx, job_id))
 
 
 @router.post("", status_code=202, response_model=JobOut)
@@ -79,7 +79,7 @@ def create(use: Use, once: OnlyOnce, given: Annotated[JobIn, Body(examples=job_s
 
     def make(tx: Session) -> Made:
         job = job_specs.create(tx, given, use.settings)
-        return _one(tx, job), f"/v1/jobs/{job.id}"
+        return _one(tx, job.id), f"/v1/jobs/{job.id}"
 
     return once.answer(make, status=202)
 
@@ -99,7 +99,7 @@ def list_all(
 def get(use: Use, id: str) -> Response:
     """A job as it stands."""
     with use.db.read() as tx:
-        found = _one(tx, jobs.get(tx, id))
+        found = _one(tx, id)
     # Jobs are polled often: written here, the answer changes threads once less.
     return Response(found.model_dump_json(), media_type="application/json")
 
@@ -109,7 +109,7 @@ def cancel(once: OnlyOnce, id: str) -> Response:
     """Ask a job to stop; what is finished stays. Harmless for a job that has ended, or is asked twice."""
 
     def make(tx: Session) -> Made:
-        return _one(tx, jobs.cancel(tx, id)), f"/v1/jobs/{id}"
+        return _one(tx, jobs.cancel(tx, id).id), f"/v1/jobs/{id}"
 
     return once.answer(make, status=202)
 

@@ -107,9 +107,10 @@ def poll_while_writing(run: Running, vocabulary_id: str, seconds: float) -> Figu
         while _written(run, job_id) == 0:
             time.sleep(0.1)
         before, started = _written(run, job_id), time.monotonic()
-        latencies, failed = asyncio.run(load.polls(run.port, f"/v1/jobs/{job_id}", per_s=POLLS_PER_S, seconds=seconds))
-        took = time.monotonic() - started
-        writes = (_written(run, job_id) - before) / took
+        latencies, failed, took = asyncio.run(
+            load.polls(run.port, f"/v1/jobs/{job_id}", per_s=POLLS_PER_S, seconds=seconds)
+        )
+        writes = (_written(run, job_id) - before) / (time.monotonic() - started)
     latencies.sort()
     p50, p99 = (latencies[int(len(latencies) * share)] * 1000 for share in (0.5, 0.99))
     measured = f"{len(latencies) / took:.0f}/s, p50 {p50:.1f} ms, p99 {p99:.1f} ms, {writes:.0f} labels/s written"
@@ -192,7 +193,7 @@ def download(run: Running) -> Figure:
         for _ in range(5):
             took["static"].append(load.download_s(port, "/big", FILE_BYTES))
             took["service"].append(load.download_s(run.port, path, FILE_BYTES))
-        grown = load.memory_mib(run.pid, "VmHWM") - before
+        grown = max(0.0, load.memory_mib(run.pid, "VmHWM") - before)
     speed = {name: FILE_BYTES / 1e6 / statistics.median(each) for name, each in took.items()}
     share = speed["service"] / speed["static"]
     measured = f"{share:.2f} × ({speed['service']:.0f} and {speed['static']:.0f} MB/s), memory +{grown:.0f} MiB"

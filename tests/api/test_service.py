@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +14,7 @@ import redis
 from sqlalchemy.exc import OperationalError
 
 from api.health import router as health_router
-from store import beats
+from store import beats, progress
 from store.models import AttributeSet
 from tests.api.conftest import Service
 from tests.api.test_files import publish
@@ -93,13 +92,22 @@ def test_readiness_of_a_database_that_was_not_migrated_or_hangs(
 
     monkeypatch.setattr(api.health, "_PATIENCE_S", 0.1)
     gate = threading.Event()
-    service.app.state.is_current = lambda: gate.wait(timeout=20)
-    answer = service.http.get("/readyz")
+    asked = 0
+
+    def hang() -> bool:
+        nonlocal asked
+        asked += 1
+        return gate.wait(timeout=20)
+
+    service.app.state.is_current = hang
+    for _ in range(3):
+        answer = service.http.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["checks"]["database"]["detail"] == "no answer within 0.1 s"
+    assert asked == 1  # whoever hangs is not asked again
+    monkeypatch.setattr(api.health, "_PATIENCE_S", 20)
     gate.set()
-    while service.app.state.probe_threads.borrowed_tokens:
-        time.sleep(0.01)  # the thread that was left behind still has a connection
-    assert answer.status_code == 503
-    assert answer.json()["checks"]["database"]["detail"] == "no answer within 0.1 s"
+    assert service.http.get("/readyz").json()["checks"]["database"]["ok"] is True
 
 
 def test_metrics(service: Service) -> None:
@@ -226,12 +234,11 @@ def test_forms_that_are_no_forms(service: Service) -> None:
 def test_faults_are_problems_that_tell_nothing(
     service: Service, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    import api.jobs
 
     def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("the password is swordfish")
 
-    monkeypatch.setattr(api.jobs.jobs, "get", broken)
+    monkeypatch.setattr(progress, "job", broken)
     answer = service.http.get("/v1/jobs/job_1")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "swordfish" not in answer.text
@@ -242,7 +249,7 @@ def test_faults_are_problems_that_tell_nothing(
     def away(*_: Any, **__: Any) -> Any:
         raise OperationalError("select 1", {}, Exception("connection refused"))
 
-    monkeypatch.setattr(api.jobs.jobs, "get", away)
+    monkeypatch.setattr(progress, "job", away)
     answer = service.http.get("/v1/jobs/job_1")
     assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
     assert answer.headers["retry-after"] == "2"
