@@ -1,6 +1,7 @@
 """The demo's steps, each a call of the client: what `limbeck run` does, twice, with everything looked at on the way."""
 
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -25,7 +26,7 @@ DOMAIN = "imaginary creatures of a field guide"
 TEACHER = "fieldguide/teacher"
 PICTURES = "fieldguide/pictures"
 SEEN, UNSEEN = "train", "validation"
-IMAGES_PER_SPECIES = 40
+IMAGES_PER_SPECIES = {SEEN: 40, UNSEEN: 20}
 SEED = 0
 ENRICHED: TextKind = "sentence"
 """Which enriched text the students are compared on; chosen on the validation group, see docs/log.md."""
@@ -46,7 +47,9 @@ class Distilled:
 
 def prepare(data: Path) -> int:
     """Put pictures and teacher under the data root, as an operator would; the number of pictures."""
-    written = write_class_folders(data / PICTURES, [SEEN, UNSEEN], IMAGES_PER_SPECIES, SEED)
+    written = sum(
+        write_class_folders(data / PICTURES, [group], count, SEED) for group, count in IMAGES_PER_SPECIES.items()
+    )
     missing = [
         name
         for name in ("open_clip_config.json", "open_clip_model.safetensors")
@@ -178,8 +181,6 @@ def compare(students: Mapping[Text, Path], data: Path) -> list[Sample]:
 
 def machine() -> str:
     """What it ran on, as far as that tells something of the time."""
-    import os
-
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
