@@ -5,16 +5,18 @@ tests that need it are skipped, and say so.
 """
 
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
+from sqlalchemy.pool import QueuePool
 
 from store.db import Database
 from store.migrate import upgrade
@@ -57,13 +59,23 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+def _close(db: Database) -> None:
+    """Close the connections, once threads that a request left behind have given theirs back."""
+    give_up = time.monotonic() + 10
+    while any(cast(QueuePool, engine.pool).checkedout() for engine in {db.reader, db.writer}):
+        if time.monotonic() > give_up:
+            break
+        time.sleep(0.02)
+    db.dispose()
+
+
 @pytest.fixture
 def sqlite_db(tmp_path: Path) -> Iterator[Database]:
     """A fresh SQLite database."""
     db = Database(f"sqlite:///{tmp_path / 'limbeck.db'}")
     upgrade(db)
     yield db
-    db.dispose()
+    _close(db)
 
 
 @pytest.fixture
@@ -74,7 +86,7 @@ def postgres_db(postgres_url: str) -> Iterator[Database]:
     with db.write() as tx:
         tx.execute(text(f"truncate {tables} cascade"))
     yield db
-    db.dispose()
+    _close(db)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
