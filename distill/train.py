@@ -33,6 +33,7 @@ SHORT_EPOCH_S = 5.0
 
 WriteState = Callable[[Path], None]
 SaveState = Callable[[WriteState], None]
+OnEpoch = Callable[[int, Student], Mapping[str, Any] | None]
 
 
 class NonFiniteLoss(RuntimeError):
@@ -80,13 +81,16 @@ def train(
     resume: Path | None = None,
     save: SaveState | None = None,
     on_step: Callable[[StepMetrics], None] | None = None,
+    on_epoch: OnEpoch | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> TrainResult:
     """Train a student as `config` asks, from its beginning or from the state in `resume`.
 
     `save` is called with a function that writes the state, atomically, to the path it is given: after an epoch (not
     more often than every 5 s), after each `save_every_s` seconds, at the end, and before Stopped is raised because
-    `should_stop()` is true, which is asked at each step. `on_step` is told of every step.
+    `should_stop()` is true, which is asked at each step. `on_step` is told of every step. `on_epoch` is given
+    each epoch that has ended (from 1) and the student, which it may put into evaluation mode; what it returns becomes
+    a line of the log, and so travels with the state.
     Raises NonFiniteLoss, StudentError, StateError for a state that is damaged or another run's, and ValueError for
     data that does not fit together.
     """
@@ -134,6 +138,10 @@ def train(
         metrics = meter.metrics(config, values, lr=lr, waited_s=batch.waited_s)
         if on_step is not None:
             on_step(metrics)
+        if on_epoch is not None and position.step % steps.steps_per_epoch == 0:
+            if found := on_epoch(metrics.epoch, student):
+                position.log.append({"step": position.step, "epoch": metrics.epoch, **found})
+            model.train()
         if meter.due(position.step, config.save_every_s):
             keep()
     model.eval().to("cpu", memory_format=torch.contiguous_format)

@@ -119,6 +119,28 @@ def test_states_are_saved_by_epoch_by_time_and_on_stop(tmp_path: Path, monkeypat
     assert len(by_epoch.paths) == 2
 
 
+def test_what_is_found_at_an_epochs_end_is_logged_once_and_changes_nothing(tmp_path: Path) -> None:
+    def look(epoch: int, student: Student) -> dict[str, Any] | None:
+        told.append(epoch)
+        student.model.eval()
+        torch.manual_seed(99)
+        return {"accuracy": {"id": epoch / 10}} if epoch > 1 else None
+
+    told: list[int] = []
+    plain, _ = run(small_config(epochs=3))
+    whole, _ = run(small_config(epochs=3), on_epoch=look)
+    assert told == [1, 2, 3]
+    assert all(torch.equal(weights(plain)[name], tensor) for name, tensor in weights(whole).items())
+    saves = Saves(tmp_path)
+    run(small_config(epochs=3), stop_at=6, save=saves, on_epoch=look)
+    resumed, _ = run(small_config(epochs=3), resume=saves.paths[-1], on_epoch=look)
+    assert told == [1, 2, 3, 1, 2, 3]
+    for result in (whole, resumed):
+        assert result is not None
+        found = [line for line in result.log if "accuracy" in line]
+        assert found == [{"step": 3 * n, "epoch": n, "accuracy": {"id": n / 10}} for n in (2, 3)]
+
+
 def test_stop_is_asked_before_every_step() -> None:
     result, steps = run(small_config(), stop_at=0)
     assert (result, steps) == (None, [])
