@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from distill import catalog
 from distill.prompts import TextKind as TextKind
+from distill.terms import TERMS
 
 TEXT_KINDS: tuple[str, ...] = get_args(TextKind)
 
@@ -31,18 +33,41 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class LossWeights(_Frozen):
-    """Weight of each term of the objective; a term of weight 0 is not computed."""
+def _no_such_loss(name: str) -> PydanticCustomError:
+    near = difflib.get_close_matches(name, TERMS, n=3, cutoff=0.5)
+    hint = f"near it: {', '.join(near)}" if near else f"there are {', '.join(TERMS)}"
+    return PydanticCustomError("loss_unknown", 'no loss is called "{name}"; {hint}', {"name": name, "hint": hint})
 
-    cls: Weight = 1.0
-    mse: Weight = 1.0
-    im_cst: Weight = 1.0
+
+class _Weights(_Frozen):
+    """A weight for each name in `distill.terms.TERMS`; a term of weight 0 is not computed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, given: Any) -> Any:
+        unknown = [name for name in given if name not in TERMS] if isinstance(given, Mapping) else []
+        if unknown:
+            # At the name itself, so that whoever asked is pointed there.
+            errors = [
+                InitErrorDetails(type=_no_such_loss(str(name)), loc=(name,), input=given[name]) for name in unknown
+            ]
+            raise ValidationError.from_exception_data(cls.__name__, errors)
+        return given
 
     @model_validator(mode="after")
     def _some_term(self) -> Self:
-        if self.cls + self.mse + self.im_cst == 0:
-            raise ValueError("at least one of cls, mse, im_cst must be above 0, or there is nothing to train for")
+        if not self.above_zero():
+            raise ValueError(f"at least one of {', '.join(TERMS)} must be above 0, or there is nothing to train for")
         return self
+
+    def above_zero(self) -> dict[str, float]:
+        """The weights of the terms that count, by name, in the order of the register."""
+        return {name: weight for name in TERMS if (weight := getattr(self, name)) > 0}
+
+
+# Made from the register, so that a term is written down once.
+_FIELDS: dict[str, Any] = {name: (Weight, term.weight) for name, term in TERMS.items()}
+LossWeights = create_model("LossWeights", __base__=_Weights, __module__=__name__, __doc__=_Weights.__doc__, **_FIELDS)
 
 
 class Augmentation(_Frozen):

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from distill import Stopped, losses
+from distill import Stopped
 from distill.augment import see_views
-from distill.batches import Batch, Plan, TrainData, batches, plan
+from distill.batches import Plan, TrainData, batches, plan
 from distill.chance import words
 from distill.config import TrainConfig
+from distill.objective import Inputs, Objective
 from distill.schedules import build_optimizer, set_rates
 from distill.state import Position, load_state, save_state
 from distill.student import Student, build_student
@@ -108,15 +109,17 @@ def train(
         test_crop=config.test_crop,
     )
     model = student.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = build_optimizer(model, config)
+    objective = Objective(config).to(device)
+    learner = nn.ModuleDict({"student": model, "objective": objective})  # what is stepped, saved and gone on with
+    optimizer = build_optimizer(learner, config)
     identity = {"config": config.model_dump(mode="json"), "width": student.width, "data": dict(data.digests)}
-    position = load_state(resume, model, optimizer, identity) if resume is not None else Position()
+    position = load_state(resume, learner, optimizer, identity) if resume is not None else Position()
     texts, meter = data.texts.to(device), _Meter(steps, position)
 
     def keep() -> None:
         position.seconds = meter.seconds()
         if save is not None:
-            save(lambda path: save_state(path, model, optimizer, position, identity))
+            save(lambda path: save_state(path, learner, optimizer, position, identity))
         meter.saved()
 
     for batch in batches(data, config, position.step, device):
@@ -128,9 +131,9 @@ def train(
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
             seen = student.normalise(see_views(batch.pixels, batch.views, config.image_px))
             features = model(seen.contiguous(memory_format=torch.channels_last))  # (B, D)
-        terms = loss_terms(config, features, batch, texts)
+        terms = objective(Inputs(student=features, teacher=batch.teacher, labels=batch.labels, texts=texts))
         values = _finite(terms, position.step + 1)
-        loss = torch.stack([getattr(config.losses, name) * term for name, term in terms.items()]).sum()
+        loss = objective.total(terms)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -146,21 +149,6 @@ def train(
             keep()
     model.eval().to("cpu", memory_format=torch.contiguous_format)
     return TrainResult(student=student, steps=position.step, seconds=position.seconds, log=position.log)
-
-
-def loss_terms(config: TrainConfig, features: Tensor, batch: Batch, texts: Tensor) -> dict[str, Tensor]:
-    """Each term with a weight above 0, by its name in `LossWeights`; features (B, D), texts (K, D)."""
-    wanted: dict[str, Callable[[], Tensor]] = {
-        "cls": lambda: losses.text_classification(features, texts, batch.labels, temperature=config.temperature),
-        "mse": lambda: _MSE[config.mse_form](features, batch.teacher),
-        "im_cst": lambda: losses.image_contrastive(
-            features, batch.teacher, temperature=config.temperature, mode=config.im_cst_mode
-        ),
-    }
-    return {name: term() for name, term in wanted.items() if getattr(config.losses, name) > 0}
-
-
-_MSE = {"normalised": losses.feature_mse, "unnormalised": losses.feature_mse_unnormalised}
 
 
 def choose_device(device: str) -> torch.device:
@@ -224,7 +212,7 @@ class _Meter:
             total_steps=steps.total_steps,
             epoch=(step - 1) // steps.steps_per_epoch + 1,
             epochs=config.epochs,
-            loss=sum(getattr(config.losses, name) * value for name, value in values.items()),
+            loss=sum(config.losses.above_zero()[name] * value for name, value in values.items()),
             losses=values,
             lr=lr,
             images_per_s=made * steps.batch_size / took_s,

@@ -15,6 +15,7 @@ from distill.config import (
     check_teacher,
     resolve_train_config,
 )
+from distill.terms import TERMS
 
 
 @pytest.mark.parametrize("recipe", list(RECIPES))
@@ -49,6 +50,7 @@ def test_overrides_merge_below_a_field() -> None:
         ({"lr": float("nan")}, "lr"),
         ({"losses": {"cls": -1}}, "losses.cls"),
         ({"losses": {"cls": 0, "mse": 0, "im_cst": 0}}, "losses"),
+        ({"losses": {"im_cts": 1}}, "losses.im_cts"),
         ({"augmentation": {"crop_scale": [0.9, 0.1]}}, "augmentation"),
         ({"view": "other"}, "view"),
         ({"milestones": [60, 30]}, ""),
@@ -58,6 +60,14 @@ def test_a_wrong_field_is_named(overrides: dict[str, object], field: str) -> Non
     with pytest.raises(ValidationError) as caught:
         resolve_train_config("limbeck", overrides)
     assert ".".join(str(part) for part in caught.value.errors()[0]["loc"]) == field
+
+
+def test_an_unknown_loss_comes_with_near_names_and_the_known_ones_are_the_register() -> None:
+    with pytest.raises(ValidationError, match='no loss is called "im_cts"; near it: im_cst'):
+        LossWeights.model_validate({"im_cts": 1})
+    with pytest.raises(ValidationError, match='"zebra"; there are cls, mse, im_cst'):
+        LossWeights.model_validate({"zebra": 1})
+    assert list(LossWeights.model_fields) == list(TERMS)
 
 
 def test_an_unknown_recipe_is_told_which_there_are() -> None:

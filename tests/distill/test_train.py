@@ -185,11 +185,11 @@ def test_autocast_trains_too() -> None:
 def test_a_loss_that_is_no_number_stops_the_run_before_the_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    def broken(student: torch.Tensor, teacher: torch.Tensor, *, form: str) -> torch.Tensor:
         return (student - teacher).sum() * float("nan") if len(seen) == 3 else (student - teacher).square().mean()
 
     seen: list[StepMetrics] = []
-    monkeypatch.setitem(training._MSE, "normalised", broken)
+    monkeypatch.setattr("distill.losses.feature_mse.feature_mse", broken)
     with pytest.raises(NonFiniteLoss, match="step 4: loss term mse is nan") as caught:
         train(small_config(), small_data(), on_step=seen.append)
     assert (caught.value.step, caught.value.term) == (4, "mse")
