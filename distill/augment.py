@@ -1,8 +1,9 @@
-"""Random resized crop and horizontal flip, drawn for each image and carried out on the device for a whole batch.
+"""RandAugment, random resized crop and flip, drawn for each image and carried out on the device for a whole batch.
 
-The published code (arXiv:2307.03135) drew one crop and one flip for a batch; here every image has its own. `draw_views`
-is a function of (seed, pass, image), so that the same view can be made again; `see_views` reads clamped to the crop,
-as a resize of the cut-out crop without antialiasing would. B images, S side of the stored pictures, P of the output.
+`draw_views` is a function of (seed, pass, image), so that the same view can be made again; `see_views` reads clamped to
+the crop, as a resize of the cut-out crop without antialiasing would. The published code (arXiv:2307.03135) transforms
+the stacked tensor, one crop and one flip for a whole batch: asked for as such, a batch is given the view of one image.
+B images, S side of the stored pictures, P of the output.
 """
 
 from dataclasses import dataclass
@@ -14,32 +15,30 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.chance import Ints, uniform
+from distill.config import Augmentation
+from distill.randaugment import Ops, draw_ops, rand_augment
 
 ATTEMPTS = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """What is seen of each image: `boxes` (B, 4) int64 as left, top, width, height in pixels; `flips` (B,) bool."""
+    """What is seen of each image: `boxes` (B, 4) int64 as left, top, width, height in pixels; `flips` (B,) bool.
+
+    `ops`: what RandAugment does to the stored picture before, or None.
+    """
 
     boxes: Ints
     flips: npt.NDArray[np.bool_]
+    ops: Ops | None = None
 
 
-def draw_views(
-    seed: int,
-    pass_index: int,
-    images: Ints,
-    *,
-    side_px: int,
-    crop_scale: tuple[float, float],
-    crop_ratio: tuple[float, float],
-    flip: bool,
-) -> Views:
+def draw_views(seed: int, pass_index: int, images: Ints, *, side_px: int, augmentation: Augmentation) -> Views:
     """A view of each of `images` (B,), drawn as torchvision's RandomResizedCrop draws from square pictures.
 
     Up to 10 tries at an area within `crop_scale` and a ratio within `crop_ratio` that fit, else the whole picture.
     """
+    crop_scale, crop_ratio = augmentation.crop_scale, augmentation.crop_ratio
     tries = np.arange(ATTEMPTS)[None, :]
 
     def draw(what: int) -> npt.NDArray[np.float64]:
@@ -59,12 +58,17 @@ def draw_views(
     width, height = taken(width, side_px), taken(height, side_px)
     left = np.floor(uniform(seed, pass_index, images, 2) * (side_px - width + 1))
     top = np.floor(uniform(seed, pass_index, images, 3) * (side_px - height + 1))
-    flips = uniform(seed, pass_index, images, 4) < (0.5 if flip else 0.0)
-    return Views(np.stack([left, top, width, height], axis=1).astype(np.int64), flips)
+    flips = uniform(seed, pass_index, images, 4) < (0.5 if augmentation.flip else 0.0)
+    ops = None
+    if augmentation.rand_ops:
+        ops = draw_ops(seed, pass_index, images, num_ops=augmentation.rand_ops, magnitude=augmentation.rand_magnitude)
+    return Views(np.stack([left, top, width, height], axis=1).astype(np.int64), flips, ops)
 
 
 def see_views(pixels: Tensor, views: Views, image_px: int) -> Tensor:
     """What the views show of `pixels` (B, S, S, 3) uint8: (B, 3, P, P) float32 of 0..255, bilinear."""
+    if views.ops is not None:
+        pixels = rand_augment(pixels, views.ops)
     device, side = pixels.device, pixels.shape[1]
     boxes = torch.from_numpy(views.boxes).to(device, torch.float32)  # (B, 4)
     flips = torch.from_numpy(views.flips).to(device)

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -85,14 +86,10 @@ def batches(data: TrainData, config: TrainConfig, start: int, device: torch.devi
     def gather(step: int) -> tuple[Tensor, Tensor, Tensor, Views]:
         pass_index, place = divmod(step, steps.steps_per_pass)
         rows = order(pass_index)[place * steps.batch_size : (place + 1) * steps.batch_size]
+        # One view for all of a batch is that of one image whose number is the batch's.
+        drawn_for = rows if config.augmentation.per == "image" else np.full_like(rows, place)
         views = draw_views(
-            config.seed,
-            pass_index,
-            rows,
-            side_px=data.pixels.shape[1],
-            crop_scale=config.augmentation.crop_scale,
-            crop_ratio=config.augmentation.crop_ratio,
-            flip=config.augmentation.flip,
+            config.seed, pass_index, drawn_for, side_px=data.pixels.shape[1], augmentation=config.augmentation
         )
         parts = torch.from_numpy(data.pixels[rows]), torch.from_numpy(data.labels[rows]), data.teacher[rows]
         return (*(_moved(part, device) for part in parts), views)  # type: ignore[return-value]

@@ -71,14 +71,19 @@ LossWeights = create_model("LossWeights", __base__=_Weights, __module__=__name__
 
 
 class Augmentation(_Frozen):
-    """Random resized crop and horizontal flip, drawn for each image.
+    """RandAugment, random resized crop and horizontal flip, in this order.
 
     `crop_scale`: share of the image's area; `crop_ratio`: width over height, drawn evenly in the logarithm.
+    `rand_ops`: RandAugment's operations, one after the other (0: none), each of strength `rand_magnitude` of 30.
+    `per`: an image has its own of all this, or a batch has one for all its images, as the published code does.
     """
 
     crop_scale: tuple[float, float] = (0.35, 1.0)
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: bool = True
+    rand_ops: int = Field(default=0, ge=0, le=8)
+    rand_magnitude: int = Field(default=9, ge=0, le=30)
+    per: Literal["image", "batch"] = "image"
 
     @model_validator(mode="after")
     def _ranges(self) -> Self:
@@ -152,10 +157,10 @@ def li2023_resnet() -> TrainConfig:
 
 
 def li2023_vit() -> TrainConfig:
-    """The paper's ViT-B/32 from scratch, less its RandAugment; `passes_per_epoch` 3 on larger sets."""
+    """The paper's ViT-B/32 from scratch; `passes_per_epoch` 3 on larger sets."""
     return TrainConfig(
         student="vit_base_patch32_224", image_px=224, test_crop=0.875,
-        augmentation=Augmentation(crop_scale=(0.08, 1.0)),
+        augmentation=Augmentation(crop_scale=(0.08, 1.0), flip=False, rand_ops=2, rand_magnitude=9),
         view="squash",
         epochs=90, passes_per_epoch=5, batch_size=128,
         optimizer="adamw", lr=1e-4, weight_decay=0.01, schedule="one_cycle",

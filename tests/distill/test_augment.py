@@ -8,11 +8,13 @@ from torchvision.transforms.v2 import functional as transforms
 
 from distill.augment import Views, draw_views, see_center, see_views
 from distill.chance import shuffled, uniform, words
+from distill.config import Augmentation
+from distill.randaugment import rand_augment
 
 
 def draw(images: np.ndarray, *, seed: int = 0, pass_index: int = 0, flip: bool = True, side_px: int = 64) -> Views:
     return draw_views(
-        seed, pass_index, images, side_px=side_px, crop_scale=(0.08, 1.0), crop_ratio=(3 / 4, 4 / 3), flip=flip
+        seed, pass_index, images, side_px=side_px, augmentation=Augmentation(crop_scale=(0.08, 1), flip=flip)
     )
 
 
@@ -54,7 +56,8 @@ def test_flips_are_half_of_them_or_none() -> None:
 
 
 def test_a_ratio_that_never_fits_gives_the_whole_picture() -> None:
-    views = draw_views(0, 0, np.arange(5), side_px=64, crop_scale=(1.0, 1.0), crop_ratio=(2.0, 2.1), flip=False)
+    never = Augmentation(crop_scale=(1.0, 1.0), crop_ratio=(2.0, 2.1), flip=False)
+    views = draw_views(0, 0, np.arange(5), side_px=64, augmentation=never)
     assert views.boxes.tolist() == [[0, 0, 64, 64]] * 5
 
 
@@ -69,6 +72,18 @@ def test_what_is_seen_is_the_resized_crop(side: int, image_px: int) -> None:
         want = transforms.resized_crop(cut, top, left, height, width, [image_px, image_px], antialias=False)
         want = transforms.horizontal_flip(want) if flipped else want
         torch.testing.assert_close(got, want, atol=0.02, rtol=0)
+
+
+def test_randaugment_comes_before_the_crop() -> None:
+    pixels = pictures(12, 40)
+    views = draw_views(0, 0, np.arange(12), side_px=40, augmentation=Augmentation(rand_ops=2))
+    assert views.ops is not None
+    plain = Views(views.boxes, views.flips)
+    assert torch.equal(see_views(pixels, views, 32), see_views(rand_augment(pixels, views.ops), plain, 32))
+    assert not torch.equal(see_views(pixels, views, 32), see_views(pixels, plain, 32))
+    np.testing.assert_array_equal(
+        views.boxes, draw_views(0, 0, np.arange(12), side_px=40, augmentation=Augmentation()).boxes
+    )
 
 
 def test_the_whole_picture_at_its_own_size_is_the_picture() -> None:

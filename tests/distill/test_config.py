@@ -31,6 +31,8 @@ def test_published_numbers() -> None:
     assert (resnet.schedule, resnet.milestones, resnet.step_factor) == ("step", (30, 60), 0.1)
     assert (resnet.epochs, resnet.passes_per_epoch, resnet.batch_size) == (90, 5, 128)
     assert (vit.optimizer, vit.weight_decay, vit.lr, vit.schedule) == ("adamw", 0.01, 1e-4, "one_cycle")
+    assert (vit.augmentation.rand_ops, vit.augmentation.rand_magnitude, vit.augmentation.flip) == (2, 9, False)
+    assert (resnet.augmentation.rand_ops, resnet.augmentation.flip) == (0, True)
     assert all(recipe.temperature == 0.07 for recipe in (resnet, vit))
     assert resnet.losses == vit.losses == LossWeights(cls=1, mse=1, im_cst=1)
 

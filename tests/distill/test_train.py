@@ -253,6 +253,16 @@ def test_each_pass_shows_every_image_once_at_its_own_view() -> None:
     assert torch.equal(late[0].pixels, drawn[4].pixels)
 
 
+def test_a_batch_can_have_one_view_for_all_its_images() -> None:
+    config = small_config(epochs=2, augmentation={"per": "batch", "rand_ops": 2})
+    drawn = [batch.views for batch in batches(small_data(24), config, 0, torch.device("cpu"))]
+    for views in drawn:
+        assert views.ops is not None
+        for values in (views.boxes, views.flips, views.ops.kinds, views.ops.negative):
+            assert len(np.unique(values, axis=0)) == 1
+    assert len({tuple(views.boxes[0]) for views in drawn}) == 6
+
+
 def test_a_batch_is_no_larger_than_the_images_there_are() -> None:
     steps = plan(small_config(batch_size=512, epochs=3, passes_per_epoch=2), 24)
     assert (steps.batch_size, steps.steps_per_epoch, steps.total_steps) == (24, 2, 6)
