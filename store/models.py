@@ -257,7 +257,8 @@ class Part(Base):
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     __table_args__ = (
-        Index("ix_parts_job_id_position", "job_id", "position"),
+        # Progress is summed per kind at every poll.
+        Index("ix_parts_job_id_kind_position", "job_id", "kind", "position"),
         # What workers and the sweeper ask for is a handful of live rows among all that ever ran.
         Index("ix_parts_status_queue", "status", "queue", "not_before"),
     )
