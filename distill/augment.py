@@ -7,6 +7,7 @@ B images, S side of the stored pictures, P of the output.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +24,19 @@ ATTEMPTS = 10
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """What is seen of each image: `boxes` (B, 4) int64 as left, top, width, height in pixels; `flips` (B,) bool.
+    """What is seen of each image: `boxes` (B, 4) as left, top, width, height in pixels; `flips` (B,) bool.
 
     `ops`: what RandAugment does to the stored picture before, or None.
     """
 
-    boxes: Ints
+    boxes: npt.NDArray[Any]
     flips: npt.NDArray[np.bool_]
     ops: Ops | None = None
+
+    def take(self, at: Any) -> "Views":
+        """The views at numpy's index `at`."""
+        ops = self.ops and Ops(self.ops.kinds[at], self.ops.negative[at], self.ops.magnitude)
+        return Views(self.boxes[at], self.flips[at], ops)
 
 
 def draw_views(seed: int, pass_index: int, images: Ints, *, side_px: int, augmentation: Augmentation) -> Views:
@@ -59,10 +65,15 @@ def draw_views(seed: int, pass_index: int, images: Ints, *, side_px: int, augmen
     left = np.floor(uniform(seed, pass_index, images, 2) * (side_px - width + 1))
     top = np.floor(uniform(seed, pass_index, images, 3) * (side_px - height + 1))
     flips = uniform(seed, pass_index, images, 4) < (0.5 if augmentation.flip else 0.0)
-    ops = None
-    if augmentation.rand_ops:
-        ops = draw_ops(seed, pass_index, images, num_ops=augmentation.rand_ops, magnitude=augmentation.rand_magnitude)
-    return Views(np.stack([left, top, width, height], axis=1).astype(np.int64), flips, ops)
+    boxes = np.stack([left, top, width, height], axis=1).astype(np.int64)
+    return Views(boxes, flips, draw_rand_augment(seed, pass_index, images, augmentation))
+
+
+def draw_rand_augment(seed: int, pass_index: int, images: Ints, augmentation: Augmentation) -> Ops | None:
+    """RandAugment's operations for each of `images` (B,), where `augmentation` has any."""
+    if augmentation.rand_ops == 0:
+        return None
+    return draw_ops(seed, pass_index, images, num_ops=augmentation.rand_ops, magnitude=augmentation.rand_magnitude)
 
 
 def see_views(pixels: Tensor, views: Views, image_px: int) -> Tensor:
@@ -88,7 +99,7 @@ def _read_at(start: Tensor, length: Tensor, image_px: int, side: int) -> Tensor:
     """Where on an axis each output pixel reads, in grid_sample's units of -1..1; never outside the crop."""
     steps = torch.arange(image_px, device=start.device) + 0.5
     at = steps[None, :] * (length / image_px)[:, None] - 0.5  # (B, P), within the crop
-    at = start[:, None] + torch.minimum(at.clamp(min=0), (length - 1)[:, None])
+    at = start[:, None] + torch.minimum(at.clamp(min=0), (length - 1).clamp(min=0)[:, None])
     return (2 * at + 1) / side - 1
 
 

@@ -7,17 +7,18 @@ for another pass. B images of a batch, N images, M usable ones, K labels, D embe
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from distill.augment import Views, draw_views
+from distill.augment import Views, draw_rand_augment, draw_views
 from distill.chance import Ints, shuffled
 from distill.config import TrainConfig
-from distill.images import Pixels
+from distill.images import PixelRows
+from distill.teacher_views import LiveTeacher
 
 AHEAD = 2
 
@@ -27,16 +28,20 @@ class TrainData:
     """What a student learns from.
 
     `pixels`: (N, S, S, 3) uint8, S at least the student's size. `labels`: (N,) int64, rows of `texts`.
-    `teacher`: (N, D) float32, features of the whole pictures. `texts`: (K, D) float32, the ID labels' alone.
+    `teacher`: (N, V, D) float, features of V views of each image, one after the other in the passes: without `views` V
+    is 1, the whole picture, and the student's views are drawn anew; with `views`, boxes (N, V, 4), the student sees the
+    same. With a `live` teacher V is 0. `texts`: (K, D) float32, the ID labels' alone.
     `usable`: (M,) int64, the rows to train on. `digests`: what all this was made from.
     """
 
-    pixels: Pixels
+    pixels: PixelRows
     labels: Ints
     teacher: Tensor
     texts: Tensor
     usable: Ints
     digests: Mapping[str, str]
+    views: Views | None = None
+    live: LiveTeacher | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -83,25 +88,36 @@ def batches(data: TrainData, config: TrainConfig, start: int, device: torch.devi
     def order(pass_index: int) -> Ints:
         return shuffled(data.usable, config.seed, pass_index)
 
-    def gather(step: int) -> tuple[Tensor, Tensor, Tensor, Views]:
-        pass_index, place = divmod(step, steps.steps_per_pass)
-        rows = order(pass_index)[place * steps.batch_size : (place + 1) * steps.batch_size]
+    def views_of(rows: Ints, pass_index: int, place: int) -> Views:
+        if data.views is not None:
+            ops = draw_rand_augment(config.seed, pass_index, rows, config.augmentation)
+            return replace(data.views.take((rows, pass_index % data.teacher.shape[1])), ops=ops)
         # One view for all of a batch is that of one image whose number is the batch's.
         drawn_for = rows if config.augmentation.per == "image" else np.full_like(rows, place)
-        views = draw_views(
-            config.seed, pass_index, drawn_for, side_px=data.pixels.shape[1], augmentation=config.augmentation
-        )
-        parts = torch.from_numpy(data.pixels[rows]), torch.from_numpy(data.labels[rows]), data.teacher[rows]
-        return (*(_moved(part, device) for part in parts), views)  # type: ignore[return-value]
+        return draw_views(config.seed, pass_index, drawn_for, side_px=side_px, augmentation=config.augmentation)
 
+    def gather(step: int) -> tuple[list[Tensor], Views]:
+        pass_index, place = divmod(step, steps.steps_per_pass)
+        rows = order(pass_index)[place * steps.batch_size : (place + 1) * steps.batch_size]
+        parts = [torch.from_numpy(data.pixels[rows]), torch.from_numpy(data.labels[rows])]
+        if data.live is None:
+            parts.append(data.teacher[rows, pass_index % data.teacher.shape[1]].float())
+        elif data.live.pixels is not data.pixels:
+            parts.append(torch.from_numpy(data.live.pixels[rows]))
+        return [_moved(part, device) for part in parts], views_of(rows, pass_index, place)
+
+    side_px = data.pixels.shape[1]
     with ThreadPoolExecutor(1, "batches") as pool:
         waiting = [pool.submit(gather, step) for step in range(start, min(start + AHEAD, steps.total_steps))]
         for step in range(start, steps.total_steps):
             asked_at = time.perf_counter()
-            pixels, labels, teacher, views = waiting.pop(0).result()
+            (pixels, labels, *more), views = waiting.pop(0).result()
             if step + AHEAD < steps.total_steps:
                 waiting.append(pool.submit(gather, step + AHEAD))
             waited_s = time.perf_counter() - asked_at
+            teacher = more[0] if more else pixels
+            if data.live is not None:
+                teacher = data.live.features(teacher, views, side_px)
             yield Batch(pixels=pixels, labels=labels, teacher=teacher, views=views, waited_s=waited_s)
 
 

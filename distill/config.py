@@ -97,8 +97,9 @@ class Augmentation(_Frozen):
 class TrainConfig(_Frozen):
     """One training run.
 
-    `view`: what the teacher sees of an image, once and cached: `center` is its own preprocessing, `squash` the whole
-    picture squashed to its size, as published.
+    `view`: what the teacher sees of an image. Once, and cached: `center` is its own preprocessing, `squash` the whole
+    picture squashed to its size, as published. `same`: the crop and flip that the student sees, `num_views` of them an
+    image, drawn and encoded once and cached, one after the other in the passes. `live`: every view of the student.
     `test_crop`: side of the centre crop at evaluation, as a share of the squashed picture's side.
     `schedule`: `step` multiplies the rate by `step_factor` at each of `milestones` (epochs); `one_cycle`
     moves once an epoch; `cosine` moves every step, after `warmup` (share of all steps), down to 0.
@@ -116,7 +117,8 @@ class TrainConfig(_Frozen):
     im_cst_mode: Literal["both", "image_to_teacher"] = "both"
     temperature: float = Field(default=0.07, ge=0.001, le=100, allow_inf_nan=False)
     augmentation: Augmentation = Augmentation()
-    view: Literal["center", "squash"] = "center"
+    view: Literal["center", "squash", "same", "live"] = "center"
+    num_views: int = Field(default=4, ge=1, le=1000)
 
     epochs: int = Field(default=90, ge=1, le=100_000)
     passes_per_epoch: int = Field(default=1, ge=1, le=1000)
@@ -142,6 +144,14 @@ class TrainConfig(_Frozen):
         rises = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
         if not rises or any(m < 1 for m in self.milestones):
             raise ValueError(f"milestones {list(self.milestones)} must be epochs that rise from 1 on")
+        return self
+
+    @model_validator(mode="after")
+    def _views_of_an_image(self) -> Self:
+        if self.view == "same" and self.augmentation.per == "batch":
+            raise ValueError(
+                'view "same" keeps views of each image, augmentation per "batch" has none: set one of them'
+            )
         return self
 
 

@@ -160,15 +160,7 @@ class _Store:
 
     def encode(self, reads: Sequence[_Read], size: int) -> Rows:
         """Features (B, D) float16 of fresh pixels, noted to be kept."""
-        pixels = torch.stack([read.pixels for read in reads if read.pixels is not None])
-        # Always a full batch: kernels differ by size, and a feature must not depend on what else was missing.
-        full = torch.cat([pixels, pixels[:1].expand(size - len(pixels), -1, -1, -1)])
-        with np.errstate(over="ignore"):  # what overflows is not finite, and refused as such
-            rows: Rows = self.teacher.encode_images(full)[: len(pixels)].cpu().numpy().astype(np.float16)
-        if not np.isfinite(rows).all():
-            raise TeacherError(
-                "teacher_not_finite", f"{self.teacher.ref} gives image features that are not finite: check its weights"
-            )
+        rows = encode_rows(self.teacher, torch.stack([r.pixels for r in reads if r.pixels is not None]), size)
         self.new_features += [(read.digest, row) for read, row in zip(reads, rows, strict=True)]
         if len(self.new_features) >= KEEP_EVERY_ROWS or time.monotonic() - self.kept_at > KEEP_EVERY_S:
             self.keep()
@@ -185,6 +177,19 @@ class _Store:
             del self.new_contents[stamp]
         self.contents.add(stack_keys(noted.keys()), stack_keys(noted.values()))
         self.kept_at = time.monotonic()
+
+
+def encode_rows(teacher: Teacher, prepared: torch.Tensor, size: int) -> Rows:
+    """Features (B, D) float16 of at most `size` prepared pictures. Raises TeacherError if they are not finite."""
+    # Always a full batch: kernels differ by size, and a feature must not depend on what else was missing.
+    full = torch.cat([prepared, prepared[:1].expand(size - len(prepared), -1, -1, -1)])
+    with np.errstate(over="ignore"):  # what overflows is not finite, and refused as such
+        rows: Rows = teacher.encode_images(full)[: len(prepared)].cpu().numpy().astype(np.float16)
+    if not np.isfinite(rows).all():
+        raise TeacherError(
+            "teacher_not_finite", f"{teacher.ref} gives image features that are not finite: check its weights"
+        )
+    return rows
 
 
 def open_rgb(data: bytes) -> Image.Image:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from PIL import Image
 from distill import Stopped
 from distill.atomic import replacing, write_bytes
 from distill.image_features import open_rgb
-from distill.rowcache import KEY_BYTES, RowCache, key_of, stack_keys
+from distill.rowcache import KEY_BYTES, Keys, RowCache, key_of, stack_keys
 
 FORMAT = "limbeck pixels 1: squashed, bicubic"
 SMALL_PX = 96
@@ -42,6 +42,17 @@ Progress = Callable[[int, int, str], None]
 OnBadImage = Callable[[Path, str], None]
 
 log = logging.getLogger(__name__)
+
+
+class PixelRows(Protocol):
+    """Pictures by position, (N, S, S, 3) uint8: an array, or what decodes them when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: npt.NDArray[np.int64], /) -> Pixels: ...
 
 
 class ImagesError(RuntimeError):
@@ -62,12 +73,14 @@ def eval_side(image_px: int, test_crop: float) -> int:
 class ImagePack:
     """Decoded pictures. `pixels`: (N, S, S, 3) uint8, mapped from disk, zeros where a file is bad.
 
-    `bad`: reason by position. `digest`: of the contents and of how they were made ready.
+    `bad`: reason by position. `digest`: of the contents and of how they were made ready. `contents`: (N, 32), sha256 of
+    each file.
     """
 
     pixels: Pixels
     bad: Mapping[int, str]
     digest: str
+    contents: Keys
 
     def usable(self) -> npt.NDArray[np.int64]:
         """Positions of the pictures that could be decoded, ascending."""
@@ -120,7 +133,7 @@ def _find(folder: Path, digests: Sequence[bytes], side_px: int) -> ImagePack | N
         return None
     if pixels.shape != (len(digests), side_px, side_px, 3) or pixels.dtype != np.uint8:
         return None
-    return ImagePack(pixels, {int(at): reason for at, reason in said["bad"].items()}, key)
+    return ImagePack(pixels, {int(at): reason for at, reason in said["bad"].items()}, key, stack_keys(digests))
 
 
 class _Decoded(NamedTuple):

@@ -7,11 +7,13 @@ and names the images it cannot use. All that is slow is cached below one folder.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from distill.augment import Views
 from distill.batches import TrainData
 from distill.chance import Ints
 from distill.config import TextKind, TrainConfig
@@ -22,6 +24,7 @@ from distill.images import ImagePack, decode_images, eval_side, train_side
 from distill.rowcache import key_of
 from distill.student import Student
 from distill.teacher import Teacher
+from distill.teacher_views import LiveTeacher, draw_shared_views, teacher_side, view_features
 from distill.text_targets import TextTargets
 from distill.train import choose_device
 
@@ -34,8 +37,8 @@ class NoImages(ValueError):
 class Watch:
     """What a step tells and asks while it works.
 
-    `on_progress(done, total, unit)`: `images` for features, `pictures` for decoding. `on_bad_image(path, reason)` is
-    told once of each unusable file, which `bad_images` collects by path.
+    `on_progress(done, total, unit)`: `images` and `views` for features, `pictures` for decoding. `on_bad_image(path,
+    reason)` is told once of each unusable file, which `bad_images` collects by path.
     """
 
     on_progress: Callable[[int, int, str], None] | None = None
@@ -61,7 +64,7 @@ def training_data(
     root: Path | None = None,
     watch: Watch | None = None,
 ) -> TrainData:
-    """Everything that training needs: the teacher's features of the training images, and their decoded pictures.
+    """Everything that training needs: decoded pictures of the training images, and what the teacher says of them.
 
     `root`: where the manifest's paths start on this machine, if not where it was made. Images that cannot be used are
     left out. Raises NoImages, ImagesError, TeacherError, Stopped.
@@ -69,18 +72,9 @@ def training_data(
     watch = watch or Watch()
     rows = manifest.part("train")
     paths = _paths(manifest, rows, root)
-    taught = image_features(
-        teacher,
-        paths,
-        cache=cache,
-        view=config.view,
-        threads=config.num_workers,
-        on_progress=watch.on_progress,
-        should_stop=watch.should_stop,
-        on_bad_image=watch.bad_image,
-    )
     pack = _decode(paths, train_side(config.image_px), cache, config.num_workers, watch)
-    usable = np.setdiff1d(pack.usable(), np.flatnonzero(taught.bad.numpy()))
+    seen = _taught(config, teacher, paths, pack, cache, watch)
+    usable = np.setdiff1d(pack.usable(), seen.bad)
     if len(usable) < 2:
         raise NoImages(f"{len(usable)} of {len(paths)} training images can be used: two are the least")
     # The student is never told of the OOD labels, not even as wrong answers.
@@ -88,7 +82,9 @@ def training_data(
     return TrainData(
         pixels=pack.pixels,
         labels=np.array([place[manifest.label_indices[row]] for row in rows], dtype=np.int64),
-        teacher=taught.features,
+        teacher=seen.features,
+        views=seen.views,
+        live=seen.live,
         texts=targets.features[list(manifest.id_labels)],
         usable=usable.astype(np.int64),
         digests={
@@ -98,6 +94,55 @@ def training_data(
             "texts": key_of(*(text for texts in targets.prompts for text in ("\0", *texts))).hex(),
         },
     )
+
+
+class _Taught(NamedTuple):
+    """What a teacher says of N pictures: `features` (N, V, D) of `views`, or itself; `bad`: rows it cannot see."""
+
+    features: Tensor
+    bad: Ints
+    views: Views | None = None
+    live: LiveTeacher | None = None
+
+
+def _taught(
+    config: TrainConfig, teacher: Teacher, paths: Sequence[Path], pack: ImagePack, cache: Path, watch: Watch
+) -> _Taught:
+    """The teacher's part of the training data, as `config.view` asks for it."""
+    if config.view in ("center", "squash"):
+        whole = image_features(
+            teacher,
+            paths,
+            cache=cache,
+            view=config.view,
+            threads=config.num_workers,
+            on_progress=watch.on_progress,
+            should_stop=watch.should_stop,
+            on_bad_image=watch.bad_image,
+        )
+        return _Taught(whole.features[:, None].half(), np.flatnonzero(whole.bad.numpy()))
+    side_px, teacher_px = pack.pixels.shape[1], teacher_side(teacher)
+    own = pack if teacher_px == side_px else _decode(paths, teacher_px, cache, config.num_workers, watch)
+    bad = np.setdiff1d(np.arange(len(paths)), own.usable())
+    if config.view == "live":
+        live = LiveTeacher(teacher, own.pixels)
+        return _Taught(torch.zeros(len(paths), 0, teacher.width, dtype=torch.float16), bad, live=live)
+    num_views = min(config.num_views, config.epochs * config.passes_per_epoch)
+    views = draw_shared_views(
+        config.seed, pack.contents, num_views=num_views, side_px=side_px, augmentation=config.augmentation
+    )
+    features = view_features(
+        teacher,
+        own.pixels,
+        own.contents,
+        np.intersect1d(own.usable(), pack.usable()),
+        views,
+        side_px=side_px,
+        cache=cache,
+        on_progress=watch.on_progress,
+        should_stop=watch.should_stop,
+    )
+    return _Taught(features, bad, views=views)
 
 
 def measure_student(

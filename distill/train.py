@@ -170,12 +170,13 @@ def _refuse_unfit(data: TrainData) -> None:
     rows = len(data.pixels)
     if not rows == len(data.labels) == len(data.teacher):
         raise ValueError(f"{rows} pictures, {len(data.labels)} labels and {len(data.teacher)} teacher features")
-    if data.teacher.shape[1] != data.texts.shape[1]:
-        raise ValueError(f"teacher features of width {data.teacher.shape[1]}, texts of {data.texts.shape[1]}")
+    width = data.live.teacher.width if data.live is not None else data.teacher.shape[2]
+    if width != data.texts.shape[1]:
+        raise ValueError(f"teacher features of width {width}, texts of {data.texts.shape[1]}")
     used = data.labels[data.usable]
     if len(used) and not 0 <= used.min() <= used.max() < len(data.texts):
         raise ValueError(f"labels outside the {len(data.texts)} texts")
-    finite = torch.isfinite(data.teacher[data.usable]).all(dim=1)
+    finite = torch.isfinite(data.teacher[data.usable]).all(dim=2).all(dim=1)
     if not finite.all() or not torch.isfinite(data.texts).all():
         raise ValueError(f"{int((~finite).sum())} teacher image features or some text features are not finite")
 

@@ -20,7 +20,7 @@ from distill.request import Request
 from distill.run import Watch, measure_student, measure_teacher, training_data
 from distill.teacher import Teacher, load_teacher
 from distill.text_targets import TextTargets, encode_text_targets
-from distill.train import TrainResult, train
+from distill.train import TrainResult, choose_device, train
 
 NAMES: TextKind = "names"
 
@@ -70,7 +70,7 @@ def _carry_out(request: Request, console: Console, should_stop: Callable[[], boo
         should_stop=should_stop,
         on_bad_image=lambda path, reason: console.say(f"left out {path}: {reason}"),
     )
-    teacher = load_teacher(request.teacher)
+    teacher = load_teacher(request.teacher, device=str(choose_device(config.device)))
     console.say(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens")
     names, targets = (_targets(request, teacher, kind, console, watch) for kind in (NAMES, request.text))
     console.begin("teacher features")

@@ -22,7 +22,7 @@ def small_data(num_images: int = 24, num_labels: int = 3, *, side_px: int = IMAG
     return TrainData(
         pixels=pixels,
         labels=labels,
-        teacher=3 * texts[labels] + apart,
+        teacher=(3 * texts[labels] + apart)[:, None],
         texts=texts,
         usable=np.arange(num_images, dtype=np.int64),
         digests={"dataset": "d0", "texts": "t0"},

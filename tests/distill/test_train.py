@@ -205,7 +205,7 @@ def spoiled(change: Callable[[Any], dict[str, Any]]) -> Any:
     ("change", "says"),
     [
         (lambda d: {"teacher": torch.full_like(d.teacher, float("nan"))}, "24 teacher image features"),
-        (lambda d: {"teacher": d.teacher[:, :5]}, "width 5, texts of 12"),
+        (lambda d: {"teacher": d.teacher[:, :, :5]}, "width 5, texts of 12"),
         (lambda d: {"teacher": d.teacher[:5]}, "24 pictures, 24 labels and 5 teacher"),
         (lambda d: {"labels": d.labels + 1}, "outside the 3 texts"),
         (lambda d: {"usable": d.usable[:1]}, "two are the least"),
@@ -243,7 +243,7 @@ def test_each_pass_shows_every_image_once_at_its_own_view() -> None:
     drawn = list(batches(data, config, 0, torch.device("cpu")))
     passes = [torch.cat([batch.teacher for batch in drawn[start : start + 3]]) for start in (0, 3)]
     for teacher in passes:
-        assert sorted(teacher[:, 0].tolist()) == sorted(data.teacher[:, 0].tolist())
+        assert sorted(teacher[:, 0].tolist()) == sorted(data.teacher[:, 0, 0].tolist())
     assert not torch.equal(*passes)
     boxes = np.concatenate([batch.views.boxes for batch in drawn])
     assert len(np.unique(boxes, axis=0)) > 40
