@@ -17,6 +17,7 @@ from torch import Tensor
 from distill.augment import Views, draw_rand_augment, draw_views
 from distill.chance import Ints, shuffled
 from distill.config import TrainConfig
+from distill.context import PromptedTexts
 from distill.images import PixelRows
 from distill.teacher_views import LiveTeacher
 
@@ -32,6 +33,9 @@ class TrainData:
     is 1, the whole picture, and the student's views are drawn anew; with `views`, boxes (N, V, 4), the student sees the
     same. With a `live` teacher V is 0. `texts`: (K, D) float32, the ID labels' alone.
     `usable`: (M,) int64, the rows to train on. `digests`: what all this was made from.
+    `captions`: (N, D) float32, the teacher's features of those images' captions that are `captioned` (N,) bool.
+    `unseen`: (U, D) texts of labels without images. `prompted`: all labels' texts, unseen ones last, for learned
+    vectors.
     """
 
     pixels: PixelRows
@@ -42,17 +46,26 @@ class TrainData:
     digests: Mapping[str, str]
     views: Views | None = None
     live: LiveTeacher | None = None
+    captions: Tensor | None = None
+    captioned: Tensor | None = None
+    unseen: Tensor | None = None
+    prompted: PromptedTexts | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Batch:
-    """`pixels` (B, S, S, 3) uint8, `labels` (B,), `teacher` (B, D) on the device; `waited_s`: seconds it kept us."""
+    """`pixels` (B, S, S, 3) uint8, `labels` (B,), `teacher` (B, D) on the device; `waited_s`: seconds it kept us.
+
+    `captions` (B, D) and `captioned` (B,) where the data has any.
+    """
 
     pixels: Tensor
     labels: Tensor
     teacher: Tensor
     views: Views
     waited_s: float
+    captions: Tensor | None = None
+    captioned: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +109,7 @@ def batches(data: TrainData, config: TrainConfig, start: int, device: torch.devi
         drawn_for = rows if config.augmentation.per == "image" else np.full_like(rows, place)
         return draw_views(config.seed, pass_index, drawn_for, side_px=side_px, augmentation=config.augmentation)
 
-    def gather(step: int) -> tuple[list[Tensor], Views]:
+    def gather(step: int) -> tuple[list[Tensor], Views, dict[str, Tensor]]:
         pass_index, place = divmod(step, steps.steps_per_pass)
         rows = order(pass_index)[place * steps.batch_size : (place + 1) * steps.batch_size]
         parts = [torch.from_numpy(data.pixels[rows]), torch.from_numpy(data.labels[rows])]
@@ -104,21 +117,23 @@ def batches(data: TrainData, config: TrainConfig, start: int, device: torch.devi
             parts.append(data.teacher[rows, pass_index % data.teacher.shape[1]].float())
         elif data.live.pixels is not data.pixels:
             parts.append(torch.from_numpy(data.live.pixels[rows]))
-        return [_moved(part, device) for part in parts], views_of(rows, pass_index, place)
+        told = {"captions": data.captions, "captioned": data.captioned}
+        captions = {name: _moved(part[rows], device) for name, part in told.items() if part is not None}
+        return [_moved(part, device) for part in parts], views_of(rows, pass_index, place), captions
 
     side_px = data.pixels.shape[1]
     with ThreadPoolExecutor(1, "batches") as pool:
         waiting = [pool.submit(gather, step) for step in range(start, min(start + AHEAD, steps.total_steps))]
         for step in range(start, steps.total_steps):
             asked_at = time.perf_counter()
-            (pixels, labels, *more), views = waiting.pop(0).result()
+            (pixels, labels, *more), views, captions = waiting.pop(0).result()
             if step + AHEAD < steps.total_steps:
                 waiting.append(pool.submit(gather, step + AHEAD))
             waited_s = time.perf_counter() - asked_at
             teacher = more[0] if more else pixels
             if data.live is not None:
                 teacher = data.live.features(teacher, views, side_px)
-            yield Batch(pixels=pixels, labels=labels, teacher=teacher, views=views, waited_s=waited_s)
+            yield Batch(pixels=pixels, labels=labels, teacher=teacher, views=views, waited_s=waited_s, **captions)
 
 
 def _moved(part: Tensor, device: torch.device) -> Tensor:

@@ -100,6 +100,8 @@ class TrainConfig(_Frozen):
     `view`: what the teacher sees of an image. Once, and cached: `center` is its own preprocessing, `squash` the whole
     picture squashed to its size, as published. `same`: the crop and flip that the student sees, `num_views` of them an
     image, drawn and encoded once and cached, one after the other in the passes. `live`: every view of the student.
+    `mse_form` to `unseen_neighbours`: settings of the terms, as `docs/objectives.md` tells them; `queue_size` counts
+    teacher features. `context_tokens`: vectors learned in the place of `a photo of` (CoOp; 8 as published, 0 for none).
     `test_crop`: side of the centre crop at evaluation, as a share of the squashed picture's side.
     `schedule`: `step` multiplies the rate by `step_factor` at each of `milestones` (epochs); `one_cycle`
     moves once an epoch; `cosine` moves every step, after `warmup` (share of all steps), down to 0.
@@ -116,6 +118,12 @@ class TrainConfig(_Frozen):
     mse_form: Literal["normalised", "unnormalised"] = "normalised"
     im_cst_mode: Literal["both", "image_to_teacher"] = "both"
     temperature: float = Field(default=0.07, ge=0.001, le=100, allow_inf_nan=False)
+    vlalign_top_k: int = Field(default=256, ge=1)
+    vlalign_only_right: bool = False
+    cap_temperature: float = Field(default=1.0, ge=0.001, le=100, allow_inf_nan=False)
+    queue_size: int = Field(default=4096, ge=2, le=1_000_000)
+    unseen_neighbours: int = Field(default=2, ge=1)
+    context_tokens: int = Field(default=0, ge=0, le=64)
     augmentation: Augmentation = Augmentation()
     view: Literal["center", "squash", "same", "live"] = "center"
     num_views: int = Field(default=4, ge=1, le=1000)

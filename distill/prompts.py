@@ -9,10 +9,11 @@ from typing import Literal
 
 TextKind = Literal["names", "sentence", "phrases"]
 
+OPENING = "a photo of "
 TEMPLATES: dict[TextKind, str] = {
-    "names": "a photo of {label}",
-    "sentence": "a photo of {label} . {sentence}",
-    "phrases": "a photo of {label}, which has {phrase}",
+    "names": OPENING + "{label}",
+    "sentence": OPENING + "{label} . {sentence}",
+    "phrases": OPENING + "{label}, which has {phrase}",
 }
 
 
@@ -40,6 +41,17 @@ def render(kind: TextKind, label: str, sentence: str | None, phrases: Sequence[s
         return (template.format(label=name, sentence=_tidy(sentence or "")),)
     said = (_tidy(phrase).rstrip(".") for phrase in phrases if _says_something(phrase))
     return tuple(template.format(label=name, phrase=phrase) for phrase in said)
+
+
+def without_opening(prompt: str) -> str:
+    """A rendered text with room before it for learned vectors: `a photo of a crane` -> `a crane.`, closed as published.
+
+    Raises ValueError for a text of another beginning.
+    """
+    if not prompt.startswith(OPENING):
+        raise ValueError(f'"{prompt}" does not begin with "{OPENING}": learned vectors stand in the place of that')
+    words = prompt.removeprefix(OPENING)
+    return words if words.endswith(".") else f"{words}."
 
 
 def _tidy(text: str) -> str:

@@ -10,6 +10,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,6 +98,60 @@ class Teacher:
 
     @torch.no_grad()
     def _encode_ids(self, every_ids: list[list[int]]) -> torch.Tensor:
+        return torch.nn.functional.normalize(self._text_features(every_ids), dim=-1)
+
+    def encode_after(self, context: torch.Tensor, every_ids: list[list[int]]) -> torch.Tensor:
+        """L2-normalised embeddings (N, D) of token ids with vectors `context` (M, W) put before their words.
+
+        The vectors take the places after the tokens that every text begins with, and carry gradient. Raises ValueError
+        for a text that is too long with them, and TeacherError for a tower without token embeddings of its own.
+        """
+        start, room = self._opening_tokens, self.context_length - len(context)
+        if max(map(len, every_ids)) > room:
+            raise ValueError(f"{self.ref} reads {room} tokens after {len(context)} vectors: shorten the texts")
+        # The tower is given words for the places, any that it neither pads nor ends a text with.
+        placed = [ids[:start] + [self._filler] * len(context) + ids[start:] for ids in every_ids]
+
+        def put(_module: torch.nn.Module, _given: object, embedded: torch.Tensor) -> torch.Tensor:
+            vectors = context.to(embedded.dtype).expand(len(embedded), -1, -1)
+            return torch.cat([embedded[:, :start], vectors, embedded[:, start + len(context) :]], dim=1)
+
+        hook = self._token_embedding().register_forward_hook(put)
+        try:
+            return torch.nn.functional.normalize(self._text_features(placed), dim=-1)
+        finally:
+            hook.remove()
+
+    @property
+    def token_width(self) -> int:
+        """W, the width of a token's embedding. Raises TeacherError for a tower without embeddings of its own."""
+        return int(self._token_embedding().weight.shape[1])
+
+    def _token_embedding(self) -> torch.nn.Embedding:
+        embedding = getattr(self._text, "token_embedding", None)
+        if not isinstance(embedding, torch.nn.Embedding):
+            raise TeacherError(
+                "teacher_unsupported", f"the text tower of {self.ref} takes no vectors: set context_tokens to 0"
+            )
+        return embedding
+
+    @cached_property
+    def _opening_tokens(self) -> int:
+        """How many tokens stand before the first word of any text."""
+        first, second = self.tokenizer.ids(["crane", "red finch"])
+        return next(at for at, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1])
+
+    @cached_property
+    def _filler(self) -> int:
+        return self.tokenizer.ids(["crane"])[0][self._opening_tokens]
+
+    def move_to(self, device: torch.device) -> None:
+        """Compute on `device` from now on."""
+        if device != self.device:
+            self._model.to(device)
+            self.device = device
+
+    def _text_features(self, every_ids: list[list[int]]) -> torch.Tensor:
         # Behind the closing token a causal tower sees nothing, so that its padding need not be computed.
         causal = self._reads_forward_only()
         length = max(map(len, every_ids)) if causal else self.context_length
@@ -104,8 +159,7 @@ class Teacher:
         for row, text_ids in zip(ids, every_ids, strict=True):
             row[: len(text_ids)] = torch.tensor(text_ids)
         ids = ids.to(self.device)
-        features = self._encode_causal(ids) if causal else self._model.encode_text(ids, normalize=False)
-        return torch.nn.functional.normalize(self._checked(features), dim=-1)
+        return self._checked(self._encode_causal(ids) if causal else self._model.encode_text(ids, normalize=False))
 
     def _reads_forward_only(self) -> bool:
         pool = getattr(self._text, "pool_type", None) or getattr(self._text, "text_pool_type", None)

@@ -5,12 +5,16 @@ and `distill.objective` calls the function with what the entry says that it need
 B images, K labels, D embedding width, Q features in the queue, U unseen labels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Need = Literal["student", "teacher", "labels", "texts"]
-"""What a term can be given: features `student` and `teacher` (B, D), `labels` (B,), `texts` (K, D)."""
+Need = Literal["student", "teacher", "labels", "texts", "captions", "captioned", "queue", "unseen"]
+"""What a term can be given.
+
+Features `student` and `teacher` (B, D); `labels` (B,); `texts` (K, D); the teacher's features of `captions` (B, D) and
+who is `captioned` (B,); teacher features of this batch and of those before it, `queue` (Q, D); texts `unseen` (U, D).
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,4 +49,45 @@ TERMS: Mapping[str, Term] = {
         settings={"temperature": "temperature", "mode": "im_cst_mode"},
         weight=1.0,
     ),
+    "vlalign": Term(
+        function="text_alignment:text_alignment",
+        needs=("student", "teacher", "texts", "labels"),
+        settings={"temperature": "temperature", "top_k": "vlalign_top_k", "only_right": "vlalign_only_right"},
+    ),
+    "cap": Term(
+        function="captions:caption_contrast",
+        needs=("student", "captions", "captioned", "labels"),
+        settings={"temperature": "cap_temperature"},
+    ),
+    "queue_kl": Term(
+        function="queue_alignment:queue_alignment",
+        needs=("student", "teacher", "queue"),
+        settings={"temperature": "temperature"},
+    ),
+    "icl": Term(
+        function="interactive_contrastive:interactive_contrastive",
+        needs=("student", "teacher", "texts", "labels"),
+        settings={"temperature": "temperature"},
+    ),
+    "fd": Term(function="feature_distance:feature_distance", needs=("student", "teacher")),
+    "affinity": Term(
+        function="affinity:affinity",
+        needs=("student", "teacher", "texts"),
+        settings={"temperature": "temperature"},
+    ),
+    "neighbour": Term(
+        function="neighbour:neighbour_contrast",
+        needs=("student", "teacher", "queue"),
+        settings={"temperature": "temperature"},
+    ),
+    "unseen": Term(
+        function="unseen_labels:unseen_classification",
+        needs=("student", "texts", "labels", "unseen"),
+        settings={"temperature": "temperature", "neighbours": "unseen_neighbours"},
+    ),
 }
+
+
+def needed(names: Iterable[str]) -> frozenset[Need]:
+    """All that the terms of these names are worked out from."""
+    return frozenset(need for name in names for need in TERMS[name].needs)

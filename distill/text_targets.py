@@ -45,12 +45,14 @@ class TextTargets:
     """One target for each label. `features`: (K, D) float32 on the CPU, L2-normalised.
 
     `prompts`: the texts of each label as given. `truncated`: those that were too long. `teacher`: its `info()`.
+    `context`: (M, W) learned vectors that stand in the place of each prompt's opening (`distill.context`), else None.
     """
 
     features: torch.Tensor
     prompts: tuple[tuple[str, ...], ...]
     truncated: tuple[Shortened, ...]
     teacher: dict[str, Any]
+    context: torch.Tensor | None = None
 
     def save(self, path: Path) -> None:
         """Write one safetensors file, its metadata holding all but the features as JSON. Atomic."""
@@ -58,7 +60,10 @@ class TextTargets:
         # Under one key, because safetensors writes several in an order that differs from run to run.
         metadata = {FORMAT: json.dumps(said, sort_keys=True)}
         with replacing(path) as draft:
-            safetensors.torch.save_file({"features": self.features.contiguous()}, draft, metadata=metadata)
+            tensors = {"features": self.features.contiguous()}
+            if self.context is not None:
+                tensors["context"] = self.context.contiguous()
+            safetensors.torch.save_file(tensors, draft, metadata=metadata)
 
     @classmethod
     def load(cls, path: Path) -> "TextTargets":
@@ -74,6 +79,7 @@ class TextTargets:
                     prompts=tuple(map(tuple, said["prompts"])),
                     truncated=tuple(Shortened(*entry) for entry in said["truncated"]),
                     teacher=said["teacher"],
+                    context=opened.get_tensor("context") if "context" in opened.keys() else None,  # noqa: SIM118
                 )
         except (SafetensorError, KeyError) as error:
             raise ValueError(f"{path} is damaged: {error}") from error
@@ -96,7 +102,7 @@ def encode_text_targets(
     for label, texts in enumerate(prompts):
         if not texts:
             raise ValueError(f"label {label} has no prompt: render at least its name")
-    used, truncated = _within_context(teacher, prompts)
+    used, truncated = within_context(teacher, prompts, teacher.context_length)
     distinct = list(dict.fromkeys(text for texts in used for text in texts))
     place = {text: row for row, text in enumerate(distinct)}
     embedded = _embed(teacher, distinct, cache, on_progress, should_stop)
@@ -150,26 +156,28 @@ def _embed(
     return torch.from_numpy(embedded)
 
 
-def _within_context(teacher: Teacher, prompts: Sequence[Sequence[str]]) -> tuple[list[list[str]], list[Shortened]]:
-    """The texts to encode for each label, all of which the teacher can read, and what was done to get there."""
+def within_context(
+    teacher: Teacher, prompts: Sequence[Sequence[str]], room: int
+) -> tuple[list[list[str]], list[Shortened]]:
+    """The texts to encode for each label, none above `room` tokens of the teacher's, and what was done to get there."""
     distinct = list(dict.fromkeys(text for texts in prompts for text in texts))
     tokens = dict(zip(distinct, teacher.count_tokens(distinct), strict=True))
+
+    def fits(text: str) -> bool:
+        return teacher.count_tokens([text])[0] <= room
+
     used: list[list[str]] = []
     report: list[Shortened] = []
     for label, texts in enumerate(prompts):
-        kept = [text for text in texts if tokens[text] <= teacher.context_length]
+        kept = [text for text in texts if tokens[text] <= room]
         spare = bool(kept)
         for text in texts:
-            if tokens[text] > teacher.context_length:
-                shorter = None if spare else shorten(text, lambda start: _fits(teacher, start))
+            if tokens[text] > room:
+                shorter = None if spare else shorten(text, fits)
                 report.append(Shortened(label, text, tokens[text], shorter))
                 kept += [] if shorter is None else [shorter]
         used.append(kept)
     return used, report
-
-
-def _fits(teacher: Teacher, text: str) -> bool:
-    return teacher.count_tokens([text])[0] <= teacher.context_length
 
 
 def shorten(text: str, fits: Callable[[str], bool]) -> str:

@@ -67,12 +67,16 @@ class StepMetrics:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainResult:
-    """A trained student, in evaluation mode on the CPU; `log`: its steps, thinned out to some 2,000 lines."""
+    """A trained student, in evaluation mode on the CPU; `log`: its steps, thinned out to some 2,000 lines.
+
+    `context`: the vectors (M, W) learned for the texts (`distill.context.with_context` puts them there), if any.
+    """
 
     student: Student
     steps: int
     seconds: float
     log: list[dict[str, Any]]
+    context: Tensor | None = None
 
 
 def train(
@@ -109,12 +113,13 @@ def train(
         test_crop=config.test_crop,
     )
     model = student.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    objective = Objective(config).to(device)
+    objective = Objective(config, width=student.width, prompted=data.prompted).to(device)
     learner = nn.ModuleDict({"student": model, "objective": objective})  # what is stepped, saved and gone on with
     optimizer = build_optimizer(learner, config)
     identity = {"config": config.model_dump(mode="json"), "width": student.width, "data": dict(data.digests)}
     position = load_state(resume, learner, optimizer, identity) if resume is not None else Position()
     texts, meter = data.texts.to(device), _Meter(steps, position)
+    unseen = None if data.unseen is None else data.unseen.to(device)
 
     def keep() -> None:
         position.seconds = meter.seconds()
@@ -131,7 +136,17 @@ def train(
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
             seen = student.normalise(see_views(batch.pixels, batch.views, config.image_px))
             features = model(seen.contiguous(memory_format=torch.channels_last))  # (B, D)
-        terms = objective(Inputs(student=features, teacher=batch.teacher, labels=batch.labels, texts=texts))
+        terms = objective(
+            Inputs(
+                student=features,
+                teacher=batch.teacher,
+                labels=batch.labels,
+                texts=texts,
+                unseen=unseen,
+                captions=batch.captions,
+                captioned=batch.captioned,
+            )  # fmt: skip
+        )
         values = _finite(terms, position.step + 1)
         loss = objective.total(terms)
         optimizer.zero_grad(set_to_none=True)
@@ -148,7 +163,10 @@ def train(
         if meter.due(position.step, config.save_every_s):
             keep()
     model.eval().to("cpu", memory_format=torch.contiguous_format)
-    return TrainResult(student=student, steps=position.step, seconds=position.seconds, log=position.log)
+    context = None if objective.context is None else objective.context.detach().cpu()
+    return TrainResult(
+        student=student, steps=position.step, seconds=position.seconds, log=position.log, context=context
+    )
 
 
 def choose_device(device: str) -> torch.device:
