@@ -161,12 +161,9 @@ def _key(name: str, sense: str | None) -> str:
     return json_pointer(name.strip().casefold(), (sense or "").strip().casefold())
 
 
-def content(entry: Entry, provenance: Mapping[str, Any]) -> EntryContent | None:
+def content(entry: Entry) -> EntryContent | None:
     """The entry as it is kept; None where the file only listed the label, and said nothing of it."""
-    if not entry.sentence and not entry.phrases and not entry.flags:
+    if not entry.lines and not entry.flags:
         return None
     said = entry.as_json()
-    return EntryContent(
-        label=said["label"], sense=said["sense"], sentence=said["sentence"], phrases=said["phrases"],
-        origin=said["origin"], flags=said["flags"], provenance=dict(provenance),
-    )  # fmt: skip
+    return EntryContent(label=said["label"], sense=said["sense"], lines=said["lines"], flags=said["flags"])

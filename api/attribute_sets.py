@@ -1,6 +1,6 @@
 """Attribute sets: read page by page, exported and imported."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
@@ -14,7 +14,7 @@ from api.models import After, AfterPosition, Limit, LongLimit, Output, Page, Tim
 from api.problems import ProblemError, at
 from api.services import Made, OnlyOnce, Use
 from attributes import formats
-from attributes.types import Entry, entry_from_json
+from attributes.types import Entry, LineKind, Origin, entry_from_json, line_from_json
 from store import attribute_sets, resources, vocabularies
 from store.attribute_sets import PAGE_SIZE
 from store.db import Database
@@ -40,40 +40,48 @@ class AttributeSetOut(Output):
     created_at: Time
 
 
-class PhraseOut(Output):
-    """One visible attribute; `part` and `value` are empty where a file gave only the phrase."""
+class LineOut(Output):
+    """One thing said of a label; `id` names it within the label's lines, and changes with what it says."""
 
+    id: str
+    kind: LineKind
+    text: str
     part: str
     value: str
-    phrase: str
+    about: str
+    other_value: str
+    origin: Origin
+    locked: bool
+    strategy: str
+    call: str
 
 
 class Attributes(Output):
-    """What is said of one label. Where nothing is, `described` is false and the texts are empty."""
+    """What is said of one label, line by line. Where nothing is, `described` is false."""
 
     object: Literal["attributes"] = "attributes"
     position: int
     label: str
     sense: str | None
     described: bool
-    sentence: str
-    phrases: list[PhraseOut]
-    origin: Literal["llm", "human", "import"] | None
+    lines: list[LineOut]
     flags: list[str]
 
 
-def attributes_of(label: Label, entry: AttributeEntry | None) -> dict[str, Any]:
-    """The fields of `Attributes` for a label and its entry."""
+def attributes_of(label: Label, lines: Sequence[Mapping[str, Any]], flags: Sequence[str]) -> dict[str, Any]:
+    """The fields of `Attributes` for a label and what is said of it."""
     return {
         "position": label.position,
         "label": label.name,
         "sense": label.sense,
-        "described": entry is not None,
-        "sentence": entry.sentence if entry else "",
-        "phrases": entry.phrases if entry else [],
-        "origin": entry.origin if entry else None,
-        "flags": entry.flags if entry else [],
+        "described": bool(lines),
+        "lines": [LineOut.model_validate(line_from_json(line)) for line in lines],
+        "flags": list(flags),
     }
+
+
+def _of_pair(label: Label, entry: AttributeEntry | None) -> dict[str, Any]:
+    return attributes_of(label, entry.lines if entry else (), entry.flags if entry else ())
 
 
 @router.get("", response_model=Page[AttributeSetOut])
@@ -97,7 +105,7 @@ def labels(use: Use, id: str, limit: LongLimit = 100, after: AfterPosition = Non
     start = 0 if after is None else after + 1
     with use.db.read() as tx:
         found = attribute_sets.get(tx, id)
-        data = [Attributes(**attributes_of(*pair)) for pair in _pairs(tx, found, start, start + limit)]
+        data = [Attributes(**_of_pair(*pair)) for pair in _pairs(tx, found, start, start + limit)]
         return page(data, start + limit < found.num_labels, lambda one: one.position)
 
 
@@ -131,8 +139,8 @@ def _entries(db: Database, found: AttributeSet) -> Iterator[Entry]:
         with db.read() as tx:
             pairs = _pairs(tx, found, start, start + PAGE_SIZE)
         for label, entry in pairs:
-            said = attributes_of(label, entry)
-            yield entry_from_json({**said, "origin": said["origin"] or "import"})
+            lines, flags = (entry.lines, entry.flags) if entry else ([], [])
+            yield entry_from_json({"label": label.name, "sense": label.sense, "lines": lines, "flags": flags})
 
 
 def _chunks(pieces: Iterable[str]) -> Iterator[str]:
@@ -175,8 +183,7 @@ def import_(
 ) -> Response:
     """Keep a file of attributes as a set, of a vocabulary that is there or of a new one with the file's labels."""
     file = attribute_files.read(given)
-    provenance = {"import": given.format}
-    source = {**provenance, "domain": file.domain, "strategy": file.strategy, "model": file.model}
+    source = {"import": given.format, "domain": file.domain, "strategy": file.strategy, "model": file.model}
     pointer = "/sentences" if isinstance(given, ImportLabel2Text) else "/document"
 
     def make(tx: Session) -> Made:
@@ -188,10 +195,8 @@ def import_(
             with at("/vocabulary_id"):
                 vocabulary_id = vocabularies.get(tx, given.vocabulary_id).id
         placed = attribute_files.place(file.entries, vocabularies.labels(tx, vocabulary_id), pointer).entries
-        kept = [attribute_files.content(entry, provenance) if entry else None for entry in placed]
-        digests = iter(attribute_sets.put_entries(tx, [entry for entry in kept if entry]))
-        entries = [next(digests) if entry else None for entry in kept]
-        row = attribute_sets.create(tx, vocabulary_id=vocabulary_id, entries=entries, source=source)
+        pages = attribute_sets.put_pages(tx, [attribute_files.content(entry) if entry else None for entry in placed])
+        row = attribute_sets.create(tx, vocabulary_id=vocabulary_id, pages=pages, source=source)
         return AttributeSetOut.model_validate(row), f"/v1/attribute-sets/{row.id}"
 
     return once.answer(make)

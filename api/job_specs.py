@@ -158,8 +158,8 @@ def _distill(tx: Session, given: DistillIn, settings: Settings) -> Job:
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
     parts = [
         _encode_part(num_labels),
-        NewPart(kind="train", queue="gpu", after=True),
-        NewPart(kind="evaluate", queue="gpu", after=True),
+        NewPart(kind="train", queue="gpu", stage=1),
+        NewPart(kind="evaluate", queue="gpu", stage=2),
     ]
     return jobs.create(tx, "distill", spec, parts)
 
@@ -182,7 +182,7 @@ def _evaluate(tx: Session, given: EvaluateIn, settings: Settings) -> Job:
         "attribute_set_id": given.attribute_set_id, "teacher": teacher, "text": given.text,
     }  # fmt: skip
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
-    parts = [_encode_part(num_labels), NewPart(kind="evaluate", queue="gpu", after=True)]
+    parts = [_encode_part(num_labels), NewPart(kind="evaluate", queue="gpu", stage=1)]
     return jobs.create(tx, "evaluate", spec, parts)
 
 

@@ -12,7 +12,7 @@ from api.job_specs import JobIn
 from api.models import After, AfterPosition, Limit, LongLimit, Output, Page, Time, page
 from api.problems import ProblemError
 from api.services import Made, OnlyOnce, Use
-from store import enrichment, jobs, progress, resources, vocabularies
+from store import assembly, enrichment, jobs, progress, resources, vocabularies
 from store.models import Job
 from store.progress import Progress
 
@@ -115,7 +115,7 @@ def cancel(once: OnlyOnce, id: str) -> Response:
 
 
 class LabelResult(Attributes):
-    """How one label of an enrichment ended: described, or failed for a named `reason`."""
+    """What an enrichment has of a label so far, and the `reason` why a question about it failed."""
 
     reason: str | None
     detail: str | None
@@ -128,10 +128,10 @@ def labels(use: Use, id: str, limit: LongLimit = 100, after: AfterPosition = Non
         job = jobs.get(tx, id)
         if job.kind != "enrich":
             raise ProblemError(404, "no_labels", f"a job of kind {job.kind} has no labels; an enrich job has")
-        rows = enrichment.partial(tx, id, after=-1 if after is None else after, limit=limit + 1)
-        found = vocabularies.labels_at(tx, job.spec["vocabulary_id"], [result.position for result, _ in rows[:limit]])
-        data = [
-            LabelResult(**attributes_of(label, entry), reason=result.reason, detail=result.detail)
-            for label, (result, entry) in zip(found, rows[:limit], strict=True)
-        ]
-        return page(data, len(rows) > limit, lambda one: one.position)
+        positions = enrichment.partial(tx, id, after=-1 if after is None else after, limit=limit + 1)
+        found = vocabularies.labels_at(tx, job.spec["vocabulary_id"], positions[:limit])
+        data = []
+        for label, said in zip(found, assembly.said_of(tx, job, found), strict=True):
+            reason, detail = said.failures[0] if said.failures else (None, None)
+            data.append(LabelResult(**attributes_of(label, said.lines, said.flags), reason=reason, detail=detail))
+        return page(data, len(positions) > limit, lambda one: one.position)

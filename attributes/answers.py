@@ -16,7 +16,7 @@ from jsonschema.exceptions import ValidationError
 from attributes.checks import flags_of
 from attributes.strategy import Limits, Strategy
 from attributes.text import clean, same_name
-from attributes.types import Entry, Label, Phrase
+from attributes.types import Entry, Label, Line
 
 Fault = Literal["empty_answer", "refused", "truncated_answer", "invalid_answer", "wrong_label"]
 
@@ -98,7 +98,7 @@ def _read_object(data: Mapping[str, Any], strategy: Strategy, label: Label) -> R
         return _failed("wrong_label", f"the answer names {clean(data['label'], 60)!r}", said)
     if too_much := _too_much(data):
         return _failed("invalid_answer", too_much, f"The last answer was far too long: {too_much}.")
-    entry = _entry_from(data, label)
+    entry = _entry_from(data, strategy, label)
     entry = replace(entry, flags=flags_of(entry, strategy.limits, wants=strategy.wants))
     if "empty" in entry.flags or "no_sentence" in entry.flags:
         said = "nothing is said where a description was asked for"
@@ -107,21 +107,18 @@ def _read_object(data: Mapping[str, Any], strategy: Strategy, label: Label) -> R
     return Reading(entry=entry, correction=f"The last answer can be better: {wishes}." if wishes else "")
 
 
-def _entry_from(data: Mapping[str, Any], label: Label) -> Entry:
-    return Entry(
-        label=label.name,
-        sense=label.sense,
-        sentence=clean(data.get("sentence", ""), MAX_SENTENCE_CHARS),
-        phrases=tuple(_phrase_from(item) for item in data.get("phrases", ())[:MAX_PHRASES]),
-        origin="llm",
-    )
+def _entry_from(data: Mapping[str, Any], strategy: Strategy, label: Label) -> Entry:
+    lines = [_phrase_from(item, strategy) for item in data.get("phrases", ())[:MAX_PHRASES]]
+    if sentence := clean(data.get("sentence", ""), MAX_SENTENCE_CHARS):
+        lines.insert(0, Line("sentence", sentence, strategy=strategy.ref))
+    return Entry(label.name, label.sense, tuple(lines))
 
 
-def _phrase_from(item: str | Mapping[str, str]) -> Phrase:
+def _phrase_from(item: str | Mapping[str, str], strategy: Strategy) -> Line:
     if isinstance(item, str):
-        return Phrase("", "", _noun_phrase(item))
+        return Line("phrase", _noun_phrase(item), strategy=strategy.ref)
     part, value = (clean(item.get(key, ""), MAX_PHRASE_CHARS) for key in ("part", "value"))
-    return Phrase(part, value, _noun_phrase(item.get("phrase", "")))
+    return Line("phrase", _noun_phrase(item.get("phrase", "")), part, value, strategy=strategy.ref)
 
 
 def _noun_phrase(text: str) -> str:

@@ -1,7 +1,7 @@
 """What can be seen to be wrong with one entry alone; the gates over a whole set build on these.
 
 The flags:
-    empty              neither sentence nor phrase says anything (a lone "." is nothing)
+    empty              no line says anything (a lone "." is nothing)
     no_sentence        a sentence was asked for and says nothing
     too_few_phrases    fewer than asked for          too_many_phrases   more than asked for
     duplicate_phrase   the same words twice          empty_phrase       a phrase without a letter or digit
@@ -31,10 +31,10 @@ def flags_of(entry: Entry, limits: Limits | None = None, *, wants: frozenset[str
     there: `sentence`, `phrases`.
     """
     allowed = limits or Limits(sentence_words=10**9, phrase_words=10**9, max_phrases=10**9)
-    texts = [phrase.phrase for phrase in entry.phrases]
+    texts = entry.phrases
     bare = not says_something(entry.sentence)
     earned = {
-        "empty": bare and not any(map(says_something, texts)),
+        "empty": not any(says_something(line.text) for line in entry.lines),
         "no_sentence": "sentence" in wants and bare,
         "too_few_phrases": "phrases" in wants and len(texts) < allowed.min_phrases,
         "too_many_phrases": len(texts) > allowed.max_phrases,

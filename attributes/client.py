@@ -57,6 +57,8 @@ class _Asking:
     def end(self, reason: str, detail: str = "") -> Outcome:
         """The best entry so far, else the reason."""
         entry, answer = self.best or (None, None)
+        if entry is not None:
+            entry = replace(entry, lines=tuple(replace(line, call=self.key) for line in entry.lines))
         return Outcome(
             label=self.label,
             key=self.key,

@@ -1,7 +1,7 @@
 """Exchange files: our own JSON, DCLIP's JSON, and label2text + sentence lines as Li et al. publish them.
 
     own JSON         everything; described by `set_schema.json`; one entry a line
-    DCLIP JSON       label -> list of phrases; loses sentences, parts and values
+    DCLIP JSON       label -> list of phrases; loses all else
     label2text.txt   `folder number label` a line, and a file with one sentence a line, joined by line order
 
 A label2text label is its third field with underscores for spaces, and that is how it comes in and goes out: `name`
@@ -21,9 +21,9 @@ from attributes.checks import flags_of
 from attributes.jsonplaces import line_of_path, load_json
 from attributes.set_schema import SetModel
 from attributes.text import MAX_LABEL_CHARS, MAX_SENSE_CHARS, fault_of
-from attributes.types import Entry, Label, Phrase, entry_from_json
+from attributes.types import Entry, Label, entry_from_json, sentence_and_phrases
 
-FORMAT, VERSION = "limbeck.attributes", 1
+FORMAT, VERSION = "limbeck.attributes", 2
 MAX_TEXT_CHARS = 5_000
 
 
@@ -110,7 +110,7 @@ def write_dclip(entries: Iterable[Entry]) -> str:
         key = str(Label(entry.label, entry.sense)) if times[entry.label] > 1 else entry.label
         if key in keyed:
             raise FormatError(f"{_quoted(key)} stands twice in the set, and DCLIP's JSON has one place for it")
-        keyed[key] = [phrase.phrase for phrase in entry.phrases]
+        keyed[key] = list(entry.phrases)
     return json.dumps(keyed, ensure_ascii=False, indent=4) + "\n"
 
 
@@ -131,7 +131,7 @@ def read_dclip(text: str) -> list[Entry]:
             detail = next((f"{_quoted(name)}: {fault}" for one in phrases if (fault := _text_fault(one))), None)
         if detail:
             raise FormatError(detail, line=line_of_path(text, [name]))
-        entries.append(_flagged(Entry(name, phrases=tuple(Phrase("", "", one) for one in phrases), origin="import")))
+        entries.append(_flagged(Entry(name, lines=sentence_and_phrases("", phrases, origin="import"))))
     return entries
 
 
@@ -171,7 +171,7 @@ def join_sentences(rows: Iterable[Label2Text], text: str) -> list[Entry]:
     for row, (line, sentence) in zip(rows, lines, strict=True):
         if fault := _text_fault(sentence):
             raise FormatError(fault, line=line, file=file)
-        entries.append(_flagged(Entry(row.name, sentence=sentence, origin="import")))
+        entries.append(_flagged(Entry(row.name, lines=sentence_and_phrases(sentence, (), origin="import"))))
     return entries
 
 

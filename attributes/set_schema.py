@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from attributes.text import MAX_DOMAIN_CHARS, MAX_LABEL_CHARS, MAX_SENSE_CHARS
-from attributes.types import Origin
+from attributes.types import LineKind, Origin
 
 SCHEMA_FILE = Path(__file__).with_name("set_schema.json")
 
@@ -21,12 +21,19 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class PhraseModel(_Strict):
-    """One visible attribute."""
+class LineModel(_Strict):
+    """One thing said of a label."""
 
-    part: Short = Field("", description="The part it is about; empty where not known.")
+    kind: LineKind
+    text: str = Field(max_length=5_000, description="A sentence; or what completes: a photo of this, which has ...")
+    part: Short = Field("", description="The part that a phrase is about; empty where not known.")
     value: Short = Field("", description="How that part looks; empty where not known.")
-    phrase: str = Field(max_length=1_000, description="Completes: a photo of this, which has ...")
+    about: Short = Field("", description="The question answered, or the label that is told apart from.")
+    other_value: Short = Field("", description="How that part of the other label looks.")
+    origin: Origin = "import"
+    locked: bool = Field(False, description="Kept by every later enrichment.")
+    strategy: Short = Field("", description="Name and version of the prompt, such as phrases@1.")
+    call: Short = Field("", description="Key of the LLM call that the line came from.")
 
 
 class EntryModel(_Strict):
@@ -34,19 +41,17 @@ class EntryModel(_Strict):
 
     label: str = Field(min_length=1, max_length=MAX_LABEL_CHARS)
     sense: str | None = Field(None, max_length=MAX_SENSE_CHARS, description="Tells labels of one name apart.")
-    sentence: str = Field("", max_length=5_000, description="One sentence on shape and appearance.")
-    phrases: list[PhraseModel] = Field([], max_length=200)
-    origin: Origin = "import"
+    lines: list[LineModel] = Field([], max_length=500)
     flags: list[Short] = Field([], max_length=100, description="What attributes.checks found.")
 
 
 class SetModel(_Strict):
     """What is said of each label of a vocabulary, in the vocabulary's order."""
 
-    model_config = ConfigDict(title="Limbeck attribute set, version 1")
+    model_config = ConfigDict(title="Limbeck attribute set, version 2")
 
     format: Literal["limbeck.attributes"]
-    version: Literal[1]
+    version: Literal[2]
     domain: str | None = Field(None, max_length=MAX_DOMAIN_CHARS, description="What all labels are.")
     strategy: Short | None = Field(None, description="Name and version of the prompt, such as describe@1.")
     model: Short | None = Field(None, description="The model that was asked.")

@@ -151,25 +151,34 @@ def write(job_id: str, seconds: float, url: str) -> None:
 
 
 def _write_one(db: Database, claim: jobs.Claim, position: int) -> None:
-    phrases = [{"part": f"part {n}", "value": "long", "phrase": f"a long part {n} of {position}"} for n in range(6)]
-    sentence = f"Species number {position} has a long, slender body and a short tail. " * 2
-    entry: Any = {
-        "label": f"species number {position}", "sense": None, "sentence": sentence, "phrases": phrases,
-        "origin": "llm", "flags": [], "provenance": {"answer": f"{position:064}"},
-    }  # fmt: skip
-    call = {
-        "model": "m", "attempt": 1, "status": "ok", "http_status": 200, "prompt_tokens": 300, "completion_tokens": 150,
-        "latency_s": 0.5,
-    }  # fmt: skip
+    lines: list[Any] = [
+        {
+            "kind": "phrase",
+            "text": f"a long part {n} of {position}",
+            "part": f"part {n}",
+            "value": "long",
+            "origin": "llm",
+        }
+        for n in range(6)
+    ]
+    text = f"Species number {position} has a long, slender body and a short tail. " * 2
+    lines.insert(0, {"kind": "sentence", "text": text, "origin": "llm"})
     key = f"{position:064}"
+    call = {
+        "position": position, "key": key, "strategy": "describe@1", "model": "m", "mode": "live", "attempt": 1,
+        "status": "ok", "http_status": 200, "prompt_tokens": 300, "cached_tokens": None, "completion_tokens": 150,
+        "cost_pusd": None, "latency_s": 0.5,
+    }  # fmt: skip
+    answer = {
+        "key": key, "model": "m", "base_url": "", "strategy": "describe@1",
+        "messages": [{"role": "user", "content": "Describe it. " * 40}], "answer": json.dumps(lines),
+        "lines": lines, "other_lines": None, "flags": [],
+    }  # fmt: skip
     with db.write() as tx:
         jobs.check(tx, claim)
-        enrichment.record_calls(tx, claim, position=position, key=key, calls=[call])
-        enrichment.record_answer(
-            tx, key=key, entry=entry, model="m", base_url="", strategy="describe@1",
-            messages=[{"role": "user", "content": "Describe it. " * 40}], answer=json.dumps(entry),
-        )  # fmt: skip
-        enrichment.record_results(tx, claim, [(position, enrichment.known_answers(tx, [key])[key])])
+        enrichment.record_calls(tx, claim, [call])
+        enrichment.record_answers(tx, [answer])
+        enrichment.record_results(tx, claim, [enrichment.Answered(step=0, position=position, key=key)])
 
 
 def download(run: Running) -> Figure:

@@ -1,11 +1,11 @@
 """The files of labels and attributes that `python -m distill` reads. Without torch.
 
-Labels: a text file, a label a line. Attributes: Limbeck's own JSON (`{"entries": [{"label", "sentence", "phrases": [
-{"phrase"}]}]}`), or DCLIP's (label -> list of phrases). What a set says of labels not in the list is passed over.
+Labels: a text file, a label a line. Attributes: Limbeck's own JSON (`{"entries": [{"label", "lines": [
+{"kind", "text"}]}]}`), or DCLIP's (label -> list of phrases). What a set says of labels not in the list is passed over.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,13 @@ class Attributes:
 
     sentence: str = ""
     phrases: tuple[str, ...] = ()
+
+    @classmethod
+    def of_lines(cls, lines: Iterable[Mapping[str, Any]]) -> "Attributes":
+        """What an entry's lines say. Raises TypeError and KeyError for lines without kind and text."""
+        said = [(line["kind"], _said(line["text"])) for line in lines]
+        sentence = next((text for kind, text in said if kind == "sentence"), "")
+        return cls(sentence, tuple(text for kind, text in said if kind == "phrase"))
 
 
 def read_labels(path: Path) -> list[str]:
@@ -55,7 +62,7 @@ def _entries(data: Any) -> dict[str, Attributes]:
         return {label: Attributes(phrases=tuple(map(_said, phrases))) for label, phrases in data.items()}
     known: dict[str, Attributes] = {}
     for entry in data["entries"]:
-        said = Attributes(_said(entry["sentence"]), tuple(_said(phrase["phrase"]) for phrase in entry["phrases"]))
+        said = Attributes.of_lines(entry["lines"])
         if entry.get("sense"):
             known[f"{entry['label']} ({entry['sense']})"] = said
         known.setdefault(entry["label"], said)

@@ -32,29 +32,45 @@ class Label(_Answer):
     sense: str | None = None
 
 
-class Phrase(_Answer):
-    """One visual attribute: which part, its value, and the words for it."""
+class Line(_Answer):
+    """One thing said of a label: a sentence, or a phrase that completes "which has", with its part and value."""
 
-    part: str
-    value: str
-    phrase: str
+    id: str
+    kind: str
+    text: str
+    part: str = ""
+    value: str = ""
+    about: str = ""
+    other_value: str = ""
+    origin: str
+    locked: bool = False
+    strategy: str = ""
+    call: str = ""
 
 
 class Attributes(_Answer):
-    """What is said of one label. Where nothing is, `described` is false and the texts are empty."""
+    """What is said of one label, line by line. Where nothing is, `described` is false."""
 
     position: int
     label: str
     sense: str | None = None
     described: bool
-    sentence: str = ""
-    phrases: tuple[Phrase, ...] = ()
-    origin: str | None = None
+    lines: tuple[Line, ...] = ()
     flags: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The first sentence, or nothing."""
+        return next((line.text for line in self.lines if line.kind == "sentence"), "")
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """The words of the phrases, in order."""
+        return tuple(line.text for line in self.lines if line.kind == "phrase")
 
 
 class LabelResult(Attributes):
-    """How one label of an enrich job ended: described, or failed for a named `reason`."""
+    """What an enrich job has of a label so far, and the `reason` why a question about it failed."""
 
     reason: str | None = None
     detail: str | None = None

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -22,18 +22,16 @@ from store.models import AttributeEntry, AttributePage, AttributeSet, AttributeS
 
 PAGE_SIZE = 256
 _BATCH = 1_000
+_PAGES_AT_ONCE = 50
 
 
 class EntryContent(TypedDict):
-    """What an entry says, and where it comes from (`provenance`: answer key, import file, or person)."""
+    """What an entry says: its lines, each with where it comes from."""
 
     label: str
     sense: str | None
-    sentence: str
-    phrases: list[Any]
-    origin: str
+    lines: list[Any]
     flags: list[str]
-    provenance: dict[str, Any]
 
 
 def _digest(content: Any) -> str:
@@ -57,44 +55,63 @@ def put_entries(tx: Session, entries: Iterable[EntryContent]) -> list[str]:
     return [row["digest"] for row in rows]
 
 
+def put_pages(tx: Session, entries: Sequence[EntryContent | None]) -> list[str]:
+    """Keep the entries of labels that follow each other from a page's first on, and their pages; the pages' digests."""
+    digests = iter(put_entries(tx, [entry for entry in entries if entry]))
+    kept = [(next(digests), bool(entry["flags"])) if entry else (None, False) for entry in entries]
+    return put_page_rows(tx, [kept[start : start + PAGE_SIZE] for start in range(0, len(kept), PAGE_SIZE)])
+
+
+def put_page_rows(tx: Session, pages: Sequence[Sequence[tuple[str | None, bool]]]) -> list[str]:
+    """Keep pages of (digest of a kept entry or None, whether it is flagged); their digests in the same order."""
+    rows = [
+        {
+            "digest": _digest([digest for digest, _ in page]), "entries": [digest for digest, _ in page],
+            "num_described": sum(digest is not None for digest, _ in page),
+            "num_flagged": sum(flagged for _, flagged in page),
+        }
+        for page in pages
+    ]  # fmt: skip
+    insert_ignore(tx, AttributePage, sorted(rows, key=lambda row: str(row["digest"])))
+    return [str(row["digest"]) for row in rows]
+
+
 def create(
-    tx: Session, *, vocabulary_id: str, entries: Sequence[str | None], source: Mapping[str, Any],
-    parent_id: str | None = None,
-) -> AttributeSet:  # fmt: skip
-    """Seal a set: for each label of the vocabulary the digest of a kept entry, or None."""
+    tx: Session, *, vocabulary_id: str, pages: Sequence[str], source: Mapping[str, Any], parent_id: str | None = None
+) -> AttributeSet:
+    """Seal a set from the digests of its pages, all of which are kept already."""
     vocabulary = vocabularies.get(tx, vocabulary_id)
-    if len(entries) != vocabulary.num_labels:
-        raise ValueError(f"{len(entries)} entries for {vocabulary.num_labels} labels")
-    pages = [list(entries[start : start + PAGE_SIZE]) for start in range(0, len(entries), PAGE_SIZE)]
-    digests = [_digest(page) for page in pages]
-    insert_ignore(
-        tx,
-        AttributePage,
-        sorted(
-            ({"digest": digest, "entries": page} for digest, page in zip(digests, pages, strict=True)),
-            key=lambda row: str(row["digest"]),
-        ),
-    )
-    flagged = _flagged(tx, [entry for entry in entries if entry])
+    if len(pages) != -(-vocabulary.num_labels // PAGE_SIZE):
+        raise ValueError(f"{len(pages)} pages for {vocabulary.num_labels} labels")
+    counts: dict[str, tuple[int, int]] = {}
+    for start in range(0, len(pages), _BATCH):
+        query = select(AttributePage.digest, AttributePage.num_described, AttributePage.num_flagged)
+        rows = tx.execute(query.where(AttributePage.digest.in_(pages[start : start + _BATCH])))
+        counts.update((digest, (described, flagged)) for digest, described, flagged in rows)
     made = AttributeSet(
         id=new_id("ats"), vocabulary_id=vocabulary_id, parent_id=parent_id,
-        digest=_digest([vocabulary.digest, digests]),
-        num_labels=len(entries), num_described=sum(entry is not None for entry in entries),
-        num_flagged=sum(entry in flagged for entry in entries), source=dict(source), created_at=time.time(),
+        digest=_digest([vocabulary.digest, list(pages)]), num_labels=vocabulary.num_labels,
+        num_described=sum(counts[page][0] for page in pages), num_flagged=sum(counts[page][1] for page in pages),
+        source=dict(source), created_at=time.time(),
     )  # fmt: skip
     tx.add(made)
     tx.flush()
-    tx.add_all(AttributeSetPage(set_id=made.id, page=n, digest=digest) for n, digest in enumerate(digests))
-    tx.flush()
+    tx.execute(
+        insert(AttributeSetPage),
+        [{"set_id": made.id, "page": number, "digest": digest} for number, digest in enumerate(pages)],
+    )
     return made
 
 
-def _flagged(tx: Session, digests: Sequence[str]) -> set[str]:
-    found: set[str] = set()
-    for start in range(0, len(digests), _BATCH):
-        query = select(AttributeEntry.digest, AttributeEntry.flags)
-        rows = tx.execute(query.where(AttributeEntry.digest.in_(digests[start : start + _BATCH])))
-        found.update(digest for digest, flags in rows if flags)
+def described(tx: Session, pages: Sequence[str]) -> set[int]:
+    """The positions at which these pages, in order, have an entry."""
+    found: set[int] = set()
+    for start in range(0, len(pages), _PAGES_AT_ONCE):
+        wanted = pages[start : start + _PAGES_AT_ONCE]
+        query = select(AttributePage.digest, AttributePage.entries).where(AttributePage.digest.in_(wanted))
+        held = {digest: entries for digest, entries in tx.execute(query)}
+        for number, digest in enumerate(wanted, start):
+            found.update(at for at, entry in enumerate(held[digest], number * PAGE_SIZE) if entry)
     return found
 
 
@@ -119,9 +136,33 @@ def entries(tx: Session, set_id: str, *, start: int = 0, stop: int | None = None
     digests: list[str | None] = [digest for page in tx.scalars(query) for digest in page]
     offset = start % PAGE_SIZE
     digests = digests[offset : None if stop is None else offset + stop - start]
+    by_digest = _by_digest(tx, digests)
+    return [by_digest[digest] if digest else None for digest in digests]
+
+
+def entries_at(tx: Session, set_id: str, positions: Sequence[int]) -> dict[int, AttributeEntry]:
+    """The entries at these positions, without those of labels that have none; reads the pages that they are on."""
+    digests: dict[int, str] = {}
+    numbers = sorted({position // PAGE_SIZE for position in positions})
+    wanted = set(positions)
+    for first in range(0, len(numbers), _PAGES_AT_ONCE):
+        query = (
+            select(AttributeSetPage.page, AttributePage.entries)
+            .join(AttributePage, AttributePage.digest == AttributeSetPage.digest)
+            .where(AttributeSetPage.set_id == set_id)
+            .where(AttributeSetPage.page.in_(numbers[first : first + _PAGES_AT_ONCE]))
+        )
+        for page, held in tx.execute(query):
+            start = page * PAGE_SIZE
+            digests.update((at, one) for at, one in enumerate(held, start) if one and at in wanted)
+    by_digest = _by_digest(tx, digests.values())
+    return {position: by_digest[digest] for position, digest in digests.items()}
+
+
+def _by_digest(tx: Session, digests: Iterable[str | None]) -> dict[str, AttributeEntry]:
     wanted = sorted({digest for digest in digests if digest})
-    by_digest: dict[str, AttributeEntry] = {}
+    found: dict[str, AttributeEntry] = {}
     for first in range(0, len(wanted), _BATCH):
         rows = tx.scalars(select(AttributeEntry).where(AttributeEntry.digest.in_(wanted[first : first + _BATCH])))
-        by_digest.update((row.digest, row) for row in rows)
-    return [by_digest[digest] if digest else None for digest in digests]
+        found.update((row.digest, row) for row in rows)
+    return found

@@ -1,6 +1,6 @@
 """Jobs and their parts: every query that moves one, the claim included.
 
-    part: waiting → queued → running → succeeded | failed | cancelled        (waiting: for the part before it)
+    part: waiting → queued → running → succeeded | failed | cancelled        (waiting: for the stage before it)
     job:  queued → running → succeeded | failed | cancelled, by way of cancelling where asked
 
 A claim is one compare-and-set that gives a lease token; each later write of the worker repeats the token in its WHERE
@@ -31,14 +31,14 @@ ENDED = ("succeeded", "failed", "cancelled")
 
 @dataclass(frozen=True, kw_only=True)
 class NewPart:
-    """A part to make; `after` waits for the part made just before it."""
+    """A part to make; it waits until every part of an earlier stage has ended."""
 
     kind: str
     queue: Literal["enrich", "gpu"]
     spec: Mapping[str, Any] = field(default_factory=dict)
     total: int = 0
     unit: str = ""
-    after: bool = False
+    stage: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,7 @@ class Claim:
     job_spec: Mapping[str, Any]
     spec: Mapping[str, Any]
     state_key: str | None
+    stage: int
 
     @property
     def place(self) -> str:
@@ -69,18 +70,28 @@ def create(tx: Session, kind: Kind, spec: Mapping[str, Any], parts: Sequence[New
     )  # fmt: skip
     tx.add(job)
     tx.flush()
-    before: str | None = None
-    for position, part in enumerate(parts):
-        row = Part(
-            id=new_id("prt"), job_id=job.id, position=position, kind=part.kind, queue=part.queue,
-            status="waiting" if part.after else "queued", waits_for=before if part.after else None,
-            spec=dict(part.spec), attempts=0, not_before=0.0, done=0, total=part.total, unit=part.unit,
-        )  # fmt: skip
-        tx.add(row)
-        before = row.id
-    tx.flush()
+    first = min((part.stage for part in parts), default=0)
+    _add(tx, job.id, parts, first_position=0, begins=first)
     events.add(tx, job.id, "state", "queued", data={"status": "queued"})
     return job
+
+
+def add_parts(tx: Session, claim: Claim, parts: Sequence[NewPart]) -> None:
+    """Give the claim's job more parts, of the claimed part's stage or later ones; for `publish`, before it ends."""
+    last: int = tx.scalars(select(func.max(Part.position)).where(Part.job_id == claim.job_id)).one()
+    _add(tx, claim.job_id, parts, first_position=last + 1, begins=claim.stage)
+
+
+def _add(tx: Session, job_id: str, parts: Sequence[NewPart], *, first_position: int, begins: int) -> None:
+    tx.add_all(
+        Part(
+            id=new_id("prt"), job_id=job_id, position=position, kind=part.kind, queue=part.queue,
+            status="waiting" if part.stage > begins else "queued", stage=part.stage,
+            spec=dict(part.spec), attempts=0, not_before=0.0, done=0, total=part.total, unit=part.unit,
+        )
+        for position, part in enumerate(parts, first_position)
+    )  # fmt: skip
+    tx.flush()
 
 
 def get(tx: Session, job_id: str) -> Job:
@@ -139,7 +150,7 @@ def claim(tx: Session, part_id: str, *, worker: str, lease_s: float) -> Claim | 
         events.add(tx, job.id, "state", "running", data={"status": "running"})
     return Claim(
         part_id=part.id, job_id=job.id, kind=part.kind, job_kind=job.kind, token=token, attempt=part.attempts,
-        job_spec=job.spec, spec=part.spec, state_key=part.state_key,
+        job_spec=job.spec, spec=part.spec, state_key=part.state_key, stage=part.stage,
     )  # fmt: skip
 
 
@@ -200,11 +211,10 @@ def save_state(tx: Session, claim: Claim, state_key: str) -> None:
 
 
 def finish(tx: Session, claim: Claim, result: Mapping[str, Any]) -> None:
-    """End the part well, let the part that waits for it go, and seal the job where this was the last."""
+    """End the part well, let the next stage begin where this was its stage's last, and seal the job at the end."""
     job = _lock(tx, claim.job_id)
     values = {"status": "succeeded", "result": dict(result), "finished_at": now_s(), "lease_token": None, "rate": None}
     _must_change(tx, _held(claim).values(**values, done=Part.total))
-    tx.execute(update(Part).where(Part.waits_for == claim.part_id, Part.status == "waiting").values(status="queued"))
     settle(tx, job)
 
 
@@ -259,11 +269,17 @@ def fail_job(tx: Session, claim: Claim, *, code: str, message: str) -> None:
 
 def give_back(tx: Session, claim: Claim) -> None:
     """Let the part go without counting the attempt (the worker shuts down), or end it where its job is stopping."""
+    defer(tx, claim, in_s=0.0)
+
+
+def defer(tx: Session, claim: Claim, *, in_s: float) -> None:
+    """Let the part go until later without counting the attempt (what it waits for happens elsewhere), or end it where
+    its job is stopping."""
     job = _lock(tx, claim.job_id)
     if job.stopping:
         _must_change(tx, _held(claim).values(status="cancelled", finished_at=now_s(), lease_token=None, rate=None))
     else:
-        _must_change(tx, _requeued(_held(claim), not_before=0.0).values(attempts=Part.attempts - 1))
+        _must_change(tx, _requeued(_held(claim), not_before=now_s() + in_s).values(attempts=Part.attempts - 1))
     settle(tx, job)
 
 
@@ -292,8 +308,16 @@ def cancel(tx: Session, job_id: str) -> Job:
 
 
 def settle(tx: Session, job: Job) -> None:
-    """Derive the job's state from its parts, once none of them is live. The caller has locked the job's row."""
-    if tx.scalar(select(func.count()).where(Part.job_id == job.id, Part.status.in_(LIVE))):
+    """Let the next stage begin where one is over, and derive the job's state once no part is live.
+
+    The caller has locked the job's row.
+    """
+    live = select(Part.stage, Part.status).where(Part.job_id == job.id, Part.status.in_(LIVE))
+    if first := tx.execute(live.order_by(Part.stage, Part.status).limit(1)).first():
+        # In the order of the alphabet: a stage whose first part is waiting has neither queued nor running ones.
+        if first.status == "waiting":
+            begin = update(Part).where(Part.job_id == job.id, Part.stage == first.stage, Part.status == "waiting")
+            tx.execute(begin.values(status="queued"), execution_options={"synchronize_session": False})
         return
     parts = tx.scalars(
         select(Part).where(Part.job_id == job.id).order_by(Part.position).execution_options(populate_existing=True)

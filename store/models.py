@@ -1,11 +1,12 @@
 """The tables. Times are seconds since 1970 (UTC) as doubles; digests are sha256 in hex; `*_key` is an artefact's key.
+Money is in whole pico-dollars (`*_pusd`, 1e-12 USD), so that the price of a single token is exact; null is unknown.
 
 Rows of jobs and parts change under rules that stand in `store.jobs` alone; all else is written once.
 """
 
 from typing import Any
 
-from sqlalchemy import JSON, Double, ForeignKey, Index, MetaData, Text
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, MetaData, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -72,10 +73,16 @@ class Label(Base):
     position: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
     sense: Mapped[str | None]
+    folded: Mapped[str]  # name and sense without case: what a label is found by
+    __table_args__ = (Index("ix_labels_vocabulary_id_folded", "vocabulary_id", "folded"),)
 
 
 class LLMAnswer(Base):
-    """A validated answer under the key of everything that shaped it; never a failure."""
+    """A validated answer under the key of everything that shaped it; never a failure.
+
+    `lines` are what it says of the label asked about, `other_lines` of the one it is told apart from; `flags` what
+    `attributes.checks` found in it.
+    """
 
     __tablename__ = "llm_answers"
     key: Mapped[str] = mapped_column(primary_key=True)
@@ -84,8 +91,44 @@ class LLMAnswer(Base):
     strategy: Mapped[str]
     messages: Mapped[list[Any]]
     answer: Mapped[str]
-    entry: Mapped[str] = mapped_column(ForeignKey("attribute_entries.digest"))
+    lines: Mapped[list[Any]]
+    other_lines: Mapped[list[Any] | None]
+    flags: Mapped[list[Any]]
     created_at: Mapped[float]
+
+
+class LLMFlight(Base):
+    """A call that a worker is making, so that another job which needs the same waits for its answer."""
+
+    __tablename__ = "llm_flights"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    expires_at: Mapped[float]
+
+
+class LLMForm(Base):
+    """Which form of request a server understands for a model: the ladder's memory, for all workers."""
+
+    __tablename__ = "llm_forms"
+    base_url: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    form: Mapped[dict[str, Any]]
+    updated_at: Mapped[float]
+
+
+class LLMBatch(Base):
+    """A batch handed to a server's Batch API by a part, and what became of it."""
+
+    __tablename__ = "llm_batches"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    part_id: Mapped[str] = mapped_column(ForeignKey("parts.id"), index=True)
+    server_id: Mapped[str | None]
+    status: Mapped[str]
+    num_requests: Mapped[int]
+    detail: Mapped[dict[str, Any]]
+    created_at: Mapped[float]
+    ended_at: Mapped[float | None]
 
 
 class LLMCall(Base):
@@ -96,28 +139,48 @@ class LLMCall(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
     position: Mapped[int]
     key: Mapped[str]
+    strategy: Mapped[str]
     model: Mapped[str]
+    mode: Mapped[str]
     attempt: Mapped[int]
     status: Mapped[str]
     http_status: Mapped[int | None]
     prompt_tokens: Mapped[int | None]
+    cached_tokens: Mapped[int | None]
     completion_tokens: Mapped[int | None]
+    cost_pusd: Mapped[int | None] = mapped_column(BigInteger)
     latency_s: Mapped[float]
     created_at: Mapped[float]
 
 
+class Spend(Base):
+    """What an enrich job may use, has used, and has set aside for calls in flight; running sums of its ledger.
+
+    `unpriced_calls`: those of which neither price nor tokens are known, so that `spent_pusd` lacks them.
+    """
+
+    __tablename__ = "spends"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    cap_pusd: Mapped[int | None] = mapped_column(BigInteger)
+    cap_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    calls: Mapped[int]
+    prompt_tokens: Mapped[int] = mapped_column(BigInteger)
+    completion_tokens: Mapped[int] = mapped_column(BigInteger)
+    spent_pusd: Mapped[int] = mapped_column(BigInteger)
+    unpriced_calls: Mapped[int]
+    reserved_pusd: Mapped[int] = mapped_column(BigInteger)
+    reserved_tokens: Mapped[int] = mapped_column(BigInteger)
+
+
 class AttributeEntry(Base):
-    """What is said of one label, stored once for all sets that say it."""
+    """What is said of one label, line by line (`attributes.types.Line`), stored once for all sets that say it."""
 
     __tablename__ = "attribute_entries"
     digest: Mapped[str] = mapped_column(primary_key=True)
     label: Mapped[str]
     sense: Mapped[str | None]
-    sentence: Mapped[str]
-    phrases: Mapped[list[Any]]
-    origin: Mapped[str]
+    lines: Mapped[list[Any]]
     flags: Mapped[list[Any]]
-    provenance: Mapped[dict[str, Any]]
 
 
 class AttributePage(Base):
@@ -126,6 +189,8 @@ class AttributePage(Base):
     __tablename__ = "attribute_pages"
     digest: Mapped[str] = mapped_column(primary_key=True)
     entries: Mapped[list[Any]]
+    num_described: Mapped[int]
+    num_flagged: Mapped[int]
 
 
 class AttributeSet(Base):
@@ -152,15 +217,88 @@ class AttributeSetPage(Base):
     digest: Mapped[str] = mapped_column(ForeignKey("attribute_pages.digest"))
 
 
+class AttributeDraft(Base):
+    """Edits of a set on their way to a new one; `version` is what If-Match names."""
+
+    __tablename__ = "attribute_drafts"
+    set_id: Mapped[str] = mapped_column(ForeignKey("attribute_sets.id"), primary_key=True)
+    version: Mapped[int]
+    created_at: Mapped[float]
+    updated_at: Mapped[float]
+
+
+class AttributeDraftEntry(Base):
+    """A label's lines as a draft has them."""
+
+    __tablename__ = "attribute_draft_entries"
+    set_id: Mapped[str] = mapped_column(ForeignKey("attribute_drafts.set_id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    lines: Mapped[list[Any]]
+    flags: Mapped[list[Any]]
+
+
+class SetReport(Base):
+    """What the gates found in a set; `teacher` is empty where none was asked for its text features."""
+
+    __tablename__ = "set_reports"
+    set_id: Mapped[str] = mapped_column(ForeignKey("attribute_sets.id"), primary_key=True)
+    teacher: Mapped[str] = mapped_column(primary_key=True)
+    figures: Mapped[dict[str, Any]]
+    file_key: Mapped[str]
+    created_at: Mapped[float]
+
+
+class GateFailure(Base):
+    """A label of a set that a gate caught."""
+
+    __tablename__ = "gate_failures"
+    set_id: Mapped[str] = mapped_column(ForeignKey("attribute_sets.id"), primary_key=True)
+    gate: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+
+
 class EnrichResult(Base):
-    """How one label of an enrich job ended; committed as the answer arrives."""
+    """How one question of an enrich job ended; committed as the answer arrives.
+
+    `step` counts the job's strategies, `position` is the label's (or the image's), `slot` tells several questions about
+    it apart (samples, neighbours). `key` is the answer's, null where it failed for `reason`; `side` is 1 where this
+    label is the one that the answer tells its own label apart from.
+    """
 
     __tablename__ = "enrich_results"
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
-    entry: Mapped[str | None] = mapped_column(ForeignKey("attribute_entries.digest"))
+    slot: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str | None] = mapped_column(ForeignKey("llm_answers.key"))
+    side: Mapped[int]
     reason: Mapped[str | None]
     detail: Mapped[str | None]
+
+
+class EnrichPage(Base):
+    """A page of the set that an enrich job is making, put together from its results."""
+
+    __tablename__ = "enrich_pages"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    page: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(ForeignKey("attribute_pages.digest"))
+
+
+class CaptionSet(Base):
+    """A caption for each image of a dataset, as a file of JSON lines."""
+
+    __tablename__ = "caption_sets"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    source: Mapped[dict[str, Any]]
+    num_images: Mapped[int]
+    num_captioned: Mapped[int]
+    file_key: Mapped[str]
+    digest: Mapped[str]
+    size: Mapped[int]
+    created_at: Mapped[float]
 
 
 class Teacher(Base):
@@ -230,7 +368,10 @@ class Job(Base):
 
 
 class Part(Base):
-    """A piece of a job: what is claimed, leased, retried and cancelled."""
+    """A piece of a job: what is claimed, leased, retried and cancelled.
+
+    Parts of a stage may run at once; those of the next wait until all of it have ended.
+    """
 
     __tablename__ = "parts"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -239,7 +380,7 @@ class Part(Base):
     kind: Mapped[str]
     queue: Mapped[str]
     status: Mapped[str]
-    waits_for: Mapped[str | None]
+    stage: Mapped[int]
     spec: Mapped[dict[str, Any]]
     result: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]

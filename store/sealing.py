@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from store import attribute_sets, events
+from store import assembly, attribute_sets, events
 from store.models import EnrichResult, Job, LLMCall, Part
 
 MAX_NAMED_FAILURES = 1_000
@@ -52,17 +52,16 @@ def usage(tx: Session, job_id: str) -> dict[str, int]:
 
 
 def _enriched(tx: Session, job: Job) -> Outcome:
+    """Pages that the job did not come to put together, because it was stopped, are put together here."""
     num_labels = job.spec["num_labels"]
-    chosen: list[str | None] = [None] * num_labels
-    reasons = ["cancelled" if job.stopping == "cancel" else "not_asked" if job.stopping else "worker_lost"] * num_labels
-    rows = tx.execute(
-        select(EnrichResult.position, EnrichResult.entry, EnrichResult.reason).where(EnrichResult.job_id == job.id)
-    )
-    for position, entry, reason in rows:
-        chosen[position] = entry
-        reasons[position] = reason or reasons[position]
-    failed = [position for position in range(num_labels) if chosen[position] is None]
-    counts = Counter(reasons[position] for position in failed)
+    noted = assembly.noted_pages(tx, job.id)
+    numbers = range(-(-num_labels // attribute_sets.PAGE_SIZE))
+    pages = [noted[number] if number in noted else assembly.put_page(tx, job, number) for number in numbers]
+    described = attribute_sets.described(tx, pages)
+    failed = [position for position in range(num_labels) if position not in described]
+    reasons = _reasons(tx, job)
+    otherwise = "cancelled" if job.stopping == "cancel" else "not_asked" if job.stopping else "worker_lost"
+    counts = Counter(reasons.get(position, otherwise) for position in failed)
     result: dict[str, Any] = {
         "attribute_set_id": None,
         "num_labels": num_labels,
@@ -72,9 +71,11 @@ def _enriched(tx: Session, job: Job) -> Outcome:
         "usage": usage(tx, job.id),
     }
     if len(failed) < num_labels:
+        source = {"job_id": job.id, **job.spec}
         made = attribute_sets.create(
-            tx, vocabulary_id=job.spec["vocabulary_id"], entries=chosen, source={"job_id": job.id, **job.spec}
-        )
+            tx, vocabulary_id=job.spec["vocabulary_id"], pages=pages, source=source,
+            parent_id=job.spec.get("base_set_id") if job.spec.get("same_vocabulary") else None,
+        )  # fmt: skip
         result["attribute_set_id"] = made.id
     if failed:
         summary = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
@@ -84,3 +85,12 @@ def _enriched(tx: Session, job: Job) -> Outcome:
         error = {"code": "all_labels_failed", "message": f"no label could be described (most often: {reason})"}
         return Outcome("failed", result, error)
     return Outcome("succeeded", result)
+
+
+def _reasons(tx: Session, job: Job) -> dict[int, str]:
+    """Position → why a question about it failed, the first one."""
+    query = select(EnrichResult.position, EnrichResult.reason).where(
+        EnrichResult.job_id == job.id, EnrichResult.key.is_(None)
+    )
+    rows = tx.execute(query.order_by(EnrichResult.position, EnrichResult.step.desc(), EnrichResult.slot.desc()))
+    return {position: reason or "unknown" for position, reason in rows}

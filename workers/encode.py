@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from distill.label_files import Attributes
 from distill.prompts import falls_back
 from distill.teacher import TeacherError
 from distill.text_targets import encode_text_targets
@@ -79,5 +80,5 @@ def encode(context: Context, claim: Claim, keeper: Keeper) -> Publish:
 def _is_bare(text: str, said: Mapping[str, Any] | None) -> bool:
     if text == "names":
         return False
-    phrases = [phrase["phrase"] for phrase in said["phrases"]] if said else []
-    return falls_back("sentence" if text == "sentence" else "phrases", said["sentence"] if said else None, phrases)
+    own = Attributes.of_lines(said["lines"]) if said else Attributes()
+    return falls_back("sentence" if text == "sentence" else "phrases", own.sentence, own.phrases)

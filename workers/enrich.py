@@ -7,15 +7,15 @@ answered for any earlier job is not asked about at all.
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from attributes.client import Call, Enricher, FatalLLMError, LLMSettings, Outcome, Tally
 from attributes.strategy import StrategyError, load_strategy
-from attributes.types import Label
+from attributes.types import Entry, Label
 from store import enrichment, jobs
-from store.attribute_sets import EntryContent
+from store.enrichment import Answered
 from store.errors import LeaseLost
 from store.jobs import Claim
 from store.settings import Settings
@@ -23,6 +23,8 @@ from workers.context import Context
 from workers.errors import JobFailed, Stopped
 from workers.lease import Keeper
 from workers.parts import Publish
+
+_STEP = 0
 
 
 def describe(context: Context, claim: Claim, keeper: Keeper) -> Publish:
@@ -59,13 +61,18 @@ class _Chunk:
     async def run(self, enricher: Enricher) -> Tally:
         """Ask for what is missing."""
         with self._context.db.read() as tx:
-            rows = enrichment.missing(tx, self._claim)
+            ended = {position for position, _ in enrichment.ended(tx, self._claim, step=_STEP)}
+            rows = [row for row in enrichment.labels_of(tx, self._claim) if row.position not in ended]
         self._positions = {Label(row.name, row.sense): row.position for row in rows}
         keys = {label: enricher.key_of(label) for label in self._positions}
         with self._context.db.write() as tx:
             jobs.check(tx, self._claim)
             known = enrichment.known_answers(tx, list(keys.values()))
-            found = [(self._positions[label], known[key]) for label, key in keys.items() if key in known]
+            found = [
+                Answered(step=_STEP, position=self._positions[label], key=key)
+                for label, key in keys.items()
+                if key in known
+            ]
             enrichment.record_results(tx, self._claim, found)
         to_ask = [label for label, key in keys.items() if key not in known]
         done_before, began = self.total - len(to_ask), time.monotonic()
@@ -104,34 +111,38 @@ class _Chunk:
             )  # fmt: skip
 
     def _keep(self, tx: Session, enricher: Enricher, outcome: Outcome) -> None:
-        llm, at = enricher.settings, self._positions[outcome.label]
-        calls = _ledger(enricher, outcome.calls)
-        enrichment.record_calls(tx, self._claim, position=at, key=outcome.key, calls=calls)
+        at = self._positions[outcome.label]
+        enrichment.record_calls(tx, self._claim, _ledger(enricher, at, outcome))
         if outcome.entry is not None:
-            provenance = {"answer": outcome.key, "strategy": enricher.strategy.ref, "model": llm.model}
-            entry = cast(EntryContent, {**outcome.entry.as_json(), "provenance": provenance})
-            enrichment.record_answer(
-                tx, key=outcome.key, entry=entry, model=llm.model, base_url=llm.base_url,
-                strategy=enricher.strategy.ref, messages=outcome.messages, answer=outcome.answer or "",
-            )  # fmt: skip
+            enrichment.record_answers(tx, [_answer(enricher, outcome, outcome.entry)])
 
     def _conclude(self, tx: Session, outcome: Outcome) -> None:
         at = self._positions[outcome.label]
         if outcome.entry is not None:
-            known = enrichment.known_answers(tx, [outcome.key])  # another job's answer, where that was first
-            enrichment.record_results(tx, self._claim, [(at, known[outcome.key])])
+            enrichment.record_results(tx, self._claim, [Answered(step=_STEP, position=at, key=outcome.key)])
         elif outcome.reason != "stopped":
             reason = outcome.reason or "unknown"
-            enrichment.record_failure(tx, self._claim, position=at, reason=reason, detail=outcome.detail)
+            enrichment.record_failure(tx, self._claim, step=_STEP, position=at, reason=reason, detail=outcome.detail)
 
 
-def _ledger(enricher: Enricher, calls: Sequence[Call]) -> list[Mapping[str, Any]]:
+def _answer(enricher: Enricher, outcome: Outcome, entry: Entry) -> Mapping[str, Any]:
+    said = entry.as_json()
+    return {
+        "key": outcome.key, "model": enricher.settings.model, "base_url": enricher.settings.base_url,
+        "strategy": enricher.strategy.ref, "messages": list(outcome.messages), "answer": outcome.answer or "",
+        "lines": said["lines"], "other_lines": None, "flags": said["flags"],
+    }  # fmt: skip
+
+
+def _ledger(enricher: Enricher, position: int, outcome: Outcome) -> list[Mapping[str, Any]]:
     """The calls as the ledger keeps them: all but the answers' text, which stands with the answers."""
+    calls: Sequence[Call] = outcome.calls
     return [
         {
-            "model": enricher.settings.model, "attempt": call.attempt, "status": call.status,
-            "http_status": call.http_status, "prompt_tokens": call.prompt_tokens,
-            "completion_tokens": call.completion_tokens, "latency_s": call.latency_s,
+            "position": position, "key": outcome.key, "strategy": enricher.strategy.ref,
+            "model": enricher.settings.model, "mode": "live", "attempt": call.attempt, "status": call.status,
+            "http_status": call.http_status, "prompt_tokens": call.prompt_tokens, "cached_tokens": None,
+            "completion_tokens": call.completion_tokens, "cost_pusd": None, "latency_s": call.latency_s,
         }
         for call in calls
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from distill.folders import Manifest
+from distill.label_files import Attributes
 from distill.prompts import render
 from distill.teacher import Teacher, TeacherError, load_teacher
 from distill.text_targets import TextTargets
@@ -35,19 +36,11 @@ def texts(context: Context, spec: Mapping[str, Any]) -> Texts:
         labels = vocabularies.labels(tx, spec["vocabulary_id"])
         set_id = spec.get("attribute_set_id")
         entries = attribute_sets.entries(tx, set_id) if set_id else [None] * len(labels)
-    attributes = [
-        {"sentence": entry.sentence, "phrases": entry.phrases, "origin": entry.origin, "flags": entry.flags}
-        if entry
-        else None
-        for entry in entries
-    ]
+    attributes = [{"lines": entry.lines, "flags": entry.flags} if entry else None for entry in entries]
+    said = [Attributes.of_lines(entry.lines) if entry else Attributes() for entry in entries]
     prompts = [
-        render(
-            spec["text"], label.name, entry.sentence if entry else None,
-            [phrase["phrase"] for phrase in entry.phrases] if entry else [],
-        )
-        for label, entry in zip(labels, entries, strict=True)
-    ]  # fmt: skip
+        render(spec["text"], label.name, own.sentence, own.phrases) for label, own in zip(labels, said, strict=True)
+    ]
     return Texts([label.name for label in labels], [label.sense for label in labels], attributes, prompts)
 
 

@@ -79,7 +79,7 @@ class Demo:
             raise StepFailed(f"labels without attributes: {result['failed_labels']}")
         set_id: str = result["attribute_set_id"]
         shown = [
-            Described(label=one.label, sentence=one.sentence, phrases=[phrase.phrase for phrase in one.phrases])
+            Described(label=one.label, sentence=one.sentence, phrases=one.phrases)
             for one in islice(self._client.attributes(set_id), _SHOWN)
         ]
         for one in shown:

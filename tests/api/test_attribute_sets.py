@@ -31,7 +31,7 @@ def test_published_cub_sentences_go_in_and_come_out_unchanged(service: Service, 
     entries = _entries(service, made["id"])
     published = [line.split(" ")[2] for line in label2text.splitlines()]
     assert [one["label"].replace(" ", "_") for one in entries] == published
-    assert [one["sentence"] for one in entries] == sentences.splitlines()
+    assert [one["lines"][0]["text"] for one in entries] == sentences.splitlines()
     assert [one["position"] for one in entries if "empty" in one["flags"]] == [97, 107]
 
     exported = service.http.get(f"/v1/attribute-sets/{made['id']}/export").text
@@ -46,10 +46,10 @@ def test_a_form_with_files_is_as_good_as_json(service: Service) -> None:
     answer = service.http.post(IMPORT, data={"format": "label2text", "name": "two"}, files=files)
     assert answer.status_code == 201, answer.text
     entries = _entries(service, answer.json()["id"])
-    assert [(one["label"], one["sentence"], one["flags"]) for one in entries] == [
+    assert [(one["label"], one["lines"][0]["text"], one["flags"]) for one in entries] == [
         ("A crane", "A tall bird.", []), ("B", ".", ["empty"]),
     ]  # fmt: skip
-    assert entries[0]["origin"] == "import"
+    assert entries[0]["lines"][0]["origin"] == "import"
 
 
 def test_dclip_there_and_back_matched_to_a_vocabulary(service: Service) -> None:
@@ -62,7 +62,7 @@ def test_dclip_there_and_back_matched_to_a_vocabulary(service: Service) -> None:
     assert [(one["label"], one["sense"], one["described"]) for one in entries] == [
         ("heron", None, True), ("crane", "bird", True), ("crane", "machine", True), ("ibis", None, False),
     ]  # fmt: skip
-    assert [p["phrase"] for p in entries[2]["phrases"]] == ["a boom"]
+    assert [line["text"] for line in entries[2]["lines"]] == ["a boom"]
     exported = service.http.get(f"/v1/attribute-sets/{made['id']}/export", params={"format": "dclip"})
     assert exported.json() == {
         "heron": ["a long neck", "grey wings"], "crane (bird)": ["a red cap"], "crane (machine)": ["a boom"],
@@ -88,7 +88,7 @@ def test_sets_are_listed_and_paged(service: Service) -> None:
     found = service.get(f"/v1/attribute-sets/{id}/labels", after=249, limit=20)  # across two stored pages
     assert [one["position"] for one in found["data"]] == list(range(250, 270))
     assert (found["has_more"], found["last_id"]) == (True, "269")
-    assert found["data"][0]["phrases"][0]["phrase"] == "a label 250 head"
+    assert found["data"][0]["lines"][0]["text"] == "a label 250 head"
 
 
 BAD: list[tuple[dict[str, Any], str, str, str]] = [
@@ -106,8 +106,9 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     ({"format": "dclip", "vocabulary_id": "voc_none", "document": {"a": ["b"]}}, "vocabulary_not_found",
      "/vocabulary_id", "voc_none"),
     ({"format": "json", "document": {"crane": []}}, "import_malformed", "/document", ""),
-    ({"format": "json", "document": {"format": "limbeck.attributes", "version": 1, "entries": [
-        {"label": "crane", "sentence": "a\u0000b"}]}}, "import_malformed", "/document", "NUL"),
+    ({"format": "json", "document": {"format": "limbeck.attributes", "version": 2, "entries": [
+        {"label": "crane", "lines": [{"kind": "sentence", "text": "a\u0000b"}]}]}},
+     "import_malformed", "/document", "NUL"),
     ({"format": "cupl", "document": {}}, "invalid_request", "", "format"),
     ({"document": {}}, "invalid_request", "", "format"),
     ({"format": "dclip", "document": {"a": ["b"]}, "vocabulary": "x"}, "invalid_request", "/vocabulary", ""),
@@ -145,21 +146,24 @@ def test_unknown_ids_and_forms(service: Service) -> None:
 
 
 _TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp", "Cf"]), max_size=40)
-_PHRASE = st.fixed_dictionaries({"part": _TEXT, "value": _TEXT, "phrase": _TEXT})
-_ENTRY = st.fixed_dictionaries(
-    {"sentence": _TEXT, "phrases": st.lists(_PHRASE, max_size=4), "origin": st.sampled_from(["llm", "human", "import"])}
-)
+_SOME = _TEXT.filter(bool)
+_LINE = st.fixed_dictionaries(
+    {"kind": st.sampled_from(["sentence", "phrase", "answer", "contrast"]), "text": _TEXT,
+     "origin": st.sampled_from(["llm", "human", "import"])},
+    optional={"part": _SOME, "value": _SOME, "about": _SOME, "locked": st.just(True), "strategy": _SOME},
+)  # fmt: skip
+_ENTRY = st.fixed_dictionaries({"lines": st.lists(_LINE, max_size=5)})
 
 
 @given(entries=st.lists(_ENTRY, min_size=1, max_size=6))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_own_json_survives_any_number_of_journeys(service: Service, entries: list[dict[str, Any]]) -> None:
     listed = [{"label": f"label {n}", **entry} for n, entry in enumerate(entries)]
-    document = {"format": "limbeck.attributes", "version": 1, "entries": listed}
+    document = {"format": "limbeck.attributes", "version": 2, "entries": listed}
     first = service.post(IMPORT, {"format": "json", "document": document})
     exported = service.http.get(f"/v1/attribute-sets/{first['id']}/export").text
     second = service.post(IMPORT, {"format": "json", "document": exported})
     assert service.http.get(f"/v1/attribute-sets/{second['id']}/export").text == exported
     for given_, kept in zip(listed, json.loads(exported)["entries"], strict=True):
-        if given_["sentence"] or given_["phrases"]:
+        if given_["lines"]:
             assert {key: kept[key] for key in given_} == given_

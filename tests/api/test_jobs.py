@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from distill.config import TrainConfig
-from store import attribute_sets, enrichment, jobs, resources
+from store import enrichment, jobs, resources
 from store.artefacts import Stored
 from store.models import Job, Part
 from store.progress import of as progress_of
@@ -222,20 +222,26 @@ def test_results_of_an_enrichment_can_be_read_while_it_runs(service: Service) ->
     assert service.get(f"/v1/jobs/{id}/labels")["data"] == []
     service.claim(id)
     claim = service.claim(id)  # the second chunk
-    phrase = {"part": "bill", "value": "long", "phrase": "a long bill"}
+    line = {"kind": "phrase", "text": "a long bill", "part": "bill", "value": "long", "origin": "llm"}
+    answer: Any = {"key": "k", "model": "m", "base_url": "", "strategy": "describe@1", "messages": [], "answer": "{}",
+                   "lines": [line], "other_lines": None, "flags": ["too_few_phrases"]}  # fmt: skip
     with service.db.write() as tx:
-        entry: Any = {"label": "label 5", "sense": None, "sentence": "A label.", "phrases": [phrase], "origin": "llm",
-                      "flags": [], "provenance": {}}  # fmt: skip
-        (digest,) = attribute_sets.put_entries(tx, [entry])
-        enrichment.record_results(tx, claim, [(5, digest)])
-        enrichment.record_failure(tx, claim, position=7, reason="refused", detail="I would rather not.")
+        enrichment.record_answers(tx, [answer])
+        enrichment.record_results(tx, claim, [enrichment.Answered(step=0, position=5, key="k")])
+        enrichment.record_failure(tx, claim, step=0, position=7, reason="refused", detail="I would rather not.")
     found = service.get(f"/v1/jobs/{id}/labels")
-    assert found["data"] == [
-        {"object": "attributes", "position": 5, "label": "label 5", "sense": None, "described": True,
-         "sentence": "A label.", "phrases": [phrase], "origin": "llm", "flags": [], "reason": None, "detail": None},
-        {"object": "attributes", "position": 7, "label": "label 7", "sense": None, "described": False, "sentence": "",
-         "phrases": [], "origin": None, "flags": [], "reason": "refused", "detail": "I would rather not."},
-    ]  # fmt: skip
+    first, second = found["data"]
+    assert line.items() <= first["lines"][0].items()
+    assert (first["position"], first["described"], first["flags"], first["reason"]) == (
+        5,
+        True,
+        ["too_few_phrases"],
+        None,
+    )
+    assert second == {
+        "object": "attributes", "position": 7, "label": "label 7", "sense": None, "described": False, "lines": [],
+        "flags": [], "reason": "refused", "detail": "I would rather not.",
+    }  # fmt: skip
     assert [one["position"] for one in service.get(f"/v1/jobs/{id}/labels", after=5)["data"]] == [7]
     first = service.get(f"/v1/jobs/{id}/labels", limit=1)
     assert (first["has_more"], first["last_id"]) == (True, "5")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from attributes.answers import Reading, read_answer
 from attributes.strategy import load_strategy
-from attributes.types import Label, Phrase
+from attributes.types import Label, Line
 from tests.attributes.fake_llm import answer_for
 
 DESCRIBE = load_strategy()
@@ -65,7 +65,7 @@ def test_phrases_are_noun_phrases_without_a_closing_stop() -> None:
         answer_for("robin") | {"phrases": [{"part": "bill ", "value": "long", "phrase": " a long  bill. "}] * 5}
     )
     assert reading.entry is not None
-    assert reading.entry.phrases[0] == Phrase("bill", "long", "a long bill")
+    assert reading.entry.lines[1] == Line("phrase", "a long bill", "bill", "long", strategy="describe@1")
     assert reading.entry.flags == ("duplicate_phrase",)
     assert "no phrase twice" in reading.correction
 
@@ -73,7 +73,8 @@ def test_phrases_are_noun_phrases_without_a_closing_stop() -> None:
 def test_fields_beyond_the_schema_are_not_read() -> None:
     reading = read(ROBIN | {"sense": "machine", "origin": "human", "flags": ["locked"]})
     assert reading.entry is not None
-    assert (reading.entry.sense, reading.entry.origin, reading.entry.flags) == (None, "llm", ())
+    assert (reading.entry.sense, reading.entry.flags) == (None, ())
+    assert {line.origin for line in reading.entry.lines} == {"llm"}
     assert reading.correction == ""
 
 
@@ -104,7 +105,7 @@ def test_a_strategy_may_ask_for_plain_phrases_alone() -> None:
     plain = replace(DESCRIBE, schema=schema)
     reading = read_answer('{"label": "robin", "phrases": ["a red breast"]}', plain, Label("robin"))
     assert reading.entry is not None
-    assert reading.entry.phrases == (Phrase("", "", "a red breast"),)
+    assert reading.entry.lines == (Line("phrase", "a red breast", strategy="describe@1"),)
     assert reading.entry.flags == ("too_few_phrases",)
 
 

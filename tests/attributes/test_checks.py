@@ -4,14 +4,14 @@ import pytest
 
 from attributes.checks import FLAGS, flags_of
 from attributes.strategy import Limits
-from attributes.types import Entry, Phrase
+from attributes.types import Entry, sentence_and_phrases
 
 LIMITS = Limits(sentence_words=5, phrase_words=3, min_phrases=2, max_phrases=3)
 BOTH = frozenset({"sentence", "phrases"})
 
 
 def entry(sentence: str, *phrases: str) -> Entry:
-    return Entry("x", sentence=sentence, phrases=tuple(Phrase("", "", text) for text in phrases))
+    return Entry("x", lines=sentence_and_phrases(sentence, phrases, origin="import"))
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,10 @@ def test_a_good_server_is_asked_once(llm: FakeLLM, ask: Ask) -> None:
     assert outcome.reason is None
     assert outcome.entry is not None
     assert outcome.entry.sentence == "The robin is round and red."
-    assert [phrase.phrase for phrase in outcome.entry.phrases] == [f"a striking mark {i}" for i in range(5)]
-    assert outcome.entry.origin == "llm"
+    assert list(outcome.entry.phrases) == [f"a striking mark {i}" for i in range(5)]
+    assert {(line.origin, line.strategy, line.call) for line in outcome.entry.lines} == {
+        ("llm", "describe@1", outcome.key)
+    }
     assert outcome.entry.flags == ()
     (call,) = outcome.calls
     assert (call.attempt, call.status, call.http_status, call.rung) == (1, "ok", 200, "json_schema")

@@ -24,13 +24,13 @@ from attributes.formats import (
 )
 from attributes.jsonplaces import line_of_path
 from attributes.set_schema import SCHEMA_FILE, SetModel
-from attributes.types import Entry, Label, Phrase
+from attributes.types import Entry, Label, Line
 
-BIRD = Entry(
-    "crane", "bird", "A tall grey bird.", (Phrase("neck", "long", "a long neck"),), "llm", ("too_few_phrases",)
-)
-MACHINE = Entry("crane", "machine", "A tall yellow machine.", (), "human")
-PLAIN = Entry("colt's foot", phrases=(Phrase("", "", 'a "quoted" thing\\'),), origin="import")
+TALL = Line("sentence", "A tall grey bird.", strategy="describe@1", call="ab12")
+NECK = Line("phrase", "a long neck", "neck", "long")
+BIRD = Entry("crane", "bird", (TALL, NECK), ("too_few_phrases",))
+MACHINE = Entry("crane", "machine", (Line("sentence", "A tall yellow machine.", origin="human", locked=True),))
+PLAIN = Entry("colt's foot", lines=(Line("phrase", 'a "quoted" thing\\', origin="import"),))
 
 
 def own(*entries: Entry) -> str:
@@ -53,9 +53,13 @@ def test_own_json_has_an_entry_a_line() -> None:
 TEXT = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
 
 
-PHRASES = st.lists(st.builds(Phrase, TEXT, TEXT, TEXT), max_size=3).map(tuple)
+KINDS = st.sampled_from(["sentence", "phrase", "answer", "contrast", "caption"])
+ORIGINS = st.sampled_from(["llm", "human", "import"])
+MAYBE = TEXT | st.just("")
+LINE = st.builds(Line, KINDS, TEXT, MAYBE, MAYBE, MAYBE, MAYBE, ORIGINS, st.booleans(), MAYBE, MAYBE)
+LINES = st.lists(LINE, max_size=3).map(tuple)
 ENTRIES = st.lists(
-    st.builds(Entry, TEXT, st.none() | TEXT, TEXT, PHRASES),
+    st.builds(Entry, TEXT, st.none() | TEXT, LINES),
     unique_by=lambda entry: (entry.label.casefold(), (entry.sense or "").casefold()),
     max_size=5,
 )
@@ -79,14 +83,14 @@ def test_the_schema_file_is_that_of_the_models() -> None:
         (lambda text: text.replace('"machine"', "machine"), 3, "is no JSON"),
         (lambda text: text.replace('"machine"', "7"), 3, "entries/1/sense"),
         (lambda text: text.replace('"machine"', '"bird"'), 3, 'label "crane (bird)" is also on line 2'),
-        (lambda text: text.replace('"origin": "human"', '"origin": "robot"'), 3, "entries/1/origin"),
-        (lambda text: text.replace('"origin": "human"', '"origins": "human"'), 3, "entries/1/origins"),
-        (lambda text: text.replace('"origin": "human"', '"label": "two"'), 3, "'label' stands twice"),
+        (lambda text: text.replace('"origin": "human"', '"origin": "robot"'), 3, "entries/1/lines/0/origin"),
+        (lambda text: text.replace('"origin": "human"', '"origins": "human"'), 3, "entries/1/lines/0/origins"),
+        (lambda text: text.replace('"origin": "human"', '"kind": "phrase"'), 3, "'kind' stands twice"),
         (lambda text: text.replace('"label": "colt', '"name": "colt'), 4, "entries/2/label"),
         (lambda text: text.replace('"colt\'s foot"', '"colt\\u0007s foot"'), 4, "control character (U+0007)"),
         (lambda text: text.replace('"colt\'s foot"', '" "'), 4, "is blank"),
-        (lambda text: text.replace('"a long neck"', "null"), 2, "entries/0/phrases/0/phrase"),
-        (lambda text: text.replace('"version": 1', '"version": 2'), 1, "version"),
+        (lambda text: text.replace('"a long neck"', "null"), 2, "entries/0/lines/1/text"),
+        (lambda text: text.replace('"version": 2', '"version": 1'), 1, "version"),
         (lambda text: text.replace("limbeck.attributes", "other"), 1, "format"),
         (lambda text: text[:-20], 4, "is no JSON"),
         (lambda text: "[" * 100_000, 1, "nested too deeply"),
@@ -249,8 +253,8 @@ def test_label_lines_that_cannot_be_used(text: str, line: int | None, said: str)
 
 
 def test_a_large_set_is_read_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    phrases = tuple(Phrase("part", "value", f"phrase {i}") for i in range(6))
-    text = "".join(write_json(Entry(f"label {i}", None, "A sentence.", phrases) for i in range(5_000)))
+    lines = tuple(Line("phrase", f"phrase {i}", "part", "value") for i in range(6))
+    text = "".join(write_json(Entry(f"label {i}", None, (TALL, *lines)) for i in range(5_000)))
     calls = 0
 
     def counted(*_: object) -> int:

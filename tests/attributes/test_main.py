@@ -13,7 +13,7 @@ import pytest
 
 from attributes.__main__ import main
 from attributes.formats import read_json, write_json
-from attributes.types import Entry
+from attributes.types import Entry, sentence_and_phrases
 from tests.attributes.fake_llm import FakeLLM, Say, answer_for, completion, error, good
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +83,8 @@ def test_labels_that_fail_are_named_and_asked_again(
 
 
 def test_what_people_wrote_is_kept(labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]) -> None:
-    human = [Entry("Bird 3", sentence="Mine.", origin="human"), Entry("old bird", sentence="Kept.", origin="import")]
+    mine = sentence_and_phrases("Mine.", (), origin="human")
+    human = [Entry("Bird 3", lines=mine), Entry("old bird", lines=sentence_and_phrases("Kept.", (), origin="import"))]
     out.write_text("".join(write_json(human)), encoding="utf-8")
     assert main(command(labels, out, llm)) == 0
     entries = read_json(out.read_text(encoding="utf-8")).entries

@@ -361,7 +361,7 @@ def test_enrichment_survives_kills_at_random_points(cluster: Cluster) -> None:
 def said(cluster: Cluster, job: Job) -> list[Any]:
     assert job.result is not None
     described = cluster.client.attributes(job.result["attribute_set_id"])
-    return [(one.label, one.sentence, [phrase.phrase for phrase in one.phrases]) for one in described]
+    return [(one.label, one.sentence, list(one.phrases)) for one in described]
 
 
 def test_enriching_again_asks_nothing(cluster: Cluster, dataset_id: str, attribute_set_id: str) -> None:

@@ -26,9 +26,13 @@ def test_a_list_that_cannot_be_used_is_refused(tmp_path: Path, text: str, says: 
 
 def test_our_own_json(tmp_path: Path) -> None:
     entries = [
-        {"label": "crane", "sense": "bird", "sentence": "It stands.", "phrases": [{"phrase": "long legs"}]},
-        {"label": "crane", "sense": "machine", "sentence": "It lifts.", "phrases": []},
-        {"label": "other", "sense": None, "sentence": "", "phrases": []},
+        {
+            "label": "crane",
+            "sense": "bird",
+            "lines": [{"kind": "sentence", "text": "It stands."}, {"kind": "phrase", "text": "long legs"}],
+        },
+        {"label": "crane", "sense": "machine", "lines": [{"kind": "sentence", "text": "It lifts."}]},
+        {"label": "other", "sense": None, "lines": []},
     ]
     (tmp_path / "s.json").write_text(json.dumps({"format": "limbeck.attributes", "entries": entries}))
     assert read_attributes(tmp_path / "s.json", ["crane (machine)", "crane (bird)", "finch"]) == [

@@ -8,11 +8,12 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select
 
-from store import events, jobs
+from store import events, jobs, vocabularies
 from store.db import Database
 from store.errors import LeaseLost
 from store.jobs import Claim, NewPart
 from store.models import Event, Job, Part
+from store.vocabularies import NewLabel
 
 LEASE_S = 30.0
 
@@ -47,8 +48,8 @@ def statuses(db: Database) -> list[str]:
 
 CHAIN = [
     NewPart(kind="encode", queue="gpu"),
-    NewPart(kind="train", queue="gpu", after=True),
-    NewPart(kind="evaluate", queue="gpu", after=True),
+    NewPart(kind="train", queue="gpu", stage=1),
+    NewPart(kind="evaluate", queue="gpu", stage=2),
 ]
 
 
@@ -64,6 +65,46 @@ def test_parts_run_in_order_and_the_last_one_seals(db: Database) -> None:
     done = job(db, job_id)
     assert (done.status, done.result) == ("succeeded", {"encode": 0, "train": 1, "evaluate": 2})
     assert done.finished_at is not None
+
+
+def test_a_stage_waits_for_every_part_of_the_one_before(db: Database) -> None:
+    stages = ((0, "a"), (0, "b"), (2, "c"))
+    parts = [NewPart(kind=kind, queue="enrich", stage=stage) for stage, kind in stages]
+    job_id = make(db, *parts, kind="enrich")
+    first, second = must_take(db), must_take(db)
+    assert take(db) is None
+    with db.write() as tx:
+        jobs.finish(tx, second, {})
+    assert take(db) is None
+    with db.write() as tx:  # what failed is over too, for an enrichment goes on without it
+        jobs.fail(tx, first, code="no", message="no")
+    assert must_take(db).kind == "c"
+    assert job(db, job_id).status == "running"
+
+
+def test_a_part_may_leave_more_parts_behind(db: Database) -> None:
+    job_id = make(db, NewPart(kind="a", queue="gpu"), NewPart(kind="z", queue="gpu", stage=2))
+    claim = must_take(db)
+    with db.write() as tx:
+        jobs.lock(tx, claim)
+        jobs.add_parts(tx, claim, [NewPart(kind=kind, queue="gpu", stage=1) for kind in "bc"])
+        jobs.finish(tx, claim, {})
+    order = []
+    while claim := take(db):
+        order.append(claim.kind)
+        with db.write() as tx:
+            jobs.finish(tx, claim, {})
+    assert order == ["b", "c", "z"]
+    assert job(db, job_id).status == "succeeded"
+
+
+def test_a_deferred_part_comes_back_without_having_counted(db: Database) -> None:
+    make(db)
+    with db.write() as tx:
+        jobs.defer(tx, must_take(db), in_s=0.3)
+    assert take(db) is None
+    time.sleep(0.35)
+    assert must_take(db).attempt == 1
 
 
 def test_many_claimers_take_each_part_once(db: Database) -> None:
@@ -213,7 +254,8 @@ def test_a_retried_failure_waits_and_the_last_one_ends_the_job(db: Database) -> 
 def test_a_fault_for_all_stops_the_other_chunks(db: Database) -> None:
     with db.write() as tx:
         parts = [NewPart(kind="describe", queue="enrich", spec={"start": i, "stop": i + 1}) for i in range(3)]
-        job_id = jobs.create(tx, "enrich", {"num_labels": 3, "vocabulary_id": "unused"}, parts).id
+        made = vocabularies.create(tx, name="v", domain="", labels=[NewLabel(name) for name in "abc"])
+        job_id = jobs.create(tx, "enrich", {"num_labels": 3, "vocabulary_id": made.id}, parts).id
     first, second = must_take(db), must_take(db)
     with db.write() as tx:
         jobs.fail_job(tx, first, code="llm_wrong_key", message="the key is wrong")

@@ -1,0 +1,94 @@
+"""From the results of an enrich job to the pages of its set.
+
+A label's lines are those that a person wrote or locked in the set that the job started from, then those of the job's
+answers in the order of its strategies; a line that says the same as an earlier one is left out.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from store import attribute_sets, vocabularies
+from store.attribute_sets import PAGE_SIZE, EntryContent, insert_ignore
+from store.models import EnrichPage, EnrichResult, Job, Label, LLMAnswer
+
+_SAYS = ("kind", "text", "part", "value", "about", "other_value")
+
+
+@dataclass
+class Said:
+    """What a job has of one label so far: lines, flags, and why questions about it failed (reason, detail)."""
+
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+
+def said_of(tx: Session, job: Job, labels: Sequence[Label]) -> list[Said]:
+    """What the job has so far of each of `labels`, which are of its vocabulary."""
+    positions = [label.position for label in labels]
+    by_position: dict[int, Said] = defaultdict(Said)
+    for label, kept in zip(labels, _kept(tx, job, labels), strict=True):
+        by_position[label.position].lines += kept
+    query = (
+        select(EnrichResult, LLMAnswer.lines, LLMAnswer.other_lines, LLMAnswer.flags)
+        .join(LLMAnswer, LLMAnswer.key == EnrichResult.key, isouter=True)
+        .where(EnrichResult.job_id == job.id, EnrichResult.position.in_(positions))
+        .order_by(EnrichResult.position, EnrichResult.step, EnrichResult.slot)
+    )
+    for result, lines, other_lines, flags in tx.execute(query):
+        said = by_position[result.position]
+        if result.key is None:
+            said.failures.append((result.reason, result.detail))
+        elif result.side:
+            said.lines += other_lines or []
+        else:
+            said.lines += lines
+            said.flags += [flag for flag in flags if flag not in said.flags]
+    for said in by_position.values():
+        said.lines = list({tuple(line.get(name, "") for name in _SAYS): line for line in reversed(said.lines)}.values())
+        said.lines.reverse()
+    return [by_position[position] for position in positions]
+
+
+def _kept(tx: Session, job: Job, labels: Sequence[Label]) -> Iterable[list[dict[str, Any]]]:
+    """The lines of the job's base set that each label keeps; labels are found there by name and sense."""
+    base_id = job.spec.get("base_set_id")
+    if base_id is None:
+        return [[] for _ in labels]
+    base = attribute_sets.get(tx, base_id)
+    places = vocabularies.places(tx, base.vocabulary_id, [label.folded for label in labels])
+    found = attribute_sets.entries_at(tx, base_id, sorted(places.values()))
+    return [
+        [line for line in found[at].lines if line.get("locked") or line["origin"] == "human"]
+        if (at := places.get(label.folded)) is not None and at in found
+        else []
+        for label in labels
+    ]
+
+
+def put_page(tx: Session, job: Job, page: int) -> str:
+    """Put one page of the job's set together and keep it; its digest."""
+    start = page * PAGE_SIZE
+    labels = vocabularies.labels(tx, job.spec["vocabulary_id"], start=start, stop=start + PAGE_SIZE)
+    contents = [
+        EntryContent(label=label.name, sense=label.sense, lines=said.lines, flags=said.flags) if said.lines else None
+        for label, said in zip(labels, said_of(tx, job, labels), strict=True)
+    ]
+    (digest,) = attribute_sets.put_pages(tx, contents)
+    return digest
+
+
+def note_page(tx: Session, job_id: str, page: int, digest: str) -> None:
+    """Remember a finished page, for the sealing of the set."""
+    insert_ignore(tx, EnrichPage, [{"job_id": job_id, "page": page, "digest": digest}])
+
+
+def noted_pages(tx: Session, job_id: str) -> Mapping[int, str]:
+    """Page → digest of those put together so far."""
+    rows = tx.execute(select(EnrichPage.page, EnrichPage.digest).where(EnrichPage.job_id == job_id))
+    return {page: digest for page, digest in rows}
