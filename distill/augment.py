@@ -104,7 +104,7 @@ def _read_at(start: Tensor, length: Tensor, image_px: int, side: int) -> Tensor:
 
 
 def see_center(pixels: Tensor, image_px: int) -> Tensor:
-    """The centre of `pixels` (B, S, S, 3) uint8: (B, 3, P, P) float32 of 0..255. S is at least P."""
+    """The centre of `pixels` (B, S, S, 3) uint8: (B, 3, P, P) uint8, of the same memory. S is at least P."""
     start = (pixels.shape[1] - image_px) // 2
     cut = pixels[:, start : start + image_px, start : start + image_px]
-    return cut.permute(0, 3, 1, 2).float()
+    return cut.permute(0, 3, 1, 2)

@@ -3,7 +3,8 @@
     image/     config.json, model.safetensors: the student alone, for timm
     pairing/   open_clip_config.json, open_clip_model.safetensors, tokenizer: student + the teacher's text tower
     targets/   text_targets.safetensors, labels.json
-    evaluation.json, training.jsonl, loss.png, accuracy.png, README.md, manifest.json (`distill.verify` reads it)
+    evaluation.json, training.jsonl, README.md, manifest.json (`distill.verify` reads it)
+    loss.png, accuracy.png, reliability.png, confusions.png
 
 Both folders are loaded by their own library before the bundle is there, and must give the student's own features.
 No pickle; every file is readable by all; the same student gives the same bytes. K labels, D embedding width.
@@ -75,7 +76,7 @@ def write_bundle(
     """Write a bundle to `out`, which must not exist or be empty; it appears whole, or not at all.
 
     `labels`: K mappings in the order of the targets, each with `label` and whatever else is known (sense, attributes,
-    part). `evaluation`: JSON-able, with `text`, the parts `id` and `ood`, and under `teacher` a list of the same of the
+    part). `evaluation`: `distill.evaluate.Evaluation.as_json()`, and under `teacher` a list of the same of the
     teacher, where it was measured. `training_log`: JSON lines. `provenance`: JSON-able, the digests of what the student
     was made from. Returns every file, the manifest last.
     Raises BundleError where the parts do not fit together or a library does not give the student's own features.
@@ -91,9 +92,10 @@ def write_bundle(
         _write_json(draft / "evaluation.json", evaluation)
         write_bytes(draft / "training.jsonl", training_log.read_bytes())
         plots.draw_loss(plots.read_curve(training_log), draft / "loss.png")
-        plots.draw_accuracy(
-            {part: evaluation[part] for part in ("id", "ood") if evaluation.get(part)}, draft / "accuracy.png"
-        )
+        parts = {part: evaluation[part] for part in ("id", "ood") if evaluation.get(part)}
+        plots.draw_accuracy(parts, draft / "accuracy.png")
+        plots.draw_reliability(parts, draft / "reliability.png")
+        plots.draw_confusions(parts, draft / "confusions.png")
         made_from = {
             **provenance,
             "teacher": {key: teacher.info()[key] for key in ("ref", "digest", "preprocess_digest")},

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from distill.card_measures import PART_NAMES, measures
+
 TEMPLATE_FILE = Path(__file__).with_name("model_card.md")
 SHOWN_LABELS = 8
-PART_NAMES = {"id": "labels trained on (held-out images)", "ood": "labels never seen"}
 TEXT_NAMES = {
     "names": "names alone",
     "sentence": "names, each with a sentence on how it looks",
@@ -93,6 +94,7 @@ def model_card(
         text=TEXT_NAMES.get(str(evaluation.get("text")), "not told"),
         num_labels=f"{len(labels):,}",
         accuracy=_accuracy_table(evaluation),
+        measures=measures(evaluation),
         build=", ".join(build),
         open_clip_code=load + OPEN_CLIP_USE,
         crop_note=_crop_note(preprocess) + (TRANSFORMERS_NOTE if wants_transformers else ""),

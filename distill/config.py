@@ -106,6 +106,8 @@ class TrainConfig(_Frozen):
     `schedule`: `step` multiplies the rate by `step_factor` at each of `milestones` (epochs); `one_cycle`
     moves once an epoch; `cosine` moves every step, after `warmup` (share of all steps), down to 0.
     `passes_per_epoch`: times the training images are gone through in what the schedule calls an epoch.
+    `measured_epochs`: how many of the last epochs are measured as they end, for the mean over them that is published;
+    the student that is handed over is the last one, whatever they show.
     `save_every_s`: the most work, in seconds, that a killed run loses.
     """
 
@@ -139,6 +141,7 @@ class TrainConfig(_Frozen):
     milestones: tuple[int, ...] = (30, 60)
     step_factor: float = Field(default=0.1, gt=0, le=1)
     warmup: Fraction = 0.05
+    measured_epochs: int = Field(default=5, ge=0, le=100)
 
     seed: int = Field(default=0, ge=0, lt=2**32)
     precision: Literal["float32", "bfloat16"] = "float32"

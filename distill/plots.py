@@ -1,4 +1,4 @@
-"""The pictures of a bundle: how the loss fell, and how well each label is recognised.
+"""The pictures of a bundle: how the loss fell, how well each label is recognised, how surely, and what it is taken for.
 
 Drawn by matplotlib without a display or a global state, the same bytes for the same numbers. K labels.
 """
@@ -94,6 +94,52 @@ def draw_accuracy(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None:
         axes.legend(loc="lower right", fontsize=8)
     if not shown:
         figure.add_subplot().text(0.5, 0.5, "nothing was evaluated", ha="center")
+    _save(figure, path)
+
+
+def draw_reliability(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Accuracy over confidence as a PNG, a point for each bin, as large as it has images; on the diagonal, all is well.
+
+    `parts`: by name, with `calibration` as in an evaluation.
+    """
+    figure = Figure(figsize=(5.2, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 100], [0, 100], color="black", linewidth=0.8, linestyle=":")
+    shown = {name: part["calibration"] for name, part in parts.items() if name in PARTS and part.get("calibration")}
+    for name, found in shown.items():
+        most = max(one["num_images"] for one in found["bins"])
+        sure, right = ([100 * one[what] for one in found["bins"]] for what in ("confidence", "accuracy"))
+        axes.plot(sure, right, color=COLOURS[name], linewidth=1)
+        sizes = [12 + 90 * one["num_images"] / most for one in found["bins"]]
+        axes.scatter(sure, right, s=sizes, color=COLOURS[name], label=f"{PARTS[name]}: error {found['error']:.1%}")
+    axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence, %", ylabel="accuracy, %")
+    axes.grid(alpha=0.3)
+    if shown:
+        first = next(iter(shown.values()))
+        axes.set_title(f"{first['num_bins']} bins, temperature {first['temperature']:g}", fontsize=10)
+        axes.legend(loc="upper left", fontsize=8)
+    _save(figure, path)
+
+
+def draw_confusions(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """The most frequent confusions as a PNG, a bar for each pair, as long as the share of the label's images.
+
+    `parts`: by name, with `confusions` as in an evaluation.
+    """
+    shown = {name: part["confusions"] for name, part in parts.items() if name in PARTS and part.get("confusions")}
+    rows = max([len(pairs) for pairs in shown.values()] or [8])
+    figure = Figure(figsize=(7 * max(1, len(shown)), 1.3 + 0.24 * rows), layout="constrained")
+    for column, (name, pairs) in enumerate(shown.items(), start=1):
+        axes = figure.add_subplot(1, len(shown), column)
+        ranked = pairs[::-1]
+        axes.barh(range(len(ranked)), [100 * pair["share"] for pair in ranked], color=COLOURS[name])
+        said = [f"{_short(pair['label'])} → {_short(pair['taken_for'])}" for pair in ranked]
+        axes.set_yticks(range(len(ranked)), said, fontsize=7)
+        for text in axes.get_yticklabels():
+            text.set_parse_math(False)
+        axes.set(xlim=(0, 100), xlabel="share of the label's images, %", title=PARTS[name])
+    if not shown:
+        figure.add_subplot().text(0.5, 0.5, "no image was taken for another label", ha="center")
     _save(figure, path)
 
 

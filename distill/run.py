@@ -5,9 +5,9 @@ and names the images it cannot use. All that is slow is cached below one folder.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,16 +17,17 @@ from distill.augment import Views
 from distill.batches import TrainData
 from distill.chance import Ints
 from distill.config import TextKind, TrainConfig
-from distill.evaluate import Evaluation, evaluate, student_features
+from distill.evaluate import Evaluation, evaluate
 from distill.folders import Manifest
-from distill.image_features import image_features
+from distill.image_features import TeacherFeatures, image_features
 from distill.images import ImagePack, decode_images, eval_side, train_side
 from distill.rowcache import key_of
 from distill.student import Student
+from distill.student_features import student_features
 from distill.teacher import Teacher
 from distill.teacher_views import LiveTeacher, draw_shared_views, teacher_side, view_features
 from distill.text_targets import TextTargets
-from distill.train import choose_device
+from distill.train import OnEpoch, choose_device
 
 
 class NoImages(ValueError):
@@ -151,18 +152,29 @@ def measure_student(
     targets: TextTargets,
     text: TextKind,
     *,
+    temperature: float,
     cache: Path,
+    teacher: Teacher | None = None,
     root: Path | None = None,
     device: str = "auto",
     num_workers: int = 4,
     watch: Watch | None = None,
 ) -> Evaluation:
-    """The student's zero-shot accuracies on the held-out and the OOD images. Raises NoImages, ImagesError, Stopped."""
+    """The student on the held-out and the OOD images. Raises NoImages, ImagesError, TeacherError, Stopped.
+
+    `temperature`: what it was trained at, for its confidence. `teacher`: to measure their agreement as well; its
+    features of the images are kept in the cache.
+    """
     watch = watch or Watch()
     rows = _measured_rows(manifest)
     side = eval_side(student.image_px, student.test_crop)
-    pack = _decode(_paths(manifest, rows, root), side, cache, num_workers, watch)
-    usable = pack.usable()
+    paths = _paths(manifest, rows, root)
+    pack = _decode(paths, side, cache, num_workers, watch)
+    usable, taught = pack.usable(), None
+    if teacher is not None:
+        known = _seen_by(teacher, paths, cache, num_workers, watch)
+        usable = np.setdiff1d(usable, np.flatnonzero(known.bad.numpy()))
+        taught = known.features[torch.from_numpy(usable)]
     features = student_features(
         student,
         pack.pixels,
@@ -171,7 +183,39 @@ def measure_student(
         on_progress=watch.on_progress,
         should_stop=watch.should_stop,
     )
-    return _measure(text, features, rows, usable, manifest, targets)
+    return _measure(text, features, rows, usable, manifest, targets, temperature, taught)
+
+
+def measure_epochs(
+    config: TrainConfig,
+    manifest: Manifest,
+    targets: TextTargets,
+    text: TextKind,
+    *,
+    cache: Path,
+    root: Path | None = None,
+    watch: Watch | None = None,
+) -> OnEpoch:
+    """For `train`'s `on_epoch`: measures the student of each of the last `measured_epochs`, in short.
+
+    The pictures are made ready at once, so that a training does not end for want of them. Those that cannot be used are
+    left out without a word, because the measurement at the end tells of them. Raises as `measure_student` does.
+    """
+    if config.measured_epochs == 0:
+        return lambda _epoch, _student: None
+    quiet = replace(watch or Watch(), on_bad_image=None, bad_images={})
+    rows = _measured_rows(manifest)
+    side = eval_side(config.image_px, config.test_crop)
+    pack = _decode(_paths(manifest, rows, root), side, cache, config.num_workers, quiet)
+    usable, device = pack.usable(), choose_device(config.device)
+
+    def on_epoch(epoch: int, student: Student) -> dict[str, Any] | None:
+        if epoch <= config.epochs - config.measured_epochs:
+            return None
+        features = student_features(student, pack.pixels, usable, device=device)
+        return _measure(text, features, rows, usable, manifest, targets, config.temperature).in_short()
+
+    return on_epoch
 
 
 def measure_teacher(
@@ -185,20 +229,15 @@ def measure_teacher(
     num_workers: int = 4,
     watch: Watch | None = None,
 ) -> Evaluation:
-    """The teacher's own zero-shot accuracies on the same images, a baseline. Raises NoImages, TeacherError, Stopped."""
-    watch = watch or Watch()
+    """The teacher itself on the same images, a baseline, its confidence at its own logit scale.
+
+    Raises NoImages, TeacherError, Stopped.
+    """
     rows = _measured_rows(manifest)
-    taught = image_features(
-        teacher,
-        _paths(manifest, rows, root),
-        cache=cache,
-        threads=num_workers,
-        on_progress=watch.on_progress,
-        should_stop=watch.should_stop,
-        on_bad_image=watch.bad_image,
-    )
+    taught = _seen_by(teacher, _paths(manifest, rows, root), cache, num_workers, watch or Watch())
     usable = np.flatnonzero(~taught.bad.numpy()).astype(np.int64)
-    return _measure(text, taught.features[torch.from_numpy(usable)], rows, usable, manifest, targets)
+    features = taught.features[torch.from_numpy(usable)]
+    return _measure(text, features, rows, usable, manifest, targets, 1 / teacher.logit_scale)
 
 
 def _measured_rows(manifest: Manifest) -> list[int]:
@@ -208,6 +247,18 @@ def _measured_rows(manifest: Manifest) -> list[int]:
 def _paths(manifest: Manifest, rows: Sequence[int], root: Path | None) -> list[Path]:
     start = Path(manifest.root) if root is None else root
     return [start / manifest.paths[row] for row in rows]
+
+
+def _seen_by(teacher: Teacher, paths: Sequence[Path], cache: Path, num_workers: int, watch: Watch) -> TeacherFeatures:
+    return image_features(
+        teacher,
+        paths,
+        cache=cache,
+        threads=num_workers,
+        on_progress=watch.on_progress,
+        should_stop=watch.should_stop,
+        on_bad_image=watch.bad_image,
+    )
 
 
 def _decode(paths: Sequence[Path], side_px: int, cache: Path, num_workers: int, watch: Watch) -> ImagePack:
@@ -223,7 +274,14 @@ def _decode(paths: Sequence[Path], side_px: int, cache: Path, num_workers: int, 
 
 
 def _measure(
-    text: TextKind, features: Tensor, rows: Sequence[int], usable: Ints, manifest: Manifest, targets: TextTargets
+    text: TextKind,
+    features: Tensor,
+    rows: Sequence[int],
+    usable: Ints,
+    manifest: Manifest,
+    targets: TextTargets,
+    temperature: float,
+    taught: Tensor | None = None,
 ) -> Evaluation:
     if len(usable) == 0:
         raise NoImages(f"none of the {len(rows)} images to measure on can be used")
@@ -236,4 +294,6 @@ def _measure(
         names=manifest.labels,
         id_labels=manifest.id_labels,
         ood_labels=manifest.ood_labels,
+        temperature=temperature,
+        teacher_features=taught,
     )

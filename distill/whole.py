@@ -6,6 +6,7 @@ Everything is kept in `OUT/work`, so that a run that was broken off goes on; a f
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ from distill.batches import TrainData
 from distill.bundle import StudentWeights, write_bundle
 from distill.config import TextKind
 from distill.console import Console, duration
-from distill.evaluate import Evaluation
+from distill.evaluate import Evaluation, last_epochs
 from distill.prompts import falls_back, render
 from distill.request import Request
-from distill.run import Watch, measure_student, measure_teacher, training_data
+from distill.run import Watch, measure_epochs, measure_student, measure_teacher, training_data
 from distill.teacher import Teacher, load_teacher
 from distill.text_targets import TextTargets, encode_text_targets
-from distill.train import TrainResult, choose_device, train
+from distill.train import OnEpoch, TrainResult, choose_device, train
 
 NAMES: TextKind = "names"
 
@@ -75,12 +76,15 @@ def _carry_out(request: Request, console: Console, should_stop: Callable[[], boo
     names, targets = (_targets(request, teacher, kind, console, watch) for kind in (NAMES, request.text))
     console.begin("teacher features")
     data = training_data(config, manifest, teacher, targets, cache=cache, watch=watch)
-    result = _train(request, data, console, should_stop)
+    on_epoch = measure_epochs(config, manifest, targets, request.text, cache=cache, watch=watch)
+    result = _train(request, data, console, on_epoch, should_stop)
     console.say(f"trained {result.steps} steps in {duration(result.seconds)}")
     console.begin("measuring the student")
-    student = measure_student(
-        result.student, manifest, targets, request.text, cache=cache, device=config.device, watch=watch
-    )
+    measured = measure_student(
+        result.student, manifest, targets, request.text, temperature=config.temperature, cache=cache, teacher=teacher,
+        device=config.device, watch=watch,
+    )  # fmt: skip
+    student = replace(measured, last_epochs=last_epochs(result.log, config.measured_epochs))
     console.begin("measuring the teacher")
     heard = {NAMES: names, request.text: targets}
     baselines = [measure_teacher(teacher, manifest, own, kind, cache=cache, watch=watch) for kind, own in heard.items()]
@@ -114,7 +118,9 @@ def _targets(request: Request, teacher: Teacher, kind: TextKind, console: Consol
     return targets
 
 
-def _train(request: Request, data: TrainData, console: Console, should_stop: Callable[[], bool]) -> TrainResult:
+def _train(
+    request: Request, data: TrainData, console: Console, on_epoch: OnEpoch, should_stop: Callable[[], bool]
+) -> TrainResult:
     state = request.out / "work" / "state.safetensors"
     if state.exists():
         console.say("going on from the last saved state")
@@ -128,6 +134,7 @@ def _train(request: Request, data: TrainData, console: Console, should_stop: Cal
         resume=state if state.exists() else None,
         save=save,
         on_step=console.step,
+        on_epoch=on_epoch,
         should_stop=should_stop,
     )
 

@@ -1,6 +1,8 @@
 """The evaluate part: a student or a teacher is measured; a student just trained is bundled and published."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from distill.bundle import BundleError, StudentWeights, write_bundle
 from distill.config import TrainConfig
-from distill.evaluate import Evaluation
+from distill.evaluate import Evaluation, last_epochs
 from distill.run import Watch, measure_student, measure_teacher
 from distill.student import Student, build_student
 from distill.teacher import Teacher, TeacherError
@@ -60,10 +62,11 @@ class _Evaluation:
     def _load(self) -> Teacher:
         return inputs.teacher(self.context, self.spec["teacher"])
 
-    def _student(self, student: Student, config: TrainConfig) -> Evaluation:
+    def _student(self, student: Student, config: TrainConfig, teacher: Teacher | None = None) -> Evaluation:
         return measure_student(
-            student, self.images.manifest, self.targets, self.spec["text"], cache=self.context.settings.cache,
-            root=self.images.root, device=config.device, num_workers=config.num_workers, watch=self.watch,
+            student, self.images.manifest, self.targets, self.spec["text"], temperature=config.temperature,
+            cache=self.context.settings.cache, teacher=teacher, root=self.images.root, device=config.device,
+            num_workers=config.num_workers, watch=self.watch,
         )  # fmt: skip
 
     def _teacher(self, teacher: Teacher) -> Evaluation:
@@ -92,13 +95,18 @@ class _Evaluation:
     def _publish_student(self) -> Publish:
         config = TrainConfig.model_validate(self.spec["config"])
         student = self._built(config, self.so_far["files"]["student"])
-        measured = self._student(student, config)
         teacher = self._load()
+        log_path = self.folder / "training.jsonl"
+        self.context.artefacts.get_file(self.so_far["files"]["training_log"], log_path)
+        log = [json.loads(line) for line in log_path.read_text(encoding="utf-8").splitlines()]
+        measured = replace(
+            self._student(student, config, teacher), last_epochs=last_epochs(log, config.measured_epochs)
+        )
         evaluation = {
             **measured.as_json(),
             "teacher": [{"run": self.spec["teacher"], **self._teacher(teacher).as_json()}],
         }
-        files = self._bundle(student, teacher, evaluation, config)
+        files = self._bundle(student, teacher, evaluation, config, log_path)
         stored = [
             (path, self.context.artefacts.put_file(self.folder / "bundle" / path, f"{self.claim.place}/bundle/{path}"))
             for path in files
@@ -119,14 +127,12 @@ class _Evaluation:
         return publish
 
     def _bundle(
-        self, student: Student, teacher: Teacher, evaluation: Mapping[str, Any], config: TrainConfig
+        self, student: Student, teacher: Teacher, evaluation: Mapping[str, Any], config: TrainConfig, log_path: Path
     ) -> list[str]:
         """Write the bundle into the scratch folder; the paths of its files."""
         texts = inputs.texts(self.context, self.spec)
         manifest = self.images.manifest
         parts = {at: "id" for at in manifest.id_labels} | {at: "ood" for at in manifest.ood_labels}
-        log_path = self.folder / "training.jsonl"
-        self.context.artefacts.get_file(self.so_far["files"]["training_log"], log_path)
         labels = [
             {"label": label, "sense": texts.senses[at], "part": parts.get(at), **(texts.attributes[at] or {})}
             for at, label in enumerate(texts.labels)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from distill.config import TrainConfig
 from distill.images import ImagesError
-from distill.run import NoImages, Watch, training_data
+from distill.run import NoImages, Watch, measure_epochs, training_data
 from distill.state import StateError
 from distill.student import StudentError
 from distill.teacher import TeacherError
@@ -102,8 +102,12 @@ def _train(
             data_wait=round(step.data_wait, 4),
         )  # fmt: skip
 
+    on_epoch = measure_epochs(
+        config, images.manifest, targets, claim.job_spec["text"], cache=context.settings.cache, root=images.root,
+        watch=watch,
+    )  # fmt: skip
     return train_student(
-        config, data, resume=resume, save=_saver(context, claim, keeper, folder), on_step=on_step,
+        config, data, resume=resume, save=_saver(context, claim, keeper, folder), on_step=on_step, on_epoch=on_epoch,
         should_stop=keeper.should_stop,
     )  # fmt: skip
 

@@ -170,10 +170,10 @@ def test_it_says_what_is_in_it(written: tuple[Path, list[BundleFile]], tiny_teac
     out, files = written
     manifest = verify_bundle(out)
     assert [file.path for file in files] == [
-        "README.md", "accuracy.png", "evaluation.json", "image/config.json", "image/model.safetensors", "loss.png",
-        "pairing/open_clip_config.json", "pairing/open_clip_model.safetensors", "pairing/tokenizer.json",
-        "pairing/tokenizer_config.json", "targets/labels.json", "targets/text_targets.safetensors", "training.jsonl",
-        "manifest.json",
+        "README.md", "accuracy.png", "confusions.png", "evaluation.json", "image/config.json",
+        "image/model.safetensors", "loss.png", "pairing/open_clip_config.json", "pairing/open_clip_model.safetensors",
+        "pairing/tokenizer.json", "pairing/tokenizer_config.json", "reliability.png", "targets/labels.json",
+        "targets/text_targets.safetensors", "training.jsonl", "manifest.json",
     ]  # fmt: skip
     for file in files:
         path = out / file.path

@@ -1,10 +1,15 @@
 """Facts reach the card, and texts of others reach it as text only."""
 
+import dataclasses
+
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.card import escape, model_card
+from distill.evaluate import LastEpochs, evaluate
 
 FACTS = {
     "student": "resnet18",
@@ -92,3 +97,27 @@ def test_the_accuracies_stand_beside_the_teachers_and_chance() -> None:
     ):
         assert row in card
     assert "held-out" not in card
+
+
+def test_what_an_evaluation_found_beyond_accuracy_is_told() -> None:
+    random = torch.Generator().manual_seed(0)
+    targets, features = torch.randn(6, 8, generator=random), torch.randn(60, 8, generator=random)
+    found = evaluate(
+        "names", features, np.arange(60) % 6, targets, names=list("abcdef"), id_labels=[0, 1, 2],
+        ood_labels=[3, 4, 5], temperature=0.05, teacher_features=features,
+    )  # fmt: skip
+    last = LastEpochs(epochs=(5, 6), id_accuracy=0.251, ood_accuracy=0.333, harmonic_mean=0.2)
+    card = model_card(**{**FACTS, "evaluation": dataclasses.replace(found, last_epochs=last).as_json()})
+    assert found.id is not None
+    assert found.ood is not None
+    assert found.joint is not None
+    for said in (
+        f"| among the five best | {found.id.top5:.1%} | {found.ood.top5:.1%} |",
+        f"| calibration error (15 bins, temperature 0.05) | {found.id.calibration.error:.1%} |",
+        "| with the teacher: cosine of features | 1.000 | 1.000 |",
+        f"{found.ood.intervals.labels[0]:.1%} to {found.ood.intervals.labels[1]:.1%}",
+        f"Among all 6 labels at once: {found.joint.id_accuracy:.1%}",
+        "last 2 epochs, as arXiv:2307.03135 reports: 25.1% on labels trained on (held-out images) and 33.3%",
+    ):
+        assert said in card
+    assert "Among all" not in model_card(**FACTS)

@@ -1,7 +1,9 @@
 """Zero-shot accuracy: by label and not by image, chance, no overlap, and student features as the model gives them."""
 
 import dataclasses
+import itertools
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ import torch
 import torch.nn.functional as F
 
 from distill import Stopped
-from distill.evaluate import evaluate, evaluate_features, student_features
+from distill.evaluate import Evaluation, LastEpochs, evaluate, evaluate_features, last_epochs
 from distill.student import build_student
+from distill.student_features import student_features
 from tests.distill.helpers_train import small_data
 
 NAMES = ["crane", "heron", "finch", "jay"]
@@ -33,14 +36,15 @@ def measure(labels: list[int], seen: list[int], **given: object) -> dict[str, ob
 
 def test_accuracy_is_the_mean_over_labels() -> None:
     got = measure([0, 0, 0, 0, 1], [0, 0, 0, 1, 0])
-    assert got["id"] == {
+    assert isinstance(got["id"], dict)
+    assert {name: got["id"][name] for name in ("accuracy", "chance", "num_labels", "num_images", "per_label")} == {
         "accuracy": 0.375,
         "chance": 0.5,
         "num_labels": 2,
         "num_images": 5,
         "per_label": {"crane": 0.75, "heron": 0.0},
     }
-    assert got["ood"] is None
+    assert got["ood"] is got["joint"] is got["last_epochs"] is None
     assert json.loads(json.dumps(got)) == got
 
 
@@ -66,9 +70,79 @@ def test_many_images_in_pieces_equal_the_whole(monkeypatch: pytest.MonkeyPatch) 
     labels = np.arange(500) % 9
     names = [f"label {at}" for at in range(9)]
     want = (F.normalize(features, dim=1) @ F.normalize(targets, dim=1).T).argmax(1).numpy() == labels
-    monkeypatch.setattr("distill.evaluate.IMAGES_AT_ONCE", 64)
+    whole = evaluate_features(features, labels, targets, range(9), names=names)
+    monkeypatch.setattr("distill.evaluate.ELEMENTS_AT_ONCE", 64 * 9)
     got = evaluate_features(features, labels, targets, range(9), names=names)
+    assert (got.per_label, got.top5, got.confusions) == (whole.per_label, whole.top5, whole.confusions)
+    assert got.calibration.error == pytest.approx(whole.calibration.error, abs=1e-6)
     assert got.per_label == {names[at]: pytest.approx(want[labels == at].mean()) for at in range(9)}
+
+
+def test_among_all_labels_seen_and_unseen_are_told_together() -> None:
+    # Both cranes are told; of the two finches one is taken for a crane once cranes are among the choices.
+    features = torch.tensor([[1.0, 0, 0, 0, 0, 0], [1.0, 0, 0, 0, 0, 0], [0, 0, 1.0, 0, 0, 0], [0.9, 0, 0.8, 0, 0, 0]])
+    labels = np.array([0, 0, 2, 2])
+    got = evaluate("names", features, labels, TARGETS, names=NAMES, id_labels=[0, 1], ood_labels=[2, 3])
+    assert got.ood is not None
+    assert got.joint is not None
+    assert got.ood.accuracy == 1
+    assert (got.joint.id_accuracy, got.joint.ood_accuracy) == (1, 0.5)
+    assert got.joint.harmonic_mean == pytest.approx(2 / 3)
+    assert (got.joint.num_labels, got.joint.chance) == (4, 0.25)
+    low, high = got.joint.harmonic_intervals.images
+    assert low < 2 / 3 < high
+
+
+def test_five_best_confidence_and_confusions_by_another_way() -> None:
+    random = torch.Generator().manual_seed(1)
+    features, targets = torch.randn(400, 6, generator=random), torch.randn(12, 6, generator=random)
+    labels = np.arange(400) % 10  # two labels have no image
+    names = [f"label {at}" for at in range(12)]
+    got = evaluate_features(features, labels, targets, range(12), names=names, temperature=0.2)
+    logits = (F.normalize(features.double(), dim=1) @ F.normalize(targets.double(), dim=1).T) / 0.2
+    hits = np.array([label in row for label, row in zip(labels, logits.topk(5, dim=1).indices.tolist(), strict=True)])
+    assert got.top5 == pytest.approx(np.mean([hits[labels == at].mean() for at in range(10)]))
+    sure, chosen = (each.numpy() for each in logits.softmax(dim=1).max(dim=1))
+    edges = np.linspace(0, 1, 16)
+    error = sum(
+        inside.mean() * abs((chosen == labels)[inside].mean() - sure[inside].mean())
+        for low, high in itertools.pairwise(edges)
+        if (inside := (sure > low) & (sure <= high)).any()
+    )
+    assert got.calibration.error == pytest.approx(error, abs=1e-6)
+    assert (got.calibration.num_bins, got.calibration.temperature) == (15, 0.2)
+    assert sum(each.num_images for each in got.calibration.bins) == 400
+    pairs = Counter((a, b) for a, b in zip(labels.tolist(), chosen.tolist(), strict=True) if a != b)
+    counted = {(names.index(one.label), names.index(one.taken_for)): one.num_images for one in got.confusions}
+    assert len(counted) == 20
+    assert list(counted.values()) == [many for _, many in pairs.most_common(20)]
+    assert all(pairs[pair] == many for pair, many in counted.items())
+    assert got.confusions[0].share == got.confusions[0].num_images / 40
+
+
+def test_agreement_is_measured_where_the_teacher_is_known() -> None:
+    features = torch.randn(6, 6, generator=torch.Generator().manual_seed(0))
+    labels = np.array([0, 1, 2, 3, 0, 2])
+    given = {"names": NAMES, "id_labels": [0, 1], "ood_labels": [2, 3]}
+    got = evaluate("names", features, labels, TARGETS, teacher_features=3 * features, **given)  # type: ignore[arg-type]
+    for part in (got.id, got.ood):
+        assert part is not None
+        assert part.agreement is not None
+        assert part.agreement.feature_cosine == pytest.approx(1)
+        assert (part.agreement.num_images, part.agreement.num_texts) == (3, 2)
+
+
+def test_the_mean_over_the_last_epochs_is_of_the_lines_of_a_log() -> None:
+    def line(epoch: int, seen: float) -> dict[str, object]:
+        part = evaluate_features(TARGETS[[0]], np.array([0]), TARGETS, [0, 1], names=NAMES)
+        found = Evaluation(text="names", id=dataclasses.replace(part, accuracy=seen), ood=None, joint=None).in_short()
+        return {"step": 3 * epoch, "epoch": epoch, **json.loads(json.dumps(found))}
+
+    log = [{"step": 1, "loss": 2.0}, line(7, 0.5), {"step": 2, "loss": 1.0}, line(8, 0.7), line(9, 0.8)]
+    assert last_epochs(log, 2) == LastEpochs(
+        epochs=(8, 9), id_accuracy=pytest.approx(0.75), ood_accuracy=None, harmonic_mean=None
+    )
+    assert last_epochs(log[:1], 5) is last_epochs(log, 0) is None
 
 
 @pytest.mark.parametrize(

@@ -45,10 +45,18 @@ def test_the_whole_run_and_again(words: list[str], tmp_path: Path, capsys: pytes
     bundle = tmp_path / "out" / "bundle"
     verify_bundle(bundle)
     log = [json.loads(line) for line in (bundle / "training.jsonl").read_text().splitlines()]
-    assert log[-1]["step"] == log[-1]["total_steps"] == len(log)
+    steps = [line for line in log if "loss" in line]
+    assert steps[-1]["step"] == steps[-1]["total_steps"] == len(steps)
     evaluation = json.loads((bundle / "evaluation.json").read_text())
     assert evaluation["text"] == "phrases"
     assert [one["text"] for one in evaluation["teacher"]] == ["names", "phrases"]
+    epochs = [line["accuracy"]["ood"] for line in log if "accuracy" in line]
+    assert evaluation["last_epochs"]["epochs"] == [1, 2]
+    assert evaluation["last_epochs"]["ood_accuracy"] == pytest.approx(sum(epochs) / 2)
+    assert evaluation["ood"]["accuracy"] == epochs[-1]
+    assert evaluation["ood"]["agreement"]["num_images"] == evaluation["ood"]["num_images"]
+    assert evaluation["teacher"][0]["ood"]["agreement"] is None
+    assert "Mean over the last 2 epochs" in (bundle / "README.md").read_text()
 
     assert main(words) == 0
     again = capsys.readouterr()
@@ -81,8 +89,9 @@ def test_broken_off_it_goes_on_to_the_same_student(
     assert not (tmp_path / "out" / "report.json").exists()
     assert main(words) == 0
     assert steps == [1, 2, 3, 4, 5, 6]
-    whole, resumed = (tmp_path / name / "bundle" / "image" / "model.safetensors" for name in ("whole", "out"))
-    assert whole.read_bytes() == resumed.read_bytes()
+    for file in ("image/model.safetensors", "evaluation.json"):
+        whole, resumed = (tmp_path / name / "bundle" / file for name in ("whole", "out"))
+        assert whole.read_bytes() == resumed.read_bytes()
 
 
 @pytest.mark.slow

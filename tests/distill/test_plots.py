@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from distill.plots import COLOURS, draw_accuracy, draw_loss, read_curve
+from distill.plots import COLOURS, draw_accuracy, draw_confusions, draw_loss, draw_reliability, read_curve
 
 
 def coloured(path: Path, colour: str) -> int:
@@ -78,4 +78,32 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_nothing_evaluated_is_said(tmp_path: Path) -> None:
     draw_accuracy({}, tmp_path / "none.png")
+    assert (np.asarray(Image.open(tmp_path / "none.png").convert("L")) < 80).any()
+
+
+def reliable(*points: tuple[float, float, int]) -> dict[str, object]:
+    bins = [{"confidence": sure, "accuracy": right, "num_images": many} for sure, right, many in points]
+    return {"calibration": {"error": 0.1, "num_bins": 15, "temperature": 0.07, "bins": bins}}
+
+
+def test_reliability_lies_where_accuracy_and_confidence_say(tmp_path: Path) -> None:
+    heights = []
+    for name, right in (("low", 0.1), ("high", 0.7)):
+        draw_reliability({"ood": reliable((0.6, right, 5))}, tmp_path / f"{name}.png")
+        drawn = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB")) == (0xC2, 0x57, 0x1A)
+        # Below the legend, whose own mark has the colour too.
+        heights.append(np.flatnonzero(drawn.all(axis=-1)[90:].any(axis=1)).max())
+    assert heights[0] - heights[1] > 200
+    draw_reliability({"id": reliable((0.6, 0.5, 5)), "ood": reliable((0.2, 0.5, 5))}, tmp_path / "both.png")
+    assert all(coloured(tmp_path / "both.png", colour) for colour in COLOURS.values())
+    draw_reliability({}, tmp_path / "none.png")
+
+
+def test_confusions_are_as_long_as_their_share(tmp_path: Path) -> None:
+    for name, share in (("low", 0.2), ("high", 0.8)):
+        pairs = [{"label": f"$a{n}", "taken_for": "青い鳥", "num_images": 3, "share": share} for n in range(4)]
+        draw_confusions({"id": {"confusions": pairs}, "ood": {"confusions": []}}, tmp_path / f"{name}.png")
+    low, high = (coloured(tmp_path / f"{name}.png", COLOURS["id"]) for name in ("low", "high"))
+    assert 3 < high / low < 5
+    draw_confusions({"id": {"confusions": []}}, tmp_path / "none.png")
     assert (np.asarray(Image.open(tmp_path / "none.png").convert("L")) < 80).any()

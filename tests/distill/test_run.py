@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from distill.agreement import agreement
 from distill.config import TrainConfig
 from distill.folders import SPLIT, Manifest, scan
 from distill.image_features import image_features
+from distill.images import decode_images
 from distill.prompts import render
-from distill.run import NoImages, Watch, measure_student, measure_teacher, training_data
+from distill.run import NoImages, Watch, measure_epochs, measure_student, measure_teacher, training_data
 from distill.student import build_student
+from distill.student_features import student_features
 from distill.teacher import Teacher
 from distill.text_targets import TextTargets, encode_text_targets
 from tests.distill.helpers_train import small_config
@@ -94,7 +97,7 @@ def test_no_usable_image_is_an_error(
     with pytest.raises(NoImages, match="0 of 12 training images"):
         training_data(config(), manifest, tiny_teacher, targets, cache=tmp_path / "cache")
     with pytest.raises(NoImages, match="none of the 20 images"):
-        measure_student(student, manifest, targets, "names", cache=tmp_path / "cache")
+        measure_student(student, manifest, targets, "names", temperature=0.07, cache=tmp_path / "cache")
 
 
 def test_measured_on_held_out_and_unseen_images(
@@ -103,7 +106,9 @@ def test_measured_on_held_out_and_unseen_images(
     student = build_student("test_resnet", width=32, image_px=32, seed=0)
     units: list[str] = []
     watch = Watch(on_progress=lambda done, total, unit: units.append(unit))
-    of_student = measure_student(student, manifest, targets, "names", cache=tmp_path / "cache", watch=watch)
+    of_student = measure_student(
+        student, manifest, targets, "names", temperature=0.07, cache=tmp_path / "cache", watch=watch
+    )
     of_teacher = measure_teacher(tiny_teacher, manifest, targets, "names", cache=tmp_path / "cache")
     assert set(units) == {"pictures", "images"}
     for evaluation in (of_student, of_teacher):
@@ -112,6 +117,48 @@ def test_measured_on_held_out_and_unseen_images(
         assert (evaluation.id.num_images, evaluation.ood.num_images) == (4, 16)
         assert set(evaluation.id.per_label) == {"crane", "red finch"}
         assert set(evaluation.ood.per_label) == {"blue jay", "heron"}
+
+
+def test_only_the_last_epochs_are_measured_and_as_at_the_end(
+    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    student = build_student("test_resnet", width=32, image_px=32, seed=0)
+    given = {"cache": tmp_path / "cache"}
+    manifest.file(manifest.part("ood")[0]).write_bytes(b"no picture")
+    told: list[str] = []
+    watch = Watch(
+        on_progress=lambda done, total, unit: told.append(unit), on_bad_image=lambda path, reason: told.append(reason)
+    )
+    asked = config(epochs=4, measured_epochs=2, device="cpu")
+    on_epoch = measure_epochs(asked, manifest, targets, "names", watch=watch, **given)
+    assert told == ["pictures"]
+    assert measure_epochs(config(measured_epochs=0), manifest, targets, "names", **given)(9, student) is None
+    assert on_epoch(2, student) is None
+    whole = measure_student(student, manifest, targets, "names", temperature=0.07, device="cpu", **given)
+    assert on_epoch(3, student) == whole.in_short()
+    assert whole.joint is not None
+    assert whole.in_short()["accuracy"]["harmonic_mean"] == whole.joint.harmonic_mean
+    assert told == ["pictures"]
+    assert watch.bad_images == {}
+
+
+def test_a_student_is_held_against_its_teacher_where_that_is_given(
+    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    student = build_student("test_resnet", width=32, image_px=32, seed=0)
+    cache, rows = tmp_path / "cache", sorted(manifest.part("ood"))
+    measured = measure_student(
+        student, manifest, targets, "names", temperature=0.05, cache=cache, teacher=tiny_teacher, device="cpu"
+    )
+    assert measured.ood is not None
+    assert measured.ood.calibration.temperature == 0.05
+    taught = image_features(tiny_teacher, [manifest.file(row) for row in rows], cache=cache).features
+    pack = decode_images([manifest.file(row) for row in rows], 32, cache=cache)
+    seen = student_features(student, pack.pixels, np.arange(len(rows)), device=torch.device("cpu"))
+    want = agreement(seen, taught, targets.features[[0, 2]], temperature=0.05)
+    assert measured.ood.agreement is not None
+    assert measured.ood.agreement.feature_cosine == pytest.approx(want.feature_cosine, abs=1e-5)
+    assert measured.ood.agreement.top_texts_kl == pytest.approx(want.top_texts_kl, abs=1e-4)
 
 
 def test_a_teacher_is_measured_by_its_own_features(
