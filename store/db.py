@@ -1,20 +1,25 @@
 """Engines and transactions on SQLite (WAL) and Postgres.
 
 Two kinds of transaction, `read` and `write`. On SQLite a write takes the write lock when it begins, so that a claim
-cannot be made twice and no transaction fails half-way for a lock; reads never wait for it. On Postgres both are the
-same, and rows are locked where a query says so.
+cannot be made twice and no transaction fails half-way for a lock; reads never wait for it. On Postgres a write is an
+ordinary transaction (READ COMMITTED), and rows are locked where a query says so. There each statement sees a snapshot
+of its own, in a transaction or not: so a read has none around it, and costs one round trip a statement.
 """
 
+import select
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
 
 _BUSY_TIMEOUT_S = 60
+_PING_AFTER_S = 5
 
 
 class Database:
@@ -29,15 +34,14 @@ class Database:
             self.reader = _sqlite(url, begin="BEGIN", pool_size=pool_size)
             self.writer = _sqlite(url, begin="BEGIN IMMEDIATE", pool_size=pool_size)
         else:
-            self.reader = self.writer = create_engine(
-                url, pool_size=pool_size, max_overflow=30, pool_pre_ping=True, pool_recycle=1800
-            )
+            self.reader = _postgres(url, pool_size=pool_size, isolation_level="AUTOCOMMIT")
+            self.writer = _postgres(url, pool_size=pool_size, isolation_level="READ COMMITTED")
         self._read = sessionmaker(self.reader, expire_on_commit=False)
         self._write = sessionmaker(self.writer, expire_on_commit=False)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A transaction that only looks."""
+        """A session that only looks. On Postgres each statement sees what is committed when it begins."""
         with self._read() as session:
             yield session
 
@@ -51,6 +55,39 @@ class Database:
         """Close every pooled connection."""
         self.reader.dispose()
         self.writer.dispose()
+
+
+def _postgres(url: str, *, pool_size: int, isolation_level: Literal["AUTOCOMMIT", "READ COMMITTED"]) -> Engine:
+    # Last in, first out: few connections stay warm, and a quiet service lets the others be.
+    engine = create_engine(
+        url, pool_size=pool_size, max_overflow=30, pool_recycle=1800, pool_use_lifo=True,
+        isolation_level=isolation_level,
+    )  # fmt: skip
+
+    @event.listens_for(engine, "checkin")
+    def _checkin(_dbapi: Any, record: Any) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    # A ping at every checkout (`pool_pre_ping`) would be a round trip for each statement of a read. A server that went
+    # away has closed the line, and what is closed can be read from; only a line that was cut in silence must be asked.
+    @event.listens_for(engine, "checkout")
+    def _checkout(dbapi: Any, record: Any, _proxy: Any) -> None:
+        idle_since = record.info.get("idle_since")
+        if idle_since is None:
+            return
+        try:
+            if time.monotonic() - idle_since > _PING_AFTER_S or _has_news(dbapi.fileno()):
+                engine.dialect.do_ping(dbapi)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError(f"the server has gone away: {error}") from error
+
+    return engine
+
+
+def _has_news(socket: int) -> bool:
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _sqlite(url: str, *, begin: str, pool_size: int) -> Engine:

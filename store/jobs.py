@@ -22,6 +22,7 @@ from store.clock import now_s
 from store.errors import LeaseLost, NotFound
 from store.ids import new_id
 from store.models import Job, Part
+from store.progress import tally
 from store.sealing import seal
 
 Kind = Literal["enrich", "encode", "distill", "evaluate"]
@@ -66,12 +67,13 @@ def create(tx: Session, kind: Kind, spec: Mapping[str, Any], parts: Sequence[New
     """A queued job with its parts."""
     job = Job(
         id=new_id("job"), kind=kind, status="queued", spec=dict(spec), result=None, error=None, stopping=None,
-        num_events=0, created_at=time.time(), started_at=None, finished_at=None,
+        tally=[], num_events=0, created_at=time.time(), started_at=None, finished_at=None,
     )  # fmt: skip
     tx.add(job)
     tx.flush()
     first = min((part.stage for part in parts), default=0)
     _add(tx, job.id, parts, first_position=0, begins=first)
+    tally(tx, job)
     events.add(tx, job.id, "state", "queued", data={"status": "queued"})
     return job
 
@@ -144,6 +146,7 @@ def claim(tx: Session, part_id: str, *, worker: str, lease_s: float) -> Claim | 
     ).one_or_none()
     if part is None:
         return None
+    tally(tx, job)
     if job.status == "queued":
         job.status, job.started_at = "running", time.time()
         tx.flush()
@@ -228,6 +231,7 @@ def fail(
     job = _lock(tx, claim.job_id)
     if retry_in_s is not None and claim.attempt < max_attempts and not job.stopping:
         _must_change(tx, _requeued(_held(claim), not_before=now_s() + retry_in_s))
+        tally(tx, job)
         events.add(
             tx, job.id, "message", f"{claim.kind}: {message}; trying again", level="warning", data={"code": code}
         )
@@ -312,6 +316,7 @@ def settle(tx: Session, job: Job) -> None:
 
     The caller has locked the job's row.
     """
+    tally(tx, job)
     live = select(Part.stage, Part.status).where(Part.job_id == job.id, Part.status.in_(LIVE))
     if first := tx.execute(live.order_by(Part.stage, Part.status).limit(1)).first():
         # In the order of the alphabet: a stage whose first part is waiting has neither queued nor running ones.

@@ -6,7 +6,7 @@ Rows of jobs and parts change under rules that stand in `store.jobs` alone; all 
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, MetaData, Text
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, MetaData, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -351,7 +351,8 @@ class Dataset(Base):
 
 
 class Job(Base):
-    """A request for work; its state is derived from its parts. `stopping`: null, `cancel` or `failure`."""
+    """A request for work; its state is derived from its parts. `stopping`: null, `cancel` or `failure`. `tally`: what
+    its parts, but for those that run, come to by kind (see `store.progress`)."""
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -361,10 +362,14 @@ class Job(Base):
     result: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     stopping: Mapped[str | None]
+    tally: Mapped[list[Any]]
     num_events: Mapped[int]
     created_at: Mapped[float]
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
+
+
+_RUNNING = text("status = 'running'")
 
 
 class Part(Base):
@@ -398,8 +403,9 @@ class Part(Base):
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     __table_args__ = (
-        # Progress is summed per kind at every poll.
+        # Parts are summed per kind whenever one moves, and those that run at every poll.
         Index("ix_parts_job_id_kind_position", "job_id", "kind", "position"),
+        Index("ix_parts_running", "job_id", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
         # What workers and the sweeper ask for is a handful of live rows among all that ever ran.
         Index("ix_parts_status_queue", "status", "queue", "not_before"),
     )

@@ -1,10 +1,15 @@
-"""How far jobs are, summed over their parts; and how many jobs and parts there are in each state."""
+"""How far jobs are, summed over their parts; and how many jobs and parts there are in each state.
+
+A job is polled far more often than its parts move, and may have thousands of them. So its row keeps their sums, made
+anew by each transaction that moves one. Only parts that run are left out, for these count on all the while: a poll
+adds up the job's row and theirs, in one statement.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, true
+from sqlalchemy import bindparam, func, literal_column, select, true
 from sqlalchemy.orm import Session
 
 from store.errors import NotFound
@@ -22,54 +27,82 @@ class Progress:
     eta_s: float | None
 
 
-# Built once: jobs are polled often, and putting the statements together costs more than running them.
-_STAGE: tuple[Any, ...] = (
+# Statements are built once: jobs are polled often, and putting them together costs more than running them. The state
+# is no parameter, or the planner could not tell that the index of running parts holds what is asked for.
+_RUNS = Part.status == literal_column("'running'")
+_RUNNING = (
     Part.kind,
     func.sum(Part.done).label("done"),
     func.sum(Part.total).label("total"),
     func.max(Part.unit).label("unit"),
-    func.sum(Part.rate).label("rate"),  # parts that run have one, and no others
-    (func.count(Part.id) - func.count(Part.finished_at)).label("num_live"),
-    func.count(Part.started_at).label("num_begun"),
-    func.min(Part.position).label("first"),
+    func.sum(Part.rate).label("rate"),
 )
-_STAGES = (
-    select(Part.job_id, *_STAGE)
-    .where(Part.job_id.in_(bindparam("job_ids", expanding=True)))
+_OF_ONE = select(*_RUNNING).where(Part.job_id == bindparam("job_id"), _RUNS).group_by(Part.kind).subquery()
+_JOB = select(Job, *_OF_ONE.c).join(_OF_ONE, true(), isouter=True).where(Job.id == bindparam("job_id"))
+_OF_MANY = (
+    select(Part.job_id, *_RUNNING)
+    .where(Part.job_id.in_(bindparam("job_ids", expanding=True)), _RUNS)
     .group_by(Part.job_id, Part.kind)
-    .order_by("first")
+    .subquery()
 )
-_OF_ONE = select(*_STAGE).where(Part.job_id == bindparam("job_id")).group_by(Part.kind).subquery()
-_JOB_AND_STAGES = (
-    select(Job, *_OF_ONE.c)
-    .join(_OF_ONE, true(), isouter=True)
-    .where(Job.id == bindparam("job_id"))
-    .order_by(_OF_ONE.c.first)
+_JOBS = (
+    select(Job.id, Job.tally, *(column for column in _OF_MANY.c if column.name != "job_id"))
+    .join(_OF_MANY, _OF_MANY.c.job_id == Job.id, isouter=True)
+    .where(Job.id.in_(bindparam("job_ids", expanding=True)))
 )
+_TALLY = (
+    select(
+        Part.kind,
+        func.coalesce(func.sum(Part.done).filter(~_RUNS), 0).label("done"),
+        func.coalesce(func.sum(Part.total).filter(~_RUNS), 0).label("total"),
+        func.max(Part.unit).label("unit"),
+        (func.count().filter(~_RUNS) - func.count(Part.finished_at)).label("num_live"),
+        func.count(Part.started_at).label("num_begun"),
+    )
+    .where(Part.job_id == bindparam("job_id"))
+    .group_by(Part.kind)
+    .order_by(func.min(Part.position))
+)
+
+
+def tally(tx: Session, job: Job) -> None:
+    """Sum up the job's parts, in the transaction that has just moved one of them and holds the job's lock."""
+    job.tally = [
+        {"kind": row.kind, "done": int(row.done), "total": int(row.total), "unit": row.unit,
+         "num_live": row.num_live, "num_begun": row.num_begun}
+        for row in tx.execute(_TALLY, {"job_id": job.id})
+    ]  # fmt: skip
 
 
 def of(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Progress]:
     """Each job's progress. A stage is all parts of one kind: the first that is not over, or else the last that ran."""
-    stages: dict[str, list[Sequence[Any]]] = {}
-    for job_id, *stage in tx.execute(_STAGES, {"job_ids": list(job_ids)}):
-        stages.setdefault(job_id, []).append(stage)
-    return {job_id: _present(each) for job_id, each in stages.items()}
+    tallies: dict[str, list[Any]] = {}
+    running: dict[str, list[Sequence[Any]]] = {}
+    for job_id, kept, *runs in tx.execute(_JOBS, {"job_ids": list(job_ids)}):
+        tallies[job_id] = kept
+        running.setdefault(job_id, []).append(runs)
+    return {job_id: found for job_id, kept in tallies.items() if (found := _present(kept, running[job_id]))}
 
 
 def job(tx: Session, job_id: str) -> tuple[Job, Progress | None]:
     """A job with its progress, in one statement; `NotFound` where there is none."""
-    rows = tx.execute(_JOB_AND_STAGES, {"job_id": job_id}).all()
+    rows = tx.execute(_JOB, {"job_id": job_id}).all()
     if not rows:
         raise NotFound("job", job_id)
-    stages: list[Sequence[Any]] = [row[1:] for row in rows if row[1] is not None]
-    return rows[0][0], _present(stages) if stages else None
+    found: Job = rows[0][0]
+    return found, _present(found.tally, [row[1:] for row in rows])
 
 
-def _present(stages: Sequence[Sequence[Any]]) -> Progress:
-    begun = [stage for stage in stages if stage[6]] or stages[:1]
-    kind, done, total, unit, per_s, *_ = next((stage for stage in stages if stage[5]), begun[-1])
+def _present(tally: Sequence[Mapping[str, Any]], running: Sequence[Sequence[Any]]) -> Progress | None:
+    if not tally:
+        return None
+    runs = {run[0]: run[1:] for run in running}
+    begun = [stage for stage in tally if stage["num_begun"]] or tally[:1]
+    stage = next((stage for stage in tally if stage["num_live"] or stage["kind"] in runs), begun[-1])
+    done, total, unit, per_s = runs.get(stage["kind"], (0, 0, "", None))
+    done, total = stage["done"] + int(done), stage["total"] + int(total)
     eta_s = max(0.0, (total - done) / per_s) if per_s else None
-    return Progress(stage=kind, done=int(done), total=int(total), unit=unit, eta_s=eta_s)
+    return Progress(stage=stage["kind"], done=done, total=total, unit=unit or stage["unit"], eta_s=eta_s)
 
 
 def jobs_by_status(tx: Session) -> Mapping[tuple[str, str], int]:

@@ -10,11 +10,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import QueuePool
 
@@ -59,6 +59,15 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+def _hold_to_looking(db: Database) -> None:
+    """Let every write and every lock of a row within `read()` fail."""
+    only = "pragma query_only = on" if db.is_sqlite else "set default_transaction_read_only = on"
+
+    @event.listens_for(db.reader, "connect")
+    def _connect(dbapi: Any, _record: Any) -> None:
+        dbapi.execute(only)
+
+
 def _close(db: Database) -> None:
     """Close the connections, once threads that a request left behind have given theirs back."""
     give_up = time.monotonic() + 10
@@ -74,6 +83,7 @@ def sqlite_db(tmp_path: Path) -> Iterator[Database]:
     """A fresh SQLite database."""
     db = Database(f"sqlite:///{tmp_path / 'limbeck.db'}")
     upgrade(db)
+    _hold_to_looking(db)
     yield db
     _close(db)
 
@@ -85,6 +95,7 @@ def postgres_db(postgres_url: str) -> Iterator[Database]:
     tables = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
     with db.write() as tx:
         tx.execute(text(f"truncate {tables} cascade"))
+    _hold_to_looking(db)
     yield db
     _close(db)
 

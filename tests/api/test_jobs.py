@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+import psycopg
 import pytest
 
 from distill.config import TrainConfig
@@ -11,6 +12,7 @@ from store.artefacts import Stored
 from store.models import Job, Part
 from store.progress import of as progress_of
 from tests.api.conftest import Service
+from tests.conftest import POSTGRES
 
 TEACHER = "ViT-B-32:openai"
 SHA = "ab" * 32
@@ -201,6 +203,18 @@ def test_progress_is_that_of_the_stage(service: Service) -> None:
     assert (job["status"], job["stage"], job["progress"]["eta_s"]) == ("failed", "train", None)
     assert job["error"] == {"code": "out_of_memory", "message": "the GPU is full"}
     assert job["finished_at"] > job["started_at"]
+
+
+@pytest.mark.parametrize("db", ["postgres"], indirect=True)
+def test_the_end_of_every_connection_is_not_noticed(service: Service) -> None:
+    id = service.post("/v1/jobs", {"kind": "enrich", "vocabulary_id": service.vocabulary()}, status=202)["id"]
+    with psycopg.connect(POSTGRES, autocommit=True) as admin:
+        for _ in range(2):
+            # What a restart of the server does, too.
+            ended = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s"
+            assert admin.execute(ended, [service.db.url.database]).fetchall()
+            assert service.get(f"/v1/jobs/{id}")["status"] == "queued"
+            service.vocabulary()
 
 
 def test_the_rates_of_chunks_add_up(service: Service) -> None:

@@ -8,7 +8,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 
+from store import jobs, progress
 from store.db import Database
+from store.jobs import NewPart
 from store.migrate import _config, is_current, upgrade
 from store.models import Base
 
@@ -32,6 +34,25 @@ def test_down_and_up_again(sqlite_db: Database) -> None:
     assert inspect(sqlite_db.reader).get_table_names() == ["alembic_version"]
     upgrade(sqlite_db)
     assert is_current(sqlite_db)
+
+
+def test_jobs_from_before_their_parts_were_summed_up(db: Database) -> None:
+    parts = [NewPart(kind="describe", queue="enrich", total=n, unit="labels") for n in range(1, 5)]
+    with db.write() as tx:
+        job_id = jobs.create(tx, "enrich", {}, [*parts, NewPart(kind="encode", queue="gpu", stage=1)]).id
+        for part_id in jobs.ready(tx, ["enrich"], limit=2):
+            claim = jobs.claim(tx, part_id, worker="w", lease_s=30)
+            assert claim is not None
+        jobs.finish(tx, claim, {})
+    with db.read() as tx:
+        job, before = progress.job(tx, job_id)
+    assert before is not None
+    assert (before.done, before.total) == (2, 10)
+    command.downgrade(_config(db), "0003")
+    upgrade(db)
+    with db.read() as tx:
+        again, after = progress.job(tx, job_id)
+    assert (again.tally, after) == (job.tally, before)
 
 
 @pytest.mark.parametrize("url", ["postgresql://u@h/d", "postgres://u@h/d"])

@@ -1,0 +1,99 @@
+"""Reads and writes, and connections whose server has gone away."""
+
+import time
+
+import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+import store.db
+from store import vocabularies
+from store.db import Database
+from store.models import Vocabulary
+from store.vocabularies import NewLabel
+
+
+def add(tx: Session) -> None:
+    vocabularies.create(tx, name="birds", domain="birds", labels=[NewLabel("crane")])
+
+
+def add_and_fail(tx: Session) -> None:
+    add(tx)
+    tx.execute(text("this is no statement"))
+
+
+def count(tx: Session) -> int:
+    return tx.scalars(select(func.count()).select_from(Vocabulary)).one()
+
+
+def backend(tx: Session) -> int:
+    return tx.scalars(select(func.pg_backend_pid())).one()
+
+
+def terminate(db: Database, pid: int) -> None:
+    """End a server process, and wait until it is gone."""
+    with db.write() as tx:
+        assert tx.scalar(text("select pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+
+
+def test_a_write_is_kept_whole_or_not_at_all(db: Database) -> None:
+    with db.write() as tx:
+        add(tx)
+    with pytest.raises(DBAPIError), db.write() as tx:
+        add_and_fail(tx)
+    with db.read() as tx:
+        assert count(tx) == 1
+
+
+def test_a_read_cannot_write_or_lock(db: Database) -> None:
+    with pytest.raises(DBAPIError), db.read() as tx:
+        add(tx)
+    with db.read() as tx:
+        assert count(tx) == 0
+        if not db.is_sqlite:
+            with pytest.raises(DBAPIError):
+                tx.execute(select(Vocabulary).with_for_update())
+
+
+def test_each_statement_of_a_read_sees_what_is_committed(postgres_db: Database) -> None:
+    with postgres_db.read() as tx:
+        assert count(tx) == 0
+        with postgres_db.write() as other:
+            add(other)
+        assert count(tx) == 1
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_connection_that_the_server_ended_is_replaced(
+    postgres_db: Database, silent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if silent:  # nothing is heard of it, as where a firewall cut the line: only asking tells
+        monkeypatch.setattr(store.db, "_has_news", lambda _socket: False)
+        monkeypatch.setattr(store.db, "_PING_AFTER_S", 0.0)
+    with postgres_db.read() as tx:
+        reads = backend(tx)
+    terminate(postgres_db, reads)
+    with postgres_db.read() as tx:
+        assert backend(tx) != reads
+    with postgres_db.write() as tx:
+        writes = backend(tx)
+    terminator = Database(postgres_db.url.render_as_string(hide_password=False))
+    terminate(terminator, writes)
+    terminator.dispose()
+    with postgres_db.write() as tx:
+        assert backend(tx) != writes
+
+
+def test_only_connections_that_were_idle_are_asked(postgres_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    monkeypatch.setattr(postgres_db.reader.dialect, "do_ping", lambda _dbapi: asked.append(time.monotonic()))
+    for _ in range(3):
+        with postgres_db.read() as tx:
+            count(tx)
+    assert not asked
+    monkeypatch.setattr(store.db, "_PING_AFTER_S", 0.05)
+    time.sleep(0.1)
+    with postgres_db.read() as tx:
+        count(tx)
+    assert len(asked) == 1

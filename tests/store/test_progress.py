@@ -1,0 +1,95 @@
+"""Progress that is kept with the job equals what its parts come to, whatever moves them."""
+
+import random
+
+import pytest
+from sqlalchemy import select
+
+from store import jobs, progress, vocabularies
+from store.db import Database
+from store.errors import LeaseLost
+from store.jobs import Claim, NewPart
+from store.models import Part
+from store.progress import Progress
+from store.vocabularies import NewLabel
+
+UNITS = {"describe": "labels", "encode": "texts", "train": "steps"}
+ACTS = ("claim", "claim", "progress", "progress", "finish", "fail", "retry", "defer", "lose", "add")
+PARTS = [
+    *(NewPart(kind="describe", queue="enrich", total=4 + n, unit="labels") for n in range(5)),
+    NewPart(kind="encode", queue="gpu", total=3, unit="texts", stage=1),
+    NewPart(kind="train", queue="gpu", stage=2),
+]
+
+
+def summed(db: Database, job_id: str) -> Progress:
+    """The stage that a job is in, from its parts alone."""
+    with db.read() as tx:
+        parts = tx.scalars(select(Part).where(Part.job_id == job_id).order_by(Part.position)).all()
+    stages = [[part for part in parts if part.kind == kind] for kind in dict.fromkeys(part.kind for part in parts)]
+    begun = [stage for stage in stages if any(part.started_at for part in stage)] or stages[:1]
+    stage = next((stage for stage in stages if any(part.finished_at is None for part in stage)), begun[-1])
+    done, total = sum(part.done for part in stage), sum(part.total for part in stage)
+    per_s = sum(part.rate or 0.0 for part in stage)
+    return Progress(
+        stage=stage[0].kind, done=done, total=total, unit=max(part.unit for part in stage),
+        eta_s=max(0.0, (total - done) / per_s) if per_s else None,
+    )  # fmt: skip
+
+
+def move(db: Database, chance: random.Random, job_id: str, held: list[Claim]) -> None:
+    """Anything that may happen to a job's parts."""
+    with db.write() as tx:
+        act = chance.choice(ACTS)
+        if act == "claim":
+            if ready := jobs.ready(tx, ["enrich", "gpu"], limit=1):
+                claim = jobs.claim(tx, ready[0], worker="w", lease_s=30)
+                assert claim is not None
+                held.append(claim)
+        elif held and act == "progress":
+            claim, rate = chance.choice(held), chance.choice([0.5, 2.0, None])
+            done, total = sorted(chance.choices(range(9), k=2))
+            jobs.progress(tx, claim, done=done, total=total, unit=UNITS[claim.kind], rate=rate)
+        elif held:
+            claim = held.pop(chance.randrange(len(held)))
+            if act == "finish":
+                jobs.finish(tx, claim, {})
+            elif act == "fail":
+                jobs.fail(tx, claim, code="x", message="m")
+            elif act == "retry":
+                jobs.fail(tx, claim, code="x", message="m", retry_in_s=0.0, max_attempts=2)
+            elif act == "defer":
+                jobs.defer(tx, claim, in_s=0.0)
+            elif act == "lose":
+                jobs.expire(tx, worker="w")
+                jobs.requeue_expired(tx, max_attempts=3)
+                held.clear()
+            else:
+                jobs.add_parts(tx, claim, [NewPart(kind=claim.kind, queue="gpu", total=2, stage=claim.stage)])
+                jobs.finish(tx, claim, {})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_kept_is_what_the_parts_come_to(db: Database, seed: int) -> None:
+    chance = random.Random(seed)
+    kind: jobs.Kind = "encode" if seed else "enrich"
+    with db.write() as tx:
+        vocabulary = vocabularies.create(tx, name="birds", domain="birds", labels=[NewLabel("crane")])
+        spec = {"num_labels": 1, "vocabulary_id": vocabulary.id}
+        job_id = jobs.create(tx, kind, spec, PARTS).id
+    held: list[Claim] = []
+    for _ in range(60):
+        try:
+            move(db, chance, job_id, held)
+        except LeaseLost:  # a job that stops takes the parts along
+            held.clear()
+        with db.read() as tx:
+            job, found = progress.job(tx, job_id)
+            assert progress.of(tx, [job_id, "job_none"]) == {job_id: found}
+        assert found == summed(db, job_id)
+        if job.status in jobs.ENDED:
+            break
+    with db.write() as tx:
+        jobs.cancel(tx, job_id)
+    with db.read() as tx:
+        assert progress.job(tx, job_id)[1] == summed(db, job_id)
