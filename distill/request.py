@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.config import (
+    FREE_FIELDS,
     RECIPES,
     TEXT_KINDS,
     TextKind,
@@ -45,7 +46,7 @@ class Request:
             "attributes": said,
             "teacher": self.teacher,
             "text": self.text,
-            "config": self.config.model_dump(mode="json", exclude={"device", "num_workers", "threads", "save_every_s"}),
+            "config": self.config.model_dump(mode="json", exclude=set(FREE_FIELDS)),
         }
 
 

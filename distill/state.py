@@ -1,10 +1,11 @@
 """The state of a run in one file: weights, optimiser, position and what it belongs to; safetensors, no pickle.
 
 The learning rate and every random choice are functions of the position (`distill.schedules`, `distill.chance`), so that
-the position is all there is to save of scheduler and random state. The file appears whole or not at all, and
-is refused by name of what differs when it belongs to another run.
+the position is all there is to save of scheduler and random state. The file appears whole or not at all, carries a
+digest of its content, and is refused by name of what differs when it belongs to another run.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,10 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from distill.atomic import replacing
+from distill.averaging import Average
+from distill.config import FREE_FIELDS
 
-FORMAT = "limbeck training state 1"
-# What may change between two sittings of a run without changing what it computes.
-FREE_FIELDS = frozenset({"device", "num_workers", "threads", "save_every_s"})
+FORMAT = "limbeck training state 2"
 
 
 class StateError(ValueError):
@@ -42,6 +43,9 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     position: Position,
     identity: Mapping[str, Any],
+    *,
+    average: Average | None = None,
+    scaler: torch.amp.GradScaler | None = None,
 ) -> None:
     """Write the state of a run to `path`, atomically and flushed to disk.
 
@@ -51,13 +55,28 @@ def save_state(
     tensors = {f"model/{name}": _plain(tensor) for name, tensor in model.state_dict().items()}
     for at, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{at}/{name}": _plain(tensor) for name, tensor in values.items()}
+    tensors |= {f"average/{name}": _plain(tensor) for name, tensor in (average.tensors if average else {}).items()}
     said = {
         "format": FORMAT,
         "position": json.dumps({"step": position.step, "seconds": position.seconds, "log": position.log}),
         "identity": json.dumps(identity, sort_keys=True),
+        "scaler": json.dumps(scaler.state_dict() if scaler else {}),
     }
-    with replacing(path) as draft:
-        save_file(tensors, draft, metadata=said)
+    said["digest"] = _digest(said, tensors)
+    try:
+        with replacing(path) as draft:
+            save_file(tensors, draft, metadata=said)
+    except SafetensorError as error:  # what the writer makes of an error of the disk
+        raise OSError(f"{path} could not be written: {error}") from error
+
+
+def _digest(said: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps({name: said[name] for name in sorted(said) if name != "digest"}).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -65,10 +84,18 @@ def _plain(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
-def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, identity: Mapping[str, Any]) -> Position:
-    """Put a saved run back into `model` and `optimizer`, where they are, and return its position.
+def load_state(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    identity: Mapping[str, Any],
+    *,
+    average: Average | None = None,
+    scaler: torch.amp.GradScaler | None = None,
+) -> Position:
+    """Put a saved run back into `model` and the others, where they are, and return its position.
 
-    Raises StateError for a file that is cut short, is no state, or belongs to another run; then nothing is changed.
+    Raises StateError for a file that is cut short, altered, no state, or another run's; then nothing is changed.
     """
     try:
         with safe_open(path, framework="pt") as opened:
@@ -80,12 +107,18 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, i
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise StateError(f"{path} is cut short or damaged: {error}") from error
+    if said.get("digest") != _digest(said, tensors):
+        raise StateError(f"{path} is damaged: its content is not what was saved; take an earlier state, or begin anew")
     saved = _under(tensors, "model/")
     current = model.state_dict()
     if {name: t.shape for name, t in saved.items()} != {name: t.shape for name, t in current.items()}:
         raise StateError(f"{path} holds the weights of another model")
     model.load_state_dict(saved)
     _restore_optimizer(optimizer, _under(tensors, "optimizer/"))
+    if average is not None:
+        average.load(_under(tensors, "average/"))
+    if scaler is not None:
+        scaler.load_state_dict(json.loads(said["scaler"]))
     return position
 
 
@@ -102,6 +135,8 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Ten
         if name != "step":
             # In the layout of the parameter: kernels differ by layout, and with them the last bit of a sum.
             tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+        elif optimizer.defaults.get("fused"):
+            tensor = tensor.to(parameter.device)
         optimizer.state[parameter][name] = tensor
 
 

@@ -56,6 +56,9 @@ def test_overrides_merge_below_a_field() -> None:
         ({"augmentation": {"crop_scale": [0.9, 0.1]}}, "augmentation"),
         ({"view": "other"}, "view"),
         ({"milestones": [60, 30]}, ""),
+        ({"batch_size": 10, "accumulate": 3}, ""),
+        ({"batch_size": 10, "accumulate": 10}, ""),
+        ({"view": "same", "augmentation": {"per": "batch"}}, ""),
     ],
 )
 def test_a_wrong_field_is_named(overrides: dict[str, object], field: str) -> None:

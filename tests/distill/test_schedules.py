@@ -11,17 +11,39 @@ def optimizer() -> torch.optim.Optimizer:
     return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.05, momentum=0.9)
 
 
-@pytest.mark.parametrize("epochs", [2, 3, 4, 10, 90])
-def test_one_cycle_is_torch_s(epochs: int) -> None:
+@pytest.mark.parametrize("total", [2, 3, 4, 10, 90])
+def test_one_cycle_is_torch_s(total: int) -> None:
     theirs = optimizer()
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(theirs, max_lr=0.2, total_steps=epochs)
-    for epoch in range(epochs):
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(theirs, max_lr=0.2, total_steps=total)
+    for at in range(total):
         group = theirs.param_groups[0]
-        assert one_cycle_rate(epoch, epochs=epochs, peak=0.2) == pytest.approx(group["lr"])
-        assert one_cycle_momentum(epoch, epochs=epochs) == pytest.approx(group["momentum"])
+        assert one_cycle_rate(at, total=total, peak=0.2) == pytest.approx(group["lr"])
+        assert one_cycle_momentum(at, total=total) == pytest.approx(group["momentum"])
         theirs.step()
-        if epoch + 1 < epochs:
+        if at + 1 < total:
             scheduler.step()
+
+
+@pytest.mark.parametrize(("per", "moves"), [("epoch", 5), ("step", 20)])
+def test_one_cycle_moves_once_an_epoch_or_every_step(per: str, moves: int) -> None:
+    config = resolve_train_config("li2023_vit", {"epochs": 5, "one_cycle_per": per})
+    mine, theirs = build_optimizer(torch.nn.Linear(2, 2), config), optimizer()
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(theirs, max_lr=config.lr, total_steps=moves)
+    for step in range(20):
+        assert set_rates(mine, config, step=step, steps_per_epoch=4) == pytest.approx(theirs.param_groups[0]["lr"])
+        assert mine.param_groups[0]["betas"][0] == pytest.approx(theirs.param_groups[0]["momentum"])
+        if (step + 1) % (20 // moves) == 0 and step < 19:
+            theirs.step()
+            scheduler.step()
+
+
+def test_steps_begin_with_a_rise_where_one_is_asked_for() -> None:
+    asked = {"epochs": 10, "milestones": [5], "warmup": 0.2, "lr": 1.0}
+    config = resolve_train_config("li2023_resnet", asked)
+    mine = build_optimizer(torch.nn.Linear(2, 2), config)
+    rates = [set_rates(mine, config, step=step, steps_per_epoch=2) for step in range(20)]
+    assert rates == pytest.approx([0.25, 0.5, 0.75] + [1.0] * 7 + [0.1] * 10)
+    assert resolve_train_config("li2023_resnet", {}).warmup == 0
 
 
 def test_steps_are_torch_s() -> None:

@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from distill.averaging import Average
+from distill.config import resolve_train_config
 from distill.state import Position, StateError, load_state, save_state
 
 IDENTITY: dict[str, Any] = {"config": {"lr": 0.1, "device": "cpu", "milestones": (1, 2)}, "data": {"dataset": "a"}}
@@ -27,6 +29,10 @@ def run(kind: str, *, seed: int = 0, width: int = 4) -> tuple[nn.Module, torch.o
         model(torch.randn(2, 3, 4, 4)).square().sum().backward()
         optimizer.step()
     return model, optimizer
+
+
+def averages(learner: nn.Module) -> Average:
+    return Average(learner, resolve_train_config("limbeck", {"average": "mean"}), total_steps=10)
 
 
 def flat(optimizer: torch.optim.Optimizer) -> list[tuple[int, str, torch.Tensor]]:
@@ -109,3 +115,38 @@ def test_a_damaged_or_foreign_file_is_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(2)}, path)
     with pytest.raises(StateError, match="no training state"):
         load_state(path, *run("sgd"), IDENTITY)
+
+
+def test_a_state_that_was_altered_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    save_state(path, *run("sgd"), Position(step=3, log=[{"step": 3}]), IDENTITY)
+    whole = bytearray(path.read_bytes())
+    for at in (len(whole) - 5, len(whole) // 2, whole.index(b'\\"step\\": 3') + 11):
+        spoiled = whole.copy()
+        spoiled[at] ^= 1
+        path.write_bytes(spoiled)
+        model, optimizer = run("sgd", seed=1)
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        with pytest.raises(StateError, match="its content is not what was saved|cut short or damaged"):
+            load_state(path, model, optimizer, IDENTITY)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    path.write_bytes(whole)
+    assert load_state(path, *run("sgd"), IDENTITY).step == 3
+
+
+def test_averages_and_the_scale_of_the_loss_come_back(tmp_path: Path) -> None:
+    model, optimizer = run("adamw")
+    learner = nn.ModuleDict({"student": model})
+    average, scaler = averages(learner), torch.amp.GradScaler("cpu", init_scale=128.0)
+    average.update(1)
+    scaler.scale(torch.ones(()))
+    scaler.update(64.0)
+    save_state(tmp_path / "s", learner, optimizer, Position(), IDENTITY, average=average, scaler=scaler)
+    other = nn.ModuleDict({"student": run("adamw", seed=1)[0]})
+    again, its_scaler = averages(other), torch.amp.GradScaler("cpu")
+    load_state(tmp_path / "s", other, optimizer, IDENTITY, average=again, scaler=its_scaler)
+    assert its_scaler.get_scale() == 64.0
+    assert again.tensors.keys() == average.tensors.keys()
+    for name, tensor in average.tensors.items():
+        assert torch.equal(again.tensors[name], tensor)
+        assert again.tensors[name].stride() == tensor.stride()

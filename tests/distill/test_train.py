@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from distill import Stopped
-from distill import train as training
 from distill.batches import batches, plan
 from distill.config import TrainConfig
 from distill.state import StateError
@@ -57,12 +56,17 @@ def with_dropout(name: str, **given: Any) -> Student:
 
 @pytest.mark.parametrize(
     "overrides",
-    [{}, {"optimizer": "sgd", "schedule": "one_cycle", "passes_per_epoch": 2}, {"optimizer": "sgd", "momentum": 0}],
+    [
+        {"average": "ema", "ema_decay": 0.7},
+        {"optimizer": "sgd", "schedule": "one_cycle", "passes_per_epoch": 2, "average": "mean", "average_from": 0.5},
+        {"optimizer": "sgd", "momentum": 0, "accumulate": 2, "augmentation": {"rand_ops": 2}},
+        {"precision": "float16"},
+    ],
 )
 def test_resumed_in_mid_epoch_equals_uninterrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(training, "build_student", with_dropout)
+    monkeypatch.setattr("distill.train.build_student", with_dropout)
     config = small_config(epochs=3, **overrides)
     whole, steps = run(config)
     saves = Saves(tmp_path)
@@ -114,7 +118,7 @@ def test_states_are_saved_by_epoch_by_time_and_on_stop(tmp_path: Path, monkeypat
     assert len(on_stop.paths) == 1
     run(small_config(), save=at_the_end)
     assert len(at_the_end.paths) == 1
-    monkeypatch.setattr(training, "SHORT_EPOCH_S", 0)
+    monkeypatch.setattr("distill.meter.SHORT_EPOCH_S", 0)
     run(small_config(), save=by_epoch)
     assert len(by_epoch.paths) == 2
 
@@ -176,10 +180,14 @@ def test_forms_of_a_term_change_it(overrides: dict[str, Any]) -> None:
     assert usual[0].losses != other[0].losses
 
 
-def test_autocast_trains_too() -> None:
-    result, steps = run(small_config(precision="bfloat16"))
-    assert all(tensor.dtype != torch.bfloat16 for tensor in weights(result).values())
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_autocast_trains_too(precision: str) -> None:
+    result, steps = run(small_config(precision=precision))
+    _, exact = run(small_config())
+    assert all(tensor.dtype in (torch.float32, torch.int64) for tensor in weights(result).values())
     assert steps[-1].step == 6
+    assert steps[0].loss == pytest.approx(exact[0].loss, rel=0.02)
+    assert steps[0].loss != exact[0].loss
 
 
 def test_a_loss_that_is_no_number_stops_the_run_before_the_step(
@@ -209,6 +217,7 @@ def spoiled(change: Callable[[Any], dict[str, Any]]) -> Any:
         (lambda d: {"teacher": d.teacher[:5]}, "24 pictures, 24 labels and 5 teacher"),
         (lambda d: {"labels": d.labels + 1}, "outside the 3 texts"),
         (lambda d: {"usable": d.usable[:1]}, "two are the least"),
+        (lambda d: {"usable": d.usable[::3]}, "all usable images are of one label"),
     ],
 )
 def test_data_that_does_not_fit_together_is_refused(change: Callable[[Any], dict[str, Any]], says: str) -> None:
