@@ -110,8 +110,199 @@ class TrainConfig(_Frozen):
     epoch, as published, or every step (`one_cycle_per`); `cosine` moves every step, down to 0. `step` and `cosine`
     begin with a straight rise over `warmup` (share of all steps); `one_cycle` has its own.
     `passes_per_epoch`: times the training images are gone through in what the schedule calls an epoch.
+    `batch_size`: images of a step, over all processes. `accumulate`: parts that a batch is worked through in, to save
+    memory. Terms that are means over images come out as those of the whole batch; a contrastive term has the
+    negatives of its part alone, and batch norm the part's statistics.
+    `average`: the student is in the end the plain mean of its weights after each step, or their exponential mean with
+    `ema_decay`, from `average_from` (share of all steps) on; `off`: its last weights.
+    `precision`: of the student's forward pass; float16 scales the loss. `compile`: by torch.compile; `auto` does on a
+    GPU for a run long enough to earn it back. `deterministic`: a resumed run ends with the same bits on a GPU as well,
+    at some cost; on a CPU it always does.
+    `measured_epochs`: how many of the last epochs are measured as they end, for the mean over them that is published;
+    the student that is handed over is the last one, whatever they show.
+    `save_every_s`: the most work, in seconds, that a killed run loses.
+    """
+
+    student: str = Field(min_length=1, max_length=200)
+    pretrained: bool = False
+    image_px: int = Field(default=224, ge=16, le=1024)
+    test_crop: float = Field(default=1.0, gt=0.5, le=1.0)
+
+    losses: LossWeights = LossWeights()
+    mse_form: Literal["normalised", "unnormalised"] = "normalised"
+    im_cst_mode: Literal["both", "image_to_teacher"] = "both"
+    temperature: float = Field(default=0.07, ge=0.001, le=100, allow_inf_nan=False)
+    vlalign_top_k: int = Field(default=256, ge=1)
+    vlalign_only_right: bool = False
+    cap_temperature: float = Field(default=1.0, ge=0.001, le=100, allow_inf_nan=False)
+    queue_size: int = Field(default=4096, ge=2, le=1_000_000)
+    unseen_neighbours: int = Field(default=2, ge=1)
+    context_tokens: int = Field(default=0, ge=0, le=64)
+    augmentation: Augmentation = Augmentation()
+    view: Literal["center", "squash", "same", "live"] = "center"
+    num_views: int = Field(default=4, ge=1, le=1000)
+
+    epochs: int = Field(default=90, ge=1, le=100_000)
+    passes_per_epoch: int = Field(default=1, ge=1, le=1000)
+    batch_size: int = Field(default=128, ge=2, le=65_536)
+    accumulate: int = Field(default=1, ge=1, le=4096)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: Positive = 0.05
+    momentum: Fraction = 0.9
+    weight_decay: Weight = 1e-4
+    schedule: Literal["step", "one_cycle", "cosine"] = "step"
+    milestones: tuple[int, ...] = (30, 60)
+    step_factor: float = Field(default=0.1, gt=0, le=1)
     one_cycle_per: Literal["epoch", "step"] = "epoch"
     warmup: Fraction = 0.0
     average: Literal["off", "mean", "ema"] = "off"
     average_from: Fraction = 0.0
     ema_decay: float = Field(default=0.999, gt=0, lt=1)
+    measured_epochs: int = Field(default=5, ge=0, le=100)
+
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    compile: Literal["auto", "on", "off"] = "auto"
+    deterministic: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    num_workers: int = Field(default=4, ge=1, le=256)
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    save_every_s: float = Field(default=60.0, gt=0, le=3600)
+
+    @model_validator(mode="after")
+    def _milestones_rise(self) -> Self:
+        rises = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
+        if not rises or any(m < 1 for m in self.milestones):
+            raise ValueError(f"milestones {list(self.milestones)} must be epochs that rise from 1 on")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_of_a_batch(self) -> Self:
+        if self.batch_size % self.accumulate or self.batch_size // self.accumulate < 2:
+            raise ValueError(
+                f"batch_size {self.batch_size} does not make {self.accumulate} parts of one size, of two images or more"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _views_of_an_image(self) -> Self:
+        if self.view == "same" and self.augmentation.per == "batch":
+            raise ValueError(
+                'view "same" keeps views of each image, augmentation per "batch" has none: set one of them'
+            )
+        return self
+
+
+def li2023_resnet() -> TrainConfig:
+    """The paper's ResNet from scratch, `passes_per_epoch` as for Flowers, Cars and CUB (1 on larger sets)."""
+    return TrainConfig(
+        student="resnet18", image_px=224, test_crop=0.875,
+        augmentation=Augmentation(crop_scale=(0.08, 1.0)),
+        view="squash",
+        epochs=90, passes_per_epoch=5, batch_size=128,
+        optimizer="sgd", lr=0.05, momentum=0.9, weight_decay=1e-4, schedule="step", milestones=(30, 60),
+    )  # fmt: skip
+
+
+def li2023_vit() -> TrainConfig:
+    """The paper's ViT-B/32 from scratch; `passes_per_epoch` 3 on larger sets."""
+    return TrainConfig(
+        student="vit_base_patch32_224", image_px=224, test_crop=0.875,
+        augmentation=Augmentation(crop_scale=(0.08, 1.0), flip=False, rand_ops=2, rand_magnitude=9),
+        view="squash",
+        epochs=90, passes_per_epoch=5, batch_size=128,
+        optimizer="adamw", lr=1e-4, weight_decay=0.01, schedule="one_cycle",
+    )  # fmt: skip
+
+
+def limbeck() -> TrainConfig:
+    """Ours, for a small student of small pictures in a short time."""
+    return TrainConfig(
+        student="resnet10t", image_px=64,
+        epochs=6, batch_size=64,
+        optimizer="adamw", lr=2e-3, weight_decay=0.02, schedule="cosine", warmup=0.1,
+    )  # fmt: skip
+
+
+RECIPES: dict[str, Callable[[], TrainConfig]] = {
+    "li2023_resnet": li2023_resnet,
+    "li2023_vit": li2023_vit,
+    "limbeck": limbeck,
+}
+
+
+def resolve_train_config(recipe: str, overrides: Mapping[str, object]) -> TrainConfig:
+    """The recipe with `overrides` laid over it, validated; nested mappings merge.
+
+    Raises ValueError for an unknown recipe, pydantic's ValidationError (a ValueError too) for a wrong field.
+    """
+    if recipe not in RECIPES:
+        raise ValueError(f'no recipe is called "{recipe}"; there are {", ".join(RECIPES)}')
+    return TrainConfig.model_validate(_merged(RECIPES[recipe]().model_dump(), overrides))
+
+
+def _merged(base: dict[str, Any], over: Mapping[str, object]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+class UnknownName(ValueError):
+    """A student or teacher that no installed library knows. `near`: names like it, best first."""
+
+    def __init__(self, name: str, kind: Literal["student", "teacher"], near: list[str], why: str = "") -> None:
+        self.name, self.kind, self.near = name, kind, near
+        hint = f"; near it: {', '.join(near)}" if near else ""
+        super().__init__(f'no {kind} is called "{name}"{why}{hint}')
+
+
+@dataclass(frozen=True)
+class TeacherRef:
+    """A teacher reference taken apart; `str()` puts it together again. `pretrained` is open_clip's tag."""
+
+    kind: Literal["open_clip", "hf-hub", "local-dir"]
+    model: str
+    pretrained: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.model}:{self.pretrained}" if self.kind == "open_clip" else f"{self.kind}:{self.model}"
+
+
+@cache
+def _names() -> tuple[frozenset[str], dict[str, list[str]]]:
+    written = catalog.written()
+    return frozenset(written["timm"]), written["open_clip"]
+
+
+def check_student(name: str) -> str:
+    """`name` where timm knows it. Raises UnknownName."""
+    students, _ = _names()
+    if name not in students:
+        raise UnknownName(name, "student", difflib.get_close_matches(name, sorted(students), n=5, cutoff=0.6))
+    return name
+
+
+def check_teacher(ref: str) -> TeacherRef:
+    """The reference taken apart: open_clip must know name and tag, the other kinds need only be well formed.
+
+    Raises UnknownName. Whether a hub or a folder really holds a teacher is seen when it is loaded.
+    """
+    kind, _, rest = ref.partition(":")
+    if kind == "hf-hub":
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", rest) or ".." in rest:
+            raise UnknownName(ref, "teacher", [], why=": write hf-hub:organisation/name")
+        return TeacherRef("hf-hub", rest)
+    if kind == "local-dir":
+        if not rest.strip() or any(ord(c) < 32 for c in rest):
+            raise UnknownName(ref, "teacher", [], why=": write local-dir:path/to/folder")
+        return TeacherRef("local-dir", rest)
+    _, teachers = _names()
+    if rest in teachers.get(kind, ()):
+        return TeacherRef("open_clip", kind, rest)
+    if kind in teachers:
+        near = difflib.get_close_matches(rest, teachers[kind], n=5, cutoff=0.0)
+        raise UnknownName(ref, "teacher", [f"{kind}:{tag}" for tag in near])
+    known = [f"{model}:{tag}" for model, tags in teachers.items() for tag in tags]
+    raise UnknownName(ref, "teacher", difflib.get_close_matches(ref, known, n=5, cutoff=0.5))
