@@ -9,6 +9,7 @@ from starlette.responses import Response
 from api import files
 from api.models import After, Limit, Output, Page, Time, page
 from api.services import Use
+from distill.prompts import TextKind
 from store import resources
 from store.models import Checkpoint
 
@@ -36,7 +37,7 @@ class CheckpointOut(Output):
     text_targets_id: str
     teacher_id: str
     student: str
-    text: Literal["names", "sentence", "phrases"]
+    text: TextKind
     evaluation: dict[str, Any]
     digest: str
     created_at: Time

@@ -14,13 +14,13 @@ from api.models import PlainText
 from api.problems import ProblemError, StorableInput, at, invalid, json_pointer, refused
 from distill.config import (
     RECIPES,
-    TextKind,
     TrainConfig,
     UnknownName,
     check_student,
     check_teacher,
     resolve_train_config,
 )
+from distill.prompts import Prompt, TextKind
 from store import attribute_sets, jobs, resources, vocabularies
 from store.jobs import NewPart
 from store.models import Job
@@ -32,7 +32,9 @@ _TEACHER = Field(
     description="`name:tag` of open_clip, `hf-hub:org/name`, or `local-dir:path` below the data root.",
     examples=["ViT-B-32:openai"],
 )
-_SET = Field(None, description="What `sentence` and `phrases` are taken from.")
+_SET = Field(None, description="What all texts but `names` are made of.")
+_PROMPT = Field(Prompt(), description="How that is put: a concept word, templates, with or without the name.")
+_Text = Annotated[TextKind, Field(description="What the teacher reads of a label besides its name.")]
 
 
 class EnrichIn(StorableInput):
@@ -51,7 +53,8 @@ class EncodeIn(StorableInput):
     vocabulary_id: str | None = Field(None, description="The attribute set's own where absent.")
     attribute_set_id: str | None = _SET
     teacher: str = _TEACHER
-    text: TextKind = "names"
+    text: _Text = "names"
+    prompt: Prompt = _PROMPT
 
 
 class DistillIn(StorableInput):
@@ -61,7 +64,8 @@ class DistillIn(StorableInput):
     dataset_id: str
     attribute_set_id: str | None = _SET
     teacher: str = _TEACHER
-    text: TextKind = "names"
+    text: _Text = "names"
+    prompt: Prompt = _PROMPT
     recipe: str = Field("limbeck", description=f"One of {', '.join(RECIPES)}.")
     config: dict[str, Any] = Field({}, description="Fields of the recipe to change.", examples=[{"epochs": 10}])
 
@@ -74,7 +78,8 @@ class EvaluateIn(StorableInput):
     checkpoint_id: str | None = None
     teacher: Annotated[str | None, _TEACHER] = None
     attribute_set_id: str | None = _SET
-    text: TextKind = "names"
+    text: _Text = "names"
+    prompt: Prompt = _PROMPT
 
     @model_validator(mode="after")
     def _one_subject(self) -> "EvaluateIn":
@@ -141,6 +146,7 @@ def _encode(tx: Session, given: EncodeIn, settings: Settings) -> Job:
     spec = {
         "vocabulary_id": vocabulary_id, "attribute_set_id": given.attribute_set_id,
         "teacher": _teacher(given.teacher, settings.data), "text": given.text,
+        "prompt": given.prompt.model_dump(mode="json"),
     }  # fmt: skip
     return jobs.create(tx, "encode", spec, [_encode_part(vocabulary.num_labels)])
 
@@ -152,7 +158,8 @@ def _distill(tx: Session, given: DistillIn, settings: Settings) -> Job:
     config = _config(given.recipe, given.config)
     spec = {
         "dataset_id": dataset.id, "vocabulary_id": dataset.vocabulary_id, "attribute_set_id": given.attribute_set_id,
-        "teacher": _teacher(given.teacher, settings.data), "text": given.text, "recipe": given.recipe,
+        "teacher": _teacher(given.teacher, settings.data), "text": given.text,
+        "prompt": given.prompt.model_dump(mode="json"), "recipe": given.recipe,
         "config": config.model_dump(mode="json"),
     }  # fmt: skip
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
@@ -180,6 +187,7 @@ def _evaluate(tx: Session, given: EvaluateIn, settings: Settings) -> Job:
     spec = {
         "subject": subject, "dataset_id": dataset.id, "vocabulary_id": dataset.vocabulary_id,
         "attribute_set_id": given.attribute_set_id, "teacher": teacher, "text": given.text,
+        "prompt": given.prompt.model_dump(mode="json"),
     }  # fmt: skip
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
     parts = [_encode_part(num_labels), NewPart(kind="evaluate", queue="gpu", stage=1)]
@@ -199,7 +207,7 @@ def _check_text(tx: Session, text: TextKind, attribute_set_id: str | None, vocab
     with at("/attribute_set_id"):
         found = attribute_sets.get(tx, attribute_set_id)
     if text == "names":
-        detail = 'text "names" uses no attributes; leave attribute_set_id out, or ask for "sentence" or "phrases"'
+        detail = 'text "names" uses no attributes; leave attribute_set_id out, or ask for another text'
         raise refused("attribute_set_unused", detail, "/attribute_set_id")
     if found.vocabulary_id != vocabulary_id:
         detail = f"the set describes {found.vocabulary_id}, and the labels are those of {vocabulary_id}"

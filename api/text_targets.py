@@ -8,6 +8,7 @@ from starlette.responses import Response
 from api import files
 from api.models import After, Limit, Output, Page, Time, page
 from api.services import Use
+from distill.prompts import TextKind
 from store import resources
 from store.models import TextTargets
 
@@ -23,7 +24,7 @@ class TextTargetsOut(Output):
     attribute_set_id: str | None
     teacher_id: str
     job_id: str
-    text: Literal["names", "sentence", "phrases"]
+    text: TextKind
     num_labels: int
     width: int
     report: dict[str, Any]

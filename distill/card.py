@@ -11,14 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from distill.card_measures import PART_NAMES, measures
+from distill.prompts import TEXTS
 
 TEMPLATE_FILE = Path(__file__).with_name("model_card.md")
 SHOWN_LABELS = 8
-TEXT_NAMES = {
-    "names": "names alone",
-    "sentence": "names, each with a sentence on how it looks",
-    "phrases": "names, each with phrases on how it looks, averaged",
-}
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 OPEN_CLIP_CODE = """\
@@ -91,7 +87,7 @@ def model_card(
         width=width,
         parameters=f"{parameters:,}",
         image_px=image_px,
-        text=TEXT_NAMES.get(str(evaluation.get("text")), "not told"),
+        text=_told(evaluation),
         num_labels=f"{len(labels):,}",
         accuracy=_accuracy_table(evaluation),
         measures=measures(evaluation),
@@ -104,6 +100,10 @@ def model_card(
     )
 
 
+def _told(run: Mapping[str, Any]) -> str:
+    return TEXTS.get(str(run.get("text")), "not told")
+
+
 def _accuracy_table(evaluation: Mapping[str, Any]) -> str:
     parts = [part for part in PART_NAMES if evaluation.get(part)]
     if not parts:
@@ -111,7 +111,7 @@ def _accuracy_table(evaluation: Mapping[str, Any]) -> str:
     rows = [["", "texts", *(PART_NAMES[part] for part in parts)], ["---"] * (2 + len(parts))]
     runs = [("**student**", evaluation), *(("teacher", run) for run in evaluation.get("teacher") or ())]
     for name, run in runs:
-        texts = TEXT_NAMES.get(str(run.get("text")), "not told")
+        texts = _told(run)
         results = (run.get(part) for part in parts)
         rows.append([name, texts, *(f"{result['accuracy']:.1%}" if result else "" for result in results)])
     rows.append(["chance", "", *(f"{evaluation[part]['chance']:.1%}" for part in parts)])

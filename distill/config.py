@@ -11,16 +11,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from distill import catalog
-from distill.prompts import TextKind as TextKind
 from distill.terms import TERMS
-
-TEXT_KINDS: tuple[str, ...] = get_args(TextKind)
 
 # What may change between two sittings of a run without changing what it computes.
 FREE_FIELDS = frozenset({"device", "num_workers", "threads", "save_every_s"})

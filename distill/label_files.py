@@ -5,25 +5,13 @@ Labels: a text file, a label a line. Attributes: Limbeck's own JSON (`{"entries"
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from distill.prompts import Attributes
 
-@dataclass(frozen=True)
-class Attributes:
-    """What is known of how one label looks; empty where nothing is."""
-
-    sentence: str = ""
-    phrases: tuple[str, ...] = ()
-
-    @classmethod
-    def of_lines(cls, lines: Iterable[Mapping[str, Any]]) -> "Attributes":
-        """What an entry's lines say. Raises TypeError and KeyError for lines without kind and text."""
-        said = [(line["kind"], _said(line["text"])) for line in lines]
-        sentence = next((text for kind, text in said if kind == "sentence"), "")
-        return cls(sentence, tuple(text for kind, text in said if kind == "phrase"))
+Lines = tuple[dict[str, Any], ...]
 
 
 def read_labels(path: Path) -> list[str]:
@@ -43,7 +31,7 @@ def read_labels(path: Path) -> list[str]:
     return list(labels)
 
 
-def read_attributes(path: Path, labels: Sequence[str]) -> list[Attributes]:
+def read_attributes(path: Path, labels: Sequence[str]) -> list[Lines]:
     """What a set says of each of `labels`, by the label's name, or `name (sense)` where the entry has a sense.
 
     Raises ValueError for a file in neither form, and for one that says nothing of any of the labels.
@@ -54,25 +42,26 @@ def read_attributes(path: Path, labels: Sequence[str]) -> list[Attributes]:
         raise ValueError(f"{path} is neither an attribute set nor label -> phrases: {error}") from error
     if not known.keys() & set(labels):
         raise ValueError(f"{path} says nothing of any label: do its labels have the names that the list has?")
-    return [known.get(label, Attributes()) for label in labels]
+    return [known.get(label, ()) for label in labels]
 
 
-def _entries(data: Any) -> dict[str, Attributes]:
+def _entries(data: Any) -> dict[str, Lines]:
     if "entries" not in data:
-        return {label: Attributes(phrases=tuple(map(_said, phrases))) for label, phrases in data.items()}
-    known: dict[str, Attributes] = {}
+        return {
+            label: _checked([{"kind": "phrase", "text": one} for one in phrases]) for label, phrases in data.items()
+        }
+    known: dict[str, Lines] = {}
     for entry in data["entries"]:
-        said = Attributes.of_lines(entry["lines"])
+        said = _checked(entry["lines"])
         if entry.get("sense"):
             known[f"{entry['label']} ({entry['sense']})"] = said
         known.setdefault(entry["label"], said)
     return known
 
 
-def _said(text: Any) -> str:
-    if not isinstance(text, str):
-        raise TypeError(f"{text!r} is no text")
-    return text
+def _checked(lines: Sequence[dict[str, Any]]) -> Lines:
+    Attributes.of_lines(lines)
+    return tuple(lines)
 
 
 def _text(path: Path) -> str:

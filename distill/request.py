@@ -12,15 +12,14 @@ from typing import Any
 from distill.config import (
     FREE_FIELDS,
     RECIPES,
-    TEXT_KINDS,
-    TextKind,
     TrainConfig,
     check_student,
     check_teacher,
     resolve_train_config,
 )
 from distill.folders import SPLIT, Manifest, scan
-from distill.label_files import Attributes, read_attributes, read_labels
+from distill.label_files import Lines, read_attributes, read_labels
+from distill.prompts import TEXT_KINDS, Prompt, TextKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +27,11 @@ class Request:
     """What was asked for on the command line, held against what can be."""
 
     labels: list[str]
-    attributes: list[Attributes]
+    lines: list[Lines]
     manifest: Manifest
     teacher: str
     text: TextKind
+    prompt: Prompt
     recipe: str
     config: TrainConfig
     out: Path
@@ -39,13 +39,13 @@ class Request:
 
     def identity(self) -> dict[str, Any]:
         """What another run in the same folder would differ in."""
-        said = [[entry.sentence, *entry.phrases] for entry in self.attributes]
         return {
             "images": self.manifest.root,
             "dataset": self.manifest.digest,
-            "attributes": said,
+            "attributes": [list(said) for said in self.lines],
             "teacher": self.teacher,
             "text": self.text,
+            "prompt": self.prompt.model_dump(mode="json"),
             "config": self.config.model_dump(mode="json", exclude=set(FREE_FIELDS)),
         }
 
@@ -61,6 +61,10 @@ def arguments(program: str, description: str) -> argparse.ArgumentParser:
     need.add_argument("--out", type=Path, required=True, help="folder for the bundle, the report and the state")
     how = parser.add_argument_group("how")
     how.add_argument("--text", choices=TEXT_KINDS, help="default: sentence with attributes, else names")
+    how.add_argument("--concept", default="", help='one word for all labels: "bird"')
+    how.add_argument(
+        "--template", action="append", metavar="TEXT", help='with {} for the name; default "a photo of {}"'
+    )
     how.add_argument("--student", help="a timm model (default: the recipe's)")
     how.add_argument("--recipe", choices=list(RECIPES), default="limbeck")
     how.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a field of the recipe")
@@ -84,15 +88,18 @@ def understand(given: argparse.Namespace) -> Request:
     if text != "names" and given.attributes is None:
         raise ValueError(f"--text {text} needs --attributes")
     labels = read_labels(given.labels)
-    attributes = read_attributes(given.attributes, labels) if given.attributes else [Attributes()] * len(labels)
+    lines: list[Lines] = [()] * len(labels)
+    if given.attributes:
+        lines = read_attributes(given.attributes, labels)
     folder_map = _json(given.folder_map.read_text(encoding="utf-8"), "--folder-map") if given.folder_map else None
     split = SPLIT.validate_python(_json(given.split, "--split"))
     return Request(
         labels=labels,
-        attributes=attributes,
+        lines=lines,
         manifest=scan(given.images, labels, split, folder_map),
         teacher=given.teacher,
         text=text,
+        prompt=Prompt(concept=given.concept, **({"templates": given.template} if given.template else {})),
         recipe=given.recipe,
         config=config,
         out=given.out,

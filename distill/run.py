@@ -16,11 +16,12 @@ from torch import Tensor
 from distill.augment import Views
 from distill.batches import TrainData
 from distill.chance import Ints
-from distill.config import TextKind, TrainConfig
+from distill.config import TrainConfig
 from distill.evaluate import Evaluation, evaluate
 from distill.folders import Manifest
 from distill.image_features import TeacherFeatures, image_features
 from distill.images import ImagePack, decode_images, eval_side, train_side
+from distill.prompts import TextKind
 from distill.rowcache import key_of
 from distill.student import Student
 from distill.student_features import student_features

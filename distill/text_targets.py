@@ -181,12 +181,14 @@ def within_context(
 
 
 def shorten(text: str, fits: Callable[[str], bool]) -> str:
-    """The longest beginning of `text` that fits and ends where a clause ends.
+    """The longest beginning of `text` that fits and ends between two phrases or where a clause ends.
 
-    Clauses end before `,` `;` `:` and after `.` `!` `?`. Where the last such end would give away more than half of
-    what fits, the beginning ends at a word instead; where not even one word fits, at a character. Raises ValueError
-    if nothing fits.
+    Joined phrases are parted by `;`. Clauses end before `,` `;` `:` and after `.` `!` `?`. Where the last such end
+    would give away more than half of what fits, the beginning ends at a word instead; where not even one word fits,
+    at a character. Raises ValueError if nothing fits.
     """
+    if phrases := _longest(text, (match.start() for match in re.finditer(r";(?=\s)", text)), fits):
+        return phrases
     clause = _longest(text, (match.start() for match in re.finditer(r"[,;:](?=\s)|(?<=\w[.!?])\s", text)), fits)
     word = _longest(text, (match.start() for match in re.finditer(r"\s+", text)), fits)
     best = clause if 2 * len(clause) >= len(word) else word

@@ -13,10 +13,9 @@ from typing import Any
 from distill.atomic import write_bytes
 from distill.batches import TrainData
 from distill.bundle import StudentWeights, write_bundle
-from distill.config import TextKind
 from distill.console import Console, duration
 from distill.evaluate import Evaluation, last_epochs
-from distill.prompts import falls_back, render
+from distill.prompts import Attributes, TextKind, falls_back, render
 from distill.request import Request
 from distill.run import Watch, measure_epochs, measure_student, measure_teacher, training_data
 from distill.teacher import Teacher, load_teacher
@@ -99,14 +98,14 @@ def _carry_out(request: Request, console: Console, should_stop: Callable[[], boo
 
 
 def _targets(request: Request, teacher: Teacher, kind: TextKind, console: Console, watch: Watch) -> TextTargets:
-    said = [(label, own.sentence, own.phrases) for label, own in zip(request.labels, request.attributes, strict=True)]
-    bare = [label for label, sentence, phrases in said if falls_back(kind, sentence, phrases)]
+    said = list(zip(request.labels, map(Attributes.of_lines, request.lines), strict=True))
+    bare = [label for label, own in said if falls_back(kind, own)]
     if bare:
         console.say(f"{len(bare)} labels have nothing for {kind} and are told by name alone: {', '.join(bare[:5])}")
     console.begin(f"texts ({kind})")
     targets = encode_text_targets(
         teacher,
-        [render(kind, *own) for own in said],
+        [render(kind, label, own, request.prompt) for label, own in said],
         cache=request.cache,
         on_progress=watch.on_progress,
         should_stop=watch.should_stop,
@@ -165,8 +164,8 @@ def _bundle(
         teacher=teacher,
         targets=targets,
         labels=[
-            {"label": label, "part": parts.get(at), "sentence": own.sentence, "phrases": list(own.phrases)}
-            for at, (label, own) in enumerate(zip(request.labels, request.attributes, strict=True))
+            {"label": label, "part": parts.get(at), "lines": list(own)}
+            for at, (label, own) in enumerate(zip(request.labels, request.lines, strict=True))
         ],
         evaluation={**evaluation.as_json(), "teacher": report["teacher"]},
         training_log=log,

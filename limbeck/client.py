@@ -180,30 +180,36 @@ class Limbeck:
         """Have an LLM describe each label; `model` where it is not to be the operator's."""
         return self._job("enrich", vocabulary_id=vocabulary_id, model=model)
 
-    def encode(self, vocabulary_id: str, *, teacher: str, text: TextKind, attribute_set_id: str | None = None) -> Job:
-        """Have a teacher encode each label's text."""
+    def encode(
+        self, vocabulary_id: str, *, teacher: str, text: TextKind, attribute_set_id: str | None = None,
+        concept: str = "", templates: Sequence[str] = (),
+    ) -> Job:  # fmt: skip
+        """Have a teacher encode each label's texts, with a concept word and templates (`{}` for the name) if given."""
         return self._job(
-            "encode", vocabulary_id=vocabulary_id, teacher=teacher, text=text, attribute_set_id=attribute_set_id
-        )
+            "encode", vocabulary_id=vocabulary_id, teacher=teacher, text=text, attribute_set_id=attribute_set_id,
+            prompt=_prompt(concept, templates),
+        )  # fmt: skip
 
     def distill(
         self, dataset_id: str, *, teacher: str, text: TextKind = "names", attribute_set_id: str | None = None,
-        recipe: str = "limbeck", config: Mapping[str, Any] | None = None,
+        concept: str = "", templates: Sequence[str] = (), recipe: str = "limbeck",
+        config: Mapping[str, Any] | None = None,
     ) -> Job:  # fmt: skip
         """Train and measure a student; `config` are fields of the recipe to change (`{"epochs": 10}`)."""
         return self._job(
             "distill", dataset_id=dataset_id, teacher=teacher, text=text, attribute_set_id=attribute_set_id,
-            recipe=recipe, config=dict(config or {}),
+            prompt=_prompt(concept, templates), recipe=recipe, config=dict(config or {}),
         )  # fmt: skip
 
     def evaluate(
         self, dataset_id: str, *, checkpoint_id: str | None = None, teacher: str | None = None,
-        text: TextKind = "names", attribute_set_id: str | None = None,
+        text: TextKind = "names", attribute_set_id: str | None = None, concept: str = "",
+        templates: Sequence[str] = (),
     ) -> Job:  # fmt: skip
         """Measure a checkpoint, or a teacher as it is, on a dataset."""
         return self._job(
             "evaluate", dataset_id=dataset_id, checkpoint_id=checkpoint_id, teacher=teacher, text=text,
-            attribute_set_id=attribute_set_id,
+            attribute_set_id=attribute_set_id, prompt=_prompt(concept, templates),
         )  # fmt: skip
 
     def job(self, id: str) -> Job:
@@ -327,3 +333,9 @@ class Limbeck:
             if not page.has_more:
                 return
             after = page.last_id
+
+
+def _prompt(concept: str, templates: Sequence[str]) -> dict[str, Any] | None:
+    """How texts are put, as the service takes it; None for its own way."""
+    told = {"concept": concept, "templates": list(templates)}
+    return {name: value for name, value in told.items() if value} or None

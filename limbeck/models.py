@@ -1,12 +1,13 @@
 """What the service answers, as frozen pydantic models; fields that a newer service adds are kept in `model_extra`."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 ENDED = ("succeeded", "failed", "cancelled")
-TextKind = Literal["names", "sentence", "phrases"]
+TextKind = Literal["names", "sentence", "phrases", "phrases_joined", "answers", "contrast", "all"]
+TEXT_KINDS: tuple[TextKind, ...] = get_args(TextKind)
 
 
 class _Answer(BaseModel):

@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from distill.label_files import Attributes
 from distill.prompts import falls_back
 from distill.teacher import TeacherError
 from distill.text_targets import encode_text_targets
@@ -36,8 +35,9 @@ def encode(context: Context, claim: Claim, keeper: Keeper) -> Publish:
         )  # fmt: skip
     except TeacherError as error:
         raise PartFailed(error.code, str(error)) from error
-    bare = [position for position, said in enumerate(texts.attributes) if _is_bare(spec["text"], said)]
+    bare = [position for position, said in enumerate(texts.said) if falls_back(spec["text"], said)]
     report = {
+        "prompt": spec["prompt"],
         "truncated": [shortened._asdict() for shortened in targets.truncated],
         "without_attributes": len(bare),
         "without_attributes_positions": bare[:100],
@@ -75,10 +75,3 @@ def encode(context: Context, claim: Claim, keeper: Keeper) -> Publish:
         }
 
     return publish
-
-
-def _is_bare(text: str, said: Mapping[str, Any] | None) -> bool:
-    if text == "names":
-        return False
-    own = Attributes.of_lines(said["lines"]) if said else Attributes()
-    return falls_back("sentence" if text == "sentence" else "phrases", own.sentence, own.phrases)

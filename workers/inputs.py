@@ -10,8 +10,7 @@ from typing import Any
 import torch
 
 from distill.folders import Manifest
-from distill.label_files import Attributes
-from distill.prompts import render
+from distill.prompts import Attributes, Prompt, render
 from distill.teacher import Teacher, TeacherError, load_teacher
 from distill.text_targets import TextTargets
 from store import attribute_sets, jobs, resources, vocabularies
@@ -27,21 +26,25 @@ class Texts:
     labels: list[str]
     senses: list[str | None]
     attributes: list[dict[str, Any] | None]
+    said: list[Attributes]
     prompts: list[tuple[str, ...]]
 
 
 def texts(context: Context, spec: Mapping[str, Any]) -> Texts:
-    """The labels of the job's vocabulary with its attribute set's entries, rendered as its text kind says."""
+    """The labels of the job's vocabulary with its attribute set's entries, rendered as its text and prompt say."""
     with context.db.read() as tx:
         labels = vocabularies.labels(tx, spec["vocabulary_id"])
         set_id = spec.get("attribute_set_id")
         entries = attribute_sets.entries(tx, set_id) if set_id else [None] * len(labels)
-    attributes = [{"lines": entry.lines, "flags": entry.flags} if entry else None for entry in entries]
     said = [Attributes.of_lines(entry.lines) if entry else Attributes() for entry in entries]
-    prompts = [
-        render(spec["text"], label.name, own.sentence, own.phrases) for label, own in zip(labels, said, strict=True)
-    ]
-    return Texts([label.name for label in labels], [label.sense for label in labels], attributes, prompts)
+    prompt = Prompt.model_validate(spec["prompt"])
+    return Texts(
+        labels=[label.name for label in labels],
+        senses=[label.sense for label in labels],
+        attributes=[{"lines": entry.lines, "flags": entry.flags} if entry else None for entry in entries],
+        said=said,
+        prompts=[render(spec["text"], label.name, own, prompt) for label, own in zip(labels, said, strict=True)],
+    )
 
 
 def device() -> str:

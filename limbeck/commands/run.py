@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from limbeck.models import Job
+    from limbeck.models import Job, TextKind
 
 _SPLIT = "seed=0,id_fraction=0.5,held_out=0.3"
 
@@ -25,7 +25,10 @@ def run(
     teacher: Annotated[str, typer.Option(help="ViT-B-32:openai, hf-hub:org/name, or local-dir:PATH (data root).")],
     out: Annotated[Path, typer.Option(help="The folder for the student.")],
     domain: Annotated[str, typer.Option(help="What the labels are kinds of: birds, dishes, tools.")] = "",
-    text: Annotated[str, typer.Option(help="What the teacher reads: names, sentence or phrases.")] = "sentence",
+    text: Annotated[
+        str, typer.Option(help="What the teacher reads: names, sentence, phrases, contrast …")
+    ] = "sentence",
+    concept: Annotated[str, typer.Option(help="One word said of every label: bird.")] = "",
     student: Annotated[str, typer.Option(help="A timm model; the recipe's own if left out.")] = "",
     recipe: Annotated[str, typer.Option(help="limbeck, li2023_resnet or li2023_vit.")] = "limbeck",
     set_: Annotated[
@@ -63,8 +66,9 @@ def run(
             )
             attribute_set = _told_set(job, console)
         job = client.distill(
-            dataset.id, teacher=teacher, text=kind, attribute_set_id=attribute_set, recipe=recipe, config=config
-        )
+            dataset.id, teacher=teacher, text=kind, concept=concept, attribute_set_id=attribute_set, recipe=recipe,
+            config=config,
+        )  # fmt: skip
         trained = follow(client, job, console, title="distil the student").result or {}
         evaluation = trained["evaluation"]
         rows = [("student", kind, evaluation), *(("teacher", kind, one) for one in evaluation["teacher"])]
@@ -105,10 +109,12 @@ def results_table(rows: Sequence[tuple[str, str, dict[str, Any]]]) -> "Table":
     return table
 
 
-def _text_kind(given: str) -> Literal["names", "sentence", "phrases"]:
-    if given not in ("names", "sentence", "phrases"):
-        raise BadInput(f"--text {given!r}: choose names, sentence or phrases")
-    return given  # type: ignore[return-value]
+def _text_kind(given: str) -> "TextKind":
+    from limbeck.models import TEXT_KINDS
+
+    if given not in TEXT_KINDS:
+        raise BadInput(f"--text {given!r}: choose one of {', '.join(TEXT_KINDS)}")
+    return given
 
 
 def _counted(counts: dict[str, int]) -> str:

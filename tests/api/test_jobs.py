@@ -17,6 +17,8 @@ from tests.conftest import POSTGRES
 TEACHER = "ViT-B-32:openai"
 SHA = "ab" * 32
 
+PLAIN = {"concept": "", "templates": ["a photo of {}"], "with_name": True}
+
 
 def _parts(service: Service, job_id: str) -> list[tuple[str, str, str]]:
     with service.db.read() as tx:
@@ -74,6 +76,7 @@ def test_the_gpu_kinds_make_the_parts_that_workers_know(service: Service) -> Non
     )
     assert encode["spec"] == {
         "vocabulary_id": vocabulary_id, "attribute_set_id": set_id, "teacher": TEACHER, "text": "phrases",
+        "prompt": PLAIN,
     }  # fmt: skip
     assert _parts(service, encode["id"]) == [("encode", "gpu", "queued")]
 
@@ -84,7 +87,7 @@ def test_the_gpu_kinds_make_the_parts_that_workers_know(service: Service) -> Non
     assert (config.student, config.epochs, config.losses.mse, config.losses.cls) == ("resnet18", 3, 0, 1)
     assert distill["spec"] == {
         "dataset_id": dataset_id, "vocabulary_id": vocabulary_id, "attribute_set_id": set_id, "teacher": TEACHER,
-        "text": "sentence", "recipe": "limbeck",
+        "text": "sentence", "recipe": "limbeck", "prompt": PLAIN,
     }  # fmt: skip
     assert _parts(service, distill["id"]) == [
         ("encode", "gpu", "queued"), ("train", "gpu", "waiting"), ("evaluate", "gpu", "waiting"),
@@ -93,7 +96,7 @@ def test_the_gpu_kinds_make_the_parts_that_workers_know(service: Service) -> Non
     evaluate = service.post("/v1/jobs", {"kind": "evaluate", "dataset_id": dataset_id, "teacher": TEACHER}, status=202)
     assert evaluate["spec"] == {
         "subject": {"teacher": TEACHER}, "dataset_id": dataset_id, "vocabulary_id": vocabulary_id,
-        "attribute_set_id": None, "teacher": TEACHER, "text": "names",
+        "attribute_set_id": None, "teacher": TEACHER, "text": "names", "prompt": PLAIN,
     }  # fmt: skip
     assert _parts(service, evaluate["id"]) == [("encode", "gpu", "queued"), ("evaluate", "gpu", "waiting")]
 
@@ -141,6 +144,7 @@ def test_what_can_be_known_to_be_wrong_is_refused_at_once(service: Service, subt
         ({**encode, "teacher": ""}, "invalid_request", "/teacher"),
         ({**encode, "text": "poem"}, "invalid_request", "/text"),
         ({**encode, "text": "phrases"}, "attribute_set_missing", "/attribute_set_id"),
+        ({**encode, "prompt": {"templates": ["a photo"]}}, "invalid_request", "/prompt/templates"),
         ({**encode, "text": "names", "attribute_set_id": set_id}, "attribute_set_unused", "/attribute_set_id"),
         ({**encode, "text": "phrases", "attribute_set_id": other_set}, "vocabulary_mismatch", "/attribute_set_id"),
         ({**encode, "text": "phrases", "attribute_set_id": "ats_0"}, "attribute_set_not_found", "/attribute_set_id"),

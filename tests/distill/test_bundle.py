@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from distill import bundle
 from distill.bundle import BundleError, BundleFile, StudentWeights, write_bundle
-from distill.prompts import render
+from distill.prompts import Attributes, render
 from distill.teacher import Teacher, load_teacher
 from distill.text_targets import encode_text_targets
 from distill.verify import file_sha256, verify_bundle
@@ -64,7 +64,7 @@ def write(training_log: Path, tiny_teacher: Teacher) -> Callable[..., Any]:
 
     def write(out: Path, student: StudentWeights, **changes: Any) -> Any:
         teacher = changes.pop("teacher", tiny_teacher)
-        prompts = [render("sentence", str(entry["label"]), str(entry["sentence"]), ()) for entry in LABELS]
+        prompts = [render("sentence", str(entry["label"]), Attributes(str(entry["sentence"]))) for entry in LABELS]
         given = {
             "teacher": teacher,
             "targets": encode_text_targets(teacher, prompts, cache=None),

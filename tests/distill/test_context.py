@@ -9,7 +9,7 @@ from torch import Tensor
 from distill.config import resolve_train_config
 from distill.context import INITIAL_STD, PromptedTexts, with_context
 from distill.objective import Inputs, Objective
-from distill.prompts import render
+from distill.prompts import Attributes, render
 from distill.teacher import Teacher, load_teacher
 from distill.text_targets import TextTargets, encode_text_targets
 from tests.distill.conftest import CONTEXT, WIDTH, save_clip, tiny_clip_config
@@ -17,7 +17,7 @@ from tests.distill.conftest import CONTEXT, WIDTH, save_clip, tiny_clip_config
 M = 3
 LABELS = ("crane", "red finch", "heron", "blue jay", "kingfisher")
 PROMPTS = [
-    render("phrases", label, None, ["long legs", "a grey body"] if at % 2 else ["wings"])
+    render("phrases", label, Attributes(phrases=("long legs", "a grey body") if at % 2 else ("wings",)))
     for at, label in enumerate(LABELS)
 ]
 

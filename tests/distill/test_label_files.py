@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from distill.label_files import Attributes, read_attributes, read_labels
+from distill.label_files import read_attributes, read_labels
 
 
 def test_labels_are_lines(tmp_path: Path) -> None:
@@ -36,15 +36,17 @@ def test_our_own_json(tmp_path: Path) -> None:
     ]
     (tmp_path / "s.json").write_text(json.dumps({"format": "limbeck.attributes", "entries": entries}))
     assert read_attributes(tmp_path / "s.json", ["crane (machine)", "crane (bird)", "finch"]) == [
-        Attributes("It lifts."),
-        Attributes("It stands.", ("long legs",)),
-        Attributes(),
+        ({"kind": "sentence", "text": "It lifts."},),
+        ({"kind": "sentence", "text": "It stands."}, {"kind": "phrase", "text": "long legs"}),
+        (),
     ]
 
 
 def test_dclip_json(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text(json.dumps({"crane": ["long legs", "a grey body"]}))
-    assert read_attributes(tmp_path / "s.json", ["crane"]) == [Attributes("", ("long legs", "a grey body"))]
+    assert read_attributes(tmp_path / "s.json", ["crane"]) == [
+        ({"kind": "phrase", "text": "long legs"}, {"kind": "phrase", "text": "a grey body"})
+    ]
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "{", '{"crane": [1]}', '{"entries": [{"label": "crane"}]}', '"text"'])

@@ -4,44 +4,97 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
-from distill.prompts import falls_back, render
+from distill.prompts import TEXT_KINDS, TEXTS, Attributes, Prompt, falls_back, render
 
-
-def test_the_three_templates() -> None:
-    phrases = ["a hooked beak", "white wing bars."]
-    assert render("names", "crane", "Tall.", phrases) == ("a photo of crane",)
-    assert render("sentence", "crane", "A tall grey bird.", phrases) == ("a photo of crane . A tall grey bird.",)
-    assert render("phrases", "crane", "Tall.", phrases) == (
-        "a photo of crane, which has a hooked beak",
-        "a photo of crane, which has white wing bars",
-    )
+CRANE = Attributes(
+    "A tall grey bird.",
+    ("a hooked beak", "white wing bars."),
+    ("Cranes have a bare red crown.", "A crane is grey."),
+    ("a longer neck", "black legs"),
+)
 
 
-@pytest.mark.parametrize("sentence", [None, "", " ", ".", " . "])
-def test_a_sentence_that_says_nothing_falls_back_to_the_name(sentence: str | None) -> None:
-    assert falls_back("sentence", sentence, ())
-    assert render("sentence", "crane", sentence, ()) == ("a photo of crane",)
+@pytest.mark.parametrize(
+    ("kind", "texts"),
+    [
+        ("names", ["a photo of crane"]),
+        ("sentence", ["a photo of crane . A tall grey bird."]),
+        ("phrases", ["a photo of crane, which has a hooked beak", "a photo of crane, which has white wing bars"]),
+        ("phrases_joined", ["a photo of crane, which has a hooked beak; white wing bars"]),
+        ("answers", ["a photo of crane . Cranes have a bare red crown.", "a photo of crane . A crane is grey."]),
+        ("contrast", ["a photo of crane, which has a longer neck", "a photo of crane, which has black legs"]),
+    ],
+)
+def test_the_templates(kind: str, texts: list[str]) -> None:
+    assert list(render(kind, "crane", CRANE)) == texts  # type: ignore[arg-type]
+    assert set(TEXTS) == set(TEXT_KINDS)
 
 
-@pytest.mark.parametrize("phrases", [[], [""], [".", " "]])
-def test_phrases_that_say_nothing_fall_back_to_the_name(phrases: list[str]) -> None:
-    assert falls_back("phrases", "A sentence.", phrases)
-    assert render("phrases", "crane", "A sentence.", phrases) == ("a photo of crane",)
+def test_all_is_everything_but_the_joined_text() -> None:
+    every = [text for kind in ("sentence", "answers", "phrases", "contrast") for text in render(kind, "crane", CRANE)]
+    assert sorted(render("all", "crane", CRANE)) == sorted(every)
+
+
+def test_a_concept_word_and_templates() -> None:
+    prompt = Prompt(concept="bird", templates=("a photo of {}", "a drawing of {}."))
+    assert render("names", "crane", CRANE, prompt) == (
+        "a photo of crane, a type of bird", "a drawing of crane, a type of bird.",
+    )  # fmt: skip
+    assert len(render("phrases", "crane", CRANE, prompt)) == 4
+    assert render("names", "crane", CRANE, Prompt(templates=("{}", "{}"))) == ("crane",)
+
+
+def test_without_its_name_a_label_is_told_by_its_attributes_alone() -> None:
+    nameless = Prompt(concept="animal", with_name=False)
+    said = Attributes("The grey crane and grey-cranes stand.", ("a grey crane's neck", "long legs"))
+    assert render("sentence", "grey crane", said, nameless) == ("a photo of an animal . The animal and animal stand.",)
+    assert render("phrases", "grey crane", said, nameless)[0] == "a photo of an animal, which has a animal's neck"
+    assert render("names", "grey crane", said, Prompt(with_name=False)) == ("a photo of an object",)
+    assert "crane" not in " ".join(render("all", "crane", CRANE, nameless)).lower()
+
+
+@pytest.mark.parametrize("template", ["a photo", "{} and {}", "a {label}", "{}{", "}{}"])
+def test_a_template_has_one_place_for_the_name(template: str) -> None:
+    with pytest.raises(ValidationError, match="once, where the label's name comes"):
+        Prompt(templates=(template,))
+
+
+@pytest.mark.parametrize("sentence", ["", " ", ".", " . "])
+def test_a_sentence_that_says_nothing_falls_back_to_the_name(sentence: str) -> None:
+    assert falls_back("sentence", Attributes(sentence))
+    assert render("sentence", "crane", Attributes(sentence)) == ("a photo of crane",)
+
+
+@pytest.mark.parametrize("phrases", [(), ("",), (".", " ")])
+def test_phrases_that_say_nothing_fall_back_to_the_name(phrases: tuple[str, ...]) -> None:
+    said = Attributes("A sentence.", phrases, phrases, phrases)
+    for kind in ("phrases", "phrases_joined", "answers", "contrast"):
+        assert falls_back(kind, said)
+        assert render(kind, "crane", said) == ("a photo of crane",)
+    assert not falls_back("all", said)
 
 
 def test_an_empty_phrase_among_others_is_left_out() -> None:
-    assert not falls_back("phrases", None, ["", "a red tail"])
-    assert render("phrases", "crane", None, ["", "a red tail"]) == ("a photo of crane, which has a red tail",)
+    said = Attributes(phrases=("", "a red tail"))
+    assert not falls_back("phrases", said)
+    assert render("phrases", "crane", said) == ("a photo of crane, which has a red tail",)
 
 
 def test_white_space_and_braces_are_data() -> None:
-    assert render("sentence", " grey \n crane", "a\t{label} b", ()) == ("a photo of grey crane . a {label} b",)
+    said = Attributes("a\t{label} {} b")
+    assert render("sentence", " grey \n {} crane", said) == ("a photo of grey {} crane . a {label} {} b",)
 
 
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(KeyError):
-        render("haiku", "crane", None, ())  # type: ignore[arg-type]
+        render("haiku", "crane", CRANE)  # type: ignore[arg-type]
+
+
+def test_lines_that_are_none_are_refused() -> None:
+    with pytest.raises(TypeError):
+        Attributes.of_lines([{"kind": "phrase", "text": 7}])
 
 
 def test_the_module_and_its_neighbours_import_without_torch() -> None:

@@ -12,7 +12,7 @@ from distill.config import TrainConfig
 from distill.folders import SPLIT, Manifest, scan
 from distill.image_features import image_features
 from distill.images import decode_images
-from distill.prompts import render
+from distill.prompts import Attributes, render
 from distill.run import NoImages, Watch, measure_epochs, measure_student, measure_teacher, training_data
 from distill.student import build_student
 from distill.student_features import student_features
@@ -33,7 +33,7 @@ def manifest(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> Manife
 
 @pytest.fixture
 def targets(tiny_teacher: Teacher) -> TextTargets:
-    return encode_text_targets(tiny_teacher, [render("names", label, None, ()) for label in LABELS], cache=None)
+    return encode_text_targets(tiny_teacher, [render("names", label, Attributes()) for label in LABELS], cache=None)
 
 
 def config(**overrides: object) -> TrainConfig:

@@ -15,7 +15,7 @@ from distill.batches import TrainData, batches
 from distill.config import Augmentation, TrainConfig
 from distill.folders import SPLIT, Manifest, scan
 from distill.images import ImagePack, decode_images
-from distill.prompts import render
+from distill.prompts import Attributes, render
 from distill.run import Watch, training_data
 from distill.teacher import Teacher, TeacherError, load_teacher
 from distill.teacher_views import draw_shared_views, see_as_teacher, teacher_side, view_features
@@ -52,7 +52,7 @@ def manifest(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> Manife
 
 @pytest.fixture
 def data_of(manifest: Manifest, tiny_teacher: Teacher, tmp_path: Path) -> Callable[..., TrainData]:
-    targets = encode_text_targets(tiny_teacher, [render("names", label, None, ()) for label in LABELS], cache=None)
+    targets = encode_text_targets(tiny_teacher, [render("names", label, Attributes()) for label in LABELS], cache=None)
 
     def make(config: TrainConfig, teacher: Teacher = tiny_teacher, watch: Watch | None = None) -> TrainData:
         return training_data(config, manifest, teacher, targets, cache=tmp_path / "cache", watch=watch)

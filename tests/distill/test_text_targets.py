@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distill import Stopped
-from distill.prompts import render
+from distill.prompts import Attributes, render
 from distill.teacher import Teacher, load_teacher
 from distill.text_targets import BATCH, Shortened, TextTargets, encode_text_targets, shorten
 from tests.distill.conftest import CONTEXT, WIDTH, save_clip, tiny_clip_config
@@ -112,11 +112,21 @@ def test_a_phrase_that_is_too_long_is_left_out_and_reported(tiny_teacher: Teache
 
 def test_a_sentence_that_is_too_long_ends_at_a_clause_and_is_reported(tiny_teacher: Teacher) -> None:
     sentence = "A tall grey bird with a red cap, long black legs, and wings that " + "slowly " * 12 + "beat."
-    (text,) = render("sentence", "crane", sentence, ())
+    (text,) = render("sentence", "crane", Attributes(sentence))
     targets = encode_text_targets(tiny_teacher, [(text,)], cache=None)
     used = "a photo of crane . A tall grey bird with a red cap, long black legs"
     assert targets.truncated == (Shortened(0, text, tiny_teacher.count_tokens([text])[0], used),)
     torch.testing.assert_close(targets.features, tiny_teacher.encode_text([used]), atol=1e-6, rtol=0)
+
+
+def test_joined_phrases_that_are_too_long_end_between_two_phrases(tiny_teacher: Teacher) -> None:
+    said = Attributes(
+        phrases=("a red cap, worn high", "long black legs, thin", *("wings that beat " * 4 for _ in range(9)))
+    )
+    (text,) = render("phrases_joined", "crane", said)
+    (short,) = encode_text_targets(tiny_teacher, [[text]], cache=None).truncated
+    assert short.used is not None
+    assert text.startswith(f"{short.used};")
 
 
 def test_where_all_phrases_are_too_long_each_is_shortened(tiny_teacher: Teacher) -> None:
