@@ -9,9 +9,12 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from api import (
+    answers,
+    attribute_exchange,
     attribute_sets,
     checkpoints,
     datasets,
+    drafts,
     events,
     health,
     jobs,
@@ -31,7 +34,10 @@ from store.artefacts import Artefacts
 from store.db import Database
 from store.settings import Settings
 
-_ROUTERS = (vocabularies, attribute_sets, text_targets, datasets, teachers, jobs, events, checkpoints, health, pages)
+_ROUTERS = (
+    vocabularies, attribute_exchange, attribute_sets, drafts, answers, text_targets, datasets, teachers, jobs, events,
+    checkpoints, health, pages,
+)  # fmt: skip
 
 
 def create_app(settings: Settings, db: Database | None = None) -> FastAPI:

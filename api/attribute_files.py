@@ -1,4 +1,4 @@
-"""Attribute files that are posted: our own JSON, DCLIP's JSON, or label2text with a file of sentences.
+"""Attribute files that are posted: our own JSON, CSV, DCLIP's or CuPL's JSON, or label2text with a file of sentences.
 
 A body is JSON (`format` and the content as fields) or a form (the same fields, each a text or a file). What is read
 becomes labels for a new vocabulary, or is matched to the labels of one that is there.
@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from api.models import Input, Name, PlainText, unstorable
 from api.problems import MAX_ERRORS, ProblemError, invalid, json_pointer, refused
-from attributes import formats
+from attributes import csv_format, formats
 from attributes.formats import AttributeFile, FormatError
 from attributes.types import Entry
 from attributes.types import Label as NamedLabel
@@ -44,6 +44,20 @@ class ImportDclip(_Import):
     document: dict[str, Any] | str = Field(examples=[{"Laysan albatross": ["a white head", "dark wings"]}])
 
 
+class ImportCupl(_Import):
+    """CuPL's JSON: label → list of sentences, kept as answers."""
+
+    format: Literal["cupl"]
+    document: dict[str, Any] | str = Field(examples=[{"Laysan albatross": ["A Laysan albatross has a white head."]}])
+
+
+class ImportCsv(_Import):
+    """CSV, as `export?format=csv` gives it: a row for each line of a label."""
+
+    format: Literal["csv"]
+    document: str = Field(examples=["label,kind,text\nLaysan albatross,phrase,a white head\n"])
+
+
 class ImportLabel2Text(_Import):
     """`folder number label` lines, and as many lines with a sentence each."""
 
@@ -52,8 +66,8 @@ class ImportLabel2Text(_Import):
     sentences: str = Field(examples=["The Laysan Albatross has a large, white body with black wings.\n"])
 
 
-ImportIn = Annotated[ImportJson | ImportDclip | ImportLabel2Text, Field(discriminator="format")]
-ADAPTER: TypeAdapter[ImportJson | ImportDclip | ImportLabel2Text] = TypeAdapter(ImportIn)
+AnyImport = ImportJson | ImportCsv | ImportDclip | ImportCupl | ImportLabel2Text
+ADAPTER: TypeAdapter[AnyImport] = TypeAdapter(Annotated[AnyImport, Field(discriminator="format")])
 BODY = {
     "requestBody": {
         "required": True,
@@ -65,7 +79,7 @@ BODY = {
 }
 
 
-def from_body(body: bytes) -> ImportJson | ImportDclip | ImportLabel2Text:
+def from_body(body: bytes) -> AnyImport:
     """The import that a JSON body asks for. Raises ProblemError."""
     try:
         return ADAPTER.validate_json(body)
@@ -76,7 +90,7 @@ def from_body(body: bytes) -> ImportJson | ImportDclip | ImportLabel2Text:
         raise invalid(error, from_json(body)) from None
 
 
-def from_form(fields: Mapping[str, str]) -> ImportJson | ImportDclip | ImportLabel2Text:
+def from_form(fields: Mapping[str, str]) -> AnyImport:
     """The import that a form's fields ask for. Raises ProblemError."""
     try:
         return ADAPTER.validate_python(dict(fields))
@@ -84,19 +98,24 @@ def from_form(fields: Mapping[str, str]) -> ImportJson | ImportDclip | ImportLab
         raise invalid(error, dict(fields)) from None
 
 
-def read(given: ImportJson | ImportDclip | ImportLabel2Text) -> AttributeFile:
+def read(given: AnyImport) -> AttributeFile:
     """What the file says. Raises ProblemError that names the line, or the place in the document."""
     pointer = "/document"
     try:
-        if isinstance(given, ImportLabel2Text):
-            pointer = "/label2text"
-            rows = formats.read_label2text(given.label2text)
-            pointer = "/sentences"
-            file = AttributeFile(entries=formats.join_sentences(rows, given.sentences))
-        elif isinstance(given, ImportJson):
-            file = formats.read_json(_text(given.document))
-        else:
-            file = AttributeFile(entries=formats.read_dclip(_text(given.document)))
+        match given:
+            case ImportJson():
+                file = formats.read_json(_text(given.document))
+            case ImportCsv():
+                file = AttributeFile(entries=csv_format.read_csv(given.document))
+            case ImportDclip():
+                file = AttributeFile(entries=formats.read_dclip(_text(given.document)))
+            case ImportCupl():
+                file = AttributeFile(entries=formats.read_cupl(_text(given.document)))
+            case ImportLabel2Text():
+                pointer = "/label2text"
+                rows = formats.read_label2text(given.label2text)
+                pointer = "/sentences"
+                file = AttributeFile(entries=formats.join_sentences(rows, given.sentences))
     except FormatError as error:
         # Lines are those of a text that the client sent; an object has none that it would know.
         is_text = isinstance(given, ImportLabel2Text) or isinstance(given.document, str)
@@ -105,6 +124,11 @@ def read(given: ImportJson | ImportDclip | ImportLabel2Text) -> AttributeFile:
     if not file.entries:
         raise refused("import_empty", "the file holds no label", pointer)
     return file
+
+
+def pointer_of(given: AnyImport) -> str:
+    """Where in the body the labels' attributes stand."""
+    return "/sentences" if isinstance(given, ImportLabel2Text) else "/document"
 
 
 def _text(document: dict[str, Any] | str) -> str:

@@ -1,28 +1,21 @@
-"""Attribute sets: read page by page, exported and imported."""
+"""Attribute sets: read page by page, searched, compared. Their files: `api.attribute_exchange`; edits: `api.drafts`."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query
 from sqlalchemy.orm import Session
-from starlette.datastructures import UploadFile
-from starlette.responses import Response, StreamingResponse
 
-from api import attribute_files
-from api.attribute_files import ImportDclip, ImportJson, ImportLabel2Text
-from api.models import After, AfterPosition, Limit, LongLimit, Output, Page, Time, page
-from api.problems import ProblemError, at
-from api.services import Made, OnlyOnce, Use
-from attributes import formats
-from attributes.types import Entry, LineKind, Origin, entry_from_json, line_from_json
-from store import attribute_sets, resources, vocabularies
-from store.attribute_sets import PAGE_SIZE
-from store.db import Database
+from api.models import MAX_INT32, After, AfterPosition, Limit, LongLimit, Output, Page, Time, page
+from api.services import Use
+from attributes.types import Line, LineKind, Origin, line_from_json
+from store import attribute_sets, comparison, drafts, label_search, resources, vocabularies
+from store.comparison import Difference
+from store.label_search import Wanted
 from store.models import AttributeEntry, AttributeSet, Label
-from store.vocabularies import NewLabel
 
 router = APIRouter(prefix="/v1/attribute-sets", tags=["attribute sets"])
-_CHUNK_CHARS = 2**18
 
 
 class AttributeSetOut(Output):
@@ -85,10 +78,14 @@ def _of_pair(label: Label, entry: AttributeEntry | None) -> dict[str, Any]:
 
 
 @router.get("", response_model=Page[AttributeSetOut])
-def list_all(use: Use, limit: Limit = 20, after: After = None, vocabulary_id: str | None = None) -> object:
+def list_all(
+    use: Use, limit: Limit = 20, after: After = None, vocabulary_id: str | None = None, parent_id: str | None = None
+) -> object:
     """Attribute sets, newest first."""
     with use.db.read() as tx:
-        rows, more = resources.page(tx, AttributeSet, limit=limit, after=after, vocabulary_id=vocabulary_id)
+        rows, more = resources.page(
+            tx, AttributeSet, limit=limit, after=after, vocabulary_id=vocabulary_id, parent_id=parent_id
+        )
         return page([AttributeSetOut.model_validate(row) for row in rows], more, lambda one: one.id)
 
 
@@ -99,104 +96,134 @@ def get(use: Use, id: str) -> object:
         return AttributeSetOut.model_validate(attribute_sets.get(tx, id))
 
 
-@router.get("/{id}/labels", response_model=Page[Attributes])
-def labels(use: Use, id: str, limit: LongLimit = 100, after: AfterPosition = None) -> object:
-    """The vocabulary's labels in order, each with what the set says of it; any page costs the same."""
+class SetLabel(Attributes):
+    """What a set says of one label; `edited` where its draft was asked for and says something else."""
+
+    edited: bool = False
+
+
+class LabelDifference(Output):
+    """A label of which two sets say different things; lines as in this set, those removed as in the other."""
+
+    object: Literal["label_difference"] = "label_difference"
+    at: int
+    position: int | None
+    with_position: int | None
+    label: str
+    sense: str | None
+    added: list[LineOut]
+    removed: list[LineOut]
+    locked: list[LineOut]
+    unlocked: list[LineOut]
+    other: list[Literal["order", "provenance", "flags", "spelling"]]
+
+
+async def _wanted(
+    q: Annotated[str, Query(max_length=200, description="A part of the label or its sense, without case.")] = "",
+    label: Annotated[str, Query(max_length=200, description="The label's whole name, without case.")] = "",
+    gate: Annotated[str, Query(max_length=100, description="Caught by this gate in the set's report.")] = "",
+    flag: Annotated[str, Query(max_length=500, description="With this flag, such as too_few_phrases.")] = "",
+    origin: Annotated[Origin | None, Query(description="With a line of this origin.")] = None,
+    locked: Annotated[bool, Query(description="With a locked line.")] = False,
+    undescribed: Annotated[bool, Query(description="Of which nothing is said.")] = False,
+) -> Wanted:
+    marks = [attribute_sets.flag_mark(flag)] if flag else []
+    marks += [attribute_sets.origin_mark(origin)] if origin else []
+    marks += [attribute_sets.LOCKED] if locked else []
+    marks += [attribute_sets.UNDESCRIBED] if undescribed else []
+    part, name = (unicodedata.normalize("NFC", text).strip() for text in (q, label))
+    return Wanted(part_of=part, named=name, gate=gate, marks=marks)
+
+
+@router.get("/{id}/labels", response_model=Page[SetLabel])
+def labels(
+    use: Use,
+    id: str,
+    wanted: Annotated[Wanted, Depends(_wanted)],
+    limit: LongLimit = 100,
+    after: AfterPosition = None,
+    draft: Annotated[bool, Query(description="Lines as the set's draft has them; filters look at the set.")] = False,
+) -> object:
+    """The vocabulary's labels in order, each with what the set says of it; filters count together."""
     start = 0 if after is None else after + 1
     with use.db.read() as tx:
         found = attribute_sets.get(tx, id)
-        data = [Attributes(**_of_pair(*pair)) for pair in _pairs(tx, found, start, start + limit)]
-        return page(data, start + limit < found.num_labels, lambda one: one.position)
+        if wanted:
+            at, more = label_search.positions(tx, found, wanted, start=start, limit=limit)
+            entries = attribute_sets.entries_at(tx, id, at)
+            named = vocabularies.labels_at(tx, found.vocabulary_id, at)
+            pairs = [(label, entries.get(label.position)) for label in named]
+        else:
+            pairs, more = pairs_of(tx, found, start, start + limit), start + limit < found.num_labels
+        edited = drafts.edited(tx, id, [label.position for label, _ in pairs]) if draft else {}
+        data = []
+        for label, entry in pairs:
+            row = edited.get(label.position)
+            said = attributes_of(label, row.lines, row.flags) if row else _of_pair(label, entry)
+            data.append(SetLabel(**said, edited=row is not None))
+        return page(data, more, lambda one: one.position)
 
 
-@router.get("/{id}/export", response_class=Response)
-def export(use: Use, id: str, format: Literal["json", "dclip"] = "json") -> Response:
-    """The set as a file: our own JSON, which holds everything, or DCLIP's (label → phrases)."""
+@router.get("/{id}/compare", response_model=Page[LabelDifference])
+def compare(
+    use: Use,
+    id: str,
+    with_: Annotated[str, Query(alias="with", description="The other set: often the parent of this one.")],
+    limit: Limit = 20,
+    after: Annotated[int | None, Query(ge=0, le=2 * MAX_INT32, description="`last_id` of the page before.")] = None,
+) -> object:
+    """Label by label, what this set says that the other does not, and the other way round.
+
+    Sets of different vocabularies are compared by label and sense; labels that only the other has come last.
+    """
     with use.db.read() as tx:
-        found = attribute_sets.get(tx, id)
-        vocabulary = vocabularies.get(tx, found.vocabulary_id)
-    entries = _entries(use.db, found)
-    headers = {"Content-Disposition": f'attachment; filename="{id}.{format}.json"'}
-    if format == "dclip":
-        try:
-            text = formats.write_dclip(entries)
-        except formats.FormatError as error:
-            raise ProblemError(409, "not_in_this_format", str(error)) from None
-        return Response(text, headers=headers, media_type="application/json")
-    known = {key: found.source.get(key) for key in ("strategy", "model")}
-    pieces = formats.write_json(entries, domain=vocabulary.domain or None, **known)
-    return StreamingResponse(_chunks(pieces), headers=headers, media_type="application/json")
+        one, other = attribute_sets.get(tx, id), attribute_sets.get(tx, with_)
+        start = 0 if after is None else after + 1
+        found, more = comparison.differences(tx, one, other, start=start, limit=limit)
+        return page([_difference(difference) for difference in found], more, lambda one: one.at)
 
 
-def _pairs(tx: Session, found: AttributeSet, start: int, stop: int) -> list[tuple[Label, AttributeEntry | None]]:
+def _difference(found: Difference) -> LabelDifference:
+    lines, others = (
+        [line_from_json(line) for line in entry.lines] if entry else [] for entry in (found.entry, found.other_entry)
+    )
+    before = {line.id: line for line in others}
+    ids = {line.id for line in lines}
+    both = [(line, before[line.id]) for line in lines if line.id in before]
+    return LabelDifference(
+        at=found.at, position=found.position, with_position=found.other_position, label=found.label.name,
+        sense=found.label.sense,
+        added=_out(line for line in lines if line.id not in before),
+        removed=_out(line for line in others if line.id not in ids),
+        locked=_out(line for line, old in both if line.locked and not old.locked),
+        unlocked=_out(line for line, old in both if old.locked and not line.locked),
+        other=_otherwise(found, both, [line.id for line in others if line.id in ids]),
+    )  # fmt: skip
+
+
+def _otherwise(
+    found: Difference, both: Sequence[tuple[Line, Line]], order: Sequence[str]
+) -> list[Literal["order", "provenance", "flags", "spelling"]]:
+    if found.entry is None or found.other_entry is None:
+        return []
+    names = [(entry.label, entry.sense) for entry in (found.entry, found.other_entry)]
+    differs: dict[Literal["order", "provenance", "flags", "spelling"], bool] = {
+        "order": [line.id for line, _ in both] != order,
+        "provenance": any(
+            (line.origin, line.strategy, line.call) != (old.origin, old.strategy, old.call) for line, old in both
+        ),
+        "flags": found.entry.flags != found.other_entry.flags,
+        "spelling": names[0] != names[1],
+    }
+    return [what for what, it_does in differs.items() if it_does]
+
+
+def _out(lines: Iterable[Line]) -> list[LineOut]:
+    return [LineOut.model_validate(line) for line in lines]
+
+
+def pairs_of(tx: Session, found: AttributeSet, start: int, stop: int) -> list[tuple[Label, AttributeEntry | None]]:
+    """The labels at positions start ≤ p < stop, each with its entry, None where the set has none."""
     rows = vocabularies.labels(tx, found.vocabulary_id, start=start, stop=stop)
     entries = attribute_sets.entries(tx, found.id, start=start, stop=stop) if rows else []
     return list(zip(rows, entries, strict=True))
-
-
-def _entries(db: Database, found: AttributeSet) -> Iterator[Entry]:
-    for start in range(0, found.num_labels, PAGE_SIZE):
-        with db.read() as tx:
-            pairs = _pairs(tx, found, start, start + PAGE_SIZE)
-        for label, entry in pairs:
-            lines, flags = (entry.lines, entry.flags) if entry else ([], [])
-            yield entry_from_json({"label": label.name, "sense": label.sense, "lines": lines, "flags": flags})
-
-
-def _chunks(pieces: Iterable[str]) -> Iterator[str]:
-    # Each piece that leaves a generator costs a change of threads.
-    held: list[str] = []
-    size = 0
-    for piece in pieces:
-        held.append(piece)
-        size += len(piece)
-        if size >= _CHUNK_CHARS:
-            yield "".join(held)
-            held, size = [], 0
-    yield "".join(held)
-
-
-async def _import(request: Request) -> ImportJson | ImportDclip | ImportLabel2Text:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == "application/json":
-        return attribute_files.from_body(await request.body())
-    if media_type != "multipart/form-data":
-        detail = f"post application/json or multipart/form-data, not {media_type or 'an untyped body'}"
-        raise ProblemError(415, "unsupported_media_type", detail)
-    limit = request.app.state.services.settings.max_body_bytes
-    fields: dict[str, str] = {}
-    async with request.form(max_files=4, max_fields=8, max_part_size=limit) as form:
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                try:
-                    fields[name] = (await value.read()).decode("utf-8-sig")
-                except UnicodeDecodeError as error:
-                    raise ProblemError(422, "not_utf8", f"{name} is not UTF-8 text: {error.reason}") from None
-            else:
-                fields[name] = value
-    return attribute_files.from_form(fields)
-
-
-@router.post("/import", status_code=201, response_model=AttributeSetOut, openapi_extra=attribute_files.BODY)
-def import_(
-    use: Use, once: OnlyOnce, given: Annotated[ImportJson | ImportDclip | ImportLabel2Text, Depends(_import)]
-) -> Response:
-    """Keep a file of attributes as a set, of a vocabulary that is there or of a new one with the file's labels."""
-    file = attribute_files.read(given)
-    source = {"import": given.format, "domain": file.domain, "strategy": file.strategy, "model": file.model}
-    pointer = "/sentences" if isinstance(given, ImportLabel2Text) else "/document"
-
-    def make(tx: Session) -> Made:
-        if given.vocabulary_id is None:
-            names = [NewLabel(entry.label, entry.sense) for entry in file.entries]
-            made = vocabularies.create(tx, name=given.name, domain=given.domain or file.domain or "", labels=names)
-            vocabulary_id = made.id
-        else:
-            with at("/vocabulary_id"):
-                vocabulary_id = vocabularies.get(tx, given.vocabulary_id).id
-        placed = attribute_files.place(file.entries, vocabularies.labels(tx, vocabulary_id), pointer).entries
-        pages = attribute_sets.put_pages(tx, [attribute_files.content(entry) if entry else None for entry in placed])
-        row = attribute_sets.create(tx, vocabulary_id=vocabulary_id, pages=pages, source=source)
-        return AttributeSetOut.model_validate(row), f"/v1/attribute-sets/{row.id}"
-
-    return once.answer(make)

@@ -14,19 +14,23 @@ From a list of labels and a folder of images to a small image model that still u
 Lists are `{"object": "list", "data": [...], "has_more", "first_id", "last_id"}`, asked for with `limit` and `after`.
 Every error is an RFC 9457 problem with a stable `code`, and `errors: [{pointer, detail}]` where a body is at fault.
 Every POST takes an `Idempotency-Key`: sent again with the same body, it gets the first answer. Times are UTC.
+A draft's ETag is its version, and a change of it names that in `If-Match`.
 
 A key (`Authorization: Bearer lbk_...`) with the scope `read` (GET, HEAD) or `write` (all else) is needed wherever the
 service is not bound to loopback."""
 
+_WITH_BODY = ("post", "patch")
 _PROBLEMS = {
     "400": "The request cannot be read",
     "401": "No key, or none that is known and live",
     "403": "The key lacks the scope; or, without a key, the request did not come from this machine",
     "404": "There is no such thing",
     "409": "The `Idempotency-Key` was used for another request, or is in use",
+    "412": "The draft has changed since the version that `If-Match` names",
     "413": "The body is too large",
     "415": "The body is of a type that is not read here",
     "422": "Something in the request is wrong; `errors` says where",
+    "428": "A change of a draft must name its version in `If-Match`",
     "503": "The database does not answer; nothing was changed",
 }
 
@@ -64,7 +68,9 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         return
     operation["security"] = [{"key": []}, {}]
     apt = {"401", "403", "503"} | ({"404"} if "{" in path else set())
-    apt |= {"400", "409", "413", "415", "422"} if method == "post" else {"422"} & set(operation["responses"])
+    apt |= {"400", "409", "413", "415", "422"} if method in _WITH_BODY else {"422"} & set(operation["responses"])
+    if any(parameter["name"] == "if-match" for parameter in operation.get("parameters", ())):
+        apt |= {"412", "428"} if method == "patch" else {"412"}
     operation["responses"].pop("422", None)
     content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for status in sorted(apt - set(operation["responses"])):

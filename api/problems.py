@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.models import Input, unstorable
-from store.errors import Conflict, Culprit, NotFound, Refused
+from store.errors import Conflict, Culprit, DraftStale, NotFound, Refused
 
 MAX_ERRORS = 20
 MEDIA_TYPE = "application/problem+json"
@@ -202,6 +202,10 @@ def _on_conflict(request: Request, error: Conflict) -> Response:
     return respond(request.scope, 409, error.code, str(error))
 
 
+def _on_stale(request: Request, error: DraftStale) -> Response:
+    return respond(request.scope, 412, error.code, str(error), headers={"ETag": f'"{error.version}"'})
+
+
 def _on_database(request: Request, error: Exception) -> Response:
     request.state.fault = error
     detail = "the database does not answer; nothing was changed"
@@ -216,6 +220,7 @@ def install(app: FastAPI) -> None:
         Refused: _on_refused,
         NotFound: _on_not_found,
         Conflict: _on_conflict,
+        DraftStale: _on_stale,
         OperationalError: _on_database,
         PoolTimeout: _on_database,
     }

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -41,11 +41,12 @@ Use = Annotated[Services, Depends(_services)]
 RawBody = Annotated[bytes, Depends(_raw_body)]
 
 Made = tuple[BaseModel, str]
+"""What a request made, and its path."""
 
 
 @dataclass(frozen=True)
 class Once:
-    """A POST that is carried out once, however often it is sent with the same `Idempotency-Key`."""
+    """A request that is carried out once, however often it is sent with the same `Idempotency-Key`."""
 
     db: Database
     principal: str
@@ -62,6 +63,17 @@ class Once:
 
     def answer(self, make: Callable[[Session], Made], *, status: int = 201) -> Response:
         """What `make` makes and the path of it, in one transaction with the record of the answer, then answered."""
+
+        def with_location(tx: Session) -> tuple[BaseModel, Mapping[str, str]]:
+            made, location = make(tx)
+            return made, {"Location": location}
+
+        return self.answer_with(with_location, status=status)
+
+    def answer_with(
+        self, make: Callable[[Session], tuple[BaseModel, Mapping[str, str]]], *, status: int = 200
+    ) -> Response:
+        """The same for what is answered with headers of its own."""
         with self.db.write() as tx:
             if self.key is not None:
                 earlier = idempotency.begin(
@@ -69,8 +81,8 @@ class Once:
                 )
                 if earlier is not None:
                     return _response(earlier)
-            made, location = make(tx)
-            answer = idempotency.Answer(status, {"Location": location}, made.model_dump_json())
+            made, headers = make(tx)
+            answer = idempotency.Answer(status, headers, made.model_dump_json())
             if self.key is not None:
                 idempotency.end(tx, principal=self.principal, key=self.key, answer=answer)
         return _response(answer)

@@ -34,10 +34,15 @@ class TextTargetsOut(Output):
 
 
 @router.get("", response_model=Page[TextTargetsOut])
-def list_all(use: Use, limit: Limit = 20, after: After = None, vocabulary_id: str | None = None) -> object:
+def list_all(
+    use: Use, limit: Limit = 20, after: After = None, vocabulary_id: str | None = None,
+    attribute_set_id: str | None = None,
+) -> object:  # fmt: skip
     """Text targets, newest first."""
     with use.db.read() as tx:
-        rows, more = resources.page(tx, TextTargets, limit=limit, after=after, vocabulary_id=vocabulary_id)
+        rows, more = resources.page(
+            tx, TextTargets, limit=limit, after=after, vocabulary_id=vocabulary_id, attribute_set_id=attribute_set_id
+        )
         return page([TextTargetsOut.model_validate(row) for row in rows], more, lambda one: one.id)
 
 

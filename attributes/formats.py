@@ -1,7 +1,9 @@
-"""Exchange files: our own JSON, DCLIP's JSON, and label2text + sentence lines as Li et al. publish them.
+"""Exchange files: our own JSON, DCLIP's and CuPL's JSON, and label2text + sentence lines as Li et al. publish them.
 
     own JSON         everything; described by `set_schema.json`; one entry a line
     DCLIP JSON       label -> list of phrases; loses all else
+    CuPL JSON        label -> list of sentences, which are answers to questions that it does not keep; loses all else
+    CSV              a row for each line of a label: see `attributes.csv_format`
     label2text.txt   `folder number label` a line, and a file with one sentence a line, joined by line order
 
 A label2text label is its third field with underscores for spaces, and that is how it comes in and goes out: `name`
@@ -21,7 +23,7 @@ from attributes.checks import flags_of
 from attributes.jsonplaces import line_of_path, load_json
 from attributes.set_schema import SetModel
 from attributes.text import MAX_LABEL_CHARS, MAX_SENSE_CHARS, fault_of
-from attributes.types import Entry, Label, entry_from_json, sentence_and_phrases
+from attributes.types import Entry, Label, Line, LineKind, entry_from_json, sentence_and_phrases
 
 FORMAT, VERSION = "limbeck.attributes", 2
 MAX_TEXT_CHARS = 5_000
@@ -88,10 +90,10 @@ def read_json(text: str) -> AttributeFile:
     entries = [entry_from_json(item) for item in data["entries"]]
     seen: dict[tuple[str, str], int] = {}
     for index, entry in enumerate(entries):
-        detail = _label_fault(entry.label, entry.sense)
-        first = seen.setdefault(_identity(entry.label, entry.sense), index)
+        detail = label_fault(entry.label, entry.sense) or _lines_fault(entry)
+        first = seen.setdefault(identity(entry.label, entry.sense), index)
         if detail is None and first != index:
-            detail = _twice(Label(entry.label, entry.sense), line_of_path(text, ["entries", first]))
+            detail = twice(Label(entry.label, entry.sense), line_of_path(text, ["entries", first]))
         if detail:
             raise FormatError(detail, line=line_of_path(text, ["entries", index]))
     head = {key: data.get(key) for key in ("domain", "strategy", "model")}
@@ -99,39 +101,60 @@ def read_json(text: str) -> AttributeFile:
 
 
 def write_dclip(entries: Iterable[Entry]) -> str:
-    """DCLIP's JSON: label -> phrases (an empty list for a label that has none).
+    """DCLIP's JSON: label -> phrases (an empty list for a label that has none). Raises FormatError.
 
     Keys must differ, so a label that shares its name with another carries its sense: `crane (bird)`.
     """
-    entries = list(entries)
-    times = Counter(entry.label for entry in entries)
-    keyed: dict[str, list[str]] = {}
-    for entry in entries:
-        key = str(Label(entry.label, entry.sense)) if times[entry.label] > 1 else entry.label
-        if key in keyed:
-            raise FormatError(f"{_quoted(key)} stands twice in the set, and DCLIP's JSON has one place for it")
-        keyed[key] = list(entry.phrases)
-    return json.dumps(keyed, ensure_ascii=False, indent=4) + "\n"
+    return _write_lists(entries, "phrase", "DCLIP's JSON")
+
+
+def write_cupl(entries: Iterable[Entry]) -> str:
+    """CuPL's JSON: label -> answers; keys as `write_dclip` has them. Raises FormatError."""
+    return _write_lists(entries, "answer", "CuPL's JSON")
 
 
 def read_dclip(text: str) -> list[Entry]:
     """DCLIP's JSON. Phrases stay as they are, with no part and no value. Raises FormatError."""
+    return _read_lists(text, "phrase", "phrases")
+
+
+def read_cupl(text: str) -> list[Entry]:
+    """CuPL's JSON. Sentences stay as they are, as answers to a question that is not known. Raises FormatError."""
+    return _read_lists(text, "answer", "sentences")
+
+
+def _write_lists(entries: Iterable[Entry], kind: LineKind, name: str) -> str:
+    entries = list(entries)
+    times = Counter(entry.label.casefold() for entry in entries)
+    keyed: dict[str, list[str]] = {}
+    for entry in entries:
+        twin = times[entry.label.casefold()] > 1
+        key = str(Label(entry.label, entry.sense)) if twin else entry.label
+        if key in keyed:
+            raise FormatError(f"{_quoted(key)} stands twice in the set, and {name} has one place for it")
+        keyed[key] = [line.text for line in entry.lines if line.kind == kind]
+    if not any(keyed.values()):
+        raise FormatError(f"no label has a line of kind {kind}, and {name} holds nothing else")
+    return json.dumps(keyed, ensure_ascii=False, indent=4) + "\n"
+
+
+def _read_lists(text: str, kind: LineKind, noun: str) -> list[Entry]:
     data = _loaded(text)
     if not isinstance(data, dict):
-        raise FormatError("must be a JSON object of label -> list of phrases", line=1)
+        raise FormatError(f"must be a JSON object of label -> list of {noun}", line=1)
     entries = []
     seen: dict[tuple[str, str], str] = {}
-    for name, phrases in data.items():
-        detail = _label_fault(name, None)
-        if detail is None and (other := seen.setdefault(_identity(name, None), name)) != name:
-            detail = _twice(Label(name), line_of_path(text, [other]))
-        if detail is None and not (isinstance(phrases, list) and all(isinstance(one, str) for one in phrases)):
-            detail = f"{_quoted(name)} must have a list of phrases"
+    for name, texts in data.items():
+        detail = label_fault(name, None)
+        if detail is None and (other := seen.setdefault(identity(name, None), name)) != name:
+            detail = twice(Label(name), line_of_path(text, [other]))
+        if detail is None and not (isinstance(texts, list) and all(isinstance(one, str) for one in texts)):
+            detail = f"{_quoted(name)} must have a list of {noun}"
         if detail is None:
-            detail = next((f"{_quoted(name)}: {fault}" for one in phrases if (fault := _text_fault(one))), None)
+            detail = next((f"{_quoted(name)}: {fault}" for one in texts if (fault := text_fault(one))), None)
         if detail:
             raise FormatError(detail, line=line_of_path(text, [name]))
-        entries.append(_flagged(Entry(name, lines=sentence_and_phrases("", phrases, origin="import"))))
+        entries.append(_flagged(Entry(name, lines=tuple(Line(kind, one, origin="import") for one in texts))))
     return entries
 
 
@@ -145,10 +168,10 @@ def read_label2text(text: str) -> list[Label2Text]:
         if len(fields) != 3 or not all(fields) or not fields[1].isascii() or not fields[1].isdigit():
             raise FormatError(f"must be `folder number label`, not {content[:80]!r}", line=line, file=file)
         row = Label2Text(folder=fields[0], number=int(fields[1]), published=fields[2])
-        if fault := _label_fault(row.name, None):
+        if fault := label_fault(row.name, None):
             raise FormatError(fault, line=line, file=file)
-        if (first := seen.setdefault(_identity(row.name, None), line)) != line:
-            raise FormatError(_twice(Label(row.name), first), line=line, file=file)
+        if (first := seen.setdefault(identity(row.name, None), line)) != line:
+            raise FormatError(twice(Label(row.name), first), line=line, file=file)
         rows.append(row)
     if not rows:
         raise FormatError("holds no line", file=file)
@@ -169,10 +192,27 @@ def join_sentences(rows: Iterable[Label2Text], text: str) -> list[Entry]:
         raise FormatError(detail, line=line, file=file)
     entries = []
     for row, (line, sentence) in zip(rows, lines, strict=True):
-        if fault := _text_fault(sentence):
+        if fault := text_fault(sentence):
             raise FormatError(fault, line=line, file=file)
         entries.append(_flagged(Entry(row.name, lines=sentence_and_phrases(sentence, (), origin="import"))))
     return entries
+
+
+def label2text_of(entries: Iterable[Entry], rows: Iterable[Label2Text] = ()) -> list[Label2Text]:
+    """The rows of a label2text.txt for these entries: those that a file had of them, else as CUB numbers its classes.
+
+    Where labels share a name, each carries its sense.
+    """
+    entries = list(entries)
+    known = {identity(row.name, None): row for row in rows}
+    times = Counter(entry.label.casefold() for entry in entries)
+    made = []
+    for number, entry in enumerate(entries, start=1):
+        name = str(Label(entry.label, entry.sense)) if times[entry.label.casefold()] > 1 else entry.label
+        published = name.replace(" ", "_")
+        fresh = Label2Text(folder=f"{number:03d}.{published}", number=number, published=published)
+        made.append(known.get(identity(name, None), fresh))
+    return made
 
 
 def write_label2text(rows: Iterable[Label2Text]) -> str:
@@ -192,10 +232,10 @@ def read_label_lines(text: str) -> list[Label]:
     for line, content in _lines(text):
         name, _, sense = (part.strip() for part in content.partition("\t"))
         label = Label(name, sense or None)
-        if fault := _label_fault(label.name, label.sense):
+        if fault := label_fault(label.name, label.sense):
             raise FormatError(fault, line=line)
-        if (first := seen.setdefault(_identity(name, sense), line)) != line:
-            raise FormatError(f"{_twice(label, first)}; give each a sense after a tab", line=line)
+        if (first := seen.setdefault(identity(name, sense), line)) != line:
+            raise FormatError(f"{twice(label, first)}; give each a sense after a tab", line=line)
         labels.append(label)
     if not labels:
         raise FormatError("holds no label")
@@ -228,7 +268,8 @@ def _flagged(entry: Entry) -> Entry:
     return replace(entry, flags=flags_of(entry))
 
 
-def _label_fault(name: str, sense: str | None) -> str | None:
+def label_fault(name: str, sense: str | None) -> str | None:
+    """Why this cannot be a label, or None."""
     if fault := fault_of(name, MAX_LABEL_CHARS):
         return f"label {_quoted(name)} {fault}"
     if sense and (fault := fault_of(sense, MAX_SENSE_CHARS)):
@@ -236,15 +277,24 @@ def _label_fault(name: str, sense: str | None) -> str | None:
     return None
 
 
-def _text_fault(text: str) -> str | None:
+def text_fault(text: str) -> str | None:
+    """Why this cannot be a line's text, or None; published files have empty ones."""
     return fault_of(text, MAX_TEXT_CHARS) if text else None
 
 
-def _identity(name: str, sense: str | None) -> tuple[str, str]:
+def _lines_fault(entry: Entry) -> str | None:
+    texts = (text for line in entry.lines for text in (line.text, line.part, line.value, line.about, line.other_value))
+    fault = next((fault for text in texts if (fault := text_fault(text))), None)
+    return f"{_quoted(entry.label)}: {fault}" if fault else None
+
+
+def identity(name: str, sense: str | None) -> tuple[str, str]:
+    """What two labels that are the same share."""
     return name.casefold(), (sense or "").casefold()
 
 
-def _twice(label: Label, line: int | None) -> str:
+def twice(label: Label, line: int | None) -> str:
+    """That a label stands a second time."""
     return f"label {_quoted(str(label))} is also on line {line}"
 
 

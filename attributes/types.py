@@ -29,8 +29,8 @@ class Line:
     has" (`phrase`, `contrast`): `a long hooked bill`. `part` and `value` take a phrase apart (`bill`, `long and
     hooked`) and are empty where a file gave only its words. `about` is the question that an answer answers, or the
     label that a contrast tells apart from (as `str(Label)`), whose own value is `other_value`. `strategy` is the prompt
-    (`phrases@1`) and `call` the key of the LLM call that the line came from; both are empty for people's lines.
-    A locked line is kept by every later enrichment.
+    (`phrases@1`) and `call` the key of the LLM call that the line came from, also where a person has reworded it since
+    (`origin` is then `human`); a line that a person wrote has neither. A locked line is kept by every later enrichment.
     """
 
     kind: LineKind

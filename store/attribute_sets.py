@@ -3,15 +3,18 @@
 An entry (what is said of one label) is stored once under its digest. A set is a row of pages, each a run of
 `PAGE_SIZE` digests, stored once under its own digest too: a set that differs from its parent in one phrase costs one
 entry, one page and a few hundred short rows for 100,000 labels, and any page of it is read by its number.
+
+A page also has *marks*: which of its entries have a flag, a line of some origin, a locked line, or are none at all.
+They are what labels are filtered by without reading an entry.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -23,6 +26,9 @@ from store.models import AttributeEntry, AttributePage, AttributeSet, AttributeS
 PAGE_SIZE = 256
 _BATCH = 1_000
 _PAGES_AT_ONCE = 50
+
+LOCKED, UNDESCRIBED = "locked", "undescribed"
+_FLAG, _ORIGIN = "flag:", "origin:"
 
 
 class EntryContent(TypedDict):
@@ -55,25 +61,68 @@ def put_entries(tx: Session, entries: Iterable[EntryContent]) -> list[str]:
     return [row["digest"] for row in rows]
 
 
+def flag_mark(flag: str) -> str:
+    """The mark of entries that have this flag."""
+    return _FLAG + flag
+
+
+def origin_mark(origin: str) -> str:
+    """The mark of entries that have a line of this origin."""
+    return _ORIGIN + origin
+
+
+def marks_of(lines: Iterable[Mapping[str, Any]], flags: Iterable[str]) -> frozenset[str]:
+    """The marks that an entry of these lines and flags bears on its page."""
+    said = list(lines)
+    origins = {origin_mark(line["origin"]) for line in said}
+    locked = {LOCKED} if any(line.get("locked") for line in said) else set()
+    return frozenset(origins | locked | {flag_mark(flag) for flag in flags})
+
+
+Slot = tuple[str | None, frozenset[str]]
+"""A place on a page: the digest of the entry that is kept there, or None; and its marks."""
+
+
 def put_pages(tx: Session, entries: Sequence[EntryContent | None]) -> list[str]:
     """Keep the entries of labels that follow each other from a page's first on, and their pages; the pages' digests."""
-    digests = iter(put_entries(tx, [entry for entry in entries if entry]))
-    kept = [(next(digests), bool(entry["flags"])) if entry else (None, False) for entry in entries]
-    return put_page_rows(tx, [kept[start : start + PAGE_SIZE] for start in range(0, len(kept), PAGE_SIZE)])
+    slots = _put_slots(tx, entries)
+    return put_page_rows(tx, [slots[start : start + PAGE_SIZE] for start in range(0, len(slots), PAGE_SIZE)])
 
 
-def put_page_rows(tx: Session, pages: Sequence[Sequence[tuple[str | None, bool]]]) -> list[str]:
-    """Keep pages of (digest of a kept entry or None, whether it is flagged); their digests in the same order."""
-    rows = [
-        {
-            "digest": _digest([digest for digest, _ in page]), "entries": [digest for digest, _ in page],
-            "num_described": sum(digest is not None for digest, _ in page),
-            "num_flagged": sum(flagged for _, flagged in page),
-        }
-        for page in pages
-    ]  # fmt: skip
+def put_page_rows(tx: Session, pages: Sequence[Sequence[Slot]]) -> list[str]:
+    """Keep pages of entries that are kept already; their digests in the same order."""
+    rows = [_page_row(page) for page in pages]
     insert_ignore(tx, AttributePage, sorted(rows, key=lambda row: str(row["digest"])))
     return [str(row["digest"]) for row in rows]
+
+
+def _put_slots(tx: Session, entries: Sequence[EntryContent | None]) -> list[Slot]:
+    digests = iter(put_entries(tx, [entry for entry in entries if entry]))
+    return [
+        (next(digests), marks_of(entry["lines"], entry["flags"])) if entry else (None, frozenset({UNDESCRIBED}))
+        for entry in entries
+    ]
+
+
+def _page_row(page: Sequence[Slot]) -> dict[str, Any]:
+    marks: dict[str, list[int]] = {}
+    for offset, (_, borne) in enumerate(page):
+        for mark in sorted(borne):
+            marks.setdefault(mark, []).append(offset)
+    flagged = {offset for mark, offsets in marks.items() if mark.startswith(_FLAG) for offset in offsets}
+    entries = [digest for digest, _ in page]
+    return {
+        "digest": _digest(entries), "entries": entries, "marks": marks, "num_flagged": len(flagged),
+        "num_described": sum(digest is not None for digest in entries),
+    }  # fmt: skip
+
+
+def _slots(row: AttributePage) -> list[Slot]:
+    borne: list[set[str]] = [set() for _ in row.entries]
+    for mark, offsets in row.marks.items():
+        for offset in offsets:
+            borne[offset].add(mark)
+    return [(digest, frozenset(marks)) for digest, marks in zip(row.entries, borne, strict=True)]
 
 
 def create(
@@ -101,6 +150,72 @@ def create(
         [{"set_id": made.id, "page": number, "digest": digest} for number, digest in enumerate(pages)],
     )
     return made
+
+
+def derive(
+    tx: Session, parent: AttributeSet, changed: Mapping[int, EntryContent | None], *, source: Mapping[str, Any]
+) -> AttributeSet:
+    """Seal a set that differs from `parent` at these positions. Pages without a change are neither read nor written:
+    what is linear in the set is one INSERT … SELECT of its list of pages, and the digest over that list."""
+    numbers = sorted({position // PAGE_SIZE for position in changed})
+    places = AttributeSetPage.__table__.c
+    put = dict(zip(changed, _put_slots(tx, list(changed.values())), strict=True))
+    listed = tx.execute(select(places.page, places.digest).where(places.set_id == parent.id))
+    digests = {number: digest for number, digest in listed}
+    num_described, num_flagged = parent.num_described, parent.num_flagged
+    made_pages: dict[int, str] = {}
+    for first in range(0, len(numbers), _PAGES_AT_ONCE):
+        pages = _pages(tx, parent.id, numbers[first : first + _PAGES_AT_ONCE])
+        rows = [_page_row(_with(page, number, put)) for number, page in pages]
+        insert_ignore(tx, AttributePage, sorted(rows, key=lambda row: str(row["digest"])))
+        for (number, old), row in zip(pages, rows, strict=True):
+            made_pages[number] = row["digest"]
+            num_described += row["num_described"] - old.num_described
+            num_flagged += row["num_flagged"] - old.num_flagged
+    digests |= made_pages
+    vocabulary = vocabularies.get(tx, parent.vocabulary_id)
+    made = AttributeSet(
+        id=new_id("ats"), vocabulary_id=parent.vocabulary_id, parent_id=parent.id,
+        digest=_digest([vocabulary.digest, [digests[number] for number in sorted(digests)]]),
+        num_labels=parent.num_labels, num_described=num_described, num_flagged=num_flagged, source=dict(source),
+        created_at=time.time(),
+    )  # fmt: skip
+    tx.add(made)
+    tx.flush()
+    kept = select(literal(made.id), places.page, places.digest)
+    kept = kept.where(places.set_id == parent.id, places.page.not_in(numbers))
+    tx.execute(insert(AttributeSetPage).from_select(["set_id", "page", "digest"], kept))
+    tx.execute(
+        insert(AttributeSetPage),
+        [{"set_id": made.id, "page": number, "digest": digest} for number, digest in made_pages.items()],
+    )
+    return made
+
+
+def _with(page: AttributePage, number: int, put: Mapping[int, Slot]) -> list[Slot]:
+    return [put.get(at, slot) for at, slot in enumerate(_slots(page), number * PAGE_SIZE)]
+
+
+def _pages(tx: Session, set_id: str, numbers: Sequence[int]) -> list[tuple[int, AttributePage]]:
+    query = (
+        select(AttributeSetPage.page, AttributePage)
+        .join(AttributePage, AttributePage.digest == AttributeSetPage.digest)
+        .where(AttributeSetPage.set_id == set_id, AttributeSetPage.page.in_(numbers))
+    )
+    return [(number, page) for number, page in tx.execute(query)]
+
+
+def marked(tx: Session, set_id: str, marks: Sequence[str], *, start: int = 0) -> Iterator[int]:
+    """The positions ≥ start, in order, of entries that bear all of the marks; read from the pages' marks alone."""
+    query = (
+        select(AttributeSetPage.page, *(AttributePage.marks[mark] for mark in marks))
+        .join(AttributePage, AttributePage.digest == AttributeSetPage.digest)
+        .where(AttributeSetPage.set_id == set_id, AttributeSetPage.page >= start // PAGE_SIZE)
+        .order_by(AttributeSetPage.page)
+    )
+    for page, *borne in tx.execute(query.execution_options(yield_per=_PAGES_AT_ONCE)):
+        offsets = set.intersection(*(set(one or ()) for one in borne))
+        yield from (at for offset in sorted(offsets) if (at := page * PAGE_SIZE + offset) >= start)
 
 
 def described(tx: Session, pages: Sequence[str]) -> set[int]:
@@ -136,12 +251,19 @@ def entries(tx: Session, set_id: str, *, start: int = 0, stop: int | None = None
     digests: list[str | None] = [digest for page in tx.scalars(query) for digest in page]
     offset = start % PAGE_SIZE
     digests = digests[offset : None if stop is None else offset + stop - start]
-    by_digest = _by_digest(tx, digests)
-    return [by_digest[digest] if digest else None for digest in digests]
+    found = by_digest(tx, digests)
+    return [found[digest] if digest else None for digest in digests]
 
 
 def entries_at(tx: Session, set_id: str, positions: Sequence[int]) -> dict[int, AttributeEntry]:
     """The entries at these positions, without those of labels that have none; reads the pages that they are on."""
+    digests = digests_at(tx, set_id, positions)
+    found = by_digest(tx, digests.values())
+    return {position: found[digest] for position, digest in digests.items()}
+
+
+def digests_at(tx: Session, set_id: str, positions: Sequence[int]) -> dict[int, str]:
+    """The digests of the entries at these positions, without those of labels that have none."""
     digests: dict[int, str] = {}
     numbers = sorted({position // PAGE_SIZE for position in positions})
     wanted = set(positions)
@@ -155,11 +277,11 @@ def entries_at(tx: Session, set_id: str, positions: Sequence[int]) -> dict[int, 
         for page, held in tx.execute(query):
             start = page * PAGE_SIZE
             digests.update((at, one) for at, one in enumerate(held, start) if one and at in wanted)
-    by_digest = _by_digest(tx, digests.values())
-    return {position: by_digest[digest] for position, digest in digests.items()}
+    return digests
 
 
-def _by_digest(tx: Session, digests: Iterable[str | None]) -> dict[str, AttributeEntry]:
+def by_digest(tx: Session, digests: Iterable[str | None]) -> dict[str, AttributeEntry]:
+    """The kept entries of these digests."""
     wanted = sorted({digest for digest in digests if digest})
     found: dict[str, AttributeEntry] = {}
     for first in range(0, len(wanted), _BATCH):

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from store.attribute_sets import insert_ignore
+from store.errors import NotFound
 from store.ids import new_id
 from store.jobs import Claim
 from store.models import EnrichResult, Label, LLMAnswer, LLMCall
@@ -52,6 +53,14 @@ def ended(tx: Session, claim: Claim, *, step: int) -> set[tuple[int, int]]:
 def known_answers(tx: Session, keys: Sequence[str]) -> set[str]:
     """Those of the keys under which an earlier call left an answer."""
     return set(tx.scalars(select(LLMAnswer.key).where(LLMAnswer.key.in_(keys))))
+
+
+def answer(tx: Session, key: str) -> LLMAnswer:
+    """The answer under a key, or `NotFound`."""
+    found = tx.get(LLMAnswer, key)
+    if found is None:
+        raise NotFound("answer", key)
+    return found
 
 
 def record_calls(tx: Session, claim: Claim, calls: Sequence[Mapping[str, Any]]) -> None:

@@ -38,5 +38,14 @@ class Conflict(RuntimeError):
         self.code = code
 
 
+class DraftStale(Conflict):
+    """A draft is at another version than the one that a change starts from."""
+
+    def __init__(self, version: int, expected: int) -> None:
+        detail = f"the draft is at version {version}, not {expected}; GET it again and repeat what still applies"
+        super().__init__("draft_stale", detail)
+        self.version = version
+
+
 class LeaseLost(RuntimeError):
     """The part is no longer this worker's; whatever it was writing is rolled back."""

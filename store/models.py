@@ -184,11 +184,15 @@ class AttributeEntry(Base):
 
 
 class AttributePage(Base):
-    """A run of `PAGE_SIZE` entries' digests (null: none for that label), stored once for all sets that hold it."""
+    """A run of `PAGE_SIZE` entries' digests (null: none for that label), stored once for all sets that hold it.
+
+    `marks` says which entries are flagged, locked, of what origin: mark → offsets on the page.
+    """
 
     __tablename__ = "attribute_pages"
     digest: Mapped[str] = mapped_column(primary_key=True)
     entries: Mapped[list[Any]]
+    marks: Mapped[dict[str, Any]]
     num_described: Mapped[int]
     num_flagged: Mapped[int]
 
@@ -199,7 +203,7 @@ class AttributeSet(Base):
     __tablename__ = "attribute_sets"
     id: Mapped[str] = mapped_column(primary_key=True)
     vocabulary_id: Mapped[str] = mapped_column(ForeignKey("vocabularies.id"), index=True)
-    parent_id: Mapped[str | None] = mapped_column(ForeignKey("attribute_sets.id"))
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("attribute_sets.id"), index=True)
     digest: Mapped[str]
     num_labels: Mapped[int]
     num_described: Mapped[int]
@@ -218,7 +222,8 @@ class AttributeSetPage(Base):
 
 
 class AttributeDraft(Base):
-    """Edits of a set on their way to a new one; `version` is what If-Match names."""
+    """Edits of a set on their way to a new one; `version` is what If-Match names, and only grows: a draft that is
+    dropped or sealed is emptied, and its row stays."""
 
     __tablename__ = "attribute_drafts"
     set_id: Mapped[str] = mapped_column(ForeignKey("attribute_sets.id"), primary_key=True)
@@ -322,7 +327,7 @@ class TextTargets(Base):
     __tablename__ = "text_targets"
     id: Mapped[str] = mapped_column(primary_key=True)
     vocabulary_id: Mapped[str] = mapped_column(ForeignKey("vocabularies.id"), index=True)
-    attribute_set_id: Mapped[str | None] = mapped_column(ForeignKey("attribute_sets.id"))
+    attribute_set_id: Mapped[str | None] = mapped_column(ForeignKey("attribute_sets.id"), index=True)
     teacher_id: Mapped[str] = mapped_column(ForeignKey("teachers.id"))
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
     text: Mapped[str]
@@ -432,7 +437,7 @@ class Checkpoint(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), unique=True)
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
     vocabulary_id: Mapped[str] = mapped_column(ForeignKey("vocabularies.id"))
-    attribute_set_id: Mapped[str | None] = mapped_column(ForeignKey("attribute_sets.id"))
+    attribute_set_id: Mapped[str | None] = mapped_column(ForeignKey("attribute_sets.id"), index=True)
     text_targets_id: Mapped[str] = mapped_column(ForeignKey("text_targets.id"))
     teacher_id: Mapped[str] = mapped_column(ForeignKey("teachers.id"))
     student: Mapped[str]
