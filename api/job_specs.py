@@ -68,6 +68,7 @@ class DistillIn(StorableInput):
     prompt: Prompt = _PROMPT
     recipe: str = Field("limbeck", description=f"One of {', '.join(RECIPES)}.")
     config: dict[str, Any] = Field({}, description="Fields of the recipe to change.", examples=[{"epochs": 10}])
+    start_checkpoint_id: str | None = Field(None, description="For protocol fine_tune: the student to go on from.")
 
 
 class EvaluateIn(StorableInput):
@@ -80,11 +81,14 @@ class EvaluateIn(StorableInput):
     attribute_set_id: str | None = _SET
     text: _Text = "names"
     prompt: Prompt = _PROMPT
+    shots: int = Field(0, ge=0, le=1000, description="Measure a checkpoint by retrieval too, from so many images.")
 
     @model_validator(mode="after")
     def _one_subject(self) -> "EvaluateIn":
         if (self.checkpoint_id is None) == (self.teacher is None):
             raise ValueError("name either a checkpoint_id or a teacher to evaluate")
+        if self.shots and self.checkpoint_id is None:
+            raise ValueError("shots are for a checkpoint: leave them out, or name one")
         return self
 
 
@@ -155,12 +159,14 @@ def _distill(tx: Session, given: DistillIn, settings: Settings) -> Job:
     with at("/dataset_id"):
         dataset = resources.dataset(tx, given.dataset_id)
     _check_text(tx, given.text, given.attribute_set_id, dataset.vocabulary_id)
-    config = _config(given.recipe, given.config)
+    config, teacher = _config(given.recipe, given.config), _teacher(given.teacher, settings.data)
+    _check_start(tx, given.start_checkpoint_id, config, teacher)
     spec = {
         "dataset_id": dataset.id, "vocabulary_id": dataset.vocabulary_id, "attribute_set_id": given.attribute_set_id,
-        "teacher": _teacher(given.teacher, settings.data), "text": given.text,
+        "teacher": teacher, "text": given.text,
         "prompt": given.prompt.model_dump(mode="json"), "recipe": given.recipe,
         "config": config.model_dump(mode="json"),
+        **({"start_checkpoint_id": given.start_checkpoint_id} if given.start_checkpoint_id else {}),
     }  # fmt: skip
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
     parts = [
@@ -169,6 +175,28 @@ def _distill(tx: Session, given: DistillIn, settings: Settings) -> Job:
         NewPart(kind="evaluate", queue="gpu", stage=2),
     ]
     return jobs.create(tx, "distill", spec, parts)
+
+
+def _check_start(tx: Session, checkpoint_id: str | None, config: TrainConfig, teacher: str) -> None:
+    """Refuse a start that is not asked for or does not fit."""
+    if (checkpoint_id is None) == (config.protocol == "fine_tune"):
+        detail = (
+            "protocol fine_tune goes on from a student: name its checkpoint"
+            if checkpoint_id is None
+            else f"a start is for protocol fine_tune, and the protocol is {config.protocol}"
+        )
+        raise refused("start_unfit", detail, "/start_checkpoint_id")
+    if checkpoint_id is None:
+        return
+    with at("/start_checkpoint_id"):
+        checkpoint = resources.checkpoint(tx, checkpoint_id)
+    theirs = jobs.get(tx, checkpoint.job_id).spec["teacher"]
+    if checkpoint.student != config.student:
+        detail = f"the checkpoint is a {checkpoint.student}, and {config.student} is to be trained: set config.student"
+        raise refused("start_unfit", detail, "/start_checkpoint_id")
+    if theirs != teacher:
+        detail = f"the checkpoint was distilled from {theirs}, and {teacher} is to teach: they must be the same"
+        raise refused("start_unfit", detail, "/start_checkpoint_id")
 
 
 def _evaluate(tx: Session, given: EvaluateIn, settings: Settings) -> Job:
@@ -188,6 +216,7 @@ def _evaluate(tx: Session, given: EvaluateIn, settings: Settings) -> Job:
         "subject": subject, "dataset_id": dataset.id, "vocabulary_id": dataset.vocabulary_id,
         "attribute_set_id": given.attribute_set_id, "teacher": teacher, "text": given.text,
         "prompt": given.prompt.model_dump(mode="json"),
+        **({"shots": given.shots} if given.shots else {}),
     }  # fmt: skip
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
     parts = [_encode_part(num_labels), NewPart(kind="evaluate", queue="gpu", stage=1)]

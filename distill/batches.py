@@ -7,7 +7,7 @@ for another pass. B images of a batch, N images, M usable ones, K labels, D embe
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from distill.chance import Ints, shuffled
 from distill.config import TrainConfig
 from distill.context import PromptedTexts
 from distill.distributed import ALONE, Ranks
+from distill.few_shot import Share, few_shot_rows, share
 from distill.images import PixelRows
 from distill.teacher_views import LiveTeacher
 
@@ -37,7 +38,7 @@ class TrainData:
     `usable`: (M,) int64, the rows to train on. `digests`: what all this was made from.
     `captions`: (N, D) float32, the teacher's features of those images' captions that are `captioned` (N,) bool.
     `unseen`: (U, D) texts of labels without images. `prompted`: all labels' texts, unseen ones last, for learned
-    vectors.
+    vectors. `few`: those of `usable` that every batch has a share of (`distill.few_shot`).
     """
 
     pixels: PixelRows
@@ -52,6 +53,7 @@ class TrainData:
     captioned: Tensor | None = None
     unseen: Tensor | None = None
     prompted: PromptedTexts | None = None
+    few: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -79,18 +81,23 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How many steps a run has. A batch, over all ranks, is never larger than the images there are."""
+    """How many steps a run has. A batch, over all ranks, is no larger than the images there are.
+
+    `share`: of few-shot images and others in a batch.
+    """
 
     batch_size: int
+    share: Share
     steps_per_pass: int
     steps_per_epoch: int
     total_steps: int
 
 
-def plan(config: TrainConfig, num_images: int, num_ranks: int = 1) -> Plan:
-    """The steps of a run over `num_images`.
+def plan(config: TrainConfig, num_images: int, num_ranks: int = 1, *, num_few: int = 0) -> Plan:
+    """The steps of a run over `num_images`, `num_few` of them few-shot ones; a pass goes once through the others.
 
-    Raises ValueError for fewer than two images in each part of a batch, and for a batch that ranks cannot share.
+    Raises ValueError for fewer than two images in each part of a batch, for a batch that ranks cannot share, and for
+    few-shot images alone.
     """
     parts = num_ranks * config.accumulate
     if num_images < 2 * parts:
@@ -98,11 +105,17 @@ def plan(config: TrainConfig, num_images: int, num_ranks: int = 1) -> Plan:
         raise ValueError(f"{num_images} usable images to train on: two are the least{among}")
     if config.batch_size % parts:
         raise ValueError(f"batch_size {config.batch_size} does not make {parts} equal parts for {num_ranks} ranks")
-    batch_size = min(config.batch_size, num_images) // parts * parts
-    steps_per_pass = num_images // batch_size
+    if num_few >= num_images:
+        raise ValueError(f"all {num_images} usable images are few-shot ones: the images of the ID labels are missing")
+    divided = share(min(config.batch_size, num_images), num_few, num_images - num_few, parts)
+    batch_size = divided.few + divided.others
+    if batch_size < 2 * parts:
+        raise ValueError(f"{num_images - num_few} images beside few-shot ones are too few for {parts} parts of a batch")
+    steps_per_pass = (num_images - num_few) // divided.others
     steps_per_epoch = steps_per_pass * config.passes_per_epoch
     return Plan(
         batch_size=batch_size,
+        share=divided,
         steps_per_pass=steps_per_pass,
         steps_per_epoch=steps_per_epoch,
         total_steps=steps_per_epoch * config.epochs,
@@ -113,32 +126,40 @@ def batches(
     data: TrainData, config: TrainConfig, start: int, device: torch.device, ranks: Ranks = ALONE
 ) -> Iterator[Batch]:
     """This rank's share of the batches of steps `start` (from 0) to the last, gathered ahead of the step."""
-    steps = plan(config, len(data.usable), ranks.count)
-    share = ranks.share(steps.batch_size)
+    steps = plan(config, len(data.usable), ranks.count, num_few=len(data.few))
+    mine = ranks.share(steps.batch_size)
+    others = np.setdiff1d(data.usable, data.few)
 
     @lru_cache(maxsize=2)
     def order(pass_index: int) -> Ints:
-        return shuffled(data.usable, config.seed, pass_index)
+        return shuffled(others, config.seed, pass_index)
 
-    def views_of(rows: Ints, pass_index: int, place: int) -> Views:
+    def rows_of(pass_index: int, place: int, step: int) -> Ints:
+        if len(data.few):
+            return few_shot_rows(data.few, order(pass_index), steps.share, place=place, seed=config.seed, step=step)
+        return order(pass_index)[place * steps.batch_size : (place + 1) * steps.batch_size]
+
+    def views_of(rows: Ints, drawn: int, place: int) -> Views:
         if data.views is not None:
-            ops = draw_rand_augment(config.seed, pass_index, rows, config.augmentation)
-            return replace(data.views.take((rows, pass_index % data.teacher.shape[1])), ops=ops)
+            ops = draw_rand_augment(config.seed, drawn, rows, config.augmentation)
+            return replace(data.views.take((rows, drawn % data.teacher.shape[1])), ops=ops)
         # One view for all of a batch is that of one image whose number is the batch's.
         drawn_for = rows if config.augmentation.per == "image" else np.full_like(rows, place)
-        return draw_views(config.seed, pass_index, drawn_for, side_px=side_px, augmentation=config.augmentation)
+        return draw_views(config.seed, drawn, drawn_for, side_px=side_px, augmentation=config.augmentation)
 
     def gather(step: int) -> tuple[list[Tensor], Views, dict[str, Tensor]]:
         pass_index, place = divmod(step, steps.steps_per_pass)
-        rows = order(pass_index)[place * steps.batch_size : (place + 1) * steps.batch_size][share]
+        rows = rows_of(pass_index, place, step)[mine]
+        # A few-shot image is in many batches of a pass: its view is the step's.
+        drawn = step if len(data.few) else pass_index
         parts = [torch.from_numpy(data.pixels[rows]), torch.from_numpy(data.labels[rows])]
         if data.live is None:
-            parts.append(data.teacher[rows, pass_index % data.teacher.shape[1]].float())
+            parts.append(data.teacher[rows, drawn % data.teacher.shape[1]].float())
         elif data.live.pixels is not data.pixels:
             parts.append(torch.from_numpy(data.live.pixels[rows]))
         told = {"captions": data.captions, "captioned": data.captioned}
         captions = {name: _moved(part[rows], device) for name, part in told.items() if part is not None}
-        return [_moved(part, device) for part in parts], views_of(rows, pass_index, place), captions
+        return [_moved(part, device) for part in parts], views_of(rows, drawn, place), captions
 
     side_px = data.pixels.shape[1]
     with ThreadPoolExecutor(1, "batches") as pool:

@@ -100,6 +100,9 @@ class TrainConfig(_Frozen):
     `view`: what the teacher sees of an image. Once, and cached: `center` is its own preprocessing, `squash` the whole
     picture squashed to its size, as published. `same`: the crop and flip that the student sees, `num_views` of them an
     image, drawn and encoded once and cached, one after the other in the passes. `live`: every view of the student.
+    `protocol`: `zero_shot` trains on the ID labels. `fine_tune` goes on from a student, with the first `shots` images
+    of every OOD label. `retrieval` is zero-shot, and measured beside the teacher's features of those images as well.
+    `closed_set` trains a plain classifier of the ID labels, the baseline: its loss `closed_set` is the only one.
     `mse_form` to `unseen_neighbours`: settings of the terms, as `docs/objectives.md` tells them; `queue_size` counts
     teacher features. `context_tokens`: vectors learned in the place of `a photo of` (CoOp; 8 as published, 0 for none).
     `test_crop`: side of the centre crop at evaluation, as a share of the squashed picture's side.
@@ -124,6 +127,9 @@ class TrainConfig(_Frozen):
     pretrained: bool = False
     image_px: int = Field(default=224, ge=16, le=1024)
     test_crop: float = Field(default=1.0, gt=0.5, le=1.0)
+
+    protocol: Literal["zero_shot", "fine_tune", "retrieval", "closed_set"] = "zero_shot"
+    shots: int = Field(default=0, ge=0, le=1000)
 
     losses: LossWeights = LossWeights()
     mse_form: Literal["normalised", "unnormalised"] = "normalised"
@@ -182,6 +188,22 @@ class TrainConfig(_Frozen):
         return self
 
     @model_validator(mode="after")
+    def _protocol_has_what_it_needs(self) -> Self:
+        wants_shots = self.protocol in ("fine_tune", "retrieval")
+        if wants_shots != (self.shots > 0):
+            reason = "is for fine_tune and retrieval" if self.shots else "leaves nothing to learn from"
+            raise ValueError(f"shots {self.shots} {reason}, and the protocol is {self.protocol}: set one of them")
+        names = set(self.losses.above_zero())
+        if (self.protocol == "closed_set") != ("closed_set" in names) or len(names) > 1 and "closed_set" in names:
+            raise ValueError(
+                f"losses {', '.join(sorted(names))} with protocol {self.protocol}: closed_set is the one loss of the "
+                "protocol closed_set, and of no other"
+            )
+        if self.protocol == "closed_set" and self.context_tokens:
+            raise ValueError("context_tokens are for texts, and protocol closed_set has none: set it to 0")
+        return self
+
+    @model_validator(mode="after")
     def _views_of_an_image(self) -> Self:
         if self.view == "same" and self.augmentation.per == "batch":
             raise ValueError(
@@ -235,6 +257,8 @@ def resolve_train_config(recipe: str, overrides: Mapping[str, object]) -> TrainC
     """
     if recipe not in RECIPES:
         raise ValueError(f'no recipe is called "{recipe}"; there are {", ".join(RECIPES)}')
+    if overrides.get("protocol") == "closed_set" and "losses" not in overrides:
+        overrides = {**overrides, "losses": {name: float(name == "closed_set") for name in TERMS}}
     return TrainConfig.model_validate(_merged(RECIPES[recipe]().model_dump(), overrides))
 
 

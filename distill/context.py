@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from distill.prompts import without_opening
+from distill.prompts import TextsError, without_opening
 from distill.teacher import Teacher
 from distill.text_targets import Shortened, TextTargets, within_context
 
@@ -26,7 +26,7 @@ class PromptedTexts:
     """Labels' texts that wait for vectors to stand before them; called with the vectors, it gives the labels' targets.
 
     `prompts`: the texts of each label as `distill.prompts` renders them. `shortened`: those that would not fit after
-    the vectors, as for `distill.text_targets`. Raises ValueError for a text that does not begin as the templates do,
+    the vectors, as for `distill.text_targets`. Raises TextsError for a text that does not begin as the templates do,
     and where the vectors leave no room for words.
     """
 
@@ -82,7 +82,7 @@ def _fitted(teacher: Teacher, own: Sequence[Sequence[str]], num_tokens: int) -> 
     room = teacher.context_length - num_tokens
     special = teacher.count_tokens([""])[0]
     if room <= special:
-        raise ValueError(
+        raise TextsError(
             f"context_tokens {num_tokens} leaves no room for words: {teacher.ref} reads {teacher.context_length} tokens"
         )
     return within_context(teacher, own, room)

@@ -8,7 +8,7 @@ nothing: no weights, no epoch, no recipe. N images, K labels, D embedding width.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,6 +28,8 @@ TEMPERATURE = 0.07
 NUM_CONFUSIONS = 20
 
 Bools = npt.NDArray[np.bool_]
+Extra = Callable[[Tensor], Tensor]
+"""From normalised features (n, D) to what is added to their cosines with the labels' texts (n, K)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,7 @@ class Evaluation:
     """Held-out images among ID labels, OOD images among OOD labels, both among all; None for what has no image.
 
     All of the weights that were given, the last ones of a training; only `last_epochs` is of the weights before them.
+    `retrieval`: the OOD part again, with a memory of few images beside the texts, where that was asked for.
     """
 
     text: str
@@ -102,9 +105,10 @@ class Evaluation:
     ood: PartResult | None
     joint: JointResult | None
     last_epochs: LastEpochs | None = None
+    retrieval: PartResult | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """`{"text", "id": {...} or None, "ood": ..., "joint": ..., "last_epochs": ...}`, of JSON's types alone."""
+        """`{"text", "id": {...} or None, "ood", "joint", "last_epochs", "retrieval"}`, of JSON's types alone."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
 
@@ -146,16 +150,18 @@ def evaluate_features(
     names: Sequence[str],
     temperature: float = TEMPERATURE,
     teacher_features: Tensor | None = None,
+    extra: Extra | None = None,
 ) -> PartResult:
     """Classify images among the labels of a subset.
 
     `features` (N, D) and `targets` (K, D) float, normalised here; `labels` (N,) int64 and `label_subset` index
     `targets` and `names` (K). `temperature`: of the softmax that is the confidence. `teacher_features` (N, D): to
-    measure agreement with. Raises ValueError for no image, an image of a label outside the subset, features that are
-    not finite, or two labels of one name.
+    measure agreement with. `extra`: scores to add to the cosines with the subset's texts, ascending. Raises
+    ValueError for no image, an image of a label outside the subset, features that are not finite, or two labels of
+    one name.
     """
     subset, truth = _choices(features, labels, label_subset, names)
-    told = _tell(features, truth, targets[torch.from_numpy(subset)], temperature)
+    told = _tell(features, truth, targets[torch.from_numpy(subset)], temperature, extra)
     counts = np.bincount(truth, minlength=len(subset))
     held = np.flatnonzero(counts)
     right = np.bincount(truth[told.right], minlength=len(subset))[held]
@@ -273,7 +279,9 @@ class _Told:
     confidence: npt.NDArray[np.float64]
 
 
-def _tell(features: Tensor, truth: Ints, targets: Tensor, temperature: float | None = None) -> _Told:
+def _tell(
+    features: Tensor, truth: Ints, targets: Tensor, temperature: float | None = None, extra: Extra | None = None
+) -> _Told:
     """Compare images with texts (K, D), in pieces so that N x K need not fit in memory; no confidence without a
     temperature, since the softmax costs more than all the rest."""
     texts = F.normalize(targets.float(), dim=-1)
@@ -283,6 +291,8 @@ def _tell(features: Tensor, truth: Ints, targets: Tensor, temperature: float | N
     for start in range(0, len(features), size):
         unit = F.normalize(features[start : start + size].float(), dim=-1)
         similarity = unit @ texts.T  # (n, K)
+        if extra is not None:
+            similarity += extra(unit)
         best, chosen = similarity.max(dim=1)
         rank = (similarity > similarity.gather(1, own[start : start + size])).sum(dim=1)
         sure = torch.zeros_like(best)

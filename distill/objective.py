@@ -96,6 +96,10 @@ class Objective(nn.Module):
         count.fill_(len(remembered))
         return remembered
 
+    def learned(self) -> Tensor | None:
+        """The learned vectors (M, W) as they are now, on the CPU; None where there are none."""
+        return None if self.context is None else self.context.detach().cpu().clone()
+
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """The loss: the weighted sum of what `forward` gave."""
         return torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()

@@ -13,6 +13,11 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+
+class TextsError(ValueError):
+    """Texts or captions that a run cannot use as it is asked to; the message says why and what would do."""
+
+
 TextKind = Literal["names", "sentence", "phrases", "phrases_joined", "answers", "contrast", "all"]
 TEXT_KINDS: tuple[TextKind, ...] = get_args(TextKind)
 TEXTS: dict[str, str] = {
@@ -124,10 +129,10 @@ def render(kind: TextKind, label: str, said: Attributes, prompt: Prompt = PLAIN)
 def without_opening(text: str) -> str:
     """A rendered text with room before it for learned vectors: `a photo of a crane` -> `a crane.`, closed as published.
 
-    Raises ValueError for a text of another beginning.
+    Raises TextsError for a text of another beginning.
     """
     if not text.startswith(OPENING):
-        raise ValueError(f'"{text}" does not begin with "{OPENING}": learned vectors stand in the place of that')
+        raise TextsError(f'"{text}" does not begin with "{OPENING}": learned vectors stand in the place of that')
     words = text.removeprefix(OPENING)
     return words if words.endswith(".") else f"{words}."
 

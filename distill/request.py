@@ -20,6 +20,7 @@ from distill.config import (
 from distill.folders import SPLIT, Manifest, scan
 from distill.label_files import Lines, read_attributes, read_labels
 from distill.prompts import TEXT_KINDS, Prompt, TextKind
+from distill.verify import MANIFEST_FILE, file_sha256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,8 @@ class Request:
     config: TrainConfig
     out: Path
     cache: Path
+    captions: Path | None = None
+    start: Path | None = None
 
     def identity(self) -> dict[str, Any]:
         """What another run in the same folder would differ in."""
@@ -46,6 +49,8 @@ class Request:
             "teacher": self.teacher,
             "text": self.text,
             "prompt": self.prompt.model_dump(mode="json"),
+            "captions": None if self.captions is None else file_sha256(self.captions),
+            "start": None if self.start is None else file_sha256(self.start / MANIFEST_FILE),
             "config": self.config.model_dump(mode="json", exclude=set(FREE_FIELDS)),
         }
 
@@ -59,6 +64,8 @@ def arguments(program: str, description: str) -> argparse.ArgumentParser:
     need.add_argument("--attributes", type=Path, help="attribute set: Limbeck's JSON, or DCLIP's")
     need.add_argument("--teacher", required=True, help="ViT-B-32:openai, hf-hub:org/name or local-dir:PATH")
     need.add_argument("--out", type=Path, required=True, help="folder for the bundle, the report and the state")
+    need.add_argument("--captions", type=Path, metavar="JSON", help="for losses.cap: image path -> caption")
+    need.add_argument("--start", type=Path, metavar="BUNDLE", help="for protocol=fine_tune: the student to go on from")
     how = parser.add_argument_group("how")
     how.add_argument("--text", choices=TEXT_KINDS, help="default: sentence with attributes, else names")
     how.add_argument("--concept", default="", help='one word for all labels: "bird"')
@@ -87,6 +94,7 @@ def understand(given: argparse.Namespace) -> Request:
     text: TextKind = given.text or ("sentence" if given.attributes else "names")
     if text != "names" and given.attributes is None:
         raise ValueError(f"--text {text} needs --attributes")
+    _check_files(given, config)
     labels = read_labels(given.labels)
     lines: list[Lines] = [()] * len(labels)
     if given.attributes:
@@ -104,7 +112,24 @@ def understand(given: argparse.Namespace) -> Request:
         config=config,
         out=given.out,
         cache=given.cache or given.out / "work" / "cache",
+        captions=given.captions,
+        start=given.start,
     )
+
+
+def _check_files(given: argparse.Namespace, config: TrainConfig) -> None:
+    if (given.start is None) == (config.protocol == "fine_tune"):
+        raise ValueError(
+            "protocol fine_tune goes on from a student: give its bundle by --start"
+            if given.start is None
+            else f"--start is for protocol fine_tune, and the protocol is {config.protocol}: set one of them"
+        )
+    if given.start is not None and not (given.start / MANIFEST_FILE).is_file():
+        raise ValueError(f"--start {given.start} holds no {MANIFEST_FILE}: give the folder of a bundle")
+    if given.captions is not None and not given.captions.is_file():
+        raise ValueError(f"--captions {given.captions} cannot be read: there is no such file")
+    if given.captions is not None and config.losses.above_zero().get("cap") is None:
+        raise ValueError("--captions is for the loss cap, which has no weight: add --set losses.cap=1")
 
 
 def _assign(overrides: dict[str, Any], assignment: str) -> None:

@@ -17,16 +17,20 @@ from distill.augment import Views
 from distill.batches import TrainData
 from distill.chance import Ints
 from distill.config import TrainConfig
-from distill.evaluate import Evaluation, evaluate
+from distill.evaluate import Evaluation, evaluate, evaluate_features
+from distill.few_shot import supports, without
 from distill.folders import Manifest
 from distill.image_features import TeacherFeatures, image_features
 from distill.images import ImagePack, decode_images, eval_side, train_side
+from distill.language import CaptionFeatures, caption_features, measured_on, told
 from distill.prompts import TextKind
+from distill.retrieval import memory, retrieval_scores, support_features
 from distill.rowcache import key_of
 from distill.student import Student
 from distill.student_features import student_features
 from distill.teacher import Teacher
 from distill.teacher_views import LiveTeacher, draw_shared_views, teacher_side, view_features
+from distill.terms import needed
 from distill.text_targets import TextTargets
 from distill.train import OnEpoch, choose_device
 
@@ -64,37 +68,70 @@ def training_data(
     *,
     cache: Path,
     root: Path | None = None,
+    captions: Path | None = None,
     watch: Watch | None = None,
 ) -> TrainData:
     """Everything that training needs: decoded pictures of the training images, and what the teacher says of them.
 
-    `root`: where the manifest's paths start on this machine, if not where it was made. Images that cannot be used are
-    left out. Raises NoImages, ImagesError, TeacherError, Stopped.
+    `root`: where the manifest's paths start on this machine, if not where it was made. `captions`: a caption set, if
+    not the dataset's own are to be used. Images that cannot be used are left out.
+    Raises NoImages, ImagesError, TeacherError, ShotsError, TextsError, Stopped.
     """
     watch = watch or Watch()
-    rows = manifest.part("train")
+    few = supports(manifest, config.shots) if config.protocol == "fine_tune" else []
+    rows = [*manifest.part("train"), *few]
+    say = told(config, manifest, teacher, targets)
     paths = _paths(manifest, rows, root)
     pack = _decode(paths, train_side(config.image_px), cache, config.num_workers, watch)
-    seen = _taught(config, teacher, paths, pack, cache, watch)
+    seen = _taught(config, teacher, paths, pack, cache, watch, num_labels=len(say.labels))
     usable = np.setdiff1d(pack.usable(), seen.bad)
     if len(usable) < 2:
         raise NoImages(f"{len(usable)} of {len(paths)} training images can be used: two are the least")
-    # The student is never told of the OOD labels, not even as wrong answers.
-    place = {label: at for at, label in enumerate(manifest.id_labels)}
+    place = {label: at for at, label in enumerate(say.labels)}
+    captioned = _captioned(config, manifest, teacher, rows, captions, cache, root, watch)
     return TrainData(
         pixels=pack.pixels,
         labels=np.array([place[manifest.label_indices[row]] for row in rows], dtype=np.int64),
         teacher=seen.features,
         views=seen.views,
         live=seen.live,
-        texts=targets.features[list(manifest.id_labels)],
+        texts=say.texts,
+        unseen=say.unseen,
+        prompted=say.prompted,
+        captions=captioned.features if captioned else None,
+        captioned=captioned.captioned if captioned else None,
         usable=usable.astype(np.int64),
+        few=np.intersect1d(usable, np.arange(len(rows) - len(few), len(rows))).astype(np.int64),
         digests={
             "dataset": manifest.digest,
             "pictures": pack.digest,
             "teacher": teacher.digest,
             "texts": key_of(*(text for texts in targets.prompts for text in ("\0", *texts))).hex(),
+            **({"captions": captioned.digest} if captioned else {}),
         },
+    )
+
+
+def _captioned(
+    config: TrainConfig,
+    manifest: Manifest,
+    teacher: Teacher,
+    rows: Sequence[int],
+    given: Path | None,
+    cache: Path,
+    root: Path | None,
+    watch: Watch,
+) -> CaptionFeatures | None:
+    if "captions" not in needed(config.losses.above_zero()):
+        return None
+    return caption_features(
+        teacher,
+        Path(manifest.root) if root is None else root,
+        [manifest.paths[row] for row in rows],
+        given=given,
+        cache=cache,
+        on_progress=watch.on_progress,
+        should_stop=watch.should_stop,
     )
 
 
@@ -108,9 +145,19 @@ class _Taught(NamedTuple):
 
 
 def _taught(
-    config: TrainConfig, teacher: Teacher, paths: Sequence[Path], pack: ImagePack, cache: Path, watch: Watch
+    config: TrainConfig,
+    teacher: Teacher,
+    paths: Sequence[Path],
+    pack: ImagePack,
+    cache: Path,
+    watch: Watch,
+    *,
+    num_labels: int,
 ) -> _Taught:
-    """The teacher's part of the training data, as `config.view` asks for it."""
+    """The teacher's part of the training data, as `config.view` asks for it; nothing, for a plain classifier."""
+    if config.protocol == "closed_set":
+        nothing = torch.zeros(1, 1, num_labels, dtype=torch.float16).expand(len(paths), -1, -1)
+        return _Taught(nothing, np.zeros(0, dtype=np.int64))
     if config.view in ("center", "squash"):
         whole = image_features(
             teacher,
@@ -157,17 +204,20 @@ def measure_student(
     cache: Path,
     teacher: Teacher | None = None,
     root: Path | None = None,
+    shots: int = 0,
+    retrieve: bool = False,
     device: str = "auto",
     num_workers: int = 4,
     watch: Watch | None = None,
 ) -> Evaluation:
-    """The student on the held-out and the OOD images. Raises NoImages, ImagesError, TeacherError, Stopped.
+    """The student on the held-out and the OOD images. Raises what training_data does.
 
     `temperature`: what it was trained at, for its confidence. `teacher`: to measure their agreement as well; its
-    features of the images are kept in the cache.
+    features of the images are kept in the cache. `shots`: how many images of each OOD label are left out, the first.
+    `retrieve`: measure retrieval from those as well, by the teacher's features of them.
     """
     watch = watch or Watch()
-    rows = _measured_rows(manifest)
+    rows = _measured_rows(manifest, shots)
     side = eval_side(student.image_px, student.test_crop)
     paths = _paths(manifest, rows, root)
     pack = _decode(paths, side, cache, num_workers, watch)
@@ -184,12 +234,27 @@ def measure_student(
         on_progress=watch.on_progress,
         should_stop=watch.should_stop,
     )
-    return _measure(text, features, rows, usable, manifest, targets, temperature, taught)
+    measured = _measure(text, features, rows, usable, manifest, targets, temperature, taught)
+    if not retrieve or teacher is None:
+        return measured
+    labels = np.array([manifest.label_indices[row] for row in rows], dtype=np.int64)[usable]
+    unseen = np.isin(labels, manifest.ood_labels)
+    if not unseen.any():
+        raise NoImages("none of the images of unseen labels can be used: there is nothing to retrieve for")
+    few = supports(manifest, shots)
+    their_own = support_features(teacher, _paths(manifest, few, root), seed=shots, on_bad_image=watch.bad_image)
+    kept = memory(their_own, [manifest.label_indices[row] for row in few], manifest.ood_labels)
+    retrieved = evaluate_features(
+        features[torch.from_numpy(unseen)], labels[unseen], targets.features, manifest.ood_labels,
+        names=manifest.labels, temperature=temperature, extra=lambda unit: retrieval_scores(unit, kept),
+    )  # fmt: skip
+    return replace(measured, retrieval=retrieved)
 
 
 def measure_epochs(
     config: TrainConfig,
     manifest: Manifest,
+    teacher: Teacher,
     targets: TextTargets,
     text: TextKind,
     *,
@@ -203,18 +268,20 @@ def measure_epochs(
     left out without a word, because the measurement at the end tells of them. Raises as `measure_student` does.
     """
     if config.measured_epochs == 0:
-        return lambda _epoch, _student: None
+        return lambda _epoch, _student, _context: None
     quiet = replace(watch or Watch(), on_bad_image=None, bad_images={})
-    rows = _measured_rows(manifest)
+    asked, _ = measured_on(config, manifest, teacher, targets, None)
+    rows = _measured_rows(asked, config.shots)
     side = eval_side(config.image_px, config.test_crop)
-    pack = _decode(_paths(manifest, rows, root), side, cache, config.num_workers, quiet)
+    pack = _decode(_paths(asked, rows, root), side, cache, config.num_workers, quiet)
     usable, device = pack.usable(), choose_device(config.device)
 
-    def on_epoch(epoch: int, student: Student) -> dict[str, Any] | None:
+    def on_epoch(epoch: int, student: Student, context: Tensor | None) -> dict[str, Any] | None:
         if epoch <= config.epochs - config.measured_epochs:
             return None
         features = student_features(student, pack.pixels, usable, device=device)
-        return _measure(text, features, rows, usable, manifest, targets, config.temperature).in_short()
+        _, own = measured_on(config, manifest, teacher, targets, context)
+        return _measure(text, features, rows, usable, asked, own, config.temperature).in_short()
 
     return on_epoch
 
@@ -227,6 +294,7 @@ def measure_teacher(
     *,
     cache: Path,
     root: Path | None = None,
+    shots: int = 0,
     num_workers: int = 4,
     watch: Watch | None = None,
 ) -> Evaluation:
@@ -234,15 +302,16 @@ def measure_teacher(
 
     Raises NoImages, TeacherError, Stopped.
     """
-    rows = _measured_rows(manifest)
+    rows = _measured_rows(manifest, shots)
     taught = _seen_by(teacher, _paths(manifest, rows, root), cache, num_workers, watch or Watch())
     usable = np.flatnonzero(~taught.bad.numpy()).astype(np.int64)
     features = taught.features[torch.from_numpy(usable)]
     return _measure(text, features, rows, usable, manifest, targets, 1 / teacher.logit_scale)
 
 
-def _measured_rows(manifest: Manifest) -> list[int]:
-    return sorted(manifest.part("held_out") + manifest.part("ood"))
+def _measured_rows(manifest: Manifest, shots: int) -> list[int]:
+    every = sorted(manifest.part("held_out") + manifest.part("ood"))
+    return without(every, supports(manifest, shots)) if shots else every
 
 
 def _paths(manifest: Manifest, rows: Sequence[int], root: Path | None) -> list[Path]:

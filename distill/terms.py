@@ -80,6 +80,7 @@ TERMS: Mapping[str, Term] = {
         needs=("student", "teacher", "queue"),
         settings={"temperature": "temperature"},
     ),
+    "closed_set": Term(function="closed_set:closed_set", needs=("student", "labels")),
     "unseen": Term(
         function="unseen_labels:unseen_classification",
         needs=("student", "texts", "labels", "unseen"),

@@ -26,6 +26,7 @@ from distill.guards import NonFiniteLoss, OutOfMemory, finite, refuse_unfit, tol
 from distill.meter import Meter, StepMetrics
 from distill.objective import Inputs, Objective
 from distill.schedules import build_optimizer, set_rates
+from distill.start import Start
 from distill.state import Position, load_state, save_state
 from distill.student import Student, build_student
 
@@ -46,7 +47,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 WriteState = Callable[[Path], None]
 SaveState = Callable[[WriteState], None]
-OnEpoch = Callable[[int, Student], Mapping[str, Any] | None]
+OnEpoch = Callable[[int, Student, Tensor | None], Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,13 +70,14 @@ def train(
     config: TrainConfig,
     data: TrainData,
     *,
+    start: Start | None = None,
     resume: Path | None = None,
     save: SaveState | None = None,
     on_step: Callable[[StepMetrics], None] | None = None,
     on_epoch: OnEpoch | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> TrainResult:
-    """Train a student as `config` asks, from its beginning or from the state in `resume`.
+    """Train a student as `config` asks: from its beginning, or the weights of `start`, or the state in `resume`.
 
     `save` is called with a function that writes the state, atomically, to the path it is given: after an epoch (not
     more often than every 5 s), after each `save_every_s` seconds, at the end, and before Stopped is raised because
@@ -83,19 +85,19 @@ def train(
     each epoch that has ended (from 1) and the student, which it may put into evaluation mode; what it returns becomes
     a line of the log, and so travels with the state. Of several ranks the first alone calls `save`, `on_step` and
     `on_epoch`; any of them may ask to stop.
-    Raises NonFiniteLoss, OutOfMemory, StudentError, StateError for a state that is damaged or another run's, and
-    ValueError for data that does not fit together.
+    Raises NonFiniteLoss, OutOfMemory, StudentError, StartError, StateError for a state that is damaged or another
+    run's, and ValueError for data that does not fit together.
     """
     refuse_unfit(data)
     ranks = distributed.current()
     device = ranks.device(choose_device(config.device))
-    steps = plan(config, len(data.usable), ranks.count)
+    steps = plan(config, len(data.usable), ranks.count, num_few=len(data.few))
     built = build_student(
         config.student,
         width=data.texts.shape[1],
         image_px=config.image_px,
         seed=config.seed,
-        pretrained=config.pretrained and resume is None,
+        pretrained=config.pretrained and resume is None and start is None,
         test_crop=config.test_crop,
     )
     model = ranks.own_copy(built.model, device)
@@ -103,10 +105,14 @@ def train(
     student = replace(built, model=model)
     objective = Objective(config, width=student.width, prompted=data.prompted).to(device)
     learner = nn.ModuleDict({"student": model, "objective": objective})  # what is stepped, saved and gone on with
+    digests = dict(data.digests)
+    if start is not None:
+        start.load_into(model, objective.context)
+        digests["start"] = start.digest
     optimizer = build_optimizer(learner, config)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
     average = Average(learner, config, steps.total_steps)
-    identity = {"config": config.model_dump(mode="json"), "width": student.width, "data": dict(data.digests)}
+    identity = {"config": config.model_dump(mode="json"), "width": student.width, "data": digests}
     position = Position()
     if resume is not None:
         position = load_state(resume, learner, optimizer, identity, average=average, scaler=scaler)
@@ -160,7 +166,7 @@ def train(
             if on_step is not None and ranks.first:
                 on_step(metrics)
             if on_epoch is not None and ranks.first and position.step % steps.steps_per_epoch == 0:
-                if found := on_epoch(metrics.epoch, student):
+                if found := on_epoch(metrics.epoch, student, objective.learned()):
                     position.log.append({"step": position.step, "epoch": metrics.epoch, **found})
                 model.train()
             if meter.due():
@@ -168,9 +174,13 @@ def train(
     last = average.swap_in()
     built.model.load_state_dict(model.state_dict())
     built.model.eval().to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    context = None if objective.context is None else objective.context.detach().cpu()
     return TrainResult(
-        student=built, steps=position.step, seconds=position.seconds, log=position.log, last=last, context=context
+        student=built,
+        steps=position.step,
+        seconds=position.seconds,
+        log=position.log,
+        last=last,
+        context=objective.learned(),
     )
 
 

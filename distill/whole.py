@@ -15,9 +15,11 @@ from distill.batches import TrainData
 from distill.bundle import StudentWeights, write_bundle
 from distill.console import Console, duration
 from distill.evaluate import Evaluation, last_epochs
+from distill.language import measured_on
 from distill.prompts import Attributes, TextKind, falls_back, render
 from distill.request import Request
 from distill.run import Watch, measure_epochs, measure_student, measure_teacher, training_data
+from distill.start import Start, read_start
 from distill.teacher import Teacher, load_teacher
 from distill.text_targets import TextTargets, encode_text_targets
 from distill.train import OnEpoch, TrainResult, choose_device, train
@@ -38,7 +40,8 @@ def distil(request: Request, *, should_stop: Callable[[], bool]) -> None:
         # The report comes last: where it is, everything is.
         write_bytes(report_file, (json.dumps(report, indent=2) + "\n").encode())
     print(table(json.loads(report_file.read_text(encoding="utf-8"))))
-    print(f"bundle: {request.out / 'bundle'}")
+    if (request.out / "bundle").exists():
+        print(f"bundle: {request.out / 'bundle'}")
 
 
 def _claim_folder(request: Request) -> None:
@@ -74,26 +77,37 @@ def _carry_out(request: Request, console: Console, should_stop: Callable[[], boo
     console.say(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens")
     names, targets = (_targets(request, teacher, kind, console, watch) for kind in (NAMES, request.text))
     console.begin("teacher features")
-    data = training_data(config, manifest, teacher, targets, cache=cache, watch=watch)
-    on_epoch = measure_epochs(config, manifest, targets, request.text, cache=cache, watch=watch)
-    result = _train(request, data, console, on_epoch, should_stop)
+    start = None if request.start is None else read_start(request.start, config, teacher.digest)
+    data = training_data(config, manifest, teacher, targets, cache=cache, captions=request.captions, watch=watch)
+    if data.captioned is not None:
+        console.say(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
+    on_epoch = measure_epochs(config, manifest, teacher, targets, request.text, cache=cache, watch=watch)
+    result = _train(request, data, start, console, on_epoch, should_stop)
     console.say(f"trained {result.steps} steps in {duration(result.seconds)}")
     console.begin("measuring the student")
+    plain = config.protocol == "closed_set"
+    asked, learned = measured_on(config, manifest, teacher, targets, result.context)
     measured = measure_student(
-        result.student, manifest, targets, request.text, temperature=config.temperature, cache=cache, teacher=teacher,
+        result.student, asked, learned, request.text, temperature=config.temperature, cache=cache,
+        teacher=None if plain else teacher, shots=config.shots, retrieve=config.protocol == "retrieval",
         device=config.device, watch=watch,
     )  # fmt: skip
     student = replace(measured, last_epochs=last_epochs(result.log, config.measured_epochs))
     console.begin("measuring the teacher")
-    heard = {NAMES: names, request.text: targets}
-    baselines = [measure_teacher(teacher, manifest, own, kind, cache=cache, watch=watch) for kind, own in heard.items()]
+    said = {NAMES: names, request.text: targets}
+    baselines = [
+        measure_teacher(teacher, manifest, own, kind, cache=cache, shots=config.shots, watch=watch)
+        for kind, own in said.items()
+    ]
     report = {
         "teacher": [{"run": teacher.ref, **evaluation.as_json()} for evaluation in baselines],
         "student": {"run": config.student, **student.as_json()},
         "seconds": result.seconds,
         "bad_images": {str(path): reason for path, reason in watch.bad_images.items()},
     }
-    _bundle(request, teacher, targets, result, student, report, dict(data.digests))
+    # A plain classifier hears no words: it has nothing to be paired with, and is a baseline and no product.
+    if not plain:
+        _bundle(request, teacher, learned, result, student, report, dict(data.digests))
     return report
 
 
@@ -118,7 +132,12 @@ def _targets(request: Request, teacher: Teacher, kind: TextKind, console: Consol
 
 
 def _train(
-    request: Request, data: TrainData, console: Console, on_epoch: OnEpoch, should_stop: Callable[[], bool]
+    request: Request,
+    data: TrainData,
+    start: Start | None,
+    console: Console,
+    on_epoch: OnEpoch,
+    should_stop: Callable[[], bool],
 ) -> TrainResult:
     state = request.out / "work" / "state.safetensors"
     if state.exists():
@@ -130,6 +149,7 @@ def _train(
     return train(
         request.config,
         data,
+        start=start,
         resume=state if state.exists() else None,
         save=save,
         on_step=console.step,
@@ -183,7 +203,10 @@ def table(report: dict[str, Any]) -> str:
     student = report["student"]
     rows = [["", "text", "ID", "OOD"]]
     rows += [row(f"teacher {one['run']}", one, "accuracy") for one in report["teacher"]]
-    rows += [row(f"student {student['run']}", student, "accuracy"), row("chance", {**student, "text": ""}, "chance")]
+    rows += [row(f"student {student['run']}", student, "accuracy")]
+    if student.get("retrieval"):
+        rows += [row("with retrieval", {**student, "id": None, "ood": student["retrieval"]}, "accuracy")]
+    rows += [row("chance", {**student, "text": ""}, "chance")]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         f"{name:<{widths[0]}}  {text:<{widths[1]}}  {seen:>{widths[2]}}  {unseen:>{widths[3]}}"

@@ -8,11 +8,14 @@ from typing import Any
 
 from safetensors.torch import load_file
 from sqlalchemy.orm import Session
+from torch import Tensor
 
 from distill.bundle import BundleError, StudentWeights, write_bundle
 from distill.config import TrainConfig
 from distill.evaluate import Evaluation, last_epochs
+from distill.language import measured_on
 from distill.run import Watch, measure_student, measure_teacher
+from distill.start import TARGETS, WEIGHTS
 from distill.student import Student, build_student
 from distill.teacher import Teacher, TeacherError
 from distill.text_targets import TextTargets
@@ -49,38 +52,59 @@ class _Evaluation:
         self.images = inputs.images(context, self.spec, folder)
         self.targets: TextTargets
         self.targets, self.so_far = inputs.targets(context, claim, folder)
+        self.manifest = self.images.manifest
         self.watch: Watch = watch_with(keeper)
 
     def run(self) -> Publish:
         if self.claim.job_kind == "distill":
             return self._publish_student()
         checkpoint_id = self.spec["subject"].get("checkpoint_id")
-        measured = self._student(*self._published(checkpoint_id)) if checkpoint_id else self._teacher(self._load())
+        measured = self._checkpoint(checkpoint_id) if checkpoint_id else self._teacher(self._load(), shots=0)
         result = {"evaluation": measured.as_json(), "num_bad_images": len(self.watch.bad_images)}
         return lambda _tx: result
 
     def _load(self) -> Teacher:
         return inputs.teacher(self.context, self.spec["teacher"])
 
-    def _student(self, student: Student, config: TrainConfig, teacher: Teacher | None = None) -> Evaluation:
+    def _student(
+        self, student: Student, config: TrainConfig, teacher: Teacher | None, *, shots: int, retrieve: bool
+    ) -> Evaluation:
+        plain = config.protocol == "closed_set"
         return measure_student(
-            student, self.images.manifest, self.targets, self.spec["text"], temperature=config.temperature,
-            cache=self.context.settings.cache, teacher=teacher, root=self.images.root, device=config.device,
-            num_workers=config.num_workers, watch=self.watch,
+            student, self.manifest, self.targets, self.spec["text"], temperature=config.temperature,
+            cache=self.context.settings.cache, teacher=None if plain else teacher, root=self.images.root, shots=shots,
+            retrieve=retrieve, device=config.device, num_workers=config.num_workers, watch=self.watch,
         )  # fmt: skip
 
-    def _teacher(self, teacher: Teacher) -> Evaluation:
+    def _teacher(self, teacher: Teacher, *, shots: int) -> Evaluation:
         return measure_teacher(
             teacher, self.images.manifest, self.targets, self.spec["text"], cache=self.context.settings.cache,
-            root=self.images.root, watch=self.watch,
+            root=self.images.root, shots=shots, watch=self.watch,
         )  # fmt: skip
 
-    def _published(self, checkpoint_id: str) -> tuple[Student, TrainConfig]:
+    def _checkpoint(self, checkpoint_id: str) -> Evaluation:
+        """A published student, with the vectors it learned before the labels' words and the few images it may know."""
         with self.context.db.read() as tx:
             checkpoint = resources.checkpoint(tx, checkpoint_id)
-            weights = resources.checkpoint_file(tx, checkpoint_id, "image/model.safetensors").file_key
+            weights, targets = (
+                resources.checkpoint_file(tx, checkpoint_id, path).file_key for path in (WEIGHTS, TARGETS)
+            )
             config = TrainConfig.model_validate(jobs.get(tx, checkpoint.job_id).spec["config"])
-        return self._built(config, weights), config
+        self.context.artefacts.get_file(targets, self.folder / "its_targets.safetensors")
+        context = TextTargets.load(self.folder / "its_targets.safetensors").context
+        retrieve = self.spec.get("shots", 0) > 0
+        teacher = self._load() if retrieve or context is not None else None
+        self.manifest, self.targets = measured_on(config, self.manifest, teacher, self.targets, context)
+        shots = max(config.shots, self.spec.get("shots", 0))
+        return self._student(self._built(config, weights), config, teacher, shots=shots, retrieve=retrieve)
+
+    def _context(self) -> Tensor | None:
+        """The vectors that the train part learned, if it learned any."""
+        key = self.so_far["files"].get("context")
+        if key is None:
+            return None
+        self.context.artefacts.get_file(key, self.folder / "context.safetensors")
+        return load_file(self.folder / "context.safetensors")["context"]
 
     def _built(self, config: TrainConfig, weights_key: str) -> Student:
         path = self.folder / "student.safetensors"
@@ -94,18 +118,25 @@ class _Evaluation:
 
     def _publish_student(self) -> Publish:
         config = TrainConfig.model_validate(self.spec["config"])
-        student = self._built(config, self.so_far["files"]["student"])
         teacher = self._load()
+        baseline = self._teacher(teacher, shots=config.shots)
+        self.manifest, self.targets = measured_on(config, self.manifest, teacher, self.targets, self._context())
+        student = self._built(config, self.so_far["files"]["student"])
         log_path = self.folder / "training.jsonl"
         self.context.artefacts.get_file(self.so_far["files"]["training_log"], log_path)
         log = [json.loads(line) for line in log_path.read_text(encoding="utf-8").splitlines()]
         measured = replace(
-            self._student(student, config, teacher), last_epochs=last_epochs(log, config.measured_epochs)
+            self._student(student, config, teacher, shots=config.shots, retrieve=config.protocol == "retrieval"),
+            last_epochs=last_epochs(log, config.measured_epochs),
         )
         evaluation = {
             **measured.as_json(),
-            "teacher": [{"run": self.spec["teacher"], **self._teacher(teacher).as_json()}],
+            "teacher": [{"run": self.spec["teacher"], **baseline.as_json()}],
         }
+        num_bad = self.so_far["num_bad_images"] + len(self.watch.bad_images)
+        if config.protocol == "closed_set":
+            # A plain classifier hears no words: it has nothing to be paired with, and is a baseline and no product.
+            return lambda _tx: {"evaluation": evaluation, "num_bad_images": num_bad}
         files = self._bundle(student, teacher, evaluation, config, log_path)
         stored = [
             (path, self.context.artefacts.put_file(self.folder / "bundle" / path, f"{self.claim.place}/bundle/{path}"))
@@ -121,7 +152,6 @@ class _Evaluation:
                 text_targets_id=self.so_far["text_targets_id"], teacher_id=self.so_far["teacher_id"],
                 student=config.student, text=self.spec["text"], evaluation=evaluation, digest=digest, files=stored,
             )  # fmt: skip
-            num_bad = self.so_far["num_bad_images"] + len(self.watch.bad_images)
             return {"checkpoint_id": checkpoint_id, "evaluation": evaluation, "num_bad_images": num_bad}
 
         return publish

@@ -10,14 +10,18 @@ from safetensors.torch import save_file
 from sqlalchemy.exc import SQLAlchemyError
 
 from distill.config import TrainConfig
+from distill.few_shot import ShotsError
 from distill.images import ImagesError
+from distill.prompts import TextsError
 from distill.run import NoImages, Watch, measure_epochs, training_data
+from distill.start import TARGETS, WEIGHTS, Start, StartError, read_start
 from distill.state import StateError
 from distill.student import StudentError
-from distill.teacher import TeacherError
+from distill.teacher import Teacher, TeacherError
 from distill.train import NonFiniteLoss, StepMetrics, TrainResult
 from distill.train import train as train_student
-from store import jobs
+from distill.verify import MANIFEST_FILE
+from store import jobs, resources
 from store.jobs import Claim
 from workers import inputs
 from workers.context import Context
@@ -32,7 +36,10 @@ CODES: Mapping[type[Exception], str] = {
     NoImages: "no_usable_images",
     ImagesError: "images_not_ready",
     StudentError: "student_unfit",
+    ShotsError: "too_few_images",
+    StartError: "start_unfit",
     StateError: "state_unusable",
+    TextsError: "texts_unfit",
     NonFiniteLoss: "loss_not_finite",
 }
 
@@ -54,12 +61,17 @@ def train(context: Context, claim: Claim, keeper: Keeper) -> Publish:
                 f"a batch of {config.batch_size} images of {config.image_px} px does not fit on the GPU: lower "
                 "batch_size or image_px, or set precision to bfloat16",
             ) from error
-        save_file(result.student.model.state_dict(), folder / "student.safetensors")
+        parts = {"student": result.student.model.state_dict()}
+        if result.context is not None:
+            parts["context"] = {"context": result.context}
+        files = {}
+        for name, tensors in parts.items():
+            save_file(tensors, folder / f"{name}.safetensors")
+            files[name] = context.artefacts.put_file(
+                folder / f"{name}.safetensors", f"{claim.place}/{name}.safetensors"
+            )
         lines = "".join(json.dumps(line) + "\n" for line in result.log)
-        files = {
-            "student": context.artefacts.put_file(folder / "student.safetensors", f"{claim.place}/student.safetensors"),
-            "training_log": context.artefacts.put_bytes(lines.encode(), f"{claim.place}/training.jsonl"),
-        }
+        files["training_log"] = context.artefacts.put_bytes(lines.encode(), f"{claim.place}/training.jsonl")
     made = {
         "num_steps": result.steps,
         "train_seconds": round(result.seconds, 1),
@@ -75,10 +87,12 @@ def _train(
     images = inputs.images(context, claim.job_spec, folder)
     targets, _ = inputs.targets(context, claim, folder)
     teacher = inputs.teacher(context, claim.job_spec["teacher"])
+    start = _start(context, claim, config, teacher, folder)
     data = training_data(
         config, images.manifest, teacher, targets, cache=context.settings.cache, root=images.root, watch=watch
     )
-    del teacher  # its features are all that training needs of it
+    if data.captioned is not None:
+        keeper.note(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
     resume: Path | None = None
     if claim.state_key:
         resume = folder / "resume.safetensors"
@@ -103,13 +117,25 @@ def _train(
         )  # fmt: skip
 
     on_epoch = measure_epochs(
-        config, images.manifest, targets, claim.job_spec["text"], cache=context.settings.cache, root=images.root,
-        watch=watch,
+        config, images.manifest, teacher, targets, claim.job_spec["text"], cache=context.settings.cache,
+        root=images.root, watch=watch,
     )  # fmt: skip
     return train_student(
-        config, data, resume=resume, save=_saver(context, claim, keeper, folder), on_step=on_step, on_epoch=on_epoch,
-        should_stop=keeper.should_stop,
+        config, data, start=start, resume=resume, save=_saver(context, claim, keeper, folder), on_step=on_step,
+        on_epoch=on_epoch, should_stop=keeper.should_stop,
     )  # fmt: skip
+
+
+def _start(context: Context, claim: Claim, config: TrainConfig, teacher: Teacher, folder: Path) -> Start | None:
+    """The student that the job goes on from, where it names one."""
+    checkpoint_id = claim.job_spec.get("start_checkpoint_id")
+    if checkpoint_id is None:
+        return None
+    for path in (MANIFEST_FILE, WEIGHTS, TARGETS):
+        with context.db.read() as tx:
+            key = resources.checkpoint_file(tx, checkpoint_id, path).file_key
+        context.artefacts.get_file(key, folder / "start" / path)
+    return read_start(folder / "start", config, teacher.digest)
 
 
 def _saver(context: Context, claim: Claim, keeper: Keeper, folder: Path) -> Callable[[Callable[[Path], None]], None]:

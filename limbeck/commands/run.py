@@ -76,9 +76,12 @@ def run(
             asked = client.evaluate(dataset.id, teacher=teacher)
             job = follow(client, asked, console, title="measure the teacher")
             rows.append(("teacher", "names", (job.result or {})["evaluation"]))
-        fetch_bundle(client, trained["checkpoint_id"], out, ["image", "targets"], console)
+        # The closed-set baseline is measured, and has no bundle.
+        if trained.get("checkpoint_id"):
+            fetch_bundle(client, trained["checkpoint_id"], out, ["image", "targets"], console)
     console.print(results_table(rows))
-    console.print(f"try it: limbeck classify --checkpoint {out} IMAGE", highlight=False, markup=False)
+    if trained.get("checkpoint_id"):
+        console.print(f"try it: limbeck classify --checkpoint {out} IMAGE", highlight=False, markup=False)
 
 
 def split_of(given: str) -> dict[str, Any]:

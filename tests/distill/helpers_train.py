@@ -11,20 +11,29 @@ from distill.config import TrainConfig, resolve_train_config
 IMAGE_PX, WIDTH = 32, 12
 
 
-def small_data(num_images: int = 24, num_labels: int = 3, *, side_px: int = IMAGE_PX, seed: int = 0) -> TrainData:
+def small_data(
+    num_images: int = 24,
+    num_labels: int = 3,
+    *,
+    side_px: int = IMAGE_PX,
+    seed: int = 0,
+    few: int = 0,
+    width: int = WIDTH,
+) -> TrainData:
     random = np.random.default_rng(seed)
     labels = np.arange(num_images, dtype=np.int64) % num_labels
     colours = random.integers(40, 216, (num_labels, 3))
     noise = random.normal(0, 20, (num_images, side_px, side_px, 3))
     pixels = np.clip(colours[labels][:, None, None, :] + noise, 0, 255).astype(np.uint8)
-    texts = torch.nn.functional.normalize(torch.tensor(random.normal(size=(num_labels, WIDTH)), dtype=torch.float32))
-    apart = torch.tensor(random.normal(0, 0.1, (num_images, WIDTH)), dtype=torch.float32)
+    texts = torch.nn.functional.normalize(torch.tensor(random.normal(size=(num_labels, width)), dtype=torch.float32))
+    apart = torch.tensor(random.normal(0, 0.1, (num_images, width)), dtype=torch.float32)
     return TrainData(
         pixels=pixels,
         labels=labels,
         teacher=(3 * texts[labels] + apart)[:, None],
         texts=texts,
         usable=np.arange(num_images, dtype=np.int64),
+        few=np.arange(num_images - few, num_images, dtype=np.int64),
         digests={"dataset": "d0", "texts": "t0"},
     )
 

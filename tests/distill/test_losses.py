@@ -14,6 +14,7 @@ from torch import Tensor
 
 from distill.losses.affinity import affinity
 from distill.losses.captions import caption_contrast
+from distill.losses.closed_set import closed_set
 from distill.losses.feature_distance import feature_distance
 from distill.losses.feature_mse import feature_mse
 from distill.losses.image_contrastive import image_contrastive
@@ -191,6 +192,7 @@ CASES: dict[str, tuple[Loss, Callable[[Array, Array], float]]] = {
     "fd": (feature_distance, expected_fd),
     "affinity": (lambda s, v: affinity(s, v, of(TEXTS, s), temperature=TAU), expected_affinity),
     "neighbour": (lambda s, v: neighbour_contrast(s, v, of(QUEUE, s), temperature=TAU), expected_neighbour),
+    "closed_set": (lambda s, v: closed_set(s, labels()), lambda s, v: cross_entropy(s, LABELS)),
     "unseen": (
         lambda s, v: unseen_classification(s, of(TEXTS, s), labels(), of(UNSEEN, s), temperature=TAU, neighbours=2),
         expected_unseen,

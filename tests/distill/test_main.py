@@ -14,6 +14,7 @@ import pytest
 
 from distill.__main__ import main
 from distill.console import Console
+from distill.text_targets import TextTargets
 from distill.train import StepMetrics
 from distill.verify import verify_bundle
 
@@ -127,6 +128,15 @@ def test_killed_it_goes_on_to_the_same_student(words: list[str], tmp_path: Path)
         (["--split", "{"], "error: --split is not JSON"),
         (["--split", '{"by":"moon"}'], "error: .*moon"),
         (["--split", '{"by":"list","id":["crane","heron"],"ood":["heron"]}'], "error: .heron.: a label is either"),
+        (
+            ["--set", "protocol=fine_tune", "--set", "shots=1"],
+            "error: protocol fine_tune .* bundle by --start",
+        ),
+        (["--start", "."], "error: --start is for protocol fine_tune"),
+        (["--start", ".", "--set", "protocol=fine_tune", "--set", "shots=1"], "error: --start . holds no manifest"),
+        (["--captions", "nowhere"], "error: --captions nowhere cannot be read"),
+        (["--set", "losses.cap=1"], "error: losses.cap has a weight, and none of 12 images has a caption"),
+        (["--set", "protocol=retrieval", "--set", "shots=8"], "error: 8 shots and an image to test on"),
         (["--student", "edgenext_xx_small", "--set", "image_px=24"], "error: edgenext_xx_small does not take"),
     ],
 )
@@ -137,6 +147,30 @@ def test_input_that_cannot_be_used_is_one_line_and_2(
     lines = capsys.readouterr().err.strip().splitlines()
     assert sum(line.startswith("error: ") for line in lines) == 1
     assert re.search(says, lines[-1]), lines[-1]
+
+
+def test_protocols_from_one_student_to_the_next(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    once = [*words, "--set", "epochs=1", "--cache", str(tmp_path / "cache")]
+    prompted = [*once, "--set", "context_tokens=2"]
+    assert main([*prompted, "--set", "protocol=retrieval", "--set", "shots=2", "--out", str(tmp_path / "zero")]) == 0
+    assert "with retrieval" in capsys.readouterr().out
+    bundle = tmp_path / "zero" / "bundle"
+    evaluation = json.loads((bundle / "evaluation.json").read_text())
+    assert evaluation["retrieval"]["num_images"] == evaluation["ood"]["num_images"] == 12
+    assert TextTargets.load(bundle / "targets" / "text_targets.safetensors").context is not None
+
+    few = [*prompted, "--start", str(bundle), "--set", "protocol=fine_tune", "--set", "shots=2"]
+    assert main([*few, "--out", str(tmp_path / "few")]) == 0
+    evaluation = json.loads((tmp_path / "few" / "bundle" / "evaluation.json").read_text())
+    assert evaluation["ood"]["num_images"] == evaluation["teacher"][0]["ood"]["num_images"] == 12
+
+    assert main([*once, "--set", "protocol=closed_set", "--out", str(tmp_path / "closed")]) == 0
+    assert "bundle:" not in capsys.readouterr().out.splitlines()[-1]
+    report = json.loads((tmp_path / "closed" / "report.json").read_text())
+    assert report["student"]["ood"] is None
+    assert report["student"]["id"]["num_labels"] == 2
 
 
 def test_enriched_text_needs_attributes(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

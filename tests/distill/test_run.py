@@ -130,12 +130,15 @@ def test_only_the_last_epochs_are_measured_and_as_at_the_end(
         on_progress=lambda done, total, unit: told.append(unit), on_bad_image=lambda path, reason: told.append(reason)
     )
     asked = config(epochs=4, measured_epochs=2, device="cpu")
-    on_epoch = measure_epochs(asked, manifest, targets, "names", watch=watch, **given)
+    on_epoch = measure_epochs(asked, manifest, tiny_teacher, targets, "names", watch=watch, **given)
     assert told == ["pictures"]
-    assert measure_epochs(config(measured_epochs=0), manifest, targets, "names", **given)(9, student) is None
-    assert on_epoch(2, student) is None
+    assert (
+        measure_epochs(config(measured_epochs=0), manifest, tiny_teacher, targets, "names", **given)(9, student, None)
+        is None
+    )
+    assert on_epoch(2, student, None) is None
     whole = measure_student(student, manifest, targets, "names", temperature=0.07, device="cpu", **given)
-    assert on_epoch(3, student) == whole.in_short()
+    assert on_epoch(3, student, None) == whole.in_short()
     assert whole.joint is not None
     assert whole.in_short()["accuracy"]["harmonic_mean"] == whole.joint.harmonic_mean
     assert told == ["pictures"]

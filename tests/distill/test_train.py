@@ -124,8 +124,9 @@ def test_states_are_saved_by_epoch_by_time_and_on_stop(tmp_path: Path, monkeypat
 
 
 def test_what_is_found_at_an_epochs_end_is_logged_once_and_changes_nothing(tmp_path: Path) -> None:
-    def look(epoch: int, student: Student) -> dict[str, Any] | None:
+    def look(epoch: int, student: Student, context: torch.Tensor | None) -> dict[str, Any] | None:
         told.append(epoch)
+        assert context is None
         student.model.eval()
         torch.manual_seed(99)
         return {"accuracy": {"id": epoch / 10}} if epoch > 1 else None
