@@ -1,0 +1,218 @@
+"""The proof from beginning to end: the images' features, every arm's texts, accuracies, gains, the verdict."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from distill.benefit.arms import Arm, arms
+from distill.benefit.filtering import Filtered, prototypes, spoken_against, without
+from distill.benefit.measure import (
+    PARTS,
+    ArmResult,
+    Hits,
+    Images,
+    Part,
+    compared,
+    hits,
+    label_gains,
+    verdict,
+)
+from distill.folders import Manifest
+from distill.image_features import image_features
+from distill.prompts import Attributes, render
+from distill.run import NoImages, Watch
+from distill.teacher import Teacher
+from distill.text_targets import encode_text_targets
+
+NAMES, CONTROL = "names", "waffle"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmReport:
+    """An arm on every part that has images; `None` for one that has none."""
+
+    name: str
+    role: str
+    num_texts: int
+    id: ArmResult | None
+    ood: ArmResult | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What was found. `chosen`: the arm the verdict is about, the best on held-out images of seen labels.
+
+    `label_gains`: of that arm, by part and by what it is held against (`names`, `waffle`), label → gain in accuracy.
+    `num_images`, `num_labels`, `chance`: by part. `filtered`: where filtering of phrases was asked for.
+    """
+
+    teacher: str
+    concept: str
+    seeds: tuple[int, ...]
+    num_images: dict[str, int]
+    num_labels: dict[str, int]
+    chance: dict[str, float]
+    arms: tuple[ArmReport, ...]
+    chosen: str
+    verdict: str
+    label_gains: dict[str, dict[str, dict[str, float]]]
+    num_shortened: int
+    filtered: Filtered | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Of JSON's types alone, labels in `filtered` as keys of text."""
+        said = asdict(self)
+        if self.filtered is not None:
+            said["filtered"]["dropped"] = {str(label): texts for label, texts in self.filtered.dropped.items()}
+        return said
+
+
+def prove(
+    teacher: Teacher,
+    manifest: Manifest,
+    said: Sequence[Attributes],
+    *,
+    cache: Path,
+    concept: str = "",
+    seeds: Sequence[int] = (0, 1, 2),
+    filter_phrases: bool = False,
+    root: Path | None = None,
+    watch: Watch | None = None,
+) -> Proof:
+    """Measure every arm. `said`: what the set says of each label of the manifest, in its order.
+
+    `seeds`: of the controls, in which there is chance. `filter_phrases`: look also for phrases that the training images
+    speak against. Raises NoImages, ValueError for a set that says nothing, TeacherError, Stopped.
+    """
+    watch = watch or Watch()
+    ways = arms(manifest.labels, said, concept=concept, seeds=seeds)
+    looked = {part: _images(teacher, manifest, part, cache, root, watch) for part in PARTS}
+    images = {part: given for part, given in looked.items() if given is not None}
+    if not images:
+        raise NoImages("no held-out image and none of an unseen label can be used: there is nothing to measure on")
+    found: dict[str, dict[Part, Hits]] = {}
+    num_shortened = 0
+    for way in ways:
+        targets, shortened = _targets(teacher, way, cache, watch)
+        num_shortened += shortened
+        found[way.name] = {part: hits(given, targets) for part, given in images.items()}
+    results = {way.name: _results(way, found, images) for way in ways}
+    choosing: Part = "id" if "id" in images else "ood"
+    judged: Part = "ood" if "ood" in images else "id"
+    chosen = max(
+        (way.name for way in ways if way.role == "attributes"), key=lambda name: results[name][choosing].accuracy
+    )
+    over = results[chosen][judged].over_control
+    assert over is not None
+    return Proof(
+        teacher=teacher.ref,
+        concept=concept,
+        seeds=tuple(seeds),
+        num_images={part: len(given.labels) for part, given in images.items()},
+        num_labels={part: len(given.subset) for part, given in images.items()},
+        chance={part: 1 / len(given.subset) for part, given in images.items()},
+        arms=tuple(
+            ArmReport(
+                name=way.name, role=way.role, num_texts=sum(map(len, way.drawn[0])),
+                id=results[way.name].get("id"), ood=results[way.name].get("ood"),
+            )
+            for way in ways
+        ),
+        chosen=chosen,
+        verdict=verdict(chosen, judged, over),
+        label_gains={
+            part: {
+                other: label_gains(found[chosen][part], found[other][part], given.labels, manifest.labels)
+                for other in (NAMES, CONTROL)
+            }
+            for part, given in images.items()
+        },
+        num_shortened=num_shortened,
+        filtered=_filtered(teacher, manifest, said, images, cache, root, watch) if filter_phrases else None,
+    )  # fmt: skip
+
+
+def _images(
+    teacher: Teacher, manifest: Manifest, part: Part, cache: Path, root: Path | None, watch: Watch
+) -> Images | None:
+    rows = manifest.part("held_out" if part == "id" else "ood")
+    features, labels = _features(teacher, manifest, rows, cache, root, watch)
+    if len(labels) == 0:
+        return None
+    return Images(features=features, labels=labels, subset=manifest.id_labels if part == "id" else manifest.ood_labels)
+
+
+def _features(
+    teacher: Teacher, manifest: Manifest, rows: Sequence[int], cache: Path, root: Path | None, watch: Watch
+) -> tuple[Tensor, np.ndarray[Any, np.dtype[np.int64]]]:
+    """The teacher's features of the usable ones of the images at `rows`, and their labels."""
+    start = Path(manifest.root) if root is None else root
+    taught = image_features(
+        teacher,
+        [start / manifest.paths[row] for row in rows],
+        cache=cache,
+        on_progress=watch.on_progress,
+        should_stop=watch.should_stop,
+        on_bad_image=watch.bad_image,
+    )
+    labels = np.array([manifest.label_indices[row] for row in rows], dtype=np.int64)
+    return taught.features[~taught.bad], labels[~taught.bad.numpy()]
+
+
+def _targets(teacher: Teacher, way: Arm, cache: Path, watch: Watch) -> tuple[list[Tensor], int]:
+    """Text features (K, D) of each of the arm's draws, and how many texts of the first were too long."""
+    encoded = [
+        encode_text_targets(
+            teacher, texts, cache=cache, on_progress=watch.on_progress, should_stop=watch.should_stop
+        )
+        for texts in way.drawn
+    ]  # fmt: skip
+    return [targets.features for targets in encoded], len(encoded[0].truncated)
+
+
+def _results(way: Arm, found: dict[str, dict[Part, Hits]], images: dict[Part, Images]) -> dict[Part, ArmResult]:
+    return {
+        part: compared(
+            found[way.name][part],
+            found[NAMES][part],
+            None if way.name == CONTROL else found[CONTROL][part],
+            given.labels,
+        )
+        for part, given in images.items()
+    }
+
+
+def _filtered(
+    teacher: Teacher,
+    manifest: Manifest,
+    said: Sequence[Attributes],
+    images: dict[Part, Images],
+    cache: Path,
+    root: Path | None,
+    watch: Watch,
+) -> Filtered:
+    if "id" not in images:
+        return Filtered(dropped={}, before=0.0, after=0.0, refused="there is no held-out image to judge it by")
+    own = {at: said[at].phrases for at in manifest.id_labels if said[at].phrases}
+    texts = {at: render("phrases", manifest.labels[at], Attributes(phrases=phrases)) for at, phrases in own.items()}
+    if not texts:
+        return Filtered(dropped={}, before=0.0, after=0.0, refused="no seen label has phrases")
+
+    def encoded(prompts: Sequence[Sequence[str]]) -> Tensor:
+        return encode_text_targets(teacher, prompts, cache=cache, should_stop=watch.should_stop).features
+
+    features, labels = _features(teacher, manifest, manifest.part("train"), cache, root, watch)
+    names = encoded([render("names", label, Attributes()) for label in manifest.labels])
+    alone = encoded([[text] for told in texts.values() for text in told])
+    starts = np.concatenate([[0], np.cumsum([len(told) for told in texts.values()])])
+    phrases = {at: alone[starts[place] : starts[place + 1]] for place, at in enumerate(texts)}
+    dropped = spoken_against(prototypes(features, labels), names, phrases)
+    every = [render("phrases", label, Attributes(phrases=one.phrases)) for label, one in
+             zip(manifest.labels, said, strict=True)]  # fmt: skip
+    before, after = (hits(images["id"], [encoded(told)]).draws[0] for told in (every, without(every, dropped)))
+    refused = f"held-out accuracy would fall from {before:.1%} to {after:.1%}" if after < before else ""
+    return Filtered(dropped={} if refused else dropped, before=before, after=after, refused=refused)

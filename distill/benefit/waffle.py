@@ -1,0 +1,49 @@
+"""Controls: as many texts as a label has phrases, that say nothing of it, or say what is true of another label.
+
+`waffle` follows WaffleCLIP (arXiv:2306.07282): random words in one half of the texts, random letters in the other.
+`shuffled` gives each label the phrases of another one: words of the same kind and number, and wrong.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from distill.chance import shuffled as shuffled_rows
+from distill.chance import uniform, words
+from distill.prompts import Attributes
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+# Common words that describe no look, so that chance does not describe a label by them.
+WORDS = Path(__file__).with_name("waffle_words.txt").read_text(encoding="utf-8").split()
+
+
+def waffle(said: Sequence[Attributes], seed: int) -> list[Attributes]:
+    """For each label as many phrases as it has, each of two random words or two random strings of letters."""
+    return [
+        Attributes(phrases=tuple(_phrase(seed, label, at) for at in range(len(own.phrases))))
+        for label, own in enumerate(said)
+    ]
+
+
+def shuffled(said: Sequence[Attributes], seed: int) -> list[Attributes]:
+    """For each label the phrases of another; a single label keeps its own."""
+    order = shuffled_rows(np.arange(len(said)), seed, 7)
+    given = list(said)
+    for place, label in enumerate(order.tolist()):
+        other = said[int(order[(place + 1) % len(order)])]
+        given[label] = Attributes(phrases=other.phrases)
+    return given
+
+
+def _phrase(seed: int, label: int, at: int) -> str:
+    if at % 2 == 0:
+        chosen = (uniform(seed, label, at, np.arange(2)) * len(WORDS)).astype(int)
+        return " ".join(WORDS[one] for one in chosen)
+    return " ".join(_letters(seed, label, at, which) for which in range(2))
+
+
+def _letters(seed: int, label: int, at: int, which: int) -> str:
+    length = 4 + int(words(seed, label, at, which, 100) % np.uint64(6))
+    chosen = (uniform(seed, label, at, which, np.arange(length)) * len(LETTERS)).astype(int)
+    return "".join(LETTERS[one] for one in chosen)
