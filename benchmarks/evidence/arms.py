@@ -1,0 +1,95 @@
+"""The arms: what is varied, everything else being as in `BASE`.
+
+An arm is a name, what it shows, and what it changes. Each is a whole training of the same student on the same pictures
+for as many steps, unless it says otherwise; each is run with several seeds, which draw weights, order and views.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from distill.config import TrainConfig, resolve_train_config
+from distill.prompts import TextKind
+from distill.terms import TERMS
+
+BASE: Mapping[str, Any] = {
+    "student": "test_resnet", "image_px": 64, "epochs": 8, "batch_size": 64, "optimizer": "adamw", "lr": 2e-3,
+    "weight_decay": 0.02, "schedule": "cosine", "warmup": 0.1, "measured_epochs": 5, "device": "cpu",
+    "view": "center",
+}  # fmt: skip
+"""What all arms share: a small student from scratch in a short run."""
+
+PAPER_ORDER = ("cls", "mse", "im_cst", "vlalign")
+THREE = "+".join(PAPER_ORDER[:3])
+OTHERS = ("queue_kl", "icl", "fd", "affinity", "neighbour", "unseen")
+
+
+def only(*terms: str, **weights: float) -> dict[str, float]:
+    """Weights by which just these terms count, 1 each unless said."""
+    return {name: weights.get(name, float(name in terms)) for name in TERMS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """`changes`: fields of `TrainConfig` laid over `BASE`, or over the recipe alone where it is not `based` on it.
+
+    `section`: where the report tells of it. `core`: run by `make evidence` too. `starts_from`: the arm whose student of
+    the same seed is gone on with.
+    """
+
+    name: str
+    title: str
+    section: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    text: TextKind = "sentence"
+    core: bool = True
+    recipe: str = "limbeck"
+    based: bool = True
+    starts_from: str | None = None
+
+    def config(self, seed: int) -> TrainConfig:
+        """The whole of what is trained."""
+        base = dict(BASE) if self.based else {"device": "cpu", "measured_epochs": BASE["measured_epochs"]}
+        return resolve_train_config(self.recipe, base | dict(self.changes) | {"seed": seed})
+
+
+def _sum(*terms: str) -> str:
+    return " + ".join(f"L-{term.replace('_', '-')}" for term in terms)
+
+
+def _arms() -> list[Arm]:
+    arms = [
+        Arm(name=term, title=f"{_sum(term)} alone", section="alone", changes={"losses": only(term)})
+        for term in PAPER_ORDER
+    ]
+    for count in range(2, len(PAPER_ORDER) + 1):
+        terms = PAPER_ORDER[:count]
+        arms.append(Arm(name="+".join(terms), title=_sum(*terms), section="added up", changes={"losses": only(*terms)}))
+    for terms in (("cls",), PAPER_ORDER[:3]):
+        arms.append(
+            Arm(name=f"{'+'.join(terms)} (names)", title=f"{_sum(*terms)}, names alone", section="text", text="names",
+                changes={"losses": only(*terms)})
+        )  # fmt: skip
+    three = {"losses": only(*PAPER_ORDER[:3])}
+    few = {"protocol": "fine_tune", "shots": 5, "epochs": 2, "lr": 5e-4}
+    arms += [
+        Arm(name="averaged", title="mean of the weights of the last third of all steps", section="weights",
+            changes=three | {"average": "mean", "average_from": 0.67}),
+        Arm(name="5-shot, fine-tuned", title="fine-tuned from the three terms' student", section="few-shot",
+            changes=three | few, starts_from=THREE),
+        Arm(name="5-shot, retrieval", title="retrieval beside the three terms' student", section="few-shot",
+            changes=three | {"protocol": "retrieval", "shots": 5}),
+        Arm(name="closed set", title="cross-entropy of a plain classifier of the 80 seen species", section="closed set",
+            changes={"protocol": "closed_set"}),
+        Arm(name="batch-level", title="one crop and flip for a whole batch, as published", section="views",
+            changes=three | {"augmentation": {"per": "batch"}}),
+        Arm(name="same view", title="teacher and student see the same crop, 8 kept for an image", section="views",
+            changes=three | {"view": "same", "num_views": 8}),
+        *(Arm(name=f"{THREE}+{term}", title=f"{_sum(*PAPER_ORDER[:3])} + {term}", section="others", core=False,
+              changes={"losses": only(*PAPER_ORDER[:3], term)}) for term in OTHERS),
+        Arm(name="limbeck", title="our recipe", section="recipe", based=False),
+    ]  # fmt: skip
+    return arms
+
+
+ARMS: Mapping[str, Arm] = {arm.name: arm for arm in _arms()}

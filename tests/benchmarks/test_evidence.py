@@ -1,0 +1,152 @@
+"""The evidence: arms differ in what they say they vary, finished ones are found again, the report says what is so."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.evidence import arms, run, world
+from benchmarks.evidence.__main__ import main
+from benchmarks.evidence.arms import ARMS, Arm, only
+from benchmarks.evidence.claims import CLAIMS
+from benchmarks.evidence.report import SECTIONS, paired, write_report
+from benchmarks.evidence.statistics import mean_of, verdict
+from benchmarks.evidence.world import World, prepare
+from distill import Stopped
+from distill.terms import TERMS
+from examples.fieldguide.world import species
+
+TINY = {"student": "test_resnet", "image_px": 32, "epochs": 2, "batch_size": 8, "threads": 1, "device": "cpu",
+        "num_workers": 1, "measured_epochs": 1}  # fmt: skip
+
+
+def test_every_arm_is_a_run_of_its_own() -> None:
+    configs = {name: (arm.config(0), arm.text, arm.starts_from) for name, arm in ARMS.items()}
+    assert len({repr(each) for each in configs.values()}) == len(ARMS)
+    for name, arm in ARMS.items():
+        assert arm.config(3).seed == 3
+        assert arm.section in SECTIONS, name
+        assert arm.starts_from is None or arm.starts_from in ARMS
+        assert "," not in name
+    assert set(configs["cls+mse"][0].losses.above_zero()) == {"cls", "mse"}
+    for claim in CLAIMS:
+        assert {claim.better, claim.worse} <= ARMS.keys(), claim.says
+    assert {name for name, weight in only("cls", "icl").items() if weight} == {"cls", "icl"} <= TERMS.keys()
+
+
+def test_an_interval_is_students_t() -> None:
+    found = mean_of([0.5, 0.6, 0.7])
+    assert found.value == pytest.approx(0.6)
+    assert found.half == pytest.approx(4.303 * 0.1 / 3**0.5)
+    assert mean_of([0.4]).half is None
+    assert verdict([0.1, 0.11, 0.12]) == "holds here"
+    assert verdict([-0.1, -0.11, -0.12]).startswith("does not hold")
+    assert verdict([0.1, -0.05, 0.02]).startswith("not decided")
+    assert verdict([0.3]) == "one seed decides nothing"
+    with pytest.raises(ValueError, match="no value"):
+        mean_of([])
+
+
+def test_the_code_counts_but_not_what_is_said_about_it() -> None:
+    plain = run._bare('"""Says."""\ndef f(x: int) -> int:\n    """Doc."""\n    return x + 1  # why\n')
+    assert plain == run._bare("def f(x: int) -> int:\n    return x + 1\n")
+    assert plain != run._bare("def f(x: int) -> int:\n    return x + 2\n")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Three species a group, a few pictures of each, and arms that are over at once."""
+    few = [one for group in ("train", "validation", "test") for one in species(group)[:3]]
+    with pytest.MonkeyPatch.context() as patch:
+        listed = lambda group=None: [one for one in few if group in (None, one.group)]  # noqa: E731
+        patch.setattr(world, "species", listed)
+        patch.setattr("examples.fieldguide.world.species", listed)
+        patch.setattr(world, "IMAGES_PER_SPECIES", {"train": 10, "validation": 4, "test": 4})
+        patch.setattr(arms, "BASE", TINY)
+        patch.setattr(run, "DISTILL", Path(run.__file__).parent)  # hashing all of distill/ is not what is tested
+        yield prepare(tmp_path_factory.mktemp("evidence"))
+
+
+GROUPS = ["validation", "test"]
+TUNED = Arm(name="tuned", title="t", section="few-shot", starts_from="cls",
+            changes={"losses": only("cls"), "protocol": "fine_tune", "shots": 2})  # fmt: skip
+
+
+def test_an_arm_is_run_once_and_goes_on_where_it_was_broken_off(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    results, steps = small.folder / "results", []
+    monkeypatch.setattr(run, "SAVE_EVERY_S", 0.0)
+
+    def step(metrics: Any) -> None:
+        steps.append(metrics.step)
+
+    with pytest.raises(Stopped):
+        run.run_arm(ARMS["cls"], 0, small, GROUPS, results, on_step=step, should_stop=lambda: len(steps) == 3)
+    assert steps == [1, 2, 3]
+    first = run.run_arm(ARMS["cls"], 0, small, GROUPS, results, on_step=step)
+    assert steps == list(range(1, first["steps"] + 1))
+    assert not list((results / "unfinished").iterdir())
+    assert run.run_arm(ARMS["cls"], 0, small, GROUPS, results, on_step=step) == json.loads(json.dumps(first))
+    assert len(steps) == first["steps"]
+    whole = run.run_arm(ARMS["cls"], 0, small, GROUPS, small.folder / "whole")
+    assert whole["groups"] == first["groups"]
+    assert first["groups"]["test"]["last_epochs"]["epochs"] == [2]
+    assert first["groups"]["validation"]["last_epochs"] is None
+    keys = {run.key(ARMS[name], seed, small, groups) for name in ("cls", "mse") for seed in (0, 1) for groups in
+            (["test"], GROUPS)}  # fmt: skip
+    assert len(keys) == 8
+
+
+def test_protocols_are_measured_as_they_are_meant(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = small.folder / "results"
+    monkeypatch.setitem(arms.ARMS, "tuned", TUNED)
+    tuned = run.run_arm(TUNED, 1, small, GROUPS, results)
+    assert list(tuned["groups"]) == ["test"]
+    assert tuned["groups"]["test"]["ood"]["num_images"] == 3 * 2
+    retrieving = replace(ARMS["5-shot, retrieval"], changes={"protocol": "retrieval", "shots": 2})
+    found = run.run_arm(retrieving, 1, small, GROUPS, results)["groups"]["test"]
+    assert found["retrieval"]["num_images"] == 3 * 2
+    closed = run.run_arm(ARMS["closed set"], 1, small, GROUPS, results)["groups"]["validation"]
+    assert closed["ood"] is closed["joint"] is None
+    assert closed["id"]["num_labels"] == 3
+
+
+def result(arm: str, seed: int, accuracy: float, small: dict[str, Any]) -> dict[str, Any]:
+    part = {"accuracy": accuracy, "intervals": {"labels": [accuracy - 0.1, accuracy + 0.1]},
+            "agreement": {"feature_cosine": 0.5}}  # fmt: skip
+    one = {"id": part, "ood": part, "joint": {"harmonic_mean": 0.4}, "last_epochs": {"ood_accuracy": 0.3}}
+    return {"arm": arm, "seed": seed, "groups": {"test": one | small}, "seconds": 60.0, "machine": "a machine",
+            "config": {"student": "s", "image_px": 64}}  # fmt: skip
+
+
+def test_the_report_tells_means_intervals_and_verdicts(tmp_path: Path) -> None:
+    results = [result("cls", seed, 0.5 + seed / 100, {}) for seed in range(3)]
+    results += [result("cls (names)", seed, 0.1 + seed / 50, {}) for seed in range(3)]
+    results += [result("closed set", 0, 0.9, {"ood": None, "joint": None, "last_epochs": None})]
+    teacher = {"test": {"sentence": {part: {"accuracy": 0.998, "chance": 0.025} for part in ("id", "ood")}}}
+    write_report(results, teacher, command="make evidence", docs=tmp_path)
+    said = (tmp_path / "evidence.md").read_text()
+    assert "| L-cls alone | sentence | 51.0% ± 2.5 | 51.0% ± 2.5 | 51% | 30.0%" in said
+    assert "| the paper's | +39.0 ± 2.5 points | holds here |" in said
+    assert "50.0% to 70.0%" not in said
+    assert "7 trainings, 7 minutes in all, on a machine." in said
+    assert paired(CLAIMS[0], {"cls": results[:3], "cls (names)": results[3:5]}, "test") == pytest.approx([0.4, 0.39])
+    plot = (tmp_path / "evidence.svg").read_bytes()
+    write_report(results, teacher, command="make evidence", docs=tmp_path)
+    assert (tmp_path / "evidence.svg").read_bytes() == plot
+    with pytest.raises(ValueError, match="no result"):
+        write_report([], teacher, command="", docs=tmp_path)
+
+
+def test_the_command_runs_arms_and_writes(small: World, capsys: pytest.CaptureFixture[str]) -> None:
+    docs = small.folder / "docs"
+    words = ["--arms", "cls", "--seeds", "0", "--out", str(small.folder), "--write", str(docs)]
+    assert main(words) == 0
+    assert "cls, seed 0: seen" in capsys.readouterr().err
+    assert "--arms 'cls' --seeds 0" in (docs / "evidence.md").read_text()
+    assert main(["--list"]) == 0
+    assert "limbeck" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["--arms", "clss"])
