@@ -5,10 +5,12 @@ database, no web framework and no torch. Only `attributes.wire` loads the openai
 call is made, so that importing this room stays cheap:
 
     types       what a label, a line and an entry are            text     cleaning, caps, comparing of short text
-    strategy    prompts as files, requests and their cache keys  answers  from an LLM's answer to an entry
-    calls       settings, ledger, outcomes                       ladder   which form of request a server understands
-    wire        one HTTP attempt                                 client   the owner of retries; many labels at once
-    checks      flags on an entry                                formats  exchange files
+    strategy    prompts as files                                 asks     questions, their requests and cache keys
+    settings    which server, and how                            calls    ledger, outcomes
+    answers     from an LLM's answer to lines                    contrast what tells two labels apart
+    ladder      which form of request a server understands       limits   calls a minute, calls in flight, and spending
+    wire        one HTTP attempt                                 client   the owner of retries; many questions at once
+    checks      flags on an answer                               formats  exchange files
 """
 
 from attributes.types import Entry, Label, Line

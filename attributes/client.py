@@ -1,9 +1,9 @@
-"""Ask an LLM about labels: the one owner of retries, and many labels at once.
+"""Ask an LLM about labels: the one owner of retries, and many questions at once.
 
-    async with Enricher(LLMSettings(base_url=..., model=...), load_strategy("describe"), "birds") as enricher:
-        tally = await enricher.describe_all(labels, on_outcome=keep)
+    async with Enricher(LLMSettings(base_url=..., model=...)) as enricher:
+        tally = await enricher.ask_all(asks, on_outcome=keep)
 
-Every label ends with an entry or a named reason. A fault that will pass is waited for (`Retry-After`, else an
+Every question ends with lines or a named reason. A fault that will pass is waited for (`Retry-After`, else an
 exponential wait with full jitter); a useless answer is asked for again with a correction in our own words; what no
 waiting can mend (wrong key, unknown model, nobody at the address) raises FatalLLMError at the first call.
 """
@@ -11,24 +11,25 @@ waiting can mend (wrong key, unknown model, nobody at the address) raises FatalL
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
 from attributes.answers import Reading, read_answer
-from attributes.calls import Call, FatalLLMError, LLMSettings, Outcome
+from attributes.asks import Ask, Request, key_of, max_tokens_of, request_for, temperature_of
+from attributes.calls import BUDGET_SPENT, Call, FatalLLMError, Outcome
 from attributes.ladder import Form, Ladder, shared_ladder
-from attributes.many import OnOutcome, Tally, describe_many
-from attributes.strategy import Request, Strategy, cache_key, request_for
-from attributes.types import Entry, Label
+from attributes.limits import BudgetSpent, Limiter, Meter, NoLimit, NoMeter, Slot, tokens_at_most, tokens_estimated
+from attributes.many import CutShort, OnOutcome, Stop, Tally, ask_many
+from attributes.settings import LLMSettings
 from attributes.wire import Reply, Wire
 
 __all__ = ["Call", "Enricher", "FatalLLMError", "LLMSettings", "Outcome", "Tally"]
 
 FIRST_WAIT_S = 1.0  # the first wait is up to this long, each further one up to twice as long as the one before
-LARGER_LIMIT = 3  # times `max_tokens`, for an answer that was cut off
+LARGER_LIMIT = 3  # times the limit, for an answer that was cut off
 MAX_REASKS = 1  # for an answer that is valid and could be better
 
 _FATAL = {
@@ -40,49 +41,58 @@ _FATAL = {
 
 @dataclass
 class _Asking:
-    """One label on its way: what was asked so far, and the best that came."""
+    """One question on its way: what was asked so far, and the best that came."""
 
-    label: Label
+    ask: Ask
     request: Request
     key: str
     form: Form
+    temperature: float
     max_tokens: int
     calls: list[Call] = field(default_factory=list)
     attempts: int = 0  # those that count against `max_attempts`
     reasks: int = 0
     enlarged: bool = False
     correction: str = ""
-    best: tuple[Entry, str] | None = None
+    best: tuple[Reading, str] | None = None
 
     def end(self, reason: str, detail: str = "") -> Outcome:
-        """The best entry so far, else the reason."""
-        entry, answer = self.best or (None, None)
-        if entry is not None:
-            entry = replace(entry, lines=tuple(replace(line, call=self.key) for line in entry.lines))
-        return Outcome(
-            label=self.label,
-            key=self.key,
-            entry=entry,
-            reason=None if entry else reason,
-            detail="" if entry else detail,
-            calls=self.calls,
-            messages=self.request.messages,
-            answer=answer,
+        """The best answer so far, else the reason."""
+        if self.best is None:
+            return Outcome(
+                ask=self.ask, key=self.key, reason=reason, detail=detail, calls=self.calls,
+                messages=self.request.messages,
+            )  # fmt: skip
+        reading, answer = self.best
+        lines, other_lines = (
+            tuple(replace(line, call=self.key) for line in side) for side in (reading.lines, reading.other_lines)
         )
+        return Outcome(
+            ask=self.ask, key=self.key, lines=lines, other_lines=other_lines, flags=reading.flags, reason=None,
+            detail="", calls=self.calls, messages=self.request.messages, answer=answer,
+        )  # fmt: skip
 
 
 class Enricher:
-    """Describes labels of one domain by one strategy. Belongs to the event loop that first calls it; needs `close`."""
+    """Asks one server and model. Belongs to the event loop that first calls it; needs `close`.
+
+    `limiter` holds every HTTP attempt back until there is room for it, `meter` until its worst case is set aside.
+    """
 
     def __init__(
-        self, settings: LLMSettings, strategy: Strategy, domain: str = "", *, ladder: Ladder = shared_ladder
+        self,
+        settings: LLMSettings,
+        *,
+        ladder: Ladder = shared_ladder,
+        limiter: Limiter | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self.settings = settings
-        self.strategy = strategy
-        self.domain = domain
         self._ladder = ladder
+        self._limiter = limiter or NoLimit()
+        self._meter = meter or NoMeter()
         self._wire = Wire(settings)
-        self._not_before = 0.0  # monotonic; a server that says "later" to one label says it to all
+        self._not_before = 0.0  # monotonic; a server that says "later" to one question says it to all
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,59 +104,53 @@ class Enricher:
         """Close the connections."""
         await self._wire.close()
 
-    def key_of(self, label: Label) -> str:
-        """The cache key of the call that `describe` would make."""
-        return self._key(request_for(self.strategy, label, self.domain))
+    async def ask(self, ask: Ask) -> Outcome:
+        """Ask until there are lines or a named reason. Raises FatalLLMError.
 
-    async def describe(self, label: Label) -> Outcome:
-        """Ask about one label until it has an entry or a named reason. Raises FatalLLMError."""
-        return await self._describe(label, asyncio.Event())
+        Where the meter has nothing left the outcome is `stopped`, its detail `budget_spent`.
+        """
+        return await self._ask(ask, Stop())
 
-    async def describe_all(
+    async def ask_all(
         self,
-        labels: Iterable[Label],
+        asks: Iterable[Ask] | AsyncIterable[Ask],
         *,
         concurrency: int | None = None,
         on_outcome: OnOutcome | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Tally:
-        """Ask about every label, `concurrency` at a time (the settings' by default); order does not matter.
+        """Ask everything, `concurrency` at a time (the settings' by default); order does not matter.
 
-        `on_outcome` is called (and awaited) as each label ends, so that nothing is lost that was paid for; no list is
-        kept. When `should_stop` (asked every 0.2 s) says so, or after a fatal error, no call is begun, those in flight
-        have 10 s to end, and labels that had calls but no answer come as `stopped`. Raises FatalLLMError, and
+        Asks are drawn as they are needed. `on_outcome` is called (and awaited) as each ends, so that nothing is lost
+        that was paid for; no list is kept. When `should_stop` (asked every 0.2 s) says so, or after a fatal error, no
+        call is begun, those in flight have 10 s to end, and questions that had calls but no answer come as `stopped`.
+        The same when the budget is spent, but calls in flight then have all their time. Raises FatalLLMError, and
         whatever `on_outcome` raises.
         """
-        return await describe_many(
-            self._describe,
-            labels,
+        return await ask_many(
+            self._ask,
+            asks,
             concurrency=concurrency or self.settings.concurrency,
             first_alone=not self._ladder.knows(self.settings),
             on_outcome=on_outcome,
             should_stop=should_stop,
         )
 
-    def _key(self, request: Request) -> str:
+    async def _ask(self, ask: Ask, stop: Stop) -> Outcome:
         settings = self.settings
-        return cache_key(
-            request,
-            model=settings.model,
-            base_url=settings.base_url,
-            temperature=settings.temperature,
-            max_tokens=settings.max_tokens,
-        )
-
-    async def _describe(self, label: Label, stop: asyncio.Event) -> Outcome:
-        request = request_for(self.strategy, label, self.domain)
-        form = self._ladder.start(self.settings)
-        asking = _Asking(label, request, self._key(request), form, self.settings.max_tokens)
+        asking = _Asking(
+            ask, request_for(ask), key_of(ask, settings), self._ladder.start(settings),
+            temperature_of(ask, settings), max_tokens_of(ask, settings),
+        )  # fmt: skip
         wait_s = 0.0
         while True:
-            await self._pause(wait_s, stop)
-            if stop.is_set():
-                return asking.end("stopped")
             try:
-                reply = await self._attempt(asking)
+                await self._pause(wait_s, stop)
+                reply = await self._attempt(asking, stop)
+            except CutShort:
+                return asking.end("stopped")
+            except BudgetSpent:
+                return asking.end("stopped", BUDGET_SPENT)
             except asyncio.CancelledError:
                 if not stop.is_set():
                     raise
@@ -156,27 +160,55 @@ class Enricher:
                 return step
             wait_s = step
 
-    async def _pause(self, wait_s: float, stop: asyncio.Event) -> None:
-        """Wait out this label's own time and the server's, but not longer than until `stop` is set."""
+    async def _pause(self, wait_s: float, stop: Stop) -> None:
+        """Wait out this question's own time and the server's."""
         until = time.monotonic() + wait_s
-        while not stop.is_set() and (left_s := max(until, self._not_before) - time.monotonic()) > 0:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), left_s)
+        with stop.cuts_short():
+            while (left_s := max(until, self._not_before) - time.monotonic()) > 0:
+                await asyncio.sleep(left_s)
 
-    async def _attempt(self, asking: _Asking) -> Reply:
+    async def _attempt(self, asking: _Asking, stop: Stop) -> Reply:
+        """One HTTP attempt, once meter and limiter have room for it. Raises BudgetSpent and CutShort."""
         request = asking.request.adding(asking.correction) if asking.correction else asking.request
-        started = time.monotonic()
-        reply: Reply | None = None
+        body = asking.form.body(
+            request, model=self.settings.model, temperature=asking.temperature, max_tokens=asking.max_tokens
+        )
+        with stop.cuts_short():
+            reserved = await self._meter.reserve(asking.ask, tokens_at_most(body), asking.max_tokens)
+        self._wire.open()  # so that what the limiter lets go is sent at once
+        call: Call | None = None
         try:
-            reply = await self._wire.send(asking.form.body(request, self.settings, asking.max_tokens))
-            return reply
-        finally:  # an attempt that is cancelled was made too, and may be billed
-            asking.calls.append(_call(asking, reply or Reply(status="stopped", latency_s=time.monotonic() - started)))
+            async with self._room(tokens_estimated(body, asking.max_tokens), stop) as slot:
+                started = time.monotonic()
+                reply: Reply | None = None
+                try:
+                    reply = await self._wire.send(body)
+                finally:  # an attempt that is cancelled was made too, and may be billed
+                    call = _call(asking, reply or Reply(status="stopped", latency_s=time.monotonic() - started))
+                    asking.calls.append(call)
+                if call.prompt_tokens is not None and call.completion_tokens is not None:
+                    slot.used(call.prompt_tokens + call.completion_tokens)
+                return reply
+        finally:
+            await self._meter.settle(reserved, call)
+
+    @asynccontextmanager
+    async def _room(self, tokens: int, stop: Stop) -> AsyncIterator[Slot]:
+        """A slot of the limiter at a moment at which the server has not asked everyone to wait."""
+        while True:
+            async with AsyncExitStack() as held:
+                with stop.cuts_short():
+                    slot = await held.enter_async_context(self._limiter.slot(tokens))
+                if self._not_before <= time.monotonic():
+                    yield slot
+                    return
+                slot.used(0)
+            await self._pause(0.0, stop)
 
     def _judge(self, asking: _Asking, reply: Reply) -> Outcome | float:
         """What an attempt leads to: an outcome, or the seconds to wait before the next."""
         if asking.best is not None and reply.status != "ok":
-            return asking.end("")  # it is paid for; what is wrong with the server the next label will meet
+            return asking.end("")  # it is paid for; what is wrong with the server the next question will meet
         if reply.status.startswith("llm_"):
             return self._fatal_or_wait(asking, reply)
         if reply.status == "bad_request":
@@ -224,13 +256,13 @@ class Enricher:
 
     def _judge_answer(self, asking: _Asking, reply: Reply) -> Outcome | float:
         reading = (
-            read_answer(reply.text, self.strategy, asking.label)
+            read_answer(reply.text, asking.ask)
             if reply.status == "ok"
             else Reading(fault="empty_answer" if reply.status == "empty_answer" else "invalid_answer")
         )
-        if reading.entry is not None:
-            return self._take(asking, reading.entry, reading.correction, reply)
-        status = "answer_too_long" if reply.cut_off else reading.fault or "invalid_answer"
+        if reading.fault is None:
+            return self._take(asking, reading, reply)
+        status = "answer_too_long" if reply.cut_off else reading.fault
         asking.calls[-1] = replace(asking.calls[-1], status=status)
         if reply.cut_off:
             if asking.enlarged:
@@ -248,16 +280,16 @@ class Enricher:
         asking.correction = f"{reading.correction or 'The last answer was empty.'} Answer in full, as asked above."
         return 0.0
 
-    def _take(self, asking: _Asking, entry: Entry, wish: str, reply: Reply) -> Outcome | float:
+    def _take(self, asking: _Asking, reading: Reading, reply: Reply) -> Outcome | float:
         """Keep a valid answer; ask once more where it could be better."""
         self._ladder.worked(self.settings, asking.form)
-        if asking.best is None or len(entry.flags) < len(asking.best[0].flags):
-            asking.best = entry, reply.text or ""
+        if asking.best is None or len(reading.flags) < len(asking.best[0].flags):
+            asking.best = reading, reply.text or ""
         asking.attempts += 1
-        if not wish or asking.reasks >= MAX_REASKS or asking.attempts >= self.settings.max_attempts:
+        if not reading.correction or asking.reasks >= MAX_REASKS or asking.attempts >= self.settings.max_attempts:
             return asking.end("")
         asking.reasks += 1
-        asking.correction = f"{wish} Answer in full, as asked above."
+        asking.correction = f"{reading.correction} Answer in full, as asked above."
         return 0.0
 
 
@@ -269,6 +301,7 @@ def _call(asking: _Asking, reply: Reply) -> Call:
         http_status=reply.http_status,
         prompt_tokens=reply.prompt_tokens,
         completion_tokens=reply.completion_tokens,
+        cached_tokens=reply.cached_tokens,
         latency_s=reply.latency_s,
         answer_text=reply.text,
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from attributes.calls import LLMSettings
+from attributes.settings import LLMSettings
 from attributes.text import clean, storable
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Reply:
     cut_off: bool = False
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cached_tokens: int | None = None
     retry_after_s: float | None = None
     param: str = ""
     detail: str = ""
@@ -56,7 +57,7 @@ class Wire:
         """Make one attempt. Never raises for what server or network do; cancelling it ends the request."""
         import openai
 
-        completions = self._open().chat.completions.with_raw_response
+        completions = self.open().chat.completions.with_raw_response
         # What goes as `extra_body` the library leaves as it is; walking the schema cost it 1 ms a call.
         rest = {key: value for key, value in body.items() if key not in ("model", "messages")}
         started = time.monotonic()
@@ -78,7 +79,8 @@ class Wire:
             await self._client.close()
             self._client = None
 
-    def _open(self) -> "AsyncOpenAI":
+    def open(self) -> "AsyncOpenAI":
+        """The library's client. The first time costs up to a second, which whoever counts time should spend before."""
         if self._client is None:
             import httpx2
             from openai import AsyncOpenAI, Omit
@@ -127,6 +129,8 @@ class Wire:
             return {"status": _status_of(code if type(code) is int else 500, error), "detail": detail}
         usage = data.get("usage")
         tokens = {key: _count(usage, key) for key in ("prompt_tokens", "completion_tokens")}
+        details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
+        tokens["cached_tokens"] = _count(details, "cached_tokens")
         choices = data.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         message = choice.get("message") if isinstance(choice, dict) else None

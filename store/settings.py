@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     llm_concurrency: int = Field(16, ge=1, le=512, description="Calls in flight per worker process.")
     llm_max_tokens: int = Field(700, ge=16)
     llm_temperature: float = Field(0.0, ge=0, le=2)
+    strategies_dir: Path | None = Field(None, description="Folder of strategies of your own, a .toml file each.")
 
     lease_s: float = Field(30.0, gt=0, description="How long a silent worker keeps a part.")
     max_attempts: int = Field(4, ge=1, description="How often a part may be started before it fails.")
@@ -39,7 +40,7 @@ class Settings(BaseSettings):
     part_limit_s: float = Field(7 * 86400.0, gt=0, description="Longest run of one part.")
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 
-    @field_validator("home", "data_root", "cache_dir")
+    @field_validator("home", "data_root", "cache_dir", "strategies_dir")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().resolve() if path else path

@@ -6,14 +6,15 @@ answered for any earlier job is not asked about at all.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from attributes.asks import Ask, key_of
 from attributes.client import Call, Enricher, FatalLLMError, LLMSettings, Outcome, Tally
 from attributes.strategy import StrategyError, load_strategy
-from attributes.types import Entry, Label
+from attributes.types import Label
 from store import enrichment, jobs
 from store.enrichment import Answered
 from store.errors import LeaseLost
@@ -35,7 +36,7 @@ def describe(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     except (StrategyError, ValueError) as error:
         raise JobFailed("enrich_misconfigured", str(error)) from error
     chunk = _Chunk(context, claim, keeper)
-    tally = asyncio.run(chunk.run(Enricher(llm, strategy, claim.job_spec["domain"])))
+    tally = asyncio.run(chunk.run(Enricher(llm), lambda label: Ask(strategy, label, claim.job_spec["domain"])))
     if tally.stopped:
         raise Stopped
     return lambda _tx: {"labels": chunk.total}
@@ -58,13 +59,13 @@ class _Chunk:
         self._positions: dict[Label, int] = {}
         self._asked = 0
 
-    async def run(self, enricher: Enricher) -> Tally:
+    async def run(self, enricher: Enricher, ask_about: Callable[[Label], Ask]) -> Tally:
         """Ask for what is missing."""
         with self._context.db.read() as tx:
             ended = {position for position, _ in enrichment.ended(tx, self._claim, step=_STEP)}
             rows = [row for row in enrichment.labels_of(tx, self._claim) if row.position not in ended]
         self._positions = {Label(row.name, row.sense): row.position for row in rows}
-        keys = {label: enricher.key_of(label) for label in self._positions}
+        keys = {label: key_of(ask_about(label), enricher.settings) for label in self._positions}
         with self._context.db.write() as tx:
             jobs.check(tx, self._claim)
             known = enrichment.known_answers(tx, list(keys.values()))
@@ -86,7 +87,8 @@ class _Chunk:
                 self._keeper.progress(done_before + self._asked, self.total, "labels", rate)
 
         try:
-            return await enricher.describe_all(to_ask, on_outcome=on_outcome, should_stop=self._keeper.should_stop)
+            asks = map(ask_about, to_ask)
+            return await enricher.ask_all(asks, on_outcome=on_outcome, should_stop=self._keeper.should_stop)
         except FatalLLMError as error:
             raise JobFailed(error.code, error.message) from error
         finally:
@@ -104,33 +106,33 @@ class _Chunk:
             with self._context.db.write() as tx:
                 self._keep(tx, enricher, outcome)
             raise
-        if outcome.entry is None and outcome.reason != "stopped":
+        if outcome.reason is not None and outcome.reason != "stopped":
             self._keeper.note(
-                f'no attributes for "{outcome.label}": {outcome.reason}', level="warning",
-                position=self._positions[outcome.label], reason=outcome.reason, detail=outcome.detail,
+                f'no attributes for "{outcome.ask.label}": {outcome.reason}', level="warning",
+                position=self._positions[outcome.ask.label], reason=outcome.reason, detail=outcome.detail,
             )  # fmt: skip
 
     def _keep(self, tx: Session, enricher: Enricher, outcome: Outcome) -> None:
-        at = self._positions[outcome.label]
+        at = self._positions[outcome.ask.label]
         enrichment.record_calls(tx, self._claim, _ledger(enricher, at, outcome))
-        if outcome.entry is not None:
-            enrichment.record_answers(tx, [_answer(enricher, outcome, outcome.entry)])
+        if outcome.reason is None:
+            enrichment.record_answers(tx, [_answer(enricher, outcome)])
 
     def _conclude(self, tx: Session, outcome: Outcome) -> None:
-        at = self._positions[outcome.label]
-        if outcome.entry is not None:
+        at = self._positions[outcome.ask.label]
+        if outcome.reason is None:
             enrichment.record_results(tx, self._claim, [Answered(step=_STEP, position=at, key=outcome.key)])
         elif outcome.reason != "stopped":
-            reason = outcome.reason or "unknown"
-            enrichment.record_failure(tx, self._claim, step=_STEP, position=at, reason=reason, detail=outcome.detail)
+            enrichment.record_failure(
+                tx, self._claim, step=_STEP, position=at, reason=outcome.reason, detail=outcome.detail
+            )
 
 
-def _answer(enricher: Enricher, outcome: Outcome, entry: Entry) -> Mapping[str, Any]:
-    said = entry.as_json()
+def _answer(enricher: Enricher, outcome: Outcome) -> Mapping[str, Any]:
     return {
         "key": outcome.key, "model": enricher.settings.model, "base_url": enricher.settings.base_url,
-        "strategy": enricher.strategy.ref, "messages": list(outcome.messages), "answer": outcome.answer or "",
-        "lines": said["lines"], "other_lines": None, "flags": said["flags"],
+        "strategy": outcome.ask.strategy.ref, "messages": list(outcome.messages), "answer": outcome.answer or "",
+        "lines": [line.as_json() for line in outcome.lines], "other_lines": None, "flags": list(outcome.flags),
     }  # fmt: skip
 
 
@@ -139,9 +141,9 @@ def _ledger(enricher: Enricher, position: int, outcome: Outcome) -> list[Mapping
     calls: Sequence[Call] = outcome.calls
     return [
         {
-            "position": position, "key": outcome.key, "strategy": enricher.strategy.ref,
+            "position": position, "key": outcome.key, "strategy": outcome.ask.strategy.ref,
             "model": enricher.settings.model, "mode": "live", "attempt": call.attempt, "status": call.status,
-            "http_status": call.http_status, "prompt_tokens": call.prompt_tokens, "cached_tokens": None,
+            "http_status": call.http_status, "prompt_tokens": call.prompt_tokens, "cached_tokens": call.cached_tokens,
             "completion_tokens": call.completion_tokens, "cost_pusd": None, "latency_s": call.latency_s,
         }
         for call in calls

@@ -9,9 +9,12 @@ import pytest
 from pydantic import SecretStr
 
 from attributes import client
-from attributes.calls import LLMSettings, Outcome
+from attributes.asks import Ask
+from attributes.calls import Outcome
 from attributes.client import Enricher
 from attributes.ladder import Ladder
+from attributes.limits import Limiter, Meter
+from attributes.settings import LLMSettings
 from attributes.strategy import load_strategy
 from attributes.types import Label
 from tests.attributes.fake_llm import FakeLLM
@@ -19,7 +22,7 @@ from tests.conftest import SHARED_DATA
 
 KEY = "sk-very-secret-0123456789"
 
-Ask = Callable[..., Outcome]
+AskOne = Callable[..., Outcome]
 
 
 @pytest.fixture
@@ -38,22 +41,33 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def enricher(llm: FakeLLM) -> Callable[..., Enricher]:
     """Makes an Enricher of the scripted server, with a ladder of its own."""
 
-    def make(*, domain: str = "birds", ladder: Ladder | None = None, **changes: Any) -> Enricher:
+    def make(
+        *,
+        ladder: Ladder | None = None,
+        limiter: Limiter | None = None,
+        meter: Meter | None = None,
+        **changes: Any,
+    ) -> Enricher:
         asked: dict[str, Any] = {"base_url": llm.url, "model": "m", "api_key": SecretStr(KEY), "timeout_s": 5}
         settings = LLMSettings(**(asked | changes))
-        return Enricher(settings, load_strategy(), domain, ladder=ladder or Ladder())
+        return Enricher(settings, ladder=ladder or Ladder(), limiter=limiter, meter=meter)
 
     return make
 
 
-@pytest.fixture
-def ask(enricher: Callable[..., Enricher]) -> Ask:
-    """Asks about one label and gives its outcome."""
+def about(label: str | Label) -> Ask:
+    """The question that `describe` has about a bird."""
+    return Ask(load_strategy(), label if isinstance(label, Label) else Label(label), "birds")
 
-    def one(label: str | Label = "robin", **changes: Any) -> Outcome:
+
+@pytest.fixture
+def ask(enricher: Callable[..., Enricher]) -> AskOne:
+    """Asks one question, by default what `describe` asks about a label; its outcome."""
+
+    def one(what: str | Label | Ask = "robin", **changes: Any) -> Outcome:
         async def go() -> Outcome:
             async with enricher(**changes) as asking:
-                return await asking.describe(label if isinstance(label, Label) else Label(label))
+                return await asking.ask(what if isinstance(what, Ask) else about(what))
 
         return asyncio.run(go())
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attributes.answers import Reading, read_answer
+from attributes.asks import Ask
 from attributes.strategy import load_strategy
 from attributes.types import Label, Line
 from tests.attributes.fake_llm import answer_for
@@ -19,7 +20,7 @@ ROBIN = answer_for("robin")
 
 def read(answer: object, label: Label | None = None) -> Reading:
     text = answer if isinstance(answer, str) else json.dumps(answer)
-    return read_answer(text, DESCRIBE, label or Label("robin"))
+    return read_answer(text, Ask(DESCRIBE, label or Label("robin")))
 
 
 @pytest.mark.parametrize(
@@ -35,8 +36,8 @@ def read(answer: object, label: Label | None = None) -> Reading:
 )
 def test_a_label_in_another_spelling_is_the_same(label: Label, echo: str) -> None:
     reading = read(answer_for(echo), label)
-    assert reading.entry is not None
-    assert (reading.entry.label, reading.entry.sense) == (label.name, label.sense)
+    assert reading.fault is None
+    assert reading.lines
 
 
 @pytest.mark.parametrize(("label", "echo"), [("robin", "robins"), ("+++", "---"), ("crane", ""), ("type 1", "type 11")])
@@ -48,33 +49,29 @@ def test_the_last_object_that_fits_is_taken() -> None:
     draft, final = answer_for("robin", sentence="A draft."), answer_for("robin", sentence="The end.")
     text = f'Given {{label}} and {{"label": "robin"}}: {json.dumps(draft)} or rather {json.dumps(final)}. Done {{x}}.'
     reading = read(text)
-    assert reading.entry is not None
-    assert reading.entry.sentence == "The end."
+    assert reading.lines[0].text == "The end."
 
 
 def test_what_a_model_only_thought_is_not_its_answer() -> None:
     draft, final = json.dumps(answer_for("robin", sentence="A draft.")), json.dumps(ROBIN)
     assert read(f"<think>Perhaps {draft}</think>It is red.").fault == "invalid_answer"
     assert read(f"<think>Perhaps {draft}, or").fault == "invalid_answer"
-    reading = read(f"<think>{{</think>{final}")
-    assert reading.entry is not None
+    assert read(f"<think>{{</think>{final}").fault is None
 
 
 def test_phrases_are_noun_phrases_without_a_closing_stop() -> None:
     reading = read(
         answer_for("robin") | {"phrases": [{"part": "bill ", "value": "long", "phrase": " a long  bill. "}] * 5}
     )
-    assert reading.entry is not None
-    assert reading.entry.lines[1] == Line("phrase", "a long bill", "bill", "long", strategy="describe@1")
-    assert reading.entry.flags == ("duplicate_phrase",)
+    assert reading.lines[1] == Line("phrase", "a long bill", "bill", "long", strategy="describe@1")
+    assert reading.flags == ("duplicate_phrase",)
     assert "no phrase twice" in reading.correction
 
 
 def test_fields_beyond_the_schema_are_not_read() -> None:
     reading = read(ROBIN | {"sense": "machine", "origin": "human", "flags": ["locked"]})
-    assert reading.entry is not None
-    assert (reading.entry.sense, reading.entry.flags) == (None, ())
-    assert {line.origin for line in reading.entry.lines} == {"llm"}
+    assert (reading.fault, reading.flags) == (None, ())
+    assert {line.origin for line in reading.lines} == {"llm"}
     assert reading.correction == ""
 
 
@@ -103,16 +100,15 @@ def test_a_strategy_may_ask_for_plain_phrases_alone() -> None:
         "properties": {"label": {"type": "string"}, "phrases": {"type": "array", "items": {"type": "string"}}},
     }
     plain = replace(DESCRIBE, schema=schema)
-    reading = read_answer('{"label": "robin", "phrases": ["a red breast"]}', plain, Label("robin"))
-    assert reading.entry is not None
-    assert reading.entry.lines == (Line("phrase", "a red breast", strategy="describe@1"),)
-    assert reading.entry.flags == ("too_few_phrases",)
+    reading = read_answer('{"label": "robin", "phrases": ["a red breast"]}', Ask(plain, Label("robin")))
+    assert reading.lines == (Line("phrase", "a red breast", strategy="describe@1"),)
+    assert reading.flags == ("too_few_phrases",)
 
 
 @pytest.mark.parametrize("hostile", ["{" * 200_000, '{"a":' * 100_000, "<think>" * 100_000, '{"a":[' * 50_000 + "}"])
 def test_hostile_answers_cost_no_time(hostile: str) -> None:
     started = time.process_time()
-    assert read(hostile).entry is None
+    assert read(hostile).fault is not None
     assert time.process_time() - started < 2
 
 
@@ -131,4 +127,4 @@ LEAVES = st.none() | st.booleans() | st.floats() | st.text()
 @given(st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(FIELDS, inner)))
 def test_no_json_breaks_the_reader(value: object) -> None:
     reading = read(json.dumps(value))
-    assert (reading.fault is None) == (reading.entry is not None)
+    assert (reading.fault is None) == bool(reading.lines)

@@ -8,7 +8,7 @@ import pytest
 from attributes.client import Enricher, Tally
 from attributes.ladder import MAX_MISSES, Form, Ladder
 from attributes.types import Label
-from tests.attributes.conftest import Ask
+from tests.attributes.conftest import AskOne, about
 from tests.attributes.fake_llm import FakeLLM, Say, Seen, completion, error, good
 
 
@@ -22,7 +22,7 @@ def ignores_schema(seen: Seen, nth: int) -> Say:
 
 @pytest.mark.parametrize("script", [no_schema, ignores_schema])
 def test_the_second_label_starts_on_the_rung_that_worked(
-    script: Callable[[Seen, int], Say], llm: FakeLLM, ask: Ask
+    script: Callable[[Seen, int], Say], llm: FakeLLM, ask: AskOne
 ) -> None:
     llm.script = script
     ladder = Ladder()
@@ -31,7 +31,7 @@ def test_the_second_label_starts_on_the_rung_that_worked(
     assert [seen.rung for seen in llm.seen] == ["json_schema", "json_object", "json_object"]
 
 
-def test_another_model_or_server_starts_at_the_top(llm: FakeLLM, ask: Ask) -> None:
+def test_another_model_or_server_starts_at_the_top(llm: FakeLLM, ask: AskOne) -> None:
     llm.script = no_schema
     ladder = Ladder()
     ask(ladder=ladder)
@@ -42,7 +42,7 @@ def test_another_model_or_server_starts_at_the_top(llm: FakeLLM, ask: Ask) -> No
     assert [seen.rung for seen in llm.seen] == ["json_schema", "json_object"] * 2
 
 
-def test_below_the_top_the_schema_stands_in_the_prompt(llm: FakeLLM, ask: Ask) -> None:
+def test_below_the_top_the_schema_stands_in_the_prompt(llm: FakeLLM, ask: AskOne) -> None:
     llm.script = lambda seen, nth: good(seen, nth) if seen.rung == "prose" else error(422)
     ask()
     by_rung = {seen.rung: seen.prompt for seen in llm.seen}
@@ -51,7 +51,7 @@ def test_below_the_top_the_schema_stands_in_the_prompt(llm: FakeLLM, ask: Ask) -
     assert all('"minItems": 5' in by_rung[rung] for rung in ("json_object", "prose"))
 
 
-def test_parameters_that_new_models_refuse_are_left_out_from_then_on(llm: FakeLLM, ask: Ask) -> None:
+def test_parameters_that_new_models_refuse_are_left_out_from_then_on(llm: FakeLLM, ask: AskOne) -> None:
     def strict(seen: Seen, nth: int) -> Say:
         if "max_tokens" in seen.body:
             message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
@@ -62,8 +62,8 @@ def test_parameters_that_new_models_refuse_are_left_out_from_then_on(llm: FakeLL
 
     llm.script = strict
     ladder = Ladder()
-    assert ask("robin", ladder=ladder, max_attempts=1).entry is not None
-    assert ask("wren", ladder=ladder, max_attempts=1).entry is not None
+    assert ask("robin", ladder=ladder, max_attempts=1).reason is None
+    assert ask("wren", ladder=ladder, max_attempts=1).reason is None
     assert llm.num_calls == 4
     last = llm.seen[-1].body
     assert last["max_completion_tokens"] == 700
@@ -92,7 +92,7 @@ def test_the_first_label_finds_out_alone(llm: FakeLLM, enricher: Callable[..., E
 
     async def go(labels: Sequence[Label]) -> Tally:
         async with enricher() as asking:
-            return await asking.describe_all(labels, concurrency=8)
+            return await asking.ask_all(map(about, labels), concurrency=8)
 
     tally = asyncio.run(go([Label(f"bird {i}") for i in range(20)]))
     assert tally.done == 20

@@ -49,7 +49,7 @@ def test_a_list_is_described(labels: Path, out: Path, llm: FakeLLM, capsys: pyte
     assert llm.num_calls == 12
     said = capsys.readouterr().err
     assert "12/12" in said
-    assert "labels/s" in said
+    assert "answers/s" in said
     assert "12 entries; 12 calls, 1,200 + 480 tokens" in said
     assert sorted(path.name for path in out.parent.iterdir()) == ["labels.txt", "set.json"]
 

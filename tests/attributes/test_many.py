@@ -13,6 +13,7 @@ from attributes import many
 from attributes.calls import FatalLLMError, Outcome
 from attributes.client import Enricher, Tally
 from attributes.types import Label
+from tests.attributes.conftest import about
 from tests.attributes.fake_llm import FakeLLM, Say, Seen, answer_for, completion, error, good
 
 LABELS = [Label(f"bird {i}") for i in range(30)]
@@ -30,7 +31,7 @@ def run(enricher: Callable[..., Enricher]) -> Run:
 
         async def go() -> Tally:
             async with enricher() as asking:
-                return await asking.describe_all(labels, **({"on_outcome": kept.append} | how))
+                return await asking.ask_all(map(about, labels), **({"on_outcome": kept.append} | how))
 
         return asyncio.run(go()), kept
 
@@ -39,9 +40,9 @@ def run(enricher: Callable[..., Enricher]) -> Run:
 
 def test_every_label_ends_once(llm: FakeLLM, run: Run) -> None:
     tally, outcomes = run(concurrency=7)
-    assert Counter(outcome.label for outcome in outcomes) == Counter(LABELS)
-    assert all(outcome.entry and outcome.entry.label == outcome.label.name for outcome in outcomes)
-    assert (tally.done, tally.failed.total(), tally.calls, tally.stopped) == (30, 0, 30, False)
+    assert Counter(outcome.ask.label for outcome in outcomes) == Counter(LABELS)
+    assert all(outcome.ask.label.name in outcome.lines[0].text for outcome in outcomes)
+    assert (tally.done, tally.failed.total(), tally.calls, tally.stopped) == (30, 0, 30, "")
     assert (tally.prompt_tokens, tally.completion_tokens) == (3000, 1200)
 
 
@@ -74,7 +75,7 @@ def test_labels_that_fail_are_named_and_the_others_kept(llm: FakeLLM, run: Run) 
     tally, outcomes = run()
     assert tally.done == 10
     assert tally.failed == {"rate_limited": 10, "refused": 10}
-    reasons = {outcome.label.name: outcome.reason for outcome in outcomes}
+    reasons = {outcome.ask.label.name: outcome.reason for outcome in outcomes}
     assert all(reasons[f"bird {i}"] == ("rate_limited", "refused", None)[i % 3] for i in range(30))
 
 
@@ -99,7 +100,7 @@ def test_a_key_that_is_withdrawn_midway_keeps_what_is_in_flight(llm: FakeLLM, ru
     outcomes: list[Outcome] = []
     with pytest.raises(FatalLLMError):
         run(outcomes=outcomes, concurrency=12)
-    assert sum(outcome.entry is not None for outcome in outcomes) == 10
+    assert sum(outcome.reason is None for outcome in outcomes) == 10
     assert llm.num_calls == sum(len(outcome.calls) for outcome in outcomes) <= 13
 
 
@@ -132,7 +133,7 @@ def test_stopping_does_not_wait_for_a_server_that_hangs(
     started = time.monotonic()
     tally, outcomes = run(concurrency=4, should_stop=lambda: llm.num_calls >= 5)
     assert time.monotonic() - started < 15
-    assert (tally.done, tally.failed.total(), tally.stopped) == (1, 0, True)
+    assert (tally.done, tally.failed.total(), tally.stopped) == (1, 0, "asked")
     assert [outcome.reason for outcome in outcomes] == [None] + ["stopped"] * 4
     assert tally.calls == llm.num_calls == 5  # those that were cut off are in the ledger too
 
@@ -148,7 +149,7 @@ def test_stopping_cuts_waits_short(llm: FakeLLM, run: Run) -> None:
 
 def test_a_stop_from_the_start_asks_nothing(llm: FakeLLM, run: Run) -> None:
     tally, outcomes = run(should_stop=lambda: True)
-    assert (llm.num_calls, outcomes, tally.stopped) == (0, [], True)
+    assert (llm.num_calls, outcomes, tally.stopped) == (0, [], "asked")
 
 
 def test_what_keeps_outcomes_may_be_async_and_its_error_ends_the_run(llm: FakeLLM, run: Run) -> None:
@@ -156,7 +157,7 @@ def test_what_keeps_outcomes_may_be_async_and_its_error_ends_the_run(llm: FakeLL
 
     async def keep(outcome: Outcome) -> None:
         await asyncio.sleep(0)
-        kept.append(outcome.label.name)
+        kept.append(outcome.ask.label.name)
         if len(kept) == 3:
             raise OSError("disk full")
 

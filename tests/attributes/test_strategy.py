@@ -1,18 +1,16 @@
-"""Strategies as files, the requests they make, and the key of a call."""
+"""Strategies as files, ours and of the user's own."""
 
 import json
-from dataclasses import replace
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from attributes.strategy import STRATEGY_FOLDER, Limits, StrategyError, cache_key, load_strategy, request_for, shipped
-from attributes.types import Label
+from attributes.strategy import STRATEGY_FOLDER, Limits, StrategyError, load_strategy, shipped, strategies
+from tests.attributes.own import own_strategy, own_text
 
-CRANE = Label("crane", "a bird")
-DESCRIBE_1 = "a62fa414ccd3370f567a683e320fe2e0ac6ba23f33a786aef667063d03c73385"
-HOW: dict[str, Any] = {"model": "m", "base_url": "http://h/v1", "temperature": 0, "max_tokens": 700}
+DESCRIBE_1 = "41449c2bfec6b165af153a6ad6204c2f0de5abb5eabb7f13ba9c3017b20c0ad7"
 
 
 def test_describe_asks_for_a_sentence_and_five_to_eight_phrases() -> None:
@@ -47,42 +45,6 @@ def test_a_shipped_prompt_changes_only_with_its_version() -> None:
     assert {strategy.ref: strategy.digest for strategy in shipped()} == known
 
 
-def test_label_sense_and_domain_are_in_every_prompt() -> None:
-    request = request_for(load_strategy(), CRANE, "birds")
-    assert json.loads(request.messages[1]["content"].splitlines()[-1]) == {
-        "label": "crane", "sense": "a bird", "domain": "birds",
-    }  # fmt: skip
-    assert "crane" not in request.messages[0]["content"]
-
-
-def test_over_long_text_is_capped_in_the_prompt() -> None:
-    request = request_for(load_strategy(), Label("x" * 10_000, "y" * 10_000), "z" * 10_000)
-    subject = json.loads(request.messages[1]["content"].splitlines()[-1])
-    assert {key: len(value) for key, value in subject.items()} == {"label": 200, "sense": 500, "domain": 200}
-
-
-def test_the_key_covers_everything_that_shapes_the_answer() -> None:
-    strategy = load_strategy()
-    request = request_for(strategy, CRANE, "birds")
-    key = cache_key(request, **HOW)
-    assert key == cache_key(request_for(strategy, CRANE, "birds"), **HOW)
-    assert key == cache_key(request, **HOW | {"base_url": "http://h/v1/", "temperature": 0.0})
-    others = [
-        cache_key(request_for(strategy, Label("crane", "a machine"), "birds"), **HOW),
-        cache_key(request_for(strategy, Label("crane"), "birds"), **HOW),
-        cache_key(request_for(strategy, CRANE, "things"), **HOW),
-        cache_key(request_for(replace(strategy, user="Say: $subject"), CRANE, "birds"), **HOW),
-        cache_key(request_for(replace(strategy, version=2), CRANE, "birds"), **HOW),
-        cache_key(replace(request, schema={"type": "object"}), **HOW),
-        cache_key(request, **HOW | {"model": "n"}),
-        cache_key(request, **HOW | {"base_url": "http://other/v1"}),
-        cache_key(request, **HOW | {"temperature": 0.7}),
-        cache_key(request, **HOW | {"max_tokens": 800}),
-        cache_key(request, **HOW, sample=1),
-    ]
-    assert len({key, *others}) == len(others) + 1
-
-
 def user_file(folder: Path, old: str = "", new: str = "") -> Path:
     text = (STRATEGY_FOLDER / "describe.toml").read_text(encoding="utf-8")
     assert old in text
@@ -98,26 +60,86 @@ def test_a_file_of_the_users_own_is_a_strategy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "at", "said"),
     [
-        ("version = 1", 'version = "1"', "'version' must be given as int"),
-        ("about = ", "abuot = ", "'abuot' is not a field"),
-        ("$subject", "it", "must hold $subject"),
-        ("[limits]", "[limits]\nmost = 3", "'limits' may give"),
-        ("min_phrases = 5", "min_phrases = -5", "'limits' must be whole numbers"),
-        ('type = "object"', 'type = "thing"', "is no JSON Schema"),
-        ('required = ["label", "sentence", "phrases"]', 'required = ["sentence"]', "requires 'label'"),
-        ('[schema.properties.label]\ntype = "string"', '[schema.properties.label]\ntype = "array"', "of type string"),
-        ('phrase = { type = "string" }', 'phrase = { type = "number" }', "of type string"),
-        ("name", "=", "cannot be read"),
+        ("version = 1", 'version = "1"', "version", "'version' must be a whole number"),
+        ("version = 1", "version = 0", "version", "'version' must be 1 or more"),
+        ("version = 1", "", "", "'version' is missing"),
+        ('about = "label"', 'about = "sound"', "about", "'about' must be one of label, pair, image"),
+        ("says = ", "sasy = ", "sasy", "'sasy' is not a field"),
+        ('name = "describe"', 'name = "../describe"', "name", "'name' must be letters"),
+        ("$subject", "it", "user", "must hold $subject"),
+        ("$subject", "$subject $question", "user", "must hold $question where there are 'questions'"),
+        ("[limits]", 'questions = ["Why?"]\n[limits]', "user", "must hold $question where there are 'questions'"),
+        ("[limits]", "samples = 3\n[limits]", "samples", "'samples' would all be the same"),
+        ("[limits]", "samples = 99\ntemperature = 1\n[limits]", "samples", "'samples' must be 1 to 50"),
+        ("[limits]", "temperature = 3.5\n[limits]", "temperature", "'temperature' must be 0 to 2"),
+        ("[limits]", "temperature = true\n[limits]", "temperature", "'temperature' must be a number"),
+        ("[limits]", "max_tokens = 1\n[limits]", "max_tokens", "'max_tokens' must be 16 or more"),
+        ("[limits]", "[limits]\nmost = 3", "most", "'limits' may give"),
+        ("min_phrases = 5", "min_phrases = -5", "min_phrases", "'limits' must be whole numbers"),
+        ('type = "object"', 'type = "thing"', "type", "is no JSON Schema"),
+        ('required = ["label", "sentence", "phrases"]', 'required = ["sentence"]', "[schema]", "requires 'label'"),
+        ('[schema.properties.label]\ntype = "string"', '[schema.properties.label]\ntype = "array"',
+         "[schema.properties.label]",
+         "'label' must be of type string"),
+        ('phrase = { type = "string" }', 'phrase = { type = "number" }',
+         "[schema.properties.phrases]", "must hold strings, or objects"),
+        ("name", "=", "", "cannot be read"),
     ],
-)
-def test_a_faulty_file_is_refused_by_name(old: str, new: str, said: str, tmp_path: Path) -> None:
+)  # fmt: skip
+def test_a_faulty_file_is_refused_with_the_place_of_its_fault(
+    old: str, new: str, at: str, said: str, tmp_path: Path
+) -> None:
     path = user_file(tmp_path, old, new)
     with pytest.raises(StrategyError) as caught:
         load_strategy(path)
     assert said in str(caught.value)
     assert str(path) in str(caught.value)
+    line = re.search(r"line (\d+): ", str(caught.value))
+    assert (line is None) == (at == "")
+    assert line is None or path.read_text(encoding="utf-8").splitlines()[int(line[1]) - 1].startswith(at)
+
+
+@pytest.mark.parametrize(
+    ("about", "old", "new", "said"),
+    [
+        ("pair", '"other_phrase"]', '"other_phrase", "more"]', None),
+        ("pair", ', "other_phrase"]', "]", "'differences' must hold objects of strings that require part,"),
+        ("pair", 'required = ["label", "other", ', 'required = ["label", ', "requires 'other'"),
+        ("image", "schema.properties.caption", "schema.properties.title", "must ask for one of caption"),
+        ("image", "[limits]", 'questions = ["Why?"]\n[limits]', "'questions' go with about = \"label\" only"),
+    ],
+)
+def test_each_kind_has_its_fields(about: str, old: str, new: str, said: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    assert old in own_text(about=about)
+    path.write_text(own_text(about=about).replace(old, new), encoding="utf-8")
+    if said is None:
+        assert load_strategy(path).about == about
+        return
+    with pytest.raises(StrategyError, match=re.escape(said)):
+        load_strategy(path)
+
+
+def test_a_folder_of_ones_own_is_listed_beside_ours(tmp_path: Path) -> None:
+    own_strategy(tmp_path, name="colours")
+    refs = [strategy.ref for strategy in strategies(tmp_path)]
+    assert refs == sorted([*(strategy.ref for strategy in shipped()), "colours@1"])
+    assert load_strategy("colours", tmp_path).says == "Ours."
+    assert load_strategy("describe", tmp_path) == load_strategy("describe")
+
+
+def test_a_name_of_ours_and_a_version_given_twice_are_refused(tmp_path: Path) -> None:
+    own_strategy(tmp_path, name="describe")
+    with pytest.raises(StrategyError, match=r"describe\.toml: 'name' is 'describe', which comes with Limbeck"):
+        strategies(tmp_path)
+    (tmp_path / "describe.toml").write_text(own_text(name="b"), encoding="utf-8")
+    own_strategy(tmp_path, name="b")
+    with pytest.raises(StrategyError, match=r"describe\.toml: b@1 is also in b\.toml"):
+        strategies(tmp_path)
+    with pytest.raises(StrategyError, match="there is no such folder"):
+        strategies(tmp_path / "none")
 
 
 @pytest.mark.parametrize("ref", ["describe@99", "invent", "missing.toml"])
