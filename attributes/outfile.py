@@ -108,10 +108,9 @@ class OutFile:
 
 
 def _in_order(entry: Entry, keys: Iterable[str]) -> Entry:
-    """Somebody's own lines, then those of the calls in order, a line that says the same as an earlier one left out."""
-    by_call = {key: [line for line in entry.lines if line.call == key] for key in ["", *keys]}
-    said = {line.id: line for lines in reversed(by_call.values()) for line in reversed(lines)}
-    return replace(entry, lines=tuple(reversed(said.values())))
+    """Somebody's own lines, then those of the calls in order. Two samples that say the same both stay: each was asked
+    for, and counts in a mean."""
+    return replace(entry, lines=tuple(line for key in ["", *keys] for line in entry.lines if line.call == key))
 
 
 def identity(name: str, sense: str | None) -> Identity:

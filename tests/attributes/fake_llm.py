@@ -34,8 +34,8 @@ class Seen:
     @property
     def subject(self) -> dict[str, str]:
         """The line of JSON with the label, read back from the prompt."""
-        lines = self.body["messages"][-1]["content"].split("\n")
-        return next(json.loads(line) for line in lines if line.startswith('{"label"'))
+        lines = _text_of(self.body["messages"][-1]).split("\n")
+        return next(json.loads(line) for line in lines if line.startswith(("{}", '{"label"', '{"domain"')))
 
     @property
     def rung(self) -> str:
@@ -43,7 +43,21 @@ class Seen:
 
     @property
     def prompt(self) -> str:
-        return "\n".join(message["content"] for message in self.body["messages"])
+        return "\n".join(map(_text_of, self.body["messages"]))
+
+    @property
+    def wanted(self) -> set[str]:
+        """The fields of the answer, by the schema that came with the request or in its prompt."""
+        if self.rung == "json_schema":
+            schema = self.body["response_format"]["json_schema"]["schema"]
+        else:
+            schema = json.loads(self.prompt.partition("and nothing else:\n")[2].split("\n")[0])
+        return set(schema["properties"])
+
+
+def _text_of(message: Mapping[str, Any]) -> str:
+    content = message["content"]
+    return str(content if isinstance(content, str) else content[0]["text"])
 
 
 def answer_for(label: str, *, num_phrases: int = 5, **changes: Any) -> dict[str, Any]:
@@ -52,6 +66,23 @@ def answer_for(label: str, *, num_phrases: int = 5, **changes: Any) -> dict[str,
         {"part": f"part {i}", "value": f"value {i}", "phrase": f"a striking mark {i}"} for i in range(num_phrases)
     ]
     return {"label": label, "sentence": f"The {label} is round and red.", "phrases": phrases} | changes
+
+
+def answer_to(seen: Seen, **changes: Any) -> dict[str, Any]:
+    """A good answer to whatever is asked."""
+    wanted, subject = seen.wanted, seen.subject
+    sides = ("target", "other")
+    differences = [
+        {"part": f"part {i}"} | {f"{side}_value": f"{side}ish {i}" for side in sides}
+        | {f"{side}_phrase": f"a {side}ish mark {i}" for side in sides}
+        for i in range(3)
+    ]  # fmt: skip
+    name = subject.get("label", "thing")
+    fields = answer_for(name) | {
+        "other": subject.get("other"), "differences": differences,
+        "answer": f"The {name} is red and round.", "caption": f"A {name} on a twig.",
+    }  # fmt: skip
+    return {field: fields[field] for field in wanted} | changes
 
 
 def completion(content: Any, *, finish: str = "stop", refusal: str | None = None) -> dict[str, Any]:
@@ -77,7 +108,7 @@ Script = Callable[[Seen, int], Say]
 
 def good(seen: Seen, _nth: int) -> Say:
     """The script of a server without faults."""
-    return Say(body=completion(answer_for(seen.subject["label"])))
+    return Say(body=completion(answer_to(seen)))
 
 
 def in_turn(*says: Say | Callable[[Seen], Say]) -> Script:

@@ -1,7 +1,9 @@
 """The rung that works is remembered, per base URL and model."""
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -98,3 +100,36 @@ def test_the_first_label_finds_out_alone(llm: FakeLLM, enricher: Callable[..., E
     assert tally.done == 20
     assert tally.calls == llm.num_calls == 21
     assert [seen.rung for seen in llm.seen].count("json_schema") == 1
+
+
+def test_what_is_learnt_is_told_and_spares_another_process_the_search(llm: FakeLLM, ask: AskOne) -> None:
+    def picky(seen: Seen, nth: int) -> Say:
+        if "max_tokens" in seen.body:
+            return error(400, "Use 'max_completion_tokens' instead.", param="max_tokens")
+        return no_schema(seen, nth)
+
+    llm.script = picky
+    told: list[tuple[str, str, dict[str, Any]]] = []
+    ladder = Ladder(
+        on_learnt=lambda base_url, model, form: told.append((base_url, model, json.loads(json.dumps(form))))
+    )
+    ask("robin", ladder=ladder)
+    ask("wren", ladder=ladder)
+    assert told == [(llm.url, "m", {"rung": "json_object", "limit_name": "max_completion_tokens",
+                                    "send_temperature": True})]  # fmt: skip
+    before = llm.num_calls
+    other = Ladder()
+    other.recall(*told[0])
+    assert ask("heron", ladder=other).reason is None
+    assert llm.num_calls == before + 1
+
+
+@pytest.mark.parametrize(
+    "odd", [{}, {"rung": "xml"}, {"rung": "prose"}, Form().as_json() | {"more": 1}, Form().as_json() | {"rung": "xml"}]
+)
+def test_a_form_that_is_not_understood_is_not_recalled(odd: dict[str, Any], enricher: Callable[..., Enricher]) -> None:
+    settings = enricher().settings
+    ladder = Ladder()
+    ladder.recall(settings.base_url, settings.model, odd)
+    assert not ladder.knows(settings)
+    assert ladder.start(settings) == Form()

@@ -1,5 +1,6 @@
 """The command: its one-line errors, its exit codes, and that it goes on where it was broken off."""
 
+import functools
 import json
 import os
 import signal
@@ -13,8 +14,10 @@ import pytest
 
 from attributes.__main__ import main
 from attributes.formats import read_json, write_json
+from attributes.limits import LocalLimiter
 from attributes.types import Entry, sentence_and_phrases
 from tests.attributes.fake_llm import FakeLLM, Say, answer_for, completion, error, good
+from tests.attributes.own import own_strategy
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,6 +55,42 @@ def test_a_list_is_described(labels: Path, out: Path, llm: FakeLLM, capsys: pyte
     assert "answers/s" in said
     assert "12 entries; 12 calls, 1,200 + 480 tokens" in said
     assert sorted(path.name for path in out.parent.iterdir()) == ["labels.txt", "set.json"]
+
+
+def test_strategies_are_chained(labels: Path, out: Path, llm: FakeLLM) -> None:
+    chain = ["--strategy", "sentence", "--strategy", "questions", "--strategy", "phrases"]
+    llm.script = lambda seen, nth: error(500) if nth == 20 else good(seen, nth)
+    assert main(command(labels, out, llm, *chain, "--max-attempts", "1")) == 1
+    first = llm.num_calls
+    assert main(command(labels, out, llm, *chain)) == 0
+    assert llm.num_calls == first + 1  # the one that failed, and no other
+    file = read_json(out.read_text(encoding="utf-8"))
+    assert file.strategy == "sentence@1+questions@1+phrases@1"
+    for entry in file.entries:
+        assert [line.kind for line in entry.lines] == ["sentence"] + ["answer"] * 12 + ["phrase"] * 5
+        assert [line.strategy for line in entry.lines] == ["sentence@1"] + ["questions@1"] * 12 + ["phrases@1"] * 5
+    assert main(command(labels, out, llm, *chain)) == 0
+    assert llm.num_calls == first + 1
+
+
+def test_a_strategy_of_ones_own_lies_in_a_folder(
+    labels: Path, out: Path, llm: FakeLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_strategy(tmp_path / "own", name="colours", questions=["Which colours has it?"])
+    assert main(command(labels, out, llm, "--strategy", "colours", "--strategies-dir", str(tmp_path / "own"))) == 0
+    assert {line.about for entry in read_json(out.read_text(encoding="utf-8")).entries for line in entry.lines} == {
+        "Which colours has it?"
+    }
+    monkeypatch.setenv("LIMBECK_STRATEGIES_DIR", str(tmp_path / "own"))
+    assert main(command(labels, out, llm, "--strategy", "colours")) == 0
+    assert llm.num_calls == 12
+
+
+def test_limits_hold_the_calls_back(labels: Path, out: Path, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attributes.__main__.LocalLimiter", functools.partial(LocalLimiter, window_s=0.4, margin_s=0.2))
+    assert main(command(labels, out, llm, "--rpm", "5", "--tpm", "1000000")) == 0
+    times = [seen.at for seen in llm.seen]
+    assert max(sum(start <= at < start + 0.4 for at in times) for start in times) <= 5
 
 
 def test_a_second_run_asks_nothing_and_a_new_label_one_call(labels: Path, out: Path, llm: FakeLLM) -> None:
@@ -169,7 +208,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "bad number": ({"args": ["--concurrency", "many"]}, "--concurrency: "),
     "bad temperature": ({"args": ["--temperature", "9"]}, "--temperature: "),
     "no model": ({"args": ["--model", ""]}, "--model is missing"),
-    "unknown strategy": ({"args": ["--strategy", "sing"]}, "strategy 'sing' is not known; there are describe@1"),
+    "unknown strategy": ({"args": ["--strategy", "sing"]}, "strategy 'sing' is not known; there are captions@1, "),
+    "a strategy about pairs": ({"args": ["--strategy", "contrast"]}, "--strategy contrast@1 asks about pairs; here"),
+    "a strategy twice": ({"args": ["--strategy", "phrases", "--strategy", "phrases@1"]}, "given twice"),
+    "no strategy folder": ({"args": ["--strategies-dir", "/nowhere"]}, "folder /nowhere: there is no such"),
+    "no requests": ({"args": ["--rpm", "0"]}, "--rpm must be 1 or more"),
     "unknown option": ({"args": ["--sing"]}, "unrecognized arguments: --sing"),
     "no folder": ({"args": ["--out", "/nowhere/set.json"]}, "there is no such folder"),
 }
@@ -199,7 +242,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 def test_importing_the_room_is_light() -> None:
     code = (
-        "import sys, attributes.types, attributes.formats, attributes.checks, attributes.strategy, attributes.client\n"
+        "import sys, attributes.types, attributes.formats, attributes.checks, attributes.asks, attributes.client\n"
         "heavy = {'openai', 'httpx2', 'torch', 'sqlalchemy', 'fastapi'} & set(sys.modules)\n"
         "print(sorted(heavy))"
     )

@@ -4,12 +4,13 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from attributes import many
+from attributes.asks import Ask
 from attributes.calls import FatalLLMError, Outcome
 from attributes.client import Enricher, Tally
 from attributes.types import Label
@@ -31,7 +32,10 @@ def run(enricher: Callable[..., Enricher]) -> Run:
 
         async def go() -> Tally:
             async with enricher() as asking:
-                return await asking.ask_all(map(about, labels), **({"on_outcome": kept.append} | how))
+                return await asking.ask_all(
+                    labels if isinstance(labels, AsyncIterator) else map(about, labels),
+                    **({"on_outcome": kept.append} | how),
+                )
 
         return asyncio.run(go()), kept
 
@@ -183,3 +187,22 @@ def test_labels_are_drawn_as_they_are_needed(llm: FakeLLM, run: Run) -> None:
 def test_an_empty_list_is_done_at_once(llm: FakeLLM, run: Run) -> None:
     tally, _ = run([])
     assert (tally.done, tally.calls, llm.num_calls) == (0, 0, 0)
+
+
+async def drip(num: int, *, wait_s: float = 0.002) -> AsyncIterator[Ask]:
+    for i in range(num):
+        await asyncio.sleep(wait_s)
+        yield about(f"bird {i}")
+
+
+def test_questions_may_come_as_they_are_found(llm: FakeLLM, run: Run) -> None:
+    tally, outcomes = run(drip(20), concurrency=5)
+    assert tally.done == llm.num_calls == 20
+    assert len({outcome.key for outcome in outcomes}) == 20
+
+
+def test_stopping_does_not_wait_for_questions_to_be_found(llm: FakeLLM, run: Run) -> None:
+    started = time.monotonic()
+    tally, _ = run(drip(3, wait_s=30), should_stop=lambda: time.monotonic() - started > 0.2)
+    assert time.monotonic() - started < 10
+    assert (tally.done, tally.stopped) == (0, "asked")

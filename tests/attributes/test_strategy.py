@@ -10,7 +10,14 @@ import pytest
 from attributes.strategy import STRATEGY_FOLDER, Limits, StrategyError, load_strategy, shipped, strategies
 from tests.attributes.own import own_strategy, own_text
 
-DESCRIBE_1 = "41449c2bfec6b165af153a6ad6204c2f0de5abb5eabb7f13ba9c3017b20c0ad7"
+DIGESTS = {
+    "captions@1": "00988b6b1cf0123ecdce98756c79c80bb6977f84861640c8b198477e8cead27e",
+    "contrast@1": "becca2010e2d87040b8ede53796463d1f6f6403484a226e60016c1689d140c3e",
+    "describe@1": "41449c2bfec6b165af153a6ad6204c2f0de5abb5eabb7f13ba9c3017b20c0ad7",
+    "phrases@1": "9ada660b46a5a9112fc1b6d65c670c4d7339551c0a8eb190f7f7b9387ce3b171",
+    "questions@1": "6cd35cab6a3498c482be47cc393c2da393578cebe23aaa9f672719699d153e14",
+    "sentence@1": "e8fbf2d1bbea9578ecf6b9cd9317f28e2005b544b5d42316b891d8a1ffcb209c",
+}
 
 
 def test_describe_asks_for_a_sentence_and_five_to_eight_phrases() -> None:
@@ -21,6 +28,19 @@ def test_describe_asks_for_a_sentence_and_five_to_eight_phrases() -> None:
     phrases = strategy.schema["properties"]["phrases"]
     assert (phrases["minItems"], phrases["maxItems"]) == (5, 8)
     assert set(phrases["items"]["required"]) == {"part", "value", "phrase"}
+
+
+def test_each_strategy_asks_for_what_it_is_named_after() -> None:
+    asked = {strategy.name: (strategy.about, set(strategy.wants)) for strategy in shipped()}
+    assert asked == {
+        "captions": ("image", {"caption"}), "contrast": ("pair", {"differences"}),
+        "describe": ("label", {"sentence", "phrases"}), "phrases": ("label", {"phrases"}),
+        "questions": ("label", {"answer"}), "sentence": ("label", {"sentence"}),
+    }  # fmt: skip
+    questions = load_strategy("questions")
+    assert len(questions.questions) > 1
+    assert questions.samples > 1
+    assert questions.temperature
 
 
 @pytest.mark.parametrize("strategy", shipped(), ids=lambda strategy: strategy.ref)
@@ -41,8 +61,7 @@ def test_shipped_schemas_keep_to_what_strict_output_takes(strategy: Any) -> None
 
 def test_a_shipped_prompt_changes_only_with_its_version() -> None:
     # A new digest without a new version would let old answers pass for answers to the new prompt.
-    known = {"describe@1": DESCRIBE_1}
-    assert {strategy.ref: strategy.digest for strategy in shipped()} == known
+    assert {strategy.ref: strategy.digest for strategy in shipped()} == DIGESTS
 
 
 def user_file(folder: Path, old: str = "", new: str = "") -> Path:
