@@ -12,15 +12,9 @@ from sqlalchemy.orm import Session
 from api.datasets import below_data_root
 from api.models import PlainText
 from api.problems import ProblemError, StorableInput, at, invalid, json_pointer, refused
-from distill.config import (
-    RECIPES,
-    TrainConfig,
-    UnknownName,
-    check_student,
-    check_teacher,
-    resolve_train_config,
-)
+from distill.config import TrainConfig, UnknownName, check_student, check_teacher
 from distill.prompts import Prompt, TextKind
+from distill.recipes import RECIPES, resolve_train_config
 from store import attribute_sets, jobs, resources, vocabularies
 from store.jobs import NewPart
 from store.models import Job

@@ -28,10 +28,11 @@ from rich.table import Table
 from benchmarks import load, plain
 from distill.batches import TrainData
 from distill.chance import Ints
-from distill.config import TrainConfig, resolve_train_config
+from distill.config import TrainConfig
 from distill.evaluate import evaluate
 from distill.images import decode_images
 from distill.objective import Inputs, Objective
+from distill.recipes import resolve_train_config
 from distill.schedules import build_optimizer
 from distill.student import build_student
 from distill.student_features import student_features

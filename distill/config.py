@@ -1,14 +1,12 @@
 """What a training run is asked to do, and the names it may use: validated once, here, without torch.
 
-`TrainConfig` is the whole of a run's request; a recipe is a function that returns one, and a variant of it is
-`resolve_train_config("limbeck", {"epochs": 10, "losses": {"mse": 0}})`. Names of students and teachers are
-held against `distill/catalog.json`, so that a room without torch can refuse one that no library knows.
-Source of the `li2023_*` recipes: Li et al., ICCV 2023 (arXiv:2307.03135), as read in its published code.
+`TrainConfig` is the whole of a run's request; recipes are in `distill.recipes`. Names of students and teachers are held
+against `distill/catalog.json`, so that a room without torch can refuse one that no library knows.
 """
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Self
@@ -210,64 +208,6 @@ class TrainConfig(_Frozen):
                 'view "same" keeps views of each image, augmentation per "batch" has none: set one of them'
             )
         return self
-
-
-def li2023_resnet() -> TrainConfig:
-    """The paper's ResNet from scratch, `passes_per_epoch` as for Flowers, Cars and CUB (1 on larger sets)."""
-    return TrainConfig(
-        student="resnet18", image_px=224, test_crop=0.875,
-        augmentation=Augmentation(crop_scale=(0.08, 1.0)),
-        view="squash",
-        epochs=90, passes_per_epoch=5, batch_size=128,
-        optimizer="sgd", lr=0.05, momentum=0.9, weight_decay=1e-4, schedule="step", milestones=(30, 60),
-    )  # fmt: skip
-
-
-def li2023_vit() -> TrainConfig:
-    """The paper's ViT-B/32 from scratch; `passes_per_epoch` 3 on larger sets."""
-    return TrainConfig(
-        student="vit_base_patch32_224", image_px=224, test_crop=0.875,
-        augmentation=Augmentation(crop_scale=(0.08, 1.0), flip=False, rand_ops=2, rand_magnitude=9),
-        view="squash",
-        epochs=90, passes_per_epoch=5, batch_size=128,
-        optimizer="adamw", lr=1e-4, weight_decay=0.01, schedule="one_cycle",
-    )  # fmt: skip
-
-
-def limbeck() -> TrainConfig:
-    """Ours, for a small student of small pictures in a short time."""
-    return TrainConfig(
-        student="resnet10t", image_px=64,
-        epochs=6, batch_size=64,
-        optimizer="adamw", lr=2e-3, weight_decay=0.02, schedule="cosine", warmup=0.1,
-    )  # fmt: skip
-
-
-RECIPES: dict[str, Callable[[], TrainConfig]] = {
-    "li2023_resnet": li2023_resnet,
-    "li2023_vit": li2023_vit,
-    "limbeck": limbeck,
-}
-
-
-def resolve_train_config(recipe: str, overrides: Mapping[str, object]) -> TrainConfig:
-    """The recipe with `overrides` laid over it, validated; nested mappings merge.
-
-    Raises ValueError for an unknown recipe, pydantic's ValidationError (a ValueError too) for a wrong field.
-    """
-    if recipe not in RECIPES:
-        raise ValueError(f'no recipe is called "{recipe}"; there are {", ".join(RECIPES)}')
-    if overrides.get("protocol") == "closed_set" and "losses" not in overrides:
-        overrides = {**overrides, "losses": {name: float(name == "closed_set") for name in TERMS}}
-    return TrainConfig.model_validate(_merged(RECIPES[recipe]().model_dump(), overrides))
-
-
-def _merged(base: dict[str, Any], over: Mapping[str, object]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
-    return merged
 
 
 class UnknownName(ValueError):

@@ -9,17 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.config import (
-    FREE_FIELDS,
-    RECIPES,
-    TrainConfig,
-    check_student,
-    check_teacher,
-    resolve_train_config,
-)
+from distill.config import FREE_FIELDS, TrainConfig, check_student, check_teacher
 from distill.folders import SPLIT, Manifest, scan
 from distill.label_files import Lines, read_attributes, read_labels
 from distill.prompts import TEXT_KINDS, Prompt, TextKind
+from distill.recipes import RECIPES, resolve_train_config
 from distill.verify import MANIFEST_FILE, file_sha256
 
 

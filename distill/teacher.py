@@ -138,8 +138,8 @@ class Teacher:
     @cached_property
     def _opening_tokens(self) -> int:
         """How many tokens stand before the first word of any text."""
-        first, second = self.tokenizer.ids(["crane", "red finch"])
-        return next(at for at, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1])
+        nothing, word = self.tokenizer.ids(["", "crane"])
+        return next(at for at, token in enumerate(word) if token != nothing[at])
 
     @cached_property
     def _filler(self) -> int:

@@ -193,23 +193,27 @@ class Limbeck:
     def distill(
         self, dataset_id: str, *, teacher: str, text: TextKind = "names", attribute_set_id: str | None = None,
         concept: str = "", templates: Sequence[str] = (), recipe: str = "limbeck",
-        config: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | None = None, start_checkpoint_id: str | None = None,
     ) -> Job:  # fmt: skip
-        """Train and measure a student; `config` are fields of the recipe to change (`{"epochs": 10}`)."""
+        """Train and measure a student; `config` are fields of the recipe to change (`{"epochs": 10}`).
+
+        `start_checkpoint_id`: for `protocol` `fine_tune`, the student to go on from.
+        """
         return self._job(
             "distill", dataset_id=dataset_id, teacher=teacher, text=text, attribute_set_id=attribute_set_id,
             prompt=_prompt(concept, templates), recipe=recipe, config=dict(config or {}),
+            start_checkpoint_id=start_checkpoint_id,
         )  # fmt: skip
 
     def evaluate(
         self, dataset_id: str, *, checkpoint_id: str | None = None, teacher: str | None = None,
         text: TextKind = "names", attribute_set_id: str | None = None, concept: str = "",
-        templates: Sequence[str] = (),
+        templates: Sequence[str] = (), shots: int = 0,
     ) -> Job:  # fmt: skip
-        """Measure a checkpoint, or a teacher as it is, on a dataset."""
+        """Measure a checkpoint, or a teacher as it is, on a dataset; `shots`: by retrieval from so many images too."""
         return self._job(
             "evaluate", dataset_id=dataset_id, checkpoint_id=checkpoint_id, teacher=teacher, text=text,
-            attribute_set_id=attribute_set_id, prompt=_prompt(concept, templates),
+            attribute_set_id=attribute_set_id, prompt=_prompt(concept, templates), shots=shots,
         )  # fmt: skip
 
     def job(self, id: str) -> Job:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from distill.config import TrainConfig, resolve_train_config
+from distill.config import TrainConfig
 from distill.prompts import TextKind
+from distill.recipes import resolve_train_config
 from distill.terms import TERMS
 
 BASE: Mapping[str, Any] = {

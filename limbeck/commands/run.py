@@ -30,7 +30,7 @@ def run(
     ] = "sentence",
     concept: Annotated[str, typer.Option(help="One word said of every label: bird.")] = "",
     student: Annotated[str, typer.Option(help="A timm model; the recipe's own if left out.")] = "",
-    recipe: Annotated[str, typer.Option(help="limbeck, li2023_resnet or li2023_vit.")] = "limbeck",
+    recipe: Annotated[str, typer.Option(help="limbeck, li2023_resnet or li2023_vit, or a _5shot one.")] = "limbeck",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A field of the recipe: epochs=10, losses.mse=0. Repeatable.")
     ] = None,

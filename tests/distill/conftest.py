@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import open_clip
 import pytest
+import tokenizers
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from tokenizers import models, pre_tokenizers, processors
 
 from distill.teacher import Teacher, load_teacher
 
@@ -47,6 +49,28 @@ def save_clip(
     written = {"model_cfg": config, "preprocess_cfg": preprocess or {}}
     (folder / "open_clip_config.json").write_text(json.dumps(written))
     return folder
+
+
+def save_siglip(folder: Path) -> Path:
+    """A SigLIP in small: timm image tower, bidirectional text read from its last token, tokenizer from a file."""
+    words = ["<pad>", "</s>", "<unk>", "a", "photo", "of", "crane", "with", "red", "cap"]
+    inner = tokenizers.Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    inner.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    folder.mkdir()
+    inner.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": {"content": "</s>"}, "eos_token": "</s>"}))
+    config = {
+        "embed_dim": 64,
+        "init_logit_bias": -10,
+        "custom_text": True,
+        "vision_cfg": {"image_size": 160, "timm_model_name": "test_vit", "timm_model_pretrained": False,
+                       "timm_pool": "avg", "timm_proj": "none"},
+        "text_cfg": {"context_length": 16, "vocab_size": 10, "width": 16, "heads": 2, "layers": 1,
+                     "hf_tokenizer_name": "somebody/siglip", "tokenizer_kwargs": {"clean": "canonicalize"},
+                     "no_causal_mask": True, "proj_bias": True, "pool_type": "last", "norm_kwargs": {"eps": 1e-6}},
+    }  # fmt: skip
+    return save_clip(folder, config)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from distill.batches import TrainData
-from distill.config import TrainConfig, resolve_train_config
+from distill.config import TrainConfig
+from distill.recipes import resolve_train_config
 
 IMAGE_PX, WIDTH = 32, 12
 

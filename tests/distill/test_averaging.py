@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from distill.averaging import Average
-from distill.config import resolve_train_config
+from distill.recipes import resolve_train_config
 
 
 def walk(steps: int, **asked: object) -> tuple[nn.ModuleDict, Average, list[dict[str, torch.Tensor]]]:

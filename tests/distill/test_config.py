@@ -6,41 +6,9 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from distill.config import (
-    RECIPES,
-    LossWeights,
-    TrainConfig,
-    UnknownName,
-    check_student,
-    check_teacher,
-    resolve_train_config,
-)
+from distill.config import LossWeights, UnknownName, check_student, check_teacher
+from distill.recipes import resolve_train_config
 from distill.terms import TERMS
-
-
-@pytest.mark.parametrize("recipe", list(RECIPES))
-def test_every_recipe_is_built_with_a_student_that_timm_knows(recipe: str) -> None:
-    config = resolve_train_config(recipe, {})
-    assert check_student(config.student) == config.student
-    assert TrainConfig.model_validate_json(config.model_dump_json()) == config
-
-
-def test_published_numbers() -> None:
-    resnet, vit = RECIPES["li2023_resnet"](), RECIPES["li2023_vit"]()
-    assert (resnet.optimizer, resnet.momentum, resnet.weight_decay, resnet.lr) == ("sgd", 0.9, 1e-4, 0.05)
-    assert (resnet.schedule, resnet.milestones, resnet.step_factor) == ("step", (30, 60), 0.1)
-    assert (resnet.epochs, resnet.passes_per_epoch, resnet.batch_size) == (90, 5, 128)
-    assert (vit.optimizer, vit.weight_decay, vit.lr, vit.schedule) == ("adamw", 0.01, 1e-4, "one_cycle")
-    assert (vit.augmentation.rand_ops, vit.augmentation.rand_magnitude, vit.augmentation.flip) == (2, 9, False)
-    assert (resnet.augmentation.rand_ops, resnet.augmentation.flip) == (0, True)
-    assert all(recipe.temperature == 0.07 for recipe in (resnet, vit))
-    assert resnet.losses == vit.losses == LossWeights(cls=1, mse=1, im_cst=1)
-
-
-def test_overrides_merge_below_a_field() -> None:
-    config = resolve_train_config("limbeck", {"epochs": 3, "losses": {"mse": 0}})
-    assert config.epochs == 3
-    assert config.losses == RECIPES["limbeck"]().losses.model_copy(update={"mse": 0.0})
 
 
 @pytest.mark.parametrize(
@@ -80,11 +48,6 @@ def test_an_unknown_loss_comes_with_near_names_and_the_known_ones_are_the_regist
     assert list(LossWeights.model_fields) == list(TERMS)
 
 
-def test_an_unknown_recipe_is_told_which_there_are() -> None:
-    with pytest.raises(ValueError, match="no recipe .*li2023_resnet"):
-        resolve_train_config("li2024", {})
-
-
 def test_an_unknown_student_comes_with_near_names() -> None:
     with pytest.raises(UnknownName, match='no student is called "resnet81"') as caught:
         check_student("resnet81")
@@ -118,5 +81,5 @@ def test_a_wrong_teacher_reference_is_refused(ref: str, near: str | None) -> Non
 
 
 def test_neither_this_nor_folders_imports_torch() -> None:
-    code = "import sys, distill.config, distill.folders; sys.exit('torch' in sys.modules)"
+    code = "import sys, distill.recipes, distill.folders, distill.request; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

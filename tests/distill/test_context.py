@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from distill.config import resolve_train_config
 from distill.context import INITIAL_STD, PromptedTexts, with_context
 from distill.objective import Inputs, Objective
 from distill.prompts import Attributes, render
+from distill.recipes import resolve_train_config
 from distill.teacher import Teacher, load_teacher
 from distill.text_targets import TextTargets, encode_text_targets
 from tests.distill.conftest import CONTEXT, WIDTH, save_clip, tiny_clip_config

@@ -10,8 +10,9 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from distill.config import TrainConfig, resolve_train_config
+from distill.config import TrainConfig
 from distill.objective import Inputs, Objective
+from distill.recipes import resolve_train_config
 from distill.terms import TERMS
 
 B, K, D = 6, 4, 8

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from distill.config import resolve_train_config
+from distill.recipes import resolve_train_config
 from distill.schedules import build_optimizer, cosine_rate, one_cycle_momentum, one_cycle_rate, set_rates, step_rate
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from distill.averaging import Average
-from distill.config import resolve_train_config
+from distill.recipes import resolve_train_config
 from distill.state import Position, StateError, load_state, save_state
 
 IDENTITY: dict[str, Any] = {"config": {"lr": 0.1, "device": "cpu", "milestones": (1, 2)}, "data": {"dataset": "a"}}

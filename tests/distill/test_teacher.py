@@ -17,11 +17,10 @@ import tokenizers
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tokenizers import models, pre_tokenizers, processors
 
 from distill.teacher import Teacher, TeacherError, load_teacher
 from distill.tokenizer import BytePairTokenizer
-from tests.distill.conftest import CONTEXT, IMAGE_PX, WIDTH, save_clip, tiny_clip_config
+from tests.distill.conftest import CONTEXT, IMAGE_PX, WIDTH, save_clip, save_siglip, tiny_clip_config
 
 TEXTS = ["a photo of crane", "a photo of a crane, which has a long grey neck and a red cap", "", "It's 3 Äpfel!"]
 
@@ -116,30 +115,8 @@ def test_the_saved_tokenizer_gives_the_same_tokens_without_torch(tmp_path: Path,
     assert [saved.encode(text).ids for text in texts] == ours.ids(texts)
 
 
-def _siglip(folder: Path) -> Path:
-    """A SigLIP in small: timm image tower, bidirectional text read from its last token, tokenizer from a file."""
-    words = ["<pad>", "</s>", "<unk>", "a", "photo", "of", "crane", "with", "red", "cap"]
-    inner = tokenizers.Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    inner.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    folder.mkdir()
-    inner.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": {"content": "</s>"}, "eos_token": "</s>"}))
-    config = {
-        "embed_dim": 64,
-        "init_logit_bias": -10,
-        "custom_text": True,
-        "vision_cfg": {"image_size": 160, "timm_model_name": "test_vit", "timm_model_pretrained": False,
-                       "timm_pool": "avg", "timm_proj": "none"},
-        "text_cfg": {"context_length": 16, "vocab_size": 10, "width": 16, "heads": 2, "layers": 1,
-                     "hf_tokenizer_name": "somebody/siglip", "tokenizer_kwargs": {"clean": "canonicalize"},
-                     "no_causal_mask": True, "proj_bias": True, "pool_type": "last", "norm_kwargs": {"eps": 1e-6}},
-    }  # fmt: skip
-    return save_clip(folder, config)
-
-
 def test_a_siglip_teacher_pads_and_cleans_as_its_files_say(tmp_path: Path) -> None:
-    folder = _siglip(tmp_path / "siglip")
+    folder = save_siglip(tmp_path / "siglip")
     teacher = load_teacher(f"local-dir:{folder}")
     assert teacher.logit_bias == pytest.approx(-10)
     assert teacher.count_tokens(["A photo, of CRANE!", "a crane"]) == [5, 3]
