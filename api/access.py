@@ -24,6 +24,7 @@ LOCAL = "local"
 _REALM = 'Bearer realm="limbeck"'
 
 
+@functools.lru_cache(maxsize=64)  # asked three times a request, of a handful of names
 def is_loopback(host: str) -> bool:
     """Whether a host name or address is this machine's own and no other's."""
     if host.rstrip(".").lower() == "localhost":

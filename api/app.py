@@ -34,8 +34,9 @@ from store.artefacts import Artefacts
 from store.db import Database
 from store.settings import Settings
 
+# In the order in which requests are tried on them: jobs are polled.
 _ROUTERS = (
-    vocabularies, attribute_exchange, attribute_sets, drafts, answers, text_targets, datasets, teachers, jobs, events,
+    jobs, events, vocabularies, attribute_exchange, attribute_sets, drafts, answers, text_targets, datasets, teachers,
     checkpoints, health, pages,
 )  # fmt: skip
 

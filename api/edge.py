@@ -1,25 +1,28 @@
 """The outermost layer: a request's id, its log line and latency, headers that every answer bears, and faults as 500."""
 
+import random
 import re
-import secrets
 import time
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
 from api.metrics import Metrics
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
     # Pages are plain: no script, no frame, nothing from elsewhere.
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
-    "Cache-Control": "no-store",
-}
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+    ),
+    (b"cache-control", b"no-store"),
+)
 
 
 class Edge:
@@ -39,7 +42,7 @@ class Edge:
         started = time.perf_counter()
         headers = Headers(scope=scope)
         asked = headers.get("x-request-id", "")
-        request_id = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
+        request_id = asked if _REQUEST_ID.fullmatch(asked) else f"{random.getrandbits(64):016x}"
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         status = 0
@@ -48,10 +51,9 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                out = MutableHeaders(scope=message)
-                out["X-Request-Id"] = request_id
-                for name, value in _HEADERS.items():
-                    out.setdefault(name, value)
+                given = {name for name, _ in message["headers"]}
+                own = [header for header in _HEADERS if header[0] not in given]
+                message["headers"] = [*message["headers"], *own, (b"x-request-id", request_id.encode())]
             await send(message)
 
         received = 0

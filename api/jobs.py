@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body
+from sqlalchemy import Row
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
@@ -58,7 +59,7 @@ class JobOut(Output):
 _NONE = Progress(stage="", done=0, total=0, unit="", eta_s=None)
 
 
-def job_out(job: Job, how_far: Progress | None) -> JobOut:
+def job_out(job: Job | Row[Any], how_far: Progress | None) -> JobOut:
     """The job as it is answered."""
     known = how_far or _NONE
     return JobOut(

@@ -26,4 +26,4 @@ def logger() -> Any:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
-    )
+    ).bind()  # now, and not anew for every line

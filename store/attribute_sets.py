@@ -48,9 +48,13 @@ def _digest(content: Any) -> str:
 
 def insert_ignore(tx: Session, model: type[Any], rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows whose primary key is a digest: one that is there already is the same row."""
-    dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
+    tx.flush()
+    # Past the session: the insert has nothing for it to keep, and would cost twice as much through it.
+    connection = tx.connection()
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(model.__table__).on_conflict_do_nothing()
     for start in range(0, len(rows), _BATCH):
-        tx.execute(dialect.insert(model).on_conflict_do_nothing(), [dict(row) for row in rows[start : start + _BATCH]])
+        connection.execute(statement, [dict(row) for row in rows[start : start + _BATCH]])
 
 
 def put_entries(tx: Session, entries: Iterable[EntryContent]) -> list[str]:

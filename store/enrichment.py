@@ -66,7 +66,9 @@ def answer(tx: Session, key: str) -> LLMAnswer:
 def record_calls(tx: Session, claim: Claim, calls: Sequence[Mapping[str, Any]]) -> None:
     """Append to the ledger; also under a lease that was lost, for the calls were made and will be billed."""
     now = time.time()
-    tx.add_all(LLMCall(id=new_id("cal"), job_id=claim.job_id, created_at=now, **call) for call in calls)
+    insert_ignore(
+        tx, LLMCall, [{"id": new_id("cal"), "job_id": claim.job_id, "created_at": now, **call} for call in calls]
+    )
 
 
 def record_answers(tx: Session, answers: Sequence[Mapping[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from sqlalchemy import CursorResult, Update, func, or_, select, update
+from sqlalchemy import CursorResult, Update, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from store import events
@@ -157,6 +157,16 @@ def claim(tx: Session, part_id: str, *, worker: str, lease_s: float) -> Claim | 
     )  # fmt: skip
 
 
+_LOST = "another worker has this part, or it has ended"
+# Built once, for it comes before every answer of an LLM that is kept. The row is locked as an update would lock it,
+# without a new version of it each time; SQLite, which has no such lock, writes one transaction at a time anyway.
+_IS_HELD = (
+    select(Part.id)
+    .where(Part.id == bindparam("part_id"), Part.lease_token == bindparam("token"), Part.status == "running")
+    .with_for_update(key_share=True)
+)
+
+
 def _held(claim: Claim) -> Update:
     return update(Part).where(Part.id == claim.part_id, Part.lease_token == claim.token, Part.status == "running")
 
@@ -168,12 +178,14 @@ def _changed(tx: Session, statement: Update) -> int:
 
 def _must_change(tx: Session, statement: Update) -> None:
     if _changed(tx, statement) != 1:
-        raise LeaseLost("another worker has this part, or it has ended")
+        raise LeaseLost(_LOST)
 
 
 def check(tx: Session, claim: Claim) -> None:
     """Raise `LeaseLost` unless the claim still holds, and keep the part from moving until this transaction ends."""
-    _must_change(tx, _held(claim).values(lease_token=claim.token))
+    held = {"part_id": claim.part_id, "token": claim.token}
+    if tx.connection().scalar(_IS_HELD, held) is None:
+        raise LeaseLost(_LOST)
 
 
 def note(

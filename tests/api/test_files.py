@@ -32,7 +32,7 @@ def publish(db: Database, artefacts: Artefacts) -> str:
     odd = artefacts.put_bytes(b"{}", "parts/p/t/odd")
     with db.write() as tx:
         tx.add(Vocabulary(id="voc_1", name="v", domain="", digest=SHA, num_labels=1, created_at=0.0))
-        tx.add(Job(id="job_1", kind="distill", status="succeeded", spec={}, num_events=0, created_at=0.0))
+        tx.add(Job(id="job_1", kind="distill", status="succeeded", spec={}, tally=[], num_events=0, created_at=0.0))
         tx.flush()
         teacher = resources.put_teacher(
             tx, ref="t", digest=SHA, width=8, context_length=77, logit_scale=100.0, preprocess={"size": 64},
