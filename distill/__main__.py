@@ -4,10 +4,12 @@
         --student resnet18 --recipe limbeck --out DIR --set epochs=10 --set losses.mse=0
 
 DIR given as `--out` holds `bundle/` (the checkpoint, see `distill.bundle`), `report.json` (accuracies of student and
-teacher) and `work/` (the state to go on from). Broken off, it goes on when it is run again with the same words. Ends
-with 0; with 2 and one line for input that cannot be used; with 1 if training fails; with 130 if it was stopped.
+teacher) and `work/` (the state to go on from; `events`, for TensorBoard). Broken off, it goes on when it is run again
+with the same words. On several GPUs of a machine: `torchrun --standalone --nproc-per-node 2 -m distill …`. Ends with
+0; with 2 and one line for input that cannot be used; with 1 if training fails; with 130 if it was stopped.
 """
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -30,22 +32,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         distil(request, should_stop=stop)
     except Stopped as stopped:
-        print(f"stopped: {stopped}; run it again with the same words to go on", file=sys.stderr)
+        _say(f"stopped: {stopped}; run it again with the same words to go on")
         return 130
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        print(f"error: {'.'.join(map(str, first['loc']))}: {first['msg']}", file=sys.stderr)
+        _say(f"error: {'.'.join(map(str, first['loc']))}: {first['msg']}")
         return 2
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         return 2
     except RuntimeError as error:
         # What goes wrong in the work itself; a teacher or pictures that cannot be had are input.
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         return 2 if type(error).__name__ in ("TeacherError", "ImagesError") else 1
     finally:
         stop.restore()
     return 0
+
+
+def _say(text: str) -> None:
+    # Of several processes of torchrun each meets the same error; once is enough.
+    if os.environ.get("RANK", "0") == "0":
+        print(text, file=sys.stderr)
 
 
 class _Stop:

@@ -1,4 +1,4 @@
-"""Several processes on one run: `torchrun --nproc-per-node 2 -m distill …`, one process for each GPU (or on the CPU).
+"""Several processes on one run: `torchrun --nproc-per-node 2 -m distill …`, a process for each GPU (or on the CPU).
 
 A batch is what the config says, however many ranks there are: each rank takes its share of the rows, in the order of
 the ranks, and works out the objective on the features of all of them (`distill.losses.gather`), so that a contrast has
@@ -110,10 +110,10 @@ def current() -> Ranks:
 
 @contextmanager
 def joined() -> Iterator[Ranks]:
-    """Join the other processes that torchrun started, if it did, for as long as the block lasts."""
+    """Join the other processes that torchrun started, if it did, for as long as the outermost block lasts."""
     global _current
     count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
+    if count == 1 or dist.is_initialized():
         yield _current
         return
     local_rank = int(os.environ["LOCAL_RANK"])

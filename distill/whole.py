@@ -1,20 +1,23 @@
-"""A request carried out from beginning to end, with what it tells a person on the way; `python -m distill` is its door.
+"""A request carried out from beginning to end, and what it tells a person on the way; `python -m distill` is its door.
 
-Everything is kept in `OUT/work`, so that a run that was broken off goes on; a finished one is not made again.
+Everything is kept in `OUT/work`, so that a run that was broken off goes on; a finished one is not made again. Of
+several processes that `torchrun` started, the first prepares, measures, bundles and speaks; the others train with it.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from distill.atomic import write_bytes
 from distill.batches import TrainData
 from distill.bundle import StudentWeights, write_bundle
 from distill.console import Console, duration
+from distill.distributed import Ranks, joined
 from distill.evaluate import Evaluation, last_epochs
+from distill.events import EventLog
 from distill.language import measured_on
 from distill.prompts import Attributes, TextKind, falls_back, render
 from distill.request import Request
@@ -22,7 +25,7 @@ from distill.run import Watch, measure_epochs, measure_student, measure_teacher,
 from distill.start import Start, read_start
 from distill.teacher import Teacher, load_teacher
 from distill.text_targets import TextTargets, encode_text_targets
-from distill.train import OnEpoch, TrainResult, choose_device, train
+from distill.train import OnEpoch, StepMetrics, TrainResult, WriteState, choose_device, train
 
 NAMES: TextKind = "names"
 
@@ -32,16 +35,21 @@ def distil(request: Request, *, should_stop: Callable[[], bool]) -> None:
 
     Raises ValueError where the folder holds another run, Stopped, and what the steps raise.
     """
-    console = Console(sys.stderr)
-    _claim_folder(request)
-    report_file = request.out / "report.json"
-    if not report_file.exists():
-        report = _carry_out(request, console, should_stop)
-        # The report comes last: where it is, everything is.
-        write_bytes(report_file, (json.dumps(report, indent=2) + "\n").encode())
-    print(table(json.loads(report_file.read_text(encoding="utf-8"))))
-    if (request.out / "bundle").exists():
-        print(f"bundle: {request.out / 'bundle'}")
+    with joined() as ranks, open(os.devnull, "w") as nowhere:
+        console = Console(sys.stderr if ranks.first else nowhere)
+        report_file = request.out / "report.json"
+        with ranks.first_before_others():
+            _claim_folder(request)
+            done = report_file.exists()
+        if not done:
+            report = _carry_out(request, ranks, console, should_stop)
+            if report is not None:  # it comes last: where it is, everything is
+                write_bytes(report_file, (json.dumps(report, indent=2) + "\n").encode())
+            ranks.wait()
+        if ranks.first:
+            print(table(json.loads(report_file.read_text(encoding="utf-8"))))
+            if (request.out / "bundle").exists():
+                print(f"bundle: {request.out / 'bundle'}")
 
 
 def _claim_folder(request: Request) -> None:
@@ -61,7 +69,10 @@ def _claim_folder(request: Request) -> None:
     write_bytes(said, json.dumps(identity, indent=2).encode())
 
 
-def _carry_out(request: Request, console: Console, should_stop: Callable[[], bool]) -> dict[str, Any]:
+def _carry_out(
+    request: Request, ranks: Ranks, console: Console, should_stop: Callable[[], bool]
+) -> dict[str, Any] | None:
+    """The report, on the first rank."""
     config, manifest, cache = request.config, request.manifest, request.cache
     counts = manifest.counts
     console.say(
@@ -75,14 +86,17 @@ def _carry_out(request: Request, console: Console, should_stop: Callable[[], boo
     )
     teacher = load_teacher(request.teacher, device=str(choose_device(config.device)))
     console.say(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens")
-    names, targets = (_targets(request, teacher, kind, console, watch) for kind in (NAMES, request.text))
-    console.begin("teacher features")
     start = None if request.start is None else read_start(request.start, config, teacher.digest)
-    data = training_data(config, manifest, teacher, targets, cache=cache, captions=request.captions, watch=watch)
+    with ranks.first_before_others():
+        names, targets = (_targets(request, teacher, kind, console, watch) for kind in (NAMES, request.text))
+        console.begin("teacher features")
+        data = training_data(config, manifest, teacher, targets, cache=cache, captions=request.captions, watch=watch)
     if data.captioned is not None:
         console.say(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
     on_epoch = measure_epochs(config, manifest, teacher, targets, request.text, cache=cache, watch=watch)
     result = _train(request, data, start, console, on_epoch, should_stop)
+    if not ranks.first:
+        return None
     console.say(f"trained {result.steps} steps in {duration(result.seconds)}")
     console.begin("measuring the student")
     plain = config.protocol == "closed_set"
@@ -143,19 +157,28 @@ def _train(
     if state.exists():
         console.say("going on from the last saved state")
 
-    def save(write: Callable[[Path], None]) -> None:
-        write(state)
+    def save(write: WriteState) -> None:
+        try:
+            write(state)
+        except OSError as error:  # a full disk; the next one may have room
+            console.say(f"state not saved ({error}); the one before it stands")
 
-    return train(
-        request.config,
-        data,
-        start=start,
-        resume=state if state.exists() else None,
-        save=save,
-        on_step=console.step,
-        on_epoch=on_epoch,
-        should_stop=should_stop,
-    )
+    with EventLog(request.out / "work" / "events") as events:
+
+        def on_step(metrics: StepMetrics) -> None:
+            console.step(metrics)
+            events.step(metrics)
+
+        return train(
+            request.config,
+            data,
+            start=start,
+            resume=state if state.exists() else None,
+            save=save,
+            on_step=on_step,
+            on_epoch=on_epoch,
+            should_stop=should_stop,
+        )
 
 
 def _bundle(

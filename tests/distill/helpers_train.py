@@ -43,3 +43,11 @@ def small_config(**overrides: Any) -> TrainConfig:
     """Six steps of `test_resnet`, in two epochs."""
     given = {"student": "test_resnet", "image_px": IMAGE_PX, "epochs": 2, "batch_size": 8, "lr": 1e-3, "threads": 1}
     return resolve_train_config("limbeck", given | {"device": "cpu"} | overrides)
+
+
+def sgd_config(**losses: float) -> TrainConfig:
+    """Two steps of plain SGD at rate 1, whose weights show the gradients, of a student without batch norm."""
+    return small_config(
+        student="test_vit", optimizer="sgd", lr=0.1, momentum=0, weight_decay=0, schedule="step", warmup=0,
+        epochs=2, batch_size=24, losses={"cls": 1, "mse": 1, "im_cst": 1, "vlalign": 1, "affinity": 1} | losses,
+    )  # fmt: skip

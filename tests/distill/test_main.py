@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -187,3 +188,31 @@ def test_a_folder_with_something_else_in_it_is_left_alone(
     assert main(words) == 2
     assert "is not empty and holds no run" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+def test_a_full_disk_costs_a_state_and_not_the_run(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit on a file's size is the one way to a write that fails in the system without a disk of one's own."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    state = tmp_path / "out" / "work" / "state.safetensors"
+    kept: list[bytes] = []
+
+    def step(told: Console, metrics: StepMetrics) -> None:
+        if metrics.step == 3:
+            kept.append(state.read_bytes())
+            resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, limits[1]))
+        if metrics.step == 5:
+            assert state.read_bytes() == kept[0]
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    monkeypatch.setattr(Console, "step", step)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        assert main([*words, "--set", "save_every_s=0.000001"]) == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert capsys.readouterr().err.count("state not saved") == 2
+    assert state.read_bytes() != kept[0]
+    assert [path.name for path in state.parent.glob(".state*")] == []

@@ -1,0 +1,40 @@
+"""What two processes do together, for `test_distributed.py`: `torchrun -m tests.distill.two_ranks OUT`.
+
+Trains a student without batch norm for two steps of rate 1, so that the weights show the gradients, and then runs
+the command line in `OUT/words.json`.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from distill.__main__ import main
+from distill.distributed import joined
+from distill.train import StepMetrics, train
+from tests.distill.helpers_train import sgd_config, small_data
+
+
+def run(out: Path) -> int:
+    steps: list[StepMetrics] = []
+    with joined() as ranks:
+        assert ranks.count == 2
+        assert [ranks.any(ranks.rank == 1), ranks.any(False)] == [True, False]
+        result = train(sgd_config(), small_data(), on_step=steps.append, save=lambda write: write(out / "state"))
+        assert len(steps) == (2 if ranks.first else 0)
+        state = {name: tensor.contiguous() for name, tensor in result.student.model.state_dict().items()}
+        save_file(state, out / f"rank{ranks.rank}.safetensors")
+        if ranks.first:
+            (out / "losses.json").write_text(json.dumps([dict(step.losses) for step in steps]))
+        parts = sgd_config().model_copy(update={"accumulate": 2, "losses": sgd_config(im_cst=0, affinity=0).losses})
+        in_parts = train(parts, small_data()).student.model.state_dict()
+        if ranks.first:
+            save_file({name: tensor.contiguous() for name, tensor in in_parts.items()}, out / "parts.safetensors")
+        return main(json.loads((out / "words.json").read_text()))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    sys.exit(run(Path(sys.argv[1])))
