@@ -86,7 +86,21 @@ class EvaluateIn(StorableInput):
         return self
 
 
-JobIn = Annotated[EnrichIn | EncodeIn | DistillIn | EvaluateIn, Field(discriminator="kind")]
+class ProveIn(StorableInput):
+    """Measure whether a set's attributes help a teacher, beside controls that say nothing."""
+
+    kind: Literal["prove"]
+    dataset_id: str
+    attribute_set_id: str
+    teacher: str = _TEACHER
+    concept: str = Field("", max_length=100, description="One word for all labels, for the arms that have it.")
+    seeds: int = Field(3, ge=1, le=20, description="How often each control is drawn.")
+    filter_phrases: bool = Field(
+        False, description="Make a set without the phrases that training images deny; refused where held-out ID falls."
+    )
+
+
+JobIn = Annotated[EnrichIn | EncodeIn | DistillIn | EvaluateIn | ProveIn, Field(discriminator="kind")]
 EXAMPLES: list[Any] = [
     {"kind": "enrich", "vocabulary_id": "voc_01k9yzc3sw8r1mv5n3f4b7qd2x"},
     {
@@ -101,7 +115,7 @@ EXAMPLES: list[Any] = [
 ]
 
 
-def create(tx: Session, given: EnrichIn | EncodeIn | DistillIn | EvaluateIn, settings: Settings) -> Job:
+def create(tx: Session, given: EnrichIn | EncodeIn | DistillIn | EvaluateIn | ProveIn, settings: Settings) -> Job:
     """The queued job that the body asks for. Raises ProblemError with pointers."""
     if isinstance(given, EnrichIn):
         return _enrich(tx, given, settings)
@@ -109,6 +123,8 @@ def create(tx: Session, given: EnrichIn | EncodeIn | DistillIn | EvaluateIn, set
         return _encode(tx, given, settings)
     if isinstance(given, DistillIn):
         return _distill(tx, given, settings)
+    if isinstance(given, ProveIn):
+        return _prove(tx, given, settings)
     return _evaluate(tx, given, settings)
 
 
@@ -215,6 +231,21 @@ def _evaluate(tx: Session, given: EvaluateIn, settings: Settings) -> Job:
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
     parts = [_encode_part(num_labels), NewPart(kind="evaluate", queue="gpu", stage=1)]
     return jobs.create(tx, "evaluate", spec, parts)
+
+
+def _prove(tx: Session, given: ProveIn, settings: Settings) -> Job:
+    with at("/dataset_id"):
+        dataset = resources.dataset(tx, given.dataset_id)
+    _check_text(tx, "all", given.attribute_set_id, dataset.vocabulary_id)
+    if not dataset.counts["held_out"] and not dataset.counts["ood"]:
+        detail = "the dataset has no held-out image and none of an unseen label"
+        raise refused("nothing_to_measure", detail, "/dataset_id")
+    spec = {
+        "dataset_id": dataset.id, "vocabulary_id": dataset.vocabulary_id, "attribute_set_id": given.attribute_set_id,
+        "teacher": _teacher(given.teacher, settings.data), "concept": given.concept, "seeds": given.seeds,
+        "filter_phrases": given.filter_phrases,
+    }  # fmt: skip
+    return jobs.create(tx, "prove", spec, [NewPart(kind="prove", queue="gpu")])
 
 
 def _encode_part(num_labels: int) -> NewPart:

@@ -14,12 +14,12 @@ from api.models import After, AfterPosition, Limit, LongLimit, Output, Page, Tim
 from api.problems import ProblemError
 from api.services import Made, OnlyOnce, Use
 from store import assembly, enrichment, jobs, progress, resources, vocabularies
+from store.jobs import Kind
 from store.models import Job
 from store.progress import Progress
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-Kind = Literal["enrich", "encode", "distill", "evaluate"]
 Status = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
 

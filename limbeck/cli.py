@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from limbeck.commands import attributes, classify, jobs, operate, run, serve
+from limbeck.commands import attributes, classify, jobs, operate, prove, run, serve
 from limbeck.commands.common import BadInput, Failed
 
 cli = typer.Typer(
@@ -31,6 +31,7 @@ cli.command("job")(jobs.job)
 cli.command("cancel")(jobs.cancel)
 cli.command("download")(jobs.download)
 cli.command("classify")(classify.classify)
+attributes.cli.command("prove")(prove.prove)
 cli.add_typer(attributes.cli, name="attributes")
 cli.add_typer(operate.db, name="db")
 cli.add_typer(operate.key, name="key")

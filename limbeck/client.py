@@ -216,6 +216,16 @@ class Limbeck:
             attribute_set_id=attribute_set_id, prompt=_prompt(concept, templates), shots=shots,
         )  # fmt: skip
 
+    def prove(
+        self, attribute_set_id: str, dataset_id: str, *, teacher: str, concept: str = "", seeds: int = 3,
+        filter_phrases: bool = False,
+    ) -> Job:  # fmt: skip
+        """Measure whether a set's attributes help a teacher, beside controls that say nothing; `result["proof"]`."""
+        return self._job(
+            "prove", attribute_set_id=attribute_set_id, dataset_id=dataset_id, teacher=teacher, concept=concept,
+            seeds=seeds, filter_phrases=filter_phrases,
+        )  # fmt: skip
+
     def job(self, id: str) -> Job:
         """One job as it stands."""
         return self._get(Job, "jobs", id)

@@ -150,7 +150,7 @@ class Job(_Answer):
     """A request for work; `stage` is the kind of part that it is in, or ended in, and `progress` that of the stage."""
 
     id: str
-    kind: Literal["enrich", "encode", "distill", "evaluate"]
+    kind: str
     status: Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
     stage: str | None = None
     created_at: datetime

@@ -25,7 +25,7 @@ from store.models import Job, Part
 from store.progress import tally
 from store.sealing import seal
 
-Kind = Literal["enrich", "encode", "distill", "evaluate"]
+Kind = Literal["enrich", "encode", "distill", "evaluate", "prove"]
 LIVE = ("waiting", "queued", "running")
 ENDED = ("succeeded", "failed", "cancelled")
 

@@ -3,6 +3,7 @@
 from workers.encode import encode
 from workers.evaluate import evaluate
 from workers.parts import Work
+from workers.prove import prove
 from workers.train import train
 
-WORK: dict[str, Work] = {"encode": encode, "train": train, "evaluate": evaluate}
+WORK: dict[str, Work] = {"encode": encode, "train": train, "evaluate": evaluate, "prove": prove}

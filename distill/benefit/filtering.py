@@ -20,12 +20,12 @@ LEAST_KEPT = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Filtered:
-    """Which phrases to leave out, by label and place among its phrases; `refused` says why none are to be.
+    """Which texts of phrases to leave out, as rendered, by label; `refused` says why none are to be.
 
     Accuracies are means per class on held-out images of seen labels, told by phrases, before and after.
     """
 
-    dropped: dict[int, list[int]]
+    dropped: dict[int, list[str]]
     before: float
     after: float
     refused: str = ""

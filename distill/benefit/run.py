@@ -215,4 +215,5 @@ def _filtered(
              zip(manifest.labels, said, strict=True)]  # fmt: skip
     before, after = (hits(images["id"], [encoded(told)]).draws[0] for told in (every, without(every, dropped)))
     refused = f"held-out accuracy would fall from {before:.1%} to {after:.1%}" if after < before else ""
-    return Filtered(dropped={} if refused else dropped, before=before, after=after, refused=refused)
+    gone = {} if refused else {label: [texts[label][at] for at in places] for label, places in dropped.items()}
+    return Filtered(dropped=gone, before=before, after=after, refused=refused)

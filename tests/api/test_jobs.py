@@ -129,6 +129,9 @@ def test_what_can_be_known_to_be_wrong_is_refused_at_once(service: Service, subt
     dataset_id = service.dataset(vocabulary_id)
     distill: dict[str, Any] = {"kind": "distill", "dataset_id": dataset_id, "teacher": TEACHER}
     encode: dict[str, Any] = {"kind": "encode", "vocabulary_id": vocabulary_id, "teacher": TEACHER}
+    prove: dict[str, Any] = {
+        "kind": "prove", "dataset_id": dataset_id, "attribute_set_id": set_id, "teacher": TEACHER,
+    }  # fmt: skip
     bad: list[tuple[Any, str, str]] = [
         ({"kind": "enrich", "vocabulary_id": "voc_none"}, "vocabulary_not_found", "/vocabulary_id"),
         ({"kind": "enrich", "vocabulary_id": vocabulary_id, "strategy": "guess"}, "invalid_request", "/strategy"),
@@ -145,6 +148,9 @@ def test_what_can_be_known_to_be_wrong_is_refused_at_once(service: Service, subt
         ({**encode, "text": "poem"}, "invalid_request", "/text"),
         ({**encode, "text": "phrases"}, "attribute_set_missing", "/attribute_set_id"),
         ({**encode, "prompt": {"templates": ["a photo"]}}, "invalid_request", "/prompt/templates"),
+        ({**prove, "attribute_set_id": other_set}, "vocabulary_mismatch", "/attribute_set_id"),
+        ({**prove, "teacher": "ViT-B-33:openai"}, "teacher_unknown", "/teacher"),
+        ({**prove, "seeds": 0}, "invalid_request", "/seeds"),
         ({**encode, "text": "names", "attribute_set_id": set_id}, "attribute_set_unused", "/attribute_set_id"),
         ({**encode, "text": "phrases", "attribute_set_id": other_set}, "vocabulary_mismatch", "/attribute_set_id"),
         ({**encode, "text": "phrases", "attribute_set_id": "ats_0"}, "attribute_set_not_found", "/attribute_set_id"),

@@ -1,0 +1,86 @@
+"""`limbeck attributes prove`: whether a set's attributes help, beside controls that say nothing."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from limbeck.commands.common import DEFAULT_URL, BadInput, Url, service
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_PARTS = {"id": "seen", "ood": "unseen"}
+
+
+def prove(
+    id: Annotated[str, typer.Argument(metavar="SET", help="The attribute set's id.")],
+    dataset: Annotated[str, typer.Option(help="The dataset whose held-out and unseen images are told.")],
+    teacher: Annotated[str, typer.Option(help="ViT-B-32:openai, hf-hub:org/name, or local-dir:PATH (data root).")],
+    concept: Annotated[str, typer.Option(help="One word for all labels: bird.")] = "",
+    seeds: Annotated[int, typer.Option(help="How often each control is drawn.")] = 3,
+    filter_phrases: Annotated[
+        bool, typer.Option("--filter-phrases", help="Make a set without phrases that training images deny.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the whole proof to this file, as JSON.")] = None,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Measure a teacher told of the labels in several ways, and say whether the attributes help beyond Waffle."""
+    from rich.console import Console
+
+    from limbeck.progress import follow
+
+    console = Console()
+    with service(url) as client:
+        job = client.prove(
+            id, dataset, teacher=teacher, concept=concept, seeds=seeds, filter_phrases=filter_phrases
+        )  # fmt: skip
+        result = follow(client, job, console, title="prove the benefit").result or {}
+    proof = result["proof"]
+    if out is not None:
+        try:
+            out.write_text(json.dumps(proof, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise BadInput(f"{out}: {error.strerror}") from None
+    console.print(proof_table(proof))
+    console.print(proof["verdict"], highlight=False, markup=False)
+    if (filtered := proof["filtered"]) is not None:
+        console.print(_told_filtered(filtered, result["attribute_set_id"]), highlight=False, markup=False)
+
+
+def proof_table(proof: dict[str, Any]) -> "Table":
+    """Accuracy of every arm, and its gain over the control with its interval over labels, in points."""
+    from rich.table import Table
+
+    parts = [part for part in _PARTS if part in proof["num_images"]]
+    table = Table("", title="mean per-class accuracy of the teacher, %", title_style="bold")
+    for part in parts:
+        table.add_column(f"{_PARTS[part]} ({proof['num_labels'][part]})", justify="right")
+        table.add_column("over waffle", justify="right")
+    for arm in proof["arms"]:
+        cells = [cell for part in parts for cell in (f"{100 * arm[part]['accuracy']:.1f}", _gain(arm[part]))]
+        table.add_row(arm["name"], *cells, style="bold" if arm["name"] == proof["chosen"] else None)
+    chance = [cell for part in parts for cell in (f"{100 * proof['chance'][part]:.1f}", "")]
+    table.add_row("chance", *chance, style="dim")
+    return table
+
+
+def _gain(result: dict[str, Any]) -> str:
+    over = result["over_control"]
+    if over is None:
+        return ""
+    low, high = over["labels"]
+    return f"{100 * over['mean']:+.1f} \\[{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def _told_filtered(filtered: dict[str, Any], set_id: str | None) -> str:
+    if filtered["refused"]:
+        return f"Phrases are left as they are: {filtered['refused']}."
+    if set_id is None:
+        return "The training images deny no phrase."
+    dropped = sum(map(len, filtered["dropped"].values()))
+    return (
+        f"{dropped} phrases that training images deny are left out in {set_id}: held-out accuracy by phrases "
+        f"{filtered['before']:.1%} before, {filtered['after']:.1%} after."
+    )
