@@ -1,0 +1,134 @@
+"""Labels whose texts have nearly the same words: every pair at a Jaccard of `threshold` or more, without K x K.
+
+Prefix filter (Chaudhuri et al., ICDE 2006; Bayardo et al., WWW 2007): of two sets this much alike, the rarest few words
+of one hold one of the rarest few of the other, so that only those are looked up; a bitmap of each set then tells most
+pairs apart before words are counted. Where a set's rarest words are so common that looking up costs more than running
+over all bitmaps of its size, that is done instead. Sets of equal words are compared once. K labels.
+"""
+
+from array import array
+from collections import defaultdict
+from collections.abc import Iterator
+from math import ceil
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LANES = 4  # of 64 bits
+_SCAN = 0.25  # looking up single bitmaps costs some four times as much as running over all of them
+_EPSILON = 1e-9
+
+
+class Twin(NamedTuple):
+    """The label nearest to another by its words."""
+
+    position: int
+    jaccard: float
+
+
+class Twins:
+    """Takes each label's words, then tells which labels have a near-twin, and the nearest one of each."""
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._ids: dict[str, int] = {}
+        self._groups: dict[bytes, array[int]] = {}
+
+    def add(self, position: int, words: set[str]) -> None:
+        """Take the words of the label at `position`; one without any has no twin."""
+        if words:
+            ids = sorted(self._ids.setdefault(word, len(self._ids)) for word in words)
+            self._groups.setdefault(array("I", ids).tobytes(), array("I")).append(position)
+
+    def find(self) -> dict[int, Twin]:
+        """The nearest twin of every label that has one, by position."""
+        found: dict[int, Twin] = {}
+        groups = list(self._groups.values())
+        for group in groups:
+            for place, position in enumerate(group if len(group) > 1 else ()):
+                found[position] = Twin(group[0 if place else 1], 1.0)
+        sets = [np.frombuffer(key, dtype=np.uint32) for key in self._groups]
+        for one, other, jaccard in _similar(sets, len(self._ids), self._threshold):
+            for here, there in ((one, other), (other, one)):
+                for position in groups[here]:
+                    if jaccard > found.get(position, Twin(0, 0.0)).jaccard:
+                        found[position] = Twin(groups[there][0], jaccard)
+        return found
+
+
+def _similar(sets: list[NDArray[np.uint32]], num_words: int, threshold: float) -> Iterator[tuple[int, int, float]]:
+    """Every pair of different sets (of word ids below `num_words`) at `threshold` or above, and its Jaccard."""
+    if not sets:
+        return
+    order = sorted(range(len(sets)), key=lambda one: len(sets[one]))
+    sizes = np.array([len(sets[one]) for one in order], dtype=np.int32)
+    rank = _rarity(sets, num_words)
+    prefixes = [_prefix(rank[sets[one]], threshold) for one in order]
+    postings = _postings(prefixes)
+    bitmaps = _bitmaps([rank[sets[one]] for one in order], num_words)
+    # Two sets of this many words in all differ in at most this many: bits that differ say so early.
+    apart = np.floor((1 - threshold) / (1 + threshold) * np.arange(2 * int(sizes[-1]) + 1) + _EPSILON).astype(np.int32)
+    firsts = np.searchsorted(sizes, np.ceil(threshold * sizes - _EPSILON)).tolist()
+    for here, prefix in enumerate(prefixes):
+        first, size = firsts[here], int(sizes[here])
+        lists = [_between(postings[word], first, here) for word in prefix]
+        if sum(map(len, lists)) < (here - first) * _SCAN:
+            near = np.concatenate(lists)
+            close = _differing(bitmaps, near, here) <= apart[sizes[near] + size]
+            found = np.unique(near[close])
+        else:
+            window = slice(first, here)
+            close = _differing(bitmaps, window, here) <= apart[sizes[window] + size]
+            found = first + np.flatnonzero(close)
+        mine = sets[order[here]]
+        for there in found.tolist():
+            both = len(np.intersect1d(mine, sets[order[there]], assume_unique=True))
+            jaccard = both / (size + int(sizes[there]) - both)
+            if jaccard >= threshold - _EPSILON:
+                yield order[here], order[there], jaccard
+
+
+def _differing(bitmaps: NDArray[np.uint64], there: NDArray[np.int64] | slice, here: int) -> NDArray[np.int32]:
+    """How many bits tell each of `there` from `here`: never more than words do."""
+    differing: NDArray[np.int32] = np.bitwise_count(bitmaps[0, there] ^ bitmaps[0, here]).astype(np.int32)  # (N,)
+    for lane in bitmaps[1:]:
+        differing += np.bitwise_count(lane[there] ^ lane[here])
+    return differing
+
+
+def _rarity(sets: list[NDArray[np.uint32]], num_words: int) -> NDArray[np.int64]:
+    """The place of each word id, the rarest first."""
+    counts = np.bincount(np.concatenate(sets), minlength=num_words)
+    rank = np.empty(num_words, dtype=np.int64)
+    rank[np.argsort(counts, kind="stable")] = np.arange(num_words)
+    return rank
+
+
+def _prefix(ranks: NDArray[np.int64], threshold: float) -> list[int]:
+    ordered: list[int] = np.sort(ranks).tolist()
+    return ordered[: len(ordered) - ceil(threshold * len(ordered) - _EPSILON) + 1]
+
+
+def _postings(prefixes: list[list[int]]) -> dict[int, NDArray[np.int64]]:
+    lists: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
+    for here, prefix in enumerate(prefixes):
+        for word in prefix:
+            lists[word].append(here)
+    return {word: np.frombuffer(found, dtype=np.int64) for word, found in lists.items()}
+
+
+def _between(posting: NDArray[np.int64], first: int, stop: int) -> NDArray[np.int64]:
+    low, high = np.searchsorted(posting, (first, stop))
+    return posting[low:high]
+
+
+def _bitmaps(ranks: list[NDArray[np.int64]], num_words: int) -> NDArray[np.uint64]:
+    """(lanes, K): a bit for each of the commonest words, the others sharing those of the last lane."""
+    maps = np.zeros((_LANES, len(ranks)), dtype=np.uint64)
+    alone = 64 * (_LANES - 1)
+    for here, words in enumerate(ranks):
+        place = num_words - 1 - words
+        bits = np.where(place < alone, place, alone + place % 64)
+        np.bitwise_or.at(maps[:, here], bits >> 6, np.uint64(1) << (bits & 63).astype(np.uint64))
+    return maps
