@@ -11,6 +11,7 @@ call is made, so that importing this room stays cheap:
     ladder      which form of request a server understands       limits   calls a minute, calls in flight, and spending
     wire        one HTTP attempt                                 client   the owner of retries; many questions at once
     checks      flags on an answer                               formats  exchange files
+    gates/      what is wrong with a set                         check    `python -m attributes.check set.json`
 """
 
 from attributes.types import Entry, Label, Line

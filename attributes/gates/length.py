@@ -47,14 +47,21 @@ class Tokens:
         split = {at: texts[at].split() for at in left}
         fresh = list({word for said in split.values() for word in said if word not in self._of_word})
         self._of_word.update(zip(fresh, self.count(fresh) if fresh else (), strict=True))
-        special = self._special
-        long = [at for at in left if sum(self._of_word[word] - special for word in split[at]) + special > self.context]
+        special, space = self._special, self._space
+        extra = space - special
+        long = [at for at in left if sum(self._of_word[word] + extra for word in split[at]) + special > self.context]
         counts = self.count([texts[at] for at in long]) if long else []
         return [(at, tokens) for at, tokens in zip(long, counts, strict=True) if tokens > self.context]
 
     @cached_property
     def _special(self) -> int:
         return self.count([""])[0]
+
+    @cached_property
+    def _space(self) -> int:
+        """What a space between two words counts by itself: nothing, but for tokenizers that go letter by letter."""
+        one, two = self.count(["a", "a a"])
+        return max(0, two - 2 * one + self._special)
 
 
 def render(label: str, kind: LineKind, text: str) -> str:

@@ -14,12 +14,12 @@ TELLS: dict[Gate, str] = {
     "length": "texts beyond the teacher's context",
     "names": "lines that name another label",
     "comparatives": "lines that compare",
-    "nonvisual": "lines that say what cannot be seen",
-    "own": "labels with too few attributes of their own",
-    "shared": "attributes said of another label too",
-    "verbatim": "lines that stand word for word under another label",
-    "twins": "labels whose text is nearly another's",
-    "margin": "labels nearer to another than by name alone",
+    "nonvisual": "lines on what cannot be seen",
+    "own": "labels with too few of their own",
+    "shared": "attributes shared with other labels",
+    "verbatim": "lines shared word for word",
+    "twins": "labels with a near-twin",
+    "margin": "labels nearer another than by name",
 }
 
 

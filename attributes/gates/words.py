@@ -68,7 +68,9 @@ def hyphened_words(text: str) -> list[str]:
 
 @lru_cache(maxsize=2**18)
 def lemma(word: str) -> str:
-    """The dictionary form of a folded English word; of one unknown, the singular."""
+    """The dictionary form of a folded English word; of one unknown, the singular; of a gap, a gap."""
+    if not word:
+        return word
     found = lemmatize(word, lang="en")
     if found == word and len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
         found = lemmatize(word[:-1], lang="en")

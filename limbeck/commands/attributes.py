@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from limbeck.commands.check import check
 from limbeck.commands.common import DEFAULT_URL, BadInput, Url, read_text, service
 
 cli = typer.Typer(help="Attribute sets as files.", no_args_is_help=True)
+cli.command("check")(check)
 
 
 @cli.command("export")

@@ -1,0 +1,65 @@
+"""A report for a terminal: a table of figures, then the worst offenders of each gate that fails."""
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from attributes.gates.types import TELLS, Offence, Report, Result
+from attributes.text import clean
+
+_MAX_CHARS = 160
+
+
+def show(name: str, report: Report, *, worst: int = 5, console: Console | None = None) -> None:
+    """Print the report."""
+    console = console or Console(highlight=False)
+    described = f"{report.num_described:,} of {report.num_labels:,} labels described"
+    console.print(f"[bold]{escape(clean(name, _MAX_CHARS))}[/bold]: {described}, {report.num_lines:,} lines\n")
+    table = Table(box=None, pad_edge=False)
+    for column in ("gate", "", "found", "allowed", "labels"):
+        table.add_column(column, justify="right" if column in ("found", "allowed", "labels") else "left")
+    for result in report.results:
+        table.add_row(
+            f"{TELLS[result.gate]}", _verdict(result), figure_of(result), allowed_by(result), f"{result.num_labels:,}"
+        )
+    console.print(table)
+    for result in report.results:
+        if result.holds is False and worst > 0:
+            _offenders(console, result, worst)
+    console.print("\n" + "; ".join(f"{one.gate}: {escape(one.judged_by)}" for one in report.results), style="dim")
+
+
+def figure_of(result: Result) -> str:
+    """The figure for people: `28.0%`, `17`, or a dash where it was not measured."""
+    if result.figure is None:
+        return "–"
+    return f"{result.figure:.1%}" if result.unit == "share" else f"{result.figure:,.0f}"
+
+
+def allowed_by(result: Result) -> str:
+    """The threshold for people."""
+    if result.unit == "share":
+        return f"{'under ' if result.gate == 'nonvisual' else ''}{result.threshold:.0%}"
+    return f"{result.threshold:,.0f}"
+
+
+def _verdict(result: Result) -> Text:
+    if result.holds is None:
+        return Text("not measured", style="dim")
+    return Text("holds", style="green") if result.holds else Text("fails", style="bold red")
+
+
+def _offenders(console: Console, result: Result, worst: int) -> None:
+    shown = result.worst[:worst]
+    console.print(f"\n[bold]{TELLS[result.gate]}[/bold] ({len(shown)} of {result.num_labels:,} labels)")
+    for offence in shown:
+        console.print(f"  {escape(clean(offence.label, _MAX_CHARS))}{_aside(offence)}")
+        for line in offence.lines[:3]:
+            words = ", ".join(clean(word, _MAX_CHARS) for word in line.words)
+            console.print(f"    {escape(clean(line.text, _MAX_CHARS))} [red]({escape(words)})[/red]")
+
+
+def _aside(offence: Offence) -> str:
+    aside = "; ".join([*([offence.note] if offence.note else []), *(f"→ {other}" for other in offence.others[:3])])
+    return f" [dim]{escape(clean(aside, _MAX_CHARS))}[/dim]" if aside else ""

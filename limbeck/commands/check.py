@@ -1,0 +1,39 @@
+"""`limbeck attributes check`: the gates over a file of attributes, without a service."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from limbeck.commands.common import BadInput
+
+
+def check(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Our own JSON, DCLIP's, CuPL's, or CSV.")
+    ] = None,
+    format: Annotated[str, typer.Option(help="What FILE is: auto, json, dclip, cupl or csv.")] = "auto",
+    label2text: Annotated[Path | None, typer.Option(help="In place of FILE: `folder number label` a line.")] = None,
+    sentences: Annotated[Path | None, typer.Option(help="With --label2text: a sentence a line, same order.")] = None,
+    words: Annotated[list[Path] | None, typer.Option(help="More words that no picture shows; may be repeated.")] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="A teacher's tokenizer.json; CLIP's if left out.")] = None,
+    context: Annotated[int, typer.Option(help="How many tokens that teacher reads.")] = 77,
+    second_opinion: Annotated[str, typer.Option(metavar="MODEL", help="Let an LLM look at what the words found.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the report as a page, too.")] = None,
+    worst: Annotated[int, typer.Option(min=0, help="Offenders to print for each gate that fails.")] = 5,
+) -> None:
+    """Hold a file against the quality gates. Exit code 0: all hold; 1: some gate fails; 2: bad input."""
+    from attributes.check import Asked, run
+    from attributes.outfile import BadInput as BadFile
+
+    asked = Asked(
+        file=file, format=format, label2text=label2text, sentences=sentences, words=words or (), tokenizer=tokenizer,
+        context=context, second_opinion=second_opinion, json=json, html=html, worst=worst,
+    )  # fmt: skip
+    try:
+        code = run(asked)
+    except BadFile as error:
+        raise BadInput(str(error)) from None
+    if code:
+        raise typer.Exit(code)
