@@ -113,6 +113,7 @@ def write_bundle(
             evaluation=evaluation,
             made_from=made_from,
             resized=resized,
+            num_context=0 if targets.context is None else len(targets.context),
             wants_transformers=bool(teacher.model_cfg["text_cfg"].get("hf_tokenizer_name")),
         )
         write_bytes(draft / "README.md", card.encode())

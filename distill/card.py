@@ -46,6 +46,25 @@ with torch.inference_mode():
     texts = model.encode_text(tokenizer(["a photo of a crane", "a photo of a heron"]), normalize=True)
 print((picture @ texts.T).tolist())"""
 
+CONTEXT_NOTE = """\
+The labels were told behind {num_tokens} learned vectors in the place of `a photo of`. Words of your own need them
+too, and open_clip does not put them there; with Limbeck installed:
+
+```python
+from pathlib import Path
+
+from distill.context import with_context
+from distill.teacher import load_teacher
+from distill.text_targets import TextTargets, encode_text_targets
+
+learned = TextTargets.load(Path("targets/text_targets.safetensors")).context
+teacher = load_teacher("local-dir:pairing")
+texts = encode_text_targets(teacher, [["a photo of a crane"], ["a photo of a heron"]], cache=None)
+print(with_context(teacher, texts, learned).features)
+```
+
+"""
+
 TRANSFORMERS_NOTE = "\nopen_clip reads this teacher's tokenizer by the transformers library, which must be installed."
 
 
@@ -69,13 +88,15 @@ def model_card(
     made_from: Mapping[str, Any],
     resized: bool,
     wants_transformers: bool,
+    num_context: int = 0,
 ) -> str:
     """The card in Markdown.
 
     `preprocess`: how the student sees a picture, as in `distill.bundle`. `evaluation`: `text`, the parts `id` and `ood`
     where there are any, and under `teacher` a list of evaluations of the teacher where it was measured. `made_from`:
     digests by name, nested or not. `resized`: whether open_clip must be told the student's size. `wants_transformers`:
-    whether open_clip reads this tokenizer by the transformers library.
+    whether open_clip reads this tokenizer by the transformers library. `num_context`: how many learned vectors stand
+    before the labels' words.
     """
     image_px = preprocess["size"][0]
     build = [json.dumps(student), f"num_classes={width}"]
@@ -89,11 +110,13 @@ def model_card(
         image_px=image_px,
         text=_told(evaluation),
         num_labels=f"{len(labels):,}",
-        accuracy=_accuracy_table(evaluation),
+        accuracy=_accuracy_table(evaluation) + _known_note(made_from.get("config") or {}),
         measures=measures(evaluation),
         build=", ".join(build),
         open_clip_code=load + OPEN_CLIP_USE,
-        crop_note=_crop_note(preprocess) + (TRANSFORMERS_NOTE if wants_transformers else ""),
+        crop_note=(CONTEXT_NOTE.format(num_tokens=num_context) if num_context else "")
+        + _crop_note(preprocess)
+        + (TRANSFORMERS_NOTE if wants_transformers else ""),
         labels=_label_list(labels),
         shortened=_shortened_note(num_shortened),
         made_from=_made_from_table(made_from),
@@ -114,10 +137,32 @@ def _accuracy_table(evaluation: Mapping[str, Any]) -> str:
         texts = _told(run)
         results = (run.get(part) for part in parts)
         rows.append([name, texts, *(f"{result['accuracy']:.1%}" if result else "" for result in results)])
+    if evaluation.get("retrieval"):
+        beside = {"ood": f"{evaluation['retrieval']['accuracy']:.1%}"}
+        rows.append(["**student**, with retrieval", _told(evaluation), *(beside.get(part, "") for part in parts)])
     rows.append(["chance", "", *(f"{evaluation[part]['chance']:.1%}" for part in parts)])
     rows.append(["labels", "", *(f"{evaluation[part]['num_labels']:,}" for part in parts)])
     rows.append(["images", "", *(f"{evaluation[part]['num_images']:,}" for part in parts)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _known_note(config: Mapping[str, Any]) -> str:
+    """What a run knew of the labels that are called unseen, from its `distill.config.TrainConfig`."""
+    shots, protocol = config.get("shots", 0), config.get("protocol")
+    notes = []
+    if protocol == "fine_tune":
+        notes.append(f"It was tuned on the first {shots} images of every unseen label; these are not measured.")
+    if protocol == "retrieval":
+        notes.append(
+            f"Retrieval adds to a label's text what the teacher makes of its first {shots} images, which are in no\n"
+            "figure here."
+        )
+    if (config.get("losses") or {}).get("unseen", 0) > 0:
+        notes.append(
+            "In training it was told the texts of the unseen labels, though it saw no image of them: what it reaches\n"
+            "on them is more than it would on labels it never heard of."
+        )
+    return "".join(f"\n\n{note}" for note in notes)
 
 
 def _label_list(labels: Sequence[str]) -> str:

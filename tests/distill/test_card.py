@@ -121,3 +121,20 @@ def test_what_an_evaluation_found_beyond_accuracy_is_told() -> None:
     ):
         assert said in card
     assert "Among all" not in model_card(**FACTS)
+
+
+def test_what_was_known_of_unseen_labels_is_said() -> None:
+    config = {"protocol": "fine_tune", "shots": 5, "losses": {"unseen": 0.5}}
+    told = model_card(**{**FACTS, "made_from": {"config": config}})
+    assert "tuned on the first 5 images of every unseen label" in told
+    assert "told the texts of the unseen labels" in told
+    usual = {"config": {"protocol": "zero_shot", "shots": 0, "losses": {"unseen": 0}}}
+    assert "of the unseen label" not in model_card(**{**FACTS, "made_from": usual})
+
+
+def test_retrieval_has_a_row_of_its_own() -> None:
+    part = {"accuracy": 0.5, "chance": 0.25, "num_labels": 4, "num_images": 8, "per_label": {}}
+    evaluation = {"text": "names", "ood": part, "retrieval": {**part, "accuracy": 0.75}}
+    told = model_card(**{**FACTS, "evaluation": evaluation})
+    row = next(line for line in told.splitlines() if "with retrieval" in line)
+    assert "75.0%" in row
