@@ -213,7 +213,7 @@ class Limbeck:
         """Measure a checkpoint, or a teacher as it is, on a dataset; `shots`: by retrieval from so many images too."""
         return self._job(
             "evaluate", dataset_id=dataset_id, checkpoint_id=checkpoint_id, teacher=teacher, text=text,
-            attribute_set_id=attribute_set_id, prompt=_prompt(concept, templates), shots=shots,
+            attribute_set_id=attribute_set_id, prompt=_prompt(concept, templates), shots=shots or None,
         )  # fmt: skip
 
     def prove(

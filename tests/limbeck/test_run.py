@@ -120,3 +120,14 @@ def test_durations_are_read_like_a_clock(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(("rate", "text"), [(0.25, "0.2"), (9.94, "9.9"), (1234.5, "1,234")])
 def test_rates_have_the_digits_that_tell_something(rate: float, text: str) -> None:
     assert rate_text(rate) == text
+
+
+def test_the_closed_set_baseline_is_measured_and_has_nothing_to_fetch(tmp_path: Path, capsys: Capture) -> None:
+    plain = evaluation(0.9, 0.6) | {"ood": None, "teacher": [evaluation(0.95, 0.85)]}
+    script = [Say(201, VOCABULARY), Say(201, DATASET), *followed({"evaluation": plain})]
+    code, server = run(script, tmp_path, "--text", "names", "--set", "protocol=closed_set")
+    said = capsys.readouterr()
+    assert (code, said.err) == (0, "")
+    assert "90.0%" in said.out
+    assert "limbeck classify" not in said.out
+    assert not any("checkpoints" in one.path for one in server.seen)
