@@ -9,7 +9,8 @@ call is made, so that importing this room stays cheap:
     settings    which server, and how                            calls    ledger, outcomes
     answers     from an LLM's answer to lines                    contrast what tells two labels apart
     ladder      which form of request a server understands       limits   calls a minute, calls in flight, and spending
-    wire        one HTTP attempt                                 client   the owner of retries; many questions at once
+    asking      one question, its retries and corrections        wire     one HTTP attempt
+    client      many questions at once                           batch    many questions in files, at half the price
     checks      flags on an answer                               formats  exchange files
     gates/      what is wrong with a set                         check    `python -m attributes.check set.json`
 """

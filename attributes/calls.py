@@ -19,6 +19,7 @@ REASONS = {
     "invalid_answer": "an answer that does not fit the schema",
     "answer_too_long": "cut off at the token limit, at the larger one too",
     "wrong_label": "an answer about another label",
+    "batch_unfinished": "no batch came to it before it ended, also after several",
     "stopped": "asked to stop, or the budget was spent, before an answer came; it is still to be asked",
 }
 BUDGET_SPENT = "budget_spent"  # the detail of a question that stopped for it
@@ -68,8 +69,9 @@ class Outcome:
 class FatalLLMError(Exception):
     """No question can be answered as things are: to go on would only burn through the list.
 
-    `code` is `llm_wrong_key`, `llm_unknown_model`, `llm_quota_exhausted` or `llm_unreachable`; `calls` are the
-    attempts for the question at hand. The message holds no secret.
+    `code` is `llm_wrong_key`, `llm_unknown_model`, `llm_quota_exhausted` or `llm_unreachable`, of batches also
+    `llm_no_batches` and `llm_batch_failed`; `calls` are the attempts for the question at hand. The message holds no
+    secret.
     """
 
     def __init__(self, code: str, message: str, calls: list[Call] | None = None) -> None:

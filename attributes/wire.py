@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,7 +33,7 @@ class Reply:
     """What one attempt gave. `status` is `ok` (there is a text to read), or as `calls.Call` has it."""
 
     status: str
-    latency_s: float
+    latency_s: float = 0.0
     http_status: int | None = None
     text: str | None = None
     cut_off: bool = False
@@ -64,14 +64,31 @@ class Wire:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 response = await completions.create(model=body["model"], messages=body["messages"], extra_body=rest)
-            fields = self._read(response.content)
-            fields["http_status"] = response.status_code
+            reply = self.read(response.status_code, _json(response.content), response.headers)
         except openai.APIStatusError as error:
-            fields = self._fault(error.response.status_code, error.response.content, error.response.headers)
+            response_to = error.response
+            reply = self.read(response_to.status_code, _json(response_to.content), response_to.headers)
         except (openai.APIConnectionError, TimeoutError) as error:
-            fields = self._no_response(error)
-        self.answered = self.answered or fields.get("http_status") is not None
-        return Reply(latency_s=time.monotonic() - started, **fields)
+            reply = Reply(**self._no_response(error))
+        self.answered = self.answered or reply.http_status is not None
+        return replace(reply, latency_s=time.monotonic() - started)
+
+    def read(self, http_status: int, data: Any, headers: Mapping[str, str]) -> Reply:
+        """What a response means; `data` is its JSON, None where it had none."""
+        if http_status < 300:
+            return Reply(http_status=http_status, **self._fields(data))
+        error = _error_in(data)
+        return Reply(
+            status=_status_of(http_status, error),
+            http_status=http_status,
+            retry_after_s=retry_after(headers),
+            param=str(error.get("param") or ""),
+            detail=f"HTTP {http_status}: {self.said(error.get('message'))}",
+        )
+
+    def said(self, message: Any) -> str:
+        """A server's words, fit to be shown: short, printable, without the key."""
+        return self._without_key(clean(str(message or ""), MAX_DETAIL_CHARS))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -107,26 +124,14 @@ class Wire:
             return {"status": "timeout", "detail": f"no complete answer within {self._settings.timeout_s:g} s"}
         return {"status": "connection", "detail": f"the connection broke ({type(cause).__name__})"}
 
-    def _fault(self, status: int, content: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
-        """What a response with an error status means."""
-        error = _error_in(_json(content))
-        return {
-            "status": _status_of(status, error),
-            "http_status": status,
-            "retry_after_s": retry_after(headers),
-            "param": str(error.get("param") or ""),
-            "detail": f"HTTP {status}: {self._without_key(clean(str(error.get('message') or ''), MAX_DETAIL_CHARS))}",
-        }
-
-    def _read(self, content: bytes) -> dict[str, Any]:
+    def _fields(self, data: Any) -> dict[str, Any]:
         """The fields of a response with status 200."""
-        data = _json(content)
         if not isinstance(data, dict):
             return {"status": "invalid_answer", "detail": "the server's response is not a JSON object"}
         if not data.get("choices") and (error := _error_in(data)):
             code = error.get("code")
-            detail = self._without_key(clean(str(error.get("message") or ""), MAX_DETAIL_CHARS))
-            return {"status": _status_of(code if type(code) is int else 500, error), "detail": detail}
+            status = _status_of(code if type(code) is int else 500, error)
+            return {"status": status, "detail": self.said(error.get("message"))}
         usage = data.get("usage")
         tokens = {key: _count(usage, key) for key in ("prompt_tokens", "completion_tokens")}
         details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
@@ -138,7 +143,7 @@ class Wire:
             return {"status": "empty_answer", "detail": "the response has no choices", **tokens}
         text, refusal = _text_in(message.get("content")), message.get("refusal")
         if refusal or choice.get("finish_reason") == "content_filter":
-            detail = self._without_key(clean(str(refusal or "content filter"), MAX_DETAIL_CHARS))
+            detail = self.said(refusal or "content filter")
             return {"status": "refused", "detail": detail, "text": self._kept(text), **tokens}
         cut_off = choice.get("finish_reason") == "length"
         return {"status": "ok", "text": self._kept(text), "cut_off": cut_off, **tokens}

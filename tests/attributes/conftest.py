@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from attributes import client
+from attributes import asking
 from attributes.asks import Ask
 from attributes.calls import Outcome
 from attributes.client import Enricher
@@ -34,7 +34,7 @@ def llm() -> Iterator[FakeLLM]:
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits between attempts of at most some milliseconds; those that a server asks for are kept."""
-    monkeypatch.setattr(client, "FIRST_WAIT_S", 0.002)
+    monkeypatch.setattr(asking, "FIRST_WAIT_S", 0.002)
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ def ask(enricher: Callable[..., Enricher]) -> AskOne:
 
     def one(what: str | Label | Ask = "robin", **changes: Any) -> Outcome:
         async def go() -> Outcome:
-            async with enricher(**changes) as asking:
-                return await asking.ask(what if isinstance(what, Ask) else about(what))
+            async with enricher(**changes) as client:
+                return await client.ask(what if isinstance(what, Ask) else about(what))
 
         return asyncio.run(go())
 

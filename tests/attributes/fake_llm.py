@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 
 @dataclass
@@ -103,6 +103,20 @@ def error(status: int, message: str = "no", **more: Any) -> Say:
     return Say(status, {"error": {"message": message, "type": "error", **more}}, headers)
 
 
+class Desk(Protocol):
+    """A Batch API (`fake_batches` has one)."""
+
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Say: ...
+
+
+def _body_of(handler: BaseHTTPRequestHandler) -> bytes:
+    return handler.rfile.read(int(handler.headers.get("content-length") or 0))
+
+
+def _headers_of(handler: BaseHTTPRequestHandler) -> dict[str, str]:
+    return {key.lower(): value for key, value in handler.headers.items()}
+
+
 Script = Callable[[Seen, int], Say]
 
 
@@ -126,6 +140,7 @@ class FakeLLM:
 
     def __init__(self, script: Script = good) -> None:
         self.script = script
+        self.desk: Desk | None = None  # its Batch API, where it has one
         self.seen: list[Seen] = []
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -135,7 +150,13 @@ class FakeLLM:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                fake._answer(self)
+                if self.path == "/v1/chat/completions":
+                    fake._answer(self)
+                else:
+                    fake._desk(self)
+
+            def do_GET(self) -> None:
+                fake._desk(self)
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -169,13 +190,19 @@ class FakeLLM:
         self._thread.join()
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        raw = handler.rfile.read(int(handler.headers["content-length"]))
-        seen = Seen(json.loads(raw), {key.lower(): value for key, value in handler.headers.items()}, time.monotonic())
-        assert handler.path == "/v1/chat/completions"
+        seen = Seen(json.loads(_body_of(handler)), _headers_of(handler), time.monotonic())
         with self._lock:
             nth = len(self.seen)
             self.seen.append(seen)
-        say = self.script(seen, nth)
+        self._say(handler, self.script(seen, nth))
+
+    def _desk(self, handler: BaseHTTPRequestHandler) -> None:
+        body, headers = _body_of(handler), _headers_of(handler)
+        with self._lock:
+            say = self.desk.answer(handler.command, handler.path, headers, body) if self.desk else error(404)
+        self._say(handler, say)
+
+    def _say(self, handler: BaseHTTPRequestHandler, say: Say) -> None:
         self._over.wait(say.wait_s)
         if say.drop:
             # RST instead of FIN: the peer sees "connection reset".

@@ -189,7 +189,7 @@ def test_without_retry_after_waits_grow_and_are_random(
         bounds.append(high)
         return 0.0
 
-    monkeypatch.setattr("attributes.client.random.uniform", uniform)
+    monkeypatch.setattr("attributes.asking.random.uniform", uniform)
     llm.script = in_turn(error(500))
     ask(max_attempts=6, max_wait_s=0.02)
     assert bounds == pytest.approx([0.002, 0.004, 0.008, 0.016, 0.02])
