@@ -211,15 +211,20 @@ def _pages(tx: Session, set_id: str, numbers: Sequence[int]) -> list[tuple[int, 
 
 def marked(tx: Session, set_id: str, marks: Sequence[str], *, start: int = 0) -> Iterator[int]:
     """The positions ≥ start, in order, of entries that bear all of the marks; read from the pages' marks alone."""
-    query = (
-        select(AttributeSetPage.page, *(AttributePage.marks[mark] for mark in marks))
-        .join(AttributePage, AttributePage.digest == AttributeSetPage.digest)
-        .where(AttributeSetPage.set_id == set_id, AttributeSetPage.page >= start // PAGE_SIZE)
-        .order_by(AttributeSetPage.page)
-    )
-    for page, *borne in tx.execute(query.execution_options(yield_per=_PAGES_AT_ONCE)):
-        offsets = set.intersection(*(set(one or ()) for one in borne))
-        yield from (at for offset in sorted(offsets) if (at := page * PAGE_SIZE + offset) >= start)
+    first, held = start // PAGE_SIZE, _PAGES_AT_ONCE
+    while held == _PAGES_AT_ONCE:
+        query = (
+            select(AttributeSetPage.page, *(AttributePage.marks[mark] for mark in marks))
+            .join(AttributePage, AttributePage.digest == AttributeSetPage.digest)
+            .where(AttributeSetPage.set_id == set_id, AttributeSetPage.page >= first)
+            .order_by(AttributeSetPage.page)
+            .limit(_PAGES_AT_ONCE)
+        )
+        rows = tx.execute(query).all()
+        held, first = len(rows), first + len(rows)
+        for page, *borne in rows:
+            offsets = set.intersection(*(set(one or ()) for one in borne))
+            yield from (at for offset in sorted(offsets) if (at := page * PAGE_SIZE + offset) >= start)
 
 
 def described(tx: Session, pages: Sequence[str]) -> set[int]:

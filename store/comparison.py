@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from store import attribute_sets
 from store.attribute_sets import PAGE_SIZE
-from store.models import AttributeEntry, AttributePage, AttributeSet, AttributeSetPage, Label
+from store.models import AttributeEntry, AttributeSet, AttributeSetPage, Label
 
 _PAGES_AT_ONCE = 8
 
@@ -75,22 +75,21 @@ def _labels(tx: Session, vocabulary_id: str, positions: Sequence[int | None]) ->
 
 def _same_vocabulary(tx: Session, one: AttributeSet, other: AttributeSet, start: int) -> Iterator[_Place]:
     mine, theirs = aliased(AttributeSetPage), aliased(AttributeSetPage)
-    page, other_page = aliased(AttributePage), aliased(AttributePage)
     query = (
-        select(mine.page, page.entries, other_page.entries)
+        select(mine.page)
         .join(theirs, theirs.page == mine.page)
-        .join(page, page.digest == mine.digest)
-        .join(other_page, other_page.digest == theirs.digest)
         .where(mine.set_id == one.id, theirs.set_id == other.id, mine.digest != theirs.digest)
         .where(mine.page >= start // PAGE_SIZE)
         .order_by(mine.page)
-        .execution_options(yield_per=_PAGES_AT_ONCE)
     )
-    for number, said, other_said in tx.execute(query):
-        pairs = zip(said, other_said, strict=True)
-        for at, (digest, other_digest) in enumerate(pairs, number * PAGE_SIZE):
-            if at >= start and digest != other_digest:
-                yield _Place(at, at, at, digest, other_digest)
+    pages = list(tx.scalars(query))
+    for first in range(0, len(pages), _PAGES_AT_ONCE):
+        numbers = pages[first : first + _PAGES_AT_ONCE]
+        places = [at for number in numbers for at in range(number * PAGE_SIZE, (number + 1) * PAGE_SIZE) if at >= start]
+        digests, others = (attribute_sets.digests_at(tx, id, places) for id in (one.id, other.id))
+        for at in places:
+            if digests.get(at) != others.get(at):
+                yield _Place(at, at, at, digests.get(at), others.get(at))
 
 
 def _other_vocabulary(tx: Session, one: AttributeSet, other: AttributeSet, start: int) -> Iterator[_Place]:

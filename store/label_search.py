@@ -14,7 +14,7 @@ from store import attribute_sets
 from store.errors import Conflict
 from store.models import AttributeSet, GateFailure, Label, SetReport
 
-_AT_ONCE = 500
+_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,17 @@ def positions(tx: Session, found: AttributeSet, wanted: Wanted, *, start: int, l
             if len(hits) > limit:
                 break
         return hits[:limit], len(hits) > limit
-    query = select(Label.position).where(Label.vocabulary_id == found.vocabulary_id, Label.position >= start)
-    query = query.where(*_conditions(tx, found, wanted)).order_by(Label.position)
-    if not wanted.marks:
-        hits = list(tx.scalars(query.limit(limit + 1)))
-        return hits[:limit], len(hits) > limit
-    marked = set(attribute_sets.marked(tx, found.id, wanted.marks, start=start))
     hits = []
-    for at in tx.scalars(query.execution_options(yield_per=_AT_ONCE)):
-        if at in marked:
-            hits.append(at)
-        if len(hits) > limit:
+    marked = set(attribute_sets.marked(tx, found.id, wanted.marks, start=start)) if wanted.marks else None
+    query = select(Label.position).where(Label.vocabulary_id == found.vocabulary_id)
+    query = query.where(*_conditions(tx, found, wanted)).order_by(Label.position)
+    at_once = limit + 1 if marked is None else max(_AT_ONCE, limit + 1)
+    while len(hits) <= limit:
+        some = list(tx.scalars(query.where(Label.position >= start).limit(at_once)))
+        hits += [at for at in some if marked is None or at in marked]
+        if len(some) < at_once:
             break
+        start = some[-1] + 1
     return hits[:limit], len(hits) > limit
 
 
