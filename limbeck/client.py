@@ -23,6 +23,7 @@ import httpx2
 from pydantic import BaseModel
 
 from limbeck import download, events
+from limbeck.drafts import Drafts
 from limbeck.errors import BrokenDownload, FieldError, JobFailed, LimbeckError, Problem, Unreachable
 from limbeck.http import ATTEMPTS, Http
 from limbeck.models import (
@@ -31,11 +32,15 @@ from limbeck.models import (
     BundleFile,
     Checkpoint,
     Dataset,
+    Draft,
+    DraftChanged,
     Event,
     Job,
     Label,
+    LabelDifference,
     LabelResult,
-    Page,
+    LLMAnswer,
+    SetLabel,
     Teacher,
     TextKind,
     TextTargets,
@@ -43,10 +48,13 @@ from limbeck.models import (
 )
 
 __all__ = [
-    "AttributeSet", "Attributes", "BrokenDownload", "Checkpoint", "Dataset", "Event", "FieldError", "Job", "JobFailed",
-    "Label", "LabelResult", "Limbeck", "LimbeckError", "Problem", "Teacher", "TextTargets", "Unreachable", "Vocabulary",
+    "AttributeSet", "Attributes", "BrokenDownload", "Checkpoint", "Dataset", "Draft", "DraftChanged", "Event",
+    "FieldError", "Job", "JobFailed", "LLMAnswer", "Label", "LabelDifference", "LabelResult", "Limbeck", "LimbeckError",
+    "Problem", "SetLabel", "Teacher", "TextTargets", "Unreachable", "Vocabulary",
 ]  # fmt: skip
 
+DocumentFormat = Literal["json", "csv", "dclip", "cupl"]
+FileFormat = Literal["json", "csv", "dclip", "cupl", "label2text", "sentences"]
 BUNDLE_PARTS = ("image", "pairing", "onnx", "targets")
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -59,6 +67,7 @@ class Limbeck:
         sleep: Callable[[float], None] = time.sleep, transport: httpx2.BaseTransport | None = None,
     ) -> None:  # fmt: skip
         self._http = Http(base_url, key=key, attempts=attempts, sleep=sleep, transport=transport)
+        self.drafts = Drafts(self._http)
 
     def __enter__(self) -> Self:
         return self
@@ -121,26 +130,50 @@ class Limbeck:
         return self._import(given, vocabulary_id, name, domain)
 
     def import_attributes(
-        self, document: str, *, format: Literal["json", "dclip"] = "json", vocabulary_id: str | None = None,
+        self, document: str, *, format: DocumentFormat = "json", vocabulary_id: str | None = None,
         name: str = "imported", domain: str = "",
     ) -> AttributeSet:  # fmt: skip
-        """Keep a file of attributes in our own or in DCLIP's JSON; labels as for `import_sentences`."""
+        """Keep a file of attributes in our own, DCLIP's or CuPL's JSON, or CSV; labels as for `import_sentences`."""
         return self._import({"format": format, "document": document}, vocabulary_id, name, domain)
 
     def attribute_set(self, id: str) -> AttributeSet:
         """One attribute set."""
         return self._get(AttributeSet, "attribute-sets", id)
 
-    def attribute_sets(self, *, vocabulary_id: str | None = None) -> Iterator[AttributeSet]:
-        """All attribute sets, or those of a vocabulary, newest first."""
-        return self._every(AttributeSet, "/v1/attribute-sets", vocabulary_id=vocabulary_id)
+    def attribute_sets(
+        self, *, vocabulary_id: str | None = None, parent_id: str | None = None
+    ) -> Iterator[AttributeSet]:
+        """All attribute sets, or those of a vocabulary or made by editing another set, newest first."""
+        return self._every(AttributeSet, "/v1/attribute-sets", vocabulary_id=vocabulary_id, parent_id=parent_id)
 
-    def attributes(self, attribute_set_id: str) -> Iterator[Attributes]:
-        """What a set says of each label, in order, fetched page by page."""
-        return self._every(Attributes, f"/v1/attribute-sets/{quote(attribute_set_id, safe='')}/labels", limit=1000)
+    def attributes(
+        self, attribute_set_id: str, *, q: str = "", label: str = "", gate: str = "", flag: str = "", origin: str = "",
+        locked: bool = False, undescribed: bool = False, draft: bool = False,
+    ) -> Iterator[SetLabel]:  # fmt: skip
+        """What a set says of each label, in order, fetched page by page; of all labels, or of those that are
 
-    def export_attributes(self, attribute_set_id: str, *, format: Literal["json", "dclip"] = "json") -> bytes:
-        """The set as a file in our own or in DCLIP's JSON."""
+        named so in part (`q`, without case) or in whole (`label`), caught by a `gate` in the set's report, of a `flag`,
+        with a line of an `origin` (llm, human, import), with a `locked` line, or `undescribed`. `draft`: the lines as
+        the set's draft has them.
+        """
+        where: dict[str, Any] = {"q": q, "label": label, "gate": gate, "flag": flag, "origin": origin}
+        where |= {"locked": locked, "undescribed": undescribed, "draft": draft}
+        asked = {name: value for name, value in where.items() if value}
+        path = f"/v1/attribute-sets/{quote(attribute_set_id, safe='')}/labels"
+        return (SetLabel.model_validate(one) for one in self._http.every(path, limit=1000, **asked))
+
+    def compare_attributes(self, attribute_set_id: str, other_id: str) -> Iterator[LabelDifference]:
+        """Label by label, what a set says otherwise than the other; often its parent."""
+        path = f"/v1/attribute-sets/{quote(attribute_set_id, safe='')}/compare"
+        told = self._http.every(path, limit=100, **{"with": other_id})
+        return (LabelDifference.model_validate(one) for one in told)
+
+    def answer(self, key: str) -> LLMAnswer:
+        """What an LLM was asked and what it answered, by the `call` of a line that came of it."""
+        return self._get(LLMAnswer, "answers", key)
+
+    def export_attributes(self, attribute_set_id: str, *, format: FileFormat = "json") -> bytes:
+        """The set as a file; `label2text` and `sentences` belong together."""
         path = f"/v1/attribute-sets/{quote(attribute_set_id, safe='')}/export"
         return self._http.request("GET", path, params={"format": format}).content
 
@@ -148,9 +181,13 @@ class Limbeck:
         """One set of text targets."""
         return self._get(TextTargets, "text-targets", id)
 
-    def every_text_targets(self, *, vocabulary_id: str | None = None) -> Iterator[TextTargets]:
-        """All text targets, or those of a vocabulary, newest first."""
-        return self._every(TextTargets, "/v1/text-targets", vocabulary_id=vocabulary_id)
+    def every_text_targets(
+        self, *, vocabulary_id: str | None = None, attribute_set_id: str | None = None
+    ) -> Iterator[TextTargets]:
+        """All text targets, or those of a vocabulary or an attribute set, newest first."""
+        return self._every(
+            TextTargets, "/v1/text-targets", vocabulary_id=vocabulary_id, attribute_set_id=attribute_set_id
+        )
 
     def register_dataset(
         self, vocabulary_id: str, path: str, *, split: Mapping[str, Any], name: str | None = None,
@@ -287,9 +324,13 @@ class Limbeck:
         """One checkpoint and the files of its bundle."""
         return self._get(Checkpoint, "checkpoints", id)
 
-    def checkpoints(self, *, job_id: str | None = None, dataset_id: str | None = None) -> Iterator[Checkpoint]:
-        """All checkpoints, or those of a job or a dataset, newest first; without their files."""
-        return self._every(Checkpoint, "/v1/checkpoints", job_id=job_id, dataset_id=dataset_id)
+    def checkpoints(
+        self, *, job_id: str | None = None, dataset_id: str | None = None, attribute_set_id: str | None = None
+    ) -> Iterator[Checkpoint]:
+        """All checkpoints, or those of a job, a dataset or an attribute set, newest first; without their files."""
+        return self._every(
+            Checkpoint, "/v1/checkpoints", job_id=job_id, dataset_id=dataset_id, attribute_set_id=attribute_set_id
+        )
 
     def download_checkpoint(
         self, id: str, folder: Path | str, parts: Sequence[str] | None = ("image", "targets"),
@@ -339,14 +380,7 @@ class Limbeck:
     def _every(
         self, item: type[Answer], path: str, *, limit: int = 100, start: int | None = None, **where: str | None
     ) -> Iterator[Answer]:
-        after: str | int | None = start
-        while True:
-            params = {"limit": limit, "after": after, **where}
-            page = Page.model_validate(self._http.json("GET", path, params=params))
-            yield from (item.model_validate(one) for one in page.data)
-            if not page.has_more:
-                return
-            after = page.last_id
+        return (item.model_validate(one) for one in self._http.every(path, start=start, limit=limit, **where))
 
 
 def _prompt(concept: str, templates: Sequence[str]) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """Requests that survive a flaky way to the service: one place decides what is tried again, and when.
 
-Everything the client sends may be repeated: reads change nothing, and each POST carries an `Idempotency-Key`, under
+Everything the client sends may be repeated: reads change nothing, and all else carries an `Idempotency-Key`, under
 which the service carries it out once and answers each repetition alike.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 
 from limbeck.errors import FieldError, LimbeckError, Problem, Unreachable
+from limbeck.models import Page
 
 ATTEMPTS = 7
 _FIRST_PAUSE_S = 0.25
@@ -52,9 +53,22 @@ class Http:
     def close(self) -> None:
         self._client.close()
 
-    def json(self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: Any = None) -> Any:
+    def every(self, path: str, *, start: int | None = None, **params: Any) -> Iterator[dict[str, Any]]:
+        """The items of a list from the one after `start` on, fetched page by page."""
+        after: str | int | None = start
+        while True:
+            page = Page.model_validate(self.json("GET", path, params={"after": after, **params}))
+            yield from page.data
+            if not page.has_more:
+                return
+            after = page.last_id
+
+    def json(
+        self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:  # fmt: skip
         """The JSON of the answer to a request with an optional JSON body. Raises Problem or Unreachable."""
-        response = self.request(method, path, params=params, json=body)
+        response = self.request(method, path, params=params, headers=headers, json=body)
         if not response.content:
             return None
         try:
@@ -70,7 +84,7 @@ class Http:
         """The answer, read whole; below 400, or it is raised as Problem."""
         attempts = attempts or self.attempts
         sent = dict(headers or {})
-        if method == "POST":
+        if method not in ("GET", "HEAD"):
             sent["Idempotency-Key"] = str(uuid.uuid4())
         known = {name: value for name, value in (params or {}).items() if value is not None}
         for attempt in range(1, attempts + 1):

@@ -70,6 +70,54 @@ class Attributes(_Answer):
         return tuple(line.text for line in self.lines if line.kind == "phrase")
 
 
+class SetLabel(Attributes):
+    """What a set says of one label; `edited` where its draft was asked for and says something else."""
+
+    edited: bool = False
+
+
+class LabelDifference(_Answer):
+    """A label of which two sets say different things. `position` and `with_position` are None where one lacks it;
+    `other` tells what differs beside lines and locks: order, provenance, flags, spelling."""
+
+    position: int | None
+    with_position: int | None
+    label: str
+    sense: str | None = None
+    added: tuple[Line, ...]
+    removed: tuple[Line, ...]
+    locked: tuple[Line, ...]
+    unlocked: tuple[Line, ...]
+    other: tuple[str, ...]
+
+
+class Draft(_Answer):
+    """Edits of a set that are not sealed yet; a change names the `version` that it starts from."""
+
+    attribute_set_id: str
+    version: int
+    num_edited: int
+    updated_at: datetime | None = None
+
+
+class DraftChanged(Draft):
+    """The draft after a change, and the labels that the change was about as they now stand."""
+
+    changed: tuple[Attributes, ...]
+
+
+class LLMAnswer(_Answer):
+    """What an LLM was asked and what it answered; `key` is the `call` of the lines that came of it."""
+
+    key: str
+    model: str
+    base_url: str
+    strategy: str
+    messages: tuple[dict[str, Any], ...]
+    answer: str
+    created_at: datetime
+
+
 class LabelResult(Attributes):
     """What an enrich job has of a label so far, and the `reason` why a question about it failed."""
 
@@ -82,6 +130,7 @@ class AttributeSet(_Answer):
 
     id: str
     vocabulary_id: str
+    parent_id: str | None = None
     digest: str
     num_labels: int
     num_described: int
