@@ -102,8 +102,9 @@ def tidy(text: str) -> str:
 def flags_anew(entry: Entry) -> tuple[str, ...]:
     """The flags that an edited entry earns: by itself, and by the limits of each strategy that its lines came from.
 
-    A strategy's limits are held against its own lines and those that people wrote of the same kinds. Strategies that
-    are not among the shipped ones set no limits here.
+    A strategy's limits are held against its own lines and those that people wrote of the same kinds; its numbers only
+    where it asks once about a label, for they are meant for one answer. Strategies that are not among the shipped ones
+    set no limits here.
     """
     if not entry.lines:
         return ()
@@ -115,7 +116,10 @@ def flags_anew(entry: Entry) -> tuple[str, ...]:
             continue
         kinds = {line.kind for line in entry.lines if line.strategy == ref}
         own = tuple(line for line in entry.lines if line.strategy == ref or (not line.strategy and line.kind in kinds))
-        earned |= set(flags_of(replace(entry, lines=own), strategy.limits, wants=strategy.wants))
+        limits, wants = strategy.limits, strategy.wants
+        if strategy.about != "label" or strategy.num_asks > 1:
+            limits, wants = replace(limits, min_phrases=0, max_phrases=MAX_LINES), frozenset()
+        earned |= set(flags_of(replace(entry, lines=own), limits, wants=wants))
     return tuple(flag for flag in FLAGS if flag in earned)
 
 

@@ -165,7 +165,8 @@ class Limbeck:
     def compare_attributes(self, attribute_set_id: str, other_id: str) -> Iterator[LabelDifference]:
         """Label by label, what a set says otherwise than the other; often its parent."""
         path = f"/v1/attribute-sets/{quote(attribute_set_id, safe='')}/compare"
-        told = self._http.every(path, limit=100, **{"with": other_id})
+        asked: dict[str, Any] = {"with": other_id}
+        told = self._http.every(path, limit=100, **asked)
         return (LabelDifference.model_validate(one) for one in told)
 
     def answer(self, key: str) -> LLMAnswer:

@@ -57,7 +57,7 @@ class Http:
         """The items of a list from the one after `start` on, fetched page by page."""
         after: str | int | None = start
         while True:
-            page = Page.model_validate(self.json("GET", path, params={"after": after, **params}))
+            page = Page.model_validate(self.json("GET", path, params={**params, "after": after}))
             yield from page.data
             if not page.has_more:
                 return
