@@ -76,9 +76,9 @@ def _arms() -> list[Arm]:
     arms += [
         Arm(name="averaged", title="mean of the weights of the last third of all steps", section="weights",
             changes=three | {"average": "mean", "average_from": 0.67}),
-        Arm(name="5-shot, fine-tuned", title="fine-tuned from the three terms' student", section="few-shot",
+        Arm(name="5-shot fine-tuned", title="fine-tuned from the three terms' student", section="few-shot",
             changes=three | few, starts_from=THREE),
-        Arm(name="5-shot, retrieval", title="retrieval beside the three terms' student", section="few-shot",
+        Arm(name="5-shot retrieval", title="retrieval beside the three terms' student", section="few-shot",
             changes=three | {"protocol": "retrieval", "shots": 5}),
         Arm(name="closed set", title="cross-entropy of a plain classifier of the 80 seen species", section="closed set",
             changes={"protocol": "closed_set"}),

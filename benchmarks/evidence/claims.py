@@ -31,7 +31,7 @@ CLAIMS = (
     Claim("A teacher that sees the student's crop is better than one that sees the centre", "same view", THREE,
           ours=True),
     Claim("Averaged weights are better than the last ones", "averaged", THREE, ours=True),
-    Claim("Five pictures a label help the student that was distilled (fine-tuned)", "5-shot, fine-tuned", THREE),
-    Claim("Five pictures a label help by retrieval, without training", "5-shot, retrieval", THREE),
+    Claim("Five pictures a label help the student that was distilled (fine-tuned)", "5-shot fine-tuned", THREE),
+    Claim("Five pictures a label help by retrieval, without training", "5-shot retrieval", THREE),
     Claim("Our recipe is better than the three terms at the same settings", "limbeck", THREE, ours=True),
 )  # fmt: skip

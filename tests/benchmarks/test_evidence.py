@@ -105,7 +105,7 @@ def test_protocols_are_measured_as_they_are_meant(small: World, monkeypatch: pyt
     tuned = run.run_arm(TUNED, 1, small, GROUPS, results)
     assert list(tuned["groups"]) == ["test"]
     assert tuned["groups"]["test"]["ood"]["num_images"] == 3 * 2
-    retrieving = replace(ARMS["5-shot, retrieval"], changes={"protocol": "retrieval", "shots": 2})
+    retrieving = replace(ARMS["5-shot retrieval"], changes={"protocol": "retrieval", "shots": 2})
     found = run.run_arm(retrieving, 1, small, GROUPS, results)["groups"]["test"]
     assert found["retrieval"]["num_images"] == 3 * 2
     closed = run.run_arm(ARMS["closed set"], 1, small, GROUPS, results)["groups"]["validation"]
