@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.config import FREE_FIELDS, TrainConfig, check_student, check_teacher
+from distill.few_shot import supports
 from distill.folders import SPLIT, Manifest, scan
 from distill.label_files import Lines, read_attributes, read_labels
 from distill.prompts import TEXT_KINDS, Prompt, TextKind
@@ -95,10 +96,13 @@ def understand(given: argparse.Namespace) -> Request:
         lines = read_attributes(given.attributes, labels)
     folder_map = _json(given.folder_map.read_text(encoding="utf-8"), "--folder-map") if given.folder_map else None
     split = SPLIT.validate_python(_json(given.split, "--split"))
+    manifest = scan(given.images, labels, split, folder_map)
+    if config.shots:
+        supports(manifest, config.shots)
     return Request(
         labels=labels,
         lines=lines,
-        manifest=scan(given.images, labels, split, folder_map),
+        manifest=manifest,
         teacher=given.teacher,
         text=text,
         prompt=Prompt(concept=given.concept, **({"templates": given.template} if given.template else {})),

@@ -78,7 +78,9 @@ def training_data(
     Raises NoImages, ImagesError, TeacherError, ShotsError, TextsError, Stopped.
     """
     watch = watch or Watch()
-    few = supports(manifest, config.shots) if config.protocol == "fine_tune" else []
+    # Asked for in any case, so that too many shots are told before a training and not after it.
+    known = supports(manifest, config.shots) if config.shots else []
+    few = known if config.protocol == "fine_tune" else []
     rows = [*manifest.part("train"), *few]
     say = told(config, manifest, teacher, targets)
     paths = _paths(manifest, rows, root)

@@ -121,7 +121,8 @@ def _carry_out(
     }
     # A plain classifier hears no words: it has nothing to be paired with, and is a baseline and no product.
     if not plain:
-        _bundle(request, teacher, learned, result, student, report, dict(data.digests))
+        digests = dict(data.digests) | ({} if start is None else {"start": start.digest})
+        _bundle(request, teacher, learned, result, student, report, digests)
     return report
 
 

@@ -183,6 +183,7 @@ class _Evaluation:
             return {
                 "job": self.claim.job_id,
                 "recipe": self.spec["recipe"],
+                **({"start": self.spec["start_checkpoint_id"]} if self.spec.get("start_checkpoint_id") else {}),
                 "config": config.model_dump(mode="json"),
                 **resources.digests(tx, self.spec, text_targets_id=self.so_far["text_targets_id"]),
             }

@@ -1,18 +1,22 @@
 """Prompt learning: vectors stand where tokens would, chunked equals whole, and they are learned, kept and used."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from distill import Stopped
 from distill.context import INITIAL_STD, PromptedTexts, with_context
 from distill.objective import Inputs, Objective
 from distill.prompts import Attributes, render
 from distill.recipes import resolve_train_config
 from distill.teacher import Teacher, load_teacher
 from distill.text_targets import TextTargets, encode_text_targets
+from distill.train import train
 from tests.distill.conftest import CONTEXT, WIDTH, save_clip, tiny_clip_config
+from tests.distill.helpers_train import small_config, small_data
 
 M = 3
 LABELS = ("crane", "red finch", "heron", "blue jay", "kingfisher")
@@ -174,3 +178,25 @@ def test_the_objective_learns_the_vectors_and_alignment_does_not_leak_through_th
     # Where the student is the teacher its side is at a minimum: any slope would be the teacher's.
     assert slope(features, features).abs().max() < 1e-5
     assert slope(-features, features).abs().max() > 1e-3
+
+
+def test_learned_vectors_resume_exactly_and_are_averaged_with_the_student(
+    tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    base = small_data(width=WIDTH)
+    texts = PromptedTexts(tiny_teacher, [[f"a photo of {label}"] for label in LABELS[:3]], M)
+    data = replace(base, prompted=texts)
+    config = small_config(context_tokens=M, lr=1e-2)
+    whole = train(config, data)
+    assert whole.context is not None
+    assert (whole.context - texts.initial(config.seed)).abs().max() > 1e-3
+    state, made = tmp_path / "state", list[int]()
+    with pytest.raises(Stopped):
+        train(config, data, save=lambda write: write(state), on_step=lambda m: made.append(m.step),
+              should_stop=lambda: len(made) >= 2)  # fmt: skip
+    resumed = train(config, data, resume=state)
+    assert resumed.context is not None
+    assert torch.equal(resumed.context, whole.context)
+    averaged = train(small_config(context_tokens=M, lr=1e-2, average="mean"), data).context
+    assert averaged is not None
+    assert not torch.equal(averaged, whole.context)

@@ -155,6 +155,16 @@ def test_a_student_is_measured_by_retrieval_beside_its_texts(
     assert both.retrieval.num_labels == 2
 
 
+def test_too_many_shots_are_told_before_a_training(
+    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    with pytest.raises(ShotsError, match="8 shots"):
+        training_data(config(protocol="retrieval", shots=8), manifest, tiny_teacher, targets, cache=tmp_path / "cache")
+    data = training_data(config(protocol="retrieval", shots=2), manifest, tiny_teacher, targets, cache=tmp_path / "c")
+    assert len(data.few) == 0
+    assert len(data.usable) == 12
+
+
 def test_a_plain_classifier_learns_the_labels_and_is_asked_of_no_other(
     manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:

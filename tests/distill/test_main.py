@@ -17,7 +17,7 @@ from distill.__main__ import main
 from distill.console import Console
 from distill.text_targets import TextTargets
 from distill.train import StepMetrics
-from distill.verify import verify_bundle
+from distill.verify import file_sha256, verify_bundle
 
 LABELS = ("crane", "heron", "red finch", "blue jay")
 
@@ -166,6 +166,8 @@ def test_protocols_from_one_student_to_the_next(
     assert main([*few, "--out", str(tmp_path / "few")]) == 0
     evaluation = json.loads((tmp_path / "few" / "bundle" / "evaluation.json").read_text())
     assert evaluation["ood"]["num_images"] == evaluation["teacher"][0]["ood"]["num_images"] == 12
+    made_from = json.loads((tmp_path / "few" / "bundle" / "manifest.json").read_text())["made_from"]
+    assert made_from["digests"]["start"] == file_sha256(bundle / "image" / "model.safetensors")
 
     assert main([*once, "--set", "protocol=closed_set", "--out", str(tmp_path / "closed")]) == 0
     assert "bundle:" not in capsys.readouterr().out.splitlines()[-1]

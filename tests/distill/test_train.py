@@ -61,6 +61,7 @@ def with_dropout(name: str, **given: Any) -> Student:
         {"optimizer": "sgd", "schedule": "one_cycle", "passes_per_epoch": 2, "average": "mean", "average_from": 0.5},
         {"optimizer": "sgd", "momentum": 0, "accumulate": 2, "augmentation": {"rand_ops": 2}},
         {"precision": "float16"},
+        {"losses": {"queue_kl": 1, "neighbour": 1}, "queue_size": 20},
     ],
 )
 def test_resumed_in_mid_epoch_equals_uninterrupted(
