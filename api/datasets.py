@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
 class DatasetIn(StorableInput):
-    """A folder of class folders (or one with image lists) below the data root."""
+    """A folder of class folders, of WebDataset shards (.tar), or with image lists, below the data root."""
 
     name: Name | None = Field(None, description="The path, where absent.")
     path: str = Field(min_length=1, max_length=1000, description="Relative to the data root.", examples=["cub/images"])

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from distill.augment import Views, draw_rand_augment, draw_views
-from distill.chance import Ints, shuffled
+from distill.chance import Ints, shuffled, shuffled_in_windows
 from distill.config import TrainConfig
 from distill.context import PromptedTexts
 from distill.distributed import ALONE, Ranks
@@ -25,6 +25,8 @@ from distill.images import PixelRows
 from distill.teacher_views import LiveTeacher
 
 AHEAD = 2
+# Shards whose samples are mixed: enough of them to mix well, and few enough to stay in the system's file cache.
+SHARDS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,7 +40,8 @@ class TrainData:
     `usable`: (M,) int64, the rows to train on. `digests`: what all this was made from.
     `captions`: (N, D) float32, the teacher's features of those images' captions that are `captioned` (N,) bool.
     `unseen`: (U, D) texts of labels without images. `prompted`: all labels' texts, unseen ones last, for learned
-    vectors. `few`: those of `usable` that every batch has a share of (`distill.few_shot`).
+    vectors. `few`: those of `usable` that every batch has a share of (`distill.few_shot`). `shards`: (N,) where the
+    images lie, if in shards: a pass goes through a few of them at a time.
     """
 
     pixels: PixelRows
@@ -54,6 +57,7 @@ class TrainData:
     unseen: Tensor | None = None
     prompted: PromptedTexts | None = None
     few: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    shards: Ints | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -132,7 +136,9 @@ def batches(
 
     @lru_cache(maxsize=2)
     def order(pass_index: int) -> Ints:
-        return shuffled(others, config.seed, pass_index)
+        if data.shards is None:
+            return shuffled(others, config.seed, pass_index)
+        return shuffled_in_windows(others, data.shards[others], SHARDS_AT_ONCE, config.seed, pass_index)
 
     def rows_of(pass_index: int, place: int, step: int) -> Ints:
         if len(data.few):

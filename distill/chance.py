@@ -32,6 +32,18 @@ def uniform(*keys: int | Ints) -> npt.NDArray[np.float64]:
     return (words(*keys) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
+def shuffled_in_windows(rows: Ints, blocks: Ints, at_once: int, *keys: int) -> Ints:
+    """The rows in an order in which no more than `at_once` blocks are gone through at a time.
+
+    `blocks`: of each row, numbered from 0; rows that lie together on disk. The blocks come in an order of the keys'
+    own, and the rows of each `at_once` of them are shuffled among themselves.
+    """
+    numbers = shuffled(np.unique(blocks), *keys)
+    window = np.zeros(int(numbers.max(initial=0)) + 1, dtype=np.int64)
+    window[numbers] = np.arange(len(numbers)) // at_once
+    return rows[np.lexsort((words(*keys, rows), window[blocks]))]
+
+
 def shuffled(rows: Ints, *keys: int) -> Ints:
     """The rows in an order that hangs on the keys and on which rows there are."""
     return rows[np.argsort(words(*keys, rows), kind="stable")]

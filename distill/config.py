@@ -18,7 +18,7 @@ from distill import catalog
 from distill.terms import TERMS
 
 # What may change between two sittings of a run without changing what it computes.
-FREE_FIELDS = frozenset({"device", "num_workers", "threads", "save_every_s"})
+FREE_FIELDS = frozenset({"device", "num_workers", "threads", "save_every_s", "decoded_gb"})
 
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
@@ -118,6 +118,7 @@ class TrainConfig(_Frozen):
     at some cost; on a CPU it always does.
     `measured_epochs`: how many of the last epochs are measured as they end, for the mean over them that is published;
     the student that is handed over is the last one, whatever they show.
+    `decoded_gb`: decoded pictures that take no more are kept on disk; others are decoded anew in each pass.
     `save_every_s`: the most work, in seconds, that a killed run loses.
     """
 
@@ -168,6 +169,7 @@ class TrainConfig(_Frozen):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_workers: int = Field(default=4, ge=1, le=256)
     threads: int | None = Field(default=None, ge=1, le=1024)
+    decoded_gb: float = Field(default=100.0, ge=0, allow_inf_nan=False)
     save_every_s: float = Field(default=60.0, gt=0, le=3600)
 
     @model_validator(mode="after")

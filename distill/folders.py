@@ -1,9 +1,10 @@
-"""Class folders on disk, matched to labels and split into training, held-out and never-seen images.
+"""Class folders or shards on disk, matched to labels and split into training, held-out and never-seen images.
 
 `scan(root, labels, split)` reads names only, opens no image, and returns a `Manifest`: which image is of which
 label and in which part. The split is by class, as in arXiv:2307.03135: images of ID labels are `train` or
 `held_out`, images of OOD labels are `ood`, and no label is both. Every choice is a function of the split's seed and
-the names on disk, whatever order the disk lists them in. Without torch. N images, K labels.
+the names on disk, whatever order the disk lists them in. A folder that holds WebDataset shards (`distill.shards`) in
+the place of class folders is read by its samples' labels. Without torch. N images, K labels.
 """
 
 import hashlib
@@ -19,8 +20,9 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from distill import tree
+from distill import shards, tree
 from distill.atomic import replacing
+from distill.names import Names
 from distill.tree import IMAGE_SUFFIXES, FolderError
 
 __all__ = ["IMAGE_SUFFIXES", "FolderError", "Item", "Manifest", "Part", "SplitSpec", "normalise", "scan"]
@@ -107,7 +109,7 @@ class Manifest:
 
     root: str
     labels: tuple[str, ...]
-    paths: tuple[str, ...]
+    paths: Names
     label_indices: "array[int]"
     part_codes: bytes
 
@@ -185,15 +187,17 @@ class Manifest:
     @classmethod
     def of(cls, root: str | Path, labels: Sequence[str], items: Iterator[Item]) -> "Manifest":
         """Gather items into columns. Raises ValueError for a part or a label index that there is not."""
-        paths: list[str] = []
         label_indices, part_codes = array("i"), bytearray()
-        for path, label, part in items:
-            if not 0 <= label < len(labels):
-                raise ValueError(f"{path}: there is no label {label}")
-            paths.append(path)
-            label_indices.append(label)
-            part_codes.append(PARTS.index(part))
-        return cls(str(root), tuple(labels), tuple(paths), label_indices, bytes(part_codes))
+
+        def paths() -> Iterator[str]:
+            for path, label, part in items:
+                if not 0 <= label < len(labels):
+                    raise ValueError(f"{path}: there is no label {label}")
+                label_indices.append(label)
+                part_codes.append(PARTS.index(part))
+                yield path
+
+        return cls(str(root), tuple(labels), Names(paths()), label_indices, bytes(part_codes))
 
 
 def scan(
@@ -205,16 +209,18 @@ def scan(
     """Find the images below `root`, match their folders to `labels` and split them.
 
     A folder is matched by `folder_map` (folder name to label) where it is named there, else by its exact name, else
-    by `normalise`. Labels that share a name must be told apart by the caller (`crane (bird)`).
+    by `normalise`. What a sample in a shard says of its label is matched in the same way, and where it is a number that
+    is no label's name, it is the label's place (from 0) in `labels`. Labels that share a name must be told apart by
+    the caller (`crane (bird)`).
 
     Raises FolderError, whose `code` is one of: no_such_folder, link, no_images, folder_matches_no_label, ambiguous,
     unknown_label, id_ood_overlap, one_label, missing_list, missing_image, image_twice, outside_root,
-    nothing_to_measure.
+    nothing_to_measure, packed_shard, bad_shard, no_label.
     """
     root = tree.real_folder(root)
     label_of = _matcher(labels, folder_map or {})
     if isinstance(split, ByFolders):
-        items = _from_part_folders(root, label_of)
+        items = _from_part_folders(root, labels, label_of)
     elif isinstance(split, ByImageLists):
         items = _from_lists(root, split, label_of)
     else:
@@ -258,8 +264,33 @@ def _matcher(labels: Sequence[str], folder_map: Mapping[str, str]) -> LabelOf:
     return label_of
 
 
-def _by_label(root: Path, below: Path, label_of: LabelOf) -> dict[int, list[str]]:
+def _from_shards(root: Path, found: Sequence[Path], labels: Sequence[str], label_of: LabelOf) -> dict[int, list[str]]:
     images: dict[int, list[str]] = {}
+    known: dict[str, int] = {}
+    for shard in found:
+        for path, said in shards.samples(shard, root):
+            if said not in known:
+                known[said] = _place_or_name(said, labels, label_of)
+            images.setdefault(known[said], []).append(path)
+    if not images:
+        raise FolderError("no_images", f"the shards hold no image ({' '.join(IMAGE_SUFFIXES)})", "/path")
+    return images
+
+
+def _place_or_name(said: str, labels: Sequence[str], label_of: LabelOf) -> int:
+    try:
+        return label_of(said)
+    except FolderError:
+        if said.isdecimal() and int(said) < len(labels):
+            return int(said)
+        raise
+
+
+def _by_label(root: Path, below: Path, labels: Sequence[str], label_of: LabelOf) -> dict[int, list[str]]:
+    images: dict[int, list[str]] = {}
+    if found_shards := shards.shards_below(below):
+        images = _from_shards(root, found_shards, labels, label_of)
+        return {label: sorted(images[label]) for label in sorted(images)}
     for folder in tree.class_folders(below):
         found = tree.images_below(folder, root)
         if not found:
@@ -273,7 +304,7 @@ def _by_label(root: Path, below: Path, label_of: LabelOf) -> dict[int, list[str]
 
 
 def _from_class_folders(root: Path, labels: Sequence[str], split: BySeed | ByList, label_of: LabelOf) -> list[Item]:
-    images = _by_label(root, root, label_of)
+    images = _by_label(root, root, labels, label_of)
     if isinstance(split, ByList):
         id_labels, ood_labels = _listed(labels, split, images)
     else:
@@ -317,14 +348,14 @@ def _listed(labels: Sequence[str], split: ByList, images: Mapping[int, list[str]
     return id_labels, ood_labels
 
 
-def _from_part_folders(root: Path, label_of: LabelOf) -> list[Item]:
+def _from_part_folders(root: Path, labels: Sequence[str], label_of: LabelOf) -> list[Item]:
     items: list[Item] = []
     places: dict[str, Part] = {"train": "train", "val_on_train": "held_out", "val": "ood"}
     if not (root / "val").is_dir() and not (root / "val_on_train").is_dir():
         raise FolderError("no_such_folder", "neither val/ nor val_on_train/ is there to measure on", "/path")
     for name, part in places.items():
         if part == "train" or (root / name).is_dir():
-            found = _by_label(root, tree.real_folder(root / name, root), label_of)
+            found = _by_label(root, tree.real_folder(root / name, root), labels, label_of)
             items += [Item(path, at, part) for at, paths in found.items() for path in paths]
     return items
 

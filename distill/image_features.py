@@ -24,11 +24,11 @@ from PIL import Image
 
 from distill import Stopped
 from distill.rowcache import KEY_BYTES, RowCache, Rows, key_of, stack_keys
+from distill.shards import read_image, stamp
 from distill.teacher import Teacher, TeacherError, View
 
 CPU_BATCH, GPU_BATCH = 32, 256
 KEEP_EVERY_S, KEEP_EVERY_ROWS = 30.0, 8192
-SETTLED_NS = 2_000_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
 log = logging.getLogger(__name__)
@@ -126,8 +126,8 @@ class _Store:
 
     def known_digests(self, paths: Sequence[Path]) -> list[bytes | None]:
         """The sha256 of each file that has not changed since it was last hashed."""
-        stamps = [_stamp(path) for path in paths]
-        rows, found = self.contents.get(stack_keys(stamp or bytes(KEY_BYTES) for stamp in stamps))
+        stamps = (stamp(path) or bytes(KEY_BYTES) for path in paths)
+        rows, found = self.contents.get(stack_keys(stamps))
         return [row.tobytes() if known else None for row, known in zip(rows, found, strict=True)]
 
     def rows_of(self, digests: Sequence[bytes | None]) -> tuple[Rows, npt.NDArray[np.bool_]]:
@@ -140,16 +140,16 @@ class _Store:
     def read(self, path: Path) -> _Read:
         """Read, hash and, unless its feature is cached, decode one file. Runs on many threads at once."""
         try:
-            stamp = _stamp(path)
-            data = path.read_bytes()
+            known_by = stamp(path)
+            data = read_image(path)
             digest = hashlib.sha256(data).digest()
             pixels = None if self.key(digest) in self.cached else self.teacher.prepare(open_rgb(data), self.view)
         except MemoryError:
             raise
         except Exception as error:  # decoders raise whatever they like; none of it may end the run
             return _Read(reason=f"{type(error).__name__}: {error}"[:300])
-        if stamp is not None and stamp == _stamp(path):
-            self.new_contents[stamp] = digest
+        if known_by is not None and known_by == stamp(path):
+            self.new_contents[known_by] = digest
         return _Read(digest, pixels)
 
     def claim(self, digest: bytes) -> bool:
@@ -173,8 +173,8 @@ class _Store:
             self.features.add(keys, np.stack([row for _, row in self.new_features]))
             self.new_features = []
         noted = dict(self.new_contents)
-        for stamp in noted:
-            del self.new_contents[stamp]
+        for known_by in noted:
+            del self.new_contents[known_by]
         self.contents.add(stack_keys(noted.keys()), stack_keys(noted.values()))
         self.kept_at = time.monotonic()
 
@@ -201,20 +201,6 @@ def open_rgb(data: bytes) -> Image.Image:
         image.load()
         # Straight to RGB, Pillow warns about a palette with transparency.
         return (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
-
-
-def _stamp(path: Path) -> bytes | None:
-    """The key of a file as it stands: path, size, time of change; None if missing, or changed a moment ago.
-
-    A file may change twice within the grain of its time stamp, so that a fresh one proves nothing.
-    """
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    if time.time_ns() - status.st_mtime_ns < SETTLED_NS:
-        return None
-    return key_of(os.path.abspath(path), f"{status.st_size} {status.st_mtime_ns}")
 
 
 def _read_ahead(

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
 import time
@@ -29,11 +30,11 @@ from distill import Stopped
 from distill.atomic import replacing, write_bytes
 from distill.image_features import open_rgb
 from distill.rowcache import KEY_BYTES, Keys, RowCache, key_of, stack_keys
+from distill.shards import read_image, stamp
 
 FORMAT = "limbeck pixels 1: squashed, bicubic"
 SMALL_PX = 96
 READ_AHEAD = 256
-SETTLED_NS = 2_000_000_000
 ABANDONED_S = 24 * 3600
 UNREADABLE = b"unreadable".ljust(KEY_BYTES)
 
@@ -71,13 +72,13 @@ def eval_side(image_px: int, test_crop: float) -> int:
 
 @dataclass(frozen=True, eq=False)
 class ImagePack:
-    """Decoded pictures. `pixels`: (N, S, S, 3) uint8, mapped from disk, zeros where a file is bad.
+    """Pictures ready to be trained on. `pixels`: (N, S, S, 3) uint8, mapped from disk or decoded when asked for.
 
-    `bad`: reason by position. `digest`: of the contents and of how they were made ready. `contents`: (N, 32), sha256 of
-    each file.
+    Zeros where a file is bad. `bad`: reason by position. `digest`: of the contents and of how they were made ready.
+    `contents`: (N, 32), sha256 of each file.
     """
 
-    pixels: Pixels
+    pixels: PixelRows
     bad: Mapping[int, str]
     digest: str
     contents: Keys
@@ -89,32 +90,73 @@ class ImagePack:
         return np.flatnonzero(good)
 
 
+class OnTheFly:
+    """Pictures (N, S, S, 3) that are decoded when they are asked for, to what the array on disk would hold.
+
+    `contents`: (N, 32), what was in the files when they were looked through. Raises ImagesError, naming the file, for
+    one that has changed since.
+    """
+
+    def __init__(self, paths: Sequence[Path], contents: Keys, side_px: int, num_workers: int) -> None:
+        self._paths, self._contents, self._side_px, self._num_workers = paths, contents, side_px, num_workers
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self._paths), self._side_px, self._side_px, 3)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, rows: npt.NDArray[np.int64], /) -> Pixels:
+        pixels: Pixels = np.zeros((len(rows), *self.shape[1:]), dtype=np.uint8)
+
+        def fill(place: int) -> None:
+            row = int(rows[place])
+            one = _decode_one(row, self._paths[row], self._side_px)
+            if one.digest != self._contents[row].tobytes():
+                raise ImagesError(
+                    f"{self._paths[row]} was changed while a run was using it ({one.reason or 'other content'}): "
+                    "put it back as it was, or start the run anew"
+                )
+            if one.pixels is not None:
+                pixels[place] = one.pixels
+
+        with ThreadPoolExecutor(self._num_workers, "decode") as pool:
+            for _ in pool.map(fill, range(len(rows))):
+                pass
+        return pixels
+
+
 def decode_images(
     paths: Sequence[Path],
     side_px: int,
     *,
     cache: Path,
     num_workers: int = 4,
+    decoded_gb: float = math.inf,
     on_progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
     on_bad_image: OnBadImage | None = None,
 ) -> ImagePack:
     """The pictures of `paths` at `side_px`, from below `cache` where these contents were decoded before.
 
-    `num_workers` threads read and decode. `on_progress(done, total, "pictures")`. A file that cannot be read or
-    decoded is told to `on_bad_image(path, reason)`, else logged, on every run. Raises Stopped once `should_stop()` is
-    true, and ImagesError where the disk has no room.
+    `num_workers` threads read and decode. Pictures that would take more than `decoded_gb` are not kept: they are
+    looked through once, for what is in the files and which of them are bad, and decoded again whenever they are asked
+    for. `on_progress(done, total, "pictures")`. A file that cannot be read or decoded is told to `on_bad_image(path,
+    reason)`, else logged, on every run. Raises Stopped once `should_stop()` is true, and ImagesError where the disk has
+    no room.
     """
     folder = cache / "pixels"
+    keep = len(paths) * side_px * side_px * 3 <= decoded_gb * 1e9
     contents = RowCache(folder / "contents", width=KEY_BYTES, dtype=np.uint8)
-    stamps = [_stamp(path) for path in paths]
-    rows, known = contents.get(stack_keys(stamp or bytes(KEY_BYTES) for stamp in stamps))
-    pack = _find(folder, [row.tobytes() for row in rows], side_px) if known.all() and len(paths) else None
+    stamps = [stamp(path) for path in paths]
+    rows, known = contents.get(stack_keys(one or bytes(KEY_BYTES) for one in stamps))
+    pack = _find(folder, paths, rows, side_px, keep, num_workers) if known.all() and len(paths) else None
     if pack is None:
-        digests = _decode(folder, paths, side_px, num_workers, on_progress, should_stop)
-        fresh = [at for at, stamp in enumerate(stamps) if stamp and not known[at] and stamp == _stamp(paths[at])]
+        digests = _decode(folder, paths, side_px, keep, num_workers, on_progress, should_stop)
+        fresh = [at for at, one in enumerate(stamps) if one and not known[at] and one == stamp(paths[at])]
         contents.add(stack_keys(stamps[at] or b"" for at in fresh), stack_keys(digests[at] for at in fresh))
-        pack = _find(folder, digests, side_px)
+        pack = _find(folder, paths, stack_keys(digests), side_px, keep, num_workers)
         if pack is None:
             raise ImagesError(f"decoded pictures vanished from {folder}: is something cleaning it up?")
     elif on_progress is not None:
@@ -124,16 +166,28 @@ def decode_images(
     return pack
 
 
-def _find(folder: Path, digests: Sequence[bytes], side_px: int) -> ImagePack | None:
-    key = key_of(FORMAT, str(side_px), *digests).hex()[:32]
+def _find(
+    folder: Path, paths: Sequence[Path], contents: Keys, side_px: int, keep: bool, num_workers: int
+) -> ImagePack | None:
+    key = _key(side_px, contents)
+    pixels: PixelRows
     try:
         said = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
-        pixels = np.load(folder / f"{key}.npy", mmap_mode="r")
-    except (FileNotFoundError, ValueError):
+        array = np.load(folder / f"{key}.npy", mmap_mode="r")
+        if array.shape != (len(contents), side_px, side_px, 3) or array.dtype != np.uint8:
+            return None
+        pixels = array
+    except FileNotFoundError as error:
+        if keep or error.filename.endswith(".json"):
+            return None
+        pixels = OnTheFly(paths, contents, side_px, num_workers)
+    except ValueError:
         return None
-    if pixels.shape != (len(digests), side_px, side_px, 3) or pixels.dtype != np.uint8:
-        return None
-    return ImagePack(pixels, {int(at): reason for at, reason in said["bad"].items()}, key, stack_keys(digests))
+    return ImagePack(pixels, {int(at): reason for at, reason in said["bad"].items()}, key, contents)
+
+
+def _key(side_px: int, contents: Keys) -> str:
+    return key_of(FORMAT, str(side_px), *(content.tobytes() for content in contents)).hex()[:32]
 
 
 class _Decoded(NamedTuple):
@@ -147,14 +201,19 @@ def _decode(
     folder: Path,
     paths: Sequence[Path],
     side_px: int,
+    keep: bool,
     num_workers: int,
     on_progress: Progress | None,
     should_stop: Callable[[], bool] | None,
 ) -> list[bytes]:
-    """Write the array and its notes under the name that the contents give them; returns the contents' digests."""
+    """Write the notes, and the array if it is to be kept, under the name that the contents give them.
+
+    Returns the contents' digests.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     _drop_abandoned(folder)
-    _require_room(folder, len(paths) * side_px * side_px * 3)
+    if keep:
+        _require_room(folder, len(paths) * side_px * side_px * 3)
     digests: list[bytes] = []
     bad: dict[int, str] = {}
     work = folder / f"drafts-{os.getpid()}-{time.time_ns()}"
@@ -170,14 +229,15 @@ def _decode(
                 digests.append(one.digest)
                 if one.pixels is None:
                     bad[one.at] = one.reason
-                _write(out, one.pixels, side_px)
+                if keep:
+                    _write(out, one.pixels, side_px)
                 if on_progress is not None and (one.at % 64 == 63 or one.at + 1 == len(paths)):
                     on_progress(one.at + 1, len(paths), "pictures")
-        key = key_of(FORMAT, str(side_px), *digests).hex()[:32]
+        key = _key(side_px, stack_keys(digests))
         write_bytes(folder / f"{key}.json", json.dumps({"bad": bad}).encode())
-        # The array comes last: where it is, the notes are too.
-        with replacing(folder / f"{key}.npy") as draft:
-            os.replace(work / "pixels.npy", draft)
+        if keep:  # the array comes last: where it is, the notes are too
+            with replacing(folder / f"{key}.npy") as draft:
+                os.replace(work / "pixels.npy", draft)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return digests
@@ -200,7 +260,7 @@ def _read_ahead(pool: ThreadPoolExecutor, paths: Sequence[Path], side_px: int) -
 
 def _decode_one(at: int, path: Path, side_px: int) -> _Decoded:
     try:
-        data = path.read_bytes()
+        data = read_image(path)
     except OSError as error:
         return _Decoded(at, UNREADABLE, None, f"{type(error).__name__}: {error.strerror}")
     digest = hashlib.sha256(data).digest()
@@ -227,7 +287,7 @@ def _require_room(folder: Path, num_bytes: int) -> None:
     if num_bytes > free:
         raise ImagesError(
             f"decoded pictures take {num_bytes / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free: "
-            f"give the cache another place, or lower image_px"
+            f"give the cache another place, lower image_px, or set decoded_gb below that to decode them in each pass"
         )
 
 
@@ -236,17 +296,6 @@ def _drop_abandoned(folder: Path) -> None:
     for draft in folder.glob("drafts-*/pixels.npy"):
         if time.time() - draft.stat().st_mtime > ABANDONED_S:
             shutil.rmtree(draft.parent, ignore_errors=True)
-
-
-def _stamp(path: Path) -> bytes | None:
-    """The key of a file as it stands; None if it is missing, or so new that it may change within its time stamp."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    if time.time_ns() - status.st_mtime_ns < SETTLED_NS:
-        return None
-    return key_of(os.path.abspath(path), f"{status.st_size} {status.st_mtime_ns}")
 
 
 def _log_bad_image(path: Path, reason: str) -> None:

@@ -16,6 +16,7 @@ from torchvision.transforms import RandAugment
 
 from distill.chance import words
 from distill.image_features import open_rgb
+from distill.shards import read_image
 from distill.teacher import Teacher
 
 ALPHA, BETA = 1.0, 5.5
@@ -50,7 +51,7 @@ def support_features(
     features = torch.zeros(len(paths), VIEWS, teacher.width)
     for at, path in enumerate(paths):
         try:
-            image = open_rgb(path.read_bytes())
+            image = open_rgb(read_image(path))
         except Exception as error:  # decoders raise whatever they like; none of it may end the run
             if on_bad_image is not None:
                 on_bad_image(path, f"{type(error).__name__}: {error}"[:300])

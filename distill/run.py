@@ -23,9 +23,11 @@ from distill.folders import Manifest
 from distill.image_features import TeacherFeatures, image_features
 from distill.images import ImagePack, decode_images, eval_side, train_side
 from distill.language import CaptionFeatures, caption_features, measured_on, told
+from distill.names import Files
 from distill.prompts import TextKind
 from distill.retrieval import memory, retrieval_scores, support_features
 from distill.rowcache import key_of
+from distill.shards import is_member, shard_of
 from distill.student import Student
 from distill.student_features import student_features
 from distill.teacher import Teacher
@@ -33,6 +35,9 @@ from distill.teacher_views import LiveTeacher, draw_shared_views, teacher_side, 
 from distill.terms import needed
 from distill.text_targets import TextTargets
 from distill.train import OnEpoch, choose_device
+
+# Of pictures that are measured on; those of a training are the config's to say.
+DECODED_GB = 100.0
 
 
 class NoImages(ValueError):
@@ -84,7 +89,7 @@ def training_data(
     rows = [*manifest.part("train"), *few]
     say = told(config, manifest, teacher, targets)
     paths = _paths(manifest, rows, root)
-    pack = _decode(paths, train_side(config.image_px), cache, config.num_workers, watch)
+    pack = _decode(paths, train_side(config.image_px), cache, config.num_workers, watch, config.decoded_gb)
     seen = _taught(config, teacher, paths, pack, cache, watch, num_labels=len(say.labels))
     usable = np.setdiff1d(pack.usable(), seen.bad)
     if len(usable) < 2:
@@ -103,6 +108,7 @@ def training_data(
         captions=captioned.features if captioned else None,
         captioned=captioned.captioned if captioned else None,
         usable=usable.astype(np.int64),
+        shards=_shards(manifest, rows),
         few=np.intersect1d(usable, np.arange(len(rows) - len(few), len(rows))).astype(np.int64),
         digests={
             "dataset": manifest.digest,
@@ -173,7 +179,11 @@ def _taught(
         )
         return _Taught(whole.features[:, None].half(), np.flatnonzero(whole.bad.numpy()))
     side_px, teacher_px = pack.pixels.shape[1], teacher_side(teacher)
-    own = pack if teacher_px == side_px else _decode(paths, teacher_px, cache, config.num_workers, watch)
+    own = (
+        pack
+        if teacher_px == side_px
+        else _decode(paths, teacher_px, cache, config.num_workers, watch, config.decoded_gb)
+    )
     bad = np.setdiff1d(np.arange(len(paths)), own.usable())
     if config.view == "live":
         live = LiveTeacher(teacher, own.pixels)
@@ -275,7 +285,7 @@ def measure_epochs(
     asked, _ = measured_on(config, manifest, teacher, targets, None)
     rows = _measured_rows(asked, config.shots)
     side = eval_side(config.image_px, config.test_crop)
-    pack = _decode(_paths(asked, rows, root), side, cache, config.num_workers, quiet)
+    pack = _decode(_paths(asked, rows, root), side, cache, config.num_workers, quiet, config.decoded_gb)
     usable, device = pack.usable(), choose_device(config.device)
 
     def on_epoch(epoch: int, student: Student, context: Tensor | None) -> dict[str, Any] | None:
@@ -311,14 +321,22 @@ def measure_teacher(
     return _measure(text, features, rows, usable, manifest, targets, 1 / teacher.logit_scale)
 
 
+def _shards(manifest: Manifest, rows: Sequence[int]) -> Ints | None:
+    """The number of the shard that each image lies in, where it is shards that they lie in."""
+    if not is_member(manifest.paths[rows[0]]):
+        return None
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(shard_of(manifest.paths[row]), len(numbers)) for row in rows], dtype=np.int64)
+
+
 def _measured_rows(manifest: Manifest, shots: int) -> list[int]:
     every = sorted(manifest.part("held_out") + manifest.part("ood"))
     return without(every, supports(manifest, shots)) if shots else every
 
 
-def _paths(manifest: Manifest, rows: Sequence[int], root: Path | None) -> list[Path]:
+def _paths(manifest: Manifest, rows: Sequence[int], root: Path | None) -> Sequence[Path]:
     start = Path(manifest.root) if root is None else root
-    return [start / manifest.paths[row] for row in rows]
+    return Files(start, manifest.paths, rows)
 
 
 def _seen_by(teacher: Teacher, paths: Sequence[Path], cache: Path, num_workers: int, watch: Watch) -> TeacherFeatures:
@@ -333,12 +351,15 @@ def _seen_by(teacher: Teacher, paths: Sequence[Path], cache: Path, num_workers: 
     )
 
 
-def _decode(paths: Sequence[Path], side_px: int, cache: Path, num_workers: int, watch: Watch) -> ImagePack:
+def _decode(
+    paths: Sequence[Path], side_px: int, cache: Path, num_workers: int, watch: Watch, decoded_gb: float = DECODED_GB
+) -> ImagePack:
     return decode_images(
         paths,
         side_px,
         cache=cache,
         num_workers=num_workers,
+        decoded_gb=decoded_gb,
         on_progress=watch.on_progress,
         should_stop=watch.should_stop,
         on_bad_image=watch.bad_image,

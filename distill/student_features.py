@@ -14,7 +14,7 @@ from torch import Tensor
 from distill import Stopped
 from distill.augment import see_center
 from distill.chance import Ints
-from distill.images import Pixels
+from distill.images import PixelRows
 from distill.student import Student
 
 BATCH = 256
@@ -23,7 +23,7 @@ BATCH = 256
 @torch.inference_mode()
 def student_features(
     student: Student,
-    pixels: Pixels,
+    pixels: PixelRows,
     rows: Ints,
     *,
     device: torch.device,

@@ -50,7 +50,7 @@ def images_below(folder: Path, root: Path) -> list[str]:
     todo = [(folder, frozenset([root]))]
     while todo:
         here, above = todo.pop()
-        real = _inside(here, root)
+        real = inside(here, root)
         if real in above:
             raise FolderError("link", f'"{here.relative_to(root)}" is a link to a folder above it', "/path")
         with os.scandir(here) as entries:
@@ -61,7 +61,7 @@ def images_below(folder: Path, root: Path) -> list[str]:
                     todo.append((Path(entry.path), above | {real}))
                 elif entry.name.lower().endswith(IMAGE_SUFFIXES):
                     if entry.is_symlink():
-                        _inside(Path(entry.path), root)
+                        inside(Path(entry.path), root)
                     found.append(os.path.relpath(entry.path, root).replace(os.sep, "/"))
     return found
 
@@ -97,7 +97,8 @@ def _below(root: Path, name: str, pointer: str) -> Path:
     return root / path
 
 
-def _inside(path: Path, root: Path) -> Path:
+def inside(path: Path, root: Path) -> Path:
+    """`path` with its links resolved. Raises FolderError `link` where that leaves `root`."""
     real = path.resolve()
     if not real.is_relative_to(root):
         raise FolderError("link", f'"{path.relative_to(root)}" is a link that leaves the folder', "/path")

@@ -2,7 +2,9 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +62,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     return Calls(monkeypatch)
 
 
-def eval_sides() -> None:
+def test_sides() -> None:
     assert [train_side(px) for px in (32, 64, 96, 112, 224, 256)] == [32, 64, 96, 128, 256, 293]
     assert [eval_side(224, 0.875), eval_side(64, 1.0)] == [256, 64]
 
@@ -157,3 +159,57 @@ def test_what_a_killed_run_left_is_removed_after_a_day(tmp_path: Path, calls: Ca
     os.utime(drafts[0] / "pixels.npy", (two_days_ago, two_days_ago))
     calls.decode(many(tmp_path, 2), 16, tmp_path / "cache")
     assert [draft.exists() for draft in drafts] == [False, True]
+
+
+def on_the_fly(paths: list[Path], cache: Path, **given: Any) -> ImagePack:
+    return decode_images(paths, 16, cache=cache, num_workers=2, decoded_gb=0, **given)
+
+
+def test_what_does_not_fit_the_budget_is_decoded_when_it_is_asked_for(tmp_path: Path, calls: Calls) -> None:
+    paths = [*many(tmp_path), tmp_path / "missing.png"]
+    kept = calls.decode(paths, 16, tmp_path / "kept")
+    calls.decoded = 0
+    live = on_the_fly(
+        paths, tmp_path / "cache", on_bad_image=lambda path, reason: calls.bad.append((path.name, reason))
+    )
+    assert calls.decoded == 5
+    assert (live.digest, live.bad) == (kept.digest, kept.bad)
+    np.testing.assert_array_equal(live.contents, kept.contents)
+    assert live.pixels.shape == (6, 16, 16, 3)
+    rows = np.array([4, 0, 5, 2])
+    np.testing.assert_array_equal(live.pixels[rows], kept.pixels[rows])
+    assert calls.decoded == 8
+    assert not list((tmp_path / "cache").rglob("*.npy"))
+
+
+def test_a_budget_is_for_all_the_pictures_together(tmp_path: Path) -> None:
+    paths, size_gb = many(tmp_path), 5 * 16 * 16 * 3 / 1e9
+    for share, kept in ((1.01, True), (0.99, False)):
+        pack = decode_images(paths, 16, cache=tmp_path / f"{share}", decoded_gb=share * size_gb)
+        assert isinstance(pack.pixels, np.memmap) == kept
+    # What is there already is used, whatever the budget.
+    assert isinstance(on_the_fly(paths, tmp_path / "1.01").pixels, np.memmap)
+
+
+def test_looked_through_once_they_are_not_again(tmp_path: Path, calls: Calls) -> None:
+    paths = many(tmp_path)
+    on_the_fly(paths, tmp_path / "cache")
+    again = on_the_fly(paths, tmp_path / "cache")
+    assert calls.decoded == 5
+    assert len(again.pixels[np.arange(5)]) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda path: picture(path, seed=99), r"1.png was changed while a run was using it \(other content\)"),
+        (lambda path: path.unlink(), r"1.png was changed .* \(FileNotFoundError: No such file or directory\)"),
+    ],
+)
+def test_a_file_that_changes_under_a_run_is_named(tmp_path: Path, change: Callable[[Path], object], says: str) -> None:
+    paths = many(tmp_path)
+    live = on_the_fly(paths, tmp_path / "cache")
+    change(paths[1])
+    assert len(live.pixels[np.array([0, 2])]) == 2
+    with pytest.raises(ImagesError, match=says):
+        live.pixels[np.array([0, 1])]

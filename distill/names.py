@@ -1,0 +1,70 @@
+"""Very many strings in little memory: their bytes end to end, and where each one ends. Without torch. N strings."""
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import overload
+
+
+class Names(Sequence[str]):
+    """N strings, made anew when they are asked for."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._ends = array("Q")
+        data = bytearray()
+        for name in names:
+            # Names of files that are no UTF-8 hold lone surrogates.
+            data += name.encode("utf-8", "surrogateescape")
+            self._ends.append(len(data))
+        self._data = bytes(data)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __iter__(self) -> Iterator[str]:
+        start = 0
+        for end in self._ends:
+            yield self._data[start:end].decode("utf-8", "surrogateescape")
+            start = end
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> "Names": ...
+
+    def __getitem__(self, at: int | slice) -> "str | Names":
+        if isinstance(at, slice):
+            return Names(self[one] for one in range(*at.indices(len(self))))
+        at = range(len(self))[at]
+        start = self._ends[at - 1] if at else 0
+        return self._data[start : self._ends[at]].decode("utf-8", "surrogateescape")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Names):
+            return NotImplemented
+        return (self._data, self._ends) == (other._data, other._ends)
+
+    def __hash__(self) -> int:
+        return hash(self._data)
+
+
+class Files(Sequence[Path]):
+    """The files of some of `names` below `start`, in the order of `rows`; paths are made when they are asked for."""
+
+    def __init__(self, start: Path, names: Sequence[str], rows: Sequence[int]) -> None:
+        self._start, self._names, self._rows = start, names, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, at: int) -> Path: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> "Files": ...
+
+    def __getitem__(self, at: int | slice) -> "Path | Files":
+        if isinstance(at, slice):
+            return Files(self._start, self._names, self._rows[at])
+        return self._start / self._names[self._rows[at]]
