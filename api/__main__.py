@@ -1,4 +1,12 @@
-"""Serve the API alone: `python -m api`, with the settings of the environment. Workers are started apart."""
+"""Serve the API alone: `python -m api`, with the settings of the environment. Workers are started apart.
+
+`python -m api --fd N` serves on a socket that it inherits, as `limbeck serve` has it: the parent keeps the socket open,
+so that clients wait for a moment and are not refused while this process is started again.
+"""
+
+import argparse
+import contextlib
+import socket
 
 import uvicorn
 
@@ -6,13 +14,26 @@ from api.app import create_app
 from store.settings import Settings
 
 
-def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Lines of event streams are cut after a moment, and come again by themselves."""
-    uvicorn.run(
+def serve(settings: Settings, listening: socket.socket | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, on the socket given or else on the settings' host and port.
+
+    Lines of event streams are cut after a moment, and come again by themselves.
+    """
+    config = uvicorn.Config(
         create_app(settings), host=settings.host, port=settings.port, access_log=False, log_level="warning",
         proxy_headers=False, server_header=False, timeout_graceful_shutdown=3,
     )  # fmt: skip
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening] if listening else None)
+
+
+def main() -> None:
+    """Serve with the settings of the environment."""
+    parser = argparse.ArgumentParser(prog="python -m api", description="Serve the API alone.")
+    parser.add_argument("--fd", type=int, help="a listening socket's file descriptor, in place of host and port")
+    fd = parser.parse_args().fd
+    serve(Settings(), socket.socket(fileno=fd) if fd is not None else None)
 
 
 if __name__ == "__main__":
-    serve(Settings())
+    main()

@@ -55,7 +55,7 @@ def _embedded(chosen: "Settings") -> None:
     port = listening.getsockname()[1]
     env = {**os.environ, "LIMBECK_PORT": str(port), "LIMBECK_HOME": str(chosen.home)}
     commands = {
-        "API": [sys.executable, "-m", "limbeck.api_process", "--fd", str(listening.fileno())],
+        "API": [sys.executable, "-m", "api", "--fd", str(listening.fileno())],
         "worker": [sys.executable, "-m", "workers.embedded"],
     }
     supervisor = Supervisor(

@@ -4,8 +4,11 @@ import pytest
 
 from limbeck.errors import Problem
 from tests.contract.cluster import Cluster
+from tests.contract.enriching import *  # noqa: F403
 from tests.contract.life import *  # noqa: F403
-from tests.contract.life import TINY, distill
+from tests.contract.scene import *  # noqa: F403
+from tests.contract.scene import TINY, distill
+from tests.contract.whole import *  # noqa: F403
 
 
 @pytest.fixture(scope="module")

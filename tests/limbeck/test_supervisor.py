@@ -123,9 +123,9 @@ def test_serve_runs_api_and_worker_survives_a_kill_and_ends_clean(tmp_path: Path
         with Limbeck(url) as client:
             until(lambda: is_ready(client), within_s=120)
             before = children(running.pid)
-            assert set(before) == {"limbeck.api_process", "workers.embedded"}
-            os.kill(before["limbeck.api_process"], signal.SIGKILL)
-            until(lambda: children(running.pid).get("limbeck.api_process", 0) != before["limbeck.api_process"])
+            assert set(before) == {"api", "workers.embedded"}
+            os.kill(before["api"], signal.SIGKILL)
+            until(lambda: children(running.pid).get("api", 0) != before["api"])
             # The socket stayed open: whoever asks in between waits, and is not refused.
             assert httpx2.get(f"{url}/healthz", timeout=60, trust_env=False).status_code == 200
             assert list(client.jobs()) == []

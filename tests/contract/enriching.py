@@ -1,0 +1,93 @@
+"""The contract of an enrichment: kills, an LLM that fails for some labels or for all, and nothing asked twice."""
+
+import random
+import time
+from typing import Any
+
+import pytest
+
+from examples.fieldguide.world import species
+from limbeck.errors import JobFailed
+from limbeck.models import Job
+from tests.contract.cluster import Cluster, until
+from tests.contract.scene import ended
+
+
+def test_enrichment_survives_kills_at_random_points(cluster: Cluster) -> None:
+    """The final set equals an undisturbed one, and what is asked twice is at most what was in flight."""
+    labels = [one.name for one in species("validation")][:32]
+    concurrency = int(cluster.env["LIMBECK_LLM_CONCURRENCY"]) * (4 if cluster.mode == "distributed" else 1)
+    vocabularies = [cluster.client.create_vocabulary(f"v{n}", labels, domain=f"creatures {n}") for n in range(2)]
+    calls_before = cluster.llm.stats()["calls"]
+    job = cluster.client.enrich(vocabularies[0].id)
+    chance = random.Random(7)
+    kills = 3
+    for _ in range(kills):
+        until(lambda: cluster.client.job(job.id).status == "running", what="the enrichment")
+        time.sleep(chance.uniform(0.05, 0.5))
+        cluster.kill(cluster.enrich_worker)
+        cluster.start(cluster.enrich_worker)
+    disturbed = ended(cluster, job, timeout_s=90)
+    calls = cluster.llm.stats()["calls"] - calls_before
+    assert len(labels) <= calls <= len(labels) + kills * concurrency
+    quiet = cluster.client.wait(cluster.client.enrich(vocabularies[1].id))
+    sets = [said(cluster, done) for done in (disturbed, quiet)]
+    assert sets[0] == sets[1]
+    assert [row[0] for row in sets[0]] == labels
+
+
+def said(cluster: Cluster, job: Job) -> list[Any]:
+    assert job.result is not None
+    described = cluster.client.attributes(job.result["attribute_set_id"])
+    return [(one.label, one.sentence, list(one.phrases)) for one in described]
+
+
+def test_enriching_again_asks_nothing(cluster: Cluster, dataset_id: str, attribute_set_id: str) -> None:
+    calls = cluster.llm.stats()["calls"]
+    again = cluster.client.wait(cluster.client.enrich(cluster.client.dataset(dataset_id).vocabulary_id))
+    assert cluster.llm.stats()["calls"] == calls
+    assert (again.result or {})["usage"]["calls"] == 0
+
+
+def test_labels_that_fail_are_named_and_the_rest_is_kept(cluster: Cluster) -> None:
+    labels = [one.name for one in species("validation")][32:38]
+    cluster.llm.set_faults(
+        [{"fault": "refusal", "label": labels[1]}, {"fault": "rubbish", "label": labels[3]},
+         {"fault": "status", "status": 500, "label": labels[4], "attempts": [0]}]
+    )  # fmt: skip
+    vocabulary = cluster.client.create_vocabulary("v", labels, domain="with faults")
+    job = cluster.client.wait(cluster.client.enrich(vocabulary.id), timeout_s=60)
+    assert job.result is not None
+    assert job.result["num_described"] == 4
+    assert job.result["failed_positions"] == [1, 3]
+    assert job.result["failed_labels"]["refused"] == 1
+    warnings = [event for event in cluster.client.events(job.id) if event.level == "warning"]
+    assert any(labels[1] in event.message and "refused" in event.message for event in warnings)
+    cluster.llm.set_faults([])
+    calls = cluster.llm.stats()["calls"]
+    mended = cluster.client.wait(cluster.client.enrich(vocabulary.id), timeout_s=60)
+    assert (mended.result or {})["num_described"] == 6
+    assert cluster.llm.stats()["calls"] - calls == 2
+
+
+def test_an_llm_that_fails_every_label_fails_the_job_by_name(cluster: Cluster) -> None:
+    cluster.llm.set_faults([{"fault": "refusal"}])
+    vocabulary = cluster.client.create_vocabulary("v", ["Alpha", "Beta"], domain="refused")
+    with pytest.raises(JobFailed):
+        cluster.client.wait(cluster.client.enrich(vocabulary.id), timeout_s=60)
+    (failed,) = [job for job in cluster.client.jobs() if job.spec.get("vocabulary_id") == vocabulary.id]
+    assert failed.error is not None
+    assert failed.error.code == "all_labels_failed"
+    assert (failed.result or {})["failed_labels"] == {"refused": 2}
+
+
+def test_a_wrong_model_stops_the_job_at_the_first_calls(cluster: Cluster) -> None:
+    cluster.llm.set_faults([{"fault": "status", "status": 404}])
+    labels = [f"Label {n}" for n in range(60)]
+    vocabulary = cluster.client.create_vocabulary("v", labels, domain="no model")
+    calls = cluster.llm.stats()["calls"]
+    failed = ended(cluster, cluster.client.enrich(vocabulary.id), timeout_s=60)
+    assert failed.status == "failed"
+    assert failed.error is not None
+    assert failed.error.code == "llm_unknown_model"
+    assert cluster.llm.stats()["calls"] - calls <= 16

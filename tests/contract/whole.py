@@ -1,0 +1,169 @@
+"""The contract, from end to end: what a client asks for, and what it gets."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import open_clip
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from sqlalchemy import func, select
+
+from limbeck.client import Limbeck
+from limbeck.errors import Problem
+from store.models import Dataset
+from tests.contract.cluster import ROOT, TEACHER, Cluster, until
+from tests.contract.scene import SPECIES, SPLIT, TINY, distill, ended
+
+
+def test_from_labels_to_a_student_that_loads_elsewhere(
+    cluster: Cluster, dataset_id: str, attribute_set_id: str, tmp_path: Path
+) -> None:
+    """The whole way, and then the student in plain timm and open_clip gives the service's own features."""
+    client = cluster.client
+    job = client.wait(
+        distill(cluster, dataset_id, TINY, text="sentence", attribute_set_id=attribute_set_id), timeout_s=180
+    )
+    assert job.result is not None
+    checkpoint = client.checkpoint(job.result["checkpoint_id"])
+    assert job.result["evaluation"]["ood"]["num_labels"] == SPECIES // 2
+    bundle = tmp_path / "bundle"
+    client.download_checkpoint(checkpoint.id, bundle, parts=None)
+    assert {file.path for file in checkpoint.files} == {
+        str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()
+    }
+    config = json.loads((bundle / "image" / "config.json").read_text())
+    width = config["num_classes"]
+    student = timm.create_model(config["architecture"], num_classes=width).eval()
+    student.load_state_dict(load_file(bundle / "image" / "model.safetensors"))
+    paired, _, _ = open_clip.create_model_and_transforms(f"local-dir:{bundle / 'pairing'}")
+    seen = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        ours = student(seen)
+        theirs = paired.eval().encode_image(seen)
+    assert torch.allclose(ours, theirs, atol=1e-5)
+    labels = json.loads((bundle / "targets" / "labels.json").read_text())
+    assert str(labels).count("a photo of") >= SPECIES
+    types = {event.type for event in client.events(job.id)}
+    assert {"state", "metrics"} <= types
+
+
+def test_events_are_watched_live_and_taken_up_again(cluster: Cluster, dataset_id: str) -> None:
+    job = cluster.client.encode(cluster.client.dataset(dataset_id).vocabulary_id, teacher=TEACHER, text="names")
+    watched = list(cluster.client.watch(job))
+    assert [event.data["status"] for event in watched if event.type == "state"] == ["queued", "running", "succeeded"]
+    assert [event.id for event in watched] == list(range(1, len(watched) + 1))
+    assert [event.id for event in cluster.client.watch(job, after=watched[-2].id)] == [watched[-1].id]
+
+
+def test_a_corrupt_image_is_named_counted_and_skipped(cluster: Cluster, names: list[str], dataset_id: str) -> None:
+    source = cluster.folder / "data" / "images"
+    broken = cluster.folder / "data" / "broken"
+    shutil.copytree(source, broken)
+    victim = sorted(sorted(broken.iterdir())[0].iterdir())[0]
+    for folder in broken.iterdir():
+        (folder / "zz_cut.png").write_bytes(victim.read_bytes()[:200])
+    vocabulary_id = cluster.client.dataset(dataset_id).vocabulary_id
+    dataset = cluster.client.register_dataset(vocabulary_id, "broken", split=SPLIT)
+    job = cluster.client.wait(distill(cluster, dataset.id, TINY), timeout_s=120)
+    events = list(cluster.client.events(job.id))
+    assert any("zz_cut.png" in str(event.data) + event.message for event in events if event.level == "warning")
+    assert (job.result or {})["num_bad_images"] == SPECIES
+
+
+def test_a_teacher_gone_at_run_time_fails_by_name(cluster: Cluster, dataset_id: str) -> None:
+    shutil.copytree(cluster.folder / "data" / "teacher", cluster.folder / "data" / "gone")
+    cluster.kill(cluster.gpu_worker, signal.SIGTERM)
+    job = cluster.client.distill(dataset_id, teacher="local-dir:gone", text="names", config=TINY)
+    (cluster.folder / "data" / "gone" / "open_clip_model.safetensors").unlink()
+    cluster.start(cluster.gpu_worker)
+    failed = ended(cluster, job, timeout_s=60)
+    assert failed.error is not None
+    assert failed.error.code == "teacher_incomplete"
+    assert "gone" in failed.error.message
+    shutil.rmtree(cluster.folder / "data" / "gone")
+
+
+def test_the_same_post_twenty_times_makes_one_job(cluster: Cluster, dataset_id: str) -> None:
+    body = {"kind": "encode", "vocabulary_id": cluster.client.dataset(dataset_id).vocabulary_id, "teacher": TEACHER,
+            "text": "names"}  # fmt: skip
+    barrier = threading.Barrier(20)
+
+    def post(_: int) -> tuple[int, str]:
+        barrier.wait()
+        headers = {"Idempotency-Key": "twenty"}
+        response = httpx2.post(f"{cluster.url}/v1/jobs", json=body, headers=headers, timeout=30)
+        return response.status_code, response.text
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = set(pool.map(post, range(20)))
+    assert len(answers) == 1
+    (status, _) = answers.pop()
+    assert status == 202
+    other = httpx2.post(
+        f"{cluster.url}/v1/jobs", json={**body, "text": "phrases"}, headers={"Idempotency-Key": "twenty"}
+    )
+    assert other.status_code == 409
+
+
+def test_a_broken_download_is_taken_up_again(cluster: Cluster) -> None:
+    checkpoint = cluster.client.checkpoint(next(iter(cluster.client.checkpoints())).id)
+    file = max(checkpoint.files, key=lambda file: file.size)
+    url = f"{cluster.url}/v1/checkpoints/{checkpoint.id}/files/{file.path}"
+    whole = httpx2.get(url)
+    etag = whole.headers["etag"]
+    assert file.sha256 in etag
+    rest = httpx2.get(url, headers={"Range": f"bytes={file.size // 3}-", "If-Range": etag})
+    assert rest.status_code == 206
+    assert whole.content[: file.size // 3] + rest.content == whole.content
+    assert httpx2.get(url, headers={"If-None-Match": etag}).status_code == 304
+    for wrong in ("../manifest.json", "..%2f..%2flimbeck.db", "image/none"):
+        assert httpx2.get(f"{cluster.url}/v1/checkpoints/{checkpoint.id}/files/{wrong}").status_code == 404
+
+
+def test_unknown_names_are_refused_at_once_with_near_ones(cluster: Cluster, dataset_id: str) -> None:
+    with pytest.raises(Problem) as refused:
+        distill(cluster, dataset_id, {"student": "resnet81"})
+    assert refused.value.status == 422
+    assert "resnet18" in str(refused.value)
+    with pytest.raises(Problem) as refused:
+        cluster.client.distill(dataset_id, teacher="ViT-B-23:openai", text="names", config=TINY)
+    assert "ViT-B-32:openai" in str(refused.value)
+    with cluster.db.read() as tx:
+        assert tx.scalar(select(func.count()).select_from(Dataset)) == len(list(cluster.client.datasets()))
+
+
+def test_pictures_are_classified_by_the_download(cluster: Cluster, tmp_path: Path) -> None:
+    checkpoint = next(iter(cluster.client.checkpoints()))
+    cluster.client.download_checkpoint(checkpoint.id, tmp_path / "b")
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "x.png")
+    command = [
+        sys.executable,
+        "-m",
+        "limbeck.cli",
+        "classify",
+        "--checkpoint",
+        str(tmp_path / "b"),
+        str(tmp_path / "x.png"),
+    ]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, env=dict(os.environ))
+    assert answer.returncode == 0, answer.stderr
+    assert "x.png" in answer.stdout
+
+
+def test_readiness_tells_what_is_missing(cluster: Cluster) -> None:
+    with Limbeck(cluster.url) as client:
+        until(client.ready, timeout_s=30, what="readiness")
+    answer = httpx2.get(f"{cluster.url}/readyz").json()
+    assert answer["status"] == "ready", answer
