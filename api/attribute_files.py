@@ -187,7 +187,7 @@ def _key(name: str, sense: str | None) -> str:
 
 def content(entry: Entry) -> EntryContent | None:
     """The entry as it is kept; None where the file only listed the label, and said nothing of it."""
-    if not entry.lines and not entry.flags:
+    if not entry.lines:
         return None
     said = entry.as_json()
     return EntryContent(label=said["label"], sense=said["sense"], lines=said["lines"], flags=said["flags"])

@@ -10,6 +10,7 @@ from api.models import MAX_INT32, Input
 from api.problems import MAX_ERRORS, StorableInput
 from attributes import editing
 from attributes.editing import EditFault, Lines
+from attributes.text import tidy
 from attributes.types import Entry, LineKind, line_from_json
 from attributes.types import Label as NamedLabel
 from store import attribute_sets, drafts, vocabularies
@@ -207,7 +208,7 @@ def _about(operation: Operation) -> Iterator[str]:
     for one in given:
         about = getattr(one, "about", None)
         if about and len(about) <= editing.MAX_FIELD_CHARS:
-            yield editing.tidy(about)
+            yield tidy(about)
 
 
 def _readings(about: str) -> list[str]:

@@ -5,14 +5,13 @@ A line that a person wrote or reworded has origin `human`, which every later enr
 before keeps its `strategy` and `call`, so that it can still be told what it was made of.
 """
 
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from attributes.checks import FLAGS, flags_of
 from attributes.strategy import StrategyError, load_strategy
-from attributes.text import fault_of, says_something
+from attributes.text import fault_of, says_something, tidy
 from attributes.types import Entry, Line, LineKind
 
 MAX_LINES = 500
@@ -92,11 +91,6 @@ def rewrite(lines: Lines, given: Sequence[Mapping[str, Any]], canonical: Canonic
             raise EditFault(f"/lines/{index}{fault.pointer}", fault.detail) from None
         made = (*made, line)
     return made
-
-
-def tidy(text: str) -> str:
-    """What a person typed as it is kept: NFC, trimmed."""
-    return unicodedata.normalize("NFC", text).strip()
 
 
 def flags_anew(entry: Entry) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from attributes.checks import flags_of
 from attributes.jsonplaces import line_of_path, load_json
 from attributes.set_schema import SetModel
-from attributes.text import MAX_LABEL_CHARS, MAX_SENSE_CHARS, fault_of
+from attributes.text import MAX_LABEL_CHARS, MAX_SENSE_CHARS, fault_of, tidy
 from attributes.types import Entry, Label, Line, LineKind, entry_from_json, sentence_and_phrases
 
 FORMAT, VERSION = "limbeck.attributes", 2
@@ -204,7 +204,7 @@ def label2text_of(entries: Iterable[Entry], rows: Iterable[Label2Text] = ()) -> 
     Where labels share a name, each carries its sense.
     """
     entries = list(entries)
-    known = {identity(row.name, None): row for row in rows}
+    known = {identity(tidy(row.name), None): row for row in rows}  # `cyclamen_` is a label `cyclamen`
     times = Counter(entry.label.casefold() for entry in entries)
     made = []
     for number, entry in enumerate(entries, start=1):

@@ -25,6 +25,11 @@ def clean(text: str, max_chars: int) -> str:
     return text.strip()[:max_chars].rstrip()
 
 
+def tidy(text: str) -> str:
+    """What a person typed as it is kept: NFC, trimmed."""
+    return unicodedata.normalize("NFC", text).strip()
+
+
 def storable(text: str, max_chars: int) -> str:
     """The text as any database keeps it: without NUL and lone surrogates, cut at `max_chars` characters."""
     return text[:max_chars].replace("\0", "").encode("utf-8", "replace").decode("utf-8")

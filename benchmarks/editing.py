@@ -147,7 +147,7 @@ def searching(client: Client) -> Iterator[Figure]:
         ("one label by name", {"label": "Species number 77777"}, 1),
         ("gate, first page", {"gate": "near_twin"}, 100),
         ("gate, a late page", {"gate": "near_twin", "after": 90_000}, 100),
-        ("gate and q", {"gate": "near_twin", "q": "7 "}, 0),
+        ("gate and q", {"gate": "near_twin", "q": "number 9700"}, 2),
         ("flag of every third", {"flag": "too_few_phrases"}, 100),
         ("flag of one label", {"flag": "long_sentence"}, 1),
         ("flag of every third and q of one", {"flag": "too_few_phrases", "q": "number 99999"}, 1),

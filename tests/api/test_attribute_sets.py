@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from store.models import AttributeSet, Vocabulary
 from tests.api.conftest import Service
+from tests.conftest import SHARED_DATA
 
 IMPORT = "/v1/attribute-sets/import"
 
@@ -39,6 +40,46 @@ def test_published_cub_sentences_go_in_and_come_out_unchanged(service: Service, 
     assert again["vocabulary_id"] != made["vocabulary_id"]
     assert _entries(service, again["id"]) == entries
     assert service.http.get(f"/v1/attribute-sets/{again['id']}/export").text == exported
+
+
+@pytest.mark.parametrize("folder", ["CaltechBirds", "Flower102"])
+def test_published_files_come_out_byte_for_byte_also_after_an_edit(service: Service, folder: str) -> None:
+    at = SHARED_DATA / "li2023" / folder
+    if not at.is_dir():
+        pytest.skip(f"the published files are not in {at}")
+    texts = {"label2text": (at / "label2text.txt").read_text(), "sentences": (at / "chatgpt.txt").read_text()}
+    id = service.post(IMPORT, {"format": "label2text", **texts})["id"]
+    for what, text in texts.items():
+        assert service.http.get(f"/v1/attribute-sets/{id}/export", params={"format": what}).text == text
+    edit = {"operations": [{"op": "add", "position": 3, "kind": "phrase", "text": "a phrase"}]}
+    answer = service.http.patch(f"/v1/attribute-sets/{id}/draft", json=edit, headers={"If-Match": '"0"'})
+    assert answer.status_code == 200
+    sealed = service.post(f"/v1/attribute-sets/{id}/draft/seal", None)["id"]
+    for what, text in texts.items():
+        assert service.http.get(f"/v1/attribute-sets/{sealed}/export", params={"format": what}).text == text
+
+
+def test_published_dclip_and_csv_go_there_and_back(service: Service) -> None:
+    at = SHARED_DATA / "dclip" / "descriptors_cub.json"
+    if not at.is_file():
+        pytest.skip(f"the published file is not in {at}")
+    made = service.post(IMPORT, {"format": "dclip", "document": at.read_text()})
+    exported = service.http.get(f"/v1/attribute-sets/{made['id']}/export", params={"format": "dclip"}).text
+    assert json.loads(exported) == json.loads(at.read_text())
+    answer = service.http.get(f"/v1/attribute-sets/{made['id']}/export", params={"format": "csv"})
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    body = {"format": "csv", "vocabulary_id": made["vocabulary_id"], "document": answer.text}
+    assert service.post(IMPORT, body)["digest"] == made["digest"]
+
+
+def test_cupl_becomes_answers_and_goes_out_again(service: Service) -> None:
+    document = {"crane": ["A crane is tall."], "ibis": ["An ibis has a bent bill.", "It is white."]}
+    made = service.post(IMPORT, {"format": "cupl", "document": document})
+    assert [line["kind"] for one in _entries(service, made["id"]) for line in one["lines"]] == ["answer"] * 3
+    path = f"/v1/attribute-sets/{made['id']}/export"
+    assert service.http.get(path, params={"format": "cupl"}).json() == document
+    answer = service.http.get(path, params={"format": "dclip"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_in_this_format")
 
 
 def test_a_form_with_files_is_as_good_as_json(service: Service) -> None:

@@ -89,6 +89,7 @@ def test_the_schema_file_is_that_of_the_models() -> None:
         (lambda text: text.replace('"label": "colt', '"name": "colt'), 4, "entries/2/label"),
         (lambda text: text.replace('"colt\'s foot"', '"colt\\u0007s foot"'), 4, "control character (U+0007)"),
         (lambda text: text.replace('"colt\'s foot"', '" "'), 4, "is blank"),
+        (lambda text: text.replace('"a long neck"', '"a\\u0007b"'), 2, 'crane": has a control character (U+0007)'),
         (lambda text: text.replace('"a long neck"', "null"), 2, "entries/0/lines/1/text"),
         (lambda text: text.replace('"version": 2', '"version": 1'), 1, "version"),
         (lambda text: text.replace("limbeck.attributes", "other"), 1, "format"),
@@ -132,6 +133,34 @@ def test_damaged_dclip_names_the_line(text: str, line: int, said: str) -> None:
         read_dclip(text)
     assert said in str(caught.value)
     assert caught.value.line == line
+
+
+def test_cupl_is_answers_there_and_back() -> None:
+    text = json.dumps({"crane": ["A crane is tall.", "It is grey."], "ibis": []}, indent=4) + "\n"
+    crane, ibis = formats.read_cupl(text)
+    assert [(line.kind, line.text, line.origin) for line in crane.lines] == [
+        ("answer", "A crane is tall.", "import"), ("answer", "It is grey.", "import"),
+    ]  # fmt: skip
+    assert ibis.lines == ()
+    assert formats.write_cupl([crane, ibis]) == text
+    with pytest.raises(FormatError, match='line 2: "ibis" must have a list of sentences'):
+        formats.read_cupl('{"crane": ["a"],\n"ibis": "b"}')
+
+
+def test_what_a_format_cannot_hold_is_no_empty_file() -> None:
+    with pytest.raises(FormatError, match="no label has a line of kind answer"):
+        formats.write_cupl([BIRD, MACHINE])
+    with pytest.raises(FormatError, match="no label has a line of kind phrase"):
+        write_dclip([MACHINE])
+
+
+def test_label2text_rows_are_those_of_a_file_or_numbered() -> None:
+    rows = [Label2Text(folder="colts_foot", number=7, published="colt's_foot")]
+    assert formats.label2text_of([PLAIN, BIRD, MACHINE], rows) == [
+        rows[0],
+        Label2Text(folder="002.crane_(bird)", number=2, published="crane_(bird)"),
+        Label2Text(folder="003.crane_(machine)", number=3, published="crane_(machine)"),
+    ]
 
 
 def test_published_dclip_goes_out_as_it_came(dclip_cub: Path) -> None:
