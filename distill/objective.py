@@ -10,16 +10,20 @@ B images of a rank, K labels, U unseen labels, D embedding width.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.config import TrainConfig
-from distill.context import PromptedTexts
 from distill.losses.gather import gather
 from distill.losses.precision import full, full_precision
 from distill.terms import TERMS, Term, needed
+
+if TYPE_CHECKING:
+    # Loads the teacher's libraries, which an objective without learned vectors has no use for.
+    from distill.context import PromptedTexts
 
 __all__ = ["Inputs", "Objective"]
 
@@ -49,7 +53,7 @@ class Objective(nn.Module):
     wants vectors and there are no such texts, or the other way round.
     """
 
-    def __init__(self, config: TrainConfig, *, width: int, prompted: PromptedTexts | None = None) -> None:
+    def __init__(self, config: TrainConfig, *, width: int, prompted: "PromptedTexts | None" = None) -> None:
         super().__init__()
         if (prompted.num_tokens if prompted else 0) != config.context_tokens:
             raise ValueError(f"context_tokens is {config.context_tokens}, and the texts are not made for that many")

@@ -230,7 +230,7 @@ def test_value_and_gradient_equal_the_float64_formula(name: str) -> None:
     np.testing.assert_allclose(student.grad.numpy(), slope(formula, s, v), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", list(CASES))
+@pytest.mark.parametrize("name", ["cls", "mse", "mse_unnormalised", "im_cst", "im_cst_one"])
 def test_gradient_of_double_features(name: str) -> None:
     s, v = (torch.tensor(x) for x in features(1))
     s.requires_grad_()
