@@ -26,7 +26,7 @@ from attributes.asking import Again, Asking
 from attributes.asks import Ask
 from attributes.batch_server import ENDPOINT, BatchServer, BatchState, BatchUnavailable, json_object
 from attributes.calls import Call, FatalLLMError, Outcome
-from attributes.ladder import Ladder, shared_ladder
+from attributes.ladder import RUNGS, Ladder, shared_ladder
 from attributes.many import POLL_S, OnOutcome, Tally
 from attributes.settings import LLMSettings
 from attributes.wire import Reply, Wire
@@ -150,7 +150,7 @@ class Batches:
         """
         tally = Tally()
         waiting = self.begin(asks)
-        for _ in range(self.settings.max_attempts + 3):  # the steps down the ladder are no attempts
+        for _ in range(self.settings.max_attempts + len(RUNGS)):  # the steps down the ladder are no attempts
             again: list[Asking] = []
             for chunk in self.chunks(waiting):
                 if tally.stopped or should_stop():

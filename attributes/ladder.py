@@ -1,8 +1,9 @@
 """Which form of request a server understands: structured output by a ladder, and parameters that some refuse.
 
-    json_schema   `response_format` with the schema, which the server holds the answer to
-    json_object   `response_format` asks for JSON; the schema stands in the prompt
-    prose         no `response_format`; the schema stands in the prompt, the JSON is found in the answer
+    json_schema          `response_format` of OpenAI's kind, with the schema, which the server holds the answer to
+    json_object_schema   the schema beside `json_object`, as llama-cpp-python and others take it; also in the prompt
+    json_object          `response_format` asks for JSON; the schema stands in the prompt
+    prose                no `response_format`; the schema stands in the prompt, the JSON is found in the answer
 
 Servers that call themselves OpenAI-compatible refuse `response_format` (400, 422) or ignore it. Newer OpenAI models
 refuse `max_tokens` (they want `max_completion_tokens`) and any temperature but their own. What worked is remembered
@@ -16,8 +17,8 @@ from typing import Any, Literal
 from attributes.asks import Request
 from attributes.settings import LLMSettings
 
-Rung = Literal["json_schema", "json_object", "prose"]
-RUNGS: tuple[Rung, ...] = ("json_schema", "json_object", "prose")
+Rung = Literal["json_schema", "json_object_schema", "json_object", "prose"]
+RUNGS: tuple[Rung, ...] = ("json_schema", "json_object_schema", "json_object", "prose")
 MAX_MISSES = 3
 
 
@@ -52,6 +53,8 @@ class Form:
         if self.rung == "json_schema":
             schema = {"name": request.schema_name, "strict": True, "schema": request.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif self.rung == "json_object_schema":
+            body["response_format"] = {"type": "json_object", "schema": request.schema}
         elif self.rung == "json_object":
             body["response_format"] = {"type": "json_object"}
         return body

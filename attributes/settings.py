@@ -12,7 +12,7 @@ class LLMSettings(BaseModel):
 
     An empty `base_url` is OpenAI's own. `temperature` and `max_tokens` hold where a strategy has none of its own.
     `max_attempts` bounds the HTTP calls for one question that end in a fault or a useless answer. Beyond it come, at
-    most once each, the steps by which a server's ways are learnt (two rungs of the ladder, two parameters it may not
+    most once each, the steps by which a server's ways are learnt (three rungs of the ladder, two parameters it may not
     know) and one larger limit for an answer that was cut off.
     """
 

@@ -229,12 +229,13 @@ def key_phrases(rng: Random, attributes: Attributes) -> list[dict[str, str]]:
     present = sum(attributes[part] != "none" for part in rest)
     count = min(8, max(5, 3 + present))
     return [
-        {"part": part, "value": _value(attributes, part), "phrase": phrase(rng, attributes, part)}
+        {"part": part, "value": value_of(attributes, part), "phrase": phrase(rng, attributes, part)}
         for part in ("body", "colour", "pattern", *rest)[:count]
     ]
 
 
-def _value(attributes: Attributes, part: str) -> str:
+def value_of(attributes: Attributes, part: str) -> str:
+    """The value of a part: a pattern goes with its colour."""
     if part == "pattern" and attributes["pattern"] != "plain":
         return f"{attributes['pattern_colour']} {attributes['pattern']}"
     return attributes[part]

@@ -1,16 +1,19 @@
 """What the stand-in LLM says: the field guide's entry for the label asked about, in the form asked for.
 
 `label_of` finds the label in a prompt, `answer` puts the entry into a JSON schema's shape, a plain JSON object or
-prose. A label that the guide does not know gets an honest answer of the same form.
+prose. A label that the guide does not know gets an honest answer of the same form. `llm_prompts` adds what is asked
+beyond an entry.
 """
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from examples.fieldguide.language import Attributes
+from examples.fieldguide.llm_prompts import Prompt, said_to
 from examples.fieldguide.world import Species, species
 
 _UNKNOWN_SENTENCE = (
@@ -68,9 +71,28 @@ def entry_for(label: str) -> Entry:
     return Entry(label, False, {"sentence": _UNKNOWN_SENTENCE, "description": _UNKNOWN_SENTENCE, "phrases": phrases})
 
 
-def answer(message: str, entry: Entry, response_format: Mapping[str, Any] | None) -> str:
-    """The text of the reply. Without a response format a prompt that speaks of JSON still gets JSON."""
+def entry_asked(prompt: Prompt, label: str, *, nth: int = 0) -> Entry:
+    """The label's entry, with what the prompt asks beyond it; `nth` counts calls about the label."""
+    entry = entry_for(label)
+    if not prompt.subject:
+        return entry
+    said = said_to(prompt, _attributes(label), _attributes(label_of(prompt.subject.get("other", ""))), nth=nth)
+    return replace(entry, fields={**entry.fields, **said})
+
+
+def _attributes(label: str) -> Attributes | None:
+    one = _by_name().get(label.lower())
+    return one.attributes if one else None
+
+
+def answer(
+    message: str, entry: Entry, response_format: Mapping[str, Any] | None, in_prompt: Mapping[str, Any] | None = None
+) -> str:
+    """The text of the reply. Without a response format a prompt that speaks of JSON still gets JSON, by the schema
+    that it holds, if it holds one."""
     kind = (response_format or {}).get("type", "text")
+    if kind != "json_schema" and in_prompt is not None:
+        return json.dumps(fill(in_prompt, entry), ensure_ascii=False)
     if kind == "json_schema":
         schema = (response_format or {}).get("json_schema", {}).get("schema", {})
         return json.dumps(fill(schema, entry), ensure_ascii=False)

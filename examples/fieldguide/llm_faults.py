@@ -32,6 +32,7 @@ FAULTS = {
     "other_label": "answers for another label",
     "length": "breaks off with finish_reason length",
     "refusal": "refuses",
+    "expired": "in a batch: never comes to it, and the batch expires; else as `hang`",
 }
 
 

@@ -3,8 +3,9 @@
     python -m examples.fieldguide.llm_server --port 8765
     LIMBECK_LLM_BASE_URL=http://127.0.0.1:8765/v1
 
-`GET /v1/models`, `POST /v1/chat/completions` (JSON schema, JSON object, prose; usage counted), `GET /stats`. Options
-for tests: `--latency-ms`, `--api-key`, `--faults FILE.json` (see `llm_faults.py`). In a test:
+`GET /v1/models`, `POST /v1/chat/completions` (JSON schema, JSON object, prose; usage counted), files and batches as
+OpenAI has them, `GET /stats`. Options for tests: `--latency-ms`, `--batch-s`, `--api-key`, `--faults FILE.json` (see
+`llm_faults.py`). In a test:
 `with serve(faults=[{"fault": "refusal"}]) as llm: … llm.base_url … llm.stats()`.
 """
 
@@ -24,22 +25,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from examples.fieldguide.llm_answers import answer, entry_for, label_of
+from examples.fieldguide.llm_answers import answer, entry_asked, label_of
+from examples.fieldguide.llm_batches import BadBatch, Batches
 from examples.fieldguide.llm_faults import Faults, Rule, parse_rules, read_rules
+from examples.fieldguide.llm_http import (
+    MOST_BODY_BYTES,
+    HangUp,
+    Reply,
+    Request,
+    error_reply,
+    json_reply,
+    read_request,
+    reply_bytes,
+)
+from examples.fieldguide.llm_prompts import Prompt, read_prompt, refusal_to
 from examples.fieldguide.world import species
 
 T = TypeVar("T")
 
 MODEL = "fieldguide"
-_MOST_BODY_BYTES = 8 * 2**20
-_REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed",
-            413: "Content Too Large", 422: "Unprocessable Content", 429: "Too Many Requests",
-            500: "Internal Server Error", 503: "Service Unavailable"}  # fmt: skip
 _REFUSAL = "I'm sorry, but I can't help with that."
-
-
-class _HangUp(Exception):
-    """End this connection without (more of) an answer."""
 
 
 @dataclass
@@ -61,31 +66,6 @@ class Stats:
         return {**plain, **counted}
 
 
-@dataclass(frozen=True)
-class _Request:
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass
-class _Reply:
-    status: int
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
-    cut: bool = False  # send half of the body, then close
-
-
-def _json_reply(status: int, content: Any, **headers: str) -> _Reply:
-    return _Reply(status, json.dumps(content, ensure_ascii=False).encode(), {**headers})
-
-
-def _error(status: int, message: str, code: str, **headers: str) -> _Reply:
-    kind = "invalid_request_error" if status < 429 else "rate_limit_error" if status == 429 else "server_error"
-    return _json_reply(status, {"error": {"message": message, "type": kind, "param": None, "code": code}}, **headers)
-
-
 def count_tokens(text: str) -> int:
     """Words and signs: near enough to a tokenizer's count for a stand-in."""
     return len(re.findall(r"\w+|[^\w\s]", text))
@@ -102,113 +82,170 @@ def _text_of(message: Any) -> str:
 class LLM:
     """The server's state and its answers; one instance lives in one event loop."""
 
-    def __init__(self, *, latency_s: float = 0.0, api_key: str | None = None, faults: Iterable[Rule] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        latency_s: float = 0.0,
+        api_key: str | None = None,
+        faults: Iterable[Rule] = (),
+        batch_s: float = 0.0,
+    ) -> None:
         self.latency_s = latency_s
+        self.batches = Batches(self._of_batch, takes_s=batch_s)
         self.api_key = api_key
         self.faults = Faults(faults)
         self.stats = Stats()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, kept alive for as many requests as the client sends."""
-        with contextlib.suppress(_HangUp, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            while (request := await _read(reader)) is not None:
+        with contextlib.suppress(HangUp, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            while (request := await read_request(reader)) is not None:
                 reply = await self._respond(request, reader, writer)
                 self.stats.statuses[reply.status] += 1
-                writer.write(_bytes(reply))
+                writer.write(reply_bytes(reply))
                 await writer.drain()
                 if reply.cut or request.headers.get("connection", "").lower() == "close":
                     break
 
-    async def _respond(self, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> _Reply:
+    async def _respond(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Reply:
         path = request.path.split("?")[0].rstrip("/")
         if (request.method, path) == ("GET", "/stats"):
-            return _json_reply(200, self.stats.as_dict())
-        if len(request.body) > _MOST_BODY_BYTES:
-            return _error(413, "The request is too large.", "request_too_large")
+            return json_reply(200, self.stats.as_dict())
+        if len(request.body) > MOST_BODY_BYTES:
+            return error_reply(413, "The request is too large.", "request_too_large")
         if self.api_key is not None and request.headers.get("authorization") != f"Bearer {self.api_key}":
-            return _error(401, "Incorrect API key provided.", "invalid_api_key")
+            return error_reply(401, "Incorrect API key provided.", "invalid_api_key")
         if (request.method, path) == ("GET", "/v1/models"):
             model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "limbeck"}
-            return _json_reply(200, {"object": "list", "data": [model]})
+            return json_reply(200, {"object": "list", "data": [model]})
+        if path.startswith(("/v1/files", "/v1/batches")):
+            return await self._batch_desk(request, path.removeprefix("/v1/").split("/"))
         if path != "/v1/chat/completions":
-            return _error(404, f"Unknown address {path}.", "not_found")
+            return error_reply(404, f"Unknown address {path}.", "not_found")
         if request.method != "POST":
-            return _error(405, "Use POST.", "method_not_allowed", Allow="POST")
+            return error_reply(405, "Use POST.", "method_not_allowed", Allow="POST")
         try:
             asked = json.loads(request.body)
-            messages = asked["messages"]
-            prompt = _text_of([one for one in messages if one["role"] == "user"][-1])
+            prompt = read_prompt(asked)
         except (ValueError, KeyError, TypeError, IndexError):
-            return _error(400, "The body must be JSON with messages, one of them the user's.", "bad_body")
+            return error_reply(400, "The body must be JSON with messages, one of them the user's.", "bad_body")
         if asked.get("stream"):
-            return _error(400, "This server does not stream.", "unsupported_value")
+            return error_reply(400, "This server does not stream.", "unsupported_value")
         self.stats.in_flight += 1
         self.stats.max_in_flight = max(self.stats.max_in_flight, self.stats.in_flight)
         try:
-            return await self._complete(asked, messages, prompt, reader, writer)
+            return await self._complete(asked, prompt, reader, writer)
         finally:
             self.stats.in_flight -= 1
 
-    async def _complete(
-        self, asked: Mapping[str, Any], messages: Sequence[Any], prompt: str,
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
-    ) -> _Reply:  # fmt: skip
-        label = label_of(prompt)
-        rule = self.faults.next(label=label, call=self.stats.calls, attempt=self.stats.calls_by_label[label])
+    async def _batch_desk(self, request: Request, place: list[str]) -> Reply:
+        try:
+            match request.method, place:
+                case "POST", ["files"]:
+                    content_type = request.headers.get("content-type", "")
+                    return json_reply(200, self.batches.upload(content_type, request.body))
+                case "GET", ["files", file_id, "content"]:
+                    return Reply(200, self.batches.content(file_id))
+                case "POST", ["batches"]:
+                    return json_reply(200, self.batches.make(json.loads(request.body)))
+                case "GET", ["batches"]:
+                    return json_reply(200, self.batches.listed())
+                case "GET", ["batches", batch_id]:
+                    return json_reply(200, await self.batches.state(batch_id))
+                case "POST", ["batches", batch_id, "cancel"]:
+                    return json_reply(200, self.batches.cancel(batch_id))
+        except BadBatch as error:
+            return error_reply(error.status, str(error), error.code)
+        except (ValueError, AttributeError):
+            return error_reply(400, "The body must be a JSON object.", "bad_body")
+        return error_reply(404, "Unknown address.", "not_found")
+
+    async def _of_batch(self, asked: Mapping[str, Any]) -> tuple[int, Any] | None:
+        """Status and body of one line of a batch; a fault of the connection is one of the server's there."""
+        try:
+            prompt = read_prompt(asked)
+        except (ValueError, KeyError, TypeError, IndexError):
+            reply = error_reply(400, "The body must hold messages, one of them the user's.", "bad_body")
+        else:
+            label, rule, nth = self._count(prompt)
+            fault = rule.fault if rule else ""
+            if fault == "expired":
+                return None
+            if rule and fault in ("status", "hang", "reset", "not_json"):
+                reply = error_reply(rule.status, f"A scripted {fault}.", f"scripted_{fault}")
+            else:
+                reply = self._answered(asked, prompt, label, fault, nth)
+        return reply.status, json.loads(reply.body)
+
+    def _count(self, prompt: Prompt) -> tuple[str, Rule | None, int]:
+        """The label asked about, the fault that comes to the call, and how many calls there were about the label."""
+        label = label_of(prompt.subject.get("label") or prompt.text)
+        nth = self.stats.calls_by_label[label]
+        rule = self.faults.next(label=label, call=self.stats.calls, attempt=nth)
         self.stats.calls += 1
         self.stats.calls_by_label[label] += 1
+        if rule is not None:
+            self.stats.faults[rule.fault] += 1
+        return label, rule, nth
+
+    async def _complete(
+        self, asked: Mapping[str, Any], prompt: Prompt, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Reply:
+        label, rule, nth = self._count(prompt)
         if self.latency_s:
             await asyncio.sleep(self.latency_s)
         if rule is not None:
-            self.stats.faults[rule.fault] += 1
             early = await self._early_fault(rule, reader, writer)
             if early is not None:
                 return early
-        fault = rule.fault if rule is not None else ""
-        about = _another(label) if fault == "other_label" else label
-        text: str | None = answer(prompt, entry_for(about), asked.get("response_format"))
+        return self._answered(asked, prompt, label, rule.fault if rule is not None else "", nth)
+
+    def _answered(self, asked: Mapping[str, Any], prompt: Prompt, label: str, fault: str, nth: int) -> Reply:
+        """The completion, as a fault of the answer leaves it."""
+        entry = entry_asked(prompt, _another(label) if fault == "other_label" else label, nth=nth)
+        text: str | None = answer(prompt.text, entry, asked.get("response_format"), prompt.schema)
         text, finish = _spoilt(str(text), fault)
         limit = asked.get("max_completion_tokens") or asked.get("max_tokens")
         if text and limit and count_tokens(text) > limit:
             text, finish = " ".join(text.split()[:limit]), "length"
-        reply = self._completion(asked, messages, text, finish, refused=fault == "refusal")
+        refusal = _REFUSAL if fault == "refusal" else refusal_to(prompt)
+        reply = self._completion(asked, text, finish, refusal)
         if fault == "empty_choices":
             reply["choices"] = []
-        sent = _json_reply(200, reply)
+        sent = json_reply(200, reply)
         sent.cut = fault == "cut_body"
         return sent
 
     async def _early_fault(
         self, rule: Rule, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> _Reply | None:
+    ) -> Reply | None:
         """The faults that answer nothing, or something else than a completion."""
         if rule.fault == "status":
             wait = {} if rule.retry_after is None else {"Retry-After": f"{rule.retry_after:g}"}
-            return _error(rule.status, f"A scripted {rule.status}.", f"scripted_{rule.status}", **wait)
+            return error_reply(rule.status, f"A scripted {rule.status}.", f"scripted_{rule.status}", **wait)
         if rule.fault == "not_json":
-            return _Reply(200, b"<html>upstream is resting</html>")
+            return Reply(200, b"<html>upstream is resting</html>")
         if rule.fault == "slow":
             await asyncio.sleep(rule.seconds)
-        if rule.fault == "hang":
+        if rule.fault in ("hang", "expired"):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(reader.read(1), rule.seconds)  # returns once the client has gone
-            raise _HangUp
+            raise HangUp
         if rule.fault == "reset":
             # Linger of zero makes the close a reset.
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
-            raise _HangUp
+            raise HangUp
         return None
 
     def _completion(
-        self, asked: Mapping[str, Any], messages: Sequence[Any], text: str | None, finish: str, *, refused: bool
+        self, asked: Mapping[str, Any], text: str | None, finish: str, refusal: str | None
     ) -> dict[str, Any]:
-        prompt_tokens = sum(count_tokens(_text_of(one)) + 4 for one in messages)
+        prompt_tokens = sum(count_tokens(_text_of(one)) + 4 for one in asked["messages"])
         completion_tokens = count_tokens(text or "")
         self.stats.prompt_tokens += prompt_tokens
         self.stats.completion_tokens += completion_tokens
-        content, refusal = (None, _REFUSAL) if refused else (text, None)
-        message = {"role": "assistant", "content": content, "refusal": refusal}
+        message = {"role": "assistant", "content": None if refusal else text, "refusal": refusal}
         return {
             "id": f"chatcmpl-{self.stats.calls}",
             "object": "chat.completion",
@@ -240,27 +277,6 @@ def _spoilt(text: str, fault: str) -> tuple[str | None, str]:
     if fault == "wrong_types":
         return json.dumps({"sentence": 7, "phrases": "spots"}), "stop"
     return (None if fault == "null_content" else text), "stop"
-
-
-async def _read(reader: asyncio.StreamReader) -> _Request | None:
-    """The next request; None once the client has closed between requests."""
-    try:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    except asyncio.IncompleteReadError:
-        return None
-    first, *lines = head.rstrip("\r\n").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    method, _, rest = first.partition(" ")
-    length = headers.get("content-length", "0")
-    size = min(int(length), _MOST_BODY_BYTES + 1) if length.isdigit() else 0
-    return _Request(method, rest.split(" ")[0], headers, await reader.readexactly(size))
-
-
-def _bytes(reply: _Reply) -> bytes:
-    lines = [f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Status')}", "Content-Type: application/json",
-             f"Content-Length: {len(reply.body)}", *(f"{k}: {v}" for k, v in reply.headers.items())]  # fmt: skip
-    body = reply.body[: len(reply.body) // 2] if reply.cut else reply.body
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 class RunningServer:
@@ -313,10 +329,10 @@ async def _serve_until(stop: asyncio.Event, llm: LLM, host: str, port: int, read
 @contextlib.contextmanager
 def serve(
     *, host: str = "127.0.0.1", port: int = 0, latency_ms: float = 0, api_key: str | None = None,
-    faults: Iterable[Mapping[str, Any]] = (),
+    faults: Iterable[Mapping[str, Any]] = (), batch_s: float = 0.0,
 ) -> Iterator[RunningServer]:  # fmt: skip
     """The server in a thread, on a free port by default, until the block ends."""
-    llm = LLM(latency_s=latency_ms / 1000, api_key=api_key, faults=parse_rules(faults))
+    llm = LLM(latency_s=latency_ms / 1000, api_key=api_key, faults=parse_rules(faults), batch_s=batch_s)
     loop, stop, started = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
     bound: list[int] = []
     failure: list[BaseException] = []
@@ -363,11 +379,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8765, help="0 for any free port; the one taken is printed")
     parser.add_argument("--latency-ms", type=float, default=0)
+    parser.add_argument("--batch-s", type=float, default=0, help="how long a batch is in progress")
     parser.add_argument("--api-key", help="refuse calls that do not carry it")
     parser.add_argument("--faults", type=Path, help="JSON file of fault rules")
     options = parser.parse_args(arguments)
     rules = read_rules(options.faults) if options.faults else []
-    llm = LLM(latency_s=options.latency_ms / 1000, api_key=options.api_key, faults=rules)
+    llm = LLM(latency_s=options.latency_ms / 1000, api_key=options.api_key, faults=rules, batch_s=options.batch_s)
     asyncio.run(_serve_process(llm, options.host, options.port))
 
 

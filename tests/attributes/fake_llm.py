@@ -39,7 +39,8 @@ class Seen:
 
     @property
     def rung(self) -> str:
-        return str(self.body.get("response_format", {"type": "prose"})["type"])
+        form = self.body.get("response_format", {"type": "prose"})
+        return f"{form['type']}_schema" if "schema" in form else str(form["type"])
 
     @property
     def prompt(self) -> str:

@@ -114,7 +114,7 @@ def test_a_form_that_is_refused_is_asked_one_rung_lower_in_the_next_batch(
     ladder = Ladder()
     tally, outcomes = run(ladder=ladder)
     assert (tally.done, tally.calls, len(desk.made)) == (10, 20, 2)
-    assert [call.rung for call in outcomes[0].calls] == ["json_schema", "json_object"]
+    assert [call.rung for call in outcomes[0].calls] == ["json_schema", "json_object_schema"]
     assert run(ladder=ladder)[0].calls == 10  # the form is chosen before
     assert len(desk.made) == 3
 

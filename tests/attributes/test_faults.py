@@ -57,8 +57,8 @@ WRONG_TYPES = answer_for("robin", sentence=7, phrases="none")
 # script, statuses of the calls, and the reason at the end (None: an entry)
 FAULTS: dict[str, tuple[tuple[Say | Callable[[Seen], Say], ...], list[str], str | None]] = {
     "json_schema refused": ((error(400), GOOD), ["bad_request", "ok"], None),
-    "response_format refused": ((error(422), error(422), in_prose), ["bad_request", "bad_request", "ok"], None),
-    "no form accepted": ((error(400),), ["bad_request"] * 3, "bad_request"),
+    "response_format refused": ((error(422),) * 3 + (in_prose,), ["bad_request"] * 3 + ["ok"], None),
+    "no form accepted": ((error(400),), ["bad_request"] * 4, "bad_request"),
     "schema ignored": ((Say(body=completion("A robin is red.")), GOOD), ["invalid_answer", "ok"], None),
     "schema ignored for ever": ((Say(body=completion("It is red.")),), ["invalid_answer"] * 4, "invalid_answer"),
     "prose around JSON": ((in_prose,), ["ok"], None),

@@ -30,7 +30,7 @@ def test_the_second_label_starts_on_the_rung_that_worked(
     ladder = Ladder()
     ask("robin", ladder=ladder)
     ask("wren", ladder=ladder)
-    assert [seen.rung for seen in llm.seen] == ["json_schema", "json_object", "json_object"]
+    assert [seen.rung for seen in llm.seen] == ["json_schema", "json_object_schema", "json_object_schema"]
 
 
 def test_another_model_or_server_starts_at_the_top(llm: FakeLLM, ask: AskOne) -> None:
@@ -41,16 +41,23 @@ def test_another_model_or_server_starts_at_the_top(llm: FakeLLM, ask: AskOne) ->
     with FakeLLM() as second:
         ask(ladder=ladder, base_url=second.url)
         assert [seen.rung for seen in second.seen] == ["json_schema"]
-    assert [seen.rung for seen in llm.seen] == ["json_schema", "json_object"] * 2
+    assert [seen.rung for seen in llm.seen] == ["json_schema", "json_object_schema"] * 2
 
 
 def test_below_the_top_the_schema_stands_in_the_prompt(llm: FakeLLM, ask: AskOne) -> None:
     llm.script = lambda seen, nth: good(seen, nth) if seen.rung == "prose" else error(422)
     ask()
     by_rung = {seen.rung: seen.prompt for seen in llm.seen}
-    assert list(by_rung) == ["json_schema", "json_object", "prose"]
+    assert list(by_rung) == ["json_schema", "json_object_schema", "json_object", "prose"]
     assert "JSON Schema" not in by_rung["json_schema"]
-    assert all('"minItems": 5' in by_rung[rung] for rung in ("json_object", "prose"))
+    assert all('"minItems": 5' in by_rung[rung] for rung in ("json_object_schema", "json_object", "prose"))
+
+
+def test_below_the_top_the_schema_is_still_held_where_a_server_can(llm: FakeLLM, ask: AskOne) -> None:
+    llm.script = lambda seen, nth: good(seen, nth) if seen.rung == "json_object_schema" else error(422)
+    assert ask().reason is None
+    assert llm.seen[-1].body["response_format"]["schema"]["required"] == ["label", "sentence", "phrases"]
+    assert llm.num_calls == 2
 
 
 def test_parameters_that_new_models_refuse_are_left_out_from_then_on(llm: FakeLLM, ask: AskOne) -> None:
@@ -75,7 +82,7 @@ def test_parameters_that_new_models_refuse_are_left_out_from_then_on(llm: FakeLL
 
 def test_one_miss_moves_one_label_and_three_in_a_row_the_memory(enricher: Callable[..., Enricher]) -> None:
     settings = enricher().settings
-    top, lower = Form(), Form("json_object")
+    top, lower = Form(), Form("json_object_schema")
     ladder = Ladder()
     ladder.worked(settings, top)
     for _ in range(MAX_MISSES - 1):
@@ -115,7 +122,7 @@ def test_what_is_learnt_is_told_and_spares_another_process_the_search(llm: FakeL
     )
     ask("robin", ladder=ladder)
     ask("wren", ladder=ladder)
-    assert told == [(llm.url, "m", {"rung": "json_object", "limit_name": "max_completion_tokens",
+    assert told == [(llm.url, "m", {"rung": "json_object_schema", "limit_name": "max_completion_tokens",
                                     "send_temperature": True})]  # fmt: skip
     before = llm.num_calls
     other = Ladder()
