@@ -29,6 +29,10 @@ class Settings(BaseSettings):
     llm_timeout_s: float = Field(60.0, gt=0)
     llm_max_attempts: int = Field(5, ge=1, le=20)
     llm_concurrency: int = Field(16, ge=1, le=512, description="Calls in flight per worker process.")
+    llm_requests_per_min: int | None = Field(None, ge=1, description="To a server and model, by all workers.")
+    llm_tokens_per_min: int | None = Field(None, ge=1, description="Likewise; estimated before each call.")
+    llm_in_flight: int | None = Field(None, ge=1, description="Calls at a time, by all workers.")
+    prices: Path | None = Field(None, description="Price file that adds to attributes/prices.toml and overrides it.")
     llm_max_tokens: int = Field(700, ge=16)
     llm_temperature: float = Field(0.0, ge=0, le=2)
     strategies_dir: Path | None = Field(None, description="Folder of strategies of your own, a .toml file each.")
@@ -40,7 +44,7 @@ class Settings(BaseSettings):
     part_limit_s: float = Field(7 * 86400.0, gt=0, description="Longest run of one part.")
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 
-    @field_validator("home", "data_root", "cache_dir", "strategies_dir")
+    @field_validator("home", "data_root", "cache_dir", "strategies_dir", "prices")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().resolve() if path else path
