@@ -20,6 +20,7 @@ from store import keys
 from store.db import Database
 
 OPEN_PATHS = frozenset({"/healthz"})
+OPEN_BELOW = "/attributes/"  # the editing page, which holds nothing and asks the API with the key that it is given
 LOCAL = "local"
 _REALM = 'Bearer realm="limbeck"'
 
@@ -44,7 +45,7 @@ class Access:
         self.bound_to_loopback = is_loopback(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_BELOW):
             await self.app(scope, receive, send)
             return
         refusal = await self._refusal(scope)

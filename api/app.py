@@ -15,6 +15,7 @@ from api import (
     checkpoints,
     datasets,
     drafts,
+    editor,
     events,
     health,
     jobs,
@@ -37,7 +38,7 @@ from store.settings import Settings
 # In the order in which requests are tried on them: jobs are polled.
 _ROUTERS = (
     jobs, events, vocabularies, attribute_exchange, attribute_sets, drafts, answers, text_targets, datasets, teachers,
-    checkpoints, health, pages,
+    checkpoints, health, pages, editor,
 )  # fmt: skip
 
 

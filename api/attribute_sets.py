@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from api.models import MAX_INT32, After, AfterPosition, Limit, LongLimit, Output, Page, Time, page
 from api.services import Use
+from attributes.gates.types import Gate
 from attributes.types import Line, LineKind, Origin, line_from_json
 from store import attribute_sets, comparison, drafts, label_search, resources, vocabularies
 from store.comparison import Difference
@@ -121,7 +122,7 @@ class LabelDifference(Output):
 async def _wanted(
     q: Annotated[str, Query(max_length=200, description="A part of the label or its sense, without case.")] = "",
     label: Annotated[str, Query(max_length=200, description="The label's whole name, without case.")] = "",
-    gate: Annotated[str, Query(max_length=100, description="Caught by this gate in the set's report.")] = "",
+    gate: Annotated[Gate | None, Query(description="Caught by this gate in the set's report.")] = None,
     flag: Annotated[str, Query(max_length=500, description="With this flag, such as too_few_phrases.")] = "",
     origin: Annotated[Origin | None, Query(description="With a line of this origin.")] = None,
     locked: Annotated[bool, Query(description="With a locked line.")] = False,
@@ -132,7 +133,7 @@ async def _wanted(
     marks += [attribute_sets.LOCKED] if locked else []
     marks += [attribute_sets.UNDESCRIBED] if undescribed else []
     part, name = (unicodedata.normalize("NFC", text).strip() for text in (q, label))
-    return Wanted(part_of=part, named=name, gate=gate, marks=marks)
+    return Wanted(part_of=part, named=name, gate=gate or "", marks=marks)
 
 
 @router.get("/{id}/labels", response_model=Page[SetLabel])

@@ -1,9 +1,13 @@
-"""Two plain pages without scripts or anything from elsewhere: what is here, and the reference made from OpenAPI."""
+"""Two plain pages without scripts or anything from elsewhere: what is here, and the reference made from OpenAPI.
+
+The page on which people edit attributes is `api.editor`'s.
+"""
 
 import html
 import json
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
@@ -11,7 +15,7 @@ from starlette.responses import HTMLResponse
 from api.models import iso
 from api.services import Use
 from store import beats, progress, resources
-from store.models import Checkpoint, Job
+from store.models import AttributeSet, Checkpoint, Job
 
 router = APIRouter(include_in_schema=False)
 
@@ -47,6 +51,7 @@ def landing(use: Use) -> HTMLResponse:
         jobs, _ = resources.page(tx, Job, limit=_LATEST, after=None)
         how_far = progress.of(tx, [job.id for job in jobs])
         checkpoints, _ = resources.page(tx, Checkpoint, limit=_LATEST, after=None)
+        sets, _ = resources.page(tx, AttributeSet, limit=_LATEST, after=None)
         alive = beats.alive(tx)
     workers = ", ".join(f"{count} {role}" for role, count in sorted(alive.items())) or "none"
     job_rows = [(job.id, job.kind, job.status, _far(how_far.get(job.id)), iso(job.created_at)) for job in jobs]
@@ -58,6 +63,8 @@ def landing(use: Use) -> HTMLResponse:
         f' <a href="/readyz">readiness</a>, <a href="/metrics">metrics</a>.</p><p>Processes seen lately: '
         f"{html.escape(workers)}.</p><h2>Latest jobs</h2>"
         + (_table(("id", "kind", "status", "stage", "created"), job_rows) if jobs else "<p>None yet.</p>")
+        + "<h2>Latest attribute sets</h2>"
+        + ("".join(map(_set_line, sets)) or "<p>None yet.</p>")
         + "<h2>Latest checkpoints</h2>"
         + (
             _table(("id", "student", "text", "accuracy", "created"), checkpoint_rows)
@@ -65,6 +72,11 @@ def landing(use: Use) -> HTMLResponse:
             else "<p>None yet.</p>"
         ),
     )
+
+
+def _set_line(row: AttributeSet) -> str:
+    described = f"{row.num_described:,} of {row.num_labels:,} labels described, {row.num_flagged:,} flagged"
+    return f'<p><a href="/attributes/{quote(row.id)}"><code>{html.escape(row.id)}</code></a> {described}</p>'
 
 
 def _far(known: progress.Progress | None) -> str:

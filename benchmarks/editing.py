@@ -52,7 +52,7 @@ def fill(db: Database) -> tuple[str, str]:
             made = attribute_sets.create(tx, vocabulary_id=vocabulary.id, pages=pages, source={})
             report = {"set_id": made.id, "teacher": "", "figures": {}, "file_key": "", "created_at": time.time()}
             tx.add(SetReport(**report))
-            tx.add_all(GateFailure(set_id=made.id, gate="near_twin", position=at) for at in range(0, NUM_LABELS, 97))
+            tx.add_all(GateFailure(set_id=made.id, gate="twins", position=at) for at in range(0, NUM_LABELS, 97))
             ids.append(made.id)
     return ids[0], ids[1]
 
@@ -145,9 +145,9 @@ def searching(client: Client) -> Iterator[Figure]:
         ("q in one label", {"q": "number 99950"}, 1),
         ("q in none", {"q": "heron"}, 0),
         ("one label by name", {"label": "Species number 77777"}, 1),
-        ("gate, first page", {"gate": "near_twin"}, 100),
-        ("gate, a late page", {"gate": "near_twin", "after": 90_000}, 100),
-        ("gate and q", {"gate": "near_twin", "q": "number 9700"}, 2),
+        ("gate, first page", {"gate": "twins"}, 100),
+        ("gate, a late page", {"gate": "twins", "after": 90_000}, 100),
+        ("gate and q", {"gate": "twins", "q": "number 9700"}, 2),
         ("flag of every third", {"flag": "too_few_phrases"}, 100),
         ("flag of one label", {"flag": "long_sentence"}, 1),
         ("flag of every third and q of one", {"flag": "too_few_phrases", "q": "number 99999"}, 1),

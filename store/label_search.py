@@ -81,4 +81,5 @@ def _conditions(tx: Session, found: AttributeSet, wanted: Wanted) -> list[Column
 
 def _refuse_unchecked(tx: Session, set_id: str) -> None:
     if tx.scalar(select(SetReport.set_id).where(SetReport.set_id == set_id).limit(1)) is None:
-        raise Conflict("set_not_checked", f"attribute set {set_id} has no report yet; have it checked before its gates")
+        detail = f"attribute set {set_id} has no report yet: POST /v1/attribute-sets/{set_id}/report makes one"
+        raise Conflict("set_not_checked", detail)

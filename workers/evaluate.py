@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from sqlalchemy.orm import Session
 from torch import Tensor
 
+from attributes.types import line_from_json
 from distill.bundle import BundleError, StudentWeights, write_bundle
 from distill.config import TrainConfig
 from distill.evaluate import Evaluation, last_epochs
@@ -164,7 +165,7 @@ class _Evaluation:
         manifest = self.images.manifest
         parts = {at: "id" for at in manifest.id_labels} | {at: "ood" for at in manifest.ood_labels}
         labels = [
-            {"label": label, "sense": texts.senses[at], "part": parts.get(at), **(texts.attributes[at] or {})}
+            {"label": label, "sense": texts.senses[at], "part": parts.get(at), **_said(texts.attributes[at])}
             for at, label in enumerate(texts.labels)
         ]
         made = write_bundle(
@@ -187,3 +188,11 @@ class _Evaluation:
                 "config": config.model_dump(mode="json"),
                 **resources.digests(tx, self.spec, text_targets_id=self.so_far["text_targets_id"]),
             }
+
+
+def _said(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is said of a label, each line with the id that it goes by in its set."""
+    if attributes is None:
+        return {}
+    lines = [{"id": line_from_json(line).id, **line} for line in attributes["lines"]]
+    return {**attributes, "lines": lines}

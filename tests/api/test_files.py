@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from store import resources
+from store import attribute_sets, resources
 from store.artefacts import Artefacts
 from store.db import Database
 from store.models import Job, Vocabulary
@@ -38,17 +38,19 @@ def publish(db: Database, artefacts: Artefacts) -> str:
             tx, ref="t", digest=SHA, width=8, context_length=77, logit_scale=100.0, preprocess={"size": 64},
             tokenizer_key="k",
         )  # fmt: skip
+        pages = attribute_sets.put_pages(tx, [None])
+        attribute_set_id = attribute_sets.create(tx, vocabulary_id="voc_1", pages=pages, source={}).id
         targets = resources.add_text_targets(
-            tx, vocabulary_id="voc_1", attribute_set_id=None, teacher_id=teacher.id, job_id="job_1", text="names",
-            num_labels=1, width=8, report={"truncated": []}, file=stored,
+            tx, vocabulary_id="voc_1", attribute_set_id=attribute_set_id, teacher_id=teacher.id, job_id="job_1",
+            text="names", num_labels=1, width=8, report={"truncated": []}, file=stored,
         )  # fmt: skip
         resources.add_dataset(
             tx, id="dst_1", vocabulary_id="voc_1", name="d", path="d", split={}, counts={}, digest=SHA, manifest_key="m"
         )
         resources.add_checkpoint(
-            tx, id="ckp_1", job_id="job_1", dataset_id="dst_1", vocabulary_id="voc_1", attribute_set_id=None,
-            text_targets_id=targets.id, teacher_id=teacher.id, student="resnet18", text="names",
-            evaluation={"id": {"accuracy": 0.5}}, digest=SHA,
+            tx, id="ckp_1", job_id="job_1", dataset_id="dst_1", vocabulary_id="voc_1",
+            attribute_set_id=attribute_set_id, text_targets_id=targets.id, teacher_id=teacher.id, student="resnet18",
+            text="names", evaluation={"id": {"accuracy": 0.5}}, digest=SHA,
             files=[("image/model.safetensors", stored), ("README.md", card), ("targets/a b#ü.json", odd)],
         )  # fmt: skip
         return targets.id
@@ -77,6 +79,16 @@ def test_metadata(published: Service) -> None:
         assert got.headers["etag"] == f'"{one["sha256"]}"'
     assert published.get("/v1/checkpoints", job_id="job_0")["data"] == []
     assert published.get("/v1/checkpoints", dataset_id="dst_1")["data"] == [listed]
+
+
+def test_a_set_leads_to_all_that_was_made_from_it(published: Service) -> None:
+    (student,) = published.get("/v1/checkpoints")["data"]
+    set_id = student["attribute_set_id"]
+    assert [one["id"] for one in published.get("/v1/checkpoints", attribute_set_id=set_id)["data"]] == ["ckp_1"]
+    targets = published.get("/v1/text-targets", attribute_set_id=set_id)["data"]
+    assert [one["id"] for one in targets] == [student["text_targets_id"]]
+    for path in ("checkpoints", "text-targets"):
+        assert published.get(f"/v1/{path}", attribute_set_id="ats_none")["data"] == []
 
 
 def test_whole_and_head(published: Service) -> None:

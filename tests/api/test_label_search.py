@@ -73,14 +73,14 @@ def test_labels_are_found_by_each_filter_and_by_several(service: Service, set_id
     assert found(service, set_id, gate="comparatives", q="bird 1", locked=True, origin="llm") == [
         n for n in every if n % 4 == 0 and str(n).startswith("1") and n % 9 == 0 and n % 50
     ]
-    assert found(service, set_id, gate="near_twin") == []
+    assert found(service, set_id, gate="twins") == []
 
 
 def test_a_gate_wants_a_report_and_a_filter_that_is_none_is_told_so(service: Service, set_id: str) -> None:
     path = f"/v1/attribute-sets/{set_id}/labels"
     answer = service.http.get(path, params={"gate": "comparatives"})
     assert (answer.status_code, answer.json()["code"]) == (409, "set_not_checked")
-    for wrong in ({"origin": "robot"}, {"q": "x" * 201}, {"locked": "perhaps"}):
+    for wrong in ({"origin": "robot"}, {"gate": "frobnicate"}, {"q": "x" * 201}, {"locked": "perhaps"}):
         answer = service.http.get(path, params=wrong)
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["parameter"] == next(iter(wrong))

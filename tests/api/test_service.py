@@ -152,7 +152,7 @@ def test_every_operation_is_documented(service: Service) -> None:
 
 def test_pages_show_text_as_text(service: Service) -> None:
     empty = service.http.get("/")
-    assert empty.text.count("None yet.") == 2
+    assert empty.text.count("None yet.") == 3
     publish(service.db, service.artefacts)
     with service.db.write() as tx:
         from store.models import Checkpoint

@@ -55,6 +55,10 @@ def test_from_labels_to_a_student_that_loads_elsewhere(
     assert torch.allclose(ours, theirs, atol=1e-5)
     labels = json.loads((bundle / "targets" / "labels.json").read_text())
     assert str(labels).count("a photo of") >= SPECIES
+    said = [[(line.id, line.text, line.call) for line in one.lines] for one in client.attributes(attribute_set_id)]
+    held = [[(line["id"], line["text"], line.get("call", "")) for line in one["lines"]] for one in labels["labels"]]
+    assert held == said
+    assert checkpoint.id in {one.id for one in client.checkpoints(attribute_set_id=attribute_set_id)}
     types = {event.type for event in client.events(job.id)}
     assert {"state", "metrics"} <= types
 

@@ -76,7 +76,7 @@ def test_a_set_is_listed_shown_and_searched(client: Limbeck, set_id: str, capsys
     several = said(capsys, "show", set_id, "crane", code=2)
     assert 'write "crane (bird)", "crane (machine)"' in several
     assert "has no label 'stork'" in said(capsys, "show", set_id, "stork", code=2)
-    assert "set_not_checked" in said(capsys, "search", set_id, "--gate", "near_twin", code=1)
+    assert "set_not_checked" in said(capsys, "search", set_id, "--gate", "twins", code=1)
 
 
 def test_a_label_is_corrected_by_options_and_sealed(client: Limbeck, set_id: str, capsys: Capture) -> None:
