@@ -23,11 +23,12 @@ from pydantic import SecretStr, ValidationError
 
 from attributes.csv_format import read_csv
 from attributes.formats import FormatError, join_sentences, read_cupl, read_dclip, read_json, read_label2text
-from attributes.gates import Judges, Offence, check, word_lists
 from attributes.gates.length import Tokens, clip_tokens, tokens_of_file
 from attributes.gates.page import page
 from attributes.gates.phrasebook import WordsError
+from attributes.gates.report import Judges, check, word_lists
 from attributes.gates.table import show
+from attributes.gates.types import Offence
 from attributes.outfile import BadInput, as_input
 from attributes.text import num_words
 from attributes.types import Entry, Label

@@ -5,9 +5,6 @@ words       folding, lemmas, what two texts mean            phrasebook   word li
 names       other labels named                              length       tokens as rendered, without torch
 sharing     what labels say in common                       twins        labels of nearly the same words
 margins     a teacher's text features, before and after     page         the report as a page of HTML
+
+Nothing is brought up here: the API wants the names of gates, and no numpy.
 """
-
-from attributes.gates.report import Judges, check, word_lists
-from attributes.gates.types import GATES, Gate, Offence, Report, Result, Thresholds
-
-__all__ = ["GATES", "Gate", "Judges", "Offence", "Report", "Result", "Thresholds", "check", "word_lists"]

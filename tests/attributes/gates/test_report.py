@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from attributes.formats import join_sentences, read_dclip, read_label2text
-from attributes.gates import GATES, Gate, Judges, Offence, Report, Thresholds, check
 from attributes.gates.length import Tokens
 from attributes.gates.margins import Margins
+from attributes.gates.report import Judges, check
+from attributes.gates.types import GATES, Gate, Offence, Report, Thresholds
 from attributes.types import Entry, Label, Line
 from tests.attributes.gates.conftest import LABELS, entries_with, phrases
 from tests.conftest import SHARED_DATA
