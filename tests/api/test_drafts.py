@@ -323,3 +323,12 @@ def test_edits_on_many_pages_are_sealed_at_once(service: Service) -> None:
     assert made["num_described"] == 3 * PAGE_SIZE - 4
     bare = service.get(f"/v1/attribute-sets/{made['id']}/labels", undescribed=True)["data"]
     assert [one["position"] for one in bare] == positions
+
+
+def test_the_reference_tells_of_if_match(service: Service) -> None:
+    paths = service.get("/openapi.json")["paths"]
+    path = "/v1/attribute-sets/{id}/draft"
+    assert {"412", "428", "409", "422"} <= set(paths[path]["patch"]["responses"])
+    assert "412" in paths[path]["delete"]["responses"]
+    assert {"412", "409"} <= set(paths[f"{path}/seal"]["post"]["responses"])
+    assert "412" not in paths[path]["get"]["responses"]

@@ -40,6 +40,15 @@ def test_a_post_that_broke_off_is_sent_again_with_the_same_key_and_body() -> Non
     assert json.loads(server.seen[0].body)["labels"] == [{"name": "crane"}, {"name": "crane", "sense": "the machine"}]
 
 
+def test_a_change_of_a_draft_that_broke_off_is_the_same_change_again() -> None:
+    changed = {"attribute_set_id": "ats_1", "version": 4, "num_edited": 1, "changed": []}
+    with scripted([Say(cut_after=0), Say(200, changed)]) as server, client(server.url) as limbeck:
+        told = limbeck.drafts.change("ats_1", [{"op": "lock", "position": 3}], version=3)
+    assert told.version == 4
+    assert [(seen.method, seen.headers["if-match"]) for seen in server.seen] == [("PATCH", '"3"')] * 2
+    assert len({seen.headers["idempotency-key"] for seen in server.seen}) == 1
+
+
 def test_two_posts_have_two_keys() -> None:
     with scripted([Say(201, VOCABULARY), Say(201, VOCABULARY)]) as server, client(server.url) as limbeck:
         limbeck.create_vocabulary("birds", ["crane"])

@@ -6,13 +6,14 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 
-from store import jobs, progress
+from store import attribute_sets, jobs, progress
+from store.attribute_sets import EntryContent
 from store.db import Database
 from store.jobs import NewPart
 from store.migrate import _config, is_current, upgrade
-from store.models import Base
+from store.models import AttributePage, Base
 
 
 def test_models_agree_with_the_head_revision(db: Database) -> None:
@@ -53,6 +54,25 @@ def test_jobs_from_before_their_parts_were_summed_up(db: Database) -> None:
     with db.read() as tx:
         again, after = progress.job(tx, job_id)
     assert (again.tally, after) == (job.tally, before)
+
+
+def test_pages_of_before_get_the_marks_that_they_would_have_now(sqlite_db: Database) -> None:
+    line = {"kind": "phrase", "text": "a red crown", "origin": "llm"}
+    entries: list[EntryContent | None] = [
+        {"label": "a", "sense": None, "lines": [line, {**line, "text": "b", "origin": "human"}], "flags": ["empty"]},
+        None,
+        {"label": "c", "sense": None, "lines": [{**line, "locked": True}], "flags": []},
+    ]
+    with sqlite_db.write() as tx:
+        attribute_sets.put_pages(tx, entries)
+        before = tx.scalars(select(AttributePage.marks)).one()
+    assert before == {
+        "flag:empty": [0], "origin:human": [0], "origin:llm": [0, 2], "undescribed": [1], "locked": [2],
+    }  # fmt: skip
+    command.downgrade(_config(sqlite_db), "0004")
+    upgrade(sqlite_db)
+    with sqlite_db.read() as tx:
+        assert tx.scalars(select(AttributePage.marks)).one() == before
 
 
 @pytest.mark.parametrize("url", ["postgresql://u@h/d", "postgres://u@h/d"])
