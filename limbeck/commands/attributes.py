@@ -117,6 +117,22 @@ def compare(
         console.print(f"and more: --limit shows more than {limit}")
 
 
+@cli.command("uses")
+def uses(id: SetId, url: Url = DEFAULT_URL) -> None:
+    """List what was made from a set: sets edited from it, text targets, students."""
+    from rich.console import Console
+
+    table = id_table("what", "made")
+    with service(url) as client:
+        for child in client.attribute_sets(parent_id=id):
+            table.add_row(child.id, "attribute set", f"{child.created_at:%Y-%m-%d %H:%M} UTC")
+        for targets in client.every_text_targets(attribute_set_id=id):
+            table.add_row(targets.id, f"text targets, {targets.text}", f"{targets.created_at:%Y-%m-%d %H:%M} UTC")
+        for student in client.checkpoints(attribute_set_id=id):
+            table.add_row(student.id, f"student, {student.student}", f"{student.created_at:%Y-%m-%d %H:%M} UTC")
+    Console().print(table if table.row_count else "nothing was made from it yet")
+
+
 @cli.command("answer")
 def answer(
     key: Annotated[str, typer.Argument(metavar="CALL", help="The call of a line.")], url: Url = DEFAULT_URL

@@ -100,6 +100,8 @@ def test_a_label_is_corrected_by_options_and_sealed(client: Limbeck, set_id: str
     assert "+ phrase: a red crown  [part: crown, value: red]" in compared
     assert "- phrase: a long neck  [part: neck]" in compared
     assert "they say the same" in said(capsys, "compare", made, made)
+    assert f"{made}  attribute set" in said(capsys, "uses", set_id)
+    assert "nothing was made from it yet" in said(capsys, "uses", made)
     assert "draft_empty" in said(capsys, "seal", set_id, code=1)
     said(capsys, "lock", made, "heron")
     said(capsys, "edit", made, "heron", "--add", "contrast,about=crane (bird): no red crown")
