@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from benchmarks.evidence.arms import ARMS
 from benchmarks.evidence.claims import CLAIMS, Claim
 from benchmarks.evidence.statistics import Mean, mean_of, verdict
-from benchmarks.evidence.world import IMAGES_PER_SPECIES
 from distill.atomic import replacing, write_bytes
 
 Result = Mapping[str, Any]
@@ -53,7 +52,7 @@ def write_report(
 
 def _head(results: Sequence[Result], groups: Sequence[str], command: str) -> str:
     seeds = sorted({result["seed"] for result in results})
-    config = results[0]["config"]
+    config, pictures = results[0]["config"], results[0]["pictures"]
     return f"""# Evidence
 
 What each part of the method is worth, on the frozen field guide ([examples/fieldguide](../examples/fieldguide)): its
@@ -64,11 +63,11 @@ nothing about accuracy on photographs. This file is written by
 {command}
 ```
 
-Students ({config["student"]} from scratch, {config["image_px"]} px) learn from {IMAGES_PER_SPECIES["train"]} pictures
-of each of 80 species, less those held out, and are measured on species that they never saw: 40 of the validation group,
-on which recipes were chosen, and 40 of the test group, which no choice has seen. Seeds {", ".join(map(str, seeds))};
-every figure is mean per-class accuracy of the last weights, a mean over seeds ± half its 95% interval (Student's t),
-unless it says otherwise. The groups measured are {" and ".join(groups)}."""
+Students ({config["student"]} from scratch, {config["image_px"]} px, a quarter of the pixels that the teacher sees)
+learn from {pictures} pictures of each of 80 species, unless a row says otherwise, and are measured on species that they
+never saw: 40 of the validation group, on which recipes were chosen, and 40 of the test group, which no choice has seen.
+Seeds {", ".join(map(str, seeds))}; every figure is mean per-class accuracy of the weights handed over, a mean over
+seeds ± half its 95% interval (Student's t), unless it says otherwise. Measured are {" and ".join(groups)}."""
 
 
 def _claims(by_arm: Mapping[str, Sequence[Result]], group: str) -> str:

@@ -33,9 +33,10 @@ from distill.verify import file_sha256
 DISTILL = Path(__file__).parents[2] / "distill"
 # They show, store or ask for a run, and make no number of it.
 NO_NUMBERS = (
-    "__main__", "bundle", "card", "card_measures", "catalog", "console", "label_files", "plots", "request", "verify",
-    "whole",
+    "__main__", "bundle", "card", "card_measures", "catalog", "console", "events", "label_files", "plots", "request",
+    "verify", "whole",
 )  # fmt: skip
+HERE = Path(__file__), Path(__file__).with_name("world.py")
 SAVE_EVERY_S = 20.0
 
 Result = dict[str, Any]
@@ -47,6 +48,7 @@ def key(arm: Arm, seed: int, world: World, groups: Sequence[str]) -> str:
         "starts_from": key(ARMS[arm.starts_from], seed, world, groups) if arm.starts_from else None,
         "config": arm.config(seed).model_dump(mode="json", exclude=set(FREE_FIELDS)),
         "text": arm.text,
+        "pictures": arm.pictures,
         "world": world.digest,
         "groups": sorted(groups),
         "code": code_digest(),
@@ -56,11 +58,11 @@ def key(arm: Arm, seed: int, world: World, groups: Sequence[str]) -> str:
 
 @cache
 def code_digest() -> str:
-    """Of the code below `distill/` that makes numbers, less its comments and docstrings."""
+    """Of the code that makes numbers, below `distill/` and here, less its comments and docstrings."""
     digest = hashlib.sha256(torch.__version__.encode())
-    for path in sorted(DISTILL.rglob("*.py")):
+    for path in [*sorted(DISTILL.glob("*.py")), *sorted(DISTILL.glob("losses/*.py")), *HERE]:
         if path.stem not in NO_NUMBERS:
-            digest.update(f"{path.relative_to(DISTILL)}\n{_bare(path.read_text(encoding='utf-8'))}\n".encode())
+            digest.update(f"{path.name}\n{_bare(path.read_text(encoding='utf-8'))}\n".encode())
     return digest.hexdigest()
 
 
@@ -96,7 +98,7 @@ def run_arm(
     # Few shots are pictures of unseen labels: such a student is one group's, and measured on no other.
     groups = groups[-1:] if config.protocol == "fine_tune" else groups
     state = results / "unfinished" / f"{name}.safetensors"
-    targets, manifests = world.targets(arm.text), {group: world.manifest(group) for group in groups}
+    targets, manifests = world.targets(arm.text), {group: world.manifest(group, arm.pictures) for group in groups}
     teacher, last = world.teacher, manifests[groups[-1]]
     watch = Watch(should_stop=should_stop)
     data = training_data(config, last, teacher, targets, cache=world.cache, watch=watch)
@@ -123,7 +125,8 @@ def run_arm(
         )  # fmt: skip
     over_epochs = last_epochs(trained.log, config.measured_epochs)
     result = {
-        "arm": arm.name, "seed": seed, "key": name, "text": arm.text, "config": config.model_dump(mode="json"),
+        "arm": arm.name, "seed": seed, "key": name, "text": arm.text, "pictures": arm.pictures,
+        "config": config.model_dump(mode="json"),
         "groups": {group: replace(one, last_epochs=over_epochs if group == groups[-1] else None).as_json()
                    for group, one in found.items()},
         "train_seconds": round(trained.seconds, 1), "seconds": round(time.monotonic() - started, 1),

@@ -5,13 +5,14 @@ Pictures are drawn once; decoded pictures and the teacher's features are shared 
 """
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from distill.atomic import write_bytes
 from distill.evaluate import Evaluation
-from distill.folders import ByList, Manifest, scan
+from distill.folders import ByList, Item, Manifest, scan
 from distill.prompts import Attributes, TextKind, render
 from distill.run import measure_teacher
 from distill.teacher import Teacher, load_teacher
@@ -47,12 +48,19 @@ class World:
         said = f"{LOCK.read_text(encoding='utf-8')} {sorted(IMAGES_PER_SPECIES.items())} {HELD_OUT} {SEED}"
         return hashlib.sha256(said.encode()).hexdigest()
 
-    def manifest(self, group: str) -> Manifest:
-        """Images to train on and held out of the seen species, and those of `group` as the species never seen."""
+    def manifest(self, group: str, pictures: int = IMAGES_PER_SPECIES[SEEN]) -> Manifest:
+        """Images to train on, `pictures` at most of each seen species, and held out; those of `group` as never seen."""
         labels = [one.name for one in species()]
         seen, unseen = ([one.name for one in species(name)] for name in (SEEN, group))
         split = ByList(by="list", id=tuple(seen), ood=tuple(unseen), held_out=HELD_OUT, seed=SEED)
-        return scan(self.folder / "pictures", labels, split)
+        whole = scan(self.folder / "pictures", labels, split)
+        used: Counter[int] = Counter()
+
+        def within(item: Item) -> bool:
+            used[item.label] += item.part == "train"
+            return item.part != "train" or used[item.label] <= pictures
+
+        return Manifest.of(whole.root, whole.labels, filter(within, whole))
 
     def targets(self, text: TextKind) -> TextTargets:
         """What the teacher makes of every species' text."""

@@ -118,7 +118,7 @@ def result(arm: str, seed: int, accuracy: float, small: dict[str, Any]) -> dict[
             "agreement": {"feature_cosine": 0.5}}  # fmt: skip
     one = {"id": part, "ood": part, "joint": {"harmonic_mean": 0.4}, "last_epochs": {"ood_accuracy": 0.3}}
     return {"arm": arm, "seed": seed, "groups": {"test": one | small}, "seconds": 60.0, "machine": "a machine",
-            "config": {"student": "s", "image_px": 64}}  # fmt: skip
+            "pictures": 18, "config": {"student": "s", "image_px": 64}}  # fmt: skip
 
 
 def test_the_report_tells_means_intervals_and_verdicts(tmp_path: Path) -> None:
