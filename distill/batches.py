@@ -153,16 +153,24 @@ def batches(
         drawn_for = rows if config.augmentation.per == "image" else np.full_like(rows, place)
         return draw_views(config.seed, drawn, drawn_for, side_px=side_px, augmentation=config.augmentation)
 
+    def fetch(source: PixelRows, rows: Ints) -> Tensor:
+        if not isinstance(source, np.ndarray):
+            return torch.from_numpy(source[rows])
+        # Straight to where the GPU copies from, without a copy in between.
+        pixels = torch.empty((len(rows), *source.shape[1:]), dtype=torch.uint8, pin_memory=device.type == "cuda")
+        source.take(rows, axis=0, out=pixels.numpy(), mode="clip")
+        return pixels
+
     def gather(step: int) -> tuple[list[Tensor], Views, dict[str, Tensor]]:
         pass_index, place = divmod(step, steps.steps_per_pass)
         rows = rows_of(pass_index, place, step)[mine]
         # A few-shot image is in many batches of a pass: its view is the step's.
         drawn = step if len(data.few) else pass_index
-        parts = [torch.from_numpy(data.pixels[rows]), torch.from_numpy(data.labels[rows])]
+        parts = [fetch(data.pixels, rows), torch.from_numpy(data.labels[rows])]
         if data.live is None:
             parts.append(data.teacher[rows, drawn % data.teacher.shape[1]].float())
         elif data.live.pixels is not data.pixels:
-            parts.append(torch.from_numpy(data.live.pixels[rows]))
+            parts.append(fetch(data.live.pixels, rows))
         told = {"captions": data.captions, "captioned": data.captioned}
         captions = {name: _moved(part[rows], device) for name, part in told.items() if part is not None}
         return [_moved(part, device) for part in parts], views_of(rows, drawn, place), captions

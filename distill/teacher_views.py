@@ -60,8 +60,17 @@ class LiveTeacher:
     pixels: PixelRows
 
     def features(self, pixels: Tensor, views: Views, side_px: int) -> Tensor:
-        """(B, D) float32 of `pixels` (B, T, T, 3) uint8 in views drawn for pictures of `side_px`."""
-        return self.teacher.encode_images(see_as_teacher(self.teacher, pixels, views, side_px))
+        """(B, D) float32 of `pixels` (B, T, T, 3) uint8 in views drawn for pictures of `side_px`.
+
+        Raises TeacherError where they are not finite.
+        """
+        features = self.teacher.encode_images(see_as_teacher(self.teacher, pixels, views, side_px))
+        if not torch.isfinite(features).all():
+            raise TeacherError(
+                "teacher_not_finite",
+                f"{self.teacher.ref} gives image features that are not finite: check its weights",
+            )
+        return features
 
 
 def see_as_teacher(teacher: Teacher, pixels: Tensor, views: Views, side_px: int) -> Tensor:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
-import torch
 from safetensors.torch import save_file
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,7 +17,7 @@ from distill.start import TARGETS, WEIGHTS, Start, StartError, read_start
 from distill.state import StateError
 from distill.student import StudentError
 from distill.teacher import Teacher, TeacherError
-from distill.train import NonFiniteLoss, StepMetrics, TrainResult
+from distill.train import NonFiniteLoss, OutOfMemory, StepMetrics, TrainResult
 from distill.train import train as train_student
 from distill.verify import MANIFEST_FILE
 from store import jobs, resources
@@ -41,6 +40,7 @@ CODES: Mapping[type[Exception], str] = {
     StateError: "state_unusable",
     TextsError: "texts_unfit",
     NonFiniteLoss: "loss_not_finite",
+    OutOfMemory: "gpu_out_of_memory",
 }
 
 
@@ -55,12 +55,6 @@ def train(context: Context, claim: Claim, keeper: Keeper) -> Publish:
             raise PartFailed(error.code, str(error)) from error
         except tuple(CODES) as error:
             raise PartFailed(CODES[type(error)], str(error)) from error
-        except torch.cuda.OutOfMemoryError as error:
-            raise PartFailed(
-                "gpu_out_of_memory",
-                f"a batch of {config.batch_size} images of {config.image_px} px does not fit on the GPU: lower "
-                "batch_size or image_px, or set precision to bfloat16",
-            ) from error
         parts = {"student": result.student.model.state_dict()}
         if result.context is not None:
             parts["context"] = {"context": result.context}

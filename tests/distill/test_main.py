@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from distill.__main__ import main
 from distill.console import Console
@@ -94,6 +95,17 @@ def test_broken_off_it_goes_on_to_the_same_student(
     for file in ("image/model.safetensors", "evaluation.json"):
         whole, resumed = (tmp_path / name / "bundle" / file for name in ("whole", "out"))
         assert whole.read_bytes() == resumed.read_bytes()
+
+
+def test_a_picture_that_changed_while_a_run_was_stopped_is_refused(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Console, "step", lambda told, metrics: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(words) == 130
+    for path in (tmp_path / "images").rglob("*.png"):
+        Image.new("RGB", (40, 40), "red").save(path)
+    assert main(words) == 2
+    assert "is the state of another run: data.pictures was" in capsys.readouterr().err
 
 
 @pytest.mark.slow

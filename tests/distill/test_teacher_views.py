@@ -18,7 +18,7 @@ from distill.images import ImagePack, decode_images
 from distill.prompts import Attributes, render
 from distill.run import Watch, training_data
 from distill.teacher import Teacher, TeacherError, load_teacher
-from distill.teacher_views import draw_shared_views, see_as_teacher, teacher_side, view_features
+from distill.teacher_views import LiveTeacher, draw_shared_views, see_as_teacher, teacher_side, view_features
 from distill.text_targets import encode_text_targets
 from distill.train import train
 from tests.distill.conftest import IMAGE_PX, WIDTH, save_clip, tiny_clip_config
@@ -210,6 +210,9 @@ def test_features_that_are_no_numbers_are_refused(
     monkeypatch.setattr(Teacher, "encode_images", lambda self, images: torch.full((len(images), WIDTH), torch.nan))
     with pytest.raises(TeacherError, match="not finite"):
         features_of(tiny_teacher, pack, views_of(pack), tmp_path / "features")
+    live = LiveTeacher(tiny_teacher, pack.pixels)
+    with pytest.raises(TeacherError, match="not finite"):
+        live.features(torch.from_numpy(pack.pixels[np.arange(20)]), views_of(pack).take((slice(None), 0)), IMAGE_PX)
 
 
 def test_bad_pictures_are_left_out(data_of: Callable[..., TrainData], manifest: Manifest) -> None:
