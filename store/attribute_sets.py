@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
-from sqlalchemy import insert, literal, select
+from sqlalchemy import Row, Select, insert, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -213,18 +213,33 @@ def marked(tx: Session, set_id: str, marks: Sequence[str], *, start: int = 0) ->
     """The positions ≥ start, in order, of entries that bear all of the marks; read from the pages' marks alone."""
     first, held = start // PAGE_SIZE, _PAGES_AT_ONCE
     while held == _PAGES_AT_ONCE:
-        query = (
-            select(AttributeSetPage.page, *(AttributePage.marks[mark] for mark in marks))
-            .join(AttributePage, AttributePage.digest == AttributeSetPage.digest)
-            .where(AttributeSetPage.set_id == set_id, AttributeSetPage.page >= first)
-            .order_by(AttributeSetPage.page)
-            .limit(_PAGES_AT_ONCE)
-        )
-        rows = tx.execute(query).all()
+        rows = tx.execute(_marks(set_id, marks).where(AttributeSetPage.page >= first).limit(_PAGES_AT_ONCE)).all()
         held, first = len(rows), first + len(rows)
-        for page, *borne in rows:
-            offsets = set.intersection(*(set(one or ()) for one in borne))
-            yield from (at for offset in sorted(offsets) if (at := page * PAGE_SIZE + offset) >= start)
+        yield from (at for row in rows for at in _bearing(row) if at >= start)
+
+
+def marked_among(tx: Session, set_id: str, marks: Sequence[str], positions: Sequence[int]) -> list[int]:
+    """Those of the positions whose entries bear all of the marks, in the order given."""
+    numbers = sorted({position // PAGE_SIZE for position in positions})
+    bearing: set[int] = set()
+    for first in range(0, len(numbers), _BATCH):
+        some = AttributeSetPage.page.in_(numbers[first : first + _BATCH])
+        bearing.update(at for row in tx.execute(_marks(set_id, marks).where(some)) for at in _bearing(row))
+    return [position for position in positions if position in bearing]
+
+
+def _marks(set_id: str, marks: Sequence[str]) -> Select[Any]:
+    return (
+        select(AttributeSetPage.page, *(AttributePage.marks[mark] for mark in marks))
+        .join(AttributePage, AttributePage.digest == AttributeSetPage.digest)
+        .where(AttributeSetPage.set_id == set_id)
+        .order_by(AttributeSetPage.page)
+    )
+
+
+def _bearing(row: Row[Any]) -> list[int]:
+    offsets = set.intersection(*(set(borne or ()) for borne in row[1:]))
+    return [row[0] * PAGE_SIZE + offset for offset in sorted(offsets)]
 
 
 def described(tx: Session, pages: Sequence[str]) -> set[int]:

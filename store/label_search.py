@@ -4,17 +4,18 @@ Names are searched in `labels.folded`, without case; marks are read from pages, 
 page of the answer is known.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, exists, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from store import attribute_sets
 from store.errors import Conflict
 from store.models import AttributeSet, GateFailure, Label, SetReport
 
-_AT_ONCE = 2_000
+_MOST_AT_ONCE = 4_000
 
 
 @dataclass(frozen=True)
@@ -41,42 +42,39 @@ def positions(tx: Session, found: AttributeSet, wanted: Wanted, *, start: int, l
     """
     if wanted.gate:
         _refuse_unchecked(tx, found.id)
-    if not (wanted.part_of or wanted.named or wanted.gate):
-        hits: list[int] = []
-        for at in attribute_sets.marked(tx, found.id, wanted.marks, start=start):
-            hits.append(at)
-            if len(hits) > limit:
-                break
-        return hits[:limit], len(hits) > limit
-    hits = []
-    marked = set(attribute_sets.marked(tx, found.id, wanted.marks, start=start)) if wanted.marks else None
-    query = select(Label.position).where(Label.vocabulary_id == found.vocabulary_id)
-    query = query.where(*_conditions(tx, found, wanted)).order_by(Label.position)
-    at_once = limit + 1 if marked is None else max(_AT_ONCE, limit + 1)
-    while len(hits) <= limit:
-        some = list(tx.scalars(query.where(Label.position >= start).limit(at_once)))
-        hits += [at for at in some if marked is None or at in marked]
-        if len(some) < at_once:
-            break
-        start = some[-1] + 1
+    if wanted.gate or wanted.part_of or wanted.named:
+        candidates = _by_label(tx, found, wanted, start, limit + 1)
+    else:
+        candidates = attribute_sets.marked(tx, found.id, wanted.marks, start=start)
+    hits = list(islice(candidates, limit + 1))
     return hits[:limit], len(hits) > limit
 
 
-def _conditions(tx: Session, found: AttributeSet, wanted: Wanted) -> list[ColumnElement[bool]]:
+def _by_label(tx: Session, found: AttributeSet, wanted: Wanted, start: int, at_once: int) -> Iterator[int]:
+    """Positions from `start` on by name and gate, taken in growing pieces, of which those with the marks are left."""
+    query, position = _query(tx, found, wanted)
+    while True:
+        some = list(tx.scalars(query.where(position >= start).order_by(position).limit(at_once)))
+        yield from attribute_sets.marked_among(tx, found.id, wanted.marks, some) if wanted.marks else some
+        if len(some) < at_once:
+            return
+        start, at_once = some[-1] + 1, min(4 * at_once, _MOST_AT_ONCE)
+
+
+def _query(tx: Session, found: AttributeSet, wanted: Wanted) -> tuple[Select[int], InstrumentedAttribute[int]]:
+    caught = (GateFailure.set_id == found.id) & (GateFailure.gate == wanted.gate)
+    if not (wanted.part_of or wanted.named):
+        return select(GateFailure.position).where(caught), GateFailure.position
+    query = select(Label.position).where(Label.vocabulary_id == found.vocabulary_id)
     where = func.instr if tx.get_bind().dialect.name == "sqlite" else func.strpos
-    conditions: list[ColumnElement[bool]] = []
     if wanted.part_of:
-        conditions.append(where(Label.folded, wanted.part_of.casefold()) > 0)
+        query = query.where(where(Label.folded, wanted.part_of.casefold()) > 0)
     if wanted.named:
         name = wanted.named.casefold()
-        conditions.append(or_(Label.folded == name, where(Label.folded, f"{name}\n") == 1))
+        query = query.where(or_(Label.folded == name, where(Label.folded, f"{name}\n") == 1))
     if wanted.gate:
-        conditions.append(
-            exists().where(
-                GateFailure.set_id == found.id, GateFailure.gate == wanted.gate, GateFailure.position == Label.position
-            )
-        )
-    return conditions
+        query = query.where(exists().where(caught, GateFailure.position == Label.position))
+    return query, Label.position
 
 
 def _refuse_unchecked(tx: Session, set_id: str) -> None:
