@@ -238,8 +238,10 @@ def _marks(set_id: str, marks: Sequence[str]) -> Select[Any]:
 
 
 def _bearing(row: Row[Any]) -> list[int]:
-    offsets = set.intersection(*(set(borne or ()) for borne in row[1:]))
-    return [row[0] * PAGE_SIZE + offset for offset in sorted(offsets)]
+    page: int = row[0]
+    borne: list[list[int] | None] = list(row[1:])
+    offsets = set.intersection(*(set(some or []) for some in borne))
+    return [page * PAGE_SIZE + offset for offset in sorted(offsets)]
 
 
 def described(tx: Session, pages: Sequence[str]) -> set[int]:
