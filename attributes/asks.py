@@ -187,8 +187,8 @@ def key_of(ask: Ask, settings: LLMSettings) -> str:
     """
     request = request_for(ask)
     shaping = {
-        "messages": [dict(message) for message in request.messages],
-        "schema": request.schema,
+        "messages": request.messages,
+        "schema": ask.strategy.schema_digest,
         "schema_name": request.schema_name,
         "version": request.version,
         "model": settings.model,

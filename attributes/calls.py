@@ -69,9 +69,9 @@ class Outcome:
 class FatalLLMError(Exception):
     """No question can be answered as things are: to go on would only burn through the list.
 
-    `code` is `llm_wrong_key`, `llm_unknown_model`, `llm_quota_exhausted` or `llm_unreachable`, of batches also
-    `llm_no_batches` and `llm_batch_failed`; `calls` are the attempts for the question at hand. The message holds no
-    secret.
+    `code` is `llm_wrong_key`, `llm_unknown_model`, `llm_quota_exhausted`, `llm_unreachable` or `llm_bad_request` (every
+    request is refused, and nothing says that the model is the reason); of batches also `llm_no_batches` and
+    `llm_batch_failed`. `calls` are the attempts for the question at hand. The message holds no secret.
     """
 
     def __init__(self, code: str, message: str, calls: list[Call] | None = None) -> None:

@@ -26,6 +26,9 @@ from attributes.wire import Reply, Wire
 __all__ = ["Call", "Enricher", "FatalLLMError", "LLMSettings", "Outcome", "Tally"]
 
 
+MAX_REFUSED = 3  # questions that are refused in every form before the run is given up
+
+
 class Enricher:
     """Asks one server and model. Belongs to the event loop that first calls it; needs `close`.
 
@@ -45,6 +48,7 @@ class Enricher:
         self._limiter = limiter or NoLimit()
         self._meter = meter or NoMeter()
         self._wire = Wire(settings)
+        self._refused = 0  # questions in a row
         self._not_before = 0.0  # monotonic; a server that says "later" to one question says it to all
 
     async def __aenter__(self) -> Self:
@@ -106,10 +110,19 @@ class Enricher:
                 return asking.end("stopped")
             step = asking.judge(reply)
             if isinstance(step, Outcome):
+                self._refuse_to_go_on(step)
                 return step
             wait_s = step.wait_s
             if step.everyone_s:
                 self._not_before = max(self._not_before, time.monotonic() + step.everyone_s)
+
+    def _refuse_to_go_on(self, outcome: Outcome) -> None:
+        """Raises FatalLLMError where a server that has answered nothing yet refuses one question after the other in
+        every form: what it refuses is then no question, but the model or the way it is asked."""
+        self._refused = self._refused + 1 if outcome.reason == "bad_request" else 0
+        if self._refused >= MAX_REFUSED and not self._ladder.knows(self.settings):
+            said = f"the LLM server refuses every request: model {self.settings.model!r} at {self.settings.base_url}"
+            raise FatalLLMError("llm_bad_request", f"{said} ({outcome.detail})", outcome.calls)
 
     async def _pause(self, wait_s: float, stop: Stop) -> None:
         """Wait out this question's own time and the server's."""

@@ -18,6 +18,7 @@ structured output accepts: every property required, no lengths of strings.
 """
 
 import hashlib
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -117,6 +118,11 @@ class Strategy:
     def num_asks(self) -> int:
         """Calls per label, pair or image."""
         return max(1, len(self.questions)) * self.samples
+
+    @cached_property
+    def schema_digest(self) -> str:
+        """sha256 of the schema, hex."""
+        return hashlib.sha256(json.dumps(self.schema, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     @cached_property
     def validator(self) -> Draft202012Validator:

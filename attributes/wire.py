@@ -181,6 +181,8 @@ def _status_of(status: int, error: Mapping[str, Any]) -> str:
         return "llm_unknown_model"
     if status == 429:
         return "rate_limited"
+    if "response_format" in str(error.get("message")):
+        return "bad_request"  # llama-cpp-python answers a form that it does not know with 500
     if status >= 500 or status in (408, 409, 425):
         return "server_error"
     return "bad_request"

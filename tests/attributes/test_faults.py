@@ -58,6 +58,8 @@ WRONG_TYPES = answer_for("robin", sentence=7, phrases="none")
 FAULTS: dict[str, tuple[tuple[Say | Callable[[Seen], Say], ...], list[str], str | None]] = {
     "json_schema refused": ((error(400), GOOD), ["bad_request", "ok"], None),
     "response_format refused": ((error(422),) * 3 + (in_prose,), ["bad_request"] * 3 + ["ok"], None),
+    "json_schema refused as 500": ((error(500, "1 validation error: ('body', 'response_format', 'type')"), GOOD),
+                                   ["bad_request", "ok"], None),
     "no form accepted": ((error(400),), ["bad_request"] * 4, "bad_request"),
     "schema ignored": ((Say(body=completion("A robin is red.")), GOOD), ["invalid_answer", "ok"], None),
     "schema ignored for ever": ((Say(body=completion("It is red.")),), ["invalid_answer"] * 4, "invalid_answer"),

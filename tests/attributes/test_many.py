@@ -94,6 +94,23 @@ def test_a_wrong_key_stops_the_list_at_its_first_call(llm: FakeLLM, run: Run) ->
     assert [call.status for call in stopped.calls] == ["llm_wrong_key"]
 
 
+def test_a_server_that_refuses_every_form_of_every_question_stops_the_list(llm: FakeLLM, run: Run) -> None:
+    llm.script = lambda seen, nth: error(400, "this server is pinned to another model")
+    outcomes: list[Outcome] = []
+    with pytest.raises(FatalLLMError, match="refuses every request: model 'm'.*pinned to another") as caught:
+        run(outcomes=outcomes, concurrency=2)
+    assert caught.value.code == "llm_bad_request"
+    assert llm.num_calls == sum(len(outcome.calls) for outcome in outcomes) <= 16
+    assert [outcome.reason for outcome in outcomes].count("bad_request") == 2
+
+
+def test_single_questions_that_are_refused_do_not_stop_the_others(llm: FakeLLM, run: Run) -> None:
+    llm.script = lambda seen, nth: error(400) if int(seen.subject["label"][5:]) % 5 < 4 else good(seen, nth)
+    tally, _ = run(LABELS[4:], concurrency=1)
+    assert tally.done == 6
+    assert tally.failed == {"bad_request": 20}
+
+
 def test_a_key_that_is_withdrawn_midway_keeps_what_is_in_flight(llm: FakeLLM, run: Run) -> None:
     def script(seen: Seen, nth: int) -> Say:
         if nth >= 10:

@@ -1,0 +1,1 @@
+"""Our client against servers that others wrote, with tiny models of random weights."""
