@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check serve evidence evidence-full bench-service bench-distill lock clean setup
+.PHONY: demo test check serve evidence evidence-full bench-service bench-editing bench-distill lock clean setup
 
 demo: $(READY)  ## The main job on the field guide, through the service, in about four minutes
 	$(BIN)/python -m examples.demo --out demo
@@ -24,6 +24,9 @@ serve: $(READY)  ## The service, embedded unless LIMBECK_* says otherwise
 
 bench-service: $(READY)  ## How fast the service is, on SQLite and on Postgres
 	$(BIN)/python -m benchmarks.service
+
+bench-editing: $(READY)  ## Editing, searching and comparing 100,000 labels, on SQLite and on Postgres
+	$(BIN)/python -m benchmarks.editing
 
 bench-distill: $(READY)  ## How fast distilling is, beside what it is compared with
 	$(BIN)/python -m benchmarks.distill

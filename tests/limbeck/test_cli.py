@@ -62,7 +62,7 @@ def test_help_names_every_command_and_loads_no_room() -> None:
         ([*RUN, "labels.txt", "--set", "epochs"], "--set 'epochs': write it as field=value"),
         ([*RUN, "labels.txt", "--split", "{half"], "--split is no JSON"),
         (["download", "ckp_1", "--out", "x", "--parts", "imagge"], "no part imagge"),
-        (["attributes", "export", "ats_1", "--format", "csv"], "--format 'csv'"),
+        (["attributes", "export", "ats_1", "--format", "yaml"], "--format 'yaml'"),
         (["attributes", "import", "--label2text", "labels.txt"], "both --label2text and --sentences"),
         (["classify", "--checkpoint", "nowhere", "picture.png"], "nowhere is no downloaded student"),
         (["classify", "--checkpoint", "x", "--among", "most", "picture.png"], "--among 'most'"),
