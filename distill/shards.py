@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from distill.rowcache import key_of
 from distill.tree import IMAGE_SUFFIXES, FolderError, inside
 
 # A file may change twice within the grain of its time stamp, so that a fresh one proves nothing.
@@ -63,6 +62,8 @@ def stamp(path: Path) -> bytes | None:
         return None
     if time.time_ns() - status.st_mtime_ns < SETTLED_NS:
         return None
+    from distill.rowcache import key_of  # which brings numpy, and the API starts without
+
     return key_of(os.path.abspath(path), f"{status.st_size} {status.st_mtime_ns}")
 
 
