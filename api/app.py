@@ -12,6 +12,7 @@ from api import (
     answers,
     attribute_exchange,
     attribute_sets,
+    caption_sets,
     checkpoints,
     datasets,
     drafts,
@@ -37,8 +38,8 @@ from store.settings import Settings
 
 # In the order in which requests are tried on them: jobs are polled.
 _ROUTERS = (
-    jobs, events, vocabularies, attribute_exchange, attribute_sets, drafts, answers, text_targets, datasets, teachers,
-    checkpoints, health, pages, editor,
+    jobs, events, vocabularies, attribute_exchange, attribute_sets, drafts, answers, text_targets, caption_sets,
+    datasets, teachers, checkpoints, health, pages, editor,
 )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Attribute sets as files: exported in any of the formats, imported with the labels of a vocabulary or as a new one."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.orm import Session
@@ -62,9 +62,9 @@ def export(
             return Response(whole[format](), headers=headers, media_type=media_type)
         except formats.FormatError as error:
             raise ProblemError(409, "not_in_this_format", str(error)) from None
-    known = {key: found.source.get(key) for key in ("strategy", "model")}
+    known = {"strategy": strategy_of(found.source), "model": found.source.get("model")}
     pieces = formats.write_json(entries, domain=domain, **known) if format == "json" else csv_format.write_csv(entries)
-    return StreamingResponse(_chunks(pieces), headers=headers, media_type=media_type)
+    return StreamingResponse(in_chunks(pieces), headers=headers, media_type=media_type)
 
 
 async def _import(request: Request) -> AnyImport:
@@ -137,7 +137,13 @@ def _published(use: Services, found: AttributeSet) -> list[formats.Label2Text]:
         raise ProblemError(410, "file_gone", "label2text.txt is no longer in the artefact store") from None
 
 
-def _chunks(pieces: Iterable[str]) -> Iterator[str]:
+def strategy_of(source: Mapping[str, Any]) -> str | None:
+    """What a file says of the prompts that its lines come from."""
+    return ", ".join(source["strategies"]) if "strategies" in source else source.get("strategy")
+
+
+def in_chunks(pieces: Iterable[str]) -> Iterator[str]:
+    """The same text in larger pieces."""
     # Each piece that leaves a generator costs a change of threads.
     held: list[str] = []
     size = 0

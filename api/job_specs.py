@@ -3,16 +3,15 @@
 Whatever can be known to be wrong is refused here, when it is posted, and not an hour later in a worker.
 """
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from sqlalchemy.orm import Session
 
-from api.datasets import below_data_root
-from api.models import PlainText
-from api.problems import ProblemError, StorableInput, at, invalid, json_pointer, refused
-from distill.config import TrainConfig, UnknownName, check_student, check_teacher
+from api.enrich_specs import EnrichIn, create_enrich
+from api.problems import StorableInput, at, invalid, json_pointer, refused
+from api.teacher_refs import TEACHER, teacher_ref
+from distill.config import TrainConfig, UnknownName, check_student
 from distill.prompts import Prompt, TextKind
 from distill.recipes import RECIPES, resolve_train_config
 from store import attribute_sets, jobs, resources, vocabularies
@@ -20,24 +19,9 @@ from store.jobs import NewPart
 from store.models import Job
 from store.settings import Settings
 
-_TEACHER = Field(
-    min_length=1,
-    max_length=1000,
-    description="`name:tag` of open_clip, `hf-hub:org/name`, or `local-dir:path` below the data root.",
-    examples=["ViT-B-32:openai"],
-)
 _SET = Field(None, description="What all texts but `names` are made of.")
 _PROMPT = Field(Prompt(), description="How that is put: a concept word, templates, with or without the name.")
 _Text = Annotated[TextKind, Field(description="What the teacher reads of a label besides its name.")]
-
-
-class EnrichIn(StorableInput):
-    """Have an LLM describe each label of a vocabulary."""
-
-    kind: Literal["enrich"]
-    vocabulary_id: str
-    strategy: Literal["describe"] = "describe"
-    model: PlainText | None = Field(None, description="The operator's (LIMBECK_LLM_MODEL) where absent.")
 
 
 class EncodeIn(StorableInput):
@@ -46,7 +30,7 @@ class EncodeIn(StorableInput):
     kind: Literal["encode"]
     vocabulary_id: str | None = Field(None, description="The attribute set's own where absent.")
     attribute_set_id: str | None = _SET
-    teacher: str = _TEACHER
+    teacher: str = TEACHER
     text: _Text = "names"
     prompt: Prompt = _PROMPT
 
@@ -57,7 +41,7 @@ class DistillIn(StorableInput):
     kind: Literal["distill"]
     dataset_id: str
     attribute_set_id: str | None = _SET
-    teacher: str = _TEACHER
+    teacher: str = TEACHER
     text: _Text = "names"
     prompt: Prompt = _PROMPT
     recipe: str = Field("limbeck", description=f"One of {', '.join(RECIPES)}.")
@@ -71,7 +55,7 @@ class EvaluateIn(StorableInput):
     kind: Literal["evaluate"]
     dataset_id: str
     checkpoint_id: str | None = None
-    teacher: Annotated[str | None, _TEACHER] = None
+    teacher: Annotated[str | None, TEACHER] = None
     attribute_set_id: str | None = _SET
     text: _Text = "names"
     prompt: Prompt = _PROMPT
@@ -92,7 +76,7 @@ class ProveIn(StorableInput):
     kind: Literal["prove"]
     dataset_id: str
     attribute_set_id: str
-    teacher: str = _TEACHER
+    teacher: str = TEACHER
     concept: str = Field("", max_length=100, description="One word for all labels, for the arms that have it.")
     seeds: int = Field(3, ge=1, le=20, description="How often each control is drawn.")
     filter_phrases: bool = Field(
@@ -102,7 +86,7 @@ class ProveIn(StorableInput):
 
 JobIn = Annotated[EnrichIn | EncodeIn | DistillIn | EvaluateIn | ProveIn, Field(discriminator="kind")]
 EXAMPLES: list[Any] = [
-    {"kind": "enrich", "vocabulary_id": "voc_01k9yzc3sw8r1mv5n3f4b7qd2x"},
+    {"kind": "enrich", "vocabulary_id": "voc_01k9yzc3sw8r1mv5n3f4b7qd2x", "strategies": ["sentence", "phrases"]},
     {
         "kind": "distill",
         "dataset_id": "dst_01k9yzf0m1x6tq8v2c9w5rj7ae",
@@ -118,7 +102,7 @@ EXAMPLES: list[Any] = [
 def create(tx: Session, given: EnrichIn | EncodeIn | DistillIn | EvaluateIn | ProveIn, settings: Settings) -> Job:
     """The queued job that the body asks for. Raises ProblemError with pointers."""
     if isinstance(given, EnrichIn):
-        return _enrich(tx, given, settings)
+        return create_enrich(tx, given, settings)
     if isinstance(given, EncodeIn):
         return _encode(tx, given, settings)
     if isinstance(given, DistillIn):
@@ -126,25 +110,6 @@ def create(tx: Session, given: EnrichIn | EncodeIn | DistillIn | EvaluateIn | Pr
     if isinstance(given, ProveIn):
         return _prove(tx, given, settings)
     return _evaluate(tx, given, settings)
-
-
-def _enrich(tx: Session, given: EnrichIn, settings: Settings) -> Job:
-    with at("/vocabulary_id"):
-        vocabulary = vocabularies.get(tx, given.vocabulary_id)
-    model = given.model or settings.llm_model
-    if not model:
-        raise refused("model_missing", "name a model; the operator has set none (LIMBECK_LLM_MODEL)", "/model")
-    num_labels = vocabulary.num_labels
-    parts = [
-        NewPart(kind="describe", queue="enrich", spec={"start": start, "stop": stop}, total=stop - start, unit="labels")
-        for start in range(0, num_labels, settings.enrich_chunk)
-        for stop in (min(start + settings.enrich_chunk, num_labels),)
-    ]
-    spec = {
-        "vocabulary_id": vocabulary.id, "num_labels": num_labels, "strategy": given.strategy, "model": model,
-        "domain": vocabulary.domain,
-    }  # fmt: skip
-    return jobs.create(tx, "enrich", spec, parts)
 
 
 def _encode(tx: Session, given: EncodeIn, settings: Settings) -> Job:
@@ -159,7 +124,7 @@ def _encode(tx: Session, given: EncodeIn, settings: Settings) -> Job:
     _check_text(tx, given.text, given.attribute_set_id, vocabulary_id)
     spec = {
         "vocabulary_id": vocabulary_id, "attribute_set_id": given.attribute_set_id,
-        "teacher": _teacher(given.teacher, settings.data), "text": given.text,
+        "teacher": teacher_ref(given.teacher, settings.data), "text": given.text,
         "prompt": given.prompt.model_dump(mode="json"),
     }  # fmt: skip
     return jobs.create(tx, "encode", spec, [_encode_part(vocabulary.num_labels)])
@@ -169,7 +134,7 @@ def _distill(tx: Session, given: DistillIn, settings: Settings) -> Job:
     with at("/dataset_id"):
         dataset = resources.dataset(tx, given.dataset_id)
     _check_text(tx, given.text, given.attribute_set_id, dataset.vocabulary_id)
-    config, teacher = _config(given.recipe, given.config), _teacher(given.teacher, settings.data)
+    config, teacher = _config(given.recipe, given.config), teacher_ref(given.teacher, settings.data)
     _check_start(tx, given.start_checkpoint_id, config, teacher)
     spec = {
         "dataset_id": dataset.id, "vocabulary_id": dataset.vocabulary_id, "attribute_set_id": given.attribute_set_id,
@@ -220,7 +185,7 @@ def _evaluate(tx: Session, given: EvaluateIn, settings: Settings) -> Job:
         teacher = jobs.get(tx, checkpoint.job_id).spec["teacher"]
         subject = {"checkpoint_id": checkpoint.id}
     else:
-        teacher = _teacher(given.teacher or "", settings.data)
+        teacher = teacher_ref(given.teacher or "", settings.data)
         subject = {"teacher": teacher}
     spec = {
         "subject": subject, "dataset_id": dataset.id, "vocabulary_id": dataset.vocabulary_id,
@@ -242,7 +207,7 @@ def _prove(tx: Session, given: ProveIn, settings: Settings) -> Job:
         raise refused("nothing_to_measure", detail, "/dataset_id")
     spec = {
         "dataset_id": dataset.id, "vocabulary_id": dataset.vocabulary_id, "attribute_set_id": given.attribute_set_id,
-        "teacher": _teacher(given.teacher, settings.data), "concept": given.concept, "seeds": given.seeds,
+        "teacher": teacher_ref(given.teacher, settings.data), "concept": given.concept, "seeds": given.seeds,
         "filter_phrases": given.filter_phrases,
     }  # fmt: skip
     return jobs.create(tx, "prove", spec, [NewPart(kind="prove", queue="gpu")])
@@ -266,19 +231,6 @@ def _check_text(tx: Session, text: TextKind, attribute_set_id: str | None, vocab
     if found.vocabulary_id != vocabulary_id:
         detail = f"the set describes {found.vocabulary_id}, and the labels are those of {vocabulary_id}"
         raise refused("vocabulary_mismatch", detail, "/attribute_set_id")
-
-
-def _teacher(given: str, data_root: Path) -> str:
-    try:
-        ref = check_teacher(given)
-    except UnknownName as error:
-        raise refused("teacher_unknown", str(error), "/teacher") from None
-    if ref.kind == "local-dir":
-        try:
-            below_data_root(data_root, ref.model)
-        except ProblemError as error:
-            raise refused(error.code, error.detail, "/teacher") from None
-    return str(ref)
 
 
 def _config(recipe: str, changes: dict[str, Any]) -> TrainConfig:

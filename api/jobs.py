@@ -1,19 +1,25 @@
 """Jobs: asked for, looked at, cancelled; and the labels of an enrichment as they come in."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from api import job_specs
+from api.attribute_exchange import in_chunks
 from api.attribute_sets import Attributes, attributes_of
 from api.job_specs import JobIn
 from api.models import After, AfterPosition, Limit, LongLimit, Output, Page, Time, page
 from api.problems import ProblemError
 from api.services import Made, OnlyOnce, Use
+from attributes import formats
+from attributes.types import Entry, entry_from_json
 from store import assembly, enrichment, jobs, progress, resources, vocabularies
+from store.attribute_sets import PAGE_SIZE
+from store.db import Database
 from store.jobs import Kind
 from store.models import Job
 from store.progress import Progress
@@ -32,6 +38,13 @@ class ProgressOut(Output):
     eta_s: float | None
 
 
+class StageOut(ProgressOut):
+    """How far all parts of one kind are; `rate` is in units a second, null where nothing of it runs."""
+
+    stage: str
+    rate: float | None
+
+
 class JobError(Output):
     """Why a job failed."""
 
@@ -40,7 +53,8 @@ class JobError(Output):
 
 
 class JobOut(Output):
-    """A request for work. `stage` is the kind of part that it is in, or ended in."""
+    """A request for work. `stage` is the kind of part that it is in, or ended in, and `progress` that of the stage;
+    `stages` are all of those known so far, in order."""
 
     object: Literal["job"] = "job"
     id: str
@@ -51,12 +65,13 @@ class JobOut(Output):
     started_at: Time | None
     finished_at: Time | None
     progress: ProgressOut
+    stages: list[StageOut]
     spec: dict[str, Any]
     result: dict[str, Any] | None
     error: JobError | None
 
 
-_NONE = Progress(stage="", done=0, total=0, unit="", eta_s=None)
+_NONE = Progress(stage="", done=0, total=0, unit="", rate=None, eta_s=None, stages=())
 
 
 def job_out(job: Job | Row[Any], how_far: Progress | None) -> JobOut:
@@ -65,7 +80,8 @@ def job_out(job: Job | Row[Any], how_far: Progress | None) -> JobOut:
     return JobOut(
         id=job.id, kind=job.kind, status=job.status, stage=known.stage or None, created_at=job.created_at,
         started_at=job.started_at, finished_at=job.finished_at,
-        progress=ProgressOut.model_validate(known), spec=job.spec, result=job.result,
+        progress=ProgressOut.model_validate(known),
+        stages=[StageOut.model_validate(stage) for stage in known.stages], spec=job.spec, result=job.result,
         error=JobError(code=job.error["code"], message=job.error["message"]) if job.error else None,
     )  # fmt: skip
 
@@ -126,9 +142,7 @@ class LabelResult(Attributes):
 def labels(use: Use, id: str, limit: LongLimit = 100, after: AfterPosition = None) -> object:
     """What an enrich job has so far, by position; while it runs, labels still come in between those already read."""
     with use.db.read() as tx:
-        job = jobs.get(tx, id)
-        if job.kind != "enrich":
-            raise ProblemError(404, "no_labels", f"a job of kind {job.kind} has no labels; an enrich job has")
+        job = _with_labels(tx, id)
         positions = enrichment.partial(tx, id, after=-1 if after is None else after, limit=limit + 1)
         found = vocabularies.labels_at(tx, job.spec["vocabulary_id"], positions[:limit])
         data = []
@@ -136,3 +150,34 @@ def labels(use: Use, id: str, limit: LongLimit = 100, after: AfterPosition = Non
             reason, detail = said.failures[0] if said.failures else (None, None)
             data.append(LabelResult(**attributes_of(label, said.lines, said.flags), reason=reason, detail=detail))
         return page(data, len(positions) > limit, lambda one: one.position)
+
+
+@router.get("/{id}/export", response_class=Response)
+def export(use: Use, id: str, format: Literal["json"] = "json") -> Response:
+    """What an enrich job has so far, as a file in our own JSON; an attribute set can be had in more formats."""
+    with use.db.read() as tx:
+        job = _with_labels(tx, id)
+        domain = vocabularies.get(tx, job.spec["vocabulary_id"]).domain
+    strategies = ", ".join(job.spec["strategies"])
+    pieces = formats.write_json(
+        _entries(use.db, job), domain=domain or None, strategy=strategies, model=job.spec["model"]
+    )
+    headers = {"Content-Disposition": f'attachment; filename="{id}.{format}"'}
+    return StreamingResponse(in_chunks(pieces), headers=headers, media_type="application/json")
+
+
+def _with_labels(tx: Session, id: str) -> Job:
+    job = jobs.get(tx, id)
+    if "vocabulary_id" not in job.spec or job.kind != "enrich":
+        what = "of captions" if job.kind == "enrich" else f"of kind {job.kind}"
+        raise ProblemError(404, "no_labels", f"a job {what} has no labels; one that describes a vocabulary has")
+    return job
+
+
+def _entries(db: Database, job: Job) -> Iterator[Entry]:
+    for start in range(0, job.spec["num_labels"], PAGE_SIZE):
+        with db.read() as tx:
+            found = vocabularies.labels(tx, job.spec["vocabulary_id"], start=start, stop=start + PAGE_SIZE)
+            said = assembly.said_of(tx, job, found)
+        for label, own in zip(found, said, strict=True):
+            yield entry_from_json({"label": label.name, "sense": label.sense, "lines": own.lines, "flags": own.flags})

@@ -178,7 +178,7 @@ def _write_one(db: Database, claim: jobs.Claim, position: int) -> None:
         jobs.check(tx, claim)
         enrichment.record_calls(tx, claim, [call])
         enrichment.record_answers(tx, [answer])
-        enrichment.record_results(tx, claim, [enrichment.Answered(step=0, position=position, key=key)])
+        enrichment.record_results(tx, claim, [(enrichment.Place(0, position), key)])
 
 
 def download(run: Running) -> Figure:

@@ -7,7 +7,6 @@ so that a run that finds them and a run that makes them see the same numbers. N 
 """
 
 import hashlib
-import io
 import logging
 import os
 import time
@@ -20,16 +19,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 
 from distill import Stopped
+from distill.pictures import open_rgb
 from distill.rowcache import KEY_BYTES, RowCache, Rows, key_of, stack_keys
 from distill.shards import read_image, stamp
 from distill.teacher import Teacher, TeacherError, View
 
 CPU_BATCH, GPU_BATCH = 32, 256
 KEEP_EVERY_S, KEEP_EVERY_ROWS = 30.0, 8192
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
 log = logging.getLogger(__name__)
 
@@ -190,17 +188,6 @@ def encode_rows(teacher: Teacher, prepared: torch.Tensor, size: int) -> Rows:
             "teacher_not_finite", f"{teacher.ref} gives image features that are not finite: check its weights"
         )
     return rows
-
-
-def open_rgb(data: bytes) -> Image.Image:
-    """Decode an image file to RGB, as timm and open_clip do: no turning by EXIF, transparency dropped.
-
-    Raises whatever Pillow raises for a file that is damaged, cut short, too large, or no image.
-    """
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        image.load()
-        # Straight to RGB, Pillow warns about a palette with transparency.
-        return (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
 
 
 def _read_ahead(

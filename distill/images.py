@@ -28,7 +28,7 @@ from PIL import Image
 
 from distill import Stopped
 from distill.atomic import replacing, write_bytes
-from distill.image_features import open_rgb
+from distill.pictures import open_rgb
 from distill.rowcache import KEY_BYTES, Keys, RowCache, key_of, stack_keys
 from distill.shards import read_image, stamp
 

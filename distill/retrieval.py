@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.transforms import RandAugment
 
 from distill.chance import words
-from distill.image_features import open_rgb
+from distill.pictures import open_rgb
 from distill.shards import read_image
 from distill.teacher import Teacher
 

@@ -30,6 +30,7 @@ from limbeck.models import (
     Attributes,
     AttributeSet,
     BundleFile,
+    CaptionSet,
     Checkpoint,
     Dataset,
     Draft,
@@ -48,9 +49,9 @@ from limbeck.models import (
 )
 
 __all__ = [
-    "AttributeSet", "Attributes", "BrokenDownload", "Checkpoint", "Dataset", "Draft", "DraftChanged", "Event",
-    "FieldError", "Job", "JobFailed", "LLMAnswer", "Label", "LabelDifference", "LabelResult", "Limbeck", "LimbeckError",
-    "Problem", "SetLabel", "Teacher", "TextTargets", "Unreachable", "Vocabulary",
+    "AttributeSet", "Attributes", "BrokenDownload", "CaptionSet", "Checkpoint", "Dataset", "Draft", "DraftChanged",
+    "Event", "FieldError", "Job", "JobFailed", "LLMAnswer", "Label", "LabelDifference", "LabelResult", "Limbeck",
+    "LimbeckError", "Problem", "SetLabel", "Teacher", "TextTargets", "Unreachable", "Vocabulary",
 ]  # fmt: skip
 
 DocumentFormat = Literal["json", "csv", "dclip", "cupl"]
@@ -178,6 +179,22 @@ class Limbeck:
         path = f"/v1/attribute-sets/{quote(attribute_set_id, safe='')}/export"
         return self._http.request("GET", path, params={"format": format}).content
 
+    def export_job(self, job_id: str) -> bytes:
+        """What an enrich job has so far, as a file in our own JSON."""
+        return self._http.request("GET", f"/v1/jobs/{quote(job_id, safe='')}/export", params={"format": "json"}).content
+
+    def caption_set(self, id: str) -> CaptionSet:
+        """One set of captions."""
+        return self._get(CaptionSet, "caption-sets", id)
+
+    def caption_sets(self, *, dataset_id: str | None = None) -> Iterator[CaptionSet]:
+        """All sets of captions, or those of a dataset, newest first."""
+        return self._every(CaptionSet, "/v1/caption-sets", dataset_id=dataset_id)
+
+    def captions(self, caption_set_id: str) -> bytes:
+        """The file of a set of captions: JSON lines, `{"path", "sha256", "caption"}` an image."""
+        return self._http.request("GET", f"/v1/caption-sets/{quote(caption_set_id, safe='')}/file").content
+
     def text_targets(self, id: str) -> TextTargets:
         """One set of text targets."""
         return self._get(TextTargets, "text-targets", id)
@@ -214,9 +231,25 @@ class Limbeck:
         """All datasets, or those of a vocabulary, newest first."""
         return self._every(Dataset, "/v1/datasets", vocabulary_id=vocabulary_id)
 
-    def enrich(self, vocabulary_id: str, *, model: str | None = None) -> Job:
-        """Have an LLM describe each label; `model` where it is not to be the operator's."""
-        return self._job("enrich", vocabulary_id=vocabulary_id, model=model)
+    def enrich(
+        self, vocabulary_id: str, *, strategies: Sequence[str] = ("describe",), model: str | None = None,
+        base_set_id: str | None = None, teacher: str | None = None, neighbours: int | None = None,
+        samples: int | None = None,
+    ) -> Job:  # fmt: skip
+        """Have an LLM describe each label, by each of the `strategies`; `model` where it is not to be the operator's.
+
+        `base_set_id`: a set whose locked and human lines are kept. `teacher` and `neighbours` (10 where None): for a
+        strategy that tells labels apart from those nearest to them. `samples`: answers to a question of one that
+        samples.
+        """
+        return self._job(
+            "enrich", vocabulary_id=vocabulary_id, strategies=list(strategies), model=model, base_set_id=base_set_id,
+            teacher=teacher, neighbours=neighbours, samples=samples,
+        )  # fmt: skip
+
+    def caption(self, dataset_id: str, *, strategy: str = "captions", model: str | None = None) -> Job:
+        """Have a model that sees describe each training image of a dataset in a sentence."""
+        return self._job("enrich", dataset_id=dataset_id, strategies=[strategy], model=model)
 
     def encode(
         self, vocabulary_id: str, *, teacher: str, text: TextKind, attribute_set_id: str | None = None,

@@ -166,6 +166,20 @@ class TextTargets(_Answer):
     created_at: datetime
 
 
+class CaptionSet(_Answer):
+    """A caption for each training image of a dataset, as far as there is one."""
+
+    id: str
+    dataset_id: str
+    job_id: str
+    source: dict[str, Any]
+    num_images: int
+    num_captioned: int
+    digest: str
+    size: int
+    created_at: datetime
+
+
 class Dataset(_Answer):
     """Images under the service's data root, matched to a vocabulary and split; `counts` of images and labels."""
 
@@ -188,6 +202,13 @@ class Progress(_Answer):
     eta_s: float | None = None
 
 
+class Stage(Progress):
+    """How far one stage of a job is; `rate` in units a second, None where nothing of it runs."""
+
+    stage: str
+    rate: float | None = None
+
+
 class JobError(_Answer):
     """Why a job failed."""
 
@@ -206,6 +227,7 @@ class Job(_Answer):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     progress: Progress
+    stages: tuple[Stage, ...] = ()
     spec: dict[str, Any]
     result: dict[str, Any] | None = None
     error: JobError | None = None

@@ -35,24 +35,33 @@ def said_of(tx: Session, job: Job, labels: Sequence[Label]) -> list[Said]:
     for label, kept in zip(labels, _kept(tx, job, labels), strict=True):
         by_position[label.position].lines += kept
     query = (
-        select(EnrichResult, LLMAnswer.lines, LLMAnswer.other_lines, LLMAnswer.flags)
+        select(
+            EnrichResult.position, EnrichResult.side, EnrichResult.key, EnrichResult.reason, EnrichResult.detail,
+            LLMAnswer.lines, LLMAnswer.other_lines, LLMAnswer.flags,
+        )
         .join(LLMAnswer, LLMAnswer.key == EnrichResult.key, isouter=True)
         .where(EnrichResult.job_id == job.id, EnrichResult.position.in_(positions))
         .order_by(EnrichResult.position, EnrichResult.step, EnrichResult.slot)
-    )
-    for result, lines, other_lines, flags in tx.execute(query):
-        said = by_position[result.position]
-        if result.key is None:
-            said.failures.append((result.reason, result.detail))
-        elif result.side:
+    )  # fmt: skip
+    for position, side, key, reason, detail, lines, other_lines, flags in tx.execute(query):
+        said = by_position[position]
+        if key is None:
+            said.failures.append((reason, detail))
+        elif side:
             said.lines += other_lines or []
         else:
             said.lines += lines
             said.flags += [flag for flag in flags if flag not in said.flags]
     for said in by_position.values():
-        said.lines = list({tuple(line.get(name, "") for name in _SAYS): line for line in reversed(said.lines)}.values())
-        said.lines.reverse()
+        said.lines = _without_repeats(said.lines)
     return [by_position[position] for position in positions]
+
+
+def _without_repeats(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    first: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for line in lines:
+        first.setdefault(tuple([line.get(name, "") for name in _SAYS]), line)
+    return list(first.values())
 
 
 def _kept(tx: Session, job: Job, labels: Sequence[Label]) -> Iterable[list[dict[str, Any]]]:

@@ -1,6 +1,6 @@
 """What enrich jobs write as they go: answers, the ledger of calls, one result per question.
 
-A question is a (step, position, slot) of its job: which strategy, which label, which of several about that label.
+A question is a (step, position, slot) of its job: which strategy, which label (or image), which of several about it.
 """
 
 import time
@@ -8,51 +8,64 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import literal, select, true
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from store.attribute_sets import insert_ignore
+from store.bulk import given
 from store.errors import NotFound
 from store.ids import new_id
 from store.jobs import Claim
-from store.models import EnrichResult, Label, LLMAnswer, LLMCall
+from store.models import EnrichResult, LLMAnswer, LLMCall, LLMForm
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answered:
-    """A question and the key of its answer; `side` 1: the label is the one that the answer tells its own apart from."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an answer goes. `side` 1: the label is the one that the answer tells its own label apart from.
+
+    `detail`, of an image: the sha256 of its file, as it was read for the question.
+    """
 
     step: int
     position: int
     slot: int = 0
-    key: str
     side: int = 0
+    detail: str | None = None
 
 
-def labels_of(tx: Session, claim: Claim) -> list[Label]:
-    """The labels of the claimed part, in order."""
-    query = select(Label).where(
-        Label.vocabulary_id == claim.job_spec["vocabulary_id"],
-        Label.position >= claim.spec["start"],
-        Label.position < claim.spec["stop"],
+def ended(tx: Session, claim: Claim, *, start: int, stop: int) -> set[tuple[int, int, int]]:
+    """(step, position, slot) of the questions about start ≤ position < stop that have a result in the claim's job."""
+    query = select(EnrichResult.step, EnrichResult.position, EnrichResult.slot).where(
+        EnrichResult.job_id == claim.job_id, EnrichResult.position >= start, EnrichResult.position < stop
     )
-    return list(tx.scalars(query.order_by(Label.position)))
+    return {(step, position, slot) for step, position, slot in tx.execute(query)}
 
 
-def ended(tx: Session, claim: Claim, *, step: int) -> set[tuple[int, int]]:
-    """(position, slot) of the questions of the claimed part's labels that have a result in its job already."""
-    query = select(EnrichResult.position, EnrichResult.slot).where(
-        EnrichResult.job_id == claim.job_id,
-        EnrichResult.step == step,
-        EnrichResult.position >= claim.spec["start"],
-        EnrichResult.position < claim.spec["stop"],
+def settle_known(tx: Session, claim: Claim, places: Sequence[tuple[Place, str]]) -> set[str]:
+    """Give each place whose key an earlier call answered its result; the keys that were found."""
+    wanted = given(
+        tx,
+        {
+            "step": (int, [place.step for place, _ in places]),
+            "position": (int, [place.position for place, _ in places]),
+            "slot": (int, [place.slot for place, _ in places]),
+            "side": (int, [place.side for place, _ in places]),
+            "detail": (str, [place.detail for place, _ in places]),
+            "key": (str, [key for _, key in places]),
+        },
     )
-    return {(position, slot) for position, slot in tx.execute(query)}
+    columns = [wanted.c[name] for name in ("step", "position", "slot", "side", "detail", "key")]
+    rows = select(literal(claim.job_id), *columns).join(LLMAnswer, LLMAnswer.key == wanted.c.key).where(true())
+    dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(EnrichResult).from_select(["job_id", *(column.name for column in columns)], rows)
+    return set(tx.scalars(statement.on_conflict_do_nothing().returning(EnrichResult.key)))
 
 
 def known_answers(tx: Session, keys: Sequence[str]) -> set[str]:
     """Those of the keys under which an earlier call left an answer."""
-    return set(tx.scalars(select(LLMAnswer.key).where(LLMAnswer.key.in_(keys))))
+    wanted = given(tx, {"key": (str, keys)})
+    return set(tx.scalars(select(LLMAnswer.key).join(wanted, wanted.c.key == LLMAnswer.key)))
 
 
 def answer(tx: Session, key: str) -> LLMAnswer:
@@ -77,30 +90,42 @@ def record_answers(tx: Session, answers: Sequence[Mapping[str, Any]]) -> None:
     insert_ignore(tx, LLMAnswer, sorted(({**one, "created_at": now} for one in answers), key=lambda row: row["key"]))
 
 
-def record_results(tx: Session, claim: Claim, results: Sequence[Answered]) -> None:
-    """Keep which answers the questions came to."""
+def record_results(tx: Session, claim: Claim, results: Sequence[tuple[Place, str]]) -> None:
+    """Keep which answers, by their keys, the questions came to."""
+    insert_ignore(tx, EnrichResult, [{**_of_place(claim, place), "key": key} for place, key in results])
+
+
+def record_failures(tx: Session, claim: Claim, failures: Sequence[tuple[Place, str, str]]) -> None:
+    """Keep the reason and detail of each question that ended without an answer."""
     rows = [
-        {
-            "job_id": claim.job_id, "step": one.step, "position": one.position, "slot": one.slot, "key": one.key,
-            "side": one.side,
-        }
-        for one in results
-    ]  # fmt: skip
+        {**_of_place(claim, place), "key": None, "reason": reason, "detail": detail}
+        for place, reason, detail in failures
+    ]
     insert_ignore(tx, EnrichResult, rows)
 
 
-def record_failure(
-    tx: Session, claim: Claim, *, step: int, position: int, slot: int = 0, reason: str, detail: str
-) -> None:
-    """Keep why a question ended without an answer."""
-    row = {
-        "job_id": claim.job_id, "step": step, "position": position, "slot": slot, "key": None, "side": 0,
-        "reason": reason, "detail": detail,
+def _of_place(claim: Claim, place: Place) -> dict[str, Any]:
+    return {
+        "job_id": claim.job_id, "step": place.step, "position": place.position, "slot": place.slot,
+        "side": place.side, "detail": place.detail,
     }  # fmt: skip
-    insert_ignore(tx, EnrichResult, [row])
 
 
 def partial(tx: Session, job_id: str, *, after: int, limit: int) -> list[int]:
     """The first `limit` positions above `after` that have a result, of whatever step."""
     query = select(EnrichResult.position).where(EnrichResult.job_id == job_id, EnrichResult.position > after)
     return list(tx.scalars(query.distinct().order_by(EnrichResult.position).limit(limit)))
+
+
+def form(tx: Session, *, base_url: str, model: str) -> Mapping[str, Any] | None:
+    """What is remembered of the form of request that a server understands for a model."""
+    return tx.scalar(select(LLMForm.form).where(LLMForm.base_url == base_url, LLMForm.model == model))
+
+
+def keep_form(tx: Session, *, base_url: str, model: str, form: Mapping[str, Any]) -> None:
+    """Remember it for all workers; the last one to learn something is right."""
+    dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
+    row = {"base_url": base_url, "model": model, "form": dict(form), "updated_at": time.time()}
+    statement = dialect.insert(LLMForm).values(row)
+    again = {"form": statement.excluded.form, "updated_at": statement.excluded.updated_at}
+    tx.execute(statement.on_conflict_do_update(index_elements=["base_url", "model"], set_=again))

@@ -115,9 +115,10 @@ def ready(tx: Session, queues: Sequence[str], *, limit: int = 16) -> list[str]:
     return list(tx.scalars(query))
 
 
-def next_of(tx: Session, job_id: str, queue: str) -> str | None:
-    """The first queued part of this job, for a worker that is warm from the part before it."""
+def next_of(tx: Session, job_id: str, queue: str, *, after_stage: int = -1) -> str | None:
+    """The first queued part of this job in a later stage, for a worker that is warm from the part before it."""
     query = select(Part.id).where(Part.job_id == job_id, Part.queue == queue, Part.status == "queued")
+    query = query.where(Part.stage > after_stage)
     return tx.scalar(query.where(Part.not_before <= now_s()).order_by(Part.position).limit(1))
 
 
@@ -238,7 +239,7 @@ def fail(
 ) -> bool:
     """End the part badly, or queue it again after `retry_in_s` while attempts are left; True where it ended.
 
-    A part that ends badly stops its job, except that an enrich job goes on with its other parts: see `stop`.
+    A part that ends badly stops its job (see `stop`), unless the job can do without it.
     """
     job = _lock(tx, claim.job_id)
     if retry_in_s is not None and claim.attempt < max_attempts and not job.stopping:
@@ -253,10 +254,15 @@ def fail(
         tx, _held(claim).values(status="failed", error=error, finished_at=now_s(), lease_token=None, rate=None)
     )
     events.add(tx, job.id, "message", f"{claim.kind}: {message}", level="error", data={"code": code})
-    if job.kind != "enrich":
+    if not _can_do_without(job, claim.kind):
         stop(tx, job, error)
     settle(tx, job)
     return True
+
+
+def _can_do_without(job: Job, kind: str) -> bool:
+    """An enrichment keeps what its other chunks came to; but without neighbours there are no pairs to ask about."""
+    return job.kind == "enrich" and kind != "neighbours"
 
 
 def stop(tx: Session, job: Job, error: Mapping[str, Any]) -> None:
@@ -336,10 +342,8 @@ def settle(tx: Session, job: Job) -> None:
             begin = update(Part).where(Part.job_id == job.id, Part.stage == first.stage, Part.status == "waiting")
             tx.execute(begin.values(status="queued"), execution_options={"synchronize_session": False})
         return
-    parts = tx.scalars(
-        select(Part).where(Part.job_id == job.id).order_by(Part.position).execution_options(populate_existing=True)
-    ).all()
-    outcome = seal(tx, job, parts)
+    results = tx.scalars(select(Part.result).where(Part.job_id == job.id).order_by(Part.position)).all()
+    outcome = seal(tx, job, results)
     job.result = outcome.result
     if job.stopping == "cancel":
         job.status = "cancelled"
@@ -380,7 +384,7 @@ def requeue_expired(tx: Session, *, max_attempts: int) -> int:
             again = part.attempts < max_attempts
             message = f"{part.kind}: worker lost" + ("; trying again" if again else "")
             events.add(tx, job.id, "message", message, level="warning", data={"code": "worker_lost"})
-            if not again and job.kind != "enrich":
+            if not again and not _can_do_without(job, part.kind):
                 stop(tx, job, error)
         settle(tx, job)
     return moved

@@ -272,8 +272,8 @@ class EnrichResult(Base):
 
     __tablename__ = "enrich_results"
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
-    step: Mapped[int] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
     slot: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str | None] = mapped_column(ForeignKey("llm_answers.key"))
     side: Mapped[int]

@@ -17,14 +17,22 @@ from store.models import Job, Part
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
-    """The stage that a job is in, and how far that stage is. `eta_s`: seconds left in it, where a rate is known."""
+class Stage:
+    """How far all parts of one kind are. `rate`: units a second; `eta_s`: seconds left, where a rate is known."""
 
     stage: str
     done: int
     total: int
     unit: str
+    rate: float | None
     eta_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress(Stage):
+    """The stage that a job is in, and all of its `stages`, in order."""
+
+    stages: Sequence[Stage]
 
 
 # Statements are built once: jobs are polled often, and putting them together costs more than running them. The state
@@ -66,7 +74,7 @@ _TALLY = (
     )
     .where(Part.job_id == bindparam("job_id"))
     .group_by(Part.kind)
-    .order_by(func.min(Part.position))
+    .order_by(func.min(Part.stage), func.min(Part.position))
 )
 
 
@@ -103,12 +111,17 @@ def _present(tally: Sequence[Mapping[str, Any]], running: Sequence[Sequence[Any]
     if not tally:
         return None
     runs = {run[0]: run[1:] for run in running}
-    begun = [stage for stage in tally if stage["num_begun"]] or tally[:1]
-    stage = next((stage for stage in tally if stage["num_live"] or stage["kind"] in runs), begun[-1])
-    done, total, unit, per_s = runs.get(stage["kind"], (0, 0, "", None))
-    done, total = stage["done"] + int(done), stage["total"] + int(total)
+    stages = [_stage(kept, runs.get(kept["kind"])) for kept in tally]
+    begun = [at for at, kept in enumerate(tally) if kept["num_begun"]] or [0]
+    live = (at for at, kept in enumerate(tally) if kept["num_live"] or kept["kind"] in runs)
+    return Progress(**vars(stages[next(live, begun[-1])]), stages=stages)
+
+
+def _stage(kept: Mapping[str, Any], runs: Sequence[Any] | None) -> Stage:
+    done, total, unit, per_s = runs or (0, 0, "", None)
+    done, total = kept["done"] + int(done), kept["total"] + int(total)
     eta_s = max(0.0, (total - done) / per_s) if per_s else None
-    return Progress(stage=stage["kind"], done=done, total=total, unit=unit or stage["unit"], eta_s=eta_s)
+    return Stage(stage=kept["kind"], done=done, total=total, unit=unit or kept["unit"], rate=per_s, eta_s=eta_s)
 
 
 def jobs_by_status(tx: Session) -> Mapping[tuple[str, str], int]:

@@ -2,7 +2,7 @@
 
 from distill import Stopped
 
-__all__ = ["JobFailed", "PartFailed", "Stopped"]
+__all__ = ["Deferred", "JobFailed", "PartFailed", "Stopped"]
 
 
 class PartFailed(RuntimeError):
@@ -15,3 +15,11 @@ class PartFailed(RuntimeError):
 
 class JobFailed(PartFailed):
     """Nor can any other part of its job."""
+
+
+class Deferred(RuntimeError):
+    """What the part waits for happens elsewhere: it is to come again in `in_s` seconds, which counts as no attempt."""
+
+    def __init__(self, in_s: float) -> None:
+        super().__init__(f"comes again in {in_s:g} s")
+        self.in_s = in_s

@@ -2,8 +2,11 @@
 
 from workers.encode import encode
 from workers.evaluate import evaluate
+from workers.neighbours import neighbours
 from workers.parts import Work
 from workers.prove import prove
 from workers.train import train
 
-WORK: dict[str, Work] = {"encode": encode, "train": train, "evaluate": evaluate, "prove": prove}
+WORK: dict[str, Work] = {
+    "encode": encode, "train": train, "evaluate": evaluate, "prove": prove, "neighbours": neighbours,
+}  # fmt: skip

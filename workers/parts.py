@@ -13,7 +13,7 @@ from store import jobs
 from store.errors import LeaseLost
 from store.jobs import Claim
 from workers.context import Context, worker_name
-from workers.errors import JobFailed, PartFailed, Stopped
+from workers.errors import Deferred, JobFailed, PartFailed, Stopped
 from workers.lease import Keeper
 
 log = structlog.get_logger()
@@ -44,6 +44,8 @@ def run_claimed(context: Context, claim: Claim, work: Work) -> None:
         ending = "lease_lost"
     except Stopped:
         ending = _stopped(context, claim, keeper)
+    except Deferred as error:
+        ending = _let_go(context, keeper, in_s=error.in_s)
     except PartFailed as error:
         ending = _failed(context, claim, keeper, error, retry=False)
     except Exception as error:
@@ -79,11 +81,15 @@ def _stopped(context: Context, claim: Claim, keeper: Keeper) -> str:
     if keeper.overtime:
         limit = context.settings.part_limit_s
         return _failed(context, claim, keeper, PartFailed("time_limit", f"ran longer than {limit:.0f} s"), retry=False)
+    return _let_go(context, keeper, in_s=0.0)
+
+
+def _let_go(context: Context, keeper: Keeper, *, in_s: float) -> str:
     try:
-        _written(context, keeper, lambda tx: jobs.give_back(tx, claim))
+        _written(context, keeper, lambda tx: jobs.defer(tx, keeper.claim, in_s=in_s))
     except LeaseLost:
         return "lease_lost"
-    return "given_back"
+    return "deferred" if in_s else "given_back"
 
 
 def _failed(context: Context, claim: Claim, keeper: Keeper, error: Exception, *, retry: bool) -> str:

@@ -17,13 +17,17 @@ _KILL_AFTER_S = 30.0
 
 
 def run_enrich(context: Context, part_id: str) -> None:
-    """Run a chunk of LLM work in this process."""
+    """Run a part of an enrich job in this process, and then the one of its job that waited for it."""
     claim = claim_part(context, part_id)
-    if claim is None:
-        return
-    from workers.enrich import describe
+    while claim is not None:
+        from workers.enrich import WORK
 
-    run_claimed(context, claim, describe)
+        run_claimed(context, claim, WORK[claim.kind])
+        if context.shutting_down.is_set():
+            return
+        with context.db.read() as tx:
+            after = jobs.next_of(tx, claim.job_id, "enrich", after_stage=claim.stage)
+        claim = claim_part(context, after) if after else None
 
 
 def run_gpu(context: Context, part_id: str) -> None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from limbeck.models import Job, TextKind
 
 _SPLIT = "seed=0,id_fraction=0.5,held_out=0.3"
+_STRATEGIES = {
+    "answers": "questions", "contrast": "describe,contrast", "all": "sentence,phrases,questions,contrast",
+}  # fmt: skip
 
 
 def run(
@@ -37,6 +40,9 @@ def run(
     split: Annotated[
         str, typer.Option(help="Which labels are unseen: seed=0,id_fraction=0.5,held_out=0.3; folders; or JSON.")
     ] = _SPLIT,
+    strategies: Annotated[
+        str, typer.Option(help="What the LLM is asked: sentence,phrases,contrast …; what --text needs if left out.")
+    ] = "",
     llm_model: Annotated[str, typer.Option(help="The LLM to ask; the service's own if left out.")] = "",
     url: Url = DEFAULT_URL,
 ) -> None:
@@ -61,10 +67,12 @@ def run(
         console.print(_counted(dataset.counts), highlight=False)
         attribute_set = None
         if kind != "names":
-            job = follow(
-                client, client.enrich(vocabulary.id, model=llm_model or None), console, title="describe labels"
+            chain = _chain(strategies or _STRATEGIES.get(kind, "describe"))
+            between = any(name.partition("@")[0] == "contrast" for name in chain)
+            asked = client.enrich(
+                vocabulary.id, strategies=chain, model=llm_model or None, teacher=teacher if between else None
             )
-            attribute_set = _told_set(job, console)
+            attribute_set = _told_set(follow(client, asked, console, title="describe labels"), console)
         job = client.distill(
             dataset.id, teacher=teacher, text=kind, concept=concept, attribute_set_id=attribute_set, recipe=recipe,
             config=config,
@@ -95,6 +103,13 @@ def split_of(given: str) -> dict[str, Any]:
             raise BadInput(f"--split is no JSON: {error}") from None
         return split
     return {"by": "seed"} | assignments(re.split(r"\s*,\s*", given.strip()), "--split")
+
+
+def _chain(given: str) -> list[str]:
+    chain = [name.strip() for name in given.split(",") if name.strip()]
+    if not chain:
+        raise BadInput(f"--strategies {given!r}: name them with commas between, such as sentence,phrases")
+    return chain
 
 
 def results_table(rows: Sequence[tuple[str, str, dict[str, Any]]]) -> "Table":

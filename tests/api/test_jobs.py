@@ -9,6 +9,7 @@ import pytest
 from distill.config import TrainConfig
 from store import enrichment, jobs, resources
 from store.artefacts import Stored
+from store.enrichment import Place
 from store.models import Job, Part
 from store.progress import of as progress_of
 from tests.api.conftest import Service
@@ -52,18 +53,22 @@ def test_enrich_is_cut_into_chunks(service: Service) -> None:
     job = answer.json()
     assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
     assert set(job) == {
-        "object", "id", "kind", "status", "stage", "created_at", "started_at", "finished_at", "progress", "spec",
-        "result", "error",
+        "object", "id", "kind", "status", "stage", "created_at", "started_at", "finished_at", "progress", "stages",
+        "spec", "result", "error",
     }  # fmt: skip
     assert (job["object"], job["kind"], job["status"], job["stage"]) == ("job", "enrich", "queued", "describe")
     assert job["progress"] == {"done": 0, "total": 10, "unit": "labels", "eta_s": None}
     assert job["spec"] == {
-        "vocabulary_id": vocabulary_id, "num_labels": 10, "strategy": "describe", "model": "stand-in",
+        "vocabulary_id": vocabulary_id, "num_labels": 10, "strategies": ["describe@1"], "model": "stand-in",
         "domain": "birds",
     }  # fmt: skip
     assert (job["started_at"], job["finished_at"], job["result"], job["error"]) == (None, None, None, None)
     assert datetime.fromisoformat(job["created_at"]).utcoffset() is not None
-    assert _parts(service, job["id"]) == [("describe", "enrich", "queued")] * 3
+    assert _parts(service, job["id"]) == [("describe", "enrich", "queued")] * 3 + [("assemble", "enrich", "waiting")]
+    assert job["stages"] == [
+        {"stage": "describe", "done": 0, "total": 10, "unit": "labels", "rate": None, "eta_s": None},
+        {"stage": "assemble", "done": 0, "total": 1, "unit": "pages", "rate": None, "eta_s": None},
+    ]
     assert service.get(f"/v1/jobs/{job['id']}") == job
 
 
@@ -128,16 +133,33 @@ def test_what_can_be_known_to_be_wrong_is_refused_at_once(service: Service, subt
     set_id, other_set = service.attribute_set(vocabulary_id), service.attribute_set(other_id)
     dataset_id = service.dataset(vocabulary_id)
     distill: dict[str, Any] = {"kind": "distill", "dataset_id": dataset_id, "teacher": TEACHER}
+    enrich: dict[str, Any] = {"kind": "enrich", "vocabulary_id": vocabulary_id}
     encode: dict[str, Any] = {"kind": "encode", "vocabulary_id": vocabulary_id, "teacher": TEACHER}
     prove: dict[str, Any] = {
         "kind": "prove", "dataset_id": dataset_id, "attribute_set_id": set_id, "teacher": TEACHER,
     }  # fmt: skip
     bad: list[tuple[Any, str, str]] = [
         ({"kind": "enrich", "vocabulary_id": "voc_none"}, "vocabulary_not_found", "/vocabulary_id"),
-        ({"kind": "enrich", "vocabulary_id": vocabulary_id, "strategy": "guess"}, "invalid_request", "/strategy"),
+        ({**enrich, "strategy": "describe"}, "invalid_request", "/strategy"),
+        ({**enrich, "strategies": []}, "invalid_request", "/strategies"),
+        ({**enrich, "strategies": ["describe", "sentense"]}, "strategy_unknown", "/strategies/1"),
+        ({**enrich, "strategies": ["describe@99"]}, "strategy_unknown", "/strategies/0"),
+        ({**enrich, "strategies": ["/etc/passwd.toml"]}, "strategy_unknown", "/strategies/0"),
+        ({**enrich, "strategies": ["describe", "describe@1"]}, "strategy_unfit", "/strategies/1"),
+        ({**enrich, "strategies": ["captions"]}, "strategy_unfit", "/strategies/0"),
+        ({**enrich, "strategies": ["sentence"], "samples": 3}, "strategy_unfit", "/samples"),
+        ({**enrich, "strategies": ["contrast"]}, "teacher_missing", "/teacher"),
+        ({**enrich, "strategies": ["contrast"], "teacher": "ViT-B-32:opnai"}, "teacher_unknown", "/teacher"),
+        ({**enrich, "neighbours": 11}, "invalid_request", "/neighbours"),
+        ({**enrich, "teacher": TEACHER}, "teacher_unused", "/teacher"),
+        ({**enrich, "base_set_id": "ats_0"}, "attribute_set_not_found", "/base_set_id"),
+        ({**enrich, "vocabulary_id": None}, "vocabulary_missing", "/vocabulary_id"),
+        ({"kind": "enrich", "dataset_id": dataset_id, "strategies": ["sentence"]}, "strategy_unfit", "/strategies/0"),
+        ({"kind": "enrich", "dataset_id": "dst_0", "strategies": ["captions"]}, "dataset_not_found", "/dataset_id"),
+        ({**enrich, "dataset_id": dataset_id, "strategies": ["captions"]}, "field_unused", "/vocabulary_id"),
         ({"kind": "enrich", "vocabulary_id": vocabulary_id, "model": 4}, "invalid_request", "/model"),
-        ({"kind": "enrich"}, "invalid_request", "/vocabulary_id"),
-        ({"kind": "enrich", "vocabulary_id": vocabulary_id, "dataset_id": "x"}, "invalid_request", "/dataset_id"),
+        ({"kind": "enrich"}, "vocabulary_missing", "/vocabulary_id"),
+        ({"kind": "enrich", "vocabulary_id": vocabulary_id, "dataset_id": "x"}, "strategy_unfit", "/strategies/0"),
         ({"kind": "paint"}, "invalid_request", ""),
         ({"vocabulary_id": vocabulary_id}, "invalid_request", ""),
         ([], "invalid_request", ""),
@@ -188,6 +210,8 @@ def test_what_can_be_known_to_be_wrong_is_refused_at_once(service: Service, subt
         assert tx.query(Job).count() == 0
     problem = service.refusal("/v1/jobs", {**distill, "config": {"student": "resnet81"}})
     assert "resnet18" in problem["detail"]
+    problem = service.refusal("/v1/jobs", {**enrich, "strategies": ["sentense"]})
+    assert "sentence" in problem["detail"]
     problem = service.refusal("/v1/jobs", {**encode, "teacher": "ViT-B-32:opnai"})
     assert "ViT-B-32:openai" in problem["detail"]
 
@@ -258,8 +282,8 @@ def test_results_of_an_enrichment_can_be_read_while_it_runs(service: Service) ->
                    "lines": [line], "other_lines": None, "flags": ["too_few_phrases"]}  # fmt: skip
     with service.db.write() as tx:
         enrichment.record_answers(tx, [answer])
-        enrichment.record_results(tx, claim, [enrichment.Answered(step=0, position=5, key="k")])
-        enrichment.record_failure(tx, claim, step=0, position=7, reason="refused", detail="I would rather not.")
+        enrichment.record_results(tx, claim, [(Place(0, 5), "k")])
+        enrichment.record_failures(tx, claim, [(Place(0, 7), "refused", "I would rather not.")])
     found = service.get(f"/v1/jobs/{id}/labels")
     first, second = found["data"]
     assert line.items() <= first["lines"][0].items()

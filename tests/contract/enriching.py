@@ -36,6 +36,17 @@ def test_enrichment_survives_kills_at_random_points(cluster: Cluster) -> None:
     assert [row[0] for row in sets[0]] == labels
 
 
+def test_two_enrichments_at_once_make_each_call_once(cluster: Cluster) -> None:
+    labels = [one.name for one in species("validation")][:24]
+    vocabularies = [cluster.client.create_vocabulary(f"v{n}", labels, domain="shared") for n in range(2)]
+    calls = cluster.llm.stats()["calls"]
+    jobs_at_once = [cluster.client.enrich(one.id, strategies=["sentence"]) for one in vocabularies]
+    one, other = (cluster.client.wait(job, timeout_s=60) for job in jobs_at_once)
+    assert cluster.llm.stats()["calls"] - calls == len(labels)
+    assert said(cluster, one) == said(cluster, other)
+    assert sum((job.result or {})["usage"]["calls"] for job in (one, other)) == len(labels)
+
+
 def said(cluster: Cluster, job: Job) -> list[Any]:
     assert job.result is not None
     described = cluster.client.attributes(job.result["attribute_set_id"])

@@ -12,7 +12,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from distill import Stopped, image_features
-from distill.image_features import CPU_BATCH, open_rgb
+from distill.image_features import CPU_BATCH
+from distill.pictures import open_rgb
 from distill.teacher import Teacher, TeacherError, load_teacher
 from tests.distill.conftest import IMAGE_PX, WIDTH, save_clip, tiny_clip_config
 

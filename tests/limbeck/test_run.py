@@ -67,7 +67,7 @@ def test_the_whole_job_in_one_command(tmp_path: Path, capsys: Capture) -> None:
         "/v1/vocabularies", "/v1/datasets", "/v1/jobs", "/v1/jobs", "/v1/jobs",
     ]  # fmt: skip
     enrich, distill, evaluate = (json.loads(one.body) for one in server.seen if one.path == "/v1/jobs")
-    assert enrich == {"kind": "enrich", "vocabulary_id": "voc_1"}
+    assert enrich == {"kind": "enrich", "vocabulary_id": "voc_1", "strategies": ["describe"]}
     assert distill == {
         "kind": "distill", "dataset_id": "dst_1", "teacher": "ViT-B-32:openai", "text": "sentence",
         "attribute_set_id": "ats_1", "recipe": "limbeck",

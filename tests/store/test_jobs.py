@@ -255,7 +255,8 @@ def test_a_fault_for_all_stops_the_other_chunks(db: Database) -> None:
     with db.write() as tx:
         parts = [NewPart(kind="describe", queue="enrich", spec={"start": i, "stop": i + 1}) for i in range(3)]
         made = vocabularies.create(tx, name="v", domain="", labels=[NewLabel(name) for name in "abc"])
-        job_id = jobs.create(tx, "enrich", {"num_labels": 3, "vocabulary_id": made.id}, parts).id
+        spec = {"num_labels": 3, "vocabulary_id": made.id, "strategies": ["describe@1"]}
+        job_id = jobs.create(tx, "enrich", spec, parts).id
     first, second = must_take(db), must_take(db)
     with db.write() as tx:
         jobs.fail_job(tx, first, code="llm_wrong_key", message="the key is wrong")

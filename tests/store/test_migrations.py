@@ -40,7 +40,9 @@ def test_down_and_up_again(sqlite_db: Database) -> None:
 def test_jobs_from_before_their_parts_were_summed_up(db: Database) -> None:
     parts = [NewPart(kind="describe", queue="enrich", total=n, unit="labels") for n in range(1, 5)]
     with db.write() as tx:
-        job_id = jobs.create(tx, "enrich", {}, [*parts, NewPart(kind="encode", queue="gpu", stage=1)]).id
+        job_id = jobs.create(
+            tx, "enrich", {"strategies": ["describe@1"]}, [*parts, NewPart(kind="encode", queue="gpu", stage=1)]
+        ).id
         for part_id in jobs.ready(tx, ["enrich"], limit=2):
             claim = jobs.claim(tx, part_id, worker="w", lease_s=30)
             assert claim is not None
@@ -54,6 +56,7 @@ def test_jobs_from_before_their_parts_were_summed_up(db: Database) -> None:
     with db.read() as tx:
         again, after = progress.job(tx, job_id)
     assert (again.tally, after) == (job.tally, before)
+    assert again.spec == {"strategies": ["describe@1"]}
 
 
 def test_pages_of_before_get_the_marks_that_they_would_have_now(sqlite_db: Database) -> None:

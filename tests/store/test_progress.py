@@ -1,6 +1,7 @@
 """Progress that is kept with the job equals what its parts come to, whatever moves them."""
 
 import random
+from collections.abc import Sequence
 
 import pytest
 from sqlalchemy import select
@@ -10,7 +11,7 @@ from store.db import Database
 from store.errors import LeaseLost
 from store.jobs import Claim, NewPart
 from store.models import Part
-from store.progress import Progress
+from store.progress import Progress, Stage
 from store.vocabularies import NewLabel
 
 UNITS = {"describe": "labels", "encode": "texts", "train": "steps"}
@@ -25,14 +26,18 @@ PARTS = [
 def summed(db: Database, job_id: str) -> Progress:
     """The stage that a job is in, from its parts alone."""
     with db.read() as tx:
-        parts = tx.scalars(select(Part).where(Part.job_id == job_id).order_by(Part.position)).all()
+        parts = tx.scalars(select(Part).where(Part.job_id == job_id).order_by(Part.stage, Part.position)).all()
     stages = [[part for part in parts if part.kind == kind] for kind in dict.fromkeys(part.kind for part in parts)]
     begun = [stage for stage in stages if any(part.started_at for part in stage)] or stages[:1]
-    stage = next((stage for stage in stages if any(part.finished_at is None for part in stage)), begun[-1])
-    done, total = sum(part.done for part in stage), sum(part.total for part in stage)
-    per_s = sum(part.rate or 0.0 for part in stage)
-    return Progress(
-        stage=stage[0].kind, done=done, total=total, unit=max(part.unit for part in stage),
+    present = next((stage for stage in stages if any(part.finished_at is None for part in stage)), begun[-1])
+    return Progress(**vars(of_stage(present)), stages=[of_stage(stage) for stage in stages])
+
+
+def of_stage(parts: Sequence[Part]) -> Stage:
+    done, total = sum(part.done for part in parts), sum(part.total for part in parts)
+    per_s = sum(part.rate for part in parts if part.status == "running" and part.rate is not None) or None
+    return Stage(
+        stage=parts[0].kind, done=done, total=total, unit=max(part.unit for part in parts), rate=per_s,
         eta_s=max(0.0, (total - done) / per_s) if per_s else None,
     )  # fmt: skip
 
@@ -75,7 +80,7 @@ def test_what_is_kept_is_what_the_parts_come_to(db: Database, seed: int) -> None
     kind: jobs.Kind = "encode" if seed else "enrich"
     with db.write() as tx:
         vocabulary = vocabularies.create(tx, name="birds", domain="birds", labels=[NewLabel("crane")])
-        spec = {"num_labels": 1, "vocabulary_id": vocabulary.id}
+        spec = {"num_labels": 1, "vocabulary_id": vocabulary.id, "strategies": ["describe@1"]}
         job_id = jobs.create(tx, kind, spec, PARTS).id
     held: list[Claim] = []
     for _ in range(60):

@@ -1,0 +1,142 @@
+"""What an enrich job is asked to do: a chain of strategies about labels, about pairs of them, or about images.
+
+stage 0   describe     chunks of labels, all strategies about labels at once
+stage 1   neighbours   with a teacher, where a strategy asks about pairs; makes stage 2, the chunks of pairs
+last      assemble     the answers become the pages of a set, or a file of captions
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from sqlalchemy.orm import Session
+
+from api.models import PlainText
+from api.problems import StorableInput, at, json_pointer, refused
+from api.teacher_refs import TEACHER, teacher_ref
+from attributes.chain import StepError, pick_chain
+from attributes.strategy import MAX_SAMPLES, Strategy, StrategyError
+from store import attribute_sets, jobs, resources, vocabularies
+from store.attribute_sets import PAGE_SIZE
+from store.jobs import NewPart
+from store.models import Job
+from store.settings import Settings
+
+MAX_STRATEGIES = 8
+MAX_NEIGHBOURS = 10
+MOST_PARTS = 128  # of a stage: to begin and end one costs what some twenty labels cost whose answers are known
+PAGES_PER_PART = 32
+LAST_STAGE = 90
+
+
+class EnrichIn(StorableInput):
+    """Have an LLM describe each label of a vocabulary, or caption each training image of a dataset."""
+
+    kind: Literal["enrich"]
+    vocabulary_id: str | None = None
+    dataset_id: str | None = Field(None, description="In place of a vocabulary, for strategies about images.")
+    strategies: list[Annotated[str, Field(max_length=100)]] = Field(
+        ["describe"], min_length=1, max_length=MAX_STRATEGIES, description="By name, or name@version.",
+        examples=[["sentence", "phrases", "contrast"]],
+    )  # fmt: skip
+    model: PlainText | None = Field(None, description="The operator's (LIMBECK_LLM_MODEL) where absent.")
+    base_set_id: str | None = Field(
+        None, description="A set, of this vocabulary or another, whose locked and human lines are kept."
+    )
+    teacher: Annotated[str | None, TEACHER] = None
+    neighbours: int = Field(
+        MAX_NEIGHBOURS, ge=1, le=MAX_NEIGHBOURS, description="How many of the nearest labels each is told apart from."
+    )
+    samples: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_SAMPLES,
+        description="Answers to a question, for strategies that sample; their own where absent.",
+    )
+
+
+def create_enrich(tx: Session, given: EnrichIn, settings: Settings) -> Job:
+    """The queued job. Raises ProblemError with pointers."""
+    chain = _chain(given, settings)
+    model = given.model or settings.llm_model
+    if not model:
+        raise refused("model_missing", "name a model; the operator has set none (LIMBECK_LLM_MODEL)", "/model")
+    spec: dict[str, Any] = {"strategies": [one.ref for one in chain], "model": model}
+    if given.samples is not None:
+        spec["samples"] = given.samples
+    if any(one.about == "image" for one in chain):
+        return _caption(tx, given, chain, spec, settings)
+    return _describe(tx, given, chain, spec, settings)
+
+
+def _chain(given: EnrichIn, settings: Settings) -> list[Strategy]:
+    try:
+        chain = pick_chain(given.strategies, folder=settings.strategies_dir, samples=given.samples)
+    except StepError as error:
+        pointer = "/samples" if error.step is None else json_pointer("strategies", str(error.step))
+        raise refused("strategy_unknown" if error.is_unknown else "strategy_unfit", str(error), pointer) from None
+    except StrategyError as error:  # a file of the operator's own that cannot be read
+        raise refused("strategy_unfit", str(error), "/strategies") from None
+    for step, strategy in enumerate(chain):
+        if (strategy.about == "image") != (given.dataset_id is not None):
+            wants = "images: name a dataset_id" if strategy.about == "image" else "labels: name a vocabulary_id"
+            pointer = json_pointer("strategies", str(step))
+            raise refused("strategy_unfit", f"{strategy.ref} asks about {wants}", pointer)
+    return chain
+
+
+def _describe(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[str, Any], settings: Settings) -> Job:
+    if given.vocabulary_id is None:
+        raise refused("vocabulary_missing", "name the vocabulary whose labels are to be described", "/vocabulary_id")
+    with at("/vocabulary_id"):
+        vocabulary = vocabularies.get(tx, given.vocabulary_id)
+    num_labels = vocabulary.num_labels
+    spec = {"vocabulary_id": vocabulary.id, "num_labels": num_labels, "domain": vocabulary.domain, **spec}
+    if given.base_set_id is not None:
+        with at("/base_set_id"):
+            base = attribute_sets.get(tx, given.base_set_id)
+        spec |= {"base_set_id": base.id, "same_vocabulary": base.vocabulary_id == vocabulary.id}
+    parts: list[NewPart] = []
+    if any(one.about == "label" for one in chain):
+        parts += _chunks("describe", num_labels, settings.enrich_chunk, unit="labels")
+    pairs = [step for step, one in enumerate(chain) if one.about == "pair"]
+    if pairs:
+        if given.teacher is None:
+            detail = f"{chain[pairs[0]].ref} tells labels apart that a teacher takes for each other: name the teacher"
+            raise refused("teacher_missing", detail, "/teacher")
+        spec |= {"teacher": teacher_ref(given.teacher, settings.data), "neighbours": given.neighbours}
+        parts.append(
+            NewPart(kind="neighbours", queue="gpu", stage=1, spec={"steps": pairs}, total=num_labels, unit="texts")
+        )
+    elif given.teacher is not None:
+        raise refused("teacher_unused", "no strategy of this job asks about pairs: leave the teacher out", "/teacher")
+    num_pages = -(-num_labels // PAGE_SIZE)
+    parts += _chunks("assemble", num_pages, PAGES_PER_PART, unit="pages", stage=LAST_STAGE)
+    return jobs.create(tx, "enrich", spec, parts)
+
+
+def _caption(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[str, Any], settings: Settings) -> Job:
+    for field in ("vocabulary_id", "base_set_id", "teacher"):
+        if getattr(given, field) is not None:
+            raise refused("field_unused", f"captions are of a dataset's images: leave {field} out", f"/{field}")
+    if len(chain) > 1:
+        raise refused("strategy_unfit", "a caption set comes from one strategy: post a job for each", "/strategies/1")
+    with at("/dataset_id"):
+        dataset = resources.dataset(tx, given.dataset_id or "")
+    num_images = dataset.counts["train"]
+    domain = vocabularies.get(tx, dataset.vocabulary_id).domain
+    spec = {"dataset_id": dataset.id, "num_images": num_images, "domain": domain, **spec}
+    parts = _chunks("caption", num_images, settings.enrich_chunk, unit="images")
+    last = NewPart(kind="assemble", queue="enrich", stage=LAST_STAGE, total=num_images, unit="images")
+    return jobs.create(tx, "enrich", spec, [*parts, last])
+
+
+def _chunks(kind: str, total: int, least: int, *, unit: str, stage: int = 0) -> list[NewPart]:
+    """Parts of at least `least` units, and no more than `MOST_PARTS` of them."""
+    size = max(least, -(-total // MOST_PARTS))
+    return [
+        NewPart(
+            kind=kind, queue="enrich", stage=stage, spec={"start": start, "stop": stop}, total=stop - start, unit=unit
+        )
+        for start in range(0, total, size)
+        for stop in (min(start + size, total),)
+    ]  # fmt: skip

@@ -1,0 +1,48 @@
+"""Caption sets: what a model that sees said of the training images of a dataset, as a file of JSON lines."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from store.artefacts import Stored
+from store.errors import NotFound
+from store.ids import new_id
+from store.models import CaptionSet, EnrichResult, LLMAnswer
+
+
+def captions(tx: Session, job_id: str, *, start: int, stop: int) -> list[tuple[int, str, str]]:
+    """(position, sha256 of the file, caption) of the images at start ≤ position < stop that have one."""
+    query = (
+        select(EnrichResult.position, EnrichResult.detail, LLMAnswer.lines)
+        .join(LLMAnswer, LLMAnswer.key == EnrichResult.key)
+        .where(EnrichResult.job_id == job_id, EnrichResult.position >= start, EnrichResult.position < stop)
+        .order_by(EnrichResult.position, EnrichResult.slot)
+    )
+    return [
+        (position, sha256 or "", line["text"]) for position, sha256, lines in tx.execute(query) for line in lines
+    ]  # fmt: skip
+
+
+def add(
+    tx: Session, *, dataset_id: str, job_id: str, source: Mapping[str, Any], num_images: int, num_captioned: int,
+    file: Stored,
+) -> CaptionSet:  # fmt: skip
+    """Keep a set whose captions lie in `file`."""
+    row = CaptionSet(
+        id=new_id("cap"), dataset_id=dataset_id, job_id=job_id, source=dict(source), num_images=num_images,
+        num_captioned=num_captioned, file_key=file.key, digest=file.sha256, size=file.size, created_at=time.time(),
+    )  # fmt: skip
+    tx.add(row)
+    tx.flush()
+    return row
+
+
+def get(tx: Session, id: str) -> CaptionSet:
+    """The caption set, or `NotFound`."""
+    row = tx.get(CaptionSet, id)
+    if row is None:
+        raise NotFound("caption set", id)
+    return row

@@ -1,0 +1,136 @@
+"""Running enrich jobs in this process: what the tests of enrichment share.
+
+The stand-in LLM answers without a server in between, so that hundreds of calls cost little.
+"""
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from api.enrich_specs import EnrichIn, create_enrich
+from attributes.wire import Reply, Wire
+from examples.fieldguide.llm_answers import answer, entry_asked, label_of
+from examples.fieldguide.llm_prompts import read_prompt
+from store import attribute_sets, jobs, vocabularies
+from store.artefacts import Artefacts
+from store.db import Database
+from store.models import Job, LLMCall, Part
+from store.settings import Settings
+from store.vocabularies import NewLabel
+from workers import neighbours
+from workers.context import Context
+from workers.parts import claim_part, run_claimed
+from workers.runner import run_enrich
+
+_DIFFERENCES = [
+    {
+        "part": part, "target_value": "broad", "other_value": "narrow", "target_phrase": f"a broad {part}",
+        "other_phrase": f"a narrow {part}",
+    }
+    for part in ("bill", "tail", "wing")
+]  # fmt: skip
+
+
+class Scripted:
+    """The stand-in LLM in the wire's place. Labels in `refused` are declined so many times."""
+
+    def __init__(self, latency_s: float = 0.0) -> None:
+        self.latency_s = latency_s
+        self.calls = 0
+        self.refused: dict[str, int] = {}
+
+    async def send(self, body: Mapping[str, Any]) -> Reply:
+        self.calls += 1
+        await asyncio.sleep(self.latency_s)
+        prompt = read_prompt(body)
+        label = prompt.subject.get("label", "")
+        if self.refused.get(label, 0) > 0:
+            self.refused[label] -= 1
+            return Reply(status="refused", latency_s=0.0, detail="I would rather not.")
+        entry = replace(entry_asked(prompt, label_of(label)), label=label)
+        if prompt.subject.get("other"):
+            entry = replace(entry, fields={**entry.fields, "differences": _DIFFERENCES})
+        text = answer(prompt.text, entry, body.get("response_format"), prompt.schema)
+        return Reply(status="ok", latency_s=self.latency_s, text=text, prompt_tokens=10, completion_tokens=5)
+
+
+class Bench:
+    """A worker's context, the stand-in LLM, and the API's way to make jobs."""
+
+    def __init__(self, context: Context, llm: Scripted) -> None:
+        self.context, self.llm, self.db = context, llm, context.db
+
+    def vocabulary(self, names: Sequence[str | NewLabel], domain: str = "creatures") -> str:
+        labels = [NewLabel(name) if isinstance(name, str) else name for name in names]
+        with self.db.write() as tx:
+            return vocabularies.create(tx, name="v", domain=domain, labels=labels).id
+
+    def post(self, vocabulary_id: str | None = None, **fields: Any) -> str:
+        given = EnrichIn(kind="enrich", vocabulary_id=vocabulary_id, **fields)
+        with self.db.write() as tx:
+            return create_enrich(tx, given, self.context.settings).id
+
+    def next_part(self) -> Part | None:
+        with self.db.read() as tx:
+            ready = jobs.ready(tx, ["enrich", "gpu"], limit=1)
+            return tx.get(Part, ready[0]) if ready else None
+
+    def work(self) -> None:
+        """Run whatever is ready, until nothing is."""
+        while (part := self.next_part()) is not None:
+            if part.queue == "enrich":
+                run_enrich(self.context, part.id)
+            elif (claim := claim_part(self.context, part.id)) is not None:
+                run_claimed(self.context, claim, neighbours.neighbours)
+
+    def run(self, vocabulary_id: str | None = None, **fields: Any) -> Job:
+        job_id = self.post(vocabulary_id, **fields)
+        self.work()
+        return self.job(job_id)
+
+    def job(self, job_id: str) -> Job:
+        with self.db.read() as tx:
+            return jobs.get(tx, job_id)
+
+    def asked(self, job_id: str) -> list[str]:
+        """The keys of the job's calls, each once."""
+        with self.db.read() as tx:
+            return sorted({call.key for call in tx.query(LLMCall).filter_by(job_id=job_id)})
+
+    def lines(self, job: Job) -> list[list[dict[str, Any]]]:
+        """What the job's set says of each label."""
+        assert job.result is not None
+        with self.db.read() as tx:
+            entries = attribute_sets.entries(tx, job.result["attribute_set_id"])
+        return [list(entry.lines) if entry else [] for entry in entries]
+
+
+def make_bench(db: Database, folder: Path, monkeypatch: pytest.MonkeyPatch, *, latency_s: float = 0.0) -> Bench:
+    """A bench whose leases are short."""
+    llm = Scripted(latency_s)
+    monkeypatch.setattr(Wire, "send", lambda _self, body: llm.send(body))
+    known: dict[str, Any] = {
+        "home": folder, "redis_url": "", "database_url": "", "data_root": folder / "data", "lease_s": 5.0,
+        "llm_base_url": "http://stand-in/v1", "llm_model": "fieldguide", "enrich_chunk": 16,
+    }  # fmt: skip
+    settings = Settings(**known)
+    settings.data.mkdir(parents=True)
+    return Bench(Context(settings, db, Artefacts(settings.artefacts), threading.Event()), llm)
+
+
+class HashingTeacher:
+    """A teacher whose features are a function of the text alone: neighbours without a model."""
+
+    digest = "hashing"
+    width = 16
+
+    def features(self, texts: Sequence[str]) -> torch.Tensor:
+        seeds = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1 for text in texts]
+        return torch.stack([torch.randn(self.width, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
