@@ -150,7 +150,14 @@ def _autocontrast(images: Tensor, *, magnitude: int) -> Tensor:
 
 
 def _equalize(images: Tensor, *, magnitude: int) -> Tensor:
-    changed: Tensor = equalize_image(images)
+    # Counts are whole numbers, the same in whatever order they are added up; torch refuses to add them on a GPU that is
+    # to be deterministic.
+    strict = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(False)
+    try:
+        changed: Tensor = equalize_image(images)
+    finally:
+        torch.use_deterministic_algorithms(strict)
     return changed
 
 

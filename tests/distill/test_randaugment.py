@@ -85,3 +85,14 @@ def test_operations_hang_on_seed_pass_and_image_alone() -> None:
     assert abs(np.corrcoef(every.kinds.T)[0, 1]) < 0.05
     for other in (draw(images, seed=1), draw(images, pass_index=1)):
         assert (other.kinds != every.kinds).mean() > 0.9
+
+
+def test_a_run_that_is_to_be_deterministic_stays_so() -> None:
+    pixels, ops = pictures(3), Ops(np.full((3, 1), OPS.index("Equalize")), np.zeros((3, 1), dtype=bool), 9)
+    torch.use_deterministic_algorithms(True)
+    try:
+        changed = rand_augment(pixels, ops)
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(changed, rand_augment(pixels, ops))
