@@ -48,7 +48,7 @@ def enricher(llm: FakeLLM) -> Callable[..., Enricher]:
         meter: Meter | None = None,
         **changes: Any,
     ) -> Enricher:
-        asked: dict[str, Any] = {"base_url": llm.url, "model": "m", "api_key": SecretStr(KEY), "timeout_s": 5}
+        asked: dict[str, Any] = {"base_url": llm.url, "model": "m", "api_key": SecretStr(KEY), "timeout_s": 30}
         settings = LLMSettings(**(asked | changes))
         return Enricher(settings, ladder=ladder or Ladder(), limiter=limiter, meter=meter)
 

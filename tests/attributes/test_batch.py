@@ -34,7 +34,7 @@ def desk(llm: FakeLLM) -> FakeBatches:
 
 @pytest.fixture
 def settings(llm: FakeLLM) -> LLMSettings:
-    return LLMSettings(base_url=llm.url, model="m", api_key=SecretStr(KEY), timeout_s=5, max_attempts=3)
+    return LLMSettings(base_url=llm.url, model="m", api_key=SecretStr(KEY), timeout_s=30, max_attempts=3)
 
 
 @pytest.fixture
