@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check serve evidence evidence-full bench-service bench-editing bench-distill lock clean setup
+.PHONY: prove demo test check serve evidence evidence-full bench-service bench-editing bench-distill lock clean setup
 
 demo: $(READY)  ## The main job on the field guide, through the service, in about four minutes
 	$(BIN)/python -m examples.demo --out demo
@@ -18,6 +18,10 @@ check: $(READY)  ## The quick part: style, types, import contracts, migrations, 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/store/test_migrations.py tests/distill/test_catalog.py
+
+prove: $(READY)  ## Whether attributes help beyond Waffle, on the field guide, into docs/evidence.md
+	rm -rf proof
+	$(BIN)/python -m examples.fieldguide.prove --write docs
 
 serve: $(READY)  ## The service, embedded unless LIMBECK_* says otherwise
 	$(BIN)/limbeck serve

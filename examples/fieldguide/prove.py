@@ -28,7 +28,7 @@ from limbeck.progress import follow
 STRATEGIES = ("describe", "questions", "contrast")
 CONCEPT = "creature"
 PICTURE = "evidence-attributes.png"
-COMMAND = "python -m examples.fieldguide.prove --write docs"
+COMMAND = "make prove"
 
 
 def prove(out: Path, console: Console) -> dict[str, Any]:
@@ -82,8 +82,8 @@ Written by `{COMMAND}`, on {machine().partition(";")[0]}. The field guide's teac
 pictures of {labels["id"]} seen species and {images["ood"]} pictures of {labels["ood"]} species of the validation group,
 described by the stand-in LLM with {", ".join(STRATEGIES)}. No student is trained; these are the teacher's own zero-shot
 accuracies, means per class. Waffle says as many texts of random words and letters as a label has phrases, over
-{len(proof["seeds"])} seeds; in brackets the 95% interval of the gain over it, had we other labels of this kind. Which way
-of telling is set in bold was chosen on held-out pictures of seen species.
+{len(proof["seeds"])} seeds; in brackets the 95% interval of the gain over it, had we other labels of this kind. The
+way of telling in bold was chosen on held-out pictures of seen species.
 
 {table(proof)}
 

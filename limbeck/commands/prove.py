@@ -54,10 +54,11 @@ def proof_table(proof: dict[str, Any]) -> "Table":
     from rich.table import Table
 
     parts = [part for part in _PARTS if part in proof["num_images"]]
-    table = Table("", title="mean per-class accuracy of the teacher, %", title_style="bold")
+    title = "mean per-class accuracy of the teacher, %, and 95% interval of its gain over waffle"
+    table = Table("", title=title, title_style="bold", title_justify="left", box=None)
     for part in parts:
         table.add_column(f"{_PARTS[part]} ({proof['num_labels'][part]})", justify="right")
-        table.add_column("over waffle", justify="right")
+        table.add_column("over waffle", justify="right", no_wrap=True)
     for arm in proof["arms"]:
         cells = [cell for part in parts for cell in (f"{100 * arm[part]['accuracy']:.1f}", _gain(arm[part]))]
         table.add_row(arm["name"], *cells, style="bold" if arm["name"] == proof["chosen"] else None)
@@ -71,7 +72,7 @@ def _gain(result: dict[str, Any]) -> str:
     if over is None:
         return ""
     low, high = over["labels"]
-    return f"{100 * over['mean']:+.1f} \\[{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{100 * over['mean']:+.1f} \\[{100 * low:+.0f}, {100 * high:+.0f}]"
 
 
 def _told_filtered(filtered: dict[str, Any], set_id: str | None) -> str:
