@@ -42,7 +42,7 @@ def small_data(
 def small_config(**overrides: Any) -> TrainConfig:
     """Six steps of `test_resnet`, in two epochs."""
     given = {"student": "test_resnet", "image_px": IMAGE_PX, "epochs": 2, "batch_size": 8, "lr": 1e-3, "threads": 1}
-    return resolve_train_config("limbeck", given | {"device": "cpu"} | overrides)
+    return resolve_train_config("limbeck", given | {"device": "cpu", "view": "center"} | overrides)
 
 
 def sgd_config(**losses: float) -> TrainConfig:
