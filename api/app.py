@@ -23,6 +23,7 @@ from api import (
     openapi,
     pages,
     problems,
+    spending,
     teachers,
     text_targets,
     vocabularies,
@@ -38,8 +39,8 @@ from store.settings import Settings
 
 # In the order in which requests are tried on them: jobs are polled.
 _ROUTERS = (
-    jobs, events, vocabularies, attribute_exchange, attribute_sets, drafts, answers, text_targets, caption_sets,
-    datasets, teachers, checkpoints, health, pages, editor,
+    jobs, spending, events, vocabularies, attribute_exchange, attribute_sets, drafts, answers, text_targets,
+    caption_sets, datasets, teachers, checkpoints, health, pages, editor,
 )  # fmt: skip
 
 

@@ -5,27 +5,42 @@ stage 1   neighbours   with a teacher, where a strategy asks about pairs; makes 
 last      assemble     the answers become the pages of a set, or a file of captions
 """
 
+import re
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from sqlalchemy.orm import Session
 
 from api.models import PlainText
-from api.problems import StorableInput, at, json_pointer, refused
+from api.problems import ProblemError, StorableInput, at, json_pointer, refused
 from api.teacher_refs import TEACHER, teacher_ref
 from attributes.chain import StepError, pick_chain
-from attributes.strategy import MAX_SAMPLES, Strategy, StrategyError
-from store import attribute_sets, jobs, resources, vocabularies
+from attributes.prices import Price, PriceError, load_prices, pusd
+from attributes.settings import OPENAI_BASE_URL
+from attributes.strategy import MAX_SAMPLES, About, Strategy, StrategyError
+from store import attribute_sets, jobs, resources, spending, vocabularies
 from store.attribute_sets import PAGE_SIZE
 from store.jobs import NewPart
 from store.models import Job
 from store.settings import Settings
 
 MAX_STRATEGIES = 8
+MAX_BUDGET_TOKENS = 10**15
 MAX_NEIGHBOURS = 10
 MOST_PARTS = 128  # of a stage: to begin and end one costs what some twenty labels cost whose answers are known
 PAGES_PER_PART = 32
 LAST_STAGE = 90
+_KINDS: dict[About, str] = {"label": "describe", "pair": "contrast", "image": "caption"}
+_USD = re.compile(r"\d{1,6}(\.\d{1,12})?")
+
+
+def _dollars(given: str | None) -> str | None:
+    if given is None:
+        return None
+    if not _USD.fullmatch(given) or not Decimal(given):
+        raise ValueError('must be dollars above 0 as text, such as "2.50", with at most 12 digits after the point')
+    return given
 
 
 class EnrichIn(StorableInput):
@@ -52,6 +67,12 @@ class EnrichIn(StorableInput):
         le=MAX_SAMPLES,
         description="Answers to a question, for strategies that sample; their own where absent.",
     )
+    budget_usd: Annotated[str | None, AfterValidator(_dollars)] = Field(
+        None, description="The most that all calls may cost; the model's price must be known.", examples=["2.50"]
+    )
+    budget_tokens: int | None = Field(
+        None, ge=1, le=MAX_BUDGET_TOKENS, description="The most tokens that all calls may take, answers included."
+    )
 
 
 def create_enrich(tx: Session, given: EnrichIn, settings: Settings) -> Job:
@@ -63,9 +84,32 @@ def create_enrich(tx: Session, given: EnrichIn, settings: Settings) -> Job:
     spec: dict[str, Any] = {"strategies": [one.ref for one in chain], "model": model}
     if given.samples is not None:
         spec["samples"] = given.samples
+    if given.budget_tokens is not None:
+        spec["budget_tokens"] = given.budget_tokens
+    if given.budget_usd is not None:
+        must_be_priced(model, settings)
+        spec["budget_usd"] = given.budget_usd
     if any(one.about == "image" for one in chain):
         return _caption(tx, given, chain, spec, settings)
     return _describe(tx, given, chain, spec, settings)
+
+
+def must_be_priced(model: str, settings: Settings) -> Price:
+    """The model's price. Raises ProblemError where it is not known: a cap that counted it as 0 would hold nobody."""
+    found = price_of(model, settings)
+    if found is None:
+        place = settings.llm_base_url or OPENAI_BASE_URL
+        detail = f"the price of {model} at {place} is not known: give budget_tokens, or a price in LIMBECK_PRICES"
+        raise refused("price_unknown", detail, "/budget_usd")
+    return found
+
+
+def price_of(model: str, settings: Settings) -> Price | None:
+    """What the operator's server takes for the model, None where nobody said. Raises ProblemError."""
+    try:
+        return load_prices(settings.prices).of(model, settings.llm_base_url)
+    except PriceError as error:
+        raise ProblemError(500, "prices_unreadable", str(error)) from None
 
 
 def _chain(given: EnrichIn, settings: Settings) -> list[Strategy]:
@@ -111,7 +155,7 @@ def _describe(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[st
         raise refused("teacher_unused", "no strategy of this job asks about pairs: leave the teacher out", "/teacher")
     num_pages = -(-num_labels // PAGE_SIZE)
     parts += _chunks("assemble", num_pages, PAGES_PER_PART, unit="pages", stage=LAST_STAGE)
-    return jobs.create(tx, "enrich", spec, parts)
+    return _created(tx, spec, parts, chain)
 
 
 def _caption(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[str, Any], settings: Settings) -> Job:
@@ -127,7 +171,29 @@ def _caption(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[str
     spec = {"dataset_id": dataset.id, "num_images": num_images, "domain": domain, **spec}
     parts = _chunks("caption", num_images, settings.enrich_chunk, unit="images")
     last = NewPart(kind="assemble", queue="enrich", stage=LAST_STAGE, total=num_images, unit="images")
-    return jobs.create(tx, "enrich", spec, [*parts, last])
+    return _created(tx, spec, [*parts, last], chain)
+
+
+def _created(tx: Session, spec: dict[str, Any], parts: list[NewPart], chain: list[Strategy]) -> Job:
+    """The job, with nothing spent yet."""
+    job = jobs.create(tx, "enrich", spec, parts)
+    cap_pusd = pusd(Decimal(spec["budget_usd"])) if "budget_usd" in spec else None
+    spending.begin(tx, job.id, cap_pusd=cap_pusd, cap_tokens=spec.get("budget_tokens"), plan=_plan(spec, chain))
+    return job
+
+
+def _plan(spec: dict[str, Any], chain: list[Strategy]) -> dict[str, list[int]]:
+    """Kind of part → its units, and the questions of each. All steps about labels share a part's labels; each of those
+    about pairs has parts of its own, and how many pairs there will be nobody knows before: at most that many."""
+    plan: dict[str, list[int]] = {}
+    for strategy in chain:
+        kind = _KINDS[strategy.about]
+        units, questions = plan.get(kind, [0, 0])
+        if strategy.about == "pair":
+            plan[kind] = [units + spec["num_labels"] * spec["neighbours"], max(questions, strategy.num_asks)]
+        else:
+            plan[kind] = [spec.get("num_labels") or spec["num_images"], questions + strategy.num_asks]
+    return plan
 
 
 def _chunks(kind: str, total: int, least: int, *, unit: str, stage: int = 0) -> list[NewPart]:

@@ -15,14 +15,16 @@ from api.job_specs import JobIn
 from api.models import After, AfterPosition, Limit, LongLimit, Output, Page, Time, page
 from api.problems import ProblemError
 from api.services import Made, OnlyOnce, Use
+from api.spending import SpendOut, spend_out
 from attributes import formats
 from attributes.types import Entry, entry_from_json
-from store import assembly, enrichment, jobs, progress, resources, vocabularies
+from store import assembly, enrichment, jobs, progress, resources, spending, vocabularies
 from store.attribute_sets import PAGE_SIZE
 from store.db import Database
 from store.jobs import Kind
 from store.models import Job
 from store.progress import Progress
+from store.spending import Sums
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -54,7 +56,7 @@ class JobError(Output):
 
 class JobOut(Output):
     """A request for work. `stage` is the kind of part that it is in, or ended in, and `progress` that of the stage;
-    `stages` are all of those known so far, in order."""
+    `stages` are all of those known so far, in order. `spend` is null where no LLM is asked."""
 
     object: Literal["job"] = "job"
     id: str
@@ -67,6 +69,7 @@ class JobOut(Output):
     progress: ProgressOut
     stages: list[StageOut]
     spec: dict[str, Any]
+    spend: SpendOut | None
     result: dict[str, Any] | None
     error: JobError | None
 
@@ -74,20 +77,22 @@ class JobOut(Output):
 _NONE = Progress(stage="", done=0, total=0, unit="", rate=None, eta_s=None, stages=())
 
 
-def job_out(job: Job | Row[Any], how_far: Progress | None) -> JobOut:
+def job_out(job: Job | Row[Any], how_far: Progress | None, spend: Sums | None) -> JobOut:
     """The job as it is answered."""
     known = how_far or _NONE
     return JobOut(
         id=job.id, kind=job.kind, status=job.status, stage=known.stage or None, created_at=job.created_at,
         started_at=job.started_at, finished_at=job.finished_at,
         progress=ProgressOut.model_validate(known),
-        stages=[StageOut.model_validate(stage) for stage in known.stages], spec=job.spec, result=job.result,
+        stages=[StageOut.model_validate(stage) for stage in known.stages], spec=job.spec,
+        spend=spend_out(spend, known.stages), result=job.result,
         error=JobError(code=job.error["code"], message=job.error["message"]) if job.error else None,
     )  # fmt: skip
 
 
 def _one(tx: Session, job_id: str) -> JobOut:
-    return job_out(*progress.job(tx, job_id))
+    row, how_far = progress.job(tx, job_id)
+    return job_out(row, how_far, spending.in_row(row))
 
 
 @router.post("", status_code=202, response_model=JobOut)
@@ -109,7 +114,9 @@ def list_all(
     with use.db.read() as tx:
         rows, more = resources.page(tx, Job, limit=limit, after=after, kind=kind, status=status)
         how_far = progress.of(tx, [job.id for job in rows])
-        return page([job_out(job, how_far.get(job.id)) for job in rows], more, lambda one: one.id)
+        spends = spending.of_many(tx, [job.id for job in rows])
+        out = [job_out(job, how_far.get(job.id), spends.get(job.id)) for job in rows]
+        return page(out, more, lambda one: one.id)
 
 
 @router.get("/{id}", response_model=JobOut)

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -110,11 +111,19 @@ class LocalLimiter:
                 raise ValueError(f"a limit of {limit} {name} would let no call through; leave it out for none")
         self._requests, self._tokens = requests_per_min, tokens_per_min
         self._window_s = window_s + margin_s
+        self._most_in_flight = in_flight
         self._in_flight = asyncio.Semaphore(in_flight) if in_flight else None
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
         self._sent: deque[_Sent] = deque()
         self._sum = 0
+
+    def again(self) -> "LocalLimiter":
+        """The same limits, with the last minute remembered, for another event loop; this one must be over."""
+        other = copy(self)
+        other._turn, other._freed = asyncio.Lock(), asyncio.Event()
+        other._in_flight = asyncio.Semaphore(self._most_in_flight) if self._most_in_flight else None
+        return other
 
     @asynccontextmanager
     async def slot(self, tokens: int) -> AsyncIterator[Slot]:

@@ -348,7 +348,7 @@ def settle(tx: Session, job: Job) -> None:
     if job.stopping == "cancel":
         job.status = "cancelled"
     elif job.stopping == "failure":
-        job.status = "failed"
+        job.status, job.error = "failed", outcome.budget_error or job.error
     else:
         job.status, job.error = outcome.status, outcome.error
     job.finished_at = time.time()

@@ -136,7 +136,7 @@ class LLMCall(Base):
 
     __tablename__ = "llm_calls"
     id: Mapped[str] = mapped_column(primary_key=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
     position: Mapped[int]
     key: Mapped[str]
     strategy: Mapped[str]
@@ -151,18 +151,21 @@ class LLMCall(Base):
     cost_pusd: Mapped[int | None] = mapped_column(BigInteger)
     latency_s: Mapped[float]
     created_at: Mapped[float]
+    __table_args__ = (Index("ix_llm_calls_job_id_id", "job_id", "id"),)
 
 
 class Spend(Base):
     """What an enrich job may use, has used, and has set aside for calls in flight; running sums of its ledger.
 
-    `unpriced_calls`: those of which neither price nor tokens are known, so that `spent_pusd` lacks them.
+    `unpriced_calls`: those whose cost is not known, so that `spent_pusd` lacks them. `plan`: kind of part → how many
+    units it will have at most, and how many questions a unit is.
     """
 
     __tablename__ = "spends"
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     cap_pusd: Mapped[int | None] = mapped_column(BigInteger)
     cap_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    plan: Mapped[dict[str, Any]]
     calls: Mapped[int]
     prompt_tokens: Mapped[int] = mapped_column(BigInteger)
     completion_tokens: Mapped[int] = mapped_column(BigInteger)
@@ -380,7 +383,8 @@ _RUNNING = text("status = 'running'")
 class Part(Base):
     """A piece of a job: what is claimed, leased, retried and cancelled.
 
-    Parts of a stage may run at once; those of the next wait until all of it have ended.
+    Parts of a stage may run at once; those of the next wait until all of it have ended. `holds_budget`: see
+    `store.spending`.
     """
 
     __tablename__ = "parts"
@@ -405,6 +409,7 @@ class Part(Base):
     total: Mapped[int]
     unit: Mapped[str]
     rate: Mapped[float | None]
+    holds_budget: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     __table_args__ = (

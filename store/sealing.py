@@ -9,26 +9,28 @@ became of the images.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from store import assembly, attribute_sets, events
+from store import assembly, attribute_sets, events, spending
 from store.models import EnrichResult, Job, LLMCall
 
+BUDGET_SPENT = "budget_spent"
 MAX_NAMED_FAILURES = 1_000
 _NOTHING = {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ends where nobody stopped it."""
+    """How a job ends where nobody stopped it; `budget_error` in place of its error where its budget was spent."""
 
     status: Literal["succeeded", "failed"]
     result: dict[str, Any]
     error: dict[str, Any] | None = None
+    budget_error: dict[str, Any] | None = None
 
 
 def seal(tx: Session, job: Job, results: Sequence[Mapping[str, Any] | None]) -> Outcome:
@@ -38,7 +40,28 @@ def seal(tx: Session, job: Job, results: Sequence[Mapping[str, Any] | None]) -> 
         result |= {name: value for name, value in (each or {}).items() if name != "files"}
     if job.kind != "enrich":
         return Outcome("succeeded", result)
-    return _captioned(tx, job, result) if "dataset_id" in job.spec else _described(tx, job)
+    outcome = _captioned(tx, job, result) if "dataset_id" in job.spec else _described(tx, job)
+    return replace(outcome, budget_error=_budget_error(tx, job, outcome.result)) if _is_spent(job) else outcome
+
+
+def _is_spent(job: Job) -> bool:
+    return job.stopping == "failure" and (job.error or {}).get("code") == BUDGET_SPENT
+
+
+def _budget_error(tx: Session, job: Job, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What was spent and what is missing: known only when the last calls in flight have ended."""
+    spend = spending.of(tx, job.id)
+    what, num, done = (
+        ("images", result["num_images"], result["num_captioned"])
+        if "num_images" in result
+        else ("labels", result["num_labels"], result["num_described"])
+    )
+    kept = f"; the others are kept as {result['attribute_set_id']}" if result.get("attribute_set_id") else ""
+    message = (
+        f"the budget is spent: {spending.exhausted(spend) if spend else 'nothing is left'}; {num - done:,} of {num:,} "
+        f"{what} have no answer yet{kept}. Post the job again with a larger budget: what was answered is not paid twice"
+    )
+    return {"code": BUDGET_SPENT, "message": message}
 
 
 def _used(tx: Session, job_id: str) -> dict[str, dict[str, int]]:
@@ -112,6 +135,8 @@ def _captioned(tx: Session, job: Job, made: Mapping[str, Any]) -> Outcome:
 
 def _untold(job: Job) -> str:
     """Why something has no result at all."""
+    if _is_spent(job):
+        return BUDGET_SPENT
     return "cancelled" if job.stopping == "cancel" else "not_asked" if job.stopping else "worker_lost"
 
 

@@ -19,16 +19,19 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from attributes.asks import Ask, key_of
-from attributes.calls import FatalLLMError, Outcome
-from store import enrichment, flights, jobs
+from attributes.calls import BUDGET_SPENT, FatalLLMError, Outcome
+from attributes.client import Enricher
+from store import enrichment, flights, jobs, spending
 from store.enrichment import Place
 from store.errors import LeaseLost
+from workers import llm
+from workers.budget import Budget, has_cap
 from workers.commits import GroupCommit
 from workers.context import Context
 from workers.errors import Deferred, JobFailed, Stopped
 from workers.lease import Keeper
 from workers.ledger import answer_row, call_rows
-from workers.llm import open_enricher
+from workers.limits import SharedLimiter, limiter
 from workers.questions import Question, Unaskable
 from workers.rate import Rate
 
@@ -50,7 +53,13 @@ class Asking:
     ) -> None:  # fmt: skip
         self._context, self._keeper, self._claim = context, keeper, keeper.claim
         self._learnt: dict[tuple[str, str], Mapping[str, Any]] = {}
-        self._enricher = open_enricher(context, self._claim.job_spec["model"], self._learn)
+        spec = self._claim.job_spec
+        settings = llm.llm_settings(context, spec["model"])
+        self._price = llm.price(context, settings, spec)
+        self._budget = Budget(context.db, self._claim, self._price) if has_cap(spec) else None
+        self._limiter = limiter(context.settings, settings)
+        ladder = llm.ladder(context, settings, self._learn)
+        self._enricher = Enricher(settings, ladder=ladder, limiter=self._limiter, meter=self._budget)
         self._owner = self._claim.part_id
         self._refs: Sequence[str] = self._claim.job_spec["strategies"]
         self._total, self._unit, self._per_unit, self._window = total, unit, per_unit, window
@@ -85,8 +94,13 @@ class Asking:
             renewing.cancel()
             await self._commits.drain()
             await self._enricher.close()
+            if isinstance(self._limiter, SharedLimiter):
+                await self._limiter.close()
             with suppress(SQLAlchemyError):  # they run out by themselves
                 await asyncio.to_thread(self._release)
+            with suppress(SQLAlchemyError):  # it then counts as spent
+                if self._budget is not None:
+                    await self._budget.close()
 
     async def _ask(self, questions: Iterator[Question | Unaskable]) -> None:
         asks = self._drawn(questions)
@@ -99,7 +113,7 @@ class Asking:
                 await asyncio.wait([self._ahead])
             await asks.aclose()
         if tally.stopped == "budget_spent":
-            raise JobFailed("budget_spent", "the job's budget is spent; what was answered is kept")
+            raise JobFailed(BUDGET_SPENT, "the job's budget is spent; what was answered is kept")
         if tally.stopped:
             raise Stopped
 
@@ -196,22 +210,36 @@ class Asking:
         self._tell()
 
     def _write(self, outcomes: Sequence[Outcome]) -> None:
+        rows = self._rows(outcomes)
         try:
             with self._context.db.write() as tx:
                 jobs.check(tx, self._claim)
-                self._keep(tx, outcomes)
+                self._keep(tx, outcomes, rows)
                 self._conclude(tx, outcomes)
+                self._count_costs(tx, rows)
         except LeaseLost:
             with self._context.db.write() as tx:
-                self._keep(tx, outcomes)
+                self._keep(tx, outcomes, rows)
+                self._count_costs(tx, rows)
             raise
+        if self._budget is not None:
+            self._budget.recorded(rows)
 
-    def _keep(self, tx: Session, outcomes: Sequence[Outcome]) -> None:
+    def _rows(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         settings = self._enricher.settings
         rows: list[dict[str, Any]] = []
         for outcome in outcomes:
             key = key_of(outcome.ask, settings)
-            rows += call_rows(outcome, settings, key=key, position=self._open[key][0].places[0].position)
+            position = self._open[key][0].places[0].position
+            rows += call_rows(outcome.ask, outcome.calls, settings, self._price, key=key, position=position)
+        return rows
+
+    def _count_costs(self, tx: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+        released = self._budget.released(rows) if self._budget is not None else spending.NOTHING
+        spending.record(tx, self._claim.job_id, rows, released=released)
+
+    def _keep(self, tx: Session, outcomes: Sequence[Outcome], rows: Sequence[Mapping[str, Any]]) -> None:
+        settings = self._enricher.settings
         enrichment.record_calls(tx, self._claim, rows)
         for (base_url, model), form in list(self._learnt.items()):
             enrichment.keep_form(tx, base_url=base_url, model=model, form=form)

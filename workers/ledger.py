@@ -1,8 +1,11 @@
-"""Outcomes as the rows that are kept of them: the calls made, and the answer."""
+"""Outcomes as the rows that are kept of them: the calls made, with what each cost, and the answer."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Literal
 
-from attributes.calls import Outcome
+from attributes.asks import Ask
+from attributes.calls import Call, Outcome
+from attributes.prices import Price
 from attributes.settings import LLMSettings
 
 
@@ -17,14 +20,43 @@ def answer_row(outcome: Outcome, settings: LLMSettings) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def call_rows(outcome: Outcome, settings: LLMSettings, *, key: str, position: int) -> list[dict[str, Any]]:
+def cost_of(call: Call, price: Price | None, *, batch: bool = False) -> int | None:
+    """Pico-dollars of a call; None where the price is unknown or the server stated no tokens.
+
+    A request that the server refused (4xx) made no answer, and costs nothing whatever the price.
+    """
+    if is_stated(call):
+        if price is None:
+            return None
+        return price.cost(
+            prompt_tokens=call.prompt_tokens or 0, cached_tokens=call.cached_tokens or 0,
+            completion_tokens=call.completion_tokens or 0, batch=batch,
+        )  # fmt: skip
+    return 0 if is_refused(call) else None
+
+
+def is_stated(call: Call) -> bool:
+    """Whether the server said how many tokens it took."""
+    return call.prompt_tokens is not None and call.completion_tokens is not None
+
+
+def is_refused(call: Call) -> bool:
+    """Whether the server did not even begin with it."""
+    return call.http_status is not None and 400 <= call.http_status < 500 and not is_stated(call)
+
+
+def call_rows(
+    ask: Ask, calls: Iterable[Call], settings: LLMSettings, price: Price | None, *, key: str, position: int,
+    mode: Literal["live", "batch"] = "live",
+) -> list[dict[str, Any]]:  # fmt: skip
     """The calls as the ledger (`store.models.LLMCall`) keeps them: all but the answers' text."""
     return [
         {
-            "position": position, "key": key, "strategy": outcome.ask.strategy.ref, "model": settings.model,
-            "mode": "live", "attempt": call.attempt, "status": call.status, "http_status": call.http_status,
+            "position": position, "key": key, "strategy": ask.strategy.ref, "model": settings.model, "mode": mode,
+            "attempt": call.attempt, "status": call.status, "http_status": call.http_status,
             "prompt_tokens": call.prompt_tokens, "cached_tokens": call.cached_tokens,
-            "completion_tokens": call.completion_tokens, "cost_pusd": None, "latency_s": call.latency_s,
+            "completion_tokens": call.completion_tokens, "cost_pusd": cost_of(call, price, batch=mode == "batch"),
+            "latency_s": call.latency_s,
         }
-        for call in outcome.calls
+        for call in calls
     ]  # fmt: skip

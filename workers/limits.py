@@ -22,6 +22,7 @@ from store.settings import Settings
 
 log = structlog.get_logger()
 _AGAIN_S = 1.0
+_local: dict[tuple[str, str, int | None, int | None, int | None], LocalLimiter] = {}
 _ROOM_S = 0.05
 
 # Times in milliseconds. KEYS: calls of the window (a sorted set by moment), their tokens (a hash), the sum and the last
@@ -77,7 +78,13 @@ def limiter(settings: Settings, llm: LLMSettings) -> Limiter:
     if not (rpm or tpm or flight):
         return NoLimit()
     if not settings.distributed:
-        return LocalLimiter(requests_per_min=rpm, tokens_per_min=tpm, in_flight=flight)
+        place = (llm.base_url, llm.model, rpm, tpm, flight)
+        # One part runs after the other, each in a loop of its own, and the minute goes on.
+        before = _local.get(place)
+        _local[place] = (
+            before.again() if before else LocalLimiter(requests_per_min=rpm, tokens_per_min=tpm, in_flight=flight)
+        )
+        return _local[place]
     return SharedLimiter(
         settings.redis_url.get_secret_value(), f"limbeck:llm:{llm.base_url}:{llm.model}", requests_per_min=rpm,
         tokens_per_min=tpm, in_flight=flight, lease_s=2 * llm.timeout_s,

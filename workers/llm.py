@@ -1,11 +1,13 @@
 """The LLM that a job asks: its server, model and strategies, and what all workers know of them."""
 
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from attributes.chain import pick_chain
-from attributes.client import Enricher
 from attributes.ladder import Ladder, Learnt
+from attributes.prices import Price, PriceError, Prices, load_prices
 from attributes.settings import LLMSettings
 from attributes.strategy import Strategy, StrategyError
 from store import enrichment
@@ -13,26 +15,44 @@ from workers.context import Context
 from workers.errors import JobFailed
 
 
-def open_enricher(context: Context, model: str, on_learnt: Learnt) -> Enricher:
-    """An Enricher for the operator's server; `on_learnt` is told what it finds out of the server's ways.
-
-    Raises JobFailed.
-    """
+def llm_settings(context: Context, model: str) -> LLMSettings:
+    """The operator's server and this model. Raises JobFailed."""
     given = context.settings
     try:
-        settings = LLMSettings(
+        return LLMSettings(
             base_url=given.llm_base_url, model=model, api_key=given.llm_api_key, temperature=given.llm_temperature,
             max_tokens=given.llm_max_tokens, timeout_s=given.llm_timeout_s, max_attempts=given.llm_max_attempts,
             concurrency=given.llm_concurrency,
         )  # fmt: skip
     except ValueError as error:
         raise JobFailed("enrich_misconfigured", str(error)) from error
-    ladder = Ladder(on_learnt)
+
+
+def ladder(context: Context, llm: LLMSettings, on_learnt: Learnt) -> Ladder:
+    """What all workers know of the server's ways; `on_learnt` is told what is found out of them."""
+    known = Ladder(on_learnt)
     with context.db.read() as tx:
-        form = enrichment.form(tx, base_url=settings.base_url, model=model)
+        form = enrichment.form(tx, base_url=llm.base_url, model=llm.model)
     if form is not None:
-        ladder.recall(settings.base_url, model, form)
-    return Enricher(settings, ladder=ladder)
+        known.recall(llm.base_url, llm.model, form)
+    return known
+
+
+def price(context: Context, llm: LLMSettings, spec: Mapping[str, Any]) -> Price | None:
+    """What the model costs; None where nobody knows. Raises JobFailed for a job that must know."""
+    try:
+        found = _prices(context.settings.prices).of(llm.model, llm.base_url)
+    except PriceError as error:
+        raise JobFailed("enrich_misconfigured", str(error)) from error
+    if found is None and "budget_usd" in spec:
+        detail = f"this worker knows no price of {llm.model} at {llm.base_url}: LIMBECK_PRICES is not the API's"
+        raise JobFailed("enrich_misconfigured", detail)
+    return found
+
+
+@cache
+def _prices(own: Path | None) -> Prices:
+    return load_prices(own)
 
 
 def strategies(context: Context, spec: Mapping[str, Any]) -> list[Strategy]:
