@@ -14,6 +14,7 @@ refuses and `Unreachable` where it does not answer, both `LimbeckError`.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -30,6 +31,7 @@ from limbeck.models import (
     Attributes,
     AttributeSet,
     BundleFile,
+    Call,
     CaptionSet,
     Checkpoint,
     Dataset,
@@ -49,9 +51,9 @@ from limbeck.models import (
 )
 
 __all__ = [
-    "AttributeSet", "Attributes", "BrokenDownload", "CaptionSet", "Checkpoint", "Dataset", "Draft", "DraftChanged",
-    "Event", "FieldError", "Job", "JobFailed", "LLMAnswer", "Label", "LabelDifference", "LabelResult", "Limbeck",
-    "LimbeckError", "Problem", "SetLabel", "Teacher", "TextTargets", "Unreachable", "Vocabulary",
+    "AttributeSet", "Attributes", "BrokenDownload", "Call", "CaptionSet", "Checkpoint", "Dataset", "Draft",
+    "DraftChanged", "Event", "FieldError", "Job", "JobFailed", "LLMAnswer", "Label", "LabelDifference", "LabelResult",
+    "Limbeck", "LimbeckError", "Problem", "SetLabel", "Teacher", "TextTargets", "Unreachable", "Vocabulary",
 ]  # fmt: skip
 
 DocumentFormat = Literal["json", "csv", "dclip", "cupl"]
@@ -234,17 +236,18 @@ class Limbeck:
     def enrich(
         self, vocabulary_id: str, *, strategies: Sequence[str] = ("describe",), model: str | None = None,
         base_set_id: str | None = None, teacher: str | None = None, neighbours: int | None = None,
-        samples: int | None = None,
+        samples: int | None = None, budget_usd: Decimal | str | None = None, budget_tokens: int | None = None,
     ) -> Job:  # fmt: skip
         """Have an LLM describe each label, by each of the `strategies`; `model` where it is not to be the operator's.
 
         `base_set_id`: a set whose locked and human lines are kept. `teacher` and `neighbours` (10 where None): for a
         strategy that tells labels apart from those nearest to them. `samples`: answers to a question of one that
-        samples.
+        samples. `budget_usd`, `budget_tokens`: the most that all calls may take; what is answered until then is kept.
         """
         return self._job(
             "enrich", vocabulary_id=vocabulary_id, strategies=list(strategies), model=model, base_set_id=base_set_id,
             teacher=teacher, neighbours=neighbours, samples=samples,
+            budget_usd=None if budget_usd is None else f"{Decimal(budget_usd):f}", budget_tokens=budget_tokens,
         )  # fmt: skip
 
     def caption(self, dataset_id: str, *, strategy: str = "captions", model: str | None = None) -> Job:
@@ -341,6 +344,10 @@ class Limbeck:
     def events(self, job_id: str, *, after: int = 0) -> Iterator[Event]:
         """The job's events so far, above number `after`, fetched page by page."""
         return self._every(Event, f"/v1/jobs/{quote(job_id, safe='')}/events", limit=1000, start=after or None)
+
+    def calls(self, job_id: str) -> Iterator[Call]:
+        """The ledger of an enrich job so far: every attempt, with what it took and cost."""
+        return self._every(Call, f"/v1/jobs/{quote(job_id, safe='')}/calls", limit=1000)
 
     def labels_so_far(self, job_id: str) -> Iterator[LabelResult]:
         """How each label of an enrich job has ended so far, also while it runs or after it failed."""

@@ -1,6 +1,7 @@
 """What the service answers, as frozen pydantic models; fields that a newer service adds are kept in `model_extra`."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -216,6 +217,42 @@ class JobError(_Answer):
     message: str
 
 
+class Spend(_Answer):
+    """What an enrich job's calls took so far, and its cap; dollars are exact.
+
+    `usd` lacks the `unpriced_calls`, and is None where those are all. `projected_usd` is what the job will have cost if
+    the rest costs what the questions so far did.
+    """
+
+    usd: Decimal | None
+    tokens: int
+    calls: int
+    unpriced_calls: int
+    cap_usd: Decimal | None
+    cap_tokens: int | None
+    projected_usd: Decimal | None
+
+
+class Call(_Answer):
+    """One HTTP attempt of an enrich job, or one line of a batch; `cost_usd` is None where nobody knows it."""
+
+    id: str
+    position: int
+    key: str
+    strategy: str
+    model: str
+    mode: str
+    attempt: int
+    status: str
+    http_status: int | None
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    completion_tokens: int | None
+    cost_usd: Decimal | None
+    latency_s: float
+    created_at: datetime
+
+
 class Job(_Answer):
     """A request for work; `stage` is the kind of part that it is in, or ended in, and `progress` that of the stage."""
 
@@ -229,6 +266,7 @@ class Job(_Answer):
     progress: Progress
     stages: tuple[Stage, ...] = ()
     spec: dict[str, Any]
+    spend: Spend | None = None
     result: dict[str, Any] | None = None
     error: JobError | None = None
 

@@ -54,7 +54,7 @@ def test_enrich_is_cut_into_chunks(service: Service) -> None:
     assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
     assert set(job) == {
         "object", "id", "kind", "status", "stage", "created_at", "started_at", "finished_at", "progress", "stages",
-        "spec", "result", "error",
+        "spec", "spend", "result", "error",
     }  # fmt: skip
     assert (job["object"], job["kind"], job["status"], job["stage"]) == ("job", "enrich", "queued", "describe")
     assert job["progress"] == {"done": 0, "total": 10, "unit": "labels", "eta_s": None}
