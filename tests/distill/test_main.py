@@ -76,6 +76,8 @@ def test_another_run_in_the_same_folder_is_refused(words: list[str], capsys: pyt
 def test_broken_off_it_goes_on_to_the_same_student(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # One cache for both: a teacher's features hang on the number of threads, which the first run leaves at its own.
+    words = [*words, "--cache", str(tmp_path / "cache")]
     assert main([*words, "--out", str(tmp_path / "whole")]) == 0
     steps: list[int] = []
 
