@@ -17,6 +17,7 @@ from api import (
     datasets,
     drafts,
     editor,
+    estimating,
     events,
     health,
     jobs,
@@ -39,7 +40,7 @@ from store.settings import Settings
 
 # In the order in which requests are tried on them: jobs are polled.
 _ROUTERS = (
-    jobs, spending, events, vocabularies, attribute_exchange, attribute_sets, drafts, answers, text_targets,
+    jobs, spending, estimating, events, vocabularies, attribute_exchange, attribute_sets, drafts, answers, text_targets,
     caption_sets, datasets, teachers, checkpoints, health, pages, editor,
 )  # fmt: skip
 

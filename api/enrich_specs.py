@@ -6,6 +6,7 @@ last      assemble     the answers become the pages of a set, or a file of capti
 """
 
 import re
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -75,8 +76,28 @@ class EnrichIn(StorableInput):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What a body asks for, found to be right."""
+
+    spec: dict[str, Any]
+    chain: list[Strategy]
+    parts: list[NewPart]
+
+
 def create_enrich(tx: Session, given: EnrichIn, settings: Settings) -> Job:
-    """The queued job. Raises ProblemError with pointers."""
+    """The queued job, with nothing spent yet. Raises ProblemError with pointers."""
+    planned = plan_enrich(tx, given, settings)
+    spec = planned.spec
+    job = jobs.create(tx, "enrich", spec, planned.parts)
+    cap_pusd = pusd(Decimal(spec["budget_usd"])) if "budget_usd" in spec else None
+    plan = _plan(spec, planned.chain)
+    spending.begin(tx, job.id, cap_pusd=cap_pusd, cap_tokens=spec.get("budget_tokens"), plan=plan)
+    return job
+
+
+def plan_enrich(tx: Session, given: EnrichIn, settings: Settings) -> Planned:
+    """What such a job would be, without making one. Raises ProblemError with pointers."""
     chain = _chain(given, settings)
     model = given.model or settings.llm_model
     if not model:
@@ -128,7 +149,7 @@ def _chain(given: EnrichIn, settings: Settings) -> list[Strategy]:
     return chain
 
 
-def _describe(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[str, Any], settings: Settings) -> Job:
+def _describe(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[str, Any], settings: Settings) -> Planned:
     if given.vocabulary_id is None:
         raise refused("vocabulary_missing", "name the vocabulary whose labels are to be described", "/vocabulary_id")
     with at("/vocabulary_id"):
@@ -155,10 +176,10 @@ def _describe(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[st
         raise refused("teacher_unused", "no strategy of this job asks about pairs: leave the teacher out", "/teacher")
     num_pages = -(-num_labels // PAGE_SIZE)
     parts += _chunks("assemble", num_pages, PAGES_PER_PART, unit="pages", stage=LAST_STAGE)
-    return _created(tx, spec, parts, chain)
+    return Planned(spec=spec, chain=chain, parts=parts)
 
 
-def _caption(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[str, Any], settings: Settings) -> Job:
+def _caption(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[str, Any], settings: Settings) -> Planned:
     for field in ("vocabulary_id", "base_set_id", "teacher"):
         if getattr(given, field) is not None:
             raise refused("field_unused", f"captions are of a dataset's images: leave {field} out", f"/{field}")
@@ -171,15 +192,7 @@ def _caption(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[str
     spec = {"dataset_id": dataset.id, "num_images": num_images, "domain": domain, **spec}
     parts = _chunks("caption", num_images, settings.enrich_chunk, unit="images")
     last = NewPart(kind="assemble", queue="enrich", stage=LAST_STAGE, total=num_images, unit="images")
-    return _created(tx, spec, [*parts, last], chain)
-
-
-def _created(tx: Session, spec: dict[str, Any], parts: list[NewPart], chain: list[Strategy]) -> Job:
-    """The job, with nothing spent yet."""
-    job = jobs.create(tx, "enrich", spec, parts)
-    cap_pusd = pusd(Decimal(spec["budget_usd"])) if "budget_usd" in spec else None
-    spending.begin(tx, job.id, cap_pusd=cap_pusd, cap_tokens=spec.get("budget_tokens"), plan=_plan(spec, chain))
-    return job
+    return Planned(spec=spec, chain=chain, parts=[*parts, last])
 
 
 def _plan(spec: dict[str, Any], chain: list[Strategy]) -> dict[str, list[int]]:

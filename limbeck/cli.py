@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from limbeck.commands import attributes, classify, jobs, operate, prove, run, serve
+from limbeck.commands import attributes, classify, enrich, jobs, operate, prove, run, serve
 from limbeck.commands.common import BadInput, Failed
 
 cli = typer.Typer(
@@ -26,6 +26,7 @@ cli = typer.Typer(
 )
 cli.command("serve")(serve.serve)
 cli.command("run")(run.run)
+cli.command("enrich")(enrich.enrich)
 cli.command("jobs")(jobs.jobs)
 cli.command("job")(jobs.job)
 cli.command("cancel")(jobs.cancel)

@@ -37,6 +37,7 @@ from limbeck.models import (
     Dataset,
     Draft,
     DraftChanged,
+    Estimate,
     Event,
     Job,
     Label,
@@ -52,8 +53,9 @@ from limbeck.models import (
 
 __all__ = [
     "AttributeSet", "Attributes", "BrokenDownload", "Call", "CaptionSet", "Checkpoint", "Dataset", "Draft",
-    "DraftChanged", "Event", "FieldError", "Job", "JobFailed", "LLMAnswer", "Label", "LabelDifference", "LabelResult",
-    "Limbeck", "LimbeckError", "Problem", "SetLabel", "Teacher", "TextTargets", "Unreachable", "Vocabulary",
+    "DraftChanged", "Estimate", "Event", "FieldError", "Job", "JobFailed", "LLMAnswer", "Label", "LabelDifference",
+    "LabelResult", "Limbeck", "LimbeckError", "Problem", "SetLabel", "Teacher", "TextTargets", "Unreachable",
+    "Vocabulary",
 ]  # fmt: skip
 
 DocumentFormat = Literal["json", "csv", "dclip", "cupl"]
@@ -245,10 +247,17 @@ class Limbeck:
         samples. `budget_usd`, `budget_tokens`: the most that all calls may take; what is answered until then is kept.
         """
         return self._job(
-            "enrich", vocabulary_id=vocabulary_id, strategies=list(strategies), model=model, base_set_id=base_set_id,
-            teacher=teacher, neighbours=neighbours, samples=samples,
-            budget_usd=None if budget_usd is None else f"{Decimal(budget_usd):f}", budget_tokens=budget_tokens,
+            "enrich",
+            **_enrich_fields(
+                vocabulary_id, strategies=strategies, model=model, base_set_id=base_set_id, teacher=teacher,
+                neighbours=neighbours, samples=samples, budget_usd=budget_usd, budget_tokens=budget_tokens,
+            ),
         )  # fmt: skip
+
+    def estimate(self, vocabulary_id: str, **how: Any) -> Estimate:
+        """What `enrich` with the same arguments would ask and cost; nothing is asked."""
+        asked = {name: value for name, value in _enrich_fields(vocabulary_id, **how).items() if value is not None}
+        return self._post(Estimate, "/v1/jobs/estimate", {"kind": "enrich", **asked})
 
     def caption(self, dataset_id: str, *, strategy: str = "captions", model: str | None = None) -> Job:
         """Have a model that sees describe each training image of a dataset in a sentence."""
@@ -428,3 +437,15 @@ def _prompt(concept: str, templates: Sequence[str]) -> dict[str, Any] | None:
     """How texts are put, as the service takes it; None for its own way."""
     told = {"concept": concept, "templates": list(templates)}
     return {name: value for name, value in told.items() if value} or None
+
+
+def _enrich_fields(
+    vocabulary_id: str,
+    *,
+    strategies: Sequence[str] = ("describe",),
+    budget_usd: Decimal | str | None = None,
+    **how: Any,
+) -> dict[str, Any]:
+    """The arguments of `enrich` as the service takes them."""
+    dollars = None if budget_usd is None else f"{Decimal(budget_usd):f}"
+    return {"vocabulary_id": vocabulary_id, "strategies": list(strategies), "budget_usd": dollars, **how}

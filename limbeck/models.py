@@ -253,6 +253,39 @@ class Call(_Answer):
     created_at: datetime
 
 
+class Range(_Answer):
+    """As expected, and the most it can come to if no call has to be made again."""
+
+    expected: Decimal
+    at_most: Decimal
+
+
+class StrategyEstimate(_Answer):
+    """What one strategy will ask: no more than that where `is_bound`. `basis`: `ledger` or `guess`."""
+
+    strategy: str
+    questions: int
+    answered: int
+    is_bound: bool
+    calls: int
+    prompt_tokens: Range
+    completion_tokens: Range
+    basis: str
+    num_seen: int
+
+
+class Estimate(_Answer):
+    """What an enrich job will ask and cost; `usd` is None where `usd_unknown` says why."""
+
+    model: str
+    calls: int
+    prompt_tokens: Range
+    completion_tokens: Range
+    usd: Range | None
+    usd_unknown: str | None
+    strategies: tuple[StrategyEstimate, ...]
+
+
 class Job(_Answer):
     """A request for work; `stage` is the kind of part that it is in, or ended in, and `progress` that of the stage."""
 

@@ -6,6 +6,7 @@ Where the output is no terminal the bar is printed once, when the job has ended.
 import time
 from collections import deque
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
@@ -15,7 +16,7 @@ from rich.text import Text
 
 from limbeck.client import Limbeck
 from limbeck.errors import JobFailed
-from limbeck.models import Job
+from limbeck.models import Job, Spend
 
 _RATE_OVER_S = 10.0
 _EVENTS_EVERY_S = 2.0
@@ -33,6 +34,8 @@ class _Numbers(ProgressColumn):
             parts.append(f"{rate_text(fields['rate'])}/s")
         if fields["eta_s"] is not None and not task.finished:
             parts.append(f"{duration_text(fields['eta_s'])} left")
+        if fields["spend"]:
+            parts.append(fields["spend"])
         return Text("  ".join(parts), style="cyan")
 
 
@@ -78,16 +81,41 @@ def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
         unit = now.progress.unit
         bar.update(
             task, completed=done, total=total or None, unit=unit, status=now.status, rate=rate.see(done, unit),
-            eta_s=now.progress.eta_s,
+            eta_s=now.progress.eta_s, spend=spend_text(now.spend),
         )  # fmt: skip
 
     with bar:
-        task = bar.add_task(escape(title), total=None, unit="", status=job.status, rate=None, eta_s=None)
+        task = bar.add_task(escape(title), total=None, unit="", status=job.status, rate=None, eta_s=None, spend="")
         try:
             return client.wait(job, lambda now: show(now, task))
         except JobFailed:
             bar.update(task, description=f"[red]{escape(title)}")
             raise
+
+
+def spend_text(spend: Spend | None) -> str:
+    """`$0.12 spent, about $1.40 in all (cap $2.50)`; tokens where money is not known; nothing where none was spent."""
+    if spend is None or not spend.calls:
+        return ""
+    if spend.usd is None:
+        said = f"{spend.tokens:,} tokens spent, price unknown"
+    else:
+        said = f"{usd_text(spend.usd)} spent"
+        if spend.projected_usd is not None and spend.projected_usd > spend.usd:
+            said += f", about {usd_text(spend.projected_usd)} in all"
+        if spend.unpriced_calls:
+            said += f", {spend.unpriced_calls:,} calls unknown"
+    caps = [usd_text(spend.cap_usd)] if spend.cap_usd is not None else []
+    if spend.cap_tokens is not None:
+        caps.append(f"{spend.tokens:,} of {spend.cap_tokens:,} tokens")
+    return said + (f" (cap {', '.join(caps)})" if caps else "")
+
+
+def usd_text(dollars: Decimal) -> str:
+    """Dollars and cents, or as many digits as a small amount needs: never a bare zero for money spent."""
+    if dollars and abs(dollars) < Decimal("0.01"):
+        return f"${dollars.quantize(Decimal(1).scaleb(dollars.adjusted() - 1)).normalize():f}"
+    return f"${dollars:,.2f}"
 
 
 def rate_text(rate: float) -> str:

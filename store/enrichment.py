@@ -62,6 +62,14 @@ def settle_known(tx: Session, claim: Claim, places: Sequence[tuple[Place, str]])
     return set(tx.scalars(statement.on_conflict_do_nothing().returning(EnrichResult.key)))
 
 
+def has_answers(tx: Session, *, model: str, strategy: str) -> bool:
+    """Whether a model has answered anything that a strategy asks."""
+    return (
+        tx.scalar(select(LLMAnswer.key).where(LLMAnswer.model == model, LLMAnswer.strategy == strategy).limit(1))
+        is not None
+    )
+
+
 def known_answers(tx: Session, keys: Sequence[str]) -> set[str]:
     """Those of the keys under which an earlier call left an answer."""
     wanted = given(tx, {"key": (str, keys)})

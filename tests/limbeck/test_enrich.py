@@ -1,0 +1,93 @@
+"""`limbeck enrich` against a scripted service: what it will cost, what it costs, and what it refuses."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limbeck.cli import main
+from limbeck.models import Spend
+from limbeck.progress import spend_text, usd_text
+from tests.limbeck.scripted import Say, scripted
+from tests.limbeck.test_client import VOCABULARY
+from tests.limbeck.test_client import job as job_of
+
+Capture = pytest.CaptureFixture[str]
+SPEND = {
+    "usd": "0.0123", "tokens": 2100, "calls": 12, "unpriced_calls": 0, "cap_usd": "2.50", "cap_tokens": None,
+    "projected_usd": "0.0246",
+}  # fmt: skip
+
+
+def range_of(expected: Any, at_most: Any) -> dict[str, Any]:
+    return {"expected": expected, "at_most": at_most}
+
+
+ESTIMATE = {
+    "object": "estimate", "model": "gpt-4o-mini", "calls": 1500,
+    "prompt_tokens": range_of(300_000, 900_000), "completion_tokens": range_of(150_000, 1_050_000),
+    "usd": range_of("0.135", "0.765"), "usd_unknown": None,
+    "strategies": [
+        {
+            "strategy": "sentence@1", "questions": 2000, "answered": 500, "is_bound": False, "calls": 1500,
+            "prompt_tokens": range_of(300_000, 900_000), "completion_tokens": range_of(150_000, 1_050_000),
+            "basis": "ledger", "num_seen": 500,
+        }
+    ],
+}  # fmt: skip
+
+
+def test_a_dry_run_tells_and_asks_nothing(capsys: Capture) -> None:
+    with scripted([Say(200, ESTIMATE), Say(200, {**ESTIMATE, "usd": None, "usd_unknown": "no price"})]) as server:
+        asked = ["enrich", "voc_1", "--strategies", "sentence", "--dry-run", "--url", server.url]
+        assert main([*asked, "--budget-usd", "0.10"]) == 0
+        assert main([*asked, "--budget-tokens", "100000"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1,500 calls to gpt-4o-mini, about 450,000 tokens: about $0.14, at most $0.76" in said
+    assert "a budget of $0.10 will end before all is asked" in said
+    assert "500 answers seen" in said
+    assert "no price; a budget of 100,000 tokens will end" in said
+    assert [one.path for one in server.seen] == ["/v1/jobs/estimate"] * 2
+    assert json.loads(server.seen[0].body)["budget_usd"] == "0.10"
+
+
+def test_a_file_becomes_a_vocabulary_and_is_described(tmp_path: Path, capsys: Capture) -> None:
+    labels = tmp_path / "birds.txt"
+    labels.write_text("crane\nauk\n")
+    result = {"attribute_set_id": "ats_1", "num_labels": 2, "num_described": 2}
+    ended = {**job_of("succeeded", result=result), "spend": SPEND}
+    no_events = Say(200, {"data": [], "has_more": False})
+    with scripted([Say(201, VOCABULARY), Say(202, job_of("queued")), Say(200, ended), no_events]) as server:
+        code = main(
+            ["enrich", str(labels), "--strategies", "sentence,phrases", "--budget-usd", "2.50", "--url", server.url]
+        )
+    assert code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 labels described as ats_1; $0.01 spent, about $0.02 in all (cap $2.50)" in said
+    body = json.loads(server.seen[1].body)
+    assert (body["strategies"], body["budget_usd"]) == (["sentence", "phrases"], "2.50")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["voc_1", "--budget-usd", "much"], "--budget-usd 'much'"),
+        (["voc_1", "--budget-usd", "0"], "must be above 0"),
+        (["voc_1", "--strategies", ","], "--strategies"),
+        (["voc_1", "--domain", "birds"], "--domain"),
+        (["nowhere.txt"], "nowhere.txt"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(arguments: list[str], said: str, capsys: Capture) -> None:
+    assert main(["enrich", *arguments, "--url", "http://127.0.0.1:9"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_money_is_told_without_bare_zeros() -> None:
+    assert [usd_text(Decimal(text)) for text in ("0", "0.000135", "0.0099", "1234.5")] == [
+        "$0.00", "$0.00014", "$0.0099", "$1,234.50",
+    ]  # fmt: skip
+    unknown = Spend.model_validate({**SPEND, "usd": None, "projected_usd": None, "cap_usd": None, "cap_tokens": 5000})
+    assert spend_text(unknown) == "2,100 tokens spent, price unknown (cap 2,100 of 5,000 tokens)"
