@@ -178,6 +178,8 @@ class Asking:
                 return self.end("answer_too_long", f"cut off at {self.max_tokens} tokens")
             self._enlarge()
             return Again()
+        if status == "wrong_label":  # the form was understood: the answer fits the schema
+            self._ladder.worked(self._settings, self._form)
         if status == "refused" or self._best is not None:
             return self.end(status, reading.detail)
         self._attempts += 1

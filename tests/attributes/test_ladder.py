@@ -11,7 +11,7 @@ from attributes.client import Enricher, Tally
 from attributes.ladder import MAX_MISSES, Form, Ladder
 from attributes.types import Label
 from tests.attributes.conftest import AskOne, about
-from tests.attributes.fake_llm import FakeLLM, Say, Seen, completion, error, good
+from tests.attributes.fake_llm import FakeLLM, Say, Seen, answer_for, completion, error, good
 
 
 def no_schema(seen: Seen, nth: int) -> Say:
@@ -30,6 +30,14 @@ def test_the_second_label_starts_on_the_rung_that_worked(
     ladder = Ladder()
     ask("robin", ladder=ladder)
     ask("wren", ladder=ladder)
+    assert [seen.rung for seen in llm.seen] == ["json_schema", "json_object_schema", "json_object_schema"]
+
+
+def test_an_answer_about_another_label_shows_that_the_form_works(llm: FakeLLM, ask: AskOne) -> None:
+    llm.script = lambda seen, nth: no_schema(seen, nth) if nth == 0 else Say(body=completion(answer_for("wren")))
+    ladder = Ladder()
+    ask("robin", ladder=ladder, max_attempts=1)
+    ask("heron", ladder=ladder, max_attempts=1)
     assert [seen.rung for seen in llm.seen] == ["json_schema", "json_object_schema", "json_object_schema"]
 
 
