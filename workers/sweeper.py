@@ -11,7 +11,7 @@ import time
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from store import beats, idempotency, jobs
+from store import beats, flights, idempotency, jobs
 from store.logs import configure
 from workers.context import Context, worker_name
 
@@ -49,10 +49,11 @@ class Sweeper:
             self._announce()
 
     def _tidy(self) -> None:
-        """Forget what is of no more use: old records, and the states of trainings that have ended."""
+        """Forget what is of no more use: old records, calls that nobody makes any more, states of ended trainings."""
         with self._context.db.write() as tx:
             idempotency.forget_old(tx)
             beats.forget_old(tx)
+            flights.forget_old(tx)
             spent = jobs.spent_states(tx)
         for _, key in spent:
             self._context.artefacts.delete_below(key)
