@@ -59,10 +59,18 @@ def insert_ignore(tx: Session, model: type[Any], rows: Sequence[Mapping[str, Any
 
 def put_entries(tx: Session, entries: Iterable[EntryContent]) -> list[str]:
     """Keep the entries; their digests in the same order."""
-    rows: list[dict[str, Any]] = [{"digest": _digest(entry), **entry} for entry in entries]
-    # In one order in every transaction: two that keep the same entries at once wait, and do not lock each other out.
-    insert_ignore(tx, AttributeEntry, sorted(rows, key=lambda row: row["digest"]))
+    rows = [_entry_row(entry) for entry in entries]
+    _insert_entries(tx, rows)
     return [row["digest"] for row in rows]
+
+
+def _entry_row(entry: EntryContent) -> dict[str, Any]:
+    return {"digest": _digest(entry), **entry}
+
+
+def _insert_entries(tx: Session, rows: Iterable[dict[str, Any]]) -> None:
+    # In one order in every transaction: two that keep the same entries at once wait, and do not lock each other out.
+    insert_ignore(tx, AttributeEntry, sorted(rows, key=lambda row: str(row["digest"])))
 
 
 def flag_mark(flag: str) -> str:
@@ -85,12 +93,20 @@ def marks_of(lines: Iterable[Mapping[str, Any]], flags: Iterable[str]) -> frozen
 
 Slot = tuple[str | None, frozenset[str]]
 """A place on a page: the digest of the entry that is kept there, or None; and its marks."""
+_BARE: Slot = (None, frozenset({UNDESCRIBED}))
 
 
 def put_pages(tx: Session, entries: Sequence[EntryContent | None]) -> list[str]:
     """Keep the entries of labels that follow each other from a page's first on, and their pages; the pages' digests."""
-    slots = _put_slots(tx, entries)
-    return put_page_rows(tx, [slots[start : start + PAGE_SIZE] for start in range(0, len(slots), PAGE_SIZE)])
+    rows = [_entry_row(entry) if entry else None for entry in entries]
+    pages = [rows[start : start + PAGE_SIZE] for start in range(0, len(rows), PAGE_SIZE)]
+    digests = [_digest([row["digest"] if row else None for row in page]) for page in pages]
+    # A page that is there has all its entries there: what an enrichment finds unchanged it need not write again.
+    there = set(tx.scalars(select(AttributePage.digest).where(AttributePage.digest.in_(digests))))
+    new = [page for page, digest in zip(pages, digests, strict=True) if digest not in there]
+    _insert_entries(tx, (row for page in new for row in page if row))
+    put_page_rows(tx, [[_slot(row["digest"], row) if row else _BARE for row in page] for page in new])
+    return digests
 
 
 def put_page_rows(tx: Session, pages: Sequence[Sequence[Slot]]) -> list[str]:
@@ -102,10 +118,11 @@ def put_page_rows(tx: Session, pages: Sequence[Sequence[Slot]]) -> list[str]:
 
 def _put_slots(tx: Session, entries: Sequence[EntryContent | None]) -> list[Slot]:
     digests = iter(put_entries(tx, [entry for entry in entries if entry]))
-    return [
-        (next(digests), marks_of(entry["lines"], entry["flags"])) if entry else (None, frozenset({UNDESCRIBED}))
-        for entry in entries
-    ]
+    return [_slot(next(digests), entry) if entry else _BARE for entry in entries]
+
+
+def _slot(digest: str, entry: Mapping[str, Any]) -> Slot:
+    return digest, marks_of(entry["lines"], entry["flags"])
 
 
 def _page_row(page: Sequence[Slot]) -> dict[str, Any]:
