@@ -4,6 +4,8 @@ A label's lines are those that a person wrote or locked in the set that the job 
 answers in the order of its strategies; a line that says the same as an earlier one is left out.
 """
 
+import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ from store import attribute_sets, vocabularies
 from store.attribute_sets import PAGE_SIZE, EntryContent, insert_ignore
 from store.models import EnrichPage, EnrichResult, Job, Label, LLMAnswer
 
+_WAY = 1  # of putting pages together; another way wants another number
 _SAYS = ("kind", "text", "part", "value", "about", "other_value")
 
 
@@ -82,8 +85,27 @@ def _kept(tx: Session, job: Job, labels: Sequence[Label]) -> Iterable[list[dict[
 
 def put_page(tx: Session, job: Job, page: int) -> str:
     """Put one page of the job's set together and keep it; its digest."""
+    return _put(tx, job, _labels_on(tx, job, page))
+
+
+def note_page(tx: Session, job: Job, page: int) -> None:
+    """Put a page together and remember it, for the sealing of the set.
+
+    A page that an earlier job made of the same answers is taken as it is: none of them is read.
+    """
+    labels = _labels_on(tx, job, page)
+    inputs = _inputs_of(tx, job, labels)
+    made = tx.scalar(select(EnrichPage.digest).where(EnrichPage.inputs == inputs).limit(1))
+    row = {"job_id": job.id, "page": page, "digest": made or _put(tx, job, labels), "inputs": inputs}
+    insert_ignore(tx, EnrichPage, [row])
+
+
+def _labels_on(tx: Session, job: Job, page: int) -> list[Label]:
     start = page * PAGE_SIZE
-    labels = vocabularies.labels(tx, job.spec["vocabulary_id"], start=start, stop=start + PAGE_SIZE)
+    return vocabularies.labels(tx, job.spec["vocabulary_id"], start=start, stop=start + PAGE_SIZE)
+
+
+def _put(tx: Session, job: Job, labels: Sequence[Label]) -> str:
     contents = [
         EntryContent(label=label.name, sense=label.sense, lines=said.lines, flags=said.flags) if said.lines else None
         for label, said in zip(labels, said_of(tx, job, labels), strict=True)
@@ -92,9 +114,22 @@ def put_page(tx: Session, job: Job, page: int) -> str:
     return digest
 
 
-def note_page(tx: Session, job_id: str, page: int, digest: str) -> None:
-    """Remember a finished page, for the sealing of the set."""
-    insert_ignore(tx, EnrichPage, [{"job_id": job_id, "page": page, "digest": digest}])
+def _inputs_of(tx: Session, job: Job, labels: Sequence[Label]) -> str:
+    """sha256 over what `said_of` would read: an answer never changes under its key."""
+    query = select(EnrichResult.position, EnrichResult.side, EnrichResult.key).where(
+        EnrichResult.job_id == job.id,
+        EnrichResult.position >= labels[0].position,
+        EnrichResult.position <= labels[-1].position,
+        EnrichResult.key.is_not(None),
+    )
+    answers: dict[int, list[tuple[int, str | None]]] = defaultdict(list)
+    for position, side, key in tx.execute(query.order_by(EnrichResult.position, EnrichResult.step, EnrichResult.slot)):
+        answers[position].append((side, key))
+    kept = _kept(tx, job, labels)
+    inputs = [
+        (label.name, label.sense, lines, answers[label.position]) for label, lines in zip(labels, kept, strict=True)
+    ]
+    return hashlib.sha256(json.dumps([_WAY, inputs], sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def noted_pages(tx: Session, job_id: str) -> Mapping[int, str]:

@@ -285,12 +285,16 @@ class EnrichResult(Base):
 
 
 class EnrichPage(Base):
-    """A page of the set that an enrich job is making, put together from its results."""
+    """A page of the set that an enrich job is making, put together from its results.
+
+    `inputs` is a digest of all that went in (labels, answers' keys, kept lines): the same again is the same page.
+    """
 
     __tablename__ = "enrich_pages"
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     page: Mapped[int] = mapped_column(primary_key=True)
     digest: Mapped[str] = mapped_column(ForeignKey("attribute_pages.digest"))
+    inputs: Mapped[str | None] = mapped_column(index=True)
 
 
 class CaptionSet(Base):

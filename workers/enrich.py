@@ -69,7 +69,7 @@ def assemble(context: Context, claim: Claim, keeper: Keeper) -> Publish:
         if page not in noted:
             with context.db.write() as tx:
                 jobs.check(tx, claim)
-                assembly.note_page(tx, claim.job_id, page, assembly.put_page(tx, job, page))
+                assembly.note_page(tx, job, page)
         keeper.progress(page + 1 - start, stop - start, "pages")
     return lambda _tx: {}
 

@@ -260,6 +260,29 @@ def test_pages_are_put_together_before_the_sealing_and_inline_for_a_stopped_job(
         assert tx.query(EnrichPage).filter_by(job_id=id).count() == 0
 
 
+def test_a_page_that_was_made_before_is_not_made_again(here: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    vocabulary_id = here.vocabulary(NAMES[:20])
+    chain: dict[str, Any] = {"strategies": ["sentence", "phrases"]}
+    first = here.run(vocabulary_id, **chain)
+    read: list[int] = []
+    said_of = assembly.said_of
+
+    def counted(tx: Any, job: Any, labels: Any) -> Any:
+        read.append(len(labels))
+        return said_of(tx, job, labels)
+
+    monkeypatch.setattr(assembly, "said_of", counted)
+    assert here.lines(here.run(vocabulary_id, **chain)) == here.lines(first)
+    assert read == []
+    for other in ({"strategies": ["phrases", "sentence"]}, {"strategies": ["sentence"]}):
+        assert here.lines(here.run(vocabulary_id, **other)) != here.lines(first)
+    base = put_set(here, vocabulary_id, [[{**LINE, "locked": True}], *([[]] * 19)])
+    kept = here.lines(here.run(vocabulary_id, **chain, base_set_id=base))
+    assert [line["text"] for line in kept[0]][0] == LINE["text"]
+    assert kept[1:] == here.lines(first)[1:]
+    assert read == [20, 20, 20]
+
+
 def test_a_killed_attempt_is_gone_on_with(here: Bench) -> None:
     """What was committed before the worker died is not asked again, and what it held is taken up at once."""
     id = here.post(here.vocabulary(NAMES[:16]), strategies=["sentence"])
