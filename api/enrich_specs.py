@@ -29,6 +29,7 @@ from store.settings import Settings
 MAX_STRATEGIES = 8
 MAX_BUDGET_TOKENS = 10**15
 MAX_NEIGHBOURS = 10
+ASKS_PER_BATCH, IMAGES_PER_BATCH = 5_000, 512  # what a batch brought is kept in one transaction
 MOST_PARTS = 128  # of a stage: to begin and end one costs what some twenty labels cost whose answers are known
 PAGES_PER_PART = 32
 LAST_STAGE = 90
@@ -68,6 +69,9 @@ class EnrichIn(StorableInput):
         le=MAX_SAMPLES,
         description="Answers to a question, for strategies that sample; their own where absent.",
     )
+    mode: Literal["live", "batch"] = Field(
+        "live", description="`batch`: by the server's Batch API, at its price and within a day."
+    )
     budget_usd: Annotated[str | None, AfterValidator(_dollars)] = Field(
         None, description="The most that all calls may cost; the model's price must be known.", examples=["2.50"]
     )
@@ -105,6 +109,8 @@ def plan_enrich(tx: Session, given: EnrichIn, settings: Settings) -> Planned:
     spec: dict[str, Any] = {"strategies": [one.ref for one in chain], "model": model}
     if given.samples is not None:
         spec["samples"] = given.samples
+    if given.mode == "batch":
+        spec["mode"] = given.mode
     if given.budget_tokens is not None:
         spec["budget_tokens"] = given.budget_tokens
     if given.budget_usd is not None:
@@ -162,7 +168,8 @@ def _describe(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[st
         spec |= {"base_set_id": base.id, "same_vocabulary": base.vocabulary_id == vocabulary.id}
     parts: list[NewPart] = []
     if any(one.about == "label" for one in chain):
-        parts += _chunks("describe", num_labels, settings.enrich_chunk, unit="labels")
+        per_label = sum(one.num_asks for one in chain if one.about == "label")
+        parts += _chunks("describe", num_labels, _least(given, settings, ASKS_PER_BATCH // per_label), unit="labels")
     pairs = [step for step, one in enumerate(chain) if one.about == "pair"]
     if pairs:
         if given.teacher is None:
@@ -190,7 +197,7 @@ def _caption(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[str
     num_images = dataset.counts["train"]
     domain = vocabularies.get(tx, dataset.vocabulary_id).domain
     spec = {"dataset_id": dataset.id, "num_images": num_images, "domain": domain, **spec}
-    parts = _chunks("caption", num_images, settings.enrich_chunk, unit="images")
+    parts = _chunks("caption", num_images, _least(given, settings, IMAGES_PER_BATCH), unit="images")
     last = NewPart(kind="assemble", queue="enrich", stage=LAST_STAGE, total=num_images, unit="images")
     return Planned(spec=spec, chain=chain, parts=[*parts, last])
 
@@ -207,6 +214,11 @@ def _plan(spec: dict[str, Any], chain: list[Strategy]) -> dict[str, list[int]]:
         else:
             plan[kind] = [spec.get("num_labels") or spec["num_images"], questions + strategy.num_asks]
     return plan
+
+
+def _least(given: EnrichIn, settings: Settings, per_batch: int) -> int:
+    """Units a part: in batches as many as make one worth its while."""
+    return settings.enrich_chunk if given.mode == "live" else max(1, per_batch)
 
 
 def _chunks(kind: str, total: int, least: int, *, unit: str, stage: int = 0) -> list[NewPart]:

@@ -18,6 +18,7 @@ import json
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, Self
@@ -91,9 +92,21 @@ class Batches:
 
     async def submit(self, askings: Iterable[Asking]) -> BatchState:
         """Upload the requests of one chunk and have them worked on. Raises FatalLLMError and BatchUnavailable."""
+        return await self.make(await self.upload(askings))
+
+    async def upload(self, askings: Iterable[Asking]) -> str:
+        """Upload the requests of one chunk, which costs nothing yet; the file's id. Raises as `submit` does."""
         with tempfile.TemporaryFile() as file:
             file.writelines(_line(asking) for asking in askings)
-            return await self._server.make(file)
+            return await self._server.upload(file)
+
+    async def make(self, file_id: str) -> BatchState:
+        """Have the requests of an uploaded file worked on. Raises as `submit` does."""
+        return await self._server.make(file_id)
+
+    async def made_from(self, file_id: str) -> BatchState | None:
+        """The batch that an earlier process had made from a file, if it came to that. Raises as `submit` does."""
+        return await self._server.made_from(file_id)
 
     async def poll(self, batch_id: str) -> BatchState:
         """How a batch stands. Raises FatalLLMError and BatchUnavailable."""
@@ -112,22 +125,27 @@ class Batches:
         left = {asking.key: asking for asking in askings}
         reasons: dict[str, str] = {}
         fatal: FatalLLMError | None = None
-        files = [await self._server.file(file_id) for file_id in (state.output_file_id, state.error_file_id) if file_id]
-        for line in (line for file in files for line in _objects(file)):
-            key = str(line.get("custom_id"))
-            reply = self._reply(line)
-            if isinstance(reply, str):
-                reasons[key] = reply
-            elif asking := left.pop(key, None):
-                asking.note(reply)
-                step: Outcome | Again | None = None
-                why = "asked_differently"
-                try:
-                    step = asking.judge(reply)
-                except FatalLLMError as error:
-                    fatal, why = error, error.code
-                outcome = step if isinstance(step, Outcome) else None
-                yield Result(asking=asking, calls=asking.calls[-1:], outcome=outcome, left="" if outcome else why)
+        with ExitStack() as held:
+            files = [
+                held.enter_context(await self._server.file(file_id))
+                for file_id in (state.output_file_id, state.error_file_id)
+                if file_id
+            ]
+            for line in (line for file in files for line in _objects(file)):
+                key = str(line.get("custom_id"))
+                reply = self._reply(line)
+                if isinstance(reply, str):
+                    reasons[key] = reply
+                elif asking := left.pop(key, None):
+                    asking.note(reply)
+                    step: Outcome | Again | None = None
+                    why = "asked_differently"
+                    try:
+                        step = asking.judge(reply)
+                    except FatalLLMError as error:
+                        fatal, why = error, error.code
+                    outcome = step if isinstance(step, Outcome) else None
+                    yield Result(asking=asking, calls=asking.calls[-1:], outcome=outcome, left="" if outcome else why)
         for key, asking in left.items():
             yield Result(asking=asking, calls=(), left=reasons.get(key, f"batch_{state.status}"))
         if fatal is not None:
@@ -214,10 +232,9 @@ def _line(asking: Asking) -> bytes:
 
 def _objects(file: IO[bytes]) -> Iterator[Mapping[str, Any]]:
     """The lines of a file that are JSON objects. Only a line feed ends a line: texts may hold other separators."""
-    with file:
-        for line in file:
-            if value := json_object(line):
-                yield value
+    for line in file:
+        if value := json_object(line):
+            yield value
 
 
 async def _sleep(seconds: float, *, unless: Callable[[], bool]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ENDED = ("completed", "failed", "expired", "cancelled")
 ENDPOINT = "/v1/chat/completions"
 TRANSFER_TIMEOUT_S = 900.0
+MOST_LISTED = 5_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +52,16 @@ class BatchServer:
         self._settings = settings
         self._wire = wire
 
-    async def make(self, file: IO[bytes]) -> BatchState:
-        """A batch of the requests in a file."""
+    async def upload(self, file: IO[bytes]) -> str:
+        """Send a file of requests; its id. By itself it costs nothing."""
         uploaded = await self._asked("the upload of a batch file", lambda api: self._upload(api, file))
         file_id = str(uploaded.get("id") or "")
         if not file_id:
             raise BatchUnavailable("the LLM server's answer to an upload names no file")
+        return file_id
+
+    async def make(self, file_id: str) -> BatchState:
+        """A batch of the requests in an uploaded file."""
         how: Any = {"input_file_id": file_id, "endpoint": ENDPOINT, "completion_window": "24h"}
         made = await self._asked(
             "the making of a batch",
@@ -65,6 +70,16 @@ class BatchServer:
             found=lambda: self._made_from(file_id),
         )
         return self._state(made)
+
+    async def made_from(self, file_id: str) -> BatchState | None:
+        """The batch that was made from a file, if there is one."""
+        found: list[Mapping[str, Any] | None] = []
+
+        async def look(_api: "AsyncOpenAI") -> None:
+            found.append(await self._made_from(file_id))
+
+        await self._asked("the list of batches", look)
+        return self._state(found[-1]) if found[-1] else None
 
     async def state(self, batch_id: str) -> BatchState:
         """How a batch stands."""
@@ -89,7 +104,11 @@ class BatchServer:
                 async for piece in response.iter_bytes():
                     file.write(piece)
 
-        await self._asked("a batch's answers", fetch)
+        try:
+            await self._asked("a batch's answers", fetch)
+        except BaseException:
+            file.close()
+            raise
         file.seek(0)
         return file
 
@@ -124,11 +143,19 @@ class BatchServer:
             )
 
     async def _made_from(self, file_id: str) -> Mapping[str, Any] | None:
-        """The batch that was made from this file, if there is one among the latest."""
-        listed = await self._wire.open().batches.with_raw_response.list(limit=100)
-        data = json_object(listed.content).get("data")
-        batches = [one for one in data if isinstance(one, dict)] if isinstance(data, list) else []
-        return next((one for one in batches if one.get("input_file_id") == file_id), None)
+        """The batch that was made from this file, if there is one among the latest few thousand."""
+        how: dict[str, Any] = {"limit": 100}
+        for _ in range(MOST_LISTED // 100):
+            listed = json_object((await self._wire.open().batches.with_raw_response.list(**how)).content)
+            data = listed.get("data")
+            batches = [one for one in data if isinstance(one, dict)] if isinstance(data, list) else []
+            for one in batches:
+                if one.get("input_file_id") == file_id:
+                    return one
+            if not batches or not listed.get("has_more"):
+                return None
+            how["after"] = str(batches[-1].get("id"))
+        return None
 
     async def _asked(
         self,

@@ -239,18 +239,20 @@ class Limbeck:
         self, vocabulary_id: str, *, strategies: Sequence[str] = ("describe",), model: str | None = None,
         base_set_id: str | None = None, teacher: str | None = None, neighbours: int | None = None,
         samples: int | None = None, budget_usd: Decimal | str | None = None, budget_tokens: int | None = None,
+        mode: Literal["live", "batch"] | None = None,
     ) -> Job:  # fmt: skip
         """Have an LLM describe each label, by each of the `strategies`; `model` where it is not to be the operator's.
 
         `base_set_id`: a set whose locked and human lines are kept. `teacher` and `neighbours` (10 where None): for a
         strategy that tells labels apart from those nearest to them. `samples`: answers to a question of one that
         samples. `budget_usd`, `budget_tokens`: the most that all calls may take; what is answered until then is kept.
+        `mode` `batch`: by the server's Batch API, which costs less and may take a day.
         """
         return self._job(
             "enrich",
             **_enrich_fields(
                 vocabulary_id, strategies=strategies, model=model, base_set_id=base_set_id, teacher=teacher,
-                neighbours=neighbours, samples=samples, budget_usd=budget_usd, budget_tokens=budget_tokens,
+                neighbours=neighbours, samples=samples, budget_usd=budget_usd, budget_tokens=budget_tokens, mode=mode,
             ),
         )  # fmt: skip
 

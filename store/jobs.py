@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 from sqlalchemy import CursorResult, Update, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from store import events
+from store import batches, events
 from store.clock import now_s
 from store.errors import LeaseLost, NotFound
 from store.ids import new_id
@@ -26,8 +26,10 @@ from store.progress import tally
 from store.sealing import seal
 
 Kind = Literal["enrich", "encode", "distill", "evaluate", "prove"]
+STOPPING_POLL_S = 5.0  # how often a batch is looked at that was asked to end
 LIVE = ("waiting", "queued", "running")
 ENDED = ("succeeded", "failed", "cancelled")
+_QUIETLY = {"synchronize_session": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,11 +271,15 @@ def stop(tx: Session, job: Job, error: Mapping[str, Any]) -> None:
     """Let no further part of the job begin, and ask the running ones to stop; it will end as failed by `error`."""
     if job.stopping is None:
         job.stopping, job.error = "failure", dict(error)
-    tx.execute(
-        update(Part)
-        .where(Part.job_id == job.id, Part.status.in_(("waiting", "queued")))
-        .values(status="cancelled", finished_at=now_s())
-    )
+    _drop(tx, job)
+
+
+def _drop(tx: Session, job: Job) -> None:
+    """End the parts that nobody has begun. One whose batch is at the server comes at once, to see it to its end."""
+    idle = update(Part).where(Part.job_id == job.id, Part.status.in_(("waiting", "queued")))
+    tx.execute(idle.where(batches.WAITS).values(not_before=0.0, sent_at=None), execution_options=_QUIETLY)
+    dropped = idle.where(~batches.WAITS).values(status="cancelled", finished_at=now_s())
+    tx.execute(dropped, execution_options=_QUIETLY)
     tx.flush()
 
 
@@ -296,12 +302,15 @@ def give_back(tx: Session, claim: Claim) -> None:
 
 def defer(tx: Session, claim: Claim, *, in_s: float) -> None:
     """Let the part go until later without counting the attempt (what it waits for happens elsewhere), or end it where
-    its job is stopping."""
+    its job is stopping and no batch has to be seen to its end."""
     job = _lock(tx, claim.job_id)
-    if job.stopping:
+    if job.stopping and batches.waits(tx, claim.part_id):
+        in_s = min(in_s, STOPPING_POLL_S)
+    elif job.stopping:
         _must_change(tx, _held(claim).values(status="cancelled", finished_at=now_s(), lease_token=None, rate=None))
-    else:
-        _must_change(tx, _requeued(_held(claim), not_before=now_s() + in_s).values(attempts=Part.attempts - 1))
+        settle(tx, job)
+        return
+    _must_change(tx, _requeued(_held(claim), not_before=now_s() + in_s).values(attempts=Part.attempts - 1))
     settle(tx, job)
 
 
@@ -318,12 +327,7 @@ def cancel(tx: Session, job_id: str) -> Job:
     if job.status in ENDED or job.stopping == "cancel":
         return job
     job.stopping, job.status = "cancel", "cancelling"
-    tx.execute(
-        update(Part)
-        .where(Part.job_id == job.id, Part.status.in_(("waiting", "queued")))
-        .values(status="cancelled", finished_at=now_s())
-    )
-    tx.flush()
+    _drop(tx, job)
     events.add(tx, job.id, "state", "cancelling", data={"status": "cancelling"})
     settle(tx, job)
     return job
@@ -367,7 +371,7 @@ def requeue_expired(tx: Session, *, max_attempts: int) -> int:
         part = tx.get_one(Part, part_id, populate_existing=True)
         gone = update(Part).where(Part.id == part_id, Part.status == "running", Part.lease_expires_at < now_s())
         ended = {"finished_at": now_s(), "lease_token": None, "rate": None}
-        if job.stopping:
+        if job.stopping and not batches.waits(tx, part_id):
             statement = gone.values(status="cancelled", **ended)
         elif part.attempts < max_attempts:
             statement = _requeued(gone, not_before=0.0)

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from store.batches import WAITS
 from store.clock import now_s
-from store.models import LLMBatch, LLMCall, Part, Spend
+from store.models import LLMCall, Part, Spend
 
 if TYPE_CHECKING:
     from store.jobs import Claim
@@ -125,7 +126,7 @@ def mark_holder(tx: Session, claim: "Claim", *, holds: bool) -> None:
 def others_hold(tx: Session, claim: "Claim") -> bool:
     """Whether another part of the job is at work with something set aside, some of which may come back."""
     runs = (Part.status == "running") & (Part.lease_expires_at >= now_s()) & Part.holds_budget
-    waits = exists().where(LLMBatch.part_id == Part.id, LLMBatch.ended_at.is_(None))
+    waits = Part.status.in_(("queued", "running")) & WAITS
     query = select(Part.id).where(Part.job_id == claim.job_id, Part.id != claim.part_id, runs | waits)
     return tx.scalar(query.limit(1)) is not None
 

@@ -23,7 +23,7 @@ from store import caption_sets, enrichment, resources
 from store.enrichment import Place
 from store.jobs import Claim
 from workers import llm
-from workers.asking import Asking
+from workers.batching import asking_for
 from workers.context import Context
 from workers.errors import JobFailed, Stopped
 from workers.lease import Keeper
@@ -47,7 +47,7 @@ def caption(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     root, images = _images(context, spec)
     with context.db.read() as tx:
         ended = enrichment.ended(tx, claim, start=start, stop=stop)
-    asking = Asking(
+    asking = asking_for(
         context, keeper, total=stop - start, unit="images", per_unit=strategy.num_asks, window=IMAGES_AT_ONCE
     )
     asked = _questions(strategy, root, images, range(start, stop), spec["domain"], ended)

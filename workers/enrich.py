@@ -13,7 +13,7 @@ from attributes.types import Label
 from store import assembly, enrichment, jobs, vocabularies
 from store.jobs import Claim
 from workers import captions, llm
-from workers.asking import Asking
+from workers.batching import asking_for
 from workers.context import Context
 from workers.errors import Stopped
 from workers.lease import Keeper
@@ -31,7 +31,7 @@ def describe(context: Context, claim: Claim, keeper: Keeper) -> Publish:
         ended = {at for at in enrichment.ended(tx, claim, start=start, stop=stop) if at[0] in steps}
     labels = [(row.position, Label(row.name, row.sense)) for row in rows]
     per_label = sum(strategy.num_asks for strategy in steps.values())
-    asking = Asking(context, keeper, total=len(labels), unit="labels", per_unit=per_label)
+    asking = asking_for(context, keeper, total=len(labels), unit="labels", per_unit=per_label)
     asking.through(about_labels(steps, labels, spec["domain"], ended), num_ended=len(ended))
     return lambda _tx: {}
 
@@ -49,7 +49,7 @@ def contrast(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     samples = range(strategy.samples)
     own = {(step, low, high * strategy.samples + sample) for low, high in pairs for sample in samples}
     labels = {row.position: Label(row.name, row.sense) for row in rows}
-    asking = Asking(context, keeper, total=len(pairs), unit="pairs", per_unit=strategy.samples)
+    asking = asking_for(context, keeper, total=len(pairs), unit="pairs", per_unit=strategy.samples)
     questions = between_labels(step, strategy, pairs, labels, spec["domain"], known)
     asking.through(questions, num_ended=len(own & known))
     return lambda _tx: {}
