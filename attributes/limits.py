@@ -6,7 +6,6 @@ keeps the rates; without limits there are `NoLimit` and `NoMeter`.
 
 import asyncio
 import json
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -148,14 +147,14 @@ class LocalLimiter:
                     await self._freed.wait()
             except TimeoutError:
                 pass
-        sent = _Sent(time.monotonic(), tokens, self)
+        sent = _Sent(asyncio.get_running_loop().time(), tokens, self)
         self._sent.append(sent)
         self._sum += tokens
         return sent
 
     def _wait_s(self, tokens: int) -> float:
         """Seconds until the oldest call leaves the window, if there is no room before; 0 if there is room now."""
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         while self._sent and now - self._sent[0].at >= self._window_s:
             self._sum -= self._sent.popleft().tokens
         full = self._requests is not None and len(self._sent) >= self._requests

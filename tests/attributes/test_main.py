@@ -87,7 +87,7 @@ def test_a_strategy_of_ones_own_lies_in_a_folder(
 
 
 def test_limits_hold_the_calls_back(labels: Path, out: Path, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attributes.__main__.LocalLimiter", functools.partial(LocalLimiter, window_s=0.4, margin_s=0.2))
+    monkeypatch.setattr("attributes.__main__.LocalLimiter", functools.partial(LocalLimiter, window_s=0.4, margin_s=0.7))
     assert main(command(labels, out, llm, "--rpm", "5", "--tpm", "1000000")) == 0
     times = [seen.at for seen in llm.seen]
     assert max(sum(start <= at < start + 0.4 for at in times) for start in times) <= 5
