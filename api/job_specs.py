@@ -14,7 +14,7 @@ from api.teacher_refs import TEACHER, teacher_ref
 from distill.config import TrainConfig, UnknownName, check_student
 from distill.prompts import Prompt, TextKind
 from distill.recipes import RECIPES, resolve_train_config
-from store import attribute_sets, jobs, resources, vocabularies
+from store import attribute_sets, caption_sets, jobs, resources, vocabularies
 from store.jobs import NewPart
 from store.models import Job
 from store.settings import Settings
@@ -47,6 +47,7 @@ class DistillIn(StorableInput):
     recipe: str = Field("limbeck", description=f"One of {', '.join(RECIPES)}.")
     config: dict[str, Any] = Field({}, description="Fields of the recipe to change.", examples=[{"epochs": 10}])
     start_checkpoint_id: str | None = Field(None, description="For protocol fine_tune: the student to go on from.")
+    caption_set_id: str | None = Field(None, description="For the loss cap: captions of the dataset's images.")
 
 
 class EvaluateIn(StorableInput):
@@ -136,12 +137,14 @@ def _distill(tx: Session, given: DistillIn, settings: Settings) -> Job:
     _check_text(tx, given.text, given.attribute_set_id, dataset.vocabulary_id)
     config, teacher = _config(given.recipe, given.config), teacher_ref(given.teacher, settings.data)
     _check_start(tx, given.start_checkpoint_id, config, teacher)
+    _check_captions(tx, given, config)
     spec = {
         "dataset_id": dataset.id, "vocabulary_id": dataset.vocabulary_id, "attribute_set_id": given.attribute_set_id,
         "teacher": teacher, "text": given.text,
         "prompt": given.prompt.model_dump(mode="json"), "recipe": given.recipe,
         "config": config.model_dump(mode="json"),
         **({"start_checkpoint_id": given.start_checkpoint_id} if given.start_checkpoint_id else {}),
+        **({"caption_set_id": given.caption_set_id} if given.caption_set_id else {}),
     }  # fmt: skip
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
     parts = [
@@ -150,6 +153,20 @@ def _distill(tx: Session, given: DistillIn, settings: Settings) -> Job:
         NewPart(kind="evaluate", queue="gpu", stage=2),
     ]
     return jobs.create(tx, "distill", spec, parts)
+
+
+def _check_captions(tx: Session, given: DistillIn, config: TrainConfig) -> None:
+    """Refuse captions that no loss reads, or that are of other images."""
+    if given.caption_set_id is None:
+        return
+    with at("/caption_set_id"):
+        found = caption_sets.get(tx, given.caption_set_id)
+    if found.dataset_id != given.dataset_id:
+        detail = f"the captions are of {found.dataset_id}, and the images those of {given.dataset_id}"
+        raise refused("dataset_mismatch", detail, "/caption_set_id")
+    if "cap" not in config.losses.above_zero():
+        detail = "captions are for the loss cap, which has no weight: add losses.cap to config, or leave them out"
+        raise refused("caption_set_unused", detail, "/caption_set_id")
 
 
 def _check_start(tx: Session, checkpoint_id: str | None, config: TrainConfig, teacher: str) -> None:

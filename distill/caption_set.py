@@ -1,7 +1,8 @@
 """Captions of images, for L-cap: from a caption set, or from the dataset itself. Without torch.
 
 A caption set is a JSON file, image path below the dataset's root -> caption; one that lies in the root as
-`captions.json` is found there. A dataset without one may have a caption beside each image, `crane/01.txt` for
+`captions.json` is found there. The service hands it out as JSON lines (`.jsonl`), `{"path", "caption"}` each, of which
+the first about an image counts. A dataset without a set may have a caption beside each image, `crane/01.txt` for
 `crane/01.jpg`. An image may have none.
 """
 
@@ -32,13 +33,22 @@ def read_captions(root: Path, paths: Sequence[str], given: Path | None = None) -
 
 def _read_set(source: Path) -> dict[str, str]:
     try:
-        said = json.loads(source.read_text(encoding="utf-8"))
+        content = source.read_text(encoding="utf-8")
+        said = _from_lines(content) if source.suffix == ".jsonl" else json.loads(content)
     except OSError as error:
         raise TextsError(f"{source} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise TextsError(f"{source} is not JSON: {error}") from error
     if not isinstance(said, dict) or not all(isinstance(text, str) for text in said.values()):
         raise TextsError(f"{source} is no caption set: it is to hold one object, image path -> caption")
+    return said
+
+
+def _from_lines(content: str) -> dict[str, str]:
+    said: dict[str, str] = {}
+    for line in content.splitlines():
+        row = json.loads(line)
+        said.setdefault(row["path"], row["caption"])
     return said
 
 

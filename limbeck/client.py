@@ -279,15 +279,17 @@ class Limbeck:
         self, dataset_id: str, *, teacher: str, text: TextKind = "names", attribute_set_id: str | None = None,
         concept: str = "", templates: Sequence[str] = (), recipe: str = "limbeck",
         config: Mapping[str, Any] | None = None, start_checkpoint_id: str | None = None,
+        caption_set_id: str | None = None,
     ) -> Job:  # fmt: skip
         """Train and measure a student; `config` are fields of the recipe to change (`{"epochs": 10}`).
 
-        `start_checkpoint_id`: for `protocol` `fine_tune`, the student to go on from.
+        `start_checkpoint_id`: for `protocol` `fine_tune`, the student to go on from. `caption_set_id`: what the loss
+        `cap` is to read.
         """
         return self._job(
             "distill", dataset_id=dataset_id, teacher=teacher, text=text, attribute_set_id=attribute_set_id,
             prompt=_prompt(concept, templates), recipe=recipe, config=dict(config or {}),
-            start_checkpoint_id=start_checkpoint_id,
+            start_checkpoint_id=start_checkpoint_id, caption_set_id=caption_set_id,
         )  # fmt: skip
 
     def evaluate(

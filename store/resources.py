@@ -12,7 +12,7 @@ from store.artefacts import Stored
 from store.attribute_sets import insert_ignore
 from store.errors import NotFound
 from store.ids import new_id
-from store.models import Base, Checkpoint, CheckpointFile, Dataset, Teacher, TextTargets
+from store.models import Base, CaptionSet, Checkpoint, CheckpointFile, Dataset, Teacher, TextTargets
 
 Row = TypeVar("Row", bound=Base)
 
@@ -149,4 +149,6 @@ def digests(tx: Session, spec: Mapping[str, Any], *, text_targets_id: str) -> di
     }
     if set_id := spec.get("attribute_set_id"):
         made_from["attribute_set"] = {"id": set_id, "digest": attribute_sets.get(tx, set_id).digest}
+    if set_id := spec.get("caption_set_id"):
+        made_from["caption_set"] = {"id": set_id, "digest": _get(tx, CaptionSet, "caption set", set_id).digest}
     return made_from

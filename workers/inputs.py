@@ -13,7 +13,7 @@ from distill.folders import Manifest
 from distill.prompts import Attributes, Prompt, render
 from distill.teacher import Teacher, TeacherError, load_teacher
 from distill.text_targets import TextTargets
-from store import attribute_sets, jobs, resources, vocabularies
+from store import attribute_sets, caption_sets, jobs, resources, vocabularies
 from store.jobs import Claim
 from workers.context import Context
 from workers.errors import PartFailed
@@ -90,6 +90,16 @@ def images(context: Context, spec: Mapping[str, Any], folder: Path) -> Images:
             "dataset_missing", f'dataset folder "{row.path}" is not under the data root of this worker: mount it there'
         )
     return Images(row.id, row.digest, manifest, root)
+
+
+def captions(context: Context, spec: Mapping[str, Any], folder: Path) -> Path | None:
+    """The job's caption set, if it names one."""
+    if (set_id := spec.get("caption_set_id")) is None:
+        return None
+    with context.db.read() as tx:
+        row = caption_sets.get(tx, set_id)
+    context.artefacts.get_file(row.file_key, folder / "captions.jsonl")
+    return folder / "captions.jsonl"
 
 
 def targets(context: Context, claim: Claim, folder: Path) -> tuple[TextTargets, dict[str, Any]]:

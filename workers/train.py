@@ -83,8 +83,9 @@ def _train(
     teacher = inputs.teacher(context, claim.job_spec["teacher"])
     start = _start(context, claim, config, teacher, folder)
     data = training_data(
-        config, images.manifest, teacher, targets, cache=context.settings.cache, root=images.root, watch=watch
-    )
+        config, images.manifest, teacher, targets, cache=context.settings.cache, root=images.root,
+        captions=inputs.captions(context, claim.job_spec, folder), watch=watch,
+    )  # fmt: skip
     if data.captioned is not None:
         keeper.note(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
     resume: Path | None = None

@@ -50,6 +50,12 @@ def test_captions_come_from_a_set_or_from_beside_the_images(tmp_path: Path) -> N
     assert read_captions(tmp_path, paths) == [None, "a flying crane"]
     (tmp_path / "other.json").write_text(json.dumps({"crane/1.jpg": "one", "crane/2.jpg": " "}))
     assert read_captions(tmp_path, paths, tmp_path / "other.json") == ["one", None]
+    lines = [{"path": "crane/2.jpg", "sha256": "ab", "caption": text} for text in ("first", "second")]
+    (tmp_path / "set.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert read_captions(tmp_path, paths, tmp_path / "set.jsonl") == [None, "first"]
+    (tmp_path / "set.jsonl").write_text('{"path": "crane/2.jpg"}\n')
+    with pytest.raises(TextsError, match="set.jsonl"):
+        read_captions(tmp_path, paths, tmp_path / "set.jsonl")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from PIL import Image
 
 from attributes.asks import request_for
 from attributes.strategy import load_strategy
+from distill.caption_set import read_captions
 from distill.folders import BySeed, scan
 from distill.pictures import small_jpeg
 from store import caption_sets, resources
@@ -18,7 +19,7 @@ from store.db import Database
 from store.ids import new_id
 from store.models import Job
 from tests.workers.enriching import Bench, make_bench
-from workers import captions
+from workers import captions, inputs
 from workers.captions import MOST_PX
 from workers.questions import Question
 
@@ -73,6 +74,10 @@ def test_each_training_image_has_a_caption_or_a_reason(here: Bench, dataset_id: 
     for row in kept:
         assert row["caption"]
         assert row["sha256"] == hashlib.sha256((root / row["path"]).read_bytes()).hexdigest()
+    images = here.context.settings.data / "images"
+    spec = {"caption_set_id": job.result["caption_set_id"]}
+    given = inputs.captions(here.context, spec, here.context.settings.home / "scratch")
+    assert read_captions(images, [row["path"] for row in kept], given) == [row["caption"] for row in kept]
     calls = here.llm.calls
     again = here.run(dataset_id=dataset_id, strategies=["captions"])
     assert here.llm.calls == calls == 9
