@@ -24,7 +24,7 @@ SUBJECTS = {
     "attributes/": "prompts, JSON, validation", "/jsonschema/": "prompts, JSON, validation",
     "workers/questions.py": "prompts, JSON, validation",
     "/sqlalchemy/": "commit", "/psycopg/": "commit", "store/": "commit", "workers/ledger.py": "commit",
-    "workers/": "the worker's own", "/asyncio/": "event loop",
+    "workers/": "the worker's own", "/asyncio/selector_events.py": "LLM client", "/asyncio/": "event loop",
 }  # fmt: skip
 OTHER = "other"
 
