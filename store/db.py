@@ -20,6 +20,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 _BUSY_TIMEOUT_S = 60
 _PING_AFTER_S = 5
+# Last in, first out: few connections stay warm, and a quiet service lets the others be.
+_LIFO = True
 
 
 class Database:
@@ -58,9 +60,8 @@ class Database:
 
 
 def _postgres(url: str, *, pool_size: int, isolation_level: Literal["AUTOCOMMIT", "READ COMMITTED"]) -> Engine:
-    # Last in, first out: few connections stay warm, and a quiet service lets the others be.
     engine = create_engine(
-        url, pool_size=pool_size, max_overflow=30, pool_recycle=1800, pool_use_lifo=True,
+        url, pool_size=pool_size, max_overflow=30, pool_recycle=1800, pool_use_lifo=_LIFO,
         isolation_level=isolation_level,
     )  # fmt: skip
 
@@ -92,8 +93,9 @@ def _has_news(socket: int) -> bool:
 
 def _sqlite(url: str, *, begin: str, pool_size: int) -> Engine:
     engine = create_engine(
-        url, pool_size=pool_size, max_overflow=50, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
-    )
+        url, pool_size=pool_size, max_overflow=50, pool_use_lifo=_LIFO,
+        connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False},
+    )  # fmt: skip
 
     # Python 3.11's sqlite3 begins transactions by its own rules; these two hooks hand that to SQLAlchemy.
     @event.listens_for(engine, "connect")

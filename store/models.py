@@ -419,7 +419,7 @@ class Part(Base):
     __table_args__ = (
         # Parts are summed per kind whenever one moves, and those that run at every poll.
         Index("ix_parts_job_id_kind_position", "job_id", "kind", "position"),
-        Index("ix_parts_running", "job_id", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
+        Index("ix_parts_running", "job_id", "kind", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
         # What workers and the sweeper ask for is a handful of live rows among all that ever ran.
         Index("ix_parts_status_queue", "status", "queue", "not_before"),
     )

@@ -1,6 +1,7 @@
 """Progress that is kept with the job equals what its parts come to, whatever moves them."""
 
 import random
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -98,3 +99,19 @@ def test_what_is_kept_is_what_the_parts_come_to(db: Database, seed: int) -> None
         jobs.cancel(tx, job_id)
     with db.read() as tx:
         assert progress.job(tx, job_id)[1] == summed(db, job_id)
+
+
+def test_a_poll_reads_the_running_parts_alone(db: Database) -> None:
+    with db.write() as tx:
+        job_id = jobs.create(tx, "encode", {}, [NewPart(kind="encode", queue="gpu") for _ in range(500)]).id
+    statement = progress._JOB.compile(db.reader)
+    given = statement.construct_params({"job_id": job_id})
+    explain = "explain query plan" if db.is_sqlite else "explain"
+    with db.read() as tx:
+        names = statement.positiontup
+        plan = tx.connection().exec_driver_sql(
+            f"{explain} {statement}", tuple(given[name] for name in names) if names else given
+        )
+        read = [line for line in map(str, plan) if re.search(r"\bparts\b(?!\.)", line)]
+    assert read
+    assert all("ix_parts_running" in line for line in read)
