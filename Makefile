@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: prove demo test check serve evidence evidence-full bench-service bench-editing bench-distill lock clean setup
+.PHONY: prove demo test check serve evidence evidence-full bench-service bench-editing bench-attributes bench-distill lock clean setup
 
 demo: $(READY)  ## The main job on the field guide, through the service, in about four minutes
 	$(BIN)/python -m examples.demo --out demo
@@ -31,6 +31,9 @@ bench-service: $(READY)  ## How fast the service is, on SQLite and on Postgres
 
 bench-editing: $(READY)  ## Editing, searching and comparing 100,000 labels, on SQLite and on Postgres
 	$(BIN)/python -m benchmarks.editing
+
+bench-attributes: $(READY)  ## Enriching against a stand-in LLM: pace, limits, 100,000 labels, on SQLite and on Postgres
+	$(BIN)/python -m benchmarks.attributes
 
 bench-distill: $(READY)  ## How fast distilling is, beside what it is compared with
 	$(BIN)/python -m benchmarks.distill

@@ -33,6 +33,7 @@ class Enricher:
     """Asks one server and model. Belongs to the event loop that first calls it; needs `close`.
 
     `limiter` holds every HTTP attempt back until there is room for it, `meter` until its worst case is set aside.
+    `wire`: connections that others use as well.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class Enricher:
         ladder: Ladder = shared_ladder,
         limiter: Limiter | None = None,
         meter: Meter | None = None,
+        wire: Wire | None = None,
     ) -> None:
         self.settings = settings
         self._ladder = ladder
         self._limiter = limiter or NoLimit()
         self._meter = meter or NoMeter()
-        self._wire = Wire(settings)
+        self._wire = wire or Wire(settings)
+        self._owns_wire = wire is None
         self._refused = 0  # questions in a row
         self._not_before = 0.0  # monotonic; a server that says "later" to one question says it to all
 
@@ -58,8 +61,9 @@ class Enricher:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._wire.close()
+        """Close the connections, if they are its own."""
+        if self._owns_wire:
+            await self._wire.close()
 
     async def ask(self, ask: Ask) -> Outcome:
         """Ask until there are lines or a named reason. Raises FatalLLMError.

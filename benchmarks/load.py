@@ -46,6 +46,12 @@ def memory_mib(pid: int, field: str) -> float:
     return int(line.split()[1]) / 1024
 
 
+def cpu_s(pid: int) -> float:
+    """Seconds of CPU, its own and the system's for it, that a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def forget_peak(pid: int) -> None:
     """Let `VmHWM` begin anew at what the process uses now."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")

@@ -31,13 +31,13 @@ from workers.context import Context
 from workers.errors import Deferred, JobFailed, Stopped
 from workers.lease import Keeper
 from workers.ledger import answer_row, call_rows
-from workers.limits import SharedLimiter, limiter
 from workers.questions import Question, Unaskable
 from workers.rate import Rate
 
 log = structlog.get_logger()
 WINDOW = 1_024
 MAX_NAMED = 50  # failures that a part tells of one by one; all of them are in the job's result
+_GATHER_S = 0.05  # a transaction costs as much as ten answers in it
 _LOOK_EVERY_S = 0.25
 _PATIENCE_S = 2.0  # without anything new of what others ask, before the part steps back
 _COME_AGAIN_S = 1.0
@@ -54,19 +54,17 @@ class Asking:
         self._context, self._keeper, self._claim = context, keeper, keeper.claim
         self._learnt: dict[tuple[str, str], Mapping[str, Any]] = {}
         spec = self._claim.job_spec
-        settings = llm.llm_settings(context, spec["model"])
-        self._price = llm.price(context, settings, spec)
+        self._settings = llm.llm_settings(context, spec["model"])
+        self._price = llm.price(context, self._settings, spec)
         self._budget = Budget(context.db, self._claim, self._price) if has_cap(spec) else None
-        self._limiter = limiter(context.settings, settings)
-        ladder = llm.ladder(context, settings, self._learn)
-        self._enricher = Enricher(settings, ladder=ladder, limiter=self._limiter, meter=self._budget)
+        self._ladder = llm.ladder(context, self._settings, self._learn)
         self._owner = self._claim.part_id
         self._refs: Sequence[str] = self._claim.job_spec["strategies"]
         self._total, self._unit, self._per_unit, self._window = total, unit, per_unit, window
         self._open: dict[str, list[Question]] = {}  # by key: what this part holds
         self._elsewhere: dict[str, list[Question]] = {}  # by key: what another part held when it was looked at
         self._ahead: asyncio.Task[list[Ask] | None] | None = None
-        self._commits = GroupCommit(self._commit)
+        self._commits = GroupCommit(self._commit, gather_s=_GATHER_S)
         self._counting = threading.Lock()
         self._rate = Rate()
         self._num_ended = 0
@@ -79,35 +77,38 @@ class Asking:
         """
         self._num_ended = num_ended
         self._tell()
-        asyncio.run(self._through(questions))
+        self._context.exchange.run(lambda: self._through(questions))
         if self._num_failed > MAX_NAMED:
             self._keeper.note(f"{self._num_failed - MAX_NAMED} more questions without an answer", level="warning")
 
     async def _through(self, questions: Iterator[Question | Unaskable]) -> None:
         renewing = asyncio.create_task(self._renew())
         try:
-            await self._ask(questions)
-            await self._see_to_what_others_ask()
+            async with self._context.exchange.line(self._context.settings, self._settings) as line:
+                enricher = Enricher(
+                    self._settings, ladder=self._ladder, limiter=line.limiter(), meter=self._budget, wire=line.wire
+                )
+                await self._ask(enricher, questions)
+                await self._see_to_what_others_ask(enricher)
         except FatalLLMError as error:
             raise JobFailed(error.code, error.message) from error
         finally:
             renewing.cancel()
             await self._commits.drain()
-            await self._enricher.close()
-            if isinstance(self._limiter, SharedLimiter):
-                await self._limiter.close()
             with suppress(SQLAlchemyError):  # they run out by themselves
                 await asyncio.to_thread(self._release)
             with suppress(SQLAlchemyError):  # it then counts as spent
                 if self._budget is not None:
                     await self._budget.close()
 
-    async def _ask(self, questions: Iterator[Question | Unaskable]) -> None:
+    async def _ask(self, enricher: Enricher, questions: Iterator[Question | Unaskable]) -> None:
         asks = self._drawn(questions)
         try:
-            tally = await self._enricher.ask_all(
-                asks, on_outcome=self._commits.add, should_stop=self._keeper.should_stop
-            )
+            # More at a time than may be in flight: the others wait for their answers to be committed.
+            tally = await enricher.ask_all(
+                asks, concurrency=2 * self._settings.concurrency, on_outcome=self._commits.add,
+                should_stop=self._keeper.should_stop,
+            )  # fmt: skip
         finally:
             if self._ahead is not None:
                 await asyncio.wait([self._ahead])
@@ -138,7 +139,7 @@ class Asking:
             if isinstance(question, Unaskable):
                 unaskable.append(question)
             else:
-                by_key.setdefault(key_of(question.ask, self._enricher.settings), []).append(question)
+                by_key.setdefault(key_of(question.ask, self._settings), []).append(question)
         failures = [(place, one.reason, one.detail) for one in unaskable for place in one.places]
         with self._context.db.write() as tx:
             jobs.check(tx, self._claim)
@@ -171,14 +172,14 @@ class Asking:
         places = [(place, key) for key, each in by_key.items() for question in each for place in question.places]
         return enrichment.settle_known(tx, self._claim, places)
 
-    async def _see_to_what_others_ask(self) -> None:
+    async def _see_to_what_others_ask(self, enricher: Enricher) -> None:
         last_news = time.monotonic()
         while self._elsewhere:
             if self._keeper.should_stop():
                 raise Stopped
             if to_look_at := await asyncio.to_thread(self._news):
                 last_news = time.monotonic()
-                await self._ask(iter(to_look_at))
+                await self._ask(enricher, iter(to_look_at))
             elif time.monotonic() - last_news > _PATIENCE_S:
                 raise Deferred(_COME_AGAIN_S)
             else:
@@ -226,7 +227,7 @@ class Asking:
             self._budget.recorded(rows)
 
     def _rows(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-        settings = self._enricher.settings
+        settings = self._settings
         rows: list[dict[str, Any]] = []
         for outcome in outcomes:
             key = key_of(outcome.ask, settings)
@@ -239,7 +240,7 @@ class Asking:
         spending.record(tx, self._claim.job_id, rows, released=released)
 
     def _keep(self, tx: Session, outcomes: Sequence[Outcome], rows: Sequence[Mapping[str, Any]]) -> None:
-        settings = self._enricher.settings
+        settings = self._settings
         enrichment.record_calls(tx, self._claim, rows)
         for (base_url, model), form in list(self._learnt.items()):
             enrichment.keep_form(tx, base_url=base_url, model=model, form=form)

@@ -13,10 +13,14 @@ Item = TypeVar("Item")
 
 
 class GroupCommit(Generic[Item]):
-    """`commit` is called in a thread, with one group at a time. Belongs to one event loop."""
+    """`commit` is called in a thread, with one group at a time, after waiting `gather_s` for company.
 
-    def __init__(self, commit: Callable[[Sequence[Item]], None]) -> None:
+    Belongs to one event loop.
+    """
+
+    def __init__(self, commit: Callable[[Sequence[Item]], None], *, gather_s: float = 0.0) -> None:
         self._commit = commit
+        self._gather_s = gather_s
         self._waiting: list[tuple[Item, asyncio.Future[None]]] = []
         self._running: asyncio.Task[None] | None = None
 
@@ -36,6 +40,8 @@ class GroupCommit(Generic[Item]):
     async def _run(self) -> None:
         try:
             while self._waiting:
+                if self._gather_s:
+                    await asyncio.sleep(self._gather_s)
                 group, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
                 error: Exception | None = None
                 try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from store.artefacts import Artefacts
 from store.db import Database
 from store.settings import Settings
+from workers.exchange import Exchange
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Context:
     db: Database
     artefacts: Artefacts
     shutting_down: threading.Event = field(default_factory=threading.Event)
+    exchange: Exchange = field(default_factory=Exchange)
 
     @classmethod
     def open(cls, settings: Settings | None = None) -> "Context":

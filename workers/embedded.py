@@ -1,6 +1,7 @@
 """The embedded loop: `python -m workers.embedded` claims rows itself, with neither Celery nor Redis.
 
-One thread for each queue, and the sweeper in the main thread: the same `RUN` as under Celery.
+Threads for each queue, and the sweeper in the main thread: the same `RUN` as under Celery. Two parts are asked for at a
+time, so that the second's calls are on their way while the first waits for its last answers.
 """
 
 import signal
@@ -19,6 +20,7 @@ from workers.sweeper import Sweeper
 log = structlog.get_logger()
 _IDLE_S = 0.2
 _BEAT_S = 10.0
+_THREADS = {"enrich": 2, "gpu": 1}
 
 
 def work(context: Context, queue: str) -> None:
@@ -47,7 +49,11 @@ def main() -> None:
     context = Context.open()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
-    threads = [threading.Thread(target=work, args=(context, queue), name=queue) for queue in RUN]
+    threads = [
+        threading.Thread(target=work, args=(context, queue), name=queue)
+        for queue, count in _THREADS.items()
+        for _ in range(count)
+    ]
     for thread in threads:
         thread.start()
     log.info("embedded_worker_ready")

@@ -42,6 +42,16 @@ def desk() -> Iterator[FakeBatches]:
 
 @pytest.fixture
 def here(db: Database, desk: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return bench(db, desk, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def here_on_sqlite(sqlite_db: Database, desk: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """For what asks the database nothing new."""
+    return bench(sqlite_db, desk, tmp_path, monkeypatch)
+
+
+def bench(db: Database, desk: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     send = Wire.send
     here = make_bench(db, tmp_path, monkeypatch)
     monkeypatch.setattr(Wire, "send", send)
@@ -198,7 +208,9 @@ def test_a_cap_lets_as_many_into_a_batch_as_fit(here: Bench, desk: FakeBatches) 
     assert f"{12 - calls} of 12 labels" in (job.error or {})["message"]
 
 
-def test_lines_whose_use_nobody_states_stay_set_aside(here: Bench, desk: FakeBatches) -> None:
+def test_lines_whose_use_nobody_states_stay_set_aside(here_on_sqlite: Bench, desk: FakeBatches) -> None:
+    here = here_on_sqlite
+
     def script(seen: Any, nth: int) -> Say:
         said = good(seen, nth)
         del said.body["usage"]
@@ -212,7 +224,9 @@ def test_lines_whose_use_nobody_states_stay_set_aside(here: Bench, desk: FakeBat
     assert set_aside > 2 * CALL_PUSD
 
 
-def test_what_no_batch_comes_to_is_named(here: Bench, desk: FakeBatches) -> None:
+def test_what_no_batch_comes_to_is_named(here_on_sqlite: Bench, desk: FakeBatches) -> None:
+    here = here_on_sqlite
+
     def plan(made: Made) -> None:
         made.ends, made.most = "expired", 1
 
@@ -226,7 +240,8 @@ def test_what_no_batch_comes_to_is_named(here: Bench, desk: FakeBatches) -> None
     assert result["failed_labels"] == {"refused": rounds, "batch_unfinished": 10 - rounds}
 
 
-def test_two_jobs_at_once_share_a_batch(here: Bench, desk: FakeBatches) -> None:
+def test_two_jobs_at_once_share_a_batch(here_on_sqlite: Bench, desk: FakeBatches) -> None:
+    here = here_on_sqlite
     desk.plan = first_batch(polls=4)
     first, second = post(here), post(here)
     until_ended(here, first, second)
@@ -237,8 +252,9 @@ def test_two_jobs_at_once_share_a_batch(here: Bench, desk: FakeBatches) -> None:
 
 @pytest.mark.parametrize(("fault", "code"), [(error(404), "llm_no_batches"), (error(401), "llm_wrong_key")])
 def test_a_server_that_takes_no_batch_fails_the_job_by_name(
-    here: Bench, desk: FakeBatches, fault: Say, code: str
+    here_on_sqlite: Bench, desk: FakeBatches, fault: Say, code: str
 ) -> None:
+    here = here_on_sqlite
     desk.fault = lambda method, path, nth: fault
     job_id = post(here)
     until_ended(here, job_id)
@@ -246,8 +262,9 @@ def test_a_server_that_takes_no_batch_fails_the_job_by_name(
 
 
 def test_a_server_that_is_away_for_a_while_is_waited_for(
-    here: Bench, desk: FakeBatches, monkeypatch: pytest.MonkeyPatch
+    here_on_sqlite: Bench, desk: FakeBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    here = here_on_sqlite
     monkeypatch.setattr("attributes.asking.FIRST_WAIT_S", 0.001)
     desk.fault = lambda method, path, nth: error(503) if nth < 5 or 8 < nth < 13 else None
     job_id = post(here)

@@ -168,3 +168,22 @@ def test_which_limiter_an_operator_gets() -> None:
     shared = Settings(redis_url="redis://127.0.0.1:1/0", llm_in_flight=4)  # type: ignore[arg-type]
     assert isinstance(limiter(own, llm), LocalLimiter)
     assert isinstance(limiter(shared, llm), SharedLimiter)
+
+
+def test_the_minute_goes_on_from_one_part_to_the_next(tmp_path: Path) -> None:
+    """Embedded, each part has an event loop of its own."""
+    llm = LLMSettings(base_url="http://of-this-test/v1", model="m")
+    settings = Settings(home=tmp_path, redis_url="", llm_requests_per_min=2, llm_in_flight=1)
+
+    async def calls(number: int) -> float:
+        began = time.monotonic()
+        held = limiter(settings, llm)
+        for _ in range(number):
+            async with asyncio.timeout(0.3), held.slot(10):
+                pass
+        return time.monotonic() - began
+
+    assert asyncio.run(calls(1)) < 0.3
+    assert asyncio.run(calls(1)) < 0.3
+    with pytest.raises(TimeoutError):
+        asyncio.run(calls(1))

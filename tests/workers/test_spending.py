@@ -13,6 +13,7 @@ from sqlalchemy import func, select, update
 from api.problems import ProblemError
 from attributes.prices import pusd
 from attributes.wire import Wire
+from examples.fieldguide.llm_server import serve
 from examples.fieldguide.world import species
 from store import jobs, spending
 from store.db import Database
@@ -20,7 +21,7 @@ from store.models import Job, LLMCall, Part, Spend
 from store.spending import Amount, Sums
 from tests.workers.enriching import Bench, make_bench
 from tests.workers.spending import Billing, price_file
-from workers import budget
+from workers import batching, budget
 from workers.context import Context
 from workers.runner import run_enrich
 
@@ -30,6 +31,16 @@ Begin = Callable[..., Bench]
 
 @pytest.fixture
 def begin(db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
+    return beginning(db, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def begin_on_sqlite(sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
+    """For what asks the database nothing new."""
+    return beginning(sqlite_db, tmp_path, monkeypatch)
+
+
+def beginning(db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
     def made(**billing: Any) -> Bench:
         monkeypatch.setattr(budget, "LOOK_AGAIN_S", 0.02)
         here = make_bench(db, tmp_path, monkeypatch)
@@ -103,8 +114,7 @@ def test_the_ledger_adds_up_to_what_was_billed(begin: Begin) -> None:
     assert modes == {("live", "sentence@1"), ("live", "phrases@1")}
 
 
-@pytest.mark.parametrize("seed", [2, 3])
-@pytest.mark.parametrize("cap", ["usd", "tokens"])
+@pytest.mark.parametrize(("cap", "seed"), [("usd", 2), ("tokens", 3)])
 def test_four_workers_never_exceed_the_cap(begin: Begin, seed: int, cap: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "CALLS_PER_BLOCK", 4)
     here = begin(seed=seed, unstated=0.05)
@@ -131,8 +141,8 @@ def test_four_workers_never_exceed_the_cap(begin: Begin, seed: int, cap: str, mo
     assert sum(bool(lines) for lines in here.lines(job)) == result["num_described"]
 
 
-def test_with_more_money_the_rest_alone_is_asked(begin: Begin) -> None:
-    here = begin(seed=4, faults=0.0)
+def test_with_more_money_the_rest_alone_is_asked(begin_on_sqlite: Begin) -> None:
+    here = begin_on_sqlite(seed=4, faults=0.0)
     vocabulary_id = here.vocabulary(NAMES[:40])
     first = here.run(vocabulary_id, budget_tokens=12_000)
     assert first.status == "failed"
@@ -173,8 +183,8 @@ def test_what_a_worker_that_died_had_set_aside_counts_as_spent(begin: Begin) -> 
     assert found.prompt_tokens + found.completion_tokens <= 5_000
 
 
-def test_a_refused_request_costs_nothing_and_is_in_the_ledger(begin: Begin) -> None:
-    here = begin(seed=7, faults=1.0)
+def test_a_refused_request_costs_nothing_and_is_in_the_ledger(begin_on_sqlite: Begin) -> None:
+    here = begin_on_sqlite(seed=7, faults=1.0)
     job = here.run(here.vocabulary(NAMES[:4]), budget_tokens=1_000_000)
     with here.db.read() as tx:
         costs = list(tx.scalars(select(LLMCall.cost_pusd).where(LLMCall.http_status == 429)))
@@ -183,8 +193,8 @@ def test_a_refused_request_costs_nothing_and_is_in_the_ledger(begin: Begin) -> N
     assert sums(here, job.id).reserved_tokens == 0
 
 
-def test_an_unknown_price_is_unknown(begin: Begin) -> None:
-    here = begin(seed=8, faults=0.0)
+def test_an_unknown_price_is_unknown(begin_on_sqlite: Begin) -> None:
+    here = begin_on_sqlite(seed=8, faults=0.0)
     vocabulary_id = here.vocabulary(NAMES[:3])
     with pytest.raises(ProblemError, match="budget_tokens") as caught:
         here.post(vocabulary_id, model="unheard-of", budget_usd="1")
@@ -196,8 +206,8 @@ def test_an_unknown_price_is_unknown(begin: Begin) -> None:
         assert set(tx.scalars(select(LLMCall.cost_pusd))) == {None}
 
 
-def test_blocks_cost_few_transactions(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = begin(seed=9, faults=0.0)
+def test_blocks_cost_few_transactions(begin_on_sqlite: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = begin_on_sqlite(seed=9, faults=0.0)
     asked = []
     reserve = spending.reserve
     monkeypatch.setattr(spending, "reserve", lambda *given: asked.append(1) or reserve(*given))
@@ -206,8 +216,33 @@ def test_blocks_cost_few_transactions(begin: Begin, monkeypatch: pytest.MonkeyPa
     assert len(asked) <= 2 * 5  # parts of 8 labels
 
 
-def test_every_enrich_job_has_its_sums(begin: Begin) -> None:
-    here = begin(seed=10)
+def test_every_enrich_job_has_its_sums(begin_on_sqlite: Begin) -> None:
+    here = begin_on_sqlite(seed=10)
     job_id = here.post(here.vocabulary(NAMES[:4]), strategies=["sentence", "phrases"])
     with here.db.read() as tx:
         assert tx.get_one(Spend, job_id).plan == {"describe": [4, 2]}
+
+
+@pytest.mark.parametrize("mode", ["live", "batch"])
+def test_the_ledger_agrees_with_the_server(
+    mode: str, sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stand-in counts what it bills, by itself."""
+    monkeypatch.setattr(batching, "FIRST_POLL_S", 0.0)
+    send = Wire.send
+    here = make_bench(sqlite_db, tmp_path, monkeypatch)
+    monkeypatch.setattr(Wire, "send", send)
+    names = [one.name for one in species()][:6]
+    faults = [{"fault": "rubbish", "label": names[1], "attempts": [0]}, {"fault": "refusal", "label": names[2]}]
+    with serve(faults=faults, batch_s=0.0) as llm:
+        settings = here.context.settings.model_copy(update={"llm_base_url": llm.base_url})
+        here.context = Context(settings, sqlite_db, here.context.artefacts, here.context.shutting_down)
+        job_id = here.post(here.vocabulary(names), strategies=["sentence"], mode=mode, budget_tokens=10_000_000)
+        with_workers(here, job_id, 1)
+        stats = llm.stats()
+    found = sums(here, job_id)
+    assert (here.job(job_id).result or {})["failed_labels"] == {"refused": 1}
+    assert (found.calls, found.prompt_tokens, found.completion_tokens, found.reserved_tokens) == (
+        stats["calls"], stats["prompt_tokens"], stats["completion_tokens"], 0,
+    )  # fmt: skip
+    assert found.calls == 7
