@@ -146,7 +146,7 @@ class BatchServer:
         """The batch that was made from this file, if there is one among the latest few thousand."""
         how: dict[str, Any] = {"limit": 100}
         for _ in range(MOST_LISTED // 100):
-            listed = json_object((await self._wire.open().batches.with_raw_response.list(**how)).content)
+            listed = json_object((await self._wire.api().batches.with_raw_response.list(**how)).content)
             data = listed.get("data")
             batches = [one for one in data if isinstance(one, dict)] if isinstance(data, list) else []
             for one in batches:
@@ -174,7 +174,7 @@ class BatchServer:
             try:
                 if attempt > 1 and found is not None and (already := await found()) is not None:
                     return already
-                response = await call(self._wire.open())
+                response = await call(self._wire.api())
                 return {} if response is None else json_object(response.content)
             except openai.APIStatusError as error:
                 reply = self._wire.read(

@@ -1,9 +1,9 @@
 """One HTTP attempt against an OpenAI-compatible server, and what became of it in a few words.
 
 The call goes straight to the HTTP client, without retries; whoever calls `Wire.send` owns them. The openai library,
-which makes the rarer calls (`open`) over the same connections, took two and a half times as long over each of these.
+which makes the rarer calls (`api`) over the same connections, took two and a half times as long over each of these.
 The answer's body is read here, field by field, because servers that call themselves compatible send other types, no
-choices, or an error under status 200. Both libraries are imported when the first call is made.
+choices, or an error under status 200. Each library is imported when it is first needed.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ MAX_ANSWER_CHARS = 100_000
 MAX_DETAIL_CHARS = 300
 MAX_CONNECT_S = 10.0
 _MIN_REDACTED_CHARS = 8  # a shorter "key" is a placeholder, and blanking it would tear ordinary words
+_KEPT_CONNECTIONS = 100
 _NO_KEY = "none"  # the library wants one; servers without keys ignore it
 _QUOTA = {"insufficient_quota", "billing_hard_limit_reached"}
 _CONTENT = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
@@ -57,7 +58,7 @@ class Wire:
         self._headers = {
             "Authorization": f"Bearer {self._key}", "Content-Type": "application/json", "Accept": "application/json",
         }  # fmt: skip
-        self._client: AsyncOpenAI | None = None
+        self._api: AsyncOpenAI | None = None
         self._http: httpx2.AsyncClient | None = None
         self.answered = False  # whether any HTTP response has come, so that the address is right
 
@@ -65,12 +66,11 @@ class Wire:
         """Make one attempt. Never raises for what server or network do; cancelling it ends the request."""
         import httpx2
 
-        self.open()
-        assert self._http is not None
+        http = self.open()
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                response = await self._http.post(self._url, content=_bytes_of(body), headers=self._headers)
+                response = await http.post(self._url, content=_bytes_of(body), headers=self._headers)
             reply = self.read(response.status_code, _json(response.content), response.headers)
         except (httpx2.RequestError, TimeoutError) as error:
             reply = Reply(**self._no_response(error))
@@ -96,33 +96,43 @@ class Wire:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = self._http = None
+        if self._http is not None:
+            await self._http.aclose()
+            self._api = self._http = None
 
-    def open(self) -> "AsyncOpenAI":
-        """The library's client. The first time costs up to a second, which whoever counts time should spend before."""
-        if self._client is None:
+    def open(self) -> "httpx2.AsyncClient":
+        """The HTTP client. The first time costs a moment, which whoever counts time should spend before."""
+        if self._http is None:
             import httpx2
-            from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Omit
 
-            timeout_s = self._settings.timeout_s
-            timeout = httpx2.Timeout(timeout_s, connect=min(timeout_s, MAX_CONNECT_S))
-            # As many connections as calls may be in flight, or each call beyond the library's 100 would make its own.
-            most = max(self._settings.concurrency, 100)
-            limits = httpx2.Limits(max_connections=max(most, 1_000), max_keepalive_connections=most)
-            self._http = DefaultAsyncHttpxClient(timeout=timeout, limits=limits)
+            # As many connections are kept as calls may be in flight, or those beyond would each make its own.
+            kept = max(self._settings.concurrency, _KEPT_CONNECTIONS)
+            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=kept)
+            self._http = httpx2.AsyncClient(timeout=self._timeout(), limits=limits, follow_redirects=True)
+        return self._http
+
+    def api(self) -> "AsyncOpenAI":
+        """The openai library's client, over the same connections: for all that is not a chat completion."""
+        if self._api is None:
+            from openai import AsyncOpenAI, Omit
+
             # The library would else send an organisation and a project from the environment to any server.
             unsent = {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
-            self._client = AsyncOpenAI(
+            self._api = AsyncOpenAI(
                 base_url=self._settings.base_url,
                 api_key=self._key,
                 max_retries=0,
-                timeout=timeout,
+                timeout=self._timeout(),
                 default_headers=cast(Any, unsent),
-                http_client=self._http,
+                http_client=self.open(),
             )
-        return self._client
+        return self._api
+
+    def _timeout(self) -> "httpx2.Timeout":
+        import httpx2
+
+        timeout_s = self._settings.timeout_s
+        return httpx2.Timeout(timeout_s, connect=min(timeout_s, MAX_CONNECT_S))
 
     def _no_response(self, error: Exception) -> dict[str, Any]:
         import httpx2
