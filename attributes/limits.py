@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from attributes.calls import Call
 
 WINDOW_S = 60.0
-MARGIN_S = 0.5  # by how much two calls may come closer together on their way to the server
+MARGIN_S = 1.0  # by how much two calls may come closer together on their way to the server
+SPREAD = 10  # a window's calls go out over a tenth of it at least: sent all at once, most of them would be late
 # The most that servers are known to count for one picture: OpenAI's small models 2,833 at low detail, Qwen2-VL's
 # default up to 16,384.
 IMAGE_TOKENS_AT_MOST = 16_384
@@ -110,6 +111,7 @@ class LocalLimiter:
                 raise ValueError(f"a limit of {limit} {name} would let no call through; leave it out for none")
         self._requests, self._tokens = requests_per_min, tokens_per_min
         self._window_s = window_s + margin_s
+        self._gap_s = self._window_s / requests_per_min / SPREAD if requests_per_min else 0.0
         self._most_in_flight = in_flight
         self._in_flight = asyncio.Semaphore(in_flight) if in_flight else None
         self._turn = asyncio.Lock()
@@ -153,13 +155,15 @@ class LocalLimiter:
         return sent
 
     def _wait_s(self, tokens: int) -> float:
-        """Seconds until the oldest call leaves the window, if there is no room before; 0 if there is room now."""
+        """Seconds until the oldest call leaves the window, if there is no room before, and the last one is far enough;
+        0 if there is room now."""
         now = asyncio.get_running_loop().time()
         while self._sent and now - self._sent[0].at >= self._window_s:
             self._sum -= self._sent.popleft().tokens
         full = self._requests is not None and len(self._sent) >= self._requests
         full = full or (self._tokens is not None and self._sum + tokens > self._tokens)
-        return self._sent[0].at + self._window_s - now if full else 0.0
+        spread = self._sent[-1].at + self._gap_s - now if self._sent else 0.0
+        return max(spread, self._sent[0].at + self._window_s - now if full else 0.0)
 
     def _recount(self, sent: _Sent, tokens: int) -> None:
         if not self._sent or sent.at < self._sent[0].at:

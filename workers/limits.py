@@ -16,7 +16,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from attributes.limits import MARGIN_S, WINDOW_S, Limiter, LocalLimiter, NoLimit, Slot
+from attributes.limits import MARGIN_S, SPREAD, WINDOW_S, Limiter, LocalLimiter, NoLimit, Slot
 from attributes.settings import LLMSettings
 from store.settings import Settings
 
@@ -26,14 +26,16 @@ _local: dict[tuple[str, str, int | None, int | None, int | None], LocalLimiter] 
 _ROOM_S = 0.05
 
 # Times in milliseconds. KEYS: calls of the window (a sorted set by moment), their tokens (a hash), the sum and the last
-# moment given out (a hash). ARGV: requests and tokens per window (0: no limit), window, tokens wanted, the call's id.
-# Answers how long the call has to wait. What lies a whole window before a moment that was given out never counts again.
+# moment given out (a hash). ARGV: requests and tokens per window (0: no limit), window, tokens wanted, the call's id,
+# how much closer than on average calls may come. Answers how long the call has to wait. What lies a whole window before
+# a moment that was given out never counts again.
 _MOMENT = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local most, most_tokens, window, tokens = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local sum = tonumber(redis.call('HGET', KEYS[3], 'sum') or 0)
-local moment = math.max(now, tonumber(redis.call('HGET', KEYS[3], 'last') or 0))
+local gap = most > 0 and window / most / tonumber(ARGV[6]) or 0
+local moment = math.max(now, tonumber(redis.call('HGET', KEYS[3], 'last') or 0) + gap)
 if most_tokens > 0 then tokens = math.min(tokens, most_tokens) end
 while true do
   local old = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', moment - window)
@@ -49,8 +51,8 @@ end
 redis.call('ZADD', KEYS[1], moment, ARGV[5])
 redis.call('HSET', KEYS[2], ARGV[5], tokens)
 redis.call('HSET', KEYS[3], 'sum', sum + tokens, 'last', moment)
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, moment - now + 2 * window) end
-return moment - now
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, math.ceil(moment - now) + 2 * window) end
+return math.ceil(moment - now)
 """
 # KEYS: tokens by call, the sum. ARGV: the call's id, what it really took.
 _RECOUNT = """
@@ -138,7 +140,7 @@ class SharedLimiter:
                 await asyncio.sleep(_ROOM_S)
         try:
             if self._most or self._most_tokens:
-                wanted = [self._most, self._most_tokens, self._window_ms, tokens, call]
+                wanted = [self._most, self._most_tokens, self._window_ms, tokens, call, SPREAD]
                 await asyncio.sleep(
                     await self._held(self._moment, [self._calls, self._tokens, self._sum], wanted) / 1000
                 )

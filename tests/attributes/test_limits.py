@@ -1,6 +1,7 @@
 """Calls are held to what the server allows in any window, in turn, and to what may be spent."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import pairwise
@@ -16,6 +17,8 @@ from attributes.client import Enricher, Tally
 from attributes.ladder import RUNGS, Form
 from attributes.limits import (
     IMAGE_TOKENS_AT_MOST,
+    MARGIN_S,
+    SPREAD,
     BudgetSpent,
     LocalLimiter,
     tokens_at_most,
@@ -79,6 +82,12 @@ def test_no_minute_holds_more_requests_than_allowed_and_nearly_all_are_used() ->
     assert 600 * 10 / 600 * 60 / (times[-1] - times[0]) >= 0.97
 
 
+def test_what_a_window_has_room_for_goes_out_one_by_one() -> None:
+    times = quickly(through(LocalLimiter(requests_per_min=600), 600))
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    assert min(gaps) == pytest.approx((60 + MARGIN_S) / 600 / SPREAD)
+
+
 def test_slow_answers_and_few_at_a_time_leave_the_limit_as_it_is() -> None:
     times = quickly(through(LocalLimiter(requests_per_min=60, in_flight=8), 240, takes_s=3.0))
     assert most_within(times, 60.4) == 60
@@ -94,7 +103,7 @@ def test_tokens_are_counted_as_estimated_until_they_are_known() -> None:
 
 def test_a_call_larger_than_the_limit_waits_for_an_empty_window_and_goes() -> None:
     first, second = quickly(through(LocalLimiter(tokens_per_min=10), 2, tokens=1_000_000))
-    assert second - first == pytest.approx(60.5)
+    assert second - first == pytest.approx(60 + MARGIN_S)
 
 
 def test_calls_in_flight_are_held_to_their_number() -> None:
@@ -112,7 +121,7 @@ def test_who_gives_up_waiting_takes_nobodys_place() -> None:
         (at,) = await through(limiter, 1)
         return at
 
-    assert quickly(go()) == pytest.approx(60.5)
+    assert quickly(go()) == pytest.approx(60 + MARGIN_S)
 
 
 def test_a_limit_of_nothing_is_refused() -> None:
