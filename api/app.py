@@ -24,6 +24,7 @@ from api import (
     openapi,
     pages,
     problems,
+    set_reports,
     spending,
     teachers,
     text_targets,
@@ -40,8 +41,8 @@ from store.settings import Settings
 
 # In the order in which requests are tried on them: jobs are polled.
 _ROUTERS = (
-    jobs, spending, estimating, events, vocabularies, attribute_exchange, attribute_sets, drafts, answers, text_targets,
-    caption_sets, datasets, teachers, checkpoints, health, pages, editor,
+    jobs, spending, estimating, events, vocabularies, attribute_exchange, attribute_sets, set_reports, drafts, answers,
+    text_targets, caption_sets, datasets, teachers, checkpoints, health, pages, editor,
 )  # fmt: skip
 
 

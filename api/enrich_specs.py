@@ -2,7 +2,9 @@
 
 stage 0   describe     chunks of labels, all strategies about labels at once
 stage 1   neighbours   with a teacher, where a strategy asks about pairs; makes stage 2, the chunks of pairs
+then      mend         with rounds: judges what is said, makes the questions to ask again, chooses among the answers
 last      assemble     the answers become the pages of a set, or a file of captions
+after it  report       the gates over these pages
 """
 
 import re
@@ -32,7 +34,9 @@ MAX_NEIGHBOURS = 10
 ASKS_PER_BATCH, IMAGES_PER_BATCH = 5_000, 512  # what a batch brought is kept in one transaction
 MOST_PARTS = 128  # of a stage: to begin and end one costs what some twenty labels cost whose answers are known
 PAGES_PER_PART = 32
+MEND_STAGE = 80
 LAST_STAGE = 90
+MAX_MEND_ROUNDS = 3
 _KINDS: dict[About, str] = {"label": "describe", "pair": "contrast", "image": "caption"}
 _USD = re.compile(r"\d{1,6}(\.\d{1,12})?")
 
@@ -62,6 +66,9 @@ class EnrichIn(StorableInput):
     teacher: Annotated[str | None, TEACHER] = None
     neighbours: int = Field(
         MAX_NEIGHBOURS, ge=1, le=MAX_NEIGHBOURS, description="How many of the nearest labels each is told apart from."
+    )
+    mend_rounds: int = Field(
+        1, ge=0, le=MAX_MEND_ROUNDS, description="How often what the gates catch is asked for again, with its faults."
     )
     samples: int | None = Field(
         None,
@@ -181,8 +188,17 @@ def _describe(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[st
         )
     elif given.teacher is not None:
         raise refused("teacher_unused", "no strategy of this job asks about pairs: leave the teacher out", "/teacher")
+    spec["mend_rounds"] = given.mend_rounds
+    parts += [
+        NewPart(
+            kind="mend", queue="enrich", stage=MEND_STAGE + 2 * (number - 1), spec={"round": number}, total=num_labels,
+            unit="labels",
+        )
+        for number in range(1, given.mend_rounds + 2 if given.mend_rounds else 1)
+    ]  # fmt: skip
     num_pages = -(-num_labels // PAGE_SIZE)
     parts += _chunks("assemble", num_pages, PAGES_PER_PART, unit="pages", stage=LAST_STAGE)
+    parts.append(NewPart(kind="report", queue="enrich", stage=LAST_STAGE + 1, total=num_labels, unit="labels"))
     return Planned(spec=spec, chain=chain, parts=parts)
 
 

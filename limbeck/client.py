@@ -44,6 +44,7 @@ from limbeck.models import (
     LabelDifference,
     LabelResult,
     LLMAnswer,
+    Report,
     SetLabel,
     Teacher,
     TextKind,
@@ -54,8 +55,8 @@ from limbeck.models import (
 __all__ = [
     "AttributeSet", "Attributes", "BrokenDownload", "Call", "CaptionSet", "Checkpoint", "Dataset", "Draft",
     "DraftChanged", "Estimate", "Event", "FieldError", "Job", "JobFailed", "LLMAnswer", "Label", "LabelDifference",
-    "LabelResult", "Limbeck", "LimbeckError", "Problem", "SetLabel", "Teacher", "TextTargets", "Unreachable",
-    "Vocabulary",
+    "LabelResult", "Limbeck", "LimbeckError", "Problem", "Report", "SetLabel", "Teacher", "TextTargets",
+    "Unreachable", "Vocabulary",
 ]  # fmt: skip
 
 DocumentFormat = Literal["json", "csv", "dclip", "cupl"]
@@ -199,6 +200,17 @@ class Limbeck:
         """The file of a set of captions: JSON lines, `{"path", "sha256", "caption"}` an image."""
         return self._http.request("GET", f"/v1/caption-sets/{quote(caption_set_id, safe='')}/file").content
 
+    def check(self, attribute_set_id: str, *, teacher: str | None = None, text: TextKind | None = None) -> Job:
+        """Have the quality gates run over a set; with a teacher, also how far apart it hears the labels' texts."""
+        path = f"/v1/attribute-sets/{quote(attribute_set_id, safe='')}/report"
+        body = {name: value for name, value in (("teacher", teacher), ("text", text)) if value is not None}
+        return self._post(Job, path, body)
+
+    def report(self, attribute_set_id: str, *, teacher: str | None = None) -> Report:
+        """What the gates found in a set: the newest report, or that by a teacher. An enrichment makes one."""
+        path = f"/v1/attribute-sets/{quote(attribute_set_id, safe='')}/report"
+        return Report.model_validate(self._http.json("GET", path, params={"teacher": teacher}))
+
     def text_targets(self, id: str) -> TextTargets:
         """One set of text targets."""
         return self._get(TextTargets, "text-targets", id)
@@ -239,7 +251,7 @@ class Limbeck:
         self, vocabulary_id: str, *, strategies: Sequence[str] = ("describe",), model: str | None = None,
         base_set_id: str | None = None, teacher: str | None = None, neighbours: int | None = None,
         samples: int | None = None, budget_usd: Decimal | str | None = None, budget_tokens: int | None = None,
-        mode: Literal["live", "batch"] | None = None,
+        mode: Literal["live", "batch"] | None = None, mend_rounds: int | None = None,
     ) -> Job:  # fmt: skip
         """Have an LLM describe each label, by each of the `strategies`; `model` where it is not to be the operator's.
 
@@ -247,12 +259,14 @@ class Limbeck:
         strategy that tells labels apart from those nearest to them. `samples`: answers to a question of one that
         samples. `budget_usd`, `budget_tokens`: the most that all calls may take; what is answered until then is kept.
         `mode` `batch`: by the server's Batch API, which costs less and may take a day.
+        `mend_rounds` (1 where None): how often what the quality gates catch is asked for again.
         """
         return self._job(
             "enrich",
             **_enrich_fields(
                 vocabulary_id, strategies=strategies, model=model, base_set_id=base_set_id, teacher=teacher,
                 neighbours=neighbours, samples=samples, budget_usd=budget_usd, budget_tokens=budget_tokens, mode=mode,
+                mend_rounds=mend_rounds,
             ),
         )  # fmt: skip
 

@@ -140,6 +140,44 @@ class AttributeSet(_Answer):
     created_at: datetime
 
 
+class Offender(_Answer):
+    """A label that a gate caught, its lines that offend (`{"id", "text", "words"}`), the labels that it runs into."""
+
+    position: int
+    label: str
+    lines: tuple[dict[str, Any], ...] = ()
+    others: tuple[str, ...] = ()
+    note: str = ""
+
+
+class Gate(_Answer):
+    """A gate over a set. `holds` is None where it was not measured; `worst` are the first of `num_labels` offenders."""
+
+    gate: str
+    tells: str
+    figure: float | None
+    threshold: float
+    unit: Literal["share", "labels", "lines"]
+    holds: bool | None
+    num_labels: int
+    judged_by: str
+    details: dict[str, Any]
+    worst: tuple[Offender, ...] = ()
+
+
+class Report(_Answer):
+    """What the quality gates found in an attribute set. `teacher` is None where none was asked."""
+
+    attribute_set_id: str
+    teacher: str | None
+    created_at: datetime
+    num_labels: int
+    num_described: int
+    num_lines: int
+    holds: bool
+    gates: tuple[Gate, ...]
+
+
 class Teacher(_Answer):
     """A teacher by its weights' digest; `ref` is the name it was first loaded by, `context_length` in tokens."""
 

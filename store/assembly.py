@@ -7,7 +7,7 @@ answers in the order of its strategies; a line that says the same as an earlier 
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from store.attribute_sets import PAGE_SIZE, EntryContent, insert_ignore
 from store.models import EnrichPage, EnrichResult, Job, Label, LLMAnswer
 
 _WAY = 1  # of putting pages together; another way wants another number
+ROUND = 1_000  # steps between the results of two rounds of asking again
 _SAYS = ("kind", "text", "part", "value", "about", "other_value")
 
 
@@ -31,33 +32,54 @@ class Said:
     failures: list[tuple[str, str]] = field(default_factory=list)
 
 
-def said_of(tx: Session, job: Job, labels: Sequence[Label]) -> list[Said]:
-    """What the job has so far of each of `labels`, which are of its vocabulary."""
+def said_of(
+    tx: Session, job: Job, labels: Sequence[Label], *, trial: int = 0, only: Collection[int] | None = None
+) -> list[Said]:
+    """What the job has so far of each of `labels`, which are of its vocabulary; `trial` and `only` as for
+    `standing`."""
     positions = [label.position for label in labels]
     by_position: dict[int, Said] = defaultdict(Said)
     for label, kept in zip(labels, _kept(tx, job, labels), strict=True):
         by_position[label.position].lines += kept
-    query = (
-        select(
-            EnrichResult.position, EnrichResult.side, EnrichResult.key, EnrichResult.reason, EnrichResult.detail,
-            LLMAnswer.lines, LLMAnswer.other_lines, LLMAnswer.flags,
-        )
-        .join(LLMAnswer, LLMAnswer.key == EnrichResult.key, isouter=True)
-        .where(EnrichResult.job_id == job.id, EnrichResult.position.in_(positions))
-        .order_by(EnrichResult.position, EnrichResult.step, EnrichResult.slot)
-    )  # fmt: skip
-    for position, side, key, reason, detail, lines, other_lines, flags in tx.execute(query):
-        said = by_position[position]
-        if key is None:
-            said.failures.append((reason, detail))
-        elif side:
-            said.lines += other_lines or []
+    for row in standing(tx, job.id, positions, trial=trial, only=only):
+        said = by_position[row.position]
+        if row.key is None:
+            said.failures.append((row.reason, row.detail))
+        elif row.side:
+            said.lines += row.other_lines or []
         else:
-            said.lines += lines
-            said.flags += [flag for flag in flags if flag not in said.flags]
+            said.lines += row.lines
+            said.flags += [flag for flag in row.flags if flag not in said.flags]
     for said in by_position.values():
         said.lines = _without_repeats(said.lines)
     return [by_position[position] for position in positions]
+
+
+def standing(
+    tx: Session, job_id: str, positions: Sequence[int], *, trial: int = 0, only: Collection[int] | None = None
+) -> list[Any]:  # fmt: skip
+    """The results about these positions, each with the lines of its answer, in the order of position, step and slot.
+
+    Answers of the round `trial` (0: of none) stand in for those before them, at the positions in `only`, or at all.
+    """
+    wanted = EnrichResult.step < ROUND
+    if trial:
+        wanted |= (EnrichResult.step >= trial * ROUND) & (EnrichResult.step < (trial + 1) * ROUND)
+    query = (
+        select(
+            EnrichResult.position, EnrichResult.step, EnrichResult.slot, EnrichResult.side, EnrichResult.key,
+            EnrichResult.reason, EnrichResult.detail, LLMAnswer.lines, LLMAnswer.other_lines, LLMAnswer.flags,
+        )
+        .join(LLMAnswer, LLMAnswer.key == EnrichResult.key, isouter=True)
+        .where(EnrichResult.job_id == job_id, EnrichResult.position.in_(positions), wanted)
+        .order_by(EnrichResult.position, EnrichResult.step, EnrichResult.slot)
+    )  # fmt: skip
+    rows: dict[tuple[int, int, int], Any] = {}
+    for row in tx.execute(query):
+        chosen = row.key is not None and (only is None or row.position in only)
+        if row.step < ROUND or chosen:
+            rows[row.position, row.step % ROUND, row.slot] = row
+    return list(rows.values())
 
 
 def _without_repeats(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -121,6 +143,7 @@ def _inputs_of(tx: Session, job: Job, labels: Sequence[Label]) -> str:
         EnrichResult.position >= labels[0].position,
         EnrichResult.position <= labels[-1].position,
         EnrichResult.key.is_not(None),
+        EnrichResult.step < ROUND,
     )
     answers: dict[int, list[tuple[int, str | None]]] = defaultdict(list)
     for position, side, key in tx.execute(query.order_by(EnrichResult.position, EnrichResult.step, EnrichResult.slot)):

@@ -298,6 +298,13 @@ def entries(tx: Session, set_id: str, *, start: int = 0, stop: int | None = None
     return [found[digest] if digest else None for digest in digests]
 
 
+def entries_on(tx: Session, page: str) -> list[AttributeEntry | None]:
+    """The entries of a kept page, named by its digest."""
+    digests = tx.scalars(select(AttributePage.entries).where(AttributePage.digest == page)).one()
+    found = by_digest(tx, digests)
+    return [found[digest] if digest else None for digest in digests]
+
+
 def entries_at(tx: Session, set_id: str, positions: Sequence[int]) -> dict[int, AttributeEntry]:
     """The entries at these positions, without those of labels that have none; reads the pages that they are on."""
     digests = digests_at(tx, set_id, positions)

@@ -1,23 +1,27 @@
 """What enrich jobs write as they go: answers, the ledger of calls, one result per question.
 
 A question is a (step, position, slot) of its job: which strategy, which label (or image), which of several about it.
+What is asked again for its faults, in round r, has results at step r * `assembly.ROUND` + step, until they are chosen.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import literal, select, true
+from sqlalchemy import bindparam, delete, literal, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from store.assembly import ROUND
 from store.attribute_sets import insert_ignore
 from store.bulk import given
 from store.errors import NotFound
 from store.ids import new_id
 from store.jobs import Claim
 from store.models import EnrichResult, LLMAnswer, LLMCall, LLMForm
+
+_BATCH = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,28 @@ def record_failures(tx: Session, claim: Claim, failures: Sequence[tuple[Place, s
         for place, reason, detail in failures
     ]
     insert_ignore(tx, EnrichResult, rows)
+
+
+def adopt(tx: Session, claim: Claim, *, round: int, positions: Collection[int]) -> None:
+    """Let a round's answers about these positions stand in place of those before, and forget its other results."""
+    first, stop = round * ROUND, (round + 1) * ROUND
+    of_round = (EnrichResult.job_id == claim.job_id, EnrichResult.step >= first, EnrichResult.step < stop)
+    wanted = sorted(positions)
+    for start in range(0, len(wanted), _BATCH):
+        some = given(tx, {"position": (int, wanted[start : start + _BATCH])})
+        query = select(EnrichResult.step, EnrichResult.position, EnrichResult.slot, EnrichResult.key)
+        query = query.join(some, some.c.position == EnrichResult.position).where(
+            *of_round, EnrichResult.key.is_not(None)
+        )
+        rows = [
+            {"b_job_id": claim.job_id, "b_step": step % ROUND, "b_position": position, "b_slot": slot, "b_key": key}
+            for step, position, slot, key in tx.execute(query)
+        ]
+        if rows:
+            place = ("job_id", "step", "position", "slot")
+            there = [getattr(EnrichResult, name) == bindparam(f"b_{name}") for name in place]
+            tx.connection().execute(update(EnrichResult).where(*there).values(key=bindparam("b_key")), rows)
+    tx.execute(delete(EnrichResult).where(*of_round))
 
 
 def _of_place(claim: Claim, place: Place) -> dict[str, Any]:

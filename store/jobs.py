@@ -25,7 +25,7 @@ from store.models import Job, Part
 from store.progress import tally
 from store.sealing import seal
 
-Kind = Literal["enrich", "encode", "distill", "evaluate", "prove"]
+Kind = Literal["enrich", "encode", "distill", "evaluate", "prove", "check"]
 STOPPING_POLL_S = 5.0  # how often a batch is looked at that was asked to end
 LIVE = ("waiting", "queued", "running")
 ENDED = ("succeeded", "failed", "cancelled")

@@ -54,6 +54,11 @@ def teacher(tx: Session, id: str) -> Teacher:
     return _get(tx, Teacher, "teacher", id)
 
 
+def newest_teacher(tx: Session, ref: str) -> Teacher | None:
+    """What a worker last found under this reference; None where none has loaded it."""
+    return tx.scalar(select(Teacher).where(Teacher.ref == ref).order_by(Teacher.id.desc()).limit(1))
+
+
 def checkpoint(tx: Session, id: str) -> Checkpoint:
     """The checkpoint, or `NotFound`."""
     return _get(tx, Checkpoint, "checkpoint", id)

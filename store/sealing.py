@@ -15,7 +15,8 @@ from typing import Any, Literal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from store import assembly, attribute_sets, events, spending
+from store import assembly, attribute_sets, events, set_reports, spending
+from store.assembly import ROUND
 from store.models import EnrichResult, Job, LLMCall
 
 BUDGET_SPENT = "budget_spent"
@@ -40,7 +41,7 @@ def seal(tx: Session, job: Job, results: Sequence[Mapping[str, Any] | None]) -> 
         result |= {name: value for name, value in (each or {}).items() if name != "files"}
     if job.kind != "enrich":
         return Outcome("succeeded", result)
-    outcome = _captioned(tx, job, result) if "dataset_id" in job.spec else _described(tx, job)
+    outcome = _captioned(tx, job, result) if "dataset_id" in job.spec else _described(tx, job, results)
     return replace(outcome, budget_error=_budget_error(tx, job, outcome.result)) if _is_spent(job) else outcome
 
 
@@ -78,8 +79,9 @@ def _used(tx: Session, job_id: str) -> dict[str, dict[str, int]]:
     }
 
 
-def _described(tx: Session, job: Job) -> Outcome:
-    """Pages that the job did not come to put together, because it was stopped, are put together here."""
+def _described(tx: Session, job: Job, results: Sequence[Mapping[str, Any] | None]) -> Outcome:
+    """Pages that the job did not come to put together, because it was stopped, are put together here; then there is no
+    report either."""
     num_labels = job.spec["num_labels"]
     noted = assembly.noted_pages(tx, job.id)
     numbers = range(-(-num_labels // attribute_sets.PAGE_SIZE))
@@ -97,6 +99,7 @@ def _described(tx: Session, job: Job) -> Outcome:
         "failed_positions": failed[:MAX_NAMED_FAILURES],
         "partly_failed_labels": dict(Counter(reasons[position] for position in partly)),
         "partly_failed_positions": partly[:MAX_NAMED_FAILURES],
+        "mended": _mended(results),
         **_figures(tx, job),
     }
     if len(failed) < num_labels:
@@ -106,9 +109,23 @@ def _described(tx: Session, job: Job) -> Outcome:
             parent_id=job.spec.get("base_set_id") if job.spec.get("same_vocabulary") else None,
         )  # fmt: skip
         result["attribute_set_id"] = made.id
+        if report := next((each["report"] for each in results if each and "report" in each), None):
+            set_reports.put(tx, set_id=made.id, **report)
+            result["failing_gates"] = set_reports.failing(report["figures"])
     _warn(tx, job, "labels without attributes", counts)
     _warn(tx, job, "labels of which some questions have no answer", result["partly_failed_labels"])
     return _unless_all_failed(result, num_labels, counts, "label could be described", "all_labels_failed")
+
+
+def _mended(results: Sequence[Mapping[str, Any] | None]) -> list[dict[str, Any]]:
+    """What each round of asking again came to: a round's answers are chosen from by the part after it."""
+    told = [each["mended"] for each in results if each and "mended" in each]
+    asked = zip(told, told[1:], strict=False)
+    return [
+        {"num_labels": one["num_labels"], "num_asked": one["num_asked"], "num_better_labels": after["num_better"]}
+        for one, after in asked
+        if one["num_asked"]
+    ]
 
 
 def _captioned(tx: Session, job: Job, made: Mapping[str, Any]) -> Outcome:
@@ -161,7 +178,7 @@ def _figures(tx: Session, job: Job) -> dict[str, Any]:
         {"strategy": ref, "answered": 0, "failed": {}, **used.get(ref, _NOTHING)} for ref in job.spec["strategies"]
     ]
     query = select(EnrichResult.step, EnrichResult.reason, func.count()).where(
-        EnrichResult.job_id == job.id, EnrichResult.side == 0
+        EnrichResult.job_id == job.id, EnrichResult.side == 0, EnrichResult.step < ROUND
     )
     for step, reason, count in tx.execute(query.group_by(EnrichResult.step, EnrichResult.reason)):
         if reason is None:
@@ -174,7 +191,7 @@ def _figures(tx: Session, job: Job) -> dict[str, Any]:
 def _reasons(tx: Session, job: Job) -> dict[int, str]:
     """Position → why a question about it failed, the first one."""
     query = select(EnrichResult.position, EnrichResult.reason).where(
-        EnrichResult.job_id == job.id, EnrichResult.key.is_(None)
+        EnrichResult.job_id == job.id, EnrichResult.key.is_(None), EnrichResult.step < ROUND
     )
     rows: Iterable[Any] = tx.execute(query.order_by(EnrichResult.position, EnrichResult.step, EnrichResult.slot))
     reasons: dict[int, str] = {}

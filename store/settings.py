@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     llm_temperature: float = Field(0.0, ge=0, le=2)
     strategies_dir: Path | None = Field(None, description="Folder of strategies of your own, a .toml file each.")
 
+    nonvisual_words: Path | None = Field(None, description="File of further words that no picture shows, for checks.")
+
     lease_s: float = Field(30.0, gt=0, description="How long a silent worker keeps a part.")
     max_attempts: int = Field(4, ge=1, description="How often a part may be started before it fails.")
     sweep_s: float = Field(1.0, gt=0, description="How often the sweeper looks.")
@@ -44,7 +46,7 @@ class Settings(BaseSettings):
     part_limit_s: float = Field(7 * 86400.0, gt=0, description="Longest run of one part.")
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 
-    @field_validator("home", "data_root", "cache_dir", "strategies_dir", "prices")
+    @field_validator("home", "data_root", "cache_dir", "strategies_dir", "prices", "nonvisual_words")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().resolve() if path else path

@@ -22,6 +22,7 @@ from attributes.asks import Ask, key_of
 from attributes.calls import BUDGET_SPENT, FatalLLMError, Outcome
 from attributes.client import Enricher
 from store import enrichment, flights, jobs, spending
+from store.assembly import ROUND
 from store.enrichment import Place
 from store.errors import LeaseLost
 from workers import llm
@@ -274,7 +275,7 @@ class Asking:
             self._num_failed += 1
         if self._num_failed <= MAX_NAMED:
             self._keeper.note(
-                f'{self._refs[place.step]}: no answer about "{subject}": {reason}', level="warning",
+                f'{self._refs[place.step % ROUND]}: no answer about "{subject}": {reason}', level="warning",
                 position=place.position, step=place.step, reason=reason, detail=detail,
             )  # fmt: skip
 

@@ -3,7 +3,9 @@
     describe   a chunk of labels, asked about by all of the job's strategies about labels
     contrast   a chunk of pairs of labels, asked what tells them apart; made by the neighbours part
     caption    a chunk of images
+    mend       the gates over what is said so far, and `correct` what they catch, asked again (`workers.mending`)
     assemble   a run of pages of the job's set, put together from the answers; or its captions as a file
+    report     the gates over these pages; `check` over a set that is there, as a job of its own (`workers.checks`)
 
 A part that is begun again finds the results of the last attempt and asks for the rest; a question that was answered for
 any earlier job is not asked at all.
@@ -12,7 +14,7 @@ any earlier job is not asked at all.
 from attributes.types import Label
 from store import assembly, enrichment, jobs, vocabularies
 from store.jobs import Claim
-from workers import captions, llm
+from workers import captions, checks, llm, mending
 from workers.batching import asking_for
 from workers.context import Context
 from workers.errors import Stopped
@@ -76,4 +78,5 @@ def assemble(context: Context, claim: Claim, keeper: Keeper) -> Publish:
 
 WORK: dict[str, Work] = {
     "describe": describe, "contrast": contrast, "caption": captions.caption, "assemble": assemble,
+    "mend": mending.mend, "correct": mending.correct, "report": checks.report, "check": checks.check_set,
 }  # fmt: skip

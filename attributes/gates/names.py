@@ -53,6 +53,7 @@ class NameIndex:
         self._names: dict[str, str] = {}
         self._lengths: dict[str, int] = {}  # of names with this first word, a bit for each
         self._starts: dict[str, int] = {"": 0}
+        self._silent: set[str] = {""}  # words seen that begin no name
         for label in labels:
             name = name_words(label.name)
             if not name or (len(name) == 1 and name[0] in UNTELLING):
@@ -62,12 +63,16 @@ class NameIndex:
 
     def named_in(self, said: Sequence[str], own: Sequence[str], sense: str | None = None) -> Iterator[str]:
         """The names of other labels in `said`, words of a text about `own` from which `without_name` took its name."""
+        if self._silent.issuperset(said):
+            return
         free = 0
         allowed = frozenset(own)
         for at, word in enumerate(said):
             lengths = self._starts.get(word)
             if lengths is None:
                 lengths = self._starts[word] = self._lengths.get(singular(word), 0)
+                if not lengths:
+                    self._silent.add(word)
             if not lengths or at < free:
                 continue
             for width in range(min(lengths.bit_length() - 1, len(said) - at), 0, -1):

@@ -45,6 +45,7 @@ class PhraseBook:
         self._prefixes: set[str] = set()
         self._forms: dict[str, tuple[str, ...]] = {}
         self._starts: dict[str, tuple[_Node, ...]] = {}
+        self._silent: set[str] = {""}  # words seen that begin no phrase
 
     def add(self, phrase: str, category: str) -> None:
         """Put a phrase in; a category of "" takes it out."""
@@ -56,9 +57,12 @@ class PhraseBook:
         node.category = category
         self._forms.clear()
         self._starts.clear()
+        self._silent = {""}
 
     def find(self, said: Sequence[str]) -> list[Found]:
         """The longest phrase at each place, none within another; exceptions hide what they cover."""
+        if self._silent.issuperset(said):
+            return []
         starts = self._starts
         found: list[Found] = []
         free = 0
@@ -66,6 +70,8 @@ class PhraseBook:
             nodes = starts.get(word)
             if nodes is None:
                 nodes = starts[word] = tuple(self._below(self._root, word)) if word else ()
+                if not nodes:
+                    self._silent.add(word)
             if nodes and at >= free and (best := self._longest(nodes, said, at)):
                 found.append(best)
                 free = best.stop

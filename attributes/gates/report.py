@@ -107,8 +107,8 @@ class _Common:
             self._sharing.add(position, line, list(attributes_of(line, bare)))
             self._rendered.append((position, at, render(entry.label, line.kind, line.text)))
         # The name as it is written does not count: two labels of one text but for their names are twins.
-        text = "\n".join(line.text for line in entry.lines).casefold().replace(entry.label.casefold(), " ")
-        self._twins.add(position, set(hyphened_words(text)))
+        text = "\n".join(line.text for line in entry.lines).casefold()
+        self._twins.add(position, set(hyphened_words(_without(text, entry.label.casefold()))))
         if len(self._rendered) >= _BATCH:
             self._measure()
 
@@ -148,7 +148,8 @@ class _Judging:
         def catch(gate: Gate, at: int, words: Iterable[str]) -> None:
             line = entry.lines[at]
             ids[at] = ids.get(at) or line.id
-            bad.setdefault(gate, []).append(BadLine(ids[at], line.text, tuple(words)))
+            call = "" if line.kept else line.call
+            bad.setdefault(gate, []).append(BadLine(ids[at], line.text, tuple(words), call))
 
         for at, line in enumerate(entry.lines):
             _, said = without_name(line.text, own)
@@ -301,6 +302,17 @@ class _Judging:
             gate=gate, figure=figure, threshold=threshold, unit=unit, holds=holds,
             num_labels=self._num_labels[gate], judged_by=judged_by, details=details or {}, worst=tuple(worst),
         )  # fmt: skip
+
+
+def _without(text: str, name: str) -> str:
+    """The text without a name wherever it stands by itself, as it is written."""
+    at = text.find(name) if name else -1
+    while at >= 0:
+        stop = at + len(name)
+        if not (text[at - 1 : at].isalnum() or text[stop : stop + 1].isalnum()):
+            text, stop = f"{text[:at]} {text[stop:]}", at
+        at = text.find(name, stop)
+    return text
 
 
 def _share(part: int, whole: int) -> float:

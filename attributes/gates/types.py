@@ -35,11 +35,13 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that offends: its id, its text, and the words (or what it is) that are the matter."""
+    """A line that offends: its id, its text, and the words (or what it is) that are the matter; and the key of the call
+    that it came from, where no person has made it their own."""
 
     id: str
     text: str
     words: tuple[str, ...]
+    call: str = ""
 
 
 @dataclass(frozen=True, slots=True)

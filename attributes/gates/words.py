@@ -95,17 +95,40 @@ def meaning(text: str) -> Meaning:
     chunks: list[set[str]] = [set()]
     apart = False
     for token in _WORD_OR_STOP.findall(text.casefold()):
-        if token in _SEPARATORS:
+        role, said = _ROLES.get(token) or _role(token)
+        if role is _SEPARATES:
             apart = True
             continue
-        if token in _BINDERS or (apart and token in _DETERMINERS):
-            chunks.append({token} if token in _NEGATING else set())
+        if role is _BINDS or (apart and role is _DETERMINES):
+            chunks.append(set())
         apart = False
-        if token not in _STOP and token not in _BINDERS:
-            chunks[-1].update(lemma(token.removesuffix("'s").removesuffix("’s")).split())
-    said = [tuple(sorted(chunk)) for chunk in chunks if chunk]
-    bag = tuple(sorted({word for chunk in said for word in chunk}))
-    return Meaning(hash(bag), hash(tuple(sorted(said))), len(said) < 2)
+        chunks[-1].update(said)
+    bound = [tuple(sorted(chunk)) for chunk in chunks if chunk]
+    if len(bound) == 1:
+        single = hash(bound[0])
+        return Meaning(single, single, True)
+    bag = tuple(sorted({word for chunk in bound for word in chunk}))
+    return Meaning(hash(bag), hash(tuple(sorted(bound))), len(bound) < 2)
+
+
+_SAYS, _SEPARATES, _BINDS, _DETERMINES = range(4)
+_ROLES: dict[str, tuple[int, tuple[str, ...]]] = {}  # what each token does, and the lemmas that it says
+_MAX_ROLES = 2**18
+
+
+def _role(token: str) -> tuple[int, tuple[str, ...]]:
+    said: tuple[str, ...] = ()
+    if token in _SEPARATORS:
+        role = _SEPARATES
+    elif token in _BINDERS:
+        role, said = _BINDS, ((token,) if token in _NEGATING else ())
+    elif token in _STOP:
+        role = _DETERMINES if token in _DETERMINERS else _SAYS
+    else:
+        role, said = _SAYS, tuple(lemma(token.removesuffix("'s").removesuffix("’s")).split())
+    if len(_ROLES) < _MAX_ROLES:
+        _ROLES[token] = role, said
+    return role, said
 
 
 _NEGATING = frozenset({"without"})

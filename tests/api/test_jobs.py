@@ -60,14 +60,19 @@ def test_enrich_is_cut_into_chunks(service: Service) -> None:
     assert job["progress"] == {"done": 0, "total": 10, "unit": "labels", "eta_s": None}
     assert job["spec"] == {
         "vocabulary_id": vocabulary_id, "num_labels": 10, "strategies": ["describe@1"], "model": "stand-in",
-        "domain": "birds",
+        "domain": "birds", "mend_rounds": 1,
     }  # fmt: skip
     assert (job["started_at"], job["finished_at"], job["result"], job["error"]) == (None, None, None, None)
     assert datetime.fromisoformat(job["created_at"]).utcoffset() is not None
-    assert _parts(service, job["id"]) == [("describe", "enrich", "queued")] * 3 + [("assemble", "enrich", "waiting")]
+    kinds = ["describe", "describe", "describe", "mend", "mend", "assemble", "report"]
+    assert _parts(service, job["id"]) == [
+        (kind, "enrich", "queued" if kind == "describe" else "waiting") for kind in kinds
+    ]
     assert job["stages"] == [
         {"stage": "describe", "done": 0, "total": 10, "unit": "labels", "rate": None, "eta_s": None},
+        {"stage": "mend", "done": 0, "total": 20, "unit": "labels", "rate": None, "eta_s": None},
         {"stage": "assemble", "done": 0, "total": 1, "unit": "pages", "rate": None, "eta_s": None},
+        {"stage": "report", "done": 0, "total": 10, "unit": "labels", "rate": None, "eta_s": None},
     ]
     assert service.get(f"/v1/jobs/{job['id']}") == job
 

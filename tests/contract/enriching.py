@@ -19,7 +19,7 @@ def test_enrichment_survives_kills_at_random_points(cluster: Cluster) -> None:
     concurrency = int(cluster.env["LIMBECK_LLM_CONCURRENCY"]) * (4 if cluster.mode == "distributed" else 1)
     vocabularies = [cluster.client.create_vocabulary(f"v{n}", labels, domain=f"creatures {n}") for n in range(2)]
     calls_before = cluster.llm.stats()["calls"]
-    job = cluster.client.enrich(vocabularies[0].id)
+    job = cluster.client.enrich(vocabularies[0].id, mend_rounds=0)
     chance = random.Random(7)
     kills = 3
     for _ in range(kills):
@@ -30,7 +30,7 @@ def test_enrichment_survives_kills_at_random_points(cluster: Cluster) -> None:
     disturbed = ended(cluster, job, timeout_s=90)
     calls = cluster.llm.stats()["calls"] - calls_before
     assert len(labels) <= calls <= len(labels) + kills * concurrency
-    quiet = cluster.client.wait(cluster.client.enrich(vocabularies[1].id))
+    quiet = cluster.client.wait(cluster.client.enrich(vocabularies[1].id, mend_rounds=0))
     sets = [said(cluster, done) for done in (disturbed, quiet)]
     assert sets[0] == sets[1]
     assert [row[0] for row in sets[0]] == labels
@@ -40,7 +40,7 @@ def test_two_enrichments_at_once_make_each_call_once(cluster: Cluster) -> None:
     labels = [one.name for one in species("validation")][:24]
     vocabularies = [cluster.client.create_vocabulary(f"v{n}", labels, domain="shared") for n in range(2)]
     calls = cluster.llm.stats()["calls"]
-    jobs_at_once = [cluster.client.enrich(one.id, strategies=["sentence"]) for one in vocabularies]
+    jobs_at_once = [cluster.client.enrich(one.id, strategies=["sentence"], mend_rounds=0) for one in vocabularies]
     one, other = (cluster.client.wait(job, timeout_s=60) for job in jobs_at_once)
     assert cluster.llm.stats()["calls"] - calls == len(labels)
     assert said(cluster, one) == said(cluster, other)
@@ -67,7 +67,7 @@ def test_labels_that_fail_are_named_and_the_rest_is_kept(cluster: Cluster) -> No
          {"fault": "status", "status": 500, "label": labels[4], "attempts": [0]}]
     )  # fmt: skip
     vocabulary = cluster.client.create_vocabulary("v", labels, domain="with faults")
-    job = cluster.client.wait(cluster.client.enrich(vocabulary.id), timeout_s=60)
+    job = cluster.client.wait(cluster.client.enrich(vocabulary.id, mend_rounds=0), timeout_s=60)
     assert job.result is not None
     assert job.result["num_described"] == 4
     assert job.result["failed_positions"] == [1, 3]
@@ -76,7 +76,7 @@ def test_labels_that_fail_are_named_and_the_rest_is_kept(cluster: Cluster) -> No
     assert any(labels[1] in event.message and "refused" in event.message for event in warnings)
     cluster.llm.set_faults([])
     calls = cluster.llm.stats()["calls"]
-    mended = cluster.client.wait(cluster.client.enrich(vocabulary.id), timeout_s=60)
+    mended = cluster.client.wait(cluster.client.enrich(vocabulary.id, mend_rounds=0), timeout_s=60)
     assert (mended.result or {})["num_described"] == 6
     assert cluster.llm.stats()["calls"] - calls == 2
 

@@ -73,7 +73,7 @@ class Bench:
             return vocabularies.create(tx, name="v", domain=domain, labels=labels).id
 
     def post(self, vocabulary_id: str | None = None, **fields: Any) -> str:
-        given = EnrichIn(kind="enrich", vocabulary_id=vocabulary_id, **fields)
+        given = EnrichIn(kind="enrich", vocabulary_id=vocabulary_id, **{"mend_rounds": 0, **fields})
         with self.db.write() as tx:
             return create_enrich(tx, given, self.context.settings).id
 
