@@ -219,8 +219,11 @@ def _json(content: bytes) -> Any:
 
 
 def _error_in(data: Any) -> Mapping[str, Any]:
-    """The error object of a response; some servers send only a string, or put its fields at the top."""
+    """The error object of a response; some servers send only a string, or put its fields at the top, and those made
+    with FastAPI say `detail`."""
     error = data.get("error", data) if isinstance(data, dict) else None
+    if isinstance(error, dict) and "message" not in error and "detail" in error:
+        error = error["detail"] if isinstance(error["detail"], str) else json.dumps(error["detail"])
     if isinstance(error, str):
         return {"message": error}
     return error if isinstance(error, dict) and ("message" in error or "code" in error) else {}

@@ -38,6 +38,7 @@ def main(folder: str) -> None:
         # One channel of the embeddings is constant, and the output for the end reads it, so that answers end.
         model.get_input_embeddings().weight[:, 0] = 1.0
         model.get_output_embeddings().weight[1, 0] = END_BIAS
+    model.generation_config.do_sample = True  # else the server ignores the temperature
     model.save_pretrained(folder)
 
 

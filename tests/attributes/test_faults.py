@@ -156,6 +156,21 @@ def test_what_no_waiting_mends_is_fatal_at_the_first_call(fault: Say, code: str,
     assert llm.num_calls == 1
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "pinned to another"}},
+        {"error": "pinned to another"},
+        {"message": "pinned to another", "code": 7},
+        {"detail": "pinned to another"},
+        {"detail": [{"loc": ["body", "model"], "msg": "pinned to another"}]},
+    ],
+)
+def test_what_a_server_says_is_passed_on_in_whatever_shape(body: Any, llm: FakeLLM, ask: AskOne) -> None:
+    llm.script = in_turn(Say(400, body))
+    assert "pinned to another" in ask().detail
+
+
 def test_nobody_at_the_address_is_fatal(ask: AskOne) -> None:
     with FakeLLM() as gone:
         url = gone.url
