@@ -71,6 +71,7 @@ def process(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterato
     child = subprocess.Popen(
         [sys.executable, *arguments],
         env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         stdin=subprocess.PIPE,
     )
@@ -83,6 +84,8 @@ def process(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterato
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
+        if child.stdin is not None:
+            child.stdin.close()
 
 
 def wait_for(url: str, child: subprocess.Popen[bytes], patience_s: float = 60) -> None:

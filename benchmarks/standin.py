@@ -19,8 +19,9 @@ from typing import Any, cast
 import uvloop
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-# The label stands in a line of JSON within the JSON of the body; nothing else there is escaped so.
-_LABEL = re.compile(rb'\{\\"label\\": \\"((?:[^"\\]|\\\\[^"])*)\\"')
+# The label stands in a line of JSON within the JSON of the body; nothing else there is escaped so. Within it: quotes
+# and backslashes, escaped twice, and what JSON spells by numbers.
+_LABEL = re.compile(rb'\{\\"label\\": \\"((?:[^"\\]|\\\\\\"|\\\\\\\\|\\u)*)\\"')
 _PARTS = ("bill", "crown", "back", "tail", "legs", "wings")
 _USAGE = {"prompt_tokens": 420, "completion_tokens": 190, "total_tokens": 610}
 
