@@ -105,7 +105,7 @@ def get(use: Use, id: str, teacher: _Teacher = None) -> object:
         found = _report(tx, id, teacher)
     return ReportOut(
         attribute_set_id=id, teacher=found.teacher or None, created_at=found.created_at,
-        **{name: value for name, value in found.figures.items() if name != "places"},
+        **{name: value for name, value in found.figures.items() if name not in ("places", "judges")},
     )  # fmt: skip
 
 

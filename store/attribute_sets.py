@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from store import vocabularies
 from store.errors import NotFound
 from store.ids import new_id
-from store.models import AttributeEntry, AttributePage, AttributeSet, AttributeSetPage
+from store.models import AttributeEntry, AttributePage, AttributeSet, AttributeSetPage, Vocabulary
 
 PAGE_SIZE = 256
 _BATCH = 1_000
@@ -146,6 +146,11 @@ def _slots(row: AttributePage) -> list[Slot]:
     return [(digest, frozenset(marks)) for digest, marks in zip(row.entries, borne, strict=True)]
 
 
+def content_digest(vocabulary: Vocabulary, pages: Sequence[str]) -> str:
+    """The digest of a set of these pages."""
+    return _digest([vocabulary.digest, list(pages)])
+
+
 def create(
     tx: Session, *, vocabulary_id: str, pages: Sequence[str], source: Mapping[str, Any], parent_id: str | None = None
 ) -> AttributeSet:
@@ -160,7 +165,7 @@ def create(
         counts.update((digest, (described, flagged)) for digest, described, flagged in rows)
     made = AttributeSet(
         id=new_id("ats"), vocabulary_id=vocabulary_id, parent_id=parent_id,
-        digest=_digest([vocabulary.digest, list(pages)]), num_labels=vocabulary.num_labels,
+        digest=content_digest(vocabulary, pages), num_labels=vocabulary.num_labels,
         num_described=sum(counts[page][0] for page in pages), num_flagged=sum(counts[page][1] for page in pages),
         source=dict(source), created_at=time.time(),
     )  # fmt: skip

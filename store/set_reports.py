@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-from store.models import GateFailure, SetReport
+from store.models import AttributeSet, GateFailure, SetReport
 
 _BATCH = 5_000
 
@@ -36,6 +36,27 @@ def put(
 def failing(figures: Mapping[str, Any]) -> list[str]:
     """The gates that do not hold."""
     return [gate["gate"] for gate in figures["gates"] if gate["holds"] is False]
+
+
+def of_content(tx: Session, *, vocabulary_id: str, digest: str, judges: str) -> SetReport | None:
+    """The report that equal judges made of a set of equal content, without a teacher; where it is its set's newest, so
+    that the rows of its gates are its own."""
+    query = select(SetReport).join(AttributeSet, AttributeSet.id == SetReport.set_id)
+    query = query.where(AttributeSet.vocabulary_id == vocabulary_id, AttributeSet.digest == digest)
+    for found in tx.scalars(query.where(SetReport.teacher == "").order_by(SetReport.created_at.desc()).limit(10)):
+        newest = get(tx, found.set_id)
+        if found.figures.get("judges") == judges and newest is not None and newest.teacher == "":
+            return found
+    return None
+
+
+def caught(tx: Session, set_id: str) -> dict[str, list[int]]:
+    """Gate → the positions that it caught."""
+    query = select(GateFailure.gate, GateFailure.position).where(GateFailure.set_id == set_id)
+    found: dict[str, list[int]] = {}
+    for gate, position in tx.execute(query.order_by(GateFailure.gate, GateFailure.position)):
+        found.setdefault(gate, []).append(position)
+    return found
 
 
 def get(tx: Session, set_id: str, teacher: str | None = None) -> SetReport | None:

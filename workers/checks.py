@@ -51,10 +51,29 @@ def check_set(context: Context, claim: Claim, keeper: Keeper) -> Publish:
 
 
 def report(context: Context, claim: Claim, keeper: Keeper) -> Publish:
-    """Check what an enrich job has put together; the sealing of its set keeps the report."""
+    """Check what an enrich job has put together; the sealing of its set keeps the report.
+
+    A set of the same content that was judged alike is not judged again.
+    """
     ref = claim.job_spec.get("teacher", "")
-    found = run(context, claim, keeper, teacher="", tokens=known_tokens(context, ref) or clip_tokens())
+    tokens = known_tokens(context, ref) or clip_tokens()
+    found = _found_before(context, claim, Judges(lists=lists(context), tokens=tokens))
+    found = found or run(context, claim, keeper, teacher="", tokens=tokens)
     return lambda _tx: {"report": vars(found)}
+
+
+def _found_before(context: Context, claim: Claim, judges: Judges) -> Found | None:
+    with context.db.read() as tx:
+        vocabulary = vocabularies.get(tx, claim.job_spec["vocabulary_id"])
+        pages = [digest for _, digest in sorted(assembly.noted_pages(tx, claim.job_id).items())]
+        digest = attribute_sets.content_digest(vocabulary, pages)
+        same = set_reports.of_content(tx, vocabulary_id=vocabulary.id, digest=digest, judges=judges.digest)
+        if same is None:
+            return None
+        caught = set_reports.caught(tx, same.set_id)
+    measured = [one["gate"] for one in same.figures["gates"] if one["holds"] is not None]
+    failures = {gate: caught.get(gate, []) for gate in measured}
+    return Found(teacher="", figures=same.figures, file_key=same.file_key, failures=failures)
 
 
 def publish(tx: Session, claim: Claim, found: Found) -> Mapping[str, Any]:
@@ -98,7 +117,7 @@ def run(
         file = context.artefacts.put_file(offenders.path, f"{claim.place}/offenders.jsonl")
     return Found(
         teacher=teacher,
-        figures={**judged.as_json(), "places": places},
+        figures={**judged.as_json(), "places": places, "judges": judges.digest},
         file_key=file.key,
         failures={gate: offenders.positions.get(gate, []) for gate in measured},
     )

@@ -5,10 +5,12 @@ every line is judged. Nothing here is asked of a network, a database or a GPU; w
 in as arrays (`margins`), what an LLM says of the word list's findings as a set of texts (`visible`).
 """
 
+import hashlib
 import heapq
+import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +26,7 @@ from attributes.types import Entry, Label, Line
 
 NONVISUAL = Path(__file__).with_name("nonvisual.txt")
 COMPARATIVES = Path(__file__).with_name("comparatives.txt")
+WAY = 1  # of judging; a change to what a gate finds wants another number
 WORST = 20
 _BATCH = 4096
 
@@ -32,17 +35,20 @@ OnOffence = Callable[[Offence], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Lists:
-    """The word lists in use, and how a report names them."""
+    """The word lists in use, how a report names them, and a digest of what stands in them."""
 
     nonvisual: PhraseBook
     comparatives: PhraseBook
     named: str
+    digest: str
 
 
 def word_lists(extra: Sequence[Path] = ()) -> Lists:
     """Our own lists, and a user's files over that of non-visual words. Raises WordsError."""
     named = " and ".join(["our word list", *(f'"{path.name}"' for path in extra)])
-    return Lists(nonvisual=read_all([NONVISUAL, *extra]), comparatives=read_all([COMPARATIVES]), named=named)
+    nonvisual, comparatives = read_all([NONVISUAL, *extra]), read_all([COMPARATIVES])
+    digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in (NONVISUAL, COMPARATIVES, *extra))).hexdigest()
+    return Lists(nonvisual=nonvisual, comparatives=comparatives, named=named, digest=digest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +62,12 @@ class Judges:
     margins: Margins | None = None
     visible: Collection[str] = ()
     model: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Equal judges find the same in the same set, whatever a teacher's features and an LLM say."""
+        said = (WAY, asdict(self.thresholds), self.tokens.name, self.lists.digest)
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def check(

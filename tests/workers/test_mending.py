@@ -15,6 +15,7 @@ from store.assembly import ROUND
 from store.db import Database
 from store.models import EnrichResult, GateFailure, Job, LLMAnswer, Part
 from tests.workers.enriching import Bench, make_bench
+from workers import checks
 
 NAMES = ["crane", "heron", "stork", "ibis"]
 PARTS = ["bill", "crown", "tail", "wing", "leg", "neck"]
@@ -119,6 +120,27 @@ def test_a_second_run_asks_nothing(here_on_sqlite: Bench, monkeypatch: pytest.Mo
     assert second.result is not None
     assert second.result["usage"]["calls"] == 0
     assert texts(here, first) == texts(here, second) == [f"a {name}ish0 bill" for name in NAMES]
+
+
+def test_what_was_judged_alike_is_not_judged_again(here: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    teach(monkeypatch)
+    vocabulary = here.vocabulary(NAMES)
+    first = here.run(vocabulary, strategies=["phrases"])
+    judged: list[int] = []
+    monkeypatch.setattr(checks, "check", lambda *_a, **_k: judged.append(1))
+    second = here.run(vocabulary, strategies=["phrases"])
+    assert judged == []
+    assert first.result is not None
+    assert second.result is not None
+    with here.db.read() as tx:
+        reports = [set_reports.get(tx, one.result["attribute_set_id"]) for one in (first, second) if one.result]
+        rows = [set_reports.caught(tx, report.set_id) for report in reports if report]
+    assert reports[0] is not None
+    assert reports[1] is not None
+    assert reports[0].set_id != reports[1].set_id
+    assert reports[0].figures == reports[1].figures
+    assert rows[0] == rows[1]
+    assert rows[0]["own"] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(("rounds", "asked"), [(0, 4), (1, 8), (3, 8)])
