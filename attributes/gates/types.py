@@ -1,6 +1,6 @@
 """What a gate says: a figure, the threshold it is held to, and the labels that offend, line by line."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -127,3 +127,23 @@ class Report:
             "holds": self.holds,
             "gates": [result.as_json() for result in self.results],
         }
+
+
+def report_from_json(data: Mapping[str, Any]) -> Report:
+    """The report as a service gives it; it names offenders by what they are, without their weights."""
+
+    def result(given: Mapping[str, Any]) -> Result:
+        gate: Gate = given["gate"]
+        worst = [
+            Offence(
+                gate=gate, position=one["position"], label=one["label"], weight=0.0,
+                lines=tuple(BadLine(line["id"], line["text"], tuple(line["words"])) for line in one["lines"]),
+                others=tuple(one["others"]), note=one["note"],
+            )
+            for one in given["worst"]
+        ]  # fmt: skip
+        kept = ("figure", "threshold", "unit", "holds", "num_labels", "judged_by", "details")
+        return Result(gate=gate, worst=worst, **{name: given[name] for name in kept})
+
+    counts = {name: data[name] for name in ("num_labels", "num_described", "num_lines")}
+    return Report(results=tuple(map(result, data["gates"])), **counts)

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from limbeck.commands import editing
-from limbeck.commands.check import check
+from limbeck.commands.check import check, report
 from limbeck.commands.common import DEFAULT_URL, BadInput, Url, id_table, read_text, service
 from limbeck.commands.editing import LabelName, SetId, find, line_text, show_label
 from limbeck.commands.label_text import name_of
 
 cli = typer.Typer(help="What is said of labels: look, search, correct, check; files in and out.", no_args_is_help=True)
 cli.command("check")(check)
+cli.command("report")(report)
 for _command in (editing.edit, editing.lock, editing.unlock, editing.draft, editing.discard, editing.seal):
     cli.command(_command.__name__)(_command)
 

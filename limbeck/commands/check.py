@@ -1,11 +1,11 @@
-"""`limbeck attributes check`: the gates over a file of attributes, without a service."""
+"""The gates: `limbeck attributes check` over a file, without a service; `report` over a set of the service's."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from limbeck.commands.common import BadInput
+from limbeck.commands.common import DEFAULT_URL, BadInput, Url, service
 
 
 def check(
@@ -37,3 +37,34 @@ def check(
         raise BadInput(str(error)) from None
     if code:
         raise typer.Exit(code)
+
+
+def report(
+    id: Annotated[str, typer.Argument(metavar="SET", help="The attribute set's id.")],
+    teacher: Annotated[str, typer.Option(help="Compare how far apart this teacher hears the labels' texts, too.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+    worst: Annotated[int, typer.Option(min=0, help="Offenders to print for each gate that fails.")] = 5,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Show what the gates found in a set, which is checked first where nobody has. Exit code as for check."""
+    from rich.console import Console
+
+    from attributes.gates.table import show
+    from attributes.gates.types import report_from_json
+    from limbeck.errors import Problem
+    from limbeck.progress import follow
+
+    with service(url) as client:
+        try:
+            found = client.report(id, teacher=teacher or None)
+        except Problem as error:
+            if error.code != "report_not_found":
+                raise
+            follow(client, client.check(id, teacher=teacher or None), Console(stderr=True), title="check the set")
+            found = client.report(id, teacher=teacher or None)
+    if json:
+        typer.echo(found.model_dump_json(indent=1))
+    else:
+        show(id, report_from_json(found.model_dump()), worst=worst)
+    if not found.holds:
+        raise typer.Exit(1)

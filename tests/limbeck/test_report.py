@@ -1,0 +1,75 @@
+"""`limbeck attributes report`: a set that was checked, one that was not, and exit codes."""
+
+from typing import Any
+
+import pytest
+
+from attributes.gates.types import GATES, report_from_json
+from limbeck.cli import main
+from tests.limbeck.scripted import Say, problem, scripted
+
+Capture = pytest.CaptureFixture[str]
+
+
+def gate(name: str, *, holds: bool) -> dict[str, Any]:
+    line = {"id": "ab", "text": "a nocturnal [bird]", "words": ["nocturnal"]}
+    offender = {"position": 4, "label": "Nighthawk", "lines": [line], "others": ["Owl"], "note": ""}
+    return {
+        "gate": name, "tells": name, "figure": 0.25, "threshold": 0.02, "unit": "share", "holds": holds,
+        "num_labels": 0 if holds else 1, "judged_by": "our word list", "details": {},
+        "worst": [] if holds else [offender],
+    }  # fmt: skip
+
+
+def report(*, holds: bool) -> dict[str, Any]:
+    return {
+        "object": "attribute_report", "attribute_set_id": "ats_1", "teacher": None, "num_labels": 5, "num_described": 5,
+        "created_at": "2026-11-24T07:00:00Z", "num_lines": 30, "holds": holds,
+        "gates": [gate(name, holds=holds or name != "nonvisual") for name in GATES],
+    }  # fmt: skip
+
+
+def job(status: str) -> dict[str, Any]:
+    return {
+        "object": "job", "id": "job_1", "kind": "check", "status": status, "stage": "report", "stages": [],
+        "created_at": "2026-11-24T07:00:00Z", "started_at": None, "finished_at": None, "spec": {}, "result": {},
+        "error": None, "spend": None, "progress": {"done": 1, "total": 1, "unit": "labels", "eta_s": None},
+    }  # fmt: skip
+
+
+def test_a_set_that_holds_and_one_that_does_not(capsys: Capture) -> None:
+    with scripted([Say(body=report(holds=True)), Say(body=report(holds=False))]) as service:
+        assert main(["attributes", "report", "ats_1", "--url", service.url]) == 0
+        assert "Nighthawk" not in capsys.readouterr().out
+        assert main(["attributes", "report", "ats_1", "--url", service.url]) == 1
+    said = capsys.readouterr().out
+    assert "5 of 5 labels described, 30 lines" in said
+    assert "a nocturnal [bird] (nocturnal)" in said
+    assert "→ Owl" in said
+
+
+def test_a_set_that_nobody_checked_is_checked_first(capsys: Capture) -> None:
+    events = {"object": "list", "data": [], "has_more": False, "first_id": None, "last_id": None}
+    script = [
+        problem(404, "report_not_found"), Say(202, job("queued")), Say(body=job("succeeded")), Say(body=events),
+        Say(body=report(holds=True)),
+    ]  # fmt: skip
+    with scripted(script) as service:
+        given = ["attributes", "report", "ats_1", "--teacher", "ViT-B-32:openai", "--json", "--url", service.url]
+        assert main(given) == 0
+        assert [one.method for one in service.seen] == ["GET", "POST", "GET", "GET", "GET"]
+        assert b"ViT-B-32:openai" in service.seen[1].body
+    assert '"attribute_set_id": "ats_1"' in capsys.readouterr().out
+
+
+def test_a_set_that_is_not_there_is_a_line(capsys: Capture) -> None:
+    with scripted([problem(404, "attribute_set_not_found", "there is no attribute set ats_1")]) as service:
+        assert main(["attributes", "report", "ats_1", "--url", service.url]) == 1
+    assert "there is no attribute set ats_1" in capsys.readouterr().err
+
+
+def test_a_report_comes_back_as_it_was() -> None:
+    given = report(holds=False)
+    read = report_from_json(given)
+    assert [one.as_json() | {"tells": one.gate} for one in read.results] == given["gates"]
+    assert read.holds is False
