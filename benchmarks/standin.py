@@ -15,6 +15,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any, cast
+from zlib import crc32
 
 import uvloop
 
@@ -27,28 +28,37 @@ _USAGE = {"prompt_tokens": 420, "completion_tokens": 190, "total_tokens": 610}
 
 
 def answer(label: bytes) -> bytes:
-    """A response with a valid answer about the label, which is given as it stood in the request."""
-    return _HEAD % (len(_BEFORE) + len(label) + len(_AFTER)) + _BEFORE + label + _AFTER
+    """A response with a valid answer about the label, which is given as it stood in the request.
+
+    What it says is the label's own, in made-up words, so that gates find nothing to ask again about.
+    """
+    number = crc32(label)
+    words = [
+        _HALVES[(number + at * 0x9E5) & 4095] + _HALVES[((number >> 12) + at * 0x3C7) & 4095]
+        for at in range(len(_PARTS))
+    ]
+    body = _BODY % (label, *words, *(word for word in words for _ in range(2)))
+    return _HEAD % len(body) + body
 
 
-def _parts_of_answer() -> tuple[bytes, bytes]:
-    phrases = [{"part": part, "value": "long and dark", "phrase": f"a long and dark {part}"} for part in _PARTS]
+def _body_of_answer() -> bytes:
+    """With places for the label, for a word a part in the sentence, and for that of each part's value and phrase."""
     said = {
-        "label": "@",
-        "sentence": "A slender body with a long dark tail, short grey wings, a pale breast with fine brown streaks, a "
-        "round head and a thin, slightly curved bill.",
-        "phrases": phrases,
+        "label": "%s",
+        "sentence": "A slender body with a " + ", a ".join(f"%s {part}" for part in _PARTS),
+        "phrases": [{"part": part, "value": "%s", "phrase": f"a long %s {part}"} for part in _PARTS],
     }
     message = {"role": "assistant", "content": json.dumps(said), "refusal": None}
     body = {
         "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "standin",
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": _USAGE,
     }  # fmt: skip
-    before, after = json.dumps(body).encode().split(b"@")
-    return before, after
+    return json.dumps(body).encode()
 
 
-_BEFORE, _AFTER = _parts_of_answer()
+_BODY = _body_of_answer()
+_SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvwzx" for vowel in "aeio"]
+_HALVES = [(first + second).encode() for first in _SYLLABLES for second in _SYLLABLES]
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 _TOO_MANY = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 2\r\n\r\n{}"
 
