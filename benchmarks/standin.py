@@ -33,10 +33,8 @@ def answer(label: bytes) -> bytes:
     What it says is the label's own, in made-up words, so that gates find nothing to ask again about.
     """
     number = crc32(label)
-    words = [
-        _HALVES[(number + at * 0x9E5) & 4095] + _HALVES[((number >> 12) + at * 0x3C7) & 4095]
-        for at in range(len(_PARTS))
-    ]
+    mixed = [(number * odd) & 0xFFFF_FFFF for odd in _ODD]
+    words = [_HALVES[mix >> 20] + _HALVES[mix >> 8 & 4095] for mix in mixed]
     body = _BODY % (label, *words, *(word for word in words for _ in range(2)))
     return _HEAD % len(body) + body
 
@@ -57,6 +55,7 @@ def _body_of_answer() -> bytes:
 
 
 _BODY = _body_of_answer()
+_ODD = [2 * at * 0x1E37_79B1 + 0x9E37_79B1 for at in range(len(_PARTS))]
 _SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvwzx" for vowel in "aeio"]
 _HALVES = [(first + second).encode() for first in _SYLLABLES for second in _SYLLABLES]
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
