@@ -108,8 +108,9 @@ class Service:
         labels = [f"{name} number {number}" for number in range(num_labels)]
         return self.client.create_vocabulary(name, labels, domain="birds").id
 
-    def enrich(self, vocabulary_id: str) -> Job:
-        return self.client.wait(self.client.enrich(vocabulary_id, mend_rounds=0), timeout_s=1_800)
+    def enrich(self, vocabulary_id: str, on_progress: Callable[[Job], None] | None = None) -> Job:
+        job = self.client.enrich(vocabulary_id, mend_rounds=0)
+        return self.client.wait(job, on_progress, timeout_s=1_800)
 
     def asking_s(self, job_id: str) -> float:
         """Seconds from the begin of a job's first chunk to the end of its last."""
@@ -159,7 +160,7 @@ def warm(run: Service) -> "subprocess.Popen[bytes]":
 
 @dataclass(frozen=True)
 class Ran:
-    """A job that asked about `num_labels`: calls a second while it asked, CPU of the worker a call, the whole job."""
+    """A job that asked about `num_labels`: calls a second while it asked, CPU of the worker for each, the whole job."""
 
     num_labels: int
     per_s: float
@@ -171,12 +172,20 @@ def ran(run: Service, worker: "subprocess.Popen[bytes]", name: str, num_labels: 
     """Enrich labels that nobody has asked about before."""
     vocabulary_id = run.vocabulary(name, num_labels)
     calls, cpu_s = run.llm.stats()["calls"], load.cpu_s(worker.pid)
-    job = run.enrich(vocabulary_id)
-    cpu_s = load.cpu_s(worker.pid) - cpu_s
+    asked_cpu_s = cpu_s
+
+    def note(now: Job) -> None:
+        nonlocal asked_cpu_s
+        if now.stage == "describe":
+            asked_cpu_s = load.cpu_s(worker.pid)
+
+    job = run.enrich(vocabulary_id, note)
     calls = run.llm.stats()["calls"] - calls
     if not calls == run.num_calls(job.id) == run.num_answered(job.id) == num_labels:
         raise RuntimeError(f"{calls} calls for {num_labels} labels: {run.llm.stats()}, {job.result}")
-    return Ran(num_labels, num_labels / run.asking_s(job.id), 1000 * cpu_s / num_labels, job.seconds or 0.0)
+    return Ran(
+        num_labels, num_labels / run.asking_s(job.id), 1000 * (asked_cpu_s - cpu_s) / num_labels, job.seconds or 0.0
+    )
 
 
 def pipe(kind: str) -> Iterator[Figure]:
