@@ -96,8 +96,9 @@ def _work(out: Path, demo: job.Demo, steps: Steps, console: Console) -> Results:
                 f"enriched [bold]{escape(sample.enriched[0])}[/]",
                 highlight=False,
             )
+    changes = ", ".join(f"{name} {value}" for name, value in job.CONFIG.items())
     facts = [
-        ("student", f"{students['enriched'].checkpoint}, recipe {job.RECIPE}"),
+        ("student", f"{students['enriched'].checkpoint}, recipe {job.RECIPE} with {changes}"),
         ("enriched text", job.ENRICHED),
         ("vocabulary", vocabulary_id),
         ("attribute set", set_id),
