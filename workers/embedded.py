@@ -1,7 +1,7 @@
 """The embedded loop: `python -m workers.embedded` claims rows itself, with neither Celery nor Redis.
 
-Threads for each queue, and the sweeper in the main thread: the same `RUN` as under Celery. Two parts are asked for at a
-time, so that the second's calls are on their way while the first waits for its last answers.
+Threads for each queue, and the sweeper in the main thread: the same `RUN` as under Celery. Three parts are asked for at a
+time: while one waits for its last answers and another is begun, the third keeps as many calls in flight as there may be.
 """
 
 import signal
@@ -20,7 +20,7 @@ from workers.sweeper import Sweeper
 log = structlog.get_logger()
 _IDLE_S = 0.2
 _BEAT_S = 10.0
-_THREADS = {"enrich": 2, "gpu": 1}
+_THREADS = {"enrich": 3, "gpu": 1}
 
 
 def work(context: Context, queue: str) -> None:
