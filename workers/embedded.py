@@ -1,7 +1,8 @@
 """The embedded loop: `python -m workers.embedded` claims rows itself, with neither Celery nor Redis.
 
-Threads for each queue, and the sweeper in the main thread: the same `RUN` as under Celery. Three parts are asked for at a
-time: while one waits for its last answers and another is begun, the third keeps as many calls in flight as there may be.
+Threads for each queue, and the sweeper in the main thread: the same `RUN` as under Celery. Three parts are asked for at
+a time: while one waits for its last answers and another is begun, the third keeps all the calls in flight that there
+may be.
 """
 
 import signal
