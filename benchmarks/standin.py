@@ -14,8 +14,9 @@ import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
+from hashlib import blake2b
+from struct import Struct
 from typing import Any, cast
-from zlib import crc32
 
 import uvloop
 
@@ -30,11 +31,10 @@ _USAGE = {"prompt_tokens": 420, "completion_tokens": 190, "total_tokens": 610}
 def answer(label: bytes) -> bytes:
     """A response with a valid answer about the label, which is given as it stood in the request.
 
-    What it says is the label's own, in made-up words, so that gates find nothing to ask again about.
+    What it says is the label's own, out of 512 made-up words, so that gates find nothing to ask again about.
     """
-    number = crc32(label)
-    mixed = [(number * odd) & 0xFFFF_FFFF for odd in _ODD]
-    words = [_HALVES[mix >> 20] + _HALVES[mix >> 8 & 4095] for mix in mixed]
+    mixed = _MIXED.unpack(blake2b(label, digest_size=_MIXED.size).digest())
+    words = [b"%s %s %s" % (_WORDS[mix >> 23], _WORDS[mix >> 14 & 511], _WORDS[mix >> 5 & 511]) for mix in mixed]
     body = _BODY % (label, *words, *(word for word in words for _ in range(2)))
     return _HEAD % len(body) + body
 
@@ -55,9 +55,9 @@ def _body_of_answer() -> bytes:
 
 
 _BODY = _body_of_answer()
-_ODD = [2 * at * 0x1E37_79B1 + 0x9E37_79B1 for at in range(len(_PARTS))]
+_MIXED = Struct(f"<{len(_PARTS)}I")
 _SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvwzx" for vowel in "aeio"]
-_HALVES = [(first + second).encode() for first in _SYLLABLES for second in _SYLLABLES]
+_WORDS = [(first + second).encode() for first in _SYLLABLES for second in _SYLLABLES[::8]]
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 _TOO_MANY = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 2\r\n\r\n{}"
 
