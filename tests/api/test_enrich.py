@@ -26,9 +26,11 @@ def test_a_chain_is_cut_into_stages(service: Service) -> None:
     assert (job["spec"]["teacher"], job["spec"]["neighbours"]) == (TEACHER, 3)
     cut = parts(service, job["id"])
     assert [(kind, queue, total) for kind, queue, _, total in cut] == [
-        ("describe", "enrich", 4), ("describe", "enrich", 2), ("neighbours", "gpu", 6), ("assemble", "enrich", 1),
+        ("describe", "enrich", 4), ("describe", "enrich", 2), ("neighbours", "gpu", 6), ("mend", "enrich", 6),
+        ("mend", "enrich", 6), ("assemble", "enrich", 1), ("report", "enrich", 6),
     ]  # fmt: skip
     stages = [stage for _, _, stage, _ in cut]
+    assert stages == sorted(stages)
     assert stages[0] == stages[1] < stages[2] < stages[3] - 1  # the chunks of pairs come in between
     with service.db.read() as tx:
         (spec,) = [row.spec for row in tx.query(Part).filter_by(job_id=job["id"], kind="neighbours")]

@@ -140,6 +140,8 @@ def test_every_operation_is_documented(service: Service) -> None:
         assert ("404" in problems) == ("{" in path), path
         if method == "post":
             assert {"409", "413", "422"} <= problems, path
+            if path == "/v1/jobs/estimate":
+                continue  # it makes nothing, so that there is nothing to make only once
             names = [one["name"] for one in operation["parameters"]]
             assert "Idempotency-Key" in [name.title().replace("_", "-") for name in names], path
     assert document["components"]["schemas"]["Problem"]["properties"]["code"]

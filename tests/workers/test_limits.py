@@ -179,11 +179,11 @@ def test_the_minute_goes_on_from_one_part_to_the_next(tmp_path: Path) -> None:
         began = time.monotonic()
         held = limiter(settings, llm)
         for _ in range(number):
-            async with asyncio.timeout(0.3), held.slot(10):
+            async with asyncio.timeout(4), held.slot(10):  # two a minute go out at least 3 s apart
                 pass
         return time.monotonic() - began
 
-    assert asyncio.run(calls(1)) < 0.3
-    assert asyncio.run(calls(1)) < 0.3
+    assert asyncio.run(calls(1)) < 1
+    assert asyncio.run(calls(1)) < 4
     with pytest.raises(TimeoutError):
         asyncio.run(calls(1))
