@@ -134,8 +134,10 @@ class _Common:
         self._measure()
         self.verbatim: Shared = self._sharing.verbatim()
         self.meant: Shared = self._sharing.by_meaning()
-        self.twins = self._twins.find()
         self.pieces: Iterator[int] = iter(self._sharing.pieces)
+        del self._sharing  # each of these is big, and together they would be too much for 100,000 labels
+        self.twins = self._twins.find()
+        del self._twins
 
 
 class _Judging:

@@ -8,7 +8,7 @@ over all bitmaps of its size, that is done instead. Sets of equal words are comp
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import ceil
 from typing import NamedTuple
 
@@ -66,7 +66,7 @@ def _similar(sets: list[NDArray[np.uint32]], num_words: int, threshold: float) -
     rank = _rarity(sets, num_words)
     prefixes = [_prefix(rank[sets[one]], threshold) for one in order]
     postings = _postings(prefixes)
-    bitmaps = _bitmaps([rank[sets[one]] for one in order], num_words)
+    bitmaps = _bitmaps((rank[sets[one]] for one in order), len(sets), num_words)
     # Two sets of this many words in all differ in at most this many: bits that differ say so early.
     apart = np.floor((1 - threshold) / (1 + threshold) * np.arange(2 * int(sizes[-1]) + 1) + _EPSILON).astype(np.int32)
     firsts = np.searchsorted(sizes, np.ceil(threshold * sizes - _EPSILON)).tolist()
@@ -105,12 +105,12 @@ def _rarity(sets: list[NDArray[np.uint32]], num_words: int) -> NDArray[np.int64]
     return rank
 
 
-def _prefix(ranks: NDArray[np.int64], threshold: float) -> list[int]:
-    ordered: list[int] = np.sort(ranks).tolist()
-    return ordered[: len(ordered) - ceil(threshold * len(ordered) - _EPSILON) + 1]
+def _prefix(ranks: NDArray[np.int64], threshold: float) -> "array[int]":
+    length = len(ranks) - ceil(threshold * len(ranks) - _EPSILON) + 1
+    return array("I", np.sort(ranks)[:length].tolist())
 
 
-def _postings(prefixes: list[list[int]]) -> dict[int, NDArray[np.int64]]:
+def _postings(prefixes: Iterable["array[int]"]) -> dict[int, NDArray[np.int64]]:
     lists: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
     for here, prefix in enumerate(prefixes):
         for word in prefix:
@@ -123,9 +123,9 @@ def _between(posting: NDArray[np.int64], first: int, stop: int) -> NDArray[np.in
     return posting[low:high]
 
 
-def _bitmaps(ranks: list[NDArray[np.int64]], num_words: int) -> NDArray[np.uint64]:
+def _bitmaps(ranks: Iterable[NDArray[np.int64]], num_sets: int, num_words: int) -> NDArray[np.uint64]:
     """(lanes, K): a bit for each of the commonest words, the others sharing those of the last lane."""
-    maps = np.zeros((_LANES, len(ranks)), dtype=np.uint64)
+    maps = np.zeros((_LANES, num_sets), dtype=np.uint64)
     alone = 64 * (_LANES - 1)
     for here, words in enumerate(ranks):
         place = num_words - 1 - words

@@ -66,7 +66,7 @@ def hyphened_words(text: str) -> list[str]:
     return _HYPHENED.findall(text.casefold())
 
 
-@lru_cache(maxsize=2**18)
+@lru_cache(maxsize=2**15)
 def lemma(word: str) -> str:
     """The dictionary form of a folded English word; of one unknown, the singular; of a gap, a gap."""
     if not word:
@@ -77,7 +77,7 @@ def lemma(word: str) -> str:
     return _SPELLINGS.get(found, found)
 
 
-@lru_cache(maxsize=2**18)
+@lru_cache(maxsize=2**15)
 def singular(word: str) -> str:
     """The singular of a folded word, whatever else it may be; a word that is no plural stays."""
     found = lemma(word)
@@ -89,7 +89,7 @@ def singular(word: str) -> str:
 _IRREGULAR = listed("geese mice feet teeth men women children oxen dice lice")
 
 
-@lru_cache(maxsize=2**16)
+@lru_cache(maxsize=2**14)
 def meaning(text: str) -> Meaning:
     """What the text says, in any order of its words, plural or singular, and whatever fills it up."""
     chunks: list[set[str]] = [set()]
@@ -113,7 +113,7 @@ def meaning(text: str) -> Meaning:
 
 _SAYS, _SEPARATES, _BINDS, _DETERMINES = range(4)
 _ROLES: dict[str, tuple[int, tuple[str, ...]]] = {}  # what each token does, and the lemmas that it says
-_MAX_ROLES = 2**18
+_MAX_ROLES = 2**16
 
 
 def _role(token: str) -> tuple[int, tuple[str, ...]]:
