@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 .PHONY: prove demo test check serve evidence evidence-full bench-service bench-editing bench-attributes bench-distill lock clean setup
 
-demo: $(READY)  ## The main job on the field guide, through the service, in about four minutes
+demo: $(READY)  ## The main job on the field guide, through the service, in some three minutes
 	$(BIN)/python -m examples.demo --out demo
 
 test: check  ## Every check and test

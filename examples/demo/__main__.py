@@ -1,4 +1,4 @@
-"""The demo: `make demo`, or `python -m examples.demo [--out demo]`. About four minutes on two cores.
+"""The demo: `make demo`, or `python -m examples.demo [--out demo]`. Some three minutes on two cores.
 
 Starts the stand-in LLM and `limbeck serve` in a fresh folder and does everything else through HTTP, as a client
 would: post labels, have them described, register pictures, distil two students (told names only; told what the LLM
