@@ -1,4 +1,4 @@
-"""A run's numbers as TensorBoard events: `tensorboard --logdir OUT/work/events`."""
+"""A run's numbers as TensorBoard events: `tensorboard --logdir OUT/work`."""
 
 from pathlib import Path
 from types import TracebackType
