@@ -210,6 +210,7 @@ class _Run:
         try:
             outcome = await self._answer(ask, self._stop)
         except FatalLLMError as error:
+            self._stop.set()  # before its report, which may take a while: no call more meanwhile
             stopped = Outcome(ask=ask, key="", reason="stopped", detail=error.message, calls=error.calls)
             await self._report(stopped)  # its calls belong in the ledger too
             raise

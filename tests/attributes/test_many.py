@@ -125,6 +125,20 @@ def test_a_key_that_is_withdrawn_midway_keeps_what_is_in_flight(llm: FakeLLM, ru
     assert llm.num_calls == sum(len(outcome.calls) for outcome in outcomes) <= 13
 
 
+def test_no_call_is_begun_while_the_report_of_a_fatal_one_is_written(llm: FakeLLM, run: Run) -> None:
+    llm.script = lambda seen, nth: good(seen, nth) if nth == 0 else error(404)
+    written: list[Outcome] = []
+
+    async def write(outcome: Outcome) -> None:
+        if outcome.reason == "stopped":
+            await asyncio.sleep(0.3)
+        written.append(outcome)
+
+    with pytest.raises(FatalLLMError, match="m"):
+        run(concurrency=4, on_outcome=write)
+    assert llm.num_calls == len(written) <= 1 + 4
+
+
 def test_retry_after_holds_all_labels_back(llm: FakeLLM, run: Run) -> None:
     def script(seen: Seen, nth: int) -> Say:
         said = Say(body=completion(answer_for(seen.subject["label"])), wait_s=0.3)
