@@ -13,6 +13,7 @@ from attributes import many
 from attributes.asks import Ask
 from attributes.calls import FatalLLMError, Outcome
 from attributes.client import Enricher, Tally
+from attributes.limits import LocalLimiter
 from attributes.types import Label
 from tests.attributes.conftest import about
 from tests.attributes.fake_llm import FakeLLM, Say, Seen, answer_for, completion, error, good
@@ -125,18 +126,22 @@ def test_a_key_that_is_withdrawn_midway_keeps_what_is_in_flight(llm: FakeLLM, ru
     assert llm.num_calls == sum(len(outcome.calls) for outcome in outcomes) <= 13
 
 
-def test_no_call_is_begun_while_the_report_of_a_fatal_one_is_written(llm: FakeLLM, run: Run) -> None:
-    llm.script = lambda seen, nth: good(seen, nth) if nth == 0 else error(404)
-    written: list[Outcome] = []
+def test_no_call_is_begun_while_the_report_of_a_fatal_one_is_written(
+    llm: FakeLLM, enricher: Callable[..., Enricher]
+) -> None:
+    llm.script = lambda seen, nth: error(404) if nth else good(seen, nth)
 
     async def write(outcome: Outcome) -> None:
         if outcome.reason == "stopped":
             await asyncio.sleep(0.3)
-        written.append(outcome)
 
-    with pytest.raises(FatalLLMError, match="m"):
-        run(concurrency=4, on_outcome=write)
-    assert llm.num_calls == len(written) <= 1 + 4
+    async def go() -> Tally:
+        async with enricher(limiter=LocalLimiter(in_flight=1)) as asking:
+            return await asking.ask_all(map(about, LABELS), concurrency=8, on_outcome=write)
+
+    with pytest.raises(FatalLLMError):
+        asyncio.run(go())
+    assert llm.num_calls == 2
 
 
 def test_retry_after_holds_all_labels_back(llm: FakeLLM, run: Run) -> None:
