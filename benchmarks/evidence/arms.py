@@ -23,6 +23,7 @@ short enough for many arms and seeds. Few pictures leave something for the objec
 
 PAPER_ORDER = ("cls", "mse", "im_cst", "vlalign")
 THREE = "+".join(PAPER_ORDER[:3])
+AS_PAPER = "paper's terms and view"
 OTHERS = ("queue_kl", "icl", "fd", "affinity", "neighbour", "unseen")
 
 
@@ -36,7 +37,7 @@ class Arm:
     """`changes`: fields of `TrainConfig` laid over `BASE`, or over the recipe alone where it is not `based` on it.
 
     `section`: where the report tells of it. `core`: run by `make evidence` too. `starts_from`: the arm whose student of
-    the same seed is gone on with. `pictures`: of each seen species, to train on.
+    the same seed is gone on with. `pictures`: of each seen species, to train on. `captions`: each picture has one.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Arm:
     based: bool = True
     starts_from: str | None = None
     pictures: int = 18
+    captions: bool = False
 
     def config(self, seed: int) -> TrainConfig:
         """The whole of what is trained."""
@@ -88,10 +90,17 @@ def _arms() -> list[Arm]:
             changes=three | {"augmentation": {"per": "batch"}}),
         Arm(name="same view", title="teacher and student see the same crop, 20 kept for an image", section="views",
             changes=three | {"view": "same", "num_views": 20}),
+        Arm(name="CoOp", title="8 learned vectors in the place of “a photo of”", section="language", core=False,
+            changes=three | {"context_tokens": 8}),
+        Arm(name=f"{THREE}+cap", title=f"{_sum(*PAPER_ORDER[:3], 'cap')}, a caption for each picture",
+            section="language", core=False, captions=True, changes={"losses": only(*PAPER_ORDER[:3], "cap")}),
         *(Arm(name=f"{THREE}+{term}", title=f"{_sum(*PAPER_ORDER[:3])} + {term}", section="others", core=False,
               changes={"losses": only(*PAPER_ORDER[:3], term)}) for term in OTHERS),
-        Arm(name="limbeck", title="our recipe, from 54 pictures of each species", section="recipe", based=False,
-            pictures=54),
+        Arm(name="limbeck", title="our recipe (resnet10t at 64 px, 54 pictures of a species)", section="recipe", based=False, pictures=54),
+        Arm(name="limbeck (names)", title="the same, names alone", section="recipe", based=False, pictures=54,
+            text="names"),
+        Arm(name=AS_PAPER, title="the same with the paper's four terms and the centre view", section="recipe",
+            based=False, pictures=54, changes={"losses": only(*PAPER_ORDER), "view": "center"}),
     ]  # fmt: skip
     return arms
 

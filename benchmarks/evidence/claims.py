@@ -6,6 +6,10 @@ images and texts; enrich the labels' texts) and the defects of its published cod
 
 from dataclasses import dataclass
 
+from benchmarks.evidence.arms import AS_PAPER, OTHERS, THREE
+
+PAPERS, OURS, OTHER = "the paper's", "ours", "another method's"
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -14,11 +18,8 @@ class Claim:
     says: str
     better: str
     worse: str
-    ours: bool = False
-    last_epochs: bool = False
+    whose: str = PAPERS
 
-
-THREE = "cls+mse+im_cst"
 
 CLAIMS = (
     Claim("Attributes in the texts help, with L-cls alone", "cls", "cls (names)"),
@@ -27,11 +28,15 @@ CLAIMS = (
     Claim("L-im-cst helps beside L-cls and L-mse", THREE, "cls+mse"),
     Claim("L-vlalign helps beside the three", f"{THREE}+vlalign", THREE),
     Claim("Imitating the teacher's images helps without any text (L-im-cst against L-cls)", "im_cst", "cls"),
-    Claim("A crop and flip for each image are better than one for a batch", THREE, "batch-level", ours=True),
+    Claim("A crop and flip for each image are better than one for a batch", THREE, "batch-level", whose=OURS),
     Claim("A teacher that sees the student's crop is better than one that sees the centre", "same view", THREE,
-          ours=True),
-    Claim("Averaged weights are better than the last ones", "averaged", THREE, ours=True),
+          whose=OURS),
+    Claim("Averaged weights are better than the last ones", "averaged", THREE, whose=OURS),
     Claim("Five pictures a label help the student that was distilled (fine-tuned)", "5-shot fine-tuned", THREE),
     Claim("Five pictures a label help by retrieval, without training", "5-shot retrieval", THREE),
-    Claim("Our recipe is better than the three terms at the same settings", "limbeck", THREE, ours=True),
+    Claim("Our recipe is better than the paper's terms and view, all else the same", "limbeck", AS_PAPER, whose=OURS),
+    Claim("Attributes in the texts help our recipe", "limbeck", "limbeck (names)"),
+    Claim("Learned vectors (CoOp) help beside the three", "CoOp", THREE),
+    Claim("L-cap helps beside the three", f"{THREE}+cap", THREE),
+    *(Claim(f"`{term}` helps beside the three", f"{THREE}+{term}", THREE, whose=OTHER) for term in OTHERS),
 )  # fmt: skip

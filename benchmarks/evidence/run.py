@@ -49,6 +49,7 @@ def key(arm: Arm, seed: int, world: World, groups: Sequence[str]) -> str:
         "config": arm.config(seed).model_dump(mode="json", exclude=set(FREE_FIELDS)),
         "text": arm.text,
         "pictures": arm.pictures,
+        "captions": file_sha256(world.captions) if arm.captions else None,
         "world": world.digest,
         "groups": sorted(groups),
         "code": code_digest(),
@@ -101,7 +102,8 @@ def run_arm(
     targets, manifests = world.targets(arm.text), {group: world.manifest(group, arm.pictures) for group in groups}
     teacher, last = world.teacher, manifests[groups[-1]]
     watch = Watch(should_stop=should_stop)
-    data = training_data(config, last, teacher, targets, cache=world.cache, watch=watch)
+    captions = world.captions if arm.captions else None
+    data = training_data(config, last, teacher, targets, cache=world.cache, captions=captions, watch=watch)
     on_epoch = measure_epochs(config, last, teacher, targets, arm.text, cache=world.cache, watch=watch)
     saved_at = time.monotonic()
 

@@ -5,10 +5,12 @@ Pictures are drawn once; decoded pictures and the teacher's features are shared 
 """
 
 import hashlib
+import json
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from random import Random
 
 from distill.atomic import write_bytes
 from distill.evaluate import Evaluation
@@ -17,6 +19,7 @@ from distill.prompts import Attributes, TextKind, render
 from distill.run import measure_teacher
 from distill.teacher import Teacher, load_teacher
 from distill.text_targets import TextTargets, encode_text_targets
+from examples.fieldguide.language import PARTS, describe
 from examples.fieldguide.world import species, write_class_folders
 
 SEEN = "train"
@@ -69,6 +72,19 @@ class World:
             for one in species()
         ]
         return encode_text_targets(self.teacher, said, cache=self.cache)
+
+    @cached_property
+    def captions(self) -> Path:
+        """A caption set: each picture of the seen species in words of its own, as a captioning model might see it."""
+        said = {}
+        for one in species(SEEN):
+            for number in range(IMAGES_PER_SPECIES[SEEN]):
+                rng = Random(f"caption {SEED} {one.name} {number}")
+                parts = rng.sample(PARTS, k=rng.randint(5, len(PARTS)))
+                said[f"{one.folder}/{number:04d}.png"] = f"a photo of {describe(rng, one.attributes, parts)}."
+        path = self.folder / "captions.json"
+        write_bytes(path, json.dumps(said).encode())
+        return path
 
     def teacher_on(self, group: str, text: TextKind) -> Evaluation:
         """The teacher itself among the same labels, the baseline of every student."""

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks.documents import put_part
 from benchmarks.evidence import arms, run, world
 from benchmarks.evidence.__main__ import main
 from benchmarks.evidence.arms import ARMS, Arm, only
 from benchmarks.evidence.claims import CLAIMS
-from benchmarks.evidence.report import SECTIONS, paired, write_report
+from benchmarks.evidence.report import PLOT, SECTIONS, paired, write_report
 from benchmarks.evidence.statistics import mean_of, verdict
 from benchmarks.evidence.world import World, prepare
 from distill import Stopped
@@ -133,11 +134,38 @@ def test_the_report_tells_means_intervals_and_verdicts(tmp_path: Path) -> None:
     assert "50.0% to 70.0%" not in said
     assert "7 trainings, 7 minutes in all, on a machine." in said
     assert paired(CLAIMS[0], {"cls": results[:3], "cls (names)": results[3:5]}, "test") == pytest.approx([0.4, 0.39])
-    plot = (tmp_path / "evidence.svg").read_bytes()
+    plot = (tmp_path / PLOT).read_bytes()
     write_report(results, teacher, command="make evidence", docs=tmp_path)
-    assert (tmp_path / "evidence.svg").read_bytes() == plot
+    assert (tmp_path / PLOT).read_bytes() == plot
+    assert (tmp_path / "evidence.md").read_text() == said
     with pytest.raises(ValueError, match="no result"):
         write_report([], teacher, command="", docs=tmp_path)
+
+
+def test_what_the_document_says_of_attributes_stays(tmp_path: Path) -> None:
+    teacher = {"test": {"sentence": {part: {"accuracy": 0.998, "chance": 0.025} for part in ("id", "ood")}}}
+    document = tmp_path / "evidence.md"
+    put_part(document, "attributes", "# Attributes\n\nThey help.")
+    before = document.read_text()
+    for accuracy in (0.5, 0.6):
+        write_report([result("cls", 0, accuracy, {})], teacher, command="make evidence", docs=tmp_path)
+        said = document.read_text()
+        assert said.startswith(before)
+        assert said.count("# Distillation") == said.count("# Attributes") == 1
+    assert "| L-cls alone | sentence | 60.0% |" in said
+    assert "| L-cls alone | sentence | 50.0% |" not in said
+    put_part(document, "attributes", "# Attributes\n\nThey do not help.")
+    assert document.read_text() == said.replace("They help.", "They do not help.")
+
+
+def test_a_caption_is_of_its_picture(small: World) -> None:
+    said = json.loads(small.captions.read_text())
+    assert len(said) == 30
+    assert all((small.folder / "pictures" / path).is_file() for path in said)
+    assert len(set(said.values())) > 25
+    asked = Arm(name="cap", title="t", section="language", changes={"losses": only("cap")}, captions=True)
+    found = run.run_arm(asked, 0, small, ["test"], small.folder / "captioned")
+    assert found["groups"]["test"]["ood"]["num_labels"] == 3
 
 
 def test_the_command_runs_arms_and_writes(small: World, capsys: pytest.CaptureFixture[str]) -> None:
