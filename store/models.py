@@ -297,6 +297,15 @@ class EnrichPage(Base):
     inputs: Mapped[str | None] = mapped_column(index=True)
 
 
+class MendRound(Base):
+    """What a round of mending came to: `inputs` is a digest of all that it went by (see `store.mending`)."""
+
+    __tablename__ = "mend_rounds"
+    inputs: Mapped[str] = mapped_column(primary_key=True)
+    outcome: Mapped[dict[str, Any]]
+    file_key: Mapped[str | None]
+
+
 class CaptionSet(Base):
     """A caption for each image of a dataset, as a file of JSON lines."""
 

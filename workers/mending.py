@@ -12,7 +12,7 @@ import json
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -27,6 +27,7 @@ from attributes.gates.report import Judges, check
 from attributes.gates.types import Gate, Offence, Report
 from attributes.types import Entry, Label, line_from_json
 from store import assembly, enrichment, jobs, vocabularies
+from store import mending as mend_rounds
 from store.assembly import ROUND
 from store.attribute_sets import PAGE_SIZE
 from store.enrichment import Place
@@ -41,6 +42,7 @@ from workers.questions import Question
 
 QUESTIONS_PER_PART = 256
 _AT_ONCE = 512
+_WAY = 1  # of choosing what to ask again; another way wants another number
 
 
 def mend(context: Context, claim: Claim, keeper: Keeper) -> Publish:
@@ -73,34 +75,80 @@ def correct(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     return lambda _tx: {}
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """What a round comes to: labels that fail, the questions to ask again, as (first byte, end, how many) of a file,
+    and the positions at which the last round's answers are better, where there was one."""
+
+    num_labels: int = 0
+    chunks: Sequence[tuple[int, int, int]] = ()
+    file_key: str | None = None
+    has_last: bool = False
+    better: Sequence[int] = ()
+
+
 class _Mending:
     def __init__(self, context: Context, claim: Claim, keeper: Keeper) -> None:
         self._context, self._claim, self._keeper = context, claim, keeper
         self._spec, self._round = claim.job_spec, claim.spec["round"]
         tokens = checks.known_tokens(context, self._spec.get("teacher", "")) or clip_tokens()
         self._judges = Judges(lists=checks.lists(context), tokens=tokens)
-        self._file_key: str | None = None
         chain = llm.strategies(context, self._spec)
         self._steps = [step for step, strategy in enumerate(chain) if strategy.about == "label"]
 
     def run(self) -> Publish:
-        last = self._last_round()
-        better = self._better(last) if last else set()
-        num_labels, parts = 0, list[NewPart]()
-        if self._round <= self._spec["mend_rounds"] and (self._round == 1 or better):
-            num_labels, parts = self._ask_again(better)
-        num_asked = sum(part.total for part in parts)
-        told: dict[str, Any] = {"round": self._round, "num_labels": num_labels, "num_asked": num_asked}
+        with self._context.db.read() as tx:
+            inputs = mend_rounds.inputs_of(tx, jobs.get(tx, self._claim.job_id), self._ways())
+        outcome = self._known(inputs) or self._judged()
+        num_asked = sum(total for _, _, total in outcome.chunks)
+        told: dict[str, Any] = {"round": self._round, "num_labels": outcome.num_labels, "num_asked": num_asked}
         if num_asked:
-            self._keeper.note(f"{num_labels} labels fail a gate: {num_asked} questions are asked again", **told)
+            self._keeper.note(f"{outcome.num_labels} labels fail a gate: {num_asked} questions are asked again", **told)
+        parts = [
+            NewPart(
+                kind="correct", queue="enrich", stage=self._claim.stage + 1, unit="answers", total=total,
+                spec={"round": self._round, "file_key": outcome.file_key, "start": start, "stop": stop},
+            )
+            for start, stop, total in outcome.chunks
+        ]  # fmt: skip
 
         def publish(tx: Session) -> Mapping[str, Any]:
-            if last:
-                enrichment.adopt(tx, self._claim, round=self._round - 1, positions=better)
+            kept = asdict(outcome)
+            mend_rounds.put(tx, inputs=inputs, file_key=kept.pop("file_key"), outcome=kept)
+            if outcome.has_last:
+                enrichment.adopt(tx, self._claim, round=self._round - 1, positions=outcome.better)
             jobs.add_parts(tx, self._claim, parts)
-            return {"mended": {**told, "num_better": len(better), "file_key": self._file_key}}
+            return {"mended": {**told, "num_better": len(outcome.better), "file_key": outcome.file_key}}
 
         return publish
+
+    def _ways(self) -> dict[str, Any]:
+        """All that a round goes by, but for what the job has said so far."""
+        return {
+            "way": _WAY, "judges": self._judges.digest, "round": self._round, "rounds": self._spec["mend_rounds"],
+            "strategies": self._spec["strategies"], "steps": self._steps,
+        }  # fmt: skip
+
+    def _known(self, inputs: str) -> "_Outcome | None":
+        """What the same round came to in an earlier job, as long as its questions are still there."""
+        with self._context.db.read() as tx:
+            found = mend_rounds.outcome(tx, inputs)
+        if found is None:
+            return None
+        if found.file_key is not None:
+            try:
+                self._context.artefacts.open(found.file_key).close()
+            except FileNotFoundError:
+                return None
+        return _Outcome(**found.outcome, file_key=found.file_key)
+
+    def _judged(self) -> "_Outcome":
+        last = self._last_round()
+        better = self._better(last) if last else set()
+        asked = _Outcome()
+        if self._round <= self._spec["mend_rounds"] and (self._round == 1 or better):
+            asked = self._ask_again(better)
+        return replace(asked, has_last=bool(last), better=sorted(better))
 
     def _last_round(self) -> dict[int, int]:
         """The labels asked about again in the round before: position → its faults then."""
@@ -140,8 +188,8 @@ class _Mending:
         self._check(count, trial=self._round - 1, only=only)
         return faults
 
-    def _ask_again(self, better: Collection[int]) -> tuple[int, list[NewPart]]:
-        """How many labels fail, and the parts that ask about them again; the questions go into a file."""
+    def _ask_again(self, better: Collection[int]) -> "_Outcome":
+        """How many labels fail, and the questions to ask about them again, in a file."""
         self._context.settings.cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="mend-", dir=self._context.settings.cache) as folder:
             heard = Path(folder) / "offences"
@@ -155,7 +203,7 @@ class _Mending:
                 report = self._check(note, trial=self._round - 1, only=better)
             return self._write(heard, report, Path(folder) / "questions.jsonl", better)
 
-    def _write(self, heard: Path, report: Report, path: Path, better: Collection[int]) -> tuple[int, list[NewPart]]:
+    def _write(self, heard: Path, report: Report, path: Path, better: Collection[int]) -> "_Outcome":
         failing = {result.gate for result in report.results if result.holds is False} & {*MENDABLE}
         num_labels, ends = 0, [0]
         with path.open("wb") as out:
@@ -169,20 +217,14 @@ class _Mending:
                         row["correction"] = correction(about)
                         out.write(json.dumps(row).encode() + b"\n")
                         ends.append(out.tell())
+        file_key = None
         if num_labels:
-            self._file_key = self._context.artefacts.put_file(path, f"{self._claim.place}/questions.jsonl").key
-        parts = [
-            NewPart(
-                kind="correct", queue="enrich", stage=self._claim.stage + 1, unit="answers",
-                total=min(QUESTIONS_PER_PART, len(ends) - 1 - start),
-                spec={
-                    "round": self._round, "file_key": self._file_key, "start": ends[start],
-                    "stop": ends[min(start + QUESTIONS_PER_PART, len(ends) - 1)],
-                },
-            )
-            for start in range(0, len(ends) - 1, QUESTIONS_PER_PART)
-        ]  # fmt: skip
-        return num_labels, parts
+            file_key = self._context.artefacts.put_file(path, f"{self._claim.place}/questions.jsonl").key
+        last = len(ends) - 1
+        firsts = range(0, last, QUESTIONS_PER_PART)
+        stops = [min(first + QUESTIONS_PER_PART, last) for first in firsts]
+        chunks = [(ends[first], ends[stop], stop - first) for first, stop in zip(firsts, stops, strict=True)]
+        return _Outcome(num_labels=num_labels, chunks=chunks, file_key=file_key)
 
     def _places(
         self, positions: Sequence[int], better: Collection[int]

@@ -13,9 +13,9 @@ from attributes.wire import Reply, Wire
 from store import set_reports
 from store.assembly import ROUND
 from store.db import Database
-from store.models import EnrichResult, GateFailure, Job, LLMAnswer, Part
+from store.models import EnrichResult, GateFailure, Job, LLMAnswer, MendRound, Part
 from tests.workers.enriching import Bench, make_bench
-from workers import checks
+from workers import checks, mending
 
 NAMES = ["crane", "heron", "stork", "ibis"]
 PARTS = ["bill", "crown", "tail", "wing", "leg", "neck"]
@@ -120,6 +120,30 @@ def test_a_second_run_asks_nothing(here_on_sqlite: Bench, monkeypatch: pytest.Mo
     assert second.result is not None
     assert second.result["usage"]["calls"] == 0
     assert texts(here, first) == texts(here, second) == [f"a {name}ish0 bill" for name in NAMES]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["kept", "lost"])
+def test_a_second_run_judges_nothing_unless_its_questions_are_lost(
+    here: Bench, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    teach(monkeypatch, "crane", "heron")
+    vocabulary = here.vocabulary(NAMES)
+    first = here.run(vocabulary, strategies=["phrases"], mend_rounds=1)
+    judged: list[int] = []
+    really = mending.check
+    monkeypatch.setattr(mending, "check", lambda *a, **k: (judged.append(1), really(*a, **k))[1])
+    if lost:
+        with here.db.read() as tx:
+            (key,) = [one for one in tx.scalars(select(MendRound.file_key)) if one]
+        here.context.artefacts.delete_below(key)
+    second = here.run(vocabulary, strategies=["phrases"], mend_rounds=1)
+    assert bool(judged) == lost
+    assert texts(here, first) == texts(here, second)
+    assert first.result is not None
+    assert second.result is not None
+    assert second.result["mended"] == first.result["mended"] != []
+    here.run(vocabulary, strategies=["phrases"], mend_rounds=2)  # asked for otherwise, it is judged
+    assert judged
 
 
 def test_what_was_judged_alike_is_not_judged_again(here: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,25 @@
+"""What a round of mending came to, so that the same set is not judged for it again."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from store.models import Json
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "mend_rounds",
+        sa.Column("inputs", sa.Text(), nullable=False),
+        sa.Column("outcome", Json, nullable=False),
+        sa.Column("file_key", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("inputs", name="pk_mend_rounds"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("mend_rounds")
