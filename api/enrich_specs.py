@@ -229,6 +229,8 @@ def _plan(spec: dict[str, Any], chain: list[Strategy]) -> dict[str, list[int]]:
             plan[kind] = [units + spec["num_labels"] * spec["neighbours"], max(questions, strategy.num_asks)]
         else:
             plan[kind] = [spec.get("num_labels") or spec["num_images"], questions + strategy.num_asks]
+    if spec.get("mend_rounds"):
+        plan["correct"] = [0, 1]  # how many answers will be asked for again is known once the gates have looked
     return plan
 
 

@@ -2,8 +2,9 @@
 
 Calls are counted for each strategy: what is answered already is found in bulk and asked no more. How many pairs there
 will be nobody knows before a teacher has read the labels; so they are a bound. What a call takes is what the ledger has
-of this strategy and model, else a guess. `at_most` is what one call for each question can take at its limits; calls
-that have to be made again come on top, and a budget counts them.
+of this strategy and model, else a guess. `at_most` is what one call for each question can take at its limits; what the
+gates catch and is asked for again comes on top, and is told apart (`again`), for how much that is depends on the
+answers. So do calls that have to be made again. A budget counts them all.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from api.enrich_specs import EnrichIn, Planned, plan_enrich, price_of
 from api.models import Output
 from api.services import Use
 from attributes.asks import asks_about, key_of
-from attributes.estimate import Guess, guess, label_bytes
+from attributes.estimate import CORRECTION_BYTES, Guess, guess, label_bytes
 from attributes.prices import Price
 from attributes.settings import OPENAI_BASE_URL, LLMSettings
 from attributes.strategy import Strategy
@@ -66,8 +67,19 @@ class StrategyEstimate(Output):
     num_seen: int
 
 
+class AgainEstimate(Output):
+    """The most that asking again for what the gates catch can take: every question about a label, in every round."""
+
+    rounds: int
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    usd: str | None
+
+
 class EstimateOut(Output):
-    """What the job will ask and cost; `usd` is null where `usd_unknown` says why."""
+    """What the job will ask and cost; `usd` is null where `usd_unknown` says why, `again` where nothing is asked for
+    again."""
 
     object: Literal["estimate"] = "estimate"
     model: str
@@ -77,6 +89,7 @@ class EstimateOut(Output):
     usd: UsdRange | None
     usd_unknown: str | None
     strategies: list[StrategyEstimate]
+    again: AgainEstimate | None
 
 
 @router.post("/estimate", response_model=EstimateOut)
@@ -102,12 +115,40 @@ def _estimated(tx: Session, planned: Planned, settings: Settings) -> EstimateOut
         for ranges in ([one.prompt_tokens for one in each], [one.completion_tokens for one in each])
     )
     price = price_of(model, settings)
+    batch = spec.get("mode") == "batch"
     unknown = f"the price of {model} at {llm.base_url or OPENAI_BASE_URL} is not known; LIMBECK_PRICES can give it"
     return EstimateOut(
         model=model, calls=sum(one.calls for one in each), prompt_tokens=prompt, completion_tokens=completion,
-        usd=None if price is None else _usd(price, prompt, completion, batch=spec.get("mode") == "batch"),
+        usd=None if price is None else _usd(price, prompt, completion, batch=batch),
         usd_unknown=unknown if price is None else None, strategies=each,
+        again=_again(planned, labels, llm, price, batch=batch),
     )  # fmt: skip
+
+
+def _again(
+    planned: Planned, labels: Sequence[Label], llm: LLMSettings, price: Price | None, *, batch: bool
+) -> AgainEstimate | None:
+    rounds = planned.spec.get("mend_rounds", 0)
+    chain = [strategy for strategy in planned.chain if strategy.about == "label"]
+    if not (rounds and chain):
+        return None
+    calls = prompt = completion = 0
+    for strategy in chain:
+        one = guess(strategy, llm, planned.spec["domain"])
+        asked = rounds * len(labels) * strategy.num_asks
+        calls += asked
+        prompt += round(asked * (one.prompt_at_most + CORRECTION_BYTES + _extra(strategy, labels)))
+        completion += asked * one.completion_at_most
+    usd = None if price is None else price.cost(prompt_tokens=prompt, completion_tokens=completion, batch=batch)
+    return AgainEstimate(
+        rounds=rounds, calls=calls, prompt_tokens=prompt, completion_tokens=completion,
+        usd=None if usd is None else usd_text(usd),
+    )  # fmt: skip
+
+
+def _extra(strategy: Strategy, labels: Sequence[Label]) -> float:
+    """What the labels add to the bound of a prompt, on average."""
+    return sum(map(label_bytes, labels)) / max(1, len(labels)) * (2 if strategy.about == "pair" else 1)
 
 
 def _of_strategy(
@@ -126,7 +167,7 @@ def _of_strategy(
     one = guess(strategy, llm, domain)
     seen = spending.averages(tx, model=llm.model, strategy=strategy.ref)
     prompt, completion, calls = _expected(one, seen, left)
-    extra = sum(map(label_bytes, labels)) / max(1, len(labels)) * (2 if strategy.about == "pair" else 1)
+    extra = _extra(strategy, labels)
     return StrategyEstimate(
         strategy=strategy.ref, questions=units * strategy.num_asks, answered=answered,
         is_bound=strategy.about != "label", is_sampled=is_sampled, calls=calls,

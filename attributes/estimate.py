@@ -7,13 +7,14 @@ get; whoever has seen a strategy's answers knows better. A bound is that of one 
 import json
 from dataclasses import dataclass
 
-from attributes.asks import Ask, Picture, max_tokens_of, request_for, temperature_of
+from attributes.asks import MAX_CORRECTION_CHARS, Ask, Picture, max_tokens_of, request_for, temperature_of
 from attributes.ladder import Ladder
 from attributes.limits import tokens_at_most, tokens_estimated
 from attributes.settings import LLMSettings
 from attributes.strategy import Strategy
 from attributes.types import Label
 
+CORRECTION_BYTES = 4 * MAX_CORRECTION_CHARS  # by how much what is said of an answer's faults can make a prompt longer
 _CHARS_PER_TOKEN = 4
 _ANSWER_TOKENS = 15  # braces, quotes, the label
 _FIELD_TOKENS = {"sentence": 45, "answer": 60, "caption": 30}

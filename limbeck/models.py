@@ -312,8 +312,19 @@ class StrategyEstimate(_Answer):
     num_seen: int
 
 
+class AgainEstimate(_Answer):
+    """The most that asking again for what the gates catch can take."""
+
+    rounds: int
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    usd: Decimal | None
+
+
 class Estimate(_Answer):
-    """What an enrich job will ask and cost; `usd` is None where `usd_unknown` says why."""
+    """What an enrich job will ask and cost; `usd` is None where `usd_unknown` says why, `again` where nothing is asked
+    for again."""
 
     model: str
     calls: int
@@ -322,6 +333,7 @@ class Estimate(_Answer):
     usd: Range | None
     usd_unknown: str | None
     strategies: tuple[StrategyEstimate, ...]
+    again: AgainEstimate | None = None
 
 
 class Job(_Answer):

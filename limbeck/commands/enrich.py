@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from limbeck.client import Limbeck
-    from limbeck.models import Estimate, Job
+    from limbeck.models import AgainEstimate, Estimate, Job
 
 
 def enrich(
@@ -33,6 +33,9 @@ def enrich(
     teacher: Annotated[str, typer.Option(help="For contrast: who takes labels for each other.")] = "",
     neighbours: Annotated[int | None, typer.Option(help="For contrast: how many each is told apart from.")] = None,
     samples: Annotated[int | None, typer.Option(help="Answers to a question, where a strategy samples.")] = None,
+    mend_rounds: Annotated[
+        int | None, typer.Option(min=0, help="How often what the gates catch is asked for again; once if left out.")
+    ] = None,
     llm_model: Annotated[str, typer.Option(help="The LLM to ask; the service's own if left out.")] = "",
     url: Url = DEFAULT_URL,
 ) -> None:
@@ -45,6 +48,7 @@ def enrich(
         "strategies": _names(strategies), "model": llm_model or None, "base_set_id": base_set or None,
         "teacher": teacher or None, "neighbours": neighbours, "samples": samples, "budget_usd": _dollars(budget_usd),
         "budget_tokens": budget_tokens, "mode": "batch" if batch else None,
+        "mend_rounds": mend_rounds,
     }  # fmt: skip
     console = Console()
     with service(url) as client:
@@ -91,7 +95,16 @@ def estimate_text(told: "Estimate", budget_usd: str | None, budget_tokens: int |
             said += f"; a budget of {usd_text(Decimal(budget_usd))} will end before all is asked"
     if budget_tokens and expected > budget_tokens:
         said += f"; a budget of {budget_tokens:,} tokens will end before all is asked"
-    return said
+    return f"{said}{again_text(told.again)}" if told.again else said
+
+
+def again_text(again: "AgainEstimate") -> str:
+    """What asking again for what the gates catch can add."""
+    from limbeck.progress import usd_text
+
+    rounds = "once" if again.rounds == 1 else f"up to {again.rounds} times"
+    cost = "" if again.usd is None else f", {usd_text(again.usd)}"
+    return f"\nwhat the gates catch is asked for again {rounds}: at most {again.calls:,} calls more{cost}"
 
 
 def _told(job: "Job") -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from attributes.asks import asks_about, key_of
+from attributes.estimate import CORRECTION_BYTES
 from attributes.settings import LLMSettings
 from attributes.strategy import load_strategy
 from attributes.types import Label
@@ -60,6 +61,18 @@ def test_what_is_answered_is_not_asked_and_money_is_exact(priced: Service) -> No
     assert told["completion_tokens"]["at_most"] == 2 * 700 + 4 * num_asks * 200
     assert Decimal(told["usd"]["expected"]) < Decimal(told["usd"]["at_most"])
     assert priced.get("/v1/jobs")["data"] == []
+
+
+def test_what_may_be_asked_again_is_told_apart(priced: Service) -> None:
+    vocabulary_id = priced.vocabulary("crane", "heron", "stork", "ibis")
+    answer_some(priced, ["crane", "heron", "stork", "ibis"], "sentence")
+    told = asked(priced, vocabulary_id=vocabulary_id, strategies=["sentence"], mend_rounds=2)
+    again = told["again"]
+    assert (told["calls"], told["completion_tokens"]["at_most"], told["usd"]["at_most"]) == (0, 0, "0")
+    assert (again["rounds"], again["calls"], again["completion_tokens"]) == (2, 8, 8 * 700)
+    assert again["prompt_tokens"] > 8 * CORRECTION_BYTES
+    assert Decimal(again["usd"]) == (again["prompt_tokens"] + 4 * again["completion_tokens"]) / Decimal(1_000_000)
+    assert asked(priced, vocabulary_id=vocabulary_id, strategies=["sentence"], mend_rounds=0)["again"] is None
 
 
 def test_what_the_ledger_knows_is_expected(priced: Service) -> None:

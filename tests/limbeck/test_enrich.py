@@ -36,21 +36,27 @@ ESTIMATE = {
             "basis": "ledger", "num_seen": 500,
         }
     ],
+    "again": {"rounds": 2, "calls": 4000, "prompt_tokens": 34_000_000, "completion_tokens": 2_800_000, "usd": "6.78"},
 }  # fmt: skip
 
 
 def test_a_dry_run_tells_and_asks_nothing(capsys: Capture) -> None:
-    with scripted([Say(200, ESTIMATE), Say(200, {**ESTIMATE, "usd": None, "usd_unknown": "no price"})]) as server:
+    with scripted(
+        [Say(200, ESTIMATE), Say(200, {**ESTIMATE, "usd": None, "usd_unknown": "no price", "again": None})]
+    ) as server:
         asked = ["enrich", "voc_1", "--strategies", "sentence", "--dry-run", "--url", server.url]
-        assert main([*asked, "--budget-usd", "0.10"]) == 0
+        assert main([*asked, "--budget-usd", "0.10", "--mend-rounds", "2"]) == 0
         assert main([*asked, "--budget-tokens", "100000"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "1,500 calls to gpt-4o-mini, about 450,000 tokens: about $0.14, at most $0.76" in said
     assert "a budget of $0.10 will end before all is asked" in said
     assert "500 answers seen" in said
+    assert "is asked for again up to 2 times: at most 4,000 calls more, $6.78" in said
+    assert said.count("is asked for again") == 1
     assert "no price; a budget of 100,000 tokens will end" in said
     assert [one.path for one in server.seen] == ["/v1/jobs/estimate"] * 2
-    assert json.loads(server.seen[0].body)["budget_usd"] == "0.10"
+    body = json.loads(server.seen[0].body)
+    assert (body["budget_usd"], body["mend_rounds"]) == ("0.10", 2)
 
 
 def test_a_file_becomes_a_vocabulary_and_is_described(tmp_path: Path, capsys: Capture) -> None:

@@ -219,8 +219,10 @@ def test_blocks_cost_few_transactions(begin_on_sqlite: Begin, monkeypatch: pytes
 def test_every_enrich_job_has_its_sums(begin_on_sqlite: Begin) -> None:
     here = begin_on_sqlite(seed=10)
     job_id = here.post(here.vocabulary(NAMES[:4]), strategies=["sentence", "phrases"])
+    mended = here.post(here.vocabulary(NAMES[:4]), strategies=["sentence", "phrases"], mend_rounds=1)
     with here.db.read() as tx:
         assert tx.get_one(Spend, job_id).plan == {"describe": [4, 2]}
+        assert tx.get_one(Spend, mended).plan == {"describe": [4, 2], "correct": [0, 1]}
 
 
 @pytest.mark.parametrize("mode", ["live", "batch"])
