@@ -1,12 +1,14 @@
 """What labels say in common: lines word for word, and attributes by their meaning (`words.meaning`).
 
 An attribute is a phrase, or a clause of a sentence. Everything is kept as numbers, a few bytes a line, and counted
-when all labels have been seen. U attributes or lines, in the order in which they were added.
+when all labels have been seen. U attributes or lines, in the order in which they were added: label by label, in the
+order of their positions. 100,000 labels have a million of them, so that what is not needed any more goes at once.
 """
 
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,8 @@ from attributes.types import Line
 _NOTHING = meaning("").bag
 WHOLE = frozenset({"phrase", "contrast"})  # what is one attribute; the other kinds are sentences
 
-Counts = NDArray[np.int64]
+Counts = NDArray[np.int32]
+Keys = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
@@ -35,7 +38,7 @@ class Shared:
     """How many labels say what each attribute says (U,), and a number (U,) that is equal for equal ones."""
 
     num_labels: Counts
-    which: Counts
+    which: Keys
 
     @property
     def flags(self) -> Flags:
@@ -47,9 +50,9 @@ class Sharing:
     """Counts what labels have in common."""
 
     def __init__(self) -> None:
-        self._bag, self._bound, self._positions = array("q"), array("q"), array("q")
+        self._bag, self._bound, self._positions = array("q"), array("q"), array("i")
         self._single = array("b")
-        self._text, self._text_positions = array("q"), array("q")
+        self._text, self._text_positions = array("q"), array("i")
         self.pieces = array("H")  # attributes of each line
 
     def add(self, position: int, line: Line, said: Sequence[Meaning]) -> None:
@@ -67,60 +70,72 @@ class Sharing:
 
     def verbatim(self) -> Shared:
         """For every line: how many labels have these very words."""
-        keys, positions = _ints(self._text), _ints(self._text_positions)
-        return Shared(labels_per_key(keys, positions), keys)
+        keys = _ints(self._text, np.int64)
+        return Shared(labels_per_key(keys, _ints(self._text_positions, np.int32)), keys)
 
     def by_meaning(self) -> Shared:
         """For every attribute: how many labels say as much in whatever words, itself included."""
-        bag, bound, at = _ints(self._bag), _ints(self._bound), _ints(self._positions)
-        single = np.frombuffer(self._single, dtype=np.bool_) if self._single else np.zeros(0, dtype=np.bool_)
-        alike = labels_per_key(bound, at)
-        in_bag = labels_per_key(bag, at)
-        num_labels = np.where(single, in_bag, alike)
+        bag, bound = _ints(self._bag, np.int64), _ints(self._bound, np.int64)
+        at, single = _ints(self._positions, np.int32), _ints(self._single, np.bool_)
+        num_labels = labels_per_key(bound, at)
+        np.copyto(num_labels, labels_per_key(bag, at), where=single)
+        bind = np.flatnonzero(~single)
         # One that binds words to words is also said by another label's that binds none of the same words.
-        loose_bags, loose_at = bag[single], at[single]
-        place, known = _find(loose_bags, bag)
-        loose = np.zeros(len(bag), dtype=np.int64)
-        if len(loose_bags):
-            loose[known] = labels_per_key(loose_bags, loose_at)[place[known]]
-            own = np.isin(_pairs(bag, at), _pairs(loose_bags, loose_at))
-            loose -= own & (loose > 0)
-        num_labels = np.where(single, num_labels, np.maximum(num_labels, 1 + loose))
+        loosely = 1 + _said_by_others(bag[bind], at[bind], bag[single], at[single])
+        num_labels[bind] = np.maximum(num_labels[bind], loosely)
         return Shared(num_labels, np.where(single, bag, bound))
 
 
-def labels_per_key(keys: Counts, positions: Counts) -> Counts:
-    """For each of U (key, position): at how many different positions the key stands."""
-    if not len(keys):
-        return np.zeros(0, dtype=np.int64)
-    order = np.lexsort((positions, keys))
-    key, at = keys[order], positions[order]
-    first = np.ones(len(key), dtype=np.bool_)
-    first[1:] = key[1:] != key[:-1]
-    fresh = first.copy()
-    fresh[1:] |= at[1:] != at[:-1]
-    starts = np.flatnonzero(first)
-    counts = np.add.reduceat(fresh.astype(np.int64), starts)
-    out = np.empty(len(key), dtype=np.int64)
-    out[order] = np.repeat(counts, np.diff(np.append(starts, len(key))))
+def labels_per_key(keys: Keys, positions: Counts) -> Counts:
+    """For each of U (key, position), in the order of positions: at how many different positions the key stands."""
+    out = np.zeros(len(keys), dtype=np.int32)
+    if len(keys):
+        order = np.argsort(keys, kind="stable")
+        starts, counts = _runs(keys[order], positions[order])
+        out[order] = np.repeat(counts, np.diff(np.append(starts, len(keys))))
     return out
 
 
-def _find(among: Counts, wanted: Counts) -> tuple[Counts, Flags]:
-    """Where in `among` each of `wanted` stands, and whether it does."""
-    if not len(among):
-        return np.zeros(len(wanted), dtype=np.int64), np.zeros(len(wanted), dtype=np.bool_)
-    order = np.argsort(among, kind="stable")
-    place = np.minimum(np.searchsorted(among[order], wanted), len(among) - 1)
-    found = order[place]
-    return found, among[found] == wanted
+def _runs(keys: Keys, positions: Counts) -> tuple[NDArray[np.intp], Counts]:
+    """Of U keys, sorted, and positions, sorted for each: where each key begins, and at how many positions it stands."""
+    first = np.ones(len(keys), dtype=np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=first[1:])
+    starts = np.flatnonzero(first)
+    first[1:] |= positions[1:] != positions[:-1]
+    return starts, np.add.reduceat(first, starts, dtype=np.int32)
 
 
-def _pairs(keys: Counts, positions: Counts) -> Counts:
+def _said_by_others(keys: Keys, positions: Counts, their_keys: Keys, their_positions: Counts) -> Counts:
+    """For each of (key, position): how many of their positions with this key are another one; theirs are in order."""
+    others = np.zeros(len(keys), dtype=np.int32)
+    if len(their_keys):
+        order = np.argsort(their_keys, kind="stable")
+        their_keys, their_positions = their_keys[order], their_positions[order]
+        starts, counts = _runs(their_keys, their_positions)
+        _count_found(others, their_keys[starts], keys, counts)
+        pairs = _pairs(their_keys, their_positions)
+        pairs.sort()
+        own = np.zeros(len(keys), dtype=np.int32)
+        _count_found(own, pairs, _pairs(keys, positions), np.ones(len(pairs), dtype=np.int32))
+        others -= own
+    return others
+
+
+def _count_found(out: Counts, among: Keys, wanted: Keys, counts: Counts) -> None:
+    """Put the count of each of `wanted` that stands in `among`, which is sorted, into `out`."""
+    place = np.searchsorted(among, wanted)
+    np.minimum(place, len(among) - 1, out=place)
+    np.copyto(out, counts[place], where=among[place] == wanted)
+
+
+def _pairs(keys: Keys, positions: Counts) -> Keys:
     """One number for each (key, position); 64-bit keys of distinct texts, spread by a large odd factor."""
     with np.errstate(over="ignore"):
         return keys * np.int64(-7046029254386353131) + positions
 
 
-def _ints(values: "array[int]") -> Counts:
-    return np.frombuffer(values, dtype=np.int64) if values else np.zeros(0, dtype=np.int64)
+T = TypeVar("T", bound=np.generic)
+
+
+def _ints(values: "array[int]", dtype: type[T]) -> NDArray[T]:
+    return np.frombuffer(values, dtype=dtype) if values else np.zeros(0, dtype=dtype)
