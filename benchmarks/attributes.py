@@ -109,7 +109,7 @@ class Service:
         return self.client.create_vocabulary(name, labels, domain="birds").id
 
     def enrich(self, vocabulary_id: str, on_progress: Callable[[Job], None] | None = None) -> Job:
-        job = self.client.enrich(vocabulary_id, mend_rounds=0)
+        job = self.client.enrich(vocabulary_id)
         return self.client.wait(job, on_progress, timeout_s=1_800)
 
     def asking_s(self, job_id: str) -> float:
@@ -240,7 +240,7 @@ def limit() -> Iterator[Figure]:
         for number in range(4):
             celery = ["-m", "celery", "-A", "workers.app", "worker", "-Q", "enrich", "-c", "1", "-n", f"w{number}@%h"]
             run.start(f"worker {number}", *celery)
-        job = run.client.enrich(run.vocabulary("limit", 2 * PER_MIN + 100), mend_rounds=0)
+        job = run.client.enrich(run.vocabulary("limit", 2 * PER_MIN + 100))
         times: list[float] = []
         while len(times) <= 2 * PER_MIN:
             if run.client.job(job.id).ended:
@@ -308,7 +308,7 @@ def scale(kind: str, num_labels: int) -> Iterator[Figure]:
         run.start("worker", "-m", "workers.embedded")
         vocabulary_id = run.vocabulary("scale", num_labels)
         with Memory(run) as memory:
-            job = run.client.enrich(vocabulary_id, mend_rounds=0)
+            job = run.client.enrich(vocabulary_id)
             while llm.stats()["calls"] < 0.4 * num_labels:
                 time.sleep(0.2)
             run.kill("worker")

@@ -3,7 +3,8 @@
 Prefix filter (Chaudhuri et al., ICDE 2006; Bayardo et al., WWW 2007): of two sets this much alike, the rarest few words
 of one hold one of the rarest few of the other, so that only those are looked up; a bitmap of each set then tells most
 pairs apart before words are counted. Where a set's rarest words are so common that looking up costs more than running
-over all bitmaps of its size, that is done instead. Sets of equal words are compared once. K labels.
+over all bitmaps of its size, that is done instead: over the most telling lane, and over the others of what it leaves.
+Sets of equal words are compared once. K labels.
 """
 
 from array import array
@@ -16,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LANES = 4  # of 64 bits
-_SCAN = 0.25  # looking up single bitmaps costs some four times as much as running over all of them
+_SCAN = 0.1  # looking up one bitmap costs as much as running over ten
+_SIEVED = 0.25  # looking up what a lane left of a run costs as much as running over all lanes
+_SAMPLE = 512
 _EPSILON = 1e-9
 
 
@@ -66,21 +69,15 @@ def _similar(sets: list[NDArray[np.uint32]], num_words: int, threshold: float) -
     rank = _rarity(sets, num_words)
     prefixes = [_prefix(rank[sets[one]], threshold) for one in order]
     postings = _postings(prefixes)
-    bitmaps = _bitmaps((rank[sets[one]] for one in order), len(sets), num_words)
-    # Two sets of this many words in all differ in at most this many: bits that differ say so early.
-    apart = np.floor((1 - threshold) / (1 + threshold) * np.arange(2 * int(sizes[-1]) + 1) + _EPSILON).astype(np.int32)
+    close = _Close(_bitmaps((rank[sets[one]] for one in order), len(sets), num_words), sizes, threshold)
     firsts = np.searchsorted(sizes, np.ceil(threshold * sizes - _EPSILON)).tolist()
     for here, prefix in enumerate(prefixes):
         first, size = firsts[here], int(sizes[here])
         lists = [_between(postings[word], first, here) for word in prefix]
         if sum(map(len, lists)) < (here - first) * _SCAN:
-            near = np.concatenate(lists)
-            close = _differing(bitmaps, near, here) <= apart[sizes[near] + size]
-            found = np.unique(near[close])
+            found = np.unique(close.among(np.concatenate(lists), here))
         else:
-            window = slice(first, here)
-            close = _differing(bitmaps, window, here) <= apart[sizes[window] + size]
-            found = first + np.flatnonzero(close)
+            found = close.between(first, here)
         mine = sets[order[here]]
         for there in found.tolist():
             both = len(np.intersect1d(mine, sets[order[there]], assume_unique=True))
@@ -89,12 +86,38 @@ def _similar(sets: list[NDArray[np.uint32]], num_words: int, threshold: float) -
                 yield order[here], order[there], jaccard
 
 
-def _differing(bitmaps: NDArray[np.uint64], there: NDArray[np.int64] | slice, here: int) -> NDArray[np.int32]:
-    """How many bits tell each of `there` from `here`: never more than words do."""
-    differing: NDArray[np.int32] = np.bitwise_count(bitmaps[0, there] ^ bitmaps[0, here]).astype(np.int32)  # (N,)
-    for lane in bitmaps[1:]:
-        differing += np.bitwise_count(lane[there] ^ lane[here])
-    return differing
+class _Close:
+    """Which sets, in the order of their sizes (K,), may be alike: by bits that differ, of which there are no more than
+    words that do."""
+
+    def __init__(self, bitmaps: NDArray[np.uint64], sizes: NDArray[np.int32], threshold: float) -> None:
+        self._bitmaps, self._sizes = bitmaps, sizes
+        # Two sets of this many words in all differ in at most this many.
+        self._apart = np.floor((1 - threshold) / (1 + threshold) * np.arange(2 * int(sizes[-1]) + 1) + _EPSILON).astype(
+            np.int32
+        )
+        draw = np.random.default_rng(0)
+        one, other = draw.integers(0, len(sizes), (2, _SAMPLE))
+        self._sieve = bitmaps[np.bitwise_count(bitmaps[:, one] ^ bitmaps[:, other]).sum(axis=1).argmax()]
+
+    def among(self, near: NDArray[np.int64], here: int) -> NDArray[np.int64]:
+        """Those of `near` that may be like the set at `here`."""
+        return near[self._differing(near, here) <= self._apart[self._sizes[near] + self._sizes[here]]]
+
+    def between(self, first: int, here: int) -> NDArray[np.int64]:
+        """Those from `first` on and before `here`."""
+        # None of them is larger than the set at `here`, so that none may differ by more than one of its size.
+        most = int(self._apart[2 * self._sizes[here]])
+        left = first + np.flatnonzero(np.bitwise_count(self._sieve[first:here] ^ self._sieve[here]) <= most)
+        if len(left) > _SIEVED * (here - first):
+            left = first + np.flatnonzero(self._differing(slice(first, here), here) <= most)
+        return self.among(left, here)
+
+    def _differing(self, there: NDArray[np.int64] | slice, here: int) -> NDArray[np.int32]:
+        bits: NDArray[np.int32] = np.bitwise_count(self._bitmaps[0, there] ^ self._bitmaps[0, here]).astype(np.int32)
+        for lane in self._bitmaps[1:]:
+            bits += np.bitwise_count(lane[there] ^ lane[here])
+        return bits
 
 
 def _rarity(sets: list[NDArray[np.uint32]], num_words: int) -> NDArray[np.int64]:

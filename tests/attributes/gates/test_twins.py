@@ -33,10 +33,14 @@ def fast(sets: list[set[str]]) -> dict[int, float]:
     return {position: twin.jaccard for position, twin in by_position.items()}
 
 
-@pytest.mark.parametrize("scan", [0.0, 0.25, 1e9])
+@pytest.mark.parametrize("sieved", [0.0, 2.0])
+@pytest.mark.parametrize("scan", [0.0, 0.1, 1e9])
 @pytest.mark.parametrize("num_words", [12, 40, 400])
-def test_the_same_as_comparing_every_pair(monkeypatch: pytest.MonkeyPatch, num_words: int, scan: float) -> None:
+def test_the_same_as_comparing_every_pair(
+    monkeypatch: pytest.MonkeyPatch, num_words: int, scan: float, sieved: float
+) -> None:
     monkeypatch.setattr(twins, "_SCAN", scan)  # 0: always run over all; 1e9: always look up
+    monkeypatch.setattr(twins, "_SIEVED", sieved)  # 0: always over all lanes; 2: never
     rng = random.Random(num_words)
     words = [f"w{number}" for number in range(num_words)]
     sets = [set(rng.sample(words, rng.randint(0, min(12, num_words)))) for _ in range(120)]
