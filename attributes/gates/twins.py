@@ -102,7 +102,8 @@ class _Close:
 
     def among(self, near: NDArray[np.int64], here: int) -> NDArray[np.int64]:
         """Those of `near` that may be like the set at `here`."""
-        return near[self._differing(near, here) <= self._apart[self._sizes[near] + self._sizes[here]]]
+        may = self._differing(near, here) <= self._apart[self._sizes[near] + self._sizes[here]]
+        return near[np.flatnonzero(may)]
 
     def between(self, first: int, here: int) -> NDArray[np.int64]:
         """Those from `first` on and before `here`."""
