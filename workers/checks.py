@@ -26,6 +26,7 @@ from attributes.types import Entry, line_from_json
 from store import assembly, attribute_sets, resources, set_reports, vocabularies
 from store.attribute_sets import PAGE_SIZE
 from store.jobs import Claim
+from workers import memory
 from workers.context import Context
 from workers.errors import PartFailed, Stopped
 from workers.lease import Keeper
@@ -112,6 +113,8 @@ def run(
             judged = check(entries, judges, on_offence=offenders.add, should_stop=keeper.should_stop)
         except InterruptedError:
             raise Stopped from None
+        finally:
+            memory.give_back()
         measured: list[Gate] = [result.gate for result in judged.results if result.holds is not None]
         places = offenders.finish(measured)
         file = context.artefacts.put_file(offenders.path, f"{claim.place}/offenders.jsonl")

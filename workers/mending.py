@@ -32,7 +32,7 @@ from store.assembly import ROUND
 from store.attribute_sets import PAGE_SIZE
 from store.enrichment import Place
 from store.jobs import Claim, NewPart
-from workers import checks, llm
+from workers import checks, llm, memory
 from workers.batching import asking_for
 from workers.context import Context
 from workers.errors import Stopped
@@ -263,6 +263,8 @@ class _Mending:
             return check(entries, self._judges, on_offence=on_offence, should_stop=self._keeper.should_stop)
         except InterruptedError:
             raise Stopped from None
+        finally:
+            memory.give_back()
 
 
 _Said = tuple[Gate, list[tuple[str, str]]]  # a gate, and the lines that offend: (key of their answer, text)
