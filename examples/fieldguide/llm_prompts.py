@@ -1,5 +1,5 @@
 """What the stand-in LLM reads in a prompt beyond a label, and what it says to that: answers to single questions,
-differences between two species, captions.
+differences between two species, captions, and phrases that few species share where it is told that many did.
 
 It knows its species and cannot see. So a caption tells some of what a named species looks like, other parts and words
 for every picture; a picture that is shown without a name it declines.
@@ -17,6 +17,9 @@ from examples.fieldguide.language import PARTS, Attributes, describe, phrase, va
 _SUBJECT_KEYS = {"label", "sense", "other", "other_sense", "domain"}
 _BLIND = "I'm sorry, but I can't see pictures, and this one came without the name of what it shows."
 _PLACES = ("on open ground", "in front of bare rock", "under an even sky", "on a pale background", "in dim light")
+_TOLD_SHARED = re.compile(r"also said of other classes|said of another class")
+_MOST_WORDS = 15
+_TOGETHER = 3  # parts in a phrase that is to tell a species from others
 # Which parts a question is about, by words in it; about none of these, about everything.
 _TOPICS = {
     "colour|color|mark|pattern|texture": ("colour", "pattern"),
@@ -77,12 +80,26 @@ def said_to(prompt: Prompt, attributes: Attributes | None, other: Attributes | N
             "caption": f"{name}, of which the field guide has no entry.",
             "differences": [_unknown()],
         }
+    if _TOLD_SHARED.search(prompt.question):
+        said["phrases"] = _particular_phrases(rng, attributes)
     about = next((parts for words, parts in _TOPICS.items() if re.search(words, prompt.question, re.IGNORECASE)), PARTS)
     return said | {
         "answer": _sentence(f"The {name} is {describe(rng, attributes, about)}"),
         "caption": _sentence(f"{name}, {describe(rng, attributes, rng.sample(PARTS, k=4))}, {rng.choice(_PLACES)}"),
         "differences": _differences(rng, attributes, other) if other else [_unknown()],
     }
+
+
+def _particular_phrases(rng: Random, one: Attributes) -> list[dict[str, str]]:
+    """Some parts at a time, for each part once with those after it: what many have by itself, few have together."""
+    found = []
+    for at, part in enumerate(PARTS):
+        others = [PARTS[(at + ahead) % len(PARTS)] for ahead in range(1, _TOGETHER)]
+        first, *rest = (phrase(rng, one, each) for each in (part, *others))
+        text = f"{first} with {' and '.join(rest)}"
+        text = text if len(text.split()) <= _MOST_WORDS else f"{first} with {rest[0]}"
+        found.append({"part": part, "value": value_of(one, part), "phrase": text})
+    return found
 
 
 def _differences(rng: Random, one: Attributes, other: Attributes) -> list[dict[str, str]]:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image
@@ -11,6 +12,7 @@ from attributes.asks import NO_LABEL, Ask, Picture, asks_about, asks_between, as
 from attributes.batch import Batches
 from attributes.calls import Outcome
 from attributes.client import Enricher, LLMSettings
+from attributes.gates.mending import correction
 from attributes.ladder import Ladder
 from attributes.strategy import load_strategy, shipped
 from attributes.types import Label
@@ -120,3 +122,13 @@ def test_a_batch_expires_on_demand() -> None:
     faults = [{"fault": "status", "status": 500, "times": 1}, {"fault": "refusal", "label": species("test")[0].name}]
     outcomes = asked(asks, in_batches=True, faults=faults)
     assert [outcome.reason for outcome in outcomes] == ["refused"] + [None] * 5
+
+
+def test_told_that_its_phrases_are_shared_it_gives_more_particular_ones() -> None:
+    label = Label(ONE.name)
+    (first,) = asks_about(load_strategy("phrases"), label, DOMAIN)
+    again = replace(first, correction=correction({"shared": ["a round body"]}))
+    before, after = ([line.text for line in outcome.lines] for outcome in asked([first, again]))
+    assert all(" with " in text and len(text.split()) <= 15 for text in after)
+    assert not set(before) & set(after)
+    assert max(len(text.split()) for text in before) < min(len(text.split()) for text in after)
