@@ -1,19 +1,43 @@
 """The contract on SQLite and the embedded worker."""
 
+import json
+from pathlib import Path
+
 import pytest
 
+from distill.__main__ import main
+from distill.verify import file_sha256
 from limbeck.errors import Problem
 from tests.contract.cluster import Cluster
 from tests.contract.enriching import *  # noqa: F403
 from tests.contract.life import *  # noqa: F403
 from tests.contract.scene import *  # noqa: F403
-from tests.contract.scene import TINY, distill
+from tests.contract.scene import SPLIT, TINY, distill, weights
 from tests.contract.whole import *  # noqa: F403
 
 
 @pytest.fixture(scope="module")
 def mode() -> str:
     return "embedded"
+
+
+@pytest.mark.slow
+def test_the_same_job_by_the_command_line_ends_with_the_same_bytes(
+    cluster: Cluster, dataset_id: str, names: list[str], tmp_path: Path
+) -> None:
+    config = {**TINY, "view": "same", "num_views": 2, "average": "ema", "average_from": 0.3, "losses": {"vlalign": 1}}
+    done = cluster.client.wait(distill(cluster, dataset_id, config), timeout_s=180)
+    assert done.result is not None
+    data, labels = cluster.folder / "data", tmp_path / "labels.txt"
+    labels.write_text("\n".join(names))
+    words = ["--images", str(data / "images"), "--labels", str(labels), "--split", json.dumps(SPLIT)]
+    words += ["--teacher", f"local-dir:{data / 'teacher'}", "--text", "names", "--out", str(tmp_path / "out")]
+    settings = [f"{name}={json.dumps(value)}" for name, value in config.items()]
+    assert main([*words, *(word for setting in settings for word in ("--set", setting))]) == 0
+    assert file_sha256(tmp_path / "out" / "bundle" / "image" / "model.safetensors") == weights(cluster, done)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    for part in ("id", "ood", "joint"):
+        assert report["student"][part] == done.result["evaluation"][part]
 
 
 @pytest.mark.slow
