@@ -40,6 +40,9 @@ def test_loops_are_timed_over_the_steps_asked_for() -> None:
     assert 0 < seconds < 30
     assert 0 <= wait <= 1
     assert 0 < distill.bare_loop(given, data, 2) < 30
+    ours, bare = distill.in_turns(given, data, 2)
+    assert [len(ours), len(bare)] == [2, 2]
+    assert min(*ours, *bare) > 0
 
 
 def test_rows_say_what_they_are_and_a_miss_is_an_exit_code(
