@@ -89,7 +89,17 @@ def _claims(by_arm: Mapping[str, Sequence[Result]], group: str) -> str:
         if differences:
             found = mean_of(differences)
             lines.append(f"| {claim.says} | {claim.whose} | {_points(found)} | {verdict(differences)} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_in_words(by_arm, group)])
+
+
+def _in_words(by_arm: Mapping[str, Sequence[Result]], group: str) -> list[str]:
+    """The claims by how they came out, a line for each verdict."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for claim in CLAIMS:
+        if differences := paired(claim, by_arm, group):
+            said.setdefault((claim.whose, verdict(differences)), []).append(claim.says)
+    return [f"- **{found[0].upper()}{found[1:]}** ({whose}): {'; '.join(claims)}."
+            for (whose, found), claims in sorted(said.items(), key=lambda one: (one[0][1], one[0][0]))]  # fmt: skip
 
 
 def paired(claim: Claim, by_arm: Mapping[str, Sequence[Result]], group: str) -> list[float]:

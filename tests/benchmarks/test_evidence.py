@@ -131,6 +131,7 @@ def test_the_report_tells_means_intervals_and_verdicts(tmp_path: Path) -> None:
     said = (tmp_path / "evidence.md").read_text()
     assert "| L-cls alone | sentence | 51.0% ± 2.5 | 51.0% ± 2.5 | 51% | 30.0%" in said
     assert "| the paper's | +39.0 ± 2.5 points | holds here |" in said
+    assert "- **Holds here** (the paper's): Attributes in the texts help, with L-cls alone." in said
     assert "50.0% to 70.0%" not in said
     assert "7 trainings, 7 minutes in all, on a machine." in said
     assert paired(CLAIMS[0], {"cls": results[:3], "cls (names)": results[3:5]}, "test") == pytest.approx([0.4, 0.39])
