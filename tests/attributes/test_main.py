@@ -161,7 +161,10 @@ def wait_for(path: Path, num_lines: int) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_broken_off_goes_on(how: signal.Signals, labels: Path, out: Path, llm: FakeLLM) -> None:
-    llm.script = lambda seen, _: Say(body=completion(answer_for(seen.subject["label"])), wait_s=0.15)
+    # The later ones take their time, so that the run is not over before the signal comes on a busy machine.
+    llm.script = lambda seen, nth: Say(
+        body=completion(answer_for(seen.subject["label"])), wait_s=0.15 if nth < 5 else 1.5
+    )
     asked = command(labels, out, llm, "--concurrency", "2")
     part = out.with_name("set.json.part")
     run = subprocess.Popen(
