@@ -1,6 +1,7 @@
 """The loop: it learns, resumes to the bit in mid-epoch, stops when told, and stops by name on a number that is none."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -278,3 +279,9 @@ def test_a_batch_is_no_larger_than_the_images_there_are() -> None:
     steps = plan(small_config(batch_size=512, epochs=3, passes_per_epoch=2), 24)
     assert (steps.batch_size, steps.steps_per_epoch, steps.total_steps) == (24, 2, 6)
     assert small_data().texts.shape[1] == WIDTH
+
+
+def test_the_loop_fits_a_screen() -> None:
+    source = inspect.getsource(train)
+    loop = source[source.index("        for batch in batches(") : source.index("    last = average.swap_in()")]
+    assert 20 < len(loop.splitlines()) <= 50
