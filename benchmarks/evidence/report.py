@@ -104,10 +104,9 @@ def _in_words(by_arm: Mapping[str, Sequence[Result]], group: str) -> list[str]:
 
 def paired(claim: Claim, by_arm: Mapping[str, Sequence[Result]], group: str) -> list[float]:
     """How much the better arm is above the worse one, for each seed that both have."""
-    better, worse = (
-        {one["seed"]: found for one in by_arm.get(name, ()) if (found := unseen(one, group)) is not None}
-        for name in (claim.better, claim.worse)
-    )
+    read = _read(group, "ood", "accuracy") if claim.better == claim.worse else lambda one: unseen(one, group)
+    better = {one["seed"]: found for one in by_arm.get(claim.better, ()) if (found := unseen(one, group)) is not None}
+    worse = {one["seed"]: found for one in by_arm.get(claim.worse, ()) if (found := read(one)) is not None}
     return [better[seed] - worse[seed] for seed in sorted(better.keys() & worse.keys())]
 
 

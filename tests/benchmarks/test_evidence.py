@@ -135,6 +135,9 @@ def test_the_report_tells_means_intervals_and_verdicts(tmp_path: Path) -> None:
     assert "50.0% to 70.0%" not in said
     assert "7 trainings, 7 minutes in all, on a machine." in said
     assert paired(CLAIMS[0], {"cls": results[:3], "cls (names)": results[3:5]}, "test") == pytest.approx([0.4, 0.39])
+    retrieving = [result("5-shot retrieval", 0, 0.5, {"retrieval": {"accuracy": 0.75}})]
+    (by_retrieval,) = (claim for claim in CLAIMS if claim.better == claim.worse)
+    assert paired(by_retrieval, {"5-shot retrieval": retrieving}, "test") == [0.25]
     plot = (tmp_path / PLOT).read_bytes()
     write_report(results, teacher, command="make evidence", docs=tmp_path)
     assert (tmp_path / PLOT).read_bytes() == plot
