@@ -24,12 +24,13 @@ short enough for many arms and seeds. Few pictures leave something for the objec
 PAPER_ORDER = ("cls", "mse", "im_cst", "vlalign")
 THREE = "+".join(PAPER_ORDER[:3])
 AS_PAPER = "paper's terms and view"
+WEIGHTS = {"fd": 2000.0}  # CLIP-KD's (arXiv:2307.12732); the others' are 1
 OTHERS = ("queue_kl", "icl", "fd", "affinity", "neighbour", "unseen")
 
 
 def only(*terms: str, **weights: float) -> dict[str, float]:
     """Weights by which just these terms count, 1 each unless said."""
-    return {name: weights.get(name, float(name in terms)) for name in TERMS}
+    return {name: weights.get(name, 1.0) if name in terms else 0.0 for name in TERMS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,10 @@ class Arm:
 
 def _sum(*terms: str) -> str:
     return " + ".join(f"L-{term.replace('_', '-')}" for term in terms)
+
+
+def _weight(term: str) -> str:
+    return f", weight {WEIGHTS[term]:,g}" if term in WEIGHTS else ""
 
 
 def _arms() -> list[Arm]:
@@ -94,8 +99,8 @@ def _arms() -> list[Arm]:
             changes=three | {"context_tokens": 8}),
         Arm(name=f"{THREE}+cap", title=f"{_sum(*PAPER_ORDER[:3], 'cap')}, a caption for each picture",
             section="language", core=False, captions=True, changes={"losses": only(*PAPER_ORDER[:3], "cap")}),
-        *(Arm(name=f"{THREE}+{term}", title=f"{_sum(*PAPER_ORDER[:3])} + {term}", section="others", core=False,
-              changes={"losses": only(*PAPER_ORDER[:3], term)}) for term in OTHERS),
+        *(Arm(name=f"{THREE}+{term}", title=f"{_sum(*PAPER_ORDER[:3])} + {term}{_weight(term)}", section="others",
+              core=False, changes={"losses": only(*PAPER_ORDER[:3], term, **WEIGHTS)}) for term in OTHERS),
         Arm(name="limbeck", title="our recipe (resnet10t at 64 px, 54 pictures of a species)", section="recipe",
             based=False, pictures=54),
         Arm(name="limbeck (names)", title="the same, names alone", section="recipe", based=False, pictures=54,
