@@ -117,7 +117,8 @@ def train(
     if resume is not None:
         position = load_state(resume, learner, optimizer, identity, average=average, scaler=scaler)
     parallel = ranks.parallel(model, device)
-    forward = torch.compile(parallel) if _compiles(config, device, steps.total_steps - position.step) else parallel
+    left = steps.total_steps - (0 if config.deterministic else position.step)  # the same kernels after a break
+    forward = torch.compile(parallel) if _compiles(config, device, left) else parallel
     texts, meter = data.texts.to(device), Meter(config, steps, position)
     unseen = None if data.unseen is None else data.unseen.to(device)
 

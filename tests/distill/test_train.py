@@ -88,6 +88,19 @@ def test_resumed_in_mid_epoch_equals_uninterrupted(
         assert line["loss"] == pytest.approx(metrics.loss, rel=1e-5)
 
 
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_whether_to_compile_is_decided_as_at_the_beginning_where_bits_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deterministic: bool
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("distill.train._compiles", lambda _config, _device, left: bool(asked.append(left)))
+    config, saves = small_config(deterministic=deterministic), Saves(tmp_path)
+    run(config, stop_at=2, save=saves)
+    run(config, save=saves, resume=saves.paths[-1])
+    begun, gone_on = asked
+    assert gone_on == (begun if deterministic else begun - 2)
+
+
 def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
     saves = Saves(tmp_path)
     whole, _ = run(small_config(), save=saves)
