@@ -5,11 +5,13 @@
 
 Everything is made up here: pictures of noise, a teacher with random weights. What is compared runs in turns. Of loops
 the best is told, for the rest of the machine is no part of it. Of steps a bare one follows each of ours, and the median
-ratio of such neighbours is told. A row that needs a GPU says so where there is none; the exit code is 1 where a target
-is missed.
+ratio of such neighbours is told. This process has the environment of one that trains (`distill.process`), the plain
+loop the one that was given. A row that needs a GPU says so where there is none; the exit code is 1 where a target is
+missed.
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -34,6 +36,7 @@ from distill.config import TrainConfig
 from distill.evaluate import evaluate
 from distill.images import decode_images
 from distill.objective import Inputs, Objective
+from distill.process import KEEP_MEMORY, begin_again
 from distill.recipes import resolve_train_config
 from distill.schedules import build_optimizer
 from distill.student import build_student
@@ -187,6 +190,26 @@ def jpegs(folder: Path, count: int) -> list[Path]:
     return paths
 
 
+def plain_loop(asked: Asked, folder: Path) -> float:
+    """Seconds a step of the plain loop over the pictures in a folder, in a process as people start it: what ours have
+    in their environment (`distill.process`) is not in it."""
+    environment = {name: value for name, value in os.environ.items() if name not in KEEP_MEMORY}
+    command = [sys.executable, "-m", "benchmarks.distill", "--plain", str(folder), "--steps", str(asked.steps)]
+    command += ["--batch", str(asked.batch)]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return float(told.stdout)
+
+
+def run_plain_loop(asked: Asked, folder: Path) -> float:
+    """The same, in this process."""
+    paths = sorted(folder.glob("*.jpg"))
+    data = made_up(None, len(paths))
+    ticks = list(plain.epochs(
+        config(asked), paths, data.labels, data.teacher[:, 0], data.texts, steps=WARM_UP + asked.steps, device=DEVICE,
+    ))  # fmt: skip
+    return (ticks[-1] - ticks[WARM_UP - 1]) / asked.steps
+
+
 def step_row(asked: Asked) -> Iterator[Figure]:
     """Our step against the bare one, ResNet-18 at 224."""
     given = config(asked)
@@ -210,10 +233,7 @@ def loop_row(asked: Asked) -> Iterator[Figure]:
         data = made_up(pack.pixels, len(paths))
         theirs, ours, waits = [], [], []
         for _ in range(ROUNDS):
-            ticks = list(plain.epochs(
-                given, paths, data.labels, data.teacher[:, 0], data.texts, steps=WARM_UP + asked.steps, device=DEVICE,
-            ))  # fmt: skip
-            theirs.append((ticks[-1] - ticks[WARM_UP - 1]) / asked.steps)
+            theirs.append(plain_loop(asked, Path(scratch)))
             seconds, wait = our_loop(given, data, asked.steps)
             ours.append(seconds)
             waits.append(wait)
@@ -401,12 +421,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--prompts", type=int, default=2000, help="50 times as many on a GPU")
     parser.add_argument("--evaluated", type=int, default=50_000)
     parser.add_argument("--registered", type=int, default=1_000_000)
+    parser.add_argument("--plain", type=Path, metavar="FOLDER", help="the plain loop alone, over a folder's pictures")
     given = vars(parser.parse_args(arguments))
-    names = given.pop("only").split(",")
+    names, folder = given.pop("only").split(","), given.pop("plain")
     unknown = [name for name in names if name not in ROWS]
     if unknown:
         parser.error(f'no row is called "{unknown[0]}"; there are {", ".join(ROWS)}')
     asked = Asked(**given)
+    if folder is not None:
+        print(run_plain_loop(asked, folder))
+        return 0
     where = torch.cuda.get_device_name() if CUDA else load.machine()
     title = f"{where}, torch {torch.__version__}, {torch.get_num_threads()} threads"
     table, console = Table("", "to reach", "measured", "", title=title, title_justify="left"), Console(width=160)
@@ -422,4 +446,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    if "--plain" not in sys.argv:
+        begin_again()
     sys.exit(main())

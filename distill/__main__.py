@@ -18,6 +18,7 @@ from types import FrameType
 from pydantic import ValidationError
 
 from distill import Stopped
+from distill.process import begin_again
 from distill.request import arguments, understand
 
 
@@ -76,4 +77,5 @@ class _Stop:
 
 
 if __name__ == "__main__":
+    begin_again()
     sys.exit(main())

@@ -113,8 +113,8 @@ class TrainConfig(_Frozen):
     negatives of its part alone, and batch norm the part's statistics.
     `average`: the student is in the end the plain mean of its weights after each step, or their exponential mean with
     `ema_decay`, from `average_from` (share of all steps) on; `off`: its last weights.
-    `precision`: of the student's forward pass; float16 scales the loss. `compile`: by torch.compile; `auto` does on a
-    GPU for a run long enough to earn it back. `deterministic`: a resumed run ends with the same bits on a GPU as well,
+    `precision`: of the student's forward pass; float16 scales the loss. `compile`: by torch.compile; `auto` does for
+    a run long enough to earn it back. `deterministic`: a resumed run ends with the same bits on a GPU as well,
     at some cost; on a CPU it always does.
     `measured_epochs`: how many of the last epochs are measured as they end, for the mean over them that is published;
     the student that is handed over is the last one, whatever they show.

@@ -7,6 +7,7 @@ import time
 
 import structlog
 
+from distill.process import environment
 from store import jobs
 from workers.context import Context, worker_name
 from workers.parts import claim_part, run_claimed
@@ -33,7 +34,7 @@ def run_enrich(context: Context, part_id: str) -> None:
 def run_gpu(context: Context, part_id: str) -> None:
     """Run a GPU part in a child process, and wait for it. A child that died is reported, so that none need wait."""
     command = [sys.executable, "-m", "workers.child", part_id, "--parent", str(os.getpid())]
-    with subprocess.Popen(command, process_group=0) as child:
+    with subprocess.Popen(command, process_group=0, env=environment()) as child:
         asked_at: float | None = None
         while child.poll() is None:
             if context.shutting_down.is_set() and asked_at is None:

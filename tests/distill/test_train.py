@@ -16,7 +16,7 @@ from distill.batches import batches, plan
 from distill.config import TrainConfig
 from distill.state import StateError
 from distill.student import Student, StudentError, build_student
-from distill.train import NonFiniteLoss, StepMetrics, TrainResult, WriteState, train
+from distill.train import NonFiniteLoss, StepMetrics, TrainResult, WriteState, _compiles, train
 from tests.distill.helpers_train import WIDTH, small_config, small_data
 
 
@@ -88,17 +88,37 @@ def test_resumed_in_mid_epoch_equals_uninterrupted(
         assert line["loss"] == pytest.approx(metrics.loss, rel=1e-5)
 
 
-@pytest.mark.parametrize("deterministic", [True, False])
-def test_whether_to_compile_is_decided_as_at_the_beginning_where_bits_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deterministic: bool
+def test_a_run_that_goes_on_compiles_as_it_did_at_its_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
     monkeypatch.setattr("distill.train._compiles", lambda _config, _device, left: bool(asked.append(left)))
-    config, saves = small_config(deterministic=deterministic), Saves(tmp_path)
-    run(config, stop_at=2, save=saves)
-    run(config, save=saves, resume=saves.paths[-1])
+    saves = Saves(tmp_path)
+    run(small_config(), stop_at=2, save=saves)
+    run(small_config(), save=saves, resume=saves.paths[-1])
     begun, gone_on = asked
-    assert gone_on == (begun if deterministic else begun - 2)
+    assert gone_on == begun
+
+
+@pytest.mark.parametrize(
+    ("compiler", "device", "asked", "steps", "does"),
+    [
+        ("g++", "cuda", "auto", 2_000, True),
+        ("g++", "cuda", "auto", 1_999, False),
+        ("g++", "cpu", "auto", 10_000, True),  # of 8 pictures of 224 pixels
+        ("g++", "cpu", "auto", 9_000, False),
+        ("", "cpu", "auto", 10_000, False),
+        ("", "cuda", "auto", 2_000, True),
+        ("", "cpu", "on", 1, True),
+        ("g++", "cpu", "off", 10_000, False),
+    ],
+)
+def test_long_runs_are_compiled_where_that_pays(
+    monkeypatch: pytest.MonkeyPatch, compiler: str, device: str, asked: str, steps: int, does: bool
+) -> None:
+    monkeypatch.setattr("distill.train._has_compiler", lambda: bool(compiler))
+    config = small_config(compile=asked, batch_size=8, image_px=224)
+    assert _compiles(config, torch.device(device), steps) == does
 
 
 def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
