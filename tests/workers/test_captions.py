@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,18 +14,12 @@ from distill.caption_set import read_captions
 from distill.folders import BySeed, scan
 from distill.pictures import small_jpeg
 from store import caption_sets, resources
-from store.db import Database
 from store.ids import new_id
 from store.models import Job
-from tests.workers.enriching import Bench, make_bench
+from tests.workers.enriching import Bench
 from workers import captions, inputs
 from workers.captions import MOST_PX
 from workers.questions import Question
-
-
-@pytest.fixture
-def here(db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return make_bench(db, tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,26 +13,14 @@ from distill.neighbours import nearest, pairs_of
 from examples.fieldguide.world import species
 from store import assembly, attribute_sets, enrichment, flights, jobs
 from store.attribute_sets import EntryContent
-from store.db import Database
 from store.models import EnrichPage, EnrichResult, LLMFlight, Part
 from store.vocabularies import NewLabel
-from tests.workers.enriching import Bench, HashingTeacher, make_bench
+from tests.workers.enriching import Bench, HashingTeacher
 from workers import asking, inputs, neighbours
 from workers.runner import run_enrich
 
 NAMES = [one.name for one in species()]
 LINE = {"kind": "phrase", "text": "a long bill", "origin": "llm"}
-
-
-@pytest.fixture
-def here(db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return make_bench(db, tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def here_on_sqlite(sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """For what costs much and asks the database nothing new."""
-    return make_bench(sqlite_db, tmp_path, monkeypatch)
 
 
 @pytest.fixture

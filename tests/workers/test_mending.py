@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +11,8 @@ from attributes.gates.mending import correction
 from attributes.wire import Reply, Wire
 from store import set_reports
 from store.assembly import ROUND
-from store.db import Database
 from store.models import EnrichResult, GateFailure, Job, LLMAnswer, MendRound, Part
-from tests.workers.enriching import Bench, make_bench
+from tests.workers.enriching import Bench
 from workers import checks, mending
 
 NAMES = ["crane", "heron", "stork", "ibis"]
@@ -47,16 +45,6 @@ class Teachable:
     @property
     def corrections(self) -> list[tuple[str, str]]:
         return [(label, told) for label, told in self.asked if told]
-
-
-@pytest.fixture
-def here(db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return make_bench(db, tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def here_on_sqlite(sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return make_bench(sqlite_db, tmp_path, monkeypatch)
 
 
 def teach(monkeypatch: pytest.MonkeyPatch, *learns: str) -> Teachable:
@@ -142,8 +130,13 @@ def test_a_second_run_judges_nothing_unless_its_questions_are_lost(
     assert first.result is not None
     assert second.result is not None
     assert second.result["mended"] == first.result["mended"] != []
-    here.run(vocabulary, strategies=["phrases"], mend_rounds=2)  # asked for otherwise, it is judged
-    assert judged
+    for other in (
+        {"mend_rounds": 2},
+        {"model": "another", "mend_rounds": 1},
+    ):  # asked for otherwise, or said by another
+        judged.clear()
+        here.run(vocabulary, strategies=["phrases"], **other)
+        assert judged, other
 
 
 def test_what_was_judged_alike_is_not_judged_again(here: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
