@@ -1,0 +1,291 @@
+"""Keys and digests under which data is kept. A change to one of them loses what a user has paid for or waited for.
+
+Calls to an LLM and their answers; attribute sets and vocabularies; idempotent requests; API keys; teachers and the
+caches below a teacher; manifests; random choices. None of them depends on the machine.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from safetensors import safe_open
+from sqlalchemy import select
+
+from attributes.asks import Ask, Picture, asks_about, asks_between, asks_showing, key_of
+from attributes.gates.opinion import Opinion, judge
+from attributes.gates.report import Judges, word_lists
+from attributes.settings import LLMSettings
+from attributes.strategy import Strategy, shipped
+from attributes.types import Label
+from distill.chance import shuffled, shuffled_in_windows, uniform, words
+from distill.folders import SPLIT, scan
+from distill.images import FORMAT as PIXELS_FORMAT
+from distill.language import caption_features
+from distill.recipes import resolve_train_config
+from distill.rowcache import key_of as row_key_of
+from distill.run import training_data
+from distill.state import FORMAT as STATE_FORMAT
+from distill.teacher_views import FORMAT as VIEW_FORMAT
+from distill.text_targets import FORMAT as TARGETS_FORMAT
+from distill.text_targets import encode_text_targets
+from distill.verify import MANIFEST_FORMAT
+from store import assembly, attribute_sets, jobs, keys, mending, vocabularies
+from store.attribute_sets import PAGE_SIZE, EntryContent
+from store.models import EnrichPage, EnrichResult, IdempotencyRecord, LLMAnswer, Vocabulary
+from store.vocabularies import NewLabel
+from tests.golden import api, exports, training
+
+LABELS = (
+    Label("crane"),
+    Label("crane", "a bird"),
+    Label("crane", "a machine that lifts loads"),
+    Label("Schöner Kolibri 蜂鸟", "hummingbird – 鳥"),
+    Label('colt\'s "foot"\\', None),
+    Label("e\u0301toile"),
+    Label("x" * 300, "y" * 600),
+)
+PAIRS = (
+    (LABELS[1], LABELS[2]),
+    (Label("wren", "brown"), Label("Robin")),
+    (LABELS[3], Label("Ålesund")),
+)
+DOMAINS = ("", "birds of North America", "Vögel – 鳥")
+PICTURES = (
+    Picture(b"\x89PNG\r\n\x1a\nnot more than its head"),
+    Picture(b"\xff\xd8\xffa jpeg"),
+    Picture(b"GIF89a"),
+    Picture(b"RIFF0000WEBPVP8 "),
+)
+CORRECTION = 'Give five phrases, none with the word "crane".'
+SETTINGS: Mapping[str, LLMSettings] = {
+    "plain": LLMSettings(model="stand-in", base_url="http://127.0.0.1:8765/v1"),
+    "openai": LLMSettings(model="gpt-4o-mini"),
+    "warm": LLMSettings(model="stand-in", base_url="http://127.0.0.1:8765/v1/", temperature=0.7, max_tokens=321),
+    "unshaping": LLMSettings(
+        model="stand-in", base_url="http://127.0.0.1:8765/v1", timeout_s=5, concurrency=1, max_attempts=9
+    ),
+}
+
+
+def record(folder: Path) -> dict[str, Any]:
+    """What `cache_keys.json` holds."""
+    return {
+        "calls": call_keys(),
+        "strategies": strategy_digests(),
+        "lines": {f"{entry.label} {n}": line.id for entry in exports.ENTRIES for n, line in enumerate(entry.lines)},
+        "gates": {"words": word_lists().digest, "judges": Judges().digest},
+        "chance": chance(),
+        "splits": splits(folder / "splits"),
+        "rows": row_keys(),
+        "formats": [PIXELS_FORMAT, STATE_FORMAT, VIEW_FORMAT, TARGETS_FORMAT, MANIFEST_FORMAT],
+        "teacher": teacher_cache(folder / "teacher"),
+        "store": stored(folder / "home"),
+    }
+
+
+def call_keys() -> dict[str, str]:
+    """The key of each question of the shipped strategies, and of the gates' second opinion."""
+    found: dict[str, str] = {}
+    for settings_name, settings in SETTINGS.items():
+        for strategy in shipped():
+            for name, ask in _asks(strategy):
+                found[f"{settings_name} | {strategy.ref} | {name}"] = key_of(ask, settings)
+        lines = {LABELS[1]: ["a long neck", "it sings at dawn"], LABELS[3]: ["ein «Ruf»"]}
+        for number, ask in enumerate(Opinion().asks(lines, "birds")):
+            found[f"{settings_name} | {judge().ref} | {number}"] = key_of(ask, settings)
+    return found
+
+
+def _asks(strategy: Strategy) -> Iterator[tuple[str, Ask]]:
+    made: list[tuple[str, tuple[Ask, ...]]] = []
+    for domain in DOMAINS:
+        if strategy.about == "label":
+            made += [(f"{_short(label)} in {domain}", asks_about(strategy, label, domain)) for label in LABELS]
+        elif strategy.about == "pair":
+            made += [
+                (f"{_short(one)} and {_short(other)} in {domain}", asks_between(strategy, one, other, domain))
+                for pair in PAIRS
+                for one, other in (pair, pair[::-1])
+            ]
+        else:
+            for number, picture in enumerate(PICTURES):
+                made.append((f"picture {number} in {domain}", asks_showing(strategy, picture, domain=domain)))
+                label = LABELS[number]
+                made.append(
+                    (f"picture {number} of {_short(label)} in {domain}", asks_showing(strategy, picture, label, domain))
+                )
+    for name, asks in made:
+        for number, ask in enumerate(asks):
+            yield f"{name} | {number}", ask
+    name, (first, *_) = made[0]
+    yield f"{name} | corrected", replace(first, correction=CORRECTION)
+    yield f"{name} | sample 3", replace(first, sample=3)
+
+
+def _short(label: Label) -> str:
+    return str(label)[:40]
+
+
+def strategy_digests() -> dict[str, list[str]]:
+    """Digests of the file and of the schema of each strategy."""
+    return {one.ref: [one.digest, one.schema_digest] for one in (*shipped(), judge())}
+
+
+def chance() -> dict[str, Any]:
+    """Random words, numbers and orders: functions of their keys alone."""
+    rows, blocks = np.arange(12), np.arange(12) // 3
+    return {
+        "words": [str(words(*key)) for key in ((), (0,), (0, 0), (1, 2, 3), (2**32 - 1, 7), (2**63 - 1,))],
+        "words of arrays": [str(one) for one in words(5, rows).tolist()],
+        "uniform": uniform(5, rows).tolist(),
+        "shuffled": shuffled(rows, 4, 2).tolist(),
+        "shuffled in windows": shuffled_in_windows(rows, blocks, 2, 4, 2).tolist(),
+    }
+
+
+def splits(folder: Path) -> dict[str, Any]:
+    """The digest of a manifest, and the part of each image, for several splits."""
+    names = ["crane", "heron", "Schöner Kolibri", "red finch"]
+    for name in names:
+        (folder / name.replace(" ", "_")).mkdir(parents=True)
+        for number in range(5):
+            (folder / name.replace(" ", "_") / f"{number}.jpg").write_bytes(b"not opened")
+    found: dict[str, Any] = {}
+    for split in (
+        {"by": "seed"},
+        {"by": "seed", "seed": 3, "id_fraction": 0.75, "held_out": 0.4},
+        {"by": "list", "id": ["heron", "crane"], "ood": ["red finch"], "held_out": 0.2},
+    ):
+        manifest = scan(folder, names, SPLIT.validate_python(split))
+        found[json.dumps(split)] = {"digest": manifest.digest, "items": [list(item) for item in manifest]}
+    return found
+
+
+def row_keys() -> dict[str, str]:
+    """Keys of the row caches."""
+    cases: tuple[tuple[str | bytes, ...], ...] = ((), ("",), ("a", "b"), ("ab",), (b"\0\xff", "é"), ("a", "", "b"))
+    return {repr(parts): row_key_of(*parts).hex() for parts in cases}
+
+
+def teacher_cache(folder: Path) -> dict[str, Any]:
+    """The field guide's teacher, and the names and keys of everything that a training caches below a folder."""
+    with training.one_thread():
+        setting = training.prepare(folder)
+        encode_text_targets(
+            setting.teacher, [["a photo of a crane", "ein Kranich 鶴"], ["a heron"]], cache=setting.cache
+        )
+        digests: dict[str, Any] = {}
+        drawn: dict[str, Any] = {}
+        for view in ("center", "squash", "same"):
+            config = resolve_train_config("limbeck", {**training.TINY, "view": view, "losses": {"cap": 1.0}})
+            data = training_data(config, setting.manifest, setting.teacher, setting.targets, cache=setting.cache)
+            digests[view] = dict(data.digests)
+            if data.views is not None:
+                drawn = {"boxes": data.views.boxes.tolist(), "flips": data.views.flips.tolist()}
+        captions = caption_features(
+            setting.teacher, folder / "images", list(setting.manifest.paths), given=None, cache=setting.cache
+        )
+    info = setting.teacher.info()
+    said = ("digest", "preprocess_digest", "tokenizer_fingerprint", "width", "context_length", "preprocess")
+    return {
+        "info": {name: info[name] for name in said},
+        "manifest": setting.manifest.digest,
+        "made from": digests,
+        "views": drawn,
+        "captions": captions.digest,
+        "cache": cached(setting.cache),
+    }
+
+
+def cached(cache: Path) -> dict[str, list[str]]:
+    """Folder below the cache → the keys of its rows, or the names of its files.
+
+    The caches that say which content a path had are keyed by time: only that they are there is recorded.
+    """
+    found: dict[str, set[str]] = {}
+    for path in sorted(cache.rglob("*")):
+        if path.is_dir() or path.name.startswith("."):
+            continue
+        said = found.setdefault(path.parent.relative_to(cache).as_posix(), set())
+        if path.parent.name == "contents":
+            continue
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="numpy") as opened:
+                said |= {row.tobytes().hex() for row in opened.get_tensor("keys")}
+        else:
+            said.add(path.name)
+    return {name: sorted(values) for name, values in sorted(found.items())}
+
+
+def stored(home: Path) -> dict[str, Any]:
+    """Digests in the database: of vocabularies, entries, pages and sets; of requests; of keys; of inputs of jobs."""
+    with api.service(home) as (_, client, db):
+        contents = [
+            EntryContent(
+                label=entry.label, sense=entry.sense, lines=[line.as_json() for line in entry.lines],
+                flags=list(entry.flags),
+            )
+            for entry in exports.ENTRIES
+        ]  # fmt: skip
+        names = [NewLabel(entry.label, entry.sense) for entry in exports.ENTRIES]
+        many = [NewLabel(f"label {number}") for number in range(PAGE_SIZE + 3)]
+        found: dict[str, Any] = {}
+        with db.write() as tx:
+            vocabulary = vocabularies.create(tx, name="things", domain="birds – 鳥", labels=names)
+            bare = vocabularies.create(tx, name="other name", domain="", labels=many)
+            found["vocabularies"] = [vocabulary.digest, bare.digest]
+            found["entries"] = attribute_sets.put_entries(tx, contents)
+            pages = attribute_sets.put_pages(tx, [*contents[:4], None])
+            made = attribute_sets.create(tx, vocabulary_id=vocabulary.id, pages=pages, source={"import": "json"})
+            empty_pages = attribute_sets.put_pages(tx, [None] * len(many))
+            empty = attribute_sets.create(tx, vocabulary_id=bare.id, pages=empty_pages, source={})
+            found["pages"] = [pages, empty_pages]
+            found["sets"] = [made.digest, empty.digest]
+            with mock.patch("secrets.token_urlsafe", return_value="golden"):
+                key, secret = keys.create(tx, name="golden", scopes=["read"], expires_at=None)
+            found["api key"] = [secret, key.sha256]
+        with db.write() as tx:
+            found["inputs"] = _inputs(tx, vocabulary)
+        body = {"name": "birds", "labels": ["crane", "heron"]}
+        answer = client.post("/v1/vocabularies", json=body, headers={"Idempotency-Key": "golden"})
+        assert answer.status_code == 201, answer.text
+        with db.read() as tx:
+            request = tx.scalars(select(IdempotencyRecord)).one()
+            found["request"] = [request.key, request.request_sha256]
+        found["imports"] = {
+            format: [
+                (imported := exports.imported(client, format))["digest"],
+                client.get(f"/v1/vocabularies/{imported['vocabulary_id']}").json()["digest"],
+            ]
+            for format in exports.API_FORMATS
+        }
+        return found
+
+
+def _inputs(tx: Any, vocabulary: Vocabulary) -> dict[str, Any]:
+    """Digests of what a page of an enrichment, and a round of mending, are made from."""
+    num_labels = vocabulary.num_labels
+    job = jobs.create(tx, "enrich", {"vocabulary_id": vocabulary.id, "num_labels": num_labels}, [])
+    for position in range(num_labels):
+        answer_key = f"{position:064x}"
+        tx.add(
+            LLMAnswer(
+                key=answer_key, model="stand-in", base_url="http://127.0.0.1", strategy="describe@1", messages=[],
+                answer="{}", lines=[{"kind": "sentence", "text": f"Sentence {position} – 鳥.", "origin": "llm"}],
+                other_lines=None, flags=["long_sentence"] if position == 1 else [], created_at=0.0,
+            )
+        )  # fmt: skip
+        tx.flush()
+        tx.add(
+            EnrichResult(
+                job_id=job.id, position=position, step=0, slot=0, side=0, key=answer_key, reason=None, detail=None
+            )
+        )
+    tx.flush()
+    assembly.note_page(tx, job, 0)
+    page = tx.scalars(select(EnrichPage).where(EnrichPage.job_id == job.id)).one()
+    return {"page": [page.inputs, page.digest], "mending": mending.inputs_of(tx, job, {"way": 1, "rounds": 2})}

@@ -1,0 +1,30 @@
+"""Every key and digest under which data is kept is the one that `cache_keys.json` records."""
+
+from typing import Any
+
+import pytest
+
+from tests.golden import files, keys
+
+GOLDEN = files.read("cache_keys.json")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return files.plain(keys.record(tmp_path_factory.mktemp("keys")))
+
+
+def test_every_kind_of_key_is_recorded(found: Any) -> None:
+    assert sorted(found) == sorted(GOLDEN)
+
+
+@pytest.mark.parametrize("kind", sorted(GOLDEN))
+def test_keys(kind: str, found: Any) -> None:
+    assert found[kind] == GOLDEN[kind]
+
+
+def test_what_does_not_shape_an_answer_is_not_in_its_key() -> None:
+    calls: dict[str, str] = GOLDEN["calls"]
+    plain = [key for name, key in calls.items() if name.startswith("plain | ")]
+    unshaping = [key for name, key in calls.items() if name.startswith("unshaping | ")]
+    assert plain == unshaping
