@@ -17,7 +17,7 @@ check: $(READY)  ## The quick part: style, types, import contracts, migrations, 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q tests/store/test_migrations.py tests/distill/test_catalog.py
+	$(BIN)/pytest -q tests/store/test_migrations.py tests/distill/config/test_model_names.py
 
 prove: $(READY)  ## Whether attributes help beyond Waffle, on the field guide, into docs/evidence.md
 	rm -rf proof
@@ -57,7 +57,7 @@ lock: $(READY)  ## Lock the dependencies anew, and the names that they know
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
 		--no-header --python-version 3.11 --upgrade --quiet --output-file requirements.lock
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
-	$(BIN)/python -m distill.catalog
+	$(BIN)/python -m distill.config.model_names
 
 clean:  ## Remove what was built and what the demo left
 	rm -rf $(VENV) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -8,41 +8,40 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import (
+from api import openapi
+from api.auth import Access
+from api.http import problems
+from api.http.dependencies import Services
+from api.jobs import estimates
+from api.logs import logger
+from api.metrics import Metrics
+from api.middleware import Edge
+from api.pages import editor, overview
+from api.routes import (
     answers,
-    attribute_exchange,
+    attribute_set_files,
     attribute_sets,
     caption_sets,
     checkpoints,
     datasets,
     drafts,
-    editor,
-    estimating,
     events,
     health,
     jobs,
-    openapi,
-    pages,
-    problems,
     set_reports,
     spending,
     teachers,
     text_targets,
     vocabularies,
 )
-from api.access import Access
-from api.edge import Edge
-from api.logs import logger
-from api.metrics import Metrics
-from api.services import Services
 from store.artefacts import Artefacts
 from store.db import Database
 from store.settings import Settings
 
 # In the order in which requests are tried on them: jobs are polled.
 _ROUTERS = (
-    jobs, spending, estimating, events, vocabularies, attribute_exchange, attribute_sets, set_reports, drafts, answers,
-    text_targets, caption_sets, datasets, teachers, checkpoints, health, pages, editor,
+    jobs, spending, estimates, events, vocabularies, attribute_set_files, attribute_sets, set_reports, drafts, answers,
+    text_targets, caption_sets, datasets, teachers, checkpoints, health, overview, editor,
 )  # fmt: skip
 
 

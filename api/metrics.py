@@ -6,8 +6,8 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from store import beats, progress
 from store.db import Database
+from store.jobs import heartbeats, progress
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -43,7 +43,7 @@ class _Tables(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         with self._db.read() as tx:
-            jobs, parts, alive = progress.jobs_by_status(tx), progress.parts_by_status(tx), beats.alive(tx)
+            jobs, parts, alive = progress.jobs_by_status(tx), progress.parts_by_status(tx), heartbeats.alive(tx)
         family = GaugeMetricFamily("limbeck_jobs", "Jobs by kind and status", labels=["kind", "status"])
         for (kind, status), count in jobs.items():
             family.add_metric([kind, status], count)

@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import problems
-from api.access import OPEN_PATHS
+from api.auth import OPEN_PATHS
+from api.http import problems
 
 DESCRIPTION = """\
 From a list of labels and a folder of images to a small image model that still understands words.

@@ -19,12 +19,13 @@ from pydantic import SecretStr, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from attributes.asks import Ask, asks_about, key_of
-from attributes.client import Enricher, FatalLLMError, LLMSettings, Outcome, Tally
-from attributes.formats import read_label_lines
-from attributes.limits import Limiter, LocalLimiter
-from attributes.outfile import BadInput, OutFile, as_input
-from attributes.strategy import DEFAULT_STRATEGY, Strategy, StrategyError, load_strategy
+from attributes.cli.output_file import BadInput, OutFile, as_input
+from attributes.formats.formats import read_label_lines
+from attributes.llm.client import Enricher, FatalLLMError, LLMSettings, Outcome, Tally
+from attributes.llm.limits import Limiter, LocalLimiter
+from attributes.llm.requests import key_of
+from attributes.prompts.questions import Ask, asks_about
+from attributes.prompts.strategy import DEFAULT_STRATEGY, Strategy, StrategyError, load_strategy
 from attributes.types import Entry, Label
 
 _NAMED_FAILURES = 20

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from attributes.checks import FLAGS, flags_of
-from attributes.strategy import StrategyError, load_strategy
+from attributes.flags import FLAGS, flags_of
+from attributes.prompts.strategy import StrategyError, load_strategy
 from attributes.text import fault_of, says_something, tidy
 from attributes.types import Entry, Line, LineKind
 

@@ -66,7 +66,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is said of one label, line by line; `flags` are those of `attributes.checks`."""
+    """What is said of one label, line by line; `flags` are those of `attributes.flags`."""
 
     label: str
     sense: str | None = None

@@ -5,9 +5,9 @@
 
 Everything is made up here: pictures of noise, a teacher with random weights. What is compared runs in turns. Of loops
 the best is told, for the rest of the machine is no part of it. Of steps a bare one follows each of ours, and the median
-ratio of such neighbours is told. This process has the environment of one that trains (`distill.process`), the plain
-loop the one that was given. A row that needs a GPU says so where there is none; the exit code is 1 where a target is
-missed.
+ratio of such neighbours is told. This process has the environment of one that trains
+(`distill.training.process_environment`), the plain loop the one that was given. A row that needs a GPU says so where
+there is none; the exit code is 1 where a target is missed.
 """
 
 import argparse
@@ -30,18 +30,18 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import load, plain
-from distill.batches import TrainData
-from distill.chance import Ints
-from distill.config import TrainConfig
-from distill.evaluate import evaluate
-from distill.images import decode_images
-from distill.objective import Inputs, Objective
-from distill.process import KEEP_MEMORY, begin_again
-from distill.recipes import resolve_train_config
-from distill.schedules import build_optimizer
-from distill.student import build_student
-from distill.student_features import BATCH, student_features
-from distill.train import train
+from distill.config.recipes import resolve_train_config
+from distill.config.train_config import TrainConfig
+from distill.data.counter_rng import Ints
+from distill.data.decoded_images import decode_images
+from distill.evaluation.accuracy import evaluate
+from distill.student.features import BATCH, student_features
+from distill.student.model import build_student
+from distill.training.loader import TrainData
+from distill.training.loop import train
+from distill.training.objective import Inputs, Objective
+from distill.training.process_environment import KEEP_MEMORY, begin_again
+from distill.training.schedules import build_optimizer
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
@@ -192,7 +192,7 @@ def jpegs(folder: Path, count: int) -> list[Path]:
 
 def plain_loop(asked: Asked, folder: Path) -> float:
     """Seconds a step of the plain loop over the pictures in a folder, in a process as people start it: what ours have
-    in their environment (`distill.process`) is not in it."""
+    in their environment (`distill.training.process_environment`) is not in it."""
     environment = {name: value for name, value in os.environ.items() if name not in KEEP_MEMORY}
     command = [sys.executable, "-m", "benchmarks.distill", "--plain", str(folder), "--steps", str(asked.steps)]
     command += ["--batch", str(asked.batch)]
@@ -264,7 +264,7 @@ def gpu_row(asked: Asked) -> Iterator[Figure]:
 
 def teacher_row(asked: Asked) -> Iterator[Figure]:
     """An epoch with cached teacher features against the teacher live (ViT-L/14, random weights)."""
-    from distill.teacher_views import LiveTeacher
+    from distill.teacher.view_features import LiveTeacher
 
     batch = asked.batch if CUDA else min(asked.batch, 16)
     given = config(asked, batch_size=batch)
@@ -284,7 +284,7 @@ def texts_row(asked: Asked) -> Iterator[Figure]:
     """Teacher text targets against a plain batched loop, and how far their features are apart."""
     import open_clip
 
-    from distill.text_targets import encode_text_targets
+    from distill.texts.text_targets import encode_text_targets
 
     name = "ViT-L-14" if CUDA else "ViT-B-32"
     prompts = described(asked.prompts * 50 if CUDA else asked.prompts)
@@ -316,7 +316,7 @@ def random_teacher(name: str) -> Iterator[Any]:
     import open_clip
     from safetensors.torch import save_file
 
-    from distill.teacher import load_teacher
+    from distill.teacher.teacher import load_teacher
 
     with tempfile.TemporaryDirectory() as scratch:
         torch.manual_seed(0)
@@ -376,7 +376,7 @@ def evaluation_row(asked: Asked) -> Iterator[Figure]:
 REGISTER = """
 import sys, time
 from pathlib import Path
-from distill.folders import SPLIT, scan
+from distill.data.image_index import SPLIT, scan
 started = time.perf_counter()
 root = Path(sys.argv[1])
 manifest = scan(root, sorted(folder.name for folder in root.iterdir()), SPLIT.validate_python({"by": "seed"}))

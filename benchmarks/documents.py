@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from distill.atomic import write_bytes
+from distill.data.atomic_files import write_bytes
 
 
 def put_part(path: Path, name: str, text: str) -> None:

@@ -21,11 +21,12 @@ from sqlalchemy import func, select
 
 from benchmarks import load
 from benchmarks.service import Figure, database
-from store import attribute_sets, vocabularies
-from store.attribute_sets import EntryContent
+from store import vocabularies
 from store.db import Database
 from store.migrate import upgrade
 from store.models import AttributeEntry, AttributePage, AttributeSet, AttributeSetPage, GateFailure, SetReport
+from store.sets import attribute_sets
+from store.sets.attribute_sets import EntryContent
 from store.vocabularies import NewLabel
 
 NUM_LABELS = 100_000

@@ -10,7 +10,7 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 
-from attributes.gates.report import check
+from attributes.gates.evaluate import check
 from attributes.types import Entry, Line
 
 SIZES = "small large long short broad narrow thick thin plump slender stocky rounded pointed curved hooked flat".split

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from distill.config import TrainConfig
+from distill.config.train_config import TrainConfig
 from distill.losses.feature_mse import feature_mse
 from distill.losses.image_contrastive import image_contrastive
 from distill.losses.text_classification import text_classification
-from distill.schedules import build_optimizer
+from distill.training.schedules import build_optimizer
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

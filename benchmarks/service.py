@@ -28,9 +28,11 @@ from rich.table import Table
 from sqlalchemy.engine import make_url
 
 from benchmarks import load
-from store import enrichment, jobs, resources, vocabularies
+from store import resources, vocabularies
 from store.artefacts import Artefacts
 from store.db import Database
+from store.enrich import results
+from store.jobs import lifecycle
 from store.migrate import upgrade
 from store.models import EnrichResult, Job, Vocabulary
 from store.vocabularies import NewLabel
@@ -131,7 +133,9 @@ def write(job_id: str, seconds: float, url: str) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with db.write() as tx:
-            claims = (jobs.claim(tx, id, worker="bench", lease_s=60) for id in jobs.ready(tx, ["enrich"], limit=1))
+            claims = (
+                lifecycle.claim(tx, id, worker="bench", lease_s=60) for id in lifecycle.ready(tx, ["enrich"], limit=1)
+            )
             claim = next((claim for claim in claims if claim), None)
         if claim is None or claim.job_id != job_id:
             raise RuntimeError("nothing left to write")
@@ -141,16 +145,16 @@ def write(job_id: str, seconds: float, url: str) -> None:
             _write_one(db, claim, position)
             if number % 20 == 19:
                 with db.write() as tx:
-                    jobs.progress(
+                    lifecycle.progress(
                         tx, claim, done=number + 1, total=stop - start, unit="labels", rate=float(WRITES_PER_S)
                     )
             time.sleep(max(0.0, began + (number + 1) / WRITES_PER_S - time.monotonic()))
         with db.write() as tx:
-            jobs.finish(tx, claim, {})
+            lifecycle.finish(tx, claim, {})
     db.dispose()
 
 
-def _write_one(db: Database, claim: jobs.Claim, position: int) -> None:
+def _write_one(db: Database, claim: lifecycle.Claim, position: int) -> None:
     lines: list[Any] = [
         {
             "kind": "phrase",
@@ -175,10 +179,10 @@ def _write_one(db: Database, claim: jobs.Claim, position: int) -> None:
         "lines": lines, "other_lines": None, "flags": [],
     }  # fmt: skip
     with db.write() as tx:
-        jobs.check(tx, claim)
-        enrichment.record_calls(tx, claim, [call])
-        enrichment.record_answers(tx, [answer])
-        enrichment.record_results(tx, claim, [(enrichment.Place(0, position), key)])
+        lifecycle.check(tx, claim)
+        results.record_calls(tx, claim, [call])
+        results.record_answers(tx, [answer])
+        results.record_results(tx, claim, [(results.Place(0, position), key)])
 
 
 def download(run: Running) -> Figure:
@@ -211,7 +215,7 @@ def download(run: Running) -> Figure:
 def _publish(db: Database, stored: Any) -> str:
     with db.write() as tx:
         row = vocabularies.create(tx, name="v", domain="", labels=[NewLabel("crane")])
-        job = jobs.create(tx, "distill", {}, [])
+        job = lifecycle.create(tx, "distill", {}, [])
         teacher = resources.put_teacher(
             tx, ref="t", digest="0" * 64, width=8, context_length=77, logit_scale=1.0, preprocess={}, tokenizer_key="t"
         )

@@ -1,8 +1,8 @@
 """Distil a large CLIP teacher into a small image model that still understands words (arXiv:2307.03135).
 
-Useful alone: `python -m distill --help`. This module, `distill.config`, `distill.recipes`, `distill.folders`,
-`distill.prompts` and `distill.verify` import no torch, so that a web process can say what a run is asked to do without
-loading it.
+Useful alone: `python -m distill --help`. This module, `distill.config.train_config`, `distill.config.recipes`,
+`distill.data.image_index`, `distill.texts.text_templates` and `distill.bundle.verify` import no torch, so that a web
+process can say what a run is asked to do without loading it.
 """
 
 

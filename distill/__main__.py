@@ -3,10 +3,10 @@
     python -m distill --images DIR --labels labels.txt --attributes set.json --teacher local-dir:DIR --text sentence \\
         --student resnet18 --recipe limbeck --out DIR --set epochs=10 --set losses.mse=0
 
-DIR given as `--out` holds `bundle/` (the checkpoint, see `distill.bundle`), `report.json` (accuracies of student and
-teacher) and `work/` (the state to go on from; `events`, for TensorBoard). Broken off, it goes on when it is run again
-with the same words. On several GPUs of a machine: `torchrun --standalone --nproc-per-node 2 -m distill …`. Ends with
-0; with 2 and one line for input that cannot be used; with 1 if training fails; with 130 if it was stopped.
+DIR given as `--out` holds `bundle/` (the checkpoint, see `distill.bundle.write`), `report.json` (accuracies of student
+and teacher) and `work/` (the state to go on from; `events`, for TensorBoard). Broken off, it goes on when it is run
+again with the same words. On several GPUs of a machine: `torchrun --standalone --nproc-per-node 2 -m distill …`. Ends
+with 0; with 2 and one line for input that cannot be used; with 1 if training fails; with 130 if it was stopped.
 """
 
 import os
@@ -18,8 +18,8 @@ from types import FrameType
 from pydantic import ValidationError
 
 from distill import Stopped
-from distill.process import begin_again
-from distill.request import arguments, understand
+from distill.cli.arguments import arguments, understand
+from distill.training.process_environment import begin_again
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         request = understand(given)
         # torch is loaded only for input that can be used: a typing error is told at once.
-        from distill.whole import distil
+        from distill.cli.run import distil
 
         distil(request, should_stop=stop)
     except Stopped as stopped:

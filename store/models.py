@@ -1,7 +1,7 @@
 """The tables. Times are seconds since 1970 (UTC) as doubles; digests are sha256 in hex; `*_key` is an artefact's key.
 Money is in whole pico-dollars (`*_pusd`, 1e-12 USD), so that the price of a single token is exact; null is unknown.
 
-Rows of jobs and parts change under rules that stand in `store.jobs` alone; all else is written once.
+Rows of jobs and parts change under rules that stand in `store.jobs.lifecycle` alone; all else is written once.
 """
 
 from typing import Any
@@ -81,7 +81,7 @@ class LLMAnswer(Base):
     """A validated answer under the key of everything that shaped it; never a failure.
 
     `lines` are what it says of the label asked about, `other_lines` of the one it is told apart from; `flags` what
-    `attributes.checks` found in it.
+    `attributes.flags` found in it.
     """
 
     __tablename__ = "llm_answers"
@@ -298,7 +298,7 @@ class EnrichPage(Base):
 
 
 class MendRound(Base):
-    """What a round of mending came to: `inputs` is a digest of all that it went by (see `store.mending`)."""
+    """What a round of mending came to: `inputs` is a digest of all its inputs (see `store.enrich.repair_rounds`)."""
 
     __tablename__ = "mend_rounds"
     inputs: Mapped[str] = mapped_column(primary_key=True)
@@ -373,7 +373,7 @@ class Dataset(Base):
 
 class Job(Base):
     """A request for work; its state is derived from its parts. `stopping`: null, `cancel` or `failure`. `tally`: what
-    its parts, but for those that run, come to by kind (see `store.progress`)."""
+    its parts, but for those that run, come to by kind (see `store.jobs.progress`)."""
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -397,7 +397,7 @@ class Part(Base):
     """A piece of a job: what is claimed, leased, retried and cancelled.
 
     Parts of a stage may run at once; those of the next wait until all of it have ended. `holds_budget`: see
-    `store.spending`.
+    `store.enrich.usage`.
     """
 
     __tablename__ = "parts"

@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from store import attribute_sets, vocabularies
+from store import vocabularies
 from store.artefacts import Stored
-from store.attribute_sets import insert_ignore
 from store.errors import NotFound
 from store.ids import new_id
 from store.models import Base, CaptionSet, Checkpoint, CheckpointFile, Dataset, Teacher, TextTargets
+from store.sets import attribute_sets
+from store.sets.attribute_sets import insert_ignore
 
 Row = TypeVar("Row", bound=Base)
 

@@ -32,7 +32,9 @@ class Settings(BaseSettings):
     llm_requests_per_min: int | None = Field(None, ge=1, description="To a server and model, by all workers.")
     llm_tokens_per_min: int | None = Field(None, ge=1, description="Likewise; estimated before each call.")
     llm_in_flight: int | None = Field(None, ge=1, description="Calls at a time, by all workers.")
-    prices: Path | None = Field(None, description="Price file that adds to attributes/prices.toml and overrides it.")
+    prices: Path | None = Field(
+        None, description="Price file that adds to attributes/llm/prices.toml and overrides it."
+    )
     llm_max_tokens: int = Field(700, ge=16)
     llm_temperature: float = Field(0.0, ge=0, le=2)
     strategies_dir: Path | None = Field(None, description="Folder of strategies of your own, a .toml file each.")

@@ -12,9 +12,9 @@ import structlog
 from celery import Celery
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
-from store import beats
+from store.jobs import heartbeats
 from store.logs import configure
-from workers.context import Context, worker_name
+from workers.runtime.context import Context, worker_name
 
 log = structlog.get_logger()
 _BEAT_S = 10.0
@@ -51,7 +51,7 @@ def _ready(sender: Any, **_: Any) -> None:
             try:
                 with context.db.write() as tx:
                     for role in roles:
-                        beats.beat(tx, name=f"{worker_name()}:{role}", role=role)
+                        heartbeats.beat(tx, name=f"{worker_name()}:{role}", role=role)
             except Exception as error:
                 log.warning("beat_failed", error=type(error).__name__)
             context.shutting_down.wait(_BEAT_S)

@@ -13,12 +13,12 @@ import sys
 import threading
 import time
 
-from store import jobs
-from store.jobs import Claim
+from store.jobs import lifecycle
+from store.jobs.lifecycle import Claim
 from store.logs import configure
-from workers.context import Context
-from workers.lease import Keeper
-from workers.parts import Publish, claim_part, run_claimed
+from workers.runtime.context import Context
+from workers.runtime.lease_renewal import Keeper
+from workers.runtime.run_part import Publish, claim_part, run_claimed
 
 GRACE_S = 20.0
 _POLL_S = 0.25
@@ -47,7 +47,7 @@ def main() -> int:
 
 def _work(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     """Torch takes seconds to import: not before there is something to do, and with the lease being renewed."""
-    from workers.gpu import WORK
+    from workers.gpu.parts import WORK
 
     return WORK[claim.kind](context, claim, keeper)
 
@@ -57,7 +57,7 @@ def _next(context: Context, done: Claim) -> Claim | None:
     if context.shutting_down.is_set():
         return None
     with context.db.read() as tx:
-        part_id = jobs.next_of(tx, done.job_id, "gpu")
+        part_id = lifecycle.next_of(tx, done.job_id, "gpu")
     return claim_part(context, part_id) if part_id else None
 
 

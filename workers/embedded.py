@@ -12,10 +12,10 @@ import time
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from store import beats, jobs
+from store.jobs import heartbeats, lifecycle
 from store.logs import configure
-from workers.context import Context, worker_name
-from workers.runner import RUN
+from workers.dispatch import RUN
+from workers.runtime.context import Context, worker_name
 from workers.sweeper import Sweeper
 
 log = structlog.get_logger()
@@ -32,9 +32,9 @@ def work(context: Context, queue: str) -> None:
             if time.monotonic() - beaten > _BEAT_S:
                 beaten = time.monotonic()
                 with context.db.write() as tx:
-                    beats.beat(tx, name=f"{worker_name()}:{queue}", role=queue)
+                    heartbeats.beat(tx, name=f"{worker_name()}:{queue}", role=queue)
             with context.db.read() as tx:
-                ready = jobs.ready(tx, [queue], limit=1)
+                ready = lifecycle.ready(tx, [queue], limit=1)
             for part_id in ready:
                 RUN[queue](context, part_id)
         except SQLAlchemyError as error:

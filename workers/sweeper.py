@@ -11,9 +11,11 @@ import time
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from store import beats, flights, idempotency, jobs
+from store import idempotency
+from store.enrich import single_flight
+from store.jobs import heartbeats, lifecycle
 from store.logs import configure
-from workers.context import Context, worker_name
+from workers.runtime.context import Context, worker_name
 
 log = structlog.get_logger()
 _TIDY_EVERY_S = 600.0
@@ -38,8 +40,8 @@ class Sweeper:
         """Requeue or end what expired, announce what waits."""
         settings, db = self._context.settings, self._context.db
         with db.write() as tx:
-            moved = jobs.requeue_expired(tx, max_attempts=settings.max_attempts)
-            beats.beat(tx, name=worker_name(), role="sweeper")
+            moved = lifecycle.requeue_expired(tx, max_attempts=settings.max_attempts)
+            heartbeats.beat(tx, name=worker_name(), role="sweeper")
         if moved:
             log.warning("leases_expired", parts=moved)
         if time.monotonic() - self._tidied > _TIDY_EVERY_S:
@@ -52,17 +54,17 @@ class Sweeper:
         """Forget what is of no more use: old records, calls that nobody makes any more, states of ended trainings."""
         with self._context.db.write() as tx:
             idempotency.forget_old(tx)
-            beats.forget_old(tx)
-            flights.forget_old(tx)
-            spent = jobs.spent_states(tx)
+            heartbeats.forget_old(tx)
+            single_flight.forget_old(tx)
+            spent = lifecycle.spent_states(tx)
         for _, key in spent:
             self._context.artefacts.delete_below(key)
         with self._context.db.write() as tx:
-            jobs.forget_states(tx, [part_id for part_id, _ in spent])
+            lifecycle.forget_states(tx, [part_id for part_id, _ in spent])
 
     def _announce(self) -> None:
         with self._context.db.read() as tx:
-            waiting = jobs.to_send(tx, resend_s=self._context.settings.resend_s)
+            waiting = lifecycle.to_send(tx, resend_s=self._context.settings.resend_s)
         if not waiting:
             return
         from kombu.exceptions import OperationalError
@@ -78,7 +80,7 @@ class Sweeper:
             log.warning("broker_unreachable", waiting=len(waiting) - len(sent), error=str(error)[:200])
         finally:
             with self._context.db.write() as tx:
-                jobs.mark_sent(tx, sent)
+                lifecycle.mark_sent(tx, sent)
 
 
 def main() -> None:

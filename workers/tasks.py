@@ -1,7 +1,7 @@
 """The two tasks, one a queue: each takes a part's id and looks at it."""
 
 from workers.app import app, context
-from workers.runner import run_enrich, run_gpu
+from workers.dispatch import run_enrich, run_gpu
 
 
 @app.task(name="limbeck.enrich")  # type: ignore[untyped-decorator]

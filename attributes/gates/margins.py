@@ -1,6 +1,6 @@
 """How far a label's text is from the nearest other one's, by a teacher's features: before (names) and after (the set).
 
-The arrays come from `distill.separation`; this room knows no torch. K labels; a margin is 1 - cosine, so 0..2.
+The arrays come from `distill.texts.separation`; this room knows no torch. K labels; a margin is 1 - cosine, so 0..2.
 """
 
 from collections.abc import Sequence

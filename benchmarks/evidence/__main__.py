@@ -20,8 +20,8 @@ from benchmarks.evidence.report import unseen, write_report
 from benchmarks.evidence.run import Result, run_arm
 from benchmarks.evidence.world import prepare
 from distill import Stopped
-from distill.console import Console, duration
-from distill.prompts import TextKind
+from distill.cli.console import Console, duration
+from distill.texts.text_templates import TextKind
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

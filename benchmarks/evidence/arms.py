@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from distill.config import TrainConfig
-from distill.prompts import TextKind
-from distill.recipes import resolve_train_config
-from distill.terms import TERMS
+from distill.config.loss_registry import TERMS
+from distill.config.recipes import resolve_train_config
+from distill.config.train_config import TrainConfig
+from distill.texts.text_templates import TextKind
 
 BASE: Mapping[str, Any] = {
     "student": "test_resnet", "image_px": 32, "epochs": 20, "batch_size": 64, "optimizer": "adamw", "lr": 2e-3,

@@ -14,7 +14,7 @@ from benchmarks.documents import put_part
 from benchmarks.evidence.arms import ARMS
 from benchmarks.evidence.claims import CLAIMS, Claim
 from benchmarks.evidence.statistics import Mean, mean_of, verdict
-from distill.atomic import replacing
+from distill.data.atomic_files import replacing
 
 Result = Mapping[str, Any]
 PART = "distillation"

@@ -21,22 +21,20 @@ from safetensors.torch import load_file, save_file
 from benchmarks.evidence.arms import ARMS, Arm
 from benchmarks.evidence.world import World
 from benchmarks.load import machine
-from distill.atomic import replacing, write_bytes
-from distill.config import FREE_FIELDS
-from distill.evaluate import last_epochs
-from distill.language import measured_on
-from distill.run import Watch, measure_epochs, measure_student, training_data
-from distill.start import Start
-from distill.train import StepMetrics, train
-from distill.verify import file_sha256
+from distill.bundle.verify import file_sha256
+from distill.config.train_config import FREE_FIELDS
+from distill.data.atomic_files import replacing, write_bytes
+from distill.evaluation.accuracy import last_epochs
+from distill.pipeline import Watch, measure_epochs, measure_student, training_data
+from distill.student.init_from_bundle import Start
+from distill.texts.student_texts import measured_on
+from distill.training.loop import StepMetrics, train
 
-DISTILL = Path(__file__).parents[2] / "distill"
+ROOT = Path(__file__).resolve().parents[2]
+DISTILL = ROOT / "distill"
 # They show, store or ask for a run, and make no number of it.
-NO_NUMBERS = (
-    "__main__", "bundle", "card", "card_measures", "catalog", "console", "events", "label_files", "plots", "request",
-    "verify", "whole",
-)  # fmt: skip
-HERE = Path(__file__), Path(__file__).with_name("world.py")
+NO_NUMBERS = {"__main__", "benefit", "bundle", "cli", "model_names", "tensorboard"}
+HERE = Path(__file__).resolve(), Path(__file__).resolve().with_name("world.py")
 SAVE_EVERY_S = 20.0
 
 Result = dict[str, Any]
@@ -61,8 +59,8 @@ def key(arm: Arm, seed: int, world: World, groups: Sequence[str]) -> str:
 def code_digest() -> str:
     """Of the code that makes numbers, below `distill/` and here, less its comments and docstrings."""
     digest = hashlib.sha256(torch.__version__.encode())
-    for path in [*sorted(DISTILL.glob("*.py")), *sorted(DISTILL.glob("losses/*.py")), *HERE]:
-        if path.stem not in NO_NUMBERS:
+    for path in [*sorted(DISTILL.rglob("*.py")), *HERE]:
+        if NO_NUMBERS.isdisjoint((*path.relative_to(ROOT).parts[:-1], path.stem)):
             digest.update(f"{path.name}\n{_bare(path.read_text(encoding='utf-8'))}\n".encode())
     return digest.hexdigest()
 

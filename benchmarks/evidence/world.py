@@ -12,13 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from random import Random
 
-from distill.atomic import write_bytes
-from distill.evaluate import Evaluation
-from distill.folders import ByList, Item, Manifest, scan
-from distill.prompts import Attributes, TextKind, render
-from distill.run import measure_teacher
-from distill.teacher import Teacher, load_teacher
-from distill.text_targets import TextTargets, encode_text_targets
+from distill.data.atomic_files import write_bytes
+from distill.data.image_index import ByList, Item, Manifest, scan
+from distill.evaluation.accuracy import Evaluation
+from distill.pipeline import measure_teacher
+from distill.teacher.teacher import Teacher, load_teacher
+from distill.texts.text_targets import TextTargets, encode_text_targets
+from distill.texts.text_templates import Attributes, TextKind, render
 from examples.fieldguide.language import PARTS, describe
 from examples.fieldguide.world import species, write_class_folders
 

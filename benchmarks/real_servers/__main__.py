@@ -29,11 +29,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from attributes.asks import Ask, asks_about, asks_between
-from attributes.calls import REASONS, Call, FatalLLMError, Outcome
-from attributes.client import Enricher, LLMSettings
-from attributes.ladder import Ladder
-from attributes.strategy import Strategy, load_strategy
+from attributes.llm.client import Enricher, LLMSettings
+from attributes.llm.response_format import Ladder
+from attributes.llm.results import REASONS, Call, FatalLLMError, Outcome
+from attributes.prompts.questions import Ask, asks_about, asks_between
+from attributes.prompts.strategy import Strategy, load_strategy
 from attributes.types import Label
 
 HERE = Path(__file__).parent

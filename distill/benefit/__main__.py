@@ -13,11 +13,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from distill.atomic import write_bytes
-from distill.config import check_teacher
-from distill.folders import SPLIT, scan
-from distill.label_files import read_attributes, read_labels
-from distill.prompts import Attributes
+from distill.cli.label_files import read_attributes, read_labels
+from distill.config.train_config import check_teacher
+from distill.data.atomic_files import write_bytes
+from distill.data.image_index import SPLIT, scan
+from distill.texts.text_templates import Attributes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,11 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_teacher(given.teacher)
         manifest = scan(given.images, labels, SPLIT.validate_json(given.split))
         # torch is loaded only for input that can be used.
-        from distill.benefit.draw import draw, table
+        from distill.benefit.charts import draw, table
         from distill.benefit.run import prove
-        from distill.console import Console
-        from distill.run import Watch
-        from distill.teacher import load_teacher
+        from distill.cli.console import Console
+        from distill.pipeline import Watch
+        from distill.teacher.teacher import load_teacher
 
         console = Console(sys.stderr)
         console.begin("proof")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from distill.benefit.waffle import shuffled, waffle
-from distill.prompts import PLAIN, Attributes, Prompt, TextKind, falls_back, render
+from distill.texts.text_templates import PLAIN, Attributes, Prompt, TextKind, falls_back, render
 
 ATTRIBUTES: tuple[TextKind, ...] = ("sentence", "phrases", "phrases_joined", "answers", "contrast", "all")
 

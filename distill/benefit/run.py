@@ -9,24 +9,14 @@ import numpy as np
 from torch import Tensor
 
 from distill.benefit.arms import Arm, arms
-from distill.benefit.filtering import Filtered, prototypes, spoken_against, without
-from distill.benefit.measure import (
-    PARTS,
-    ArmResult,
-    Hits,
-    Images,
-    Part,
-    compared,
-    hits,
-    label_gains,
-    verdict,
-)
-from distill.folders import Manifest
-from distill.image_features import image_features
-from distill.prompts import Attributes, render
-from distill.run import NoImages, Watch
-from distill.teacher import Teacher
-from distill.text_targets import encode_text_targets
+from distill.benefit.metrics import PARTS, ArmResult, Hits, Images, Part, compared, hits, label_gains, verdict
+from distill.benefit.phrase_filter import Filtered, prototypes, spoken_against, without
+from distill.data.image_index import Manifest
+from distill.pipeline import NoImages, Watch
+from distill.teacher.image_features import image_features
+from distill.teacher.teacher import Teacher
+from distill.texts.text_targets import encode_text_targets
+from distill.texts.text_templates import Attributes, render
 
 NAMES, CONTROL = "names", "waffle"
 

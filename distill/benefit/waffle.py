@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.chance import shuffled as shuffled_rows
-from distill.chance import uniform, words
-from distill.prompts import Attributes
+from distill.data.counter_rng import shuffled as shuffled_rows
+from distill.data.counter_rng import uniform, words
+from distill.texts.text_templates import Attributes
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 # Common words that describe no look, so that chance does not describe a label by them.

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.losses.captions import same_label_others
+from distill.losses.caption_contrastive import same_label_others
 from distill.losses.precision import full, full_precision
 
 

@@ -21,7 +21,7 @@ _SMOOTH_OVER = 25
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One row of the table: who was measured, with which texts, and what `distill.evaluate` found."""
+    """One row of the table: who was measured, with which texts, and what `distill.evaluation.accuracy` found."""
 
     run: str
     who: Literal["teacher", "student"]

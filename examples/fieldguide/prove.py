@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks.documents import put_part
 from benchmarks.load import machine
-from distill.benefit.draw import draw, table
+from distill.benefit.charts import draw, table
 from examples.demo import job
 from examples.demo.services import StepFailed, environment, llm_command, process, serve_command, wait_until_ready
 from examples.fieldguide.world import species, write_class_folders

@@ -24,8 +24,8 @@ def check(
     worst: Annotated[int, typer.Option(min=0, help="Offenders to print for each gate that fails.")] = 5,
 ) -> None:
     """Hold a file against the quality gates. Exit code 0: all hold; 1: some gate fails; 2: bad input."""
-    from attributes.check import Asked, run
-    from attributes.outfile import BadInput as BadFile
+    from attributes.cli.check_gates import Asked, run
+    from attributes.cli.output_file import BadInput as BadFile
 
     asked = Asked(
         file=file, format=format, label2text=label2text, sentences=sentences, words=words or (), tokenizer=tokenizer,
@@ -49,7 +49,7 @@ def report(
     """Show what the gates found in a set, which is checked first where nobody has. Exit code as for check."""
     from rich.console import Console
 
-    from attributes.gates.table import show
+    from attributes.gates.text_report import show
     from attributes.gates.types import report_from_json
     from limbeck.errors import Problem
     from limbeck.progress import follow

@@ -20,7 +20,7 @@ def serve() -> None:
     Embedded, the database is brought up to date, and an API and a worker process are kept running. With
     LIMBECK_REDIS_URL set this is the API alone, and Celery runs the workers.
     """
-    from api.access import is_loopback
+    from api.auth import is_loopback
 
     chosen = settings()
     if not is_loopback(chosen.host):

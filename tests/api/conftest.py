@@ -10,10 +10,10 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from store import jobs
 from store.artefacts import Artefacts
 from store.db import Database
-from store.jobs import Claim
+from store.jobs import lifecycle
+from store.jobs.lifecycle import Claim
 from store.settings import Settings
 
 BASE = "http://127.0.0.1:8420"
@@ -93,8 +93,8 @@ class Service:
     def claim(self, job_id: str) -> Claim:
         """Take the job's first queued part, as a worker would."""
         with self.db.write() as tx:
-            for part_id in jobs.ready(tx, ["enrich", "gpu"], limit=100):
-                claim = jobs.claim(tx, part_id, worker="test", lease_s=60)
+            for part_id in lifecycle.ready(tx, ["enrich", "gpu"], limit=100):
+                claim = lifecycle.claim(tx, part_id, worker="test", lease_s=60)
                 if claim and claim.job_id == job_id:
                     return claim
         raise AssertionError(f"nothing to claim of {job_id}")

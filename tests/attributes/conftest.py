@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from attributes import asking
-from attributes.asks import Ask
-from attributes.calls import Outcome
-from attributes.client import Enricher
-from attributes.ladder import Ladder
-from attributes.limits import Limiter, Meter
-from attributes.settings import LLMSettings
-from attributes.strategy import load_strategy
+from attributes.llm import retry_policy
+from attributes.llm.client import Enricher
+from attributes.llm.limits import Limiter, Meter
+from attributes.llm.response_format import Ladder
+from attributes.llm.results import Outcome
+from attributes.llm.settings import LLMSettings
+from attributes.prompts.questions import Ask
+from attributes.prompts.strategy import load_strategy
 from attributes.types import Label
 from tests.attributes.fake_llm import FakeLLM
 from tests.conftest import SHARED_DATA
@@ -34,7 +34,7 @@ def llm() -> Iterator[FakeLLM]:
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits between attempts of at most some milliseconds; those that a server asks for are kept."""
-    monkeypatch.setattr(asking, "FIRST_WAIT_S", 0.002)
+    monkeypatch.setattr(retry_policy, "FIRST_WAIT_S", 0.002)
 
 
 @pytest.fixture

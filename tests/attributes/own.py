@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from attributes.strategy import Strategy, read_strategy
+from attributes.prompts.strategy import Strategy, read_strategy
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"not more than its head"
 _FIELDS: dict[str, dict[str, Any]] = {

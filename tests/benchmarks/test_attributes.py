@@ -6,14 +6,14 @@ from typing import Any, cast
 
 import pytest
 
-from attributes.asks import Ask
-from attributes.calls import Outcome
-from attributes.client import Enricher
-from attributes.ladder import Ladder
-from attributes.settings import LLMSettings
-from attributes.strategy import load_strategy
+from attributes.llm.client import Enricher
+from attributes.llm.response_format import Ladder
+from attributes.llm.results import Outcome
+from attributes.llm.settings import LLMSettings
+from attributes.llm.transport import retry_after
+from attributes.prompts.questions import Ask
+from attributes.prompts.strategy import load_strategy
 from attributes.types import Label
-from attributes.wire import retry_after
 from benchmarks.attributes import Memory, profile, standin
 from benchmarks.sampling import subject_of
 from benchmarks.standin import busiest

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from benchmarks import distill, plain
-from distill.chance import Ints
-from distill.evaluate import evaluate
+from distill.data.counter_rng import Ints
+from distill.evaluation.accuracy import evaluate
 
 
 def test_prompts_are_as_long_as_enriched_ones_and_some_repeat() -> None:

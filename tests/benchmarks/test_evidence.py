@@ -17,7 +17,7 @@ from benchmarks.evidence.report import PLOT, SECTIONS, paired, write_report
 from benchmarks.evidence.statistics import mean_of, verdict
 from benchmarks.evidence.world import World, prepare
 from distill import Stopped
-from distill.terms import TERMS
+from distill.config.loss_registry import TERMS
 from examples.fieldguide.world import species
 
 TINY = {"student": "test_resnet", "image_px": 32, "epochs": 2, "batch_size": 8, "threads": 1, "device": "cpu",

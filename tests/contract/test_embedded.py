@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from distill.__main__ import main
-from distill.verify import file_sha256
+from distill.bundle.verify import file_sha256
 from limbeck.errors import Problem
 from tests.contract.cluster import Cluster
 from tests.contract.enriching import *  # noqa: F403

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import models, pre_tokenizers, processors
 
-from distill.teacher import Teacher, load_teacher
+from distill.teacher.teacher import Teacher, load_teacher
 
 WIDTH = 32
 CONTEXT = 24

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from distill.batches import TrainData
-from distill.config import TrainConfig
-from distill.recipes import resolve_train_config
+from distill.config.recipes import resolve_train_config
+from distill.config.train_config import TrainConfig
+from distill.training.loader import TrainData
 
 IMAGE_PX, WIDTH = 32, 12
 

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from distill.__main__ import main
-from distill.distributed import joined
-from distill.train import StepMetrics, train
+from distill.training.distributed import joined
+from distill.training.loop import StepMetrics, train
 from tests.distill.helpers_train import sgd_config, small_data
 
 

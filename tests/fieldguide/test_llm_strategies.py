@@ -8,13 +8,13 @@ from typing import Any
 
 from PIL import Image
 
-from attributes.asks import NO_LABEL, Ask, Picture, asks_about, asks_between, asks_showing
-from attributes.batch import Batches
-from attributes.calls import Outcome
-from attributes.client import Enricher, LLMSettings
-from attributes.gates.mending import correction
-from attributes.ladder import Ladder
-from attributes.strategy import load_strategy, shipped
+from attributes.gates.repair_prompts import correction
+from attributes.llm.batch_jobs import Batches
+from attributes.llm.client import Enricher, LLMSettings
+from attributes.llm.response_format import Ladder
+from attributes.llm.results import Outcome
+from attributes.prompts.questions import NO_LABEL, Ask, Picture, asks_about, asks_between, asks_showing
+from attributes.prompts.strategy import load_strategy, shipped
 from attributes.types import Label
 from examples.fieldguide.language import value_of
 from examples.fieldguide.llm_server import serve

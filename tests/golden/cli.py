@@ -11,10 +11,10 @@ import typer
 
 from api.__main__ import main as api_main
 from attributes.__main__ import main as attributes_main
-from attributes.check import main as check_main
+from attributes.cli.check_gates import main as check_main
 from distill.__main__ import main as distill_main
 from distill.benefit.__main__ import main as benefit_main
-from distill.verify import main as verify_main
+from distill.bundle.verify import main as verify_main
 from examples.demo.__main__ import main as demo_main
 from examples.fieldguide.check_teacher import main as check_teacher_main
 from examples.fieldguide.freeze import main as freeze_main
@@ -32,10 +32,10 @@ from workers.tasks import enrich, gpu
 PROGRAMS: Mapping[str, Callable[[], Any]] = {
     "python -m api": api_main,
     "python -m attributes": attributes_main,
-    "python -m attributes.check": check_main,
+    "python -m attributes.cli.check_gates": check_main,
     "python -m distill": distill_main,
     "python -m distill.benefit": benefit_main,
-    "python -m distill.verify": verify_main,
+    "python -m distill.bundle.verify": verify_main,
     "python -m workers.child": child_main,
     "python -m examples.demo": demo_main,
     "python -m examples.fieldguide.check_teacher": check_teacher_main,

@@ -6,8 +6,8 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from attributes.csv_format import read_csv, write_csv
-from attributes.formats import (
+from attributes.formats.csv import read_csv, write_csv
+from attributes.formats.formats import (
     join_sentences,
     label2text_of,
     read_cupl,

@@ -15,27 +15,31 @@ import numpy as np
 from safetensors import safe_open
 from sqlalchemy import select
 
-from attributes.asks import Ask, Picture, asks_about, asks_between, asks_showing, key_of
-from attributes.gates.opinion import Opinion, judge
-from attributes.gates.report import Judges, word_lists
-from attributes.settings import LLMSettings
-from attributes.strategy import Strategy, shipped
+from attributes.gates.evaluate import Judges, word_lists
+from attributes.gates.second_opinion import Opinion, judge
+from attributes.llm.requests import key_of
+from attributes.llm.settings import LLMSettings
+from attributes.prompts.questions import Ask, Picture, asks_about, asks_between, asks_showing
+from attributes.prompts.strategy import Strategy, shipped
 from attributes.types import Label
-from distill.chance import shuffled, shuffled_in_windows, uniform, words
-from distill.folders import SPLIT, scan
-from distill.images import FORMAT as PIXELS_FORMAT
-from distill.language import caption_features
-from distill.recipes import resolve_train_config
-from distill.rowcache import key_of as row_key_of
-from distill.run import training_data
-from distill.state import FORMAT as STATE_FORMAT
-from distill.teacher_views import FORMAT as VIEW_FORMAT
-from distill.text_targets import FORMAT as TARGETS_FORMAT
-from distill.text_targets import encode_text_targets
-from distill.verify import MANIFEST_FORMAT
-from store import assembly, attribute_sets, jobs, keys, mending, vocabularies
-from store.attribute_sets import PAGE_SIZE, EntryContent
+from distill.bundle.verify import MANIFEST_FORMAT
+from distill.config.recipes import resolve_train_config
+from distill.data.counter_rng import shuffled, shuffled_in_windows, uniform, words
+from distill.data.decoded_images import FORMAT as PIXELS_FORMAT
+from distill.data.image_index import SPLIT, scan
+from distill.data.row_cache import key_of as row_key_of
+from distill.pipeline import training_data
+from distill.teacher.view_features import FORMAT as VIEW_FORMAT
+from distill.texts.student_texts import caption_features
+from distill.texts.text_targets import FORMAT as TARGETS_FORMAT
+from distill.texts.text_targets import encode_text_targets
+from distill.training.training_state import FORMAT as STATE_FORMAT
+from store import keys, vocabularies
+from store.enrich import assembly, repair_rounds
+from store.jobs import lifecycle
 from store.models import EnrichPage, EnrichResult, IdempotencyRecord, LLMAnswer, Vocabulary
+from store.sets import attribute_sets
+from store.sets.attribute_sets import PAGE_SIZE, EntryContent
 from store.vocabularies import NewLabel
 from tests.golden import api, exports, training
 
@@ -269,7 +273,7 @@ def stored(home: Path) -> dict[str, Any]:
 def _inputs(tx: Any, vocabulary: Vocabulary) -> dict[str, Any]:
     """Digests of what a page of an enrichment, and a round of mending, are made from."""
     num_labels = vocabulary.num_labels
-    job = jobs.create(tx, "enrich", {"vocabulary_id": vocabulary.id, "num_labels": num_labels}, [])
+    job = lifecycle.create(tx, "enrich", {"vocabulary_id": vocabulary.id, "num_labels": num_labels}, [])
     for position in range(num_labels):
         answer_key = f"{position:064x}"
         tx.add(
@@ -288,4 +292,4 @@ def _inputs(tx: Any, vocabulary: Vocabulary) -> dict[str, Any]:
     tx.flush()
     assembly.note_page(tx, job, 0)
     page = tx.scalars(select(EnrichPage).where(EnrichPage.job_id == job.id)).one()
-    return {"page": [page.inputs, page.digest], "mending": mending.inputs_of(tx, job, {"way": 1, "rounds": 2})}
+    return {"page": [page.inputs, page.digest], "mending": repair_rounds.inputs_of(tx, job, {"way": 1, "rounds": 2})}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from distill.recipes import resolve_train_config
+from distill.config.recipes import resolve_train_config
 from tests.golden import files, training
 
 GOLDEN = files.read("losses.json")

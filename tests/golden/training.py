@@ -20,18 +20,18 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from distill.__main__ import main as distill_main
-from distill.batches import plan
-from distill.folders import SPLIT, Manifest, scan
-from distill.prompts import Attributes, render
-from distill.recipes import RECIPES, resolve_train_config
-from distill.run import training_data
-from distill.schedules import build_optimizer, set_rates
-from distill.start import Start
-from distill.student import build_student
-from distill.teacher import Teacher, load_teacher
-from distill.terms import TERMS
-from distill.text_targets import TextTargets, encode_text_targets
-from distill.train import train
+from distill.config.loss_registry import TERMS
+from distill.config.recipes import RECIPES, resolve_train_config
+from distill.data.image_index import SPLIT, Manifest, scan
+from distill.pipeline import training_data
+from distill.student.init_from_bundle import Start
+from distill.student.model import build_student
+from distill.teacher.teacher import Teacher, load_teacher
+from distill.texts.text_targets import TextTargets, encode_text_targets
+from distill.texts.text_templates import Attributes, render
+from distill.training.loader import plan
+from distill.training.loop import train
+from distill.training.schedules import build_optimizer, set_rates
 from examples.fieldguide.world import Species, picture, species
 from tests.golden import files
 

@@ -13,8 +13,8 @@ from limbeck.cli import main
 from limbeck.client import Limbeck
 from limbeck.commands import label_text
 from limbeck.commands.common import BadInput
-from store import enrichment
 from store.db import Database
+from store.enrich import results
 from tests.api.conftest import settings_at
 from tests.api.live import served
 
@@ -182,7 +182,7 @@ def test_a_lines_call_tells_the_prompt_and_the_answer(
         "lines": [], "other_lines": None, "flags": [],
     }  # fmt: skip
     with sqlite_db.write() as tx:
-        enrichment.record_answers(tx, [row])
+        results.record_answers(tx, [row])
     shown = said(capsys, "answer", KEY)
     assert "m at http://llm.test/v1, describe@1" in shown
     assert "Describe [bold]it[/bold]." in shown

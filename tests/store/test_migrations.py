@@ -8,12 +8,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, select
 
-from store import attribute_sets, jobs, progress
-from store.attribute_sets import EntryContent
 from store.db import Database
-from store.jobs import NewPart
+from store.jobs import lifecycle, progress
+from store.jobs.lifecycle import NewPart
 from store.migrate import _config, is_current, upgrade
 from store.models import AttributePage, Base
+from store.sets import attribute_sets
+from store.sets.attribute_sets import EntryContent
 
 
 def test_models_agree_with_the_head_revision(db: Database) -> None:
@@ -40,13 +41,13 @@ def test_down_and_up_again(sqlite_db: Database) -> None:
 def test_jobs_from_before_their_parts_were_summed_up(db: Database) -> None:
     parts = [NewPart(kind="describe", queue="enrich", total=n, unit="labels") for n in range(1, 5)]
     with db.write() as tx:
-        job_id = jobs.create(
+        job_id = lifecycle.create(
             tx, "enrich", {"strategies": ["describe@1"]}, [*parts, NewPart(kind="encode", queue="gpu", stage=1)]
         ).id
-        for part_id in jobs.ready(tx, ["enrich"], limit=2):
-            claim = jobs.claim(tx, part_id, worker="w", lease_s=30)
+        for part_id in lifecycle.ready(tx, ["enrich"], limit=2):
+            claim = lifecycle.claim(tx, part_id, worker="w", lease_s=30)
             assert claim is not None
-        jobs.finish(tx, claim, {})
+        lifecycle.finish(tx, claim, {})
     with db.read() as tx:
         job, before = progress.job(tx, job_id)
     assert before is not None

@@ -14,20 +14,22 @@ from typing import Any
 import pytest
 import torch
 
-from api.enrich_specs import EnrichIn, create_enrich
-from attributes.wire import Reply, Wire
+from api.jobs.plan_enrich import EnrichIn, create_enrich
+from attributes.llm.transport import Reply, Wire
 from examples.fieldguide.llm_answers import answer, entry_asked, label_of
 from examples.fieldguide.llm_prompts import read_prompt
-from store import attribute_sets, jobs, vocabularies
+from store import vocabularies
 from store.artefacts import Artefacts
 from store.db import Database
+from store.jobs import lifecycle
 from store.models import Job, LLMCall, Part
+from store.sets import attribute_sets
 from store.settings import Settings
 from store.vocabularies import NewLabel
-from workers import neighbours
-from workers.context import Context
-from workers.parts import claim_part, run_claimed
-from workers.runner import run_enrich
+from workers.dispatch import run_enrich
+from workers.gpu import confusable_labels
+from workers.runtime.context import Context
+from workers.runtime.run_part import claim_part, run_claimed
 
 _DIFFERENCES = [
     {
@@ -79,7 +81,7 @@ class Bench:
 
     def next_part(self) -> Part | None:
         with self.db.read() as tx:
-            ready = jobs.ready(tx, ["enrich", "gpu"], limit=1)
+            ready = lifecycle.ready(tx, ["enrich", "gpu"], limit=1)
             return tx.get(Part, ready[0]) if ready else None
 
     def work(self) -> None:
@@ -88,7 +90,7 @@ class Bench:
             if part.queue == "enrich":
                 run_enrich(self.context, part.id)
             elif (claim := claim_part(self.context, part.id)) is not None:
-                run_claimed(self.context, claim, neighbours.neighbours)
+                run_claimed(self.context, claim, confusable_labels.neighbours)
 
     def run(self, vocabulary_id: str | None = None, **fields: Any) -> Job:
         job_id = self.post(vocabulary_id, **fields)
@@ -97,7 +99,7 @@ class Bench:
 
     def job(self, job_id: str) -> Job:
         with self.db.read() as tx:
-            return jobs.get(tx, job_id)
+            return lifecycle.get(tx, job_id)
 
     def asked(self, job_id: str) -> list[str]:
         """The keys of the job's calls, each once."""

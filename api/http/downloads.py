@@ -1,0 +1,116 @@
+"""Stored files over HTTP: ETag (the sha256), Range, If-Range, If-None-Match and HEAD (RFC 9110), at flat memory.
+
+Local and remote artefacts go the same way: a block is read in a thread, sent, and forgotten.
+"""
+
+import base64
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+from urllib.parse import quote
+
+import anyio.to_thread
+from fastapi import Request
+from starlette.responses import Response, StreamingResponse
+
+from api.http.problems import ProblemError
+from store.artefacts import Artefacts
+
+_BLOCK = 2**20
+_TYPES = {
+    "json": "application/json",
+    "jsonl": "application/jsonl",
+    "md": "text/markdown; charset=utf-8",
+    "txt": "text/plain; charset=utf-8",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+}
+
+_BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The whole file", "content": _BINARY},
+    206: {"description": "The range that was asked for", "content": _BINARY},
+    304: {"description": "The file is the one that If-None-Match names"},
+    416: {"description": "The file is shorter than where the range begins"},
+}
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of the artefact store, and the name it goes out under."""
+
+    key: str
+    sha256: str
+    size: int
+    name: str
+
+
+def respond(request: Request, artefacts: Artefacts, file: StoredFile) -> Response:
+    """The answer to a GET or HEAD. Raises ProblemError where the range lies outside, or the file is gone."""
+    etag = f'"{file.sha256}"'
+    headers = {
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(file.sha256)).decode()}:",
+        # What a path holds never changes; but who may read it can.
+        "Cache-Control": "private, no-cache",
+    }
+    if _matches(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    start, stop = _range(request.headers, etag, file.size)
+    headers["Content-Length"] = str(stop - start)
+    headers["Content-Type"] = _TYPES.get(file.name.rpartition(".")[2].lower(), "application/octet-stream")
+    headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"
+    status = 200
+    if (start, stop) != (0, file.size):
+        status = 206
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
+    stream = _opened(artefacts, file, start)
+    if request.method == "HEAD":
+        stream.close()
+        return Response(status_code=status, headers=headers)
+    return StreamingResponse(_blocks(stream, stop - start), status, headers)
+
+
+def _opened(artefacts: Artefacts, file: StoredFile, start: int) -> IO[bytes]:
+    try:
+        stream = artefacts.open(file.key)
+    except FileNotFoundError as error:
+        raise ProblemError(410, "file_gone", f"{file.name} is no longer in the artefact store") from error
+    stream.seek(start)
+    return stream
+
+
+async def _blocks(stream: IO[bytes], left: int) -> AsyncIterator[bytes]:
+    with stream:
+        while left:
+            block = await anyio.to_thread.run_sync(stream.read, min(_BLOCK, left))
+            if not block:
+                raise OSError("the stored file is shorter than it was")
+            left -= len(block)
+            yield block
+
+
+def _matches(header: str | None, etag: str) -> bool:
+    if header is None:
+        return False
+    return header.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in header.split(","))
+
+
+def _range(headers: Mapping[str, str], etag: str, size: int) -> tuple[int, int]:
+    """The bytes to send, start ≤ b < stop; all of them for a range that is absent, stale, manifold or no range."""
+    if_range = headers.get("if-range")
+    found = re.fullmatch(r"\s*bytes\s*=\s*([0-9]{0,18})-([0-9]{0,18})\s*", headers.get("range", ""), re.IGNORECASE)
+    if found is None or found[0].strip().endswith("=-") or (if_range is not None and if_range.strip() != etag):
+        return 0, size
+    first, last = found[1], found[2]
+    if first and last and int(first) > int(last):
+        return 0, size
+    start = int(first) if first else max(0, size - int(last))
+    stop = min(size, int(last) + 1) if first and last else size
+    if start >= size:
+        raise ProblemError(
+            416, "range_not_satisfiable", f"the file has {size} bytes", headers={"Content-Range": f"bytes */{size}"}
+        )
+    return start, stop

@@ -1,0 +1,1 @@
+"""Job requests: checked, planned and estimated before a job is created."""

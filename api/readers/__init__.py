@@ -1,0 +1,1 @@
+"""Readers of request bodies: label files, attribute files, draft changes, teacher references."""

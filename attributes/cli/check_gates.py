@@ -1,0 +1,214 @@
+"""`python -m attributes.cli.check_gates set.json`: the gates over any file of attributes, and what offends.
+
+    python -m attributes.cli.check_gates descriptors.json                       our own JSON, DCLIP's, CuPL's, or CSV
+    python -m attributes.cli.check_gates --label2text label2text.txt --sentences chatgpt.txt
+    python -m attributes.cli.check_gates set.json --json > report.json          --html report.html for people
+
+Files of words that no picture shows can be added (`--words`, LIMBECK_NONVISUAL_WORDS); `--second-opinion MODEL` lets an
+LLM (LIMBECK_LLM_BASE_URL, LIMBECK_LLM_API_KEY) look at what the list found. Exit codes: 0 every gate holds, 1 some gate
+fails, 2 bad input. The same as `limbeck attributes check`.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic import SecretStr, ValidationError
+
+from attributes.cli.output_file import BadInput, as_input
+from attributes.formats.csv import read_csv
+from attributes.formats.formats import FormatError, join_sentences, read_cupl, read_dclip, read_json, read_label2text
+from attributes.gates.evaluate import Judges, check, word_lists
+from attributes.gates.html_report import page
+from attributes.gates.text_report import show
+from attributes.gates.token_lengths import Tokens, clip_tokens, tokens_of_file
+from attributes.gates.types import Offence
+from attributes.gates.word_lists import WordsError
+from attributes.text import num_words
+from attributes.types import Entry, Label
+
+FORMATS = ("auto", "json", "dclip", "cupl", "csv")
+WORDS_VARIABLE = "LIMBECK_NONVISUAL_WORDS"
+_SENTENCE_WORDS = 8  # lists of strings that are longer than this in the middle are sentences
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What to check, and how. `file`, or `label2text` with `sentences`; `tokenizer` and `context` are a teacher's."""
+
+    file: Path | None = None
+    format: str = "auto"
+    label2text: Path | None = None
+    sentences: Path | None = None
+    words: Sequence[Path] = ()
+    tokenizer: Path | None = None
+    context: int = 77
+    second_opinion: str = ""
+    json: bool = False
+    html: Path | None = None
+    worst: int = 5
+
+
+def run(asked: Asked) -> int:
+    """Check a file, print or write the report; the exit code. Raises BadInput."""
+    name, entries = read(asked)
+    judges = _judges(asked)
+    if asked.second_opinion:
+        judges = _with_opinion(entries, judges, asked.second_opinion)
+    report = check(lambda: entries, judges)
+    if asked.html is not None:
+        _write(asked.html, page(name, report))
+    if asked.json:
+        print(json.dumps({"file": name, **report.as_json()}, ensure_ascii=False, indent=2))
+    else:
+        show(name, report, worst=asked.worst)
+    return 0 if report.holds else 1
+
+
+def read(asked: Asked) -> tuple[str, list[Entry]]:
+    """What the file is called, and its entries. Raises BadInput."""
+    if asked.format not in FORMATS:
+        raise BadInput(f"--format {asked.format!r}: choose {', '.join(FORMATS)}")
+    both = asked.label2text is not None and asked.sentences is not None
+    if asked.file is not None and asked.label2text is None and asked.sentences is None:
+        return asked.file.name, as_input(asked.file, lambda text: entries_of(text, asked.format))
+    if asked.file is not None or not both or asked.label2text is None or asked.sentences is None:
+        raise BadInput("give FILE, or both --label2text and --sentences")
+    rows = as_input(asked.label2text, read_label2text)
+    return asked.sentences.name, as_input(asked.sentences, lambda text: join_sentences(rows, text))
+
+
+def entries_of(text: str, format: str = "auto") -> list[Entry]:
+    """The entries of a file in this format, or in the one that it looks like. Raises FormatError."""
+    readers: dict[str, Callable[[str], list[Entry]]] = {
+        "json": lambda text: read_json(text).entries,
+        "dclip": read_dclip,
+        "cupl": read_cupl,
+        "csv": read_csv,
+    }
+    entries = readers[format if format != "auto" else _looks_like(text)](text)
+    if not entries:
+        raise FormatError("holds no label")
+    return entries
+
+
+def _looks_like(text: str) -> str:
+    if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+        return "csv"
+    try:
+        data = json.loads(text.removeprefix("\ufeff"))
+    except ValueError:
+        return "json"  # whose reader says where it is broken
+    if not isinstance(data, dict) or "entries" in data or "format" in data:
+        return "json"
+    said = [one for texts in data.values() if isinstance(texts, list) for one in texts if isinstance(one, str)]
+    lengths = sorted(map(num_words, said))
+    return "cupl" if lengths and lengths[len(lengths) // 2] > _SENTENCE_WORDS else "dclip"
+
+
+def _judges(asked: Asked) -> Judges:
+    extra = [*asked.words, *(Path(path) for path in os.environ.get(WORDS_VARIABLE, "").split(os.pathsep) if path)]
+    try:
+        return Judges(lists=word_lists(extra), tokens=_tokens(asked))
+    except WordsError as error:
+        raise BadInput(str(error)) from None
+
+
+def _tokens(asked: Asked) -> Tokens:
+    if asked.tokenizer is None:
+        return clip_tokens()
+    if asked.context < 1:
+        raise BadInput(f"--context {asked.context}: a teacher reads at least one token")
+    try:
+        name = f"{asked.tokenizer.name}, context {asked.context}"
+        return tokens_of_file(asked.tokenizer.read_bytes(), asked.context, name)
+    except OSError as error:
+        raise BadInput(f"{asked.tokenizer}: {error.strerror}") from None
+    except ValueError as error:
+        raise BadInput(f"--tokenizer: {error}") from None
+
+
+def _with_opinion(entries: Sequence[Entry], judges: Judges, model: str) -> Judges:
+    """The judges with what an LLM says of the lines that the word list finds."""
+    from attributes.gates.second_opinion import Opinion
+    from attributes.llm.client import Enricher, FatalLLMError, LLMSettings
+
+    try:
+        settings = LLMSettings(
+            base_url=os.environ.get("LIMBECK_LLM_BASE_URL", ""), model=model,
+            api_key=SecretStr(os.environ.get("LIMBECK_LLM_API_KEY", "")),
+        )  # fmt: skip
+    except ValidationError as error:
+        raise BadInput(f"LIMBECK_LLM_BASE_URL: {error.errors()[0]['msg']}") from None
+    found: dict[Label, list[str]] = {}
+
+    def note(offence: Offence) -> None:
+        if offence.gate == "nonvisual":
+            entry = entries[offence.position]
+            found[Label(entry.label, entry.sense)] = [line.text for line in offence.lines]
+
+    check(lambda: entries, judges, on_offence=note)
+    opinion = Opinion()
+
+    async def ask() -> None:
+        async with Enricher(settings) as enricher:
+            await enricher.ask_all(list(opinion.asks(found)), on_outcome=opinion.take)
+
+    try:
+        asyncio.run(ask())
+    except FatalLLMError as error:
+        raise BadInput(f"--second-opinion: {error.message}") from None
+    for outcome in opinion.failed:
+        print(f"no second opinion on {outcome.ask.label}: {outcome.reason}: {outcome.detail}", file=sys.stderr)
+    return replace(judges, visible=frozenset(opinion.visible), model=model)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(message)
+
+
+def _arguments(argv: Sequence[str] | None) -> Asked:
+    parser = _Parser(prog="python -m attributes.cli.check_gates", description="The gates over a file of attributes.")
+    options: dict[str, dict[str, Any]] = {
+        "--format": {"default": "auto", "help": f"one of {', '.join(FORMATS)}"},
+        "--label2text": {"type": Path, "help": "in place of FILE: `folder number label` a line"},
+        "--sentences": {"type": Path, "help": "with --label2text: a sentence a line, in the same order"},
+        "--words": {"type": Path, "action": "append", "default": [], "help": "more words that no picture shows"},
+        "--tokenizer": {"type": Path, "help": "a teacher's tokenizer.json; CLIP's if left out"},
+        "--context": {"type": int, "default": 77, "help": "how many tokens that teacher reads"},
+        "--second-opinion": {"metavar": "MODEL", "default": "", "help": "let an LLM look at what the words found"},
+        "--json": {"action": "store_true", "help": "the report as JSON"},
+        "--html": {"type": Path, "help": "write the report as a page, too"},
+        "--worst": {"type": int, "default": 5, "help": "offenders to print for each gate that fails"},
+    }
+    parser.add_argument("file", type=Path, nargs="?", help="our own JSON, DCLIP's, CuPL's, or CSV")
+    for name, settings in options.items():
+        parser.add_argument(name, **settings)
+    return Asked(**vars(parser.parse_args(argv)))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    try:
+        return run(_arguments(argv))
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

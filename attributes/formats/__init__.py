@@ -1,0 +1,1 @@
+"""Attribute file formats: one file each."""

@@ -1,0 +1,1 @@
+"""The LLM client: requests, retries, response formats, limits, prices and the Batch API."""

@@ -1,0 +1,1 @@
+"""The checkpoint bundle: writing, verification, model card and plots."""

@@ -1,0 +1,90 @@
+"""Check a bundle against its manifest: is every file the one that was written? Imports no torch.
+
+`python -m distill.bundle.verify FOLDER` prints what is wrong and ends with 1, or says that all is well. With
+`--partial` files that were not downloaded are no fault, such as the pairing.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+MANIFEST_FILE = "manifest.json"
+MANIFEST_FORMAT = "limbeck bundle 1"
+
+
+class BundleError(ValueError):
+    """A bundle cannot be written as asked, or is not what its manifest says; the message names each fault."""
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal, read in pieces."""
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def verify_bundle(folder: Path, *, partial: bool = False) -> dict[str, Any]:
+    """The manifest of the bundle in `folder`, once every file in it has the size and sha256 it says.
+
+    `partial`: a file that is not there is no fault. Raises BundleError naming every file that is missing, changed,
+    or there without being in the manifest, and for a manifest that cannot be read.
+    """
+    manifest = _read_manifest(folder)
+    faults: list[str] = []
+    listed: set[str] = set()
+    for entry in manifest["files"]:
+        name = entry["path"]
+        listed.add(name)
+        path = folder / name
+        if not path.is_file():
+            faults += [] if partial else [f"{name} is missing"]
+        elif path.stat().st_size != entry["size"]:
+            faults.append(f"{name} has {path.stat().st_size} bytes, not {entry['size']}")
+        elif file_sha256(path) != entry["sha256"]:
+            faults.append(f"{name} has another sha256 than the manifest")
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    faults += [f"{name} is not in the manifest" for name in sorted(present - listed - {MANIFEST_FILE})]
+    if faults:
+        raise BundleError(f"{folder}: {'; '.join(faults)}")
+    return manifest
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST_FILE
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if manifest["format"] != MANIFEST_FORMAT:
+            raise BundleError(f"{path} is of the form {manifest['format']!r}, not {MANIFEST_FORMAT!r}")
+        names = [PurePosixPath(entry["path"]) for entry in manifest["files"]]
+        _ = [(entry["size"], entry["sha256"]) for entry in manifest["files"]]
+    except FileNotFoundError as error:
+        raise BundleError(f"{folder} holds no {MANIFEST_FILE}: it is no bundle, or not all of one") from error
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, BundleError):
+            raise
+        raise BundleError(f"{path} cannot be read as a manifest: {error!r}") from error
+    for name in names:
+        if name.is_absolute() or ".." in name.parts:
+            raise BundleError(f"{path} names {name}, which is outside the bundle")
+    return manifest
+
+
+def main() -> None:
+    """The command line of the module's docstring."""
+    parser = argparse.ArgumentParser(
+        prog="python -m distill.bundle.verify", description="Check a bundle by its manifest."
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--partial", action="store_true", help="files that are not there are no fault")
+    arguments = parser.parse_args()
+    try:
+        manifest = verify_bundle(arguments.folder, partial=arguments.partial)
+    except BundleError as error:
+        sys.exit(str(error))
+    print(f"{arguments.folder}: all of {len(manifest['files'])} files are as written")
+
+
+if __name__ == "__main__":
+    main()

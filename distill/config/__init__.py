@@ -1,0 +1,1 @@
+"""Configuration: the training config, recipes, the loss registry and model names. Imports no torch."""

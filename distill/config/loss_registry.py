@@ -1,0 +1,94 @@
+"""The register of the objective's terms, without torch: their names, what they are worked out from, their settings.
+
+Adding a term is a file in `distill/losses/` and an entry here: `distill.config.train_config.LossWeights` takes exactly
+these names, and `distill.training.objective` calls the function with what the entry says that it needs. B images, K
+labels, D embedding width, Q features in the queue, U unseen labels.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Need = Literal["student", "teacher", "labels", "texts", "captions", "captioned", "queue", "unseen"]
+"""What a term can be given.
+
+Features `student` and `teacher` (B, D); `labels` (B,); `texts` (K, D); the teacher's features of `captions` (B, D) and
+who is `captioned` (B,); teacher features of this batch and of those before it, `queue` (Q, D); texts `unseen` (U, D).
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """`function`: `file:name` below `distill.losses`. `needs`: its arguments, in order.
+
+    `settings`: its keywords, each with the field of `TrainConfig` that is handed over. `weight`: where none is given.
+    """
+
+    function: str
+    needs: tuple[Need, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    weight: float = 0.0
+
+
+TERMS: Mapping[str, Term] = {
+    "cls": Term(
+        function="text_classification:text_classification",
+        needs=("student", "texts", "labels"),
+        settings={"temperature": "temperature"},
+        weight=1.0,
+    ),
+    "mse": Term(
+        function="feature_mse:feature_mse",
+        needs=("student", "teacher"),
+        settings={"form": "mse_form"},
+        weight=1.0,
+    ),
+    "im_cst": Term(
+        function="image_contrastive:image_contrastive",
+        needs=("student", "teacher"),
+        settings={"temperature": "temperature", "mode": "im_cst_mode"},
+        weight=1.0,
+    ),
+    "vlalign": Term(
+        function="text_alignment:text_alignment",
+        needs=("student", "teacher", "texts", "labels"),
+        settings={"temperature": "temperature", "top_k": "vlalign_top_k", "only_right": "vlalign_only_right"},
+    ),
+    "cap": Term(
+        function="caption_contrastive:caption_contrast",
+        needs=("student", "captions", "captioned", "labels"),
+        settings={"temperature": "cap_temperature"},
+    ),
+    "queue_kl": Term(
+        function="queue_alignment:queue_alignment",
+        needs=("student", "teacher", "queue"),
+        settings={"temperature": "temperature"},
+    ),
+    "icl": Term(
+        function="interactive_contrastive:interactive_contrastive",
+        needs=("student", "teacher", "texts", "labels"),
+        settings={"temperature": "temperature"},
+    ),
+    "fd": Term(function="feature_distance:feature_distance", needs=("student", "teacher")),
+    "affinity": Term(
+        function="affinity:affinity",
+        needs=("student", "teacher", "texts"),
+        settings={"temperature": "temperature"},
+    ),
+    "neighbour": Term(
+        function="nearest_neighbour:neighbour_contrast",
+        needs=("student", "teacher", "queue"),
+        settings={"temperature": "temperature"},
+    ),
+    "closed_set": Term(function="closed_set:closed_set", needs=("student", "labels")),
+    "unseen": Term(
+        function="unseen_classification:unseen_classification",
+        needs=("student", "texts", "labels", "unseen"),
+        settings={"temperature": "temperature", "neighbours": "unseen_neighbours"},
+    ),
+}
+
+
+def needed(names: Iterable[str]) -> frozenset[Need]:
+    """All that the terms of these names are worked out from."""
+    return frozenset(need for name in names for need in TERMS[name].needs)

@@ -1,0 +1,1 @@
+"""Evaluation: accuracy, calibration, bootstrap intervals, agreement, Tip-Adapter."""

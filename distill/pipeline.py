@@ -1,0 +1,392 @@
+"""The steps of a run, from a manifest to a measured student; `python -m distill` and the service's workers call them.
+
+Each step takes what the one before it gave, and a `Watch` through which it tells how far it is, asks whether to stop
+and names the images it cannot use. All that is slow is cached below one folder. N images, K labels, D embedding width.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.config.loss_registry import needed
+from distill.config.train_config import TrainConfig
+from distill.data.counter_rng import Ints
+from distill.data.crops import Views
+from distill.data.decoded_images import ImagePack, decode_images, eval_side, train_side
+from distill.data.few_shot import supports, without
+from distill.data.image_index import Manifest
+from distill.data.packed_strings import Files
+from distill.data.row_cache import key_of
+from distill.data.shards import is_member, shard_of
+from distill.evaluation.accuracy import Evaluation, evaluate, evaluate_features
+from distill.evaluation.tip_adapter import memory, retrieval_scores, support_features
+from distill.student.features import student_features
+from distill.student.model import Student
+from distill.teacher.image_features import TeacherFeatures, image_features
+from distill.teacher.teacher import Teacher
+from distill.teacher.view_features import LiveTeacher, draw_shared_views, teacher_side, view_features
+from distill.texts.student_texts import CaptionFeatures, caption_features, measured_on, told
+from distill.texts.text_targets import TextTargets
+from distill.texts.text_templates import TextKind
+from distill.training.loader import TrainData
+from distill.training.loop import OnEpoch, choose_device
+
+# Of pictures that are measured on; those of a training are the config's to say.
+DECODED_GB = 100.0
+
+
+class NoImages(ValueError):
+    """Every image of a part that is needed is unusable."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a step tells and asks while it works.
+
+    `on_progress(done, total, unit)`: `images` and `views` for features, `pictures` for decoding. `on_bad_image(path,
+    reason)` is told once of each unusable file, which `bad_images` collects by path.
+    """
+
+    on_progress: Callable[[int, int, str], None] | None = None
+    should_stop: Callable[[], bool] | None = None
+    on_bad_image: Callable[[Path, str], None] | None = None
+    bad_images: dict[Path, str] = field(default_factory=dict)
+
+    def bad_image(self, path: Path, reason: str) -> None:
+        """Note an unusable file, and tell of it if it is new."""
+        known = path in self.bad_images
+        self.bad_images[path] = reason
+        if not known and self.on_bad_image is not None:
+            self.on_bad_image(path, reason)
+
+
+def training_data(
+    config: TrainConfig,
+    manifest: Manifest,
+    teacher: Teacher,
+    targets: TextTargets,
+    *,
+    cache: Path,
+    root: Path | None = None,
+    captions: Path | None = None,
+    watch: Watch | None = None,
+) -> TrainData:
+    """Everything that training needs: decoded pictures of the training images, and what the teacher says of them.
+
+    `root`: where the manifest's paths start on this machine, if not where it was made. `captions`: a caption set, if
+    not the dataset's own are to be used. Images that cannot be used are left out.
+    Raises NoImages, ImagesError, TeacherError, ShotsError, TextsError, Stopped.
+    """
+    watch = watch or Watch()
+    # Asked for in any case, so that too many shots are told before a training and not after it.
+    known = supports(manifest, config.shots) if config.shots else []
+    few = known if config.protocol == "fine_tune" else []
+    rows = [*manifest.part("train"), *few]
+    say = told(config, manifest, teacher, targets)
+    paths = _paths(manifest, rows, root)
+    pack = _decode(paths, train_side(config.image_px), cache, config.num_workers, watch, config.decoded_gb)
+    seen = _taught(config, teacher, paths, pack, cache, watch, num_labels=len(say.labels))
+    usable = np.setdiff1d(pack.usable(), seen.bad)
+    if len(usable) < 2:
+        raise NoImages(f"{len(usable)} of {len(paths)} training images can be used: two are the least")
+    place = {label: at for at, label in enumerate(say.labels)}
+    captioned = _captioned(config, manifest, teacher, rows, captions, cache, root, watch)
+    return TrainData(
+        pixels=pack.pixels,
+        labels=np.array([place[manifest.label_indices[row]] for row in rows], dtype=np.int64),
+        teacher=seen.features,
+        views=seen.views,
+        live=seen.live,
+        texts=say.texts,
+        unseen=say.unseen,
+        prompted=say.prompted,
+        captions=captioned.features if captioned else None,
+        captioned=captioned.captioned if captioned else None,
+        usable=usable.astype(np.int64),
+        shards=_shards(manifest, rows),
+        few=np.intersect1d(usable, np.arange(len(rows) - len(few), len(rows))).astype(np.int64),
+        digests={
+            "dataset": manifest.digest,
+            "pictures": pack.digest,
+            "teacher": teacher.digest,
+            "texts": key_of(*(text for texts in targets.prompts for text in ("\0", *texts))).hex(),
+            **({"captions": captioned.digest} if captioned else {}),
+        },
+    )
+
+
+def _captioned(
+    config: TrainConfig,
+    manifest: Manifest,
+    teacher: Teacher,
+    rows: Sequence[int],
+    given: Path | None,
+    cache: Path,
+    root: Path | None,
+    watch: Watch,
+) -> CaptionFeatures | None:
+    if "captions" not in needed(config.losses.above_zero()):
+        return None
+    return caption_features(
+        teacher,
+        Path(manifest.root) if root is None else root,
+        [manifest.paths[row] for row in rows],
+        given=given,
+        cache=cache,
+        on_progress=watch.on_progress,
+        should_stop=watch.should_stop,
+    )
+
+
+class _Taught(NamedTuple):
+    """What a teacher says of N pictures: `features` (N, V, D) of `views`, or itself; `bad`: rows it cannot see."""
+
+    features: Tensor
+    bad: Ints
+    views: Views | None = None
+    live: LiveTeacher | None = None
+
+
+def _taught(
+    config: TrainConfig,
+    teacher: Teacher,
+    paths: Sequence[Path],
+    pack: ImagePack,
+    cache: Path,
+    watch: Watch,
+    *,
+    num_labels: int,
+) -> _Taught:
+    """The teacher's part of the training data, as `config.view` asks for it; nothing, for a plain classifier."""
+    if config.protocol == "closed_set":
+        nothing = torch.zeros(1, 1, num_labels, dtype=torch.float16).expand(len(paths), -1, -1)
+        return _Taught(nothing, np.zeros(0, dtype=np.int64))
+    if config.view in ("center", "squash"):
+        whole = image_features(
+            teacher,
+            paths,
+            cache=cache,
+            view=config.view,
+            threads=config.num_workers,
+            on_progress=watch.on_progress,
+            should_stop=watch.should_stop,
+            on_bad_image=watch.bad_image,
+        )
+        return _Taught(whole.features[:, None].half(), np.flatnonzero(whole.bad.numpy()))
+    side_px, teacher_px = pack.pixels.shape[1], teacher_side(teacher)
+    own = (
+        pack
+        if teacher_px == side_px
+        else _decode(paths, teacher_px, cache, config.num_workers, watch, config.decoded_gb)
+    )
+    bad = np.setdiff1d(np.arange(len(paths)), own.usable())
+    if config.view == "live":
+        live = LiveTeacher(teacher, own.pixels)
+        return _Taught(torch.zeros(len(paths), 0, teacher.width, dtype=torch.float16), bad, live=live)
+    num_views = min(config.num_views, config.epochs * config.passes_per_epoch)
+    views = draw_shared_views(
+        config.seed, pack.contents, num_views=num_views, side_px=side_px, augmentation=config.augmentation
+    )
+    features = view_features(
+        teacher,
+        own.pixels,
+        own.contents,
+        np.intersect1d(own.usable(), pack.usable()),
+        views,
+        side_px=side_px,
+        cache=cache,
+        on_progress=watch.on_progress,
+        should_stop=watch.should_stop,
+    )
+    return _Taught(features, bad, views=views)
+
+
+def measure_student(
+    student: Student,
+    manifest: Manifest,
+    targets: TextTargets,
+    text: TextKind,
+    *,
+    temperature: float,
+    cache: Path,
+    teacher: Teacher | None = None,
+    root: Path | None = None,
+    shots: int = 0,
+    retrieve: bool = False,
+    device: str = "auto",
+    num_workers: int = 4,
+    watch: Watch | None = None,
+) -> Evaluation:
+    """The student on the held-out and the OOD images. Raises what training_data does.
+
+    `temperature`: what it was trained at, for its confidence. `teacher`: to measure their agreement as well; its
+    features of the images are kept in the cache. `shots`: how many images of each OOD label are left out, the first.
+    `retrieve`: measure retrieval from those as well, by the teacher's features of them.
+    """
+    watch = watch or Watch()
+    rows = _measured_rows(manifest, shots)
+    side = eval_side(student.image_px, student.test_crop)
+    paths = _paths(manifest, rows, root)
+    pack = _decode(paths, side, cache, num_workers, watch)
+    usable, taught = pack.usable(), None
+    if teacher is not None:
+        known = _seen_by(teacher, paths, cache, num_workers, watch)
+        usable = np.setdiff1d(usable, np.flatnonzero(known.bad.numpy()))
+        taught = known.features[torch.from_numpy(usable)]
+    features = student_features(
+        student,
+        pack.pixels,
+        usable,
+        device=choose_device(device),
+        on_progress=watch.on_progress,
+        should_stop=watch.should_stop,
+    )
+    measured = _measure(text, features, rows, usable, manifest, targets, temperature, taught)
+    if not retrieve or teacher is None:
+        return measured
+    labels = np.array([manifest.label_indices[row] for row in rows], dtype=np.int64)[usable]
+    unseen = np.isin(labels, manifest.ood_labels)
+    if not unseen.any():
+        raise NoImages("none of the images of unseen labels can be used: there is nothing to retrieve for")
+    few = supports(manifest, shots)
+    their_own = support_features(teacher, _paths(manifest, few, root), seed=shots, on_bad_image=watch.bad_image)
+    kept = memory(their_own, [manifest.label_indices[row] for row in few], manifest.ood_labels)
+    retrieved = evaluate_features(
+        features[torch.from_numpy(unseen)], labels[unseen], targets.features, manifest.ood_labels,
+        names=manifest.labels, temperature=temperature, extra=lambda unit: retrieval_scores(unit, kept),
+    )  # fmt: skip
+    return replace(measured, retrieval=retrieved)
+
+
+def measure_epochs(
+    config: TrainConfig,
+    manifest: Manifest,
+    teacher: Teacher,
+    targets: TextTargets,
+    text: TextKind,
+    *,
+    cache: Path,
+    root: Path | None = None,
+    watch: Watch | None = None,
+) -> OnEpoch:
+    """For `train`'s `on_epoch`: measures the student of each of the last `measured_epochs`, in short.
+
+    The pictures are made ready at once, so that a training does not end for want of them. Those that cannot be used are
+    left out without a word, because the measurement at the end tells of them. Raises as `measure_student` does.
+    """
+    if config.measured_epochs == 0:
+        return lambda _epoch, _student, _context: None
+    quiet = replace(watch or Watch(), on_bad_image=None, bad_images={})
+    asked, _ = measured_on(config, manifest, teacher, targets, None)
+    rows = _measured_rows(asked, config.shots)
+    side = eval_side(config.image_px, config.test_crop)
+    pack = _decode(_paths(asked, rows, root), side, cache, config.num_workers, quiet, config.decoded_gb)
+    usable, device = pack.usable(), choose_device(config.device)
+
+    def on_epoch(epoch: int, student: Student, context: Tensor | None) -> dict[str, Any] | None:
+        if epoch <= config.epochs - config.measured_epochs:
+            return None
+        features = student_features(student, pack.pixels, usable, device=device)
+        _, own = measured_on(config, manifest, teacher, targets, context)
+        return _measure(text, features, rows, usable, asked, own, config.temperature).in_short()
+
+    return on_epoch
+
+
+def measure_teacher(
+    teacher: Teacher,
+    manifest: Manifest,
+    targets: TextTargets,
+    text: TextKind,
+    *,
+    cache: Path,
+    root: Path | None = None,
+    shots: int = 0,
+    num_workers: int = 4,
+    watch: Watch | None = None,
+) -> Evaluation:
+    """The teacher itself on the same images, a baseline, its confidence at its own logit scale.
+
+    Raises NoImages, TeacherError, Stopped.
+    """
+    rows = _measured_rows(manifest, shots)
+    taught = _seen_by(teacher, _paths(manifest, rows, root), cache, num_workers, watch or Watch())
+    usable = np.flatnonzero(~taught.bad.numpy()).astype(np.int64)
+    features = taught.features[torch.from_numpy(usable)]
+    return _measure(text, features, rows, usable, manifest, targets, 1 / teacher.logit_scale)
+
+
+def _shards(manifest: Manifest, rows: Sequence[int]) -> Ints | None:
+    """The number of the shard that each image lies in, where it is shards that they lie in."""
+    if not is_member(manifest.paths[rows[0]]):
+        return None
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(shard_of(manifest.paths[row]), len(numbers)) for row in rows], dtype=np.int64)
+
+
+def _measured_rows(manifest: Manifest, shots: int) -> list[int]:
+    every = sorted(manifest.part("held_out") + manifest.part("ood"))
+    return without(every, supports(manifest, shots)) if shots else every
+
+
+def _paths(manifest: Manifest, rows: Sequence[int], root: Path | None) -> Sequence[Path]:
+    start = Path(manifest.root) if root is None else root
+    return Files(start, manifest.paths, rows)
+
+
+def _seen_by(teacher: Teacher, paths: Sequence[Path], cache: Path, num_workers: int, watch: Watch) -> TeacherFeatures:
+    return image_features(
+        teacher,
+        paths,
+        cache=cache,
+        threads=num_workers,
+        on_progress=watch.on_progress,
+        should_stop=watch.should_stop,
+        on_bad_image=watch.bad_image,
+    )
+
+
+def _decode(
+    paths: Sequence[Path], side_px: int, cache: Path, num_workers: int, watch: Watch, decoded_gb: float = DECODED_GB
+) -> ImagePack:
+    return decode_images(
+        paths,
+        side_px,
+        cache=cache,
+        num_workers=num_workers,
+        decoded_gb=decoded_gb,
+        on_progress=watch.on_progress,
+        should_stop=watch.should_stop,
+        on_bad_image=watch.bad_image,
+    )
+
+
+def _measure(
+    text: TextKind,
+    features: Tensor,
+    rows: Sequence[int],
+    usable: Ints,
+    manifest: Manifest,
+    targets: TextTargets,
+    temperature: float,
+    taught: Tensor | None = None,
+) -> Evaluation:
+    if len(usable) == 0:
+        raise NoImages(f"none of the {len(rows)} images to measure on can be used")
+    labels = np.array([manifest.label_indices[row] for row in rows], dtype=np.int64)[usable]
+    return evaluate(
+        text,
+        features,
+        labels,
+        targets.features,
+        names=manifest.labels,
+        id_labels=manifest.id_labels,
+        ood_labels=manifest.ood_labels,
+        temperature=temperature,
+        teacher_features=taught,
+    )

@@ -1,0 +1,1 @@
+"""The student: model, features, initialisation from a bundle."""

@@ -1,0 +1,1 @@
+"""The teacher: loading, tokenizer, image features and view features."""

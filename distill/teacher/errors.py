@@ -1,0 +1,126 @@
+"""What can be wrong with a teacher, said so that it can be mended.
+
+open_clip fails in as many ways as the libraries below it. `explained` turns them into one error with a code:
+`teacher_not_found` (no such name, folder or repository), `teacher_incomplete` (a part is missing, damaged or does
+not fit), `teacher_unreachable` (the Hub did not answer), `teacher_unsupported` (it needs what is not here).
+"""
+
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub.errors import RemoteEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+from safetensors import SafetensorError
+
+from distill.config.train_config import TeacherRef
+
+CONFIG_FILE = "open_clip_config.json"
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth")
+NOT_ON_THE_HUB = (RepositoryNotFoundError, RevisionNotFoundError, RemoteEntryNotFoundError)
+TEXT_PARTS = ("text.", "token_embedding.", "positional_embedding", "transformer.", "ln_final.", "text_projection")
+
+
+class TeacherError(RuntimeError):
+    """A teacher cannot be loaded. `code` is stable; the message names the thing, the reason and the mend."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def folder_of(ref: TeacherRef, root: Path | None) -> Path:
+    """The folder of a `local-dir:` reference, holding a config and weights. Raises TeacherError.
+
+    With a `root` the path starts there and may not leave it, through a link either.
+    """
+    folder = Path(ref.model) if root is None else root / ref.model
+    if root is not None and not folder.resolve().is_relative_to(root.resolve()):
+        raise TeacherError("teacher_not_found", f"{ref} lies outside the data root: give a path below it")
+    if not folder.is_dir():
+        raise TeacherError("teacher_not_found", f"{ref} is not a folder: put the teacher there, or mend the path")
+    if not (folder / CONFIG_FILE).is_file():
+        raise TeacherError("teacher_incomplete", f"{ref} holds no {CONFIG_FILE}: copy it there beside the weights")
+    if not any(path.suffix in WEIGHT_SUFFIXES for path in folder.iterdir()):
+        raise TeacherError(
+            "teacher_incomplete",
+            f"{ref} holds a config but no weights: copy open_clip_model.safetensors there",
+        )
+    return folder
+
+
+def refuse_unsupported(ref: str, model_cfg: Any) -> None:
+    """Refuse a config that lacks a tower, or whose text tower is another library's. Raises TeacherError."""
+    if not isinstance(model_cfg, dict):
+        raise TeacherError("teacher_incomplete", f"the config of {ref} is not an object with a model_cfg")
+    for part, tower in (("text_cfg", "text"), ("vision_cfg", "image")):
+        if not isinstance(model_cfg.get(part), dict):
+            raise TeacherError(
+                "teacher_incomplete",
+                f"{ref} has no {tower} tower (no {part} in its config): a teacher needs both, choose a CLIP model",
+            )
+    if not isinstance(model_cfg.get("embed_dim"), int):
+        raise TeacherError("teacher_incomplete", f"the config of {ref} does not say its embed_dim")
+    if model_cfg["text_cfg"].get("hf_model_name") and importlib.util.find_spec("transformers") is None:
+        raise TeacherError(
+            "teacher_unsupported",
+            f"the text tower of {ref} wants the transformers library, which is not installed: choose another",
+        )
+
+
+@contextmanager
+def explained(ref: str) -> Iterator[None]:
+    """Turn whatever the libraries raise while loading `ref` into a TeacherError."""
+    try:
+        yield
+    except TeacherError:
+        raise
+    except Exception as error:
+        raise _told(ref, error) from error
+
+
+def _told(ref: str, error: Exception) -> TeacherError:
+    causes = list(_chain(error))
+    said = _first_line(error)
+    if any(isinstance(cause, NOT_ON_THE_HUB) for cause in causes):
+        return TeacherError("teacher_not_found", f"the Hub has no {ref}, or not all of its files: {said}")
+    if any(isinstance(cause, SafetensorError | EOFError | json.JSONDecodeError) for cause in causes):
+        return TeacherError("teacher_incomplete", f"a file of {ref} is damaged or cut short, copy it again: {said}")
+    missing = _missing_keys(str(error))
+    if missing and all(name.startswith(TEXT_PARTS) for name in missing):
+        return TeacherError(
+            "teacher_incomplete",
+            f"the weights of {ref} hold no whole text tower ({len(missing)} tensors missing, first {missing[0]}): "
+            f"export both towers",
+        )
+    if missing or "size mismatch" in str(error) or "Unexpected key" in str(error):
+        first = f"tensor {missing[0]} is missing" if missing else str(error).splitlines()[-1].strip()
+        return TeacherError("teacher_incomplete", f"the weights of {ref} do not fit its config: {first}")
+    if ref.startswith("local-dir:"):
+        return TeacherError("teacher_incomplete", f"{ref} cannot be loaded: {said}")
+    if isinstance(error, FileNotFoundError | ConnectionError | OSError) or "download" in str(error).lower():
+        return TeacherError(
+            "teacher_unreachable",
+            f"{ref} is not on this machine and the Hub did not give it: check the network and HF_ENDPOINT, "
+            f"or name a folder by local-dir: ({said})",
+        )
+    return TeacherError("teacher_incomplete", f"{ref} cannot be loaded: {said}")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
+
+
+def _missing_keys(message: str) -> list[str]:
+    listed = re.search(r"Missing key\(s\) in state_dict: (.*?)\.\s*(?:\n|$)", message)
+    return re.findall(r'"([^"]+)"', listed.group(1)) if listed else []

@@ -1,0 +1,290 @@
+"""A frozen CLIP or SigLIP teacher from open_clip, with its own tokenizer and its own way of looking at pictures.
+
+A reference is `ViT-B-32:openai` (open_clip's model and tag), `hf-hub:org/name`, or `local-dir:PATH` of a folder with
+`open_clip_config.json` and weights. Weights are safetensors, or read by `torch.load(weights_only=True)`, and are
+float32 on the CPU however they were stored. B images, N texts, L tokens, D embedding width.
+Whatever is missing or damaged is a `TeacherError` that names it.
+"""
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from open_clip.transformer import text_global_pool
+from PIL import Image
+
+from distill.config.train_config import TeacherRef, UnknownName, check_teacher
+from distill.data.row_cache import key_of
+from distill.teacher.errors import TeacherError, explained, folder_of, refuse_unsupported
+from distill.teacher.tokenizer import Tokenizer, load_tokenizer
+
+__all__ = ["Teacher", "TeacherError", "View", "load_teacher"]
+
+View = Literal["center", "squash"]
+"""How a teacher sees a picture: its own preprocessing, or the whole picture squashed to its size (as published)."""
+
+TRANSFORM_VERSION = "open_clip image_transform_v2"
+MAX_TEXT_BATCH = 256
+PREPROCESS_FIELDS = ("size", "mean", "std", "interpolation", "resize_mode", "fill_color")
+
+
+class Teacher:
+    """A loaded teacher. Its parameters never ask for gradients, and it is always in evaluation mode.
+
+    `digest`: sha256 over its config, tokenizer and every tensor as float32, in the order of their names, so that the
+    same teacher has the same digest whatever files it came from. `preprocess`: size [h, w] in pixels, mean and std of
+    values in 0..1, interpolation, resize_mode (shortest, longest or squash), fill_color. `logit_scale`: the factor,
+    not its logarithm. `model_cfg`: open_clip's config of it.
+    """
+
+    def __init__(
+        self, ref: str, model: torch.nn.Module, model_cfg: dict[str, Any], tokenizer: Tokenizer, device: torch.device
+    ) -> None:
+        self.ref = ref
+        self.model_cfg = model_cfg
+        self.tokenizer = tokenizer
+        self.device = device
+        self.width = int(model_cfg["embed_dim"])
+        self.preprocess = _plain_preprocess(model)
+        self.preprocess_digest = _digest_json({"transform": TRANSFORM_VERSION, **self.preprocess})
+        self.digest = _digest_model(model, model_cfg, tokenizer)
+        self._model: Any = model.to(device).eval().requires_grad_(False)
+        # CLIP holds its text tower's parts itself, the other classes hold a tower.
+        self._text: Any = getattr(model, "text", model)
+        self.context_length = int(self._text.context_length)
+        state = model.state_dict()
+        self.logit_scale = float(state["logit_scale"].exp())
+        self.logit_bias = float(state["logit_bias"]) if "logit_bias" in state else None
+        self._transforms: dict[str, Callable[[Image.Image], torch.Tensor]] = {
+            "center": _transform(self.preprocess),
+            "squash": _transform({**self.preprocess, "resize_mode": "squash"}),
+        }
+
+    def prepare(self, image: Image.Image, view: View = "center") -> torch.Tensor:
+        """A picture as the teacher's input: (3, H, W) float32, normalised by its mean and std."""
+        return self._transforms[view](image)
+
+    @torch.no_grad()
+    def encode_images(self, images: torch.Tensor) -> torch.Tensor:
+        """Embeddings, not normalised, of prepared images: (B, 3, H, W) -> (B, D) float32 on the teacher's device."""
+        features: torch.Tensor = self._model.encode_image(images.to(self.device), normalize=False)
+        return self._checked(features)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, the special ones included, before any cutting."""
+        return [len(ids) for ids in self.tokenizer.ids(texts)]
+
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
+        """L2-normalised embeddings (N, D) float32 of texts. Raises ValueError for one longer than the context."""
+        every_ids = self.tokenizer.ids(texts)
+        for text, ids in zip(texts, every_ids, strict=True):
+            if len(ids) > self.context_length:
+                raise ValueError(
+                    f"{text!r} has {len(ids)} tokens, {self.ref} reads {self.context_length}: shorten it, "
+                    f"or let distill.texts.text_targets do so"
+                )
+        batches = [
+            self._encode_ids(every_ids[start : start + MAX_TEXT_BATCH])
+            for start in range(0, len(every_ids), MAX_TEXT_BATCH)
+        ]
+        return torch.cat(batches) if batches else torch.zeros(0, self.width, device=self.device)
+
+    @torch.no_grad()
+    def _encode_ids(self, every_ids: list[list[int]]) -> torch.Tensor:
+        return torch.nn.functional.normalize(self._text_features(every_ids), dim=-1)
+
+    def encode_after(self, context: torch.Tensor, every_ids: list[list[int]]) -> torch.Tensor:
+        """L2-normalised embeddings (N, D) of token ids with vectors `context` (M, W) put before their words.
+
+        The vectors take the places after the tokens that every text begins with, and carry gradient. Raises ValueError
+        for a text that is too long with them, and TeacherError for a tower without token embeddings of its own.
+        """
+        start, room = self._opening_tokens, self.context_length - len(context)
+        if max(map(len, every_ids)) > room:
+            raise ValueError(f"{self.ref} reads {room} tokens after {len(context)} vectors: shorten the texts")
+        # The tower is given words for the places, any that it neither pads nor ends a text with.
+        placed = [ids[:start] + [self._filler] * len(context) + ids[start:] for ids in every_ids]
+
+        def put(_module: torch.nn.Module, _given: object, embedded: torch.Tensor) -> torch.Tensor:
+            vectors = context.to(embedded.dtype).expand(len(embedded), -1, -1)
+            return torch.cat([embedded[:, :start], vectors, embedded[:, start + len(context) :]], dim=1)
+
+        hook = self._token_embedding().register_forward_hook(put)
+        try:
+            return torch.nn.functional.normalize(self._text_features(placed), dim=-1)
+        finally:
+            hook.remove()
+
+    @property
+    def token_width(self) -> int:
+        """W, the width of a token's embedding. Raises TeacherError for a tower without embeddings of its own."""
+        return int(self._token_embedding().weight.shape[1])
+
+    def _token_embedding(self) -> torch.nn.Embedding:
+        embedding = getattr(self._text, "token_embedding", None)
+        if not isinstance(embedding, torch.nn.Embedding):
+            raise TeacherError(
+                "teacher_unsupported", f"the text tower of {self.ref} takes no vectors: set context_tokens to 0"
+            )
+        return embedding
+
+    @cached_property
+    def _opening_tokens(self) -> int:
+        """How many tokens stand before the first word of any text."""
+        nothing, word = self.tokenizer.ids(["", "crane"])
+        return next(at for at, token in enumerate(word) if token != nothing[at])
+
+    @cached_property
+    def _filler(self) -> int:
+        return self.tokenizer.ids(["crane"])[0][self._opening_tokens]
+
+    def move_to(self, device: torch.device) -> None:
+        """Compute on `device` from now on."""
+        if device != self.device:
+            self._model.to(device)
+            self.device = device
+
+    def _text_features(self, every_ids: list[list[int]]) -> torch.Tensor:
+        # Behind the closing token a causal tower sees nothing, so that its padding need not be computed.
+        causal = self._reads_forward_only()
+        length = max(map(len, every_ids)) if causal else self.context_length
+        ids = torch.full((len(every_ids), length), self.tokenizer.pad_id, dtype=torch.long)  # (N, L)
+        for row, text_ids in zip(ids, every_ids, strict=True):
+            row[: len(text_ids)] = torch.tensor(text_ids)
+        ids = ids.to(self.device)
+        return self._checked(self._encode_causal(ids) if causal else self._model.encode_text(ids, normalize=False))
+
+    def _reads_forward_only(self) -> bool:
+        pool = getattr(self._text, "pool_type", None) or getattr(self._text, "text_pool_type", None)
+        masked = getattr(self._text, "attn_mask", None) is not None
+        return masked and pool in ("argmax", "eos") and getattr(self._text, "cls_emb", None) is None
+
+    def _encode_causal(self, ids: torch.Tensor) -> torch.Tensor:
+        """open_clip's text forward on (N, L) ids with L at most the context, which its CLIP class wants in full."""
+        tower = self._text
+        length = ids.shape[1]
+        hidden = tower.token_embedding(ids) + tower.positional_embedding[:length]
+        hidden = tower.transformer(hidden, attn_mask=tower.attn_mask[:length, :length])  # (N, L, width)
+        hidden = tower.ln_final(hidden)
+        pool = getattr(tower, "pool_type", None) or tower.text_pool_type
+        eos_id = getattr(tower, "eos_id", None) or getattr(tower, "text_eos_id", None)
+        pooled: torch.Tensor = text_global_pool(hidden, ids, pool, eos_token_id=eos_id)
+        projection = tower.text_projection
+        if projection is not None:
+            pooled = projection(pooled) if isinstance(projection, torch.nn.Linear) else pooled @ projection
+        return pooled
+
+    def _checked(self, features: torch.Tensor) -> torch.Tensor:
+        if features.shape[-1] != self.width:
+            raise TeacherError(
+                "teacher_incomplete",
+                f"{self.ref} embeds in width {features.shape[-1]}, its config says {self.width}: mend embed_dim",
+            )
+        return features.float()
+
+    def text_state(self) -> dict[str, torch.Tensor]:
+        """Everything of the teacher but its image tower and caption decoder, on the CPU, under open_clip's names."""
+        return {
+            name: tensor.detach().cpu()
+            for name, tensor in self._model.state_dict().items()
+            if not name.startswith(("visual.", "text_decoder."))
+        }
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write `tokenizer.json` (a Hugging Face `tokenizers` file) and its settings into `folder`."""
+        self.tokenizer.save(folder)
+
+    def info(self) -> dict[str, Any]:
+        """What rooms without torch keep of a teacher; JSON-able."""
+        return {
+            "ref": self.ref,
+            "digest": self.digest,
+            "width": self.width,
+            "context_length": self.context_length,
+            "logit_scale": self.logit_scale,
+            "logit_bias": self.logit_bias,
+            "preprocess": self.preprocess,
+            "preprocess_digest": self.preprocess_digest,
+            "tokenizer_fingerprint": self.tokenizer.fingerprint,
+            "num_parameters": sum(parameter.numel() for parameter in self._model.parameters()),
+        }
+
+
+def load_teacher(ref: str, *, device: str = "cpu", root: Path | None = None) -> Teacher:
+    """Load the teacher of a reference, wholly or not at all.
+
+    `root`: where the paths of `local-dir:` start and which they may not leave; None takes any path as it is.
+    Raises TeacherError.
+    """
+    try:
+        parsed = check_teacher(ref)
+    except UnknownName as error:
+        raise TeacherError("teacher_not_found", str(error)) from error
+    name = f"local-dir:{folder_of(parsed, root)}" if parsed.kind == "local-dir" else str(parsed)
+    if parsed.kind == "open_clip":
+        name = parsed.model
+    with explained(ref):
+        model_cfg = copy.deepcopy(open_clip.get_model_config(name))
+        refuse_unsupported(ref, model_cfg)
+        quick_gelu = _wants_quick_gelu(parsed)
+        model = open_clip.create_model(
+            name, parsed.pretrained, require_pretrained=True, force_quick_gelu=quick_gelu, weights_only=True
+        )
+        tokenizer = load_tokenizer(name, model_cfg["text_cfg"])
+    if quick_gelu:
+        model_cfg["quick_gelu"] = True
+    return Teacher(ref, model, model_cfg, tokenizer, torch.device(device))
+
+
+def _wants_quick_gelu(parsed: TeacherRef) -> bool:
+    """Whether the tag was trained with QuickGELU. open_clip 3 only warns when its model config says otherwise."""
+    if parsed.kind != "open_clip":
+        return False
+    tag = open_clip.pretrained.get_pretrained_cfg(parsed.model, parsed.pretrained)
+    return bool(tag.get("quick_gelu", False))
+
+
+def _plain_preprocess(model: torch.nn.Module) -> dict[str, Any]:
+    visual: Any = model.visual
+    cfg = {field: visual.preprocess_cfg[field] for field in PREPROCESS_FIELDS}
+    size = cfg["size"]
+    cfg["size"] = [int(size), int(size)] if isinstance(size, int) else [int(side) for side in size]
+    cfg["mean"], cfg["std"] = ([float(value) for value in cfg[field]] for field in ("mean", "std"))
+    return cfg
+
+
+def _transform(preprocess: dict[str, Any]) -> Callable[[Image.Image], torch.Tensor]:
+    transform: Callable[[Image.Image], torch.Tensor] = image_transform_v2(
+        PreprocessCfg(**{**preprocess, "size": tuple(preprocess["size"])}), is_train=False
+    )
+    return transform
+
+
+def _digest_json(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _digest_model(model: torch.nn.Module, model_cfg: dict[str, Any], tokenizer: Tokenizer) -> str:
+    digest = hashlib.sha256(key_of(_digest_json(_architecture(model_cfg)), tokenizer.fingerprint))
+    for name, tensor in sorted(model.state_dict().items()):
+        plain = tensor.float().contiguous()
+        if not bool(plain.isfinite().all()):
+            raise TeacherError("teacher_incomplete", f"tensor {name} is not finite: copy the teacher's weights again")
+        digest.update(f"{name} {list(plain.shape)}\n".encode())
+        digest.update(plain.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _architecture(model_cfg: dict[str, Any]) -> dict[str, Any]:
+    """The config less what does not change a loaded model: where towers or tokenizers would be downloaded from."""
+    plain = copy.deepcopy(model_cfg)
+    plain["vision_cfg"].pop("timm_model_pretrained", None)
+    plain["text_cfg"].pop("hf_tokenizer_name", None)
+    return plain

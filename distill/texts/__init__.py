@@ -1,0 +1,1 @@
+"""Texts: templates, text targets, prompt learning, captions, nearest labels."""

@@ -1,0 +1,118 @@
+"""What a student is told in words: the texts of the labels it learns, and the captions of its images.
+
+The ID labels' texts alone, unless few-shot images or the term `unseen` bring in the OOD ones; behind learned vectors
+where the config wants them; a unit vector for each label where it is to be a plain classifier.
+N images, K labels learned, U labels told of without an image, D embedding width.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from distill.config.loss_registry import needed
+from distill.config.train_config import TrainConfig
+from distill.data.image_index import Manifest
+from distill.data.row_cache import key_of
+from distill.teacher.teacher import Teacher
+from distill.texts.captions import read_captions
+from distill.texts.prompt_learning import PromptedTexts, with_context
+from distill.texts.text_targets import TextTargets, encode_text_targets
+from distill.texts.text_templates import TextsError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Told:
+    """`labels`: the K labels of the manifest that are learned, by position; the rest as in `TrainData`."""
+
+    labels: tuple[int, ...]
+    texts: Tensor
+    unseen: Tensor | None = None
+    prompted: PromptedTexts | None = None
+
+
+def told(config: TrainConfig, manifest: Manifest, teacher: Teacher, targets: TextTargets) -> Told:
+    """The texts of a run. Raises TextsError for labels without an unseen one where `unseen` has a weight."""
+    few_shot = config.protocol == "fine_tune"
+    labels = (*manifest.id_labels, *manifest.ood_labels) if few_shot else manifest.id_labels
+    # But for the term that is about them, the student is never told of labels unseen, not even as wrong answers.
+    unseen = manifest.ood_labels if "unseen" in needed(config.losses.above_zero()) and not few_shot else ()
+    if "unseen" in needed(config.losses.above_zero()) and not unseen:
+        raise TextsError("losses.unseen has a weight, and no label is left unseen: set it to 0")
+    if config.protocol == "closed_set":
+        return Told(labels=labels, texts=torch.eye(len(labels)))
+    prompts = [targets.prompts[at] for at in (*labels, *unseen)]
+    return Told(
+        labels=labels,
+        texts=targets.features[list(labels)],
+        unseen=targets.features[list(unseen)] if unseen else None,
+        prompted=PromptedTexts(teacher, prompts, config.context_tokens) if config.context_tokens else None,
+    )
+
+
+def heard(teacher: Teacher | None, targets: TextTargets, context: Tensor | None) -> TextTargets:
+    """The targets as a student with the learned `context` hears them; they themselves where it learned none."""
+    if context is None:
+        return targets
+    if teacher is None:
+        raise TypeError("learned vectors are read by the teacher's text tower")
+    return with_context(teacher, targets, context)
+
+
+def measured_on(
+    config: TrainConfig, manifest: Manifest, teacher: Teacher | None, targets: TextTargets, context: Tensor | None
+) -> tuple[Manifest, TextTargets]:
+    """What a student of `config` is measured on: all images, and the targets as it hears them.
+
+    A plain classifier is asked about no unseen label, and each of the others has a unit vector in the place of its
+    text.
+    """
+    if config.protocol != "closed_set":
+        return manifest, heard(teacher, targets, context)
+    features = torch.zeros(len(manifest.labels), len(manifest.id_labels))
+    features[list(manifest.id_labels)] = torch.eye(len(manifest.id_labels))
+    seen = Manifest.of(manifest.root, manifest.labels, (item for item in manifest if item.part != "ood"))
+    return seen, replace(targets, features=features)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CaptionFeatures:
+    """`features` (N, D) of the images that are `captioned` (N,) bool, zeros else; `digest` of all captions."""
+
+    features: Tensor
+    captioned: Tensor
+    digest: str
+
+
+def caption_features(
+    teacher: Teacher,
+    root: Path,
+    paths: Sequence[str],
+    *,
+    given: Path | None,
+    cache: Path,
+    on_progress: Callable[[int, int, str], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> CaptionFeatures:
+    """What the teacher makes of the images' captions. Raises TextsError where no image has one, and Stopped."""
+    said = read_captions(root, paths, given)
+    at = [row for row, text in enumerate(said) if text is not None]
+    if not at:
+        raise TextsError(
+            f"losses.cap has a weight, and none of {len(paths)} images has a caption: give a caption set, "
+            "put captions.json into the dataset's folder or a .txt beside each image, or set losses.cap to 0"
+        )
+    encoded = encode_text_targets(
+        teacher,
+        [[text] for text in said if text is not None],
+        cache=cache,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    features, captioned = torch.zeros(len(said), teacher.width), torch.zeros(len(said), dtype=torch.bool)
+    features[at], captioned[at] = encoded.features, True
+    return CaptionFeatures(
+        features=features, captioned=captioned, digest=key_of(*(text or "\0" for text in said)).hex()
+    )

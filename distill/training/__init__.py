@@ -1,0 +1,1 @@
+"""Training: loop, loader, objective, schedules, weight average, training state, metrics."""

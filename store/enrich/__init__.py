@@ -1,0 +1,1 @@
+"""Enrichment: results, single-flight locks, usage, batches, assembly, repair rounds."""

@@ -1,0 +1,1 @@
+"""Jobs and their parts: claims, leases, life cycle, progress, events, heartbeats."""

@@ -1,0 +1,1 @@
+"""Attribute sets and caption sets: content, drafts, comparison, search, reports."""

@@ -1,0 +1,119 @@
+"""Datasets through HTTP: class folders below the data root, and every folder that cannot be one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distill.data.image_index import Manifest
+from store import resources
+from store.models import Dataset
+from tests.api.conftest import Service
+
+
+def test_class_folders_are_matched_split_and_listed(service: Service, tmp_path: Path) -> None:
+    vocabulary_id = service.vocabulary()
+    path = service.images("001.Crane", "002.heron", "Stork", "IBIS", count=10)
+    body = {"name": "birds", "path": path, "vocabulary_id": vocabulary_id,
+            "split": {"by": "seed", "seed": 1, "id_fraction": 0.5, "held_out": 0.3}}  # fmt: skip
+    made = service.post("/v1/datasets", body)
+    assert made["counts"] == {"train": 14, "held_out": 6, "ood": 20, "id_labels": 2, "ood_labels": 2}
+    assert made == service.get(f"/v1/datasets/{made['id']}") == service.get("/v1/datasets")["data"][0]
+    with service.db.read() as tx:
+        key = resources.dataset(tx, made["id"]).manifest_key
+    assert key == f"datasets/{made['id']}/manifest.jsonl"
+    service.artefacts.get_file(key, tmp_path / "manifest.jsonl")
+    manifest = Manifest.load(tmp_path / "manifest.jsonl")
+    assert (manifest.digest, len(manifest), manifest.labels[0]) == (made["digest"], 40, "crane")
+
+
+def test_labels_of_one_name_are_told_apart_by_their_sense(service: Service) -> None:
+    labels = [{"name": "crane", "sense": "bird"}, {"name": "crane", "sense": "machine"}, "heron"]
+    vocabulary_id = service.post("/v1/vocabularies", {"name": "v", "labels": labels})["id"]
+    path = service.images("crane (bird)", "diggers", "heron")
+    body = {"path": path, "vocabulary_id": vocabulary_id, "folder_map": {"diggers": "crane (machine)"}}
+    made = service.post("/v1/datasets", body)
+    assert (made["name"], made["counts"]["id_labels"] + made["counts"]["ood_labels"]) == (path, 3)
+
+
+def test_part_folders_and_overlap(service: Service) -> None:
+    vocabulary_id = service.vocabulary()
+    for folder in ("train/crane", "train/heron", "val_on_train/crane", "val/stork"):
+        service.images(folder, at="published")
+    body: dict[str, Any] = {"path": "published", "vocabulary_id": vocabulary_id, "split": {"by": "folders"}}
+    assert service.post("/v1/datasets", body)["counts"]["ood"] == 4
+    service.images("val/heron", at="published")
+    problem = service.refusal("/v1/datasets", body)
+    assert (problem["code"], problem["errors"][0]["pointer"]) == ("id_ood_overlap", "/split")
+    service.images("crane", "heron", "stork")
+    split = {"by": "list", "id": ["crane", "heron"], "ood": ["stork", "Crane"]}
+    problem = service.refusal("/v1/datasets", {"path": "images", "vocabulary_id": vocabulary_id, "split": split})
+    assert problem["code"] == "id_ood_overlap"
+
+
+def _outside(service: Service) -> None:
+    outside = service.settings.home / "outside"
+    (outside / "crane").mkdir(parents=True)
+    (outside / "crane" / "0.jpg").write_bytes(b"x")
+    (service.data / "link").symlink_to(outside)
+    (service.data / "inner").symlink_to(service.data / "images")
+    (service.data / "linked" / "crane").mkdir(parents=True)
+    (service.data / "linked" / "heron").symlink_to(outside / "crane")
+    (service.data / "linked" / "crane" / "0.jpg").write_bytes(b"x")
+
+
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"path": "../outside"}, "outside_root", "/path"),
+    ({"path": "images/../../outside"}, "outside_root", "/path"),
+    ({"path": "/etc"}, "outside_root", "/path"),
+    ({"path": "link"}, "link", "/path"),
+    ({"path": "link/crane"}, "link", "/path"),
+    ({"path": "inner"}, "link", "/path"),
+    ({"path": "linked"}, "link", "/path"),
+    ({"path": "nowhere"}, "no_such_folder", "/path"),
+    ({"path": "images/crane/0.jpg"}, "no_such_folder", "/path"),
+    ({"path": "images/crane"}, "no_images", "/path"),
+    ({"path": "images\u0000"}, "text_invalid", "/path"),
+    ({"path": "stray"}, "folder_matches_no_label", "/folder_map"),
+    ({"path": "images", "folder_map": {"crane": "albatross"}}, "unknown_label", "/folder_map/crane"),
+    ({"path": "images", "split": {"by": "list", "id": ["crane", "auk"]}}, "unknown_label", "/split/id/1"),
+    ({"path": "images", "split": {"by": "seed", "id_fraction": 2}}, "invalid_request", "/split/id_fraction"),
+    ({"path": "images", "split": {"by": "seed", "seed": "soon"}}, "invalid_request", "/split/seed"),
+    ({"path": "images", "split": {"by": "coin"}}, "invalid_request", "/split"),
+    ({"path": "images", "split": {"by": "image_lists", "train": "../secret.txt", "ood": "b"}}, "outside_root",
+     "/split/train"),
+    ({"path": "images", "vocabulary_id": "voc_none"}, "vocabulary_not_found", "/vocabulary_id"),
+    ({"path": "images", "vocabulary_id": None}, "invalid_request", "/vocabulary_id"),
+    ({"path": 7}, "invalid_request", "/path"),
+    ({"path": "images", "name": " "}, "invalid_request", "/name"),
+    ({"path": "images", "root": "/"}, "invalid_request", "/root"),
+    ({}, "invalid_request", "/path"),
+]  # fmt: skip
+
+
+def test_a_bad_folder_changes_nothing(service: Service, subtests: pytest.Subtests) -> None:
+    vocabulary_id = service.vocabulary()
+    service.images("crane", "heron")
+    service.images("crane", "unheard of", at="stray")
+    _outside(service)
+    for body, code, pointer in BAD:
+        with subtests.test(body=str(body)):
+            problem = service.refusal("/v1/datasets", {"vocabulary_id": vocabulary_id, **body})
+            assert (problem["code"], problem["errors"][0]["pointer"]) == (code, pointer), problem
+            assert str(service.data) not in str(problem)
+    with service.db.read() as tx:
+        assert tx.query(Dataset).count() == 0
+    assert not list((service.settings.home / "artefacts").rglob("manifest.jsonl"))
+
+
+def test_text_that_no_database_keeps_is_refused_wherever_it_stands(service: Service) -> None:
+    for body in (
+        b'{"path": "images", "vocabulary_id": "voc_x", "folder_map": {"a\\ud800": "b"}}',
+        b'{"path": "images", "vocabulary_id": "voc_x", "split": {"by": "list", "id": ["a\\u0000"]}}',
+        b'{"path": "images", "vocabulary_id": "voc_x", "split": ' + b"[" * 900 + b"]" * 900 + b"}",
+    ):
+        answer = service.http.post("/v1/datasets", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 422, answer.text
+    answer = service.http.post("/v1/datasets", content=b"{}", headers={"Content-Type": "text/plain"})
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert service.http.get("/v1/datasets/dst_none").status_code == 404

@@ -1,0 +1,182 @@
+"""A set's report through HTTP: asked for, made by a worker, read, paged; and what there is before it is made."""
+
+import threading
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from store.models import GateFailure, Part
+from tests.api.conftest import Service
+from tests.distill.conftest import save_clip, tiny_clip_config
+from workers.enrich.gates import EVERY, check_set
+from workers.runtime.context import Context
+from workers.runtime.run_part import claim_part, run_claimed
+
+IMPORT = "/v1/attribute-sets/import"
+OWN = ["a red crown", "long grey legs", "drooping tail plumes"]
+GOOD = {
+    "crane": OWN,
+    "heron": ["a black eyebrow stripe", "a dagger-shaped yellow bill", "a folded s-shaped neck"],
+    "stork": ["black flight feathers", "a straight orange beak", "pure white shoulders"],
+}
+
+
+def put(service: Service, document: dict[str, list[str]]) -> str:
+    id: str = service.post(IMPORT, {"format": "dclip", "document": document})["id"]
+    return id
+
+
+def work(service: Service, job: dict[str, Any]) -> dict[str, Any]:
+    """Run the check job's part as a worker would, and read the job."""
+    context = Context(service.settings, service.db, service.artefacts, threading.Event())
+    with service.db.read() as tx:
+        part = tx.scalars(select(Part).where(Part.job_id == job["id"])).one()
+    claim = claim_part(context, part.id)
+    assert claim is not None
+    if part.queue == "gpu":
+        from workers.gpu.gates_with_teacher import check_with_teacher
+
+        run_claimed(context, claim, check_with_teacher)
+    else:
+        run_claimed(context, claim, check_set)
+    return service.get(f"/v1/jobs/{job['id']}")
+
+
+def report(service: Service, id: str, **body: Any) -> dict[str, Any]:
+    job = work(service, service.post(f"/v1/attribute-sets/{id}/report", body, status=202))
+    assert job["status"] == "succeeded", job
+    return service.get(f"/v1/attribute-sets/{id}/report")
+
+
+def gate(found: dict[str, Any], name: str) -> dict[str, Any]:
+    (one,) = [gate for gate in found["gates"] if gate["gate"] == name]
+    result: dict[str, Any] = one
+    return result
+
+
+def test_before_it_is_made_the_404_says_how(service: Service) -> None:
+    id = put(service, GOOD)
+    answer = service.http.get(f"/v1/attribute-sets/{id}/report")
+    assert (answer.status_code, answer.json()["code"]) == (404, "report_not_found")
+    assert f"POST /v1/attribute-sets/{id}/report makes one" in answer.json()["detail"]
+    by_teacher = service.http.get(f"/v1/attribute-sets/{id}/report", params={"teacher": "RN50:openai"})
+    assert "by teacher RN50:openai: POST" in by_teacher.json()["detail"]
+    assert service.http.get(f"/v1/attribute-sets/{id}/report/own/labels").status_code == 404
+    unknown = service.http.get("/v1/attribute-sets/ats_none/report")
+    assert unknown.json()["code"] == "attribute_set_not_found"
+
+
+def test_a_set_is_checked_and_its_report_read(service: Service) -> None:
+    id = put(service, {**GOOD, "crane": [*OWN, "a loud call", "a bill like a heron"]})
+    job = service.post(f"/v1/attribute-sets/{id}/report", {}, status=202)
+    assert (job["kind"], job["status"], job["progress"]["total"], job["progress"]["unit"]) == (
+        "check", "queued", 3, "labels",
+    )  # fmt: skip
+    job = work(service, job)
+    assert (job["status"], job["result"]) == (
+        "succeeded", {"attribute_set_id": id, "failing_gates": ["names", "nonvisual"]},
+    )  # fmt: skip
+    found = service.get(f"/v1/attribute-sets/{id}/report")
+    assert (found["attribute_set_id"], found["teacher"], found["holds"]) == (id, None, False)
+    assert (found["num_labels"], found["num_lines"]) == (3, 11)
+    names = gate(found, "names")
+    assert (names["figure"], names["threshold"], names["holds"], names["num_labels"]) == (1, 0, False, 1)
+    (offender,) = names["worst"]
+    lines = service.get(f"/v1/attribute-sets/{id}/labels")["data"][0]["lines"]
+    assert offender["lines"] == [{"id": lines[4]["id"], "text": "a bill like a heron", "words": ["heron"]}]
+    assert offender["others"] == ["heron"]
+    assert gate(found, "margin")["holds"] is None
+    page = service.get(f"/v1/attribute-sets/{id}/report/nonvisual/labels")
+    assert [(one["label"], one["lines"][0]["words"]) for one in page["data"]] == [("crane", ["loud"])]
+    assert service.get(f"/v1/attribute-sets/{id}/report/own/labels")["data"] == []
+    missing = service.http.get(f"/v1/attribute-sets/{id}/report/margin/labels")
+    assert (missing.status_code, missing.json()["code"]) == (404, "gate_not_measured")
+    assert service.http.get(f"/v1/attribute-sets/{id}/report/nothing/labels").status_code == 422
+
+
+def test_labels_are_filtered_by_the_gate_that_caught_them(service: Service) -> None:
+    id = put(service, {**GOOD, "stork": ["a loud call"]})
+    report(service, id)
+    caught = service.get(f"/v1/attribute-sets/{id}/labels", gate="nonvisual")["data"]
+    assert [one["label"] for one in caught] == ["stork"]
+    assert service.get(f"/v1/attribute-sets/{id}/labels", gate="names")["data"] == []
+
+
+def test_every_offender_is_paged_in_order(service: Service) -> None:
+    number = 2 * EVERY + 7
+    id = put(service, {f"bird {at:03}": ["a loud call"] if at % 2 else [f"a crest of {at} plumes", f"{at} bars"]
+                       for at in range(2 * number)})  # fmt: skip
+    found = report(service, id)
+    assert gate(found, "nonvisual")["num_labels"] == number
+    assert len(gate(found, "nonvisual")["worst"]) == 20
+    seen: list[int] = []
+    after: int | None = None
+    while True:
+        asked = {"limit": 90} if after is None else {"limit": 90, "after": after}
+        page = service.get(f"/v1/attribute-sets/{id}/report/nonvisual/labels", **asked)
+        seen += [one["position"] for one in page["data"]]
+        after = int(page["last_id"])
+        if not page["has_more"]:
+            break
+    assert seen == [at for at in range(2 * number) if at % 2]
+    odd = service.get(f"/v1/attribute-sets/{id}/report/nonvisual/labels", limit=1, after=2 * EVERY)
+    assert [one["position"] for one in odd["data"]] == [2 * EVERY + 1]
+
+
+def test_a_second_check_takes_the_place_of_the_first(service: Service) -> None:
+    id = put(service, {**GOOD, "stork": ["a loud call"]})
+    first = report(service, id)
+    second = report(service, id)
+    assert first["gates"] == second["gates"]
+    with service.db.read() as tx:
+        rows = tx.execute(select(GateFailure.gate, GateFailure.position).where(GateFailure.set_id == id)).all()
+    assert sorted(map(tuple, rows)) == [("nonvisual", 2), ("own", 2)]
+
+
+def test_a_teacher_tells_how_far_apart_labels_are(service: Service) -> None:
+    save_clip(service.data / "teacher", tiny_clip_config())
+    id = put(service, GOOD)
+    ref = "local-dir:teacher"
+    found = report(service, id, teacher=ref)
+    assert found["teacher"] == ref
+    margin = gate(found, "margin")
+    assert margin["holds"] is (margin["figure"] == 0)
+    assert margin["judged_by"] == 'local-dir:teacher, texts "all"'
+    assert margin["details"]["most_confusable"][0]["margin"] == pytest.approx(margin["details"]["least_after"])
+    assert 0 < margin["details"]["mean_before"] < 2
+    assert gate(found, "length")["judged_by"].startswith("local-dir:teacher, context ")
+    page = service.get(f"/v1/attribute-sets/{id}/report/margin/labels", teacher=ref)
+    assert len(page["data"]) == margin["num_labels"]
+    names = report(service, id, teacher=ref, text="names")
+    assert (gate(names, "margin")["figure"], gate(names, "margin")["holds"]) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [({"teacher": "local-dir:../x"}, "/teacher"), ({"teacher": "nothing"}, "/teacher"), ({"text": "poems"}, "/text"),
+     ({"more": 1}, "/more")],
+)  # fmt: skip
+def test_a_check_that_cannot_be_is_refused(service: Service, body: dict[str, Any], pointer: str) -> None:
+    id = put(service, GOOD)
+    problem = service.refusal(f"/v1/attribute-sets/{id}/report", body)
+    assert problem["errors"][0]["pointer"] == pointer
+
+
+def test_one_label_has_no_neighbour(service: Service) -> None:
+    id = put(service, {"crane": OWN})
+    problem = service.refusal(f"/v1/attribute-sets/{id}/report", {"teacher": "RN50:openai"})
+    assert problem["code"] == "too_few_labels"
+
+
+def test_words_of_the_operators_own(make_service: Any, tmp_path: Any) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("[taste]\nred\n", encoding="utf-8")
+    service = make_service(nonvisual_words=words)
+    id = put(service, GOOD)
+    assert gate(report(service, id), "nonvisual")["judged_by"] == 'our word list and "words.txt"'
+    assert not report(service, id)["holds"]
+    words.write_text("[broken\n", encoding="utf-8")
+    job = work(service, service.post(f"/v1/attribute-sets/{id}/report", {}, status=202))
+    assert (job["status"], job["error"]["code"]) == ("failed", "words_unreadable")
+    assert "line 1" in job["error"]["message"]

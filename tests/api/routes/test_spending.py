@@ -1,0 +1,107 @@
+"""Spending through HTTP: sums in a job's answer, the ledger as pages and as CSV, caps that are refused."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from store.enrich import results, usage
+from store.jobs import lifecycle
+from tests.api.conftest import Service
+
+
+@pytest.fixture
+def job_id(service: Service) -> str:
+    """An enrich job of 4 labels of which one is done, in 3 calls; one of them has no price."""
+    vocabulary_id = service.vocabulary()
+    body = {"kind": "enrich", "vocabulary_id": vocabulary_id, "budget_tokens": 100_000}
+    job = service.post("/v1/jobs", body, status=202)
+    assert job["spend"] == {
+        "usd": "0", "tokens": 0, "calls": 0, "unpriced_calls": 0, "cap_usd": None, "cap_tokens": 100_000,
+        "projected_usd": None,
+    }  # fmt: skip
+    with service.db.write() as tx:
+        claim = lifecycle.claim(tx, lifecycle.ready(tx, ["enrich"])[0], worker="w", lease_s=60)
+        assert claim is not None
+        rows = [call(1, 12_345_000), call(2, 500_000_000), call(3, None)]
+        results.record_calls(tx, claim, rows)
+        usage.record(tx, claim.job_id, rows)
+        lifecycle.progress(tx, claim, done=1, total=4, unit="labels", rate=None)
+    id: str = job["id"]
+    return id
+
+
+def call(attempt: int, cost_pusd: int | None) -> dict[str, Any]:
+    tokens = {"prompt_tokens": 100, "cached_tokens": 20, "completion_tokens": 10}
+    return {
+        "position": 0, "key": "k", "strategy": "describe@1", "model": "m", "mode": "live", "attempt": attempt,
+        "status": "ok", "http_status": 200, "cost_pusd": cost_pusd, "latency_s": 0.5,
+        **(tokens if cost_pusd is not None else dict.fromkeys(tokens)),
+    }  # fmt: skip
+
+
+def test_a_job_tells_what_it_spent_and_will_have_spent(service: Service, job_id: str) -> None:
+    spend = service.get(f"/v1/jobs/{job_id}")["spend"]
+    assert spend == {
+        "usd": "0.000512345", "tokens": 220, "calls": 3, "unpriced_calls": 1, "cap_usd": None, "cap_tokens": 100_000,
+        "projected_usd": "0.00204938",
+    }  # fmt: skip
+    (listed,) = service.get("/v1/jobs")["data"]
+    assert listed["spend"] == spend
+    vocabulary_id = service.vocabulary("wren")
+    other = service.post(
+        "/v1/jobs", {"kind": "encode", "vocabulary_id": vocabulary_id, "teacher": "ViT-B-32:openai"}, status=202
+    )
+    assert other["spend"] is None
+    assert service.get(f"/v1/jobs/{other['id']}/calls")["data"] == []
+
+
+def test_the_ledger_is_paged_and_comes_as_csv(service: Service, job_id: str) -> None:
+    first = service.get(f"/v1/jobs/{job_id}/calls", limit=2)
+    assert [(one["attempt"], one["cost_usd"]) for one in first["data"]] == [(1, "0.000012345"), (2, "0.0005")]
+    assert first["has_more"]
+    rest = service.get(f"/v1/jobs/{job_id}/calls", after=first["last_id"])
+    assert [(one["attempt"], one["cost_usd"], one["prompt_tokens"]) for one in rest["data"]] == [(3, None, None)]
+    assert not rest["has_more"]
+    by_format = service.http.get(f"/v1/jobs/{job_id}/calls", params={"format": "csv"})
+    by_accept = service.http.get(f"/v1/jobs/{job_id}/calls", headers={"Accept": "text/csv"})
+    assert by_format.headers["content-type"] == "text/csv; charset=utf-8"
+    assert by_format.text == by_accept.text
+    rows = list(csv.DictReader(io.StringIO(by_format.text)))
+    assert [(row["id"], row["cost_usd"], row["cached_tokens"]) for row in rows] == [
+        (one["id"], one["cost_usd"] or "", "" if one["cached_tokens"] is None else str(one["cached_tokens"]))
+        for one in (*first["data"], *rest["data"])
+    ]
+    assert service.http.get("/v1/jobs/job_none/calls").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("budget", "code", "pointer"),
+    [
+        ({"budget_usd": "1"}, "price_unknown", "/budget_usd"),
+        ({"budget_usd": "0.00"}, "invalid", "/budget_usd"),
+        ({"budget_usd": "1e3"}, "invalid", "/budget_usd"),
+        ({"budget_usd": "-1"}, "invalid", "/budget_usd"),
+        ({"budget_usd": 1.5}, "invalid", "/budget_usd"),
+        ({"budget_usd": "0.0000000000001"}, "invalid", "/budget_usd"),
+        ({"budget_tokens": 0}, "invalid", "/budget_tokens"),
+    ],
+)  # fmt: skip
+def test_caps_that_could_not_hold_are_refused(service: Service, budget: Any, code: str, pointer: str) -> None:
+    body = {"kind": "enrich", "vocabulary_id": service.vocabulary(), **budget}
+    problem = service.refusal("/v1/jobs", body)
+    assert [error["pointer"] for error in problem["errors"]] == [pointer]
+    assert problem["code"] == code or code == "invalid"
+
+
+def test_a_poll_is_one_statement(service: Service, job_id: str) -> None:
+    told: list[str] = []
+
+    @event.listens_for(service.db.reader, "before_cursor_execute")
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        told.append(statement)
+
+    service.get(f"/v1/jobs/{job_id}")
+    assert len([statement for statement in told if statement != "BEGIN"]) == 1

@@ -1,0 +1,142 @@
+"""`python -m attributes.cli.check_gates` and `limbeck attributes check`: formats, exit codes, one-line errors, JSON and
+page."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from attributes.cli.check_gates import entries_of, main
+from attributes.formats.csv import write_csv
+from attributes.formats.formats import write_cupl, write_dclip, write_json
+from attributes.gates.second_opinion import Opinion, judge
+from attributes.types import Entry, Label, Line
+from limbeck.cli import main as limbeck
+from tests.attributes.fake_llm import FakeLLM, Say, completion
+from tests.attributes.gates.conftest import entries_with
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LIMBECK_NONVISUAL_WORDS", "LIMBECK_LLM_BASE_URL", "LIMBECK_LLM_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def write(path: Path, entries: list[Entry]) -> str:
+    path.write_text("".join(write_json(entries)), encoding="utf-8")
+    return str(path)
+
+
+def test_exit_codes_and_the_table(tmp_path: Path, good: list[Entry], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([write(tmp_path / "good.json", good)]) == 0
+    said = capsys.readouterr().out
+    assert "good.json: 4 of 4 labels described, 12 lines" in said
+    assert "not measured: name a teacher" in " ".join(said.split())
+    bad = write(tmp_path / "bad.json", entries_with("crane", "a loud [bold]call[/bold]"))
+    assert main([bad, "--worst", "1"]) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"lines on what cannot be seen +fails +7.7% +under 2% +1", said)
+    assert "a loud [bold]call[/bold] (loud)" in said
+    assert limbeck(["attributes", "check", bad]) == 1
+    assert limbeck(["attributes", "check", str(tmp_path / "good.json")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["none.json"], "none.json: No such file or directory"),
+        (["broken.json"], "broken.json: line 1: is no JSON"),
+        (["empty.json"], "empty.json: holds no label"),
+        (["set.json", "--format", "xml"], "--format 'xml': choose auto, json"),
+        (["set.json", "--words", "none.txt"], "none.txt: No such file"),
+        (["set.json", "--tokenizer", "set.json"], "--tokenizer: the tokenizer of set.json"),
+        (["--label2text", "set.json"], "give FILE, or both --label2text and --sentences"),
+        (["set.json", "--sentences", "set.json"], "give FILE, or both --label2text and --sentences"),
+        (["set.json", "--html", "no/folder.html"], "no/folder.html: No such file"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], fault: str, tmp_path: Path, good: list[Entry], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "set.json", good)
+    (tmp_path / "broken.json").write_text('{"crane": [', encoding="utf-8")
+    (tmp_path / "empty.json").write_text("{}", encoding="utf-8")
+    for run, prefix in ((main, "error: "), (lambda argv: limbeck(["attributes", "check", *argv]), "limbeck: ")):
+        assert run(arguments) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(prefix + fault)
+        assert said.count("\n") == 1
+
+
+def test_every_format_is_known_by_its_looks(good: list[Entry]) -> None:
+    names = [entry.label for entry in good]
+    answers = [Entry(name, lines=(Line("answer", f"{name}s have long necks and broad wings with black tips."),))
+               for name in names]  # fmt: skip
+    for text, kind in (
+        ("".join(write_json(good)), "phrase"), (write_dclip(good), "phrase"), ("".join(write_csv(good)), "phrase"),
+        (write_cupl(answers), "answer"),
+    ):  # fmt: skip
+        entries = entries_of(text)
+        assert [entry.label for entry in entries] == names
+        assert {line.kind for entry in entries for line in entry.lines} == {kind}
+    assert entries_of(write_dclip(good), "cupl")[0].lines[0].kind == "answer"
+
+
+def test_sentences_beside_their_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "l.txt").write_text("1.A_crane 1 A_crane\n2.B 2 B\n", encoding="utf-8")
+    (tmp_path / "s.txt").write_text("A tall bird with a red crown, a grey back.\nA loud bird.\n", encoding="utf-8")
+    files = ["--label2text", str(tmp_path / "l.txt"), "--sentences", str(tmp_path / "s.txt")]
+    assert main([*files, "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert (said["file"], said["num_labels"], said["holds"]) == ("s.txt", 2, False)
+    assert [one["gate"] for one in said["gates"] if one["holds"] is False] == ["nonvisual", "own"]
+
+
+def test_words_of_a_users_own(tmp_path: Path, good: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "set.json", good)
+    words = tmp_path / "words.txt"
+    words.write_text("[taste]\nglossy\n", encoding="utf-8")
+    assert main([path, "--words", str(words)]) == 1
+    assert main([path]) == 0
+    monkeypatch.setenv("LIMBECK_NONVISUAL_WORDS", str(words))
+    assert main([path]) == 1
+
+
+def test_the_page_stands_by_itself_and_escapes_what_it_shows(tmp_path: Path) -> None:
+    entries = entries_with("crane", "a loud <script>alert(1)</script> tuft & crest")
+    page = tmp_path / "page.html"
+    assert main([write(tmp_path / "<i>.json", entries), "--html", str(page), "--worst", "0"]) == 1
+    text = page.read_text(encoding="utf-8")
+    assert "<h1>&lt;i&gt;.json</h1>" in text
+    assert "a <mark>loud</mark> &lt;script&gt;alert(1)&lt;/script&gt; tuft &amp; crest" in text
+    assert "<script" not in text
+    assert not re.search(r"""(src|href)=|url\(|@import|http""", text)
+    assert text.count('<section class="fails">') == 1
+    assert text.count('<section class="open">') == 1
+    assert 'style="--at:7.69"' in text
+    assert 'data-said="under 2% allowed"' in text
+
+
+def test_a_second_opinion_clears_what_is_seen_after_all(
+    tmp_path: Path, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "set.json", entries_with("crane", "a tail held as if to wag", "a loud call"))
+    monkeypatch.setenv("LIMBECK_LLM_BASE_URL", llm.url)
+    llm.script = lambda _seen, _nth: Say(body=completion({"label": "crane", "answer": "1 seen, 2 unseen, 9 seen"}))
+    assert main([path, "--second-opinion", "m", "--json"]) == 1
+    gate = next(one for one in json.loads(capsys.readouterr().out)["gates"] if one["gate"] == "nonvisual")
+    assert gate["judged_by"] == "our word list, then m"
+    assert gate["details"] == {"num_lines": 1, "cleared_by_model": 1}
+    assert llm.num_calls == 1
+    assert '{"1": "a tail held as if to wag", "2": "a loud call"}' in llm.seen[0].prompt
+
+
+def test_an_opinion_that_says_nothing_usable_changes_nothing() -> None:
+    opinion = Opinion()
+    asks = list(opinion.asks({Label("crane"): ["one", "two", "one"]}))
+    assert [ask.strategy for ask in asks] == [judge()]
+    assert asks[0].question == '{"1": "one", "2": "two"}'
+    assert opinion.visible == set()

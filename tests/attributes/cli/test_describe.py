@@ -1,0 +1,254 @@
+"""The command: its one-line errors, its exit codes, and that it goes on where it was broken off."""
+
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attributes.__main__ import main
+from attributes.formats.formats import read_json, write_json
+from attributes.llm.limits import LocalLimiter
+from attributes.types import Entry, sentence_and_phrases
+from tests.attributes.fake_llm import FakeLLM, Say, answer_for, completion, error, good
+from tests.attributes.own import own_strategy
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    path = tmp_path / "labels.txt"
+    path.write_text("".join(f"bird {i}\n" for i in range(12)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "set.json"
+
+
+@pytest.fixture(autouse=True)
+def own_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LIMBECK_LLM_BASE_URL", "LIMBECK_LLM_MODEL", "LIMBECK_LLM_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def command(labels: Path, out: Path, llm: FakeLLM, *more: str) -> list[str]:
+    return [str(labels), "--domain", "birds", "--base-url", llm.url, "--model", "m", "--out", str(out), *more]
+
+
+def test_a_list_is_described(labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command(labels, out, llm)) == 0
+    file = read_json(out.read_text(encoding="utf-8"))
+    assert [entry.label for entry in file.entries] == [f"bird {i}" for i in range(12)]
+    assert (file.domain, file.strategy, file.model) == ("birds", "describe@1", "m")
+    assert llm.num_calls == 12
+    said = capsys.readouterr().err
+    assert "12/12" in said
+    assert "answers/s" in said
+    assert "12 entries; 12 calls, 1,200 + 480 tokens" in said
+    assert sorted(path.name for path in out.parent.iterdir()) == ["labels.txt", "set.json"]
+
+
+def test_strategies_are_chained(labels: Path, out: Path, llm: FakeLLM) -> None:
+    chain = ["--strategy", "sentence", "--strategy", "questions", "--strategy", "phrases"]
+    llm.script = lambda seen, nth: error(500) if nth == 20 else good(seen, nth)
+    assert main(command(labels, out, llm, *chain, "--max-attempts", "1")) == 1
+    first = llm.num_calls
+    assert main(command(labels, out, llm, *chain)) == 0
+    assert llm.num_calls == first + 1  # the one that failed, and no other
+    file = read_json(out.read_text(encoding="utf-8"))
+    assert file.strategy == "sentence@1+questions@1+phrases@1"
+    for entry in file.entries:
+        assert [line.kind for line in entry.lines] == ["sentence"] + ["answer"] * 12 + ["phrase"] * 5
+        assert [line.strategy for line in entry.lines] == ["sentence@1"] + ["questions@1"] * 12 + ["phrases@1"] * 5
+    assert main(command(labels, out, llm, *chain)) == 0
+    assert llm.num_calls == first + 1
+
+
+def test_a_strategy_of_ones_own_lies_in_a_folder(
+    labels: Path, out: Path, llm: FakeLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_strategy(tmp_path / "own", name="colours", questions=["Which colours has it?"])
+    assert main(command(labels, out, llm, "--strategy", "colours", "--strategies-dir", str(tmp_path / "own"))) == 0
+    assert {line.about for entry in read_json(out.read_text(encoding="utf-8")).entries for line in entry.lines} == {
+        "Which colours has it?"
+    }
+    monkeypatch.setenv("LIMBECK_STRATEGIES_DIR", str(tmp_path / "own"))
+    assert main(command(labels, out, llm, "--strategy", "colours")) == 0
+    assert llm.num_calls == 12
+
+
+def test_limits_hold_the_calls_back(labels: Path, out: Path, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attributes.__main__.LocalLimiter", functools.partial(LocalLimiter, window_s=0.4, margin_s=0.7))
+    assert main(command(labels, out, llm, "--rpm", "5", "--tpm", "1000000")) == 0
+    times = [seen.at for seen in llm.seen]
+    assert max(sum(start <= at < start + 0.4 for at in times) for start in times) <= 5
+
+
+def test_a_second_run_asks_nothing_and_a_new_label_one_call(labels: Path, out: Path, llm: FakeLLM) -> None:
+    main(command(labels, out, llm))
+    before = out.read_bytes()
+    assert main(command(labels, out, llm)) == 0
+    assert llm.num_calls == 12
+    assert out.read_bytes() == before
+    labels.write_text("new bird\n" + labels.read_text(encoding="utf-8"), encoding="utf-8")
+    assert main(command(labels, out, llm)) == 0
+    assert llm.num_calls == 13
+    assert read_json(out.read_text(encoding="utf-8")).entries[0].label == "new bird"
+
+
+def test_labels_that_fail_are_named_and_asked_again(
+    labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]
+) -> None:
+    llm.script = lambda seen, nth: (
+        Say(body=completion(None, refusal="no")) if seen.subject["label"] == "bird 5" else good(seen, nth)
+    )
+    assert main(command(labels, out, llm)) == 1
+    said = capsys.readouterr().err
+    assert "failed: bird 5: refused: no" in said
+    assert len(read_json(out.read_text(encoding="utf-8")).entries) == 11
+    llm.script = good
+    assert main(command(labels, out, llm)) == 0
+    assert llm.num_calls == 13
+    assert [entry.label for entry in read_json(out.read_text(encoding="utf-8")).entries][5] == "bird 5"
+
+
+def test_what_people_wrote_is_kept(labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = sentence_and_phrases("Mine.", (), origin="human")
+    human = [Entry("Bird 3", lines=mine), Entry("old bird", lines=sentence_and_phrases("Kept.", (), origin="import"))]
+    out.write_text("".join(write_json(human)), encoding="utf-8")
+    assert main(command(labels, out, llm)) == 0
+    entries = read_json(out.read_text(encoding="utf-8")).entries
+    assert llm.num_calls == 11
+    assert entries[3] == human[0]
+    assert entries[12] == human[1]
+    assert "1 of them not in the label list" in capsys.readouterr().err
+
+
+def test_a_wrong_key_ends_at_once(labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]) -> None:
+    llm.script = lambda seen, nth: error(401, "bad key")
+    assert main(command(labels, out, llm)) == 1
+    assert "error: the LLM server refuses the key" in capsys.readouterr().err
+    assert llm.num_calls == 1
+    assert not out.exists()
+
+
+def test_the_key_comes_from_the_environment(
+    labels: Path, out: Path, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LIMBECK_LLM_API_KEY", "sk-from-the-environment")
+    monkeypatch.setenv("LIMBECK_LLM_BASE_URL", llm.url)
+    monkeypatch.setenv("LIMBECK_LLM_MODEL", "m")
+    assert main([str(labels), "--out", str(out)]) == 0
+    assert llm.seen[0].headers["authorization"] == "Bearer sk-from-the-environment"
+    assert "sk-from" not in capsys.readouterr().err + out.read_text(encoding="utf-8")
+
+
+def wait_for(path: Path, num_lines: int) -> None:
+    deadline = time.monotonic() + 30
+    while not (path.exists() and path.read_text(encoding="utf-8").count("\n") >= num_lines):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_is_broken_off_goes_on(how: signal.Signals, labels: Path, out: Path, llm: FakeLLM) -> None:
+    # The later ones take their time, so that the run is not over before the signal comes on a busy machine.
+    llm.script = lambda seen, nth: Say(
+        body=completion(answer_for(seen.subject["label"])), wait_s=0.15 if nth < 5 else 1.5
+    )
+    asked = command(labels, out, llm, "--concurrency", "2")
+    part = out.with_name("set.json.part")
+    run = subprocess.Popen(
+        [sys.executable, "-m", "attributes", *asked],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"COLUMNS": "200"},
+    )
+    wait_for(part, 4)
+    run.send_signal(how)
+    _, said = run.communicate(timeout=30)
+    if how == signal.SIGKILL:
+        assert run.returncode == -signal.SIGKILL
+        with part.open("a", encoding="utf-8") as file:
+            file.write('{"label": "bird 11", "sen')  # killed in mid-write
+        kept = part.read_text(encoding="utf-8").count("\n") - 1
+    else:
+        assert run.returncode == 130
+        assert b"start again to go on" in said
+        assert b"Traceback" not in said
+        kept = len(read_json(out.read_text(encoding="utf-8")).entries)
+    before = llm.num_calls
+    assert before - kept <= 2  # at most those in flight are asked again
+    llm.script = good
+    assert main(asked) == 0
+    assert llm.num_calls - before == 12 - kept
+    described = read_json(out.read_text(encoding="utf-8")).entries
+    assert [entry.label for entry in described] == [f"bird {i}" for i in range(12)]
+    assert all(entry.sentence == f"The {entry.label} is round and red." for entry in described)
+    assert not part.exists()
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "no labels file": ({"labels": "missing.txt"}, "missing.txt: No such file"),
+    "empty labels": ({"text": ""}, "holds no label"),
+    "blank label": ({"text": "a\n\nb\n"}, 'labels.txt: line 2: label "" is blank'),
+    "duplicate": ({"text": "a\nb\na\n"}, 'line 3: label "a" is also on line 1; give each a sense'),
+    "not UTF-8": ({"bytes": b"caf\xe9\n"}, "is not UTF-8 (byte 3)"),
+    "not a set": ({"set": "[]"}, "set.json: line 1:"),
+    "another domain": ({"set": "".join(write_json([], domain="fish"))}, "with domain 'fish', not 'birds'"),
+    "another model": ({"set": "".join(write_json([], model="n"))}, "with model 'n', not 'm'"),
+    "a damaged part": ({"part": '{"domain": "birds", "strategy": "describe@1", "model": "m"}\n[]\n'}, "is damaged"),
+    "bad address": ({"args": ["--base-url", "ftp://x"]}, "--base-url: "),
+    "bad number": ({"args": ["--concurrency", "many"]}, "--concurrency: "),
+    "bad temperature": ({"args": ["--temperature", "9"]}, "--temperature: "),
+    "no model": ({"args": ["--model", ""]}, "--model is missing"),
+    "unknown strategy": ({"args": ["--strategy", "sing"]}, "strategy 'sing' is not known; there are captions@1, "),
+    "a strategy about pairs": ({"args": ["--strategy", "contrast"]}, "--strategy contrast@1 asks about pairs; here"),
+    "a strategy twice": ({"args": ["--strategy", "phrases", "--strategy", "phrases@1"]}, "given twice"),
+    "no strategy folder": ({"args": ["--strategies-dir", "/nowhere"]}, "folder /nowhere: there is no such"),
+    "no requests": ({"args": ["--rpm", "0"]}, "--rpm must be 1 or more"),
+    "unknown option": ({"args": ["--sing"]}, "unrecognized arguments: --sing"),
+    "no folder": ({"args": ["--out", "/nowhere/set.json"]}, "there is no such folder"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(
+    name: str, labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, said = BAD[name]
+    if "text" in given or "bytes" in given:
+        labels.write_bytes(given.get("bytes", given.get("text", "").encode()))
+    if "set" in given:
+        out.write_text(given["set"], encoding="utf-8")
+    if "part" in given:
+        out.with_name("set.json.part").write_text(given["part"], encoding="utf-8")
+    before = sorted((path.name, path.read_bytes()) for path in labels.parent.iterdir())
+    asked = labels.with_name(given["labels"]) if "labels" in given else labels
+    assert main(command(asked, out, llm, *given.get("args", []))) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert err.startswith("error: ")
+    assert said in err
+    assert llm.num_calls == 0
+    assert sorted((path.name, path.read_bytes()) for path in labels.parent.iterdir()) == before
+
+
+def test_importing_the_room_is_light() -> None:
+    code = (
+        "import sys, attributes.types, attributes.formats.formats, attributes.flags\n"
+        "import attributes.llm.requests, attributes.llm.client\n"
+        "heavy = {'openai', 'httpx2', 'torch', 'sqlalchemy', 'fastapi'} & set(sys.modules)\n"
+        "print(sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.replace("'", '"')) == []

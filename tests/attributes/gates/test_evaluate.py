@@ -1,0 +1,221 @@
+"""Every gate over a set: what it finds, what it lets be, and the figures of published files."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from attributes.formats.formats import join_sentences, read_dclip, read_label2text
+from attributes.gates.evaluate import Judges, check
+from attributes.gates.margins import Margins
+from attributes.gates.token_lengths import Tokens
+from attributes.gates.types import GATES, Gate, Offence, Report, Thresholds
+from attributes.types import Entry, Label, Line
+from tests.attributes.gates.conftest import LABELS, entries_with, phrases
+from tests.conftest import SHARED_DATA
+
+
+def report_on(entries: list[Entry], judges: Judges | None = None) -> Report:
+    return check(lambda: entries, judges)
+
+
+def failing(report: Report) -> set[Gate]:
+    return {result.gate for result in report.results if result.holds is False}
+
+
+def test_a_good_set_holds_at_every_gate(good: list[Entry]) -> None:
+    report = report_on(good)
+    assert failing(report) == set()
+    assert report.holds
+    assert (report.num_labels, report.num_described, report.num_lines) == (4, 4, 12)
+    assert [result.gate for result in report.results] == list(GATES)
+    assert report["margin"].holds is None
+
+
+@pytest.mark.parametrize(
+    ("gate", "text", "words"),
+    [
+        ("names", "a bill like that of a heron", ("heron",)),
+        ("comparatives", "a body bigger than usual", ("bigger", "than")),
+        ("nonvisual", "a loud, bugling call at dawn", ("loud",)),
+        ("length", "feathers " + "of many small colours " * 20, ("90 tokens",)),
+    ],
+)
+def test_a_line_that_offends_is_named_with_its_words(gate: Gate, text: str, words: tuple[str, ...]) -> None:
+    heard: list[Offence] = []
+    entries = entries_with("crane", text)
+    report = check(lambda: entries, on_offence=heard.append)
+    assert failing(report) == {gate}
+    (offence,) = report[gate].worst
+    assert heard == [offence]
+    assert (offence.position, offence.label) == (0, "crane")
+    (line,) = offence.lines
+    assert (line.id, line.text, line.words) == (entries[0].lines[-1].id, text, words)
+    assert report[gate].num_labels == 1
+
+
+def test_the_non_visual_share_must_be_under_two_percent() -> None:
+    entries = [Entry(f"bird {n}", lines=phrases(f"a crest of {n} plumes", f"a band of {n} rows")) for n in range(50)]
+    entries[7] = replace(entries[7], lines=phrases("a crest of 7 plumes", "a loud voice"))
+    assert report_on(entries)["nonvisual"].figure == 0.01
+    assert report_on(entries)["nonvisual"].holds
+    entries[8] = replace(entries[8], lines=phrases("a crest of 8 plumes", "a raucous voice"))
+    assert report_on(entries)["nonvisual"].figure == 0.02
+    assert not report_on(entries)["nonvisual"].holds
+
+
+def test_what_an_llm_sees_after_all_does_not_count_and_is_told() -> None:
+    entries = entries_with("crane", "a tail that it likes to wag")
+    assert failing(report_on(entries)) == {"nonvisual"}
+    report = report_on(entries, Judges(visible={"a tail that it likes to wag"}, model="some-model"))
+    assert failing(report) == set()
+    assert report["nonvisual"].judged_by == "our word list, then some-model"
+    assert report["nonvisual"].details["cleared_by_model"] == 1
+
+
+def test_a_paraphrase_is_no_attribute_of_its_own() -> None:
+    entries = entries_with("crane", instead=["eyebrow stripes in black", "yellow dagger-shaped bills", "a red crown"])
+    report = report_on(entries)
+    assert failing(report) == {"own", "shared"}  # heron too has but one left
+    assert [(one.label, one.note) for one in report["own"].worst] == [
+        ("crane", "1 of its own"), ("heron", "1 of its own"),
+    ]  # fmt: skip
+    assert report["shared"].figure == pytest.approx(4 / 12)
+    assert report["verbatim"].figure == 0
+
+
+def test_sharing_word_for_word_is_counted_by_lines_and_labels() -> None:
+    entries = entries_with("crane", instead=["A black  eyebrow stripe", "a straight orange beak"])
+    report = report_on(entries)
+    assert report["verbatim"].figure == pytest.approx(4 / 11)
+    assert report["verbatim"].details["num_without_own_line"] == 1
+    assert [one.label for one in report["verbatim"].worst] == ["crane", "heron", "stork"]
+    assert report["verbatim"].worst[0].lines[0].words == ("also said of 1 other label",)
+
+
+def test_the_same_phrase_twice_is_one_attribute_and_no_line_is_none() -> None:
+    entries = [*entries_with("crane", instead=["a red crown", "red crowns"]), Entry("egret")]
+    report = report_on(entries)
+    assert failing(report) == {"own"}
+    assert [(one.label, one.note) for one in report["own"].worst] == [
+        ("egret", "nothing is said of it"), ("crane", "1 of its own"),
+    ]  # fmt: skip
+    assert (report.num_labels, report.num_described) == (5, 4)
+
+
+def test_a_sentence_is_taken_apart_and_the_own_name_says_nothing() -> None:
+    sentences = {
+        "crane": "The crane has a red crown, a long neck and a grey back.",
+        "heron": "The heron has a long neck, a black eyebrow stripe and a dagger-shaped bill.",
+    }
+    entries = [Entry(name, lines=(Line("sentence", text),)) for name, text in sentences.items()]
+    report = report_on(entries)
+    assert report["shared"].figure == pytest.approx(2 / 6)
+    assert report["own"].holds
+
+
+def test_a_line_that_says_nothing_is_shared_with_nobody() -> None:
+    entries = [*entries_with(), *(Entry(f"bird {n}", lines=(Line("sentence", "."),)) for n in range(2))]
+    report = report_on(entries)
+    assert report["verbatim"].holds
+    assert report["twins"].holds
+    assert [one.label for one in report["own"].worst] == ["bird 0", "bird 1"]
+
+
+def test_near_twins_are_named_with_their_likeness() -> None:
+    text = "a {} with a black crown, white cheeks, a grey back, long slender legs and a short {} tail"
+    entries = [*entries_with(), *(Entry(f"bird {n}", lines=(Line("sentence", text.format(f"bird {n}", word)),))
+                                  for n, word in enumerate(("forked", "square")))]  # fmt: skip
+    report = report_on(entries)
+    assert [(one.label, one.others, one.note) for one in report["twins"].worst] == [
+        ("bird 0", ("bird 1",), "word Jaccard 0.88"), ("bird 1", ("bird 0",), "word Jaccard 0.88"),
+    ]  # fmt: skip
+    assert report_on(entries, Judges(thresholds=Thresholds(twin=0.9)))["twins"].holds
+
+
+def test_margins_that_shrink_are_offences_and_the_most_confusable_pairs_are_told(good: list[Entry]) -> None:
+    margins = Margins(
+        before=np.array([0.3, 0.3, 0.5, 0.5], np.float32), after=np.array([0.2, 0.4, 0.5, 0.500001], np.float32),
+        nearest_before=np.array([1, 0, 3, 2]), nearest_after=np.array([2, 0, 3, 2]), teacher="toy",
+    )  # fmt: skip
+    report = report_on(good, Judges(margins=margins))
+    assert failing(report) == {"margin"}
+    (offence,) = report["margin"].worst
+    assert (offence.label, offence.others, offence.note) == ("crane", ("stork",), "0.300 before, 0.200 after")
+    pairs = [one["labels"] for one in report["margin"].details["most_confusable"]]
+    assert pairs == [["crane", "stork"], ["crane", "heron"], ["stork", "ibis"]]
+    assert report["margin"].judged_by == "toy"
+
+
+def test_the_worst_are_capped_and_the_count_is_not() -> None:
+    entries = [Entry(f"bird {n}", lines=phrases(*["a loud voice"] * (1 + n % 30))) for n in range(90)]
+    result = report_on(entries)["nonvisual"]
+    assert result.num_labels == 90
+    assert [len(one.lines) for one in result.worst] == sorted([*range(25, 31)] * 3 + [24, 24], reverse=True)
+    assert [one.position for one in result.worst[:3]] == [29, 59, 89]
+
+
+def test_tokens_are_counted_by_the_teacher_named(good: list[Entry]) -> None:
+    letters = Tokens(lambda texts: [len(text) for text in texts], 40, "letters")
+    report = report_on(good, Judges(tokens=letters))
+    assert failing(report) == {"length"}
+    assert report["length"].judged_by == "letters"
+    (crane,) = [one for one in report["length"].worst if one.label == "crane"]
+    rendered = "a photo of crane, which has drooping tail plumes"
+    assert crane.lines[-1].words == (f"{len(rendered)} tokens",)
+
+
+def test_it_can_be_stopped(good: list[Entry]) -> None:
+    with pytest.raises(InterruptedError):
+        check(lambda: good, should_stop=lambda: True)
+
+
+def test_a_report_is_json(good: list[Entry]) -> None:
+    said = json.loads(json.dumps(report_on(entries_with("crane", "a loud call")).as_json()))
+    gate = next(one for one in said["gates"] if one["gate"] == "nonvisual")
+    assert (gate["holds"], gate["num_labels"], gate["worst"][0]["label"]) == (False, 1, LABELS[0])
+    assert gate["worst"][0]["lines"][0]["words"] == ["loud"]
+
+
+@pytest.mark.parametrize(("name", "share"), [("CaltechBirds", (0.25, 0.29)), ("Flower102", (0.2, 0.28))])
+def test_about_a_quarter_of_the_published_sentences_say_what_no_picture_shows(
+    name: str, share: tuple[float, float]
+) -> None:
+    folder = SHARED_DATA / "li2023" / name
+    if not folder.is_dir():
+        pytest.skip(f"the published sentences are not in {folder}")
+    rows = read_label2text((folder / "label2text.txt").read_text())
+    report = report_on(join_sentences(rows, (folder / "chatgpt.txt").read_text()))
+    assert share[0] <= (report["nonvisual"].figure or 0) <= share[1]
+
+
+def test_the_twins_of_the_published_bird_sentences_are_found(cub: Path) -> None:
+    rows = read_label2text((cub / "label2text.txt").read_text())
+    report = report_on(join_sentences(rows, (cub / "chatgpt.txt").read_text()))
+    assert report["twins"].figure == 17
+    habits = [one for one in join_sentences(rows, (cub / "chatgpt.txt").read_text()) if "unique habit" in one.sentence]
+    assert len(habits) == 46
+    assert [one.others for one in report["names"].worst] == [("American Crow",)]
+    assert report["comparatives"].num_labels == 1
+
+
+def test_the_published_bird_descriptors_share_what_they_share() -> None:
+    path = SHARED_DATA / "dclip" / "descriptors_cub.json"
+    if not path.is_file():
+        pytest.skip(f"the published descriptors are not at {path}")
+    report = report_on(read_dclip(path.read_text()))
+    assert report["verbatim"].figure == pytest.approx(0.71, abs=0.006)
+    assert report["verbatim"].details["num_without_own_line"] == 28
+    assert (report["shared"].figure or 0) > (report["verbatim"].figure or 0)
+    assert failing(report) == {"own", "shared", "verbatim", "twins"}
+
+
+def test_labels_of_one_name_are_told_apart_by_sense() -> None:
+    margins = Margins(
+        before=np.array([0.5, 0.5], np.float32), after=np.array([0.1, 0.1], np.float32),
+        nearest_before=np.array([1, 0]), nearest_after=np.array([1, 0]), teacher="toy",
+    )  # fmt: skip
+    entries = [Entry("crane", sense, phrases("a tall neck of " + sense, "a hook of " + sense)) for sense in ("a", "b")]
+    assert report_on(entries, Judges(margins=margins))["margin"].worst[0].others == (str(Label("crane", "b")),)

@@ -1,0 +1,167 @@
+"""Strategies as files, ours and of the user's own."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attributes.prompts.strategy import STRATEGY_FOLDER, Limits, StrategyError, load_strategy, shipped, strategies
+from tests.attributes.own import own_strategy, own_text
+
+DIGESTS = {
+    "captions@1": "00988b6b1cf0123ecdce98756c79c80bb6977f84861640c8b198477e8cead27e",
+    "contrast@1": "becca2010e2d87040b8ede53796463d1f6f6403484a226e60016c1689d140c3e",
+    "describe@1": "41449c2bfec6b165af153a6ad6204c2f0de5abb5eabb7f13ba9c3017b20c0ad7",
+    "phrases@1": "9ada660b46a5a9112fc1b6d65c670c4d7339551c0a8eb190f7f7b9387ce3b171",
+    "questions@1": "6cd35cab6a3498c482be47cc393c2da393578cebe23aaa9f672719699d153e14",
+    "sentence@1": "e8fbf2d1bbea9578ecf6b9cd9317f28e2005b544b5d42316b891d8a1ffcb209c",
+}
+
+
+def test_describe_asks_for_a_sentence_and_five_to_eight_phrases() -> None:
+    strategy = load_strategy("describe")
+    assert strategy.ref == "describe@1"
+    assert strategy.wants == {"sentence", "phrases"}
+    assert strategy.limits == Limits(sentence_words=60, phrase_words=15, min_phrases=5, max_phrases=8)
+    phrases = strategy.schema["properties"]["phrases"]
+    assert (phrases["minItems"], phrases["maxItems"]) == (5, 8)
+    assert set(phrases["items"]["required"]) == {"part", "value", "phrase"}
+
+
+def test_each_strategy_asks_for_what_it_is_named_after() -> None:
+    asked = {strategy.name: (strategy.about, set(strategy.wants)) for strategy in shipped()}
+    assert asked == {
+        "captions": ("image", {"caption"}), "contrast": ("pair", {"differences"}),
+        "describe": ("label", {"sentence", "phrases"}), "phrases": ("label", {"phrases"}),
+        "questions": ("label", {"answer"}), "sentence": ("label", {"sentence"}),
+    }  # fmt: skip
+    questions = load_strategy("questions")
+    assert len(questions.questions) > 1
+    assert questions.samples > 1
+    assert questions.temperature
+
+
+@pytest.mark.parametrize("strategy", shipped(), ids=lambda strategy: strategy.ref)
+def test_shipped_schemas_keep_to_what_strict_output_takes(strategy: Any) -> None:
+    def objects(schema: Any) -> list[dict[str, Any]]:
+        if isinstance(schema, list):
+            return [one for part in schema for one in objects(part)]
+        if not isinstance(schema, dict):
+            return []
+        return [schema] * (schema.get("type") == "object") + objects(list(schema.values()))
+
+    for schema in objects(strategy.schema):
+        assert schema["additionalProperties"] is False
+        assert set(schema["required"]) == set(schema["properties"])
+    assert "maxLength" not in json.dumps(strategy.schema)
+    assert "json" in strategy.system.casefold()  # some servers ask for the word before they promise JSON
+
+
+def test_a_shipped_prompt_changes_only_with_its_version() -> None:
+    # A new digest without a new version would let old answers pass for answers to the new prompt.
+    assert {strategy.ref: strategy.digest for strategy in shipped()} == DIGESTS
+
+
+def user_file(folder: Path, old: str = "", new: str = "") -> Path:
+    text = (STRATEGY_FOLDER / "describe.toml").read_text(encoding="utf-8")
+    assert old in text
+    path = folder / "mine.toml"
+    path.write_text(text.replace(old, new, 1) if old else text, encoding="utf-8")
+    return path
+
+
+def test_a_file_of_the_users_own_is_a_strategy(tmp_path: Path) -> None:
+    strategy = load_strategy(user_file(tmp_path, 'name = "describe"', 'name = "mine"'))
+    assert strategy.ref == "mine@1"
+    assert load_strategy(str(tmp_path / "mine.toml")) == strategy
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "said"),
+    [
+        ("version = 1", 'version = "1"', "version", "'version' must be a whole number"),
+        ("version = 1", "version = 0", "version", "'version' must be 1 or more"),
+        ("version = 1", "", "", "'version' is missing"),
+        ('about = "label"', 'about = "sound"', "about", "'about' must be one of label, pair, image"),
+        ("says = ", "sasy = ", "sasy", "'sasy' is not a field"),
+        ('name = "describe"', 'name = "../describe"', "name", "'name' must be letters"),
+        ("$subject", "it", "user", "must hold $subject"),
+        ("$subject", "$subject $question", "user", "must hold $question where there are 'questions'"),
+        ("[limits]", 'questions = ["Why?"]\n[limits]', "user", "must hold $question where there are 'questions'"),
+        ("[limits]", "samples = 3\n[limits]", "samples", "'samples' would all be the same"),
+        ("[limits]", "samples = 99\ntemperature = 1\n[limits]", "samples", "'samples' must be 1 to 50"),
+        ("[limits]", "temperature = 3.5\n[limits]", "temperature", "'temperature' must be 0 to 2"),
+        ("[limits]", "temperature = true\n[limits]", "temperature", "'temperature' must be a number"),
+        ("[limits]", "max_tokens = 1\n[limits]", "max_tokens", "'max_tokens' must be 16 or more"),
+        ("[limits]", "[limits]\nmost = 3", "most", "'limits' may give"),
+        ("min_phrases = 5", "min_phrases = -5", "min_phrases", "'limits' must be whole numbers"),
+        ('type = "object"', 'type = "thing"', "type", "is no JSON Schema"),
+        ('required = ["label", "sentence", "phrases"]', 'required = ["sentence"]', "[schema]", "requires 'label'"),
+        ('[schema.properties.label]\ntype = "string"', '[schema.properties.label]\ntype = "array"',
+         "[schema.properties.label]",
+         "'label' must be of type string"),
+        ('phrase = { type = "string" }', 'phrase = { type = "number" }',
+         "[schema.properties.phrases]", "must hold strings, or objects"),
+        ("name", "=", "", "cannot be read"),
+    ],
+)  # fmt: skip
+def test_a_faulty_file_is_refused_with_the_place_of_its_fault(
+    old: str, new: str, at: str, said: str, tmp_path: Path
+) -> None:
+    path = user_file(tmp_path, old, new)
+    with pytest.raises(StrategyError) as caught:
+        load_strategy(path)
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+    line = re.search(r"line (\d+): ", str(caught.value))
+    assert (line is None) == (at == "")
+    assert line is None or path.read_text(encoding="utf-8").splitlines()[int(line[1]) - 1].startswith(at)
+
+
+@pytest.mark.parametrize(
+    ("about", "old", "new", "said"),
+    [
+        ("pair", '"other_phrase"]', '"other_phrase", "more"]', None),
+        ("pair", ', "other_phrase"]', "]", "'differences' must hold objects of strings that require part,"),
+        ("pair", 'required = ["label", "other", ', 'required = ["label", ', "requires 'other'"),
+        ("image", "schema.properties.caption", "schema.properties.title", "must ask for one of caption"),
+        ("image", "[limits]", 'questions = ["Why?"]\n[limits]', "'questions' go with about = \"label\" only"),
+    ],
+)
+def test_each_kind_has_its_fields(about: str, old: str, new: str, said: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    assert old in own_text(about=about)
+    path.write_text(own_text(about=about).replace(old, new), encoding="utf-8")
+    if said is None:
+        assert load_strategy(path).about == about
+        return
+    with pytest.raises(StrategyError, match=re.escape(said)):
+        load_strategy(path)
+
+
+def test_a_folder_of_ones_own_is_listed_beside_ours(tmp_path: Path) -> None:
+    own_strategy(tmp_path, name="colours")
+    refs = [strategy.ref for strategy in strategies(tmp_path)]
+    assert refs == sorted([*(strategy.ref for strategy in shipped()), "colours@1"])
+    assert load_strategy("colours", tmp_path).says == "Ours."
+    assert load_strategy("describe", tmp_path) == load_strategy("describe")
+
+
+def test_a_name_of_ours_and_a_version_given_twice_are_refused(tmp_path: Path) -> None:
+    own_strategy(tmp_path, name="describe")
+    with pytest.raises(StrategyError, match=r"describe\.toml: 'name' is 'describe', which comes with Limbeck"):
+        strategies(tmp_path)
+    (tmp_path / "describe.toml").write_text(own_text(name="b"), encoding="utf-8")
+    own_strategy(tmp_path, name="b")
+    with pytest.raises(StrategyError, match=r"describe\.toml: b@1 is also in b\.toml"):
+        strategies(tmp_path)
+    with pytest.raises(StrategyError, match="there is no such folder"):
+        strategies(tmp_path / "none")
+
+
+@pytest.mark.parametrize("ref", ["describe@99", "invent", "missing.toml"])
+def test_an_unknown_strategy_is_refused(ref: str) -> None:
+    with pytest.raises(StrategyError, match=ref.partition("@")[0]):
+        load_strategy(ref)

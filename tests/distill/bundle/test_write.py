@@ -1,0 +1,280 @@
+"""A bundle gives the student's own features in timm and in open_clip, tells the truth about itself, holds no pickle."""
+
+import json
+import re
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from distill.bundle import write as bundle
+from distill.bundle.verify import file_sha256, verify_bundle
+from distill.bundle.write import BundleError, BundleFile, StudentWeights, write_bundle
+from distill.teacher.teacher import Teacher, load_teacher
+from distill.texts.text_targets import encode_text_targets
+from distill.texts.text_templates import Attributes, render
+from tests.distill.conftest import WIDTH, save_clip, tiny_clip_config
+
+NASTY = "crane | <img src=x onerror=alert(1)> ```$x_1$``` [click](javascript:alert(1))\n# heading"
+LABELS = [
+    {"label": "grey crane", "sense": None, "part": "id", "sentence": "A tall grey bird.", "phrases": ["a red cap"]},
+    {"label": NASTY, "sense": "machine", "part": "ood", "sentence": "<script>", "phrases": []},
+]
+EVALUATION = {
+    "text": "sentence",
+    "id": {"accuracy": 0.75, "chance": 1.0, "num_labels": 1, "num_images": 4, "per_label": {"grey crane": 0.75}},
+    "ood": {"accuracy": 0.5, "chance": 1.0, "num_labels": 1, "num_images": 2, "per_label": {NASTY: 0.5}},
+}
+PROVENANCE = {"vocabulary": "a" * 64, "attribute_set": "b" * 64, "dataset": {"digest": "c" * 64, "images": 6}}
+
+
+def student_weights(name: str, image_px: int, *, crop_pct: float = 1.0, **model_args: Any) -> StudentWeights:
+    """A student with random weights, and statistics that evaluation would show if they were lost."""
+    torch.manual_seed(0)
+    model = timm.create_model(name, num_classes=WIDTH, **model_args)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    preprocess = {"size": [image_px, image_px], "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.25],
+                  "interpolation": "bicubic", "resize_mode": "squash", "crop_pct": crop_pct}  # fmt: skip
+    return StudentWeights(
+        name=name, width=WIDTH, state=model.state_dict(), preprocess=preprocess, model_args=model_args
+    )
+
+
+@pytest.fixture(scope="module")
+def training_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    lines = [{"step": n, "loss": 3 / n, "losses": {"cls": 2 / n, "mse": 1 / n}} for n in range(1, 20)]
+    path = tmp_path_factory.mktemp("log") / "log.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def write(training_log: Path, tiny_teacher: Teacher) -> Callable[..., Any]:
+    """`write(out, student, **changes)`: a bundle of the tiny teacher and two labels."""
+
+    def write(out: Path, student: StudentWeights, **changes: Any) -> Any:
+        teacher = changes.pop("teacher", tiny_teacher)
+        prompts = [render("sentence", str(entry["label"]), Attributes(str(entry["sentence"]))) for entry in LABELS]
+        given = {
+            "teacher": teacher,
+            "targets": encode_text_targets(teacher, prompts, cache=None),
+            "labels": LABELS,
+            "evaluation": EVALUATION,
+            "training_log": training_log,
+            "provenance": PROVENANCE,
+        }
+        return write_bundle(out, student=student, **{**given, **changes})
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, write: Callable[..., Any]) -> tuple[Path, list[BundleFile]]:
+    """A bundle to look at, and what writing it gave back."""
+    out = tmp_path_factory.mktemp("written") / "bundle"
+    return out, write(out, student_weights("resnet10t", 64))
+
+
+def own_features(student: StudentWeights, noise: torch.Tensor) -> torch.Tensor:
+    model = timm.create_model(student.name, num_classes=student.width, **student.model_args)
+    model.load_state_dict(dict(student.state))
+    with torch.no_grad():
+        features: torch.Tensor = model.eval()(noise)
+    return features
+
+
+def test_both_libraries_give_the_students_own_features(
+    written: tuple[Path, list[BundleFile]], tiny_teacher: Teacher
+) -> None:
+    student, out = student_weights("resnet10t", 64), written[0]
+    noise = torch.randn(4, 3, 64, 64)
+    expected = own_features(student, noise)
+    from_folder = timm.create_model(f"local-dir:{out / 'image'}", pretrained=True).eval()
+    from_weights = timm.create_model(
+        "resnet10t", num_classes=WIDTH, checkpoint_path=str(out / "image/model.safetensors")
+    ).eval()
+    paired, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{out / 'pairing'}")
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{out / 'pairing'}")
+    texts = ["a photo of a crane", "a photo of a heron, which has long legs"]
+    with torch.no_grad():
+        for given in (from_folder(noise), from_weights(noise), paired.eval().encode_image(noise)):
+            torch.testing.assert_close(given, expected, atol=1e-5, rtol=0)
+        encoded = paired.encode_text(tokenizer(texts), normalize=True)
+    torch.testing.assert_close(encoded, tiny_teacher.encode_text(texts), atol=1e-5, rtol=0)
+    picture = Image.effect_noise((90, 70), 80).convert("RGB")
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(from_folder))
+    torch.testing.assert_close(preprocess(picture), transform(picture), atol=1e-6, rtol=0)
+
+
+def test_the_margin_of_the_test_crop_is_timms(tmp_path: Path, write: Callable[..., Any]) -> None:
+    write(tmp_path / "bundle", student_weights("resnet10t", 56, crop_pct=0.875))
+    model = timm.create_model(f"local-dir:{tmp_path / 'bundle/image'}", pretrained=True)
+    config = timm.data.resolve_model_data_config(model)
+    assert (config["input_size"], config["crop_pct"], config["crop_mode"]) == ((3, 56, 56), 0.875, "squash")
+    assert (list(config["mean"]), list(config["std"])) == ([0.4, 0.5, 0.6], [0.2, 0.3, 0.25])
+    picture = Image.effect_noise((90, 70), 80).convert("RGB")
+    expected = timm.data.create_transform(**{**config, "crop_pct": 1.0, "input_size": (3, 64, 64)})(picture)
+    shown = timm.data.create_transform(**config)(picture)
+    torch.testing.assert_close(shown, expected[:, 4:60, 4:60], atol=1e-6, rtol=0)
+    assert "middle 87.5%" in (tmp_path / "bundle/README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "image_px", "model_args", "resized"),
+    [
+        ("resnet10t", 64, {}, False),
+        ("vit_tiny_patch16_224", 64, {"img_size": 64}, True),
+        ("test_vit", 160, {}, False),
+        ("mobilenetv4_conv_small_035", 64, {}, False),
+    ],
+)
+def test_the_cards_own_code_runs(
+    tmp_path: Path,
+    write: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    image_px: int,
+    model_args: dict[str, Any],
+    resized: bool,
+) -> None:
+    student = student_weights(name, image_px, **model_args)
+    out = tmp_path / "bundle"
+    write(out, student)
+    Image.effect_noise((90, 70), 80).convert("RGB").save(out / "picture.jpg")
+    card = (out / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
+    assert len(blocks) == 3
+    assert ("set_input_size" in blocks[2]) is resized
+    code = blocks[0] + "print(feature[0].tolist())\n" + blocks[1] + blocks[2] + "\nprint(picture[0].tolist())\n"
+    (tmp_path / "code.py").write_text(code)
+    monkeypatch.chdir(out)
+    runpy.run_path(str(tmp_path / "code.py"))
+    lines = capsys.readouterr().out.splitlines()
+    in_timm, in_open_clip = (torch.tensor(json.loads(line)) for line in (lines[-3], lines[-1]))
+    torch.testing.assert_close(in_timm, in_open_clip, atol=1e-5, rtol=0)
+    assert any(str(entry["label"]).startswith(lines[0]) for entry in LABELS)
+
+
+def test_it_says_what_is_in_it(written: tuple[Path, list[BundleFile]], tiny_teacher: Teacher) -> None:
+    out, files = written
+    manifest = verify_bundle(out)
+    assert [file.path for file in files] == [
+        "README.md", "accuracy.png", "confusions.png", "evaluation.json", "image/config.json",
+        "image/model.safetensors", "loss.png", "pairing/open_clip_config.json", "pairing/open_clip_model.safetensors",
+        "pairing/tokenizer.json", "pairing/tokenizer_config.json", "reliability.png", "targets/labels.json",
+        "targets/text_targets.safetensors", "training.jsonl", "manifest.json",
+    ]  # fmt: skip
+    for file in files:
+        path = out / file.path
+        assert (file_sha256(path), path.stat().st_size) == (file.sha256, file.size)
+        assert path.stat().st_mode & 0o777 == 0o644
+    assert manifest["made_from"]["vocabulary"] == PROVENANCE["vocabulary"]
+    assert manifest["made_from"]["teacher"]["digest"] == tiny_teacher.digest
+    labels = json.loads((out / "targets/labels.json").read_text())["labels"]
+    assert labels[1] == {**LABELS[1], "prompts": [" ".join(f"a photo of {NASTY} . <script>".split())]}
+    assert json.loads((out / "evaluation.json").read_text()) == EVALUATION
+    assert load_file(out / "targets/text_targets.safetensors")["features"].shape == (2, WIDTH)
+    assert [path.name for path in out.parent.iterdir()] == ["bundle"]
+
+
+def test_no_file_is_a_pickle(written: tuple[Path, list[BundleFile]]) -> None:
+    for path in (path for path in written[0].rglob("*") if path.is_file()):
+        if path.suffix in (".json", ".jsonl", ".md"):
+            path.read_text(encoding="utf-8")
+        else:
+            assert path.suffix in (".safetensors", ".png")
+        assert path.read_bytes()[:2] not in (b"PK", b"\x80\x02", b"\x80\x04")
+
+
+def test_the_same_student_gives_the_same_bytes(
+    tmp_path: Path, written: tuple[Path, list[BundleFile]], write: Callable[..., Any]
+) -> None:
+    assert write(tmp_path / "again", student_weights("resnet10t", 64)) == written[1]
+
+
+def test_texts_of_others_are_no_markup_in_the_card(written: tuple[Path, list[BundleFile]]) -> None:
+    card = (written[0] / "README.md").read_text()
+    prose = re.sub(r"```python\n.*?```", "", card, flags=re.DOTALL)
+    assert "&lt;img" in prose
+    for markup in ("<img", "<script", "](javascript", "```", "\n# heading"):
+        assert markup not in prose
+    assert re.search(r"(?<!\\)\$", prose) is None
+    assert "| 75.0% | 50.0% |" in prose
+
+
+def test_a_siglip_like_teacher_pairs(tmp_path: Path, write: Callable[..., Any]) -> None:
+    config = {**tiny_clip_config(custom_text=True), "init_logit_bias": -10.0, "quick_gelu": True}
+    config["text_cfg"] |= {"no_causal_mask": True, "proj_bias": True, "pool_type": "last"}
+    teacher = load_teacher(f"local-dir:{save_clip(tmp_path / 'siglip', config)}")
+    write(tmp_path / "bundle", student_weights("resnet10t", 64), teacher=teacher)
+    paired = open_clip.create_model(f"local-dir:{tmp_path / 'bundle/pairing'}")
+    assert paired.logit_bias.item() == -10
+
+
+def test_parts_that_do_not_fit_are_refused_and_leave_nothing(
+    tmp_path: Path, write: Callable[..., Any], tiny_teacher: Teacher
+) -> None:
+    student = student_weights("resnet10t", 64)
+    other = load_teacher(f"local-dir:{save_clip(tmp_path / 'other', tiny_clip_config(), seed=1)}")
+    others_targets = encode_text_targets(other, [("a",), ("b",)], cache=None)
+    three = encode_text_targets(tiny_teacher, [("a",), ("b",), ("c",)], cache=None)
+    wrong_name = StudentWeights(name="resnet18", width=WIDTH, state=student.state, preprocess=student.preprocess)
+    wide = StudentWeights(name="resnet10t", width=64, state=student.state, preprocess=student.preprocess)
+    out = tmp_path / "bundle"
+    for changes, says in (
+        ({"targets": others_targets}, "not of the teacher"),
+        ({"targets": three}, "2 labels"),
+        ({"student": wrong_name}, "not those of a resnet18"),
+        ({"student": wide}, "do not pair"),
+    ):
+        with pytest.raises(BundleError, match=says):
+            write(out, changes.get("student", student), **{k: v for k, v in changes.items() if k != "student"})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write(out, student, evaluation={**EVALUATION, "id": {**EVALUATION["id"], "accuracy": float("nan")}})  # type: ignore[dict-item]
+    assert not out.exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_an_existing_bundle_is_not_written_over(tmp_path: Path, write: Callable[..., Any]) -> None:
+    (tmp_path / "bundle").mkdir()
+    write(tmp_path / "bundle", student_weights("resnet10t", 64))
+    before = (tmp_path / "bundle/manifest.json").read_bytes()
+    with pytest.raises(BundleError, match="there already"):
+        write(tmp_path / "bundle", student_weights("resnet10t", 32))
+    assert (tmp_path / "bundle/manifest.json").read_bytes() == before
+
+
+def test_a_library_that_would_give_other_features_is_caught(
+    tmp_path: Path, write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def careless(path: Path, state: dict[str, torch.Tensor]) -> None:
+        name = next((name for name in state if name == "visual.trunk.fc.bias"), None)
+        save(path, {**state, name: state[name] + 1e-3} if name else state)
+
+    save = bundle._save_weights
+    monkeypatch.setattr(bundle, "_save_weights", careless)
+    with pytest.raises(BundleError, match="pairing/ in open_clip"):
+        write(tmp_path / "bundle", student_weights("resnet10t", 64))
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_an_unevaluated_student_has_a_bundle_too(tmp_path: Path, write: Callable[..., Any]) -> None:
+    (tmp_path / "log.jsonl").write_text('{"step": 1}\nnot json\n')
+    write(
+        tmp_path / "bundle",
+        student_weights("resnet10t", 64),
+        evaluation={"text": "names", "id": None, "ood": None},
+        training_log=tmp_path / "log.jsonl",
+    )
+    assert "It was not evaluated." in (tmp_path / "bundle/README.md").read_text()

@@ -1,0 +1,62 @@
+"""Label lists and attribute sets as files: the two forms, labels told apart, and errors that name the place."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from distill.cli.label_files import read_attributes, read_labels
+
+
+def test_labels_are_lines(tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text("crane\n\n  red   finch \nblue jay\n")
+    assert read_labels(tmp_path / "l.txt") == ["crane", "red finch", "blue jay"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("crane\nheron\ncrane\n", "line 3.*line 1 too"), ("crane\n", "1 labels"), ("\xff", "not UTF-8")]
+)
+def test_a_list_that_cannot_be_used_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "l.txt").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=says):
+        read_labels(tmp_path / "l.txt")
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_labels(tmp_path / "missing.txt")
+
+
+def test_our_own_json(tmp_path: Path) -> None:
+    entries = [
+        {
+            "label": "crane",
+            "sense": "bird",
+            "lines": [{"kind": "sentence", "text": "It stands."}, {"kind": "phrase", "text": "long legs"}],
+        },
+        {"label": "crane", "sense": "machine", "lines": [{"kind": "sentence", "text": "It lifts."}]},
+        {"label": "other", "sense": None, "lines": []},
+    ]
+    (tmp_path / "s.json").write_text(json.dumps({"format": "limbeck.attributes", "entries": entries}))
+    assert read_attributes(tmp_path / "s.json", ["crane (machine)", "crane (bird)", "finch"]) == [
+        ({"kind": "sentence", "text": "It lifts."},),
+        ({"kind": "sentence", "text": "It stands."}, {"kind": "phrase", "text": "long legs"}),
+        (),
+    ]
+
+
+def test_dclip_json(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text(json.dumps({"crane": ["long legs", "a grey body"]}))
+    assert read_attributes(tmp_path / "s.json", ["crane"]) == [
+        ({"kind": "phrase", "text": "long legs"}, {"kind": "phrase", "text": "a grey body"})
+    ]
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "{", '{"crane": [1]}', '{"entries": [{"label": "crane"}]}', '"text"'])
+def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "s.json").write_text(text)
+    with pytest.raises(ValueError, match=r"s\.json is neither"):
+        read_attributes(tmp_path / "s.json", ["crane"])
+
+
+def test_a_set_of_other_labels_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('{"heron": ["grey"]}')
+    with pytest.raises(ValueError, match="says nothing of any label"):
+        read_attributes(tmp_path / "s.json", ["crane"])

@@ -1,0 +1,86 @@
+"""What a run is asked to do: recipes build, wrong fields are named, unknown names come with near ones."""
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from distill.config.loss_registry import TERMS
+from distill.config.recipes import resolve_train_config
+from distill.config.train_config import LossWeights, UnknownName, check_student, check_teacher
+
+
+@pytest.mark.parametrize(
+    ("overrides", "field"),
+    [
+        ({"epoks": 3}, "epoks"),
+        ({"epochs": 0}, "epochs"),
+        ({"epochs": "ten"}, "epochs"),
+        ({"lr": float("nan")}, "lr"),
+        ({"losses": {"cls": -1}}, "losses.cls"),
+        ({"losses": {"cls": 0, "mse": 0, "im_cst": 0}}, "losses"),
+        ({"losses": {"im_cts": 1}}, "losses.im_cts"),
+        ({"augmentation": {"crop_scale": [0.9, 0.1]}}, "augmentation"),
+        ({"view": "other"}, "view"),
+        ({"shots": 5}, ""),
+        ({"protocol": "fine_tune"}, ""),
+        ({"protocol": "closed_set", "losses": {"cls": 1}}, ""),
+        ({"losses": {"closed_set": 1}}, ""),
+        ({"protocol": "closed_set", "context_tokens": 8}, ""),
+        ({"milestones": [60, 30]}, ""),
+        ({"batch_size": 10, "accumulate": 3}, ""),
+        ({"batch_size": 10, "accumulate": 10}, ""),
+        ({"view": "same", "augmentation": {"per": "batch"}}, ""),
+    ],
+)
+def test_a_wrong_field_is_named(overrides: dict[str, object], field: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        resolve_train_config("limbeck", overrides)
+    assert ".".join(str(part) for part in caught.value.errors()[0]["loc"]) == field
+
+
+def test_an_unknown_loss_comes_with_near_names_and_the_known_ones_are_the_register() -> None:
+    with pytest.raises(ValidationError, match='no loss is called "im_cts"; near it: im_cst'):
+        LossWeights.model_validate({"im_cts": 1})
+    with pytest.raises(ValidationError, match='"zebra"; there are cls, mse, im_cst'):
+        LossWeights.model_validate({"zebra": 1})
+    assert list(LossWeights.model_fields) == list(TERMS)
+
+
+def test_an_unknown_student_comes_with_near_names() -> None:
+    with pytest.raises(UnknownName, match='no student is called "resnet81"') as caught:
+        check_student("resnet81")
+    assert caught.value.kind == "student"
+    assert "resnet18" in caught.value.near
+
+
+@pytest.mark.parametrize(
+    "ref", ["ViT-B-32:openai", "hf-hub:apple/MobileCLIP-S1-OpenCLIP", "local-dir:teachers/field guide"]
+)
+def test_a_teacher_reference_goes_apart_and_together(ref: str) -> None:
+    assert str(check_teacher(ref)) == ref
+
+
+@pytest.mark.parametrize(
+    ("ref", "near"),
+    [
+        ("ViT-B-32:opanai", "ViT-B-32:openai"),
+        ("ViT-B-32", "ViT-B-32:openai"),
+        ("ViT-B-23:openai", "ViT-B-32:openai"),
+        ("hf-hub:../name", None),
+        ("hf-hub:name", None),
+        ("local-dir:", None),
+    ],
+)
+def test_a_wrong_teacher_reference_is_refused(ref: str, near: str | None) -> None:
+    with pytest.raises(UnknownName) as caught:
+        check_teacher(ref)
+    assert caught.value.kind == "teacher"
+    assert near is None or near in caught.value.near
+
+
+def test_neither_this_nor_folders_imports_torch() -> None:
+    modules = "distill.config.recipes, distill.data.image_index, distill.cli.arguments"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

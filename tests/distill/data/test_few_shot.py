@@ -1,0 +1,121 @@
+"""Few-shot batches as published, the same however they are come to; and how many shots there are to be had."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distill import Stopped
+from distill.data.counter_rng import shuffled
+from distill.data.few_shot import Share, ShotsError, few_shot_rows, share, supports, without
+from distill.data.image_index import Item, Manifest
+from distill.training.loader import batches, plan
+from distill.training.loop import train
+from tests.distill.helpers_train import small_config, small_data
+
+FEW_SHOT = {"protocol": "fine_tune", "shots": 2}
+
+
+def manifest(ood: dict[str, int]) -> Manifest:
+    labels = ("seen", "also seen", *ood)
+    items = [Item(f"{label}/{at}.jpg", place, "train") for place, label in enumerate(labels[:2]) for at in range(3)]
+    items += [
+        Item(f"{label}/{at}.jpg", 2 + place, "ood") for place, label in enumerate(ood) for at in range(ood[label])
+    ]
+    return Manifest.of("/images", labels, iter(items))
+
+
+def test_the_first_images_of_every_unseen_label_are_the_shots() -> None:
+    made = manifest({"finch": 4, "jay": 3})
+    few = supports(made, 2)
+    assert [made.paths[at] for at in few] == ["finch/0.jpg", "finch/1.jpg", "jay/0.jpg", "jay/1.jpg"]
+    assert [made.paths[at] for at in without(made.part("ood"), few)] == ["finch/2.jpg", "finch/3.jpg", "jay/2.jpg"]
+
+
+def test_more_shots_than_there_are_is_told_by_label() -> None:
+    with pytest.raises(ShotsError, match='3 shots and an image to test on .*; "jay" has 3$'):
+        supports(manifest({"finch": 4, "jay": 3}), 3)
+    with pytest.raises(ShotsError, match="and 3 labels more"):
+        supports(manifest({f"bird {at}": 1 for at in range(8)}), 5)
+    with pytest.raises(ShotsError, match="no label is left unseen"):
+        supports(manifest({}), 1)
+
+
+@given(st.integers(2, 64), st.integers(1, 100), st.integers(1, 100))
+@settings(max_examples=100, deadline=None)
+def test_half_a_batch_where_there_are_more_else_all(batch_size: int, num_few: int, num_others: int) -> None:
+    parts = share(min(batch_size, num_few + num_others), num_few, num_others)
+    size = min(batch_size, num_few + num_others)
+    assert parts.few == (size // 2 if num_few > size // 2 else num_few)
+    assert 1 <= parts.others <= num_others
+    assert parts.few + parts.others <= size
+
+
+@pytest.mark.parametrize(("num_few", "parts"), [(9, Share(few=4, others=4)), (3, Share(few=3, others=5))])
+def test_batches_hold_their_share_and_a_pass_every_other_image_once(num_few: int, parts: Share) -> None:
+    few, others = np.arange(100, 100 + num_few), np.arange(40)
+    assert share(8, num_few, 40) == parts
+    order = shuffled(others, 1, 0)
+    drawn = [few_shot_rows(few, order, parts, place=at, seed=1, step=at) for at in range(40 // parts.others)]
+    for rows in drawn:
+        assert len(set(rows.tolist())) == 8
+        assert (rows >= 100).sum() == parts.few
+    seen = np.concatenate(drawn)
+    assert sorted(seen[seen < 100].tolist()) == list(range(40 // parts.others * parts.others)) or parts.others == 5
+    assert len(np.unique(seen[seen < 100])) == len(seen[seen < 100])
+    # Another step draws others, and mixes them in another way.
+    assert not np.array_equal(drawn[0] >= 100, drawn[1] >= 100)
+    if num_few > parts.few:
+        assert set(np.concatenate(drawn)[np.concatenate(drawn) >= 100]) == set(few.tolist())
+        assert {*drawn[0][drawn[0] >= 100]} != {*drawn[1][drawn[1] >= 100]}
+
+
+def test_batches_are_a_function_of_seed_and_step() -> None:
+    data = small_data(few=7)
+    config = small_config(epochs=3, **FEW_SHOT)
+    steps = plan(config, 24, num_few=7)
+    assert (steps.batch_size, steps.steps_per_pass) == (8, 17 // 4)
+    whole = list(batches(data, config, 0, torch.device("cpu")))
+    assert len(whole) == steps.total_steps == 12
+    late = list(batches(data, config, 5, torch.device("cpu")))
+    for ours, theirs in zip(late, whole[5:], strict=True):
+        assert torch.equal(ours.pixels, theirs.pixels)
+        np.testing.assert_array_equal(ours.views.boxes, theirs.views.boxes)
+    # A few-shot image comes back within a pass, and is then seen otherwise.
+    boxes: dict[float, list[str]] = {}
+    for batch in whole[:4]:
+        for teacher, box in zip(batch.teacher[:, 0].tolist(), batch.views.boxes.tolist(), strict=True):
+            boxes.setdefault(teacher, []).append(str(box))
+    often = [seen for seen in boxes.values() if len(seen) > 1]
+    assert often
+    assert all(len(set(seen)) == len(seen) for seen in often)
+
+
+def test_a_fine_tuning_resumes_exactly(tmp_path: Path) -> None:
+    data, config = small_data(few=5), small_config(epochs=2, **FEW_SHOT)
+    whole = train(config, data)
+    state, made = tmp_path / "state", list[int]()
+    with pytest.raises(Stopped):
+        train(config, data, save=lambda write: write(state), on_step=lambda m: made.append(m.step),
+              should_stop=lambda: len(made) >= 3)  # fmt: skip
+    resumed = train(config, data, resume=state)
+    for name, tensor in whole.student.model.state_dict().items():
+        assert torch.equal(resumed.student.model.state_dict()[name], tensor), name
+
+
+def test_few_shot_images_alone_are_no_training_set() -> None:
+    with pytest.raises(ValueError, match="all 5 usable images are few-shot ones"):
+        plan(small_config(**FEW_SHOT), 5, num_few=5)
+
+
+def test_ranks_and_parts_share_a_few_shot_batch_evenly() -> None:
+    config = small_config(batch_size=16, accumulate=2, **FEW_SHOT)
+    for num_few in (1, 5, 20):
+        steps = plan(config, 30, 2, num_few=num_few)
+        assert steps.batch_size % 4 == 0
+        assert steps.share.others >= 1
+    with pytest.raises(ValueError, match="1 images beside few-shot ones are too few for 8 parts"):
+        plan(small_config(batch_size=16, accumulate=2, **FEW_SHOT), 30, 4, num_few=29)

@@ -1,0 +1,189 @@
+"""WebDataset shards: read as class folders are, as the webdataset library reads them, and refused by name."""
+
+import io
+import os
+import tarfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from webdataset import TarWriter
+from webdataset.tariterators import group_by_keys, tar_file_iterator
+
+from distill.data.counter_rng import shuffled, shuffled_in_windows
+from distill.data.image_index import SPLIT, FolderError, Manifest, scan
+from distill.data.shards import is_member, read_image, shard_of, stamp
+from distill.pipeline import training_data
+from distill.teacher.image_features import image_features
+from distill.teacher.teacher import Teacher
+from distill.texts.text_targets import encode_text_targets
+from distill.texts.text_templates import Attributes, render
+from tests.distill.helpers_train import small_config
+from tests.distill.training.test_loop import Saves, run, weights
+
+LABELS = ("blue jay", "crane", "heron", "red finch")
+ALL_SEEN = {"by": "seed", "id_fraction": 1, "held_out": 0.25}
+
+
+def write_shards(folder: Path, pictures: list[Path], said: Callable[[int], dict[str, Any]], per_shard: int = 6) -> None:
+    """`said(number)` gives the members of a sample besides its image."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for start in range(0, len(pictures), per_shard):
+        with TarWriter(str(folder / f"birds-{start // per_shard:03d}.tar")) as writer:
+            for number, path in enumerate(pictures[start : start + per_shard], start):
+                image = {path.suffix[1:]: path.read_bytes()}
+                writer.write({"__key__": f"part{start}/{number:04d}", **image, **said(number)})
+    for shard in folder.glob("*.tar"):
+        os.utime(shard, (time.time() - 60,) * 2)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> list[Path]:
+    return make_pictures(tmp_path / "pictures", 32)
+
+
+@pytest.fixture
+def root(tmp_path: Path, pictures: list[Path]) -> Path:
+    write_shards(tmp_path / "shards", pictures, lambda number: {"cls": LABELS[number % 4]})
+    return tmp_path / "shards"
+
+
+def scanned(root: Path, split: dict[str, Any] = ALL_SEEN) -> Manifest:
+    return scan(root, LABELS, SPLIT.validate_python(split))
+
+
+def test_samples_are_those_of_the_webdataset_library(root: Path) -> None:
+    manifest = scanned(root)
+    wanted: dict[str, dict[str, Any]] = {}
+    for shard in root.glob("*.tar"):
+        with shard.open("rb") as file:
+            members = ({**member, "__url__": shard.name} for member in tar_file_iterator(file))
+            theirs = group_by_keys(members)
+            wanted |= {sample["__key__"]: sample for sample in theirs}
+    assert len(manifest) == len(wanted) == 32
+    for at, item in enumerate(manifest):
+        sample = wanted[item.path.rpartition("!")[2].rpartition(".")[0]]
+        assert read_image(manifest.file(at)) == sample.get("jpg", sample.get("png"))
+        assert LABELS[item.label] == sample["cls"].decode()
+        assert is_member(item.path)
+        assert shard_of(item.path) == sample["__url__"]
+        assert stamp(manifest.file(at)) is not None
+    assert len({stamp(manifest.file(at)) for at in range(32)}) == 32
+    assert Counter(item.part for item in manifest) == {"train": 24, "held_out": 8}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        lambda number: {"cls": number % 4},
+        lambda number: {"json": {"label": LABELS[number % 4], "width": 3}},
+        lambda number: {"json": {"label": number % 4}},
+        lambda number: {"txt": "a bird", "cls": LABELS[number % 4].upper().replace(" ", "_")},
+    ],
+)
+def test_labels_are_places_names_or_in_json(
+    tmp_path: Path, pictures: list[Path], said: Callable[[int], dict[str, Any]]
+) -> None:
+    write_shards(tmp_path / "shards", pictures, said)
+    manifest = scanned(tmp_path / "shards")
+    for item in manifest:
+        assert item.label == int(item.path.rpartition("/")[2].partition(".")[0]) % 4
+
+
+def test_a_manifest_of_shards_is_saved_and_loaded(root: Path, tmp_path: Path) -> None:
+    manifest = scanned(root)
+    manifest.save(tmp_path / "manifest.jsonl")
+    loaded = Manifest.load(tmp_path / "manifest.jsonl")
+    assert loaded.digest == manifest.digest
+    assert loaded.paths == manifest.paths
+
+
+def test_parts_can_be_folders_of_shards(tmp_path: Path, pictures: list[Path]) -> None:
+    write_shards(tmp_path / "parts" / "train", pictures[:16], lambda number: {"cls": LABELS[number % 2]})
+    write_shards(tmp_path / "parts" / "val", pictures[16:], lambda number: {"cls": LABELS[2 + number % 2]})
+    manifest = scanned(tmp_path / "parts", {"by": "folders"})
+    assert manifest.counts == {"train": 16, "held_out": 0, "ood": 16, "id_labels": 2, "ood_labels": 2}
+
+
+def spoil_label(root: Path) -> None:
+    add(root / "more.tar", {"a.jpg": b"x", "b.jpg": b"y", "b.cls": b"crane"})
+
+
+def add(shard: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(shard, "w") as archive:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+
+
+def cut(root: Path) -> None:
+    shard = root / "birds-002.tar"
+    shard.write_bytes(shard.read_bytes()[:5000])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "says"),
+    [
+        (lambda root: (root / "more.tar").write_bytes(b"no tar" * 200), "bad_shard", '"more.tar" is no tar file'),
+        (cut, "bad_shard", '"birds-002.tar" is no tar file, or is cut short'),
+        (spoil_label, "no_label", 'more.tar: sample "a" has no .cls'),
+        (lambda root: add(root / "more.tar", {"a.jpg": b"x", "a.cls": b"9"}), "folder_matches_no_label", '"9"'),
+        (lambda root: add(root / "more.tar", {"a.jpg": b"x", "a.json": b"{"}), "no_label", '"a.json" cannot be read'),
+        (lambda root: (root / "more.tar.gz").write_bytes(b""), "packed_shard", "unpack it"),
+        (lambda root: (root / "out.tar").symlink_to("/etc/hostname"), "link", "leaves the folder"),
+    ],
+)
+def test_shards_that_cannot_be_used_are_named(root: Path, spoil: Callable[[Path], None], code: str, says: str) -> None:
+    spoil(root)
+    with pytest.raises(FolderError, match=says) as caught:
+        scanned(root)
+    assert caught.value.code == code
+
+
+def test_training_from_shards_is_training_from_folders_and_resumes_to_the_bit(
+    root: Path, tmp_path: Path, tiny_teacher: Teacher
+) -> None:
+    manifest = scanned(root)
+    targets = encode_text_targets(tiny_teacher, [render("names", label, Attributes()) for label in LABELS], cache=None)
+
+    def data_for(cache: str, **asked: Any) -> Any:
+        config = small_config(num_workers=2, epochs=3, batch_size=6, average="ema", **asked)
+        return config, training_data(config, manifest, tiny_teacher, targets, cache=tmp_path / cache)
+
+    config, data = data_for("kept")
+    # Members are part0/0004.jpg, the files they were made from pictures/004.jpg.
+    files = [tmp_path / "pictures" / manifest.paths[row].rpartition("/0")[2] for row in manifest.part("train")]
+    plain = image_features(tiny_teacher, files, cache=tmp_path / "plain").features
+    torch.testing.assert_close(data.teacher[:, 0].float(), plain)
+    whole, steps = run(config, data=data)
+
+    on_the_fly_config, on_the_fly = data_for("not kept", decoded_gb=0)
+    assert not isinstance(on_the_fly.pixels, np.ndarray)
+    assert not list((tmp_path / "not kept").rglob("*.npy"))
+    assert on_the_fly.digests == data.digests
+    saves = Saves(tmp_path)
+    run(on_the_fly_config, stop_at=5, save=saves, data=on_the_fly)
+    resumed, more = run(on_the_fly_config, resume=saves.paths[-1], data=on_the_fly)
+    assert len(steps) == 12
+    assert [metrics.step for metrics in more] == list(range(6, 13))
+    assert all(torch.equal(weights(resumed)[name], tensor) for name, tensor in weights(whole).items())
+
+
+def test_a_pass_goes_through_a_few_shards_at_a_time() -> None:
+    rows = np.arange(1000, 2000)
+    blocks = rows // 50 - 20  # 20 shards of 50
+    order = shuffled_in_windows(rows, blocks, 4, 7, 0)
+    assert sorted(order) == rows.tolist()
+    for window in order.reshape(5, 200):
+        assert len(np.unique(window // 50)) == 4
+        assert len(np.unique(window[:50] // 50)) == 4
+    assert (order != shuffled_in_windows(rows, blocks, 4, 7, 1)).mean() > 0.9
+    np.testing.assert_array_equal(order, shuffled_in_windows(rows[::-1], blocks[::-1], 4, 7, 0))
+    assert len(shuffled_in_windows(rows[:0], blocks[:0], 4, 7, 0)) == 0
+    assert len(np.unique(shuffled(rows, 7, 0)[:200] // 50)) > 15

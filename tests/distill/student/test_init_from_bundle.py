@@ -1,0 +1,126 @@
+"""A fine-tuning goes on from a bundle's student, vectors and all; another student's or teacher's is refused by name."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from distill.bundle.write import StudentWeights, write_bundle
+from distill.config.train_config import TrainConfig
+from distill.evaluation.accuracy import evaluate
+from distill.student.init_from_bundle import StartError, read_start
+from distill.student.model import build_student
+from distill.teacher.teacher import Teacher
+from distill.texts.prompt_learning import with_context
+from distill.texts.text_targets import TextTargets, encode_text_targets
+from distill.training.loop import train
+from tests.distill.helpers_train import small_config, small_data
+
+LABELS = ("crane", "heron")
+
+
+def write(out: Path, teacher: Teacher, *, context: torch.Tensor | None = None) -> Path:
+    targets = encode_text_targets(teacher, [[f"a photo of {label}"] for label in LABELS], cache=None)
+    if context is not None:
+        targets = with_context(teacher, targets, context)
+    student = build_student("test_resnet", width=teacher.width, image_px=32, seed=7)
+    log = out.with_suffix(".jsonl")
+    log.write_text(json.dumps({"step": 1, "loss": 1.0, "losses": {"cls": 1.0}}) + "\n")
+    measured = evaluate("names", targets.features, torch.arange(2).numpy(), targets.features, names=LABELS,
+                        id_labels=[0, 1], ood_labels=[])  # fmt: skip
+    write_bundle(
+        out,
+        student=StudentWeights(
+            name="test_resnet", width=teacher.width, state=student.model.state_dict(), preprocess=student.preprocess()
+        ),
+        teacher=teacher,
+        targets=targets,
+        labels=[{"label": label, "part": "id"} for label in LABELS],
+        evaluation=measured.as_json(),
+        training_log=log,
+        provenance={},
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_teacher: Teacher, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("start") / "bundle", tiny_teacher)
+
+
+def config(**overrides: Any) -> TrainConfig:
+    return small_config(protocol="fine_tune", shots=1, epochs=1, **overrides)
+
+
+def test_training_begins_at_the_student_with_a_fresh_optimiser(bundle: Path, tiny_teacher: Teacher) -> None:
+    start = read_start(bundle, config(), tiny_teacher.digest)
+    own = build_student("test_resnet", width=tiny_teacher.width, image_px=32, seed=7).model.state_dict()
+    other = build_student("test_resnet", width=tiny_teacher.width, image_px=32, seed=0)
+    start.load_into(other.model, None)
+    assert all(torch.equal(tensor, own[name]) for name, tensor in other.model.state_dict().items())
+    data = small_data(few=3, width=tiny_teacher.width)
+    still = train(config(lr=1e-9), data, start=start).student.model.state_dict()
+    torch.testing.assert_close(still["fc.weight"], own["fc.weight"], atol=1e-6, rtol=0)
+    fresh = train(config(lr=1e-9), data).student.model.state_dict()
+    assert not torch.allclose(fresh["fc.weight"], own["fc.weight"], atol=1e-3)
+
+
+def test_its_vectors_come_along_and_must_be_wanted(tiny_teacher: Teacher, tmp_path: Path) -> None:
+    context = torch.randn(3, 16)
+    bundle = write(tmp_path / "bundle", tiny_teacher, context=context)
+    start = read_start(bundle, config(context_tokens=3), tiny_teacher.digest)
+    mine = torch.nn.Parameter(torch.zeros(3, 16))
+    model = build_student("test_resnet", width=tiny_teacher.width, image_px=32, seed=0).model
+    start.load_into(model, mine)
+    assert torch.equal(mine, context)
+    with pytest.raises(StartError, match="set context_tokens to 3"):
+        read_start(bundle, config(), tiny_teacher.digest)
+    with pytest.raises(StartError, match="3 learned vectors of width 16"):
+        start.load_into(model, torch.nn.Parameter(torch.zeros(4, 16)))
+
+
+def test_a_bundle_alone_makes_the_target_of_a_new_label(
+    tiny_teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its pairing holds the text tower, its targets the vectors; the card says how."""
+    bundle = write(tmp_path / "bundle", tiny_teacher, context=torch.randn(3, 16))
+    card = (bundle / "README.md").read_text()
+    assert "behind 3 learned vectors" in card
+    (code,) = (part.partition("```")[0] for part in card.split("```python") if "with_context" in part)
+    monkeypatch.chdir(bundle)
+    exec(code, {})  # noqa: S102 - what the card tells people to run
+    context = TextTargets.load(bundle / "targets" / "text_targets.safetensors").context
+    assert context is not None
+    new = encode_text_targets(tiny_teacher, [["a photo of a crane"], ["a photo of a heron"]], cache=None)
+    assert str(with_context(tiny_teacher, new, context).features) in capsys.readouterr().out
+    assert "learned vectors" not in (write(tmp_path / "plain", tiny_teacher) / "README.md").read_text()
+
+
+def test_another_student_or_teacher_or_a_damaged_bundle_is_refused(
+    bundle: Path, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    with pytest.raises(StartError, match="holds a test_resnet, and test_vit is to be trained"):
+        read_start(bundle, config(student="test_vit"), tiny_teacher.digest)
+    with pytest.raises(StartError, match="was distilled from another teacher"):
+        read_start(bundle, config(), "0" * 64)
+    with pytest.raises(StartError, match="holds no manifest.json"):
+        read_start(tmp_path, config(), tiny_teacher.digest)
+    shutil.copytree(bundle, tmp_path / "copy")
+    weights = tmp_path / "copy" / "image" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(StartError, match="has another sha256"):
+        read_start(tmp_path / "copy", config(), tiny_teacher.digest)
+    weights.unlink()
+    with pytest.raises(StartError, match="lacks image/model.safetensors: download"):
+        read_start(tmp_path / "copy", config(), tiny_teacher.digest)
+
+
+def test_weights_of_another_width_are_refused(bundle: Path, tiny_teacher: Teacher) -> None:
+    start = read_start(bundle, config(), tiny_teacher.digest)
+    with pytest.raises(StartError, match="of another make: size mismatch"):
+        start.load_into(build_student("test_resnet", width=5, image_px=32, seed=0).model, None)

@@ -1,0 +1,229 @@
+"""Cached features are the teacher's own, are found by content, and a damaged file costs itself only."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from distill import Stopped
+from distill.data.image_files import open_rgb
+from distill.teacher import image_features
+from distill.teacher.image_features import CPU_BATCH
+from distill.teacher.teacher import Teacher, TeacherError, load_teacher
+from tests.distill.conftest import IMAGE_PX, WIDTH, save_clip, tiny_clip_config
+
+MakePictures = Callable[..., list[Path]]
+features_of = image_features.image_features
+
+
+def settle(paths: list[Path]) -> None:
+    """Make files look as if they had lain there for a minute."""
+    for path in paths:
+        changed = path.stat().st_mtime - 60
+        os.utime(path, (changed, changed))
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pictures each call of a teacher was really about: those that are not copies of the first to fill up."""
+    counts: list[int] = []
+    original = Teacher.encode_images
+
+    def encode_images(self: Teacher, images: torch.Tensor) -> torch.Tensor:
+        assert len(images) == CPU_BATCH
+        counts.append(len(torch.unique(images.flatten(1), dim=0)))
+        return original(self, images)
+
+    monkeypatch.setattr(Teacher, "encode_images", encode_images)
+    return counts
+
+
+@pytest.fixture
+def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files read whole from here on."""
+    names: list[str] = []
+    original = Path.read_bytes
+
+    def read_bytes(self: Path) -> bytes:
+        names.append(self.name)
+        return original(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    return names
+
+
+def test_live_and_cached_features_agree(tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures) -> None:
+    paths = make_pictures(tmp_path / "pictures", 40)
+    live = torch.cat([tiny_teacher.encode_images(tiny_teacher.prepare(Image.open(path))[None]) for path in paths])
+    first = features_of(tiny_teacher, paths, cache=tmp_path / "cache")
+    again = features_of(tiny_teacher, paths, cache=tmp_path / "cache")
+    assert first.features.shape == (40, WIDTH)
+    assert first.features.dtype == torch.float32
+    assert torch.equal(first.features, again.features)
+    assert torch.nn.functional.cosine_similarity(live, first.features).min() >= 0.999
+    torch.testing.assert_close(first.features.norm(dim=1), live.norm(dim=1), rtol=1e-3, atol=0)
+    assert not first.bad.any()
+
+
+def test_nothing_is_encoded_twice_and_a_settled_file_is_not_read_again(
+    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures, encoded: list[int], files_read: list[str]
+) -> None:
+    paths = make_pictures(tmp_path / "pictures", 10)
+    settle(paths)
+    features_of(tiny_teacher, paths, cache=tmp_path / "cache")
+    assert encoded == [10]
+    assert len(files_read) == 10
+    features_of(tiny_teacher, paths[::-1], cache=tmp_path / "cache")
+    assert encoded == [10]
+    assert len(files_read) == 10
+
+
+def test_a_file_changed_a_moment_ago_is_hashed_again(
+    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures, encoded: list[int], files_read: list[str]
+) -> None:
+    paths = make_pictures(tmp_path / "pictures", 3)
+    features_of(tiny_teacher, paths, cache=tmp_path / "cache")
+    features_of(tiny_teacher, paths, cache=tmp_path / "cache")
+    assert encoded == [3]
+    assert len(files_read) == 6
+
+
+def test_the_same_content_elsewhere_hits_and_new_content_in_place_misses(
+    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures, encoded: list[int]
+) -> None:
+    paths = make_pictures(tmp_path / "pictures", 4)
+    settle(paths)
+    first = features_of(tiny_teacher, paths, cache=tmp_path / "cache")
+    copies = [Path(shutil.copy(path, tmp_path / f"copy of {path.name}")) for path in paths]
+    twice = features_of(tiny_teacher, [*copies, *copies], cache=tmp_path / "cache")
+    assert encoded == [4]
+    assert torch.equal(twice.features, first.features.repeat(2, 1))
+    (other,) = make_pictures(tmp_path / "other", 1, seed=9)
+    shutil.copy(other, paths[0])
+    changed = features_of(tiny_teacher, paths, cache=tmp_path / "cache")
+    assert encoded == [4, 1]
+    assert not torch.equal(changed.features[0], first.features[0])
+    assert torch.equal(changed.features[1:], first.features[1:])
+
+
+def test_the_same_content_twice_in_one_run_is_encoded_once(
+    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures, encoded: list[int]
+) -> None:
+    paths = make_pictures(tmp_path / "pictures", 3)
+    result = features_of(tiny_teacher, [*paths, *paths], cache=tmp_path / "cache")
+    assert encoded == [3]
+    assert torch.equal(result.features[:3], result.features[3:])
+
+
+def test_another_teacher_preprocessing_or_view_misses(
+    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures, encoded: list[int]
+) -> None:
+    paths = make_pictures(tmp_path / "pictures", 3)
+    squash = save_clip(tmp_path / "squash", tiny_clip_config(), preprocess={"mean": [0.5, 0.5, 0.5]})
+    seed = save_clip(tmp_path / "seed", tiny_clip_config(), seed=1)
+    results = [
+        features_of(tiny_teacher, paths, cache=tmp_path / "cache"),
+        features_of(tiny_teacher, paths, cache=tmp_path / "cache", view="squash"),
+        features_of(load_teacher(f"local-dir:{squash}"), paths, cache=tmp_path / "cache"),
+        features_of(load_teacher(f"local-dir:{seed}"), paths, cache=tmp_path / "cache"),
+    ]
+    assert encoded == [3, 3, 3, 3]
+    assert len({result.features.numpy().tobytes() for result in results}) == 4
+
+
+def test_a_feature_does_not_depend_on_what_else_was_missing(
+    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures
+) -> None:
+    paths = make_pictures(tmp_path / "pictures", CPU_BATCH + 9)
+    together = features_of(tiny_teacher, paths, cache=tmp_path / "one")
+    for part in (paths[30:33], paths[:5]):
+        features_of(tiny_teacher, part, cache=tmp_path / "two")
+    assert torch.equal(features_of(tiny_teacher, paths, cache=tmp_path / "two").features, together.features)
+
+
+def test_damaged_files_are_named_counted_and_left_out(
+    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures
+) -> None:
+    paths = make_pictures(tmp_path / "pictures", 8)
+    paths[1].write_bytes(paths[1].read_bytes()[:-200])
+    paths[2].write_bytes(b"not a picture")
+    paths[3].write_bytes(b"")
+    paths[4].unlink()
+    Image.new("RGB", (8, 8)).save(paths[5].with_suffix(".eps"))
+    shutil.move(paths[5].with_suffix(".eps"), paths[5])
+    told: dict[Path, str] = {}
+    result = features_of(tiny_teacher, paths, cache=tmp_path / "cache", on_bad_image=told.__setitem__)
+    assert sorted(told) == paths[1:6]
+    assert all(told.values())
+    assert result.bad.tolist() == [False, True, True, True, True, True, False, False]
+    assert not result.features[1:6].any()
+    good = features_of(tiny_teacher, [paths[0], *paths[6:]], cache=tmp_path / "fresh")
+    assert torch.equal(result.features[~result.bad], good.features)
+
+
+def test_a_bad_image_that_nobody_asked_about_is_logged(
+    tiny_teacher: Teacher, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    features_of(tiny_teacher, [tmp_path / "missing.png"], cache=tmp_path / "cache")
+    assert "missing.png" in caplog.text
+
+
+def test_stopping_keeps_what_was_done(
+    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures, encoded: list[int]
+) -> None:
+    paths = make_pictures(tmp_path / "pictures", 3 * CPU_BATCH)
+    with pytest.raises(Stopped, match=f"{CPU_BATCH} of {3 * CPU_BATCH}"):
+        features_of(tiny_teacher, paths, cache=tmp_path / "cache", should_stop=lambda: len(encoded) == 1)
+    seen: list[tuple[int, int, str]] = []
+    features_of(tiny_teacher, paths, cache=tmp_path / "cache", on_progress=lambda *step: seen.append(step))
+    assert encoded == [CPU_BATCH] * 3
+    total = 3 * CPU_BATCH
+    assert [step[0] for step in seen] == sorted(step[0] for step in seen)
+    assert (seen[-1], {step[1:] for step in seen}) == ((total, total, "images"), {(total, "images")})
+
+
+def test_long_runs_keep_what_they_have_along_the_way(
+    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_features, "KEEP_EVERY_ROWS", CPU_BATCH)
+    paths = make_pictures(tmp_path / "pictures", 2 * CPU_BATCH)
+    kept: list[int] = []
+
+    def look(done: int, total: int, unit: str) -> None:
+        kept.append(len(list((tmp_path / "cache/image").glob("*/*.safetensors"))))
+
+    features_of(tiny_teacher, paths, cache=tmp_path / "cache", on_progress=look)
+    assert kept == [0, 1, 2]
+
+
+def test_no_images_give_no_features(tiny_teacher: Teacher, tmp_path: Path) -> None:
+    result = features_of(tiny_teacher, [], cache=tmp_path / "cache")
+    assert result.features.shape == (0, WIDTH)
+
+
+def test_features_that_are_not_finite_end_the_run(tiny_clip: Path, tmp_path: Path, make_pictures: MakePictures) -> None:
+    folder = Path(shutil.copytree(tiny_clip, tmp_path / "huge"))
+    state = load_file(folder / "open_clip_model.safetensors")
+    state["visual.proj"] *= 1e6
+    save_file(state, folder / "open_clip_model.safetensors")
+    with pytest.raises(TeacherError, match="not finite"):
+        features_of(
+            load_teacher(f"local-dir:{folder}"), make_pictures(tmp_path / "pictures", 1), cache=tmp_path / "cache"
+        )
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "I;16"])
+def test_every_common_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("picture.jpg" if mode == "CMYK" else "picture.png")
+    if mode == "I;16":
+        Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000).save(path)
+    else:
+        Image.new(mode, (IMAGE_PX, 8)).save(path, **({"transparency": b"\0\1\2"} if mode == "P" else {}))
+    assert open_rgb(path.read_bytes()).mode == "RGB"

@@ -1,0 +1,241 @@
+"""The teacher sees what the student sees: kept as live, whatever their sizes; another key misses."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from distill import Stopped
+from distill.config.train_config import Augmentation, TrainConfig
+from distill.data.crops import Views, see_views
+from distill.data.decoded_images import ImagePack, decode_images
+from distill.data.image_index import SPLIT, Manifest, scan
+from distill.pipeline import Watch, training_data
+from distill.teacher.teacher import Teacher, TeacherError, load_teacher
+from distill.teacher.view_features import LiveTeacher, draw_shared_views, see_as_teacher, teacher_side, view_features
+from distill.texts.text_targets import encode_text_targets
+from distill.texts.text_templates import Attributes, render
+from distill.training.loader import TrainData, batches
+from distill.training.loop import train
+from tests.distill.conftest import IMAGE_PX, WIDTH, save_clip, tiny_clip_config
+from tests.distill.helpers_train import small_config
+
+LABELS = ("crane", "heron")
+STUDENT_PX = 48
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many different pictures each call of a teacher was about."""
+    counts: list[int] = []
+    original = Teacher.encode_images
+
+    def encode_images(self: Teacher, images: torch.Tensor) -> torch.Tensor:
+        counts.append(len(torch.unique(images.flatten(1), dim=0)))
+        return original(self, images)
+
+    monkeypatch.setattr(Teacher, "encode_images", encode_images)
+    return counts
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> Manifest:
+    for at, label in enumerate(LABELS):
+        make_pictures(tmp_path / "images" / label, 8, seed=at)
+    return scan(tmp_path / "images", LABELS, SPLIT.validate_python({"by": "seed", "id_fraction": 1, "held_out": 0.25}))
+
+
+@pytest.fixture
+def data_of(manifest: Manifest, tiny_teacher: Teacher, tmp_path: Path) -> Callable[..., TrainData]:
+    targets = encode_text_targets(tiny_teacher, [render("names", label, Attributes()) for label in LABELS], cache=None)
+
+    def make(config: TrainConfig, teacher: Teacher = tiny_teacher, watch: Watch | None = None) -> TrainData:
+        return training_data(config, manifest, teacher, targets, cache=tmp_path / "cache", watch=watch)
+
+    return make
+
+
+def config_of(**overrides: Any) -> TrainConfig:
+    return small_config(
+        **{"view": "same", "num_views": 3, "image_px": STUDENT_PX, "epochs": 4, "batch_size": 4} | overrides
+    )
+
+
+def test_the_student_sees_the_views_that_the_teacher_saw(data_of: Callable[..., TrainData]) -> None:
+    config = config_of()
+    data = data_of(config)
+    assert data.teacher.shape == (12, 3, WIDTH)
+    assert data.views is not None
+    assert len(np.unique(data.views.boxes.reshape(-1, 4), axis=0)) > 30
+    drawn = list(batches(data, config, 0, CPU))
+    rows_of = {data.teacher[row, view].float(): (row, view) for row in range(12) for view in range(3)}
+    for step, batch in enumerate(drawn):
+        assert batch.views.ops is None
+        for feature, box, flip, pixels in zip(
+            batch.teacher, batch.views.boxes, batch.views.flips, batch.pixels, strict=True
+        ):
+            row, view = next(at for known, at in rows_of.items() if torch.equal(known, feature))
+            assert view == (step // 3) % 3
+            assert box.tolist() == data.views.boxes[row, view].tolist()
+            assert flip == data.views.flips[row, view]
+            np.testing.assert_array_equal(pixels.numpy(), data.pixels[np.array([row])][0])
+
+
+def test_kept_features_are_the_live_teacher_s(data_of: Callable[..., TrainData]) -> None:
+    kept = data_of(config_of())
+    live = data_of(config_of(view="live"))
+    assert live.teacher.shape == (12, 0, WIDTH)
+    assert live.live is not None
+    assert kept.views is not None
+    rows = np.arange(12)
+    for view in range(3):
+        views = kept.views.take((rows, view))
+        now = live.live.features(torch.from_numpy(live.live.pixels[rows]), views, kept.pixels.shape[1])
+        assert torch.nn.functional.cosine_similarity(now, kept.teacher[:, view].float()).min() >= 0.999
+        assert torch.nn.functional.cosine_similarity(now, kept.teacher[:, (view + 1) % 3].float()).min() < 0.99
+
+
+def test_live_batches_hold_the_teacher_s_features_of_their_views(
+    data_of: Callable[..., TrainData], tiny_teacher: Teacher
+) -> None:
+    config = config_of(view="live", epochs=1)
+    data = data_of(config)
+    assert data.live is not None
+    for batch in batches(data, config, 0, CPU):
+        seen = see_views(batch.pixels, batch.views, STUDENT_PX)
+        own = torch.nn.functional.interpolate(seen, size=(IMAGE_PX, IMAGE_PX), mode="bilinear", antialias=True)
+        mean, std = (torch.tensor(tiny_teacher.preprocess[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
+        about = tiny_teacher.encode_images((own / 255 - mean) / std)
+        # By another way of making the picture small, so that they are near and not the same.
+        assert torch.nn.functional.cosine_similarity(about, batch.teacher).min() > 0.98
+    result = train(config, data)
+    assert result.steps == 3
+
+
+def test_sizes_and_colours_are_the_teacher_s_own(tiny_teacher: Teacher) -> None:
+    picture = torch.randint(0, 256, (1, IMAGE_PX, IMAGE_PX, 3), dtype=torch.uint8)
+    whole = Views(np.array([[0, 0, STUDENT_PX, STUDENT_PX]]), np.array([False]))
+    seen = see_as_teacher(tiny_teacher, picture, whole, STUDENT_PX)
+    torch.testing.assert_close(seen[0], tiny_teacher.prepare(Image.fromarray(picture[0].numpy())), atol=1e-4, rtol=0)
+    half = Views(np.array([[0, 0, STUDENT_PX // 2, STUDENT_PX]]), np.array([True]))
+    left = see_as_teacher(tiny_teacher, picture, half, STUDENT_PX)
+    torch.testing.assert_close(left[0, :, :, 0], seen[0, :, :, IMAGE_PX // 2 - 1], atol=0.2, rtol=0)
+    assert teacher_side(tiny_teacher) == IMAGE_PX
+
+
+def test_a_teacher_of_oblong_pictures_is_refused(tmp_path: Path) -> None:
+    config = tiny_clip_config()
+    config["vision_cfg"]["image_size"] = [32, 48]
+    oblong = load_teacher(f"local-dir:{save_clip(tmp_path / 'oblong', config)}")
+    with pytest.raises(TeacherError, match="set view to center"):
+        teacher_side(oblong)
+
+
+@pytest.fixture
+def pack(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> ImagePack:
+    return decode_images(make_pictures(tmp_path / "pictures", 20), IMAGE_PX, cache=tmp_path / "cache")
+
+
+def views_of(pack: ImagePack, seed: int = 0, num_views: int = 2, **augmentation: Any) -> Views:
+    return draw_shared_views(
+        seed, pack.contents, num_views=num_views, side_px=IMAGE_PX, augmentation=Augmentation(**augmentation)
+    )
+
+
+def features_of(teacher: Teacher, pack: ImagePack, views: Views, cache: Path, **given: Any) -> torch.Tensor:
+    return view_features(
+        teacher, pack.pixels, pack.contents, pack.usable(), views, side_px=IMAGE_PX, cache=cache, **given
+    )
+
+
+def test_what_is_kept_is_found_and_any_change_of_its_key_misses(
+    tiny_teacher: Teacher, pack: ImagePack, tmp_path: Path, encoded: list[int]
+) -> None:
+    views, cache = views_of(pack), tmp_path / "features"
+    first = features_of(tiny_teacher, pack, views, cache)
+    assert sum(encoded) == 40
+    encoded.clear()
+    assert torch.equal(features_of(tiny_teacher, pack, views, cache), first)
+    assert encoded == []
+    more = features_of(tiny_teacher, pack, views_of(pack, num_views=3), cache)
+    assert sum(encoded) == 20
+    assert torch.equal(more[:, :2], first)
+
+    retrained = load_teacher(f"local-dir:{save_clip(tmp_path / 'other', tiny_clip_config(), seed=5)}")
+    lighter = {"mean": [0.6, 0.5, 0.4]}
+    shown_lighter = load_teacher(f"local-dir:{save_clip(tmp_path / 'light', tiny_clip_config(), preprocess=lighter)}")
+    other_files = ImagePack(pack.pixels, pack.bad, pack.digest, pack.contents ^ 1)
+    for teacher, its_pack, its_views in (
+        (retrained, pack, views),
+        (shown_lighter, pack, views),
+        (tiny_teacher, other_files, views),
+        (tiny_teacher, pack, views_of(pack, seed=1)),
+        (tiny_teacher, pack, views_of(pack, crop_scale=(0.1, 0.2))),
+        (tiny_teacher, pack, Views(views.boxes, ~views.flips)),
+    ):
+        encoded.clear()
+        features_of(teacher, its_pack, its_views, cache)
+        assert sum(encoded) >= 38  # all but whole pictures drawn twice
+
+
+def test_views_hang_on_what_is_in_a_file_and_not_on_its_neighbours(pack: ImagePack) -> None:
+    every = views_of(pack)
+    some = ImagePack(pack.pixels[5:9], {}, pack.digest, pack.contents[5:9])
+    np.testing.assert_array_equal(views_of(some).boxes, every.boxes[5:9])
+    assert len(np.unique(every.boxes.reshape(-1, 4), axis=0)) > 36
+
+
+def test_stopped_it_keeps_what_it_has(
+    tiny_teacher: Teacher, pack: ImagePack, tmp_path: Path, encoded: list[int]
+) -> None:
+    told: list[int] = []
+    with pytest.raises(Stopped, match="32 of 40 views"):
+        features_of(
+            tiny_teacher, pack, views_of(pack), tmp_path / "features",
+            on_progress=lambda done, total, unit: told.append(done), should_stop=lambda: told[-1] > 0,
+        )  # fmt: skip
+    encoded.clear()
+    features_of(tiny_teacher, pack, views_of(pack), tmp_path / "features")
+    assert sum(encoded) == 8
+
+
+def test_features_that_are_no_numbers_are_refused(
+    tiny_teacher: Teacher, pack: ImagePack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Teacher, "encode_images", lambda self, images: torch.full((len(images), WIDTH), torch.nan))
+    with pytest.raises(TeacherError, match="not finite"):
+        features_of(tiny_teacher, pack, views_of(pack), tmp_path / "features")
+    live = LiveTeacher(tiny_teacher, pack.pixels)
+    with pytest.raises(TeacherError, match="not finite"):
+        live.features(torch.from_numpy(pack.pixels[np.arange(20)]), views_of(pack).take((slice(None), 0)), IMAGE_PX)
+
+
+def test_bad_pictures_are_left_out(data_of: Callable[..., TrainData], manifest: Manifest) -> None:
+    broken = manifest.file(manifest.part("train")[4])
+    broken.write_bytes(b"no picture")
+    told: list[Path] = []
+    for view in ("same", "live"):
+        told.clear()
+        data = data_of(config_of(view=view), watch=Watch(on_bad_image=lambda path, reason: told.append(path)))
+        assert 4 not in data.usable
+        assert len(data.usable) == 11
+        assert told == [broken]
+
+
+def test_randaugment_and_the_same_crop_go_together(data_of: Callable[..., TrainData]) -> None:
+    config = config_of(augmentation={"rand_ops": 2})
+    data = data_of(config)
+    assert data.views is not None
+    assert data.views.ops is None
+    drawn = [batch.views for batch in batches(data, config, 0, CPU)]
+    assert all(views.ops is not None for views in drawn)
+
+
+def test_one_view_for_a_batch_cannot_be_kept_by_image() -> None:
+    with pytest.raises(ValueError, match='per "batch" has none'):
+        config_of(augmentation={"per": "batch"})

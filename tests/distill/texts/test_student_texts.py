@@ -1,0 +1,202 @@
+"""What a student is told in words: captions by image, unseen labels only where asked for, classes for the baseline."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from distill.config.train_config import TrainConfig
+from distill.data.few_shot import ShotsError, supports
+from distill.data.image_index import SPLIT, Manifest, scan
+from distill.pipeline import measure_epochs, measure_student, measure_teacher, training_data
+from distill.student.model import build_student
+from distill.teacher.teacher import Teacher
+from distill.texts.captions import read_captions
+from distill.texts.student_texts import measured_on
+from distill.texts.text_targets import TextTargets, encode_text_targets
+from distill.texts.text_templates import Attributes, TextsError, render
+from distill.training.loop import StepMetrics, train
+from tests.distill.helpers_train import small_config
+
+LABELS = ("blue jay", "crane", "heron", "red finch")
+SPLIT_BY_LIST = {"by": "list", "id": ["red finch", "crane"], "ood": ["blue jay", "heron"], "held_out": 0.25}
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> Manifest:
+    for at, label in enumerate(LABELS):
+        make_pictures(tmp_path / "images" / label.replace(" ", "_"), 8, seed=at)
+    return scan(tmp_path / "images", LABELS, SPLIT.validate_python(SPLIT_BY_LIST))
+
+
+@pytest.fixture
+def targets(tiny_teacher: Teacher) -> TextTargets:
+    return encode_text_targets(tiny_teacher, [render("names", label, Attributes()) for label in LABELS], cache=None)
+
+
+def config(**overrides: object) -> TrainConfig:
+    return small_config(num_workers=2, epochs=1, **overrides)
+
+
+def test_captions_come_from_a_set_or_from_beside_the_images(tmp_path: Path) -> None:
+    paths = ["crane/1.jpg", "crane/2.jpg"]
+    (tmp_path / "crane").mkdir()
+    (tmp_path / "crane" / "1.txt").write_text(" a crane\n  by a lake ")
+    assert read_captions(tmp_path, paths) == ["a crane by a lake", None]
+    (tmp_path / "captions.json").write_text(json.dumps({"crane/2.jpg": "a flying crane", "heron/1.jpg": "a heron"}))
+    assert read_captions(tmp_path, paths) == [None, "a flying crane"]
+    (tmp_path / "other.json").write_text(json.dumps({"crane/1.jpg": "one", "crane/2.jpg": " "}))
+    assert read_captions(tmp_path, paths, tmp_path / "other.json") == ["one", None]
+    lines = [{"path": "crane/2.jpg", "sha256": "ab", "caption": text} for text in ("first", "second")]
+    (tmp_path / "set.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert read_captions(tmp_path, paths, tmp_path / "set.jsonl") == [None, "first"]
+    (tmp_path / "set.jsonl").write_text('{"path": "crane/2.jpg"}\n')
+    with pytest.raises(TextsError, match="set.jsonl"):
+        read_captions(tmp_path, paths, tmp_path / "set.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("[1]", "is no caption set"),
+        ('{"a.jpg": 3}', "is no caption set"),
+        ("{", "is not JSON"),
+        ('{"b.jpg": "b"}', "none of the images: its keys are to be paths like a.jpg"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_caption_set_that_is_none_is_refused(tmp_path: Path, content: str | None, says: str) -> None:
+    if content is not None:
+        (tmp_path / "set.json").write_text(content)
+    with pytest.raises(TextsError, match=says):
+        read_captions(tmp_path, ["a.jpg"], tmp_path / "set.json")
+
+
+def test_captions_are_encoded_for_the_images_that_have_one(
+    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    rows = manifest.part("train")
+    given = {manifest.paths[row]: f"a bird, number {row}" for row in rows[:9]}
+    (tmp_path / "set.json").write_text(json.dumps(given))
+    asked = config(losses={"cap": 1})
+    made = {"cache": tmp_path / "cache", "captions": tmp_path / "set.json"}
+    data = training_data(asked, manifest, tiny_teacher, targets, **made)
+    assert data.captions is not None
+    assert data.captioned is not None
+    assert data.captioned.tolist() == [at < 9 for at in range(12)]
+    own = tiny_teacher.encode_text([f"a bird, number {rows[3]}"])[0]
+    torch.testing.assert_close(data.captions[3], own, atol=1e-5, rtol=1e-5)
+    seen: list[StepMetrics] = []
+    train(asked, data, on_step=seen.append)
+    assert seen[-1].losses["cap"] > 0
+    (tmp_path / "set.json").write_text(json.dumps(given | {manifest.paths[rows[0]]: "another"}))
+    assert training_data(asked, manifest, tiny_teacher, targets, **made).digests != data.digests
+    assert "captions" not in training_data(config(), manifest, tiny_teacher, targets, **made).digests
+
+
+def test_no_caption_at_all_is_an_error(
+    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    with pytest.raises(TextsError, match="none of 12 images has a caption"):
+        training_data(config(losses={"cap": 1}), manifest, tiny_teacher, targets, cache=tmp_path / "cache")
+
+
+def test_unseen_labels_are_told_of_only_by_the_term_that_is_about_them(
+    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    given = {"cache": tmp_path / "cache"}
+    assert training_data(config(), manifest, tiny_teacher, targets, **given).unseen is None
+    asked = config(losses={"unseen": 0.5}, context_tokens=2)
+    data = training_data(asked, manifest, tiny_teacher, targets, **given)
+    assert data.unseen is not None
+    assert torch.equal(data.unseen, targets.features[[0, 2]])
+    assert len(data.usable) == 12
+    seen: list[StepMetrics] = []
+    result = train(asked, data, on_step=seen.append)
+    assert seen[-1].losses["unseen"] > 0
+    assert result.context is not None
+    assert result.context.shape == (2, 16)
+    bare = Manifest.of(manifest.root, LABELS, (item for item in manifest if item.part != "ood"))
+    with pytest.raises(TextsError, match="no label is left unseen"):
+        training_data(asked, bare, tiny_teacher, targets, **given)
+
+
+def test_few_shot_images_join_the_training_and_leave_the_test(
+    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    given = {"cache": tmp_path / "cache"}
+    asked = config(protocol="fine_tune", shots=3)
+    broken = manifest.file(supports(manifest, 3)[1])
+    broken.write_bytes(b"no picture")
+    data = training_data(asked, manifest, tiny_teacher, targets, **given)
+    assert len(data.pixels) == 12 + 6
+    assert data.few.tolist() == [12, 14, 15, 16, 17]
+    assert torch.equal(data.texts, targets.features[[1, 3, 0, 2]])
+    assert data.labels[12:].tolist() == [2, 2, 2, 3, 3, 3]
+    assert data.unseen is None
+    student = build_student("test_resnet", width=32, image_px=32, seed=0)
+    measured = measure_student(student, manifest, targets, "names", temperature=0.07, shots=3, **given)
+    teacher = measure_teacher(tiny_teacher, manifest, targets, "names", shots=3, **given)
+    for evaluation in (measured, teacher):
+        assert evaluation.ood is not None
+        assert evaluation.ood.num_images == 16 - 6
+    with pytest.raises(ShotsError, match='"blue jay" has 8'):
+        training_data(config(protocol="fine_tune", shots=8), manifest, tiny_teacher, targets, **given)
+
+
+def test_a_student_is_measured_by_retrieval_beside_its_texts(
+    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    given = {"cache": tmp_path / "cache", "temperature": 0.07, "shots": 2, "teacher": tiny_teacher}
+    student = build_student("test_resnet", width=32, image_px=32, seed=0)
+    plain = measure_student(student, manifest, targets, "names", **given)
+    both = measure_student(student, manifest, targets, "names", retrieve=True, **given)
+    assert plain.retrieval is None
+    assert both.retrieval is not None
+    assert both.ood == plain.ood
+    assert both.retrieval.num_images == 12
+    assert both.retrieval.num_labels == 2
+
+
+def test_too_many_shots_are_told_before_a_training(
+    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    with pytest.raises(ShotsError, match="8 shots"):
+        training_data(config(protocol="retrieval", shots=8), manifest, tiny_teacher, targets, cache=tmp_path / "cache")
+    data = training_data(config(protocol="retrieval", shots=2), manifest, tiny_teacher, targets, cache=tmp_path / "c")
+    assert len(data.few) == 0
+    assert len(data.usable) == 12
+
+
+def test_a_plain_classifier_learns_the_labels_and_is_asked_of_no_other(
+    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    asked = config(protocol="closed_set", measured_epochs=1)
+    given = {"cache": tmp_path / "cache"}
+    data = training_data(asked, manifest, tiny_teacher, targets, **given)
+    assert torch.equal(data.texts, torch.eye(2))
+    on_epoch = measure_epochs(asked, manifest, tiny_teacher, targets, "names", **given)
+    seen: list[StepMetrics] = []
+    result = train(asked, data, on_step=seen.append, on_epoch=on_epoch)
+    assert set(seen[0].losses) == {"closed_set"}
+    assert result.student.width == 2
+    known, classes = measured_on(asked, manifest, None, targets, None)
+    measured = measure_student(result.student, known, classes, "names", temperature=0.07, **given)
+    assert measured.ood is measured.joint is None
+    assert measured.id is not None
+    assert set(measured.id.per_label) == {"crane", "red finch"}
+    assert result.log[-1]["accuracy"]["id"] == pytest.approx(measured.id.accuracy)
+
+
+def test_learned_vectors_are_in_what_a_student_is_measured_on(
+    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher
+) -> None:
+    context = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 16)).astype(np.float32))
+    same, unchanged = measured_on(config(), manifest, None, targets, None)
+    assert (same, unchanged) == (manifest, targets)
+    _, learned = measured_on(config(context_tokens=2), manifest, tiny_teacher, targets, context)
+    assert learned.context is not None
+    assert not torch.allclose(learned.features, targets.features, atol=1e-2)

@@ -1,0 +1,176 @@
+"""Targets are means of the teacher's own embeddings; each text is encoded once; nothing is cut without a report."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from distill import Stopped
+from distill.teacher.teacher import Teacher, load_teacher
+from distill.texts.text_targets import BATCH, Shortened, TextTargets, encode_text_targets, shorten
+from distill.texts.text_templates import Attributes, render
+from tests.distill.conftest import CONTEXT, WIDTH, save_clip, tiny_clip_config
+
+PROMPTS = (
+    ("a photo of crane, which has a red cap", "a photo of crane, which has long legs"),
+    ("a photo of heron",),
+    ("a photo of crane, which has long legs",),
+)
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every text that a teacher is asked to encode from here on."""
+    texts: list[str] = []
+    original = Teacher.encode_text
+
+    def encode_text(self: Teacher, asked: list[str]) -> torch.Tensor:
+        texts.extend(asked)
+        return original(self, asked)
+
+    monkeypatch.setattr(Teacher, "encode_text", encode_text)
+    return texts
+
+
+def test_a_target_is_the_normalised_mean_of_its_texts(tiny_teacher: Teacher) -> None:
+    targets = encode_text_targets(tiny_teacher, PROMPTS, cache=None)
+    one_by_one = [torch.cat([tiny_teacher.encode_text([text]) for text in texts]).mean(dim=0) for texts in PROMPTS]
+    expected = torch.stack([mean / mean.norm() for mean in one_by_one])
+    torch.testing.assert_close(targets.features, expected, atol=1e-6, rtol=0)
+    assert targets.prompts == PROMPTS
+    assert targets.truncated == ()
+
+
+def test_each_distinct_text_is_encoded_once_and_never_again(
+    tiny_teacher: Teacher, tmp_path: Path, encoded: list[str]
+) -> None:
+    first = encode_text_targets(tiny_teacher, PROMPTS, cache=tmp_path)
+    assert sorted(encoded) == sorted({text for texts in PROMPTS for text in texts})
+    encoded.clear()
+    again = encode_text_targets(tiny_teacher, PROMPTS, cache=tmp_path)
+    assert encoded == []
+    assert torch.equal(again.features, first.features)
+    encode_text_targets(tiny_teacher, [*PROMPTS, ("a photo of egret",)], cache=tmp_path)
+    assert encoded == ["a photo of egret"]
+
+
+def test_another_teacher_shares_nothing(tiny_teacher: Teacher, tmp_path: Path, encoded: list[str]) -> None:
+    encode_text_targets(tiny_teacher, PROMPTS[1:2], cache=tmp_path / "cache")
+    other = load_teacher(f"local-dir:{save_clip(tmp_path / 'other', tiny_clip_config(), seed=1)}")
+    targets = encode_text_targets(other, PROMPTS[1:2], cache=tmp_path / "cache")
+    assert encoded == ["a photo of heron"] * 2
+    torch.testing.assert_close(targets.features, other.encode_text(["a photo of heron"]), atol=1e-6, rtol=0)
+
+
+def test_texts_are_batched_by_length_and_told_in_the_given_order(tiny_teacher: Teacher, encoded: list[str]) -> None:
+    prompts = [("a photo of " + "crane " * (1 + number % 9) + str(number),) for number in range(BATCH + 40)]
+    seen: list[tuple[int, int, str]] = []
+    targets = encode_text_targets(
+        tiny_teacher, prompts, cache=None, on_progress=lambda done, total, unit: seen.append((done, total, unit))
+    )
+    lengths = tiny_teacher.count_tokens(encoded)
+    assert lengths == sorted(lengths)
+    assert seen == [(BATCH, BATCH + 40, "texts"), (BATCH + 40, BATCH + 40, "texts")]
+    alone = torch.cat([tiny_teacher.encode_text(list(texts)) for texts in prompts[:12]])
+    torch.testing.assert_close(targets.features[:12], alone, atol=1e-6, rtol=0)
+
+
+def test_stopping_keeps_what_was_encoded(tiny_teacher: Teacher, tmp_path: Path, encoded: list[str]) -> None:
+    prompts = [(f"a photo of {number}",) for number in range(2 * BATCH)]
+    with pytest.raises(Stopped):
+        encode_text_targets(tiny_teacher, prompts, cache=tmp_path, should_stop=lambda: len(encoded) > 0)
+    assert len(encoded) == BATCH
+    encode_text_targets(tiny_teacher, prompts, cache=tmp_path)
+    assert len(encoded) == len(set(encoded)) == 2 * BATCH
+
+
+def test_several_encoders_may_share_a_cache(tiny_teacher: Teacher, tmp_path: Path) -> None:
+    def encode(start: int) -> TextTargets:
+        return encode_text_targets(
+            tiny_teacher, [(f"a photo of {n}",) for n in range(start, start + 20)], cache=tmp_path
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(encode, range(0, 40, 5)))
+    expected = encode_text_targets(tiny_teacher, [("a photo of 19",)], cache=None).features[0]
+    torch.testing.assert_close(results[0].features[19], expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(results[3].features[4], expected, atol=1e-6, rtol=0)
+
+
+LONG_PHRASE = "a photo of crane, which has " + "very " * 30 + "long legs"
+
+
+def test_a_phrase_that_is_too_long_is_left_out_and_reported(tiny_teacher: Teacher) -> None:
+    short = "a photo of crane, which has a red cap"
+    targets = encode_text_targets(tiny_teacher, [("a photo of heron",), (short, LONG_PHRASE)], cache=None)
+    torch.testing.assert_close(targets.features[1:], tiny_teacher.encode_text([short]), atol=1e-6, rtol=0)
+    (report,) = targets.truncated
+    assert report[:3] == (1, LONG_PHRASE, tiny_teacher.count_tokens([LONG_PHRASE])[0])
+    assert report.used is None
+
+
+def test_a_sentence_that_is_too_long_ends_at_a_clause_and_is_reported(tiny_teacher: Teacher) -> None:
+    sentence = "A tall grey bird with a red cap, long black legs, and wings that " + "slowly " * 12 + "beat."
+    (text,) = render("sentence", "crane", Attributes(sentence))
+    targets = encode_text_targets(tiny_teacher, [(text,)], cache=None)
+    used = "a photo of crane . A tall grey bird with a red cap, long black legs"
+    assert targets.truncated == (Shortened(0, text, tiny_teacher.count_tokens([text])[0], used),)
+    torch.testing.assert_close(targets.features, tiny_teacher.encode_text([used]), atol=1e-6, rtol=0)
+
+
+def test_joined_phrases_that_are_too_long_end_between_two_phrases(tiny_teacher: Teacher) -> None:
+    said = Attributes(
+        phrases=("a red cap, worn high", "long black legs, thin", *("wings that beat " * 4 for _ in range(9)))
+    )
+    (text,) = render("phrases_joined", "crane", said)
+    (short,) = encode_text_targets(tiny_teacher, [[text]], cache=None).truncated
+    assert short.used is not None
+    assert text.startswith(f"{short.used};")
+
+
+def test_where_all_phrases_are_too_long_each_is_shortened(tiny_teacher: Teacher) -> None:
+    targets = encode_text_targets(tiny_teacher, [(LONG_PHRASE, LONG_PHRASE + " and more")], cache=None)
+    used = [entry.used for entry in targets.truncated]
+    assert all(text is not None and tiny_teacher.count_tokens([text])[0] == CONTEXT for text in used)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [
+        ("one two, three four, five", 21, "one two, three four"),
+        ("one two. three four! five six", 22, "one two. three four!"),
+        ("one, two three four five six seven", 30, "one, two three four five six"),
+        ("one two three", 9, "one two"),
+        ("unbreakable", 4, "unbr"),
+        ("one,two three", 12, "one,two"),
+    ],
+)
+def test_shortening_ends_at_a_clause_then_a_word_then_a_letter(text: str, limit: int, expected: str) -> None:
+    assert shorten(text, lambda start: len(start) <= limit) == expected
+
+
+def test_what_cannot_be_shortened_is_an_error() -> None:
+    with pytest.raises(ValueError, match="nothing of"):
+        shorten("abc", lambda start: False)
+
+
+def test_a_label_without_prompts_is_an_error(tiny_teacher: Teacher) -> None:
+    with pytest.raises(ValueError, match="label 1 has no prompt"):
+        encode_text_targets(tiny_teacher, [("a photo of crane",), ()], cache=None)
+
+
+def test_saved_targets_load_again_and_other_files_do_not(tiny_teacher: Teacher, tmp_path: Path) -> None:
+    targets = encode_text_targets(tiny_teacher, [*PROMPTS, (LONG_PHRASE,)], cache=None)
+    path = tmp_path / "targets.safetensors"
+    targets.save(path)
+    loaded = TextTargets.load(path)
+    assert torch.equal(loaded.features, targets.features)
+    assert loaded.features.shape == (4, WIDTH)
+    assert (loaded.prompts, loaded.truncated, loaded.teacher) == (targets.prompts, targets.truncated, targets.teacher)
+    assert path.stat().st_mode & 0o777 == 0o644
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(ValueError, match="damaged"):
+        TextTargets.load(path)
+    with pytest.raises(ValueError, match="not a file of text targets"):
+        TextTargets.load(save_clip(tmp_path / "clip", tiny_clip_config()) / "open_clip_model.safetensors")

@@ -1,0 +1,189 @@
+"""Limits that all workers keep together, on a redis-server of the test's own: processes, recounts, outages."""
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from attributes.llm.limits import LocalLimiter, NoLimit
+from attributes.llm.settings import LLMSettings
+from store.settings import Settings
+from tests.conftest import absent
+from workers.runtime.redis_limits import SharedLimiter, limiter
+
+WINDOW_S = 1.0
+
+
+def start_redis(port: int, folder: Path) -> subprocess.Popen[bytes]:
+    command = ["redis-server", "--port", str(port), "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    for _ in range(100):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return server
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError("redis-server does not start")
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if not shutil.which("redis-server"):
+        absent("Redis", "redis-server is not installed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = start_redis(port, tmp_path_factory.mktemp("redis"))
+    yield f"redis://127.0.0.1:{port}/0"
+    server.terminate()
+    server.wait()
+
+
+def most_within(moments: list[float], window_s: float) -> int:
+    ordered = sorted(moments)
+    return max(sum(at <= one < at + window_s for one in ordered) for at in ordered)
+
+
+WORKER = """
+import asyncio, sys, time
+from workers.runtime.redis_limits import SharedLimiter
+
+async def main() -> None:
+    limiter = SharedLimiter(sys.argv[1], "four", requests_per_min=40, window_s=2.0, margin_s=0.5)
+    end = time.time() + float(sys.argv[2])
+
+    async def work() -> None:
+        while time.time() < end:
+            async with limiter.slot(1):
+                print(time.time())
+
+    await asyncio.gather(*(work() for _ in range(4)))
+    await limiter.close()
+
+asyncio.run(main())
+"""
+
+
+def test_four_processes_keep_one_limit_and_use_it(redis_url: str) -> None:
+    command = [sys.executable, "-c", WORKER, redis_url, "6"]
+    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    moments = [float(line) for worker in workers for line in worker.communicate(timeout=60)[0].split()]
+    assert most_within(moments, 2.0) <= 40
+    busy_s = max(moments) - min(moments)
+    assert len(moments) >= 0.9 * 40 * (busy_s - 2.5) / 2.5
+
+
+async def timed(shared: SharedLimiter, tokens: int, used: int | None = None) -> float:
+    async with shared.slot(tokens) as slot:
+        at = time.monotonic()
+        if used is not None:
+            slot.used(used)
+    return at
+
+
+def test_tokens_are_held_as_estimated_and_then_as_used(redis_url: str) -> None:
+    async def run() -> None:
+        shared = SharedLimiter(redis_url, "tokens", tokens_per_min=100, window_s=WINDOW_S, margin_s=0.0)
+        began = time.monotonic()
+        first = await timed(shared, 90, used=10)
+        await asyncio.sleep(0.1)  # the count comes a moment later
+        second = await timed(shared, 90)
+        third = await timed(shared, 500)
+        assert first - began < 0.3
+        assert second - began < 0.5
+        assert third - second >= 0.98 * WINDOW_S
+        await shared.close()
+
+    asyncio.run(run())
+
+
+def test_a_dead_workers_calls_in_flight_are_given_back(redis_url: str) -> None:
+    async def run() -> None:
+        dead = SharedLimiter(redis_url, "flight", in_flight=2, lease_s=1.0)
+        held = [dead.slot(1) for _ in range(2)]
+        for one in held:
+            await one.__aenter__()
+        living = SharedLimiter(redis_url, "flight", in_flight=2, lease_s=1.0)
+        began = time.monotonic()
+        async with living.slot(1):
+            assert time.monotonic() - began > 0.5
+        await living.close()
+        await dead.close()
+
+    asyncio.run(run())
+
+
+def test_no_more_are_in_flight_than_may_be(redis_url: str) -> None:
+    async def run() -> int:
+        limiters = [SharedLimiter(redis_url, "many", in_flight=3) for _ in range(2)]
+        now = most = 0
+
+        async def call(limiter: SharedLimiter) -> None:
+            nonlocal now, most
+            async with limiter.slot(1):
+                now += 1
+                most = max(most, now)
+                await asyncio.sleep(0.02)
+                now -= 1
+
+        await asyncio.gather(*(call(limiters[number % 2]) for number in range(20)))
+        for one in limiters:
+            await one.close()
+        return most
+
+    assert asyncio.run(run()) == 3
+
+
+def test_a_redis_that_is_away_holds_calls_until_it_is_back(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    async def run() -> float:
+        shared = SharedLimiter(f"redis://127.0.0.1:{port}/0", "away", requests_per_min=5)
+        began = time.monotonic()
+        waiting = asyncio.create_task(timed(shared, 1))
+        await asyncio.sleep(0.5)
+        assert not waiting.done()
+        server = await asyncio.to_thread(start_redis, port, tmp_path)
+        at = await waiting
+        await shared.close()
+        server.terminate()
+        server.wait()
+        return at - began
+
+    assert asyncio.run(run()) < 10
+
+
+def test_which_limiter_an_operator_gets() -> None:
+    llm = LLMSettings(model="m")
+    assert isinstance(limiter(Settings(redis_url=""), llm), NoLimit)  # type: ignore[arg-type]
+    own = Settings(redis_url="", llm_requests_per_min=60)  # type: ignore[arg-type]
+    shared = Settings(redis_url="redis://127.0.0.1:1/0", llm_in_flight=4)  # type: ignore[arg-type]
+    assert isinstance(limiter(own, llm), LocalLimiter)
+    assert isinstance(limiter(shared, llm), SharedLimiter)
+
+
+def test_the_minute_goes_on_from_one_part_to_the_next(tmp_path: Path) -> None:
+    """Embedded, each part has an event loop of its own."""
+    llm = LLMSettings(base_url="http://of-this-test/v1", model="m")
+    settings = Settings(home=tmp_path, redis_url="", llm_requests_per_min=2, llm_in_flight=1)
+
+    async def calls(number: int) -> float:
+        began = time.monotonic()
+        held = limiter(settings, llm)
+        for _ in range(number):
+            async with asyncio.timeout(4), held.slot(10):  # two a minute go out at least 3 s apart
+                pass
+        return time.monotonic() - began
+
+    assert asyncio.run(calls(1)) < 1
+    assert asyncio.run(calls(1)) < 4
+    with pytest.raises(TimeoutError):
+        asyncio.run(calls(1))

@@ -1,0 +1,52 @@
+"""What a message, or the embedded loop, leads to: the part is looked at and, if it is to be had, run."""
+
+import os
+import subprocess
+import sys
+import time
+
+import structlog
+
+from distill.training.process_environment import environment
+from store.jobs import lifecycle
+from workers.runtime.context import Context, worker_name
+from workers.runtime.run_part import claim_part, run_claimed
+
+log = structlog.get_logger()
+_POLL_S = 0.2
+_KILL_AFTER_S = 30.0
+
+
+def run_enrich(context: Context, part_id: str) -> None:
+    """Run a part of an enrich job in this process, and then the one of its job that waited for it."""
+    claim = claim_part(context, part_id)
+    while claim is not None:
+        from workers.enrich.parts import WORK
+
+        run_claimed(context, claim, WORK[claim.kind])
+        if context.shutting_down.is_set():
+            return
+        with context.db.read() as tx:
+            after = lifecycle.next_of(tx, claim.job_id, "enrich", after_stage=claim.stage)
+        claim = claim_part(context, after) if after else None
+
+
+def run_gpu(context: Context, part_id: str) -> None:
+    """Run a GPU part in a child process, and wait for it. A child that died is reported, so that none need wait."""
+    command = [sys.executable, "-m", "workers.child", part_id, "--parent", str(os.getpid())]
+    with subprocess.Popen(command, process_group=0, env=environment()) as child:
+        asked_at: float | None = None
+        while child.poll() is None:
+            if context.shutting_down.is_set() and asked_at is None:
+                asked_at = time.monotonic()
+                child.terminate()
+            if asked_at and time.monotonic() - asked_at > _KILL_AFTER_S:
+                child.kill()
+            time.sleep(_POLL_S)
+    if child.returncode != 0:
+        log.warning("child_died", part=part_id, code=child.returncode)
+        with context.db.write() as tx:
+            lifecycle.expire(tx, worker=worker_name(child.pid))
+
+
+RUN = {"enrich": run_enrich, "gpu": run_gpu}

@@ -1,0 +1,63 @@
+"""The LLM that a job asks: its server, model and strategies, and what all workers know of them."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from attributes.llm.prices import Price, PriceError, Prices, load_prices
+from attributes.llm.response_format import Ladder, Learnt
+from attributes.llm.settings import LLMSettings
+from attributes.prompts.chain import pick_chain
+from attributes.prompts.strategy import Strategy, StrategyError
+from store.enrich import results
+from workers.runtime.context import Context
+from workers.runtime.errors import JobFailed
+
+
+def llm_settings(context: Context, model: str) -> LLMSettings:
+    """The operator's server and this model. Raises JobFailed."""
+    given = context.settings
+    try:
+        return LLMSettings(
+            base_url=given.llm_base_url, model=model, api_key=given.llm_api_key, temperature=given.llm_temperature,
+            max_tokens=given.llm_max_tokens, timeout_s=given.llm_timeout_s, max_attempts=given.llm_max_attempts,
+            concurrency=given.llm_concurrency,
+        )  # fmt: skip
+    except ValueError as error:
+        raise JobFailed("enrich_misconfigured", str(error)) from error
+
+
+def ladder(context: Context, llm: LLMSettings, on_learnt: Learnt) -> Ladder:
+    """What all workers know of the server's ways; `on_learnt` is told what is found out of them."""
+    known = Ladder(on_learnt)
+    with context.db.read() as tx:
+        form = results.form(tx, base_url=llm.base_url, model=llm.model)
+    if form is not None:
+        known.recall(llm.base_url, llm.model, form)
+    return known
+
+
+def price(context: Context, llm: LLMSettings, spec: Mapping[str, Any]) -> Price | None:
+    """What the model costs; None where nobody knows. Raises JobFailed for a job that must know."""
+    try:
+        found = _prices(context.settings.prices).of(llm.model, llm.base_url)
+    except PriceError as error:
+        raise JobFailed("enrich_misconfigured", str(error)) from error
+    if found is None and "budget_usd" in spec:
+        detail = f"this worker knows no price of {llm.model} at {llm.base_url}: LIMBECK_PRICES is not the API's"
+        raise JobFailed("enrich_misconfigured", detail)
+    return found
+
+
+@cache
+def _prices(own: Path | None) -> Prices:
+    return load_prices(own)
+
+
+def strategies(context: Context, spec: Mapping[str, Any]) -> list[Strategy]:
+    """The job's strategies, one a step. Raises JobFailed where this worker has not the file of one."""
+    try:
+        return pick_chain(spec["strategies"], folder=context.settings.strategies_dir, samples=spec.get("samples"))
+    except StrategyError as error:
+        raise JobFailed("enrich_misconfigured", str(error)) from error

@@ -1,0 +1,1 @@
+"""Parts that need torch; they run in a child process."""

@@ -1,0 +1,82 @@
+"""The neighbours part: whom each label is most easily taken for, by a teacher that reads what is said of it so far.
+
+It makes the parts that ask what tells these apart, in the transaction that ends it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from distill.teacher.teacher import TeacherError
+from distill.texts.nearest_labels import nearest, pairs_of
+from distill.texts.text_targets import encode_text_targets
+from distill.texts.text_templates import Attributes, TextKind, falls_back, render
+from store import vocabularies
+from store.enrich import assembly
+from store.jobs import lifecycle
+from store.jobs.lifecycle import Claim, NewPart
+from store.sets.attribute_sets import PAGE_SIZE
+from workers.gpu import inputs
+from workers.runtime.context import Context
+from workers.runtime.errors import JobFailed, PartFailed
+from workers.runtime.lease_renewal import Keeper
+from workers.runtime.run_part import Publish
+from workers.runtime.throughput import Rate
+
+PAIRS_PER_PART = 1_024
+_READ: tuple[TextKind, ...] = ("sentence", "phrases", "answers")
+
+
+def neighbours(context: Context, claim: Claim, keeper: Keeper) -> Publish:
+    """Run the part. Without it nothing can be asked of the steps after it: what it cannot do, fails the job."""
+    spec = claim.job_spec
+    rate = Rate()
+
+    def on_progress(done: int, total: int, unit: str) -> None:
+        keeper.progress(done, total, unit, rate(done))
+
+    prompts = _texts(context, claim)
+    try:
+        teacher = inputs.teacher(context, spec["teacher"])
+        targets = encode_text_targets(
+            teacher, prompts, cache=context.settings.cache, on_progress=on_progress, should_stop=keeper.should_stop
+        )
+    except PartFailed as error:
+        raise JobFailed(error.code, str(error)) from error
+    except TeacherError as error:
+        raise JobFailed(error.code, str(error)) from error
+    pairs = pairs_of(nearest(targets.features.to(inputs.device()), spec["neighbours"]))
+    parts = [
+        NewPart(
+            kind="contrast", queue="enrich", stage=claim.stage + 1, total=len(some), unit="pairs",
+            spec={"step": step, "pairs": some},
+        )
+        for step in claim.spec["steps"]
+        for start in range(0, len(pairs), PAIRS_PER_PART)
+        for some in (pairs[start : start + PAIRS_PER_PART],)
+    ]  # fmt: skip
+
+    def publish(tx: Session) -> Mapping[str, Any]:
+        lifecycle.add_parts(tx, claim, parts)
+        return {}
+
+    return publish
+
+
+def _texts(context: Context, claim: Claim) -> list[tuple[str, ...]]:
+    """What the teacher reads of each label: its sentence as described so far, else its phrases,
+    else its answers, else its name."""
+    spec = claim.job_spec
+    prompts: list[tuple[str, ...]] = []
+    with context.db.read() as tx:
+        job = lifecycle.get(tx, claim.job_id)
+    for start in range(0, spec["num_labels"], PAGE_SIZE):
+        with context.db.read() as tx:
+            labels = vocabularies.labels(tx, spec["vocabulary_id"], start=start, stop=start + PAGE_SIZE)
+            said = assembly.said_of(tx, job, labels)
+        for label, own in zip(labels, said, strict=True):
+            words = Attributes.of_lines(own.lines)
+            kind: TextKind = next((kind for kind in _READ if not falls_back(kind, words)), "names")
+            prompts.append(render(kind, label.name, words))
+    return prompts

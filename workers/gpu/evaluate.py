@@ -1,0 +1,199 @@
+"""The evaluate part: a student or a teacher is measured; a student just trained is bundled and published."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from sqlalchemy.orm import Session
+from torch import Tensor
+
+from attributes.types import line_from_json
+from distill.bundle.write import BundleError, StudentWeights, write_bundle
+from distill.config.train_config import TrainConfig
+from distill.evaluation.accuracy import Evaluation, last_epochs
+from distill.pipeline import Watch, measure_student, measure_teacher
+from distill.student.init_from_bundle import TARGETS, WEIGHTS
+from distill.student.model import Student, build_student
+from distill.teacher.teacher import Teacher, TeacherError
+from distill.texts.student_texts import measured_on
+from distill.texts.text_targets import TextTargets
+from store import resources
+from store.ids import new_id
+from store.jobs import lifecycle
+from store.jobs.lifecycle import Claim
+from workers.gpu import inputs
+from workers.gpu.train import CODES, watch_with
+from workers.runtime.context import Context
+from workers.runtime.errors import PartFailed
+from workers.runtime.lease_renewal import Keeper
+from workers.runtime.run_part import Publish
+
+
+def evaluate(context: Context, claim: Claim, keeper: Keeper) -> Publish:
+    """Run the part; its result holds the evaluation, and the checkpoint where one is published."""
+    with inputs.scratch(context) as folder:
+        try:
+            return _Evaluation(context, claim, keeper, folder).run()
+        except TeacherError as error:
+            raise PartFailed(error.code, str(error)) from error
+        except BundleError as error:
+            raise PartFailed("bundle_unfit", str(error)) from error
+        except tuple(CODES) as error:
+            raise PartFailed(CODES[type(error)], str(error)) from error
+
+
+class _Evaluation:
+    """One attempt: what it starts from, read once."""
+
+    def __init__(self, context: Context, claim: Claim, keeper: Keeper, folder: Path) -> None:
+        self.context, self.claim, self.keeper, self.folder = context, claim, keeper, folder
+        self.spec = claim.job_spec
+        self.images = inputs.images(context, self.spec, folder)
+        self.targets: TextTargets
+        self.targets, self.so_far = inputs.targets(context, claim, folder)
+        self.manifest = self.images.manifest
+        self.watch: Watch = watch_with(keeper)
+
+    def run(self) -> Publish:
+        if self.claim.job_kind == "distill":
+            return self._publish_student()
+        checkpoint_id = self.spec["subject"].get("checkpoint_id")
+        measured = self._checkpoint(checkpoint_id) if checkpoint_id else self._teacher(self._load(), shots=0)
+        result = {"evaluation": measured.as_json(), "num_bad_images": len(self.watch.bad_images)}
+        return lambda _tx: result
+
+    def _load(self) -> Teacher:
+        return inputs.teacher(self.context, self.spec["teacher"])
+
+    def _student(
+        self, student: Student, config: TrainConfig, teacher: Teacher | None, *, shots: int, retrieve: bool
+    ) -> Evaluation:
+        plain = config.protocol == "closed_set"
+        return measure_student(
+            student, self.manifest, self.targets, self.spec["text"], temperature=config.temperature,
+            cache=self.context.settings.cache, teacher=None if plain else teacher, root=self.images.root, shots=shots,
+            retrieve=retrieve, device=config.device, num_workers=config.num_workers, watch=self.watch,
+        )  # fmt: skip
+
+    def _teacher(self, teacher: Teacher, *, shots: int) -> Evaluation:
+        return measure_teacher(
+            teacher, self.images.manifest, self.targets, self.spec["text"], cache=self.context.settings.cache,
+            root=self.images.root, shots=shots, watch=self.watch,
+        )  # fmt: skip
+
+    def _checkpoint(self, checkpoint_id: str) -> Evaluation:
+        """A published student, with the vectors it learned before the labels' words and the few images it may know."""
+        with self.context.db.read() as tx:
+            checkpoint = resources.checkpoint(tx, checkpoint_id)
+            weights, targets = (
+                resources.checkpoint_file(tx, checkpoint_id, path).file_key for path in (WEIGHTS, TARGETS)
+            )
+            config = TrainConfig.model_validate(lifecycle.get(tx, checkpoint.job_id).spec["config"])
+        self.context.artefacts.get_file(targets, self.folder / "its_targets.safetensors")
+        context = TextTargets.load(self.folder / "its_targets.safetensors").context
+        retrieve = self.spec.get("shots", 0) > 0
+        teacher = self._load() if retrieve or context is not None else None
+        self.manifest, self.targets = measured_on(config, self.manifest, teacher, self.targets, context)
+        shots = max(config.shots, self.spec.get("shots", 0))
+        return self._student(self._built(config, weights), config, teacher, shots=shots, retrieve=retrieve)
+
+    def _context(self) -> Tensor | None:
+        """The vectors that the train part learned, if it learned any."""
+        key = self.so_far["files"].get("context")
+        if key is None:
+            return None
+        self.context.artefacts.get_file(key, self.folder / "context.safetensors")
+        return load_file(self.folder / "context.safetensors")["context"]
+
+    def _built(self, config: TrainConfig, weights_key: str) -> Student:
+        path = self.folder / "student.safetensors"
+        self.context.artefacts.get_file(weights_key, path)
+        student = build_student(
+            config.student, width=self.targets.features.shape[1], image_px=config.image_px, seed=config.seed,
+            test_crop=config.test_crop,
+        )  # fmt: skip
+        student.model.load_state_dict(load_file(path))
+        return student
+
+    def _publish_student(self) -> Publish:
+        config = TrainConfig.model_validate(self.spec["config"])
+        teacher = self._load()
+        baseline = self._teacher(teacher, shots=config.shots)
+        self.manifest, self.targets = measured_on(config, self.manifest, teacher, self.targets, self._context())
+        student = self._built(config, self.so_far["files"]["student"])
+        log_path = self.folder / "training.jsonl"
+        self.context.artefacts.get_file(self.so_far["files"]["training_log"], log_path)
+        log = [json.loads(line) for line in log_path.read_text(encoding="utf-8").splitlines()]
+        measured = replace(
+            self._student(student, config, teacher, shots=config.shots, retrieve=config.protocol == "retrieval"),
+            last_epochs=last_epochs(log, config.measured_epochs),
+        )
+        evaluation = {
+            **measured.as_json(),
+            "teacher": [{"run": self.spec["teacher"], **baseline.as_json()}],
+        }
+        num_bad = self.so_far["num_bad_images"] + len(self.watch.bad_images)
+        if config.protocol == "closed_set":
+            # A plain classifier hears no words: it has nothing to be paired with, and is a baseline and no product.
+            return lambda _tx: {"evaluation": evaluation, "num_bad_images": num_bad}
+        files = self._bundle(student, teacher, evaluation, config, log_path)
+        stored = [
+            (path, self.context.artefacts.put_file(self.folder / "bundle" / path, f"{self.claim.place}/bundle/{path}"))
+            for path in files
+        ]
+        digest = dict(stored)["manifest.json"].sha256
+        checkpoint_id = new_id("ckp")
+
+        def publish(tx: Session) -> Mapping[str, Any]:
+            resources.add_checkpoint(
+                tx, id=checkpoint_id, job_id=self.claim.job_id, dataset_id=self.spec["dataset_id"],
+                vocabulary_id=self.spec["vocabulary_id"], attribute_set_id=self.spec.get("attribute_set_id"),
+                text_targets_id=self.so_far["text_targets_id"], teacher_id=self.so_far["teacher_id"],
+                student=config.student, text=self.spec["text"], evaluation=evaluation, digest=digest, files=stored,
+            )  # fmt: skip
+            return {"checkpoint_id": checkpoint_id, "evaluation": evaluation, "num_bad_images": num_bad}
+
+        return publish
+
+    def _bundle(
+        self, student: Student, teacher: Teacher, evaluation: Mapping[str, Any], config: TrainConfig, log_path: Path
+    ) -> list[str]:
+        """Write the bundle into the scratch folder; the paths of its files."""
+        texts = inputs.texts(self.context, self.spec)
+        manifest = self.images.manifest
+        parts = {at: "id" for at in manifest.id_labels} | {at: "ood" for at in manifest.ood_labels}
+        labels = [
+            {"label": label, "sense": texts.senses[at], "part": parts.get(at), **_said(texts.attributes[at])}
+            for at, label in enumerate(texts.labels)
+        ]
+        made = write_bundle(
+            self.folder / "bundle",
+            student=StudentWeights(
+                name=student.name, width=student.width, state=student.model.state_dict(),
+                preprocess=student.preprocess(), model_args=student.model_args,
+            ),
+            teacher=teacher, targets=self.targets, labels=labels, evaluation=evaluation, training_log=log_path,
+            provenance=self._provenance(config),
+        )  # fmt: skip
+        return [file.path for file in made]
+
+    def _provenance(self, config: TrainConfig) -> dict[str, Any]:
+        with self.context.db.read() as tx:
+            return {
+                "job": self.claim.job_id,
+                "recipe": self.spec["recipe"],
+                **({"start": self.spec["start_checkpoint_id"]} if self.spec.get("start_checkpoint_id") else {}),
+                "config": config.model_dump(mode="json"),
+                **resources.digests(tx, self.spec, text_targets_id=self.so_far["text_targets_id"]),
+            }
+
+
+def _said(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is said of a label, each line with the id that it goes by in its set."""
+    if attributes is None:
+        return {}
+    lines = [{"id": line_from_json(line).id, **line} for line in attributes["lines"]]
+    return {**attributes, "lines": lines}

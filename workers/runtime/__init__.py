@@ -1,0 +1,1 @@
+"""What every worker process uses: context, lease renewal, running a part, errors, client pool, rate limits."""
