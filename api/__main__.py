@@ -30,9 +30,15 @@ def serve(settings: Settings, listening: socket.socket | None = None) -> None:
     Lines of event streams are cut after a moment, and come again by themselves.
     """
     config = uvicorn.Config(
-        create_app(settings), host=settings.host, port=settings.port, access_log=False, log_level="warning",
-        proxy_headers=False, server_header=False, timeout_graceful_shutdown=3,
-    )  # fmt: skip
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        log_level="warning",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
     with contextlib.suppress(KeyboardInterrupt):
         _Server(config).run(sockets=[listening] if listening else None)
 

@@ -40,9 +40,25 @@ from store.settings import Settings
 
 # In the order in which requests are tried on them: jobs are polled.
 _ROUTERS = (
-    jobs, spending, estimates, events, vocabularies, attribute_set_files, attribute_sets, set_reports, drafts, answers,
-    text_targets, caption_sets, datasets, teachers, checkpoints, health, overview, editor,
-)  # fmt: skip
+    jobs,
+    spending,
+    estimates,
+    events,
+    vocabularies,
+    attribute_set_files,
+    attribute_sets,
+    set_reports,
+    drafts,
+    answers,
+    text_targets,
+    caption_sets,
+    datasets,
+    teachers,
+    checkpoints,
+    health,
+    overview,
+    editor,
+)
 
 
 def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
@@ -60,9 +76,14 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
             database.dispose()
 
     app = FastAPI(
-        title="Limbeck", version="1", description=openapi.DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None,
+        title="Limbeck",
+        version="1",
+        description=openapi.DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
         redirect_slashes=False,
-    )  # fmt: skip
+    )
     app.state.services = Services(settings, database, Artefacts(settings.artefacts))
     app.state.metrics = Metrics(database)
     app.state.probes = health.Probes()

@@ -20,9 +20,12 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Tables(db))
         self._seconds = Histogram(
-            "limbeck_request_seconds", "Time to the end of the answer", ["method", "route", "status"],
-            buckets=_BUCKETS_S, registry=self._registry,
-        )  # fmt: skip
+            "limbeck_request_seconds",
+            "Time to the end of the answer",
+            ["method", "route", "status"],
+            buckets=_BUCKETS_S,
+            registry=self._registry,
+        )
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Note a request that ended."""

@@ -144,9 +144,13 @@ def _made(given: Mapping[str, Any], old: Line | None, canonical: Canonical) -> L
     if old is None:
         return Line(kind, origin="human", locked=bool(locked), **said)
     made = Line(
-        kind, origin="human", locked=old.locked if locked is None else locked, strategy=old.strategy, call=old.call,
+        kind,
+        origin="human",
+        locked=old.locked if locked is None else locked,
+        strategy=old.strategy,
+        call=old.call,
         **said,
-    )  # fmt: skip
+    )
     return replace(made, origin=old.origin) if made.id == old.id else made
 
 

@@ -42,8 +42,9 @@ def flags_of(entry: Entry, limits: Limits | None = None, *, wants: frozenset[str
     allowed = limits or Limits(sentence_words=10**9, phrase_words=10**9, max_phrases=10**9)
     phrases, sentences = entry.phrases, [line.text for line in entry.lines if line.kind in _SENTENCES]
     contrasts = [line.text for line in entry.lines if line.kind == "contrast"]
-    num_differences = len({(line.part, *sorted((line.value, line.other_value))) for line in entry.lines
-                           if line.kind == "contrast"})  # fmt: skip
+    num_differences = len(
+        {(line.part, *sorted((line.value, line.other_value))) for line in entry.lines if line.kind == "contrast"}
+    )
     earned = {
         "empty": not any(says_something(line.text) for line in entry.lines),
         "no_sentence": bool(_SENTENCES & wants) and not any(map(says_something, sentences)),

@@ -140,11 +140,19 @@ def service(kind: str, llm: Llm, **settings: str) -> Iterator[Service]:
         upgrade(db)
         port = load.free_port()
         environment = {
-            "LIMBECK_HOME": str(home), "LIMBECK_DATABASE_URL": url, "LIMBECK_PORT": str(port),
-            "LIMBECK_HOST": "127.0.0.1", "LIMBECK_ARTEFACTS_URL": "", "LIMBECK_REDIS_URL": "",
-            "LIMBECK_LLM_MODEL": "standin", "LIMBECK_LLM_BASE_URL": f"{llm.url}/v1", "LIMBECK_LLM_API_KEY": "",
-            "LIMBECK_LLM_CONCURRENCY": str(IN_FLIGHT), "NO_PROXY": "127.0.0.1", **settings,
-        }  # fmt: skip
+            "LIMBECK_HOME": str(home),
+            "LIMBECK_DATABASE_URL": url,
+            "LIMBECK_PORT": str(port),
+            "LIMBECK_HOST": "127.0.0.1",
+            "LIMBECK_ARTEFACTS_URL": "",
+            "LIMBECK_REDIS_URL": "",
+            "LIMBECK_LLM_MODEL": "standin",
+            "LIMBECK_LLM_BASE_URL": f"{llm.url}/v1",
+            "LIMBECK_LLM_API_KEY": "",
+            "LIMBECK_LLM_CONCURRENCY": str(IN_FLIGHT),
+            "NO_PROXY": "127.0.0.1",
+            **settings,
+        }
         client = stack.enter_context(Limbeck(f"http://127.0.0.1:{port}"))
         made = Service(db, llm, environment, stack, client)
         load.wait_for(f"http://127.0.0.1:{port}/healthz", made.start("api", "-m", "api"))
@@ -232,9 +240,10 @@ def limit() -> Iterator[Figure]:
         stack.callback(_end, subprocess.Popen(redis, stdout=subprocess.DEVNULL))
         llm = stack.enter_context(standin())
         settings = {
-            "LIMBECK_REDIS_URL": f"redis://127.0.0.1:{port}/0", "LIMBECK_LLM_REQUESTS_PER_MIN": str(PER_MIN),
+            "LIMBECK_REDIS_URL": f"redis://127.0.0.1:{port}/0",
+            "LIMBECK_LLM_REQUESTS_PER_MIN": str(PER_MIN),
             "LIMBECK_LLM_CONCURRENCY": "16",
-        }  # fmt: skip
+        }
         run = stack.enter_context(service("postgres", llm, **settings))
         run.start("sweeper", "-m", "workers.sweeper")
         for number in range(4):
@@ -381,8 +390,10 @@ def main() -> int:
             console.print(f"{kind}: skipped: no server ({error})".strip())
 
     parts: dict[str, Callable[[str], Iterator[Figure]]] = {
-        "pipe": pipe, "instant": instant, "scale": lambda kind: scale(kind, asked.labels),
-    }  # fmt: skip
+        "pipe": pipe,
+        "instant": instant,
+        "scale": lambda kind: scale(kind, asked.labels),
+    }
     for name, part in parts.items():
         for kind in asked.database if name in asked.only else ():
             measure(kind, part(kind))

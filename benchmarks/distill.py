@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import load, plain
-from distill.config.recipes import resolve_train_config
+from distill.config.recipes import resolve_train_config, variant
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
 from distill.data.decoded_images import decode_images
@@ -80,8 +80,15 @@ class _Enough(Exception):
 
 def config(asked: Asked, **changes: Any) -> TrainConfig:
     """ResNet-18 at 224 as published, with the three terms of the plain loop, for more steps than any loop makes."""
-    given = {"batch_size": asked.batch, "passes_per_epoch": 1, "epochs": 10_000, "measured_epochs": 0,
-             "losses": {"vlalign": 0.0}, "save_every_s": 3600, "device": DEVICE.type}  # fmt: skip
+    given = {
+        "batch_size": asked.batch,
+        "passes_per_epoch": 1,
+        "epochs": 10_000,
+        "measured_epochs": 0,
+        "losses": {"vlalign": 0.0},
+        "save_every_s": 3600,
+        "device": DEVICE.type,
+    }
     return resolve_train_config("li2023_resnet", given | changes)
 
 
@@ -116,20 +123,25 @@ def our_loop(given: TrainConfig, data: TrainData, steps: int) -> tuple[float, fl
 
 def bare_step(given: TrainConfig, data: TrainData) -> Callable[[], None]:
     """Forward, objective, backward and optimiser alone, on one batch that is there already."""
-    student = build_student(given.student, width=data.texts.shape[1], image_px=given.image_px, seed=0)
+    student = build_student(
+        given.student.architecture, width=data.texts.shape[1], image_px=given.student.image_px, seed=0
+    )
     model = student.model.to(DEVICE, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     objective = Objective(given, width=student.width).to(DEVICE)
     optimizer = build_optimizer(model, given)
-    batch = given.batch_size
-    images = torch.randn(batch, 3, given.image_px, given.image_px, device=DEVICE)
+    batch = given.schedule.batch_size
+    side_px = given.student.image_px
+    images = torch.randn(batch, 3, side_px, side_px, device=DEVICE)
     images = images.contiguous(memory_format=torch.channels_last)
     told = Inputs(
-        student=images, teacher=data.teacher[:batch, 0].to(DEVICE), texts=data.texts.to(DEVICE),
+        student=images,
+        teacher=data.teacher[:batch, 0].to(DEVICE),
+        texts=data.texts.to(DEVICE),
         labels=torch.from_numpy(data.labels[:batch]).to(DEVICE),
-    )  # fmt: skip
+    )
 
     def step() -> None:
-        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=given.precision == "bfloat16"):
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=given.system.precision == "bfloat16"):
             features = model(images)
         loss = objective.total(objective(Inputs(**{**vars(told), "student": features})))
         optimizer.zero_grad(set_to_none=True)
@@ -204,9 +216,17 @@ def run_plain_loop(asked: Asked, folder: Path) -> float:
     """The same, in this process."""
     paths = sorted(folder.glob("*.jpg"))
     data = made_up(None, len(paths))
-    ticks = list(plain.epochs(
-        config(asked), paths, data.labels, data.teacher[:, 0], data.texts, steps=WARM_UP + asked.steps, device=DEVICE,
-    ))  # fmt: skip
+    ticks = list(
+        plain.epochs(
+            config(asked),
+            paths,
+            data.labels,
+            data.teacher[:, 0],
+            data.texts,
+            steps=WARM_UP + asked.steps,
+            device=DEVICE,
+        )
+    )
     return (ticks[-1] - ticks[WARM_UP - 1]) / asked.steps
 
 
@@ -218,8 +238,12 @@ def step_row(asked: Asked) -> Iterator[Figure]:
     ours, bares = in_turns(given, data, STEPS_IN_TURNS * asked.steps)
     share = statistics.median(bare / own for bare, own in zip(bares, ours, strict=True))
     rates = [asked.batch / statistics.median(each) for each in (ours, bares)]
-    yield Figure("our step against the bare step", "≥ 0.95 ×",
-                 f"{share:.3f} × ({rates[0]:.1f} and {rates[1]:.1f} images/s)", share >= 0.95)  # fmt: skip
+    yield Figure(
+        "our step against the bare step",
+        "≥ 0.95 ×",
+        f"{share:.3f} × ({rates[0]:.1f} and {rates[1]:.1f} images/s)",
+        share >= 0.95,
+    )
 
 
 def loop_row(asked: Asked) -> Iterator[Figure]:
@@ -228,7 +252,7 @@ def loop_row(asked: Asked) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as scratch:
         paths = jpegs(Path(scratch), asked.images)
         started = time.perf_counter()
-        pack = decode_images(paths, 256, cache=Path(scratch) / "cache", num_workers=given.num_workers)
+        pack = decode_images(paths, 256, cache=Path(scratch) / "cache", num_workers=given.system.num_workers)
         decoded = asked.images / (time.perf_counter() - started)
         data = made_up(pack.pixels, len(paths))
         theirs, ours, waits = [], [], []
@@ -240,10 +264,11 @@ def loop_row(asked: Asked) -> Iterator[Figure]:
     ratio, target = min(theirs) / min(ours), 10.0 if CUDA else 1.3
     rates = [asked.batch / min(each) for each in (ours, theirs)]
     yield Figure(
-        f"images/s against the plain loop, {asked.images:,} JPEGs", f"≥ {target:g} ×",
+        f"images/s against the plain loop, {asked.images:,} JPEGs",
+        f"≥ {target:g} ×",
         f"{ratio:.2f} × ({rates[0]:.1f} and {rates[1]:.1f} images/s; cache filled once at {decoded:.0f} images/s)",
         ratio >= target,
-    )  # fmt: skip
+    )
 
 
 def gpu_row(asked: Asked) -> Iterator[Figure]:
@@ -274,10 +299,13 @@ def teacher_row(asked: Asked) -> Iterator[Figure]:
         data = made_up(pixels, len(pixels), width=teacher.width)
         live = replace(data, live=LiveTeacher(teacher, pixels), teacher=torch.zeros(len(pixels), 0, teacher.width))
         cached_s = our_loop(given, data, steps)[0]
-        live_s = our_loop(given.model_copy(update={"view": "live"}), live, steps)[0]
-    yield Figure("an epoch with cached teacher features against a live ViT-L/14", "≥ 4 ×",
-                 f"{live_s / cached_s:.1f} × ({batch / cached_s:.1f} and {batch / live_s:.1f} images/s)",
-                 live_s / cached_s >= 4)  # fmt: skip
+        live_s = our_loop(variant(given, view="live"), live, steps)[0]
+    yield Figure(
+        "an epoch with cached teacher features against a live ViT-L/14",
+        "≥ 4 ×",
+        f"{live_s / cached_s:.1f} × ({batch / cached_s:.1f} and {batch / live_s:.1f} images/s)",
+        live_s / cached_s >= 4,
+    )
 
 
 def texts_row(asked: Asked) -> Iterator[Figure]:
@@ -302,10 +330,12 @@ def texts_row(asked: Asked) -> Iterator[Figure]:
         took = middle - started, time.perf_counter() - middle
     apart = float((ours - theirs.cpu()).abs().max())
     yield Figure(
-        f"text targets against a plain loop, {len(prompts):,} prompts, {name}", "≥ 1.5 ×, within 1e-5",
+        f"text targets against a plain loop, {len(prompts):,} prompts, {name}",
+        "≥ 1.5 ×, within 1e-5",
         f"{took[1] / took[0]:.2f} × ({len(prompts) / took[0]:.0f} and {len(prompts) / took[1]:.0f} prompts/s), "
-        f"{apart:.0e} apart", took[1] / took[0] >= 1.5 and apart <= 1e-5,
-    )  # fmt: skip
+        f"{apart:.0e} apart",
+        took[1] / took[0] >= 1.5 and apart <= 1e-5,
+    )
 
 
 @contextmanager
@@ -321,8 +351,10 @@ def random_teacher(name: str) -> Iterator[Any]:
     with tempfile.TemporaryDirectory() as scratch:
         torch.manual_seed(0)
         model = open_clip.create_model(name, pretrained=None)
-        save_file({key: value.contiguous().clone() for key, value in model.state_dict().items()},
-                  Path(scratch) / "open_clip_model.safetensors")  # fmt: skip
+        save_file(
+            {key: value.contiguous().clone() for key, value in model.state_dict().items()},
+            Path(scratch) / "open_clip_model.safetensors",
+        )
         said = {"model_cfg": open_clip.get_model_config(name), "preprocess_cfg": {}}
         Path(scratch, "open_clip_config.json").write_text(json.dumps(said))
         del model
@@ -365,12 +397,22 @@ def evaluation_row(asked: Asked) -> Iterator[Figure]:
 
     features = student_features(student, pool, rows, device=DEVICE, on_progress=on_progress)
     started = time.perf_counter()
-    evaluate("names", features, labels, targets, names=[f"label {at}" for at in range(1000)],
-             id_labels=range(500), ood_labels=range(500, 1000))  # fmt: skip
+    evaluate(
+        "names",
+        features,
+        labels,
+        targets,
+        names=[f"label {at}" for at in range(1000)],
+        id_labels=range(500),
+        ood_labels=range(500, 1000),
+    )
     ours += time.perf_counter() - started
-    yield Figure(f"evaluation, {asked.evaluated:,} images × 1,000 labels, resnet10t at 64", "≥ 0.9 × the forward",
-                 f"{bare / ours:.2f} × ({asked.evaluated / ours:,.0f} and {asked.evaluated / bare:,.0f} images/s)",
-                 bare / ours >= 0.9)  # fmt: skip
+    yield Figure(
+        f"evaluation, {asked.evaluated:,} images × 1,000 labels, resnet10t at 64",
+        "≥ 0.9 × the forward",
+        f"{bare / ours:.2f} × ({asked.evaluated / ours:,.0f} and {asked.evaluated / bare:,.0f} images/s)",
+        bare / ours >= 0.9,
+    )
 
 
 REGISTER = """
@@ -396,8 +438,12 @@ def memory_row(asked: Asked) -> Iterator[Figure]:
                 (folder / f"image_{number:07d}.jpg").touch()
         told = subprocess.run([sys.executable, "-c", REGISTER, scratch], capture_output=True, text=True, check=True)
     count, peak, seconds = told.stdout.split()
-    yield Figure(f"memory, {int(count):,} images registered", "< 2 GB", f"{float(peak):.2f} GB, {float(seconds):.0f} s",
-                 float(peak) < 2)  # fmt: skip
+    yield Figure(
+        f"memory, {int(count):,} images registered",
+        "< 2 GB",
+        f"{float(peak):.2f} GB, {float(seconds):.0f} s",
+        float(peak) < 2,
+    )
 
 
 ROWS: dict[str, Callable[[Asked], Iterator[Figure]]] = {

@@ -32,8 +32,11 @@ from store.vocabularies import NewLabel
 NUM_LABELS = 100_000
 TIMES = 15
 _TABLES = {
-    "entries": AttributeEntry, "pages": AttributePage, "places of pages": AttributeSetPage, "sets": AttributeSet,
-}  # fmt: skip
+    "entries": AttributeEntry,
+    "pages": AttributePage,
+    "places of pages": AttributeSetPage,
+    "sets": AttributeSet,
+}
 
 
 def fill(db: Database) -> tuple[str, str]:
@@ -170,9 +173,14 @@ def measure(kind: str, show: Callable[[Figure], None]) -> None:
         set_id, other_id = fill(db)
         port = load.free_port()
         environment = {
-            "LIMBECK_HOME": scratch, "LIMBECK_DATABASE_URL": url, "LIMBECK_PORT": str(port),
-            "LIMBECK_HOST": "127.0.0.1", "LIMBECK_ARTEFACTS_URL": "", "LIMBECK_REDIS_URL": "", "LIMBECK_LLM_MODEL": "m",
-        }  # fmt: skip
+            "LIMBECK_HOME": scratch,
+            "LIMBECK_DATABASE_URL": url,
+            "LIMBECK_PORT": str(port),
+            "LIMBECK_HOST": "127.0.0.1",
+            "LIMBECK_ARTEFACTS_URL": "",
+            "LIMBECK_REDIS_URL": "",
+            "LIMBECK_LLM_MODEL": "m",
+        }
         with load.process(["-m", "api"], environment) as child:
             load.wait_for(f"http://127.0.0.1:{port}/healthz", child)
             client = Client(port, set_id)

@@ -44,21 +44,34 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
 
 def epochs(
-    config: TrainConfig, paths: Sequence[Path], labels: np.ndarray, teacher: Tensor, texts: Tensor, *, steps: int,
+    config: TrainConfig,
+    paths: Sequence[Path],
+    labels: np.ndarray,
+    teacher: Tensor,
+    texts: Tensor,
+    *,
+    steps: int,
     device: torch.device,
-) -> Iterator[float]:  # fmt: skip
+) -> Iterator[float]:
     """Train for `steps`, and give the time at which each was done."""
-    model: nn.Module = timm.create_model(config.student, num_classes=texts.shape[1]).to(device).train()
+    model: nn.Module = timm.create_model(config.student.architecture, num_classes=texts.shape[1]).to(device).train()
     optimizer = build_optimizer(model, config)
     augment = transforms.Compose(
-        [transforms.RandomResizedCrop(config.image_px), transforms.RandomHorizontalFlip(),
-         transforms.Normalize(MEAN, STD)]
-    )  # fmt: skip
+        [
+            transforms.RandomResizedCrop(config.student.image_px),
+            transforms.RandomHorizontalFlip(),
+            transforms.Normalize(MEAN, STD),
+        ]
+    )
     cuda = device.type == "cuda"
     loader = DataLoader(
-        Pictures(paths), config.batch_size, shuffle=True, drop_last=True, num_workers=len(os.sched_getaffinity(0)),
+        Pictures(paths),
+        config.schedule.batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=len(os.sched_getaffinity(0)),
         pin_memory=cuda,
-    )  # fmt: skip
+    )
     truth, features, words = torch.from_numpy(labels).to(device), teacher.to(device), texts.to(device)
     done = 0
     while True:
@@ -67,9 +80,9 @@ def epochs(
             seen = model(augment(pictures))
             taught = features[rows]
             loss = (
-                text_classification(seen, words, truth[rows], temperature=config.temperature)
+                text_classification(seen, words, truth[rows], temperature=config.objective.temperature)
                 + feature_mse(seen, taught)
-                + image_contrastive(seen, taught, temperature=config.temperature)
+                + image_contrastive(seen, taught, temperature=config.objective.temperature)
             )
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -19,13 +19,24 @@ EVERY_S = 0.003
 SWITCH_S = 1e-4  # how long the sampler waits for the GIL; by default it would come whenever a thread lets go of it
 # The first piece of a path that is found, from the innermost frame outwards, says what is being done.
 SUBJECTS = {
-    "/openai/": "LLM client", "/httpx2/": "LLM client", "/httpcore2/": "LLM client", "/h11/": "LLM client",
-    "/anyio/": "LLM client", "attributes/llm/transport.py": "LLM client", "/ssl.py": "LLM client",
-    "attributes/": "prompts, JSON, validation", "/jsonschema/": "prompts, JSON, validation",
+    "/openai/": "LLM client",
+    "/httpx2/": "LLM client",
+    "/httpcore2/": "LLM client",
+    "/h11/": "LLM client",
+    "/anyio/": "LLM client",
+    "attributes/llm/transport.py": "LLM client",
+    "/ssl.py": "LLM client",
+    "attributes/": "prompts, JSON, validation",
+    "/jsonschema/": "prompts, JSON, validation",
     "workers/enrich/questions.py": "prompts, JSON, validation",
-    "/sqlalchemy/": "commit", "/psycopg/": "commit", "store/": "commit", "workers/enrich/usage.py": "commit",
-    "workers/": "the worker's own", "/asyncio/selector_events.py": "LLM client", "/asyncio/": "event loop",
-}  # fmt: skip
+    "/sqlalchemy/": "commit",
+    "/psycopg/": "commit",
+    "store/": "commit",
+    "workers/enrich/usage.py": "commit",
+    "workers/": "the worker's own",
+    "/asyncio/selector_events.py": "LLM client",
+    "/asyncio/": "event loop",
+}
 OTHER = "other"
 
 

@@ -169,15 +169,31 @@ def _write_one(db: Database, claim: lifecycle.Claim, position: int) -> None:
     lines.insert(0, {"kind": "sentence", "text": text, "origin": "llm"})
     key = f"{position:064}"
     call = {
-        "position": position, "key": key, "strategy": "describe@1", "model": "m", "mode": "live", "attempt": 1,
-        "status": "ok", "http_status": 200, "prompt_tokens": 300, "cached_tokens": None, "completion_tokens": 150,
-        "cost_pusd": None, "latency_s": 0.5,
-    }  # fmt: skip
+        "position": position,
+        "key": key,
+        "strategy": "describe@1",
+        "model": "m",
+        "mode": "live",
+        "attempt": 1,
+        "status": "ok",
+        "http_status": 200,
+        "prompt_tokens": 300,
+        "cached_tokens": None,
+        "completion_tokens": 150,
+        "cost_pusd": None,
+        "latency_s": 0.5,
+    }
     answer = {
-        "key": key, "model": "m", "base_url": "", "strategy": "describe@1",
-        "messages": [{"role": "user", "content": "Describe it. " * 40}], "answer": json.dumps(lines),
-        "lines": lines, "other_lines": None, "flags": [],
-    }  # fmt: skip
+        "key": key,
+        "model": "m",
+        "base_url": "",
+        "strategy": "describe@1",
+        "messages": [{"role": "user", "content": "Describe it. " * 40}],
+        "answer": json.dumps(lines),
+        "lines": lines,
+        "other_lines": None,
+        "flags": [],
+    }
     with db.write() as tx:
         lifecycle.check(tx, claim)
         results.record_calls(tx, claim, [call])
@@ -220,18 +236,43 @@ def _publish(db: Database, stored: Any) -> str:
             tx, ref="t", digest="0" * 64, width=8, context_length=77, logit_scale=1.0, preprocess={}, tokenizer_key="t"
         )
         targets = resources.add_text_targets(
-            tx, vocabulary_id=row.id, attribute_set_id=None, teacher_id=teacher.id, job_id=job.id, text="names",
-            num_labels=1, width=8, report={}, file=stored,
-        )  # fmt: skip
+            tx,
+            vocabulary_id=row.id,
+            attribute_set_id=None,
+            teacher_id=teacher.id,
+            job_id=job.id,
+            text="names",
+            num_labels=1,
+            width=8,
+            report={},
+            file=stored,
+        )
         dataset = resources.add_dataset(
-            tx, id="dst_bench", vocabulary_id=row.id, name="d", path="d", split={}, counts={}, digest="0" * 64,
+            tx,
+            id="dst_bench",
+            vocabulary_id=row.id,
+            name="d",
+            path="d",
+            split={},
+            counts={},
+            digest="0" * 64,
             manifest_key="m",
-        )  # fmt: skip
+        )
         made = resources.add_checkpoint(
-            tx, id="ckp_bench", job_id=job.id, dataset_id=dataset.id, vocabulary_id=row.id, attribute_set_id=None,
-            text_targets_id=targets.id, teacher_id=teacher.id, student="s", text="names", evaluation={},
-            digest="0" * 64, files=[("image/model.safetensors", stored)],
-        )  # fmt: skip
+            tx,
+            id="ckp_bench",
+            job_id=job.id,
+            dataset_id=dataset.id,
+            vocabulary_id=row.id,
+            attribute_set_id=None,
+            text_targets_id=targets.id,
+            teacher_id=teacher.id,
+            student="s",
+            text="names",
+            evaluation={},
+            digest="0" * 64,
+            files=[("image/model.safetensors", stored)],
+        )
         return made.id
 
 
@@ -270,9 +311,14 @@ def measure(kind: str, seconds: float, show: Callable[[Figure], None]) -> None:
         upgrade(db)
         port = load.free_port()
         environment: Mapping[str, str] = {
-            "LIMBECK_HOME": str(home), "LIMBECK_DATABASE_URL": url, "LIMBECK_PORT": str(port),
-            "LIMBECK_HOST": "127.0.0.1", "LIMBECK_ARTEFACTS_URL": "", "LIMBECK_REDIS_URL": "", "LIMBECK_LLM_MODEL": "m",
-        }  # fmt: skip
+            "LIMBECK_HOME": str(home),
+            "LIMBECK_DATABASE_URL": url,
+            "LIMBECK_PORT": str(port),
+            "LIMBECK_HOST": "127.0.0.1",
+            "LIMBECK_ARTEFACTS_URL": "",
+            "LIMBECK_REDIS_URL": "",
+            "LIMBECK_LLM_MODEL": "m",
+        }
         with load.process(["-m", "api"], environment) as child:
             load.wait_for(f"http://127.0.0.1:{port}/healthz", child)
             run = Running(port, child.pid, db, url, home)

@@ -48,9 +48,13 @@ def _body_of_answer() -> bytes:
     }
     message = {"role": "assistant", "content": json.dumps(said), "refusal": None}
     body = {
-        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "standin",
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": _USAGE,
-    }  # fmt: skip
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "standin",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": _USAGE,
+    }
     return json.dumps(body).encode()
 
 
@@ -79,10 +83,13 @@ class Standin:
         """Calls since the start, in whole and in time (seconds of this machine's monotonic clock)."""
         used = resource.getrusage(resource.RUSAGE_SELF)
         return {
-            "calls": len(self.times), "refused": self.refused, "max_in_flight": self.max_in_flight,
-            "first_at": self.times[0] if self.times else None, "last_at": self.times[-1] if self.times else None,
+            "calls": len(self.times),
+            "refused": self.refused,
+            "max_in_flight": self.max_in_flight,
+            "first_at": self.times[0] if self.times else None,
+            "last_at": self.times[-1] if self.times else None,
             "cpu_s": used.ru_utime + used.ru_stime,
-        }  # fmt: skip
+        }
 
 
 class Line(asyncio.Protocol):

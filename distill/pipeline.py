@@ -84,12 +84,14 @@ def training_data(
     """
     watch = watch or Watch()
     # Asked for in any case, so that too many shots are told before a training and not after it.
-    known = supports(manifest, config.shots) if config.shots else []
-    few = known if config.protocol == "fine_tune" else []
+    known = supports(manifest, config.data.shots) if config.data.shots else []
+    few = known if config.data.protocol == "fine_tune" else []
     rows = [*manifest.part("train"), *few]
     say = told(config, manifest, teacher, targets)
     paths = _paths(manifest, rows, root)
-    pack = _decode(paths, train_side(config.image_px), cache, config.num_workers, watch, config.decoded_gb)
+    pack = _decode(
+        paths, train_side(config.student.image_px), cache, config.system.num_workers, watch, config.system.decoded_gb
+    )
     seen = _taught(config, teacher, paths, pack, cache, watch, num_labels=len(say.labels))
     usable = np.setdiff1d(pack.usable(), seen.bad)
     if len(usable) < 2:
@@ -130,7 +132,7 @@ def _captioned(
     root: Path | None,
     watch: Watch,
 ) -> CaptionFeatures | None:
-    if "captions" not in needed(config.losses.above_zero()):
+    if "captions" not in needed(config.objective.losses.above_zero()):
         return None
     return caption_features(
         teacher,
@@ -162,17 +164,17 @@ def _taught(
     *,
     num_labels: int,
 ) -> _Taught:
-    """The teacher's part of the training data, as `config.view` asks for it; nothing, for a plain classifier."""
-    if config.protocol == "closed_set":
+    """The teacher's part of the training data, as `config.data.view` asks for it; nothing, for a plain classifier."""
+    if config.data.protocol == "closed_set":
         nothing = torch.zeros(1, 1, num_labels, dtype=torch.float16).expand(len(paths), -1, -1)
         return _Taught(nothing, np.zeros(0, dtype=np.int64))
-    if config.view in ("center", "squash"):
+    if config.data.view in ("center", "squash"):
         whole = image_features(
             teacher,
             paths,
             cache=cache,
-            view=config.view,
-            threads=config.num_workers,
+            view=config.data.view,
+            threads=config.system.num_workers,
             on_progress=watch.on_progress,
             should_stop=watch.should_stop,
             on_bad_image=watch.bad_image,
@@ -182,15 +184,15 @@ def _taught(
     own = (
         pack
         if teacher_px == side_px
-        else _decode(paths, teacher_px, cache, config.num_workers, watch, config.decoded_gb)
+        else _decode(paths, teacher_px, cache, config.system.num_workers, watch, config.system.decoded_gb)
     )
     bad = np.setdiff1d(np.arange(len(paths)), own.usable())
-    if config.view == "live":
+    if config.data.view == "live":
         live = LiveTeacher(teacher, own.pixels)
         return _Taught(torch.zeros(len(paths), 0, teacher.width, dtype=torch.float16), bad, live=live)
-    num_views = min(config.num_views, config.epochs * config.passes_per_epoch)
+    num_views = min(config.data.num_views, config.schedule.epochs * config.schedule.passes_per_epoch)
     views = draw_shared_views(
-        config.seed, pack.contents, num_views=num_views, side_px=side_px, augmentation=config.augmentation
+        config.system.seed, pack.contents, num_views=num_views, side_px=side_px, augmentation=config.data.augmentation
     )
     features = view_features(
         teacher,
@@ -257,9 +259,14 @@ def measure_student(
     their_own = support_features(teacher, _paths(manifest, few, root), seed=shots, on_bad_image=watch.bad_image)
     kept = memory(their_own, [manifest.label_indices[row] for row in few], manifest.ood_labels)
     retrieved = evaluate_features(
-        features[torch.from_numpy(unseen)], labels[unseen], targets.features, manifest.ood_labels,
-        names=manifest.labels, temperature=temperature, extra=lambda unit: retrieval_scores(unit, kept),
-    )  # fmt: skip
+        features[torch.from_numpy(unseen)],
+        labels[unseen],
+        targets.features,
+        manifest.ood_labels,
+        names=manifest.labels,
+        temperature=temperature,
+        extra=lambda unit: retrieval_scores(unit, kept),
+    )
     return replace(measured, retrieval=retrieved)
 
 
@@ -279,21 +286,21 @@ def measure_epochs(
     The pictures are made ready at once, so that a training does not end for want of them. Those that cannot be used are
     left out without a word, because the measurement at the end tells of them. Raises as `measure_student` does.
     """
-    if config.measured_epochs == 0:
+    if config.evaluation.measured_epochs == 0:
         return lambda _epoch, _student, _context: None
     quiet = replace(watch or Watch(), on_bad_image=None, bad_images={})
     asked, _ = measured_on(config, manifest, teacher, targets, None)
-    rows = _measured_rows(asked, config.shots)
-    side = eval_side(config.image_px, config.test_crop)
-    pack = _decode(_paths(asked, rows, root), side, cache, config.num_workers, quiet, config.decoded_gb)
-    usable, device = pack.usable(), choose_device(config.device)
+    rows = _measured_rows(asked, config.data.shots)
+    side = eval_side(config.student.image_px, config.student.test_crop)
+    pack = _decode(_paths(asked, rows, root), side, cache, config.system.num_workers, quiet, config.system.decoded_gb)
+    usable, device = pack.usable(), choose_device(config.system.device)
 
     def on_epoch(epoch: int, student: Student, context: Tensor | None) -> dict[str, Any] | None:
-        if epoch <= config.epochs - config.measured_epochs:
+        if epoch <= config.schedule.epochs - config.evaluation.measured_epochs:
             return None
         features = student_features(student, pack.pixels, usable, device=device)
         _, own = measured_on(config, manifest, teacher, targets, context)
-        return _measure(text, features, rows, usable, asked, own, config.temperature).in_short()
+        return _measure(text, features, rows, usable, asked, own, config.objective.temperature).in_short()
 
     return on_epoch
 

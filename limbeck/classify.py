@@ -73,11 +73,15 @@ def load_student(folder: Path, *, among: str = "all") -> LoadedStudent:
     timm_data: Any = timm.data
     transform = timm_data.create_transform(**timm_data.resolve_model_data_config(model))
     return LoadedStudent(
-        model, transform, targets[chosen].float(), tuple(str(listed[at]["label"]) for at in chosen),
+        model,
+        transform,
+        targets[chosen].float(),
+        tuple(str(listed[at]["label"]) for at in chosen),
         _temperature(manifest),
-    )  # fmt: skip
+    )
 
 
 def _temperature(manifest: dict[str, Any]) -> float:
     config = manifest.get("made_from", {}).get("config", {})
-    return float(config.get("temperature", TEMPERATURE))
+    objective = config.get("objective", config)  # bundles written before the config had sections
+    return float(objective.get("temperature", TEMPERATURE))

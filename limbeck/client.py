@@ -53,11 +53,34 @@ from limbeck.models import (
 )
 
 __all__ = [
-    "AttributeSet", "Attributes", "BrokenDownload", "Call", "CaptionSet", "Checkpoint", "Dataset", "Draft",
-    "DraftChanged", "Estimate", "Event", "FieldError", "Job", "JobFailed", "LLMAnswer", "Label", "LabelDifference",
-    "LabelResult", "Limbeck", "LimbeckError", "Problem", "Report", "SetLabel", "Teacher", "TextTargets",
-    "Unreachable", "Vocabulary",
-]  # fmt: skip
+    "AttributeSet",
+    "Attributes",
+    "BrokenDownload",
+    "Call",
+    "CaptionSet",
+    "Checkpoint",
+    "Dataset",
+    "Draft",
+    "DraftChanged",
+    "Estimate",
+    "Event",
+    "FieldError",
+    "Job",
+    "JobFailed",
+    "LLMAnswer",
+    "Label",
+    "LabelDifference",
+    "LabelResult",
+    "Limbeck",
+    "LimbeckError",
+    "Problem",
+    "Report",
+    "SetLabel",
+    "Teacher",
+    "TextTargets",
+    "Unreachable",
+    "Vocabulary",
+]
 
 DocumentFormat = Literal["json", "csv", "dclip", "cupl"]
 FileFormat = Literal["json", "csv", "dclip", "cupl", "label2text", "sentences"]
@@ -69,9 +92,14 @@ class Limbeck:
     """A service at `base_url`; `key` as `limbeck key create` printed it, where the service asks for one."""
 
     def __init__(
-        self, base_url: str = "http://127.0.0.1:8420", key: str | None = None, *, attempts: int = ATTEMPTS,
-        sleep: Callable[[float], None] = time.sleep, transport: httpx2.BaseTransport | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        base_url: str = "http://127.0.0.1:8420",
+        key: str | None = None,
+        *,
+        attempts: int = ATTEMPTS,
+        sleep: Callable[[float], None] = time.sleep,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
         self._http = Http(base_url, key=key, attempts=attempts, sleep=sleep, transport=transport)
         self.drafts = Drafts(self._http)
 
@@ -107,9 +135,12 @@ class Limbeck:
     ) -> Vocabulary:
         """Keep the labels of a file: one a line, or CSV with the header `name` or `name,sense`."""
         response = self._http.request(
-            "POST", "/v1/vocabularies", params={"name": name, "domain": domain}, content=text.encode(),
+            "POST",
+            "/v1/vocabularies",
+            params={"name": name, "domain": domain},
+            content=text.encode(),
             headers={"Content-Type": "text/csv" if format == "csv" else "text/plain"},
-        )  # fmt: skip
+        )
         return Vocabulary.model_validate_json(response.content)
 
     def vocabulary(self, id: str) -> Vocabulary:
@@ -125,9 +156,14 @@ class Limbeck:
         return self._every(Label, f"/v1/vocabularies/{quote(vocabulary_id, safe='')}/labels", limit=1000)
 
     def import_sentences(
-        self, label2text: str, sentences: str, *, vocabulary_id: str | None = None, name: str = "imported",
+        self,
+        label2text: str,
+        sentences: str,
+        *,
+        vocabulary_id: str | None = None,
+        name: str = "imported",
         domain: str = "",
-    ) -> AttributeSet:  # fmt: skip
+    ) -> AttributeSet:
         """Keep published attributes: `folder number label` lines and, in the same order, a sentence a line.
 
         They are matched to the vocabulary's labels, or become a new vocabulary called `name`.
@@ -136,9 +172,14 @@ class Limbeck:
         return self._import(given, vocabulary_id, name, domain)
 
     def import_attributes(
-        self, document: str, *, format: DocumentFormat = "json", vocabulary_id: str | None = None,
-        name: str = "imported", domain: str = "",
-    ) -> AttributeSet:  # fmt: skip
+        self,
+        document: str,
+        *,
+        format: DocumentFormat = "json",
+        vocabulary_id: str | None = None,
+        name: str = "imported",
+        domain: str = "",
+    ) -> AttributeSet:
         """Keep a file of attributes in our own, DCLIP's or CuPL's JSON, or CSV; labels as for `import_sentences`."""
         return self._import({"format": format, "document": document}, vocabulary_id, name, domain)
 
@@ -153,9 +194,18 @@ class Limbeck:
         return self._every(AttributeSet, "/v1/attribute-sets", vocabulary_id=vocabulary_id, parent_id=parent_id)
 
     def attributes(
-        self, attribute_set_id: str, *, q: str = "", label: str = "", gate: str = "", flag: str = "", origin: str = "",
-        locked: bool = False, undescribed: bool = False, draft: bool = False,
-    ) -> Iterator[SetLabel]:  # fmt: skip
+        self,
+        attribute_set_id: str,
+        *,
+        q: str = "",
+        label: str = "",
+        gate: str = "",
+        flag: str = "",
+        origin: str = "",
+        locked: bool = False,
+        undescribed: bool = False,
+        draft: bool = False,
+    ) -> Iterator[SetLabel]:
         """What a set says of each label, in order, fetched page by page; of all labels, or of those that are
 
         named so in part (`q`, without case) or in whole (`label`), caught by a `gate` in the set's report, of a `flag`,
@@ -224,17 +274,25 @@ class Limbeck:
         )
 
     def register_dataset(
-        self, vocabulary_id: str, path: str, *, split: Mapping[str, Any], name: str | None = None,
+        self,
+        vocabulary_id: str,
+        path: str,
+        *,
+        split: Mapping[str, Any],
+        name: str | None = None,
         folder_map: Mapping[str, str] | None = None,
-    ) -> Dataset:  # fmt: skip
+    ) -> Dataset:
         """Register a folder of class folders; `path` is relative to the service's data root.
 
         `split`: `{"by": "seed", "seed": 0, "id_fraction": 0.5, "held_out": 0.3}`, `{"by": "list", "id": […],
         "ood": […]}`, `{"by": "folders"}` or `{"by": "image_lists", "train": …, "held_out": …, "ood": …}`.
         """
         body: dict[str, Any] = {
-            "name": name or path, "vocabulary_id": vocabulary_id, "path": path, "split": dict(split),
-        }  # fmt: skip
+            "name": name or path,
+            "vocabulary_id": vocabulary_id,
+            "path": path,
+            "split": dict(split),
+        }
         if folder_map:
             body["folder_map"] = dict(folder_map)
         return self._post(Dataset, "/v1/datasets", body)
@@ -248,11 +306,20 @@ class Limbeck:
         return self._every(Dataset, "/v1/datasets", vocabulary_id=vocabulary_id)
 
     def enrich(
-        self, vocabulary_id: str, *, strategies: Sequence[str] = ("describe",), model: str | None = None,
-        base_set_id: str | None = None, teacher: str | None = None, neighbours: int | None = None,
-        samples: int | None = None, budget_usd: Decimal | str | None = None, budget_tokens: int | None = None,
-        mode: Literal["live", "batch"] | None = None, mend_rounds: int | None = None,
-    ) -> Job:  # fmt: skip
+        self,
+        vocabulary_id: str,
+        *,
+        strategies: Sequence[str] = ("describe",),
+        model: str | None = None,
+        base_set_id: str | None = None,
+        teacher: str | None = None,
+        neighbours: int | None = None,
+        samples: int | None = None,
+        budget_usd: Decimal | str | None = None,
+        budget_tokens: int | None = None,
+        mode: Literal["live", "batch"] | None = None,
+        mend_rounds: int | None = None,
+    ) -> Job:
         """Have an LLM describe each label, by each of the `strategies`; `model` where it is not to be the operator's.
 
         `base_set_id`: a set whose locked and human lines are kept. `teacher` and `neighbours` (10 where None): for a
@@ -264,11 +331,19 @@ class Limbeck:
         return self._job(
             "enrich",
             **_enrich_fields(
-                vocabulary_id, strategies=strategies, model=model, base_set_id=base_set_id, teacher=teacher,
-                neighbours=neighbours, samples=samples, budget_usd=budget_usd, budget_tokens=budget_tokens, mode=mode,
+                vocabulary_id,
+                strategies=strategies,
+                model=model,
+                base_set_id=base_set_id,
+                teacher=teacher,
+                neighbours=neighbours,
+                samples=samples,
+                budget_usd=budget_usd,
+                budget_tokens=budget_tokens,
+                mode=mode,
                 mend_rounds=mend_rounds,
             ),
-        )  # fmt: skip
+        )
 
     def estimate(self, vocabulary_id: str, **how: Any) -> Estimate:
         """What `enrich` with the same arguments would ask and cost; nothing is asked."""
@@ -280,52 +355,101 @@ class Limbeck:
         return self._job("enrich", dataset_id=dataset_id, strategies=[strategy], model=model)
 
     def encode(
-        self, vocabulary_id: str, *, teacher: str, text: TextKind, attribute_set_id: str | None = None,
-        concept: str = "", templates: Sequence[str] = (),
-    ) -> Job:  # fmt: skip
+        self,
+        vocabulary_id: str,
+        *,
+        teacher: str,
+        text: TextKind,
+        attribute_set_id: str | None = None,
+        concept: str = "",
+        templates: Sequence[str] = (),
+    ) -> Job:
         """Have a teacher encode each label's texts, with a concept word and templates (`{}` for the name) if given."""
         return self._job(
-            "encode", vocabulary_id=vocabulary_id, teacher=teacher, text=text, attribute_set_id=attribute_set_id,
+            "encode",
+            vocabulary_id=vocabulary_id,
+            teacher=teacher,
+            text=text,
+            attribute_set_id=attribute_set_id,
             prompt=_prompt(concept, templates),
-        )  # fmt: skip
+        )
 
     def distill(
-        self, dataset_id: str, *, teacher: str, text: TextKind = "names", attribute_set_id: str | None = None,
-        concept: str = "", templates: Sequence[str] = (), recipe: str = "limbeck",
-        config: Mapping[str, Any] | None = None, start_checkpoint_id: str | None = None,
+        self,
+        dataset_id: str,
+        *,
+        teacher: str,
+        text: TextKind = "names",
+        attribute_set_id: str | None = None,
+        concept: str = "",
+        templates: Sequence[str] = (),
+        recipe: str = "limbeck",
+        config: Mapping[str, Any] | None = None,
+        start_checkpoint_id: str | None = None,
         caption_set_id: str | None = None,
-    ) -> Job:  # fmt: skip
+    ) -> Job:
         """Train and measure a student; `config` are fields of the recipe to change (`{"epochs": 10}`).
 
         `start_checkpoint_id`: for `protocol` `fine_tune`, the student to go on from. `caption_set_id`: what the loss
         `cap` is to read.
         """
         return self._job(
-            "distill", dataset_id=dataset_id, teacher=teacher, text=text, attribute_set_id=attribute_set_id,
-            prompt=_prompt(concept, templates), recipe=recipe, config=dict(config or {}),
-            start_checkpoint_id=start_checkpoint_id, caption_set_id=caption_set_id,
-        )  # fmt: skip
+            "distill",
+            dataset_id=dataset_id,
+            teacher=teacher,
+            text=text,
+            attribute_set_id=attribute_set_id,
+            prompt=_prompt(concept, templates),
+            recipe=recipe,
+            config=dict(config or {}),
+            start_checkpoint_id=start_checkpoint_id,
+            caption_set_id=caption_set_id,
+        )
 
     def evaluate(
-        self, dataset_id: str, *, checkpoint_id: str | None = None, teacher: str | None = None,
-        text: TextKind = "names", attribute_set_id: str | None = None, concept: str = "",
-        templates: Sequence[str] = (), shots: int = 0,
-    ) -> Job:  # fmt: skip
+        self,
+        dataset_id: str,
+        *,
+        checkpoint_id: str | None = None,
+        teacher: str | None = None,
+        text: TextKind = "names",
+        attribute_set_id: str | None = None,
+        concept: str = "",
+        templates: Sequence[str] = (),
+        shots: int = 0,
+    ) -> Job:
         """Measure a checkpoint, or a teacher as it is, on a dataset; `shots`: by retrieval from so many images too."""
         return self._job(
-            "evaluate", dataset_id=dataset_id, checkpoint_id=checkpoint_id, teacher=teacher, text=text,
-            attribute_set_id=attribute_set_id, prompt=_prompt(concept, templates), shots=shots or None,
-        )  # fmt: skip
+            "evaluate",
+            dataset_id=dataset_id,
+            checkpoint_id=checkpoint_id,
+            teacher=teacher,
+            text=text,
+            attribute_set_id=attribute_set_id,
+            prompt=_prompt(concept, templates),
+            shots=shots or None,
+        )
 
     def prove(
-        self, attribute_set_id: str, dataset_id: str, *, teacher: str, concept: str = "", seeds: int = 3,
+        self,
+        attribute_set_id: str,
+        dataset_id: str,
+        *,
+        teacher: str,
+        concept: str = "",
+        seeds: int = 3,
         filter_phrases: bool = False,
-    ) -> Job:  # fmt: skip
+    ) -> Job:
         """Measure whether a set's attributes help a teacher, beside controls that say nothing; `result["proof"]`."""
         return self._job(
-            "prove", attribute_set_id=attribute_set_id, dataset_id=dataset_id, teacher=teacher, concept=concept,
-            seeds=seeds, filter_phrases=filter_phrases,
-        )  # fmt: skip
+            "prove",
+            attribute_set_id=attribute_set_id,
+            dataset_id=dataset_id,
+            teacher=teacher,
+            concept=concept,
+            seeds=seeds,
+            filter_phrases=filter_phrases,
+        )
 
     def job(self, id: str) -> Job:
         """One job as it stands."""
@@ -340,9 +464,13 @@ class Limbeck:
         return self._post(Job, f"/v1/jobs/{quote(id, safe='')}/cancel", None)
 
     def wait(
-        self, job: Job | str, on_progress: Callable[[Job], None] | None = None, *, poll_s: float = 0.5,
+        self,
+        job: Job | str,
+        on_progress: Callable[[Job], None] | None = None,
+        *,
+        poll_s: float = 0.5,
         timeout_s: float | None = None,
-    ) -> Job:  # fmt: skip
+    ) -> Job:
         """Poll until the job has ended, calling `on_progress` with each answer; the job, succeeded.
 
         Raises JobFailed where it failed or was cancelled, TimeoutError after `timeout_s`.
@@ -401,9 +529,12 @@ class Limbeck:
         )
 
     def download_checkpoint(
-        self, id: str, folder: Path | str, parts: Sequence[str] | None = ("image", "targets"),
+        self,
+        id: str,
+        folder: Path | str,
+        parts: Sequence[str] | None = ("image", "targets"),
         on_progress: Callable[[str, int, int], None] | None = None,
-    ) -> list[Path]:  # fmt: skip
+    ) -> list[Path]:
         """Bring a bundle into `folder`, verified against its manifest; what is there already is not fetched again.
 
         `parts`: of `BUNDLE_PARTS`, None for all; small files outside of them (evaluation, log, card) always come.

@@ -30,9 +30,14 @@ class Http:
     """A connection to one service. `attempts` is how often a request is sent at most."""
 
     def __init__(
-        self, base_url: str, *, key: str | None = None, attempts: int = ATTEMPTS,
-        sleep: Callable[[float], None] = time.sleep, transport: httpx2.BaseTransport | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        base_url: str,
+        *,
+        key: str | None = None,
+        attempts: int = ATTEMPTS,
+        sleep: Callable[[float], None] = time.sleep,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
         try:
             url = httpx2.URL(base_url)
         except httpx2.InvalidURL as error:
@@ -64,9 +69,14 @@ class Http:
             after = page.last_id
 
     def json(
-        self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: Any = None,
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """The JSON of the answer to a request with an optional JSON body. Raises Problem or Unreachable."""
         response = self.request(method, path, params=params, headers=headers, json=body)
         if not response.content:
@@ -78,9 +88,15 @@ class Http:
             raise LimbeckError(f"{where} answered {response.status_code} with what is not JSON: no Limbeck?") from None
 
     def request(
-        self, method: str, path: str, *, params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None, attempts: int | None = None, **body: Any,
-    ) -> httpx2.Response:  # fmt: skip
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        attempts: int | None = None,
+        **body: Any,
+    ) -> httpx2.Response:
         """The answer, read whole; below 400, or it is raised as Problem."""
         attempts = attempts or self.attempts
         sent = dict(headers or {})

@@ -80,9 +80,15 @@ def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
             done = total
         unit = now.progress.unit
         bar.update(
-            task, completed=done, total=total or None, unit=unit, status=now.status, rate=rate.see(done, unit),
-            eta_s=now.progress.eta_s, spend=spend_text(now.spend),
-        )  # fmt: skip
+            task,
+            completed=done,
+            total=total or None,
+            unit=unit,
+            status=now.status,
+            rate=rate.see(done, unit),
+            eta_s=now.progress.eta_s,
+            spend=spend_text(now.spend),
+        )
 
     with bar:
         task = bar.add_task(escape(title), total=None, unit="", status=job.status, rate=None, eta_s=None, spend="")

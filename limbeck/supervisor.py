@@ -35,9 +35,13 @@ class Supervisor:
     """Runs `commands` (name → argument list) until `stop()`; `say` is told of each death."""
 
     def __init__(
-        self, commands: Mapping[str, Sequence[str]], *, env: Mapping[str, str], pass_fds: Sequence[int] = (),
+        self,
+        commands: Mapping[str, Sequence[str]],
+        *,
+        env: Mapping[str, str],
+        pass_fds: Sequence[int] = (),
         say: Callable[[str], None] = print,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._children = [_Child(name, command) for name, command in commands.items()]
         self._env = dict(env)
         self._pass_fds = tuple(pass_fds)

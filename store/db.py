@@ -61,9 +61,13 @@ class Database:
 
 def _postgres(url: str, *, pool_size: int, isolation_level: Literal["AUTOCOMMIT", "READ COMMITTED"]) -> Engine:
     engine = create_engine(
-        url, pool_size=pool_size, max_overflow=30, pool_recycle=1800, pool_use_lifo=_LIFO,
+        url,
+        pool_size=pool_size,
+        max_overflow=30,
+        pool_recycle=1800,
+        pool_use_lifo=_LIFO,
         isolation_level=isolation_level,
-    )  # fmt: skip
+    )
 
     @event.listens_for(engine, "checkin")
     def _checkin(_dbapi: Any, record: Any) -> None:
@@ -93,9 +97,12 @@ def _has_news(socket: int) -> bool:
 
 def _sqlite(url: str, *, begin: str, pool_size: int) -> Engine:
     engine = create_engine(
-        url, pool_size=pool_size, max_overflow=50, pool_use_lifo=_LIFO,
+        url,
+        pool_size=pool_size,
+        max_overflow=50,
+        pool_use_lifo=_LIFO,
         connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False},
-    )  # fmt: skip
+    )
 
     # Python 3.11's sqlite3 begins transactions by its own rules; these two hooks hand that to SQLAlchemy.
     @event.listens_for(engine, "connect")

@@ -24,9 +24,14 @@ def create(tx: Session, *, name: str, scopes: Sequence[str], expires_at: float |
         raise Refused("scope_unknown", detail, [Culprit("/scopes", detail)])
     secret = _PREFIX + secrets.token_urlsafe(32)
     key = ApiKey(
-        id=new_id("key"), name=name, sha256=_digest(secret), scopes=sorted(set(scopes)),
-        created_at=time.time(), expires_at=expires_at, revoked_at=None,
-    )  # fmt: skip
+        id=new_id("key"),
+        name=name,
+        sha256=_digest(secret),
+        scopes=sorted(set(scopes)),
+        created_at=time.time(),
+        expires_at=expires_at,
+        revoked_at=None,
+    )
     tx.add(key)
     tx.flush()
     return key, secret

@@ -80,59 +80,126 @@ def checkpoint_file(tx: Session, id: str, path: str) -> CheckpointFile:
 
 
 def add_dataset(
-    tx: Session, *, id: str, vocabulary_id: str, name: str, path: str, split: Mapping[str, Any],
-    counts: Mapping[str, Any], digest: str, manifest_key: str,
-) -> Dataset:  # fmt: skip
+    tx: Session,
+    *,
+    id: str,
+    vocabulary_id: str,
+    name: str,
+    path: str,
+    split: Mapping[str, Any],
+    counts: Mapping[str, Any],
+    digest: str,
+    manifest_key: str,
+) -> Dataset:
     """Register a dataset whose manifest lies at `manifest_key`."""
     row = Dataset(
-        id=id, vocabulary_id=vocabulary_id, name=name, path=path, split=dict(split), counts=dict(counts),
-        digest=digest, manifest_key=manifest_key, created_at=time.time(),
-    )  # fmt: skip
+        id=id,
+        vocabulary_id=vocabulary_id,
+        name=name,
+        path=path,
+        split=dict(split),
+        counts=dict(counts),
+        digest=digest,
+        manifest_key=manifest_key,
+        created_at=time.time(),
+    )
     tx.add(row)
     tx.flush()
     return row
 
 
 def put_teacher(
-    tx: Session, *, ref: str, digest: str, width: int, context_length: int, logit_scale: float,
-    preprocess: Mapping[str, Any], tokenizer_key: str,
-) -> Teacher:  # fmt: skip
+    tx: Session,
+    *,
+    ref: str,
+    digest: str,
+    width: int,
+    context_length: int,
+    logit_scale: float,
+    preprocess: Mapping[str, Any],
+    tokenizer_key: str,
+) -> Teacher:
     """The row of the teacher with these weights, made where there is none yet."""
     row = {
-        "id": new_id("tch"), "ref": ref, "digest": digest, "width": width, "context_length": context_length,
-        "logit_scale": logit_scale, "preprocess": dict(preprocess), "tokenizer_key": tokenizer_key,
+        "id": new_id("tch"),
+        "ref": ref,
+        "digest": digest,
+        "width": width,
+        "context_length": context_length,
+        "logit_scale": logit_scale,
+        "preprocess": dict(preprocess),
+        "tokenizer_key": tokenizer_key,
         "created_at": time.time(),
-    }  # fmt: skip
+    }
     insert_ignore(tx, Teacher, [row])
     return tx.scalars(select(Teacher).where(Teacher.digest == digest)).one()
 
 
 def add_text_targets(
-    tx: Session, *, vocabulary_id: str, attribute_set_id: str | None, teacher_id: str, job_id: str, text: str,
-    num_labels: int, width: int, report: Mapping[str, Any], file: Stored,
-) -> TextTargets:  # fmt: skip
+    tx: Session,
+    *,
+    vocabulary_id: str,
+    attribute_set_id: str | None,
+    teacher_id: str,
+    job_id: str,
+    text: str,
+    num_labels: int,
+    width: int,
+    report: Mapping[str, Any],
+    file: Stored,
+) -> TextTargets:
     """Keep text targets whose features lie in `file`."""
     row = TextTargets(
-        id=new_id("txt"), vocabulary_id=vocabulary_id, attribute_set_id=attribute_set_id, teacher_id=teacher_id,
-        job_id=job_id, text=text, num_labels=num_labels, width=width, report=dict(report), file_key=file.key,
-        digest=file.sha256, size=file.size, created_at=time.time(),
-    )  # fmt: skip
+        id=new_id("txt"),
+        vocabulary_id=vocabulary_id,
+        attribute_set_id=attribute_set_id,
+        teacher_id=teacher_id,
+        job_id=job_id,
+        text=text,
+        num_labels=num_labels,
+        width=width,
+        report=dict(report),
+        file_key=file.key,
+        digest=file.sha256,
+        size=file.size,
+        created_at=time.time(),
+    )
     tx.add(row)
     tx.flush()
     return row
 
 
 def add_checkpoint(
-    tx: Session, *, id: str, job_id: str, dataset_id: str, vocabulary_id: str, attribute_set_id: str | None,
-    text_targets_id: str, teacher_id: str, student: str, text: str, evaluation: Mapping[str, Any], digest: str,
+    tx: Session,
+    *,
+    id: str,
+    job_id: str,
+    dataset_id: str,
+    vocabulary_id: str,
+    attribute_set_id: str | None,
+    text_targets_id: str,
+    teacher_id: str,
+    student: str,
+    text: str,
+    evaluation: Mapping[str, Any],
+    digest: str,
     files: Sequence[tuple[str, Stored]],
-) -> Checkpoint:  # fmt: skip
+) -> Checkpoint:
     """Publish a bundle: its files by path, and the digest of its manifest."""
     row = Checkpoint(
-        id=id, job_id=job_id, dataset_id=dataset_id, vocabulary_id=vocabulary_id, attribute_set_id=attribute_set_id,
-        text_targets_id=text_targets_id, teacher_id=teacher_id, student=student, text=text,
-        evaluation=dict(evaluation), digest=digest, created_at=time.time(),
-    )  # fmt: skip
+        id=id,
+        job_id=job_id,
+        dataset_id=dataset_id,
+        vocabulary_id=vocabulary_id,
+        attribute_set_id=attribute_set_id,
+        text_targets_id=text_targets_id,
+        teacher_id=teacher_id,
+        student=student,
+        text=text,
+        evaluation=dict(evaluation),
+        digest=digest,
+        created_at=time.time(),
+    )
     tx.add(row)
     tx.flush()
     tx.add_all(

@@ -136,12 +136,15 @@ def _insert(tx: Session, vocabulary_id: str, labels: Sequence[NewLabel]) -> None
             insert(Label),
             [
                 {
-                    "vocabulary_id": vocabulary_id, "position": at, "name": one.name, "sense": one.sense,
+                    "vocabulary_id": vocabulary_id,
+                    "position": at,
+                    "name": one.name,
+                    "sense": one.sense,
                     "folded": folded_of(one.name, one.sense),
                 }
                 for at, one in rows
             ],
-        )  # fmt: skip
+        )
 
 
 def get(tx: Session, vocabulary_id: str) -> Vocabulary:

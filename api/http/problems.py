@@ -59,23 +59,36 @@ class ProblemError(HTTPException):
     """An error that is answered as it stands."""
 
     def __init__(
-        self, status: int, code: str, detail: str, culprits: Sequence[Culprit] = (), *,
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        culprits: Sequence[Culprit] = (),
+        *,
         headers: Mapping[str, str] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(status, detail, dict(headers or {}))
         self.code = code
         self.errors = [ErrorItem(pointer=culprit.pointer, detail=culprit.detail) for culprit in culprits]
 
 
 def respond(
-    scope: Mapping[str, Any], status: int, code: str, detail: str, errors: Sequence[ErrorItem] = (),
+    scope: Mapping[str, Any],
+    status: int,
+    code: str,
+    detail: str,
+    errors: Sequence[ErrorItem] = (),
     headers: Mapping[str, str] | None = None,
-) -> Response:  # fmt: skip
+) -> Response:
     """The response for a problem."""
     problem = Problem(
-        title=HTTPStatus(status).phrase, status=status, code=code, detail=detail, errors=list(errors)[:MAX_ERRORS],
+        title=HTTPStatus(status).phrase,
+        status=status,
+        code=code,
+        detail=detail,
+        errors=list(errors)[:MAX_ERRORS],
         request_id=scope.get("state", {}).get("request_id"),
-    )  # fmt: skip
+    )
     body = problem.model_dump(exclude_none=True)
     # What is refused may hold halves of surrogate pairs: written as escapes they do no harm.
     return Response(json.dumps(body), status, dict(headers or {}), media_type=MEDIA_TYPE)

@@ -104,9 +104,12 @@ def estimate(use: Use, given: EnrichIn) -> object:
 def _estimated(tx: Session, planned: Planned, settings: Settings) -> EstimateOut:
     spec, model = planned.spec, planned.spec["model"]
     llm = LLMSettings(
-        base_url=settings.llm_base_url, model=model, api_key=SecretStr(""), temperature=settings.llm_temperature,
+        base_url=settings.llm_base_url,
+        model=model,
+        api_key=SecretStr(""),
+        temperature=settings.llm_temperature,
         max_tokens=settings.llm_max_tokens,
-    )  # fmt: skip
+    )
     labels: list[Label] = []
     if "vocabulary_id" in spec:
         rows = vocabularies.labels(tx, spec["vocabulary_id"])
@@ -120,11 +123,15 @@ def _estimated(tx: Session, planned: Planned, settings: Settings) -> EstimateOut
     batch = spec.get("mode") == "batch"
     unknown = f"the price of {model} at {llm.base_url or OPENAI_BASE_URL} is not known; LIMBECK_PRICES can give it"
     return EstimateOut(
-        model=model, calls=sum(one.calls for one in each), prompt_tokens=prompt, completion_tokens=completion,
+        model=model,
+        calls=sum(one.calls for one in each),
+        prompt_tokens=prompt,
+        completion_tokens=completion,
         usd=None if price is None else _usd(price, prompt, completion, batch=batch),
-        usd_unknown=unknown if price is None else None, strategies=each,
+        usd_unknown=unknown if price is None else None,
+        strategies=each,
         again=_again(planned, labels, llm, price, batch=batch),
-    )  # fmt: skip
+    )
 
 
 def _again(
@@ -143,9 +150,12 @@ def _again(
         completion += asked * one.completion_at_most
     usd = None if price is None else price.cost(prompt_tokens=prompt, completion_tokens=completion, batch=batch)
     return AgainEstimate(
-        rounds=rounds, calls=calls, prompt_tokens=prompt, completion_tokens=completion,
+        rounds=rounds,
+        calls=calls,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
         usd=None if usd is None else usd_text(usd),
-    )  # fmt: skip
+    )
 
 
 def _extra(strategy: Strategy, labels: Sequence[Label]) -> float:
@@ -171,12 +181,17 @@ def _of_strategy(
     prompt, completion, calls = _expected(one, seen, left)
     extra = _extra(strategy, labels)
     return StrategyEstimate(
-        strategy=strategy.ref, questions=units * strategy.num_asks, answered=answered,
-        is_bound=strategy.about != "label", is_sampled=is_sampled, calls=calls,
+        strategy=strategy.ref,
+        questions=units * strategy.num_asks,
+        answered=answered,
+        is_bound=strategy.about != "label",
+        is_sampled=is_sampled,
+        calls=calls,
         prompt_tokens=Range(expected=prompt, at_most=max(prompt, round(left * (one.prompt_at_most + extra)))),
         completion_tokens=Range(expected=completion, at_most=max(completion, left * one.completion_at_most)),
-        basis="ledger" if seen else "guess", num_seen=seen.num_answered if seen else 0,
-    )  # fmt: skip
+        basis="ledger" if seen else "guess",
+        num_seen=seen.num_answered if seen else 0,
+    )
 
 
 def _expected(one: Guess, seen: Averages | None, left: int) -> tuple[int, int, int]:

@@ -59,9 +59,12 @@ class EnrichIn(StorableInput):
     vocabulary_id: str | None = None
     dataset_id: str | None = Field(None, description="In place of a vocabulary, for strategies about images.")
     strategies: list[Annotated[str, Field(max_length=100)]] = Field(
-        ["describe"], min_length=1, max_length=MAX_STRATEGIES, description="By name, or name@version.",
+        ["describe"],
+        min_length=1,
+        max_length=MAX_STRATEGIES,
+        description="By name, or name@version.",
         examples=[["sentence", "phrases", "contrast"]],
-    )  # fmt: skip
+    )
     model: PlainText | None = Field(None, description="The operator's (LIMBECK_LLM_MODEL) where absent.")
     base_set_id: str | None = Field(
         None, description="A set, of this vocabulary or another, whose locked and human lines are kept."
@@ -194,11 +197,15 @@ def _describe(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[st
     spec["mend_rounds"] = given.mend_rounds
     parts += [
         NewPart(
-            kind="mend", queue="enrich", stage=MEND_STAGE + 2 * (number - 1), spec={"round": number}, total=num_labels,
+            kind="mend",
+            queue="enrich",
+            stage=MEND_STAGE + 2 * (number - 1),
+            spec={"round": number},
+            total=num_labels,
             unit="labels",
         )
         for number in range(1, given.mend_rounds + 2 if given.mend_rounds else 1)
-    ]  # fmt: skip
+    ]
     num_pages = -(-num_labels // PAGE_SIZE)
     parts += _chunks("assemble", num_pages, PAGES_PER_PART, unit="pages", stage=LAST_STAGE)
     parts.append(NewPart(kind="report", queue="enrich", stage=LAST_STAGE + 1, total=num_labels, unit="labels"))
@@ -251,4 +258,4 @@ def _chunks(kind: str, total: int, least: int, *, unit: str, stage: int = 0) -> 
         )
         for start in range(0, total, size)
         for stop in (min(start + size, total),)
-    ]  # fmt: skip
+    ]

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 from api.http.problems import StorableInput, at, invalid, json_pointer, refused
 from api.jobs.plan_enrich import EnrichIn, create_enrich
 from api.readers.teacher_refs import TEACHER, teacher_ref
+from distill.config.model_names import UnknownName, check_student
 from distill.config.recipes import RECIPES, resolve_train_config
-from distill.config.train_config import TrainConfig, UnknownName, check_student
+from distill.config.train_config import TrainConfig, TrainSettings
 from distill.texts.text_templates import Prompt, TextKind
 from store import resources, vocabularies
 from store.jobs import lifecycle
@@ -47,7 +48,9 @@ class DistillIn(StorableInput):
     text: _Text = "names"
     prompt: Prompt = _PROMPT
     recipe: str = Field("limbeck", description=f"One of {', '.join(RECIPES)}.")
-    config: dict[str, Any] = Field({}, description="Fields of the recipe to change.", examples=[{"epochs": 10}])
+    config: TrainSettings = Field(
+        TrainSettings(), description="Settings that override the recipe's.", examples=[{"schedule": {"epochs": 10}}]
+    )
     start_checkpoint_id: str | None = Field(None, description="For protocol fine_tune: the student to go on from.")
     caption_set_id: str | None = Field(None, description="For the loss cap: captions of the dataset's images.")
 
@@ -97,7 +100,7 @@ EXAMPLES: list[Any] = [
         "teacher": "ViT-B-32:openai",
         "text": "phrases",
         "recipe": "limbeck",
-        "config": {"student": "resnet18", "epochs": 30},
+        "config": {"student": {"architecture": "resnet18"}, "schedule": {"epochs": 30}},
     },
 ]
 
@@ -126,10 +129,12 @@ def _encode(tx: Session, given: EncodeIn, settings: Settings) -> Job:
         vocabulary = vocabularies.get(tx, vocabulary_id)
     _check_text(tx, given.text, given.attribute_set_id, vocabulary_id)
     spec = {
-        "vocabulary_id": vocabulary_id, "attribute_set_id": given.attribute_set_id,
-        "teacher": teacher_ref(given.teacher, settings.data), "text": given.text,
+        "vocabulary_id": vocabulary_id,
+        "attribute_set_id": given.attribute_set_id,
+        "teacher": teacher_ref(given.teacher, settings.data),
+        "text": given.text,
         "prompt": given.prompt.model_dump(mode="json"),
-    }  # fmt: skip
+    }
     return lifecycle.create(tx, "encode", spec, [_encode_part(vocabulary.num_labels)])
 
 
@@ -141,13 +146,17 @@ def _distill(tx: Session, given: DistillIn, settings: Settings) -> Job:
     _check_start(tx, given.start_checkpoint_id, config, teacher)
     _check_captions(tx, given, config)
     spec = {
-        "dataset_id": dataset.id, "vocabulary_id": dataset.vocabulary_id, "attribute_set_id": given.attribute_set_id,
-        "teacher": teacher, "text": given.text,
-        "prompt": given.prompt.model_dump(mode="json"), "recipe": given.recipe,
+        "dataset_id": dataset.id,
+        "vocabulary_id": dataset.vocabulary_id,
+        "attribute_set_id": given.attribute_set_id,
+        "teacher": teacher,
+        "text": given.text,
+        "prompt": given.prompt.model_dump(mode="json"),
+        "recipe": given.recipe,
         "config": config.model_dump(mode="json"),
         **({"start_checkpoint_id": given.start_checkpoint_id} if given.start_checkpoint_id else {}),
         **({"caption_set_id": given.caption_set_id} if given.caption_set_id else {}),
-    }  # fmt: skip
+    }
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
     parts = [
         _encode_part(num_labels),
@@ -166,18 +175,18 @@ def _check_captions(tx: Session, given: DistillIn, config: TrainConfig) -> None:
     if found.dataset_id != given.dataset_id:
         detail = f"the captions are of {found.dataset_id}, and the images those of {given.dataset_id}"
         raise refused("dataset_mismatch", detail, "/caption_set_id")
-    if "cap" not in config.losses.above_zero():
+    if "cap" not in config.objective.losses.above_zero():
         detail = "captions are for the loss cap, which has no weight: add losses.cap to config, or leave them out"
         raise refused("caption_set_unused", detail, "/caption_set_id")
 
 
 def _check_start(tx: Session, checkpoint_id: str | None, config: TrainConfig, teacher: str) -> None:
     """Refuse a start that is not asked for or does not fit."""
-    if (checkpoint_id is None) == (config.protocol == "fine_tune"):
+    if (checkpoint_id is None) == (config.data.protocol == "fine_tune"):
         detail = (
             "protocol fine_tune goes on from a student: name its checkpoint"
             if checkpoint_id is None
-            else f"a start is for protocol fine_tune, and the protocol is {config.protocol}"
+            else f"a start is for protocol fine_tune, and the protocol is {config.data.protocol}"
         )
         raise refused("start_unfit", detail, "/start_checkpoint_id")
     if checkpoint_id is None:
@@ -185,8 +194,9 @@ def _check_start(tx: Session, checkpoint_id: str | None, config: TrainConfig, te
     with at("/start_checkpoint_id"):
         checkpoint = resources.checkpoint(tx, checkpoint_id)
     theirs = lifecycle.get(tx, checkpoint.job_id).spec["teacher"]
-    if checkpoint.student != config.student:
-        detail = f"the checkpoint is a {checkpoint.student}, and {config.student} is to be trained: set config.student"
+    if checkpoint.student != config.student.architecture:
+        wanted = config.student.architecture
+        detail = f"the checkpoint is a {checkpoint.student}, and {wanted} is to be trained: set config.student"
         raise refused("start_unfit", detail, "/start_checkpoint_id")
     if theirs != teacher:
         detail = f"the checkpoint was distilled from {theirs}, and {teacher} is to teach: they must be the same"
@@ -207,11 +217,15 @@ def _evaluate(tx: Session, given: EvaluateIn, settings: Settings) -> Job:
         teacher = teacher_ref(given.teacher or "", settings.data)
         subject = {"teacher": teacher}
     spec = {
-        "subject": subject, "dataset_id": dataset.id, "vocabulary_id": dataset.vocabulary_id,
-        "attribute_set_id": given.attribute_set_id, "teacher": teacher, "text": given.text,
+        "subject": subject,
+        "dataset_id": dataset.id,
+        "vocabulary_id": dataset.vocabulary_id,
+        "attribute_set_id": given.attribute_set_id,
+        "teacher": teacher,
+        "text": given.text,
         "prompt": given.prompt.model_dump(mode="json"),
         **({"shots": given.shots} if given.shots else {}),
-    }  # fmt: skip
+    }
     num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
     parts = [_encode_part(num_labels), NewPart(kind="evaluate", queue="gpu", stage=1)]
     return lifecycle.create(tx, "evaluate", spec, parts)
@@ -225,10 +239,14 @@ def _prove(tx: Session, given: ProveIn, settings: Settings) -> Job:
         detail = "the dataset has no held-out image and none of an unseen label"
         raise refused("nothing_to_measure", detail, "/dataset_id")
     spec = {
-        "dataset_id": dataset.id, "vocabulary_id": dataset.vocabulary_id, "attribute_set_id": given.attribute_set_id,
-        "teacher": teacher_ref(given.teacher, settings.data), "concept": given.concept, "seeds": given.seeds,
+        "dataset_id": dataset.id,
+        "vocabulary_id": dataset.vocabulary_id,
+        "attribute_set_id": given.attribute_set_id,
+        "teacher": teacher_ref(given.teacher, settings.data),
+        "concept": given.concept,
+        "seeds": given.seeds,
         "filter_phrases": given.filter_phrases,
-    }  # fmt: skip
+    }
     return lifecycle.create(tx, "prove", spec, [NewPart(kind="prove", queue="gpu")])
 
 
@@ -252,17 +270,17 @@ def _check_text(tx: Session, text: TextKind, attribute_set_id: str | None, vocab
         raise refused("vocabulary_mismatch", detail, "/attribute_set_id")
 
 
-def _config(recipe: str, changes: dict[str, Any]) -> TrainConfig:
+def _config(recipe: str, changes: TrainSettings) -> TrainConfig:
     if recipe not in RECIPES:
         raise refused("recipe_unknown", f'no recipe is called "{recipe}"; there are {", ".join(RECIPES)}', "/recipe")
     try:
         config = resolve_train_config(recipe, changes)
     except ValidationError as error:
-        raise invalid(error, changes, below="/config") from None
+        raise invalid(error, changes.model_dump(exclude_unset=True), below="/config") from None
     except ValueError as error:
         raise refused("config_invalid", str(error), "/config") from None
     try:
-        check_student(config.student)
+        check_student(config.student.architecture)
     except UnknownName as error:
         raise refused("student_unknown", str(error), json_pointer("config", "student")) from None
     return config

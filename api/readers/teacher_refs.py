@@ -7,7 +7,7 @@ from pydantic import Field
 
 from api.http.problems import ProblemError, refused
 from api.readers.data_root import below_data_root
-from distill.config.train_config import UnknownName, check_teacher
+from distill.config.model_names import UnknownName, check_teacher
 
 TEACHER: Any = Field(
     min_length=1,

@@ -194,14 +194,17 @@ def _difference(found: Difference) -> LabelDifference:
     ids = {line.id for line in lines}
     both = [(line, before[line.id]) for line in lines if line.id in before]
     return LabelDifference(
-        at=found.at, position=found.position, with_position=found.other_position, label=found.label.name,
+        at=found.at,
+        position=found.position,
+        with_position=found.other_position,
+        label=found.label.name,
         sense=found.label.sense,
         added=_out(line for line in lines if line.id not in before),
         removed=_out(line for line in others if line.id not in ids),
         locked=_out(line for line, old in both if line.locked and not old.locked),
         unlocked=_out(line for line, old in both if old.locked and not line.locked),
         other=_otherwise(found, both, [line.id for line in others if line.id in ids]),
-    )  # fmt: skip
+    )
 
 
 def _otherwise(

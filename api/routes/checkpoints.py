@@ -51,15 +51,24 @@ class CheckpointWithFiles(CheckpointOut):
 
 @router.get("", response_model=Page[CheckpointOut])
 def list_all(
-    use: Use, limit: Limit = 20, after: After = None, job_id: str | None = None, dataset_id: str | None = None,
+    use: Use,
+    limit: Limit = 20,
+    after: After = None,
+    job_id: str | None = None,
+    dataset_id: str | None = None,
     attribute_set_id: str | None = None,
-) -> object:  # fmt: skip
+) -> object:
     """Checkpoints, newest first."""
     with use.db.read() as tx:
         rows, more = resources.page(
-            tx, Checkpoint, limit=limit, after=after, job_id=job_id, dataset_id=dataset_id,
+            tx,
+            Checkpoint,
+            limit=limit,
+            after=after,
+            job_id=job_id,
+            dataset_id=dataset_id,
             attribute_set_id=attribute_set_id,
-        )  # fmt: skip
+        )
         return page([CheckpointOut.model_validate(row) for row in rows], more, lambda one: one.id)
 
 

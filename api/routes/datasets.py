@@ -77,10 +77,16 @@ def create(use: Use, once: OnlyOnce, given: Annotated[DatasetIn, Body(examples=_
 
     def make(tx: Session) -> Made:
         row = resources.add_dataset(
-            tx, id=id, vocabulary_id=given.vocabulary_id, name=given.name or path, path=path,
-            split=given.split.model_dump(mode="json"), counts=manifest.counts, digest=manifest.digest,
+            tx,
+            id=id,
+            vocabulary_id=given.vocabulary_id,
+            name=given.name or path,
+            path=path,
+            split=given.split.model_dump(mode="json"),
+            counts=manifest.counts,
+            digest=manifest.digest,
             manifest_key=key,
-        )  # fmt: skip
+        )
         return DatasetOut.model_validate(row), f"/v1/datasets/{id}"
 
     made = False

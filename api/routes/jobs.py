@@ -83,13 +83,20 @@ def job_out(job: Job | Row[Any], how_far: Progress | None, spend: Sums | None) -
     """The job as it is answered."""
     known = how_far or _NONE
     return JobOut(
-        id=job.id, kind=job.kind, status=job.status, stage=known.stage or None, created_at=job.created_at,
-        started_at=job.started_at, finished_at=job.finished_at,
+        id=job.id,
+        kind=job.kind,
+        status=job.status,
+        stage=known.stage or None,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
         progress=ProgressOut.model_validate(known),
-        stages=[StageOut.model_validate(stage) for stage in known.stages], spec=job.spec,
-        spend=spend_out(spend, known.stages), result=job.result,
+        stages=[StageOut.model_validate(stage) for stage in known.stages],
+        spec=job.spec,
+        spend=spend_out(spend, known.stages),
+        result=job.result,
         error=JobError(code=job.error["code"], message=job.error["message"]) if job.error else None,
-    )  # fmt: skip
+    )
 
 
 def _one(tx: Session, job_id: str) -> JobOut:

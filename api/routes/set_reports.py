@@ -105,9 +105,11 @@ def get(use: Use, id: str, teacher: _Teacher = None) -> object:
     with use.db.read() as tx:
         found = _report(tx, id, teacher)
     return ReportOut(
-        attribute_set_id=id, teacher=found.teacher or None, created_at=found.created_at,
+        attribute_set_id=id,
+        teacher=found.teacher or None,
+        created_at=found.created_at,
         **{name: value for name, value in found.figures.items() if name not in ("places", "judges")},
-    )  # fmt: skip
+    )
 
 
 @router.get("/{id}/report/{gate}/labels", response_model=Page[Offender])
@@ -149,15 +151,18 @@ def check(use: Use, once: OnlyOnce, id: str, given: CheckIn) -> Response:
     def make(tx: Session) -> Made:
         found = attribute_sets.get(tx, id)
         spec: dict[str, Any] = {
-            "attribute_set_id": found.id, "vocabulary_id": found.vocabulary_id, "num_labels": found.num_labels,
-        }  # fmt: skip
+            "attribute_set_id": found.id,
+            "vocabulary_id": found.vocabulary_id,
+            "num_labels": found.num_labels,
+        }
         if given.teacher is not None:
             if found.num_labels < 2:
                 raise refused("too_few_labels", "a teacher tells labels apart: the set has but one", "/teacher")
             spec |= {
-                "teacher": teacher_ref(given.teacher, use.settings.data), "text": given.text,
+                "teacher": teacher_ref(given.teacher, use.settings.data),
+                "text": given.text,
                 "prompt": given.prompt.model_dump(mode="json"),
-            }  # fmt: skip
+            }
         queue: Literal["enrich", "gpu"] = "gpu" if given.teacher else "enrich"
         job = lifecycle.create(
             tx, "check", spec, [NewPart(kind="check", queue=queue, total=found.num_labels, unit="labels")]

@@ -41,10 +41,13 @@ def spend_out(spend: Sums | None, stages: Sequence[Stage]) -> SpendOut | None:
         return None
     return SpendOut(
         usd=usd_text(spend.spent_pusd) if spend.is_priced else None,
-        tokens=spend.prompt_tokens + spend.completion_tokens, calls=spend.calls, unpriced_calls=spend.unpriced_calls,
-        cap_usd=_text(spend.cap_pusd), cap_tokens=spend.cap_tokens,
+        tokens=spend.prompt_tokens + spend.completion_tokens,
+        calls=spend.calls,
+        unpriced_calls=spend.unpriced_calls,
+        cap_usd=_text(spend.cap_pusd),
+        cap_tokens=spend.cap_tokens,
         projected_usd=_text(usage.projected_pusd(spend, stages)),
-    )  # fmt: skip
+    )
 
 
 def _text(pusd: int | None) -> str | None:
@@ -87,10 +90,13 @@ def _out(call: LLMCall) -> CallOut:
     responses={200: {"content": {"text/csv": {}}, "description": "A page, or all as CSV by `Accept` or `format`"}},
 )
 def calls(
-    use: Use, request: Request, id: str, limit: LongLimit = 100,
+    use: Use,
+    request: Request,
+    id: str,
+    limit: LongLimit = 100,
     after: Annotated[str | None, Query(max_length=64, description="`last_id` of the page before.")] = None,
     format: Literal["json", "csv"] | None = None,
-) -> object:  # fmt: skip
+) -> object:
     """The ledger of an enrich job: every attempt, in the order in which they were recorded; none for other jobs."""
     with use.db.read() as tx:
         lifecycle.get(tx, id)

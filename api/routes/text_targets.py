@@ -35,9 +35,12 @@ class TextTargetsOut(Output):
 
 @router.get("", response_model=Page[TextTargetsOut])
 def list_all(
-    use: Use, limit: Limit = 20, after: After = None, vocabulary_id: str | None = None,
+    use: Use,
+    limit: Limit = 20,
+    after: After = None,
+    vocabulary_id: str | None = None,
     attribute_set_id: str | None = None,
-) -> object:  # fmt: skip
+) -> object:
     """Text targets, newest first."""
     with use.db.read() as tx:
         rows, more = resources.page(

@@ -141,9 +141,10 @@ def _with_opinion(entries: Sequence[Entry], judges: Judges, model: str) -> Judge
 
     try:
         settings = LLMSettings(
-            base_url=os.environ.get("LIMBECK_LLM_BASE_URL", ""), model=model,
+            base_url=os.environ.get("LIMBECK_LLM_BASE_URL", ""),
+            model=model,
             api_key=SecretStr(os.environ.get("LIMBECK_LLM_API_KEY", "")),
-        )  # fmt: skip
+        )
     except ValidationError as error:
         raise BadInput(f"LIMBECK_LLM_BASE_URL: {error.errors()[0]['msg']}") from None
     found: dict[Label, list[str]] = {}

@@ -19,8 +19,19 @@ from attributes.formats.formats import FormatError, identity, label_fault, text_
 from attributes.types import Entry, Line, LineKind, Origin
 
 COLUMNS = (
-    "label", "sense", "kind", "text", "part", "value", "about", "other_value", "origin", "locked", "strategy", "call",
-)  # fmt: skip
+    "label",
+    "sense",
+    "kind",
+    "text",
+    "part",
+    "value",
+    "about",
+    "other_value",
+    "origin",
+    "locked",
+    "strategy",
+    "call",
+)
 _NEEDED = ("label", "kind", "text")
 _KINDS: Mapping[str, LineKind] = {kind: kind for kind in get_args(LineKind)}
 _ORIGINS: Mapping[str, Origin] = {origin: origin for origin in get_args(Origin)}
@@ -116,9 +127,17 @@ def _records(text: str) -> Iterator[tuple[int, list[str]]]:
 def _cells(line: Line) -> tuple[str, ...]:
     locked = "true" if line.locked else ""
     return (
-        line.kind, line.text, line.part, line.value, line.about, line.other_value, line.origin, locked, line.strategy,
+        line.kind,
+        line.text,
+        line.part,
+        line.value,
+        line.about,
+        line.other_value,
+        line.origin,
+        locked,
+        line.strategy,
         line.call,
-    )  # fmt: skip
+    )
 
 
 def _rows(rows: Iterable[Iterable[str]]) -> str:

@@ -71,9 +71,12 @@ class Judges:
 
 
 def check(
-    entries: Callable[[], Iterable[Entry]], judges: Judges | None = None, *, on_offence: OnOffence | None = None,
+    entries: Callable[[], Iterable[Entry]],
+    judges: Judges | None = None,
+    *,
+    on_offence: OnOffence | None = None,
     should_stop: Callable[[], bool] | None = None,
-) -> Report:  # fmt: skip
+) -> Report:
     """Judge a set. `entries()` gives every label of the vocabulary in order, with no line where nothing is said of it,
     and is called twice. `on_offence` hears of every offence, label by label in order; the report holds the worst.
 
@@ -205,11 +208,16 @@ class _Judging:
                 catch("verbatim", at, [_also(count)])
             self._offend(
                 Offence(
-                    "verbatim", position, entry.label, len(shared) / len(counts), tuple(bad["verbatim"]), (),
+                    "verbatim",
+                    position,
+                    entry.label,
+                    len(shared) / len(counts),
+                    tuple(bad["verbatim"]),
+                    (),
                     f"{len(shared)} of {len(counts)} lines",
                 ),
                 counted=True,
-            )  # fmt: skip
+            )
 
     def _judge_shared(
         self, position: int, entry: Entry, bad: dict[Gate, list[BadLine]], catch: Callable[..., None]
@@ -297,9 +305,13 @@ class _Judging:
         margins = self._judges.margins
         if margins is None:
             yield Result(
-                gate="margin", figure=None, threshold=0, unit="labels", holds=None,
+                gate="margin",
+                figure=None,
+                threshold=0,
+                unit="labels",
+                holds=None,
                 judged_by="not measured: name a teacher to have its text features compared",
-            )  # fmt: skip
+            )
         else:
             details = margins.details(self._common.labels)
             yield self._result(
@@ -307,15 +319,28 @@ class _Judging:
             )
 
     def _result(
-        self, gate: Gate, figure: float, threshold: float, unit: Literal["share", "labels", "lines"], *,
-        judged_by: str, details: dict[str, Any] | None = None,
-    ) -> Result:  # fmt: skip
+        self,
+        gate: Gate,
+        figure: float,
+        threshold: float,
+        unit: Literal["share", "labels", "lines"],
+        *,
+        judged_by: str,
+        details: dict[str, Any] | None = None,
+    ) -> Result:
         holds = figure < threshold if gate == "nonvisual" else figure <= threshold
         worst = [offence for _, _, offence in sorted(self._heaps.get(gate, ()), key=lambda item: item[:2])][::-1]
         return Result(
-            gate=gate, figure=figure, threshold=threshold, unit=unit, holds=holds,
-            num_labels=self._num_labels[gate], judged_by=judged_by, details=details or {}, worst=tuple(worst),
-        )  # fmt: skip
+            gate=gate,
+            figure=figure,
+            threshold=threshold,
+            unit=unit,
+            holds=holds,
+            num_labels=self._num_labels[gate],
+            judged_by=judged_by,
+            details=details or {},
+            worst=tuple(worst),
+        )
 
 
 def _without(text: str, name: str) -> str:

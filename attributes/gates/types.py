@@ -7,8 +7,16 @@ from typing import Any, Literal
 Gate = Literal["length", "names", "comparatives", "nonvisual", "own", "shared", "verbatim", "twins", "margin"]
 
 GATES: tuple[Gate, ...] = (
-    "length", "names", "comparatives", "nonvisual", "own", "shared", "verbatim", "twins", "margin",
-)  # fmt: skip
+    "length",
+    "names",
+    "comparatives",
+    "nonvisual",
+    "own",
+    "shared",
+    "verbatim",
+    "twins",
+    "margin",
+)
 
 TELLS: dict[Gate, str] = {
     "length": "texts beyond the teacher's context",
@@ -136,12 +144,16 @@ def report_from_json(data: Mapping[str, Any]) -> Report:
         gate: Gate = given["gate"]
         worst = [
             Offence(
-                gate=gate, position=one["position"], label=one["label"], weight=0.0,
+                gate=gate,
+                position=one["position"],
+                label=one["label"],
+                weight=0.0,
                 lines=tuple(BadLine(line["id"], line["text"], tuple(line["words"])) for line in one["lines"]),
-                others=tuple(one["others"]), note=one["note"],
+                others=tuple(one["others"]),
+                note=one["note"],
             )
             for one in given["worst"]
-        ]  # fmt: skip
+        ]
         kept = ("figure", "threshold", "unit", "holds", "num_labels", "judged_by", "details")
         return Result(gate=gate, worst=worst, **{name: given[name] for name in kept})
 

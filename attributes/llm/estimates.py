@@ -45,8 +45,9 @@ def guess(strategy: Strategy, settings: LLMSettings, domain: str = "") -> Guess:
     return Guess(
         prompt_tokens=tokens_estimated(body, 0) + schema,
         completion_tokens=min(_answer_tokens(strategy), max_tokens),
-        prompt_at_most=tokens_at_most(body), completion_at_most=max_tokens,
-    )  # fmt: skip
+        prompt_at_most=tokens_at_most(body),
+        completion_at_most=max_tokens,
+    )
 
 
 def label_bytes(label: Label) -> int:
@@ -57,9 +58,13 @@ def label_bytes(label: Label) -> int:
 def _question(strategy: Strategy, domain: str) -> Ask:
     question = max(strategy.questions, key=len, default="")
     return Ask(
-        strategy, Label("a"), domain, question=question, other=Label("b") if strategy.about == "pair" else None,
+        strategy,
+        Label("a"),
+        domain,
+        question=question,
+        other=Label("b") if strategy.about == "pair" else None,
         image=_PIXEL if strategy.about == "image" else None,
-    )  # fmt: skip
+    )
 
 
 def _answer_tokens(strategy: Strategy) -> int:

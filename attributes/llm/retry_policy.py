@@ -95,25 +95,41 @@ class Asking:
         """The best answer so far, else the reason."""
         if self._best is None:
             return Outcome(
-                ask=self.ask, key=self.key, reason=reason, detail=detail, calls=self.calls,
+                ask=self.ask,
+                key=self.key,
+                reason=reason,
+                detail=detail,
+                calls=self.calls,
                 messages=self._request.messages,
-            )  # fmt: skip
+            )
         reading, answer = self._best
         lines, other_lines = (
             tuple(replace(line, call=self.key) for line in side) for side in (reading.lines, reading.other_lines)
         )
         return Outcome(
-            ask=self.ask, key=self.key, lines=lines, other_lines=other_lines, flags=reading.flags, reason=None,
-            detail="", calls=self.calls, messages=self._request.messages, answer=answer,
-        )  # fmt: skip
+            ask=self.ask,
+            key=self.key,
+            lines=lines,
+            other_lines=other_lines,
+            flags=reading.flags,
+            reason=None,
+            detail="",
+            calls=self.calls,
+            messages=self._request.messages,
+            answer=answer,
+        )
 
     def memory(self) -> dict[str, Any]:
         """What `recall` needs to go on in another process, as JSON; the ledger is not in it."""
         return {
-            "form": self._form.as_json(), "calls": self._calls_before + len(self.calls), "attempts": self._attempts,
-            "reasks": self._reasks, "enlarged": self._enlarged, "correction": self._correction,
+            "form": self._form.as_json(),
+            "calls": self._calls_before + len(self.calls),
+            "attempts": self._attempts,
+            "reasks": self._reasks,
+            "enlarged": self._enlarged,
+            "correction": self._correction,
             "best": self._best[1] if self._best else None,
-        }  # fmt: skip
+        }
 
     def recall(self, memory: Mapping[str, Any]) -> None:
         """Go on from where another `Asking` of the same question was."""

@@ -56,8 +56,10 @@ class Wire:
         self._key = settings.api_key.get_secret_value() or _NO_KEY
         self._url = f"{settings.base_url.rstrip('/')}/chat/completions"
         self._headers = {
-            "Authorization": f"Bearer {self._key}", "Content-Type": "application/json", "Accept": "application/json",
-        }  # fmt: skip
+            "Authorization": f"Bearer {self._key}",
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+        }
         self._api: AsyncOpenAI | None = None
         self._http: httpx2.AsyncClient | None = None
         self.answered = False  # whether any HTTP response has come, so that the address is right

@@ -26,9 +26,7 @@ def pick(ref: str, *, folder: Path | None = None, samples: int | None = None) ->
     return replace(found, samples=samples) if samples and found.temperature else found
 
 
-def pick_chain(
-    refs: Sequence[str], *, folder: Path | None = None, samples: int | None = None
-) -> list[Strategy]:  # fmt: skip
+def pick_chain(refs: Sequence[str], *, folder: Path | None = None, samples: int | None = None) -> list[Strategy]:
     """Each of the strategies. Raises StrategyError, whose `step` says which of them is the culprit.
 
     A job may not name a strategy twice, and `samples` must be 1 to `MAX_SAMPLES` and go with one that samples.

@@ -13,15 +13,60 @@ from attributes.text import says_something
 from attributes.types import Label, Line
 
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*")
-_COMPARING = frozenset({
-    "than", "unlike", "whereas", "versus", "vs", "instead", "rather", "compared", "opposed", "differs", "differing",
-    "different", "other", "another",
-})  # fmt: skip
+_COMPARING = frozenset(
+    {
+        "than",
+        "unlike",
+        "whereas",
+        "versus",
+        "vs",
+        "instead",
+        "rather",
+        "compared",
+        "opposed",
+        "differs",
+        "differing",
+        "different",
+        "other",
+        "another",
+    }
+)
 # Words that say nothing of a look by themselves; both sides may use them.
-_LIGHT = frozenset({
-    "a", "an", "the", "of", "in", "on", "at", "to", "and", "or", "with", "without", "by", "for", "from", "as", "its",
-    "their", "it", "is", "are", "has", "have", "that", "which", "one", "two", "very", "no", "not", "none",
-})  # fmt: skip
+_LIGHT = frozenset(
+    {
+        "a",
+        "an",
+        "the",
+        "of",
+        "in",
+        "on",
+        "at",
+        "to",
+        "and",
+        "or",
+        "with",
+        "without",
+        "by",
+        "for",
+        "from",
+        "as",
+        "its",
+        "their",
+        "it",
+        "is",
+        "are",
+        "has",
+        "have",
+        "that",
+        "which",
+        "one",
+        "two",
+        "very",
+        "no",
+        "not",
+        "none",
+    }
+)
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,19 @@ from distill.config.train_config import TrainConfig
 from distill.texts.text_templates import TextKind
 
 BASE: Mapping[str, Any] = {
-    "student": "test_resnet", "image_px": 32, "epochs": 20, "batch_size": 64, "optimizer": "adamw", "lr": 2e-3,
-    "weight_decay": 0.02, "schedule": "cosine", "warmup": 0.1, "measured_epochs": 5, "device": "cpu",
+    "student": "test_resnet",
+    "image_px": 32,
+    "epochs": 20,
+    "batch_size": 64,
+    "optimizer": "adamw",
+    "lr": 2e-3,
+    "weight_decay": 0.02,
+    "schedule": "cosine",
+    "warmup": 0.1,
+    "measured_epochs": 5,
+    "device": "cpu",
     "view": "center",
-}  # fmt: skip
+}
 """What all arms share: a small student from scratch, which sees a quarter of the pixels that its teacher sees, in a run
 short enough for many arms and seeds. Few pictures leave something for the objectives to tell apart."""
 
@@ -77,37 +86,103 @@ def _arms() -> list[Arm]:
         arms.append(Arm(name="+".join(terms), title=_sum(*terms), section="added up", changes={"losses": only(*terms)}))
     for terms in (("cls",), PAPER_ORDER[:3]):
         arms.append(
-            Arm(name=f"{'+'.join(terms)} (names)", title=f"{_sum(*terms)}, names alone", section="text", text="names",
-                changes={"losses": only(*terms)})
-        )  # fmt: skip
+            Arm(
+                name=f"{'+'.join(terms)} (names)",
+                title=f"{_sum(*terms)}, names alone",
+                section="text",
+                text="names",
+                changes={"losses": only(*terms)},
+            )
+        )
     three = {"losses": only(*PAPER_ORDER[:3])}
     few = {"protocol": "fine_tune", "shots": 5, "epochs": 5, "lr": 5e-4}
     arms += [
-        Arm(name="averaged", title="mean of the weights of the last third of all steps", section="weights",
-            changes=three | {"average": "mean", "average_from": 0.67}),
-        Arm(name="5-shot fine-tuned", title="fine-tuned from the three terms' student", section="few-shot",
-            changes=three | few, starts_from=THREE),
-        Arm(name="5-shot retrieval", title="retrieval beside the three terms' student", section="few-shot",
-            changes=three | {"protocol": "retrieval", "shots": 5}),
-        Arm(name="closed set", title="cross-entropy of a plain classifier of the 80 seen species", section="closed set",
-            changes={"protocol": "closed_set"}),
-        Arm(name="batch-level", title="one crop and flip for a whole batch, as published", section="views",
-            changes=three | {"augmentation": {"per": "batch"}}),
-        Arm(name="same view", title="teacher and student see the same crop, 20 kept for an image", section="views",
-            changes=three | {"view": "same", "num_views": 20}),
-        Arm(name="CoOp", title="8 learned vectors in the place of “a photo of”", section="language", core=False,
-            changes=three | {"context_tokens": 8}),
-        Arm(name=f"{THREE}+cap", title=f"{_sum(*PAPER_ORDER[:3], 'cap')}, a caption for each picture",
-            section="language", core=False, captions=True, changes={"losses": only(*PAPER_ORDER[:3], "cap")}),
-        *(Arm(name=f"{THREE}+{term}", title=f"{_sum(*PAPER_ORDER[:3])} + {term}{_weight(term)}", section="others",
-              core=False, changes={"losses": only(*PAPER_ORDER[:3], term, **WEIGHTS)}) for term in OTHERS),
-        Arm(name="limbeck", title="our recipe (resnet10t at 64 px, 54 pictures of a species)", section="recipe",
-            based=False, pictures=54),
-        Arm(name="limbeck (names)", title="the same, names alone", section="recipe", based=False, pictures=54,
-            text="names"),
-        Arm(name=AS_PAPER, title="the same with the paper's four terms and the centre view", section="recipe",
-            based=False, pictures=54, changes={"losses": only(*PAPER_ORDER), "view": "center"}),
-    ]  # fmt: skip
+        Arm(
+            name="averaged",
+            title="mean of the weights of the last third of all steps",
+            section="weights",
+            changes=three | {"average": "mean", "average_from": 0.67},
+        ),
+        Arm(
+            name="5-shot fine-tuned",
+            title="fine-tuned from the three terms' student",
+            section="few-shot",
+            changes=three | few,
+            starts_from=THREE,
+        ),
+        Arm(
+            name="5-shot retrieval",
+            title="retrieval beside the three terms' student",
+            section="few-shot",
+            changes=three | {"protocol": "retrieval", "shots": 5},
+        ),
+        Arm(
+            name="closed set",
+            title="cross-entropy of a plain classifier of the 80 seen species",
+            section="closed set",
+            changes={"protocol": "closed_set"},
+        ),
+        Arm(
+            name="batch-level",
+            title="one crop and flip for a whole batch, as published",
+            section="views",
+            changes=three | {"augmentation": {"per": "batch"}},
+        ),
+        Arm(
+            name="same view",
+            title="teacher and student see the same crop, 20 kept for an image",
+            section="views",
+            changes=three | {"view": "same", "num_views": 20},
+        ),
+        Arm(
+            name="CoOp",
+            title="8 learned vectors in the place of “a photo of”",
+            section="language",
+            core=False,
+            changes=three | {"context_tokens": 8},
+        ),
+        Arm(
+            name=f"{THREE}+cap",
+            title=f"{_sum(*PAPER_ORDER[:3], 'cap')}, a caption for each picture",
+            section="language",
+            core=False,
+            captions=True,
+            changes={"losses": only(*PAPER_ORDER[:3], "cap")},
+        ),
+        *(
+            Arm(
+                name=f"{THREE}+{term}",
+                title=f"{_sum(*PAPER_ORDER[:3])} + {term}{_weight(term)}",
+                section="others",
+                core=False,
+                changes={"losses": only(*PAPER_ORDER[:3], term, **WEIGHTS)},
+            )
+            for term in OTHERS
+        ),
+        Arm(
+            name="limbeck",
+            title="our recipe (resnet10t at 64 px, 54 pictures of a species)",
+            section="recipe",
+            based=False,
+            pictures=54,
+        ),
+        Arm(
+            name="limbeck (names)",
+            title="the same, names alone",
+            section="recipe",
+            based=False,
+            pictures=54,
+            text="names",
+        ),
+        Arm(
+            name=AS_PAPER,
+            title="the same with the paper's four terms and the centre view",
+            section="recipe",
+            based=False,
+            pictures=54,
+            changes={"losses": only(*PAPER_ORDER), "view": "center"},
+        ),
+    ]
     return arms
 
 

@@ -98,8 +98,10 @@ def _in_words(by_arm: Mapping[str, Sequence[Result]], group: str) -> list[str]:
     for claim in CLAIMS:
         if differences := paired(claim, by_arm, group):
             said.setdefault((claim.whose, verdict(differences)), []).append(claim.says)
-    return [f"- **{found[0].upper()}{found[1:]}** ({whose}): {'; '.join(claims)}."
-            for (whose, found), claims in sorted(said.items(), key=lambda one: (one[0][1], one[0][0]))]  # fmt: skip
+    return [
+        f"- **{found[0].upper()}{found[1:]}** ({whose}): {'; '.join(claims)}."
+        for (whose, found), claims in sorted(said.items(), key=lambda one: (one[0][1], one[0][0]))
+    ]
 
 
 def paired(claim: Claim, by_arm: Mapping[str, Sequence[Result]], group: str) -> list[float]:
@@ -118,8 +120,11 @@ def unseen(result: Result, group: str) -> float | None:
 
 
 def _teacher(teacher: Mapping[str, Mapping[str, Result]], groups: Sequence[str]) -> str:
-    lines = ["## The teacher, zero-shot\n", f"| text | seen | {' | '.join(f'unseen, {group}' for group in groups)} |",
-             f"|---|---|{'---|' * len(groups)}"]  # fmt: skip
+    lines = [
+        "## The teacher, zero-shot\n",
+        f"| text | seen | {' | '.join(f'unseen, {group}' for group in groups)} |",
+        f"|---|---|{'---|' * len(groups)}",
+    ]
     for text in next(iter(teacher.values())):
         found = [teacher[group][text] for group in groups]
         cells = [found[0]["id"]["accuracy"], *(one["ood"]["accuracy"] for one in found)]
@@ -130,15 +135,27 @@ def _teacher(teacher: Mapping[str, Mapping[str, Result]], groups: Sequence[str])
 
 
 def _section(
-    name: str, title: str, by_arm: Mapping[str, Sequence[Result]], groups: Sequence[str],
+    name: str,
+    title: str,
+    by_arm: Mapping[str, Sequence[Result]],
+    groups: Sequence[str],
     teacher: Mapping[str, Mapping[str, Result]],
-) -> str:  # fmt: skip
+) -> str:
     arms = [arm for arm in ARMS.values() if arm.section == name and arm.name in by_arm]
     if not arms:
         return ""
     last = groups[-1]
-    heads = ["arm", "text", "seen", *(f"unseen, {group}" for group in groups), f"of the teacher, {last}",
-             "last 5 epochs", "all labels", "cosine", "s"]  # fmt: skip
+    heads = [
+        "arm",
+        "text",
+        "seen",
+        *(f"unseen, {group}" for group in groups),
+        f"of the teacher, {last}",
+        "last 5 epochs",
+        "all labels",
+        "cosine",
+        "s",
+    ]
     lines = [f"## {title}\n", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for arm in arms:
         runs = by_arm[arm.name]
@@ -194,8 +211,14 @@ def draw(
     by_arm: Mapping[str, Sequence[Result]], group: str, teacher: Mapping[str, Mapping[str, Result]], path: Path
 ) -> None:
     """A row for each arm: a point a seed, a bar at their mean; the teacher and chance as lines."""
-    rows = [arm for section in SECTIONS for arm in ARMS.values() if arm.section == section and arm.name in by_arm
-            and any(unseen(one, group) is not None for one in by_arm[arm.name])]  # fmt: skip
+    rows = [
+        arm
+        for section in SECTIONS
+        for arm in ARMS.values()
+        if arm.section == section
+        and arm.name in by_arm
+        and any(unseen(one, group) is not None for one in by_arm[arm.name])
+    ]
     figure = Figure(figsize=(9, 1.2 + 0.27 * len(rows)), layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

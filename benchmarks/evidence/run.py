@@ -22,7 +22,6 @@ from benchmarks.evidence.arms import ARMS, Arm
 from benchmarks.evidence.world import World
 from benchmarks.load import machine
 from distill.bundle.verify import file_sha256
-from distill.config.train_config import FREE_FIELDS
 from distill.data.atomic_files import replacing, write_bytes
 from distill.evaluation.accuracy import last_epochs
 from distill.pipeline import Watch, measure_epochs, measure_student, training_data
@@ -44,7 +43,7 @@ def key(arm: Arm, seed: int, world: World, groups: Sequence[str]) -> str:
     """The name of the result's file, and all that it stands for."""
     said = {
         "starts_from": key(ARMS[arm.starts_from], seed, world, groups) if arm.starts_from else None,
-        "config": arm.config(seed).model_dump(mode="json", exclude=set(FREE_FIELDS)),
+        "config": arm.config(seed).identity(),
         "text": arm.text,
         "pictures": arm.pictures,
         "captions": file_sha256(world.captions) if arm.captions else None,
@@ -95,7 +94,7 @@ def run_arm(
     begun = _start(arm, seed, world, groups, results, on_step, should_stop) if arm.starts_from else None
     started, config = time.monotonic(), arm.config(seed)
     # Few shots are pictures of unseen labels: such a student is one group's, and measured on no other.
-    groups = groups[-1:] if config.protocol == "fine_tune" else groups
+    groups = groups[-1:] if config.data.protocol == "fine_tune" else groups
     state = results / "unfinished" / f"{name}.safetensors"
     targets, manifests = world.targets(arm.text), {group: world.manifest(group, arm.pictures) for group in groups}
     teacher, last = world.teacher, manifests[groups[-1]]
@@ -112,26 +111,48 @@ def run_arm(
             saved_at = time.monotonic()
 
     trained = train(
-        config, data, start=begun, resume=state if state.exists() else None, save=save, on_step=on_step,
-        on_epoch=on_epoch, should_stop=should_stop,
-    )  # fmt: skip
+        config,
+        data,
+        start=begun,
+        resume=state if state.exists() else None,
+        save=save,
+        on_step=on_step,
+        on_epoch=on_epoch,
+        should_stop=should_stop,
+    )
     found = {}
     for group, manifest in manifests.items():
         asked, heard = measured_on(config, manifest, teacher, targets, trained.context)
         found[group] = measure_student(
-            trained.student, asked, heard, arm.text, temperature=config.temperature, cache=world.cache,
-            teacher=None if config.protocol == "closed_set" else teacher, shots=config.shots,
-            retrieve=config.protocol == "retrieval", device=config.device, watch=watch,
-        )  # fmt: skip
-    over_epochs = last_epochs(trained.log, config.measured_epochs)
+            trained.student,
+            asked,
+            heard,
+            arm.text,
+            temperature=config.objective.temperature,
+            cache=world.cache,
+            teacher=None if config.data.protocol == "closed_set" else teacher,
+            shots=config.data.shots,
+            retrieve=config.data.protocol == "retrieval",
+            device=config.system.device,
+            watch=watch,
+        )
+    over_epochs = last_epochs(trained.log, config.evaluation.measured_epochs)
     result = {
-        "arm": arm.name, "seed": seed, "key": name, "text": arm.text, "pictures": arm.pictures,
-        "config": config.model_dump(mode="json"),
-        "groups": {group: replace(one, last_epochs=over_epochs if group == groups[-1] else None).as_json()
-                   for group, one in found.items()},
-        "train_seconds": round(trained.seconds, 1), "seconds": round(time.monotonic() - started, 1),
-        "steps": trained.steps, "machine": machine(),
-    }  # fmt: skip
+        "arm": arm.name,
+        "seed": seed,
+        "key": name,
+        "text": arm.text,
+        "pictures": arm.pictures,
+        "config": config.flat(),
+        "groups": {
+            group: replace(one, last_epochs=over_epochs if group == groups[-1] else None).as_json()
+            for group, one in found.items()
+        },
+        "train_seconds": round(trained.seconds, 1),
+        "seconds": round(time.monotonic() - started, 1),
+        "steps": trained.steps,
+        "machine": machine(),
+    }
     if any(other.starts_from == arm.name for other in ARMS.values()):
         with replacing(_student_file(results, name)) as draft:
             save_file({key: value.contiguous() for key, value in trained.student.model.state_dict().items()}, draft)
@@ -141,9 +162,14 @@ def run_arm(
 
 
 def _start(
-    arm: Arm, seed: int, world: World, groups: Sequence[str], results: Path,
-    on_step: Callable[[StepMetrics], None] | None, should_stop: Callable[[], bool] | None,
-) -> Start:  # fmt: skip
+    arm: Arm,
+    seed: int,
+    world: World,
+    groups: Sequence[str],
+    results: Path,
+    on_step: Callable[[StepMetrics], None] | None,
+    should_stop: Callable[[], bool] | None,
+) -> Start:
     """The student of the arm that this one goes on with, trained where it is not there yet."""
     before = ARMS[str(arm.starts_from)]
     run_arm(before, seed, world, groups, results, on_step=on_step, should_stop=should_stop)

@@ -82,9 +82,13 @@ def _try(name: str, base_url: str, model: str, *, grammar: bool) -> list[str]:
         fitting = sum(_fits(strategy, call) for strategy, call in whole)
         ended = Counter(outcome.reason or "lines" for outcome in outcomes)
         table.add_row(
-            title, str(len(outcomes)), _counted(ended), _counted(Counter(f"{c.rung}: {c.status}" for _, c in calls)),
-            f"{fitting} of {len(whole)}", f"{took_s:.1f}",
-        )  # fmt: skip
+            title,
+            str(len(outcomes)),
+            _counted(ended),
+            _counted(Counter(f"{c.rung}: {c.status}" for _, c in calls)),
+            f"{fitting} of {len(whole)}",
+            f"{took_s:.1f}",
+        )
         if len(outcomes) != len(asks) or any(o.reason is not None and o.reason not in REASONS for o in outcomes):
             faults.append(f"{name}, {title}: a question ended without lines or a named reason")
         if any(outcome.reason is not None and not outcome.detail for outcome in outcomes):
@@ -156,9 +160,22 @@ def _llama(python: Path, folder: Path) -> Iterator[tuple[str, str]]:
     subprocess.run([python, HERE / "tiny_gguf.py", model], check=True, cwd=folder)
     port = _free_port()
     serve: list[str | Path] = [
-        python, "-m", "llama_cpp.server", "--model", model, "--host", "127.0.0.1", "--port", str(port),
-        "--n_ctx", "16384", "--chat_format", "chatml", "--verbose", "False",
-    ]  # fmt: skip
+        python,
+        "-m",
+        "llama_cpp.server",
+        "--model",
+        model,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--n_ctx",
+        "16384",
+        "--chat_format",
+        "chatml",
+        "--verbose",
+        "False",
+    ]
     with _served(serve, port, folder / "llama.log"):
         yield f"http://127.0.0.1:{port}/v1", str(model)
 
@@ -169,8 +186,16 @@ def _transformers(python: Path, folder: Path) -> Iterator[tuple[str, str]]:
     subprocess.run([python, HERE / "tiny_transformers.py", model], check=True, cwd=folder)
     port = _free_port()
     serve: list[str | Path] = [
-        python.with_name("transformers"), "serve", model, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu",
-    ]  # fmt: skip
+        python.with_name("transformers"),
+        "serve",
+        model,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--device",
+        "cpu",
+    ]
     with _served(serve, port, folder / "transformers.log"):
         yield f"http://127.0.0.1:{port}/v1", str(model)
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from distill.cli.label_files import read_attributes, read_labels
-from distill.config.train_config import check_teacher
+from distill.config.model_names import check_teacher
 from distill.data.atomic_files import write_bytes
 from distill.data.image_index import SPLIT, scan
 from distill.texts.text_templates import Attributes
@@ -38,10 +38,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         console = Console(sys.stderr)
         console.begin("proof")
         proof = prove(
-            load_teacher(given.teacher), manifest, said, cache=given.cache or given.out / "cache",
-            concept=given.concept, seeds=range(given.seeds), filter_phrases=given.filter_phrases,
+            load_teacher(given.teacher),
+            manifest,
+            said,
+            cache=given.cache or given.out / "cache",
+            concept=given.concept,
+            seeds=range(given.seeds),
+            filter_phrases=given.filter_phrases,
             watch=Watch(on_progress=console.progress),
-        ).as_json()  # fmt: skip
+        ).as_json()
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -54,8 +54,9 @@ def arms(
         made.append(_control("phrases of another label", [texts("phrases", shuffled(said, seed)) for seed in seeds]))
     made += [Arm(name=kind, role="attributes", drawn=(texts(kind),)) for kind in known]
     if concept:
-        made += [Arm(name=f"{kind}, concept", role="attributes", drawn=(texts(kind, prompt=with_concept),))
-                 for kind in known]  # fmt: skip
+        made += [
+            Arm(name=f"{kind}, concept", role="attributes", drawn=(texts(kind, prompt=with_concept),)) for kind in known
+        ]
     made += [Arm(name=f"{kind}, no name", role="nameless", drawn=(texts(kind, prompt=nameless),)) for kind in known]
     return made
 

@@ -11,8 +11,12 @@ from matplotlib.patches import Patch
 from distill.data.atomic_files import replacing
 
 COLOURS = {"baseline": "#7a7a7a", "control": "#c2571a", "attributes": "#2f6f9f", "nameless": "#8fb6d0"}
-ROLES = {"baseline": "names", "control": "says nothing, or what is wrong", "attributes": "attributes",
-         "nameless": "attributes without the name"}  # fmt: skip
+ROLES = {
+    "baseline": "names",
+    "control": "says nothing, or what is wrong",
+    "attributes": "attributes",
+    "nameless": "attributes without the name",
+}
 TITLES = {"id": "seen labels, held-out images", "ood": "labels never seen"}
 
 

@@ -107,8 +107,11 @@ def prove(
         chance={part: 1 / len(given.subset) for part, given in images.items()},
         arms=tuple(
             ArmReport(
-                name=way.name, role=way.role, num_texts=sum(map(len, way.drawn[0])),
-                id=results[way.name].get("id"), ood=results[way.name].get("ood"),
+                name=way.name,
+                role=way.role,
+                num_texts=sum(map(len, way.drawn[0])),
+                id=results[way.name].get("id"),
+                ood=results[way.name].get("ood"),
             )
             for way in ways
         ),
@@ -123,7 +126,7 @@ def prove(
         },
         num_shortened=num_shortened,
         filtered=_filtered(teacher, manifest, said, images, cache, root, watch) if filter_phrases else None,
-    )  # fmt: skip
+    )
 
 
 def _images(
@@ -156,11 +159,9 @@ def _features(
 def _targets(teacher: Teacher, way: Arm, cache: Path, watch: Watch) -> tuple[list[Tensor], int]:
     """Text features (K, D) of each of the arm's draws, and how many texts of the first were too long."""
     encoded = [
-        encode_text_targets(
-            teacher, texts, cache=cache, on_progress=watch.on_progress, should_stop=watch.should_stop
-        )
+        encode_text_targets(teacher, texts, cache=cache, on_progress=watch.on_progress, should_stop=watch.should_stop)
         for texts in way.drawn
-    ]  # fmt: skip
+    ]
     return [targets.features for targets in encoded], len(encoded[0].truncated)
 
 
@@ -201,8 +202,10 @@ def _filtered(
     starts = np.concatenate([[0], np.cumsum([len(told) for told in texts.values()])])
     phrases = {at: alone[starts[place] : starts[place + 1]] for place, at in enumerate(texts)}
     dropped = spoken_against(prototypes(features, labels), names, phrases)
-    every = [render("phrases", label, Attributes(phrases=one.phrases)) for label, one in
-             zip(manifest.labels, said, strict=True)]  # fmt: skip
+    every = [
+        render("phrases", label, Attributes(phrases=one.phrases))
+        for label, one in zip(manifest.labels, said, strict=True)
+    ]
     before, after = (hits(images["id"], [encoded(told)]).draws[0] for told in (every, without(every, dropped)))
     refused = f"held-out accuracy would fall from {before:.1%} to {after:.1%}" if after < before else ""
     gone = {} if refused else {label: [texts[label][at] for at in places] for label, places in dropped.items()}

@@ -148,7 +148,8 @@ def _accuracy_table(evaluation: Mapping[str, Any]) -> str:
 
 def _known_note(config: Mapping[str, Any]) -> str:
     """What a run knew of the labels that are called unseen, from its `distill.config.train_config.TrainConfig`."""
-    shots, protocol = config.get("shots", 0), config.get("protocol")
+    data, losses = config.get("data") or {}, (config.get("objective") or {}).get("losses") or {}
+    shots, protocol = data.get("shots", 0), data.get("protocol")
     notes = []
     if protocol == "fine_tune":
         notes.append(f"It was tuned on the first {shots} images of every unseen label; these are not measured.")
@@ -157,7 +158,7 @@ def _known_note(config: Mapping[str, Any]) -> str:
             f"Retrieval adds to a label's text what the teacher makes of its first {shots} images, which are in no\n"
             "figure here."
         )
-    if (config.get("losses") or {}).get("unseen", 0) > 0:
+    if losses.get("unseen", 0) > 0:
         notes.append(
             "In training it was told the texts of the unseen labels, though it saw no image of them: what it reaches\n"
             "on them is more than it would on labels it never heard of."

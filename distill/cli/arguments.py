@@ -11,8 +11,10 @@ from typing import Any
 
 from distill.bundle.verify import MANIFEST_FILE, file_sha256
 from distill.cli.label_files import Lines, read_attributes, read_labels
+from distill.config.model_names import check_student, check_teacher
 from distill.config.recipes import RECIPES, resolve_train_config
-from distill.config.train_config import FREE_FIELDS, TrainConfig, check_student, check_teacher
+from distill.config.reference import help_text
+from distill.config.train_config import TrainConfig
 from distill.data.few_shot import supports
 from distill.data.image_index import SPLIT, Manifest, scan
 from distill.texts.text_templates import TEXT_KINDS, Prompt, TextKind
@@ -46,13 +48,18 @@ class Request:
             "prompt": self.prompt.model_dump(mode="json"),
             "captions": None if self.captions is None else file_sha256(self.captions),
             "start": None if self.start is None else file_sha256(self.start / MANIFEST_FILE),
-            "config": self.config.model_dump(mode="json", exclude=set(FREE_FIELDS)),
+            "config": self.config.identity(),
         }
 
 
 def arguments(program: str, description: str) -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(prog=program, description=description)
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description=description,
+        epilog=help_text(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     need = parser.add_argument_group("what it is made from")
     need.add_argument("--images", type=Path, required=True, help="folder with one folder of images for each label")
     need.add_argument("--labels", type=Path, required=True, help="text file, a label a line")
@@ -69,7 +76,9 @@ def arguments(program: str, description: str) -> argparse.ArgumentParser:
     )
     how.add_argument("--student", help="a timm model (default: the recipe's)")
     how.add_argument("--recipe", choices=list(RECIPES), default="limbeck")
-    how.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a field of the recipe")
+    how.add_argument(
+        "--set", action="append", default=[], metavar="SETTING=VALUE", help="a setting; the list below has all of them"
+    )
     how.add_argument(
         "--split", default='{"by":"seed"}', metavar="JSON", help='default {"by":"seed"}, half ID, half OOD'
     )
@@ -84,7 +93,7 @@ def understand(given: argparse.Namespace) -> Request:
     for assignment in given.set:
         _assign(overrides, assignment)
     config = resolve_train_config(given.recipe, overrides)
-    check_student(config.student)
+    check_student(config.student.architecture)
     check_teacher(given.teacher)
     text: TextKind = given.text or ("sentence" if given.attributes else "names")
     if text != "names" and given.attributes is None:
@@ -97,8 +106,8 @@ def understand(given: argparse.Namespace) -> Request:
     folder_map = _json(given.folder_map.read_text(encoding="utf-8"), "--folder-map") if given.folder_map else None
     split = SPLIT.validate_python(_json(given.split, "--split"))
     manifest = scan(given.images, labels, split, folder_map)
-    if config.shots:
-        supports(manifest, config.shots)
+    if config.data.shots:
+        supports(manifest, config.data.shots)
     return Request(
         labels=labels,
         lines=lines,
@@ -116,17 +125,17 @@ def understand(given: argparse.Namespace) -> Request:
 
 
 def _check_files(given: argparse.Namespace, config: TrainConfig) -> None:
-    if (given.start is None) == (config.protocol == "fine_tune"):
+    if (given.start is None) == (config.data.protocol == "fine_tune"):
         raise ValueError(
             "protocol fine_tune goes on from a student: give its bundle by --start"
             if given.start is None
-            else f"--start is for protocol fine_tune, and the protocol is {config.protocol}: set one of them"
+            else f"--start is for protocol fine_tune, and the protocol is {config.data.protocol}: set one of them"
         )
     if given.start is not None and not (given.start / MANIFEST_FILE).is_file():
         raise ValueError(f"--start {given.start} holds no {MANIFEST_FILE}: give the folder of a bundle")
     if given.captions is not None and not given.captions.is_file():
         raise ValueError(f"--captions {given.captions} cannot be read: there is no such file")
-    if given.captions is not None and config.losses.above_zero().get("cap") is None:
+    if given.captions is not None and config.objective.losses.above_zero().get("cap") is None:
         raise ValueError("--captions is for the loss cap, which has no weight: add --set losses.cap=1")
 
 

@@ -84,7 +84,7 @@ def _carry_out(
         should_stop=should_stop,
         on_bad_image=lambda path, reason: console.say(f"left out {path}: {reason}"),
     )
-    teacher = load_teacher(request.teacher, device=str(choose_device(config.device)))
+    teacher = load_teacher(request.teacher, device=str(choose_device(config.system.device)))
     console.say(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens")
     start = None if request.start is None else read_start(request.start, config, teacher.digest)
     with ranks.first_before_others():
@@ -99,23 +99,31 @@ def _carry_out(
         return None
     console.say(f"trained {result.steps} steps in {duration(result.seconds)}")
     console.begin("measuring the student")
-    plain = config.protocol == "closed_set"
+    plain = config.data.protocol == "closed_set"
     asked, learned = measured_on(config, manifest, teacher, targets, result.context)
     measured = measure_student(
-        result.student, asked, learned, request.text, temperature=config.temperature, cache=cache,
-        teacher=None if plain else teacher, shots=config.shots, retrieve=config.protocol == "retrieval",
-        device=config.device, watch=watch,
-    )  # fmt: skip
-    student = replace(measured, last_epochs=last_epochs(result.log, config.measured_epochs))
+        result.student,
+        asked,
+        learned,
+        request.text,
+        temperature=config.objective.temperature,
+        cache=cache,
+        teacher=None if plain else teacher,
+        shots=config.data.shots,
+        retrieve=config.data.protocol == "retrieval",
+        device=config.system.device,
+        watch=watch,
+    )
+    student = replace(measured, last_epochs=last_epochs(result.log, config.evaluation.measured_epochs))
     console.begin("measuring the teacher")
     said = {NAMES: names, request.text: targets}
     baselines = [
-        measure_teacher(teacher, manifest, own, kind, cache=cache, shots=config.shots, watch=watch)
+        measure_teacher(teacher, manifest, own, kind, cache=cache, shots=config.data.shots, watch=watch)
         for kind, own in said.items()
     ]
     report = {
         "teacher": [{"run": teacher.ref, **evaluation.as_json()} for evaluation in baselines],
-        "student": {"run": config.student, **student.as_json()},
+        "student": {"run": config.student.architecture, **student.as_json()},
         "seconds": result.seconds,
         "bad_images": {str(path): reason for path, reason in watch.bad_images.items()},
     }

@@ -19,11 +19,12 @@ who is `captioned` (B,); teacher features of this batch and of those before it, 
 
 @dataclass(frozen=True, kw_only=True)
 class Term:
-    """`function`: `file:name` below `distill.losses`. `needs`: its arguments, in order.
+    """`title`: what people read. `function`: `file:name` below `distill.losses`. `needs`: its arguments, in order.
 
-    `settings`: its keywords, each with the field of `TrainConfig` that is handed over. `weight`: where none is given.
+    `settings`: its keyword arguments, each with the field of `ObjectiveConfig` it takes. `weight`: the default weight.
     """
 
+    title: str
     function: str
     needs: tuple[Need, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -32,56 +33,72 @@ class Term:
 
 TERMS: Mapping[str, Term] = {
     "cls": Term(
+        title="L-cls, classification among the texts of the labels",
         function="text_classification:text_classification",
         needs=("student", "texts", "labels"),
         settings={"temperature": "temperature"},
         weight=1.0,
     ),
     "mse": Term(
+        title="L-mse, distance to the teacher's image feature",
         function="feature_mse:feature_mse",
         needs=("student", "teacher"),
         settings={"form": "mse_form"},
         weight=1.0,
     ),
     "im_cst": Term(
+        title="L-im-cst, contrastive matching of student and teacher images",
         function="image_contrastive:image_contrastive",
         needs=("student", "teacher"),
         settings={"temperature": "temperature", "mode": "im_cst_mode"},
         weight=1.0,
     ),
     "vlalign": Term(
+        title="L-vlalign, the teacher's ranking of the labels' texts",
         function="text_alignment:text_alignment",
         needs=("student", "teacher", "texts", "labels"),
         settings={"temperature": "temperature", "top_k": "vlalign_top_k", "only_right": "vlalign_only_right"},
     ),
     "cap": Term(
+        title="L-cap, contrastive matching of images and captions",
         function="caption_contrastive:caption_contrast",
         needs=("student", "captions", "captioned", "labels"),
         settings={"temperature": "cap_temperature"},
     ),
     "queue_kl": Term(
+        title="queue KL, similarities to a queue of teacher features",
         function="queue_alignment:queue_alignment",
         needs=("student", "teacher", "queue"),
         settings={"temperature": "temperature"},
     ),
     "icl": Term(
+        title="ICL, interactive contrastive learning (CLIP-KD)",
         function="interactive_contrastive:interactive_contrastive",
         needs=("student", "teacher", "texts", "labels"),
         settings={"temperature": "temperature"},
     ),
-    "fd": Term(function="feature_distance:feature_distance", needs=("student", "teacher")),
+    "fd": Term(
+        title="FD, feature distance (CLIP-KD)",
+        function="feature_distance:feature_distance",
+        needs=("student", "teacher"),
+    ),
     "affinity": Term(
+        title="affinity mimicking (TinyCLIP)",
         function="affinity:affinity",
         needs=("student", "teacher", "texts"),
         settings={"temperature": "temperature"},
     ),
     "neighbour": Term(
+        title="nearest-neighbour guidance (CLIP-PING)",
         function="nearest_neighbour:neighbour_contrast",
         needs=("student", "teacher", "queue"),
         settings={"temperature": "temperature"},
     ),
-    "closed_set": Term(function="closed_set:closed_set", needs=("student", "labels")),
+    "closed_set": Term(
+        title="the closed-set classifier, a baseline", function="closed_set:closed_set", needs=("student", "labels")
+    ),
     "unseen": Term(
+        title="classification of features synthesised for unseen labels (OGEN)",
         function="unseen_classification:unseen_classification",
         needs=("student", "texts", "labels", "unseen"),
         settings={"temperature": "temperature", "neighbours": "unseen_neighbours"},

@@ -6,9 +6,13 @@ when a job is posted and not when it runs. Write it again whenever the locked de
 distill.config.model_names`.
 """
 
+import difflib
 import json
+import re
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 CATALOG_FILE = Path(__file__).with_name("model_names.json")
 
@@ -34,6 +38,65 @@ def written() -> dict[str, Any]:
     """What `model_names.json` says, in the shape of `installed()`. Imports neither torch nor the libraries."""
     catalog: dict[str, Any] = json.loads(CATALOG_FILE.read_text(encoding="utf-8"))
     return catalog
+
+
+class UnknownName(ValueError):
+    """A student or teacher that no installed library knows. `near`: names like it, best first."""
+
+    def __init__(self, name: str, kind: Literal["student", "teacher"], near: list[str], why: str = "") -> None:
+        self.name, self.kind, self.near = name, kind, near
+        hint = f"; near it: {', '.join(near)}" if near else ""
+        super().__init__(f'no {kind} is called "{name}"{why}{hint}')
+
+
+@dataclass(frozen=True)
+class TeacherRef:
+    """A teacher reference taken apart; `str()` puts it together again. `pretrained` is open_clip's tag."""
+
+    kind: Literal["open_clip", "hf-hub", "local-dir"]
+    model: str
+    pretrained: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.model}:{self.pretrained}" if self.kind == "open_clip" else f"{self.kind}:{self.model}"
+
+
+@cache
+def _names() -> tuple[frozenset[str], dict[str, list[str]]]:
+    names = written()
+    return frozenset(names["timm"]), names["open_clip"]
+
+
+def check_student(name: str) -> str:
+    """`name` where timm knows it. Raises UnknownName."""
+    students, _ = _names()
+    if name not in students:
+        raise UnknownName(name, "student", difflib.get_close_matches(name, sorted(students), n=5, cutoff=0.6))
+    return name
+
+
+def check_teacher(ref: str) -> TeacherRef:
+    """The reference taken apart: open_clip must know name and tag, the other kinds need only be well formed.
+
+    Raises UnknownName. Whether a hub or a folder really holds a teacher is seen when it is loaded.
+    """
+    kind, _, rest = ref.partition(":")
+    if kind == "hf-hub":
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", rest) or ".." in rest:
+            raise UnknownName(ref, "teacher", [], why=": write hf-hub:organisation/name")
+        return TeacherRef("hf-hub", rest)
+    if kind == "local-dir":
+        if not rest.strip() or any(ord(c) < 32 for c in rest):
+            raise UnknownName(ref, "teacher", [], why=": write local-dir:path/to/folder")
+        return TeacherRef("local-dir", rest)
+    _, teachers = _names()
+    if rest in teachers.get(kind, ()):
+        return TeacherRef("open_clip", kind, rest)
+    if kind in teachers:
+        near = difflib.get_close_matches(rest, teachers[kind], n=5, cutoff=0.0)
+        raise UnknownName(ref, "teacher", [f"{kind}:{tag}" for tag in near])
+    known = [f"{model}:{tag}" for model, tags in teachers.items() for tag in tags]
+    raise UnknownName(ref, "teacher", difflib.get_close_matches(ref, known, n=5, cutoff=0.5))
 
 
 def main() -> None:

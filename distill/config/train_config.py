@@ -1,271 +1,397 @@
-"""What a training run is asked to do, and the names it may use: validated once, here, without torch.
+"""The training config: every setting of a run, in sections, validated without torch.
 
-`TrainConfig` is the whole of a run's request; recipes are in `distill.config.recipes`. Names of students and teachers
-are held against `distill/config/model_names.json`, so that a room without torch can refuse one that no library knows.
+`TrainConfig` is a complete config; recipes are functions that return one (`distill.config.recipes`). `TrainSettings`
+has the same sections, but only the fields that are given count; it overrides a recipe. Every field has a short name,
+which both classes accept instead of section and field: `epochs` is `schedule.epochs`. The short name is the name of the
+field, except for `student`, `optimizer`, `schedule` and `average` (see `_RENAMED`).
 """
 
 import difflib
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from distill.config import model_names
 from distill.config.loss_registry import TERMS
-
-# What may change between two sittings of a run without changing what it computes.
-FREE_FIELDS = frozenset({"device", "num_workers", "threads", "save_every_s", "decoded_gb"})
 
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Protocol = Literal["zero_shot", "fine_tune", "retrieval", "closed_set"]
+TeacherView = Literal["center", "squash", "same", "live"]
+
+# Short names that are not the name of the field itself.
+_RENAMED = {
+    "student": ("student", "architecture"),
+    "optimizer": ("optimizer", "name"),
+    "schedule": ("schedule", "kind"),
+    "average": ("weight_average", "kind"),
+}
+MAX_NEAR_NAMES = 3
 
 
 class _Frozen(BaseModel):
-    """Immutable, and an unknown field is an error."""
+    """Immutable; an unknown field is an error that names the closest ones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _known_fields(cls, given: Any) -> Any:
+        unknown = [name for name in given if name not in cls.model_fields] if isinstance(given, Mapping) else []
+        if unknown:
+            # Each error is located at the unknown name itself, so that a JSON pointer leads there.
+            raise ValidationError.from_exception_data(cls.__name__, [cls._unknown(str(n), given[n]) for n in unknown])
+        return given
 
-def _no_such_loss(name: str) -> PydanticCustomError:
-    near = difflib.get_close_matches(name, TERMS, n=3, cutoff=0.5)
-    hint = f"near it: {', '.join(near)}" if near else f"there are {', '.join(TERMS)}"
-    return PydanticCustomError("loss_unknown", 'no loss is called "{name}"; {hint}', {"name": name, "hint": hint})
+    @classmethod
+    def _unknown(cls, name: str, value: Any) -> InitErrorDetails:
+        error = _unknown_name("setting_unknown", "setting", name, list(cls.model_fields))
+        return InitErrorDetails(type=error, loc=(name,), input=value)
+
+
+def _unknown_name(code: Literal["setting_unknown", "loss_unknown"], kind: str, name: str, known: list[str]) -> Any:
+    near = difflib.get_close_matches(name, known, n=MAX_NEAR_NAMES, cutoff=0.5)
+    hint = f"closest: {', '.join(near)}" if near else f"there are {', '.join(known)}"
+    message = 'no {kind} is called "{name}"; {hint}'
+    return PydanticCustomError(code, message, {"kind": kind, "name": name, "hint": hint})
 
 
 class _Weights(_Frozen):
     """A weight for each name in `distill.config.loss_registry.TERMS`; a term of weight 0 is not computed."""
 
-    @model_validator(mode="before")
     @classmethod
-    def _known(cls, given: Any) -> Any:
-        unknown = [name for name in given if name not in TERMS] if isinstance(given, Mapping) else []
-        if unknown:
-            # At the name itself, so that whoever asked is pointed there.
-            errors = [
-                InitErrorDetails(type=_no_such_loss(str(name)), loc=(name,), input=given[name]) for name in unknown
-            ]
-            raise ValidationError.from_exception_data(cls.__name__, errors)
-        return given
-
-    @model_validator(mode="after")
-    def _some_term(self) -> Self:
-        if not self.above_zero():
-            raise ValueError(f"at least one of {', '.join(TERMS)} must be above 0, or there is nothing to train for")
-        return self
+    def _unknown(cls, name: str, value: Any) -> InitErrorDetails:
+        error = _unknown_name("loss_unknown", "loss", name, list(TERMS))
+        return InitErrorDetails(type=error, loc=(name,), input=value)
 
     def above_zero(self) -> dict[str, float]:
-        """The weights of the terms that count, by name, in the order of the register."""
+        """The weights above 0 by name, in the order of the registry."""
         return {name: weight for name in TERMS if (weight := getattr(self, name)) > 0}
 
 
-# Made from the register, so that a term is written down once.
-_FIELDS: dict[str, Any] = {name: (Weight, term.weight) for name, term in TERMS.items()}
+# Built from the registry, so that a term is defined once.
+_FIELDS: dict[str, Any] = {
+    name: (Annotated[Weight, Field(description=f"Weight of {term.title}.")], term.weight)
+    for name, term in TERMS.items()
+}
 LossWeights = create_model("LossWeights", __base__=_Weights, __module__=__name__, __doc__=_Weights.__doc__, **_FIELDS)
 
 
 class Augmentation(_Frozen):
-    """RandAugment, random resized crop and horizontal flip, in this order.
+    """RandAugment, random resized crop and horizontal flip, in this order."""
 
-    `crop_scale`: share of the image's area; `crop_ratio`: width over height, drawn evenly in the logarithm.
-    `rand_ops`: RandAugment's operations, one after the other (0: none), each of strength `rand_magnitude` of 30.
-    `per`: an image has its own of all this, or a batch has one for all its images, as the published code does.
+    crop_scale: tuple[float, float] = Field((0.35, 1.0), description="Range of the crop's share of the image area.")
+    crop_ratio: tuple[float, float] = Field(
+        (3 / 4, 4 / 3), description="Range of the crop's width over height; sampled uniformly in the logarithm."
+    )
+    flip: bool = Field(True, description="Flip half of the images horizontally.")
+    rand_ops: int = Field(0, ge=0, le=8, description="Number of RandAugment operations per image; 0 for none.")
+    rand_magnitude: int = Field(9, ge=0, le=30, description="Magnitude of each RandAugment operation, of 30.")
+    per: Literal["image", "batch"] = Field(
+        "image", description="Sample augmentations per image, or once per batch as the published code does."
+    )
+
+    @field_validator("crop_scale")
+    @classmethod
+    def _scale_range(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < scale[0] <= scale[1] <= 1:
+            raise ValueError(f"crop_scale {scale} must rise within (0, 1]")
+        return scale
+
+    @field_validator("crop_ratio")
+    @classmethod
+    def _ratio_range(cls, ratio: tuple[float, float]) -> tuple[float, float]:
+        if not 0.1 <= ratio[0] <= ratio[1] <= 10:
+            raise ValueError(f"crop_ratio {ratio} must rise within [0.1, 10]")
+        return ratio
+
+
+class StudentConfig(_Frozen):
+    """The student model."""
+
+    architecture: str = Field("resnet18", min_length=1, max_length=200, description="A timm model name.")
+    pretrained: bool = Field(False, description="Start from timm's pretrained weights.")
+    image_px: int = Field(224, ge=16, le=1024, description="Side of the student's input, in pixels.")
+    test_crop: float = Field(
+        1.0,
+        gt=0.5,
+        le=1.0,
+        description="Side of the centre crop at evaluation, as a share of the resized image's side.",
+    )
+
+
+class DataConfig(_Frozen):
+    """Training images, their augmentation and the teacher's view of them."""
+
+    protocol: Protocol = Field(
+        "zero_shot",
+        description="`zero_shot` trains on the ID labels. `fine_tune` continues from a student, with the first `shots` "
+        "images of every OOD label. `retrieval` is zero_shot, also evaluated with Tip-Adapter on these images. "
+        "`closed_set` trains a plain classifier of the ID labels, the baseline; its loss `closed_set` is the only one.",
+    )
+    shots: int = Field(0, ge=0, le=1000, description="Images per OOD label for `fine_tune` and `retrieval`.")
+    augmentation: Augmentation = Field(Augmentation(), description="Augmentation of the training images.")
+    view: TeacherView = Field(
+        "center",
+        description="The teacher's view of an image. `center`: the teacher's own preprocessing, cached. `squash`: the "
+        "whole image resized to the teacher's input, cached, as published. `same`: the student's crop and flip, "
+        "`num_views` of them per image, cached. `live`: every view of the student, encoded during training.",
+    )
+    num_views: int = Field(4, ge=1, le=1000, description="Cached views per image for view `same`.")
+
+
+class ObjectiveConfig(_Frozen):
+    """The loss terms, their weights and settings."""
+
+    losses: LossWeights = Field(LossWeights(), description="Weight of each loss term.")
+    mse_form: Literal["normalised", "unnormalised"] = Field("normalised", description="Form of L-mse.")
+    im_cst_mode: Literal["both", "image_to_teacher"] = Field("both", description="Directions of L-im-cst.")
+    temperature: float = Field(
+        0.07, ge=0.001, le=100, allow_inf_nan=False, description="Softmax temperature of the loss terms."
+    )
+    vlalign_top_k: int = Field(256, ge=1, description="Labels per image in L-vlalign: the teacher's top k.")
+    vlalign_only_right: bool = Field(
+        False, description="L-vlalign uses only the images whose label is the teacher's first choice."
+    )
+    cap_temperature: float = Field(
+        1.0, ge=0.001, le=100, allow_inf_nan=False, description="Softmax temperature of L-cap."
+    )
+    queue_size: int = Field(4096, ge=2, le=1_000_000, description="Teacher features kept in the queue.")
+    unseen_neighbours: int = Field(2, ge=1, description="Nearest unseen labels per image in the term `unseen`.")
+    context_tokens: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Learned context vectors in place of `a photo of` (CoOp; 8 as published; 0 for none).",
+    )
+
+
+class OptimizerConfig(_Frozen):
+    """The optimizer."""
+
+    name: Literal["sgd", "adamw"] = Field("sgd", description="SGD with momentum, or AdamW.")
+    lr: Positive = Field(0.05, description="Peak learning rate.")
+    momentum: Fraction = Field(0.9, description="Momentum of SGD, first beta of AdamW.")
+    weight_decay: Weight = Field(1e-4, description="Weight decay, applied to every parameter.")
+
+
+class ScheduleConfig(_Frozen):
+    """Length of the run, batches and learning-rate schedule."""
+
+    epochs: int = Field(90, ge=1, le=100_000, description="Epochs.")
+    passes_per_epoch: int = Field(1, ge=1, le=1000, description="Passes over the training images per epoch.")
+    batch_size: int = Field(128, ge=2, le=65_536, description="Images per step, over all processes.")
+    accumulate: int = Field(
+        1,
+        ge=1,
+        le=4096,
+        description="Micro-batches per batch, to save memory. Contrastive terms use the negatives of a micro-batch, "
+        "and batch norm its statistics.",
+    )
+    kind: Literal["step", "one_cycle", "cosine"] = Field(
+        "step",
+        description="`step`: multiply by `step_factor` at each of `milestones`. `one_cycle`: torch's OneCycleLR. "
+        "`cosine`: cosine decay to 0. `step` and `cosine` start with a linear warmup.",
+    )
+    milestones: tuple[int, ...] = Field((30, 60), description="Epochs of schedule `step`.")
+    step_factor: float = Field(0.1, gt=0, le=1, description="Factor of schedule `step`.")
+    one_cycle_per: Literal["epoch", "step"] = Field(
+        "epoch", description="`one_cycle` advances once per epoch, as published, or per step."
+    )
+    warmup: Fraction = Field(0.0, description="Share of all steps with a linear warmup.")
+
+
+class WeightAverageConfig(_Frozen):
+    """Average of the student's weights over steps."""
+
+    kind: Literal["off", "mean", "ema"] = Field(
+        "off", description="Deliver the last weights, their mean over steps, or their exponential moving average."
+    )
+    average_from: Fraction = Field(0.0, description="Share of all steps after which averaging starts.")
+    ema_decay: float = Field(0.999, gt=0, lt=1, description="Decay of the exponential moving average.")
+
+
+class EvaluationConfig(_Frozen):
+    """Evaluation during training. It never selects weights: the delivered student is the last one."""
+
+    measured_epochs: int = Field(
+        5, ge=0, le=100, description="Last epochs to evaluate as they end, for the published mean over epochs."
+    )
+
+
+class SystemConfig(_Frozen):
+    """Seed, precision, device, processes and saving."""
+
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of every random choice.")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Precision of the student's forward pass; float16 scales the loss."
+    )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="torch.compile; `auto` compiles runs that are long enough to gain from it."
+    )
+    deterministic: bool = Field(
+        False, description="Bit-identical resume on a GPU, at some cost; on a CPU it always holds."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Device; `auto` uses a GPU if there is one.")
+    num_workers: int = Field(4, ge=1, le=256, description="Threads that decode images.")
+    threads: int | None = Field(None, ge=1, le=1024, description="torch's CPU threads; torch's default if null.")
+    decoded_gb: float = Field(
+        100.0, ge=0, allow_inf_nan=False, description="Decoded images are cached on disk up to this size, in GB."
+    )
+    save_every_s: float = Field(
+        60.0, gt=0, le=3600, description="Seconds between saved training states: the most a killed run loses."
+    )
+
+
+# Settings that may change between two parts of one run, because they do not change its result.
+FREE_FIELDS = frozenset({"device", "num_workers", "threads", "save_every_s", "decoded_gb"})
+
+
+class TrainSettings(_Frozen):
+    """Settings of a run in sections; only those that are given count, and they override the recipe's.
+
+    A field's short name is accepted in the place of its section: `{"epochs": 10}` is `{"schedule": {"epochs": 10}}`.
     """
 
-    crop_scale: tuple[float, float] = (0.35, 1.0)
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    flip: bool = True
-    rand_ops: int = Field(default=0, ge=0, le=8)
-    rand_magnitude: int = Field(default=9, ge=0, le=30)
-    per: Literal["image", "batch"] = "image"
+    student: StudentConfig = Field(StudentConfig(), description="The student model.")
+    data: DataConfig = Field(DataConfig(), description="Images, augmentation and the teacher's view.")
+    objective: ObjectiveConfig = Field(ObjectiveConfig(), description="Loss terms.")
+    optimizer: OptimizerConfig = Field(OptimizerConfig(), description="Optimizer.")
+    schedule: ScheduleConfig = Field(ScheduleConfig(), description="Length, batches and learning-rate schedule.")
+    weight_average: WeightAverageConfig = Field(WeightAverageConfig(), description="Average of the weights.")
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Evaluation during training.")
+    system: SystemConfig = Field(SystemConfig(), description="Seed, precision, device and processes.")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _accept_short_names(cls, given: Any, validate: Callable[[Any], Self]) -> Self:
+        if not isinstance(given, Mapping):
+            return validate(given)
+        nested, short = _expand(given)
+        try:
+            return validate(nested)
+        except ValidationError as error:
+            raise _located(error, short) from None
+
+    @classmethod
+    def _unknown(cls, name: str, value: Any) -> InitErrorDetails:
+        error = _unknown_name("setting_unknown", "setting", name, [*cls.model_fields, *short_names()])
+        return InitErrorDetails(type=error, loc=(name,), input=value)
+
+    def flat(self) -> dict[str, Any]:
+        """Short name -> value, as JSON. A training state is bound to these values, whatever the sections are."""
+        nested = self.model_dump(mode="json")
+        return {name: nested[section][field] for name, (section, field) in short_names().items()}
+
+
+class TrainConfig(TrainSettings):
+    """The complete, consistent config of one training run."""
 
     @model_validator(mode="after")
-    def _ranges(self) -> Self:
-        if not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
-            raise ValueError(f"crop_scale {self.crop_scale} must rise within (0, 1]")
-        if not 0.1 <= self.crop_ratio[0] <= self.crop_ratio[1] <= 10:
-            raise ValueError(f"crop_ratio {self.crop_ratio} must rise within [0.1, 10]")
+    def _some_loss_has_a_weight(self) -> Self:
+        if not self.objective.losses.above_zero():
+            error = PydanticCustomError("no_loss", f"at least one of {', '.join(TERMS)} must be above 0")
+            place = InitErrorDetails(type=error, loc=("objective", "losses"), input=self.objective.losses)
+            raise ValidationError.from_exception_data("losses", [place])
         return self
-
-
-class TrainConfig(_Frozen):
-    """One training run.
-
-    `view`: what the teacher sees of an image. Once, and cached: `center` is its own preprocessing, `squash` the whole
-    picture squashed to its size, as published. `same`: the crop and flip that the student sees, `num_views` of them an
-    image, drawn and encoded once and cached, one after the other in the passes. `live`: every view of the student.
-    `protocol`: `zero_shot` trains on the ID labels. `fine_tune` goes on from a student, with the first `shots` images
-    of every OOD label. `retrieval` is zero-shot, and measured beside the teacher's features of those images as well.
-    `closed_set` trains a plain classifier of the ID labels, the baseline: its loss `closed_set` is the only one.
-    `mse_form` to `unseen_neighbours`: settings of the terms, as `docs/objectives.md` tells them; `queue_size` counts
-    teacher features. `context_tokens`: vectors learned in the place of `a photo of` (CoOp; 8 as published, 0 for none).
-    `test_crop`: side of the centre crop at evaluation, as a share of the squashed picture's side.
-    `schedule`: `step` multiplies the rate by `step_factor` at each of `milestones` (epochs); `one_cycle` moves once an
-    epoch, as published, or every step (`one_cycle_per`); `cosine` moves every step, down to 0. `step` and `cosine`
-    begin with a straight rise over `warmup` (share of all steps); `one_cycle` has its own.
-    `passes_per_epoch`: times the training images are gone through in what the schedule calls an epoch.
-    `batch_size`: images of a step, over all processes. `accumulate`: parts that a batch is worked through in, to save
-    memory. Terms that are means over images come out as those of the whole batch; a contrastive term has the
-    negatives of its part alone, and batch norm the part's statistics.
-    `average`: the student is in the end the plain mean of its weights after each step, or their exponential mean with
-    `ema_decay`, from `average_from` (share of all steps) on; `off`: its last weights.
-    `precision`: of the student's forward pass; float16 scales the loss. `compile`: by torch.compile; `auto` does for
-    a run long enough to earn it back. `deterministic`: a resumed run ends with the same bits on a GPU as well,
-    at some cost; on a CPU it always does.
-    `measured_epochs`: how many of the last epochs are measured as they end, for the mean over them that is published;
-    the student that is handed over is the last one, whatever they show.
-    `decoded_gb`: decoded pictures that take no more are kept on disk; others are decoded anew in each pass.
-    `save_every_s`: the most work, in seconds, that a killed run loses.
-    """
-
-    student: str = Field(min_length=1, max_length=200)
-    pretrained: bool = False
-    image_px: int = Field(default=224, ge=16, le=1024)
-    test_crop: float = Field(default=1.0, gt=0.5, le=1.0)
-
-    protocol: Literal["zero_shot", "fine_tune", "retrieval", "closed_set"] = "zero_shot"
-    shots: int = Field(default=0, ge=0, le=1000)
-
-    losses: LossWeights = LossWeights()
-    mse_form: Literal["normalised", "unnormalised"] = "normalised"
-    im_cst_mode: Literal["both", "image_to_teacher"] = "both"
-    temperature: float = Field(default=0.07, ge=0.001, le=100, allow_inf_nan=False)
-    vlalign_top_k: int = Field(default=256, ge=1)
-    vlalign_only_right: bool = False
-    cap_temperature: float = Field(default=1.0, ge=0.001, le=100, allow_inf_nan=False)
-    queue_size: int = Field(default=4096, ge=2, le=1_000_000)
-    unseen_neighbours: int = Field(default=2, ge=1)
-    context_tokens: int = Field(default=0, ge=0, le=64)
-    augmentation: Augmentation = Augmentation()
-    view: Literal["center", "squash", "same", "live"] = "center"
-    num_views: int = Field(default=4, ge=1, le=1000)
-
-    epochs: int = Field(default=90, ge=1, le=100_000)
-    passes_per_epoch: int = Field(default=1, ge=1, le=1000)
-    batch_size: int = Field(default=128, ge=2, le=65_536)
-    accumulate: int = Field(default=1, ge=1, le=4096)
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    lr: Positive = 0.05
-    momentum: Fraction = 0.9
-    weight_decay: Weight = 1e-4
-    schedule: Literal["step", "one_cycle", "cosine"] = "step"
-    milestones: tuple[int, ...] = (30, 60)
-    step_factor: float = Field(default=0.1, gt=0, le=1)
-    one_cycle_per: Literal["epoch", "step"] = "epoch"
-    warmup: Fraction = 0.0
-    average: Literal["off", "mean", "ema"] = "off"
-    average_from: Fraction = 0.0
-    ema_decay: float = Field(default=0.999, gt=0, lt=1)
-    measured_epochs: int = Field(default=5, ge=0, le=100)
-
-    seed: int = Field(default=0, ge=0, lt=2**32)
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    compile: Literal["auto", "on", "off"] = "auto"
-    deterministic: bool = False
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    num_workers: int = Field(default=4, ge=1, le=256)
-    threads: int | None = Field(default=None, ge=1, le=1024)
-    decoded_gb: float = Field(default=100.0, ge=0, allow_inf_nan=False)
-    save_every_s: float = Field(default=60.0, gt=0, le=3600)
 
     @model_validator(mode="after")
     def _milestones_rise(self) -> Self:
-        rises = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
-        if not rises or any(m < 1 for m in self.milestones):
-            raise ValueError(f"milestones {list(self.milestones)} must be epochs that rise from 1 on")
+        milestones = self.schedule.milestones
+        rises = all(a < b for a, b in zip(milestones, milestones[1:], strict=False))
+        if not rises or any(m < 1 for m in milestones):
+            raise ValueError(f"milestones {list(milestones)} must be epochs that rise, from 1")
         return self
 
     @model_validator(mode="after")
-    def _parts_of_a_batch(self) -> Self:
-        if self.batch_size % self.accumulate or self.batch_size // self.accumulate < 2:
+    def _batch_divides(self) -> Self:
+        batch_size, accumulate = self.schedule.batch_size, self.schedule.accumulate
+        if batch_size % accumulate or batch_size // accumulate < 2:
             raise ValueError(
-                f"batch_size {self.batch_size} does not make {self.accumulate} parts of one size, of two images or more"
+                f"batch_size {batch_size} does not divide into {accumulate} equal micro-batches of at least two images"
             )
         return self
 
     @model_validator(mode="after")
-    def _protocol_has_what_it_needs(self) -> Self:
-        wants_shots = self.protocol in ("fine_tune", "retrieval")
-        if wants_shots != (self.shots > 0):
-            reason = "is for fine_tune and retrieval" if self.shots else "leaves nothing to learn from"
-            raise ValueError(f"shots {self.shots} {reason}, and the protocol is {self.protocol}: set one of them")
-        names = set(self.losses.above_zero())
-        if (self.protocol == "closed_set") != ("closed_set" in names) or len(names) > 1 and "closed_set" in names:
+    def _protocol_fits(self) -> Self:
+        protocol, shots = self.data.protocol, self.data.shots
+        if (protocol in ("fine_tune", "retrieval")) != (shots > 0):
+            reason = "are for fine_tune and retrieval" if shots else "leaves no images to learn from"
+            raise ValueError(f"shots {shots} {reason}, and the protocol is {protocol}: change one of them")
+        names = set(self.objective.losses.above_zero())
+        if (protocol == "closed_set") != ("closed_set" in names) or len(names) > 1 and "closed_set" in names:
             raise ValueError(
-                f"losses {', '.join(sorted(names))} with protocol {self.protocol}: closed_set is the one loss of the "
-                "protocol closed_set, and of no other"
+                f"losses {', '.join(sorted(names))} do not fit protocol {protocol}: closed_set is the only loss of "
+                "protocol closed_set, and no other protocol has it"
             )
-        if self.protocol == "closed_set" and self.context_tokens:
-            raise ValueError("context_tokens are for texts, and protocol closed_set has none: set it to 0")
+        if protocol == "closed_set" and self.objective.context_tokens:
+            raise ValueError("context_tokens are for texts, and protocol closed_set has none: set context_tokens to 0")
         return self
 
     @model_validator(mode="after")
-    def _views_of_an_image(self) -> Self:
-        if self.view == "same" and self.augmentation.per == "batch":
-            raise ValueError(
-                'view "same" keeps views of each image, augmentation per "batch" has none: set one of them'
-            )
+    def _views_fit(self) -> Self:
+        if self.data.view == "same" and self.data.augmentation.per == "batch":
+            raise ValueError('view "same" caches views per image, and augmentation is per "batch": change one of them')
         return self
 
-
-class UnknownName(ValueError):
-    """A student or teacher that no installed library knows. `near`: names like it, best first."""
-
-    def __init__(self, name: str, kind: Literal["student", "teacher"], near: list[str], why: str = "") -> None:
-        self.name, self.kind, self.near = name, kind, near
-        hint = f"; near it: {', '.join(near)}" if near else ""
-        super().__init__(f'no {kind} is called "{name}"{why}{hint}')
-
-
-@dataclass(frozen=True)
-class TeacherRef:
-    """A teacher reference taken apart; `str()` puts it together again. `pretrained` is open_clip's tag."""
-
-    kind: Literal["open_clip", "hf-hub", "local-dir"]
-    model: str
-    pretrained: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.model}:{self.pretrained}" if self.kind == "open_clip" else f"{self.kind}:{self.model}"
+    def identity(self) -> dict[str, Any]:
+        """`flat()` without the settings that do not change the result."""
+        return {name: value for name, value in self.flat().items() if name not in FREE_FIELDS}
 
 
 @cache
-def _names() -> tuple[frozenset[str], dict[str, list[str]]]:
-    written = model_names.written()
-    return frozenset(written["timm"]), written["open_clip"]
+def short_names() -> Mapping[str, tuple[str, str]]:
+    """Short name -> (section, field), for every setting."""
+    long = {path: name for name, path in _RENAMED.items()}
+    return {long.get((section, field), field): (section, field) for section, field in _paths()}
 
 
-def check_student(name: str) -> str:
-    """`name` where timm knows it. Raises UnknownName."""
-    students, _ = _names()
-    if name not in students:
-        raise UnknownName(name, "student", difflib.get_close_matches(name, sorted(students), n=5, cutoff=0.6))
-    return name
+def _paths() -> Iterator[tuple[str, str]]:
+    for section, info in TrainSettings.model_fields.items():
+        model = info.annotation
+        assert isinstance(model, type)
+        assert issubclass(model, BaseModel)
+        for field in model.model_fields:
+            yield section, field
 
 
-def check_teacher(ref: str) -> TeacherRef:
-    """The reference taken apart: open_clip must know name and tag, the other kinds need only be well formed.
+def _expand(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
+    """`given` with short names moved into their sections, and the short name that each moved field had."""
+    nested: dict[str, Any] = {}
+    short: dict[tuple[str, str], str] = {}
+    for name, value in given.items():
+        is_section = name in TrainSettings.model_fields and (
+            isinstance(value, BaseModel | Mapping) or name not in _RENAMED
+        )
+        if is_section or name not in short_names():
+            before = nested.get(name)
+            nested[name] = {**value, **before} if isinstance(before, dict) and isinstance(value, Mapping) else value
+            continue
+        section, field = short_names()[name]
+        below = nested.setdefault(section, {})
+        if isinstance(below, BaseModel):
+            below = nested[section] = below.model_dump(exclude_unset=True)
+        if isinstance(below, Mapping):
+            nested[section] = {**below, field: value}
+            short[section, field] = name
+    return nested, short
 
-    Raises UnknownName. Whether a hub or a folder really holds a teacher is seen when it is loaded.
-    """
-    kind, _, rest = ref.partition(":")
-    if kind == "hf-hub":
-        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", rest) or ".." in rest:
-            raise UnknownName(ref, "teacher", [], why=": write hf-hub:organisation/name")
-        return TeacherRef("hf-hub", rest)
-    if kind == "local-dir":
-        if not rest.strip() or any(ord(c) < 32 for c in rest):
-            raise UnknownName(ref, "teacher", [], why=": write local-dir:path/to/folder")
-        return TeacherRef("local-dir", rest)
-    _, teachers = _names()
-    if rest in teachers.get(kind, ()):
-        return TeacherRef("open_clip", kind, rest)
-    if kind in teachers:
-        near = difflib.get_close_matches(rest, teachers[kind], n=5, cutoff=0.0)
-        raise UnknownName(ref, "teacher", [f"{kind}:{tag}" for tag in near])
-    known = [f"{model}:{tag}" for model, tags in teachers.items() for tag in tags]
-    raise UnknownName(ref, "teacher", difflib.get_close_matches(ref, known, n=5, cutoff=0.5))
+
+def located_as_given(error: ValidationError, given: Mapping[str, Any]) -> ValidationError:
+    """The same errors, each at the name under which `given` has the setting."""
+    return _located(error, _expand(given)[1])
+
+
+def _located(error: ValidationError, short: Mapping[tuple[str, str], str]) -> ValidationError:
+    details = []
+    for one in error.errors():
+        loc = one["loc"]
+        if len(loc) >= 2 and (name := short.get((str(loc[0]), str(loc[1])))):
+            loc = (name, *loc[2:])
+        known = one["type"] not in ("setting_unknown", "loss_unknown", "no_loss")
+        kind: Any = one["type"] if known else PydanticCustomError(one["type"], "{message}", {"message": one["msg"]})
+        details.append(InitErrorDetails(type=kind, loc=loc, input=one["input"], ctx=one.get("ctx", {})))
+    return ValidationError.from_exception_data(error.title, details)

@@ -164,8 +164,13 @@ class Manifest:
 
     def save(self, path: Path) -> None:
         """Write JSON lines, a header first and then `[path, label, part]` an image; atomically."""
-        header = {"manifest": 1, "root": self.root, "labels": self.labels, "num_images": len(self),
-                  "digest": self.digest}  # fmt: skip
+        header = {
+            "manifest": 1,
+            "root": self.root,
+            "labels": self.labels,
+            "num_images": len(self),
+            "digest": self.digest,
+        }
         with replacing(path) as draft, draft.open("w", encoding="utf-8") as out:
             out.write(json.dumps(header, ensure_ascii=False) + "\n")
             out.writelines(json.dumps(item, ensure_ascii=False) + "\n" for item in self)

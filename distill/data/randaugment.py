@@ -23,9 +23,21 @@ from distill.data.counter_rng import Ints, uniform
 
 # In the order of torchvision's RandAugment.
 OPS = (
-    "Identity", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness", "Color", "Contrast",
-    "Sharpness", "Posterize", "Solarize", "AutoContrast", "Equalize",
-)  # fmt: skip
+    "Identity",
+    "ShearX",
+    "ShearY",
+    "TranslateX",
+    "TranslateY",
+    "Rotate",
+    "Brightness",
+    "Color",
+    "Contrast",
+    "Sharpness",
+    "Posterize",
+    "Solarize",
+    "AutoContrast",
+    "Equalize",
+)
 MOVING, MIXING = OPS[1:6], OPS[6:10]
 BINS = 31
 # What these draws are about, among the keys of `distill.data.counter_rng`; `distill.data.crops` has those below.

@@ -236,8 +236,10 @@ def _joint(
 ) -> JointResult:
     subset, truth = _choices(features, labels, everything, names)
     told = _tell(features, truth, targets[torch.from_numpy(subset)])
-    images, right = ([np.bincount(truth[rows & kind], minlength=len(subset)) for kind in (~unseen, unseen)]
-                     for rows in (np.ones(len(truth), dtype=np.bool_), told.right))  # fmt: skip
+    images, right = (
+        [np.bincount(truth[rows & kind], minlength=len(subset)) for kind in (~unseen, unseen)]
+        for rows in (np.ones(len(truth), dtype=np.bool_), told.right)
+    )
     held = [np.flatnonzero(count) for count in images]
     id_right, ood_right = (count[at] for count, at in zip(right, held, strict=True))
     id_images, ood_images = (count[at] for count, at in zip(images, held, strict=True))

@@ -48,15 +48,17 @@ class Start:
 def read_start(folder: Path, config: TrainConfig, teacher_digest: str) -> Start:
     """The student of the bundle in `folder`, of which only its weights, targets and manifest need be there.
 
-    Raises StartError for a bundle that is damaged, of another student than `config.student`, or of another teacher.
+    Raises StartError for a bundle that is damaged, of another architecture than the config, or of another teacher.
     """
     try:
         manifest = verify_bundle(folder, partial=True)
         theirs, made_from = manifest["student"]["name"], manifest["made_from"]["teacher"]["digest"]
     except (BundleError, KeyError, TypeError) as error:
         raise StartError(f"{folder} cannot be started from: {error}") from error
-    if theirs != config.student:
-        raise StartError(f"{folder} holds a {theirs}, and {config.student} is to be trained: set student to {theirs}")
+    if theirs != config.student.architecture:
+        raise StartError(
+            f"{folder} holds a {theirs}, and {config.student.architecture} is to be trained: set student to {theirs}"
+        )
     if made_from != teacher_digest:
         raise StartError(f"{folder} was distilled from another teacher ({made_from[:12]}): start from one of this one")
     missing = [name for name in (WEIGHTS, TARGETS) if not (folder / name).is_file()]
@@ -66,6 +68,6 @@ def read_start(folder: Path, config: TrainConfig, teacher_digest: str) -> Start:
         weights, context = load_file(folder / WEIGHTS), TextTargets.load(folder / TARGETS).context
     except (SafetensorError, ValueError) as error:
         raise StartError(f"{folder} cannot be started from: {error}") from error
-    if context is not None and config.context_tokens == 0:
+    if context is not None and config.objective.context_tokens == 0:
         raise StartError(f"{folder} reads its labels behind learned vectors: set context_tokens to {len(context)}")
     return Start(weights=weights, context=context, digest=file_sha256(folder / WEIGHTS))

@@ -16,7 +16,7 @@ from typing import Any
 from huggingface_hub.errors import RemoteEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 from safetensors import SafetensorError
 
-from distill.config.train_config import TeacherRef
+from distill.config.model_names import TeacherRef
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth")

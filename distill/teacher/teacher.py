@@ -20,7 +20,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip.transformer import text_global_pool
 from PIL import Image
 
-from distill.config.train_config import TeacherRef, UnknownName, check_teacher
+from distill.config.model_names import TeacherRef, UnknownName, check_teacher
 from distill.data.row_cache import key_of
 from distill.teacher.errors import TeacherError, explained, folder_of, refuse_unsupported
 from distill.teacher.tokenizer import Tokenizer, load_tokenizer

@@ -35,20 +35,22 @@ class Told:
 
 def told(config: TrainConfig, manifest: Manifest, teacher: Teacher, targets: TextTargets) -> Told:
     """The texts of a run. Raises TextsError for labels without an unseen one where `unseen` has a weight."""
-    few_shot = config.protocol == "fine_tune"
+    few_shot = config.data.protocol == "fine_tune"
     labels = (*manifest.id_labels, *manifest.ood_labels) if few_shot else manifest.id_labels
     # But for the term that is about them, the student is never told of labels unseen, not even as wrong answers.
-    unseen = manifest.ood_labels if "unseen" in needed(config.losses.above_zero()) and not few_shot else ()
-    if "unseen" in needed(config.losses.above_zero()) and not unseen:
+    unseen = manifest.ood_labels if "unseen" in needed(config.objective.losses.above_zero()) and not few_shot else ()
+    if "unseen" in needed(config.objective.losses.above_zero()) and not unseen:
         raise TextsError("losses.unseen has a weight, and no label is left unseen: set it to 0")
-    if config.protocol == "closed_set":
+    if config.data.protocol == "closed_set":
         return Told(labels=labels, texts=torch.eye(len(labels)))
     prompts = [targets.prompts[at] for at in (*labels, *unseen)]
     return Told(
         labels=labels,
         texts=targets.features[list(labels)],
         unseen=targets.features[list(unseen)] if unseen else None,
-        prompted=PromptedTexts(teacher, prompts, config.context_tokens) if config.context_tokens else None,
+        prompted=PromptedTexts(teacher, prompts, config.objective.context_tokens)
+        if config.objective.context_tokens
+        else None,
     )
 
 
@@ -69,7 +71,7 @@ def measured_on(
     A plain classifier is asked about no unseen label, and each of the others has a unit vector in the place of its
     text.
     """
-    if config.protocol != "closed_set":
+    if config.data.protocol != "closed_set":
         return manifest, heard(teacher, targets, context)
     features = torch.zeros(len(manifest.labels), len(manifest.id_labels))
     features[list(manifest.id_labels)] = torch.eye(len(manifest.id_labels))

@@ -72,9 +72,9 @@ def told_of_memory(config: TrainConfig, batch_size: int) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        in_parts = f" in {config.accumulate} parts" if config.accumulate > 1 else ""
-        half = "" if config.precision != "float32" else ", or set precision to bfloat16"
+        in_parts = f" in {config.schedule.accumulate} parts" if config.schedule.accumulate > 1 else ""
+        half = "" if config.system.precision != "float32" else ", or set precision to bfloat16"
         raise OutOfMemory(
-            f"a batch of {batch_size} images of {config.image_px} px{in_parts} does not fit on the GPU: set accumulate "
-            f"to {2 * config.accumulate}, lower batch_size or image_px{half}"
+            f"a batch of {batch_size} images of {config.student.image_px} px{in_parts} does not fit on the GPU: "
+            f"set accumulate to {2 * config.schedule.accumulate}, lower batch_size or image_px{half}"
         ) from error

@@ -103,26 +103,28 @@ def plan(config: TrainConfig, num_images: int, num_ranks: int = 1, *, num_few: i
     Raises ValueError for fewer than two images in each part of a batch, for a batch that ranks cannot share, and for
     few-shot images alone.
     """
-    parts = num_ranks * config.accumulate
+    parts = num_ranks * config.schedule.accumulate
     if num_images < 2 * parts:
         among = f" for each of {parts} parts of a batch" if parts > 1 else ""
         raise ValueError(f"{num_images} usable images to train on: two are the least{among}")
-    if config.batch_size % parts:
-        raise ValueError(f"batch_size {config.batch_size} does not make {parts} equal parts for {num_ranks} ranks")
+    if config.schedule.batch_size % parts:
+        raise ValueError(
+            f"batch_size {config.schedule.batch_size} does not make {parts} equal parts for {num_ranks} ranks"
+        )
     if num_few >= num_images:
         raise ValueError(f"all {num_images} usable images are few-shot ones: the images of the ID labels are missing")
-    divided = share(min(config.batch_size, num_images), num_few, num_images - num_few, parts)
+    divided = share(min(config.schedule.batch_size, num_images), num_few, num_images - num_few, parts)
     batch_size = divided.few + divided.others
     if batch_size < 2 * parts:
         raise ValueError(f"{num_images - num_few} images beside few-shot ones are too few for {parts} parts of a batch")
     steps_per_pass = (num_images - num_few) // divided.others
-    steps_per_epoch = steps_per_pass * config.passes_per_epoch
+    steps_per_epoch = steps_per_pass * config.schedule.passes_per_epoch
     return Plan(
         batch_size=batch_size,
         share=divided,
         steps_per_pass=steps_per_pass,
         steps_per_epoch=steps_per_epoch,
-        total_steps=steps_per_epoch * config.epochs,
+        total_steps=steps_per_epoch * config.schedule.epochs,
     )
 
 
@@ -137,21 +139,23 @@ def batches(
     @lru_cache(maxsize=2)
     def order(pass_index: int) -> Ints:
         if data.shards is None:
-            return shuffled(others, config.seed, pass_index)
-        return shuffled_in_windows(others, data.shards[others], SHARDS_AT_ONCE, config.seed, pass_index)
+            return shuffled(others, config.system.seed, pass_index)
+        return shuffled_in_windows(others, data.shards[others], SHARDS_AT_ONCE, config.system.seed, pass_index)
 
     def rows_of(pass_index: int, place: int, step: int) -> Ints:
         if len(data.few):
-            return few_shot_rows(data.few, order(pass_index), steps.share, place=place, seed=config.seed, step=step)
+            return few_shot_rows(
+                data.few, order(pass_index), steps.share, place=place, seed=config.system.seed, step=step
+            )
         return order(pass_index)[place * steps.batch_size : (place + 1) * steps.batch_size]
 
     def views_of(rows: Ints, drawn: int, place: int) -> Views:
         if data.views is not None:
-            ops = draw_rand_augment(config.seed, drawn, rows, config.augmentation)
+            ops = draw_rand_augment(config.system.seed, drawn, rows, config.data.augmentation)
             return replace(data.views.take((rows, drawn % data.teacher.shape[1])), ops=ops)
         # One view for all of a batch is that of one image whose number is the batch's.
-        drawn_for = rows if config.augmentation.per == "image" else np.full_like(rows, place)
-        return draw_views(config.seed, drawn, drawn_for, side_px=side_px, augmentation=config.augmentation)
+        drawn_for = rows if config.data.augmentation.per == "image" else np.full_like(rows, place)
+        return draw_views(config.system.seed, drawn, drawn_for, side_px=side_px, augmentation=config.data.augmentation)
 
     def fetch(source: PixelRows, rows: Ints) -> Tensor:
         if not isinstance(source, np.ndarray):

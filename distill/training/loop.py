@@ -96,15 +96,15 @@ def train(
     """
     refuse_unfit(data)
     ranks = distributed.current()
-    device = ranks.device(choose_device(config.device))
+    device = ranks.device(choose_device(config.system.device))
     steps = plan(config, len(data.usable), ranks.count, num_few=len(data.few))
     built = build_student(
-        config.student,
+        config.student.architecture,
         width=data.texts.shape[1],
-        image_px=config.image_px,
-        seed=config.seed,
-        pretrained=config.pretrained and resume is None and start is None,
-        test_crop=config.test_crop,
+        image_px=config.student.image_px,
+        seed=config.system.seed,
+        pretrained=config.student.pretrained and resume is None and start is None,
+        test_crop=config.student.test_crop,
     )
     model = ranks.own_copy(built.model, device)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -116,14 +116,14 @@ def train(
         start.load_into(model, objective.context)
         digests["start"] = start.digest
     optimizer = build_optimizer(learner, config)
-    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
+    scaler = torch.amp.GradScaler(device.type, enabled=config.system.precision == "float16")
     average = Average(learner, config, steps.total_steps)
-    identity = {"config": config.model_dump(mode="json"), "width": student.width, "data": digests}
+    identity = {"config": config.flat(), "width": student.width, "data": digests}
     position = Position()
     if resume is not None:
         position = load_state(resume, learner, optimizer, identity, average=average, scaler=scaler)
     parallel = ranks.parallel(model, device)
-    exact = config.deterministic or device.type == "cpu"  # then a run has the same kernels after a break
+    exact = config.system.deterministic or device.type == "cpu"  # then a run has the same kernels after a break
     left = steps.total_steps - (0 if exact else position.step)
     forward = torch.compile(parallel) if _compiles(config, device, left) else parallel
     texts, meter = data.texts.to(device), Meter(config, steps, position)
@@ -137,16 +137,23 @@ def train(
 
     def learn(part: Batch) -> dict[str, Tensor]:
         """The terms of a part of a batch, their gradients added to those that are there."""
-        with torch.autocast(device.type, _DTYPES[config.precision], enabled=config.precision != "float32"):
-            seen = student.normalise(see_views(part.pixels, part.views, config.image_px))
+        with torch.autocast(
+            device.type, _DTYPES[config.system.precision], enabled=config.system.precision != "float32"
+        ):
+            seen = student.normalise(see_views(part.pixels, part.views, config.student.image_px))
             features = forward(seen.contiguous(memory_format=torch.channels_last))  # (B, D)
         terms: dict[str, Tensor] = objective(
             Inputs(
-                student=features, teacher=part.teacher, labels=part.labels, texts=texts, unseen=unseen,
-                captions=part.captions, captioned=part.captioned,
+                student=features,
+                teacher=part.teacher,
+                labels=part.labels,
+                texts=texts,
+                unseen=unseen,
+                captions=part.captions,
+                captioned=part.captioned,
             )
-        )  # fmt: skip
-        scaler.scale(objective.total(terms) / config.accumulate).backward()  # type: ignore[no-untyped-call]
+        )
+        scaler.scale(objective.total(terms) / config.schedule.accumulate).backward()  # type: ignore[no-untyped-call]
         return terms
 
     with _settled(config, device), told_of_memory(config, steps.batch_size):
@@ -156,11 +163,13 @@ def train(
                 ranks.wait()
                 raise Stopped(f"{position.step} of {steps.total_steps} steps done")
             lr = set_rates(optimizer, config, step=position.step, steps_per_epoch=steps.steps_per_epoch)
-            torch.manual_seed(int(words(config.seed, position.step, ranks.rank) >> 1))  # dropout too hangs on the step
+            torch.manual_seed(
+                int(words(config.system.seed, position.step, ranks.rank) >> 1)
+            )  # dropout too hangs on the step
             optimizer.zero_grad(set_to_none=True)
             terms = []
-            for at, part in enumerate(batch.parts(config.accumulate), start=1):
-                with ranks.gradients_later(parallel, at < config.accumulate):
+            for at, part in enumerate(batch.parts(config.schedule.accumulate), start=1):
+                with ranks.gradients_later(parallel, at < config.schedule.accumulate):
                     terms.append(learn(part))
             ranks.mean_gradients(objective.parameters())
             values = finite(
@@ -200,11 +209,13 @@ def choose_device(device: str) -> torch.device:
 
 
 def _compiles(config: TrainConfig, device: torch.device, steps_left: int) -> bool:
-    if config.compile != "auto":
-        return config.compile == "on"
+    if config.system.compile != "auto":
+        return config.system.compile == "on"
     if device.type == "cuda":
         return steps_left >= COMPILE_PAYS_STEPS
-    return steps_left * config.batch_size * config.image_px**2 >= COMPILE_PAYS_PIXELS and _has_compiler()
+    return (
+        steps_left * config.schedule.batch_size * config.student.image_px**2 >= COMPILE_PAYS_PIXELS and _has_compiler()
+    )
 
 
 def _has_compiler() -> bool:
@@ -216,16 +227,16 @@ def _has_compiler() -> bool:
 @contextmanager
 def _settled(config: TrainConfig, device: torch.device) -> Iterator[None]:
     """torch's own switches as the run wants them; on a GPU they are put back afterwards."""
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    if config.system.threads is not None:
+        torch.set_num_threads(config.system.threads)
     if device.type != "cuda":
         yield
         return
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    if config.deterministic:
+    if config.system.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(config.deterministic)
-    torch.backends.cudnn.benchmark = not config.deterministic
+    torch.use_deterministic_algorithms(config.system.deterministic)
+    torch.backends.cudnn.benchmark = not config.system.deterministic
     try:
         yield
     finally:

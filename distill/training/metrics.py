@@ -58,7 +58,7 @@ class Meter:
         """Whether to save now: time is up, all is done, or an epoch is done and the last state not of just now."""
         step, since_s = self._position.step, time.monotonic() - self._saved
         ended = step % self._steps.steps_per_epoch == 0 and since_s >= SHORT_EPOCH_S
-        return since_s >= self._config.save_every_s or ended or step == self._steps.total_steps
+        return since_s >= self._config.system.save_every_s or ended or step == self._steps.total_steps
 
     def metrics(
         self, losses: Mapping[str, float], weights: Mapping[str, float], *, lr: float, waited_s: float
@@ -72,7 +72,7 @@ class Meter:
             step=step,
             total_steps=steps.total_steps,
             epoch=(step - 1) // steps.steps_per_epoch + 1,
-            epochs=self._config.epochs,
+            epochs=self._config.schedule.epochs,
             loss=sum(weights[name] * value for name, value in losses.items()),
             losses=losses,
             lr=lr,

@@ -55,15 +55,17 @@ class Objective(nn.Module):
 
     def __init__(self, config: TrainConfig, *, width: int, prompted: "PromptedTexts | None" = None) -> None:
         super().__init__()
-        if (prompted.num_tokens if prompted else 0) != config.context_tokens:
-            raise ValueError(f"context_tokens is {config.context_tokens}, and the texts are not made for that many")
-        self.weights: dict[str, float] = config.losses.above_zero()
+        if (prompted.num_tokens if prompted else 0) != config.objective.context_tokens:
+            raise ValueError(
+                f"context_tokens is {config.objective.context_tokens}, and the texts are not made for that many"
+            )
+        self.weights: dict[str, float] = config.objective.losses.above_zero()
         self._terms = {name: _bound(TERMS[name], config) for name in self.weights}
         self._needs = needed(self.weights)
         self._prompted = prompted
-        self.context = nn.Parameter(prompted.initial(config.seed)) if prompted else None
+        self.context = nn.Parameter(prompted.initial(config.system.seed)) if prompted else None
         if "queue" in self._needs:
-            self.register_buffer("queue", torch.zeros(config.queue_size, width))
+            self.register_buffer("queue", torch.zeros(config.objective.queue_size, width))
             self.register_buffer("num_queued", torch.zeros((), dtype=torch.int64))
 
     def forward(self, inputs: Inputs) -> dict[str, Tensor]:
@@ -119,5 +121,5 @@ def _bound(term: Term, config: TrainConfig) -> Callable[[Mapping[str, Tensor]], 
     """The term's function as one of what there is, with its settings taken from `config`."""
     file, _, name = term.function.partition(":")
     function: Callable[..., Tensor] = getattr(import_module(f"distill.losses.{file}"), name)
-    settings = {keyword: getattr(config, field) for keyword, field in term.settings.items()}
+    settings = {keyword: getattr(config.objective, field) for keyword, field in term.settings.items()}
     return lambda given: function(*(given[need] for need in term.needs), **settings)

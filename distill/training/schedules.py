@@ -63,29 +63,35 @@ def _anneal(start: float, end: float, share: float) -> float:
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """SGD with momentum, or AdamW with `momentum` as its first beta; weight decay on every parameter, as published."""
-    if config.optimizer == "sgd":
+    if config.optimizer.name == "sgd":
         return torch.optim.SGD(
-            model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
+            model.parameters(),
+            lr=config.optimizer.lr,
+            momentum=config.optimizer.momentum,
+            weight_decay=config.optimizer.weight_decay,
+            fused=True,
         )
-    betas = (config.momentum, 0.999)
+    betas = (config.optimizer.momentum, 0.999)
     return torch.optim.AdamW(
-        model.parameters(), lr=config.lr, betas=betas, weight_decay=config.weight_decay, fused=True
+        model.parameters(), lr=config.optimizer.lr, betas=betas, weight_decay=config.optimizer.weight_decay, fused=True
     )
 
 
 def set_rates(optimizer: torch.optim.Optimizer, config: TrainConfig, *, step: int, steps_per_epoch: int) -> float:
     """Give the optimiser the rate (and for one_cycle the momentum) of `step` (from 0), and return the rate."""
-    epoch, momentum = step // steps_per_epoch, config.momentum
-    total_steps = config.epochs * steps_per_epoch
-    if config.schedule == "step":
-        rate = step_rate(epoch, peak=config.lr, milestones=config.milestones, factor=config.step_factor)
-        rate *= warmup_share(step, total_steps=total_steps, warmup=config.warmup)
-    elif config.schedule == "one_cycle":
-        at, total = (epoch, config.epochs) if config.one_cycle_per == "epoch" else (step, total_steps)
-        rate = one_cycle_rate(at, total=total, peak=config.lr)
+    epoch, momentum = step // steps_per_epoch, config.optimizer.momentum
+    total_steps = config.schedule.epochs * steps_per_epoch
+    if config.schedule.kind == "step":
+        rate = step_rate(
+            epoch, peak=config.optimizer.lr, milestones=config.schedule.milestones, factor=config.schedule.step_factor
+        )
+        rate *= warmup_share(step, total_steps=total_steps, warmup=config.schedule.warmup)
+    elif config.schedule.kind == "one_cycle":
+        at, total = (epoch, config.schedule.epochs) if config.schedule.one_cycle_per == "epoch" else (step, total_steps)
+        rate = one_cycle_rate(at, total=total, peak=config.optimizer.lr)
         momentum = one_cycle_momentum(at, total=total)
     else:
-        rate = cosine_rate(step, total_steps=total_steps, peak=config.lr, warmup=config.warmup)
+        rate = cosine_rate(step, total_steps=total_steps, peak=config.optimizer.lr, warmup=config.schedule.warmup)
     for group in optimizer.param_groups:
         group["lr"] = rate
         if "betas" in group:

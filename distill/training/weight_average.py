@@ -18,24 +18,26 @@ class Average:
     """The average of `learner`'s parameters and of its student's floating-point buffers, in float32 on their device.
 
     `learner`: a module whose `student` is the student's model; what else it has learns with it. Starts with the step
-    (from 1) that `config.average_from` of `total_steps` comes to.
+    (from 1) that `config.weight_average.average_from` of `total_steps` comes to.
     """
 
     def __init__(self, learner: nn.Module, config: TrainConfig, total_steps: int) -> None:
         self._learner, self._config = learner, config
-        self._first = max(1, round(config.average_from * total_steps))
+        self._first = max(1, round(config.weight_average.average_from * total_steps))
         self.tensors: dict[str, Tensor] = {}
 
     def update(self, step: int) -> None:
         """Take in the weights that `step` (from 1) left."""
-        if self._config.average == "off" or step < self._first:
+        if self._config.weight_average.kind == "off" or step < self._first:
             return
         live = self._live()
         if not self.tensors:
             self.tensors = {name: tensor.clone() for name, tensor in live.items()}
             return
         seen = step - self._first  # weights taken in before these
-        share = 1 / (seen + 1) if self._config.average == "mean" else 1 - self._config.ema_decay
+        share = (
+            1 / (seen + 1) if self._config.weight_average.kind == "mean" else 1 - self._config.weight_average.ema_decay
+        )
         torch._foreach_lerp_([self.tensors[name] for name in live], list(live.values()), share)
 
     def load(self, saved: Mapping[str, Tensor]) -> None:

@@ -106,10 +106,14 @@ def _work(out: Path, demo: job.Demo, steps: Steps, console: Console) -> Results:
         ("machine", job.machine()),
     ]
     return Results(
-        runs=runs, checkpoint=students["enriched"].checkpoint, seconds=steps.seconds,
+        runs=runs,
+        checkpoint=students["enriched"].checkpoint,
+        seconds=steps.seconds,
         curves={text: read_curve(folder / "training.jsonl") for text, folder in folders.items()},
-        described=described, samples=samples, facts=facts,
-    )  # fmt: skip
+        described=described,
+        samples=samples,
+        facts=facts,
+    )
 
 
 def table(runs: Sequence[Run]) -> Table:

@@ -114,9 +114,13 @@ class Demo:
     def distill(self, dataset_id: str, set_id: str, text: Text) -> Distilled:
         """Train a student on the labels' names, or on what the LLM said of them."""
         asked = self._client.distill(
-            dataset_id, teacher=self._teacher, text=KINDS[text], attribute_set_id=_needed(set_id, text), recipe=RECIPE,
+            dataset_id,
+            teacher=self._teacher,
+            text=KINDS[text],
+            attribute_set_id=_needed(set_id, text),
+            recipe=RECIPE,
             config=CONFIG,
-        )  # fmt: skip
+        )
         result = _result(self._follow(asked, f"student, {text}"))
         (measured,) = result["evaluation"]["teacher"]
         teacher = Run(run=f"teacher, {text}", who="teacher", text=text, evaluation=measured)
@@ -160,9 +164,19 @@ def sample_pictures(data: Path) -> list[tuple[str, Path]]:
 def classify(folder: Path, pictures: Sequence[Path]) -> list[tuple[str, float]]:
     """The best label and its score for each picture, by a downloaded student in a fresh process."""
     command = [
-        sys.executable, "-m", "limbeck.cli", "classify", "--checkpoint", str(folder), "--among", "unseen", "--top", "1",
-        "--json", *map(str, pictures),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "limbeck.cli",
+        "classify",
+        "--checkpoint",
+        str(folder),
+        "--among",
+        "unseen",
+        "--top",
+        "1",
+        "--json",
+        *map(str, pictures),
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if ended.returncode:
         raise StepFailed(f"classifying with {folder} ended with {ended.returncode}: {ended.stderr.strip()[-300:]}")

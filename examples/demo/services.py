@@ -26,9 +26,14 @@ def process(name: str, command: Sequence[str], *, env: Mapping[str, str], log: P
     """Run a server until the block ends; gives the first URL that it prints. Its output is in `log`."""
     with log.open("wb") as out:
         running = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=dict(env),
-            process_group=0, preexec_fn=end_with_parent(),
-        )  # fmt: skip
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=dict(env),
+            process_group=0,
+            preexec_fn=end_with_parent(),
+        )
     try:
         yield _printed_url(name, running, log)
     finally:

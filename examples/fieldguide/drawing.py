@@ -151,8 +151,16 @@ def _lit(picture: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.u
 def _outline(body: str, rx: float, ry: float) -> list[Point]:
     if body == "boxy":
         c = 3.0
-        return [(-rx + c, -ry), (rx - c, -ry), (rx, -ry + c), (rx, ry - c), (rx - c, ry), (-rx + c, ry),
-                (-rx, ry - c), (-rx, -ry + c)]  # fmt: skip
+        return [
+            (-rx + c, -ry),
+            (rx - c, -ry),
+            (rx, -ry + c),
+            (rx, ry - c),
+            (rx - c, ry),
+            (-rx + c, ry),
+            (-rx, ry - c),
+            (-rx, -ry + c),
+        ]
     if body == "triangular":
         return [(-2.0, -ry), (2.0, -ry), (rx, ry - 2), (rx - 2, ry), (-rx + 2, ry), (-rx, ry - 2)]
     return _ellipse(0, 0, rx, ry)

@@ -118,9 +118,39 @@ NAME_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
 
 _NOUNS = ("creature", "animal", "beast", "being")
 _ONSETS = (
-    "b", "br", "ch", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "kl", "l", "m", "n",
-    "p", "pl", "pr", "r", "s", "sk", "sl", "sn", "t", "th", "tr", "v", "vr", "w", "y", "z",
-)  # fmt: skip
+    "b",
+    "br",
+    "ch",
+    "d",
+    "dr",
+    "f",
+    "fl",
+    "g",
+    "gr",
+    "h",
+    "j",
+    "k",
+    "kl",
+    "l",
+    "m",
+    "n",
+    "p",
+    "pl",
+    "pr",
+    "r",
+    "s",
+    "sk",
+    "sl",
+    "sn",
+    "t",
+    "th",
+    "tr",
+    "v",
+    "vr",
+    "w",
+    "y",
+    "z",
+)
 _NUCLEI = ("a", "a", "e", "e", "i", "i", "o", "o", "u", "u", "ai", "ea", "oo", "ee")
 _MIDDLES = ("", "", "", "l", "m", "n", "r", "s")
 _ENDS = ("", "l", "m", "n", "r", "s", "t", "x", "rd", "sk", "lp", "mb", "nd", "ck", "rn", "sh", "th", "ff", "w")

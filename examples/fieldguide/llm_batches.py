@@ -138,12 +138,18 @@ class Batches:
 
     def _shown(self, batch: _Batch) -> dict[str, Any]:
         return {
-            "id": batch.id, "object": "batch", "endpoint": ENDPOINT, "completion_window": "24h",
-            "input_file_id": batch.input_file_id, "created_at": int(batch.created_at), "status": batch.status,
-            "output_file_id": batch.output_file_id, "error_file_id": batch.error_file_id,
+            "id": batch.id,
+            "object": "batch",
+            "endpoint": ENDPOINT,
+            "completion_window": "24h",
+            "input_file_id": batch.input_file_id,
+            "created_at": int(batch.created_at),
+            "status": batch.status,
+            "output_file_id": batch.output_file_id,
+            "error_file_id": batch.error_file_id,
             "errors": {"object": "list", "data": batch.errors} if batch.errors else None,
             "request_counts": {"total": len(batch.lines), "completed": 0, "failed": 0, **batch.counts},
-        }  # fmt: skip
+        }
 
 
 def _take(line: bytes, lines: list[dict[str, Any]], seen: set[str]) -> str:

@@ -7,9 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOST_BODY_BYTES = 64 * 2**20  # a file of some ten thousand requests
-_REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed",
-            413: "Content Too Large", 422: "Unprocessable Content", 429: "Too Many Requests",
-            500: "Internal Server Error", 503: "Service Unavailable"}  # fmt: skip
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Content Too Large",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
 
 
 class HangUp(Exception):
@@ -56,7 +65,11 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
 
 
 def reply_bytes(reply: Reply) -> bytes:
-    lines = [f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Status')}", "Content-Type: application/json",
-             f"Content-Length: {len(reply.body)}", *(f"{k}: {v}" for k, v in reply.headers.items())]  # fmt: skip
+    lines = [
+        f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Status')}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(reply.body)}",
+        *(f"{k}: {v}" for k, v in reply.headers.items()),
+    ]
     body = reply.body[: len(reply.body) // 2] if reply.cut else reply.body
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

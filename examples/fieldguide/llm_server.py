@@ -328,9 +328,14 @@ async def _serve_until(stop: asyncio.Event, llm: LLM, host: str, port: int, read
 
 @contextlib.contextmanager
 def serve(
-    *, host: str = "127.0.0.1", port: int = 0, latency_ms: float = 0, api_key: str | None = None,
-    faults: Iterable[Mapping[str, Any]] = (), batch_s: float = 0.0,
-) -> Iterator[RunningServer]:  # fmt: skip
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    latency_ms: float = 0,
+    api_key: str | None = None,
+    faults: Iterable[Mapping[str, Any]] = (),
+    batch_s: float = 0.0,
+) -> Iterator[RunningServer]:
     """The server in a thread, on a free port by default, until the block ends."""
     llm = LLM(latency_s=latency_ms / 1000, api_key=api_key, faults=parse_rules(faults), batch_s=batch_s)
     loop, stop, started = asyncio.new_event_loop(), asyncio.Event(), threading.Event()

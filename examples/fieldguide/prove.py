@@ -51,13 +51,16 @@ def _through(client: Limbeck, console: Console) -> dict[str, Any]:
     asked = client.enrich(vocabulary.id, strategies=STRATEGIES, teacher=teacher, neighbours=5)
     described = follow(client, asked, console, title="describe labels").result or {}
     split = {
-        "by": "list", "id": [one.name for one in species(job.SEEN)], "ood": [one.name for one in species(job.UNSEEN)],
-        "held_out": 0.3, "seed": job.SEED,
-    }  # fmt: skip
+        "by": "list",
+        "id": [one.name for one in species(job.SEEN)],
+        "ood": [one.name for one in species(job.UNSEEN)],
+        "held_out": 0.3,
+        "seed": job.SEED,
+    }
     dataset = client.register_dataset(vocabulary.id, job.PICTURES, split=split, name="field guide")
     asked = client.prove(
         described["attribute_set_id"], dataset.id, teacher=teacher, concept=CONCEPT, filter_phrases=True
-    )  # fmt: skip
+    )
     return follow(client, asked, console, title="prove the benefit").result or {}
 
 
@@ -66,10 +69,11 @@ def write(proof: Mapping[str, Any], docs: Path) -> None:
     draw(proof, docs / PICTURE)
     filtered = proof["filtered"]
     told = (
-        f"left as they are, because {filtered['refused']}" if filtered["refused"]
+        f"left as they are, because {filtered['refused']}"
+        if filtered["refused"]
         else f"{sum(map(len, filtered['dropped'].values()))} phrases of seen labels go, held-out accuracy by phrases "
         f"{filtered['before']:.1%} before and {filtered['after']:.1%} after"
-    )  # fmt: skip
+    )
     images, labels = proof["num_images"], proof["num_labels"]
     put_part(
         docs / "evidence.md",

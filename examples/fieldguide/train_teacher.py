@@ -217,8 +217,18 @@ def train(out: Path, *, pictures: int, steps: int, batch: int, peak: float, seed
         log.write(json.dumps(record) + "\n")
         log.flush()
 
-    note({"pictures": pictures, "steps": steps, "batch": batch, "peak_lr": peak, "seed": seed, "threads": threads,
-          "torch": torch.__version__, "parameters": sum(p.numel() for p in model.parameters())})  # fmt: skip
+    note(
+        {
+            "pictures": pictures,
+            "steps": steps,
+            "batch": batch,
+            "peak_lr": peak,
+            "seed": seed,
+            "threads": threads,
+            "torch": torch.__version__,
+            "parameters": sum(p.numel() for p in model.parameters()),
+        }
+    )
     began, running = time.perf_counter(), torch.zeros(len(LOSSES))
     for step in range(steps):
         if len(queue) < batch:
@@ -249,9 +259,16 @@ def train(out: Path, *, pictures: int, steps: int, batch: int, peak: float, seed
             every = 50 if (step + 1) % 50 == 0 else (step + 1) % 50
             rate_s = (step + 1) / (time.perf_counter() - began)
             means = dict(zip(LOSSES, (running / every).tolist(), strict=True))
-            note({"step": step + 1, **{name: round(value, 4) for name, value in means.items()}, "lr": round(rate, 6),
-                  "scale": round(scale.item(), 1), "steps_per_s": round(rate_s, 2),
-                  "eta_s": round((steps - step - 1) / rate_s)})  # fmt: skip
+            note(
+                {
+                    "step": step + 1,
+                    **{name: round(value, 4) for name, value in means.items()},
+                    "lr": round(rate, 6),
+                    "scale": round(scale.item(), 1),
+                    "steps_per_s": round(rate_s, 2),
+                    "eta_s": round((steps - step - 1) / rate_s),
+                }
+            )
             running.zero_()
         if (step + 1) % 500 == 0 or step + 1 == steps:
             save_teacher(model, out)
@@ -272,8 +289,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
-    train(options.out, pictures=options.pictures, steps=options.steps, batch=options.batch, peak=options.lr,
-          seed=options.seed, threads=options.threads)  # fmt: skip
+    train(
+        options.out,
+        pictures=options.pictures,
+        steps=options.steps,
+        batch=options.batch,
+        peak=options.lr,
+        seed=options.seed,
+        threads=options.threads,
+    )
 
 
 if __name__ == "__main__":

@@ -28,9 +28,18 @@ def check(
     from attributes.cli.output_file import BadInput as BadFile
 
     asked = Asked(
-        file=file, format=format, label2text=label2text, sentences=sentences, words=words or (), tokenizer=tokenizer,
-        context=context, second_opinion=second_opinion, json=json, html=html, worst=worst,
-    )  # fmt: skip
+        file=file,
+        format=format,
+        label2text=label2text,
+        sentences=sentences,
+        words=words or (),
+        tokenizer=tokenizer,
+        context=context,
+        second_opinion=second_opinion,
+        json=json,
+        html=html,
+        worst=worst,
+    )
     try:
         code = run(asked)
     except BadFile as error:

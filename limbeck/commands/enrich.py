@@ -45,11 +45,17 @@ def enrich(
     from limbeck.progress import follow
 
     how: dict[str, Any] = {
-        "strategies": _names(strategies), "model": llm_model or None, "base_set_id": base_set or None,
-        "teacher": teacher or None, "neighbours": neighbours, "samples": samples, "budget_usd": _dollars(budget_usd),
-        "budget_tokens": budget_tokens, "mode": "batch" if batch else None,
+        "strategies": _names(strategies),
+        "model": llm_model or None,
+        "base_set_id": base_set or None,
+        "teacher": teacher or None,
+        "neighbours": neighbours,
+        "samples": samples,
+        "budget_usd": _dollars(budget_usd),
+        "budget_tokens": budget_tokens,
+        "mode": "batch" if batch else None,
         "mend_rounds": mend_rounds,
-    }  # fmt: skip
+    }
     console = Console()
     with service(url) as client:
         vocabulary_id = _vocabulary(client, of, domain, console)

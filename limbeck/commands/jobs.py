@@ -30,9 +30,10 @@ def jobs(url: Url = DEFAULT_URL, limit: Annotated[int, typer.Option(min=1, help=
 
 
 def job(
-    id: JobId, url: Url = DEFAULT_URL,
+    id: JobId,
+    url: Url = DEFAULT_URL,
     watch: Annotated[bool, typer.Option("--watch", help="Show events as they happen, until the job ends.")] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Show a job: how far it is, what it has said, what it made. Exit code 1 for one that has failed."""
     from rich.console import Console
 

@@ -33,9 +33,7 @@ def prove(
 
     console = Console()
     with service(url) as client:
-        job = client.prove(
-            id, dataset, teacher=teacher, concept=concept, seeds=seeds, filter_phrases=filter_phrases
-        )  # fmt: skip
+        job = client.prove(id, dataset, teacher=teacher, concept=concept, seeds=seeds, filter_phrases=filter_phrases)
         result = follow(client, job, console, title="prove the benefit").result or {}
     proof = result["proof"]
     if out is not None:

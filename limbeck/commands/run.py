@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 _SPLIT = "seed=0,id_fraction=0.5,held_out=0.3"
 _STRATEGIES = {
-    "answers": "questions", "contrast": "describe,contrast", "all": "sentence,phrases,questions,contrast",
-}  # fmt: skip
+    "answers": "questions",
+    "contrast": "describe,contrast",
+    "all": "sentence,phrases,questions,contrast",
+}
 
 
 def run(
@@ -74,9 +76,14 @@ def run(
             )
             attribute_set = _told_set(follow(client, asked, console, title="describe labels"), console)
         job = client.distill(
-            dataset.id, teacher=teacher, text=kind, concept=concept, attribute_set_id=attribute_set, recipe=recipe,
+            dataset.id,
+            teacher=teacher,
+            text=kind,
+            concept=concept,
+            attribute_set_id=attribute_set,
+            recipe=recipe,
             config=config,
-        )  # fmt: skip
+        )
         trained = follow(client, job, console, title="distil the student").result or {}
         evaluation = trained["evaluation"]
         rows = [("student", kind, evaluation), *(("teacher", kind, one) for one in evaluation["teacher"])]

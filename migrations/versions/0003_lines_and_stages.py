@@ -27,17 +27,45 @@ _Row = Mapping[str, Any]
 def upgrade() -> None:
     for name in ("enrich_results", "llm_answers", "attribute_entries"):
         _set_aside(name)
-    op.create_table("attribute_entries", _text("digest"), _text("label"), _text("sense", null=True),
-                    _json("lines"), _json("flags"), _pk("attribute_entries", "digest"))  # fmt: skip
+    op.create_table(
+        "attribute_entries",
+        _text("digest"),
+        _text("label"),
+        _text("sense", null=True),
+        _json("lines"),
+        _json("flags"),
+        _pk("attribute_entries", "digest"),
+    )
     _refill("attribute_entries", _entry_with_lines)
-    op.create_table("llm_answers", _text("key"), _text("model"), _text("base_url"), _text("strategy"),
-                    _json("messages"), _text("answer"), _json("lines"), _json("other_lines", null=True), _json("flags"),
-                    _number("created_at"), _pk("llm_answers", "key"))  # fmt: skip
+    op.create_table(
+        "llm_answers",
+        _text("key"),
+        _text("model"),
+        _text("base_url"),
+        _text("strategy"),
+        _json("messages"),
+        _text("answer"),
+        _json("lines"),
+        _json("other_lines", null=True),
+        _json("flags"),
+        _number("created_at"),
+        _pk("llm_answers", "key"),
+    )
     _refill("llm_answers", _answer_with_lines())
-    op.create_table("enrich_results", _text("job_id"), _whole("step"), _whole("position"), _whole("slot"),
-                    _text("key", null=True), _whole("side"), _text("reason", null=True), _text("detail", null=True),
-                    _fk("enrich_results", "job_id", "jobs.id"), _fk("enrich_results", "key", "llm_answers.key"),
-                    _pk("enrich_results", "job_id", "step", "position", "slot"))  # fmt: skip
+    op.create_table(
+        "enrich_results",
+        _text("job_id"),
+        _whole("step"),
+        _whole("position"),
+        _whole("slot"),
+        _text("key", null=True),
+        _whole("side"),
+        _text("reason", null=True),
+        _text("detail", null=True),
+        _fk("enrich_results", "job_id", "jobs.id"),
+        _fk("enrich_results", "key", "llm_answers.key"),
+        _pk("enrich_results", "job_id", "step", "position", "slot"),
+    )
     _refill("enrich_results", _result_by_key())
     for name in ("enrich_results", "llm_answers", "attribute_entries"):
         op.execute(f"drop table before_{name}")
@@ -60,8 +88,18 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for name in ("attribute_draft_entries", "attribute_drafts", "set_reports", "gate_failures", "caption_sets",
-                 "llm_batches", "llm_forms", "llm_flights", "enrich_pages", "spends"):  # fmt: skip
+    for name in (
+        "attribute_draft_entries",
+        "attribute_drafts",
+        "set_reports",
+        "gate_failures",
+        "caption_sets",
+        "llm_batches",
+        "llm_forms",
+        "llm_flights",
+        "enrich_pages",
+        "spends",
+    ):
         op.drop_table(name)
     op.add_column("parts", sa.Column("waits_for", sa.Text(), nullable=True))
     op.execute(
@@ -78,55 +116,151 @@ def downgrade() -> None:
 
     for name in ("enrich_results", "llm_answers", "attribute_entries"):
         _set_aside(name)
-    op.create_table("attribute_entries", _text("digest"), _text("label"), _text("sense", null=True), _text("sentence"),
-                    _json("phrases"), _text("origin"), _json("flags"), _json("provenance"),
-                    _pk("attribute_entries", "digest"))  # fmt: skip
+    op.create_table(
+        "attribute_entries",
+        _text("digest"),
+        _text("label"),
+        _text("sense", null=True),
+        _text("sentence"),
+        _json("phrases"),
+        _text("origin"),
+        _json("flags"),
+        _json("provenance"),
+        _pk("attribute_entries", "digest"),
+    )
     _refill("attribute_entries", _entry_without_lines)
     # Answers are a cache, and say of no entry any more which it became: they are asked for again.
-    op.create_table("llm_answers", _text("key"), _text("model"), _text("base_url"), _text("strategy"),
-                    _json("messages"), _text("answer"), _text("entry"), _number("created_at"),
-                    _fk("llm_answers", "entry", "attribute_entries.digest"), _pk("llm_answers", "key"))  # fmt: skip
-    op.create_table("enrich_results", _text("job_id"), _whole("position"), _text("entry", null=True),
-                    _text("reason", null=True), _text("detail", null=True), _fk("enrich_results", "job_id", "jobs.id"),
-                    _fk("enrich_results", "entry", "attribute_entries.digest"),
-                    _pk("enrich_results", "job_id", "position"))  # fmt: skip
+    op.create_table(
+        "llm_answers",
+        _text("key"),
+        _text("model"),
+        _text("base_url"),
+        _text("strategy"),
+        _json("messages"),
+        _text("answer"),
+        _text("entry"),
+        _number("created_at"),
+        _fk("llm_answers", "entry", "attribute_entries.digest"),
+        _pk("llm_answers", "key"),
+    )
+    op.create_table(
+        "enrich_results",
+        _text("job_id"),
+        _whole("position"),
+        _text("entry", null=True),
+        _text("reason", null=True),
+        _text("detail", null=True),
+        _fk("enrich_results", "job_id", "jobs.id"),
+        _fk("enrich_results", "entry", "attribute_entries.digest"),
+        _pk("enrich_results", "job_id", "position"),
+    )
     for name in ("enrich_results", "llm_answers", "attribute_entries"):
         op.execute(f"drop table before_{name}")
 
 
 def _new_tables() -> None:
     op.create_table("llm_flights", _text("key"), _text("owner"), _number("expires_at"), _pk("llm_flights", "key"))
-    op.create_table("llm_forms", _text("base_url"), _text("model"), _json("form"), _number("updated_at"),
-                    _pk("llm_forms", "base_url", "model"))  # fmt: skip
-    op.create_table("llm_batches", _text("id"), _text("job_id"), _text("part_id"), _text("server_id", null=True),
-                    _text("status"), _whole("num_requests"), _json("detail"), _number("created_at"),
-                    _number("ended_at", null=True), _fk("llm_batches", "job_id", "jobs.id"),
-                    _fk("llm_batches", "part_id", "parts.id"), _pk("llm_batches", "id"))  # fmt: skip
+    op.create_table(
+        "llm_forms",
+        _text("base_url"),
+        _text("model"),
+        _json("form"),
+        _number("updated_at"),
+        _pk("llm_forms", "base_url", "model"),
+    )
+    op.create_table(
+        "llm_batches",
+        _text("id"),
+        _text("job_id"),
+        _text("part_id"),
+        _text("server_id", null=True),
+        _text("status"),
+        _whole("num_requests"),
+        _json("detail"),
+        _number("created_at"),
+        _number("ended_at", null=True),
+        _fk("llm_batches", "job_id", "jobs.id"),
+        _fk("llm_batches", "part_id", "parts.id"),
+        _pk("llm_batches", "id"),
+    )
     op.create_index("ix_llm_batches_job_id", "llm_batches", ["job_id"])
     op.create_index("ix_llm_batches_part_id", "llm_batches", ["part_id"])
-    op.create_table("spends", _text("job_id"), _big("cap_pusd", null=True), _big("cap_tokens", null=True),
-                    _whole("calls"), _big("prompt_tokens"), _big("completion_tokens"), _big("spent_pusd"),
-                    _whole("unpriced_calls"), _big("reserved_pusd"), _big("reserved_tokens"),
-                    _fk("spends", "job_id", "jobs.id"), _pk("spends", "job_id"))  # fmt: skip
-    op.create_table("enrich_pages", _text("job_id"), _whole("page"), _text("digest"),
-                    _fk("enrich_pages", "digest", "attribute_pages.digest"), _fk("enrich_pages", "job_id", "jobs.id"),
-                    _pk("enrich_pages", "job_id", "page"))  # fmt: skip
-    op.create_table("attribute_drafts", _text("set_id"), _whole("version"), _number("created_at"),
-                    _number("updated_at"), _fk("attribute_drafts", "set_id", "attribute_sets.id"),
-                    _pk("attribute_drafts", "set_id"))  # fmt: skip
-    op.create_table("attribute_draft_entries", _text("set_id"), _whole("position"), _json("lines"), _json("flags"),
-                    _fk("attribute_draft_entries", "set_id", "attribute_drafts.set_id"),
-                    _pk("attribute_draft_entries", "set_id", "position"))  # fmt: skip
-    op.create_table("set_reports", _text("set_id"), _text("teacher"), _json("figures"), _text("file_key"),
-                    _number("created_at"), _fk("set_reports", "set_id", "attribute_sets.id"),
-                    _pk("set_reports", "set_id", "teacher"))  # fmt: skip
-    op.create_table("gate_failures", _text("set_id"), _text("gate"), _whole("position"),
-                    _fk("gate_failures", "set_id", "attribute_sets.id"),
-                    _pk("gate_failures", "set_id", "gate", "position"))  # fmt: skip
-    op.create_table("caption_sets", _text("id"), _text("dataset_id"), _text("job_id"), _json("source"),
-                    _whole("num_images"), _whole("num_captioned"), _text("file_key"), _text("digest"), _whole("size"),
-                    _number("created_at"), _fk("caption_sets", "dataset_id", "datasets.id"),
-                    _fk("caption_sets", "job_id", "jobs.id"), _pk("caption_sets", "id"))  # fmt: skip
+    op.create_table(
+        "spends",
+        _text("job_id"),
+        _big("cap_pusd", null=True),
+        _big("cap_tokens", null=True),
+        _whole("calls"),
+        _big("prompt_tokens"),
+        _big("completion_tokens"),
+        _big("spent_pusd"),
+        _whole("unpriced_calls"),
+        _big("reserved_pusd"),
+        _big("reserved_tokens"),
+        _fk("spends", "job_id", "jobs.id"),
+        _pk("spends", "job_id"),
+    )
+    op.create_table(
+        "enrich_pages",
+        _text("job_id"),
+        _whole("page"),
+        _text("digest"),
+        _fk("enrich_pages", "digest", "attribute_pages.digest"),
+        _fk("enrich_pages", "job_id", "jobs.id"),
+        _pk("enrich_pages", "job_id", "page"),
+    )
+    op.create_table(
+        "attribute_drafts",
+        _text("set_id"),
+        _whole("version"),
+        _number("created_at"),
+        _number("updated_at"),
+        _fk("attribute_drafts", "set_id", "attribute_sets.id"),
+        _pk("attribute_drafts", "set_id"),
+    )
+    op.create_table(
+        "attribute_draft_entries",
+        _text("set_id"),
+        _whole("position"),
+        _json("lines"),
+        _json("flags"),
+        _fk("attribute_draft_entries", "set_id", "attribute_drafts.set_id"),
+        _pk("attribute_draft_entries", "set_id", "position"),
+    )
+    op.create_table(
+        "set_reports",
+        _text("set_id"),
+        _text("teacher"),
+        _json("figures"),
+        _text("file_key"),
+        _number("created_at"),
+        _fk("set_reports", "set_id", "attribute_sets.id"),
+        _pk("set_reports", "set_id", "teacher"),
+    )
+    op.create_table(
+        "gate_failures",
+        _text("set_id"),
+        _text("gate"),
+        _whole("position"),
+        _fk("gate_failures", "set_id", "attribute_sets.id"),
+        _pk("gate_failures", "set_id", "gate", "position"),
+    )
+    op.create_table(
+        "caption_sets",
+        _text("id"),
+        _text("dataset_id"),
+        _text("job_id"),
+        _json("source"),
+        _whole("num_images"),
+        _whole("num_captioned"),
+        _text("file_key"),
+        _text("digest"),
+        _whole("size"),
+        _number("created_at"),
+        _fk("caption_sets", "dataset_id", "datasets.id"),
+        _fk("caption_sets", "job_id", "jobs.id"),
+        _pk("caption_sets", "id"),
+    )
     op.create_index("ix_caption_sets_dataset_id", "caption_sets", ["dataset_id"])
 
 
@@ -230,9 +364,13 @@ def _entry_without_lines(row: _Row) -> _Row:
     sentence = next((line["text"] for line in lines if line["kind"] == "sentence"), "")
     kept = {name: row[name] for name in ("digest", "label", "sense")}
     return {
-        **kept, "sentence": sentence, "phrases": phrases, "origin": first["origin"], "flags": _value(row["flags"]),
+        **kept,
+        "sentence": sentence,
+        "phrases": phrases,
+        "origin": first["origin"],
+        "flags": _value(row["flags"]),
         "provenance": provenance,
-    }  # fmt: skip
+    }
 
 
 def _answer_with_lines() -> Callable[[_Row], _Row | None]:
@@ -272,12 +410,13 @@ def _fold_labels() -> None:
             statement,
             [
                 {
-                    "of": row["vocabulary_id"], "at": row["position"],
+                    "of": row["vocabulary_id"],
+                    "at": row["position"],
                     "said": (f"{row['name']}\n{row['sense']}" if row["sense"] else row["name"]).casefold(),
                 }
                 for row in rows[start : start + _BATCH]
             ],
-        )  # fmt: skip
+        )
 
 
 def _count_pages() -> None:

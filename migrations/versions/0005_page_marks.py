@@ -38,9 +38,7 @@ def downgrade() -> None:
 def _mark_pages() -> None:
     bind = op.get_bind()
     pages = sa.table("attribute_pages", sa.column("digest"), sa.column("entries", _JSON), sa.column("marks", _JSON))
-    entries = sa.table(
-        "attribute_entries", sa.column("digest"), sa.column("lines", _JSON), sa.column("flags", _JSON)
-    )  # fmt: skip
+    entries = sa.table("attribute_entries", sa.column("digest"), sa.column("lines", _JSON), sa.column("flags", _JSON))
     for digest in list(bind.scalars(sa.select(pages.c.digest))):
         held = bind.scalar(sa.select(pages.c.entries).where(pages.c.digest == digest)) or []
         rows = bind.execute(sa.select(entries).where(entries.c.digest.in_([entry for entry in held if entry])))

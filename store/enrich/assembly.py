@@ -58,7 +58,7 @@ def said_of(
 
 def standing(
     tx: Session, job_id: str, positions: Sequence[int], *, trial: int = 0, only: Collection[int] | None = None
-) -> list[Any]:  # fmt: skip
+) -> list[Any]:
     """The results about these positions, each with the lines of its answer, in the order of position, step and slot.
 
     Answers of the round `trial` (0: of none) stand in for those before them, at the positions in `only`, or at all.
@@ -68,13 +68,21 @@ def standing(
         wanted |= (EnrichResult.step >= trial * ROUND) & (EnrichResult.step < (trial + 1) * ROUND)
     query = (
         select(
-            EnrichResult.position, EnrichResult.step, EnrichResult.slot, EnrichResult.side, EnrichResult.key,
-            EnrichResult.reason, EnrichResult.detail, LLMAnswer.lines, LLMAnswer.other_lines, LLMAnswer.flags,
+            EnrichResult.position,
+            EnrichResult.step,
+            EnrichResult.slot,
+            EnrichResult.side,
+            EnrichResult.key,
+            EnrichResult.reason,
+            EnrichResult.detail,
+            LLMAnswer.lines,
+            LLMAnswer.other_lines,
+            LLMAnswer.flags,
         )
         .join(LLMAnswer, LLMAnswer.key == EnrichResult.key, isouter=True)
         .where(EnrichResult.job_id == job_id, EnrichResult.position.in_(positions), wanted)
         .order_by(EnrichResult.position, EnrichResult.step, EnrichResult.slot)
-    )  # fmt: skip
+    )
     rows: dict[tuple[int, int, int], Any] = {}
     for row in tx.execute(query):
         chosen = row.key is not None and (only is None or row.position in only)

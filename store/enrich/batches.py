@@ -24,9 +24,16 @@ WAITS: ColumnElement[bool] = exists().where(LLMBatch.part_id == Part.id, LLMBatc
 def add(tx: Session, *, job_id: str, part_id: str, num_requests: int, detail: Mapping[str, Any]) -> LLMBatch:
     """A batch that is about to be submitted."""
     made = LLMBatch(
-        id=new_id("bat"), job_id=job_id, part_id=part_id, server_id=None, status="new", num_requests=num_requests,
-        detail=dict(detail), created_at=time.time(), ended_at=None,
-    )  # fmt: skip
+        id=new_id("bat"),
+        job_id=job_id,
+        part_id=part_id,
+        server_id=None,
+        status="new",
+        num_requests=num_requests,
+        detail=dict(detail),
+        created_at=time.time(),
+        ended_at=None,
+    )
     tx.add(made)
     tx.flush()
     return made

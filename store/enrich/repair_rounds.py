@@ -20,9 +20,10 @@ def inputs_of(tx: Session, job: Job, others: Mapping[str, Any]) -> str:
     that a base set keeps), and over `others`: how it is judged."""
     spec = job.spec
     about = {
-        "vocabulary": vocabularies.get(tx, spec["vocabulary_id"]).digest, "base_set_id": spec.get("base_set_id"),
+        "vocabulary": vocabularies.get(tx, spec["vocabulary_id"]).digest,
+        "base_set_id": spec.get("base_set_id"),
         "others": dict(others),
-    }  # fmt: skip
+    }
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     place = EnrichResult.position, EnrichResult.step, EnrichResult.slot
     query = select(*place, EnrichResult.side, EnrichResult.key).where(EnrichResult.job_id == job.id).order_by(*place)

@@ -140,9 +140,13 @@ def adopt(tx: Session, claim: Claim, *, round: int, positions: Collection[int]) 
 
 def _of_place(claim: Claim, place: Place) -> dict[str, Any]:
     return {
-        "job_id": claim.job_id, "step": place.step, "position": place.position, "slot": place.slot,
-        "side": place.side, "detail": place.detail,
-    }  # fmt: skip
+        "job_id": claim.job_id,
+        "step": place.step,
+        "position": place.position,
+        "slot": place.slot,
+        "side": place.side,
+        "detail": place.detail,
+    }
 
 
 def partial(tx: Session, job_id: str, *, after: int, limit: int) -> list[int]:

@@ -57,16 +57,23 @@ class Amount:
 NOTHING = Amount()
 
 
-def begin(
-    tx: Session, job_id: str, *, cap_pusd: int | None, cap_tokens: int | None, plan: Mapping[str, Any]
-) -> None:  # fmt: skip
+def begin(tx: Session, job_id: str, *, cap_pusd: int | None, cap_tokens: int | None, plan: Mapping[str, Any]) -> None:
     """Nothing spent yet. `plan`: kind of part → how many units it has at most, and how many questions a unit is."""
     tx.add(
         Spend(
-            job_id=job_id, cap_pusd=cap_pusd, cap_tokens=cap_tokens, plan=dict(plan), calls=0, prompt_tokens=0,
-            completion_tokens=0, spent_pusd=0, unpriced_calls=0, reserved_pusd=0, reserved_tokens=0,
+            job_id=job_id,
+            cap_pusd=cap_pusd,
+            cap_tokens=cap_tokens,
+            plan=dict(plan),
+            calls=0,
+            prompt_tokens=0,
+            completion_tokens=0,
+            spent_pusd=0,
+            unpriced_calls=0,
+            reserved_pusd=0,
+            reserved_tokens=0,
         )
-    )  # fmt: skip
+    )
     tx.flush()
 
 
@@ -79,15 +86,19 @@ def record(tx: Session, job_id: str, calls: Sequence[Mapping[str, Any]], *, rele
     """Add rows that were just appended to the ledger, and let go of what was set aside for them."""
     if not calls:
         return
-    statement = update(Spend).where(Spend.job_id == job_id).values(
-        calls=Spend.calls + len(calls),
-        prompt_tokens=Spend.prompt_tokens + sum(call["prompt_tokens"] or 0 for call in calls),
-        completion_tokens=Spend.completion_tokens + sum(call["completion_tokens"] or 0 for call in calls),
-        spent_pusd=Spend.spent_pusd + sum(call["cost_pusd"] or 0 for call in calls),
-        unpriced_calls=Spend.unpriced_calls + sum(call["cost_pusd"] is None for call in calls),
-        reserved_pusd=Spend.reserved_pusd - released.pusd,
-        reserved_tokens=Spend.reserved_tokens - released.tokens,
-    )  # fmt: skip
+    statement = (
+        update(Spend)
+        .where(Spend.job_id == job_id)
+        .values(
+            calls=Spend.calls + len(calls),
+            prompt_tokens=Spend.prompt_tokens + sum(call["prompt_tokens"] or 0 for call in calls),
+            completion_tokens=Spend.completion_tokens + sum(call["completion_tokens"] or 0 for call in calls),
+            spent_pusd=Spend.spent_pusd + sum(call["cost_pusd"] or 0 for call in calls),
+            unpriced_calls=Spend.unpriced_calls + sum(call["cost_pusd"] is None for call in calls),
+            reserved_pusd=Spend.reserved_pusd - released.pusd,
+            reserved_tokens=Spend.reserved_tokens - released.tokens,
+        )
+    )
     tx.execute(statement, execution_options=_QUIETLY)
 
 
@@ -109,9 +120,11 @@ def reserve(tx: Session, job_id: str, wanted: Amount) -> bool:
 
 def give_back(tx: Session, job_id: str, amount: Amount) -> None:
     """Let go of what was set aside and is not needed."""
-    statement = update(Spend).where(Spend.job_id == job_id).values(
-        reserved_pusd=Spend.reserved_pusd - amount.pusd, reserved_tokens=Spend.reserved_tokens - amount.tokens
-    )  # fmt: skip
+    statement = (
+        update(Spend)
+        .where(Spend.job_id == job_id)
+        .values(reserved_pusd=Spend.reserved_pusd - amount.pusd, reserved_tokens=Spend.reserved_tokens - amount.tokens)
+    )
     tx.execute(statement, execution_options=_QUIETLY)
 
 
@@ -211,9 +224,11 @@ def averages(tx: Session, *, model: str, strategy: str, latest: int = 5_000) -> 
     if not num_answered:
         return None
     return Averages(
-        num_answered=num_answered, calls=num_calls / num_answered, prompt_tokens=float(prompt) / num_answered,
+        num_answered=num_answered,
+        calls=num_calls / num_answered,
+        prompt_tokens=float(prompt) / num_answered,
         completion_tokens=float(completion) / num_answered,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

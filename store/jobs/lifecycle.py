@@ -69,9 +69,19 @@ class Claim:
 def create(tx: Session, kind: Kind, spec: Mapping[str, Any], parts: Sequence[NewPart]) -> Job:
     """A queued job with its parts."""
     job = Job(
-        id=new_id("job"), kind=kind, status="queued", spec=dict(spec), result=None, error=None, stopping=None,
-        tally=[], num_events=0, created_at=time.time(), started_at=None, finished_at=None,
-    )  # fmt: skip
+        id=new_id("job"),
+        kind=kind,
+        status="queued",
+        spec=dict(spec),
+        result=None,
+        error=None,
+        stopping=None,
+        tally=[],
+        num_events=0,
+        created_at=time.time(),
+        started_at=None,
+        finished_at=None,
+    )
     tx.add(job)
     tx.flush()
     first = min((part.stage for part in parts), default=0)
@@ -90,12 +100,22 @@ def add_parts(tx: Session, claim: Claim, parts: Sequence[NewPart]) -> None:
 def _add(tx: Session, job_id: str, parts: Sequence[NewPart], *, first_position: int, begins: int) -> None:
     tx.add_all(
         Part(
-            id=new_id("prt"), job_id=job_id, position=position, kind=part.kind, queue=part.queue,
-            status="waiting" if part.stage > begins else "queued", stage=part.stage,
-            spec=dict(part.spec), attempts=0, not_before=0.0, done=0, total=part.total, unit=part.unit,
+            id=new_id("prt"),
+            job_id=job_id,
+            position=position,
+            kind=part.kind,
+            queue=part.queue,
+            status="waiting" if part.stage > begins else "queued",
+            stage=part.stage,
+            spec=dict(part.spec),
+            attempts=0,
+            not_before=0.0,
+            done=0,
+            total=part.total,
+            unit=part.unit,
         )
         for position, part in enumerate(parts, first_position)
-    )  # fmt: skip
+    )
     tx.flush()
 
 
@@ -144,7 +164,7 @@ def claim(tx: Session, part_id: str, *, worker: str, lease_s: float) -> Claim | 
             attempts=Part.attempts + 1,
             started_at=func.coalesce(Part.started_at, now_s()),
             rate=None,
-        )  # fmt: skip
+        )
         .returning(Part),
         execution_options={"synchronize_session": False, "populate_existing": True},
     ).one_or_none()
@@ -156,9 +176,17 @@ def claim(tx: Session, part_id: str, *, worker: str, lease_s: float) -> Claim | 
         tx.flush()
         events.add(tx, job.id, "state", "running", data={"status": "running"})
     return Claim(
-        part_id=part.id, job_id=job.id, kind=part.kind, job_kind=job.kind, token=token, attempt=part.attempts,
-        job_spec=job.spec, spec=part.spec, state_key=part.state_key, stage=part.stage,
-    )  # fmt: skip
+        part_id=part.id,
+        job_id=job.id,
+        kind=part.kind,
+        job_kind=job.kind,
+        token=token,
+        attempt=part.attempts,
+        job_spec=job.spec,
+        spec=part.spec,
+        state_key=part.state_key,
+        stage=part.stage,
+    )
 
 
 _LOST = "another worker has this part, or it has ended"
@@ -193,9 +221,14 @@ def check(tx: Session, claim: Claim) -> None:
 
 
 def note(
-    tx: Session, claim: Claim, type: events.Type, message: str, *, level: events.Level = "info",
+    tx: Session,
+    claim: Claim,
+    type: events.Type,
+    message: str,
+    *,
+    level: events.Level = "info",
     data: Mapping[str, Any] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Append an event of the part that the claim holds."""
     _lock(tx, claim.job_id)  # always before the part's row, or two workers could wait for each other
     check(tx, claim)
@@ -420,9 +453,14 @@ def forget_states(tx: Session, part_ids: Sequence[str]) -> None:
 
 def _requeued(statement: Update, *, not_before: Any) -> Update:
     return statement.values(
-        status="queued", lease_token=None, lease_expires_at=None, worker=None, sent_at=None, rate=None,
+        status="queued",
+        lease_token=None,
+        lease_expires_at=None,
+        worker=None,
+        sent_at=None,
+        rate=None,
         not_before=not_before,
-    )  # fmt: skip
+    )
 
 
 def lock(tx: Session, claim: Claim) -> None:

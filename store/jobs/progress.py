@@ -84,10 +84,16 @@ _TALLY = (
 def tally(tx: Session, job: Job) -> None:
     """Sum up the job's parts, in the transaction that has just moved one of them and holds the job's lock."""
     job.tally = [
-        {"kind": row.kind, "done": int(row.done), "total": int(row.total), "unit": row.unit,
-         "num_live": row.num_live, "num_begun": row.num_begun}
+        {
+            "kind": row.kind,
+            "done": int(row.done),
+            "total": int(row.total),
+            "unit": row.unit,
+            "num_live": row.num_live,
+            "num_begun": row.num_begun,
+        }
         for row in tx.execute(_TALLY, {"job_id": job.id})
-    ]  # fmt: skip
+    ]
 
 
 def of(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Progress]:

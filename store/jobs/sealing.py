@@ -107,9 +107,12 @@ def _described(tx: Session, job: Job, results: Sequence[Mapping[str, Any] | None
     if len(failed) < num_labels:
         source = {"job_id": job.id, **job.spec}
         made = attribute_sets.create(
-            tx, vocabulary_id=job.spec["vocabulary_id"], pages=pages, source=source,
+            tx,
+            vocabulary_id=job.spec["vocabulary_id"],
+            pages=pages,
+            source=source,
             parent_id=job.spec.get("base_set_id") if job.spec.get("same_vocabulary") else None,
-        )  # fmt: skip
+        )
         result["attribute_set_id"] = made.id
         if report := next((each["report"] for each in results if each and "report" in each), None):
             reports.put(tx, set_id=made.id, **report)

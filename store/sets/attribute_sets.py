@@ -133,9 +133,12 @@ def _page_row(page: Sequence[Slot]) -> dict[str, Any]:
     flagged = {offset for mark, offsets in marks.items() if mark.startswith(_FLAG) for offset in offsets}
     entries = [digest for digest, _ in page]
     return {
-        "digest": _digest(entries), "entries": entries, "marks": marks, "num_flagged": len(flagged),
+        "digest": _digest(entries),
+        "entries": entries,
+        "marks": marks,
+        "num_flagged": len(flagged),
         "num_described": sum(digest is not None for digest in entries),
-    }  # fmt: skip
+    }
 
 
 def _slots(row: AttributePage) -> list[Slot]:
@@ -164,11 +167,16 @@ def create(
         rows = tx.execute(query.where(AttributePage.digest.in_(pages[start : start + _BATCH])))
         counts.update((digest, (described, flagged)) for digest, described, flagged in rows)
     made = AttributeSet(
-        id=new_id("ats"), vocabulary_id=vocabulary_id, parent_id=parent_id,
-        digest=content_digest(vocabulary, pages), num_labels=vocabulary.num_labels,
-        num_described=sum(counts[page][0] for page in pages), num_flagged=sum(counts[page][1] for page in pages),
-        source=dict(source), created_at=time.time(),
-    )  # fmt: skip
+        id=new_id("ats"),
+        vocabulary_id=vocabulary_id,
+        parent_id=parent_id,
+        digest=content_digest(vocabulary, pages),
+        num_labels=vocabulary.num_labels,
+        num_described=sum(counts[page][0] for page in pages),
+        num_flagged=sum(counts[page][1] for page in pages),
+        source=dict(source),
+        created_at=time.time(),
+    )
     tx.add(made)
     tx.flush()
     tx.execute(
@@ -201,11 +209,16 @@ def derive(
     digests |= made_pages
     vocabulary = vocabularies.get(tx, parent.vocabulary_id)
     made = AttributeSet(
-        id=new_id("ats"), vocabulary_id=parent.vocabulary_id, parent_id=parent.id,
+        id=new_id("ats"),
+        vocabulary_id=parent.vocabulary_id,
+        parent_id=parent.id,
         digest=_digest([vocabulary.digest, [digests[number] for number in sorted(digests)]]),
-        num_labels=parent.num_labels, num_described=num_described, num_flagged=num_flagged, source=dict(source),
+        num_labels=parent.num_labels,
+        num_described=num_described,
+        num_flagged=num_flagged,
+        source=dict(source),
         created_at=time.time(),
-    )  # fmt: skip
+    )
     tx.add(made)
     tx.flush()
     kept = select(literal(made.id), places.page, places.digest)

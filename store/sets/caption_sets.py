@@ -21,20 +21,32 @@ def captions(tx: Session, job_id: str, *, start: int, stop: int) -> list[tuple[i
         .where(EnrichResult.job_id == job_id, EnrichResult.position >= start, EnrichResult.position < stop)
         .order_by(EnrichResult.position, EnrichResult.slot)
     )
-    return [
-        (position, sha256 or "", line["text"]) for position, sha256, lines in tx.execute(query) for line in lines
-    ]  # fmt: skip
+    return [(position, sha256 or "", line["text"]) for position, sha256, lines in tx.execute(query) for line in lines]
 
 
 def add(
-    tx: Session, *, dataset_id: str, job_id: str, source: Mapping[str, Any], num_images: int, num_captioned: int,
+    tx: Session,
+    *,
+    dataset_id: str,
+    job_id: str,
+    source: Mapping[str, Any],
+    num_images: int,
+    num_captioned: int,
     file: Stored,
-) -> CaptionSet:  # fmt: skip
+) -> CaptionSet:
     """Keep a set whose captions lie in `file`."""
     row = CaptionSet(
-        id=new_id("cap"), dataset_id=dataset_id, job_id=job_id, source=dict(source), num_images=num_images,
-        num_captioned=num_captioned, file_key=file.key, digest=file.sha256, size=file.size, created_at=time.time(),
-    )  # fmt: skip
+        id=new_id("cap"),
+        dataset_id=dataset_id,
+        job_id=job_id,
+        source=dict(source),
+        num_images=num_images,
+        num_captioned=num_captioned,
+        file_key=file.key,
+        digest=file.sha256,
+        size=file.size,
+        created_at=time.time(),
+    )
     tx.add(row)
     tx.flush()
     return row

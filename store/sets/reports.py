@@ -16,16 +16,19 @@ _BATCH = 5_000
 
 
 def put(
-    tx: Session, *, set_id: str, teacher: str, figures: Mapping[str, Any], file_key: str,
+    tx: Session,
+    *,
+    set_id: str,
+    teacher: str,
+    figures: Mapping[str, Any],
+    file_key: str,
     failures: Mapping[str, Sequence[int]],
-) -> None:  # fmt: skip
+) -> None:
     """Keep a report in place of an earlier one by the same teacher; `failures` is gate → positions caught, for every
     gate that was measured."""
     tx.merge(
-        SetReport(
-            set_id=set_id, teacher=teacher, figures=dict(figures), file_key=file_key, created_at=time.time()
-        )
-    )  # fmt: skip
+        SetReport(set_id=set_id, teacher=teacher, figures=dict(figures), file_key=file_key, created_at=time.time())
+    )
     tx.execute(delete(GateFailure).where(GateFailure.set_id == set_id, GateFailure.gate.in_(list(failures))))
     for gate, positions in failures.items():
         for start in range(0, len(positions), _BATCH):

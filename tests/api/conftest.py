@@ -23,9 +23,15 @@ def settings_at(home: Path, **changes: Any) -> Settings:
     """Settings below a folder of the test's own, and nothing of the environment's."""
     (home / "data").mkdir(parents=True, exist_ok=True)
     known: dict[str, Any] = {
-        "home": home, "database_url": "", "redis_url": "", "data_root": home / "data", "artefacts_url": "",
-        "host": "127.0.0.1", "llm_model": "stand-in", "enrich_chunk": 4,
-    }  # fmt: skip
+        "home": home,
+        "database_url": "",
+        "redis_url": "",
+        "data_root": home / "data",
+        "artefacts_url": "",
+        "host": "127.0.0.1",
+        "llm_model": "stand-in",
+        "enrich_chunk": 4,
+    }
     return Settings(**{**known, **changes})
 
 

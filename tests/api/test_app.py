@@ -46,8 +46,11 @@ def test_readiness_names_what_is_missing(service: Service) -> None:
     assert answer.status_code == 503
     checks = answer.json()["checks"]
     assert {name: check["ok"] for name, check in checks.items()} == {
-        "database": True, "sweeper": False, "enrich workers": False, "gpu workers": False,
-    }  # fmt: skip
+        "database": True,
+        "sweeper": False,
+        "enrich workers": False,
+        "gpu workers": False,
+    }
     with service.db.write() as tx:
         for role in ("sweeper", "enrich", "gpu"):
             heartbeats.beat(tx, name=role, role=role)
@@ -88,9 +91,9 @@ def test_readiness_of_a_database_that_was_not_migrated_or_hangs(
 ) -> None:
     service.app.state.is_current = lambda: False
     assert "limbeck db upgrade" in service.http.get("/readyz").json()["checks"]["database"]["detail"]
-    import api.routes.health
+    from api.routes import health
 
-    monkeypatch.setattr(api.health, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(health, "_PATIENCE_S", 0.1)
     gate = threading.Event()
     asked = 0
 
@@ -105,7 +108,7 @@ def test_readiness_of_a_database_that_was_not_migrated_or_hangs(
         assert answer.status_code == 503
         assert answer.json()["checks"]["database"]["detail"] == "no answer within 0.1 s"
     assert asked == 1  # whoever hangs is not asked again
-    monkeypatch.setattr(api.health, "_PATIENCE_S", 20)
+    monkeypatch.setattr(health, "_PATIENCE_S", 20)
     gate.set()
     assert service.http.get("/readyz").json()["checks"]["database"]["ok"] is True
 

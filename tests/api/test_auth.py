@@ -73,9 +73,17 @@ def test_keys_that_are_not_live(public: Service) -> None:
             if key.expires_at is None:
                 keys.revoke(tx, key.id)
     for header in (
-        f"Bearer {expired}", f"Bearer {revoked}", f"Bearer {live}x", "Bearer lbk_", "Bearer ", "Bearer",
-        f"Basic {live}", live, "", "Bearer a\u00e9",
-    ):  # fmt: skip
+        f"Bearer {expired}",
+        f"Bearer {revoked}",
+        f"Bearer {live}x",
+        "Bearer lbk_",
+        "Bearer ",
+        "Bearer",
+        f"Basic {live}",
+        live,
+        "",
+        "Bearer a\u00e9",
+    ):
         answer = public.http.get("/v1/jobs", headers={"Authorization": header.encode("latin-1")})
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized"), header
     assert public.http.get("/v1/jobs", headers=_bearer(live)).status_code == 200
@@ -93,21 +101,38 @@ def test_on_loopback_this_machine_needs_no_key_but_a_wrong_one_is_wrong(service:
 
 def test_on_loopback_no_page_and_no_proxy_gets_in(service: Service) -> None:
     for headers in (
-        {"Host": "evil.example"}, {"Host": "evil.example:8420"}, {"Host": "127.0.0.1.evil.example"}, {"Host": ""},
-        {"Host": "192.168.1.5:8420"}, {"Host": "localhost.evil.example"}, {"Host": "["}, {"Host": "user@evil.example"},
-        {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": ""}, {"Origin": "http://127.0.0.1@evil.com"},
-        {"X-Forwarded-For": "127.0.0.1"}, {"X-Forwarded-Host": "localhost"}, {"X-Forwarded-Proto": "https"},
-        {"Forwarded": "for=127.0.0.1"}, {"X-Real-IP": "127.0.0.1"}, {"Via": "1.1 proxy"},
-    ):  # fmt: skip
+        {"Host": "evil.example"},
+        {"Host": "evil.example:8420"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Host": ""},
+        {"Host": "192.168.1.5:8420"},
+        {"Host": "localhost.evil.example"},
+        {"Host": "["},
+        {"Host": "user@evil.example"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": ""},
+        {"Origin": "http://127.0.0.1@evil.com"},
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"X-Forwarded-Host": "localhost"},
+        {"X-Forwarded-Proto": "https"},
+        {"Forwarded": "for=127.0.0.1"},
+        {"X-Real-IP": "127.0.0.1"},
+        {"Via": "1.1 proxy"},
+    ):
         for answer in (
             service.http.get("/v1/jobs", headers=headers),
             service.http.post("/v1/vocabularies", json=BODY, headers=headers),
         ):
             assert (answer.status_code, answer.json()["code"]) == (403, "not_loopback"), headers
     for headers in (
-        {"Host": "localhost:8420"}, {"Host": "LOCALHOST"}, {"Host": "[::1]:8420"}, {"Host": "127.0.0.1"},
-        {"Origin": "http://localhost:3000"}, {"Origin": "http://127.0.0.1:8420"},
-    ):  # fmt: skip
+        {"Host": "localhost:8420"},
+        {"Host": "LOCALHOST"},
+        {"Host": "[::1]:8420"},
+        {"Host": "127.0.0.1"},
+        {"Origin": "http://localhost:3000"},
+        {"Origin": "http://127.0.0.1:8420"},
+    ):
         assert service.http.get("/v1/jobs", headers=headers).status_code == 200, headers
 
 

@@ -118,8 +118,14 @@ class FakeBatches:
 
     def _shown(self, made: Made) -> dict[str, Any]:
         return {
-            "id": made.id, "object": "batch", "endpoint": "/v1/chat/completions", "input_file_id": made.input_file_id,
-            "completion_window": "24h", "created_at": 1, "status": made.status, **made.files,
+            "id": made.id,
+            "object": "batch",
+            "endpoint": "/v1/chat/completions",
+            "input_file_id": made.input_file_id,
+            "completion_window": "24h",
+            "created_at": 1,
+            "status": made.status,
+            **made.files,
             "errors": {"object": "list", "data": made.errors} if made.errors else None,
             "request_counts": {"total": len(made.lines), "completed": 0, "failed": 0},
-        }  # fmt: skip
+        }

@@ -74,15 +74,18 @@ def answer_to(seen: Seen, **changes: Any) -> dict[str, Any]:
     wanted, subject = seen.wanted, seen.subject
     sides = ("target", "other")
     differences = [
-        {"part": f"part {i}"} | {f"{side}_value": f"{side}ish {i}" for side in sides}
+        {"part": f"part {i}"}
+        | {f"{side}_value": f"{side}ish {i}" for side in sides}
         | {f"{side}_phrase": f"a {side}ish mark {i}" for side in sides}
         for i in range(3)
-    ]  # fmt: skip
+    ]
     name = subject.get("label", "thing")
     fields = answer_for(name) | {
-        "other": subject.get("other"), "differences": differences,
-        "answer": f"The {name} is red and round.", "caption": f"A {name} on a twig.",
-    }  # fmt: skip
+        "other": subject.get("other"),
+        "differences": differences,
+        "answer": f"The {name} is red and round.",
+        "caption": f"A {name} on a twig.",
+    }
     return {field: fields[field] for field in wanted} | changes
 
 

@@ -26,8 +26,9 @@ def test_the_plain_loop_trains_on_the_pictures(tmp_path: Path) -> None:
     asked = distill.Asked(images=4, steps=1, batch=2, prompts=1, evaluated=1, registered=1)
     given = distill.config(asked, student="test_resnet", image_px=32, device="cpu")
     data = distill.made_up(np.zeros((4, 256, 256, 3), dtype=np.uint8), 4, width=8, num_labels=2)
-    ticks = list(plain.epochs(given, paths, data.labels, data.teacher[:, 0], data.texts, steps=3,
-                              device=torch.device("cpu")))  # fmt: skip
+    ticks = list(
+        plain.epochs(given, paths, data.labels, data.teacher[:, 0], data.texts, steps=3, device=torch.device("cpu"))
+    )
     assert len(ticks) == 3
     assert ticks == sorted(ticks)
 
@@ -48,11 +49,15 @@ def test_loops_are_timed_over_the_steps_asked_for() -> None:
 def test_rows_say_what_they_are_and_a_miss_is_an_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(distill, "ROWS", {
-        "good": lambda asked: iter([distill.Figure("good", "1", "2", True)]),
-        "bad": lambda asked: iter([distill.Figure("bad", "1", "0", False)]),
-        "none": lambda asked: iter([distill.Figure("none", "1", "skipped: no GPU", None)]),
-    })  # fmt: skip
+    monkeypatch.setattr(
+        distill,
+        "ROWS",
+        {
+            "good": lambda asked: iter([distill.Figure("good", "1", "2", True)]),
+            "bad": lambda asked: iter([distill.Figure("bad", "1", "0", False)]),
+            "none": lambda asked: iter([distill.Figure("none", "1", "skipped: no GPU", None)]),
+        },
+    )
     assert distill.main(["--only", "good,none"]) == 0
     assert distill.main(["--only", "good,bad"]) == 1
     assert "MISSED" in capsys.readouterr().out
@@ -70,9 +75,15 @@ def test_what_needs_a_gpu_says_so() -> None:
 def test_evaluation_keeps_up_with_many_labels() -> None:
     """Comparing 20,000 images with 1,000 labels is cheap beside any forward pass that could have made them."""
     labels: Ints = np.arange(20_000, dtype=np.int64) % 1000
-    found = evaluate("names", torch.randn(20_000, 32), labels, torch.randn(1000, 32),
-                     names=[f"label {at}" for at in range(1000)], id_labels=range(500),
-                     ood_labels=range(500, 1000))  # fmt: skip
+    found = evaluate(
+        "names",
+        torch.randn(20_000, 32),
+        labels,
+        torch.randn(1000, 32),
+        names=[f"label {at}" for at in range(1000)],
+        id_labels=range(500),
+        ood_labels=range(500, 1000),
+    )
     assert found.joint is not None
     assert found.joint.num_labels == 1000
     assert found.id is not None

@@ -20,19 +20,27 @@ from distill import Stopped
 from distill.config.loss_registry import TERMS
 from examples.fieldguide.world import species
 
-TINY = {"student": "test_resnet", "image_px": 32, "epochs": 2, "batch_size": 8, "threads": 1, "device": "cpu",
-        "num_workers": 1, "measured_epochs": 1}  # fmt: skip
+TINY = {
+    "student": "test_resnet",
+    "image_px": 32,
+    "epochs": 2,
+    "batch_size": 8,
+    "threads": 1,
+    "device": "cpu",
+    "num_workers": 1,
+    "measured_epochs": 1,
+}
 
 
 def test_every_arm_is_a_run_of_its_own() -> None:
     configs = {name: (arm.config(0), arm.text, arm.starts_from) for name, arm in ARMS.items()}
     assert len({repr(each) for each in configs.values()}) == len(ARMS)
     for name, arm in ARMS.items():
-        assert arm.config(3).seed == 3
+        assert arm.config(3).system.seed == 3
         assert arm.section in SECTIONS, name
         assert arm.starts_from is None or arm.starts_from in ARMS
         assert "," not in name
-    assert set(configs["cls+mse"][0].losses.above_zero()) == {"cls", "mse"}
+    assert set(configs["cls+mse"][0].objective.losses.above_zero()) == {"cls", "mse"}
     for claim in CLAIMS:
         assert {claim.better, claim.worse} <= ARMS.keys(), claim.says
     assert {name for name, weight in only("cls", "icl").items() if weight} == {"cls", "icl"} <= TERMS.keys()
@@ -72,8 +80,13 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 GROUPS = ["validation", "test"]
-TUNED = Arm(name="tuned", title="t", section="few-shot", starts_from="cls",
-            changes={"losses": only("cls"), "protocol": "fine_tune", "shots": 2})  # fmt: skip
+TUNED = Arm(
+    name="tuned",
+    title="t",
+    section="few-shot",
+    starts_from="cls",
+    changes={"losses": only("cls"), "protocol": "fine_tune", "shots": 2},
+)
 
 
 def test_an_arm_is_run_once_and_goes_on_where_it_was_broken_off(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,8 +108,12 @@ def test_an_arm_is_run_once_and_goes_on_where_it_was_broken_off(small: World, mo
     assert whole["groups"] == first["groups"]
     assert first["groups"]["test"]["last_epochs"]["epochs"] == [2]
     assert first["groups"]["validation"]["last_epochs"] is None
-    keys = {run.key(ARMS[name], seed, small, groups) for name in ("cls", "mse") for seed in (0, 1) for groups in
-            (["test"], GROUPS)}  # fmt: skip
+    keys = {
+        run.key(ARMS[name], seed, small, groups)
+        for name in ("cls", "mse")
+        for seed in (0, 1)
+        for groups in (["test"], GROUPS)
+    }
     assert len(keys) == 8
 
 
@@ -115,11 +132,21 @@ def test_protocols_are_measured_as_they_are_meant(small: World, monkeypatch: pyt
 
 
 def result(arm: str, seed: int, accuracy: float, small: dict[str, Any]) -> dict[str, Any]:
-    part = {"accuracy": accuracy, "intervals": {"labels": [accuracy - 0.1, accuracy + 0.1]},
-            "agreement": {"feature_cosine": 0.5}}  # fmt: skip
+    part = {
+        "accuracy": accuracy,
+        "intervals": {"labels": [accuracy - 0.1, accuracy + 0.1]},
+        "agreement": {"feature_cosine": 0.5},
+    }
     one = {"id": part, "ood": part, "joint": {"harmonic_mean": 0.4}, "last_epochs": {"ood_accuracy": 0.3}}
-    return {"arm": arm, "seed": seed, "groups": {"test": one | small}, "seconds": 60.0, "machine": "a machine",
-            "pictures": 18, "config": {"student": "s", "image_px": 64}}  # fmt: skip
+    return {
+        "arm": arm,
+        "seed": seed,
+        "groups": {"test": one | small},
+        "seconds": 60.0,
+        "machine": "a machine",
+        "pictures": 18,
+        "config": {"student": "s", "image_px": 64},
+    }
 
 
 def test_the_report_tells_means_intervals_and_verdicts(tmp_path: Path) -> None:

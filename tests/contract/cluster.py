@@ -157,12 +157,22 @@ def running(mode: Mode, folder: Path, *, species: int = 8, images: int = 10) -> 
             path.rename(data / "images" / path.name)
         shutil.rmtree(data / "all")
         env = {
-            "LIMBECK_HOME": str(folder), "LIMBECK_DATA_ROOT": str(data), "LIMBECK_DATABASE_URL": database,
-            "LIMBECK_LLM_BASE_URL": llm.base_url, "LIMBECK_LLM_MODEL": "fieldguide", "LIMBECK_PORT": str(free_port()),
-            "LIMBECK_LEASE_S": "5", "LIMBECK_SWEEP_S": "0.3", "LIMBECK_RESEND_S": "2", "LIMBECK_LLM_CONCURRENCY": "4",
+            "LIMBECK_HOME": str(folder),
+            "LIMBECK_DATA_ROOT": str(data),
+            "LIMBECK_DATABASE_URL": database,
+            "LIMBECK_LLM_BASE_URL": llm.base_url,
+            "LIMBECK_LLM_MODEL": "fieldguide",
+            "LIMBECK_PORT": str(free_port()),
+            "LIMBECK_LEASE_S": "5",
+            "LIMBECK_SWEEP_S": "0.3",
+            "LIMBECK_RESEND_S": "2",
+            "LIMBECK_LLM_CONCURRENCY": "4",
             "LIMBECK_ENRICH_CHUNK": "8",
-            "LIMBECK_MAX_ATTEMPTS": "3", "LIMBECK_REDIS_URL": "", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1",
-        }  # fmt: skip
+            "LIMBECK_MAX_ATTEMPTS": "3",
+            "LIMBECK_REDIS_URL": "",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
         if mode == "distributed":
             env["LIMBECK_REDIS_URL"] = f"redis://127.0.0.1:{redis_port}/0"
         cluster = Cluster(mode, folder, env, llm, redis_port)

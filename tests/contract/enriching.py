@@ -63,9 +63,12 @@ def test_enriching_again_asks_nothing(cluster: Cluster, dataset_id: str, attribu
 def test_labels_that_fail_are_named_and_the_rest_is_kept(cluster: Cluster) -> None:
     labels = [one.name for one in species("validation")][32:38]
     cluster.llm.set_faults(
-        [{"fault": "refusal", "label": labels[1]}, {"fault": "rubbish", "label": labels[3]},
-         {"fault": "status", "status": 500, "label": labels[4], "attempts": [0]}]
-    )  # fmt: skip
+        [
+            {"fault": "refusal", "label": labels[1]},
+            {"fault": "rubbish", "label": labels[3]},
+            {"fault": "status", "status": 500, "label": labels[4], "attempts": [0]},
+        ]
+    )
     vocabulary = cluster.client.create_vocabulary("v", labels, domain="with faults")
     job = cluster.client.wait(cluster.client.enrich(vocabulary.id, mend_rounds=0), timeout_s=60)
     assert job.result is not None

@@ -100,8 +100,12 @@ def test_a_teacher_gone_at_run_time_fails_by_name(cluster: Cluster, dataset_id: 
 
 
 def test_the_same_post_twenty_times_makes_one_job(cluster: Cluster, dataset_id: str) -> None:
-    body = {"kind": "encode", "vocabulary_id": cluster.client.dataset(dataset_id).vocabulary_id, "teacher": TEACHER,
-            "text": "names"}  # fmt: skip
+    body = {
+        "kind": "encode",
+        "vocabulary_id": cluster.client.dataset(dataset_id).vocabulary_id,
+        "teacher": TEACHER,
+        "text": "names",
+    }
     barrier = threading.Barrier(20)
 
     def post(_: int) -> tuple[int, str]:

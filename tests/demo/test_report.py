@@ -18,9 +18,12 @@ EVIL = '<script>alert("x")</script> & $who'
 def evaluation(text: str, seen: float, unseen: float) -> dict[str, Any]:
     def part(accuracy: float, names: list[str]) -> dict[str, Any]:
         return {
-            "accuracy": accuracy, "chance": 1 / len(names), "num_labels": len(names), "num_images": 10 * len(names),
+            "accuracy": accuracy,
+            "chance": 1 / len(names),
+            "num_labels": len(names),
+            "num_images": 10 * len(names),
             "per_label": {name: accuracy for name in names},
-        }  # fmt: skip
+        }
 
     return {"text": text, "id": part(seen, ["a", "b", "c"]), "ood": part(unseen, ["d", EVIL])}
 
@@ -35,8 +38,10 @@ def results(tmp_path: Path) -> Results:
     Image.new("RGB", (64, 64), (200, 30, 30)).save(picture)
     return Results(
         runs=[
-            run("teacher", "names", 0.3, 0.25), run("teacher", "enriched", 0.9, 0.95),
-            run("student", "names", 0.8, 0.125), run("student", "enriched", 0.85, 0.625),
+            run("teacher", "names", 0.3, 0.25),
+            run("teacher", "enriched", 0.9, 0.95),
+            run("student", "names", 0.8, 0.125),
+            run("student", "enriched", 0.85, 0.625),
         ],
         checkpoint="ckp_1",
         seconds=187.26,
@@ -44,7 +49,7 @@ def results(tmp_path: Path) -> Results:
         described=[Described(label=EVIL, sentence=f"A {EVIL} creature.", phrases=["a long tail", EVIL])],
         samples=[Sample(image=picture, label=EVIL, names=("d", 0.5), enriched=(EVIL, 0.75))],
         facts=[("vocabulary", EVIL)],
-    )  # fmt: skip
+    )
 
 
 def test_the_json_has_the_keys_and_figures_that_are_promised(results: Results, tmp_path: Path) -> None:
@@ -53,11 +58,23 @@ def test_the_json_has_the_keys_and_figures_that_are_promised(results: Results, t
     assert set(report) == {"teacher", "students", "checkpoint", "seconds"}
     assert (report["checkpoint"], report["seconds"]) == ("ckp_1", 187.3)
     assert report["students"] == [
-        {"run": "student, names", "text": "names", "id_accuracy": 0.8, "ood_accuracy": 0.125, "labels_id": 3,
-         "labels_ood": 2},
-        {"run": "student, enriched", "text": "enriched", "id_accuracy": 0.85, "ood_accuracy": 0.625, "labels_id": 3,
-         "labels_ood": 2},
-    ]  # fmt: skip
+        {
+            "run": "student, names",
+            "text": "names",
+            "id_accuracy": 0.8,
+            "ood_accuracy": 0.125,
+            "labels_id": 3,
+            "labels_ood": 2,
+        },
+        {
+            "run": "student, enriched",
+            "text": "enriched",
+            "id_accuracy": 0.85,
+            "ood_accuracy": 0.625,
+            "labels_id": 3,
+            "labels_ood": 2,
+        },
+    ]
     assert [row["ood_accuracy"] for row in report["teacher"]] == [0.25, 0.95]
 
 

@@ -64,12 +64,27 @@ def save_siglip(folder: Path) -> Path:
         "embed_dim": 64,
         "init_logit_bias": -10,
         "custom_text": True,
-        "vision_cfg": {"image_size": 160, "timm_model_name": "test_vit", "timm_model_pretrained": False,
-                       "timm_pool": "avg", "timm_proj": "none"},
-        "text_cfg": {"context_length": 16, "vocab_size": 10, "width": 16, "heads": 2, "layers": 1,
-                     "hf_tokenizer_name": "somebody/siglip", "tokenizer_kwargs": {"clean": "canonicalize"},
-                     "no_causal_mask": True, "proj_bias": True, "pool_type": "last", "norm_kwargs": {"eps": 1e-6}},
-    }  # fmt: skip
+        "vision_cfg": {
+            "image_size": 160,
+            "timm_model_name": "test_vit",
+            "timm_model_pretrained": False,
+            "timm_pool": "avg",
+            "timm_proj": "none",
+        },
+        "text_cfg": {
+            "context_length": 16,
+            "vocab_size": 10,
+            "width": 16,
+            "heads": 2,
+            "layers": 1,
+            "hf_tokenizer_name": "somebody/siglip",
+            "tokenizer_kwargs": {"clean": "canonicalize"},
+            "no_causal_mask": True,
+            "proj_bias": True,
+            "pool_type": "last",
+            "norm_kwargs": {"eps": 1e-6},
+        },
+    }
     return save_clip(folder, config)
 
 

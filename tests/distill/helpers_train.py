@@ -48,6 +48,14 @@ def small_config(**overrides: Any) -> TrainConfig:
 def sgd_config(**losses: float) -> TrainConfig:
     """Two steps of plain SGD at rate 1, whose weights show the gradients, of a student without batch norm."""
     return small_config(
-        student="test_vit", optimizer="sgd", lr=0.1, momentum=0, weight_decay=0, schedule="step", warmup=0,
-        epochs=2, batch_size=24, losses={"cls": 1, "mse": 1, "im_cst": 1, "vlalign": 1, "affinity": 1} | losses,
-    )  # fmt: skip
+        student="test_vit",
+        optimizer="sgd",
+        lr=0.1,
+        momentum=0,
+        weight_decay=0,
+        schedule="step",
+        warmup=0,
+        epochs=2,
+        batch_size=24,
+        losses={"cls": 1, "mse": 1, "im_cst": 1, "vlalign": 1, "affinity": 1} | losses,
+    )

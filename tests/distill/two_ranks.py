@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from distill.__main__ import main
+from distill.config.recipes import variant
 from distill.training.distributed import joined
 from distill.training.loop import StepMetrics, train
 from tests.distill.helpers_train import sgd_config, small_data
@@ -28,7 +29,7 @@ def run(out: Path) -> int:
         save_file(state, out / f"rank{ranks.rank}.safetensors")
         if ranks.first:
             (out / "losses.json").write_text(json.dumps([dict(step.losses) for step in steps]))
-        parts = sgd_config().model_copy(update={"accumulate": 2, "losses": sgd_config(im_cst=0, affinity=0).losses})
+        parts = variant(sgd_config(im_cst=0, affinity=0), accumulate=2)
         in_parts = train(parts, small_data()).student.model.state_dict()
         if ranks.first:
             save_file({name: tensor.contiguous() for name, tensor in in_parts.items()}, out / "parts.safetensors")

@@ -127,8 +127,12 @@ def test_any_schema_is_filled(schema: dict[str, Any], label: str) -> None:
 def test_fields_are_answered_by_name() -> None:
     properties = {key: {"type": "string"} for key in ("label", "colour", "tail", "sentence")}
     found = fill({"type": "object", "properties": properties}, entry_for(ONE.name))
-    assert found == {"label": ONE.name, "colour": ONE.attributes["colour"], "tail": ONE.attributes["tail"],
-                     "sentence": ONE.sentence}  # fmt: skip
+    assert found == {
+        "label": ONE.name,
+        "colour": ONE.attributes["colour"],
+        "tail": ONE.attributes["tail"],
+        "sentence": ONE.sentence,
+    }
 
 
 def test_a_prompt_that_speaks_of_json_gets_json_without_a_response_format() -> None:
@@ -217,11 +221,15 @@ def test_faults_of_the_answer(llm: RunningServer) -> None:
 
 
 def test_rules_choose_their_calls() -> None:
-    faults = Faults(parse_rules([
-        {"fault": "hang", "label": "merrow", "attempts": [0]},
-        {"fault": "reset", "calls": [3]},
-        {"fault": "refusal", "times": 1, "label": "vree"},
-    ]))  # fmt: skip
+    faults = Faults(
+        parse_rules(
+            [
+                {"fault": "hang", "label": "merrow", "attempts": [0]},
+                {"fault": "reset", "calls": [3]},
+                {"fault": "refusal", "times": 1, "label": "vree"},
+            ]
+        )
+    )
     calls = [("Merrow", 0, 0), ("Merrow", 1, 1), ("Blue Vree", 2, 0), ("Merrow", 3, 2), ("Blue Vree", 4, 1)]
     applied = [faults.next(label=label, call=call, attempt=attempt) for label, call, attempt in calls]
     assert [rule and rule.fault for rule in applied] == ["hang", None, "refusal", "reset", None]

@@ -97,11 +97,13 @@ def test_samples_of_a_question_differ() -> None:
 
 def test_each_picture_has_a_caption_of_its_own_and_one_without_a_name_is_declined() -> None:
     captions = load_strategy("captions")
-    first, second, unnamed = asked([
-        *asks_showing(captions, shown(0), Label(ONE.name), DOMAIN),
-        *asks_showing(captions, shown(1), Label(ONE.name), DOMAIN),
-        *asks_showing(captions, shown(2), NO_LABEL, DOMAIN),
-    ])  # fmt: skip
+    first, second, unnamed = asked(
+        [
+            *asks_showing(captions, shown(0), Label(ONE.name), DOMAIN),
+            *asks_showing(captions, shown(1), Label(ONE.name), DOMAIN),
+            *asks_showing(captions, shown(2), NO_LABEL, DOMAIN),
+        ]
+    )
     assert first.lines[0].text != second.lines[0].text
     assert unnamed.reason == "refused"
     assert "can't see pictures" in unnamed.detail

@@ -17,14 +17,18 @@ def result(accuracy: float, over: Any) -> dict[str, Any]:
 
 
 PROOF: dict[str, Any] = {
-    "num_images": {"id": 10, "ood": 20}, "num_labels": {"id": 5, "ood": 4}, "chance": {"id": 0.2, "ood": 0.25},
+    "num_images": {"id": 10, "ood": 20},
+    "num_labels": {"id": 5, "ood": 4},
+    "chance": {"id": 0.2, "ood": 0.25},
     "arms": [
         {"name": "waffle", "role": "control", "num_texts": 9, "id": result(0.3, None), "ood": result(0.3, None)},
         {"name": "phrases", "role": "attributes", "num_texts": 9, "id": result(0.8, GAIN), "ood": result(0.8, GAIN)},
     ],
-    "chosen": "phrases", "seeds": [0, 1], "verdict": "The attributes help beyond Waffle.",
+    "chosen": "phrases",
+    "seeds": [0, 1],
+    "verdict": "The attributes help beyond Waffle.",
     "filtered": {"dropped": {"0": ["a"]}, "before": 0.8, "after": 0.9, "refused": ""},
-}  # fmt: skip
+}
 
 
 def test_a_part_is_replaced_and_the_rest_is_left_alone(tmp_path: Path) -> None:

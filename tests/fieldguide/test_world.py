@@ -101,8 +101,18 @@ def test_pictures_are_a_function_of_species_number_and_seed() -> None:
 @pytest.mark.parametrize("key", [key for key in ATTRIBUTES if key not in ("pattern", "pattern_colour")])
 def test_every_attribute_is_visible(key: str) -> None:
     """One attribute changed, all else equal: many pixels change by much more than the noise."""
-    looks = {"body": "round", "colour": "red", "pattern": "plain", "pattern_colour": "none", "tail": "none",
-             "wings": "none", "head": "none", "legs": "none", "mouth": "none", "eyes": "small"}  # fmt: skip
+    looks = {
+        "body": "round",
+        "colour": "red",
+        "pattern": "plain",
+        "pattern_colour": "none",
+        "tail": "none",
+        "wings": "none",
+        "head": "none",
+        "legs": "none",
+        "mouth": "none",
+        "eyes": "small",
+    }
     drawn = {value: draw({**looks, key: value}, np.random.default_rng(5)).astype(int) for value in ATTRIBUTES[key]}
     for a, b in combinations(drawn.values(), 2):
         assert (np.abs(a - b).max(axis=2) > 40).sum() >= 25

@@ -52,9 +52,13 @@ def bundle(tmp_path: Path, red: Path, blue: Path) -> Path:
     (folder / "targets").mkdir()
     save_file(model.state_dict(), folder / "image" / "model.safetensors")
     data = {
-        "input_size": (3, PX, PX), "mean": (0.5,) * 3, "std": (0.25,) * 3, "interpolation": "bicubic",
-        "crop_pct": 1.0, "crop_mode": "squash",
-    }  # fmt: skip
+        "input_size": (3, PX, PX),
+        "mean": (0.5,) * 3,
+        "std": (0.25,) * 3,
+        "interpolation": "bicubic",
+        "crop_pct": 1.0,
+        "crop_mode": "squash",
+    }
     save_config_for_hf(model, str(folder / "image" / "config.json"), data_config=data)
     with torch.inference_mode():
         seen = [torch.nn.functional.normalize(model(pixels(path)), dim=-1)[0] for path in (red, blue)]

@@ -10,16 +10,25 @@ from limbeck.client import JobFailed, Limbeck, LimbeckError, Problem, Unreachabl
 from tests.limbeck.scripted import Say, problem, scripted
 
 VOCABULARY = {
-    "id": "voc_1", "name": "birds", "domain": "", "digest": "d", "num_labels": 2,
+    "id": "voc_1",
+    "name": "birds",
+    "domain": "",
+    "digest": "d",
+    "num_labels": 2,
     "created_at": "2026-11-23T21:04:05.678Z",
-}  # fmt: skip
+}
 
 
 def job(status: str, **more: Any) -> dict[str, Any]:
     return {
-        "id": "job_1", "kind": "enrich", "status": status, "created_at": "2026-11-23T21:04:05.678Z", "spec": {},
-        "progress": {"done": 1, "total": 4, "unit": "labels", "eta_s": 3.0}, **more,
-    }  # fmt: skip
+        "id": "job_1",
+        "kind": "enrich",
+        "status": status,
+        "created_at": "2026-11-23T21:04:05.678Z",
+        "spec": {},
+        "progress": {"done": 1, "total": 4, "unit": "labels", "eta_s": 3.0},
+        **more,
+    }
 
 
 def client(url: str, slept: list[float] | None = None, **options: Any) -> Limbeck:

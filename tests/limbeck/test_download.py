@@ -122,10 +122,19 @@ def bundle_script(names: list[str]) -> tuple[list[Say], dict[str, bytes]]:
     held = {name: name.encode() * 50 for name in names}
     manifest = json.dumps({"files": [listed(name, content) for name, content in held.items()]}).encode()
     checkpoint: dict[str, Any] = {
-        "id": "ckp_1", "job_id": "job_1", "dataset_id": "dst_1", "vocabulary_id": "voc_1", "attribute_set_id": None,
-        "text_targets_id": "txt_1", "student": "resnet18", "text": "names", "evaluation": {}, "digest": "d",
-        "created_at": "2026-11-23T21:04:05Z", "files": [listed("manifest.json", manifest)],
-    }  # fmt: skip
+        "id": "ckp_1",
+        "job_id": "job_1",
+        "dataset_id": "dst_1",
+        "vocabulary_id": "voc_1",
+        "attribute_set_id": None,
+        "text_targets_id": "txt_1",
+        "student": "resnet18",
+        "text": "names",
+        "evaluation": {},
+        "digest": "d",
+        "created_at": "2026-11-23T21:04:05Z",
+        "files": [listed("manifest.json", manifest)],
+    }
     return [Say(200, checkpoint), Say(200, manifest)], held
 
 

@@ -82,13 +82,23 @@ def test_a_set_is_listed_shown_and_searched(client: Limbeck, set_id: str, capsys
 def test_a_label_is_corrected_by_options_and_sealed(client: Limbeck, set_id: str, capsys: Capture) -> None:
     neck = next(iter(client.attributes(set_id, label="crane"))).lines[1].id
     told = said(
-        capsys, "edit", set_id, "crane (bird)", "--add", "phrase,part=crown,value=red: a red crown",
-        "--set", f"{neck[:8]}=a very long neck", "--lock", neck,
-    )  # fmt: skip
+        capsys,
+        "edit",
+        set_id,
+        "crane (bird)",
+        "--add",
+        "phrase,part=crown,value=red: a red crown",
+        "--set",
+        f"{neck[:8]}=a very long neck",
+        "--lock",
+        neck,
+    )
     assert "version 1, 1 label edited" in told
     assert texts(client, set_id, draft=True) == [
-        ("A tall [grey] bird.", "llm", False), ("a very long neck", "human", True), ("a red crown", "human", False),
-    ]  # fmt: skip
+        ("A tall [grey] bird.", "llm", False),
+        ("a very long neck", "human", True),
+        ("a red crown", "human", False),
+    ]
     assert "a red crown" in said(capsys, "draft", set_id)
     said(capsys, "lock", set_id, "crane (machine)")
     assert texts(client, set_id, "crane", draft=True)[0][2] is False
@@ -177,10 +187,16 @@ def test_a_lines_call_tells_the_prompt_and_the_answer(
     client: Limbeck, sqlite_db: Database, set_id: str, capsys: Capture
 ) -> None:
     row = {
-        "key": KEY, "model": "m", "base_url": "http://me:secret@llm.test/v1?key=x", "strategy": "describe@1",
-        "messages": [{"role": "user", "content": "Describe [bold]it[/bold]."}], "answer": '{"label": "crane"}',
-        "lines": [], "other_lines": None, "flags": [],
-    }  # fmt: skip
+        "key": KEY,
+        "model": "m",
+        "base_url": "http://me:secret@llm.test/v1?key=x",
+        "strategy": "describe@1",
+        "messages": [{"role": "user", "content": "Describe [bold]it[/bold]."}],
+        "answer": '{"label": "crane"}',
+        "lines": [],
+        "other_lines": None,
+        "flags": [],
+    }
     with sqlite_db.write() as tx:
         results.record_answers(tx, [row])
     shown = said(capsys, "answer", KEY)

@@ -16,9 +16,14 @@ from tests.limbeck.test_client import job as job_of
 
 Capture = pytest.CaptureFixture[str]
 SPEND = {
-    "usd": "0.0123", "tokens": 2100, "calls": 12, "unpriced_calls": 0, "cap_usd": "2.50", "cap_tokens": None,
+    "usd": "0.0123",
+    "tokens": 2100,
+    "calls": 12,
+    "unpriced_calls": 0,
+    "cap_usd": "2.50",
+    "cap_tokens": None,
     "projected_usd": "0.0246",
-}  # fmt: skip
+}
 
 
 def range_of(expected: Any, at_most: Any) -> dict[str, Any]:
@@ -26,18 +31,28 @@ def range_of(expected: Any, at_most: Any) -> dict[str, Any]:
 
 
 ESTIMATE = {
-    "object": "estimate", "model": "gpt-4o-mini", "calls": 1500,
-    "prompt_tokens": range_of(300_000, 900_000), "completion_tokens": range_of(150_000, 1_050_000),
-    "usd": range_of("0.135", "0.765"), "usd_unknown": None,
+    "object": "estimate",
+    "model": "gpt-4o-mini",
+    "calls": 1500,
+    "prompt_tokens": range_of(300_000, 900_000),
+    "completion_tokens": range_of(150_000, 1_050_000),
+    "usd": range_of("0.135", "0.765"),
+    "usd_unknown": None,
     "strategies": [
         {
-            "strategy": "sentence@1", "questions": 2000, "answered": 500, "is_bound": False, "calls": 1500,
-            "prompt_tokens": range_of(300_000, 900_000), "completion_tokens": range_of(150_000, 1_050_000),
-            "basis": "ledger", "num_seen": 500,
+            "strategy": "sentence@1",
+            "questions": 2000,
+            "answered": 500,
+            "is_bound": False,
+            "calls": 1500,
+            "prompt_tokens": range_of(300_000, 900_000),
+            "completion_tokens": range_of(150_000, 1_050_000),
+            "basis": "ledger",
+            "num_seen": 500,
         }
     ],
     "again": {"rounds": 2, "calls": 4000, "prompt_tokens": 34_000_000, "completion_tokens": 2_800_000, "usd": "6.78"},
-}  # fmt: skip
+}
 
 
 def test_a_dry_run_tells_and_asks_nothing(capsys: Capture) -> None:
@@ -93,7 +108,10 @@ def test_what_makes_no_sense_is_refused(arguments: list[str], said: str, capsys:
 
 def test_money_is_told_without_bare_zeros() -> None:
     assert [usd_text(Decimal(text)) for text in ("0", "0.000135", "0.0099", "1234.5")] == [
-        "$0.00", "$0.00014", "$0.0099", "$1,234.50",
-    ]  # fmt: skip
+        "$0.00",
+        "$0.00014",
+        "$0.0099",
+        "$1,234.50",
+    ]
     unknown = Spend.model_validate({**SPEND, "usd": None, "projected_usd": None, "cap_usd": None, "cap_tokens": 5000})
     assert spend_text(unknown) == "2,100 tokens spent, price unknown (cap 2,100 of 5,000 tokens)"

@@ -11,9 +11,13 @@ from tests.limbeck.scripted import Say, problem, scripted
 
 def event(number: int, type: str = "message", **data: Any) -> bytes:
     body = {
-        "id": number, "at": "2026-11-23T21:04:05Z", "level": "info", "type": type, "message": f"event {number}",
+        "id": number,
+        "at": "2026-11-23T21:04:05Z",
+        "level": "info",
+        "type": type,
+        "message": f"event {number}",
         "data": data,
-    }  # fmt: skip
+    }
     return f"id: {number}\nevent: {type}\ndata: {json.dumps(body)}\n\n".encode()
 
 

@@ -15,26 +15,50 @@ def gate(name: str, *, holds: bool) -> dict[str, Any]:
     line = {"id": "ab", "text": "a nocturnal [bird]", "words": ["nocturnal"]}
     offender = {"position": 4, "label": "Nighthawk", "lines": [line], "others": ["Owl"], "note": ""}
     return {
-        "gate": name, "tells": name, "figure": 0.25, "threshold": 0.02, "unit": "share", "holds": holds,
-        "num_labels": 0 if holds else 1, "judged_by": "our word list", "details": {},
+        "gate": name,
+        "tells": name,
+        "figure": 0.25,
+        "threshold": 0.02,
+        "unit": "share",
+        "holds": holds,
+        "num_labels": 0 if holds else 1,
+        "judged_by": "our word list",
+        "details": {},
         "worst": [] if holds else [offender],
-    }  # fmt: skip
+    }
 
 
 def report(*, holds: bool) -> dict[str, Any]:
     return {
-        "object": "attribute_report", "attribute_set_id": "ats_1", "teacher": None, "num_labels": 5, "num_described": 5,
-        "created_at": "2026-11-24T07:00:00Z", "num_lines": 30, "holds": holds,
+        "object": "attribute_report",
+        "attribute_set_id": "ats_1",
+        "teacher": None,
+        "num_labels": 5,
+        "num_described": 5,
+        "created_at": "2026-11-24T07:00:00Z",
+        "num_lines": 30,
+        "holds": holds,
         "gates": [gate(name, holds=holds or name != "nonvisual") for name in GATES],
-    }  # fmt: skip
+    }
 
 
 def job(status: str) -> dict[str, Any]:
     return {
-        "object": "job", "id": "job_1", "kind": "check", "status": status, "stage": "report", "stages": [],
-        "created_at": "2026-11-24T07:00:00Z", "started_at": None, "finished_at": None, "spec": {}, "result": {},
-        "error": None, "spend": None, "progress": {"done": 1, "total": 1, "unit": "labels", "eta_s": None},
-    }  # fmt: skip
+        "object": "job",
+        "id": "job_1",
+        "kind": "check",
+        "status": status,
+        "stage": "report",
+        "stages": [],
+        "created_at": "2026-11-24T07:00:00Z",
+        "started_at": None,
+        "finished_at": None,
+        "spec": {},
+        "result": {},
+        "error": None,
+        "spend": None,
+        "progress": {"done": 1, "total": 1, "unit": "labels", "eta_s": None},
+    }
 
 
 def test_a_set_that_holds_and_one_that_does_not(capsys: Capture) -> None:

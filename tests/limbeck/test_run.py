@@ -15,10 +15,15 @@ from tests.limbeck.test_download import bundle_script
 
 Capture = pytest.CaptureFixture[str]
 DATASET = {
-    "id": "dst_1", "vocabulary_id": "voc_1", "name": "birds", "path": "birds", "split": {}, "digest": "d",
+    "id": "dst_1",
+    "vocabulary_id": "voc_1",
+    "name": "birds",
+    "path": "birds",
+    "split": {},
+    "digest": "d",
     "counts": {"train": 70, "held_out": 30, "ood": 100, "id_labels": 1, "ood_labels": 1},
     "created_at": "2026-11-23T21:04:05Z",
-}  # fmt: skip
+}
 
 
 def evaluation(seen: float, unseen: float) -> dict[str, Any]:
@@ -39,9 +44,23 @@ def run(script: list[Say], tmp_path: Path, *more: str) -> tuple[int, Scripted]:
     labels.write_text("crane\nauk\n")
     with scripted(script) as server:
         code = main(
-            ["run", "--labels", str(labels), "--images", "birds", "--teacher", "ViT-B-32:openai", "--domain", "birds",
-             "--out", str(tmp_path / "out"), "--url", server.url, *more]
-        )  # fmt: skip
+            [
+                "run",
+                "--labels",
+                str(labels),
+                "--images",
+                "birds",
+                "--teacher",
+                "ViT-B-32:openai",
+                "--domain",
+                "birds",
+                "--out",
+                str(tmp_path / "out"),
+                "--url",
+                server.url,
+                *more,
+            ]
+        )
     return code, server
 
 
@@ -64,15 +83,23 @@ def test_the_whole_job_in_one_command(tmp_path: Path, capsys: Capture) -> None:
     said = capsys.readouterr()
     assert (code, said.err) == (0, "")
     assert [one.path.partition("?")[0] for one in server.seen if one.method == "POST"] == [
-        "/v1/vocabularies", "/v1/datasets", "/v1/jobs", "/v1/jobs", "/v1/jobs",
-    ]  # fmt: skip
+        "/v1/vocabularies",
+        "/v1/datasets",
+        "/v1/jobs",
+        "/v1/jobs",
+        "/v1/jobs",
+    ]
     enrich, distill, evaluate = (json.loads(one.body) for one in server.seen if one.path == "/v1/jobs")
     assert enrich == {"kind": "enrich", "vocabulary_id": "voc_1", "strategies": ["describe"]}
     assert distill == {
-        "kind": "distill", "dataset_id": "dst_1", "teacher": "ViT-B-32:openai", "text": "sentence",
-        "attribute_set_id": "ats_1", "recipe": "limbeck",
+        "kind": "distill",
+        "dataset_id": "dst_1",
+        "teacher": "ViT-B-32:openai",
+        "text": "sentence",
+        "attribute_set_id": "ats_1",
+        "recipe": "limbeck",
         "config": {"epochs": 3, "losses": {"mse": 0}, "student": "resnet18"},
-    }  # fmt: skip
+    }
     assert evaluate == {"kind": "evaluate", "dataset_id": "dst_1", "teacher": "ViT-B-32:openai", "text": "names"}
     assert "1 without an answer" in said.out
     for figure in ("90.0%", "60.0%", "95.0%", "85.0%", "55.0%", "45.0%", "50.0%"):

@@ -49,8 +49,9 @@ def test_what_dies_is_started_again_and_later_each_time(tmp_path: Path, monkeypa
     said: list[str] = []
     watched = Supervisor(
         {"dying": python("sys.exit(3)", dying), "steady": python("time.sleep(60)", steady)},
-        env=os.environ, say=said.append,
-    )  # fmt: skip
+        env=os.environ,
+        say=said.append,
+    )
     thread = threading.Thread(target=watched.run)
     thread.start()
     until(lambda: len(pids(dying)) >= 3 and len(pids(steady)) == 1)

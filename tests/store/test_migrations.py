@@ -8,11 +8,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, select
 
+from distill.config.recipes import resolve_train_config
 from store.db import Database
 from store.jobs import lifecycle, progress
 from store.jobs.lifecycle import NewPart
 from store.migrate import _config, is_current, upgrade
-from store.models import AttributePage, Base
+from store.models import AttributePage, Base, Job
 from store.sets import attribute_sets
 from store.sets.attribute_sets import EntryContent
 
@@ -60,6 +61,19 @@ def test_jobs_from_before_their_parts_were_summed_up(db: Database) -> None:
     assert again.spec == {"strategies": ["describe@1"]}
 
 
+def test_the_config_of_a_stored_job_is_converted_to_sections_and_back(db: Database) -> None:
+    config = resolve_train_config("limbeck", {"epochs": 3, "losses": {"mse": 0}})
+    spec = {"teacher": "t", "config": config.model_dump(mode="json")}
+    with db.write() as tx:
+        job_id = lifecycle.create(tx, "distill", spec, [NewPart(kind="train", queue="gpu")]).id
+    command.downgrade(_config(db), "0010")
+    with db.read() as tx:
+        assert tx.get_one(Job, job_id).spec == {"teacher": "t", "config": config.flat()}
+    upgrade(db)
+    with db.read() as tx:
+        assert tx.get_one(Job, job_id).spec == spec
+
+
 def test_pages_of_before_get_the_marks_that_they_would_have_now(sqlite_db: Database) -> None:
     line = {"kind": "phrase", "text": "a red crown", "origin": "llm"}
     entries: list[EntryContent | None] = [
@@ -71,8 +85,12 @@ def test_pages_of_before_get_the_marks_that_they_would_have_now(sqlite_db: Datab
         attribute_sets.put_pages(tx, entries)
         before = tx.scalars(select(AttributePage.marks)).one()
     assert before == {
-        "flag:empty": [0], "origin:human": [0], "origin:llm": [0, 2], "undescribed": [1], "locked": [2],
-    }  # fmt: skip
+        "flag:empty": [0],
+        "origin:human": [0],
+        "origin:llm": [0, 2],
+        "undescribed": [1],
+        "locked": [2],
+    }
     command.downgrade(_config(sqlite_db), "0004")
     upgrade(sqlite_db)
     with sqlite_db.read() as tx:

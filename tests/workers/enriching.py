@@ -33,11 +33,14 @@ from workers.runtime.run_part import claim_part, run_claimed
 
 _DIFFERENCES = [
     {
-        "part": part, "target_value": "broad", "other_value": "narrow", "target_phrase": f"a broad {part}",
+        "part": part,
+        "target_value": "broad",
+        "other_value": "narrow",
+        "target_phrase": f"a broad {part}",
         "other_phrase": f"a narrow {part}",
     }
     for part in ("bill", "tail", "wing")
-]  # fmt: skip
+]
 
 
 class Scripted:
@@ -119,9 +122,15 @@ def make_bench(db: Database, folder: Path, monkeypatch: pytest.MonkeyPatch, *, l
     llm = Scripted(latency_s)
     monkeypatch.setattr(Wire, "send", lambda _self, body: llm.send(body))
     known: dict[str, Any] = {
-        "home": folder, "redis_url": "", "database_url": "", "data_root": folder / "data", "lease_s": 5.0,
-        "llm_base_url": "http://stand-in/v1", "llm_model": "fieldguide", "enrich_chunk": 16,
-    }  # fmt: skip
+        "home": folder,
+        "redis_url": "",
+        "database_url": "",
+        "data_root": folder / "data",
+        "lease_s": 5.0,
+        "llm_base_url": "http://stand-in/v1",
+        "llm_model": "fieldguide",
+        "enrich_chunk": 16,
+    }
     settings = Settings(**known)
     settings.data.mkdir(parents=True)
     return Bench(Context(settings, db, Artefacts(settings.artefacts), threading.Event()), llm)

@@ -242,18 +242,28 @@ class BatchAsking:
             raise fatal
 
     def _record(
-        self, tx: Session, batch: LLMBatch, status: str, results: Sequence[Result],
-        by_key: Mapping[str, list[Question]], worst: Mapping[str, Amount],
-    ) -> None:  # fmt: skip
+        self,
+        tx: Session,
+        batch: LLMBatch,
+        status: str,
+        results: Sequence[Result],
+        by_key: Mapping[str, list[Question]],
+        worst: Mapping[str, Amount],
+    ) -> None:
         ended = [(by_key[one.asking.key], one.outcome) for one in results if one.outcome]
         calls: list[dict[str, Any]] = []
         unstated = NOTHING
         for one in results:
             position = by_key[one.asking.key][0].places[0].position
             calls += call_rows(
-                one.asking.ask, one.calls, self._settings, self._price, key=one.asking.key, position=position,
+                one.asking.ask,
+                one.calls,
+                self._settings,
+                self._price,
+                key=one.asking.key,
+                position=position,
                 mode="batch",
-            )  # fmt: skip
+            )
             for call in one.calls:
                 took, is_all = took_by(call, self._price, batch=True)
                 if not is_all and one.asking.key in worst:
@@ -295,8 +305,10 @@ class BatchAsking:
             assert one.outcome is not None
             self._keeper.note(
                 f'{one.asking.ask.strategy.ref}: no answer about "{one.asking.ask.label}": {one.outcome.reason}',
-                level="warning", reason=one.outcome.reason, detail=one.outcome.detail,
-            )  # fmt: skip
+                level="warning",
+                reason=one.outcome.reason,
+                detail=one.outcome.detail,
+            )
 
     def _give_up(self, by_key: Mapping[str, list[Question]]) -> None:
         detail = "asked for in several batches"

@@ -103,9 +103,14 @@ def assemble(context: Context, claim: Claim, keeper: Keeper) -> Publish:
 
     def publish(tx: Session) -> Mapping[str, Any]:
         made = caption_sets.add(
-            tx, dataset_id=spec["dataset_id"], job_id=claim.job_id, source={"job_id": claim.job_id, **spec},
-            num_images=len(images), num_captioned=num_captioned, file=file,
-        )  # fmt: skip
+            tx,
+            dataset_id=spec["dataset_id"],
+            job_id=claim.job_id,
+            source={"job_id": claim.job_id, **spec},
+            num_images=len(images),
+            num_captioned=num_captioned,
+            file=file,
+        )
         return {"caption_set_id": made.id}
 
     return publish

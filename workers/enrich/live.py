@@ -51,9 +51,15 @@ class Asking:
     """One attempt at a part. `per_unit` questions make one of the `total` units that progress is told in."""
 
     def __init__(
-        self, context: Context, keeper: Keeper, *, total: int, unit: str, per_unit: int = 1,
+        self,
+        context: Context,
+        keeper: Keeper,
+        *,
+        total: int,
+        unit: str,
+        per_unit: int = 1,
         window: int = WINDOW,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._context, self._keeper, self._claim = context, keeper, keeper.claim
         self._learnt: dict[tuple[str, str], Mapping[str, Any]] = {}
         spec = self._claim.job_spec
@@ -109,9 +115,11 @@ class Asking:
         try:
             # More at a time than may be in flight: the others wait for their answers to be committed.
             tally = await enricher.ask_all(
-                asks, concurrency=2 * self._settings.concurrency, on_outcome=self._commits.add,
+                asks,
+                concurrency=2 * self._settings.concurrency,
+                on_outcome=self._commits.add,
                 should_stop=self._keeper.should_stop,
-            )  # fmt: skip
+            )
         finally:
             if self._ahead is not None:
                 await asyncio.wait([self._ahead])
@@ -277,9 +285,13 @@ class Asking:
             self._num_failed += 1
         if self._num_failed <= MAX_NAMED:
             self._keeper.note(
-                f'{self._refs[place.step % ROUND]}: no answer about "{subject}": {reason}', level="warning",
-                position=place.position, step=place.step, reason=reason, detail=detail,
-            )  # fmt: skip
+                f'{self._refs[place.step % ROUND]}: no answer about "{subject}": {reason}',
+                level="warning",
+                position=place.position,
+                step=place.step,
+                reason=reason,
+                detail=detail,
+            )
 
     def _count(self, num_ended: int) -> None:
         with self._counting:  # a window is looked at while answers are committed

@@ -20,10 +20,15 @@ def llm_settings(context: Context, model: str) -> LLMSettings:
     given = context.settings
     try:
         return LLMSettings(
-            base_url=given.llm_base_url, model=model, api_key=given.llm_api_key, temperature=given.llm_temperature,
-            max_tokens=given.llm_max_tokens, timeout_s=given.llm_timeout_s, max_attempts=given.llm_max_attempts,
+            base_url=given.llm_base_url,
+            model=model,
+            api_key=given.llm_api_key,
+            temperature=given.llm_temperature,
+            max_tokens=given.llm_max_tokens,
+            timeout_s=given.llm_timeout_s,
+            max_attempts=given.llm_max_attempts,
             concurrency=given.llm_concurrency,
-        )  # fmt: skip
+        )
     except ValueError as error:
         raise JobFailed("enrich_misconfigured", str(error)) from error
 

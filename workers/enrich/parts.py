@@ -81,6 +81,12 @@ def assemble(context: Context, claim: Claim, keeper: Keeper) -> Publish:
 
 
 WORK: dict[str, Work] = {
-    "describe": describe, "contrast": contrast, "caption": captions.caption, "assemble": assemble,
-    "mend": repair.mend, "correct": repair.correct, "report": gates.report, "check": gates.check_set,
-}  # fmt: skip
+    "describe": describe,
+    "contrast": contrast,
+    "caption": captions.caption,
+    "assemble": assemble,
+    "mend": repair.mend,
+    "correct": repair.correct,
+    "report": gates.report,
+    "check": gates.check_set,
+}

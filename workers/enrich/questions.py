@@ -43,9 +43,13 @@ def about_labels(
 
 
 def between_labels(
-    step: int, strategy: Strategy, pairs: Sequence[tuple[int, int]], labels: Mapping[int, Label], domain: str,
+    step: int,
+    strategy: Strategy,
+    pairs: Sequence[tuple[int, int]],
+    labels: Mapping[int, Label],
+    domain: str,
     ended: Ended,
-) -> Iterator[Question]:  # fmt: skip
+) -> Iterator[Question]:
     """The step's questions about pairs of positions, the lower one first, without those that have ended.
 
     A label's slot names the other one: what is said of a pair stands at both of its labels.

@@ -109,11 +109,15 @@ class _Mending:
             self._keeper.note(f"{outcome.num_labels} labels fail a gate: {num_asked} questions are asked again", **told)
         parts = [
             NewPart(
-                kind="correct", queue="enrich", stage=self._claim.stage + 1, unit="answers", total=total,
+                kind="correct",
+                queue="enrich",
+                stage=self._claim.stage + 1,
+                unit="answers",
+                total=total,
                 spec={"round": self._round, "file_key": outcome.file_key, "start": start, "stop": stop},
             )
             for start, stop, total in outcome.chunks
-        ]  # fmt: skip
+        ]
 
         def publish(tx: Session) -> Mapping[str, Any]:
             kept = asdict(outcome)
@@ -128,9 +132,13 @@ class _Mending:
     def _ways(self) -> dict[str, Any]:
         """All that a round goes by, but for what the job has said so far."""
         return {
-            "way": _WAY, "judges": self._judges.digest, "round": self._round, "rounds": self._spec["mend_rounds"],
-            "strategies": self._spec["strategies"], "steps": self._steps,
-        }  # fmt: skip
+            "way": _WAY,
+            "judges": self._judges.digest,
+            "round": self._round,
+            "rounds": self._spec["mend_rounds"],
+            "strategies": self._spec["strategies"],
+            "steps": self._steps,
+        }
 
     def _known(self, inputs: str) -> "_Outcome | None":
         """What the same round came to in an earlier job, as long as its questions are still there."""
@@ -229,9 +237,7 @@ class _Mending:
         chunks = [(ends[first], ends[stop], stop - first) for first, stop in zip(firsts, stops, strict=True)]
         return _Outcome(num_labels=num_labels, chunks=chunks, file_key=file_key)
 
-    def _places(
-        self, positions: Sequence[int], better: Collection[int]
-    ) -> dict[int, dict[str, tuple[int, int]]]:  # fmt: skip
+    def _places(self, positions: Sequence[int], better: Collection[int]) -> dict[int, dict[str, tuple[int, int]]]:
         """Position → key of an answer that stands → the step and slot of its question, of questions about labels."""
         with self._context.db.read() as tx:
             rows = assembly.standing(tx, self._claim.job_id, positions, trial=self._round - 1, only=better)
@@ -292,7 +298,7 @@ def _by_label(heard: Path, failing: Collection[Gate]) -> Iterator[list[tuple[int
 
 def _questions(
     said: Sequence[_Said], places: Mapping[str, tuple[int, int]]
-) -> dict[tuple[int, int], dict[Gate, list[str]]]:  # fmt: skip
+) -> dict[tuple[int, int], dict[Gate, list[str]]]:
     """(step, slot) of the questions to ask again → gate → the texts that offend. An offence that is of no line is one
     of every answer; lines that no question of this job is behind (people's) are nobody's to mend."""
     found: dict[tuple[int, int], dict[Gate, list[str]]] = {}

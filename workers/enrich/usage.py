@@ -13,11 +13,16 @@ def answer_row(outcome: Outcome, settings: LLMSettings) -> dict[str, Any]:
     """The fields of `store.models.LLMAnswer` for an outcome with lines."""
     other = [line.as_json() for line in outcome.other_lines] if outcome.ask.other else None
     return {
-        "key": outcome.key, "model": settings.model, "base_url": settings.base_url,
-        "strategy": outcome.ask.strategy.ref, "messages": [dict(message) for message in outcome.messages],
-        "answer": outcome.answer or "", "lines": [line.as_json() for line in outcome.lines], "other_lines": other,
+        "key": outcome.key,
+        "model": settings.model,
+        "base_url": settings.base_url,
+        "strategy": outcome.ask.strategy.ref,
+        "messages": [dict(message) for message in outcome.messages],
+        "answer": outcome.answer or "",
+        "lines": [line.as_json() for line in outcome.lines],
+        "other_lines": other,
         "flags": list(outcome.flags),
-    }  # fmt: skip
+    }
 
 
 def cost_of(call: Call, price: Price | None, *, batch: bool = False) -> int | None:
@@ -29,9 +34,11 @@ def cost_of(call: Call, price: Price | None, *, batch: bool = False) -> int | No
         if price is None:
             return None
         return price.cost(
-            prompt_tokens=call.prompt_tokens or 0, cached_tokens=call.cached_tokens or 0,
-            completion_tokens=call.completion_tokens or 0, batch=batch,
-        )  # fmt: skip
+            prompt_tokens=call.prompt_tokens or 0,
+            cached_tokens=call.cached_tokens or 0,
+            completion_tokens=call.completion_tokens or 0,
+            batch=batch,
+        )
     return 0 if is_refused(call) else None
 
 
@@ -46,17 +53,31 @@ def is_refused(call: Call) -> bool:
 
 
 def call_rows(
-    ask: Ask, calls: Iterable[Call], settings: LLMSettings, price: Price | None, *, key: str, position: int,
+    ask: Ask,
+    calls: Iterable[Call],
+    settings: LLMSettings,
+    price: Price | None,
+    *,
+    key: str,
+    position: int,
     mode: Literal["live", "batch"] = "live",
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """The calls as the ledger (`store.models.LLMCall`) keeps them: all but the answers' text."""
     return [
         {
-            "position": position, "key": key, "strategy": ask.strategy.ref, "model": settings.model, "mode": mode,
-            "attempt": call.attempt, "status": call.status, "http_status": call.http_status,
-            "prompt_tokens": call.prompt_tokens, "cached_tokens": call.cached_tokens,
-            "completion_tokens": call.completion_tokens, "cost_pusd": cost_of(call, price, batch=mode == "batch"),
+            "position": position,
+            "key": key,
+            "strategy": ask.strategy.ref,
+            "model": settings.model,
+            "mode": mode,
+            "attempt": call.attempt,
+            "status": call.status,
+            "http_status": call.http_status,
+            "prompt_tokens": call.prompt_tokens,
+            "cached_tokens": call.cached_tokens,
+            "completion_tokens": call.completion_tokens,
+            "cost_pusd": cost_of(call, price, batch=mode == "batch"),
             "latency_s": call.latency_s,
         }
         for call in calls
-    ]  # fmt: skip
+    ]

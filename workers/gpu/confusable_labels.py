@@ -49,13 +49,17 @@ def neighbours(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     pairs = pairs_of(nearest(targets.features.to(inputs.device()), spec["neighbours"]))
     parts = [
         NewPart(
-            kind="contrast", queue="enrich", stage=claim.stage + 1, total=len(some), unit="pairs",
+            kind="contrast",
+            queue="enrich",
+            stage=claim.stage + 1,
+            total=len(some),
+            unit="pairs",
             spec={"step": step, "pairs": some},
         )
         for step in claim.spec["steps"]
         for start in range(0, len(pairs), PAIRS_PER_PART)
         for some in (pairs[start : start + PAIRS_PER_PART],)
-    ]  # fmt: skip
+    ]
 
     def publish(tx: Session) -> Mapping[str, Any]:
         lifecycle.add_parts(tx, claim, parts)

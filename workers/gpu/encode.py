@@ -30,9 +30,12 @@ def encode(context: Context, claim: Claim, keeper: Keeper) -> Publish:
 
     try:
         targets = encode_text_targets(
-            teacher, texts.prompts, cache=context.settings.cache, on_progress=on_progress,
+            teacher,
+            texts.prompts,
+            cache=context.settings.cache,
+            on_progress=on_progress,
             should_stop=keeper.should_stop,
-        )  # fmt: skip
+        )
     except TeacherError as error:
         raise PartFailed(error.code, str(error)) from error
     bare = [position for position, said in enumerate(texts.said) if falls_back(spec["text"], said)]
@@ -58,15 +61,27 @@ def encode(context: Context, claim: Claim, keeper: Keeper) -> Publish:
 
     def publish(tx: Session) -> Mapping[str, Any]:
         known = resources.put_teacher(
-            tx, ref=spec["teacher"], digest=teacher.digest, width=teacher.width,
-            context_length=teacher.context_length, logit_scale=teacher.logit_scale, preprocess=teacher.preprocess,
+            tx,
+            ref=spec["teacher"],
+            digest=teacher.digest,
+            width=teacher.width,
+            context_length=teacher.context_length,
+            logit_scale=teacher.logit_scale,
+            preprocess=teacher.preprocess,
             tokenizer_key=tokenizer.key,
-        )  # fmt: skip
+        )
         made = resources.add_text_targets(
-            tx, vocabulary_id=spec["vocabulary_id"], attribute_set_id=spec.get("attribute_set_id"),
-            teacher_id=known.id, job_id=claim.job_id, text=spec["text"], num_labels=len(texts.labels),
-            width=teacher.width, report=report, file=file,
-        )  # fmt: skip
+            tx,
+            vocabulary_id=spec["vocabulary_id"],
+            attribute_set_id=spec.get("attribute_set_id"),
+            teacher_id=known.id,
+            job_id=claim.job_id,
+            text=spec["text"],
+            num_labels=len(texts.labels),
+            width=teacher.width,
+            report=report,
+            file=file,
+        )
         return {
             "text_targets_id": made.id,
             "teacher_id": known.id,

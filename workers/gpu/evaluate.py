@@ -71,18 +71,34 @@ class _Evaluation:
     def _student(
         self, student: Student, config: TrainConfig, teacher: Teacher | None, *, shots: int, retrieve: bool
     ) -> Evaluation:
-        plain = config.protocol == "closed_set"
+        plain = config.data.protocol == "closed_set"
         return measure_student(
-            student, self.manifest, self.targets, self.spec["text"], temperature=config.temperature,
-            cache=self.context.settings.cache, teacher=None if plain else teacher, root=self.images.root, shots=shots,
-            retrieve=retrieve, device=config.device, num_workers=config.num_workers, watch=self.watch,
-        )  # fmt: skip
+            student,
+            self.manifest,
+            self.targets,
+            self.spec["text"],
+            temperature=config.objective.temperature,
+            cache=self.context.settings.cache,
+            teacher=None if plain else teacher,
+            root=self.images.root,
+            shots=shots,
+            retrieve=retrieve,
+            device=config.system.device,
+            num_workers=config.system.num_workers,
+            watch=self.watch,
+        )
 
     def _teacher(self, teacher: Teacher, *, shots: int) -> Evaluation:
         return measure_teacher(
-            teacher, self.images.manifest, self.targets, self.spec["text"], cache=self.context.settings.cache,
-            root=self.images.root, shots=shots, watch=self.watch,
-        )  # fmt: skip
+            teacher,
+            self.images.manifest,
+            self.targets,
+            self.spec["text"],
+            cache=self.context.settings.cache,
+            root=self.images.root,
+            shots=shots,
+            watch=self.watch,
+        )
 
     def _checkpoint(self, checkpoint_id: str) -> Evaluation:
         """A published student, with the vectors it learned before the labels' words and the few images it may know."""
@@ -97,7 +113,7 @@ class _Evaluation:
         retrieve = self.spec.get("shots", 0) > 0
         teacher = self._load() if retrieve or context is not None else None
         self.manifest, self.targets = measured_on(config, self.manifest, teacher, self.targets, context)
-        shots = max(config.shots, self.spec.get("shots", 0))
+        shots = max(config.data.shots, self.spec.get("shots", 0))
         return self._student(self._built(config, weights), config, teacher, shots=shots, retrieve=retrieve)
 
     def _context(self) -> Tensor | None:
@@ -112,31 +128,36 @@ class _Evaluation:
         path = self.folder / "student.safetensors"
         self.context.artefacts.get_file(weights_key, path)
         student = build_student(
-            config.student, width=self.targets.features.shape[1], image_px=config.image_px, seed=config.seed,
-            test_crop=config.test_crop,
-        )  # fmt: skip
+            config.student.architecture,
+            width=self.targets.features.shape[1],
+            image_px=config.student.image_px,
+            seed=config.system.seed,
+            test_crop=config.student.test_crop,
+        )
         student.model.load_state_dict(load_file(path))
         return student
 
     def _publish_student(self) -> Publish:
         config = TrainConfig.model_validate(self.spec["config"])
         teacher = self._load()
-        baseline = self._teacher(teacher, shots=config.shots)
+        baseline = self._teacher(teacher, shots=config.data.shots)
         self.manifest, self.targets = measured_on(config, self.manifest, teacher, self.targets, self._context())
         student = self._built(config, self.so_far["files"]["student"])
         log_path = self.folder / "training.jsonl"
         self.context.artefacts.get_file(self.so_far["files"]["training_log"], log_path)
         log = [json.loads(line) for line in log_path.read_text(encoding="utf-8").splitlines()]
         measured = replace(
-            self._student(student, config, teacher, shots=config.shots, retrieve=config.protocol == "retrieval"),
-            last_epochs=last_epochs(log, config.measured_epochs),
+            self._student(
+                student, config, teacher, shots=config.data.shots, retrieve=config.data.protocol == "retrieval"
+            ),
+            last_epochs=last_epochs(log, config.evaluation.measured_epochs),
         )
         evaluation = {
             **measured.as_json(),
             "teacher": [{"run": self.spec["teacher"], **baseline.as_json()}],
         }
         num_bad = self.so_far["num_bad_images"] + len(self.watch.bad_images)
-        if config.protocol == "closed_set":
+        if config.data.protocol == "closed_set":
             # A plain classifier hears no words: it has nothing to be paired with, and is a baseline and no product.
             return lambda _tx: {"evaluation": evaluation, "num_bad_images": num_bad}
         files = self._bundle(student, teacher, evaluation, config, log_path)
@@ -149,11 +170,20 @@ class _Evaluation:
 
         def publish(tx: Session) -> Mapping[str, Any]:
             resources.add_checkpoint(
-                tx, id=checkpoint_id, job_id=self.claim.job_id, dataset_id=self.spec["dataset_id"],
-                vocabulary_id=self.spec["vocabulary_id"], attribute_set_id=self.spec.get("attribute_set_id"),
-                text_targets_id=self.so_far["text_targets_id"], teacher_id=self.so_far["teacher_id"],
-                student=config.student, text=self.spec["text"], evaluation=evaluation, digest=digest, files=stored,
-            )  # fmt: skip
+                tx,
+                id=checkpoint_id,
+                job_id=self.claim.job_id,
+                dataset_id=self.spec["dataset_id"],
+                vocabulary_id=self.spec["vocabulary_id"],
+                attribute_set_id=self.spec.get("attribute_set_id"),
+                text_targets_id=self.so_far["text_targets_id"],
+                teacher_id=self.so_far["teacher_id"],
+                student=config.student.architecture,
+                text=self.spec["text"],
+                evaluation=evaluation,
+                digest=digest,
+                files=stored,
+            )
             return {"checkpoint_id": checkpoint_id, "evaluation": evaluation, "num_bad_images": num_bad}
 
         return publish
@@ -172,12 +202,19 @@ class _Evaluation:
         made = write_bundle(
             self.folder / "bundle",
             student=StudentWeights(
-                name=student.name, width=student.width, state=student.model.state_dict(),
-                preprocess=student.preprocess(), model_args=student.model_args,
+                name=student.name,
+                width=student.width,
+                state=student.model.state_dict(),
+                preprocess=student.preprocess(),
+                model_args=student.model_args,
             ),
-            teacher=teacher, targets=self.targets, labels=labels, evaluation=evaluation, training_log=log_path,
+            teacher=teacher,
+            targets=self.targets,
+            labels=labels,
+            evaluation=evaluation,
+            training_log=log_path,
             provenance=self._provenance(config),
-        )  # fmt: skip
+        )
         return [file.path for file in made]
 
     def _provenance(self, config: TrainConfig) -> dict[str, Any]:

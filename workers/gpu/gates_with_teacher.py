@@ -26,9 +26,12 @@ def check_with_teacher(context: Context, claim: Claim, keeper: Keeper) -> Publis
     names = [render("names", label, said, prompt) for label, said in zip(texts.labels, texts.said, strict=True)]
     before, after = (_separation(context, teacher, prompts, keeper) for prompts in (names, texts.prompts))
     margins = Margins(
-        before=before.margin.numpy(), after=after.margin.numpy(), nearest_before=before.nearest.numpy(),
-        nearest_after=after.nearest.numpy(), teacher=f'{spec["teacher"]}, texts "{spec["text"]}"',
-    )  # fmt: skip
+        before=before.margin.numpy(),
+        after=after.margin.numpy(),
+        nearest_before=before.nearest.numpy(),
+        nearest_after=after.nearest.numpy(),
+        teacher=f'{spec["teacher"]}, texts "{spec["text"]}"',
+    )
     with inputs.scratch(context) as folder:
         teacher.save_tokenizer(folder)
         name = f"{spec['teacher']}, context {teacher.context_length}"
@@ -40,9 +43,12 @@ def check_with_teacher(context: Context, claim: Claim, keeper: Keeper) -> Publis
 def _separation(context: Context, teacher: Teacher, prompts: Sequence[tuple[str, ...]], keeper: Keeper) -> Separation:
     try:
         targets = encode_text_targets(
-            teacher, prompts, cache=context.settings.cache, on_progress=keeper.progress,
+            teacher,
+            prompts,
+            cache=context.settings.cache,
+            on_progress=keeper.progress,
             should_stop=keeper.should_stop,
-        )  # fmt: skip
+        )
     except TeacherError as error:
         raise PartFailed(error.code, str(error)) from error
     return separation(targets.features.to(inputs.device()))

@@ -9,6 +9,10 @@ from workers.gpu.train import train
 from workers.runtime.run_part import Work
 
 WORK: dict[str, Work] = {
-    "encode": encode, "train": train, "evaluate": evaluate, "prove": prove, "neighbours": neighbours,
+    "encode": encode,
+    "train": train,
+    "evaluate": evaluate,
+    "prove": prove,
+    "neighbours": neighbours,
     "check": check_with_teacher,
-}  # fmt: skip
+}

@@ -36,10 +36,16 @@ def prove(context: Context, claim: Claim, keeper: Keeper) -> Publish:
         watch = watch_with(keeper)
         try:
             proof = prove_benefit(
-                inputs.teacher(context, spec["teacher"]), images.manifest, said, cache=context.settings.cache,
-                concept=spec["concept"], seeds=range(spec["seeds"]), filter_phrases=spec["filter_phrases"],
-                root=images.root, watch=watch,
-            )  # fmt: skip
+                inputs.teacher(context, spec["teacher"]),
+                images.manifest,
+                said,
+                cache=context.settings.cache,
+                concept=spec["concept"],
+                seeds=range(spec["seeds"]),
+                filter_phrases=spec["filter_phrases"],
+                root=images.root,
+                watch=watch,
+            )
         except TeacherError as error:
             raise PartFailed(error.code, str(error)) from error
         except NoImages as error:

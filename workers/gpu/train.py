@@ -84,9 +84,15 @@ def _train(
     teacher = inputs.teacher(context, claim.job_spec["teacher"])
     start = _start(context, claim, config, teacher, folder)
     data = training_data(
-        config, images.manifest, teacher, targets, cache=context.settings.cache, root=images.root,
-        captions=inputs.captions(context, claim.job_spec, folder), watch=watch,
-    )  # fmt: skip
+        config,
+        images.manifest,
+        teacher,
+        targets,
+        cache=context.settings.cache,
+        root=images.root,
+        captions=inputs.captions(context, claim.job_spec, folder),
+        watch=watch,
+    )
     if data.captioned is not None:
         keeper.note(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
     resume: Path | None = None
@@ -102,24 +108,42 @@ def _train(
             begun = True
             how = f"going on from step {step.step - 1}" if step.step > 1 else "training begins: step 1"
             keeper.note(f"{how} of {step.total_steps}", step=step.step, total_steps=step.total_steps)
-        rate = step.images_per_s / max(config.batch_size, 1)
+        rate = step.images_per_s / max(config.schedule.batch_size, 1)
         keeper.progress(step.step, step.total_steps, "steps", rate)
         terms = {name: round(value, 5) for name, value in step.losses.items()}
         keeper.metrics(
             f"step {step.step}/{step.total_steps}: loss {step.loss:.3f}, {step.images_per_s:.0f} images/s",
-            step=step.step, total_steps=step.total_steps, epoch=step.epoch, loss=round(step.loss, 5), losses=terms,
-            lr=step.lr, images_per_s=round(step.images_per_s, 1), eta_s=round(step.eta_s, 1),
+            step=step.step,
+            total_steps=step.total_steps,
+            epoch=step.epoch,
+            loss=round(step.loss, 5),
+            losses=terms,
+            lr=step.lr,
+            images_per_s=round(step.images_per_s, 1),
+            eta_s=round(step.eta_s, 1),
             data_wait=round(step.data_wait, 4),
-        )  # fmt: skip
+        )
 
     on_epoch = measure_epochs(
-        config, images.manifest, teacher, targets, claim.job_spec["text"], cache=context.settings.cache,
-        root=images.root, watch=watch,
-    )  # fmt: skip
+        config,
+        images.manifest,
+        teacher,
+        targets,
+        claim.job_spec["text"],
+        cache=context.settings.cache,
+        root=images.root,
+        watch=watch,
+    )
     return train_student(
-        config, data, start=start, resume=resume, save=_saver(context, claim, keeper, folder), on_step=on_step,
-        on_epoch=on_epoch, should_stop=keeper.should_stop,
-    )  # fmt: skip
+        config,
+        data,
+        start=start,
+        resume=resume,
+        save=_saver(context, claim, keeper, folder),
+        on_step=on_step,
+        on_epoch=on_epoch,
+        should_stop=keeper.should_stop,
+    )
 
 
 def _start(context: Context, claim: Claim, config: TrainConfig, teacher: Teacher, folder: Path) -> Start | None:

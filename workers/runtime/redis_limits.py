@@ -88,9 +88,13 @@ def limiter(settings: Settings, llm: LLMSettings) -> Limiter:
         )
         return _local[place]
     return SharedLimiter(
-        settings.redis_url.get_secret_value(), f"limbeck:llm:{llm.base_url}:{llm.model}", requests_per_min=rpm,
-        tokens_per_min=tpm, in_flight=flight, lease_s=2 * llm.timeout_s,
-    )  # fmt: skip
+        settings.redis_url.get_secret_value(),
+        f"limbeck:llm:{llm.base_url}:{llm.model}",
+        requests_per_min=rpm,
+        tokens_per_min=tpm,
+        in_flight=flight,
+        lease_s=2 * llm.timeout_s,
+    )
 
 
 class SharedLimiter:

@@ -36,24 +36,47 @@ def publish(db: Database, artefacts: Artefacts) -> str:
         tx.add(Job(id="job_1", kind="distill", status="succeeded", spec={}, tally=[], num_events=0, created_at=0.0))
         tx.flush()
         teacher = resources.put_teacher(
-            tx, ref="t", digest=SHA, width=8, context_length=77, logit_scale=100.0, preprocess={"size": 64},
+            tx,
+            ref="t",
+            digest=SHA,
+            width=8,
+            context_length=77,
+            logit_scale=100.0,
+            preprocess={"size": 64},
             tokenizer_key="k",
-        )  # fmt: skip
+        )
         pages = attribute_sets.put_pages(tx, [None])
         attribute_set_id = attribute_sets.create(tx, vocabulary_id="voc_1", pages=pages, source={}).id
         targets = resources.add_text_targets(
-            tx, vocabulary_id="voc_1", attribute_set_id=attribute_set_id, teacher_id=teacher.id, job_id="job_1",
-            text="names", num_labels=1, width=8, report={"truncated": []}, file=stored,
-        )  # fmt: skip
+            tx,
+            vocabulary_id="voc_1",
+            attribute_set_id=attribute_set_id,
+            teacher_id=teacher.id,
+            job_id="job_1",
+            text="names",
+            num_labels=1,
+            width=8,
+            report={"truncated": []},
+            file=stored,
+        )
         resources.add_dataset(
             tx, id="dst_1", vocabulary_id="voc_1", name="d", path="d", split={}, counts={}, digest=SHA, manifest_key="m"
         )
         resources.add_checkpoint(
-            tx, id="ckp_1", job_id="job_1", dataset_id="dst_1", vocabulary_id="voc_1",
-            attribute_set_id=attribute_set_id, text_targets_id=targets.id, teacher_id=teacher.id, student="resnet18",
-            text="names", evaluation={"id": {"accuracy": 0.5}}, digest=SHA,
+            tx,
+            id="ckp_1",
+            job_id="job_1",
+            dataset_id="dst_1",
+            vocabulary_id="voc_1",
+            attribute_set_id=attribute_set_id,
+            text_targets_id=targets.id,
+            teacher_id=teacher.id,
+            student="resnet18",
+            text="names",
+            evaluation={"id": {"accuracy": 0.5}},
+            digest=SHA,
             files=[("image/model.safetensors", stored), ("README.md", card), ("targets/a b#ü.json", odd)],
-        )  # fmt: skip
+        )
         return targets.id
 
 
@@ -72,8 +95,10 @@ def test_metadata(published: Service) -> None:
     files = found.pop("files")
     assert found == listed
     assert [(one["path"], one["size"]) for one in files] == [
-        ("README.md", 12), ("image/model.safetensors", len(CONTENT)), ("targets/a b#ü.json", 2),
-    ]  # fmt: skip
+        ("README.md", 12),
+        ("image/model.safetensors", len(CONTENT)),
+        ("targets/a b#ü.json", 2),
+    ]
     for one in files:
         got = published.http.get(one["url"])
         assert hashlib.sha256(got.content).hexdigest() == one["sha256"]
@@ -173,10 +198,21 @@ def test_nothing_but_what_was_published(published: Service) -> None:
     inside.parent.mkdir(exist_ok=True)
     inside.write_text("not yours")
     for path in (
-        "nope", "image", "image/", "/etc/passwd", "%2e%2e/%2e%2e/secret", "..%2f..%2fsecret", "image/../README.md",
-        "image/%2e%2e/README.md", "%2Fetc%2Fpasswd", "", "image//model.safetensors", "IMAGE/model.safetensors",
-        "README.md%20", "....//README.md",
-    ):  # fmt: skip
+        "nope",
+        "image",
+        "image/",
+        "/etc/passwd",
+        "%2e%2e/%2e%2e/secret",
+        "..%2f..%2fsecret",
+        "image/../README.md",
+        "image/%2e%2e/README.md",
+        "%2Fetc%2Fpasswd",
+        "",
+        "image//model.safetensors",
+        "IMAGE/model.safetensors",
+        "README.md%20",
+        "....//README.md",
+    ):
         url = httpx2.URL(f"http://127.0.0.1:8420/v1/checkpoints/ckp_1/files/{path}")
         for method in ("GET", "HEAD"):
             answer = published.http.request(method, url)

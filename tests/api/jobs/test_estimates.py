@@ -41,8 +41,16 @@ def asked(service: Service, **body: Any) -> dict[str, Any]:
 def answer_some(service: Service, names: list[str], strategy: str) -> None:
     llm = LLMSettings(base_url="", model="stand-in")
     keys = [key_of(ask, llm) for name in names for ask in asks_about(load_strategy(strategy), Label(name), "birds")]
-    row = {"model": "stand-in", "base_url": llm.base_url, "strategy": f"{strategy}@1", "messages": [], "answer": "",
-           "lines": [], "other_lines": None, "flags": []}  # fmt: skip
+    row = {
+        "model": "stand-in",
+        "base_url": llm.base_url,
+        "strategy": f"{strategy}@1",
+        "messages": [],
+        "answer": "",
+        "lines": [],
+        "other_lines": None,
+        "flags": [],
+    }
     with service.db.write() as tx:
         record_answers(tx, [{"key": key, **row} for key in keys])
 

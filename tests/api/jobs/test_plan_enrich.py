@@ -21,16 +21,26 @@ def parts(service: Service, job_id: str) -> list[tuple[str, str, int, int]]:
 
 
 def test_a_chain_is_cut_into_stages(service: Service) -> None:
-    body = {"kind": "enrich", "vocabulary_id": service.vocabulary(*"abcdef"), "teacher": TEACHER, "neighbours": 3,
-            "strategies": ["sentence", "contrast", "phrases@1"]}  # fmt: skip
+    body = {
+        "kind": "enrich",
+        "vocabulary_id": service.vocabulary(*"abcdef"),
+        "teacher": TEACHER,
+        "neighbours": 3,
+        "strategies": ["sentence", "contrast", "phrases@1"],
+    }
     job = service.post("/v1/jobs", body, status=202)
     assert job["spec"]["strategies"] == ["sentence@1", "contrast@1", "phrases@1"]
     assert (job["spec"]["teacher"], job["spec"]["neighbours"]) == (TEACHER, 3)
     cut = parts(service, job["id"])
     assert [(kind, queue, total) for kind, queue, _, total in cut] == [
-        ("describe", "enrich", 4), ("describe", "enrich", 2), ("neighbours", "gpu", 6), ("mend", "enrich", 6),
-        ("mend", "enrich", 6), ("assemble", "enrich", 1), ("report", "enrich", 6),
-    ]  # fmt: skip
+        ("describe", "enrich", 4),
+        ("describe", "enrich", 2),
+        ("neighbours", "gpu", 6),
+        ("mend", "enrich", 6),
+        ("mend", "enrich", 6),
+        ("assemble", "enrich", 1),
+        ("report", "enrich", 6),
+    ]
     stages = [stage for _, _, stage, _ in cut]
     assert stages == sorted(stages)
     assert stages[0] == stages[1] < stages[2] < stages[3] - 1  # the chunks of pairs come in between
@@ -55,8 +65,17 @@ def test_what_has_come_can_be_had_as_a_file_while_the_job_runs(service: Service)
     id = service.post("/v1/jobs", body, status=202)["id"]
     claim = service.claim(id)
     line = {"kind": "phrase", "text": "a long bill", "origin": "llm", "strategy": "phrases@1", "call": "k"}
-    answer: Any = {"key": "k", "model": "m", "base_url": "", "strategy": "phrases@1", "messages": [], "answer": "{}",
-                   "lines": [line], "other_lines": None, "flags": []}  # fmt: skip
+    answer: Any = {
+        "key": "k",
+        "model": "m",
+        "base_url": "",
+        "strategy": "phrases@1",
+        "messages": [],
+        "answer": "{}",
+        "lines": [line],
+        "other_lines": None,
+        "flags": [],
+    }
     with service.db.write() as tx:
         results.record_answers(tx, [answer])
         results.record_results(tx, claim, [(Place(1, 2), "k")])
@@ -64,11 +83,17 @@ def test_what_has_come_can_be_had_as_a_file_while_the_job_runs(service: Service)
     assert answered.headers["content-disposition"] == f'attachment; filename="{id}.json"'
     document = answered.json()
     assert (document["strategy"], document["model"], document["domain"]) == (
-        "sentence@1, phrases@1", "stand-in", "birds",
-    )  # fmt: skip
+        "sentence@1, phrases@1",
+        "stand-in",
+        "birds",
+    )
     assert {one["label"]: [said["text"] for said in one["lines"]] for one in document["entries"]} == {
-        "crane": [], "heron": [], "stork": ["a long bill"], "ibis": [], "egret": [],
-    }  # fmt: skip
+        "crane": [],
+        "heron": [],
+        "stork": ["a long bill"],
+        "ibis": [],
+        "egret": [],
+    }
     made = service.post("/v1/attribute-sets/import", {"format": "json", "document": document})
     assert (made["num_labels"], made["num_described"]) == (5, 1)
     encode = service.post(
@@ -84,9 +109,12 @@ def test_captions_are_a_set_that_a_distillation_can_name(service: Service) -> No
     job = service.post("/v1/jobs", caption, status=202)
     num_images = service.get(f"/v1/datasets/{dataset_id}")["counts"]["train"]
     assert job["spec"] == {
-        "dataset_id": dataset_id, "num_images": num_images, "domain": "birds", "strategies": ["captions@1"],
+        "dataset_id": dataset_id,
+        "num_images": num_images,
+        "domain": "birds",
+        "strategies": ["captions@1"],
         "model": "stand-in",
-    }  # fmt: skip
+    }
     assert [kind for kind, *_ in parts(service, job["id"])][-2:] == ["caption", "assemble"]
     assert service.http.get(f"/v1/jobs/{job['id']}/labels").json()["code"] == "no_labels"
     content = json.dumps({"path": "crane/0.jpg", "sha256": "ab", "caption": "A crane."}).encode() + b"\n"

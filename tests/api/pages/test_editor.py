@@ -38,9 +38,12 @@ def test_the_page_may_run_its_own_script_and_nothing_else(service: Service) -> N
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
         assert policy.pop(f"{tag}-src") == f"'sha256-{digest}'"
     assert policy == {
-        "default-src": "'none'", "connect-src": "'self'", "frame-ancestors": "'none'", "base-uri": "'none'",
+        "default-src": "'none'",
+        "connect-src": "'self'",
+        "frame-ancestors": "'none'",
+        "base-uri": "'none'",
         "form-action": "'none'",
-    }  # fmt: skip
+    }
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|https?://", answer.text)
     assert not re.search(r"<[^>]+\s(on\w+|style)=", answer.text)
     assert "ats_any" not in answer.text
@@ -58,9 +61,10 @@ def test_the_page_opens_without_a_key_and_its_data_do_not(make_service: Callable
 def test_what_the_page_asks_the_api_answers(service: Service) -> None:
     """Every path, parameter and field that the script names, in the order in which a person comes to them."""
     document = {
-        "format": "limbeck.attributes", "version": 2,
+        "format": "limbeck.attributes",
+        "version": 2,
         "entries": [{"label": "crane", "lines": [TALL, NECK]}, {"label": "heron"}],
-    }  # fmt: skip
+    }
     id = service.post(IMPORT, {"format": "json", "document": document})["id"]
     base = f"/v1/attribute-sets/{id}"
     assert service.get(base)["parent_id"] is None
@@ -74,15 +78,18 @@ def test_what_the_page_asks_the_api_answers(service: Service) -> None:
         {"op": "add", "kind": "contrast", "text": EVIL, "about": "heron", "part": "", "value": "", "other_value": ""},
     ):
         answer = service.http.patch(
-            f"{base}/draft", json={"operations": [{**operation, "position": 0}]},
+            f"{base}/draft",
+            json={"operations": [{**operation, "position": 0}]},
             headers={"If-Match": f'"{version}"', "Idempotency-Key": f"k{version}"},
-        )  # fmt: skip
+        )
         assert answer.status_code == 200, answer.text
         version = answer.json()["version"]
     (shown,) = service.get(f"{base}/labels", draft="true", limit=1)["data"]
     assert [(line["text"], line["origin"], line["locked"]) for line in shown["lines"]] == [
-        ("A tall grey bird.", "llm", True), ("a neck", "human", False), (EVIL, "human", False),
-    ]  # fmt: skip
+        ("A tall grey bird.", "llm", True),
+        ("a neck", "human", False),
+        (EVIL, "human", False),
+    ]
     answer = service.http.post(f"{base}/draft/seal", headers={"If-Match": f'"{version}"'})
     made = answer.json()
     told = service.get(f"/v1/attribute-sets/{made['id']}/compare", **{"with": id, "limit": "50"})["data"]
@@ -156,13 +163,21 @@ def browser(profile: Path, url: str) -> Iterator[Page]:
 def test_a_person_corrects_a_set_in_a_browser(sqlite_db: Database, tmp_path: Path) -> None:
     lines = [TALL, {**NECK, "text": EVIL}]
     document = {
-        "format": "limbeck.attributes", "version": 2,
+        "format": "limbeck.attributes",
+        "version": 2,
         "entries": [{"label": "crane", "lines": lines}, {"label": "heron", "lines": [NECK]}],
-    }  # fmt: skip
+    }
     answer = {
-        "key": "ab12", "model": "m", "base_url": "", "strategy": "describe@1", "messages": [],
-        "answer": "what it said", "lines": [], "other_lines": None, "flags": [],
-    }  # fmt: skip
+        "key": "ab12",
+        "model": "m",
+        "base_url": "",
+        "strategy": "describe@1",
+        "messages": [],
+        "answer": "what it said",
+        "lines": [],
+        "other_lines": None,
+        "flags": [],
+    }
     with sqlite_db.write() as tx:
         results.record_answers(tx, [answer])
     with served(create_app(settings_at(tmp_path / "home"), sqlite_db)) as url, Limbeck(url) as client:

@@ -88,8 +88,9 @@ def test_a_form_with_files_is_as_good_as_json(service: Service) -> None:
     assert answer.status_code == 201, answer.text
     entries = _entries(service, answer.json()["id"])
     assert [(one["label"], one["lines"][0]["text"], one["flags"]) for one in entries] == [
-        ("A crane", "A tall bird.", []), ("B", ".", ["empty"]),
-    ]  # fmt: skip
+        ("A crane", "A tall bird.", []),
+        ("B", ".", ["empty"]),
+    ]
     assert entries[0]["lines"][0]["origin"] == "import"
 
 
@@ -101,14 +102,19 @@ def test_dclip_there_and_back_matched_to_a_vocabulary(service: Service) -> None:
     assert (made["vocabulary_id"], made["num_labels"], made["num_described"]) == (vocabulary_id, 4, 3)
     entries = _entries(service, made["id"])
     assert [(one["label"], one["sense"], one["described"]) for one in entries] == [
-        ("heron", None, True), ("crane", "bird", True), ("crane", "machine", True), ("ibis", None, False),
-    ]  # fmt: skip
+        ("heron", None, True),
+        ("crane", "bird", True),
+        ("crane", "machine", True),
+        ("ibis", None, False),
+    ]
     assert [line["text"] for line in entries[2]["lines"]] == ["a boom"]
     exported = service.http.get(f"/v1/attribute-sets/{made['id']}/export", params={"format": "dclip"})
     assert exported.json() == {
-        "heron": ["a long neck", "grey wings"], "crane (bird)": ["a red cap"], "crane (machine)": ["a boom"],
+        "heron": ["a long neck", "grey wings"],
+        "crane (bird)": ["a red cap"],
+        "crane (machine)": ["a boom"],
         "ibis": [],
-    }  # fmt: skip
+    }
 
 
 def test_what_nothing_is_said_of_stays_so_through_our_own_json(service: Service) -> None:
@@ -194,10 +200,13 @@ def test_unknown_ids_and_forms(service: Service) -> None:
 _TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=40)
 _SOME = _TEXT.filter(bool)
 _LINE = st.fixed_dictionaries(
-    {"kind": st.sampled_from(["sentence", "phrase", "answer", "contrast"]), "text": _TEXT,
-     "origin": st.sampled_from(["llm", "human", "import"])},
+    {
+        "kind": st.sampled_from(["sentence", "phrase", "answer", "contrast"]),
+        "text": _TEXT,
+        "origin": st.sampled_from(["llm", "human", "import"]),
+    },
     optional={"part": _SOME, "value": _SOME, "about": _SOME, "locked": st.just(True), "strategy": _SOME},
-)  # fmt: skip
+)
 _ENTRY = st.fixed_dictionaries({"lines": st.lists(_LINE, max_size=5)})
 
 

@@ -14,8 +14,12 @@ from tests.api.conftest import Service
 def test_class_folders_are_matched_split_and_listed(service: Service, tmp_path: Path) -> None:
     vocabulary_id = service.vocabulary()
     path = service.images("001.Crane", "002.heron", "Stork", "IBIS", count=10)
-    body = {"name": "birds", "path": path, "vocabulary_id": vocabulary_id,
-            "split": {"by": "seed", "seed": 1, "id_fraction": 0.5, "held_out": 0.3}}  # fmt: skip
+    body = {
+        "name": "birds",
+        "path": path,
+        "vocabulary_id": vocabulary_id,
+        "split": {"by": "seed", "seed": 1, "id_fraction": 0.5, "held_out": 0.3},
+    }
     made = service.post("/v1/datasets", body)
     assert made["counts"] == {"train": 14, "held_out": 6, "ood": 20, "id_labels": 2, "ood_labels": 2}
     assert made == service.get(f"/v1/datasets/{made['id']}") == service.get("/v1/datasets")["data"][0]

@@ -68,8 +68,12 @@ def test_a_draft_begins_at_nothing_and_says_so(service: Service, set_id: str) ->
     answer = service.http.get(f"/v1/attribute-sets/{set_id}/draft")
     assert answer.headers["ETag"] == '"0"'
     assert answer.json() == {
-        "object": "attribute_draft", "attribute_set_id": set_id, "version": 0, "num_edited": 0, "updated_at": None,
-    }  # fmt: skip
+        "object": "attribute_draft",
+        "attribute_set_id": set_id,
+        "version": 0,
+        "num_edited": 0,
+        "updated_at": None,
+    }
     for method in ("GET", "DELETE"):
         assert service.http.request(method, "/v1/attribute-sets/ats_none/draft").status_code == 404
     assert service.http.post("/v1/attribute-sets/ats_none/draft/seal").status_code == 404
@@ -78,16 +82,25 @@ def test_a_draft_begins_at_nothing_and_says_so(service: Service, set_id: str) ->
 def test_every_operation_and_what_becomes_of_origin_lock_and_call(service: Service, set_id: str) -> None:
     neck, wings = id_of(**NECK), id_of(**WINGS)
     told = patch(
-        service, set_id,
+        service,
+        set_id,
         {"op": "add", "label": "CRANE", "sense": "Bird", "kind": "phrase", "text": " a red crown ", "part": "crown"},
         {"op": "edit", "position": 0, "line": neck, "text": "a very long neck", "value": "very long"},
         {"op": "unlock", "position": 0, "line": wings},
         {"op": "delete", "position": 0, "line": id_of(**TALL)},
         {"op": "add", "position": 0, "kind": "sentence", "text": "A crane.", "before": wings, "locked": True},
-        {"op": "add", "position": 2, "kind": "contrast", "text": "no red crown", "about": "Crane (BIRD)",
-         "part": "crown", "value": "black", "other_value": "red"},
+        {
+            "op": "add",
+            "position": 2,
+            "kind": "contrast",
+            "text": "no red crown",
+            "about": "Crane (BIRD)",
+            "part": "crown",
+            "value": "black",
+            "other_value": "red",
+        },
         {"op": "lock", "label": "crane", "sense": "machine"},
-    )  # fmt: skip
+    )
     assert (told["version"], told["num_edited"]) == (1, 3)
     crane, heron, machine = told["changed"]
     assert [(line["text"], line["origin"], line["locked"], line["call"]) for line in crane["lines"]] == [
@@ -179,8 +192,10 @@ def test_a_bad_operation_is_pointed_at_and_nothing_is_changed(
 def test_all_culprits_are_named_at_once(service: Service, set_id: str) -> None:
     told = patch(service, set_id, {**ADD, "text": "."}, ADD, ADD, {**ADD, "position": 9}, status=422)
     assert sorted(error["pointer"] for error in told["errors"]) == [
-        "/operations/0/text", "/operations/2/text", "/operations/3/position",
-    ]  # fmt: skip
+        "/operations/0/text",
+        "/operations/2/text",
+        "/operations/3/position",
+    ]
     told = patch(service, set_id, *[ADD] * (MAX_OPERATIONS + 1), status=422)
     assert told["errors"][0]["pointer"] == "/operations"
     assert patch(service, set_id, status=422)["errors"][0]["pointer"] == "/operations"
@@ -236,8 +251,10 @@ def test_two_who_edit_at_once_lose_nothing(service: Service, set_id: str) -> Non
 def test_a_change_sent_again_with_its_key_is_made_once(service: Service, set_id: str) -> None:
     path = f"/v1/attribute-sets/{set_id}/draft"
     for method, where, body in (
-        ("PATCH", path, {"operations": [ADD]}), ("POST", f"{path}/seal", None), ("DELETE", path, None),
-    ):  # fmt: skip
+        ("PATCH", path, {"operations": [ADD]}),
+        ("POST", f"{path}/seal", None),
+        ("DELETE", path, None),
+    ):
         version = service.get(path)["version"]
         headers = {"If-Match": f'"{version}"', "Idempotency-Key": f"k-{method}"}
         first, again = (service.http.request(method, where, json=body, headers=headers) for _ in range(2))
@@ -250,18 +267,25 @@ def test_a_change_sent_again_with_its_key_is_made_once(service: Service, set_id:
 
 def test_sealing_makes_a_child_that_says_what_the_draft_said(service: Service, set_id: str) -> None:
     patch(
-        service, set_id, {"op": "edit", "position": 0, "line": id_of(**NECK), "text": "a bent neck"},
-        {"op": "replace", "position": 1, "lines": []}, {"op": "add", "position": 2, "kind": "phrase", "text": "grey"},
+        service,
+        set_id,
+        {"op": "edit", "position": 0, "line": id_of(**NECK), "text": "a bent neck"},
+        {"op": "replace", "position": 1, "lines": []},
+        {"op": "add", "position": 2, "kind": "phrase", "text": "grey"},
         {"op": "add", "position": 3, "kind": "phrase", "text": "A  bent BILL"},
-    )  # fmt: skip
+    )
     drafted = service.get(f"/v1/attribute-sets/{set_id}/labels", draft=True)["data"]
     made = seal(service, set_id)
     parent = service.get(f"/v1/attribute-sets/{set_id}")
     assert (made["parent_id"], made["vocabulary_id"]) == (set_id, parent["vocabulary_id"])
     assert (parent["num_described"], made["num_described"]) == (3, 3)
     assert made["source"] == {
-        "strategy": "describe@1", "edit_of": set_id, "draft_version": 1, "num_edited": 4, "edited_by": "local",
-    }  # fmt: skip
+        "strategy": "describe@1",
+        "edit_of": set_id,
+        "draft_version": 1,
+        "num_edited": 4,
+        "edited_by": "local",
+    }
     sealed = service.get(f"/v1/attribute-sets/{made['id']}/labels")["data"]
     assert sealed == [{**one, "edited": False} for one in drafted]
     # Flags are computed anew: the ibis has enough phrases for nobody's limits now, but two that say the same.
@@ -284,11 +308,15 @@ def _big_set(service: Service, num_labels: int) -> str:
         pages = attribute_sets.put_pages(
             tx,
             [
-                {"label": one.name, "sense": None, "lines": [{"kind": "phrase", "text": one.name, "origin": "llm"}],
-                 "flags": []}
+                {
+                    "label": one.name,
+                    "sense": None,
+                    "lines": [{"kind": "phrase", "text": one.name, "origin": "llm"}],
+                    "flags": [],
+                }
                 for one in labels
             ],
-        )  # fmt: skip
+        )
         return attribute_sets.create(tx, vocabulary_id=vocabulary.id, pages=pages, source={}).id
 
 

@@ -45,9 +45,14 @@ def test_pages(service: Service) -> None:
     found = service.get(f"/v1/jobs/{id}/events")
     assert [one["id"] for one in found["data"]] == [1, 2, 3, 4, 5, 6]
     assert found["data"][0] | {"at": ""} == {
-        "object": "event", "id": 1, "at": "", "level": "info", "type": "state", "message": "queued",
+        "object": "event",
+        "id": 1,
+        "at": "",
+        "level": "info",
+        "type": "state",
+        "message": "queued",
         "data": {"status": "queued"},
-    }  # fmt: skip
+    }
     part = service.get(f"/v1/jobs/{id}/events", after=2, limit=3)
     assert ([one["id"] for one in part["data"]], part["has_more"], part["last_id"]) == ([3, 4, 5], True, "5")
     assert service.get(f"/v1/jobs/{id}/events", after=6)["data"] == []

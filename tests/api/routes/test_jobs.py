@@ -33,18 +33,42 @@ def _checkpoint(service: Service, dataset_id: str, vocabulary_id: str) -> str:
     job = service.post("/v1/jobs", {"kind": "distill", "dataset_id": dataset_id, "teacher": TEACHER}, status=202)
     with service.db.write() as tx:
         teacher = resources.put_teacher(
-            tx, ref="another name", digest=SHA, width=8, context_length=77, logit_scale=100.0, preprocess={},
+            tx,
+            ref="another name",
+            digest=SHA,
+            width=8,
+            context_length=77,
+            logit_scale=100.0,
+            preprocess={},
             tokenizer_key="t",
-        )  # fmt: skip
+        )
         targets = resources.add_text_targets(
-            tx, vocabulary_id=vocabulary_id, attribute_set_id=None, teacher_id=teacher.id, job_id=job["id"],
-            text="names", num_labels=4, width=8, report={}, file=Stored("k", SHA, 1),
-        )  # fmt: skip
+            tx,
+            vocabulary_id=vocabulary_id,
+            attribute_set_id=None,
+            teacher_id=teacher.id,
+            job_id=job["id"],
+            text="names",
+            num_labels=4,
+            width=8,
+            report={},
+            file=Stored("k", SHA, 1),
+        )
         made = resources.add_checkpoint(
-            tx, id="ckp_1", job_id=job["id"], dataset_id=dataset_id, vocabulary_id=vocabulary_id,
-            attribute_set_id=None, text_targets_id=targets.id, teacher_id=teacher.id, student="resnet18",
-            text="names", evaluation={}, digest=SHA, files=[],
-        )  # fmt: skip
+            tx,
+            id="ckp_1",
+            job_id=job["id"],
+            dataset_id=dataset_id,
+            vocabulary_id=vocabulary_id,
+            attribute_set_id=None,
+            text_targets_id=targets.id,
+            teacher_id=teacher.id,
+            student="resnet18",
+            text="names",
+            evaluation={},
+            digest=SHA,
+            files=[],
+        )
     return made.id
 
 
@@ -55,15 +79,31 @@ def test_enrich_is_cut_into_chunks(service: Service) -> None:
     job = answer.json()
     assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
     assert set(job) == {
-        "object", "id", "kind", "status", "stage", "created_at", "started_at", "finished_at", "progress", "stages",
-        "spec", "spend", "result", "error",
-    }  # fmt: skip
+        "object",
+        "id",
+        "kind",
+        "status",
+        "stage",
+        "created_at",
+        "started_at",
+        "finished_at",
+        "progress",
+        "stages",
+        "spec",
+        "spend",
+        "result",
+        "error",
+    }
     assert (job["object"], job["kind"], job["status"], job["stage"]) == ("job", "enrich", "queued", "describe")
     assert job["progress"] == {"done": 0, "total": 10, "unit": "labels", "eta_s": None}
     assert job["spec"] == {
-        "vocabulary_id": vocabulary_id, "num_labels": 10, "strategies": ["describe@1"], "model": "stand-in",
-        "domain": "birds", "mend_rounds": 1,
-    }  # fmt: skip
+        "vocabulary_id": vocabulary_id,
+        "num_labels": 10,
+        "strategies": ["describe@1"],
+        "model": "stand-in",
+        "domain": "birds",
+        "mend_rounds": 1,
+    }
     assert (job["started_at"], job["finished_at"], job["result"], job["error"]) == (None, None, None, None)
     assert datetime.fromisoformat(job["created_at"]).utcoffset() is not None
     kinds = ["describe", "describe", "describe", "mend", "mend", "assemble", "report"]
@@ -87,29 +127,55 @@ def test_the_gpu_kinds_make_the_parts_that_workers_know(service: Service) -> Non
         "/v1/jobs", {"kind": "encode", "attribute_set_id": set_id, "teacher": TEACHER, "text": "phrases"}, status=202
     )
     assert encode["spec"] == {
-        "vocabulary_id": vocabulary_id, "attribute_set_id": set_id, "teacher": TEACHER, "text": "phrases",
+        "vocabulary_id": vocabulary_id,
+        "attribute_set_id": set_id,
+        "teacher": TEACHER,
+        "text": "phrases",
         "prompt": PLAIN,
-    }  # fmt: skip
+    }
     assert _parts(service, encode["id"]) == [("encode", "gpu", "queued")]
 
-    body = {"kind": "distill", "dataset_id": dataset_id, "attribute_set_id": set_id, "teacher": TEACHER,
-            "text": "sentence", "config": {"student": "resnet18", "epochs": 3, "losses": {"mse": 0}}}  # fmt: skip
+    body = {
+        "kind": "distill",
+        "dataset_id": dataset_id,
+        "attribute_set_id": set_id,
+        "teacher": TEACHER,
+        "text": "sentence",
+        "config": {"student": "resnet18", "epochs": 3, "losses": {"mse": 0}},
+    }
     distill = service.post("/v1/jobs", body, status=202)
     config = TrainConfig.model_validate(distill["spec"].pop("config"))
-    assert (config.student, config.epochs, config.losses.mse, config.losses.cls) == ("resnet18", 3, 0, 1)
+    assert (
+        config.student.architecture,
+        config.schedule.epochs,
+        config.objective.losses.mse,
+        config.objective.losses.cls,
+    ) == ("resnet18", 3, 0, 1)
     assert distill["spec"] == {
-        "dataset_id": dataset_id, "vocabulary_id": vocabulary_id, "attribute_set_id": set_id, "teacher": TEACHER,
-        "text": "sentence", "recipe": "limbeck", "prompt": PLAIN,
-    }  # fmt: skip
+        "dataset_id": dataset_id,
+        "vocabulary_id": vocabulary_id,
+        "attribute_set_id": set_id,
+        "teacher": TEACHER,
+        "text": "sentence",
+        "recipe": "limbeck",
+        "prompt": PLAIN,
+    }
     assert _parts(service, distill["id"]) == [
-        ("encode", "gpu", "queued"), ("train", "gpu", "waiting"), ("evaluate", "gpu", "waiting"),
-    ]  # fmt: skip
+        ("encode", "gpu", "queued"),
+        ("train", "gpu", "waiting"),
+        ("evaluate", "gpu", "waiting"),
+    ]
 
     evaluate = service.post("/v1/jobs", {"kind": "evaluate", "dataset_id": dataset_id, "teacher": TEACHER}, status=202)
     assert evaluate["spec"] == {
-        "subject": {"teacher": TEACHER}, "dataset_id": dataset_id, "vocabulary_id": vocabulary_id,
-        "attribute_set_id": None, "teacher": TEACHER, "text": "names", "prompt": PLAIN,
-    }  # fmt: skip
+        "subject": {"teacher": TEACHER},
+        "dataset_id": dataset_id,
+        "vocabulary_id": vocabulary_id,
+        "attribute_set_id": None,
+        "teacher": TEACHER,
+        "text": "names",
+        "prompt": PLAIN,
+    }
     assert _parts(service, evaluate["id"]) == [("encode", "gpu", "queued"), ("evaluate", "gpu", "waiting")]
 
     checkpoint_id = _checkpoint(service, dataset_id, vocabulary_id)
@@ -127,10 +193,13 @@ def test_a_local_teacher_must_lie_below_the_data_root(service: Service) -> None:
     assert job["spec"]["teacher"] == "local-dir:teachers/tiny"
     for place in ("teachers/none", "../data/teachers/tiny", "/etc", "away", "teachers/../../x", "x\ud800"):
         answer = service.http.post(
-            "/v1/jobs", content=f'{{"kind": "encode", "vocabulary_id": "{vocabulary_id}", "teacher": '.encode()
-            + b'"local-dir:' + place.encode("ascii", "backslashreplace") + b'"}',
+            "/v1/jobs",
+            content=f'{{"kind": "encode", "vocabulary_id": "{vocabulary_id}", "teacher": '.encode()
+            + b'"local-dir:'
+            + place.encode("ascii", "backslashreplace")
+            + b'"}',
             headers={"Content-Type": "application/json"},
-        )  # fmt: skip
+        )
         assert answer.status_code == 422, place
         assert answer.json()["errors"][0]["pointer"] == "/teacher", answer.text
 
@@ -143,8 +212,11 @@ def test_what_can_be_known_to_be_wrong_is_refused_at_once(service: Service, subt
     enrich: dict[str, Any] = {"kind": "enrich", "vocabulary_id": vocabulary_id}
     encode: dict[str, Any] = {"kind": "encode", "vocabulary_id": vocabulary_id, "teacher": TEACHER}
     prove: dict[str, Any] = {
-        "kind": "prove", "dataset_id": dataset_id, "attribute_set_id": set_id, "teacher": TEACHER,
-    }  # fmt: skip
+        "kind": "prove",
+        "dataset_id": dataset_id,
+        "attribute_set_id": set_id,
+        "teacher": TEACHER,
+    }
     bad: list[tuple[Any, str, str]] = [
         ({"kind": "enrich", "vocabulary_id": "voc_none"}, "vocabulary_not_found", "/vocabulary_id"),
         ({**enrich, "strategy": "describe"}, "invalid_request", "/strategy"),
@@ -285,8 +357,17 @@ def test_results_of_an_enrichment_can_be_read_while_it_runs(service: Service) ->
     service.claim(id)
     claim = service.claim(id)  # the second chunk
     line = {"kind": "phrase", "text": "a long bill", "part": "bill", "value": "long", "origin": "llm"}
-    answer: Any = {"key": "k", "model": "m", "base_url": "", "strategy": "describe@1", "messages": [], "answer": "{}",
-                   "lines": [line], "other_lines": None, "flags": ["too_few_phrases"]}  # fmt: skip
+    answer: Any = {
+        "key": "k",
+        "model": "m",
+        "base_url": "",
+        "strategy": "describe@1",
+        "messages": [],
+        "answer": "{}",
+        "lines": [line],
+        "other_lines": None,
+        "flags": ["too_few_phrases"],
+    }
     with service.db.write() as tx:
         results.record_answers(tx, [answer])
         results.record_results(tx, claim, [(Place(0, 5), "k")])
@@ -301,9 +382,16 @@ def test_results_of_an_enrichment_can_be_read_while_it_runs(service: Service) ->
         None,
     )
     assert second == {
-        "object": "attributes", "position": 7, "label": "label 7", "sense": None, "described": False, "lines": [],
-        "flags": [], "reason": "refused", "detail": "I would rather not.",
-    }  # fmt: skip
+        "object": "attributes",
+        "position": 7,
+        "label": "label 7",
+        "sense": None,
+        "described": False,
+        "lines": [],
+        "flags": [],
+        "reason": "refused",
+        "detail": "I would rather not.",
+    }
     assert [one["position"] for one in service.get(f"/v1/jobs/{id}/labels", after=5)["data"]] == [7]
     first = service.get(f"/v1/jobs/{id}/labels", limit=1)
     assert (first["has_more"], first["last_id"]) == (True, "5")

@@ -88,10 +88,13 @@ def test_a_gate_wants_a_report_and_a_filter_that_is_none_is_told_so(service: Ser
 
 def test_marks_follow_an_edit_into_the_next_set(service: Service, set_id: str) -> None:
     patch(
-        service, set_id, {"op": "lock", "position": 1}, {"op": "unlock", "position": 9},
+        service,
+        set_id,
+        {"op": "lock", "position": 1},
+        {"op": "unlock", "position": 9},
         {"op": "replace", "position": 7, "lines": [{"kind": "phrase", "text": "one"}]},
         {"op": "add", "position": 50, "kind": "phrase", "text": "two"},
-    )  # fmt: skip
+    )
     made = seal(service, set_id)["id"]
     before, after = (set(found(service, id, locked=True)) for id in (set_id, made))
     assert (after - before, before - after) == ({1}, {9})
@@ -118,10 +121,14 @@ def differences(service: Service, id: str, other: str, *, limit: int = 20) -> li
 def test_what_an_edit_changed_is_told_per_label(service: Service, set_id: str) -> None:
     line = service.get(f"/v1/attribute-sets/{set_id}/labels", after=298, limit=1)["data"][0]["lines"][0]
     patch(
-        service, set_id, {"op": "edit", "position": 299, "line": line["id"], "text": "another mark"},
-        {"op": "lock", "position": 299}, {"op": "unlock", "position": 9}, {"op": "lock", "position": 520},
+        service,
+        set_id,
+        {"op": "edit", "position": 299, "line": line["id"], "text": "another mark"},
+        {"op": "lock", "position": 299},
+        {"op": "unlock", "position": 9},
+        {"op": "lock", "position": 520},
         {"op": "add", "position": 50, "kind": "phrase", "text": "two"},
-    )  # fmt: skip
+    )
     made = seal(service, set_id)["id"]
     told = differences(service, made, set_id, limit=3)
     assert [(one["position"], one["with_position"]) for one in told] == [(9, 9), (50, 50), (299, 299), (520, 520)]
@@ -173,9 +180,11 @@ def test_sets_of_two_vocabularies_are_compared_by_label_and_sense(service: Servi
     for limit in (1, 20):
         told = differences(service, other, set_id, limit=limit)
         assert [(one["label"], one["sense"], one["with_position"]) for one in told] == [
-            (changed["label"], None, NUM_LABELS - 6), ("a new bird", None, None), ("bird 10", "a plane", None),
+            (changed["label"], None, NUM_LABELS - 6),
+            ("a new bird", None, None),
+            ("bird 10", "a plane", None),
             (gone["label"], gone["sense"], NUM_LABELS - 101),
-        ]  # fmt: skip
+        ]
     assert told[-1]["position"] is None
     assert [line["text"] for line in told[-1]["removed"]] == [line["text"] for line in gone["lines"]]
     assert [line["text"] for line in told[0]["removed"]] == [f"mark {NUM_LABELS - 6}"]

@@ -71,12 +71,16 @@ def test_a_set_is_checked_and_its_report_read(service: Service) -> None:
     id = put(service, {**GOOD, "crane": [*OWN, "a loud call", "a bill like a heron"]})
     job = service.post(f"/v1/attribute-sets/{id}/report", {}, status=202)
     assert (job["kind"], job["status"], job["progress"]["total"], job["progress"]["unit"]) == (
-        "check", "queued", 3, "labels",
-    )  # fmt: skip
+        "check",
+        "queued",
+        3,
+        "labels",
+    )
     job = work(service, job)
     assert (job["status"], job["result"]) == (
-        "succeeded", {"attribute_set_id": id, "failing_gates": ["names", "nonvisual"]},
-    )  # fmt: skip
+        "succeeded",
+        {"attribute_set_id": id, "failing_gates": ["names", "nonvisual"]},
+    )
     found = service.get(f"/v1/attribute-sets/{id}/report")
     assert (found["attribute_set_id"], found["teacher"], found["holds"]) == (id, None, False)
     assert (found["num_labels"], found["num_lines"]) == (3, 11)
@@ -105,8 +109,13 @@ def test_labels_are_filtered_by_the_gate_that_caught_them(service: Service) -> N
 
 def test_every_offender_is_paged_in_order(service: Service) -> None:
     number = 2 * EVERY + 7
-    id = put(service, {f"bird {at:03}": ["a loud call"] if at % 2 else [f"a crest of {at} plumes", f"{at} bars"]
-                       for at in range(2 * number)})  # fmt: skip
+    id = put(
+        service,
+        {
+            f"bird {at:03}": ["a loud call"] if at % 2 else [f"a crest of {at} plumes", f"{at} bars"]
+            for at in range(2 * number)
+        },
+    )
     found = report(service, id)
     assert gate(found, "nonvisual")["num_labels"] == number
     assert len(gate(found, "nonvisual")["worst"]) == 20

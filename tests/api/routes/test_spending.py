@@ -19,9 +19,14 @@ def job_id(service: Service) -> str:
     body = {"kind": "enrich", "vocabulary_id": vocabulary_id, "budget_tokens": 100_000}
     job = service.post("/v1/jobs", body, status=202)
     assert job["spend"] == {
-        "usd": "0", "tokens": 0, "calls": 0, "unpriced_calls": 0, "cap_usd": None, "cap_tokens": 100_000,
+        "usd": "0",
+        "tokens": 0,
+        "calls": 0,
+        "unpriced_calls": 0,
+        "cap_usd": None,
+        "cap_tokens": 100_000,
         "projected_usd": None,
-    }  # fmt: skip
+    }
     with service.db.write() as tx:
         claim = lifecycle.claim(tx, lifecycle.ready(tx, ["enrich"])[0], worker="w", lease_s=60)
         assert claim is not None
@@ -36,18 +41,31 @@ def job_id(service: Service) -> str:
 def call(attempt: int, cost_pusd: int | None) -> dict[str, Any]:
     tokens = {"prompt_tokens": 100, "cached_tokens": 20, "completion_tokens": 10}
     return {
-        "position": 0, "key": "k", "strategy": "describe@1", "model": "m", "mode": "live", "attempt": attempt,
-        "status": "ok", "http_status": 200, "cost_pusd": cost_pusd, "latency_s": 0.5,
+        "position": 0,
+        "key": "k",
+        "strategy": "describe@1",
+        "model": "m",
+        "mode": "live",
+        "attempt": attempt,
+        "status": "ok",
+        "http_status": 200,
+        "cost_pusd": cost_pusd,
+        "latency_s": 0.5,
         **(tokens if cost_pusd is not None else dict.fromkeys(tokens)),
-    }  # fmt: skip
+    }
 
 
 def test_a_job_tells_what_it_spent_and_will_have_spent(service: Service, job_id: str) -> None:
     spend = service.get(f"/v1/jobs/{job_id}")["spend"]
     assert spend == {
-        "usd": "0.000512345", "tokens": 220, "calls": 3, "unpriced_calls": 1, "cap_usd": None, "cap_tokens": 100_000,
+        "usd": "0.000512345",
+        "tokens": 220,
+        "calls": 3,
+        "unpriced_calls": 1,
+        "cap_usd": None,
+        "cap_tokens": 100_000,
         "projected_usd": "0.00204938",
-    }  # fmt: skip
+    }
     (listed,) = service.get("/v1/jobs")["data"]
     assert listed["spend"] == spend
     vocabulary_id = service.vocabulary("wren")

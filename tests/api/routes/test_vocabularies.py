@@ -25,8 +25,10 @@ def test_json_goes_in_and_comes_out_in_order(service: Service) -> None:
     assert made["created_at"].endswith("Z")
     found = service.get(f"/v1/vocabularies/{made['id']}/labels")
     assert [(one["position"], one["name"], one["sense"]) for one in found["data"]] == [
-        (0, "Laysan albatross", None), (1, "crane", "the bird"), (2, "Crane", "the machine"),
-    ]  # fmt: skip
+        (0, "Laysan albatross", None),
+        (1, "crane", "the bird"),
+        (2, "Crane", "the machine"),
+    ]
     assert (found["first_id"], found["last_id"], found["has_more"]) == ("0", "2", False)
 
 
@@ -48,8 +50,9 @@ def test_csv_senses(service: Service) -> None:
     made = service.http.post("/v1/vocabularies?name=b", content=csv, headers=CSV)
     assert made.status_code == 422  # a line break is a control character
     assert made.json()["errors"][0] == {
-        "pointer": "/labels/1/sense", "detail": "line 3: has a control character (U+000A)",
-    }  # fmt: skip
+        "pointer": "/labels/1/sense",
+        "detail": "line 3: has a control character (U+000A)",
+    }
     csv = b"name,sense\ncrane,the bird\ncrane,the machine\nheron,\n"
     made = service.http.post("/v1/vocabularies?name=b", content=csv, headers=CSV)
     labels = service.get(f"{made.headers['location']}/labels")["data"]
@@ -170,8 +173,11 @@ def test_broken_json_and_other_types(service: Service) -> None:
 @given(labels=st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=20))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_taken_comes_out_as_it_went_in(service: Service, labels: list[str]) -> None:
-    answer = service.http.post("/v1/vocabularies", content=json.dumps({"name": "any", "labels": labels}),
-                               headers={"Content-Type": "application/json"})  # fmt: skip
+    answer = service.http.post(
+        "/v1/vocabularies",
+        content=json.dumps({"name": "any", "labels": labels}),
+        headers={"Content-Type": "application/json"},
+    )
     assert answer.status_code in (201, 422)
     if answer.status_code == 422:
         assert answer.json()["errors"]

@@ -57,9 +57,13 @@ def test_exit_codes_and_the_table(tmp_path: Path, good: list[Entry], capsys: pyt
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    arguments: list[str], fault: str, tmp_path: Path, good: list[Entry], monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    fault: str,
+    tmp_path: Path,
+    good: list[Entry],
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "set.json", good)
     (tmp_path / "broken.json").write_text('{"crane": [', encoding="utf-8")
@@ -73,12 +77,16 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 def test_every_format_is_known_by_its_looks(good: list[Entry]) -> None:
     names = [entry.label for entry in good]
-    answers = [Entry(name, lines=(Line("answer", f"{name}s have long necks and broad wings with black tips."),))
-               for name in names]  # fmt: skip
+    answers = [
+        Entry(name, lines=(Line("answer", f"{name}s have long necks and broad wings with black tips."),))
+        for name in names
+    ]
     for text, kind in (
-        ("".join(write_json(good)), "phrase"), (write_dclip(good), "phrase"), ("".join(write_csv(good)), "phrase"),
+        ("".join(write_json(good)), "phrase"),
+        (write_dclip(good), "phrase"),
+        ("".join(write_csv(good)), "phrase"),
         (write_cupl(answers), "answer"),
-    ):  # fmt: skip
+    ):
         entries = entries_of(text)
         assert [entry.label for entry in entries] == names
         assert {line.kind for entry in entries for line in entry.lines} == {kind}

@@ -50,9 +50,10 @@ def test_columns_may_be_few_and_in_any_order_and_rows_scattered() -> None:
     assert crane == Entry(
         "crane",
         lines=(
-            Line("phrase", "a red crown", origin="import", locked=True), Line("sentence", "A bird.", origin="import"),
+            Line("phrase", "a red crown", origin="import", locked=True),
+            Line("sentence", "A bird.", origin="import"),
         ),
-    )  # fmt: skip
+    )
     assert ibis == Entry("ibis")
 
 

@@ -139,8 +139,9 @@ def test_cupl_is_answers_there_and_back() -> None:
     text = json.dumps({"crane": ["A crane is tall.", "It is grey."], "ibis": []}, indent=4) + "\n"
     crane, ibis = formats.read_cupl(text)
     assert [(line.kind, line.text, line.origin) for line in crane.lines] == [
-        ("answer", "A crane is tall.", "import"), ("answer", "It is grey.", "import"),
-    ]  # fmt: skip
+        ("answer", "A crane is tall.", "import"),
+        ("answer", "It is grey.", "import"),
+    ]
     assert ibis.lines == ()
     assert formats.write_cupl([crane, ibis]) == text
     with pytest.raises(FormatError, match='line 2: "ibis" must have a list of sentences'):
@@ -259,8 +260,10 @@ def test_an_empty_line_is_an_empty_sentence() -> None:
 
 def test_label_lines() -> None:
     assert read_label_lines("\ufeffcrane\tbird\ncrane\ta machine\n wren ") == [
-        Label("crane", "bird"), Label("crane", "a machine"), Label("wren"),
-    ]  # fmt: skip
+        Label("crane", "bird"),
+        Label("crane", "a machine"),
+        Label("wren"),
+    ]
 
 
 @pytest.mark.parametrize(

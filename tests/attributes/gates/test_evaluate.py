@@ -80,8 +80,9 @@ def test_a_paraphrase_is_no_attribute_of_its_own() -> None:
     report = report_on(entries)
     assert failing(report) == {"own", "shared"}  # heron too has but one left
     assert [(one.label, one.note) for one in report["own"].worst] == [
-        ("crane", "1 of its own"), ("heron", "1 of its own"),
-    ]  # fmt: skip
+        ("crane", "1 of its own"),
+        ("heron", "1 of its own"),
+    ]
     assert report["shared"].figure == pytest.approx(4 / 12)
     assert report["verbatim"].figure == 0
 
@@ -100,8 +101,9 @@ def test_the_same_phrase_twice_is_one_attribute_and_no_line_is_none() -> None:
     report = report_on(entries)
     assert failing(report) == {"own"}
     assert [(one.label, one.note) for one in report["own"].worst] == [
-        ("egret", "nothing is said of it"), ("crane", "1 of its own"),
-    ]  # fmt: skip
+        ("egret", "nothing is said of it"),
+        ("crane", "1 of its own"),
+    ]
     assert (report.num_labels, report.num_described) == (5, 4)
 
 
@@ -126,20 +128,29 @@ def test_a_line_that_says_nothing_is_shared_with_nobody() -> None:
 
 def test_near_twins_are_named_with_their_likeness() -> None:
     text = "a {} with a black crown, white cheeks, a grey back, long slender legs and a short {} tail"
-    entries = [*entries_with(), *(Entry(f"bird {n}", lines=(Line("sentence", text.format(f"bird {n}", word)),))
-                                  for n, word in enumerate(("forked", "square")))]  # fmt: skip
+    entries = [
+        *entries_with(),
+        *(
+            Entry(f"bird {n}", lines=(Line("sentence", text.format(f"bird {n}", word)),))
+            for n, word in enumerate(("forked", "square"))
+        ),
+    ]
     report = report_on(entries)
     assert [(one.label, one.others, one.note) for one in report["twins"].worst] == [
-        ("bird 0", ("bird 1",), "word Jaccard 0.88"), ("bird 1", ("bird 0",), "word Jaccard 0.88"),
-    ]  # fmt: skip
+        ("bird 0", ("bird 1",), "word Jaccard 0.88"),
+        ("bird 1", ("bird 0",), "word Jaccard 0.88"),
+    ]
     assert report_on(entries, Judges(thresholds=Thresholds(twin=0.9)))["twins"].holds
 
 
 def test_margins_that_shrink_are_offences_and_the_most_confusable_pairs_are_told(good: list[Entry]) -> None:
     margins = Margins(
-        before=np.array([0.3, 0.3, 0.5, 0.5], np.float32), after=np.array([0.2, 0.4, 0.5, 0.500001], np.float32),
-        nearest_before=np.array([1, 0, 3, 2]), nearest_after=np.array([2, 0, 3, 2]), teacher="toy",
-    )  # fmt: skip
+        before=np.array([0.3, 0.3, 0.5, 0.5], np.float32),
+        after=np.array([0.2, 0.4, 0.5, 0.500001], np.float32),
+        nearest_before=np.array([1, 0, 3, 2]),
+        nearest_after=np.array([2, 0, 3, 2]),
+        teacher="toy",
+    )
     report = report_on(good, Judges(margins=margins))
     assert failing(report) == {"margin"}
     (offence,) = report["margin"].worst
@@ -214,8 +225,11 @@ def test_the_published_bird_descriptors_share_what_they_share() -> None:
 
 def test_labels_of_one_name_are_told_apart_by_sense() -> None:
     margins = Margins(
-        before=np.array([0.5, 0.5], np.float32), after=np.array([0.1, 0.1], np.float32),
-        nearest_before=np.array([1, 0]), nearest_after=np.array([1, 0]), teacher="toy",
-    )  # fmt: skip
+        before=np.array([0.5, 0.5], np.float32),
+        after=np.array([0.1, 0.1], np.float32),
+        nearest_before=np.array([1, 0]),
+        nearest_after=np.array([1, 0]),
+        teacher="toy",
+    )
     entries = [Entry("crane", sense, phrases("a tall neck of " + sense, "a hook of " + sense)) for sense in ("a", "b")]
     assert report_on(entries, Judges(margins=margins))["margin"].worst[0].others == (str(Label("crane", "b")),)

@@ -50,6 +50,12 @@ def test_a_sentence_falls_into_what_it_says() -> None:
 def test_words_are_folded_and_parted() -> None:
     assert words("The Brewer’s Red-winged BLACKBIRD's eye") == ["the", "brewer", "red", "winged", "blackbird", "eye"]
     assert [singular(word) for word in ("auklets", "geese", "finches", "bus", "grass", "iris", "striped")] == [
-        "auklet", "goose", "finch", "bus", "grass", "iris", "striped",
-    ]  # fmt: skip
+        "auklet",
+        "goose",
+        "finch",
+        "bus",
+        "grass",
+        "iris",
+        "striped",
+    ]
     assert (lemma("striped"), lemma("wings"), lemma("grey")) == ("stripe", "wing", "gray")

@@ -54,9 +54,12 @@ def test_most_texts_are_never_counted() -> None:
 def test_a_line_is_rendered_as_the_teacher_hears_it(kind: LineKind) -> None:
     said = "a  red crown."
     field, text = {
-        "sentence": ("sentence", "sentence"), "phrase": ("phrases", "phrases"), "answer": ("answers", "answers"),
-        "contrast": ("contrasts", "contrast"), "caption": ("sentence", "sentence"),
-    }[kind]  # fmt: skip
+        "sentence": ("sentence", "sentence"),
+        "phrase": ("phrases", "phrases"),
+        "answer": ("answers", "answers"),
+        "contrast": ("contrasts", "contrast"),
+        "caption": ("sentence", "sentence"),
+    }[kind]
     value = said if field == "sentence" else (said,)
     assert heard(text, " grey  crane", Attributes(**{field: value})) == (render(" grey  crane", kind, said),)  # type: ignore[arg-type]
 

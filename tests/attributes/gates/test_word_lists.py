@@ -19,8 +19,12 @@ def test_a_word_stands_for_its_forms_a_star_for_its_endings_a_number_for_any(tmp
     path.write_text("# mine\n[habit]\nperch\nvocal*\n3 feet\nin the air\n!growth habit\nhabit\n", encoding="utf-8")
     book = read_all([path])
     assert found(book, "Perching, vocalising, 40 feet tall; perched in the air") == [
-        "perching", "vocalising", "40 feet", "perched", "in the air",
-    ]  # fmt: skip
+        "perching",
+        "vocalising",
+        "40 feet",
+        "perched",
+        "in the air",
+    ]
     assert found(book, "webbed feet in the open") == []
     assert found(book, "a bushy growth habit") == []
     assert found(book, "a habit of its growth") == ["habit"]
@@ -63,11 +67,19 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "found in North America", "a loud, croaking voice", "a nocturnal bird", "also known as the calendula",
-        "a wingspan of up to 24 inches", "fragrant flowers", "used for cutting wood", "a rare sight",
-        "a beautiful crest", "up to 40 feet tall", "a unique habit of frequently perching on poles",
+        "found in North America",
+        "a loud, croaking voice",
+        "a nocturnal bird",
+        "also known as the calendula",
+        "a wingspan of up to 24 inches",
+        "fragrant flowers",
+        "used for cutting wood",
+        "a rare sight",
+        "a beautiful crest",
+        "up to 40 feet tall",
+        "a unique habit of frequently perching on poles",
     ],
-)  # fmt: skip
+)
 def test_our_list_finds_what_no_picture_shows(text: str) -> None:
     assert found(read_all([NONVISUAL]), text)
 
@@ -75,10 +87,17 @@ def test_our_list_finds_what_no_picture_shows(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "webbed feet", "a bushy growth habit", "a small songbird", "wings spread in flight", "a striking red head",
-        "leaves floating on the water", "found in a variety of colors", "a diving duck", "a silver ring on its bill",
+        "webbed feet",
+        "a bushy growth habit",
+        "a small songbird",
+        "wings spread in flight",
+        "a striking red head",
+        "leaves floating on the water",
+        "found in a variety of colors",
+        "a diving duck",
+        "a silver ring on its bill",
     ],
-)  # fmt: skip
+)
 def test_our_list_leaves_what_a_picture_shows(text: str) -> None:
     assert found(read_all([NONVISUAL]), text) == []
 
@@ -86,10 +105,17 @@ def test_our_list_leaves_what_a_picture_shows(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "larger than a crow", "darker than most", "compared to the heron", "unlike other gulls", "similar to the tern",
-        "similar in appearance", "a longer bill", "distinguished from the raven by its tail", "the same as a wren",
+        "larger than a crow",
+        "darker than most",
+        "compared to the heron",
+        "unlike other gulls",
+        "similar to the tern",
+        "similar in appearance",
+        "a longer bill",
+        "distinguished from the raven by its tail",
+        "the same as a wren",
     ],
-)  # fmt: skip
+)
 def test_comparisons_are_found(text: str) -> None:
     assert found(read_all([COMPARATIVES]), text)
 
@@ -97,9 +123,15 @@ def test_comparisons_are_found(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "a swan-like neck", "bracts resembling a bell", "curved rather than straight", "more than two stripes",
-        "wings contrasting with a white body", "darker streaks on the back", "relatively short legs", "a long bill",
+        "a swan-like neck",
+        "bracts resembling a bell",
+        "curved rather than straight",
+        "more than two stripes",
+        "wings contrasting with a white body",
+        "darker streaks on the back",
+        "relatively short legs",
+        "a long bill",
     ],
-)  # fmt: skip
+)
 def test_similes_of_shape_are_no_comparisons(text: str) -> None:
     assert found(read_all([COMPARATIVES]), text) == []

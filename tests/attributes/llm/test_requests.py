@@ -42,8 +42,9 @@ def test_label_sense_and_domain_are_in_every_prompt(pairs: Strategy, pictures: S
     assert subject_of(Ask(load_strategy(), CRANE, "birds")) == said
     assert subject_of(Ask(pictures, CRANE, "birds", image=Picture(PNG))) == said
     assert subject_of(Ask(pairs, CRANE, "birds", other=Label("heron", "grey"))) == said | {
-        "other": "heron", "other_sense": "grey",
-    }  # fmt: skip
+        "other": "heron",
+        "other_sense": "grey",
+    }
     for ask in (Ask(load_strategy(), CRANE), Ask(pairs, CRANE, other=Label("heron"))):
         assert "crane" not in request_for(ask).messages[0]["content"]
 
@@ -109,8 +110,11 @@ def test_questions_and_samples_have_slots_in_order(tmp_path: Path) -> None:
     strategy = own_strategy(tmp_path, questions=["What colour is it?", "What shape is it?"], samples=2, temperature=0.7)
     asks = asks_about(strategy, CRANE)
     assert [(ask.question[:10], ask.sample) for ask in asks] == [
-        ("What colou", 0), ("What colou", 1), ("What shape", 0), ("What shape", 1),
-    ]  # fmt: skip
+        ("What colou", 0),
+        ("What colou", 1),
+        ("What shape", 0),
+        ("What shape", 1),
+    ]
     assert len(asks) == strategy.num_asks == 4
     assert "What shape is it?" in request_for(asks[2]).messages[1]["content"]
 

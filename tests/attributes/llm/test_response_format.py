@@ -130,8 +130,9 @@ def test_what_is_learnt_is_told_and_spares_another_process_the_search(llm: FakeL
     )
     ask("robin", ladder=ladder)
     ask("wren", ladder=ladder)
-    assert told == [(llm.url, "m", {"rung": "json_object_schema", "limit_name": "max_completion_tokens",
-                                    "send_temperature": True})]  # fmt: skip
+    assert told == [
+        (llm.url, "m", {"rung": "json_object_schema", "limit_name": "max_completion_tokens", "send_temperature": True})
+    ]
     before = llm.num_calls
     other = Ladder()
     other.recall(*told[0])

@@ -31,9 +31,7 @@ def ask_of(name: str, label: Label = ROBIN) -> Ask:
 
 def test_a_sentence(ask: AskOne) -> None:
     outcome = ask(ask_of("sentence"))
-    assert outcome.lines == (
-        Line("sentence", "The robin is round and red.", strategy="sentence@1", call=outcome.key),
-    )  # fmt: skip
+    assert outcome.lines == (Line("sentence", "The robin is round and red.", strategy="sentence@1", call=outcome.key),)
 
 
 def test_phrases(ask: AskOne) -> None:
@@ -70,13 +68,25 @@ def test_a_contrast_speaks_of_both(llm: FakeLLM, ask: AskOne) -> None:
     outcome = ask(ask_of("contrast"))
     assert llm.seen[0].subject == {"label": "robin", "other": "wren", "other_sense": "bird", "domain": "birds"}
     assert outcome.lines[0] == Line(
-        "contrast", "a targetish mark 0", "part 0", "targetish 0", "wren (bird)", "otherish 0",
-        strategy="contrast@1", call=outcome.key,
-    )  # fmt: skip
+        "contrast",
+        "a targetish mark 0",
+        "part 0",
+        "targetish 0",
+        "wren (bird)",
+        "otherish 0",
+        strategy="contrast@1",
+        call=outcome.key,
+    )
     assert outcome.other_lines[0] == Line(
-        "contrast", "a otherish mark 0", "part 0", "otherish 0", "robin", "targetish 0",
-        strategy="contrast@1", call=outcome.key,
-    )  # fmt: skip
+        "contrast",
+        "a otherish mark 0",
+        "part 0",
+        "otherish 0",
+        "robin",
+        "targetish 0",
+        strategy="contrast@1",
+        call=outcome.key,
+    )
     assert len(outcome.lines) == len(outcome.other_lines) == 3
     assert outcome.flags == ()
 
@@ -90,9 +100,12 @@ def test_a_contrast_answered_the_other_way_round_is_turned(llm: FakeLLM, ask: As
 
 def difference(target: str, other: str, *, values: tuple[str, str] = ("short", "long"), part: str = "bill") -> Any:
     return {
-        "part": part, "target_value": values[0], "other_value": values[1], "target_phrase": target,
+        "part": part,
+        "target_value": values[0],
+        "other_value": values[1],
+        "target_phrase": target,
         "other_phrase": other,
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(
@@ -111,8 +124,10 @@ def difference(target: str, other: str, *, values: tuple[str, str] = ("short", "
     ],
 )
 def test_nothing_of_the_other_label_leaks(one: Any, ours: bool, theirs: bool, llm: FakeLLM, ask: AskOne) -> None:
-    fine = [difference(f"a red mark {i}", f"a green mark {i}", values=(f"red {i}", f"green {i}"), part=f"p {i}")
-            for i in range(3)]  # fmt: skip
+    fine = [
+        difference(f"a red mark {i}", f"a green mark {i}", values=(f"red {i}", f"green {i}"), part=f"p {i}")
+        for i in range(3)
+    ]
     llm.script = lambda seen, _: Say(body=completion(answer_to(seen, differences=[*fine, one])))
     outcome = ask(ask_of("contrast"))
     assert len(outcome.lines) == 3 + ours

@@ -33,10 +33,13 @@ def test_describe_asks_for_a_sentence_and_five_to_eight_phrases() -> None:
 def test_each_strategy_asks_for_what_it_is_named_after() -> None:
     asked = {strategy.name: (strategy.about, set(strategy.wants)) for strategy in shipped()}
     assert asked == {
-        "captions": ("image", {"caption"}), "contrast": ("pair", {"differences"}),
-        "describe": ("label", {"sentence", "phrases"}), "phrases": ("label", {"phrases"}),
-        "questions": ("label", {"answer"}), "sentence": ("label", {"sentence"}),
-    }  # fmt: skip
+        "captions": ("image", {"caption"}),
+        "contrast": ("pair", {"differences"}),
+        "describe": ("label", {"sentence", "phrases"}),
+        "phrases": ("label", {"phrases"}),
+        "questions": ("label", {"answer"}),
+        "sentence": ("label", {"sentence"}),
+    }
     questions = load_strategy("questions")
     assert len(questions.questions) > 1
     assert questions.samples > 1

@@ -45,11 +45,24 @@ def test_shuffled_phrases_are_all_there_and_none_is_where_it_belongs() -> None:
 def test_every_way_of_telling_is_there() -> None:
     ways = {way.name: way for way in arms(LABELS, SAID, concept="bird", seeds=range(3))}
     assert list(ways) == [
-        "names", "names, concept", "waffle", "waffle, concept", "phrases of another label",
-        "sentence", "phrases", "phrases_joined", "all",
-        "sentence, concept", "phrases, concept", "phrases_joined, concept", "all, concept",
-        "sentence, no name", "phrases, no name", "phrases_joined, no name", "all, no name",
-    ]  # fmt: skip
+        "names",
+        "names, concept",
+        "waffle",
+        "waffle, concept",
+        "phrases of another label",
+        "sentence",
+        "phrases",
+        "phrases_joined",
+        "all",
+        "sentence, concept",
+        "phrases, concept",
+        "phrases_joined, concept",
+        "all, concept",
+        "sentence, no name",
+        "phrases, no name",
+        "phrases_joined, no name",
+        "all, no name",
+    ]
     assert [len(ways[name].drawn) for name in ("names", "waffle", "phrases")] == [1, 3, 1]
     assert "crane" not in " ".join(text for texts in ways["all, no name"].drawn[0] for text in texts)
     assert ways["names, concept"].drawn[0][1] == ("a photo of crane, a type of bird",)

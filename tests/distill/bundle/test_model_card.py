@@ -103,9 +103,16 @@ def test_what_an_evaluation_found_beyond_accuracy_is_told() -> None:
     random = torch.Generator().manual_seed(0)
     targets, features = torch.randn(6, 8, generator=random), torch.randn(60, 8, generator=random)
     found = evaluate(
-        "names", features, np.arange(60) % 6, targets, names=list("abcdef"), id_labels=[0, 1, 2],
-        ood_labels=[3, 4, 5], temperature=0.05, teacher_features=features,
-    )  # fmt: skip
+        "names",
+        features,
+        np.arange(60) % 6,
+        targets,
+        names=list("abcdef"),
+        id_labels=[0, 1, 2],
+        ood_labels=[3, 4, 5],
+        temperature=0.05,
+        teacher_features=features,
+    )
     last = LastEpochs(epochs=(5, 6), id_accuracy=0.251, ood_accuracy=0.333, harmonic_mean=0.2)
     card = model_card(**{**FACTS, "evaluation": dataclasses.replace(found, last_epochs=last).as_json()})
     assert found.id is not None
@@ -124,11 +131,11 @@ def test_what_an_evaluation_found_beyond_accuracy_is_told() -> None:
 
 
 def test_what_was_known_of_unseen_labels_is_said() -> None:
-    config = {"protocol": "fine_tune", "shots": 5, "losses": {"unseen": 0.5}}
+    config = {"data": {"protocol": "fine_tune", "shots": 5}, "objective": {"losses": {"unseen": 0.5}}}
     told = model_card(**{**FACTS, "made_from": {"config": config}})
     assert "tuned on the first 5 images of every unseen label" in told
     assert "told the texts of the unseen labels" in told
-    usual = {"config": {"protocol": "zero_shot", "shots": 0, "losses": {"unseen": 0}}}
+    usual = {"config": {"data": {"protocol": "zero_shot", "shots": 0}, "objective": {"losses": {"unseen": 0}}}}
     assert "of the unseen label" not in model_card(**{**FACTS, "made_from": usual})
 
 

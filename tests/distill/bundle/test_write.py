@@ -43,8 +43,14 @@ def student_weights(name: str, image_px: int, *, crop_pct: float = 1.0, **model_
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(std=0.1)
             module.running_var.uniform_(0.5, 1.5)
-    preprocess = {"size": [image_px, image_px], "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.25],
-                  "interpolation": "bicubic", "resize_mode": "squash", "crop_pct": crop_pct}  # fmt: skip
+    preprocess = {
+        "size": [image_px, image_px],
+        "mean": [0.4, 0.5, 0.6],
+        "std": [0.2, 0.3, 0.25],
+        "interpolation": "bicubic",
+        "resize_mode": "squash",
+        "crop_pct": crop_pct,
+    }
     return StudentWeights(
         name=name, width=WIDTH, state=model.state_dict(), preprocess=preprocess, model_args=model_args
     )
@@ -170,11 +176,23 @@ def test_it_says_what_is_in_it(written: tuple[Path, list[BundleFile]], tiny_teac
     out, files = written
     manifest = verify_bundle(out)
     assert [file.path for file in files] == [
-        "README.md", "accuracy.png", "confusions.png", "evaluation.json", "image/config.json",
-        "image/model.safetensors", "loss.png", "pairing/open_clip_config.json", "pairing/open_clip_model.safetensors",
-        "pairing/tokenizer.json", "pairing/tokenizer_config.json", "reliability.png", "targets/labels.json",
-        "targets/text_targets.safetensors", "training.jsonl", "manifest.json",
-    ]  # fmt: skip
+        "README.md",
+        "accuracy.png",
+        "confusions.png",
+        "evaluation.json",
+        "image/config.json",
+        "image/model.safetensors",
+        "loss.png",
+        "pairing/open_clip_config.json",
+        "pairing/open_clip_model.safetensors",
+        "pairing/tokenizer.json",
+        "pairing/tokenizer_config.json",
+        "reliability.png",
+        "targets/labels.json",
+        "targets/text_targets.safetensors",
+        "training.jsonl",
+        "manifest.json",
+    ]
     for file in files:
         path = out / file.path
         assert (file_sha256(path), path.stat().st_size) == (file.sha256, file.size)

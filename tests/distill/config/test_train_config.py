@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from distill.config.loss_registry import TERMS
+from distill.config.model_names import UnknownName, check_student, check_teacher
 from distill.config.recipes import resolve_train_config
-from distill.config.train_config import LossWeights, UnknownName, check_student, check_teacher
+from distill.config.train_config import LossWeights
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,10 @@ from distill.config.train_config import LossWeights, UnknownName, check_student,
         ({"losses": {"cls": -1}}, "losses.cls"),
         ({"losses": {"cls": 0, "mse": 0, "im_cst": 0}}, "losses"),
         ({"losses": {"im_cts": 1}}, "losses.im_cts"),
-        ({"augmentation": {"crop_scale": [0.9, 0.1]}}, "augmentation"),
+        ({"augmentation": {"crop_scale": [0.9, 0.1]}}, "augmentation.crop_scale"),
+        ({"schedule": {"epochs": 0}}, "schedule.epochs"),
+        ({"schedule": {"epoks": 3}}, "schedule.epoks"),
+        ({"epochs": 0, "data": {"shots": -1}}, "data.shots"),
         ({"view": "other"}, "view"),
         ({"shots": 5}, ""),
         ({"protocol": "fine_tune"}, ""),
@@ -41,7 +45,7 @@ def test_a_wrong_field_is_named(overrides: dict[str, object], field: str) -> Non
 
 
 def test_an_unknown_loss_comes_with_near_names_and_the_known_ones_are_the_register() -> None:
-    with pytest.raises(ValidationError, match='no loss is called "im_cts"; near it: im_cst'):
+    with pytest.raises(ValidationError, match='no loss is called "im_cts"; closest: im_cst'):
         LossWeights.model_validate({"im_cts": 1})
     with pytest.raises(ValidationError, match='"zebra"; there are cls, mse, im_cst'):
         LossWeights.model_validate({"zebra": 1})

@@ -99,8 +99,13 @@ def test_a_fine_tuning_resumes_exactly(tmp_path: Path) -> None:
     whole = train(config, data)
     state, made = tmp_path / "state", list[int]()
     with pytest.raises(Stopped):
-        train(config, data, save=lambda write: write(state), on_step=lambda m: made.append(m.step),
-              should_stop=lambda: len(made) >= 3)  # fmt: skip
+        train(
+            config,
+            data,
+            save=lambda write: write(state),
+            on_step=lambda m: made.append(m.step),
+            should_stop=lambda: len(made) >= 3,
+        )
     resumed = train(config, data, resume=state)
     for name, tensor in whole.student.model.state_dict().items():
         assert torch.equal(resumed.student.model.state_dict()[name], tensor), name

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from distill.bundle.write import BundleError, StudentWeights, write_bundle
-from distill.config.train_config import UnknownName, check_student, check_teacher
+from distill.config.model_names import UnknownName, check_student, check_teacher
 from distill.student.model import Student, build_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.prompt_learning import PromptedTexts
@@ -19,9 +19,12 @@ from tests.distill.conftest import save_siglip
 from tests.distill.helpers_train import WIDTH, small_config, small_data
 
 STUDENTS = {
-    "resnet18": 32, "vit_base_patch32_224": 64, "mobilenetv4_conv_small": 32, "efficientvit_b0": 64,
+    "resnet18": 32,
+    "vit_base_patch32_224": 64,
+    "mobilenetv4_conv_small": 32,
+    "efficientvit_b0": 64,
     "convnext_atto": 32,
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +45,15 @@ def test_a_step_of_every_make_of_student(name: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("distill.training.loop.build_student", build_and_look)
     px, seen = STUDENTS[name], list[StepMetrics]()
     config = small_config(
-        student=name, image_px=px, epochs=1, batch_size=4, lr=0.1, optimizer="sgd", momentum=0,
+        student=name,
+        image_px=px,
+        epochs=1,
+        batch_size=4,
+        lr=0.1,
+        optimizer="sgd",
+        momentum=0,
         losses={"vlalign": 1, "icl": 1, "affinity": 1},
-    )  # fmt: skip
+    )
     model = train(config, small_data(4, 2, side_px=px), on_step=seen.append).student.model
     assert len(seen) == 1
     assert all(np.isfinite(value) for value in seen[0].losses.values())
@@ -67,9 +76,14 @@ def test_a_student_learns_from_a_siglip_teacher_behind_vectors_of_its_own(siglip
 
     base = small_data(12, 3, side_px=32, width=siglip.width)
     data = TrainData(
-        pixels=base.pixels, labels=base.labels, teacher=base.teacher, texts=targets.features, usable=base.usable,
-        digests={}, prompted=texts,
-    )  # fmt: skip
+        pixels=base.pixels,
+        labels=base.labels,
+        teacher=base.teacher,
+        texts=targets.features,
+        usable=base.usable,
+        digests={},
+        prompted=texts,
+    )
     result = train(small_config(epochs=1, batch_size=4, context_tokens=2, lr=1e-2), data)
     assert result.student.width == siglip.width == 64
     assert result.context is not None
@@ -82,9 +96,13 @@ def test_a_width_that_does_not_fit_and_another_teacher_s_targets_are_refused(
     base = small_data(width=tiny_teacher.width)
     targets = encode_text_targets(siglip, [["a photo of crane"]] * 3, cache=None)
     unfit = TrainData(
-        pixels=base.pixels, labels=base.labels, teacher=base.teacher, texts=targets.features, usable=base.usable,
+        pixels=base.pixels,
+        labels=base.labels,
+        teacher=base.teacher,
+        texts=targets.features,
+        usable=base.usable,
         digests={},
-    )  # fmt: skip
+    )
     with pytest.raises(ValueError, match="teacher features of width 32, texts of 64"):
         train(small_config(), unfit)
     student = build_student("test_resnet", width=siglip.width, image_px=32, seed=0)
@@ -92,9 +110,13 @@ def test_a_width_that_does_not_fit_and_another_teacher_s_targets_are_refused(
         name="test_resnet", width=siglip.width, state=student.model.state_dict(), preprocess=student.preprocess()
     )
     given = {
-        "student": weights, "targets": targets, "labels": [{"label": "crane"}] * 3, "evaluation": {},
-        "training_log": tmp_path / "log", "provenance": {},
-    }  # fmt: skip
+        "student": weights,
+        "targets": targets,
+        "labels": [{"label": "crane"}] * 3,
+        "evaluation": {},
+        "training_log": tmp_path / "log",
+        "provenance": {},
+    }
     with pytest.raises(BundleError, match="head is 64 wide, the teacher 32"):
         write_bundle(tmp_path / "bundle", teacher=tiny_teacher, **given)
 

@@ -29,8 +29,15 @@ def write(out: Path, teacher: Teacher, *, context: torch.Tensor | None = None) -
     student = build_student("test_resnet", width=teacher.width, image_px=32, seed=7)
     log = out.with_suffix(".jsonl")
     log.write_text(json.dumps({"step": 1, "loss": 1.0, "losses": {"cls": 1.0}}) + "\n")
-    measured = evaluate("names", targets.features, torch.arange(2).numpy(), targets.features, names=LABELS,
-                        id_labels=[0, 1], ood_labels=[])  # fmt: skip
+    measured = evaluate(
+        "names",
+        targets.features,
+        torch.arange(2).numpy(),
+        targets.features,
+        names=LABELS,
+        id_labels=[0, 1],
+        ood_labels=[],
+    )
     write_bundle(
         out,
         student=StudentWeights(

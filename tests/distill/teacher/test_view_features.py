@@ -196,9 +196,13 @@ def test_stopped_it_keeps_what_it_has(
     told: list[int] = []
     with pytest.raises(Stopped, match="32 of 40 views"):
         features_of(
-            tiny_teacher, pack, views_of(pack), tmp_path / "features",
-            on_progress=lambda done, total, unit: told.append(done), should_stop=lambda: told[-1] > 0,
-        )  # fmt: skip
+            tiny_teacher,
+            pack,
+            views_of(pack),
+            tmp_path / "features",
+            on_progress=lambda done, total, unit: told.append(done),
+            should_stop=lambda: told[-1] > 0,
+        )
     encoded.clear()
     features_of(tiny_teacher, pack, views_of(pack), tmp_path / "features")
     assert sum(encoded) == 8
@@ -237,5 +241,5 @@ def test_randaugment_and_the_same_crop_go_together(data_of: Callable[..., TrainD
 
 
 def test_one_view_for_a_batch_cannot_be_kept_by_image() -> None:
-    with pytest.raises(ValueError, match='per "batch" has none'):
+    with pytest.raises(ValueError, match='augmentation is per "batch"'):
         config_of(augmentation={"per": "batch"})

@@ -189,11 +189,16 @@ def test_learned_vectors_resume_exactly_and_are_averaged_with_the_student(
     config = small_config(context_tokens=M, lr=1e-2)
     whole = train(config, data)
     assert whole.context is not None
-    assert (whole.context - texts.initial(config.seed)).abs().max() > 1e-3
+    assert (whole.context - texts.initial(config.system.seed)).abs().max() > 1e-3
     state, made = tmp_path / "state", list[int]()
     with pytest.raises(Stopped):
-        train(config, data, save=lambda write: write(state), on_step=lambda m: made.append(m.step),
-              should_stop=lambda: len(made) >= 2)  # fmt: skip
+        train(
+            config,
+            data,
+            save=lambda write: write(state),
+            on_step=lambda m: made.append(m.step),
+            should_stop=lambda: len(made) >= 2,
+        )
     resumed = train(config, data, resume=state)
     assert resumed.context is not None
     assert torch.equal(resumed.context, whole.context)

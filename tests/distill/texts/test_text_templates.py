@@ -40,8 +40,9 @@ def test_all_is_everything_but_the_joined_text() -> None:
 def test_a_concept_word_and_templates() -> None:
     prompt = Prompt(concept="bird", templates=("a photo of {}", "a drawing of {}."))
     assert render("names", "crane", CRANE, prompt) == (
-        "a photo of crane, a type of bird", "a drawing of crane, a type of bird.",
-    )  # fmt: skip
+        "a photo of crane, a type of bird",
+        "a drawing of crane, a type of bird.",
+    )
     assert len(render("phrases", "crane", CRANE, prompt)) == 4
     assert render("names", "crane", CRANE, Prompt(templates=("{}", "{}"))) == ("crane",)
 

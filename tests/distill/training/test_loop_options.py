@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
+from distill.config.recipes import variant
 from distill.student.model import build_student
 from distill.training.guards import NonFiniteLoss, OutOfMemory
 from distill.training.loader import batches, plan
@@ -25,7 +26,7 @@ def test_parts_of_a_batch_give_its_gradients_where_terms_are_means() -> None:
     """A step of rate 1 is the gradient; a student without batch norm, whose statistics are each part's own."""
     config = small_config(**PLAIN_SGD, lr=1, batch_size=24, weight_decay=0, losses=MEANS)
     whole, (of_whole,) = run(config)
-    parts, (of_parts,) = run(config.model_copy(update={"accumulate": 4}))
+    parts, (of_parts,) = run(variant(config, accumulate=4))
     assert of_parts.losses == pytest.approx(of_whole.losses, rel=1e-6)
     assert of_parts.loss == pytest.approx(of_whole.loss, rel=1e-6)
     for name, tensor in weights(whole).items():
@@ -35,7 +36,7 @@ def test_parts_of_a_batch_give_its_gradients_where_terms_are_means() -> None:
 def test_a_contrast_has_the_negatives_of_its_part() -> None:
     config = small_config(**PLAIN_SGD, batch_size=24, losses={"cls": 0, "mse": 0, "im_cst": 1})
     _, (of_whole,) = run(config)
-    _, (of_parts,) = run(config.model_copy(update={"accumulate": 4}))
+    _, (of_parts,) = run(variant(config, accumulate=4))
     assert of_parts.loss < of_whole.loss
 
 
@@ -149,7 +150,13 @@ def test_events_are_there_for_tensorboard(tmp_path: Path) -> None:
             events.step(metrics)
     read = EventAccumulator(str(tmp_path)).Reload()
     assert set(read.Tags()["scalars"]) == {
-        "loss/total", "loss/cls", "loss/mse", "loss/im_cst", "lr", "speed/images_per_s", "speed/data_wait",
-    }  # fmt: skip
+        "loss/total",
+        "loss/cls",
+        "loss/mse",
+        "loss/im_cst",
+        "lr",
+        "speed/images_per_s",
+        "speed/data_wait",
+    }
     assert [event.step for event in read.Scalars("loss/total")] == [1, 2, 3, 4, 5, 6]
     assert read.Scalars("loss/cls")[0].value == pytest.approx(steps[0].losses["cls"], rel=1e-5)

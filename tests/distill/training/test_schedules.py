@@ -35,7 +35,7 @@ def test_one_cycle_is_torch_s(total: int) -> None:
 def test_one_cycle_moves_once_an_epoch_or_every_step(per: str, moves: int) -> None:
     config = resolve_train_config("li2023_vit", {"epochs": 5, "one_cycle_per": per})
     mine, theirs = build_optimizer(torch.nn.Linear(2, 2), config), optimizer()
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(theirs, max_lr=config.lr, total_steps=moves)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(theirs, max_lr=config.optimizer.lr, total_steps=moves)
     for step in range(20):
         assert set_rates(mine, config, step=step, steps_per_epoch=4) == pytest.approx(theirs.param_groups[0]["lr"])
         assert mine.param_groups[0]["betas"][0] == pytest.approx(theirs.param_groups[0]["momentum"])
@@ -50,7 +50,7 @@ def test_steps_begin_with_a_rise_where_one_is_asked_for() -> None:
     mine = build_optimizer(torch.nn.Linear(2, 2), config)
     rates = [set_rates(mine, config, step=step, steps_per_epoch=2) for step in range(20)]
     assert rates == pytest.approx([0.25, 0.5, 0.75] + [1.0] * 7 + [0.1] * 10)
-    assert resolve_train_config("li2023_resnet", {}).warmup == 0
+    assert resolve_train_config("li2023_resnet", {}).schedule.warmup == 0
 
 
 def test_steps_are_torch_s() -> None:
@@ -77,10 +77,10 @@ def test_an_optimizer_follows_its_recipe(recipe: str) -> None:
     config = resolve_train_config(recipe, {"epochs": 90})
     mine = build_optimizer(torch.nn.Linear(2, 2), config)
     rates = [set_rates(mine, config, step=step, steps_per_epoch=3) for step in range(270)]
-    assert max(rates) == pytest.approx(config.lr)
-    assert rates[-1] < config.lr / 50
+    assert max(rates) == pytest.approx(config.optimizer.lr)
+    assert rates[-1] < config.optimizer.lr / 50
     assert mine.param_groups[0]["lr"] == rates[-1]
-    assert mine.param_groups[0]["weight_decay"] == config.weight_decay
+    assert mine.param_groups[0]["weight_decay"] == config.optimizer.weight_decay
 
 
 def test_one_cycle_moves_the_momentum_of_either_optimizer() -> None:

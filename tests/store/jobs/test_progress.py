@@ -39,9 +39,13 @@ def of_stage(parts: Sequence[Part]) -> Stage:
     done, total = sum(part.done for part in parts), sum(part.total for part in parts)
     per_s = sum(part.rate for part in parts if part.status == "running" and part.rate is not None) or None
     return Stage(
-        stage=parts[0].kind, done=done, total=total, unit=max(part.unit for part in parts), rate=per_s,
+        stage=parts[0].kind,
+        done=done,
+        total=total,
+        unit=max(part.unit for part in parts),
+        rate=per_s,
         eta_s=max(0.0, (total - done) / per_s) if per_s else None,
-    )  # fmt: skip
+    )
 
 
 def move(db: Database, chance: random.Random, job_id: str, held: list[Claim]) -> None:

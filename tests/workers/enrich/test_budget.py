@@ -90,10 +90,12 @@ def ledger(here: Bench, job_id: str) -> tuple[int, int, int, int]:
     with here.db.read() as tx:
         row = tx.execute(
             select(
-                func.count(), tokens, func.coalesce(func.sum(LLMCall.cost_pusd), 0),
+                func.count(),
+                tokens,
+                func.coalesce(func.sum(LLMCall.cost_pusd), 0),
                 func.count().filter(LLMCall.cost_pusd.is_(None)),
             ).where(LLMCall.job_id == job_id)
-        ).one()  # fmt: skip
+        ).one()
     return row[0], int(row[1] or 0), int(row[2]), row[3]
 
 
@@ -246,6 +248,9 @@ def test_the_ledger_agrees_with_the_server(
     found = sums(here, job_id)
     assert (here.job(job_id).result or {})["failed_labels"] == {"refused": 1}
     assert (found.calls, found.prompt_tokens, found.completion_tokens, found.reserved_tokens) == (
-        stats["calls"], stats["prompt_tokens"], stats["completion_tokens"], 0,
-    )  # fmt: skip
+        stats["calls"],
+        stats["prompt_tokens"],
+        stats["completion_tokens"],
+        0,
+    )
     assert found.calls == 7

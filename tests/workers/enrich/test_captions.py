@@ -42,9 +42,16 @@ def dataset_id(here: Bench) -> str:
     vocabulary_id = here.vocabulary(["Heron", "Ibis"])
     with here.db.write() as tx:
         resources.add_dataset(
-            tx, id=id, vocabulary_id=vocabulary_id, name="d", path="images", split={}, counts=manifest.counts,
-            digest=manifest.digest, manifest_key=f"datasets/{id}/manifest.jsonl",
-        )  # fmt: skip
+            tx,
+            id=id,
+            vocabulary_id=vocabulary_id,
+            name="d",
+            path="images",
+            split={},
+            counts=manifest.counts,
+            digest=manifest.digest,
+            manifest_key=f"datasets/{id}/manifest.jsonl",
+        )
     return id
 
 

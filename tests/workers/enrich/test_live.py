@@ -63,8 +63,9 @@ def test_a_chain_says_all_of_each_label_in_the_order_of_its_steps(here: Bench) -
     assert (job.status, job.spec["strategies"]) == ("succeeded", ["phrases@1", "sentence@1"])
     assert job.result is not None
     assert [(one["strategy"], one["answered"], one["failed"]) for one in job.result["strategies"]] == [
-        ("phrases@1", 20, {}), ("sentence@1", 20, {}),
-    ]  # fmt: skip
+        ("phrases@1", 20, {}),
+        ("sentence@1", 20, {}),
+    ]
     assert sum(one["calls"] for one in job.result["strategies"]) == job.result["usage"]["calls"] == 40
     for lines in here.lines(job):
         kinds = [line["kind"] for line in lines]

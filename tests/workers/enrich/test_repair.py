@@ -38,9 +38,12 @@ class Teachable:
             phrases = [f"a loud {part}" for part in PARTS]
         said = [{"part": part, "value": "so", "phrase": text} for part, text in zip(PARTS, phrases, strict=True)]
         return Reply(
-            status="ok", latency_s=0.0, text=json.dumps({"label": label, "phrases": said}), prompt_tokens=10,
+            status="ok",
+            latency_s=0.0,
+            text=json.dumps({"label": label, "phrases": said}),
+            prompt_tokens=10,
             completion_tokens=5,
-        )  # fmt: skip
+        )
 
     @property
     def corrections(self) -> list[tuple[str, str]]:
@@ -202,8 +205,18 @@ def test_a_stopped_job_keeps_the_first_answers(here_on_sqlite: Bench, monkeypatc
     with here.db.read() as tx:
         kinds = tx.scalars(select(Part.kind).where(Part.job_id == id, Part.status == "succeeded")).all()
     with here.db.write() as tx:
-        tx.add(EnrichResult(job_id=id, step=ROUND, position=0, slot=0, key=tx.scalars(select(LLMAnswer.key)).first(),
-                            side=0, reason=None, detail=None))  # fmt: skip
+        tx.add(
+            EnrichResult(
+                job_id=id,
+                step=ROUND,
+                position=0,
+                slot=0,
+                key=tx.scalars(select(LLMAnswer.key)).first(),
+                side=0,
+                reason=None,
+                detail=None,
+            )
+        )
         if "assemble" not in kinds:
             lifecycle.cancel(tx, id)
     job = here.job(id)

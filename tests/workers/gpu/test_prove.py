@@ -57,13 +57,25 @@ def proved(context: Context, tmp_path: Path, *, filter_phrases: bool) -> tuple[s
         pages = attribute_sets.put_pages(tx, entries)
         given = attribute_sets.create(tx, vocabulary_id=vocabulary.id, pages=pages, source={"strategy": "phrases@1"})
         dataset = resources.add_dataset(
-            tx, id="dst_1", vocabulary_id=vocabulary.id, name="birds", path="birds", split=SPLIT_BY_LIST,
-            counts=manifest.counts, digest=manifest.digest, manifest_key=stored.key,
-        )  # fmt: skip
+            tx,
+            id="dst_1",
+            vocabulary_id=vocabulary.id,
+            name="birds",
+            path="birds",
+            split=SPLIT_BY_LIST,
+            counts=manifest.counts,
+            digest=manifest.digest,
+            manifest_key=stored.key,
+        )
         spec = {
-            "dataset_id": dataset.id, "vocabulary_id": vocabulary.id, "attribute_set_id": given.id,
-            "teacher": "local-dir:teacher", "concept": "bird", "seeds": 2, "filter_phrases": filter_phrases,
-        }  # fmt: skip
+            "dataset_id": dataset.id,
+            "vocabulary_id": vocabulary.id,
+            "attribute_set_id": given.id,
+            "teacher": "local-dir:teacher",
+            "concept": "bird",
+            "seeds": 2,
+            "filter_phrases": filter_phrases,
+        }
         job = lifecycle.create(tx, "prove", spec, [NewPart(kind="prove", queue="gpu")])
     with context.db.read() as tx:
         (part_id,) = lifecycle.ready(tx, ["gpu"])

@@ -44,9 +44,10 @@ def claimed(context: Context, *, kind: lifecycle.Kind = "encode") -> Claim:
 def rows(context: Context, claim: Claim) -> tuple[Job, Part, list[Event]]:
     with context.db.read() as tx:
         return (
-            lifecycle.get(tx, claim.job_id), tx.get_one(Part, claim.part_id),
+            lifecycle.get(tx, claim.job_id),
+            tx.get_one(Part, claim.part_id),
             events.after(tx, claim.job_id, 0, limit=100),
-        )  # fmt: skip
+        )
 
 
 def ends_with(result: Mapping[str, Any], during: Callable[[Keeper], None] = lambda _: None) -> Any:
