@@ -1,6 +1,6 @@
 """The steps of a run, from a manifest to a measured student; `python -m distill` and the service's workers call them.
 
-Each step takes what the one before it gave, and a `Watch` through which it tells how far it is, asks whether to stop
+Each step takes what the one before it gave, and a `PipelineHooks` through which it tells how far it is, asks whether to stop
 and names the images it cannot use. All that is slow is cached below one folder. N images, K labels, D embedding width.
 """
 
@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.config.loss_registry import needed
+from distill.config.loss_registry import required_inputs
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
 from distill.data.crops import Views
 from distill.data.decoded_images import ImagePack, decode_images, eval_side, train_side
 from distill.data.few_shot import supports, without
-from distill.data.image_index import Manifest
-from distill.data.packed_strings import Files
+from distill.data.image_index import ImageIndex
+from distill.data.packed_strings import PackedPaths
 from distill.data.row_cache import key_of
 from distill.data.shards import is_member, shard_of
 from distill.evaluation.accuracy import Evaluation, evaluate, evaluate_features
@@ -30,7 +30,7 @@ from distill.student.model import Student
 from distill.teacher.image_features import TeacherFeatures, image_features
 from distill.teacher.teacher import Teacher
 from distill.teacher.view_features import LiveTeacher, draw_shared_views, teacher_side, view_features
-from distill.texts.student_texts import CaptionFeatures, caption_features, measured_on, told
+from distill.texts.student_texts import CaptionFeatures, caption_features, evaluation_inputs, student_texts
 from distill.texts.text_targets import TextTargets
 from distill.texts.text_templates import TextKind
 from distill.training.loader import TrainData
@@ -45,7 +45,7 @@ class NoImages(ValueError):
 
 
 @dataclass(frozen=True)
-class Watch:
+class PipelineHooks:
     """What a step tells and asks while it works.
 
     `on_progress(done, total, unit)`: `images` and `views` for features, `pictures` for decoding. `on_bad_image(path,
@@ -67,14 +67,14 @@ class Watch:
 
 def training_data(
     config: TrainConfig,
-    manifest: Manifest,
+    image_index: ImageIndex,
     teacher: Teacher,
     targets: TextTargets,
     *,
     cache: Path,
     root: Path | None = None,
     captions: Path | None = None,
-    watch: Watch | None = None,
+    hooks: PipelineHooks | None = None,
 ) -> TrainData:
     """Everything that training needs: decoded pictures of the training images, and what the teacher says of them.
 
@@ -82,25 +82,25 @@ def training_data(
     not the dataset's own are to be used. Images that cannot be used are left out.
     Raises NoImages, ImagesError, TeacherError, ShotsError, TextsError, Stopped.
     """
-    watch = watch or Watch()
+    hooks = hooks or PipelineHooks()
     # Asked for in any case, so that too many shots are told before a training and not after it.
-    known = supports(manifest, config.data.shots) if config.data.shots else []
+    known = supports(image_index, config.data.shots) if config.data.shots else []
     few = known if config.data.protocol == "fine_tune" else []
-    rows = [*manifest.part("train"), *few]
-    say = told(config, manifest, teacher, targets)
-    paths = _paths(manifest, rows, root)
+    rows = [*image_index.part("train"), *few]
+    say = student_texts(config, image_index, teacher, targets)
+    paths = _paths(image_index, rows, root)
     pack = _decode(
-        paths, train_side(config.student.image_px), cache, config.system.num_workers, watch, config.system.decoded_gb
+        paths, train_side(config.student.image_px), cache, config.system.num_workers, hooks, config.system.decoded_gb
     )
-    seen = _taught(config, teacher, paths, pack, cache, watch, num_labels=len(say.labels))
+    seen = _taught(config, teacher, paths, pack, cache, hooks, num_labels=len(say.labels))
     usable = np.setdiff1d(pack.usable(), seen.bad)
     if len(usable) < 2:
         raise NoImages(f"{len(usable)} of {len(paths)} training images can be used: two are the least")
     place = {label: at for at, label in enumerate(say.labels)}
-    captioned = _captioned(config, manifest, teacher, rows, captions, cache, root, watch)
+    captioned = _captioned(config, image_index, teacher, rows, captions, cache, root, hooks)
     return TrainData(
         pixels=pack.pixels,
-        labels=np.array([place[manifest.label_indices[row]] for row in rows], dtype=np.int64),
+        labels=np.array([place[image_index.label_indices[row]] for row in rows], dtype=np.int64),
         teacher=seen.features,
         views=seen.views,
         live=seen.live,
@@ -110,10 +110,10 @@ def training_data(
         captions=captioned.features if captioned else None,
         captioned=captioned.captioned if captioned else None,
         usable=usable.astype(np.int64),
-        shards=_shards(manifest, rows),
+        shards=_shards(image_index, rows),
         few=np.intersect1d(usable, np.arange(len(rows) - len(few), len(rows))).astype(np.int64),
         digests={
-            "dataset": manifest.digest,
+            "dataset": image_index.digest,
             "pictures": pack.digest,
             "teacher": teacher.digest,
             "texts": key_of(*(text for texts in targets.prompts for text in ("\0", *texts))).hex(),
@@ -124,24 +124,24 @@ def training_data(
 
 def _captioned(
     config: TrainConfig,
-    manifest: Manifest,
+    image_index: ImageIndex,
     teacher: Teacher,
     rows: Sequence[int],
     given: Path | None,
     cache: Path,
     root: Path | None,
-    watch: Watch,
+    hooks: PipelineHooks,
 ) -> CaptionFeatures | None:
-    if "captions" not in needed(config.objective.losses.above_zero()):
+    if "captions" not in required_inputs(config.objective.losses.above_zero()):
         return None
     return caption_features(
         teacher,
-        Path(manifest.root) if root is None else root,
-        [manifest.paths[row] for row in rows],
+        Path(image_index.root) if root is None else root,
+        [image_index.paths[row] for row in rows],
         given=given,
         cache=cache,
-        on_progress=watch.on_progress,
-        should_stop=watch.should_stop,
+        on_progress=hooks.on_progress,
+        should_stop=hooks.should_stop,
     )
 
 
@@ -160,7 +160,7 @@ def _taught(
     paths: Sequence[Path],
     pack: ImagePack,
     cache: Path,
-    watch: Watch,
+    hooks: PipelineHooks,
     *,
     num_labels: int,
 ) -> _Taught:
@@ -175,16 +175,16 @@ def _taught(
             cache=cache,
             view=config.data.view,
             threads=config.system.num_workers,
-            on_progress=watch.on_progress,
-            should_stop=watch.should_stop,
-            on_bad_image=watch.bad_image,
+            on_progress=hooks.on_progress,
+            should_stop=hooks.should_stop,
+            on_bad_image=hooks.bad_image,
         )
         return _Taught(whole.features[:, None].half(), np.flatnonzero(whole.bad.numpy()))
     side_px, teacher_px = pack.pixels.shape[1], teacher_side(teacher)
     own = (
         pack
         if teacher_px == side_px
-        else _decode(paths, teacher_px, cache, config.system.num_workers, watch, config.system.decoded_gb)
+        else _decode(paths, teacher_px, cache, config.system.num_workers, hooks, config.system.decoded_gb)
     )
     bad = np.setdiff1d(np.arange(len(paths)), own.usable())
     if config.data.view == "live":
@@ -202,15 +202,15 @@ def _taught(
         views,
         side_px=side_px,
         cache=cache,
-        on_progress=watch.on_progress,
-        should_stop=watch.should_stop,
+        on_progress=hooks.on_progress,
+        should_stop=hooks.should_stop,
     )
     return _Taught(features, bad, views=views)
 
 
 def measure_student(
     student: Student,
-    manifest: Manifest,
+    image_index: ImageIndex,
     targets: TextTargets,
     text: TextKind,
     *,
@@ -222,7 +222,7 @@ def measure_student(
     retrieve: bool = False,
     device: str = "auto",
     num_workers: int = 4,
-    watch: Watch | None = None,
+    hooks: PipelineHooks | None = None,
 ) -> Evaluation:
     """The student on the held-out and the OOD images. Raises what training_data does.
 
@@ -230,14 +230,14 @@ def measure_student(
     features of the images are kept in the cache. `shots`: how many images of each OOD label are left out, the first.
     `retrieve`: measure retrieval from those as well, by the teacher's features of them.
     """
-    watch = watch or Watch()
-    rows = _measured_rows(manifest, shots)
+    hooks = hooks or PipelineHooks()
+    rows = _measured_rows(image_index, shots)
     side = eval_side(student.image_px, student.test_crop)
-    paths = _paths(manifest, rows, root)
-    pack = _decode(paths, side, cache, num_workers, watch)
+    paths = _paths(image_index, rows, root)
+    pack = _decode(paths, side, cache, num_workers, hooks)
     usable, taught = pack.usable(), None
     if teacher is not None:
-        known = _seen_by(teacher, paths, cache, num_workers, watch)
+        known = _seen_by(teacher, paths, cache, num_workers, hooks)
         usable = np.setdiff1d(usable, np.flatnonzero(known.bad.numpy()))
         taught = known.features[torch.from_numpy(usable)]
     features = student_features(
@@ -245,25 +245,25 @@ def measure_student(
         pack.pixels,
         usable,
         device=choose_device(device),
-        on_progress=watch.on_progress,
-        should_stop=watch.should_stop,
+        on_progress=hooks.on_progress,
+        should_stop=hooks.should_stop,
     )
-    measured = _measure(text, features, rows, usable, manifest, targets, temperature, taught)
+    measured = _measure(text, features, rows, usable, image_index, targets, temperature, taught)
     if not retrieve or teacher is None:
         return measured
-    labels = np.array([manifest.label_indices[row] for row in rows], dtype=np.int64)[usable]
-    unseen = np.isin(labels, manifest.ood_labels)
+    labels = np.array([image_index.label_indices[row] for row in rows], dtype=np.int64)[usable]
+    unseen = np.isin(labels, image_index.ood_labels)
     if not unseen.any():
         raise NoImages("none of the images of unseen labels can be used: there is nothing to retrieve for")
-    few = supports(manifest, shots)
-    their_own = support_features(teacher, _paths(manifest, few, root), seed=shots, on_bad_image=watch.bad_image)
-    kept = memory(their_own, [manifest.label_indices[row] for row in few], manifest.ood_labels)
+    few = supports(image_index, shots)
+    their_own = support_features(teacher, _paths(image_index, few, root), seed=shots, on_bad_image=hooks.bad_image)
+    kept = memory(their_own, [image_index.label_indices[row] for row in few], image_index.ood_labels)
     retrieved = evaluate_features(
         features[torch.from_numpy(unseen)],
         labels[unseen],
         targets.features,
-        manifest.ood_labels,
-        names=manifest.labels,
+        image_index.ood_labels,
+        names=image_index.labels,
         temperature=temperature,
         extra=lambda unit: retrieval_scores(unit, kept),
     )
@@ -272,14 +272,14 @@ def measure_student(
 
 def measure_epochs(
     config: TrainConfig,
-    manifest: Manifest,
+    image_index: ImageIndex,
     teacher: Teacher,
     targets: TextTargets,
     text: TextKind,
     *,
     cache: Path,
     root: Path | None = None,
-    watch: Watch | None = None,
+    hooks: PipelineHooks | None = None,
 ) -> OnEpoch:
     """For `train`'s `on_epoch`: measures the student of each of the last `measured_epochs`, in short.
 
@@ -288,8 +288,8 @@ def measure_epochs(
     """
     if config.evaluation.measured_epochs == 0:
         return lambda _epoch, _student, _context: None
-    quiet = replace(watch or Watch(), on_bad_image=None, bad_images={})
-    asked, _ = measured_on(config, manifest, teacher, targets, None)
+    quiet = replace(hooks or PipelineHooks(), on_bad_image=None, bad_images={})
+    asked, _ = evaluation_inputs(config, image_index, teacher, targets, None)
     rows = _measured_rows(asked, config.data.shots)
     side = eval_side(config.student.image_px, config.student.test_crop)
     pack = _decode(_paths(asked, rows, root), side, cache, config.system.num_workers, quiet, config.system.decoded_gb)
@@ -299,7 +299,7 @@ def measure_epochs(
         if epoch <= config.schedule.epochs - config.evaluation.measured_epochs:
             return None
         features = student_features(student, pack.pixels, usable, device=device)
-        _, own = measured_on(config, manifest, teacher, targets, context)
+        _, own = evaluation_inputs(config, image_index, teacher, targets, context)
         return _measure(text, features, rows, usable, asked, own, config.objective.temperature).in_short()
 
     return on_epoch
@@ -307,7 +307,7 @@ def measure_epochs(
 
 def measure_teacher(
     teacher: Teacher,
-    manifest: Manifest,
+    image_index: ImageIndex,
     targets: TextTargets,
     text: TextKind,
     *,
@@ -315,51 +315,60 @@ def measure_teacher(
     root: Path | None = None,
     shots: int = 0,
     num_workers: int = 4,
-    watch: Watch | None = None,
+    hooks: PipelineHooks | None = None,
 ) -> Evaluation:
     """The teacher itself on the same images, a baseline, its confidence at its own logit scale.
 
     Raises NoImages, TeacherError, Stopped.
     """
-    rows = _measured_rows(manifest, shots)
-    taught = _seen_by(teacher, _paths(manifest, rows, root), cache, num_workers, watch or Watch())
+    rows = _measured_rows(image_index, shots)
+    taught = _seen_by(teacher, _paths(image_index, rows, root), cache, num_workers, hooks or PipelineHooks())
     usable = np.flatnonzero(~taught.bad.numpy()).astype(np.int64)
     features = taught.features[torch.from_numpy(usable)]
-    return _measure(text, features, rows, usable, manifest, targets, 1 / teacher.logit_scale)
+    return _measure(text, features, rows, usable, image_index, targets, 1 / teacher.logit_scale)
 
 
-def _shards(manifest: Manifest, rows: Sequence[int]) -> Ints | None:
+def _shards(image_index: ImageIndex, rows: Sequence[int]) -> Ints | None:
     """The number of the shard that each image lies in, where it is shards that they lie in."""
-    if not is_member(manifest.paths[rows[0]]):
+    if not is_member(image_index.paths[rows[0]]):
         return None
     numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(shard_of(manifest.paths[row]), len(numbers)) for row in rows], dtype=np.int64)
+    return np.array(
+        [numbers.setdefault(shard_of(image_index.paths[row]), len(numbers)) for row in rows], dtype=np.int64
+    )
 
 
-def _measured_rows(manifest: Manifest, shots: int) -> list[int]:
-    every = sorted(manifest.part("held_out") + manifest.part("ood"))
-    return without(every, supports(manifest, shots)) if shots else every
+def _measured_rows(image_index: ImageIndex, shots: int) -> list[int]:
+    every = sorted(image_index.part("held_out") + image_index.part("ood"))
+    return without(every, supports(image_index, shots)) if shots else every
 
 
-def _paths(manifest: Manifest, rows: Sequence[int], root: Path | None) -> Sequence[Path]:
-    start = Path(manifest.root) if root is None else root
-    return Files(start, manifest.paths, rows)
+def _paths(image_index: ImageIndex, rows: Sequence[int], root: Path | None) -> Sequence[Path]:
+    start = Path(image_index.root) if root is None else root
+    return PackedPaths(start, image_index.paths, rows)
 
 
-def _seen_by(teacher: Teacher, paths: Sequence[Path], cache: Path, num_workers: int, watch: Watch) -> TeacherFeatures:
+def _seen_by(
+    teacher: Teacher, paths: Sequence[Path], cache: Path, num_workers: int, hooks: PipelineHooks
+) -> TeacherFeatures:
     return image_features(
         teacher,
         paths,
         cache=cache,
         threads=num_workers,
-        on_progress=watch.on_progress,
-        should_stop=watch.should_stop,
-        on_bad_image=watch.bad_image,
+        on_progress=hooks.on_progress,
+        should_stop=hooks.should_stop,
+        on_bad_image=hooks.bad_image,
     )
 
 
 def _decode(
-    paths: Sequence[Path], side_px: int, cache: Path, num_workers: int, watch: Watch, decoded_gb: float = DECODED_GB
+    paths: Sequence[Path],
+    side_px: int,
+    cache: Path,
+    num_workers: int,
+    hooks: PipelineHooks,
+    decoded_gb: float = DECODED_GB,
 ) -> ImagePack:
     return decode_images(
         paths,
@@ -367,9 +376,9 @@ def _decode(
         cache=cache,
         num_workers=num_workers,
         decoded_gb=decoded_gb,
-        on_progress=watch.on_progress,
-        should_stop=watch.should_stop,
-        on_bad_image=watch.bad_image,
+        on_progress=hooks.on_progress,
+        should_stop=hooks.should_stop,
+        on_bad_image=hooks.bad_image,
     )
 
 
@@ -378,22 +387,22 @@ def _measure(
     features: Tensor,
     rows: Sequence[int],
     usable: Ints,
-    manifest: Manifest,
+    image_index: ImageIndex,
     targets: TextTargets,
     temperature: float,
     taught: Tensor | None = None,
 ) -> Evaluation:
     if len(usable) == 0:
         raise NoImages(f"none of the {len(rows)} images to measure on can be used")
-    labels = np.array([manifest.label_indices[row] for row in rows], dtype=np.int64)[usable]
+    labels = np.array([image_index.label_indices[row] for row in rows], dtype=np.int64)[usable]
     return evaluate(
         text,
         features,
         labels,
         targets.features,
-        names=manifest.labels,
-        id_labels=manifest.id_labels,
-        ood_labels=manifest.ood_labels,
+        names=image_index.labels,
+        id_labels=image_index.id_labels,
+        ood_labels=image_index.ood_labels,
         temperature=temperature,
         teacher_features=taught,
     )

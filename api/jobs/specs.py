@@ -14,7 +14,7 @@ from api.readers.teacher_refs import TEACHER, teacher_ref
 from distill.config.model_names import UnknownName, check_student
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.train_config import TrainConfig, TrainSettings
-from distill.texts.text_templates import Prompt, TextKind
+from distill.texts.text_templates import PromptOptions, TextKind
 from store import resources, vocabularies
 from store.jobs import lifecycle
 from store.jobs.lifecycle import NewPart
@@ -23,7 +23,7 @@ from store.sets import attribute_sets, caption_sets
 from store.settings import Settings
 
 _SET = Field(None, description="What all texts but `names` are made of.")
-_PROMPT = Field(Prompt(), description="How that is put: a concept word, templates, with or without the name.")
+_PROMPT = Field(PromptOptions(), description="How that is put: a concept word, templates, with or without the name.")
 _Text = Annotated[TextKind, Field(description="What the teacher reads of a label besides its name.")]
 
 
@@ -35,7 +35,7 @@ class EncodeIn(StorableInput):
     attribute_set_id: str | None = _SET
     teacher: str = TEACHER
     text: _Text = "names"
-    prompt: Prompt = _PROMPT
+    prompt: PromptOptions = _PROMPT
 
 
 class DistillIn(StorableInput):
@@ -46,7 +46,7 @@ class DistillIn(StorableInput):
     attribute_set_id: str | None = _SET
     teacher: str = TEACHER
     text: _Text = "names"
-    prompt: Prompt = _PROMPT
+    prompt: PromptOptions = _PROMPT
     recipe: str = Field("limbeck", description=f"One of {', '.join(RECIPES)}.")
     config: TrainSettings = Field(
         TrainSettings(), description="Settings that override the recipe's.", examples=[{"schedule": {"epochs": 10}}]
@@ -64,7 +64,7 @@ class EvaluateIn(StorableInput):
     teacher: Annotated[str | None, TEACHER] = None
     attribute_set_id: str | None = _SET
     text: _Text = "names"
-    prompt: Prompt = _PROMPT
+    prompt: PromptOptions = _PROMPT
     shots: int = Field(0, ge=0, le=1000, description="Measure a checkpoint by retrieval too, from so many images.")
 
     @model_validator(mode="after")

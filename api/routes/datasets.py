@@ -16,7 +16,7 @@ from api.http.problems import StorableInput, at, refused
 from api.http.schemas import After, Limit, Name, Output, Page, Time, page
 from api.readers.data_root import below_data_root
 from distill.data import image_index
-from distill.data.image_index import BySeed, FolderError, Manifest, SplitSpec
+from distill.data.image_index import BySeed, FolderError, ImageIndex, SplitSpec
 from store import resources, vocabularies
 from store.ids import new_id
 from store.models import Dataset, Label
@@ -71,9 +71,9 @@ def create(use: Use, once: OnlyOnce, given: Annotated[DatasetIn, Body(examples=_
         vocabularies.get(tx, given.vocabulary_id)
         labels = vocabularies.labels(tx, given.vocabulary_id)
     folder, path = below_data_root(use.settings.data, given.path)
-    manifest = _scan(folder, told_apart(labels), given.split, given.folder_map)
+    image_index = _scan(folder, told_apart(labels), given.split, given.folder_map)
     id = new_id("dst")
-    key = _save(use, manifest, id)
+    key = _save(use, image_index, id)
 
     def make(tx: Session) -> Made:
         row = resources.add_dataset(
@@ -83,8 +83,8 @@ def create(use: Use, once: OnlyOnce, given: Annotated[DatasetIn, Body(examples=_
             name=given.name or path,
             path=path,
             split=given.split.model_dump(mode="json"),
-            counts=manifest.counts,
-            digest=manifest.digest,
+            counts=image_index.counts,
+            digest=image_index.digest,
             manifest_key=key,
         )
         return DatasetOut.model_validate(row), f"/v1/datasets/{id}"
@@ -110,7 +110,7 @@ def told_apart(labels: Sequence[Label]) -> list[str]:
     ]
 
 
-def _scan(folder: Path, labels: Sequence[str], split: Any, folder_map: Mapping[str, str] | None) -> Manifest:
+def _scan(folder: Path, labels: Sequence[str], split: Any, folder_map: Mapping[str, str] | None) -> ImageIndex:
     try:
         return image_index.scan(folder, labels, split, folder_map)
     except FolderError as error:
@@ -120,11 +120,11 @@ def _scan(folder: Path, labels: Sequence[str], split: Any, folder_map: Mapping[s
         raise refused("folder_unreadable", detail, "/path") from None
 
 
-def _save(use: Services, manifest: Manifest, id: str) -> str:
+def _save(use: Services, image_index: ImageIndex, id: str) -> str:
     key = f"datasets/{id}/manifest.jsonl"
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "manifest.jsonl")
-        manifest.save(file)
+        image_index.save(file)
         use.artefacts.put_file(file, key)
     return key
 

@@ -14,7 +14,7 @@ from api.http.schemas import AfterPosition, Limit, Output, Page, Time, page
 from api.readers.teacher_refs import TEACHER, teacher_ref
 from api.routes.jobs import JobOut, job_out
 from attributes.gates.types import Gate
-from distill.texts.text_templates import Prompt, TextKind
+from distill.texts.text_templates import PromptOptions, TextKind
 from store.artefacts import Artefacts
 from store.jobs import lifecycle, progress
 from store.jobs.lifecycle import NewPart
@@ -85,7 +85,7 @@ class CheckIn(StorableInput):
 
     teacher: Annotated[str | None, TEACHER] = None
     text: TextKind = Field("all", description="What the teacher reads of a label besides its name.")
-    prompt: Prompt = Field(Prompt(), description="How that is put.")
+    prompt: PromptOptions = Field(PromptOptions(), description="How that is put.")
 
 
 def _report(tx: Session, set_id: str, teacher: str | None) -> SetReport:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from distill.config.loss_registry import TERMS
+from distill.config.loss_registry import LOSS_TERMS
 from distill.config.recipes import resolve_train_config
 from distill.config.train_config import TrainConfig
 from distill.texts.text_templates import TextKind
@@ -39,11 +39,11 @@ OTHERS = ("queue_kl", "icl", "fd", "affinity", "neighbour", "unseen")
 
 def only(*terms: str, **weights: float) -> dict[str, float]:
     """Weights by which just these terms count, 1 each unless said."""
-    return {name: weights.get(name, 1.0) if name in terms else 0.0 for name in TERMS}
+    return {name: weights.get(name, 1.0) if name in terms else 0.0 for name in LOSS_TERMS}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm:
+class TrainingArm:
     """`changes`: fields of `TrainConfig` laid over `BASE`, or over the recipe alone where it is not `based` on it.
 
     `section`: where the report tells of it. `core`: run by `make evidence` too. `starts_from`: the arm whose student of
@@ -76,17 +76,19 @@ def _weight(term: str) -> str:
     return f", weight {WEIGHTS[term]:,g}" if term in WEIGHTS else ""
 
 
-def _arms() -> list[Arm]:
+def _arms() -> list[TrainingArm]:
     arms = [
-        Arm(name=term, title=f"{_sum(term)} alone", section="alone", changes={"losses": only(term)})
+        TrainingArm(name=term, title=f"{_sum(term)} alone", section="alone", changes={"losses": only(term)})
         for term in PAPER_ORDER
     ]
     for count in range(2, len(PAPER_ORDER) + 1):
         terms = PAPER_ORDER[:count]
-        arms.append(Arm(name="+".join(terms), title=_sum(*terms), section="added up", changes={"losses": only(*terms)}))
+        arms.append(
+            TrainingArm(name="+".join(terms), title=_sum(*terms), section="added up", changes={"losses": only(*terms)})
+        )
     for terms in (("cls",), PAPER_ORDER[:3]):
         arms.append(
-            Arm(
+            TrainingArm(
                 name=f"{'+'.join(terms)} (names)",
                 title=f"{_sum(*terms)}, names alone",
                 section="text",
@@ -97,51 +99,51 @@ def _arms() -> list[Arm]:
     three = {"losses": only(*PAPER_ORDER[:3])}
     few = {"protocol": "fine_tune", "shots": 5, "epochs": 5, "lr": 5e-4}
     arms += [
-        Arm(
+        TrainingArm(
             name="averaged",
             title="mean of the weights of the last third of all steps",
             section="weights",
             changes=three | {"average": "mean", "average_from": 0.67},
         ),
-        Arm(
+        TrainingArm(
             name="5-shot fine-tuned",
             title="fine-tuned from the three terms' student",
             section="few-shot",
             changes=three | few,
             starts_from=THREE,
         ),
-        Arm(
+        TrainingArm(
             name="5-shot retrieval",
             title="retrieval beside the three terms' student",
             section="few-shot",
             changes=three | {"protocol": "retrieval", "shots": 5},
         ),
-        Arm(
+        TrainingArm(
             name="closed set",
             title="cross-entropy of a plain classifier of the 80 seen species",
             section="closed set",
             changes={"protocol": "closed_set"},
         ),
-        Arm(
+        TrainingArm(
             name="batch-level",
             title="one crop and flip for a whole batch, as published",
             section="views",
             changes=three | {"augmentation": {"per": "batch"}},
         ),
-        Arm(
+        TrainingArm(
             name="same view",
             title="teacher and student see the same crop, 20 kept for an image",
             section="views",
             changes=three | {"view": "same", "num_views": 20},
         ),
-        Arm(
+        TrainingArm(
             name="CoOp",
             title="8 learned vectors in the place of “a photo of”",
             section="language",
             core=False,
             changes=three | {"context_tokens": 8},
         ),
-        Arm(
+        TrainingArm(
             name=f"{THREE}+cap",
             title=f"{_sum(*PAPER_ORDER[:3], 'cap')}, a caption for each picture",
             section="language",
@@ -150,7 +152,7 @@ def _arms() -> list[Arm]:
             changes={"losses": only(*PAPER_ORDER[:3], "cap")},
         ),
         *(
-            Arm(
+            TrainingArm(
                 name=f"{THREE}+{term}",
                 title=f"{_sum(*PAPER_ORDER[:3])} + {term}{_weight(term)}",
                 section="others",
@@ -159,14 +161,14 @@ def _arms() -> list[Arm]:
             )
             for term in OTHERS
         ),
-        Arm(
+        TrainingArm(
             name="limbeck",
             title="our recipe (resnet10t at 64 px, 54 pictures of a species)",
             section="recipe",
             based=False,
             pictures=54,
         ),
-        Arm(
+        TrainingArm(
             name="limbeck (names)",
             title="the same, names alone",
             section="recipe",
@@ -174,7 +176,7 @@ def _arms() -> list[Arm]:
             pictures=54,
             text="names",
         ),
-        Arm(
+        TrainingArm(
             name=AS_PAPER,
             title="the same with the paper's four terms and the centre view",
             section="recipe",
@@ -186,4 +188,4 @@ def _arms() -> list[Arm]:
     return arms
 
 
-ARMS: Mapping[str, Arm] = {arm.name: arm for arm in _arms()}
+ARMS: Mapping[str, TrainingArm] = {arm.name: arm for arm in _arms()}

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.documents import put_part
 from benchmarks.evidence.arms import ARMS
-from benchmarks.evidence.claims import CLAIMS, Claim
+from benchmarks.evidence.claims import CLAIMS, PaperClaim
 from benchmarks.evidence.statistics import Mean, mean_of, verdict
 from distill.data.atomic_files import replacing
 
@@ -104,7 +104,7 @@ def _in_words(by_arm: Mapping[str, Sequence[Result]], group: str) -> list[str]:
     ]
 
 
-def paired(claim: Claim, by_arm: Mapping[str, Sequence[Result]], group: str) -> list[float]:
+def paired(claim: PaperClaim, by_arm: Mapping[str, Sequence[Result]], group: str) -> list[float]:
     """How much the better arm is above the worse one, for each seed that both have."""
     read = _read(group, "ood", "accuracy") if claim.better == claim.worse else lambda one: unseen(one, group)
     better = {one["seed"]: found for one in by_arm.get(claim.better, ()) if (found := unseen(one, group)) is not None}

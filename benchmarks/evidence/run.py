@@ -18,15 +18,15 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmarks.evidence.arms import ARMS, Arm
+from benchmarks.evidence.arms import ARMS, TrainingArm
 from benchmarks.evidence.world import World
 from benchmarks.load import machine
 from distill.bundle.verify import file_sha256
 from distill.data.atomic_files import replacing, write_bytes
 from distill.evaluation.accuracy import last_epochs
-from distill.pipeline import Watch, measure_epochs, measure_student, training_data
-from distill.student.init_from_bundle import Start
-from distill.texts.student_texts import measured_on
+from distill.pipeline import PipelineHooks, measure_epochs, measure_student, training_data
+from distill.student.init_from_bundle import InitialStudent
+from distill.texts.student_texts import evaluation_inputs
 from distill.training.loop import StepMetrics, train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ SAVE_EVERY_S = 20.0
 Result = dict[str, Any]
 
 
-def key(arm: Arm, seed: int, world: World, groups: Sequence[str]) -> str:
+def key(arm: TrainingArm, seed: int, world: World, groups: Sequence[str]) -> str:
     """The name of the result's file, and all that it stands for."""
     said = {
         "starts_from": key(ARMS[arm.starts_from], seed, world, groups) if arm.starts_from else None,
@@ -73,7 +73,7 @@ def _bare(source: str) -> str:
 
 
 def run_arm(
-    arm: Arm,
+    arm: TrainingArm,
     seed: int,
     world: World,
     groups: Sequence[str],
@@ -96,12 +96,15 @@ def run_arm(
     # Few shots are pictures of unseen labels: such a student is one group's, and measured on no other.
     groups = groups[-1:] if config.data.protocol == "fine_tune" else groups
     state = results / "unfinished" / f"{name}.safetensors"
-    targets, manifests = world.targets(arm.text), {group: world.manifest(group, arm.pictures) for group in groups}
-    teacher, last = world.teacher, manifests[groups[-1]]
-    watch = Watch(should_stop=should_stop)
+    targets, image_indexes = (
+        world.targets(arm.text),
+        {group: world.image_index(group, arm.pictures) for group in groups},
+    )
+    teacher, last = world.teacher, image_indexes[groups[-1]]
+    hooks = PipelineHooks(should_stop=should_stop)
     captions = world.captions if arm.captions else None
-    data = training_data(config, last, teacher, targets, cache=world.cache, captions=captions, watch=watch)
-    on_epoch = measure_epochs(config, last, teacher, targets, arm.text, cache=world.cache, watch=watch)
+    data = training_data(config, last, teacher, targets, cache=world.cache, captions=captions, hooks=hooks)
+    on_epoch = measure_epochs(config, last, teacher, targets, arm.text, cache=world.cache, hooks=hooks)
     saved_at = time.monotonic()
 
     def save(write: Callable[[Path], None]) -> None:
@@ -121,8 +124,8 @@ def run_arm(
         should_stop=should_stop,
     )
     found = {}
-    for group, manifest in manifests.items():
-        asked, heard = measured_on(config, manifest, teacher, targets, trained.context)
+    for group, image_index in image_indexes.items():
+        asked, heard = evaluation_inputs(config, image_index, teacher, targets, trained.context)
         found[group] = measure_student(
             trained.student,
             asked,
@@ -134,7 +137,7 @@ def run_arm(
             shots=config.data.shots,
             retrieve=config.data.protocol == "retrieval",
             device=config.system.device,
-            watch=watch,
+            hooks=hooks,
         )
     over_epochs = last_epochs(trained.log, config.evaluation.measured_epochs)
     result = {
@@ -162,19 +165,19 @@ def run_arm(
 
 
 def _start(
-    arm: Arm,
+    arm: TrainingArm,
     seed: int,
     world: World,
     groups: Sequence[str],
     results: Path,
     on_step: Callable[[StepMetrics], None] | None,
     should_stop: Callable[[], bool] | None,
-) -> Start:
+) -> InitialStudent:
     """The student of the arm that this one goes on with, trained where it is not there yet."""
     before = ARMS[str(arm.starts_from)]
     run_arm(before, seed, world, groups, results, on_step=on_step, should_stop=should_stop)
     file = _student_file(results, key(before, seed, world, groups))
-    return Start(weights=load_file(file), context=None, digest=file_sha256(file))
+    return InitialStudent(weights=load_file(file), context=None, digest=file_sha256(file))
 
 
 def _student_file(results: Path, name: str) -> Path:

@@ -13,12 +13,12 @@ from pathlib import Path
 from random import Random
 
 from distill.data.atomic_files import write_bytes
-from distill.data.image_index import ByList, Item, Manifest, scan
+from distill.data.image_index import ByList, ImageIndex, Item, scan
 from distill.evaluation.accuracy import Evaluation
 from distill.pipeline import measure_teacher
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets
-from distill.texts.text_templates import Attributes, TextKind, render
+from distill.texts.text_templates import LabelAttributes, TextKind, render
 from examples.fieldguide.language import PARTS, describe
 from examples.fieldguide.world import species, write_class_folders
 
@@ -51,7 +51,7 @@ class World:
         said = f"{LOCK.read_text(encoding='utf-8')} {sorted(IMAGES_PER_SPECIES.items())} {HELD_OUT} {SEED}"
         return hashlib.sha256(said.encode()).hexdigest()
 
-    def manifest(self, group: str, pictures: int = IMAGES_PER_SPECIES[SEEN]) -> Manifest:
+    def image_index(self, group: str, pictures: int = IMAGES_PER_SPECIES[SEEN]) -> ImageIndex:
         """Images to train on, `pictures` at most of each seen species, and held out; those of `group` as never seen."""
         labels = [one.name for one in species()]
         seen, unseen = ([one.name for one in species(name)] for name in (SEEN, group))
@@ -63,12 +63,12 @@ class World:
             used[item.label] += item.part == "train"
             return item.part != "train" or used[item.label] <= pictures
 
-        return Manifest.of(whole.root, whole.labels, filter(within, whole))
+        return ImageIndex.of(whole.root, whole.labels, filter(within, whole))
 
     def targets(self, text: TextKind) -> TextTargets:
         """What the teacher makes of every species' text."""
         said = [
-            render(text, one.name, Attributes(one.sentence, tuple(entry["phrase"] for entry in one.phrases)))
+            render(text, one.name, LabelAttributes(one.sentence, tuple(entry["phrase"] for entry in one.phrases)))
             for one in species()
         ]
         return encode_text_targets(self.teacher, said, cache=self.cache)
@@ -88,7 +88,7 @@ class World:
 
     def teacher_on(self, group: str, text: TextKind) -> Evaluation:
         """The teacher itself among the same labels, the baseline of every student."""
-        return measure_teacher(self.teacher, self.manifest(group), self.targets(text), text, cache=self.cache)
+        return measure_teacher(self.teacher, self.image_index(group), self.targets(text), text, cache=self.cache)
 
 
 def prepare(folder: Path) -> World:

@@ -17,7 +17,7 @@ from distill.cli.label_files import read_attributes, read_labels
 from distill.config.model_names import check_teacher
 from distill.data.atomic_files import write_bytes
 from distill.data.image_index import SPLIT, scan
-from distill.texts.text_templates import Attributes
+from distill.texts.text_templates import LabelAttributes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,36 +25,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = _arguments().parse_args(argv)
     try:
         labels = read_labels(given.labels)
-        said = [Attributes.of_lines(lines) for lines in read_attributes(given.attributes, labels)]
+        said = [LabelAttributes.of_lines(lines) for lines in read_attributes(given.attributes, labels)]
         check_teacher(given.teacher)
-        manifest = scan(given.images, labels, SPLIT.validate_json(given.split))
+        image_index = scan(given.images, labels, SPLIT.validate_json(given.split))
         # torch is loaded only for input that can be used.
-        from distill.benefit.charts import draw, table
-        from distill.benefit.run import prove
+        from distill.benefit.charts import draw_chart, markdown_table
+        from distill.benefit.run import measure_benefit
         from distill.cli.console import Console
-        from distill.pipeline import Watch
+        from distill.pipeline import PipelineHooks
         from distill.teacher.teacher import load_teacher
 
         console = Console(sys.stderr)
         console.begin("proof")
-        proof = prove(
+        proof = measure_benefit(
             load_teacher(given.teacher),
-            manifest,
+            image_index,
             said,
             cache=given.cache or given.out / "cache",
             concept=given.concept,
             seeds=range(given.seeds),
             filter_phrases=given.filter_phrases,
-            watch=Watch(on_progress=console.progress),
+            watch=PipelineHooks(on_progress=console.progress),
         ).as_json()
     except (ValueError, OSError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     given.out.mkdir(parents=True, exist_ok=True)
-    text = f"{proof['verdict']}\n\n{table(proof)}\n"
+    text = f"{proof['verdict']}\n\n{markdown_table(proof)}\n"
     write_bytes(given.out / "proof.json", (json.dumps(proof, indent=1) + "\n").encode())
     write_bytes(given.out / "proof.md", text.encode())
-    draw(proof, given.out / "proof.png")
+    draw_chart(proof, given.out / "proof.png")
     print(text, end="")
     return 0
 

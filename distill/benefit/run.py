@@ -8,15 +8,25 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from distill.benefit.arms import Arm, arms
-from distill.benefit.metrics import PARTS, ArmResult, Hits, Images, Part, compared, hits, label_gains, verdict
-from distill.benefit.phrase_filter import Filtered, prototypes, spoken_against, without
-from distill.data.image_index import Manifest
-from distill.pipeline import NoImages, Watch
+from distill.benefit.arms import TextArm, build_arms
+from distill.benefit.metrics import (
+    PARTS,
+    ArmResult,
+    EvaluationImages,
+    Hits,
+    Part,
+    compare_arm,
+    label_gains,
+    measure_hits,
+    verdict,
+)
+from distill.benefit.phrase_filter import PhraseFilterResult, class_prototypes, contradicted_phrases, drop_phrases
+from distill.data.image_index import ImageIndex
+from distill.pipeline import NoImages, PipelineHooks
 from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import encode_text_targets
-from distill.texts.text_templates import Attributes, render
+from distill.texts.text_templates import LabelAttributes, render
 
 NAMES, CONTROL = "names", "waffle"
 
@@ -33,7 +43,7 @@ class ArmReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proof:
+class BenefitReport:
     """What was found. `chosen`: the arm the verdict is about, the best on held-out images of seen labels.
 
     `label_gains`: of that arm, by part and by what it is held against (`names`, `waffle`), label → gain in accuracy.
@@ -46,12 +56,12 @@ class Proof:
     num_images: dict[str, int]
     num_labels: dict[str, int]
     chance: dict[str, float]
-    arms: tuple[ArmReport, ...]
+    build_arms: tuple[ArmReport, ...]
     chosen: str
     verdict: str
     label_gains: dict[str, dict[str, dict[str, float]]]
     num_shortened: int
-    filtered: Filtered | None = None
+    filtered: PhraseFilterResult | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Of JSON's types alone, labels in `filtered` as keys of text."""
@@ -61,26 +71,26 @@ class Proof:
         return said
 
 
-def prove(
+def measure_benefit(
     teacher: Teacher,
-    manifest: Manifest,
-    said: Sequence[Attributes],
+    image_index: ImageIndex,
+    said: Sequence[LabelAttributes],
     *,
     cache: Path,
     concept: str = "",
     seeds: Sequence[int] = (0, 1, 2),
     filter_phrases: bool = False,
     root: Path | None = None,
-    watch: Watch | None = None,
-) -> Proof:
+    watch: PipelineHooks | None = None,
+) -> BenefitReport:
     """Measure every arm. `said`: what the set says of each label of the manifest, in its order.
 
     `seeds`: of the controls, in which there is chance. `filter_phrases`: look also for phrases that the training images
     speak against. Raises NoImages, ValueError for a set that says nothing, TeacherError, Stopped.
     """
-    watch = watch or Watch()
-    ways = arms(manifest.labels, said, concept=concept, seeds=seeds)
-    looked = {part: _images(teacher, manifest, part, cache, root, watch) for part in PARTS}
+    watch = watch or PipelineHooks()
+    ways = build_arms(image_index.labels, said, concept=concept, seeds=seeds)
+    looked = {part: _images(teacher, image_index, part, cache, root, watch) for part in PARTS}
     images = {part: given for part, given in looked.items() if given is not None}
     if not images:
         raise NoImages("no held-out image and none of an unseen label can be used: there is nothing to measure on")
@@ -89,7 +99,7 @@ def prove(
     for way in ways:
         targets, shortened = _targets(teacher, way, cache, watch)
         num_shortened += shortened
-        found[way.name] = {part: hits(given, targets) for part, given in images.items()}
+        found[way.name] = {part: measure_hits(given, targets) for part, given in images.items()}
     results = {way.name: _results(way, found, images) for way in ways}
     choosing: Part = "id" if "id" in images else "ood"
     judged: Part = "ood" if "ood" in images else "id"
@@ -98,7 +108,7 @@ def prove(
     )
     over = results[chosen][judged].over_control
     assert over is not None
-    return Proof(
+    return BenefitReport(
         teacher=teacher.ref,
         concept=concept,
         seeds=tuple(seeds),
@@ -119,44 +129,46 @@ def prove(
         verdict=verdict(chosen, judged, over),
         label_gains={
             part: {
-                other: label_gains(found[chosen][part], found[other][part], given.labels, manifest.labels)
+                other: label_gains(found[chosen][part], found[other][part], given.labels, image_index.labels)
                 for other in (NAMES, CONTROL)
             }
             for part, given in images.items()
         },
         num_shortened=num_shortened,
-        filtered=_filtered(teacher, manifest, said, images, cache, root, watch) if filter_phrases else None,
+        filtered=_filtered(teacher, image_index, said, images, cache, root, watch) if filter_phrases else None,
     )
 
 
 def _images(
-    teacher: Teacher, manifest: Manifest, part: Part, cache: Path, root: Path | None, watch: Watch
-) -> Images | None:
-    rows = manifest.part("held_out" if part == "id" else "ood")
-    features, labels = _features(teacher, manifest, rows, cache, root, watch)
+    teacher: Teacher, image_index: ImageIndex, part: Part, cache: Path, root: Path | None, watch: PipelineHooks
+) -> EvaluationImages | None:
+    rows = image_index.part("held_out" if part == "id" else "ood")
+    features, labels = _features(teacher, image_index, rows, cache, root, watch)
     if len(labels) == 0:
         return None
-    return Images(features=features, labels=labels, subset=manifest.id_labels if part == "id" else manifest.ood_labels)
+    return EvaluationImages(
+        features=features, labels=labels, subset=image_index.id_labels if part == "id" else image_index.ood_labels
+    )
 
 
 def _features(
-    teacher: Teacher, manifest: Manifest, rows: Sequence[int], cache: Path, root: Path | None, watch: Watch
+    teacher: Teacher, image_index: ImageIndex, rows: Sequence[int], cache: Path, root: Path | None, watch: PipelineHooks
 ) -> tuple[Tensor, np.ndarray[Any, np.dtype[np.int64]]]:
     """The teacher's features of the usable ones of the images at `rows`, and their labels."""
-    start = Path(manifest.root) if root is None else root
+    start = Path(image_index.root) if root is None else root
     taught = image_features(
         teacher,
-        [start / manifest.paths[row] for row in rows],
+        [start / image_index.paths[row] for row in rows],
         cache=cache,
         on_progress=watch.on_progress,
         should_stop=watch.should_stop,
         on_bad_image=watch.bad_image,
     )
-    labels = np.array([manifest.label_indices[row] for row in rows], dtype=np.int64)
+    labels = np.array([image_index.label_indices[row] for row in rows], dtype=np.int64)
     return taught.features[~taught.bad], labels[~taught.bad.numpy()]
 
 
-def _targets(teacher: Teacher, way: Arm, cache: Path, watch: Watch) -> tuple[list[Tensor], int]:
+def _targets(teacher: Teacher, way: TextArm, cache: Path, watch: PipelineHooks) -> tuple[list[Tensor], int]:
     """Text features (K, D) of each of the arm's draws, and how many texts of the first were too long."""
     encoded = [
         encode_text_targets(teacher, texts, cache=cache, on_progress=watch.on_progress, should_stop=watch.should_stop)
@@ -165,9 +177,11 @@ def _targets(teacher: Teacher, way: Arm, cache: Path, watch: Watch) -> tuple[lis
     return [targets.features for targets in encoded], len(encoded[0].truncated)
 
 
-def _results(way: Arm, found: dict[str, dict[Part, Hits]], images: dict[Part, Images]) -> dict[Part, ArmResult]:
+def _results(
+    way: TextArm, found: dict[str, dict[Part, Hits]], images: dict[Part, EvaluationImages]
+) -> dict[Part, ArmResult]:
     return {
-        part: compared(
+        part: compare_arm(
             found[way.name][part],
             found[NAMES][part],
             None if way.name == CONTROL else found[CONTROL][part],
@@ -179,34 +193,40 @@ def _results(way: Arm, found: dict[str, dict[Part, Hits]], images: dict[Part, Im
 
 def _filtered(
     teacher: Teacher,
-    manifest: Manifest,
-    said: Sequence[Attributes],
-    images: dict[Part, Images],
+    image_index: ImageIndex,
+    said: Sequence[LabelAttributes],
+    images: dict[Part, EvaluationImages],
     cache: Path,
     root: Path | None,
-    watch: Watch,
-) -> Filtered:
+    watch: PipelineHooks,
+) -> PhraseFilterResult:
     if "id" not in images:
-        return Filtered(dropped={}, before=0.0, after=0.0, refused="there is no held-out image to judge it by")
-    own = {at: said[at].phrases for at in manifest.id_labels if said[at].phrases}
-    texts = {at: render("phrases", manifest.labels[at], Attributes(phrases=phrases)) for at, phrases in own.items()}
+        return PhraseFilterResult(
+            dropped={}, before=0.0, after=0.0, refused="there is no held-out image to judge it by"
+        )
+    own = {at: said[at].phrases for at in image_index.id_labels if said[at].phrases}
+    texts = {
+        at: render("phrases", image_index.labels[at], LabelAttributes(phrases=phrases)) for at, phrases in own.items()
+    }
     if not texts:
-        return Filtered(dropped={}, before=0.0, after=0.0, refused="no seen label has phrases")
+        return PhraseFilterResult(dropped={}, before=0.0, after=0.0, refused="no seen label has phrases")
 
     def encoded(prompts: Sequence[Sequence[str]]) -> Tensor:
         return encode_text_targets(teacher, prompts, cache=cache, should_stop=watch.should_stop).features
 
-    features, labels = _features(teacher, manifest, manifest.part("train"), cache, root, watch)
-    names = encoded([render("names", label, Attributes()) for label in manifest.labels])
+    features, labels = _features(teacher, image_index, image_index.part("train"), cache, root, watch)
+    names = encoded([render("names", label, LabelAttributes()) for label in image_index.labels])
     alone = encoded([[text] for told in texts.values() for text in told])
     starts = np.concatenate([[0], np.cumsum([len(told) for told in texts.values()])])
     phrases = {at: alone[starts[place] : starts[place + 1]] for place, at in enumerate(texts)}
-    dropped = spoken_against(prototypes(features, labels), names, phrases)
+    dropped = contradicted_phrases(class_prototypes(features, labels), names, phrases)
     every = [
-        render("phrases", label, Attributes(phrases=one.phrases))
-        for label, one in zip(manifest.labels, said, strict=True)
+        render("phrases", label, LabelAttributes(phrases=one.phrases))
+        for label, one in zip(image_index.labels, said, strict=True)
     ]
-    before, after = (hits(images["id"], [encoded(told)]).draws[0] for told in (every, without(every, dropped)))
+    before, after = (
+        measure_hits(images["id"], [encoded(told)]).draws[0] for told in (every, drop_phrases(every, dropped))
+    )
     refused = f"held-out accuracy would fall from {before:.1%} to {after:.1%}" if after < before else ""
     gone = {} if refused else {label: [texts[label][at] for at in places] for label, places in dropped.items()}
-    return Filtered(dropped=gone, before=before, after=after, refused=refused)
+    return PhraseFilterResult(dropped=gone, before=before, after=after, refused=refused)

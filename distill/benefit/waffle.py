@@ -1,7 +1,7 @@
 """Controls: as many texts as a label has phrases, that say nothing of it, or say what is true of another label.
 
-`waffle` follows WaffleCLIP (arXiv:2306.07282): random words in one half of the texts, random letters in the other.
-`shuffled` gives each label the phrases of another one: words of the same kind and number, and wrong.
+`waffle_phrases` follows WaffleCLIP (arXiv:2306.07282): random words in one half of the texts, random letters in the other.
+`shuffle_phrases` gives each label the phrases of another one: words of the same kind and number, and wrong.
 """
 
 from collections.abc import Sequence
@@ -9,30 +9,30 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.data.counter_rng import shuffled as shuffled_rows
-from distill.data.counter_rng import uniform, words
-from distill.texts.text_templates import Attributes
+from distill.data.counter_rng import random_words, uniform
+from distill.data.counter_rng import shuffle_phrases as shuffled_rows
+from distill.texts.text_templates import LabelAttributes
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 # Common words that describe no look, so that chance does not describe a label by them.
 WORDS = Path(__file__).with_name("waffle_words.txt").read_text(encoding="utf-8").split()
 
 
-def waffle(said: Sequence[Attributes], seed: int) -> list[Attributes]:
+def waffle_phrases(said: Sequence[LabelAttributes], seed: int) -> list[LabelAttributes]:
     """For each label as many phrases as it has, each of two random words or two random strings of letters."""
     return [
-        Attributes(phrases=tuple(_phrase(seed, label, at) for at in range(len(own.phrases))))
+        LabelAttributes(phrases=tuple(_phrase(seed, label, at) for at in range(len(own.phrases))))
         for label, own in enumerate(said)
     ]
 
 
-def shuffled(said: Sequence[Attributes], seed: int) -> list[Attributes]:
+def shuffle_phrases(said: Sequence[LabelAttributes], seed: int) -> list[LabelAttributes]:
     """For each label the phrases of another; a single label keeps its own."""
     order = shuffled_rows(np.arange(len(said)), seed, 7)
     given = list(said)
     for place, label in enumerate(order.tolist()):
         other = said[int(order[(place + 1) % len(order)])]
-        given[label] = Attributes(phrases=other.phrases)
+        given[label] = LabelAttributes(phrases=other.phrases)
     return given
 
 
@@ -44,6 +44,6 @@ def _phrase(seed: int, label: int, at: int) -> str:
 
 
 def _letters(seed: int, label: int, at: int, which: int) -> str:
-    length = 4 + int(words(seed, label, at, which, 100) % np.uint64(6))
+    length = 4 + int(random_words(seed, label, at, which, 100) % np.uint64(6))
     chosen = (uniform(seed, label, at, which, np.arange(length)) * len(LETTERS)).astype(int)
     return "".join(LETTERS[one] for one in chosen)

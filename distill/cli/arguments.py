@@ -16,20 +16,20 @@ from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.reference import help_text
 from distill.config.train_config import TrainConfig
 from distill.data.few_shot import supports
-from distill.data.image_index import SPLIT, Manifest, scan
-from distill.texts.text_templates import TEXT_KINDS, Prompt, TextKind
+from distill.data.image_index import SPLIT, ImageIndex, scan
+from distill.texts.text_templates import TEXT_KINDS, PromptOptions, TextKind
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class RunArguments:
     """What was asked for on the command line, held against what can be."""
 
     labels: list[str]
     lines: list[Lines]
-    manifest: Manifest
+    image_index: ImageIndex
     teacher: str
     text: TextKind
-    prompt: Prompt
+    prompt: PromptOptions
     recipe: str
     config: TrainConfig
     out: Path
@@ -40,8 +40,8 @@ class Request:
     def identity(self) -> dict[str, Any]:
         """What another run in the same folder would differ in."""
         return {
-            "images": self.manifest.root,
-            "dataset": self.manifest.digest,
+            "images": self.image_index.root,
+            "dataset": self.image_index.digest,
             "attributes": [list(said) for said in self.lines],
             "teacher": self.teacher,
             "text": self.text,
@@ -52,7 +52,7 @@ class Request:
         }
 
 
-def arguments(program: str, description: str) -> argparse.ArgumentParser:
+def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog=program,
@@ -87,7 +87,7 @@ def arguments(program: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def understand(given: argparse.Namespace) -> Request:
+def validate_arguments(given: argparse.Namespace) -> RunArguments:
     """Everything that can be checked without loading a model. Raises ValueError and its kind."""
     overrides: dict[str, Any] = {} if given.student is None else {"student": given.student}
     for assignment in given.set:
@@ -105,16 +105,16 @@ def understand(given: argparse.Namespace) -> Request:
         lines = read_attributes(given.attributes, labels)
     folder_map = _json(given.folder_map.read_text(encoding="utf-8"), "--folder-map") if given.folder_map else None
     split = SPLIT.validate_python(_json(given.split, "--split"))
-    manifest = scan(given.images, labels, split, folder_map)
+    image_index = scan(given.images, labels, split, folder_map)
     if config.data.shots:
-        supports(manifest, config.data.shots)
-    return Request(
+        supports(image_index, config.data.shots)
+    return RunArguments(
         labels=labels,
         lines=lines,
-        manifest=manifest,
+        image_index=image_index,
         teacher=given.teacher,
         text=text,
-        prompt=Prompt(concept=given.concept, **({"templates": given.template} if given.template else {})),
+        prompt=PromptOptions(concept=given.concept, **({"templates": given.template} if given.template else {})),
         recipe=given.recipe,
         config=config,
         out=given.out,

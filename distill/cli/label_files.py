@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from distill.texts.text_templates import Attributes
+from distill.texts.text_templates import LabelAttributes
 
 Lines = tuple[dict[str, Any], ...]
 
@@ -60,7 +60,7 @@ def _entries(data: Any) -> dict[str, Lines]:
 
 
 def _checked(lines: Sequence[dict[str, Any]]) -> Lines:
-    Attributes.of_lines(lines)
+    LabelAttributes.of_lines(lines)
     return tuple(lines)
 
 

@@ -12,17 +12,17 @@ from dataclasses import replace
 from typing import Any
 
 from distill.bundle.write import StudentWeights, write_bundle
-from distill.cli.arguments import Request
+from distill.cli.arguments import RunArguments
 from distill.cli.console import Console, duration
 from distill.data.atomic_files import write_bytes
 from distill.evaluation.accuracy import Evaluation, last_epochs
-from distill.pipeline import Watch, measure_epochs, measure_student, measure_teacher, training_data
-from distill.student.init_from_bundle import Start, read_start
+from distill.pipeline import PipelineHooks, measure_epochs, measure_student, measure_teacher, training_data
+from distill.student.init_from_bundle import InitialStudent, read_initial_student
 from distill.teacher.teacher import Teacher, load_teacher
-from distill.texts.student_texts import measured_on
+from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets, encode_text_targets
-from distill.texts.text_templates import Attributes, TextKind, falls_back, render
-from distill.training.distributed import Ranks, joined
+from distill.texts.text_templates import LabelAttributes, TextKind, falls_back, render
+from distill.training.distributed import RankGroup, join_ranks
 from distill.training.loader import TrainData
 from distill.training.loop import OnEpoch, StepMetrics, TrainResult, WriteState, choose_device, train
 from distill.training.tensorboard import EventLog
@@ -30,12 +30,12 @@ from distill.training.tensorboard import EventLog
 NAMES: TextKind = "names"
 
 
-def distil(request: Request, *, should_stop: Callable[[], bool]) -> None:
+def run_distillation(request: RunArguments, *, should_stop: Callable[[], bool]) -> None:
     """Encode, train, measure and bundle, telling progress on standard error and the table on standard output.
 
     Raises ValueError where the folder holds another run, Stopped, and what the steps raise.
     """
-    with joined() as ranks, open(os.devnull, "w") as nowhere:
+    with join_ranks() as ranks, open(os.devnull, "w") as nowhere:
         console = Console(sys.stderr if ranks.first else nowhere)
         report_file = request.out / "report.json"
         with ranks.first_before_others():
@@ -47,12 +47,12 @@ def distil(request: Request, *, should_stop: Callable[[], bool]) -> None:
                 write_bytes(report_file, (json.dumps(report, indent=2) + "\n").encode())
             ranks.wait()
         if ranks.first:
-            print(table(json.loads(report_file.read_text(encoding="utf-8"))))
+            print(accuracy_table(json.loads(report_file.read_text(encoding="utf-8"))))
             if (request.out / "bundle").exists():
                 print(f"bundle: {request.out / 'bundle'}")
 
 
-def _claim_folder(request: Request) -> None:
+def _claim_folder(request: RunArguments) -> None:
     said = request.out / "work" / "request.json"
     identity = json.loads(json.dumps(request.identity()))
     if said.exists():
@@ -70,37 +70,37 @@ def _claim_folder(request: Request) -> None:
 
 
 def _carry_out(
-    request: Request, ranks: Ranks, console: Console, should_stop: Callable[[], bool]
+    request: RunArguments, ranks: RankGroup, console: Console, should_stop: Callable[[], bool]
 ) -> dict[str, Any] | None:
     """The report, on the first rank."""
-    config, manifest, cache = request.config, request.manifest, request.cache
-    counts = manifest.counts
+    config, image_index, cache = request.config, request.image_index, request.cache
+    counts = image_index.counts
     console.say(
-        f"{len(manifest)} images: {counts['train']} to train on and {counts['held_out']} held out of "
+        f"{len(image_index)} images: {counts['train']} to train on and {counts['held_out']} held out of "
         f"{counts['id_labels']} labels, {counts['ood']} of {counts['ood_labels']} labels never seen"
     )
-    watch = Watch(
+    hooks = PipelineHooks(
         on_progress=console.progress,
         should_stop=should_stop,
         on_bad_image=lambda path, reason: console.say(f"left out {path}: {reason}"),
     )
     teacher = load_teacher(request.teacher, device=str(choose_device(config.system.device)))
     console.say(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens")
-    start = None if request.start is None else read_start(request.start, config, teacher.digest)
+    start = None if request.start is None else read_initial_student(request.start, config, teacher.digest)
     with ranks.first_before_others():
-        names, targets = (_targets(request, teacher, kind, console, watch) for kind in (NAMES, request.text))
+        names, targets = (_targets(request, teacher, kind, console, hooks) for kind in (NAMES, request.text))
         console.begin("teacher features")
-        data = training_data(config, manifest, teacher, targets, cache=cache, captions=request.captions, watch=watch)
+        data = training_data(config, image_index, teacher, targets, cache=cache, captions=request.captions, hooks=hooks)
     if data.captioned is not None:
         console.say(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
-    on_epoch = measure_epochs(config, manifest, teacher, targets, request.text, cache=cache, watch=watch)
+    on_epoch = measure_epochs(config, image_index, teacher, targets, request.text, cache=cache, hooks=hooks)
     result = _train(request, data, start, console, on_epoch, should_stop)
     if not ranks.first:
         return None
     console.say(f"trained {result.steps} steps in {duration(result.seconds)}")
     console.begin("measuring the student")
     plain = config.data.protocol == "closed_set"
-    asked, learned = measured_on(config, manifest, teacher, targets, result.context)
+    asked, learned = evaluation_inputs(config, image_index, teacher, targets, result.context)
     measured = measure_student(
         result.student,
         asked,
@@ -112,20 +112,20 @@ def _carry_out(
         shots=config.data.shots,
         retrieve=config.data.protocol == "retrieval",
         device=config.system.device,
-        watch=watch,
+        hooks=hooks,
     )
     student = replace(measured, last_epochs=last_epochs(result.log, config.evaluation.measured_epochs))
     console.begin("measuring the teacher")
     said = {NAMES: names, request.text: targets}
     baselines = [
-        measure_teacher(teacher, manifest, own, kind, cache=cache, shots=config.data.shots, watch=watch)
+        measure_teacher(teacher, image_index, own, kind, cache=cache, shots=config.data.shots, hooks=hooks)
         for kind, own in said.items()
     ]
     report = {
         "teacher": [{"run": teacher.ref, **evaluation.as_json()} for evaluation in baselines],
         "student": {"run": config.student.architecture, **student.as_json()},
         "seconds": result.seconds,
-        "bad_images": {str(path): reason for path, reason in watch.bad_images.items()},
+        "bad_images": {str(path): reason for path, reason in hooks.bad_images.items()},
     }
     # A plain classifier hears no words: it has nothing to be paired with, and is a baseline and no product.
     if not plain:
@@ -134,8 +134,10 @@ def _carry_out(
     return report
 
 
-def _targets(request: Request, teacher: Teacher, kind: TextKind, console: Console, watch: Watch) -> TextTargets:
-    said = list(zip(request.labels, map(Attributes.of_lines, request.lines), strict=True))
+def _targets(
+    request: RunArguments, teacher: Teacher, kind: TextKind, console: Console, hooks: PipelineHooks
+) -> TextTargets:
+    said = list(zip(request.labels, map(LabelAttributes.of_lines, request.lines), strict=True))
     bare = [label for label, own in said if falls_back(kind, own)]
     if bare:
         console.say(f"{len(bare)} labels have nothing for {kind} and are told by name alone: {', '.join(bare[:5])}")
@@ -144,8 +146,8 @@ def _targets(request: Request, teacher: Teacher, kind: TextKind, console: Consol
         teacher,
         [render(kind, label, own, request.prompt) for label, own in said],
         cache=request.cache,
-        on_progress=watch.on_progress,
-        should_stop=watch.should_stop,
+        on_progress=hooks.on_progress,
+        should_stop=hooks.should_stop,
     )
     for short in targets.truncated[:5]:
         console.say(f"shortened, {short.tokens} tokens: {short.prompt}")
@@ -155,9 +157,9 @@ def _targets(request: Request, teacher: Teacher, kind: TextKind, console: Consol
 
 
 def _train(
-    request: Request,
+    request: RunArguments,
     data: TrainData,
-    start: Start | None,
+    start: InitialStudent | None,
     console: Console,
     on_epoch: OnEpoch,
     should_stop: Callable[[], bool],
@@ -191,7 +193,7 @@ def _train(
 
 
 def _bundle(
-    request: Request,
+    request: RunArguments,
     teacher: Teacher,
     targets: TextTargets,
     result: TrainResult,
@@ -203,7 +205,7 @@ def _bundle(
     write_bytes(log, "".join(json.dumps(line) + "\n" for line in result.log).encode())
     if out.exists():
         return
-    parts = {at: "id" for at in request.manifest.id_labels} | {at: "ood" for at in request.manifest.ood_labels}
+    parts = {at: "id" for at in request.image_index.id_labels} | {at: "ood" for at in request.image_index.ood_labels}
     write_bundle(
         out,
         student=StudentWeights(
@@ -225,7 +227,7 @@ def _bundle(
     )
 
 
-def table(report: dict[str, Any]) -> str:
+def accuracy_table(report: dict[str, Any]) -> str:
     """Accuracies of teacher and student, and what guessing gives, as lines of text."""
 
     def row(name: str, run: dict[str, Any], figure: str) -> list[str]:

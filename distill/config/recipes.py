@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from distill.config.loss_registry import TERMS
+from distill.config.loss_registry import LOSS_TERMS
 from distill.config.train_config import (
     Augmentation,
     DataConfig,
@@ -90,7 +90,7 @@ def resolve_train_config(recipe: str, overrides: TrainSettings | Mapping[str, ob
     settings = overrides if isinstance(overrides, TrainSettings) else TrainSettings.model_validate(overrides)
     changes = settings.model_dump(exclude_unset=True)
     if settings.data.protocol == "closed_set" and "losses" not in settings.objective.model_fields_set:
-        changes.setdefault("objective", {})["losses"] = {name: float(name == "closed_set") for name in TERMS}
+        changes.setdefault("objective", {})["losses"] = {name: float(name == "closed_set") for name in LOSS_TERMS}
     try:
         return TrainConfig.model_validate(_merged(RECIPES[recipe]().model_dump(), changes))
     except ValidationError as error:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from distill.config.loss_registry import TERMS
+from distill.config.loss_registry import LOSS_TERMS
 
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
@@ -60,22 +60,22 @@ def _unknown_name(code: Literal["setting_unknown", "loss_unknown"], kind: str, n
 
 
 class _Weights(_Frozen):
-    """A weight for each name in `distill.config.loss_registry.TERMS`; a term of weight 0 is not computed."""
+    """A weight for each name in `distill.config.loss_registry.LOSS_TERMS`; a term of weight 0 is not computed."""
 
     @classmethod
     def _unknown(cls, name: str, value: Any) -> InitErrorDetails:
-        error = _unknown_name("loss_unknown", "loss", name, list(TERMS))
+        error = _unknown_name("loss_unknown", "loss", name, list(LOSS_TERMS))
         return InitErrorDetails(type=error, loc=(name,), input=value)
 
     def above_zero(self) -> dict[str, float]:
         """The weights above 0 by name, in the order of the registry."""
-        return {name: weight for name in TERMS if (weight := getattr(self, name)) > 0}
+        return {name: weight for name in LOSS_TERMS if (weight := getattr(self, name)) > 0}
 
 
 # Built from the registry, so that a term is defined once.
 _FIELDS: dict[str, Any] = {
     name: (Annotated[Weight, Field(description=f"Weight of {term.title}.")], term.weight)
-    for name, term in TERMS.items()
+    for name, term in LOSS_TERMS.items()
 }
 LossWeights = create_model("LossWeights", __base__=_Weights, __module__=__name__, __doc__=_Weights.__doc__, **_FIELDS)
 
@@ -293,7 +293,7 @@ class TrainConfig(TrainSettings):
     @model_validator(mode="after")
     def _some_loss_has_a_weight(self) -> Self:
         if not self.objective.losses.above_zero():
-            error = PydanticCustomError("no_loss", f"at least one of {', '.join(TERMS)} must be above 0")
+            error = PydanticCustomError("no_loss", f"at least one of {', '.join(LOSS_TERMS)} must be above 0")
             place = InitErrorDetails(type=error, loc=("objective", "losses"), input=self.objective.losses)
             raise ValidationError.from_exception_data("losses", [place])
         return self

@@ -11,15 +11,15 @@ Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
 
-def _mixed(words: Words) -> Words:
+def _mixed(random_words: Words) -> Words:
     with np.errstate(over="ignore"):
-        words = words + np.uint64(0x9E3779B97F4A7C15)
-        words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return words ^ (words >> np.uint64(31))
+        random_words = random_words + np.uint64(0x9E3779B97F4A7C15)
+        random_words = (random_words ^ (random_words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        random_words = (random_words ^ (random_words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return random_words ^ (random_words >> np.uint64(31))
 
 
-def words(*keys: int | Ints) -> Words:
+def random_words(*keys: int | Ints) -> Words:
     """64 random bits for each combination of keys (integers, or arrays that broadcast); equal keys, equal bits."""
     state = np.zeros((), dtype=np.uint64)
     for key in keys:
@@ -29,7 +29,7 @@ def words(*keys: int | Ints) -> Words:
 
 def uniform(*keys: int | Ints) -> npt.NDArray[np.float64]:
     """A number in [0, 1) for each combination of keys."""
-    return (words(*keys) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return (random_words(*keys) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def shuffled_in_windows(rows: Ints, blocks: Ints, at_once: int, *keys: int) -> Ints:
@@ -41,9 +41,9 @@ def shuffled_in_windows(rows: Ints, blocks: Ints, at_once: int, *keys: int) -> I
     numbers = shuffled(np.unique(blocks), *keys)
     window = np.zeros(int(numbers.max(initial=0)) + 1, dtype=np.int64)
     window[numbers] = np.arange(len(numbers)) // at_once
-    return rows[np.lexsort((words(*keys, rows), window[blocks]))]
+    return rows[np.lexsort((random_words(*keys, rows), window[blocks]))]
 
 
 def shuffled(rows: Ints, *keys: int) -> Ints:
     """The rows in an order that hangs on the keys and on which rows there are."""
-    return rows[np.argsort(words(*keys, rows), kind="stable")]
+    return rows[np.argsort(random_words(*keys, rows), kind="stable")]

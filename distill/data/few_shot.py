@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distill.data.counter_rng import Ints, shuffled
-from distill.data.image_index import Manifest
+from distill.data.image_index import ImageIndex
 
 _FEW_SHOT = 0x5E  # keeps these draws apart from those of the passes
 
@@ -20,19 +20,19 @@ class ShotsError(ValueError):
     """More shots than there are images; the message names the labels."""
 
 
-def supports(manifest: Manifest, shots: int) -> list[int]:
+def supports(image_index: ImageIndex, shots: int) -> list[int]:
     """Positions of the first `shots` images of every OOD label, in the manifest's order.
 
     Raises ShotsError where a label has no image left to be tested on, and where there is no OOD label.
     """
-    if not manifest.ood_labels:
+    if not image_index.ood_labels:
         raise ShotsError("no label is left unseen: few-shot learning is of labels that were not trained on")
-    by_label: dict[int, list[int]] = {label: [] for label in manifest.ood_labels}
-    for at in manifest.part("ood"):
-        by_label[manifest.label_indices[at]].append(at)
+    by_label: dict[int, list[int]] = {label: [] for label in image_index.ood_labels}
+    for at in image_index.part("ood"):
+        by_label[image_index.label_indices[at]].append(at)
     few = [(label, rows) for label, rows in by_label.items() if len(rows) <= shots]
     if few:
-        named = ", ".join(f'"{manifest.labels[label]}" has {len(rows)}' for label, rows in few[:5])
+        named = ", ".join(f'"{image_index.labels[label]}" has {len(rows)}' for label, rows in few[:5])
         more = f" and {len(few) - 5} labels more" if len(few) > 5 else ""
         raise ShotsError(f"{shots} shots and an image to test on are wanted of each unseen label; {named}{more}")
     return sorted(at for rows in by_label.values() for at in rows[:shots])

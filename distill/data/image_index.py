@@ -1,6 +1,6 @@
 """Class folders or shards on disk, matched to labels and split into training, held-out and never-seen images.
 
-`scan(root, labels, split)` reads names only, opens no image, and returns a `Manifest`: which image is of which
+`scan(root, labels, split)` reads names only, opens no image, and returns an `ImageIndex`: which image is of which
 label and in which part. The split is by class, as in arXiv:2307.03135: images of ID labels are `train` or
 `held_out`, images of OOD labels are `ood`, and no label is both. Every choice is a function of the split's seed and
 the names on disk, whatever order the disk lists them in. A folder that holds WebDataset shards (`distill.data.shards`)
@@ -23,9 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from distill.data import image_folders, shards
 from distill.data.atomic_files import replacing
 from distill.data.image_folders import IMAGE_SUFFIXES, FolderError
-from distill.data.packed_strings import Names
+from distill.data.packed_strings import PackedStrings
 
-__all__ = ["IMAGE_SUFFIXES", "FolderError", "Item", "Manifest", "Part", "SplitSpec", "normalise", "scan"]
+__all__ = ["IMAGE_SUFFIXES", "FolderError", "Item", "ImageIndex", "Part", "SplitSpec", "normalise", "scan"]
 
 Part = Literal["train", "held_out", "ood"]
 PARTS: tuple[Part, ...] = ("train", "held_out", "ood")
@@ -100,7 +100,7 @@ class Item(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Manifest:
+class ImageIndex:
     """Which image is of which label and in which part; held in columns, to stay small at a million images.
 
     `labels` is the whole vocabulary in its order, also where a label has no image. `root` and what is in the images
@@ -109,7 +109,7 @@ class Manifest:
 
     root: str
     labels: tuple[str, ...]
-    paths: Names
+    paths: PackedStrings
     label_indices: "array[int]"
     part_codes: bytes
 
@@ -176,21 +176,21 @@ class Manifest:
             out.writelines(json.dumps(item, ensure_ascii=False) + "\n" for item in self)
 
     @classmethod
-    def load(cls, path: Path) -> "Manifest":
+    def load(cls, path: Path) -> "ImageIndex":
         """Read what `save` wrote. Raises FolderError `bad_manifest` where it is cut short or altered."""
         try:
             with path.open(encoding="utf-8") as lines:
                 header = json.loads(next(lines, ""))
-                manifest = cls.of(header["root"], header["labels"], (Item(*json.loads(line)) for line in lines))
-            whole = (header["manifest"], header["digest"]) == (1, manifest.digest)
+                image_index = cls.of(header["root"], header["labels"], (Item(*json.loads(line)) for line in lines))
+            whole = (header["manifest"], header["digest"]) == (1, image_index.digest)
         except (ValueError, KeyError, TypeError) as error:
             raise FolderError("bad_manifest", f"{path.name} is no manifest: {error}", "") from None
         if not whole:
             raise FolderError("bad_manifest", f"{path.name} was cut short or altered: register it again", "")
-        return manifest
+        return image_index
 
     @classmethod
-    def of(cls, root: str | Path, labels: Sequence[str], items: Iterator[Item]) -> "Manifest":
+    def of(cls, root: str | Path, labels: Sequence[str], items: Iterator[Item]) -> "ImageIndex":
         """Gather items into columns. Raises ValueError for a part or a label index that there is not."""
         label_indices, part_codes = array("i"), bytearray()
 
@@ -202,7 +202,7 @@ class Manifest:
                 part_codes.append(PARTS.index(part))
                 yield path
 
-        return cls(str(root), tuple(labels), Names(paths()), label_indices, bytes(part_codes))
+        return cls(str(root), tuple(labels), PackedStrings(paths()), label_indices, bytes(part_codes))
 
 
 def scan(
@@ -210,7 +210,7 @@ def scan(
     labels: Sequence[str],
     split: BySeed | ByList | ByFolders | ByImageLists,
     folder_map: Mapping[str, str] | None = None,
-) -> Manifest:
+) -> ImageIndex:
     """Find the images below `root`, match their folders to `labels` and split them.
 
     A folder is matched by `folder_map` (folder name to label) where it is named there, else by its exact name, else
@@ -230,9 +230,9 @@ def scan(
         items = _from_lists(root, split, label_of)
     else:
         items = _from_class_folders(root, labels, split, label_of)
-    manifest = Manifest.of(root, labels, iter(items))
-    _refuse_unfit(manifest)
-    return manifest
+    image_index = ImageIndex.of(root, labels, iter(items))
+    _refuse_unfit(image_index)
+    return image_index
 
 
 LabelOf = Callable[[str], int]
@@ -383,20 +383,20 @@ def _from_lists(root: Path, split: ByImageLists, label_of: LabelOf) -> list[Item
     return items
 
 
-def _refuse_unfit(manifest: Manifest) -> None:
-    train = manifest._labels_of("train")
-    both = sorted(set(manifest.id_labels) & set(manifest.ood_labels))
+def _refuse_unfit(image_index: ImageIndex) -> None:
+    train = image_index._labels_of("train")
+    both = sorted(set(image_index.id_labels) & set(image_index.ood_labels))
     if both:
-        names = ", ".join(f'"{manifest.labels[at]}"' for at in both[:5])
+        names = ", ".join(f'"{image_index.labels[at]}"' for at in both[:5])
         raise FolderError("id_ood_overlap", f"{names}: a label is either ID or OOD, not both", "/split")
     if not train:
         raise FolderError("no_images", "no image is left to train on", "/split")
     if len(train) == 1:
-        only = manifest.labels[next(iter(train))]
+        only = image_index.labels[next(iter(train))]
         raise FolderError("one_label", f'only "{only}" has images to train on; two labels are the least', "/split")
-    if not manifest.ood_labels and not manifest._labels_of("held_out"):
+    if not image_index.ood_labels and not image_index._labels_of("held_out"):
         raise FolderError("nothing_to_measure", "no image is held out and no label left unseen", "/split")
-    untrained = sorted(set(manifest.id_labels) - train)
+    untrained = sorted(set(image_index.id_labels) - train)
     if untrained:
-        names = ", ".join(f'"{manifest.labels[at]}"' for at in untrained[:5])
+        names = ", ".join(f'"{image_index.labels[at]}"' for at in untrained[:5])
         raise FolderError("no_images", f"{names}: images held out, but none to train on", "/split")

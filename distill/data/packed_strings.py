@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import overload
 
 
-class Names(Sequence[str]):
+class PackedStrings(Sequence[str]):
     """N strings, made anew when they are asked for."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
@@ -31,17 +31,17 @@ class Names(Sequence[str]):
     def __getitem__(self, at: int) -> str: ...
 
     @overload
-    def __getitem__(self, at: slice) -> "Names": ...
+    def __getitem__(self, at: slice) -> "PackedStrings": ...
 
-    def __getitem__(self, at: int | slice) -> "str | Names":
+    def __getitem__(self, at: int | slice) -> "str | PackedStrings":
         if isinstance(at, slice):
-            return Names(self[one] for one in range(*at.indices(len(self))))
+            return PackedStrings(self[one] for one in range(*at.indices(len(self))))
         at = range(len(self))[at]
         start = self._ends[at - 1] if at else 0
         return self._data[start : self._ends[at]].decode("utf-8", "surrogateescape")
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Names):
+        if not isinstance(other, PackedStrings):
             return NotImplemented
         return (self._data, self._ends) == (other._data, other._ends)
 
@@ -49,7 +49,7 @@ class Names(Sequence[str]):
         return hash(self._data)
 
 
-class Files(Sequence[Path]):
+class PackedPaths(Sequence[Path]):
     """The files of some of `names` below `start`, in the order of `rows`; paths are made when they are asked for."""
 
     def __init__(self, start: Path, names: Sequence[str], rows: Sequence[int]) -> None:
@@ -62,9 +62,9 @@ class Files(Sequence[Path]):
     def __getitem__(self, at: int) -> Path: ...
 
     @overload
-    def __getitem__(self, at: slice) -> "Files": ...
+    def __getitem__(self, at: slice) -> "PackedPaths": ...
 
-    def __getitem__(self, at: int | slice) -> "Path | Files":
+    def __getitem__(self, at: int | slice) -> "Path | PackedPaths":
         if isinstance(at, slice):
-            return Files(self._start, self._names, self._rows[at])
+            return PackedPaths(self._start, self._names, self._rows[at])
         return self._start / self._names[self._rows[at]]

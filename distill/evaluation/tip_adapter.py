@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import RandAugment
 
-from distill.data.counter_rng import words
+from distill.data.counter_rng import random_words
 from distill.data.image_files import open_rgb
 from distill.data.shards import read_image
 from distill.teacher.teacher import Teacher
@@ -57,7 +57,7 @@ def support_features(
                 on_bad_image(path, f"{type(error).__name__}: {error}"[:300])
             continue
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(words(seed, at, _RETRIEVAL) >> 1))
+            torch.manual_seed(int(random_words(seed, at, _RETRIEVAL) >> 1))
             views: list[Image.Image] = [image, *(augment(image) for _ in range(VIEWS - 1))]
         features[at] = teacher.encode_images(torch.stack([teacher.prepare(view) for view in views])).cpu()
     return features

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from distill.config.loss_registry import needed
+from distill.config.loss_registry import required_inputs
 from distill.config.train_config import TrainConfig
-from distill.data.image_index import Manifest
+from distill.data.image_index import ImageIndex
 from distill.data.row_cache import key_of
 from distill.teacher.teacher import Teacher
 from distill.texts.captions import read_captions
@@ -24,7 +24,7 @@ from distill.texts.text_templates import TextsError
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Told:
+class StudentTexts:
     """`labels`: the K labels of the manifest that are learned, by position; the rest as in `TrainData`."""
 
     labels: tuple[int, ...]
@@ -33,18 +33,22 @@ class Told:
     prompted: PromptedTexts | None = None
 
 
-def told(config: TrainConfig, manifest: Manifest, teacher: Teacher, targets: TextTargets) -> Told:
+def student_texts(config: TrainConfig, image_index: ImageIndex, teacher: Teacher, targets: TextTargets) -> StudentTexts:
     """The texts of a run. Raises TextsError for labels without an unseen one where `unseen` has a weight."""
     few_shot = config.data.protocol == "fine_tune"
-    labels = (*manifest.id_labels, *manifest.ood_labels) if few_shot else manifest.id_labels
+    labels = (*image_index.id_labels, *image_index.ood_labels) if few_shot else image_index.id_labels
     # But for the term that is about them, the student is never told of labels unseen, not even as wrong answers.
-    unseen = manifest.ood_labels if "unseen" in needed(config.objective.losses.above_zero()) and not few_shot else ()
-    if "unseen" in needed(config.objective.losses.above_zero()) and not unseen:
+    unseen = (
+        image_index.ood_labels
+        if "unseen" in required_inputs(config.objective.losses.above_zero()) and not few_shot
+        else ()
+    )
+    if "unseen" in required_inputs(config.objective.losses.above_zero()) and not unseen:
         raise TextsError("losses.unseen has a weight, and no label is left unseen: set it to 0")
     if config.data.protocol == "closed_set":
-        return Told(labels=labels, texts=torch.eye(len(labels)))
+        return StudentTexts(labels=labels, texts=torch.eye(len(labels)))
     prompts = [targets.prompts[at] for at in (*labels, *unseen)]
-    return Told(
+    return StudentTexts(
         labels=labels,
         texts=targets.features[list(labels)],
         unseen=targets.features[list(unseen)] if unseen else None,
@@ -54,7 +58,7 @@ def told(config: TrainConfig, manifest: Manifest, teacher: Teacher, targets: Tex
     )
 
 
-def heard(teacher: Teacher | None, targets: TextTargets, context: Tensor | None) -> TextTargets:
+def targets_with_context(teacher: Teacher | None, targets: TextTargets, context: Tensor | None) -> TextTargets:
     """The targets as a student with the learned `context` hears them; they themselves where it learned none."""
     if context is None:
         return targets
@@ -63,19 +67,19 @@ def heard(teacher: Teacher | None, targets: TextTargets, context: Tensor | None)
     return with_context(teacher, targets, context)
 
 
-def measured_on(
-    config: TrainConfig, manifest: Manifest, teacher: Teacher | None, targets: TextTargets, context: Tensor | None
-) -> tuple[Manifest, TextTargets]:
+def evaluation_inputs(
+    config: TrainConfig, image_index: ImageIndex, teacher: Teacher | None, targets: TextTargets, context: Tensor | None
+) -> tuple[ImageIndex, TextTargets]:
     """What a student of `config` is measured on: all images, and the targets as it hears them.
 
     A plain classifier is asked about no unseen label, and each of the others has a unit vector in the place of its
     text.
     """
     if config.data.protocol != "closed_set":
-        return manifest, heard(teacher, targets, context)
-    features = torch.zeros(len(manifest.labels), len(manifest.id_labels))
-    features[list(manifest.id_labels)] = torch.eye(len(manifest.id_labels))
-    seen = Manifest.of(manifest.root, manifest.labels, (item for item in manifest if item.part != "ood"))
+        return image_index, targets_with_context(teacher, targets, context)
+    features = torch.zeros(len(image_index.labels), len(image_index.id_labels))
+    features[list(image_index.id_labels)] = torch.eye(len(image_index.id_labels))
+    seen = ImageIndex.of(image_index.root, image_index.labels, (item for item in image_index if item.part != "ood"))
     return seen, replace(targets, features=features)
 
 

@@ -35,7 +35,7 @@ JOINT = "; "  # a text that is too long is cut at one of these: between two phra
 Template = Annotated[str, Field(max_length=200)]
 
 
-class Prompt(BaseModel):
+class PromptOptions(BaseModel):
     """How a label is put into words, whatever is said of it.
 
     `concept`: one word for all labels (`bird`), said after the name. `templates`: each holds `{}` once, where the name
@@ -71,11 +71,11 @@ class Prompt(BaseModel):
         return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
 
 
-PLAIN = Prompt()
+PLAIN = PromptOptions()
 
 
 @dataclass(frozen=True)
-class Attributes:
+class LabelAttributes:
     """What is known of how one label looks; empty where nothing is."""
 
     sentence: str = ""
@@ -84,7 +84,7 @@ class Attributes:
     contrasts: tuple[str, ...] = ()
 
     @classmethod
-    def of_lines(cls, lines: Iterable[Mapping[str, Any]]) -> "Attributes":
+    def of_lines(cls, lines: Iterable[Mapping[str, Any]]) -> "LabelAttributes":
         """What an entry's lines say. Raises TypeError and KeyError for lines without kind and text."""
         said: dict[str, list[str]] = {"sentence": [], "phrase": [], "answer": [], "contrast": []}
         for line in lines:
@@ -96,7 +96,7 @@ class Attributes:
         )
 
 
-def falls_back(kind: TextKind, said: Attributes) -> bool:
+def falls_back(kind: TextKind, said: LabelAttributes) -> bool:
     """Whether a label of which this is known has nothing to say under `kind`, so that only its name is rendered.
 
     Text without a letter or digit says nothing: published sets hold sentences that are a lone full stop.
@@ -104,7 +104,7 @@ def falls_back(kind: TextKind, said: Attributes) -> bool:
     return kind != "names" and not any(map(_says_something, _texts(kind, said)))
 
 
-def render(kind: TextKind, label: str, said: Attributes, prompt: Prompt = PLAIN) -> tuple[str, ...]:
+def render(kind: TextKind, label: str, said: LabelAttributes, prompt: PromptOptions = PLAIN) -> tuple[str, ...]:
     """The texts to encode for one label, all of them different.
 
     Falls back to the rendering of `names` where `falls_back` says so. Runs of white space become one space, and a
@@ -137,7 +137,7 @@ def without_opening(text: str) -> str:
     return words if words.endswith(".") else f"{words}."
 
 
-def _sentences(kind: TextKind, said: Attributes) -> list[str]:
+def _sentences(kind: TextKind, said: LabelAttributes) -> list[str]:
     given: dict[str, Sequence[str]] = {
         "sentence": (said.sentence,),
         "answers": said.answers,
@@ -146,7 +146,7 @@ def _sentences(kind: TextKind, said: Attributes) -> list[str]:
     return [_tidy(text) for text in given.get(kind, ()) if _says_something(text)]
 
 
-def _phrases(kind: TextKind, said: Attributes) -> list[str]:
+def _phrases(kind: TextKind, said: LabelAttributes) -> list[str]:
     given: dict[str, Sequence[str]] = {
         "phrases": said.phrases,
         "phrases_joined": said.phrases,
@@ -156,7 +156,7 @@ def _phrases(kind: TextKind, said: Attributes) -> list[str]:
     return [_tidy(text).rstrip(".") for text in given.get(kind, ()) if _says_something(text)]
 
 
-def _texts(kind: TextKind, said: Attributes) -> list[str]:
+def _texts(kind: TextKind, said: LabelAttributes) -> list[str]:
     return _sentences(kind, said) + _phrases(kind, said)
 
 

@@ -20,18 +20,18 @@ from torch import Tensor, nn
 
 from distill import Stopped
 from distill.config.train_config import TrainConfig
-from distill.data.counter_rng import words
+from distill.data.counter_rng import random_words
 from distill.data.crops import see_views
-from distill.student.init_from_bundle import Start
+from distill.student.init_from_bundle import InitialStudent
 from distill.student.model import Student, build_student
 from distill.training import distributed
 from distill.training.guards import NonFiniteLoss, OutOfMemory, finite, refuse_unfit, told_of_memory
-from distill.training.loader import Batch, TrainData, batches, plan
-from distill.training.metrics import Meter, StepMetrics
-from distill.training.objective import Inputs, Objective
+from distill.training.loader import Batch, TrainData, batches, plan_batches
+from distill.training.metrics import MetricsLog, StepMetrics
+from distill.training.objective import Objective, ObjectiveInputs
 from distill.training.schedules import build_optimizer, set_rates
-from distill.training.training_state import Position, load_state, save_state
-from distill.training.weight_average import Average
+from distill.training.training_state import TrainingPosition, load_state, save_state
+from distill.training.weight_average import WeightAverage
 
 __all__ = [
     "NonFiniteLoss",
@@ -76,7 +76,7 @@ def train(
     config: TrainConfig,
     data: TrainData,
     *,
-    start: Start | None = None,
+    start: InitialStudent | None = None,
     resume: Path | None = None,
     save: SaveState | None = None,
     on_step: Callable[[StepMetrics], None] | None = None,
@@ -91,13 +91,13 @@ def train(
     each epoch that has ended (from 1) and the student, which it may put into evaluation mode; what it returns becomes
     a line of the log, and so travels with the state. Of several ranks the first alone calls `save`, `on_step` and
     `on_epoch`; any of them may ask to stop.
-    Raises NonFiniteLoss, OutOfMemory, StudentError, StartError, StateError for a state that is damaged or another
+    Raises NonFiniteLoss, OutOfMemory, StudentError, InitialStudentError, StateError for a state that is damaged or another
     run's, and ValueError for data that does not fit together.
     """
     refuse_unfit(data)
-    ranks = distributed.current()
+    ranks = distributed.current_ranks()
     device = ranks.device(choose_device(config.system.device))
-    steps = plan(config, len(data.usable), ranks.count, num_few=len(data.few))
+    steps = plan_batches(config, len(data.usable), ranks.count, num_few=len(data.few))
     built = build_student(
         config.student.architecture,
         width=data.texts.shape[1],
@@ -117,16 +117,16 @@ def train(
         digests["start"] = start.digest
     optimizer = build_optimizer(learner, config)
     scaler = torch.amp.GradScaler(device.type, enabled=config.system.precision == "float16")
-    average = Average(learner, config, steps.total_steps)
+    average = WeightAverage(learner, config, steps.total_steps)
     identity = {"config": config.flat(), "width": student.width, "data": digests}
-    position = Position()
+    position = TrainingPosition()
     if resume is not None:
         position = load_state(resume, learner, optimizer, identity, average=average, scaler=scaler)
     parallel = ranks.parallel(model, device)
     exact = config.system.deterministic or device.type == "cpu"  # then a run has the same kernels after a break
     left = steps.total_steps - (0 if exact else position.step)
     forward = torch.compile(parallel) if _compiles(config, device, left) else parallel
-    texts, meter = data.texts.to(device), Meter(config, steps, position)
+    texts, meter = data.texts.to(device), MetricsLog(config, steps, position)
     unseen = None if data.unseen is None else data.unseen.to(device)
 
     def keep() -> None:
@@ -143,7 +143,7 @@ def train(
             seen = student.normalise(see_views(part.pixels, part.views, config.student.image_px))
             features = forward(seen.contiguous(memory_format=torch.channels_last))  # (B, D)
         terms: dict[str, Tensor] = objective(
-            Inputs(
+            ObjectiveInputs(
                 student=features,
                 teacher=part.teacher,
                 labels=part.labels,
@@ -164,7 +164,7 @@ def train(
                 raise Stopped(f"{position.step} of {steps.total_steps} steps done")
             lr = set_rates(optimizer, config, step=position.step, steps_per_epoch=steps.steps_per_epoch)
             torch.manual_seed(
-                int(words(config.system.seed, position.step, ranks.rank) >> 1)
+                int(random_words(config.system.seed, position.step, ranks.rank) >> 1)
             )  # dropout too hangs on the step
             optimizer.zero_grad(set_to_none=True)
             terms = []

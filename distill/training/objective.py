@@ -1,6 +1,6 @@
 """The objective of a run: every term that has a weight, with what they learn and remember between steps.
 
-`terms = objective(Inputs(...))` gives each term before its weight, and `objective.total(terms)` the loss. With several
+`terms = objective(ObjectiveInputs(...))` gives each term before its weight, and `objective.total(terms)` the loss. With several
 ranks each works out the terms of the whole batch from the features of all: then those that are no mean over images (a
 contrast, a logarithm, a mean over those that pass) are what one process on the joined batch gives, and so are the
 gradients once they are averaged over ranks, as DDP does.
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.config.loss_registry import TERMS, Term, needed
+from distill.config.loss_registry import LOSS_TERMS, LossTerm, required_inputs
 from distill.config.train_config import TrainConfig
 from distill.losses.gather import gather
 from distill.losses.precision import full, full_precision
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     # Loads the teacher's libraries, which an objective without learned vectors has no use for.
     from distill.texts.prompt_learning import PromptedTexts
 
-__all__ = ["Inputs", "Objective"]
+__all__ = ["ObjectiveInputs", "Objective"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Inputs:
+class ObjectiveInputs:
     """What a step has: features `student` and `teacher` (B, D), `labels` (B,) int64 within K, `texts` (K, D).
 
     `captions`: (B, D), of those that are `captioned` (B,) bool; None where there are none at all.
@@ -60,15 +60,15 @@ class Objective(nn.Module):
                 f"context_tokens is {config.objective.context_tokens}, and the texts are not made for that many"
             )
         self.weights: dict[str, float] = config.objective.losses.above_zero()
-        self._terms = {name: _bound(TERMS[name], config) for name in self.weights}
-        self._needs = needed(self.weights)
+        self._terms = {name: _bound(LOSS_TERMS[name], config) for name in self.weights}
+        self._needs = required_inputs(self.weights)
         self._prompted = prompted
         self.context = nn.Parameter(prompted.initial(config.system.seed)) if prompted else None
         if "queue" in self._needs:
             self.register_buffer("queue", torch.zeros(config.objective.queue_size, width))
             self.register_buffer("num_queued", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, inputs: Inputs) -> dict[str, Tensor]:
+    def forward(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
         """Each term before its weight, a float32 scalar whatever autocast is doing; alike on all ranks.
 
         Raises ValueError for inputs that lack what a term needs.
@@ -87,7 +87,7 @@ class Objective(nn.Module):
                 given["queue"] = self._with_remembered(given["teacher"])
             return {name: term(given) for name, term in self._terms.items()}
 
-    def _texts(self, inputs: Inputs) -> dict[str, Tensor]:
+    def _texts(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
         if self._prompted is None or self.context is None:
             given = {"texts": full(inputs.texts)}
             return given | ({"unseen": full(_present(inputs.unseen, "unseen"))} if "unseen" in self._needs else {})
@@ -117,7 +117,7 @@ def _present(part: Tensor | None, name: str) -> Tensor:
     return part
 
 
-def _bound(term: Term, config: TrainConfig) -> Callable[[Mapping[str, Tensor]], Tensor]:
+def _bound(term: LossTerm, config: TrainConfig) -> Callable[[Mapping[str, Tensor]], Tensor]:
     """The term's function as one of what there is, with its settings taken from `config`."""
     file, _, name = term.function.partition(":")
     function: Callable[..., Tensor] = getattr(import_module(f"distill.losses.{file}"), name)

@@ -6,15 +6,15 @@ from typing import Any, cast
 
 import pytest
 
-from attributes.llm.client import Enricher
-from attributes.llm.response_format import Ladder
-from attributes.llm.results import Outcome
+from attributes.llm.client import LLMClient
+from attributes.llm.response_format import FormatFallback
+from attributes.llm.results import QuestionResult
 from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import retry_after
-from attributes.prompts.questions import Ask
+from attributes.prompts.questions import Question
 from attributes.prompts.strategy import load_strategy
 from attributes.types import Label
-from benchmarks.attributes import Memory, profile, standin
+from benchmarks.attributes import MemorySampler, profile, standin
 from benchmarks.sampling import subject_of
 from benchmarks.standin import busiest
 
@@ -22,12 +22,12 @@ NAMES = ["grey heron", 'the "crane"', "back\\slash", "Grünfink", "鶴", *(f"bir
 
 
 def test_the_standin_answers_as_the_strategy_wants_and_tells_what_it_saw() -> None:
-    outcomes: list[Outcome] = []
+    outcomes: list[QuestionResult] = []
 
     async def ask(url: str) -> None:
         settings = LLMSettings(base_url=f"{url}/v1", model="standin", concurrency=4)
-        asks = [Ask(load_strategy("describe@1"), Label(name), "birds") for name in NAMES]
-        async with Enricher(settings, ladder=Ladder()) as enricher:
+        asks = [Question(load_strategy("describe@1"), Label(name), "birds") for name in NAMES]
+        async with LLMClient(settings, ladder=FormatFallback()) as enricher:
             await enricher.ask_all(asks, on_outcome=outcomes.append)
 
     with standin(latency_s=0.02, in_flight=4) as llm:
@@ -48,7 +48,7 @@ def test_the_busiest_minute_is_found_wherever_it_begins() -> None:
 
 @pytest.mark.parametrize(("seen", "growth"), [([90, 100, 100, 100], 0.0), ([90, 100, 100, 150], 0.5)])
 def test_flat_is_a_second_half_like_the_first(seen: list[float], growth: float) -> None:
-    memory = Memory(cast(Any, None))
+    memory = MemorySampler(cast(Any, None))
     memory.seen["api"] = [(float(at), mib) for at, mib in zip((5, 20, 60, 90), seen, strict=True)]
     assert memory.growth("api", 0.0, 100.0) == pytest.approx(growth)
 

@@ -21,9 +21,9 @@ def test_prompts_are_as_long_as_enriched_ones_and_some_repeat() -> None:
 def test_the_plain_loop_trains_on_the_pictures(tmp_path: Path) -> None:
     paths = distill.jpegs(tmp_path, 4)
     assert 20_000 < paths[0].stat().st_size < 200_000
-    loaded, row = plain.Pictures(paths)[3]
+    loaded, row = plain.JpegDataset(paths)[3]
     assert (tuple(loaded.shape), row) == ((3, 256, 256), 3)
-    asked = distill.Asked(images=4, steps=1, batch=2, prompts=1, evaluated=1, registered=1)
+    asked = distill.BenchmarkSizes(images=4, steps=1, batch=2, prompts=1, evaluated=1, registered=1)
     given = distill.config(asked, student="test_resnet", image_px=32, device="cpu")
     data = distill.made_up(np.zeros((4, 256, 256, 3), dtype=np.uint8), 4, width=8, num_labels=2)
     ticks = list(
@@ -34,7 +34,7 @@ def test_the_plain_loop_trains_on_the_pictures(tmp_path: Path) -> None:
 
 
 def test_loops_are_timed_over_the_steps_asked_for() -> None:
-    asked = distill.Asked(images=8, steps=2, batch=4, prompts=1, evaluated=1, registered=1)
+    asked = distill.BenchmarkSizes(images=8, steps=2, batch=4, prompts=1, evaluated=1, registered=1)
     given = distill.config(asked, student="test_resnet", image_px=32, device="cpu", threads=1)
     data = distill.made_up(np.zeros((8, 37, 37, 3), dtype=np.uint8), 8, width=8, num_labels=2)
     seconds, wait = distill.our_loop(given, data, 2)
@@ -67,7 +67,7 @@ def test_rows_say_what_they_are_and_a_miss_is_an_exit_code(
 
 @pytest.mark.skipif(distill.CUDA, reason="there is a GPU")
 def test_what_needs_a_gpu_says_so() -> None:
-    asked = distill.Asked(images=1, steps=1, batch=2, prompts=1, evaluated=1, registered=1)
+    asked = distill.BenchmarkSizes(images=1, steps=1, batch=2, prompts=1, evaluated=1, registered=1)
     (figure,) = distill.gpu_row(asked)
     assert (figure.measured, figure.ok) == ("skipped: no GPU", None)
 

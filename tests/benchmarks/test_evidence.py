@@ -11,13 +11,13 @@ import pytest
 from benchmarks.documents import put_part
 from benchmarks.evidence import arms, run, world
 from benchmarks.evidence.__main__ import main
-from benchmarks.evidence.arms import ARMS, Arm, only
+from benchmarks.evidence.arms import ARMS, TrainingArm, only
 from benchmarks.evidence.claims import CLAIMS
 from benchmarks.evidence.report import PLOT, SECTIONS, paired, write_report
 from benchmarks.evidence.statistics import mean_of, verdict
 from benchmarks.evidence.world import World, prepare
 from distill import Stopped
-from distill.config.loss_registry import TERMS
+from distill.config.loss_registry import LOSS_TERMS
 from examples.fieldguide.world import species
 
 TINY = {
@@ -43,7 +43,7 @@ def test_every_arm_is_a_run_of_its_own() -> None:
     assert set(configs["cls+mse"][0].objective.losses.above_zero()) == {"cls", "mse"}
     for claim in CLAIMS:
         assert {claim.better, claim.worse} <= ARMS.keys(), claim.says
-    assert {name for name, weight in only("cls", "icl").items() if weight} == {"cls", "icl"} <= TERMS.keys()
+    assert {name for name, weight in only("cls", "icl").items() if weight} == {"cls", "icl"} <= LOSS_TERMS.keys()
 
 
 def test_an_interval_is_students_t() -> None:
@@ -80,7 +80,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 GROUPS = ["validation", "test"]
-TUNED = Arm(
+TUNED = TrainingArm(
     name="tuned",
     title="t",
     section="few-shot",
@@ -194,7 +194,7 @@ def test_a_caption_is_of_its_picture(small: World) -> None:
     assert len(said) == 30
     assert all((small.folder / "pictures" / path).is_file() for path in said)
     assert len(set(said.values())) > 25
-    asked = Arm(name="cap", title="t", section="language", changes={"losses": only("cap")}, captions=True)
+    asked = TrainingArm(name="cap", title="t", section="language", changes={"losses": only("cap")}, captions=True)
     found = run.run_arm(asked, 0, small, ["test"], small.folder / "captioned")
     assert found["groups"]["test"]["ood"]["num_labels"] == 3
 

@@ -9,15 +9,15 @@ import torch
 
 from distill.config.train_config import TrainConfig
 from distill.data.decoded_images import decode_images
-from distill.data.image_index import SPLIT, Manifest, scan
+from distill.data.image_index import SPLIT, ImageIndex, scan
 from distill.evaluation.agreement import agreement
-from distill.pipeline import NoImages, Watch, measure_epochs, measure_student, measure_teacher, training_data
+from distill.pipeline import NoImages, PipelineHooks, measure_epochs, measure_student, measure_teacher, training_data
 from distill.student.features import student_features
 from distill.student.model import build_student
 from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets
-from distill.texts.text_templates import Attributes, render
+from distill.texts.text_templates import LabelAttributes, render
 from tests.distill.helpers_train import small_config
 
 LABELS = ("blue jay", "crane", "heron", "red finch")
@@ -25,7 +25,7 @@ SPLIT_BY_LIST = {"by": "list", "id": ["red finch", "crane"], "ood": ["blue jay",
 
 
 @pytest.fixture
-def manifest(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> Manifest:
+def image_index(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> ImageIndex:
     for at, label in enumerate(LABELS):
         make_pictures(tmp_path / "images" / label.replace(" ", "_"), 8, seed=at)
     return scan(tmp_path / "images", LABELS, SPLIT.validate_python(SPLIT_BY_LIST))
@@ -33,7 +33,9 @@ def manifest(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> Manife
 
 @pytest.fixture
 def targets(tiny_teacher: Teacher) -> TextTargets:
-    return encode_text_targets(tiny_teacher, [render("names", label, Attributes()) for label in LABELS], cache=None)
+    return encode_text_targets(
+        tiny_teacher, [render("names", label, LabelAttributes()) for label in LABELS], cache=None
+    )
 
 
 def config(**overrides: object) -> TrainConfig:
@@ -41,75 +43,75 @@ def config(**overrides: object) -> TrainConfig:
 
 
 def test_training_data_is_of_the_training_images_and_the_id_labels_alone(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
-    data = training_data(config(), manifest, tiny_teacher, targets, cache=tmp_path / "cache")
+    data = training_data(config(), image_index, tiny_teacher, targets, cache=tmp_path / "cache")
     assert data.pixels.shape == (12, 32, 32, 3)
     assert torch.equal(data.texts, targets.features[[1, 3]])
-    names = [manifest.paths[row].split("/")[0] for row in manifest.part("train")]
+    names = [image_index.paths[row].split("/")[0] for row in image_index.part("train")]
     assert names == [["crane", "red_finch"][label] for label in data.labels]
-    paths = [manifest.file(row) for row in manifest.part("train")]
+    paths = [image_index.file(row) for row in image_index.part("train")]
     own = image_features(tiny_teacher, paths, cache=tmp_path / "other").features
     torch.testing.assert_close(data.teacher[:, 0].float(), own)
     assert data.usable.tolist() == list(range(12))
 
 
 def test_what_it_was_made_from_is_told(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     given = {"cache": tmp_path / "cache"}
-    data = training_data(config(), manifest, tiny_teacher, targets, **given)
-    assert training_data(config(), manifest, tiny_teacher, targets, **given).digests == data.digests
+    data = training_data(config(), image_index, tiny_teacher, targets, **given)
+    assert training_data(config(), image_index, tiny_teacher, targets, **given).digests == data.digests
     other = encode_text_targets(tiny_teacher, [[f"a drawing of {label}"] for label in LABELS], cache=None)
-    changed = training_data(config(image_px=48), manifest, tiny_teacher, other, **given).digests
+    changed = training_data(config(image_px=48), image_index, tiny_teacher, other, **given).digests
     assert {name for name in changed if changed[name] != data.digests[name]} == {"pictures", "texts"}
 
 
 def test_the_teacher_sees_the_asked_view(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     center, squash = (
-        training_data(config(view=view), manifest, tiny_teacher, targets, cache=tmp_path / "cache").teacher
+        training_data(config(view=view), image_index, tiny_teacher, targets, cache=tmp_path / "cache").teacher
         for view in ("center", "squash")
     )
     assert not torch.equal(center, squash)
 
 
 def test_images_that_cannot_be_used_are_told_once_and_left_out(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
-    broken = manifest.file(manifest.part("train")[4])
+    broken = image_index.file(image_index.part("train")[4])
     broken.write_bytes(b"no picture")
     told: list[Path] = []
-    watch = Watch(on_bad_image=lambda path, reason: told.append(path))
-    data = training_data(config(), manifest, tiny_teacher, targets, cache=tmp_path / "cache", watch=watch)
+    hooks = PipelineHooks(on_bad_image=lambda path, reason: told.append(path))
+    data = training_data(config(), image_index, tiny_teacher, targets, cache=tmp_path / "cache", hooks=hooks)
     assert 4 not in data.usable
     assert len(data.usable) == 11
-    assert told == list(watch.bad_images) == [broken]
+    assert told == list(hooks.bad_images) == [broken]
 
 
 def test_no_usable_image_is_an_error(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
-    for row in range(len(manifest)):
-        manifest.file(row).write_bytes(b"no picture")
+    for row in range(len(image_index)):
+        image_index.file(row).write_bytes(b"no picture")
     student = build_student("test_resnet", width=32, image_px=32, seed=0)
     with pytest.raises(NoImages, match="0 of 12 training images"):
-        training_data(config(), manifest, tiny_teacher, targets, cache=tmp_path / "cache")
+        training_data(config(), image_index, tiny_teacher, targets, cache=tmp_path / "cache")
     with pytest.raises(NoImages, match="none of the 20 images"):
-        measure_student(student, manifest, targets, "names", temperature=0.07, cache=tmp_path / "cache")
+        measure_student(student, image_index, targets, "names", temperature=0.07, cache=tmp_path / "cache")
 
 
 def test_measured_on_held_out_and_unseen_images(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     student = build_student("test_resnet", width=32, image_px=32, seed=0)
     units: list[str] = []
-    watch = Watch(on_progress=lambda done, total, unit: units.append(unit))
+    hooks = PipelineHooks(on_progress=lambda done, total, unit: units.append(unit))
     of_student = measure_student(
-        student, manifest, targets, "names", temperature=0.07, cache=tmp_path / "cache", watch=watch
+        student, image_index, targets, "names", temperature=0.07, cache=tmp_path / "cache", hooks=hooks
     )
-    of_teacher = measure_teacher(tiny_teacher, manifest, targets, "names", cache=tmp_path / "cache")
+    of_teacher = measure_teacher(tiny_teacher, image_index, targets, "names", cache=tmp_path / "cache")
     assert set(units) == {"pictures", "images"}
     for evaluation in (of_student, of_teacher):
         assert evaluation.id is not None
@@ -120,43 +122,45 @@ def test_measured_on_held_out_and_unseen_images(
 
 
 def test_only_the_last_epochs_are_measured_and_as_at_the_end(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     student = build_student("test_resnet", width=32, image_px=32, seed=0)
     given = {"cache": tmp_path / "cache"}
-    manifest.file(manifest.part("ood")[0]).write_bytes(b"no picture")
+    image_index.file(image_index.part("ood")[0]).write_bytes(b"no picture")
     told: list[str] = []
-    watch = Watch(
+    hooks = PipelineHooks(
         on_progress=lambda done, total, unit: told.append(unit), on_bad_image=lambda path, reason: told.append(reason)
     )
     asked = config(epochs=4, measured_epochs=2, device="cpu")
-    on_epoch = measure_epochs(asked, manifest, tiny_teacher, targets, "names", watch=watch, **given)
+    on_epoch = measure_epochs(asked, image_index, tiny_teacher, targets, "names", hooks=hooks, **given)
     assert told == ["pictures"]
     assert (
-        measure_epochs(config(measured_epochs=0), manifest, tiny_teacher, targets, "names", **given)(9, student, None)
+        measure_epochs(config(measured_epochs=0), image_index, tiny_teacher, targets, "names", **given)(
+            9, student, None
+        )
         is None
     )
     assert on_epoch(2, student, None) is None
-    whole = measure_student(student, manifest, targets, "names", temperature=0.07, device="cpu", **given)
+    whole = measure_student(student, image_index, targets, "names", temperature=0.07, device="cpu", **given)
     assert on_epoch(3, student, None) == whole.in_short()
     assert whole.joint is not None
     assert whole.in_short()["accuracy"]["harmonic_mean"] == whole.joint.harmonic_mean
     assert told == ["pictures"]
-    assert watch.bad_images == {}
+    assert hooks.bad_images == {}
 
 
 def test_a_student_is_held_against_its_teacher_where_that_is_given(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     student = build_student("test_resnet", width=32, image_px=32, seed=0)
-    cache, rows = tmp_path / "cache", sorted(manifest.part("ood"))
+    cache, rows = tmp_path / "cache", sorted(image_index.part("ood"))
     measured = measure_student(
-        student, manifest, targets, "names", temperature=0.05, cache=cache, teacher=tiny_teacher, device="cpu"
+        student, image_index, targets, "names", temperature=0.05, cache=cache, teacher=tiny_teacher, device="cpu"
     )
     assert measured.ood is not None
     assert measured.ood.calibration.temperature == 0.05
-    taught = image_features(tiny_teacher, [manifest.file(row) for row in rows], cache=cache).features
-    pack = decode_images([manifest.file(row) for row in rows], 32, cache=cache)
+    taught = image_features(tiny_teacher, [image_index.file(row) for row in rows], cache=cache).features
+    pack = decode_images([image_index.file(row) for row in rows], 32, cache=cache)
     seen = student_features(student, pack.pixels, np.arange(len(rows)), device=torch.device("cpu"))
     want = agreement(seen, taught, targets.features[[0, 2]], temperature=0.05)
     assert measured.ood.agreement is not None
@@ -165,21 +169,23 @@ def test_a_student_is_held_against_its_teacher_where_that_is_given(
 
 
 def test_a_teacher_is_measured_by_its_own_features(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
-    rows = manifest.part("ood")
-    features = image_features(tiny_teacher, [manifest.file(row) for row in rows], cache=tmp_path / "other").features
+    rows = image_index.part("ood")
+    features = image_features(tiny_teacher, [image_index.file(row) for row in rows], cache=tmp_path / "other").features
     unit = features / features.norm(dim=1, keepdim=True)
     chosen = np.array([0, 2])[(unit @ targets.features[[0, 2]].T).argmax(1).numpy()]
-    right = chosen == np.array([manifest.label_indices[row] for row in rows])
-    got = measure_teacher(tiny_teacher, manifest, targets, "names", cache=tmp_path / "cache").ood
+    right = chosen == np.array([image_index.label_indices[row] for row in rows])
+    got = measure_teacher(tiny_teacher, image_index, targets, "names", cache=tmp_path / "cache").ood
     assert got is not None
     assert got.accuracy == pytest.approx(right.mean())
 
 
 def test_a_manifest_made_elsewhere_is_read_from_this_root(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     (tmp_path / "images").rename(tmp_path / "moved")
-    data = training_data(config(), manifest, tiny_teacher, targets, cache=tmp_path / "cache", root=tmp_path / "moved")
+    data = training_data(
+        config(), image_index, tiny_teacher, targets, cache=tmp_path / "cache", root=tmp_path / "moved"
+    )
     assert len(data.usable) == 12

@@ -13,14 +13,14 @@ from safetensors.torch import save_file
 
 from distill.__main__ import main
 from distill.config.recipes import variant
-from distill.training.distributed import joined
+from distill.training.distributed import join_ranks
 from distill.training.loop import StepMetrics, train
 from tests.distill.helpers_train import sgd_config, small_data
 
 
 def run(out: Path) -> int:
     steps: list[StepMetrics] = []
-    with joined() as ranks:
+    with join_ranks() as ranks:
         assert ranks.count == 2
         assert [ranks.any(ranks.rank == 1), ranks.any(False)] == [True, False]
         result = train(sgd_config(), small_data(), on_step=steps.append, save=lambda write: write(out / "state"))

@@ -15,16 +15,22 @@ import numpy as np
 from safetensors import safe_open
 from sqlalchemy import select
 
-from attributes.gates.evaluate import Judges, word_lists
-from attributes.gates.second_opinion import Opinion, judge
+from attributes.gates.evaluate import GateCriteria, load_word_lists
+from attributes.gates.second_opinion import SecondOpinion, judge_strategy
 from attributes.llm.requests import key_of
 from attributes.llm.settings import LLMSettings
-from attributes.prompts.questions import Ask, Picture, asks_about, asks_between, asks_showing
+from attributes.prompts.questions import (
+    ImageFile,
+    Question,
+    questions_for_image,
+    questions_for_label,
+    questions_for_pair,
+)
 from attributes.prompts.strategy import Strategy, shipped
 from attributes.types import Label
 from distill.bundle.verify import MANIFEST_FORMAT
 from distill.config.recipes import resolve_train_config
-from distill.data.counter_rng import shuffled, shuffled_in_windows, uniform, words
+from distill.data.counter_rng import random_words, shuffled, shuffled_in_windows, uniform
 from distill.data.decoded_images import FORMAT as PIXELS_FORMAT
 from distill.data.image_index import SPLIT, scan
 from distill.data.row_cache import key_of as row_key_of
@@ -59,10 +65,10 @@ PAIRS = (
 )
 DOMAINS = ("", "birds of North America", "Vögel – 鳥")
 PICTURES = (
-    Picture(b"\x89PNG\r\n\x1a\nnot more than its head"),
-    Picture(b"\xff\xd8\xffa jpeg"),
-    Picture(b"GIF89a"),
-    Picture(b"RIFF0000WEBPVP8 "),
+    ImageFile(b"\x89PNG\r\n\x1a\nnot more than its head"),
+    ImageFile(b"\xff\xd8\xffa jpeg"),
+    ImageFile(b"GIF89a"),
+    ImageFile(b"RIFF0000WEBPVP8 "),
 )
 CORRECTION = 'Give five phrases, none with the word "crane".'
 SETTINGS: Mapping[str, LLMSettings] = {
@@ -81,7 +87,7 @@ def record(folder: Path) -> dict[str, Any]:
         "calls": call_keys(),
         "strategies": strategy_digests(),
         "lines": {f"{entry.label} {n}": line.id for entry in exports.ENTRIES for n, line in enumerate(entry.lines)},
-        "gates": {"words": word_lists().digest, "judges": Judges().digest},
+        "gates": {"words": load_word_lists().digest, "judges": GateCriteria().digest},
         "chance": chance(),
         "splits": splits(folder / "splits"),
         "rows": row_keys(),
@@ -99,28 +105,31 @@ def call_keys() -> dict[str, str]:
             for name, ask in _asks(strategy):
                 found[f"{settings_name} | {strategy.ref} | {name}"] = key_of(ask, settings)
         lines = {LABELS[1]: ["a long neck", "it sings at dawn"], LABELS[3]: ["ein «Ruf»"]}
-        for number, ask in enumerate(Opinion().asks(lines, "birds")):
-            found[f"{settings_name} | {judge().ref} | {number}"] = key_of(ask, settings)
+        for number, ask in enumerate(SecondOpinion().asks(lines, "birds")):
+            found[f"{settings_name} | {judge_strategy().ref} | {number}"] = key_of(ask, settings)
     return found
 
 
-def _asks(strategy: Strategy) -> Iterator[tuple[str, Ask]]:
-    made: list[tuple[str, tuple[Ask, ...]]] = []
+def _asks(strategy: Strategy) -> Iterator[tuple[str, Question]]:
+    made: list[tuple[str, tuple[Question, ...]]] = []
     for domain in DOMAINS:
         if strategy.about == "label":
-            made += [(f"{_short(label)} in {domain}", asks_about(strategy, label, domain)) for label in LABELS]
+            made += [(f"{_short(label)} in {domain}", questions_for_label(strategy, label, domain)) for label in LABELS]
         elif strategy.about == "pair":
             made += [
-                (f"{_short(one)} and {_short(other)} in {domain}", asks_between(strategy, one, other, domain))
+                (f"{_short(one)} and {_short(other)} in {domain}", questions_for_pair(strategy, one, other, domain))
                 for pair in PAIRS
                 for one, other in (pair, pair[::-1])
             ]
         else:
             for number, picture in enumerate(PICTURES):
-                made.append((f"picture {number} in {domain}", asks_showing(strategy, picture, domain=domain)))
+                made.append((f"picture {number} in {domain}", questions_for_image(strategy, picture, domain=domain)))
                 label = LABELS[number]
                 made.append(
-                    (f"picture {number} of {_short(label)} in {domain}", asks_showing(strategy, picture, label, domain))
+                    (
+                        f"picture {number} of {_short(label)} in {domain}",
+                        questions_for_image(strategy, picture, label, domain),
+                    )
                 )
     for name, asks in made:
         for number, ask in enumerate(asks):
@@ -136,15 +145,15 @@ def _short(label: Label) -> str:
 
 def strategy_digests() -> dict[str, list[str]]:
     """Digests of the file and of the schema of each strategy."""
-    return {one.ref: [one.digest, one.schema_digest] for one in (*shipped(), judge())}
+    return {one.ref: [one.digest, one.schema_digest] for one in (*shipped(), judge_strategy())}
 
 
 def chance() -> dict[str, Any]:
     """Random words, numbers and orders: functions of their keys alone."""
     rows, blocks = np.arange(12), np.arange(12) // 3
     return {
-        "words": [str(words(*key)) for key in ((), (0,), (0, 0), (1, 2, 3), (2**32 - 1, 7), (2**63 - 1,))],
-        "words of arrays": [str(one) for one in words(5, rows).tolist()],
+        "words": [str(random_words(*key)) for key in ((), (0,), (0, 0), (1, 2, 3), (2**32 - 1, 7), (2**63 - 1,))],
+        "words of arrays": [str(one) for one in random_words(5, rows).tolist()],
         "uniform": uniform(5, rows).tolist(),
         "shuffled": shuffled(rows, 4, 2).tolist(),
         "shuffled in windows": shuffled_in_windows(rows, blocks, 2, 4, 2).tolist(),
@@ -164,8 +173,8 @@ def splits(folder: Path) -> dict[str, Any]:
         {"by": "seed", "seed": 3, "id_fraction": 0.75, "held_out": 0.4},
         {"by": "list", "id": ["heron", "crane"], "ood": ["red finch"], "held_out": 0.2},
     ):
-        manifest = scan(folder, names, SPLIT.validate_python(split))
-        found[json.dumps(split)] = {"digest": manifest.digest, "items": [list(item) for item in manifest]}
+        image_index = scan(folder, names, SPLIT.validate_python(split))
+        found[json.dumps(split)] = {"digest": image_index.digest, "items": [list(item) for item in image_index]}
     return found
 
 
@@ -186,18 +195,18 @@ def teacher_cache(folder: Path) -> dict[str, Any]:
         drawn: dict[str, Any] = {}
         for view in ("center", "squash", "same"):
             config = resolve_train_config("limbeck", {**training.TINY, "view": view, "losses": {"cap": 1.0}})
-            data = training_data(config, setting.manifest, setting.teacher, setting.targets, cache=setting.cache)
+            data = training_data(config, setting.image_index, setting.teacher, setting.targets, cache=setting.cache)
             digests[view] = dict(data.digests)
             if data.views is not None:
                 drawn = {"boxes": data.views.boxes.tolist(), "flips": data.views.flips.tolist()}
         captions = caption_features(
-            setting.teacher, folder / "images", list(setting.manifest.paths), given=None, cache=setting.cache
+            setting.teacher, folder / "images", list(setting.image_index.paths), given=None, cache=setting.cache
         )
     info = setting.teacher.info()
     said = ("digest", "preprocess_digest", "tokenizer_fingerprint", "width", "context_length", "preprocess")
     return {
         "info": {name: info[name] for name in said},
-        "manifest": setting.manifest.digest,
+        "manifest": setting.image_index.digest,
         "made from": digests,
         "views": drawn,
         "captions": captions.digest,

@@ -20,16 +20,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from distill.__main__ import main as distill_main
-from distill.config.loss_registry import TERMS
+from distill.config.loss_registry import LOSS_TERMS
 from distill.config.recipes import RECIPES, resolve_train_config
-from distill.data.image_index import SPLIT, Manifest, scan
+from distill.data.image_index import SPLIT, ImageIndex, scan
 from distill.pipeline import training_data
-from distill.student.init_from_bundle import Start
+from distill.student.init_from_bundle import InitialStudent
 from distill.student.model import build_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets
-from distill.texts.text_templates import Attributes, render
-from distill.training.loader import plan
+from distill.texts.text_templates import LabelAttributes, render
+from distill.training.loader import plan_batches
 from distill.training.loop import train
 from distill.training.schedules import build_optimizer, set_rates
 from examples.fieldguide.world import Species, picture, species
@@ -60,7 +60,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "average ema": {"average": "ema", "ema_decay": 0.5, "average_from": 0.2},
     "context tokens": {"context_tokens": 2},
     "every term": {
-        "losses": {name: float(name != "closed_set") for name in TERMS}, "queue_size": 16, "vlalign_top_k": 2,
+        "losses": {name: float(name != "closed_set") for name in LOSS_TERMS}, "queue_size": 16, "vlalign_top_k": 2,
     },
     "image contrast one way": {"losses": {"im_cst": 1}, "im_cst_mode": "image_to_teacher", "temperature": 0.2},
     "mse unnormalised": {"losses": {"mse": 1}, "mse_form": "unnormalised"},
@@ -83,7 +83,7 @@ class Setting:
 
     folder: Path
     chosen: tuple[Species, ...]
-    manifest: Manifest
+    image_index: ImageIndex
     teacher: Teacher
     targets: TextTargets
 
@@ -134,19 +134,21 @@ def prepare(folder: Path) -> Setting:
     chosen = chosen_species()
     write_pictures(folder / "images")
     labels = [one.name for one in chosen]
-    manifest = scan(folder / "images", labels, SPLIT.validate_python(split_by_list()))
+    image_index = scan(folder / "images", labels, SPLIT.validate_python(split_by_list()))
     teacher = load_teacher(f"local-dir:{TEACHER}")
-    texts = [render("sentence", one.name, Attributes(sentence=one.sentence)) for one in chosen]
+    texts = [render("sentence", one.name, LabelAttributes(sentence=one.sentence)) for one in chosen]
     return Setting(
-        folder=folder, chosen=chosen, manifest=manifest, teacher=teacher,
+        folder=folder, chosen=chosen, image_index=image_index, teacher=teacher,
         targets=encode_text_targets(teacher, texts, cache=None),
     )  # fmt: skip
 
 
-def steps_of(setting: Setting, recipe: str, overrides: Mapping[str, Any], *, start: Start | None = None) -> list[Any]:
+def steps_of(
+    setting: Setting, recipe: str, overrides: Mapping[str, Any], *, start: InitialStudent | None = None
+) -> list[Any]:
     """The rate, the loss and each term of every step of a run."""
     config = resolve_train_config(recipe, overrides)
-    data = training_data(config, setting.manifest, setting.teacher, setting.targets, cache=setting.cache)
+    data = training_data(config, setting.image_index, setting.teacher, setting.targets, cache=setting.cache)
     told: list[Any] = []
     train(
         config, data, start=start,
@@ -161,13 +163,13 @@ def recipe_steps(setting: Setting, recipe: str) -> list[Any]:
     start = None
     if recipe in FEW_SHOT_RECIPES:
         student = build_student(tiny["student"], width=setting.teacher.width, image_px=tiny["image_px"], seed=3)
-        start = Start(weights=student.model.state_dict(), context=None, digest="of a start")
+        start = InitialStudent(weights=student.model.state_dict(), context=None, digest="of a start")
     return steps_of(setting, recipe, tiny, start=start)
 
 
 def term_steps(setting: Setting, term: str) -> list[Any]:
     """The steps of the recipe `limbeck` with this term alone."""
-    losses = {name: float(name == term) for name in TERMS}
+    losses = {name: float(name == term) for name in LOSS_TERMS}
     protocol = {"protocol": "closed_set"} if term == "closed_set" else {}
     return steps_of(setting, "limbeck", {**TINY, **protocol, "queue_size": 16, "losses": losses})
 
@@ -179,7 +181,7 @@ def variant_steps(setting: Setting, variant: str) -> list[Any]:
 
 KINDS: Mapping[str, tuple[Callable[[Setting, str], list[Any]], tuple[str, ...]]] = {
     "recipes": (recipe_steps, tuple(RECIPES)),
-    "terms": (term_steps, tuple(TERMS)),
+    "terms": (term_steps, tuple(LOSS_TERMS)),
     "variants": (variant_steps, tuple(VARIANTS)),
 }
 """Kind of run → the function that makes it, and the names of its runs."""
@@ -189,7 +191,7 @@ def whole_recipe(recipe: str, num_images: int = 1000) -> dict[str, Any]:
     """What a recipe as it stands makes of `num_images` images: its plan, its optimizer, its rate through the epochs."""
     config = resolve_train_config(recipe, {})
     num_few = 50 if recipe in FEW_SHOT_RECIPES else 0
-    steps = plan(config, num_images, num_few=num_few)
+    steps = plan_batches(config, num_images, num_few=num_few)
     optimizer = build_optimizer(nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2)), config)
     every = max(1, steps.total_steps // RATES)
     rates = {

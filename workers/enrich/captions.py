@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from attributes.prompts.questions import Picture, asks_showing
+from attributes.prompts.questions import ImageFile, questions_for_image
 from attributes.prompts.strategy import Strategy
 from attributes.types import Label
 from distill.data.image_files import small_jpeg
-from distill.data.image_index import Manifest
+from distill.data.image_index import ImageIndex
 from distill.data.shards import read_image
 from store import resources
 from store.enrich import results
@@ -26,7 +26,7 @@ from store.jobs.lifecycle import Claim
 from store.sets import caption_sets
 from workers.enrich import llm_settings
 from workers.enrich.batch import asking_for
-from workers.enrich.questions import Ended, Question, Unaskable
+from workers.enrich.questions import Ended, PlannedQuestion, Unaskable
 from workers.runtime.context import Context
 from workers.runtime.errors import JobFailed, Stopped
 from workers.runtime.lease_renewal import Keeper
@@ -50,7 +50,7 @@ def caption(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     with context.db.read() as tx:
         ended = results.ended(tx, claim, start=start, stop=stop)
     asking = asking_for(
-        context, keeper, total=stop - start, unit="images", per_unit=strategy.num_asks, window=IMAGES_AT_ONCE
+        context, keeper, total=stop - start, unit="images", per_unit=strategy.num_questions, window=IMAGES_AT_ONCE
     )
     asked = _questions(strategy, root, images, range(start, stop), spec["domain"], ended)
     asking.through(asked, num_ended=len(ended))
@@ -59,23 +59,23 @@ def caption(context: Context, claim: Claim, keeper: Keeper) -> Publish:
 
 def _questions(
     strategy: Strategy, root: Path, images: Sequence[_Image], positions: range, domain: str, ended: Ended
-) -> Iterator[Question | Unaskable]:
+) -> Iterator[PlannedQuestion | Unaskable]:
     for position in positions:
-        slots = [slot for slot in range(strategy.num_asks) if (0, position, slot) not in ended]
+        slots = [slot for slot in range(strategy.num_questions) if (0, position, slot) not in ended]
         if not slots:
             continue
         try:
             content = read_image(root / images[position].path)
-            picture = Picture(small_jpeg(content, most_px=MOST_PX))
+            picture = ImageFile(small_jpeg(content, most_px=MOST_PX))
         except Exception as error:  # Pillow raises whatever it likes for a damaged file
             detail = f"{type(error).__name__}: {error}"[:300]
             places = tuple(Place(0, position, slot) for slot in slots)
             yield Unaskable(images[position].path, places, "unreadable_image", detail)
             continue
-        asks = asks_showing(strategy, picture, Label(images[position].label), domain)
+        asks = questions_for_image(strategy, picture, Label(images[position].label), domain)
         sha256 = hashlib.sha256(content).hexdigest()
         for slot in slots:
-            yield Question(asks[slot], (Place(0, position, slot, detail=sha256),), images[position].path)
+            yield PlannedQuestion(asks[slot], (Place(0, position, slot, detail=sha256),), images[position].path)
 
 
 def assemble(context: Context, claim: Claim, keeper: Keeper) -> Publish:
@@ -128,7 +128,8 @@ def _images(context: Context, spec: Mapping[str, Any]) -> tuple[Path, list[_Imag
     context.settings.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="part-", dir=context.settings.cache) as folder:
         context.artefacts.get_file(row.manifest_key, Path(folder) / "manifest.jsonl")
-        manifest = Manifest.load(Path(folder) / "manifest.jsonl")
+        image_index = ImageIndex.load(Path(folder) / "manifest.jsonl")
     return root, [
-        _Image(manifest.paths[at], manifest.labels[manifest.label_indices[at]]) for at in manifest.part("train")
+        _Image(image_index.paths[at], image_index.labels[image_index.label_indices[at]])
+        for at in image_index.part("train")
     ]

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from distill.teacher.teacher import TeacherError
 from distill.texts.nearest_labels import nearest, pairs_of
 from distill.texts.text_targets import encode_text_targets
-from distill.texts.text_templates import Attributes, TextKind, falls_back, render
+from distill.texts.text_templates import LabelAttributes, TextKind, falls_back, render
 from store import vocabularies
 from store.enrich import assembly
 from store.jobs import lifecycle
@@ -80,7 +80,7 @@ def _texts(context: Context, claim: Claim) -> list[tuple[str, ...]]:
             labels = vocabularies.labels(tx, spec["vocabulary_id"], start=start, stop=start + PAGE_SIZE)
             said = assembly.said_of(tx, job, labels)
         for label, own in zip(labels, said, strict=True):
-            words = Attributes.of_lines(own.lines)
+            words = LabelAttributes.of_lines(own.lines)
             kind: TextKind = next((kind for kind in _READ if not falls_back(kind, words)), "names")
             prompts.append(render(kind, label.name, words))
     return prompts

@@ -14,18 +14,18 @@ from attributes.types import line_from_json
 from distill.bundle.write import BundleError, StudentWeights, write_bundle
 from distill.config.train_config import TrainConfig
 from distill.evaluation.accuracy import Evaluation, last_epochs
-from distill.pipeline import Watch, measure_student, measure_teacher
+from distill.pipeline import PipelineHooks, measure_student, measure_teacher
 from distill.student.init_from_bundle import TARGETS, WEIGHTS
 from distill.student.model import Student, build_student
 from distill.teacher.teacher import Teacher, TeacherError
-from distill.texts.student_texts import measured_on
+from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets
 from store import resources
 from store.ids import new_id
 from store.jobs import lifecycle
 from store.jobs.lifecycle import Claim
 from workers.gpu import inputs
-from workers.gpu.train import CODES, watch_with
+from workers.gpu.train import CODES, pipeline_hooks
 from workers.runtime.context import Context
 from workers.runtime.errors import PartFailed
 from workers.runtime.lease_renewal import Keeper
@@ -54,15 +54,15 @@ class _Evaluation:
         self.images = inputs.images(context, self.spec, folder)
         self.targets: TextTargets
         self.targets, self.so_far = inputs.targets(context, claim, folder)
-        self.manifest = self.images.manifest
-        self.watch: Watch = watch_with(keeper)
+        self.image_index = self.images.image_index
+        self.hooks: PipelineHooks = pipeline_hooks(keeper)
 
     def run(self) -> Publish:
         if self.claim.job_kind == "distill":
             return self._publish_student()
         checkpoint_id = self.spec["subject"].get("checkpoint_id")
         measured = self._checkpoint(checkpoint_id) if checkpoint_id else self._teacher(self._load(), shots=0)
-        result = {"evaluation": measured.as_json(), "num_bad_images": len(self.watch.bad_images)}
+        result = {"evaluation": measured.as_json(), "num_bad_images": len(self.hooks.bad_images)}
         return lambda _tx: result
 
     def _load(self) -> Teacher:
@@ -74,7 +74,7 @@ class _Evaluation:
         plain = config.data.protocol == "closed_set"
         return measure_student(
             student,
-            self.manifest,
+            self.image_index,
             self.targets,
             self.spec["text"],
             temperature=config.objective.temperature,
@@ -85,19 +85,19 @@ class _Evaluation:
             retrieve=retrieve,
             device=config.system.device,
             num_workers=config.system.num_workers,
-            watch=self.watch,
+            hooks=self.hooks,
         )
 
     def _teacher(self, teacher: Teacher, *, shots: int) -> Evaluation:
         return measure_teacher(
             teacher,
-            self.images.manifest,
+            self.images.image_index,
             self.targets,
             self.spec["text"],
             cache=self.context.settings.cache,
             root=self.images.root,
             shots=shots,
-            watch=self.watch,
+            hooks=self.hooks,
         )
 
     def _checkpoint(self, checkpoint_id: str) -> Evaluation:
@@ -112,7 +112,7 @@ class _Evaluation:
         context = TextTargets.load(self.folder / "its_targets.safetensors").context
         retrieve = self.spec.get("shots", 0) > 0
         teacher = self._load() if retrieve or context is not None else None
-        self.manifest, self.targets = measured_on(config, self.manifest, teacher, self.targets, context)
+        self.image_index, self.targets = evaluation_inputs(config, self.image_index, teacher, self.targets, context)
         shots = max(config.data.shots, self.spec.get("shots", 0))
         return self._student(self._built(config, weights), config, teacher, shots=shots, retrieve=retrieve)
 
@@ -141,7 +141,9 @@ class _Evaluation:
         config = TrainConfig.model_validate(self.spec["config"])
         teacher = self._load()
         baseline = self._teacher(teacher, shots=config.data.shots)
-        self.manifest, self.targets = measured_on(config, self.manifest, teacher, self.targets, self._context())
+        self.image_index, self.targets = evaluation_inputs(
+            config, self.image_index, teacher, self.targets, self._context()
+        )
         student = self._built(config, self.so_far["files"]["student"])
         log_path = self.folder / "training.jsonl"
         self.context.artefacts.get_file(self.so_far["files"]["training_log"], log_path)
@@ -156,7 +158,7 @@ class _Evaluation:
             **measured.as_json(),
             "teacher": [{"run": self.spec["teacher"], **baseline.as_json()}],
         }
-        num_bad = self.so_far["num_bad_images"] + len(self.watch.bad_images)
+        num_bad = self.so_far["num_bad_images"] + len(self.hooks.bad_images)
         if config.data.protocol == "closed_set":
             # A plain classifier hears no words: it has nothing to be paired with, and is a baseline and no product.
             return lambda _tx: {"evaluation": evaluation, "num_bad_images": num_bad}
@@ -193,8 +195,8 @@ class _Evaluation:
     ) -> list[str]:
         """Write the bundle into the scratch folder; the paths of its files."""
         texts = inputs.texts(self.context, self.spec)
-        manifest = self.images.manifest
-        parts = {at: "id" for at in manifest.id_labels} | {at: "ood" for at in manifest.ood_labels}
+        image_index = self.images.image_index
+        parts = {at: "id" for at in image_index.id_labels} | {at: "ood" for at in image_index.ood_labels}
         labels = [
             {"label": label, "sense": texts.senses[at], "part": parts.get(at), **_said(texts.attributes[at])}
             for at, label in enumerate(texts.labels)
@@ -224,7 +226,7 @@ class _Evaluation:
                 "recipe": self.spec["recipe"],
                 **({"start": self.spec["start_checkpoint_id"]} if self.spec.get("start_checkpoint_id") else {}),
                 "config": config.model_dump(mode="json"),
-                **resources.digests(tx, self.spec, text_targets_id=self.so_far["text_targets_id"]),
+                **resources.source_digests(tx, self.spec, text_targets_id=self.so_far["text_targets_id"]),
             }
 
 

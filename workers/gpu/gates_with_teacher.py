@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from attributes.gates.margins import Margins
-from attributes.gates.token_lengths import tokens_of_file
+from attributes.gates.token_lengths import token_counter_from_file
 from distill.teacher.teacher import Teacher, TeacherError
 from distill.texts.separation import Separation, separation
 from distill.texts.text_targets import encode_text_targets
-from distill.texts.text_templates import Prompt, render
+from distill.texts.text_templates import PromptOptions, render
 from store.jobs.lifecycle import Claim
 from workers.enrich import gates
 from workers.gpu import inputs
@@ -22,7 +22,7 @@ def check_with_teacher(context: Context, claim: Claim, keeper: Keeper) -> Publis
     spec = claim.job_spec
     teacher = inputs.teacher(context, spec["teacher"])
     texts = inputs.texts(context, spec)
-    prompt = Prompt.model_validate(spec["prompt"])
+    prompt = PromptOptions.model_validate(spec["prompt"])
     names = [render("names", label, said, prompt) for label, said in zip(texts.labels, texts.said, strict=True)]
     before, after = (_separation(context, teacher, prompts, keeper) for prompts in (names, texts.prompts))
     margins = Margins(
@@ -35,7 +35,7 @@ def check_with_teacher(context: Context, claim: Claim, keeper: Keeper) -> Publis
     with inputs.scratch(context) as folder:
         teacher.save_tokenizer(folder)
         name = f"{spec['teacher']}, context {teacher.context_length}"
-        tokens = tokens_of_file((folder / "tokenizer.json").read_bytes(), teacher.context_length, name)
+        tokens = token_counter_from_file((folder / "tokenizer.json").read_bytes(), teacher.context_length, name)
     found = gates.run(context, claim, keeper, teacher=spec["teacher"], tokens=tokens, margins=margins)
     return lambda tx: gates.publish(tx, claim, found)
 

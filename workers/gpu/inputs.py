@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from distill.data.image_index import Manifest
+from distill.data.image_index import ImageIndex
 from distill.teacher.teacher import Teacher, TeacherError, load_teacher
 from distill.texts.text_targets import TextTargets
-from distill.texts.text_templates import Attributes, Prompt, render
+from distill.texts.text_templates import LabelAttributes, PromptOptions, render
 from store import resources, vocabularies
 from store.jobs import lifecycle
 from store.jobs.lifecycle import Claim
@@ -28,7 +28,7 @@ class Texts:
     labels: list[str]
     senses: list[str | None]
     attributes: list[dict[str, Any] | None]
-    said: list[Attributes]
+    said: list[LabelAttributes]
     prompts: list[tuple[str, ...]]
 
 
@@ -38,8 +38,8 @@ def texts(context: Context, spec: Mapping[str, Any]) -> Texts:
         labels = vocabularies.labels(tx, spec["vocabulary_id"])
         set_id = spec.get("attribute_set_id")
         entries = attribute_sets.entries(tx, set_id) if set_id else [None] * len(labels)
-    said = [Attributes.of_lines(entry.lines) if entry else Attributes() for entry in entries]
-    prompt = Prompt.model_validate(spec["prompt"])
+    said = [LabelAttributes.of_lines(entry.lines) if entry else LabelAttributes() for entry in entries]
+    prompt = PromptOptions.model_validate(spec["prompt"])
     return Texts(
         labels=[label.name for label in labels],
         senses=[label.sense for label in labels],
@@ -76,7 +76,7 @@ class Images:
 
     dataset_id: str
     digest: str
-    manifest: Manifest
+    image_index: ImageIndex
     root: Path
 
 
@@ -85,13 +85,13 @@ def images(context: Context, spec: Mapping[str, Any], folder: Path) -> Images:
     with context.db.read() as tx:
         row = resources.dataset(tx, spec["dataset_id"])
     context.artefacts.get_file(row.manifest_key, folder / "manifest.jsonl")
-    manifest = Manifest.load(folder / "manifest.jsonl")
+    image_index = ImageIndex.load(folder / "manifest.jsonl")
     root = (context.settings.data / row.path).resolve()
     if not root.is_dir():
         raise PartFailed(
             "dataset_missing", f'dataset folder "{row.path}" is not under the data root of this worker: mount it there'
         )
-    return Images(row.id, row.digest, manifest, root)
+    return Images(row.id, row.digest, image_index, root)
 
 
 def captions(context: Context, spec: Mapping[str, Any], folder: Path) -> Path | None:

@@ -9,16 +9,16 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from distill.benefit.phrase_filter import Filtered
-from distill.benefit.run import prove as prove_benefit
+from distill.benefit.phrase_filter import PhraseFilterResult
+from distill.benefit.run import measure_benefit as prove_benefit
 from distill.pipeline import NoImages
 from distill.teacher.teacher import TeacherError
-from distill.texts.text_templates import Attributes, render
+from distill.texts.text_templates import LabelAttributes, render
 from store.jobs.lifecycle import Claim
 from store.sets import attribute_sets
 from store.sets.attribute_sets import EntryContent
 from workers.gpu import inputs
-from workers.gpu.train import watch_with
+from workers.gpu.train import pipeline_hooks
 from workers.runtime.context import Context
 from workers.runtime.errors import PartFailed
 from workers.runtime.lease_renewal import Keeper
@@ -32,12 +32,12 @@ def prove(context: Context, claim: Claim, keeper: Keeper) -> Publish:
         images = inputs.images(context, spec, folder)
         with context.db.read() as tx:
             entries = attribute_sets.entries(tx, spec["attribute_set_id"])
-        said = [Attributes.of_lines(entry.lines) if entry else Attributes() for entry in entries]
-        watch = watch_with(keeper)
+        said = [LabelAttributes.of_lines(entry.lines) if entry else LabelAttributes() for entry in entries]
+        watch = pipeline_hooks(keeper)
         try:
             proof = prove_benefit(
                 inputs.teacher(context, spec["teacher"]),
-                images.manifest,
+                images.image_index,
                 said,
                 cache=context.settings.cache,
                 concept=spec["concept"],
@@ -58,7 +58,7 @@ def prove(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     def publish(tx: Session) -> Mapping[str, Any]:
         made = None
         if proof.filtered is not None and proof.filtered.dropped:
-            made = _filtered_set(tx, spec, images.manifest.labels, proof.filtered, job_id=claim.job_id)
+            made = _filtered_set(tx, spec, images.image_index.labels, proof.filtered, job_id=claim.job_id)
         return {
             "proof": proof.as_json(),
             "num_bad_images": len(watch.bad_images),
@@ -69,7 +69,7 @@ def prove(context: Context, claim: Claim, keeper: Keeper) -> Publish:
 
 
 def _filtered_set(
-    tx: Session, spec: Mapping[str, Any], labels: tuple[str, ...], filtered: Filtered, *, job_id: str
+    tx: Session, spec: Mapping[str, Any], labels: tuple[str, ...], filtered: PhraseFilterResult, *, job_id: str
 ) -> str:
     """A set without the phrases that are left out; lines that a person wrote or locked stay."""
     parent = attribute_sets.get(tx, spec["attribute_set_id"])
@@ -87,4 +87,4 @@ def _filtered_set(
 def _is_gone(line: Mapping[str, Any], label: str, gone: set[str]) -> bool:
     if line["kind"] != "phrase" or line.get("locked") or line["origin"] == "human":
         return False
-    return render("phrases", label, Attributes(phrases=(line["text"],)))[0] in gone
+    return render("phrases", label, LabelAttributes(phrases=(line["text"],)))[0] in gone

@@ -12,8 +12,8 @@ from distill.bundle.verify import MANIFEST_FILE
 from distill.config.train_config import TrainConfig
 from distill.data.decoded_images import ImagesError
 from distill.data.few_shot import ShotsError
-from distill.pipeline import NoImages, Watch, measure_epochs, training_data
-from distill.student.init_from_bundle import TARGETS, WEIGHTS, Start, StartError, read_start
+from distill.pipeline import NoImages, PipelineHooks, measure_epochs, training_data
+from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, InitialStudentError, read_initial_student
 from distill.student.model import StudentError
 from distill.teacher.teacher import Teacher, TeacherError
 from distill.texts.text_templates import TextsError
@@ -37,7 +37,7 @@ CODES: Mapping[type[Exception], str] = {
     ImagesError: "images_not_ready",
     StudentError: "student_unfit",
     ShotsError: "too_few_images",
-    StartError: "start_unfit",
+    InitialStudentError: "start_unfit",
     StateError: "state_unusable",
     TextsError: "texts_unfit",
     NonFiniteLoss: "loss_not_finite",
@@ -49,9 +49,9 @@ def train(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     """Run the part, from the state of the attempt before where there is one; its `files` are weights and log."""
     config = TrainConfig.model_validate(claim.job_spec["config"])
     with inputs.scratch(context) as folder:
-        watch = watch_with(keeper)
+        hooks = pipeline_hooks(keeper)
         try:
-            result = _train(context, claim, keeper, config, folder, watch)
+            result = _train(context, claim, keeper, config, folder, hooks)
         except TeacherError as error:
             raise PartFailed(error.code, str(error)) from error
         except tuple(CODES) as error:
@@ -70,14 +70,14 @@ def train(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     made = {
         "num_steps": result.steps,
         "train_seconds": round(result.seconds, 1),
-        "num_bad_images": len(watch.bad_images),
+        "num_bad_images": len(hooks.bad_images),
         "files": {name: file.key for name, file in files.items()},
     }
     return lambda _tx: made
 
 
 def _train(
-    context: Context, claim: Claim, keeper: Keeper, config: TrainConfig, folder: Path, watch: Watch
+    context: Context, claim: Claim, keeper: Keeper, config: TrainConfig, folder: Path, hooks: PipelineHooks
 ) -> TrainResult:
     images = inputs.images(context, claim.job_spec, folder)
     targets, _ = inputs.targets(context, claim, folder)
@@ -85,13 +85,13 @@ def _train(
     start = _start(context, claim, config, teacher, folder)
     data = training_data(
         config,
-        images.manifest,
+        images.image_index,
         teacher,
         targets,
         cache=context.settings.cache,
         root=images.root,
         captions=inputs.captions(context, claim.job_spec, folder),
-        watch=watch,
+        hooks=hooks,
     )
     if data.captioned is not None:
         keeper.note(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
@@ -126,13 +126,13 @@ def _train(
 
     on_epoch = measure_epochs(
         config,
-        images.manifest,
+        images.image_index,
         teacher,
         targets,
         claim.job_spec["text"],
         cache=context.settings.cache,
         root=images.root,
-        watch=watch,
+        hooks=hooks,
     )
     return train_student(
         config,
@@ -146,7 +146,9 @@ def _train(
     )
 
 
-def _start(context: Context, claim: Claim, config: TrainConfig, teacher: Teacher, folder: Path) -> Start | None:
+def _start(
+    context: Context, claim: Claim, config: TrainConfig, teacher: Teacher, folder: Path
+) -> InitialStudent | None:
     """The student that the job goes on from, where it names one."""
     checkpoint_id = claim.job_spec.get("start_checkpoint_id")
     if checkpoint_id is None:
@@ -155,7 +157,7 @@ def _start(context: Context, claim: Claim, config: TrainConfig, teacher: Teacher
         with context.db.read() as tx:
             key = resources.checkpoint_file(tx, checkpoint_id, path).file_key
         context.artefacts.get_file(key, folder / "start" / path)
-    return read_start(folder / "start", config, teacher.digest)
+    return read_initial_student(folder / "start", config, teacher.digest)
 
 
 def _saver(context: Context, claim: Claim, keeper: Keeper, folder: Path) -> Callable[[Callable[[Path], None]], None]:
@@ -184,7 +186,7 @@ def _saver(context: Context, claim: Claim, keeper: Keeper, folder: Path) -> Call
     return save
 
 
-def watch_with(keeper: Keeper) -> Watch:
+def pipeline_hooks(keeper: Keeper) -> PipelineHooks:
     """What the steps of a run tell, as progress and events of the part."""
     rates: dict[str, Rate] = {}
 
@@ -195,4 +197,4 @@ def watch_with(keeper: Keeper) -> Watch:
         name = f"{path.parent.name}/{path.name}"
         keeper.note(f"image {name} is left out: {reason}", level="warning", image=name, reason=reason)
 
-    return Watch(on_progress=on_progress, should_stop=keeper.should_stop, on_bad_image=on_bad_image)
+    return PipelineHooks(on_progress=on_progress, should_stop=keeper.should_stop, on_bad_image=on_bad_image)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from distill.data.image_index import Manifest
+from distill.data.image_index import ImageIndex
 from store import resources
 from store.models import Dataset
 from tests.api.conftest import Service
@@ -27,8 +27,8 @@ def test_class_folders_are_matched_split_and_listed(service: Service, tmp_path: 
         key = resources.dataset(tx, made["id"]).manifest_key
     assert key == f"datasets/{made['id']}/manifest.jsonl"
     service.artefacts.get_file(key, tmp_path / "manifest.jsonl")
-    manifest = Manifest.load(tmp_path / "manifest.jsonl")
-    assert (manifest.digest, len(manifest), manifest.labels[0]) == (made["digest"], 40, "crane")
+    image_index = ImageIndex.load(tmp_path / "manifest.jsonl")
+    assert (image_index.digest, len(image_index), image_index.labels[0]) == (made["digest"], 40, "crane")
 
 
 def test_labels_of_one_name_are_told_apart_by_their_sense(service: Service) -> None:

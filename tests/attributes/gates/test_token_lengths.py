@@ -6,35 +6,35 @@ from typing import get_args
 import pytest
 
 from attributes.gates import token_lengths
-from attributes.gates.token_lengths import Tokens, clip_tokens, render, tokens_of_file
+from attributes.gates.token_lengths import TokenCounter, clip_token_counter, render_line, token_counter_from_file
 from attributes.types import LineKind
 from distill.teacher.tokenizer import BytePairTokenizer
-from distill.texts.text_templates import Attributes
-from distill.texts.text_templates import render as heard
+from distill.texts.text_templates import LabelAttributes
+from distill.texts.text_templates import render_line as heard
 
 TEXTS = ["", "a photo of a crane", "It's 3.5 feet -- héllo wörld!", "日本語のラベル", "UPPER   lower\ttab", "x" * 200]
 
 
 def test_clips_byte_pairs_without_open_clips_code() -> None:
-    assert clip_tokens().name == "CLIP's byte pairs, context 77"
-    assert clip_tokens().count(TEXTS) == [len(ids) for ids in BytePairTokenizer(77, {}).ids(TEXTS)]
+    assert clip_token_counter().name == "CLIP's byte pairs, context 77"
+    assert clip_token_counter().count(TEXTS) == [len(ids) for ids in BytePairTokenizer(77, {}).ids(TEXTS)]
 
 
 def test_a_tokenizers_file_counts_as_the_teacher_does() -> None:
     data = BytePairTokenizer(77, {}).as_file().to_str().encode()
-    assert tokens_of_file(data, 77, "file").count(TEXTS) == clip_tokens().count(TEXTS)
+    assert token_counter_from_file(data, 77, "file").count(TEXTS) == clip_token_counter().count(TEXTS)
     with pytest.raises(ValueError, match="the tokenizer of toy is no tokenizers file"):
-        tokens_of_file(b"{}", 77, "toy")
+        token_counter_from_file(b"{}", 77, "toy")
 
 
 def test_skipping_what_must_fit_finds_the_same_as_counting_everything() -> None:
     rng = random.Random(0)
     words = ["a", "long", "iridescent", "supercalifragilistic", "3.5", "blue-gray", "über", "鳥"]
     texts = [" ".join(rng.choices(words, k=rng.randint(0, 60))) for _ in range(300)]
-    counts = clip_tokens().count(texts)
+    counts = clip_token_counter().count(texts)
     expected = [(at, tokens) for at, tokens in enumerate(counts) if tokens > 77]
     assert 20 < len(expected) < 280
-    assert clip_tokens().too_long(texts) == expected
+    assert clip_token_counter().too_long(texts) == expected
 
 
 def test_most_texts_are_never_counted() -> None:
@@ -42,9 +42,9 @@ def test_most_texts_are_never_counted() -> None:
 
     def count(texts: object) -> list[int]:
         counted.extend(list(texts))  # type: ignore[call-overload]
-        return clip_tokens().count(list(texts))  # type: ignore[call-overload]
+        return clip_token_counter().count(list(texts))  # type: ignore[call-overload]
 
-    tokens = Tokens(count, 77, "watched")
+    tokens = TokenCounter(count, 77, "watched")
     assert tokens.too_long(["a photo of a crane, which has a red crown"] * 100) == []
     assert tokens.too_long(["a photo of a crane, which has " + "a red crown and " * 5] * 100) == []
     assert len(counted) < 20
@@ -61,14 +61,14 @@ def test_a_line_is_rendered_as_the_teacher_hears_it(kind: LineKind) -> None:
         "caption": ("sentence", "sentence"),
     }[kind]
     value = said if field == "sentence" else (said,)
-    assert heard(text, " grey  crane", Attributes(**{field: value})) == (render(" grey  crane", kind, said),)  # type: ignore[arg-type]
+    assert heard(text, " grey  crane", LabelAttributes(**{field: value})) == (render_line(" grey  crane", kind, said),)  # type: ignore[arg-type]
 
 
 def test_without_open_clip_an_estimate_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_lengths, "find_spec", lambda name: None)
-    clip_tokens.cache_clear()
+    clip_token_counter.cache_clear()
     try:
-        assert "an estimate" in clip_tokens().name
-        assert clip_tokens().too_long(["short", "word " * 40]) == [(1, 83)]
+        assert "an estimate" in clip_token_counter().name
+        assert clip_token_counter().too_long(["short", "word " * 40]) == [(1, 83)]
     finally:
-        clip_tokens.cache_clear()
+        clip_token_counter.cache_clear()

@@ -19,7 +19,7 @@ from distill.bundle.verify import file_sha256, verify_bundle
 from distill.bundle.write import BundleError, BundleFile, StudentWeights, write_bundle
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.text_targets import encode_text_targets
-from distill.texts.text_templates import Attributes, render
+from distill.texts.text_templates import LabelAttributes, render
 from tests.distill.conftest import WIDTH, save_clip, tiny_clip_config
 
 NASTY = "crane | <img src=x onerror=alert(1)> ```$x_1$``` [click](javascript:alert(1))\n# heading"
@@ -70,7 +70,7 @@ def write(training_log: Path, tiny_teacher: Teacher) -> Callable[..., Any]:
 
     def write(out: Path, student: StudentWeights, **changes: Any) -> Any:
         teacher = changes.pop("teacher", tiny_teacher)
-        prompts = [render("sentence", str(entry["label"]), Attributes(str(entry["sentence"]))) for entry in LABELS]
+        prompts = [render("sentence", str(entry["label"]), LabelAttributes(str(entry["sentence"]))) for entry in LABELS]
         given = {
             "teacher": teacher,
             "targets": encode_text_targets(teacher, prompts, cache=None),

@@ -6,7 +6,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from distill.config.loss_registry import TERMS
+from distill.config.loss_registry import LOSS_TERMS
 from distill.config.model_names import UnknownName, check_student, check_teacher
 from distill.config.recipes import resolve_train_config
 from distill.config.train_config import LossWeights
@@ -49,7 +49,7 @@ def test_an_unknown_loss_comes_with_near_names_and_the_known_ones_are_the_regist
         LossWeights.model_validate({"im_cts": 1})
     with pytest.raises(ValidationError, match='"zebra"; there are cls, mse, im_cst'):
         LossWeights.model_validate({"zebra": 1})
-    assert list(LossWeights.model_fields) == list(TERMS)
+    assert list(LossWeights.model_fields) == list(LOSS_TERMS)
 
 
 def test_an_unknown_student_comes_with_near_names() -> None:

@@ -7,7 +7,7 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as transforms
 
 from distill.config.train_config import Augmentation
-from distill.data.counter_rng import shuffled, uniform, words
+from distill.data.counter_rng import random_words, shuffled, uniform
 from distill.data.crops import Views, draw_views, see_center, see_views
 from distill.data.randaugment import rand_augment
 
@@ -104,8 +104,8 @@ def test_the_center_is_torchvision_s() -> None:
 def test_chance_is_even_and_keys_do_not_run_into_one_another() -> None:
     many = uniform(7, np.arange(100_000))
     assert np.histogram(many, bins=10, range=(0, 1))[0].min() > 9_600
-    assert len(np.unique(words(np.arange(300)[:, None], np.arange(300)[None, :]))) == 300 * 300
-    assert words(1, 2) != words(2, 1)
+    assert len(np.unique(random_words(np.arange(300)[:, None], np.arange(300)[None, :]))) == 300 * 300
+    assert random_words(1, 2) != random_words(2, 1)
 
 
 def test_shuffled_is_a_new_order_of_the_same_rows() -> None:

@@ -11,25 +11,25 @@ from hypothesis import strategies as st
 from distill import Stopped
 from distill.data.counter_rng import shuffled
 from distill.data.few_shot import Share, ShotsError, few_shot_rows, share, supports, without
-from distill.data.image_index import Item, Manifest
-from distill.training.loader import batches, plan
+from distill.data.image_index import ImageIndex, Item
+from distill.training.loader import batches, plan_batches
 from distill.training.loop import train
 from tests.distill.helpers_train import small_config, small_data
 
 FEW_SHOT = {"protocol": "fine_tune", "shots": 2}
 
 
-def manifest(ood: dict[str, int]) -> Manifest:
+def image_index(ood: dict[str, int]) -> ImageIndex:
     labels = ("seen", "also seen", *ood)
     items = [Item(f"{label}/{at}.jpg", place, "train") for place, label in enumerate(labels[:2]) for at in range(3)]
     items += [
         Item(f"{label}/{at}.jpg", 2 + place, "ood") for place, label in enumerate(ood) for at in range(ood[label])
     ]
-    return Manifest.of("/images", labels, iter(items))
+    return ImageIndex.of("/images", labels, iter(items))
 
 
 def test_the_first_images_of_every_unseen_label_are_the_shots() -> None:
-    made = manifest({"finch": 4, "jay": 3})
+    made = image_index({"finch": 4, "jay": 3})
     few = supports(made, 2)
     assert [made.paths[at] for at in few] == ["finch/0.jpg", "finch/1.jpg", "jay/0.jpg", "jay/1.jpg"]
     assert [made.paths[at] for at in without(made.part("ood"), few)] == ["finch/2.jpg", "finch/3.jpg", "jay/2.jpg"]
@@ -37,11 +37,11 @@ def test_the_first_images_of_every_unseen_label_are_the_shots() -> None:
 
 def test_more_shots_than_there_are_is_told_by_label() -> None:
     with pytest.raises(ShotsError, match='3 shots and an image to test on .*; "jay" has 3$'):
-        supports(manifest({"finch": 4, "jay": 3}), 3)
+        supports(image_index({"finch": 4, "jay": 3}), 3)
     with pytest.raises(ShotsError, match="and 3 labels more"):
-        supports(manifest({f"bird {at}": 1 for at in range(8)}), 5)
+        supports(image_index({f"bird {at}": 1 for at in range(8)}), 5)
     with pytest.raises(ShotsError, match="no label is left unseen"):
-        supports(manifest({}), 1)
+        supports(image_index({}), 1)
 
 
 @given(st.integers(2, 64), st.integers(1, 100), st.integers(1, 100))
@@ -76,7 +76,7 @@ def test_batches_hold_their_share_and_a_pass_every_other_image_once(num_few: int
 def test_batches_are_a_function_of_seed_and_step() -> None:
     data = small_data(few=7)
     config = small_config(epochs=3, **FEW_SHOT)
-    steps = plan(config, 24, num_few=7)
+    steps = plan_batches(config, 24, num_few=7)
     assert (steps.batch_size, steps.steps_per_pass) == (8, 17 // 4)
     whole = list(batches(data, config, 0, torch.device("cpu")))
     assert len(whole) == steps.total_steps == 12
@@ -113,14 +113,14 @@ def test_a_fine_tuning_resumes_exactly(tmp_path: Path) -> None:
 
 def test_few_shot_images_alone_are_no_training_set() -> None:
     with pytest.raises(ValueError, match="all 5 usable images are few-shot ones"):
-        plan(small_config(**FEW_SHOT), 5, num_few=5)
+        plan_batches(small_config(**FEW_SHOT), 5, num_few=5)
 
 
 def test_ranks_and_parts_share_a_few_shot_batch_evenly() -> None:
     config = small_config(batch_size=16, accumulate=2, **FEW_SHOT)
     for num_few in (1, 5, 20):
-        steps = plan(config, 30, 2, num_few=num_few)
+        steps = plan_batches(config, 30, 2, num_few=num_few)
         assert steps.batch_size % 4 == 0
         assert steps.share.others >= 1
     with pytest.raises(ValueError, match="1 images beside few-shot ones are too few for 8 parts"):
-        plan(small_config(batch_size=16, accumulate=2, **FEW_SHOT), 30, 4, num_few=29)
+        plan_batches(small_config(batch_size=16, accumulate=2, **FEW_SHOT), 30, 4, num_few=29)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from distill.data.image_index import SPLIT, FolderError, Item, Manifest, normalise, scan
+from distill.data.image_index import SPLIT, FolderError, ImageIndex, Item, normalise, scan
 
 LABELS = ("Black footed Albatross", "crane", "red finch", "blue jay")
 
@@ -22,7 +22,7 @@ def ten(root: Path, *folders: str) -> Path:
     return put(root, *(f"{folder}/{number}.jpg" for folder in folders for number in range(10)))
 
 
-def look(root: Path, split: dict[str, object], folder_map: dict[str, str] | None = None) -> Manifest:
+def look(root: Path, split: dict[str, object], folder_map: dict[str, str] | None = None) -> ImageIndex:
     return scan(root, LABELS, SPLIT.validate_python(split), folder_map)
 
 
@@ -55,16 +55,16 @@ def test_split_by_seed_is_class_disjoint_and_complete(tmp_path: Path) -> None:
     ten(tmp_path, "001.Black_footed_Albatross", "CRANE/deep", "red-finch", "blue_jay")
     put(tmp_path, "crane/notes.txt", "crane/.hidden.jpg", "labels.txt", ".cache/x.jpg", "crane/a.PNG", "crane/b.webp")
     (tmp_path / "CRANE").rename(tmp_path / "crane" / "more")
-    manifest = look(tmp_path, {"by": "seed", "seed": 3})
-    assert len(manifest) == 42
-    assert set(manifest.id_labels) | set(manifest.ood_labels) == {0, 1, 2, 3}
-    assert len(manifest.id_labels) == len(manifest.ood_labels) == 2
-    for label in manifest.id_labels:
-        its = [item.part for item in manifest if item.label == label]
+    image_index = look(tmp_path, {"by": "seed", "seed": 3})
+    assert len(image_index) == 42
+    assert set(image_index.id_labels) | set(image_index.ood_labels) == {0, 1, 2, 3}
+    assert len(image_index.id_labels) == len(image_index.ood_labels) == 2
+    for label in image_index.id_labels:
+        its = [item.part for item in image_index if item.label == label]
         assert its.count("held_out") == int(len(its) * 0.3 + 0.5)
         assert its.count("train") == len(its) - its.count("held_out")
-    assert {item.part for item in manifest if item.label in manifest.ood_labels} == {"ood"}
-    assert manifest.file(0).is_file()
+    assert {item.part for item in image_index if item.label in image_index.ood_labels} == {"ood"}
+    assert image_index.file(0).is_file()
 
 
 def test_split_does_not_hang_on_the_order_or_place_of_the_disk(tmp_path: Path) -> None:
@@ -88,17 +88,17 @@ def test_an_added_image_moves_few_others(tmp_path: Path) -> None:
 def test_split_by_list_leaves_other_labels_out(tmp_path: Path) -> None:
     ten(tmp_path, "crane", "red finch", "blue jay", "Black footed Albatross")
     split = {"by": "list", "id": ["crane", "Red_Finch"], "ood": ["blue jay"], "held_out": 0.2}
-    manifest = look(tmp_path, split)
-    assert manifest.counts == {"train": 16, "held_out": 4, "ood": 10, "id_labels": 2, "ood_labels": 1}
-    assert 0 not in manifest.id_labels + manifest.ood_labels
+    image_index = look(tmp_path, split)
+    assert image_index.counts == {"train": 16, "held_out": 4, "ood": 10, "id_labels": 2, "ood_labels": 1}
+    assert 0 not in image_index.id_labels + image_index.ood_labels
 
 
 def test_split_by_folders(tmp_path: Path) -> None:
     ten(tmp_path, "train/crane", "train/red finch", "val/blue jay")
     put(tmp_path, "val_on_train/crane/x.jpg")
-    manifest = look(tmp_path, {"by": "folders"})
-    assert manifest.counts == {"train": 20, "held_out": 1, "ood": 10, "id_labels": 2, "ood_labels": 1}
-    assert manifest.items[manifest.part("held_out")[0]] == Item("val_on_train/crane/x.jpg", 1, "held_out")
+    image_index = look(tmp_path, {"by": "folders"})
+    assert image_index.counts == {"train": 20, "held_out": 1, "ood": 10, "id_labels": 2, "ood_labels": 1}
+    assert image_index.items[image_index.part("held_out")[0]] == Item("val_on_train/crane/x.jpg", 1, "held_out")
 
 
 def test_split_by_image_lists(tmp_path: Path) -> None:
@@ -107,8 +107,8 @@ def test_split_by_image_lists(tmp_path: Path) -> None:
     (tmp_path / "test.txt").write_text("crane/2.jpg\n")
     (tmp_path / "ood.txt").write_text("blue jay/1.jpg\n")
     split = {"by": "image_lists", "train": "train.txt", "held_out": "test.txt", "ood": "ood.txt"}
-    manifest = look(tmp_path, split)
-    assert [(i.path, LABELS[i.label], i.part) for i in manifest] == [
+    image_index = look(tmp_path, split)
+    assert [(i.path, LABELS[i.label], i.part) for i in image_index] == [
         ("crane/1.jpg", "crane", "train"),
         ("red finch/1.jpg", "red finch", "train"),
         ("crane/2.jpg", "crane", "held_out"),
@@ -117,11 +117,11 @@ def test_split_by_image_lists(tmp_path: Path) -> None:
 
 
 def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
-    manifest = look(ten(tmp_path / "data", "crane", "red finch", "blue jay"), {"by": "seed"})
-    manifest.save(tmp_path / "manifest.jsonl")
-    loaded = Manifest.load(tmp_path / "manifest.jsonl")
-    assert (loaded.root, loaded.labels, loaded.items) == (manifest.root, manifest.labels, manifest.items)
-    assert loaded.digest == manifest.digest
+    image_index = look(ten(tmp_path / "data", "crane", "red finch", "blue jay"), {"by": "seed"})
+    image_index.save(tmp_path / "manifest.jsonl")
+    loaded = ImageIndex.load(tmp_path / "manifest.jsonl")
+    assert (loaded.root, loaded.labels, loaded.items) == (image_index.root, image_index.labels, image_index.items)
+    assert loaded.digest == image_index.digest
 
 
 @pytest.mark.parametrize("harm", ["cut", "altered", "empty", "not json"])
@@ -134,7 +134,7 @@ def test_a_harmed_manifest_is_refused(tmp_path: Path, harm: str) -> None:
     texts = {"cut": lines[:-1], "altered": [lines[0], altered, *lines[2:]], "empty": [], "not json": ["{"]}
     file.write_text("".join(texts[harm]))
     with pytest.raises(FolderError, match=r"manifest\.jsonl") as caught:
-        Manifest.load(file)
+        ImageIndex.load(file)
     assert caught.value.code == "bad_manifest"
 
 
@@ -156,8 +156,8 @@ def test_ambiguous_labels_are_refused_unless_the_name_is_exact(tmp_path: Path) -
     with pytest.raises(FolderError, match="several labels") as caught:
         scan(tmp_path, ("red finch", "Red-Finch", "crane"), SPLIT.validate_python({"by": "seed"}))
     assert caught.value.code == "ambiguous"
-    manifest = scan(tmp_path, ("red_finch", "Red-Finch", "crane"), SPLIT.validate_python({"by": "seed"}))
-    assert manifest.id_labels == (0, 2)
+    image_index = scan(tmp_path, ("red_finch", "Red-Finch", "crane"), SPLIT.validate_python({"by": "seed"}))
+    assert image_index.id_labels == (0, 2)
 
 
 def test_id_and_ood_may_not_overlap(tmp_path: Path) -> None:

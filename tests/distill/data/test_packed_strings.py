@@ -8,31 +8,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distill.data.packed_strings import Files, Names
+from distill.data.packed_strings import PackedPaths, PackedStrings
 
 NAMES = st.lists(st.text(st.characters(exclude_categories=["Cs"])))
 
 
 @given(NAMES)
 def test_strings_come_back_as_they_went_in(names: list[str]) -> None:
-    packed = Names(names)
+    packed = PackedStrings(names)
     assert list(packed) == names
     assert [packed[at] for at in range(len(names))] == names
     assert [packed[-at - 1] for at in range(len(names))] == names[::-1]
     assert list(packed[1::2]) == names[1::2]
-    assert packed == Names(iter(names))
-    assert packed != Names([*names, "x"])
+    assert packed == PackedStrings(iter(names))
+    assert packed != PackedStrings([*names, "x"])
     with pytest.raises(IndexError):
         packed[len(names)]
 
 
 def test_a_name_that_is_no_text_is_kept() -> None:
     odd = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
-    assert list(Names(["a", odd])) == ["a", odd]
+    assert list(PackedStrings(["a", odd])) == ["a", odd]
 
 
 def test_files_are_made_when_they_are_asked_for() -> None:
-    files = Files(Path("/root"), Names(["a/0.jpg", "a/1.jpg", "b/2.jpg"]), [2, 0])
+    files = PackedPaths(Path("/root"), PackedStrings(["a/0.jpg", "a/1.jpg", "b/2.jpg"]), [2, 0])
     assert list(files) == [Path("/root/b/2.jpg"), Path("/root/a/0.jpg")]
     assert list(files[1:]) == [Path("/root/a/0.jpg")]
 
@@ -51,7 +51,7 @@ tree.class_folders = lambda below: [root / label for label in LABELS]
 tree.images_below = lambda folder, root: [f"{folder.name}/{folder.name} photographed {n:06d}.jpg" for n in range(100)]
 manifest = folders.scan(root, LABELS, folders.BySeed())
 manifest.save(root / "manifest.jsonl")
-loaded = folders.Manifest.load(root / "manifest.jsonl")
+loaded = folders.ImageIndex.load(root / "manifest.jsonl")
 assert len(loaded) == int(sys.argv[2]) and loaded.counts["train"] == 0.35 * len(loaded)
 print((memory() - begun) / len(loaded))
 """

@@ -16,13 +16,13 @@ from webdataset import TarWriter
 from webdataset.tariterators import group_by_keys, tar_file_iterator
 
 from distill.data.counter_rng import shuffled, shuffled_in_windows
-from distill.data.image_index import SPLIT, FolderError, Manifest, scan
+from distill.data.image_index import SPLIT, FolderError, ImageIndex, scan
 from distill.data.shards import is_member, read_image, shard_of, stamp
 from distill.pipeline import training_data
 from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import encode_text_targets
-from distill.texts.text_templates import Attributes, render
+from distill.texts.text_templates import LabelAttributes, render
 from tests.distill.helpers_train import small_config
 from tests.distill.training.test_loop import Saves, run, weights
 
@@ -53,28 +53,28 @@ def root(tmp_path: Path, pictures: list[Path]) -> Path:
     return tmp_path / "shards"
 
 
-def scanned(root: Path, split: dict[str, Any] = ALL_SEEN) -> Manifest:
+def scanned(root: Path, split: dict[str, Any] = ALL_SEEN) -> ImageIndex:
     return scan(root, LABELS, SPLIT.validate_python(split))
 
 
 def test_samples_are_those_of_the_webdataset_library(root: Path) -> None:
-    manifest = scanned(root)
+    image_index = scanned(root)
     wanted: dict[str, dict[str, Any]] = {}
     for shard in root.glob("*.tar"):
         with shard.open("rb") as file:
             members = ({**member, "__url__": shard.name} for member in tar_file_iterator(file))
             theirs = group_by_keys(members)
             wanted |= {sample["__key__"]: sample for sample in theirs}
-    assert len(manifest) == len(wanted) == 32
-    for at, item in enumerate(manifest):
+    assert len(image_index) == len(wanted) == 32
+    for at, item in enumerate(image_index):
         sample = wanted[item.path.rpartition("!")[2].rpartition(".")[0]]
-        assert read_image(manifest.file(at)) == sample.get("jpg", sample.get("png"))
+        assert read_image(image_index.file(at)) == sample.get("jpg", sample.get("png"))
         assert LABELS[item.label] == sample["cls"].decode()
         assert is_member(item.path)
         assert shard_of(item.path) == sample["__url__"]
-        assert stamp(manifest.file(at)) is not None
-    assert len({stamp(manifest.file(at)) for at in range(32)}) == 32
-    assert Counter(item.part for item in manifest) == {"train": 24, "held_out": 8}
+        assert stamp(image_index.file(at)) is not None
+    assert len({stamp(image_index.file(at)) for at in range(32)}) == 32
+    assert Counter(item.part for item in image_index) == {"train": 24, "held_out": 8}
 
 
 @pytest.mark.parametrize(
@@ -90,24 +90,24 @@ def test_labels_are_places_names_or_in_json(
     tmp_path: Path, pictures: list[Path], said: Callable[[int], dict[str, Any]]
 ) -> None:
     write_shards(tmp_path / "shards", pictures, said)
-    manifest = scanned(tmp_path / "shards")
-    for item in manifest:
+    image_index = scanned(tmp_path / "shards")
+    for item in image_index:
         assert item.label == int(item.path.rpartition("/")[2].partition(".")[0]) % 4
 
 
 def test_a_manifest_of_shards_is_saved_and_loaded(root: Path, tmp_path: Path) -> None:
-    manifest = scanned(root)
-    manifest.save(tmp_path / "manifest.jsonl")
-    loaded = Manifest.load(tmp_path / "manifest.jsonl")
-    assert loaded.digest == manifest.digest
-    assert loaded.paths == manifest.paths
+    image_index = scanned(root)
+    image_index.save(tmp_path / "manifest.jsonl")
+    loaded = ImageIndex.load(tmp_path / "manifest.jsonl")
+    assert loaded.digest == image_index.digest
+    assert loaded.paths == image_index.paths
 
 
 def test_parts_can_be_folders_of_shards(tmp_path: Path, pictures: list[Path]) -> None:
     write_shards(tmp_path / "parts" / "train", pictures[:16], lambda number: {"cls": LABELS[number % 2]})
     write_shards(tmp_path / "parts" / "val", pictures[16:], lambda number: {"cls": LABELS[2 + number % 2]})
-    manifest = scanned(tmp_path / "parts", {"by": "folders"})
-    assert manifest.counts == {"train": 16, "held_out": 0, "ood": 16, "id_labels": 2, "ood_labels": 2}
+    image_index = scanned(tmp_path / "parts", {"by": "folders"})
+    assert image_index.counts == {"train": 16, "held_out": 0, "ood": 16, "id_labels": 2, "ood_labels": 2}
 
 
 def spoil_label(root: Path) -> None:
@@ -149,16 +149,18 @@ def test_shards_that_cannot_be_used_are_named(root: Path, spoil: Callable[[Path]
 def test_training_from_shards_is_training_from_folders_and_resumes_to_the_bit(
     root: Path, tmp_path: Path, tiny_teacher: Teacher
 ) -> None:
-    manifest = scanned(root)
-    targets = encode_text_targets(tiny_teacher, [render("names", label, Attributes()) for label in LABELS], cache=None)
+    image_index = scanned(root)
+    targets = encode_text_targets(
+        tiny_teacher, [render("names", label, LabelAttributes()) for label in LABELS], cache=None
+    )
 
     def data_for(cache: str, **asked: Any) -> Any:
         config = small_config(num_workers=2, epochs=3, batch_size=6, average="ema", **asked)
-        return config, training_data(config, manifest, tiny_teacher, targets, cache=tmp_path / cache)
+        return config, training_data(config, image_index, tiny_teacher, targets, cache=tmp_path / cache)
 
     config, data = data_for("kept")
     # Members are part0/0004.jpg, the files they were made from pictures/004.jpg.
-    files = [tmp_path / "pictures" / manifest.paths[row].rpartition("/0")[2] for row in manifest.part("train")]
+    files = [tmp_path / "pictures" / image_index.paths[row].rpartition("/0")[2] for row in image_index.part("train")]
     plain = image_features(tiny_teacher, files, cache=tmp_path / "plain").features
     torch.testing.assert_close(data.teacher[:, 0].float(), plain)
     whole, steps = run(config, data=data)

@@ -11,7 +11,7 @@ import torch
 from distill.bundle.write import StudentWeights, write_bundle
 from distill.config.train_config import TrainConfig
 from distill.evaluation.accuracy import evaluate
-from distill.student.init_from_bundle import StartError, read_start
+from distill.student.init_from_bundle import InitialStudentError, read_initial_student
 from distill.student.model import build_student
 from distill.teacher.teacher import Teacher
 from distill.texts.prompt_learning import with_context
@@ -63,7 +63,7 @@ def config(**overrides: Any) -> TrainConfig:
 
 
 def test_training_begins_at_the_student_with_a_fresh_optimiser(bundle: Path, tiny_teacher: Teacher) -> None:
-    start = read_start(bundle, config(), tiny_teacher.digest)
+    start = read_initial_student(bundle, config(), tiny_teacher.digest)
     own = build_student("test_resnet", width=tiny_teacher.width, image_px=32, seed=7).model.state_dict()
     other = build_student("test_resnet", width=tiny_teacher.width, image_px=32, seed=0)
     start.load_into(other.model, None)
@@ -78,14 +78,14 @@ def test_training_begins_at_the_student_with_a_fresh_optimiser(bundle: Path, tin
 def test_its_vectors_come_along_and_must_be_wanted(tiny_teacher: Teacher, tmp_path: Path) -> None:
     context = torch.randn(3, 16)
     bundle = write(tmp_path / "bundle", tiny_teacher, context=context)
-    start = read_start(bundle, config(context_tokens=3), tiny_teacher.digest)
+    start = read_initial_student(bundle, config(context_tokens=3), tiny_teacher.digest)
     mine = torch.nn.Parameter(torch.zeros(3, 16))
     model = build_student("test_resnet", width=tiny_teacher.width, image_px=32, seed=0).model
     start.load_into(model, mine)
     assert torch.equal(mine, context)
-    with pytest.raises(StartError, match="set context_tokens to 3"):
-        read_start(bundle, config(), tiny_teacher.digest)
-    with pytest.raises(StartError, match="3 learned vectors of width 16"):
+    with pytest.raises(InitialStudentError, match="set context_tokens to 3"):
+        read_initial_student(bundle, config(), tiny_teacher.digest)
+    with pytest.raises(InitialStudentError, match="3 learned vectors of width 16"):
         start.load_into(model, torch.nn.Parameter(torch.zeros(4, 16)))
 
 
@@ -109,25 +109,25 @@ def test_a_bundle_alone_makes_the_target_of_a_new_label(
 def test_another_student_or_teacher_or_a_damaged_bundle_is_refused(
     bundle: Path, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
-    with pytest.raises(StartError, match="holds a test_resnet, and test_vit is to be trained"):
-        read_start(bundle, config(student="test_vit"), tiny_teacher.digest)
-    with pytest.raises(StartError, match="was distilled from another teacher"):
-        read_start(bundle, config(), "0" * 64)
-    with pytest.raises(StartError, match="holds no manifest.json"):
-        read_start(tmp_path, config(), tiny_teacher.digest)
+    with pytest.raises(InitialStudentError, match="holds a test_resnet, and test_vit is to be trained"):
+        read_initial_student(bundle, config(student="test_vit"), tiny_teacher.digest)
+    with pytest.raises(InitialStudentError, match="was distilled from another teacher"):
+        read_initial_student(bundle, config(), "0" * 64)
+    with pytest.raises(InitialStudentError, match="holds no manifest.json"):
+        read_initial_student(tmp_path, config(), tiny_teacher.digest)
     shutil.copytree(bundle, tmp_path / "copy")
     weights = tmp_path / "copy" / "image" / "model.safetensors"
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    with pytest.raises(StartError, match="has another sha256"):
-        read_start(tmp_path / "copy", config(), tiny_teacher.digest)
+    with pytest.raises(InitialStudentError, match="has another sha256"):
+        read_initial_student(tmp_path / "copy", config(), tiny_teacher.digest)
     weights.unlink()
-    with pytest.raises(StartError, match="lacks image/model.safetensors: download"):
-        read_start(tmp_path / "copy", config(), tiny_teacher.digest)
+    with pytest.raises(InitialStudentError, match="lacks image/model.safetensors: download"):
+        read_initial_student(tmp_path / "copy", config(), tiny_teacher.digest)
 
 
 def test_weights_of_another_width_are_refused(bundle: Path, tiny_teacher: Teacher) -> None:
-    start = read_start(bundle, config(), tiny_teacher.digest)
-    with pytest.raises(StartError, match="of another make: size mismatch"):
+    start = read_initial_student(bundle, config(), tiny_teacher.digest)
+    with pytest.raises(InitialStudentError, match="of another make: size mismatch"):
         start.load_into(build_student("test_resnet", width=5, image_px=32, seed=0).model, None)

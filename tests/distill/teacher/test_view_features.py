@@ -13,12 +13,12 @@ from distill import Stopped
 from distill.config.train_config import Augmentation, TrainConfig
 from distill.data.crops import Views, see_views
 from distill.data.decoded_images import ImagePack, decode_images
-from distill.data.image_index import SPLIT, Manifest, scan
-from distill.pipeline import Watch, training_data
+from distill.data.image_index import SPLIT, ImageIndex, scan
+from distill.pipeline import PipelineHooks, training_data
 from distill.teacher.teacher import Teacher, TeacherError, load_teacher
 from distill.teacher.view_features import LiveTeacher, draw_shared_views, see_as_teacher, teacher_side, view_features
 from distill.texts.text_targets import encode_text_targets
-from distill.texts.text_templates import Attributes, render
+from distill.texts.text_templates import LabelAttributes, render
 from distill.training.loader import TrainData, batches
 from distill.training.loop import train
 from tests.distill.conftest import IMAGE_PX, WIDTH, save_clip, tiny_clip_config
@@ -44,18 +44,20 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-def manifest(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> Manifest:
+def image_index(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> ImageIndex:
     for at, label in enumerate(LABELS):
         make_pictures(tmp_path / "images" / label, 8, seed=at)
     return scan(tmp_path / "images", LABELS, SPLIT.validate_python({"by": "seed", "id_fraction": 1, "held_out": 0.25}))
 
 
 @pytest.fixture
-def data_of(manifest: Manifest, tiny_teacher: Teacher, tmp_path: Path) -> Callable[..., TrainData]:
-    targets = encode_text_targets(tiny_teacher, [render("names", label, Attributes()) for label in LABELS], cache=None)
+def data_of(image_index: ImageIndex, tiny_teacher: Teacher, tmp_path: Path) -> Callable[..., TrainData]:
+    targets = encode_text_targets(
+        tiny_teacher, [render("names", label, LabelAttributes()) for label in LABELS], cache=None
+    )
 
-    def make(config: TrainConfig, teacher: Teacher = tiny_teacher, watch: Watch | None = None) -> TrainData:
-        return training_data(config, manifest, teacher, targets, cache=tmp_path / "cache", watch=watch)
+    def make(config: TrainConfig, teacher: Teacher = tiny_teacher, hooks: PipelineHooks | None = None) -> TrainData:
+        return training_data(config, image_index, teacher, targets, cache=tmp_path / "cache", hooks=hooks)
 
     return make
 
@@ -219,13 +221,13 @@ def test_features_that_are_no_numbers_are_refused(
         live.features(torch.from_numpy(pack.pixels[np.arange(20)]), views_of(pack).take((slice(None), 0)), IMAGE_PX)
 
 
-def test_bad_pictures_are_left_out(data_of: Callable[..., TrainData], manifest: Manifest) -> None:
-    broken = manifest.file(manifest.part("train")[4])
+def test_bad_pictures_are_left_out(data_of: Callable[..., TrainData], image_index: ImageIndex) -> None:
+    broken = image_index.file(image_index.part("train")[4])
     broken.write_bytes(b"no picture")
     told: list[Path] = []
     for view in ("same", "live"):
         told.clear()
-        data = data_of(config_of(view=view), watch=Watch(on_bad_image=lambda path, reason: told.append(path)))
+        data = data_of(config_of(view=view), hooks=PipelineHooks(on_bad_image=lambda path, reason: told.append(path)))
         assert 4 not in data.usable
         assert len(data.usable) == 11
         assert told == [broken]

@@ -12,16 +12,16 @@ from distill.config.recipes import resolve_train_config
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.prompt_learning import INITIAL_STD, PromptedTexts, with_context
 from distill.texts.text_targets import TextTargets, encode_text_targets
-from distill.texts.text_templates import Attributes, render
+from distill.texts.text_templates import LabelAttributes, render
 from distill.training.loop import train
-from distill.training.objective import Inputs, Objective
+from distill.training.objective import Objective, ObjectiveInputs
 from tests.distill.conftest import CONTEXT, WIDTH, save_clip, tiny_clip_config
 from tests.distill.helpers_train import small_config, small_data
 
 M = 3
 LABELS = ("crane", "red finch", "heron", "blue jay", "kingfisher")
 PROMPTS = [
-    render("phrases", label, Attributes(phrases=("long legs", "a grey body") if at % 2 else ("wings",)))
+    render("phrases", label, LabelAttributes(phrases=("long legs", "a grey body") if at % 2 else ("wings",)))
     for at, label in enumerate(LABELS)
 ]
 
@@ -170,7 +170,7 @@ def test_the_objective_learns_the_vectors_and_alignment_does_not_leak_through_th
 
     def slope(student: Tensor, teacher: Tensor) -> Tensor:
         objective.zero_grad()
-        objective(Inputs(student=student, teacher=teacher, **given))["vlalign"].backward()
+        objective(ObjectiveInputs(student=student, teacher=teacher, **given))["vlalign"].backward()
         assert objective.context is not None
         assert objective.context.grad is not None
         return objective.context.grad.clone()

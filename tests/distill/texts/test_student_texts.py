@@ -10,14 +10,14 @@ import torch
 
 from distill.config.train_config import TrainConfig
 from distill.data.few_shot import ShotsError, supports
-from distill.data.image_index import SPLIT, Manifest, scan
+from distill.data.image_index import SPLIT, ImageIndex, scan
 from distill.pipeline import measure_epochs, measure_student, measure_teacher, training_data
 from distill.student.model import build_student
 from distill.teacher.teacher import Teacher
 from distill.texts.captions import read_captions
-from distill.texts.student_texts import measured_on
+from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets, encode_text_targets
-from distill.texts.text_templates import Attributes, TextsError, render
+from distill.texts.text_templates import LabelAttributes, TextsError, render
 from distill.training.loop import StepMetrics, train
 from tests.distill.helpers_train import small_config
 
@@ -26,7 +26,7 @@ SPLIT_BY_LIST = {"by": "list", "id": ["red finch", "crane"], "ood": ["blue jay",
 
 
 @pytest.fixture
-def manifest(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> Manifest:
+def image_index(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> ImageIndex:
     for at, label in enumerate(LABELS):
         make_pictures(tmp_path / "images" / label.replace(" ", "_"), 8, seed=at)
     return scan(tmp_path / "images", LABELS, SPLIT.validate_python(SPLIT_BY_LIST))
@@ -34,7 +34,9 @@ def manifest(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> Manife
 
 @pytest.fixture
 def targets(tiny_teacher: Teacher) -> TextTargets:
-    return encode_text_targets(tiny_teacher, [render("names", label, Attributes()) for label in LABELS], cache=None)
+    return encode_text_targets(
+        tiny_teacher, [render("names", label, LabelAttributes()) for label in LABELS], cache=None
+    )
 
 
 def config(**overrides: object) -> TrainConfig:
@@ -76,14 +78,14 @@ def test_a_caption_set_that_is_none_is_refused(tmp_path: Path, content: str | No
 
 
 def test_captions_are_encoded_for_the_images_that_have_one(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
-    rows = manifest.part("train")
-    given = {manifest.paths[row]: f"a bird, number {row}" for row in rows[:9]}
+    rows = image_index.part("train")
+    given = {image_index.paths[row]: f"a bird, number {row}" for row in rows[:9]}
     (tmp_path / "set.json").write_text(json.dumps(given))
     asked = config(losses={"cap": 1})
     made = {"cache": tmp_path / "cache", "captions": tmp_path / "set.json"}
-    data = training_data(asked, manifest, tiny_teacher, targets, **made)
+    data = training_data(asked, image_index, tiny_teacher, targets, **made)
     assert data.captions is not None
     assert data.captioned is not None
     assert data.captioned.tolist() == [at < 9 for at in range(12)]
@@ -92,25 +94,25 @@ def test_captions_are_encoded_for_the_images_that_have_one(
     seen: list[StepMetrics] = []
     train(asked, data, on_step=seen.append)
     assert seen[-1].losses["cap"] > 0
-    (tmp_path / "set.json").write_text(json.dumps(given | {manifest.paths[rows[0]]: "another"}))
-    assert training_data(asked, manifest, tiny_teacher, targets, **made).digests != data.digests
-    assert "captions" not in training_data(config(), manifest, tiny_teacher, targets, **made).digests
+    (tmp_path / "set.json").write_text(json.dumps(given | {image_index.paths[rows[0]]: "another"}))
+    assert training_data(asked, image_index, tiny_teacher, targets, **made).digests != data.digests
+    assert "captions" not in training_data(config(), image_index, tiny_teacher, targets, **made).digests
 
 
 def test_no_caption_at_all_is_an_error(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     with pytest.raises(TextsError, match="none of 12 images has a caption"):
-        training_data(config(losses={"cap": 1}), manifest, tiny_teacher, targets, cache=tmp_path / "cache")
+        training_data(config(losses={"cap": 1}), image_index, tiny_teacher, targets, cache=tmp_path / "cache")
 
 
 def test_unseen_labels_are_told_of_only_by_the_term_that_is_about_them(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     given = {"cache": tmp_path / "cache"}
-    assert training_data(config(), manifest, tiny_teacher, targets, **given).unseen is None
+    assert training_data(config(), image_index, tiny_teacher, targets, **given).unseen is None
     asked = config(losses={"unseen": 0.5}, context_tokens=2)
-    data = training_data(asked, manifest, tiny_teacher, targets, **given)
+    data = training_data(asked, image_index, tiny_teacher, targets, **given)
     assert data.unseen is not None
     assert torch.equal(data.unseen, targets.features[[0, 2]])
     assert len(data.usable) == 12
@@ -119,41 +121,41 @@ def test_unseen_labels_are_told_of_only_by_the_term_that_is_about_them(
     assert seen[-1].losses["unseen"] > 0
     assert result.context is not None
     assert result.context.shape == (2, 16)
-    bare = Manifest.of(manifest.root, LABELS, (item for item in manifest if item.part != "ood"))
+    bare = ImageIndex.of(image_index.root, LABELS, (item for item in image_index if item.part != "ood"))
     with pytest.raises(TextsError, match="no label is left unseen"):
         training_data(asked, bare, tiny_teacher, targets, **given)
 
 
 def test_few_shot_images_join_the_training_and_leave_the_test(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     given = {"cache": tmp_path / "cache"}
     asked = config(protocol="fine_tune", shots=3)
-    broken = manifest.file(supports(manifest, 3)[1])
+    broken = image_index.file(supports(image_index, 3)[1])
     broken.write_bytes(b"no picture")
-    data = training_data(asked, manifest, tiny_teacher, targets, **given)
+    data = training_data(asked, image_index, tiny_teacher, targets, **given)
     assert len(data.pixels) == 12 + 6
     assert data.few.tolist() == [12, 14, 15, 16, 17]
     assert torch.equal(data.texts, targets.features[[1, 3, 0, 2]])
     assert data.labels[12:].tolist() == [2, 2, 2, 3, 3, 3]
     assert data.unseen is None
     student = build_student("test_resnet", width=32, image_px=32, seed=0)
-    measured = measure_student(student, manifest, targets, "names", temperature=0.07, shots=3, **given)
-    teacher = measure_teacher(tiny_teacher, manifest, targets, "names", shots=3, **given)
+    measured = measure_student(student, image_index, targets, "names", temperature=0.07, shots=3, **given)
+    teacher = measure_teacher(tiny_teacher, image_index, targets, "names", shots=3, **given)
     for evaluation in (measured, teacher):
         assert evaluation.ood is not None
         assert evaluation.ood.num_images == 16 - 6
     with pytest.raises(ShotsError, match='"blue jay" has 8'):
-        training_data(config(protocol="fine_tune", shots=8), manifest, tiny_teacher, targets, **given)
+        training_data(config(protocol="fine_tune", shots=8), image_index, tiny_teacher, targets, **given)
 
 
 def test_a_student_is_measured_by_retrieval_beside_its_texts(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     given = {"cache": tmp_path / "cache", "temperature": 0.07, "shots": 2, "teacher": tiny_teacher}
     student = build_student("test_resnet", width=32, image_px=32, seed=0)
-    plain = measure_student(student, manifest, targets, "names", **given)
-    both = measure_student(student, manifest, targets, "names", retrieve=True, **given)
+    plain = measure_student(student, image_index, targets, "names", **given)
+    both = measure_student(student, image_index, targets, "names", retrieve=True, **given)
     assert plain.retrieval is None
     assert both.retrieval is not None
     assert both.ood == plain.ood
@@ -162,28 +164,32 @@ def test_a_student_is_measured_by_retrieval_beside_its_texts(
 
 
 def test_too_many_shots_are_told_before_a_training(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     with pytest.raises(ShotsError, match="8 shots"):
-        training_data(config(protocol="retrieval", shots=8), manifest, tiny_teacher, targets, cache=tmp_path / "cache")
-    data = training_data(config(protocol="retrieval", shots=2), manifest, tiny_teacher, targets, cache=tmp_path / "c")
+        training_data(
+            config(protocol="retrieval", shots=8), image_index, tiny_teacher, targets, cache=tmp_path / "cache"
+        )
+    data = training_data(
+        config(protocol="retrieval", shots=2), image_index, tiny_teacher, targets, cache=tmp_path / "c"
+    )
     assert len(data.few) == 0
     assert len(data.usable) == 12
 
 
 def test_a_plain_classifier_learns_the_labels_and_is_asked_of_no_other(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     asked = config(protocol="closed_set", measured_epochs=1)
     given = {"cache": tmp_path / "cache"}
-    data = training_data(asked, manifest, tiny_teacher, targets, **given)
+    data = training_data(asked, image_index, tiny_teacher, targets, **given)
     assert torch.equal(data.texts, torch.eye(2))
-    on_epoch = measure_epochs(asked, manifest, tiny_teacher, targets, "names", **given)
+    on_epoch = measure_epochs(asked, image_index, tiny_teacher, targets, "names", **given)
     seen: list[StepMetrics] = []
     result = train(asked, data, on_step=seen.append, on_epoch=on_epoch)
     assert set(seen[0].losses) == {"closed_set"}
     assert result.student.width == 2
-    known, classes = measured_on(asked, manifest, None, targets, None)
+    known, classes = evaluation_inputs(asked, image_index, None, targets, None)
     measured = measure_student(result.student, known, classes, "names", temperature=0.07, **given)
     assert measured.ood is measured.joint is None
     assert measured.id is not None
@@ -192,11 +198,11 @@ def test_a_plain_classifier_learns_the_labels_and_is_asked_of_no_other(
 
 
 def test_learned_vectors_are_in_what_a_student_is_measured_on(
-    manifest: Manifest, targets: TextTargets, tiny_teacher: Teacher
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher
 ) -> None:
     context = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 16)).astype(np.float32))
-    same, unchanged = measured_on(config(), manifest, None, targets, None)
-    assert (same, unchanged) == (manifest, targets)
-    _, learned = measured_on(config(context_tokens=2), manifest, tiny_teacher, targets, context)
+    same, unchanged = evaluation_inputs(config(), image_index, None, targets, None)
+    assert (same, unchanged) == (image_index, targets)
+    _, learned = evaluation_inputs(config(context_tokens=2), image_index, tiny_teacher, targets, context)
     assert learned.context is not None
     assert not torch.allclose(learned.features, targets.features, atol=1e-2)

@@ -9,7 +9,7 @@ import torch
 from distill import Stopped
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.text_targets import BATCH, Shortened, TextTargets, encode_text_targets, shorten
-from distill.texts.text_templates import Attributes, render
+from distill.texts.text_templates import LabelAttributes, render
 from tests.distill.conftest import CONTEXT, WIDTH, save_clip, tiny_clip_config
 
 PROMPTS = (
@@ -112,7 +112,7 @@ def test_a_phrase_that_is_too_long_is_left_out_and_reported(tiny_teacher: Teache
 
 def test_a_sentence_that_is_too_long_ends_at_a_clause_and_is_reported(tiny_teacher: Teacher) -> None:
     sentence = "A tall grey bird with a red cap, long black legs, and wings that " + "slowly " * 12 + "beat."
-    (text,) = render("sentence", "crane", Attributes(sentence))
+    (text,) = render("sentence", "crane", LabelAttributes(sentence))
     targets = encode_text_targets(tiny_teacher, [(text,)], cache=None)
     used = "a photo of crane . A tall grey bird with a red cap, long black legs"
     assert targets.truncated == (Shortened(0, text, tiny_teacher.count_tokens([text])[0], used),)
@@ -120,7 +120,7 @@ def test_a_sentence_that_is_too_long_ends_at_a_clause_and_is_reported(tiny_teach
 
 
 def test_joined_phrases_that_are_too_long_end_between_two_phrases(tiny_teacher: Teacher) -> None:
-    said = Attributes(
+    said = LabelAttributes(
         phrases=("a red cap, worn high", "long black legs, thin", *("wings that beat " * 4 for _ in range(9)))
     )
     (text,) = render("phrases_joined", "crane", said)

@@ -6,9 +6,9 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from distill.texts.text_templates import TEXT_KINDS, TEXTS, Attributes, Prompt, falls_back, render
+from distill.texts.text_templates import TEXT_KINDS, TEXTS, LabelAttributes, PromptOptions, falls_back, render
 
-CRANE = Attributes(
+CRANE = LabelAttributes(
     "A tall grey bird.",
     ("a hooked beak", "white wing bars."),
     ("Cranes have a bare red crown.", "A crane is grey."),
@@ -38,39 +38,39 @@ def test_all_is_everything_but_the_joined_text() -> None:
 
 
 def test_a_concept_word_and_templates() -> None:
-    prompt = Prompt(concept="bird", templates=("a photo of {}", "a drawing of {}."))
+    prompt = PromptOptions(concept="bird", templates=("a photo of {}", "a drawing of {}."))
     assert render("names", "crane", CRANE, prompt) == (
         "a photo of crane, a type of bird",
         "a drawing of crane, a type of bird.",
     )
     assert len(render("phrases", "crane", CRANE, prompt)) == 4
-    assert render("names", "crane", CRANE, Prompt(templates=("{}", "{}"))) == ("crane",)
+    assert render("names", "crane", CRANE, PromptOptions(templates=("{}", "{}"))) == ("crane",)
 
 
 def test_without_its_name_a_label_is_told_by_its_attributes_alone() -> None:
-    nameless = Prompt(concept="animal", with_name=False)
-    said = Attributes("The grey crane and grey-cranes stand.", ("a grey crane's neck", "long legs"))
+    nameless = PromptOptions(concept="animal", with_name=False)
+    said = LabelAttributes("The grey crane and grey-cranes stand.", ("a grey crane's neck", "long legs"))
     assert render("sentence", "grey crane", said, nameless) == ("a photo of an animal . The animal and animal stand.",)
     assert render("phrases", "grey crane", said, nameless)[0] == "a photo of an animal, which has a animal's neck"
-    assert render("names", "grey crane", said, Prompt(with_name=False)) == ("a photo of an object",)
+    assert render("names", "grey crane", said, PromptOptions(with_name=False)) == ("a photo of an object",)
     assert "crane" not in " ".join(render("all", "crane", CRANE, nameless)).lower()
 
 
 @pytest.mark.parametrize("template", ["a photo", "{} and {}", "a {label}", "{}{", "}{}"])
 def test_a_template_has_one_place_for_the_name(template: str) -> None:
     with pytest.raises(ValidationError, match="once, where the label's name comes"):
-        Prompt(templates=(template,))
+        PromptOptions(templates=(template,))
 
 
 @pytest.mark.parametrize("sentence", ["", " ", ".", " . "])
 def test_a_sentence_that_says_nothing_falls_back_to_the_name(sentence: str) -> None:
-    assert falls_back("sentence", Attributes(sentence))
-    assert render("sentence", "crane", Attributes(sentence)) == ("a photo of crane",)
+    assert falls_back("sentence", LabelAttributes(sentence))
+    assert render("sentence", "crane", LabelAttributes(sentence)) == ("a photo of crane",)
 
 
 @pytest.mark.parametrize("phrases", [(), ("",), (".", " ")])
 def test_phrases_that_say_nothing_fall_back_to_the_name(phrases: tuple[str, ...]) -> None:
-    said = Attributes("A sentence.", phrases, phrases, phrases)
+    said = LabelAttributes("A sentence.", phrases, phrases, phrases)
     for kind in ("phrases", "phrases_joined", "answers", "contrast"):
         assert falls_back(kind, said)
         assert render(kind, "crane", said) == ("a photo of crane",)
@@ -78,13 +78,13 @@ def test_phrases_that_say_nothing_fall_back_to_the_name(phrases: tuple[str, ...]
 
 
 def test_an_empty_phrase_among_others_is_left_out() -> None:
-    said = Attributes(phrases=("", "a red tail"))
+    said = LabelAttributes(phrases=("", "a red tail"))
     assert not falls_back("phrases", said)
     assert render("phrases", "crane", said) == ("a photo of crane, which has a red tail",)
 
 
 def test_white_space_and_braces_are_data() -> None:
-    said = Attributes("a\t{label} {} b")
+    said = LabelAttributes("a\t{label} {} b")
     assert render("sentence", " grey \n {} crane", said) == ("a photo of grey {} crane . a {label} {} b",)
 
 
@@ -95,7 +95,7 @@ def test_an_unknown_kind_is_refused() -> None:
 
 def test_lines_that_are_none_are_refused() -> None:
     with pytest.raises(TypeError):
-        Attributes.of_lines([{"kind": "phrase", "text": 7}])
+        LabelAttributes.of_lines([{"kind": "phrase", "text": 7}])
 
 
 def test_the_module_and_its_neighbours_import_without_torch() -> None:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from distill.bundle.verify import verify_bundle
-from distill.training.distributed import Ranks, current, joined
+from distill.training.distributed import RankGroup, current_ranks, join_ranks
 from tests.distill.helpers_train import sgd_config
 from tests.distill.training.test_loop import run, weights
 
@@ -63,8 +63,8 @@ def test_two_ranks_are_one_process_on_the_joined_batch_and_the_first_speaks_for_
 
 
 def test_alone_there_is_one_rank() -> None:
-    with joined() as ranks:
-        assert ranks is current()
+    with join_ranks() as ranks:
+        assert ranks is current_ranks()
         assert (ranks.rank, ranks.count, ranks.first) == (0, 1, True)
         assert ranks.any(True)
         assert not ranks.any(False)
@@ -72,7 +72,7 @@ def test_alone_there_is_one_rank() -> None:
 
 def test_ranks_share_a_batch_in_their_order() -> None:
     rows = list(range(12))
-    shares = [rows[Ranks(rank, 3).share(12)] for rank in range(3)]
+    shares = [rows[RankGroup(rank, 3).share(12)] for rank in range(3)]
     assert [row for share in shares for row in share] == rows
     assert {len(share) for share in shares} == {4}
-    assert Ranks(2, 3, local_rank=2).device(torch.device("cuda")) == torch.device("cuda", 2)
+    assert RankGroup(2, 3, local_rank=2).device(torch.device("cuda")) == torch.device("cuda", 2)

@@ -14,7 +14,7 @@ from torch import nn
 from distill import Stopped
 from distill.config.train_config import TrainConfig
 from distill.student.model import Student, StudentError, build_student
-from distill.training.loader import batches, plan
+from distill.training.loader import batches, plan_batches
 from distill.training.loop import NonFiniteLoss, StepMetrics, TrainResult, WriteState, _compiles, train
 from distill.training.training_state import StateError
 from tests.distill.helpers_train import WIDTH, small_config, small_data
@@ -309,7 +309,7 @@ def test_a_batch_can_have_one_view_for_all_its_images() -> None:
 
 
 def test_a_batch_is_no_larger_than_the_images_there_are() -> None:
-    steps = plan(small_config(batch_size=512, epochs=3, passes_per_epoch=2), 24)
+    steps = plan_batches(small_config(batch_size=512, epochs=3, passes_per_epoch=2), 24)
     assert (steps.batch_size, steps.steps_per_epoch, steps.total_steps) == (24, 2, 6)
     assert small_data().texts.shape[1] == WIDTH
 

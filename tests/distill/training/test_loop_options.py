@@ -12,7 +12,7 @@ from torch import nn
 from distill.config.recipes import variant
 from distill.student.model import build_student
 from distill.training.guards import NonFiniteLoss, OutOfMemory
-from distill.training.loader import batches, plan
+from distill.training.loader import batches, plan_batches
 from distill.training.loop import StepMetrics, train
 from distill.training.tensorboard import EventLog
 from tests.distill.helpers_train import IMAGE_PX, WIDTH, small_config, small_data
@@ -51,11 +51,11 @@ def test_a_batch_falls_into_parts_in_order() -> None:
 
 def test_a_plan_shares_a_batch_evenly() -> None:
     config = small_config(batch_size=64, accumulate=4)
-    assert plan(config, 50, num_ranks=2).batch_size == 48
+    assert plan_batches(config, 50, num_ranks=2).batch_size == 48
     with pytest.raises(ValueError, match="15 usable images .* two are the least for each of 8 parts"):
-        plan(config, 15, num_ranks=2)
+        plan_batches(config, 15, num_ranks=2)
     with pytest.raises(ValueError, match="batch_size 64 does not make 12 equal parts"):
-        plan(config, 50, num_ranks=3)
+        plan_batches(config, 50, num_ranks=3)
 
 
 def test_an_average_is_the_student_that_comes_out_and_the_last_one_is_there_too() -> None:

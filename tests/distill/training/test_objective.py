@@ -10,10 +10,10 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from distill.config.loss_registry import TERMS
+from distill.config.loss_registry import LOSS_TERMS
 from distill.config.recipes import resolve_train_config
 from distill.config.train_config import TrainConfig
-from distill.training.objective import Inputs, Objective
+from distill.training.objective import Objective, ObjectiveInputs
 
 B, K, D = 6, 4, 8
 
@@ -44,24 +44,24 @@ def objective_of(**overrides: Any) -> Objective:
 
 
 def all_terms() -> dict[str, float]:
-    return {name: float(name != "closed_set") for name in TERMS}
+    return {name: float(name != "closed_set") for name in LOSS_TERMS}
 
 
 def test_terms_come_by_name_and_only_those_with_a_weight() -> None:
     objective = objective_of(losses={"cls": 0, "im_cst": 2.5})
-    terms = objective(Inputs(**inputs()))
+    terms = objective(ObjectiveInputs(**inputs()))
     assert set(terms) == {"mse", "im_cst"}
     assert objective.total(terms).item() == pytest.approx(terms["mse"].item() + 2.5 * terms["im_cst"].item())
 
 
-@pytest.mark.parametrize("name", list(TERMS))
+@pytest.mark.parametrize("name", list(LOSS_TERMS))
 def test_every_term_of_the_register_can_be_alone_and_in_half_precision(name: str) -> None:
-    alone = {other: float(other == name) for other in TERMS}
+    alone = {other: float(other == name) for other in LOSS_TERMS}
     given = {key: t.bfloat16() if t.is_floating_point() else t for key, t in inputs().items()}
     student = given["student"].requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
         protocol = "closed_set" if name == "closed_set" else "zero_shot"
-        (value,) = objective_of(losses=alone, protocol=protocol)(Inputs(**given)).values()
+        (value,) = objective_of(losses=alone, protocol=protocol)(ObjectiveInputs(**given)).values()
     assert value.dtype == torch.float32
     value.backward()
     assert student.grad is not None
@@ -72,7 +72,7 @@ def test_every_term_of_the_register_can_be_alone_and_in_half_precision(name: str
 def worked_out(given: dict[str, Tensor], **overrides: Any) -> tuple[dict[str, float], Tensor]:
     given["student"].requires_grad_()
     objective = objective_of(losses=all_terms(), **overrides)
-    terms = objective(Inputs(**given))
+    terms = objective(ObjectiveInputs(**given))
     objective.total(terms).backward()
     assert given["student"].grad is not None
     return {name: value.item() for name, value in terms.items()}, given["student"].grad
@@ -105,18 +105,18 @@ def test_the_queue_remembers_the_newest_first_and_comes_back_with_the_state() ->
     objective = objective_of(losses={"queue_kl": 1}, queue_size=10)
     first, second = inputs(), {**inputs(), "teacher": torch.randn(B, D)}
     for given in (first, second):
-        objective(Inputs(**given))
+        objective(ObjectiveInputs(**given))
     wanted = torch.nn.functional.normalize(torch.cat([second["teacher"], first["teacher"][:4]]), dim=-1)
     torch.testing.assert_close(objective.get_buffer("queue"), wanted)
     again = objective_of(losses={"queue_kl": 1}, queue_size=10)
     again.load_state_dict(objective.state_dict())
-    assert again(Inputs(**first))["queue_kl"].item() == objective(Inputs(**first))["queue_kl"].item()
+    assert again(ObjectiveInputs(**first))["queue_kl"].item() == objective(ObjectiveInputs(**first))["queue_kl"].item()
     assert "queue" not in objective_of().state_dict()
 
 
 def test_a_queue_shorter_than_the_batch_holds_what_fits() -> None:
     objective = objective_of(losses={"queue_kl": 1}, queue_size=4)
-    assert torch.isfinite(objective(Inputs(**inputs()))["queue_kl"])
+    assert torch.isfinite(objective(ObjectiveInputs(**inputs()))["queue_kl"])
     assert int(objective.get_buffer("num_queued")) == 4
 
 
@@ -124,7 +124,7 @@ def test_a_queue_shorter_than_the_batch_holds_what_fits() -> None:
 def test_a_term_without_what_it_needs_is_an_error(name: str, missing: str) -> None:
     given = {key: t for key, t in inputs().items() if key != missing}
     with pytest.raises(ValueError, match=f"needs {missing}"):
-        objective_of(losses={name: 1})(Inputs(**given))
+        objective_of(losses={name: 1})(ObjectiveInputs(**given))
 
 
 def test_context_tokens_and_texts_made_for_them_go_together() -> None:

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from distill.config.recipes import resolve_train_config
-from distill.training.training_state import Position, StateError, load_state, save_state
-from distill.training.weight_average import Average
+from distill.training.training_state import StateError, TrainingPosition, load_state, save_state
+from distill.training.weight_average import WeightAverage
 
 IDENTITY: dict[str, Any] = {"config": {"lr": 0.1, "device": "cpu", "milestones": (1, 2)}, "data": {"dataset": "a"}}
 
@@ -31,8 +31,8 @@ def run(kind: str, *, seed: int = 0, width: int = 4) -> tuple[nn.Module, torch.o
     return model, optimizer
 
 
-def averages(learner: nn.Module) -> Average:
-    return Average(learner, resolve_train_config("limbeck", {"average": "mean"}), total_steps=10)
+def averages(learner: nn.Module) -> WeightAverage:
+    return WeightAverage(learner, resolve_train_config("limbeck", {"average": "mean"}), total_steps=10)
 
 
 def flat(optimizer: torch.optim.Optimizer) -> list[tuple[int, str, torch.Tensor]]:
@@ -43,7 +43,7 @@ def flat(optimizer: torch.optim.Optimizer) -> list[tuple[int, str, torch.Tensor]
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])
 def test_what_comes_back_is_what_went_in(tmp_path: Path, kind: str) -> None:
     model, optimizer = run(kind)
-    position = Position(step=7, seconds=1.5, log=[{"step": 7, "loss": 0.25}])
+    position = TrainingPosition(step=7, seconds=1.5, log=[{"step": 7, "loss": 0.25}])
     save_state(tmp_path / "state.safetensors", model, optimizer, position, IDENTITY)
     other, its_optimizer = run(kind, seed=1)
     assert load_state(tmp_path / "state.safetensors", other, its_optimizer, IDENTITY) == position
@@ -59,7 +59,7 @@ def test_the_file_is_whole_and_readable_and_the_old_one_outlives_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "state.safetensors"
-    save_state(path, *run("sgd"), Position(step=1), IDENTITY)
+    save_state(path, *run("sgd"), TrainingPosition(step=1), IDENTITY)
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     before = path.read_bytes()
 
@@ -68,7 +68,7 @@ def test_the_file_is_whole_and_readable_and_the_old_one_outlives_a_full_disk(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        save_state(path, *run("sgd"), Position(step=2), IDENTITY)
+        save_state(path, *run("sgd"), TrainingPosition(step=2), IDENTITY)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -84,7 +84,7 @@ def test_the_file_is_whole_and_readable_and_the_old_one_outlives_a_full_disk(
 def test_the_state_of_another_run_is_refused_with_what_differs(
     tmp_path: Path, identity: dict[str, Any], says: str
 ) -> None:
-    save_state(tmp_path / "s", *run("sgd"), Position(), IDENTITY)
+    save_state(tmp_path / "s", *run("sgd"), TrainingPosition(), IDENTITY)
     model, optimizer = run("sgd", seed=1)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(StateError, match=says):
@@ -93,20 +93,20 @@ def test_the_state_of_another_run_is_refused_with_what_differs(
 
 
 def test_what_does_not_matter_may_differ(tmp_path: Path) -> None:
-    save_state(tmp_path / "s", *run("sgd"), Position(step=3), IDENTITY)
+    save_state(tmp_path / "s", *run("sgd"), TrainingPosition(step=3), IDENTITY)
     elsewhere = {**IDENTITY, "config": {**IDENTITY["config"], "device": "cuda", "threads": 4}}
     assert load_state(tmp_path / "s", *run("sgd"), elsewhere).step == 3
 
 
 def test_weights_of_another_width_are_refused(tmp_path: Path) -> None:
-    save_state(tmp_path / "s", *run("sgd"), Position(), IDENTITY)
+    save_state(tmp_path / "s", *run("sgd"), TrainingPosition(), IDENTITY)
     with pytest.raises(StateError, match="another model"):
         load_state(tmp_path / "s", *run("sgd", width=8), IDENTITY)
 
 
 def test_a_damaged_or_foreign_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    save_state(path, *run("sgd"), Position(), IDENTITY)
+    save_state(path, *run("sgd"), TrainingPosition(), IDENTITY)
     whole = path.read_bytes()
     for length in (0, 4, 100, len(whole) - 1):
         path.write_bytes(whole[:length])
@@ -119,7 +119,7 @@ def test_a_damaged_or_foreign_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_state_that_was_altered_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    save_state(path, *run("sgd"), Position(step=3, log=[{"step": 3}]), IDENTITY)
+    save_state(path, *run("sgd"), TrainingPosition(step=3, log=[{"step": 3}]), IDENTITY)
     whole = bytearray(path.read_bytes())
     for at in (len(whole) - 5, len(whole) // 2, whole.index(b'\\"step\\": 3') + 11):
         spoiled = whole.copy()
@@ -141,7 +141,7 @@ def test_averages_and_the_scale_of_the_loss_come_back(tmp_path: Path) -> None:
     average.update(1)
     scaler.scale(torch.ones(()))
     scaler.update(64.0)
-    save_state(tmp_path / "s", learner, optimizer, Position(), IDENTITY, average=average, scaler=scaler)
+    save_state(tmp_path / "s", learner, optimizer, TrainingPosition(), IDENTITY, average=average, scaler=scaler)
     other = nn.ModuleDict({"student": run("adamw", seed=1)[0]})
     again, its_scaler = averages(other), torch.amp.GradScaler("cpu")
     load_state(tmp_path / "s", other, optimizer, IDENTITY, average=again, scaler=its_scaler)

@@ -5,15 +5,15 @@ import torch
 from torch import nn
 
 from distill.config.recipes import resolve_train_config
-from distill.training.weight_average import Average
+from distill.training.weight_average import WeightAverage
 
 
-def walk(steps: int, **asked: object) -> tuple[nn.ModuleDict, Average, list[dict[str, torch.Tensor]]]:
+def walk(steps: int, **asked: object) -> tuple[nn.ModuleDict, WeightAverage, list[dict[str, torch.Tensor]]]:
     """A small model whose weights and statistics move at each step, their average, and where they have been."""
     student = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     learner = nn.ModuleDict({"student": student, "objective": nn.Linear(2, 1)})
     learner["objective"].register_buffer("queue", torch.zeros(4))
-    average = Average(learner, resolve_train_config("limbeck", asked), total_steps=steps)
+    average = WeightAverage(learner, resolve_train_config("limbeck", asked), total_steps=steps)
     been: list[dict[str, torch.Tensor]] = []
     for step in range(1, steps + 1):
         with torch.no_grad():

@@ -20,7 +20,7 @@ from store.sets import caption_sets
 from tests.workers.enriching import Bench
 from workers.enrich import captions
 from workers.enrich.captions import MOST_PX
-from workers.enrich.questions import Question
+from workers.enrich.questions import PlannedQuestion
 from workers.gpu import inputs
 
 
@@ -32,11 +32,11 @@ def dataset_id(here: Bench) -> str:
         (root / label).mkdir(parents=True)
         for number in range(10):
             Image.new("RGB", (900, 40 + number), (number * 20, 90, 140)).save(root / label / f"{number}.png")
-    manifest = scan(root, ["Heron", "Ibis"], BySeed(id_fraction=1.0, held_out=0.5))
-    victim = manifest.paths[manifest.part("train")[3]]
+    image_index = scan(root, ["Heron", "Ibis"], BySeed(id_fraction=1.0, held_out=0.5))
+    victim = image_index.paths[image_index.part("train")[3]]
     (root / victim).write_bytes((root / victim).read_bytes()[:60])
     file = here.context.settings.home / "manifest.jsonl"
-    manifest.save(file)
+    image_index.save(file)
     id = new_id("dst")
     here.context.artefacts.put_file(file, f"datasets/{id}/manifest.jsonl")
     vocabulary_id = here.vocabulary(["Heron", "Ibis"])
@@ -48,8 +48,8 @@ def dataset_id(here: Bench) -> str:
             name="d",
             path="images",
             split={},
-            counts=manifest.counts,
-            digest=manifest.digest,
+            counts=image_index.counts,
+            digest=image_index.digest,
             manifest_key=f"datasets/{id}/manifest.jsonl",
         )
     return id
@@ -116,5 +116,5 @@ def test_a_picture_is_shown_small_and_is_part_of_the_key_by_its_digest(here: Ben
         assert shown.size == (8, 6)
     (strategy,) = [load_strategy("captions")]
     (question,) = captions._questions(strategy, root, images, range(1), "", set())
-    assert isinstance(question, Question)
+    assert isinstance(question, PlannedQuestion)
     assert "base64" not in str(request_for(question.ask).messages)

@@ -45,8 +45,8 @@ def context(db: Database, tmp_path: Path) -> Context:
 
 
 def proved(context: Context, tmp_path: Path, *, filter_phrases: bool) -> tuple[str, lifecycle.Job]:
-    manifest = scan(tmp_path / "data" / "birds", LABELS, SPLIT.validate_python(SPLIT_BY_LIST))
-    manifest.save(tmp_path / "manifest.jsonl")
+    image_index = scan(tmp_path / "data" / "birds", LABELS, SPLIT.validate_python(SPLIT_BY_LIST))
+    image_index.save(tmp_path / "manifest.jsonl")
     stored = context.artefacts.put_file(tmp_path / "manifest.jsonl", "m")
     said = [line("a tail"), line("a beak", locked=True), line("a beak of mine", origin="human"), line("legs")]
     with context.db.write() as tx:
@@ -63,8 +63,8 @@ def proved(context: Context, tmp_path: Path, *, filter_phrases: bool) -> tuple[s
             name="birds",
             path="birds",
             split=SPLIT_BY_LIST,
-            counts=manifest.counts,
-            digest=manifest.digest,
+            counts=image_index.counts,
+            digest=image_index.digest,
             manifest_key=stored.key,
         )
         spec = {
