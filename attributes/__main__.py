@@ -21,10 +21,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from attributes.cli.output_file import BadInput, OutFile, as_input
 from attributes.formats.formats import read_label_lines
-from attributes.llm.client import Enricher, FatalLLMError, LLMSettings, Outcome, Tally
+from attributes.llm.client import FatalLLMError, LLMClient, LLMSettings, QuestionResult, Tally
 from attributes.llm.limits import Limiter, LocalLimiter
 from attributes.llm.requests import key_of
-from attributes.prompts.questions import Ask, asks_about
+from attributes.prompts.questions import Question, questions_for_label
 from attributes.prompts.strategy import DEFAULT_STRATEGY, Strategy, StrategyError, load_strategy
 from attributes.types import Entry, Label
 
@@ -47,8 +47,8 @@ class _Job:
     settings: LLMSettings
     limiter: Limiter | None
 
-    def asks(self, label: Label) -> list[Ask]:
-        return [ask for strategy in self.strategies for ask in asks_about(strategy, label, self.domain)]
+    def asks(self, label: Label) -> list[Question]:
+        return [ask for strategy in self.strategies for ask in questions_for_label(strategy, label, self.domain)]
 
     def keys(self, label: Label) -> list[str]:
         return [key_of(ask, self.settings) for ask in self.asks(label)]
@@ -73,14 +73,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _describe(job: _Job, out: OutFile) -> int:
-    total = len(job.labels) * sum(strategy.num_asks for strategy in job.strategies)
+    total = len(job.labels) * sum(strategy.num_questions for strategy in job.strategies)
     missing = sum(1 for _ in _missing(job, out))
-    failures: list[Outcome] = []
+    failures: list[QuestionResult] = []
     tally, fatal, interrupted = Tally(), "", False
     with _progress() as progress:
         task = progress.add_task("", total=total, completed=total - missing, rate="", failed="")
 
-        def keep(outcome: Outcome) -> None:
+        def keep(outcome: QuestionResult) -> None:
             label = outcome.ask.label
             if outcome.reason is None:
                 out.add(Entry(label.name, label.sense, outcome.lines, outcome.flags))
@@ -105,16 +105,16 @@ def _describe(job: _Job, out: OutFile) -> int:
     return 1 if failures else 0
 
 
-def _missing(job: _Job, out: OutFile) -> Iterator[Ask]:
+def _missing(job: _Job, out: OutFile) -> Iterator[Question]:
     return (ask for label in job.labels for ask in job.asks(label) if out.wants(label, key_of(ask, job.settings)))
 
 
-async def _ask(job: _Job, asks: Sequence[Ask], keep: Callable[[Outcome], None]) -> None:
-    async with Enricher(job.settings, limiter=job.limiter) as enricher:
+async def _ask(job: _Job, asks: Sequence[Question], keep: Callable[[QuestionResult], None]) -> None:
+    async with LLMClient(job.settings, limiter=job.limiter) as enricher:
         await enricher.ask_all(asks, on_outcome=keep)
 
 
-def _report(job: _Job, out: OutFile, failures: Sequence[Outcome], tally: Tally, beyond: int) -> None:
+def _report(job: _Job, out: OutFile, failures: Sequence[QuestionResult], tally: Tally, beyond: int) -> None:
     for outcome in failures[:_NAMED_FAILURES]:
         which = f" [{outcome.ask.strategy.ref}]" if len(job.strategies) > 1 else ""
         _say(f"failed: {outcome.ask.label}{which}: {outcome.reason}: {outcome.detail}", 1)

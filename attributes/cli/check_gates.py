@@ -24,12 +24,12 @@ from pydantic import SecretStr, ValidationError
 from attributes.cli.output_file import BadInput, as_input
 from attributes.formats.csv import read_csv
 from attributes.formats.formats import FormatError, join_sentences, read_cupl, read_dclip, read_json, read_label2text
-from attributes.gates.evaluate import Judges, check, word_lists
-from attributes.gates.html_report import page
-from attributes.gates.text_report import show
-from attributes.gates.token_lengths import Tokens, clip_tokens, tokens_of_file
-from attributes.gates.types import Offence
-from attributes.gates.word_lists import WordsError
+from attributes.gates.evaluate import GateCriteria, evaluate_gates, load_word_lists
+from attributes.gates.html_report import render_html
+from attributes.gates.text_report import print_report
+from attributes.gates.token_lengths import TokenCounter, clip_token_counter, token_counter_from_file
+from attributes.gates.types import Violation
+from attributes.gates.word_lists import WordListError
 from attributes.text import num_words
 from attributes.types import Entry, Label
 
@@ -61,13 +61,13 @@ def run(asked: Asked) -> int:
     judges = _judges(asked)
     if asked.second_opinion:
         judges = _with_opinion(entries, judges, asked.second_opinion)
-    report = check(lambda: entries, judges)
+    report = evaluate_gates(lambda: entries, judges)
     if asked.html is not None:
-        _write(asked.html, page(name, report))
+        _write(asked.html, render_html(name, report))
     if asked.json:
         print(json.dumps({"file": name, **report.as_json()}, ensure_ascii=False, indent=2))
     else:
-        show(name, report, worst=asked.worst)
+        print_report(name, report, worst=asked.worst)
     return 0 if report.holds else 1
 
 
@@ -112,32 +112,32 @@ def _looks_like(text: str) -> str:
     return "cupl" if lengths and lengths[len(lengths) // 2] > _SENTENCE_WORDS else "dclip"
 
 
-def _judges(asked: Asked) -> Judges:
+def _judges(asked: Asked) -> GateCriteria:
     extra = [*asked.words, *(Path(path) for path in os.environ.get(WORDS_VARIABLE, "").split(os.pathsep) if path)]
     try:
-        return Judges(lists=word_lists(extra), tokens=_tokens(asked))
-    except WordsError as error:
+        return GateCriteria(lists=load_word_lists(extra), tokens=_tokens(asked))
+    except WordListError as error:
         raise BadInput(str(error)) from None
 
 
-def _tokens(asked: Asked) -> Tokens:
+def _tokens(asked: Asked) -> TokenCounter:
     if asked.tokenizer is None:
-        return clip_tokens()
+        return clip_token_counter()
     if asked.context < 1:
         raise BadInput(f"--context {asked.context}: a teacher reads at least one token")
     try:
         name = f"{asked.tokenizer.name}, context {asked.context}"
-        return tokens_of_file(asked.tokenizer.read_bytes(), asked.context, name)
+        return token_counter_from_file(asked.tokenizer.read_bytes(), asked.context, name)
     except OSError as error:
         raise BadInput(f"{asked.tokenizer}: {error.strerror}") from None
     except ValueError as error:
         raise BadInput(f"--tokenizer: {error}") from None
 
 
-def _with_opinion(entries: Sequence[Entry], judges: Judges, model: str) -> Judges:
+def _with_opinion(entries: Sequence[Entry], judges: GateCriteria, model: str) -> GateCriteria:
     """The judges with what an LLM says of the lines that the word list finds."""
-    from attributes.gates.second_opinion import Opinion
-    from attributes.llm.client import Enricher, FatalLLMError, LLMSettings
+    from attributes.gates.second_opinion import SecondOpinion
+    from attributes.llm.client import FatalLLMError, LLMClient, LLMSettings
 
     try:
         settings = LLMSettings(
@@ -149,16 +149,16 @@ def _with_opinion(entries: Sequence[Entry], judges: Judges, model: str) -> Judge
         raise BadInput(f"LIMBECK_LLM_BASE_URL: {error.errors()[0]['msg']}") from None
     found: dict[Label, list[str]] = {}
 
-    def note(offence: Offence) -> None:
+    def note(offence: Violation) -> None:
         if offence.gate == "nonvisual":
             entry = entries[offence.position]
             found[Label(entry.label, entry.sense)] = [line.text for line in offence.lines]
 
-    check(lambda: entries, judges, on_offence=note)
-    opinion = Opinion()
+    evaluate_gates(lambda: entries, judges, on_violation=note)
+    opinion = SecondOpinion()
 
     async def ask() -> None:
-        async with Enricher(settings) as enricher:
+        async with LLMClient(settings) as enricher:
             await enricher.ask_all(list(opinion.asks(found)), on_outcome=opinion.take)
 
     try:

@@ -3,7 +3,7 @@ limits and ladder (`attributes.llm.client`). `found`: label -> its lines that ho
 
     opinion = Opinion()
     await enricher.ask_all(opinion.asks(found, domain), on_outcome=opinion.take)
-    check(entries, Judges(visible=opinion.visible, model=model))
+    check(entries, GateCriteria(visible=opinion.visible, model=model))
 
 What the LLM says nothing usable about stays as the list judged it.
 """
@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from attributes.llm.results import Outcome
-from attributes.prompts.questions import Ask
+from attributes.llm.results import QuestionResult
+from attributes.prompts.questions import Question
 from attributes.prompts.strategy import Strategy, read_strategy
 from attributes.text import clean
 from attributes.types import Label
@@ -27,32 +27,32 @@ _VERDICT = re.compile(r"\b(\d+)\W+(seen|unseen)\b", re.IGNORECASE)
 
 
 @cache
-def judge() -> Strategy:
+def judge_strategy() -> Strategy:
     """The prompt of the second opinion."""
     return read_strategy(Path(__file__).with_name("judge.toml"))
 
 
 @dataclass
-class Opinion:
+class SecondOpinion:
     """What the LLM has said: `visible` holds the texts that it calls seen; `failed` why questions came to nothing."""
 
     visible: set[str] = field(default_factory=set)
-    failed: list[Outcome] = field(default_factory=list)
+    failed: list[QuestionResult] = field(default_factory=list)
     _texts: dict[tuple[Label, str], list[str]] = field(default_factory=dict)
 
-    def asks(self, found: Mapping[Label, Sequence[str]], domain: str = "") -> Iterator[Ask]:
+    def asks(self, found: Mapping[Label, Sequence[str]], domain: str = "") -> Iterator[Question]:
         """The questions about the lines found of each label, `MAX_LINES` at a time."""
         for label, texts in found.items():
             distinct = list(dict.fromkeys(texts))
             for start in range(0, len(distinct), MAX_LINES):
                 some = distinct[start : start + MAX_LINES]
-                ask = Ask(judge(), label, domain, question=_numbered(some))
-                self._texts[label, ask.question] = some
+                ask = Question(judge_strategy(), label, domain, text=_numbered(some))
+                self._texts[label, ask.text] = some
                 yield ask
 
-    def take(self, outcome: Outcome) -> None:
+    def take(self, outcome: QuestionResult) -> None:
         """Take an answer."""
-        texts = self._texts[outcome.ask.label, outcome.ask.question]
+        texts = self._texts[outcome.ask.label, outcome.ask.text]
         if outcome.reason is not None:
             self.failed.append(outcome)
         for number, verdict in (found for line in outcome.lines for found in _VERDICT.findall(line.text)):

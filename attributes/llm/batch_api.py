@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 from attributes.llm import retry_policy as retries
 from attributes.llm.results import FatalLLMError
 from attributes.llm.settings import LLMSettings
-from attributes.llm.transport import Reply, Wire
+from attributes.llm.transport import RawResponse, Transport
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -48,7 +48,7 @@ class BatchUnavailable(Exception):
 class BatchServer:
     """Raises FatalLLMError for what no waiting mends, BatchUnavailable for what may pass; never for a batch's fate."""
 
-    def __init__(self, settings: LLMSettings, wire: Wire) -> None:
+    def __init__(self, settings: LLMSettings, wire: Transport) -> None:
         self._settings = settings
         self._wire = wire
 
@@ -181,7 +181,7 @@ class BatchServer:
                     error.response.status_code, json_object(error.response.content), error.response.headers
                 )
             except (openai.APIConnectionError, httpx2.HTTPError, TimeoutError) as error:
-                reply = Reply(status="connection", detail=f"the connection broke ({type(error).__name__})")
+                reply = RawResponse(status="connection", detail=f"the connection broke ({type(error).__name__})")
             if reply.http_status in (404, 405, 501) and reply.status != "llm_quota_exhausted":
                 raise FatalLLMError(
                     "llm_no_batches", f"{self._settings.base_url} has no Batch API, or lost {what}: {reply.detail}"

@@ -1,6 +1,6 @@
 """OpenAI's Batch API: half the price, an answer within a day. Files of requests instead of calls.
 
-    async with Batches(LLMSettings(base_url=..., model=...)) as batches:
+    async with BatchJobs(LLMSettings(base_url=..., model=...)) as batches:
         askings = batches.begin(asks)
         state = await batches.submit(askings)            # keep state.id, and each asking.memory()
         state = await batches.poll(state.id)             # later, in any process, until state.ended
@@ -25,40 +25,40 @@ from typing import IO, Any, Self
 
 from attributes.llm.batch_api import ENDPOINT, BatchServer, BatchState, BatchUnavailable, json_object
 from attributes.llm.concurrency import POLL_S, OnOutcome, Tally
-from attributes.llm.response_format import RUNGS, Ladder, shared_ladder
-from attributes.llm.results import Call, FatalLLMError, Outcome
-from attributes.llm.retry_policy import Again, Asking
+from attributes.llm.response_format import RUNGS, FormatFallback, shared_ladder
+from attributes.llm.results import Call, FatalLLMError, QuestionResult
+from attributes.llm.retry_policy import QuestionAttempts, Retry
 from attributes.llm.settings import LLMSettings
-from attributes.llm.transport import Reply, Wire
-from attributes.prompts.questions import Ask
+from attributes.llm.transport import RawResponse, Transport
+from attributes.prompts.questions import Question
 
-__all__ = ["BatchState", "BatchUnavailable", "Batches", "Result"]
+__all__ = ["BatchJobs", "BatchResponse", "BatchState", "BatchUnavailable"]
 
 MAX_REQUESTS = 50_000
 MAX_BYTES = 100_000_000  # half of what OpenAI takes today; it was 100 MB once, and elsewhere still is
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class BatchResponse:
     """What a batch brought of one question: an outcome, or None where it has to be asked again.
 
     `calls` are those that this batch made, for the ledger; none where it ended before it came to the question. `left`
     says why it has to be asked again: `batch_expired`, `batch_cancelled`, … or `asked_differently`.
     """
 
-    asking: Asking
+    asking: QuestionAttempts
     calls: Sequence[Call]
-    outcome: Outcome | None = None
+    outcome: QuestionResult | None = None
     left: str = ""
 
 
-class Batches:
+class BatchJobs:
     """The Batch API of one server for one model. Belongs to the event loop that first calls it; needs `close`."""
 
-    def __init__(self, settings: LLMSettings, *, ladder: Ladder = shared_ladder) -> None:
+    def __init__(self, settings: LLMSettings, *, ladder: FormatFallback = shared_ladder) -> None:
         self.settings = settings
         self._ladder = ladder
-        self._wire = Wire(settings)
+        self._wire = Transport(settings)
         self._server = BatchServer(settings, self._wire)
 
     async def __aenter__(self) -> Self:
@@ -71,14 +71,14 @@ class Batches:
         """Close the connections."""
         await self._wire.close()
 
-    def begin(self, asks: Iterable[Ask]) -> list[Asking]:
-        """Questions to submit, equal ones once; `Asking.recall` goes on with what another process remembered."""
-        made = (Asking(ask, self.settings, self._ladder) for ask in asks)
+    def begin(self, asks: Iterable[Question]) -> list[QuestionAttempts]:
+        """Questions to submit, equal ones once; `QuestionAttempts.recall` goes on with what another process remembered."""
+        made = (QuestionAttempts(ask, self.settings, self._ladder) for ask in asks)
         return list({asking.key: asking for asking in made}.values())
 
-    def chunks(self, askings: Iterable[Asking]) -> Iterator[list[Asking]]:
+    def chunks(self, askings: Iterable[QuestionAttempts]) -> Iterator[list[QuestionAttempts]]:
         """The questions in as many lists as there must be batches."""
-        chunk: list[Asking] = []
+        chunk: list[QuestionAttempts] = []
         num_bytes = 0
         for asking in askings:
             size = len(_line(asking))
@@ -90,11 +90,11 @@ class Batches:
         if chunk:
             yield chunk
 
-    async def submit(self, askings: Iterable[Asking]) -> BatchState:
+    async def submit(self, askings: Iterable[QuestionAttempts]) -> BatchState:
         """Upload the requests of one chunk and have them worked on. Raises FatalLLMError and BatchUnavailable."""
         return await self.make(await self.upload(askings))
 
-    async def upload(self, askings: Iterable[Asking]) -> str:
+    async def upload(self, askings: Iterable[QuestionAttempts]) -> str:
         """Upload the requests of one chunk, which costs nothing yet; the file's id. Raises as `submit` does."""
         with tempfile.TemporaryFile() as file:
             file.writelines(_line(asking) for asking in askings)
@@ -116,7 +116,7 @@ class Batches:
         """Ask for the end of a batch, which comes some minutes later. Raises FatalLLMError and BatchUnavailable."""
         return await self._server.cancel(batch_id)
 
-    async def collect(self, state: BatchState, askings: Iterable[Asking]) -> AsyncIterator[Result]:
+    async def collect(self, state: BatchState, askings: Iterable[QuestionAttempts]) -> AsyncIterator[BatchResponse]:
         """What an ended batch brought of each of its questions, first those that it came to.
 
         Raises BatchUnavailable before the first result, and FatalLLMError after the last one, where a line failed for
@@ -138,22 +138,24 @@ class Batches:
                     reasons[key] = reply
                 elif asking := left.pop(key, None):
                     asking.note(reply)
-                    step: Outcome | Again | None = None
+                    step: QuestionResult | Retry | None = None
                     why = "asked_differently"
                     try:
                         step = asking.judge(reply)
                     except FatalLLMError as error:
                         fatal, why = error, error.code
-                    outcome = step if isinstance(step, Outcome) else None
-                    yield Result(asking=asking, calls=asking.calls[-1:], outcome=outcome, left="" if outcome else why)
+                    outcome = step if isinstance(step, QuestionResult) else None
+                    yield BatchResponse(
+                        asking=asking, calls=asking.calls[-1:], outcome=outcome, left="" if outcome else why
+                    )
         for key, asking in left.items():
-            yield Result(asking=asking, calls=(), left=reasons.get(key, f"batch_{state.status}"))
+            yield BatchResponse(asking=asking, calls=(), left=reasons.get(key, f"batch_{state.status}"))
         if fatal is not None:
             raise fatal
 
     async def ask_all(
         self,
-        asks: Iterable[Ask],
+        asks: Iterable[Question],
         *,
         on_outcome: OnOutcome | None = None,
         on_state: Callable[[BatchState], None] = lambda _state: None,
@@ -169,7 +171,7 @@ class Batches:
         tally = Tally()
         waiting = self.begin(asks)
         for _ in range(self.settings.max_attempts + len(RUNGS)):  # the steps down the ladder are no attempts
-            again: list[Asking] = []
+            again: list[QuestionAttempts] = []
             for chunk in self.chunks(waiting):
                 if tally.stopped or should_stop():
                     tally.stopped = "asked"
@@ -212,7 +214,7 @@ class Batches:
             on_state(state)
         return state
 
-    def _reply(self, line: Mapping[str, Any]) -> Reply | str:
+    def _reply(self, line: Mapping[str, Any]) -> RawResponse | str:
         """What a line of an output or error file means; a string says why the batch never came to it."""
         response, error = line.get("response"), line.get("error")
         if isinstance(response, dict) and type(response.get("status_code")) is int:
@@ -221,10 +223,10 @@ class Batches:
         if code in ("batch_expired", "batch_cancelled"):
             return code
         said = self._wire.said(error.get("message")) if isinstance(error, dict) else ""
-        return Reply(status="timeout" if code == "request_timeout" else "server_error", detail=f"{code}: {said}")
+        return RawResponse(status="timeout" if code == "request_timeout" else "server_error", detail=f"{code}: {said}")
 
 
-def _line(asking: Asking) -> bytes:
+def _line(asking: QuestionAttempts) -> bytes:
     """One request of a file."""
     body = {"custom_id": asking.key, "method": "POST", "url": ENDPOINT, "body": asking.body()}
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
@@ -243,7 +245,7 @@ async def _sleep(seconds: float, *, unless: Callable[[], bool]) -> None:
         await asyncio.sleep(min(left_s, POLL_S))
 
 
-async def _report(outcome: Outcome, tally: Tally, on_outcome: OnOutcome | None) -> None:
+async def _report(outcome: QuestionResult, tally: Tally, on_outcome: OnOutcome | None) -> None:
     tally.add(outcome)
     if on_outcome is not None and (waiting := on_outcome(outcome)) is not None:
         await waiting

@@ -1,6 +1,6 @@
 """Ask an LLM about labels: the one owner of retries, and many questions at once.
 
-    async with Enricher(LLMSettings(base_url=..., model=...)) as enricher:
+    async with LLMClient(LLMSettings(base_url=..., model=...)) as enricher:
         tally = await enricher.ask_all(asks, on_outcome=keep)
 
 Every question ends with lines or a named reason (`attributes.llm.retry_policy` says how); what no waiting can mend
@@ -15,21 +15,30 @@ from types import TracebackType
 from typing import Self
 
 from attributes.llm.concurrency import CutShort, OnOutcome, Stop, Tally, ask_many
-from attributes.llm.limits import BudgetSpent, Limiter, Meter, NoLimit, NoMeter, Slot, tokens_at_most, tokens_estimated
-from attributes.llm.response_format import Ladder, shared_ladder
-from attributes.llm.results import BUDGET_SPENT, Call, FatalLLMError, Outcome
-from attributes.llm.retry_policy import Asking
+from attributes.llm.limits import (
+    BudgetGuard,
+    BudgetSpent,
+    Limiter,
+    NoBudget,
+    NoLimit,
+    Slot,
+    tokens_at_most,
+    tokens_estimated,
+)
+from attributes.llm.response_format import FormatFallback, shared_ladder
+from attributes.llm.results import BUDGET_SPENT, Call, FatalLLMError, QuestionResult
+from attributes.llm.retry_policy import QuestionAttempts
 from attributes.llm.settings import LLMSettings
-from attributes.llm.transport import Reply, Wire
-from attributes.prompts.questions import Ask
+from attributes.llm.transport import RawResponse, Transport
+from attributes.prompts.questions import Question
 
-__all__ = ["Call", "Enricher", "FatalLLMError", "LLMSettings", "Outcome", "Tally"]
+__all__ = ["Call", "FatalLLMError", "LLMClient", "LLMSettings", "QuestionResult", "Tally"]
 
 
 MAX_REFUSED = 3  # questions that are refused in every form before the run is given up
 
 
-class Enricher:
+class LLMClient:
     """Asks one server and model. Belongs to the event loop that first calls it; needs `close`.
 
     `limiter` holds every HTTP attempt back until there is room for it, `meter` until its worst case is set aside.
@@ -40,16 +49,16 @@ class Enricher:
         self,
         settings: LLMSettings,
         *,
-        ladder: Ladder = shared_ladder,
+        ladder: FormatFallback = shared_ladder,
         limiter: Limiter | None = None,
-        meter: Meter | None = None,
-        wire: Wire | None = None,
+        meter: BudgetGuard | None = None,
+        wire: Transport | None = None,
     ) -> None:
         self.settings = settings
         self._ladder = ladder
         self._limiter = limiter or NoLimit()
-        self._meter = meter or NoMeter()
-        self._wire = wire or Wire(settings)
+        self._meter = meter or NoBudget()
+        self._wire = wire or Transport(settings)
         self._owns_wire = wire is None
         self._refused = 0  # questions in a row
         self._not_before = 0.0  # monotonic; a server that says "later" to one question says it to all
@@ -65,7 +74,7 @@ class Enricher:
         if self._owns_wire:
             await self._wire.close()
 
-    async def ask(self, ask: Ask) -> Outcome:
+    async def ask(self, ask: Question) -> QuestionResult:
         """Ask until there are lines or a named reason. Raises FatalLLMError.
 
         Where the meter has nothing left the outcome is `stopped`, its detail `budget_spent`.
@@ -74,7 +83,7 @@ class Enricher:
 
     async def ask_all(
         self,
-        asks: Iterable[Ask] | AsyncIterable[Ask],
+        asks: Iterable[Question] | AsyncIterable[Question],
         *,
         concurrency: int | None = None,
         on_outcome: OnOutcome | None = None,
@@ -97,8 +106,8 @@ class Enricher:
             should_stop=should_stop,
         )
 
-    async def _ask(self, ask: Ask, stop: Stop) -> Outcome:
-        asking = Asking(ask, self.settings, self._ladder)
+    async def _ask(self, ask: Question, stop: Stop) -> QuestionResult:
+        asking = QuestionAttempts(ask, self.settings, self._ladder)
         wait_s = 0.0
         while True:
             try:
@@ -113,14 +122,14 @@ class Enricher:
                     raise
                 return asking.end("stopped")
             step = asking.judge(reply)
-            if isinstance(step, Outcome):
+            if isinstance(step, QuestionResult):
                 self._refuse_to_go_on(step)
                 return step
             wait_s = step.wait_s
             if step.everyone_s:
                 self._not_before = max(self._not_before, time.monotonic() + step.everyone_s)
 
-    def _refuse_to_go_on(self, outcome: Outcome) -> None:
+    def _refuse_to_go_on(self, outcome: QuestionResult) -> None:
         """Raises FatalLLMError where a server that has answered nothing yet refuses one question after the other in
         every form: what it refuses is then no question, but the model or the way it is asked."""
         self._refused = self._refused + 1 if outcome.reason == "bad_request" else 0
@@ -135,7 +144,7 @@ class Enricher:
             while (left_s := max(until, self._not_before) - time.monotonic()) > 0:
                 await asyncio.sleep(left_s)
 
-    async def _attempt(self, asking: Asking, stop: Stop) -> Reply:
+    async def _attempt(self, asking: QuestionAttempts, stop: Stop) -> RawResponse:
         """One HTTP attempt, once meter and limiter have room for it. Raises BudgetSpent and CutShort."""
         body = asking.body()
         with stop.cuts_short():
@@ -145,11 +154,11 @@ class Enricher:
         try:
             async with self._room(tokens_estimated(body, asking.max_tokens), stop) as slot:
                 started = time.monotonic()
-                reply: Reply | None = None
+                reply: RawResponse | None = None
                 try:
                     reply = await self._wire.send(body)
                 finally:  # an attempt that is cancelled was made too, and may be billed
-                    call = asking.note(reply or Reply(status="stopped", latency_s=time.monotonic() - started))
+                    call = asking.note(reply or RawResponse(status="stopped", latency_s=time.monotonic() - started))
                 if call.prompt_tokens is not None and call.completion_tokens is not None:
                     slot.used(call.prompt_tokens + call.completion_tokens)
                 return reply

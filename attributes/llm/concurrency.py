@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from attributes.llm.results import BUDGET_SPENT, FatalLLMError, Outcome
-from attributes.prompts.questions import Ask
+from attributes.llm.results import BUDGET_SPENT, FatalLLMError, QuestionResult
+from attributes.prompts.questions import Question
 
 POLL_S = 0.2  # how often `should_stop` is asked
 PROBE_S = 10.0  # how long the first question goes ahead alone where the server's ways are not known
 STOP_GRACE_S = 10.0  # how long calls in flight may still bring what is paid for
 
-OnOutcome = Callable[[Outcome], Awaitable[None] | None]
+OnOutcome = Callable[[QuestionResult], Awaitable[None] | None]
 
 
 class CutShort(Exception):
@@ -61,7 +61,7 @@ class Stop:
             self._waiting.discard(task)
 
 
-Answer = Callable[[Ask, Stop], Awaitable[Outcome]]
+Answer = Callable[[Question, Stop], Awaitable[QuestionResult]]
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Tally:
     cached_tokens: int = 0
     stopped: Literal["", "asked", "budget_spent"] = ""
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: QuestionResult) -> None:
         """Count one outcome; tokens that a server did not state count as none."""
         self.calls += len(outcome.calls)
         self.prompt_tokens += sum(call.prompt_tokens or 0 for call in outcome.calls)
@@ -91,14 +91,14 @@ class Tally:
 
 async def ask_many(
     answer: Answer,
-    asks: Iterable[Ask] | AsyncIterable[Ask],
+    asks: Iterable[Question] | AsyncIterable[Question],
     *,
     concurrency: int,
     first_alone: bool,
     on_outcome: OnOutcome | None,
     should_stop: Callable[[], bool],
 ) -> Tally:
-    """`Enricher.ask_all` says what this does; `answer` ends early, with what it has, once its `Stop` is set.
+    """`LLMClient.ask_all` says what this does; `answer` ends early, with what it has, once its `Stop` is set.
 
     `first_alone` lets one question find out what the server understands, or that it refuses everything, before the
     rest.
@@ -109,12 +109,12 @@ async def ask_many(
 class _Source:
     """Gives one ask at a time to whichever task comes."""
 
-    def __init__(self, asks: Iterable[Ask] | AsyncIterable[Ask]) -> None:
+    def __init__(self, asks: Iterable[Question] | AsyncIterable[Question]) -> None:
         self._plain = iter(asks) if isinstance(asks, Iterable) else None
         self._async = None if isinstance(asks, Iterable) else aiter(asks)
         self._turn = asyncio.Lock()
 
-    async def next(self) -> Ask | None:
+    async def next(self) -> Question | None:
         """The next ask; None after the last."""
         if self._plain is not None:
             return next(self._plain, None)
@@ -206,12 +206,12 @@ class _Run:
                 return
             await self._one(ask)
 
-    async def _one(self, ask: Ask) -> None:
+    async def _one(self, ask: Question) -> None:
         try:
             outcome = await self._answer(ask, self._stop)
         except FatalLLMError as error:
             self._stop.set()  # before its report, which may take a while: no call more meanwhile
-            stopped = Outcome(ask=ask, key="", reason="stopped", detail=error.message, calls=error.calls)
+            stopped = QuestionResult(ask=ask, key="", reason="stopped", detail=error.message, calls=error.calls)
             await self._report(stopped)  # its calls belong in the ledger too
             raise
         if outcome.reason == "stopped" and outcome.detail == BUDGET_SPENT:
@@ -219,7 +219,7 @@ class _Run:
         if outcome.calls:
             await self._report(outcome)
 
-    async def _report(self, outcome: Outcome) -> None:
+    async def _report(self, outcome: QuestionResult) -> None:
         self._tally.add(outcome)
         if self._on_outcome is not None and (waiting := self._on_outcome(outcome)) is not None:
             await waiting

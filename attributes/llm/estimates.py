@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from attributes.llm.limits import tokens_at_most, tokens_estimated
 from attributes.llm.requests import MAX_CORRECTION_CHARS, max_tokens_of, request_for, temperature_of
-from attributes.llm.response_format import Ladder
+from attributes.llm.response_format import FormatFallback
 from attributes.llm.settings import LLMSettings
-from attributes.prompts.questions import Ask, Picture
+from attributes.prompts.questions import ImageFile, Question
 from attributes.prompts.strategy import Strategy
 from attributes.types import Label
 
@@ -20,7 +20,7 @@ _CHARS_PER_TOKEN = 4
 _ANSWER_TOKENS = 15  # braces, quotes, the label
 _FIELD_TOKENS = {"sentence": 45, "answer": 60, "caption": 30}
 _PHRASE_TOKENS, _DIFFERENCE_TOKENS = 25, 60
-_PIXEL = Picture(b"\x89PNG\r\n\x1a\n")
+_PIXEL = ImageFile(b"\x89PNG\r\n\x1a\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ def guess(strategy: Strategy, settings: LLMSettings, domain: str = "") -> Guess:
     """What one question of the strategy will take."""
     ask = _question(strategy, domain)
     max_tokens = max_tokens_of(ask, settings)
-    form = Ladder().start(settings)
+    form = FormatFallback().start(settings)
     body = form.body(
         request_for(ask), model=settings.model, temperature=temperature_of(ask, settings), max_tokens=max_tokens
     )
@@ -55,13 +55,13 @@ def label_bytes(label: Label) -> int:
     return len(json.dumps([label.name, label.sense or ""], ensure_ascii=False).encode("utf-8", "replace"))
 
 
-def _question(strategy: Strategy, domain: str) -> Ask:
+def _question(strategy: Strategy, domain: str) -> Question:
     question = max(strategy.questions, key=len, default="")
-    return Ask(
+    return Question(
         strategy,
         Label("a"),
         domain,
-        question=question,
+        text=question,
         other=Label("b") if strategy.about == "pair" else None,
         image=_PIXEL if strategy.about == "image" else None,
     )

@@ -1,7 +1,7 @@
 """What holds calls back: how many a minute and at a time, and what may be spent.
 
 Both are protocols, so that all workers together can be held by whatever they share. In one process `LocalLimiter`
-keeps the rates; without limits there are `NoLimit` and `NoMeter`.
+keeps the rates; without limits there are `NoLimit` and `NoBudget`.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attributes.prompts.questions import Ask
+from attributes.prompts.questions import Question
 
 if TYPE_CHECKING:
     from attributes.llm.results import Call
@@ -46,10 +46,10 @@ class Limiter(Protocol):
         """Wait for room, then hold it while the call is in flight. `tokens` is what the call may take, estimated."""
 
 
-class Meter(Protocol):
+class BudgetGuard(Protocol):
     """Holds the cap on what may be spent. A reservation is whatever it wants to find again."""
 
-    async def reserve(self, ask: Ask, prompt_tokens_at_most: int, completion_tokens_at_most: int) -> object:
+    async def reserve(self, ask: Question, prompt_tokens_at_most: int, completion_tokens_at_most: int) -> object:
         """Set aside the worst case of one HTTP attempt; may wait until others are settled. Raises BudgetSpent."""
 
     async def settle(self, reservation: object, call: "Call | None") -> None:
@@ -67,10 +67,10 @@ class NoLimit:
         """Nothing is counted."""
 
 
-class NoMeter:
+class NoBudget:
     """No cap."""
 
-    async def reserve(self, ask: Ask, prompt_tokens_at_most: int, completion_tokens_at_most: int) -> object:
+    async def reserve(self, ask: Question, prompt_tokens_at_most: int, completion_tokens_at_most: int) -> object:
         return None
 
     async def settle(self, reservation: object, call: "Call | None") -> None:

@@ -3,8 +3,8 @@
     ask = Ask(load_strategy("describe"), Label("crane", "bird"), "birds of North America")
     request_for(ask).messages      key_of(ask, settings)
 
-One `Ask` is one call with its retries, and one key. `asks_about` lists the questions that a strategy has about a
-label, `asks_between` those about a pair, `asks_showing` those about a picture.
+One `Question` is one call with its retries, and one key. `questions_for_label` lists the questions that a strategy has about a
+label, `questions_for_pair` those about a pair, `questions_for_image` those about a picture.
 """
 
 import hashlib
@@ -15,14 +15,14 @@ from string import Template
 from typing import Any
 
 from attributes.llm.settings import LLMSettings
-from attributes.prompts.questions import NO_LABEL, Ask, Picture
+from attributes.prompts.questions import NO_LABEL, ImageFile, Question
 from attributes.text import MAX_DOMAIN_CHARS, MAX_LABEL_CHARS, MAX_SENSE_CHARS, clean
 
 MAX_CORRECTION_CHARS = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class ChatRequest:
     """What is asked, before it takes the form that a server understands. A picture stands in `messages` by its digest
     until it is sent."""
 
@@ -30,14 +30,14 @@ class Request:
     schema: Mapping[str, Any] = field(repr=False)
     schema_name: str
     version: int
-    image: Picture | None = field(default=None, repr=False)
+    image: ImageFile | None = field(default=None, repr=False)
 
-    def with_schema_in_prompt(self) -> "Request":
+    def with_schema_in_prompt(self) -> "ChatRequest":
         """The same request for a server that does not hold answers to a schema."""
         schema = json.dumps(self.schema, ensure_ascii=False)
         return self.adding(f"Answer with one JSON object that fits this JSON Schema, and nothing else:\n{schema}")
 
-    def adding(self, text: str) -> "Request":
+    def adding(self, text: str) -> "ChatRequest":
         """The same request with a paragraph of ours at the end of its last message."""
         content = self.messages[-1]["content"]
         if isinstance(content, str):
@@ -56,18 +56,18 @@ class Request:
         return [*map(dict, before), {**last, "content": shown}]
 
 
-def request_for(ask: Ask) -> Request:
+def request_for(ask: Question) -> ChatRequest:
     """What to send.
 
     Labels, senses and domain are data: cleaned, capped, and quoted as JSON strings on one line of their own, which
     nothing in them can end.
     """
     strategy = ask.strategy
-    text = Template(strategy.user).safe_substitute(subject=_subject(ask), question=ask.question)
+    text = Template(strategy.user).safe_substitute(subject=_subject(ask), question=ask.text)
     content: Any = text
     if ask.image is not None:
         content = [{"type": "text", "text": text}, _image_part(f"sha256:{ask.image.digest}")]
-    request = Request(
+    request = ChatRequest(
         messages=({"role": "system", "content": strategy.system}, {"role": "user", "content": content}),
         schema=strategy.schema,
         schema_name=strategy.name,
@@ -77,18 +77,18 @@ def request_for(ask: Ask) -> Request:
     return request.adding(clean(ask.correction, MAX_CORRECTION_CHARS)) if ask.correction else request
 
 
-def temperature_of(ask: Ask, settings: LLMSettings) -> float:
+def temperature_of(ask: Question, settings: LLMSettings) -> float:
     """The temperature to ask at: the strategy's own, else the settings'."""
     own = ask.strategy.temperature
     return settings.temperature if own is None else own
 
 
-def max_tokens_of(ask: Ask, settings: LLMSettings) -> int:
+def max_tokens_of(ask: Question, settings: LLMSettings) -> int:
     """The limit of the answer: the strategy's own, else the settings'."""
     return ask.strategy.max_tokens or settings.max_tokens
 
 
-def key_of(ask: Ask, settings: LLMSettings) -> str:
+def key_of(ask: Question, settings: LLMSettings) -> str:
     """sha256 (hex) over everything that shapes the answer; equal keys may share one call and its answer.
 
     Labels, senses, domain and picture count as the messages render them (a picture by its digest).
@@ -108,7 +108,7 @@ def key_of(ask: Ask, settings: LLMSettings) -> str:
     return hashlib.sha256(json.dumps(shaping, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def _subject(ask: Ask) -> str:
+def _subject(ask: Question) -> str:
     other = ask.other or NO_LABEL
     said = {
         "label": clean(ask.label.name, MAX_LABEL_CHARS),

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from attributes.llm.requests import Request
+from attributes.llm.requests import ChatRequest
 from attributes.llm.settings import LLMSettings
 
 Rung = Literal["json_schema", "json_object_schema", "json_object", "prose"]
@@ -23,19 +23,19 @@ MAX_MISSES = 3
 
 
 @dataclass(frozen=True)
-class Form:
+class ResponseFormat:
     """A form of request: its rung, and which parameters it carries."""
 
     rung: Rung = "json_schema"
     limit_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     send_temperature: bool = True
 
-    def lower(self) -> "Form | None":
+    def lower(self) -> "ResponseFormat | None":
         """The form one rung down, None at the bottom."""
         rest = RUNGS[RUNGS.index(self.rung) + 1 :]
         return replace(self, rung=rest[0]) if rest else None
 
-    def without(self, param: str, message: str) -> "Form | None":
+    def without(self, param: str, message: str) -> "ResponseFormat | None":
         """The form that avoids a refused parameter; None if the refusal names none that can be avoided."""
         if self.limit_name == "max_tokens" and (param == "max_tokens" or "max_completion_tokens" in message):
             return replace(self, limit_name="max_completion_tokens")
@@ -43,7 +43,7 @@ class Form:
             return replace(self, send_temperature=False)
         return None
 
-    def body(self, request: Request, *, model: str, temperature: float, max_tokens: int) -> dict[str, Any]:
+    def body(self, request: ChatRequest, *, model: str, temperature: float, max_tokens: int) -> dict[str, Any]:
         """The body of the HTTP request."""
         if self.rung != "json_schema":
             request = request.with_schema_in_prompt()
@@ -64,18 +64,18 @@ class Form:
         return asdict(self)
 
 
-def form_from_json(data: Mapping[str, Any]) -> Form | None:
+def form_from_json(data: Mapping[str, Any]) -> ResponseFormat | None:
     """The form that `as_json` wrote; None for anything else, such as what a later release wrote."""
     fields = {"rung": RUNGS, "limit_name": ("max_tokens", "max_completion_tokens"), "send_temperature": (True, False)}
     if set(data) != set(fields) or any(data[name] not in allowed for name, allowed in fields.items()):
         return None
-    return Form(**data)
+    return ResponseFormat(**data)
 
 
 Learnt = Callable[[str, str, Mapping[str, Any]], None]
 
 
-class Ladder:
+class FormatFallback:
     """Remembers, per base URL and model, the highest rung that gave a valid answer, until it misses too often.
 
     One miss is a model's slip and moves only that question down; three in a row are a server that ignores the form.
@@ -85,8 +85,8 @@ class Ladder:
 
     def __init__(self, on_learnt: Learnt | None = None) -> None:
         self._on_learnt = on_learnt
-        self._known: dict[tuple[str, str], Form] = {}
-        self._params: dict[tuple[str, str], Form] = {}
+        self._known: dict[tuple[str, str], ResponseFormat] = {}
+        self._params: dict[tuple[str, str], ResponseFormat] = {}
         self._misses: dict[tuple[str, str], int] = {}
 
     def knows(self, settings: LLMSettings) -> bool:
@@ -99,24 +99,24 @@ class Ladder:
             self._known[base_url, model] = self._params[base_url, model] = found
             self._misses[base_url, model] = 0
 
-    def start(self, settings: LLMSettings) -> Form:
+    def start(self, settings: LLMSettings) -> ResponseFormat:
         """The form to begin a question with."""
         place = _place(settings)
-        params = self._params.get(place, Form())
+        params = self._params.get(place, ResponseFormat())
         known = self._known.get(place)
         return replace(params, rung=known.rung) if known else params
 
-    def refused_param(self, settings: LLMSettings, form: Form) -> None:
+    def refused_param(self, settings: LLMSettings, form: ResponseFormat) -> None:
         """The server refuses a parameter that `form` avoids: no question need try it again."""
         self._params[_place(settings)] = form
 
-    def missed(self, settings: LLMSettings, form: Form) -> None:
+    def missed(self, settings: LLMSettings, form: ResponseFormat) -> None:
         """The form was refused, or its answer had not the shape that it asks for."""
         place = _place(settings)
         if (known := self._known.get(place)) and known.rung == form.rung:
             self._misses[place] = self._misses.get(place, 0) + 1
 
-    def worked(self, settings: LLMSettings, form: Form) -> None:
+    def worked(self, settings: LLMSettings, form: ResponseFormat) -> None:
         """The form gave a valid answer."""
         place = _place(settings)
         known = self._known.get(place)
@@ -132,4 +132,4 @@ def _place(settings: LLMSettings) -> tuple[str, str]:
     return settings.base_url, settings.model
 
 
-shared_ladder = Ladder()
+shared_ladder = FormatFallback()

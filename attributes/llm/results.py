@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from attributes.prompts.questions import Ask
+from attributes.prompts.questions import Question
 from attributes.types import Line
 
 # Why a question can end without an answer, or why one HTTP attempt was not the last.
@@ -45,7 +45,7 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class QuestionResult:
     """How one question ended: with lines, or with a `reason` (a key of `REASONS`) and its `detail`; never with both.
 
     `lines` are what the answer says of the ask's label, `other_lines` of its `other`; `flags` what
@@ -54,7 +54,7 @@ class Outcome:
     `stopped` is not failed: it has still to be asked.
     """
 
-    ask: Ask
+    ask: Question
     key: str
     lines: tuple[Line, ...] = ()
     other_lines: tuple[Line, ...] = ()

@@ -32,7 +32,7 @@ _CONTENT = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyVi
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reply:
+class RawResponse:
     """What one attempt gave. `status` is `ok` (there is a text to read), or as `calls.Call` has it."""
 
     status: str
@@ -48,7 +48,7 @@ class Reply:
     detail: str = ""
 
 
-class Wire:
+class Transport:
     """The connection to one server; needs `close`."""
 
     def __init__(self, settings: LLMSettings) -> None:
@@ -64,7 +64,7 @@ class Wire:
         self._http: httpx2.AsyncClient | None = None
         self.answered = False  # whether any HTTP response has come, so that the address is right
 
-    async def send(self, body: Mapping[str, Any]) -> Reply:
+    async def send(self, body: Mapping[str, Any]) -> RawResponse:
         """Make one attempt. Never raises for what server or network do; cancelling it ends the request."""
         import httpx2
 
@@ -75,16 +75,16 @@ class Wire:
                 response = await http.post(self._url, content=_bytes_of(body), headers=self._headers)
             reply = self.read(response.status_code, _json(response.content), response.headers)
         except (httpx2.RequestError, TimeoutError) as error:
-            reply = Reply(**self._no_response(error))
+            reply = RawResponse(**self._no_response(error))
         self.answered = self.answered or reply.http_status is not None
         return replace(reply, latency_s=time.monotonic() - started)
 
-    def read(self, http_status: int, data: Any, headers: Mapping[str, str]) -> Reply:
+    def read(self, http_status: int, data: Any, headers: Mapping[str, str]) -> RawResponse:
         """What a response means; `data` is its JSON, None where it had none."""
         if http_status < 300:
-            return Reply(http_status=http_status, **self._fields(data))
+            return RawResponse(http_status=http_status, **self._fields(data))
         error = _error_in(data)
-        return Reply(
+        return RawResponse(
             status=_status_of(http_status, error),
             http_status=http_status,
             retry_after_s=retry_after(headers),

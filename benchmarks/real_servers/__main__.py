@@ -29,10 +29,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from attributes.llm.client import Enricher, LLMSettings
-from attributes.llm.response_format import Ladder
-from attributes.llm.results import REASONS, Call, FatalLLMError, Outcome
-from attributes.prompts.questions import Ask, asks_about, asks_between
+from attributes.llm.client import LLMClient, LLMSettings
+from attributes.llm.response_format import FormatFallback
+from attributes.llm.results import REASONS, Call, FatalLLMError, QuestionResult
+from attributes.prompts.questions import Question, questions_for_label, questions_for_pair
 from attributes.prompts.strategy import Strategy, load_strategy
 from attributes.types import Label
 
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _try(name: str, base_url: str, model: str, *, grammar: bool) -> list[str]:
     """Ask everything there is to ask, show what came, and say what should not have come."""
     faults: list[str] = []
-    ladder = Ladder()
+    ladder = FormatFallback()
     how = {"timeout_s": 120, "max_attempts": 4, "concurrency": 2, "max_tokens": 400, "temperature": 1.0}
     settings = LLMSettings.model_validate({"base_url": base_url, "model": model, **how})
     table = Table(
@@ -104,16 +104,16 @@ def _try(name: str, base_url: str, model: str, *, grammar: bool) -> list[str]:
     return faults
 
 
-def _questions() -> Iterator[tuple[str, list[Ask]]]:
+def _questions() -> Iterator[tuple[str, list[Question]]]:
     for name in ("describe", "sentence", "phrases"):
-        yield name, [ask for label in LABELS for ask in asks_about(load_strategy(name), label, DOMAIN)]
-    yield "questions", list(asks_about(load_strategy("questions"), LABELS[0], DOMAIN))[:4]
+        yield name, [ask for label in LABELS for ask in questions_for_label(load_strategy(name), label, DOMAIN)]
+    yield "questions", list(questions_for_label(load_strategy("questions"), LABELS[0], DOMAIN))[:4]
     pairs = [(one, other) for at, one in enumerate(LABELS) for other in LABELS[:at]]
     yield (
         "contrast",
-        [ask for one, other in pairs for ask in asks_between(load_strategy("contrast"), one, other, DOMAIN)],
+        [ask for one, other in pairs for ask in questions_for_pair(load_strategy("contrast"), one, other, DOMAIN)],
     )
-    yield "label given", [Ask(_holding(load_strategy("phrases"), label), label, DOMAIN) for label in LABELS[:3]]
+    yield "label given", [Question(_holding(load_strategy("phrases"), label), label, DOMAIN) for label in LABELS[:3]]
 
 
 def _holding(strategy: Strategy, label: Label) -> Strategy:
@@ -122,20 +122,22 @@ def _holding(strategy: Strategy, label: Label) -> Strategy:
     return replace(strategy, schema={**strategy.schema, "properties": properties})
 
 
-async def _ask(settings: LLMSettings, ladder: Ladder, asks: Sequence[Ask]) -> list[Outcome]:
-    outcomes: list[Outcome] = []
-    async with Enricher(settings, ladder=ladder) as enricher:
+async def _ask(settings: LLMSettings, ladder: FormatFallback, asks: Sequence[Question]) -> list[QuestionResult]:
+    outcomes: list[QuestionResult] = []
+    async with LLMClient(settings, ladder=ladder) as enricher:
         await enricher.ask_all(asks, on_outcome=outcomes.append)
     return outcomes
 
 
 async def _wrong_model(settings: LLMSettings) -> str:
     asks = [
-        ask for number in range(50) for ask in asks_about(load_strategy("sentence"), Label(f"bird {number}"), DOMAIN)
+        ask
+        for number in range(50)
+        for ask in questions_for_label(load_strategy("sentence"), Label(f"bird {number}"), DOMAIN)
     ]
-    kept: list[Outcome] = []
+    kept: list[QuestionResult] = []
     try:
-        async with Enricher(settings, ladder=Ladder()) as enricher:
+        async with LLMClient(settings, ladder=FormatFallback()) as enricher:
             await enricher.ask_all(asks[:50], on_outcome=kept.append, should_stop=lambda: len(kept) >= 5)
     except FatalLLMError as error:
         return f"{error.code} after {sum(len(outcome.calls) for outcome in kept)} calls for 50 labels: {error.message}"

@@ -9,12 +9,12 @@ import pytest
 from pydantic import SecretStr
 
 from attributes.llm import retry_policy
-from attributes.llm.client import Enricher
-from attributes.llm.limits import Limiter, Meter
-from attributes.llm.response_format import Ladder
-from attributes.llm.results import Outcome
+from attributes.llm.client import LLMClient
+from attributes.llm.limits import BudgetGuard, Limiter
+from attributes.llm.response_format import FormatFallback
+from attributes.llm.results import QuestionResult
 from attributes.llm.settings import LLMSettings
-from attributes.prompts.questions import Ask
+from attributes.prompts.questions import Question
 from attributes.prompts.strategy import load_strategy
 from attributes.types import Label
 from tests.attributes.fake_llm import FakeLLM
@@ -22,7 +22,7 @@ from tests.conftest import SHARED_DATA
 
 KEY = "sk-very-secret-0123456789"
 
-AskOne = Callable[..., Outcome]
+AskOne = Callable[..., QuestionResult]
 
 
 @pytest.fixture
@@ -38,36 +38,36 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def enricher(llm: FakeLLM) -> Callable[..., Enricher]:
+def enricher(llm: FakeLLM) -> Callable[..., LLMClient]:
     """Makes an Enricher of the scripted server, with a ladder of its own."""
 
     def make(
         *,
-        ladder: Ladder | None = None,
+        ladder: FormatFallback | None = None,
         limiter: Limiter | None = None,
-        meter: Meter | None = None,
+        meter: BudgetGuard | None = None,
         **changes: Any,
-    ) -> Enricher:
+    ) -> LLMClient:
         asked: dict[str, Any] = {"base_url": llm.url, "model": "m", "api_key": SecretStr(KEY), "timeout_s": 30}
         settings = LLMSettings(**(asked | changes))
-        return Enricher(settings, ladder=ladder or Ladder(), limiter=limiter, meter=meter)
+        return LLMClient(settings, ladder=ladder or FormatFallback(), limiter=limiter, meter=meter)
 
     return make
 
 
-def about(label: str | Label) -> Ask:
+def about(label: str | Label) -> Question:
     """The question that `describe` has about a bird."""
-    return Ask(load_strategy(), label if isinstance(label, Label) else Label(label), "birds")
+    return Question(load_strategy(), label if isinstance(label, Label) else Label(label), "birds")
 
 
 @pytest.fixture
-def ask(enricher: Callable[..., Enricher]) -> AskOne:
+def ask(enricher: Callable[..., LLMClient]) -> AskOne:
     """Asks one question, by default what `describe` asks about a label; its outcome."""
 
-    def one(what: str | Label | Ask = "robin", **changes: Any) -> Outcome:
-        async def go() -> Outcome:
+    def one(what: str | Label | Question = "robin", **changes: Any) -> QuestionResult:
+        async def go() -> QuestionResult:
             async with enricher(**changes) as client:
-                return await client.ask(what if isinstance(what, Ask) else about(what))
+                return await client.ask(what if isinstance(what, Question) else about(what))
 
         return asyncio.run(go())
 

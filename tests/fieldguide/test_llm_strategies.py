@@ -9,11 +9,18 @@ from typing import Any
 from PIL import Image
 
 from attributes.gates.repair_prompts import correction
-from attributes.llm.batch_jobs import Batches
-from attributes.llm.client import Enricher, LLMSettings
-from attributes.llm.response_format import Ladder
-from attributes.llm.results import Outcome
-from attributes.prompts.questions import NO_LABEL, Ask, Picture, asks_about, asks_between, asks_showing
+from attributes.llm.batch_jobs import BatchJobs
+from attributes.llm.client import LLMClient, LLMSettings
+from attributes.llm.response_format import FormatFallback
+from attributes.llm.results import QuestionResult
+from attributes.prompts.questions import (
+    NO_LABEL,
+    ImageFile,
+    Question,
+    questions_for_image,
+    questions_for_label,
+    questions_for_pair,
+)
 from attributes.prompts.strategy import load_strategy, shipped
 from attributes.types import Label
 from examples.fieldguide.language import value_of
@@ -24,23 +31,25 @@ ONE, TWO = species("validation")[:2]
 DOMAIN = "creatures of the field guide"
 
 
-def shown(number: int) -> Picture:
+def shown(number: int) -> ImageFile:
     file = io.BytesIO()
     Image.fromarray(picture(ONE, number, seed=0)).save(file, "PNG")
-    return Picture(file.getvalue())
+    return ImageFile(file.getvalue())
 
 
-def asked(asks: Sequence[Ask], *, faults: Sequence[Any] = (), in_batches: bool = False, **how: Any) -> list[Outcome]:
+def asked(
+    asks: Sequence[Question], *, faults: Sequence[Any] = (), in_batches: bool = False, **how: Any
+) -> list[QuestionResult]:
     """The outcomes, in the order of the asks."""
-    kept: list[Outcome] = []
+    kept: list[QuestionResult] = []
 
     async def go(base_url: str) -> None:
         settings = LLMSettings(base_url=base_url, model="m", max_attempts=2)
         if in_batches:
-            async with Batches(settings, ladder=Ladder()) as batches:
+            async with BatchJobs(settings, ladder=FormatFallback()) as batches:
                 await batches.ask_all(asks, on_outcome=kept.append, poll_s=0.01)
         else:
-            async with Enricher(settings, ladder=Ladder()) as enricher:
+            async with LLMClient(settings, ladder=FormatFallback()) as enricher:
                 await enricher.ask_all(asks, on_outcome=kept.append)
 
     with serve(faults=faults, **how) as llm:
@@ -48,16 +57,16 @@ def asked(asks: Sequence[Ask], *, faults: Sequence[Any] = (), in_batches: bool =
     return sorted(kept, key=lambda outcome: asks.index(outcome.ask))
 
 
-def all_asks() -> list[Ask]:
+def all_asks() -> list[Question]:
     label = Label(ONE.name)
-    asks: list[Ask] = []
+    asks: list[Question] = []
     for strategy in shipped():
         if strategy.about == "label":
-            asks += asks_about(strategy, label, DOMAIN)
+            asks += questions_for_label(strategy, label, DOMAIN)
         elif strategy.about == "pair":
-            asks += asks_between(strategy, label, Label(TWO.name), DOMAIN)
+            asks += questions_for_pair(strategy, label, Label(TWO.name), DOMAIN)
         else:
-            asks += asks_showing(strategy, shown(0), label, DOMAIN)
+            asks += questions_for_image(strategy, shown(0), label, DOMAIN)
     return asks
 
 
@@ -72,7 +81,7 @@ def test_every_strategy_is_answered_from_the_species() -> None:
 
 
 def test_both_sides_of_a_pair_are_told_truly_and_apart() -> None:
-    (outcome,) = asked(asks_between(load_strategy("contrast"), Label(ONE.name), Label(TWO.name), DOMAIN))
+    (outcome,) = asked(questions_for_pair(load_strategy("contrast"), Label(ONE.name), Label(TWO.name), DOMAIN))
     by_name = {one.name: one.attributes for one in (ONE, TWO)}
     for label, other, lines in (
         (outcome.ask.label, outcome.ask.other, outcome.lines),
@@ -89,7 +98,9 @@ def test_both_sides_of_a_pair_are_told_truly_and_apart() -> None:
 
 
 def test_samples_of_a_question_differ() -> None:
-    lines = [outcome.lines[0] for outcome in asked(asks_about(load_strategy("questions"), Label(ONE.name), DOMAIN))]
+    lines = [
+        outcome.lines[0] for outcome in asked(questions_for_label(load_strategy("questions"), Label(ONE.name), DOMAIN))
+    ]
     assert len(lines) == 12
     assert len({line.text for line in lines}) > 8
     assert len({line.about for line in lines}) == 4
@@ -99,9 +110,9 @@ def test_each_picture_has_a_caption_of_its_own_and_one_without_a_name_is_decline
     captions = load_strategy("captions")
     first, second, unnamed = asked(
         [
-            *asks_showing(captions, shown(0), Label(ONE.name), DOMAIN),
-            *asks_showing(captions, shown(1), Label(ONE.name), DOMAIN),
-            *asks_showing(captions, shown(2), NO_LABEL, DOMAIN),
+            *questions_for_image(captions, shown(0), Label(ONE.name), DOMAIN),
+            *questions_for_image(captions, shown(1), Label(ONE.name), DOMAIN),
+            *questions_for_image(captions, shown(2), NO_LABEL, DOMAIN),
         ]
     )
     assert first.lines[0].text != second.lines[0].text
@@ -117,7 +128,9 @@ def test_batches_answer_as_single_calls_do() -> None:
 
 
 def test_a_batch_expires_on_demand() -> None:
-    asks = [ask for one in species("test")[:6] for ask in asks_about(load_strategy("sentence"), Label(one.name))]
+    asks = [
+        ask for one in species("test")[:6] for ask in questions_for_label(load_strategy("sentence"), Label(one.name))
+    ]
     outcomes = asked(asks, in_batches=True, faults=[{"fault": "expired", "times": 4}], batch_s=0.05)
     assert [outcome.reason for outcome in outcomes] == [None] * 6
     assert sum(len(outcome.calls) for outcome in outcomes) == 6
@@ -128,7 +141,7 @@ def test_a_batch_expires_on_demand() -> None:
 
 def test_told_that_its_phrases_are_shared_it_gives_more_particular_ones() -> None:
     label = Label(ONE.name)
-    (first,) = asks_about(load_strategy("phrases"), label, DOMAIN)
+    (first,) = questions_for_label(load_strategy("phrases"), label, DOMAIN)
     again = replace(first, correction=correction({"shared": ["a round body"]}))
     before, after = ([line.text for line in outcome.lines] for outcome in asked([first, again]))
     assert all(" with " in text and len(text.split()) <= 15 for text in after)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from attributes.llm.prices import Price, read_prices
-from attributes.llm.transport import Reply
+from attributes.llm.transport import RawResponse
 from tests.workers.enriching import Scripted
 
 PRICE = Price(input=2_000_000, cached_input=500_000, output=8_000_000)  # 2, 0.5 and 8 dollars a million
@@ -38,11 +38,11 @@ class Billing(Scripted):
         self.faults, self.unstated = faults, unstated
         self.billed_pusd = self.billed_tokens = self.num_unstated = 0
 
-    async def send(self, body: Mapping[str, Any]) -> Reply:
+    async def send(self, body: Mapping[str, Any]) -> RawResponse:
         reply = await super().send(body)
         await asyncio.sleep(self.chance.uniform(0, self.latency_s))
         if self.chance.random() < self.faults / 2:
-            return Reply(status="rate_limited", http_status=429, retry_after_s=0.001, detail="later")
+            return RawResponse(status="rate_limited", http_status=429, retry_after_s=0.001, detail="later")
         prompt, cached = self.chance.randint(50, 400), self.chance.randint(0, 50)
         answer = self.chance.randint(20, body["max_tokens"] if self.chance.random() < 0.1 else 120)
         self.billed_pusd += PRICE.cost(prompt_tokens=prompt, cached_tokens=cached, completion_tokens=answer)
@@ -52,4 +52,4 @@ class Billing(Scripted):
             self.num_unstated += 1
             told = dict.fromkeys(told)
         text = "Certainly! Here is" if self.chance.random() < self.faults / 2 else reply.text
-        return Reply(status="ok", http_status=200, text=text, **told)
+        return RawResponse(status="ok", http_status=200, text=text, **told)

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from api.jobs.plan_enrich import EnrichIn, create_enrich
-from attributes.llm.transport import Reply, Wire
+from attributes.llm.transport import RawResponse, Transport
 from examples.fieldguide.llm_answers import answer, entry_asked, label_of
 from examples.fieldguide.llm_prompts import read_prompt
 from store import vocabularies
@@ -51,19 +51,19 @@ class Scripted:
         self.calls = 0
         self.refused: dict[str, int] = {}
 
-    async def send(self, body: Mapping[str, Any]) -> Reply:
+    async def send(self, body: Mapping[str, Any]) -> RawResponse:
         self.calls += 1
         await asyncio.sleep(self.latency_s)
         prompt = read_prompt(body)
         label = prompt.subject.get("label", "")
         if self.refused.get(label, 0) > 0:
             self.refused[label] -= 1
-            return Reply(status="refused", latency_s=0.0, detail="I would rather not.")
+            return RawResponse(status="refused", latency_s=0.0, detail="I would rather not.")
         entry = replace(entry_asked(prompt, label_of(label)), label=label)
         if prompt.subject.get("other"):
             entry = replace(entry, fields={**entry.fields, "differences": _DIFFERENCES})
         text = answer(prompt.text, entry, body.get("response_format"), prompt.schema)
-        return Reply(status="ok", latency_s=self.latency_s, text=text, prompt_tokens=10, completion_tokens=5)
+        return RawResponse(status="ok", latency_s=self.latency_s, text=text, prompt_tokens=10, completion_tokens=5)
 
 
 class Bench:
@@ -120,7 +120,7 @@ class Bench:
 def make_bench(db: Database, folder: Path, monkeypatch: pytest.MonkeyPatch, *, latency_s: float = 0.0) -> Bench:
     """A bench whose leases are short."""
     llm = Scripted(latency_s)
-    monkeypatch.setattr(Wire, "send", lambda _self, body: llm.send(body))
+    monkeypatch.setattr(Transport, "send", lambda _self, body: llm.send(body))
     known: dict[str, Any] = {
         "home": folder,
         "redis_url": "",

@@ -18,12 +18,12 @@ from typing import Any
 import structlog
 from sqlalchemy.orm import Session
 
-from attributes.llm.batch_jobs import Batches, BatchState, BatchUnavailable, Result
+from attributes.llm.batch_jobs import BatchJobs, BatchResponse, BatchState, BatchUnavailable
 from attributes.llm.limits import tokens_at_most
 from attributes.llm.requests import key_of
 from attributes.llm.response_format import RUNGS
 from attributes.llm.results import BUDGET_SPENT, FatalLLMError
-from attributes.llm.retry_policy import Asking
+from attributes.llm.retry_policy import QuestionAttempts
 from store.enrich import batches as rows
 from store.enrich import results as enrichment
 from store.enrich import single_flight, usage
@@ -34,7 +34,7 @@ from workers.enrich import llm_settings
 from workers.enrich.budget import has_cap, took_by, worst_case
 from workers.enrich.live import WINDOW
 from workers.enrich.live import Asking as LiveAsking
-from workers.enrich.questions import Question, Unaskable
+from workers.enrich.questions import PlannedQuestion, Unaskable
 from workers.enrich.usage import answer_row, call_rows
 from workers.runtime.context import Context
 from workers.runtime.errors import Deferred, JobFailed, Stopped
@@ -69,10 +69,10 @@ class BatchAsking:
         self._ladder = llm_settings.ladder(context, self._settings, self._learn)
         self._total, self._unit, self._per_unit = total, unit, per_unit
         self._num_ended = 0
-        self._questions: Iterator[Question | Unaskable] = iter(())
-        self._known: tuple[dict[str, list[Question]], list[Unaskable]] | None = None
+        self._questions: Iterator[PlannedQuestion | Unaskable] = iter(())
+        self._known: tuple[dict[str, list[PlannedQuestion]], list[Unaskable]] | None = None
 
-    def through(self, questions: Iterator[Question | Unaskable], *, num_ended: int) -> None:
+    def through(self, questions: Iterator[PlannedQuestion | Unaskable], *, num_ended: int) -> None:
         """Take a step; returns once every question has a result. Raises Deferred, JobFailed, Stopped, LeaseLost."""
         self._num_ended, self._questions = num_ended, questions
         asyncio.run(self._step())
@@ -83,7 +83,7 @@ class BatchAsking:
             made = rows.of_part(tx, self._claim.part_id)
         stopping = job.stopping is not None
         ending = stopping and (job.error or {}).get("code") != BUDGET_SPENT
-        async with Batches(self._settings, ladder=self._ladder) as server:
+        async with BatchJobs(self._settings, ladder=self._ladder) as server:
             try:
                 waiting = [batch for batch in made if batch.ended_at is None]
                 num_completed = [await self._look(server, batch, ending=ending) for batch in waiting]
@@ -100,7 +100,7 @@ class BatchAsking:
             except FatalLLMError as error:
                 raise JobFailed(error.code, error.message) from error
 
-    async def _look(self, server: Batches, batch: LLMBatch, *, ending: bool) -> int:
+    async def _look(self, server: BatchJobs, batch: LLMBatch, *, ending: bool) -> int:
         """See to a batch under way; how many of its questions the server has answered."""
         if batch.server_id is None and not await self._submitted(server, batch, ending=ending):
             return 0
@@ -117,7 +117,7 @@ class BatchAsking:
         self._write(lambda tx: rows.note(tx, batch, status=state.status, detail={"polls": polls}))
         return state.num_completed
 
-    async def _submitted(self, server: Batches, batch: LLMBatch, *, ending: bool) -> bool:
+    async def _submitted(self, server: BatchJobs, batch: LLMBatch, *, ending: bool) -> bool:
         """Have the server work on a batch that is written down; False where it is let go instead."""
         file_id = batch.detail.get("file_id")
         state = await server.made_from(file_id) if file_id else None
@@ -133,7 +133,7 @@ class BatchAsking:
         self._write(lambda tx: rows.note(tx, batch, server_id=server_id, status=status))
         return True
 
-    async def _ask(self, server: Batches, made: Sequence[LLMBatch]) -> None:
+    async def _ask(self, server: BatchJobs, made: Sequence[LLMBatch]) -> None:
         """Submit what is missing in as many batches as it takes. Returns where nothing is missing."""
         by_key, unaskable = self._by_key()
         mine, elsewhere = self._take(by_key, unaskable)
@@ -159,7 +159,9 @@ class BatchAsking:
         if askings or elsewhere:
             raise Deferred(FIRST_POLL_S)
 
-    def _take(self, by_key: Mapping[str, list[Question]], unaskable: Sequence[Unaskable]) -> tuple[set[str], set[str]]:
+    def _take(
+        self, by_key: Mapping[str, list[PlannedQuestion]], unaskable: Sequence[Unaskable]
+    ) -> tuple[set[str], set[str]]:
         """Settle what is known; the keys to ask for here, and those that another part's batch is asked for."""
         places = [(place, key) for key, each in by_key.items() for question in each for place in question.places]
         failures = [(place, one.reason, one.detail) for one in unaskable for place in one.places]
@@ -176,7 +178,7 @@ class BatchAsking:
         self._num_ended += len(failures) + sum(len(each) for key, each in by_key.items() if key not in left - late)
         return mine - late, left - mine
 
-    def _begin(self, chunk: Sequence[Asking]) -> tuple[LLMBatch | None, int]:
+    def _begin(self, chunk: Sequence[QuestionAttempts]) -> tuple[LLMBatch | None, int]:
         """Write a batch of the chunk down, of as much of it as the cap has room for; and how much that is."""
         with self._context.db.write() as tx:
             lifecycle.check(tx, self._claim)
@@ -190,7 +192,7 @@ class BatchAsking:
             )
         return batch, fitting
 
-    def _reserve(self, tx: Session, chunk: Sequence[Asking]) -> tuple[int, Amount]:
+    def _reserve(self, tx: Session, chunk: Sequence[QuestionAttempts]) -> tuple[int, Amount]:
         if not has_cap(self._spec):
             return len(chunk), NOTHING
         fitting = len(chunk)
@@ -203,7 +205,7 @@ class BatchAsking:
             fitting //= 2
         return 0, NOTHING
 
-    def _worst(self, asking: Asking) -> Amount:
+    def _worst(self, asking: QuestionAttempts) -> Amount:
         return worst_case(self._price, tokens_at_most(asking.body()), asking.max_tokens, batch=True)
 
     def _without_budget(self) -> None:
@@ -216,14 +218,14 @@ class BatchAsking:
             raise Deferred(FIRST_POLL_S)
         raise JobFailed(BUDGET_SPENT, "the job's budget is spent; what was answered is kept")
 
-    async def _keep(self, server: Batches, batch: LLMBatch, state: BatchState) -> None:
+    async def _keep(self, server: BatchJobs, batch: LLMBatch, state: BatchState) -> None:
         """Keep what an ended batch has brought, in one transaction. Raises FatalLLMError afterwards, where a line
         failed for what no waiting can mend or the batch failed as a whole."""
         by_key, _ = self._by_key()
         askings = self._of(batch)
         # What a line may take is worked out before it is known how it went: the next attempt's limit may be another.
         worst = {asking.key: self._worst(asking) for asking in askings} if has_cap(self._spec) else {}
-        results: list[Result] = []
+        results: list[BatchResponse] = []
         fatal: FatalLLMError | None = None
         try:
             async for result in server.collect(state, askings):
@@ -246,8 +248,8 @@ class BatchAsking:
         tx: Session,
         batch: LLMBatch,
         status: str,
-        results: Sequence[Result],
-        by_key: Mapping[str, list[Question]],
+        results: Sequence[BatchResponse],
+        by_key: Mapping[str, list[PlannedQuestion]],
         worst: Mapping[str, Amount],
     ) -> None:
         ended = [(by_key[one.asking.key], one.outcome) for one in results if one.outcome]
@@ -295,7 +297,7 @@ class BatchAsking:
         usage.give_back(tx, self._claim.job_id, (reserved - unstated).at_most(reserved))
         rows.end(tx, batch, status=status, again=again)
 
-    def _say(self, batch: LLMBatch, status: str, results: Sequence[Result]) -> None:
+    def _say(self, batch: LLMBatch, status: str, results: Sequence[BatchResponse]) -> None:
         num_answered = sum(one.outcome is not None and not one.outcome.reason for one in results)
         left = sum(one.outcome is None for one in results)
         said = f"batch {batch.server_id} {status}: {num_answered} of {len(results)} answered, {left} to be asked again"
@@ -310,7 +312,7 @@ class BatchAsking:
                 detail=one.outcome.detail,
             )
 
-    def _give_up(self, by_key: Mapping[str, list[Question]]) -> None:
+    def _give_up(self, by_key: Mapping[str, list[PlannedQuestion]]) -> None:
         detail = "asked for in several batches"
         places = [place for each in by_key.values() for question in each for place in question.places]
         with self._context.db.write() as tx:
@@ -320,10 +322,10 @@ class BatchAsking:
         self._num_ended += sum(map(len, by_key.values()))
         self._keeper.note(f"{len(by_key)} questions have no answer after several batches", level="warning")
 
-    def _by_key(self) -> tuple[dict[str, list[Question]], list[Unaskable]]:
+    def _by_key(self) -> tuple[dict[str, list[PlannedQuestion]], list[Unaskable]]:
         """All questions of the part without a result, worked out once a step and only where they are needed."""
         if self._known is None:
-            by_key: dict[str, list[Question]] = {}
+            by_key: dict[str, list[PlannedQuestion]] = {}
             unaskable: list[Unaskable] = []
             for question in self._questions:
                 if isinstance(question, Unaskable):
@@ -333,7 +335,7 @@ class BatchAsking:
             self._known = by_key, unaskable
         return self._known
 
-    def _of(self, batch: LLMBatch) -> list[Asking]:
+    def _of(self, batch: LLMBatch) -> list[QuestionAttempts]:
         """The questions of a batch, as they were when it was made."""
         with self._context.db.read() as tx:
             before = [one for one in rows.of_part(tx, self._claim.part_id) if one.id < batch.id]
@@ -341,8 +343,8 @@ class BatchAsking:
         by_key, _ = self._by_key()
         return [self._asking(each[0], memories.get(key)) for key, each in by_key.items() if key[:_KEY_CHARS] in wanted]
 
-    def _asking(self, question: Question, memory: Mapping[str, Any] | None) -> Asking:
-        made = Asking(question.ask, self._settings, self._ladder)
+    def _asking(self, question: PlannedQuestion, memory: Mapping[str, Any] | None) -> QuestionAttempts:
+        made = QuestionAttempts(question.ask, self._settings, self._ladder)
         if memory is not None:
             made.recall(memory)
         return made

@@ -18,10 +18,10 @@ import structlog
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from attributes.llm.client import Enricher
+from attributes.llm.client import LLMClient
 from attributes.llm.requests import key_of
-from attributes.llm.results import BUDGET_SPENT, FatalLLMError, Outcome
-from attributes.prompts.questions import Ask
+from attributes.llm.results import BUDGET_SPENT, FatalLLMError, QuestionResult
+from attributes.prompts.questions import Question
 from store.enrich import results, single_flight, usage
 from store.enrich.assembly import ROUND
 from store.enrich.results import Place
@@ -30,7 +30,7 @@ from store.jobs import lifecycle
 from workers.enrich import llm_settings
 from workers.enrich.budget import Budget, has_cap
 from workers.enrich.group_commit import GroupCommit
-from workers.enrich.questions import Question, Unaskable
+from workers.enrich.questions import PlannedQuestion, Unaskable
 from workers.enrich.usage import answer_row, call_rows
 from workers.runtime.context import Context
 from workers.runtime.errors import Deferred, JobFailed, Stopped
@@ -70,16 +70,16 @@ class Asking:
         self._owner = self._claim.part_id
         self._refs: Sequence[str] = self._claim.job_spec["strategies"]
         self._total, self._unit, self._per_unit, self._window = total, unit, per_unit, window
-        self._open: dict[str, list[Question]] = {}  # by key: what this part holds
-        self._elsewhere: dict[str, list[Question]] = {}  # by key: what another part held when it was looked at
-        self._ahead: asyncio.Task[list[Ask] | None] | None = None
+        self._open: dict[str, list[PlannedQuestion]] = {}  # by key: what this part holds
+        self._elsewhere: dict[str, list[PlannedQuestion]] = {}  # by key: what another part held when it was looked at
+        self._ahead: asyncio.Task[list[Question] | None] | None = None
         self._commits = GroupCommit(self._commit, gather_s=_GATHER_S)
         self._counting = threading.Lock()
         self._rate = Rate()
         self._num_ended = 0
         self._num_failed = 0
 
-    def through(self, questions: Iterator[Question | Unaskable], *, num_ended: int) -> None:
+    def through(self, questions: Iterator[PlannedQuestion | Unaskable], *, num_ended: int) -> None:
         """Ask until every question has a result; `num_ended` have one already.
 
         Raises JobFailed where no call can succeed, Stopped, Deferred, LeaseLost.
@@ -90,11 +90,11 @@ class Asking:
         if self._num_failed > MAX_NAMED:
             self._keeper.note(f"{self._num_failed - MAX_NAMED} more questions without an answer", level="warning")
 
-    async def _through(self, questions: Iterator[Question | Unaskable]) -> None:
+    async def _through(self, questions: Iterator[PlannedQuestion | Unaskable]) -> None:
         renewing = asyncio.create_task(self._renew())
         try:
             async with self._context.exchange.line(self._context.settings, self._settings) as line:
-                enricher = Enricher(
+                enricher = LLMClient(
                     self._settings, ladder=self._ladder, limiter=line.limiter(), meter=self._budget, wire=line.wire
                 )
                 await self._ask(enricher, questions)
@@ -110,7 +110,7 @@ class Asking:
                 if self._budget is not None:
                     await self._budget.close()
 
-    async def _ask(self, enricher: Enricher, questions: Iterator[Question | Unaskable]) -> None:
+    async def _ask(self, enricher: LLMClient, questions: Iterator[PlannedQuestion | Unaskable]) -> None:
         asks = self._drawn(questions)
         try:
             # More at a time than may be in flight: the others wait for their answers to be committed.
@@ -129,10 +129,10 @@ class Asking:
         if tally.stopped:
             raise Stopped
 
-    async def _drawn(self, questions: Iterator[Question | Unaskable]) -> AsyncGenerator[Ask]:
+    async def _drawn(self, questions: Iterator[PlannedQuestion | Unaskable]) -> AsyncGenerator[Question]:
         """The asks that are to be made here; looks one window ahead."""
 
-        def take() -> list[Ask] | None:
+        def take() -> list[Question] | None:
             window = list(islice(questions, self._window))
             return self._take(window) if window else None
 
@@ -142,9 +142,9 @@ class Asking:
             for ask in asks:
                 yield ask
 
-    def _take(self, window: Sequence[Question | Unaskable]) -> list[Ask]:
+    def _take(self, window: Sequence[PlannedQuestion | Unaskable]) -> list[Question]:
         """Settle what is known, put aside what is asked elsewhere; what is to be asked here."""
-        by_key: dict[str, list[Question]] = {}
+        by_key: dict[str, list[PlannedQuestion]] = {}
         unaskable: list[Unaskable] = []
         for question in window:
             if isinstance(question, Unaskable):
@@ -179,11 +179,11 @@ class Asking:
     def _learn(self, base_url: str, model: str, form: Mapping[str, Any]) -> None:
         self._learnt[base_url, model] = form
 
-    def _settle(self, tx: Session, by_key: dict[str, list[Question]]) -> set[str]:
+    def _settle(self, tx: Session, by_key: dict[str, list[PlannedQuestion]]) -> set[str]:
         places = [(place, key) for key, each in by_key.items() for question in each for place in question.places]
         return results.settle_known(tx, self._claim, places)
 
-    async def _see_to_what_others_ask(self, enricher: Enricher) -> None:
+    async def _see_to_what_others_ask(self, enricher: LLMClient) -> None:
         last_news = time.monotonic()
         while self._elsewhere:
             if self._keeper.should_stop():
@@ -196,14 +196,14 @@ class Asking:
             else:
                 await asyncio.sleep(_LOOK_EVERY_S)
 
-    def _news(self) -> list[Question]:
+    def _news(self) -> list[PlannedQuestion]:
         """What was put aside and has been answered, or is asked by nobody any more."""
         keys = list(self._elsewhere)
         with self._context.db.read() as tx:
             still = single_flight.held(tx, keys) - results.known_answers(tx, keys)
         return [question for key in keys if key not in still for question in self._elsewhere.pop(key)]
 
-    def _commit(self, outcomes: Sequence[Outcome]) -> None:
+    def _commit(self, outcomes: Sequence[QuestionResult]) -> None:
         """Commit what these questions came to. Their calls and answers stay even where the part is another's by now:
         they are paid for."""
         give_up = time.monotonic() + self._context.settings.lease_s
@@ -221,7 +221,7 @@ class Asking:
             self._end(outcome, self._open.pop(outcome.key, []))
         self._tell()
 
-    def _write(self, outcomes: Sequence[Outcome]) -> None:
+    def _write(self, outcomes: Sequence[QuestionResult]) -> None:
         rows = self._rows(outcomes)
         try:
             with self._context.db.write() as tx:
@@ -237,7 +237,7 @@ class Asking:
         if self._budget is not None:
             self._budget.recorded(rows)
 
-    def _rows(self, outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    def _rows(self, outcomes: Sequence[QuestionResult]) -> list[dict[str, Any]]:
         settings = self._settings
         rows: list[dict[str, Any]] = []
         for outcome in outcomes:
@@ -250,14 +250,14 @@ class Asking:
         released = self._budget.released(rows) if self._budget is not None else usage.NOTHING
         usage.record(tx, self._claim.job_id, rows, released=released)
 
-    def _keep(self, tx: Session, outcomes: Sequence[Outcome], rows: Sequence[Mapping[str, Any]]) -> None:
+    def _keep(self, tx: Session, outcomes: Sequence[QuestionResult], rows: Sequence[Mapping[str, Any]]) -> None:
         settings = self._settings
         results.record_calls(tx, self._claim, rows)
         for (base_url, model), form in list(self._learnt.items()):
             results.keep_form(tx, base_url=base_url, model=model, form=form)
         results.record_answers(tx, [answer_row(outcome, settings) for outcome in outcomes if not outcome.reason])
 
-    def _conclude(self, tx: Session, outcomes: Sequence[Outcome]) -> None:
+    def _conclude(self, tx: Session, outcomes: Sequence[QuestionResult]) -> None:
         ended = [outcome for outcome in outcomes if outcome.reason != "stopped"]
         places = [
             (place, outcome)
@@ -273,7 +273,7 @@ class Asking:
         )
         single_flight.release(tx, self._owner, [outcome.key for outcome in outcomes])
 
-    def _end(self, outcome: Outcome, questions: Sequence[Question]) -> None:
+    def _end(self, outcome: QuestionResult, questions: Sequence[PlannedQuestion]) -> None:
         if outcome.reason == "stopped":
             return
         self._count(len(questions))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from attributes.llm.prices import Price, PriceError, Prices, load_prices
-from attributes.llm.response_format import Ladder, Learnt
+from attributes.llm.response_format import FormatFallback, Learnt
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.chain import pick_chain
 from attributes.prompts.strategy import Strategy, StrategyError
@@ -33,9 +33,9 @@ def llm_settings(context: Context, model: str) -> LLMSettings:
         raise JobFailed("enrich_misconfigured", str(error)) from error
 
 
-def ladder(context: Context, llm: LLMSettings, on_learnt: Learnt) -> Ladder:
+def ladder(context: Context, llm: LLMSettings, on_learnt: Learnt) -> FormatFallback:
     """What all workers know of the server's ways; `on_learnt` is told what is found out of them."""
-    known = Ladder(on_learnt)
+    known = FormatFallback(on_learnt)
     with context.db.read() as tx:
         form = results.form(tx, base_url=llm.base_url, model=llm.model)
     if form is not None:

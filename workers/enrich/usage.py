@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from attributes.llm.prices import Price
-from attributes.llm.results import Call, Outcome
+from attributes.llm.results import Call, QuestionResult
 from attributes.llm.settings import LLMSettings
-from attributes.prompts.questions import Ask
+from attributes.prompts.questions import Question
 
 
-def answer_row(outcome: Outcome, settings: LLMSettings) -> dict[str, Any]:
+def answer_row(outcome: QuestionResult, settings: LLMSettings) -> dict[str, Any]:
     """The fields of `store.models.LLMAnswer` for an outcome with lines."""
     other = [line.as_json() for line in outcome.other_lines] if outcome.ask.other else None
     return {
@@ -53,7 +53,7 @@ def is_refused(call: Call) -> bool:
 
 
 def call_rows(
-    ask: Ask,
+    ask: Question,
     calls: Iterable[Call],
     settings: LLMSettings,
     price: Price | None,

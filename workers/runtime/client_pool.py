@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attributes.llm.limits import Limiter, Slot
 from attributes.llm.settings import LLMSettings
-from attributes.llm.transport import Wire
+from attributes.llm.transport import Transport
 
 if TYPE_CHECKING:
     from store.settings import Settings
@@ -68,7 +68,7 @@ class Line:
     """The way to one server and model, for all parts that ask it."""
 
     def __init__(self, llm: LLMSettings, limiter: Limiter) -> None:
-        self.wire = Wire(llm)
+        self.wire = Transport(llm)
         self.users = 0
         self._limiter = limiter
         self._slots = Slots(llm.concurrency)

@@ -10,13 +10,13 @@ import pytest
 from pydantic import SecretStr
 
 from attributes.llm import batch_jobs
-from attributes.llm.batch_jobs import Batches, BatchState, BatchUnavailable, Result
+from attributes.llm.batch_jobs import BatchJobs, BatchResponse, BatchState, BatchUnavailable
 from attributes.llm.concurrency import Tally
 from attributes.llm.requests import key_of
-from attributes.llm.response_format import Ladder
-from attributes.llm.results import REASONS, FatalLLMError, Outcome
+from attributes.llm.response_format import FormatFallback
+from attributes.llm.results import REASONS, FatalLLMError, QuestionResult
 from attributes.llm.settings import LLMSettings
-from attributes.prompts.questions import Ask, Picture
+from attributes.prompts.questions import ImageFile, Question
 from attributes.prompts.strategy import load_strategy
 from attributes.types import Label
 from tests.attributes.conftest import KEY, about
@@ -25,7 +25,7 @@ from tests.attributes.fake_llm import FakeLLM, Say, Seen, answer_to, completion,
 from tests.attributes.own import PNG
 
 ASKS = [about(f"bird {i}") for i in range(10)]
-Run = Callable[..., tuple[Tally, list[Outcome]]]
+Run = Callable[..., tuple[Tally, list[QuestionResult]]]
 
 
 @pytest.fixture
@@ -42,11 +42,13 @@ def settings(llm: FakeLLM) -> LLMSettings:
 def run(settings: LLMSettings) -> Run:
     """Asks everything in batches; the tally and the outcomes."""
 
-    def all_of(asks: list[Ask] = ASKS, *, ladder: Ladder | None = None, **how: Any) -> tuple[Tally, list[Outcome]]:
-        kept: list[Outcome] = []
+    def all_of(
+        asks: list[Question] = ASKS, *, ladder: FormatFallback | None = None, **how: Any
+    ) -> tuple[Tally, list[QuestionResult]]:
+        kept: list[QuestionResult] = []
 
         async def go() -> Tally:
-            async with Batches(settings, ladder=ladder or Ladder()) as batches:
+            async with BatchJobs(settings, ladder=ladder or FormatFallback()) as batches:
                 return await batches.ask_all(asks, on_outcome=kept.append, poll_s=0.001, **how)
 
         return asyncio.run(go()), kept
@@ -112,7 +114,7 @@ def test_a_form_that_is_refused_is_asked_one_rung_lower_in_the_next_batch(
     desk: FakeBatches, llm: FakeLLM, run: Run
 ) -> None:
     llm.script = lambda seen, nth: error(400) if seen.rung == "json_schema" else good(seen, nth)
-    ladder = Ladder()
+    ladder = FormatFallback()
     tally, outcomes = run(ladder=ladder)
     assert (tally.done, tally.calls, len(desk.made)) == (10, 20, 2)
     assert [call.rung for call in outcomes[0].calls] == ["json_schema", "json_object_schema"]
@@ -155,8 +157,8 @@ def test_a_question_goes_on_in_another_process(desk: FakeBatches, llm: FakeLLM, 
         Say(body=completion(answer_to(seen, phrases=answer_to(seen)["phrases"][:3]))) if not nth else error(500)
     )
 
-    async def once(memory: str | None) -> tuple[Result, str]:
-        async with Batches(settings, ladder=Ladder()) as batches:
+    async def once(memory: str | None) -> tuple[BatchResponse, str]:
+        async with BatchJobs(settings, ladder=FormatFallback()) as batches:
             (asking,) = batches.begin(ASKS[:1])
             if memory:
                 asking.recall(json.loads(memory))
@@ -191,10 +193,10 @@ def test_a_line_that_no_waiting_mends_ends_the_run_after_the_others_are_kept(
     desk: FakeBatches, llm: FakeLLM, settings: LLMSettings
 ) -> None:
     llm.script = lambda seen, nth: error(429, code="insufficient_quota") if nth >= 6 else good(seen, nth)
-    kept: list[Outcome] = []
+    kept: list[QuestionResult] = []
 
     async def go() -> None:
-        async with Batches(settings, ladder=Ladder()) as batches:
+        async with BatchJobs(settings, ladder=FormatFallback()) as batches:
             await batches.ask_all(ASKS, on_outcome=kept.append, poll_s=0.001)
 
     with pytest.raises(FatalLLMError) as caught:
@@ -236,13 +238,13 @@ def test_a_batch_whose_answer_was_lost_is_not_made_twice(desk: FakeBatches, run:
 
 def test_pairs_and_pictures_go_into_batches_too(desk: FakeBatches, run: Run) -> None:
     asks = [
-        Ask(load_strategy("contrast"), Label("robin"), "birds", other=Label("wren")),
-        Ask(load_strategy("captions"), Label("robin"), "birds", image=Picture(PNG)),
+        Question(load_strategy("contrast"), Label("robin"), "birds", other=Label("wren")),
+        Question(load_strategy("captions"), Label("robin"), "birds", image=ImageFile(PNG)),
     ]
     tally, outcomes = run(asks)
     assert tally.done == 2
     assert {line.kind for outcome in outcomes for line in outcome.lines} == {"contrast", "caption"}
-    assert Picture(PNG).url in json.dumps(desk.made[0].lines[1]["body"])
+    assert ImageFile(PNG).url in json.dumps(desk.made[0].lines[1]["body"])
 
 
 def test_files_are_kept_below_the_servers_limits(desk: FakeBatches, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,8 +257,8 @@ def test_files_are_kept_below_the_servers_limits(desk: FakeBatches, run: Run, mo
 
 
 def test_odd_lines_do_no_harm(desk: FakeBatches, llm: FakeLLM, settings: LLMSettings) -> None:
-    async def go() -> list[Result]:
-        async with Batches(settings, ladder=Ladder()) as batches:
+    async def go() -> list[BatchResponse]:
+        async with BatchJobs(settings, ladder=FormatFallback()) as batches:
             askings = batches.begin(ASKS[:3])
             keys = [asking.key for asking in askings]
             whole = {"status_code": 200, "body": completion(answer_to(Seen(askings[0].body(), {}, 0.0)))}

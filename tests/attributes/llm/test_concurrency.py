@@ -10,25 +10,25 @@ from typing import Any
 import pytest
 
 from attributes.llm import concurrency
-from attributes.llm.client import Enricher, Tally
+from attributes.llm.client import LLMClient, Tally
 from attributes.llm.limits import LocalLimiter
-from attributes.llm.results import FatalLLMError, Outcome
-from attributes.prompts.questions import Ask
+from attributes.llm.results import FatalLLMError, QuestionResult
+from attributes.prompts.questions import Question
 from attributes.types import Label
 from tests.attributes.conftest import about
 from tests.attributes.fake_llm import FakeLLM, Say, Seen, answer_for, completion, error, good
 
 LABELS = [Label(f"bird {i}") for i in range(30)]
-Run = Callable[..., tuple[Tally, list[Outcome]]]
+Run = Callable[..., tuple[Tally, list[QuestionResult]]]
 
 
 @pytest.fixture
-def run(enricher: Callable[..., Enricher]) -> Run:
+def run(enricher: Callable[..., LLMClient]) -> Run:
     """Describes all labels; the tally and the outcomes."""
 
     def all_of(
-        labels: Any = LABELS, *, outcomes: list[Outcome] | None = None, **how: Any
-    ) -> tuple[Tally, list[Outcome]]:
+        labels: Any = LABELS, *, outcomes: list[QuestionResult] | None = None, **how: Any
+    ) -> tuple[Tally, list[QuestionResult]]:
         kept = [] if outcomes is None else outcomes
 
         async def go() -> Tally:
@@ -86,7 +86,7 @@ def test_labels_that_fail_are_named_and_the_others_kept(llm: FakeLLM, run: Run) 
 
 def test_a_wrong_key_stops_the_list_at_its_first_call(llm: FakeLLM, run: Run) -> None:
     llm.script = lambda seen, nth: error(401)
-    outcomes: list[Outcome] = []
+    outcomes: list[QuestionResult] = []
     with pytest.raises(FatalLLMError):
         run(outcomes=outcomes)
     assert llm.num_calls == 1
@@ -97,7 +97,7 @@ def test_a_wrong_key_stops_the_list_at_its_first_call(llm: FakeLLM, run: Run) ->
 
 def test_a_server_that_refuses_every_form_of_every_question_stops_the_list(llm: FakeLLM, run: Run) -> None:
     llm.script = lambda seen, nth: error(400, "this server is pinned to another model")
-    outcomes: list[Outcome] = []
+    outcomes: list[QuestionResult] = []
     with pytest.raises(FatalLLMError, match="refuses every request: model 'm'.*pinned to another") as caught:
         run(outcomes=outcomes, concurrency=2)
     assert caught.value.code == "llm_bad_request"
@@ -119,7 +119,7 @@ def test_a_key_that_is_withdrawn_midway_keeps_what_is_in_flight(llm: FakeLLM, ru
         return Say(body=completion(answer_for(seen.subject["label"])), wait_s=1.0 if nth else 0)
 
     llm.script = script
-    outcomes: list[Outcome] = []
+    outcomes: list[QuestionResult] = []
     with pytest.raises(FatalLLMError):
         run(outcomes=outcomes, concurrency=12)
     assert sum(outcome.reason is None for outcome in outcomes) == 10
@@ -127,11 +127,11 @@ def test_a_key_that_is_withdrawn_midway_keeps_what_is_in_flight(llm: FakeLLM, ru
 
 
 def test_no_call_is_begun_while_the_report_of_a_fatal_one_is_written(
-    llm: FakeLLM, enricher: Callable[..., Enricher]
+    llm: FakeLLM, enricher: Callable[..., LLMClient]
 ) -> None:
     llm.script = lambda seen, nth: error(404) if nth else good(seen, nth)
 
-    async def write(outcome: Outcome) -> None:
+    async def write(outcome: QuestionResult) -> None:
         if outcome.reason == "stopped":
             await asyncio.sleep(0.3)
 
@@ -158,7 +158,7 @@ def test_retry_after_holds_all_labels_back(llm: FakeLLM, run: Run) -> None:
 
 def test_stopping_begins_no_call_and_keeps_those_in_flight(llm: FakeLLM, run: Run) -> None:
     llm.script = lambda seen, nth: Say(body=completion(answer_for(seen.subject["label"])), wait_s=0.3 if nth else 0)
-    outcomes: list[Outcome] = []
+    outcomes: list[QuestionResult] = []
     tally, _ = run(outcomes=outcomes, concurrency=4, should_stop=lambda: llm.num_calls >= 5)
     assert tally.stopped
     assert tally.done == llm.num_calls == len(outcomes)
@@ -195,7 +195,7 @@ def test_a_stop_from_the_start_asks_nothing(llm: FakeLLM, run: Run) -> None:
 def test_what_keeps_outcomes_may_be_async_and_its_error_ends_the_run(llm: FakeLLM, run: Run) -> None:
     kept: list[str] = []
 
-    async def keep(outcome: Outcome) -> None:
+    async def keep(outcome: QuestionResult) -> None:
         await asyncio.sleep(0)
         kept.append(outcome.ask.label.name)
         if len(kept) == 3:
@@ -225,7 +225,7 @@ def test_an_empty_list_is_done_at_once(llm: FakeLLM, run: Run) -> None:
     assert (tally.done, tally.calls, llm.num_calls) == (0, 0, 0)
 
 
-async def drip(num: int, *, wait_s: float = 0.002) -> AsyncIterator[Ask]:
+async def drip(num: int, *, wait_s: float = 0.002) -> AsyncIterator[Question]:
     for i in range(num):
         await asyncio.sleep(wait_s)
         yield about(f"bird {i}")

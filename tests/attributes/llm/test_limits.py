@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attributes.llm.client import Enricher, Tally
+from attributes.llm.client import LLMClient, Tally
 from attributes.llm.limits import (
     IMAGE_TOKENS_AT_MOST,
     MARGIN_S,
@@ -22,9 +22,9 @@ from attributes.llm.limits import (
     tokens_estimated,
 )
 from attributes.llm.requests import request_for
-from attributes.llm.response_format import RUNGS, Form
-from attributes.llm.results import Call, Outcome
-from attributes.prompts.questions import Ask, Picture
+from attributes.llm.response_format import RUNGS, ResponseFormat
+from attributes.llm.results import Call, QuestionResult
+from attributes.prompts.questions import ImageFile, Question
 from attributes.types import Label
 from tests.attributes.conftest import AskOne, about
 from tests.attributes.fake_llm import FakeLLM, Say, answer_for, completion, error, good, in_turn
@@ -130,7 +130,7 @@ def test_a_limit_of_nothing_is_refused() -> None:
         LocalLimiter(requests_per_min=0)
 
 
-def test_the_client_waits_for_its_turn(llm: FakeLLM, enricher: Callable[..., Enricher]) -> None:
+def test_the_client_waits_for_its_turn(llm: FakeLLM, enricher: Callable[..., LLMClient]) -> None:
     limiter = LocalLimiter(requests_per_min=5, window_s=0.5, margin_s=0.7)
 
     async def go() -> Tally:
@@ -147,8 +147,8 @@ def test_retries_count_against_the_limit(llm: FakeLLM, ask: AskOne) -> None:
     assert all(later.at - former.at >= 0.2 for former, later in pairwise(llm.seen))
 
 
-def test_a_stop_cuts_the_wait_for_a_turn_short(llm: FakeLLM, enricher: Callable[..., Enricher]) -> None:
-    outcomes: list[Outcome] = []
+def test_a_stop_cuts_the_wait_for_a_turn_short(llm: FakeLLM, enricher: Callable[..., LLMClient]) -> None:
+    outcomes: list[QuestionResult] = []
 
     async def go() -> Tally:
         async with enricher(limiter=LocalLimiter(requests_per_min=2)) as asking:
@@ -169,7 +169,7 @@ class Purse:
         self.reserved: list[tuple[Label, int, int]] = []
         self.settled: list[tuple[object, Call | None]] = []
 
-    async def reserve(self, ask: Ask, prompt_tokens_at_most: int, completion_tokens_at_most: int) -> object:
+    async def reserve(self, ask: Question, prompt_tokens_at_most: int, completion_tokens_at_most: int) -> object:
         await asyncio.sleep(0)
         worst = prompt_tokens_at_most + completion_tokens_at_most
         if worst > self.left:
@@ -198,11 +198,14 @@ def test_every_attempt_is_reserved_and_settled(llm: FakeLLM, ask: AskOne) -> Non
     assert all(at_most >= 100 for _, at_most, _ in purse.reserved)
 
 
-def test_a_spent_budget_stops_in_order(llm: FakeLLM, enricher: Callable[..., Enricher]) -> None:
+def test_a_spent_budget_stops_in_order(llm: FakeLLM, enricher: Callable[..., LLMClient]) -> None:
     llm.script = lambda seen, nth: Say(body=completion(answer_for(seen.subject["label"])), wait_s=0.2 if nth else 0)
-    worst = tokens_at_most(Form().body(request_for(about("bird 0")), model="m", temperature=0, max_tokens=700)) + 700
+    worst = (
+        tokens_at_most(ResponseFormat().body(request_for(about("bird 0")), model="m", temperature=0, max_tokens=700))
+        + 700
+    )
     purse = Purse(4 * worst + 700)
-    outcomes: list[Outcome] = []
+    outcomes: list[QuestionResult] = []
 
     async def go() -> Tally:
         async with enricher(meter=purse) as asking:
@@ -218,7 +221,10 @@ def test_a_spent_budget_stops_in_order(llm: FakeLLM, enricher: Callable[..., Enr
 
 def test_a_question_caught_by_the_end_of_the_budget_is_still_to_be_asked(llm: FakeLLM, ask: AskOne) -> None:
     llm.script = in_turn(Say(body=completion("no")))
-    worst = tokens_at_most(Form().body(request_for(about("robin")), model="m", temperature=0, max_tokens=700)) + 700
+    worst = (
+        tokens_at_most(ResponseFormat().body(request_for(about("robin")), model="m", temperature=0, max_tokens=700))
+        + 700
+    )
     purse = Purse(worst + 100)
     outcome = ask("robin", meter=purse)
     assert (outcome.reason, outcome.detail) == ("stopped", "budget_spent")
@@ -228,7 +234,7 @@ def test_a_question_caught_by_the_end_of_the_budget_is_still_to_be_asked(llm: Fa
     assert (outcome.reason, outcome.detail, outcome.calls) == ("stopped", "budget_spent", [])
 
 
-def test_a_call_cut_off_in_flight_is_settled(llm: FakeLLM, enricher: Callable[..., Enricher]) -> None:
+def test_a_call_cut_off_in_flight_is_settled(llm: FakeLLM, enricher: Callable[..., LLMClient]) -> None:
     llm.script = in_turn(Say(body=completion("late"), wait_s=30))
     purse = Purse(10**6)
 
@@ -250,7 +256,7 @@ def test_a_call_cut_off_in_flight_is_settled(llm: FakeLLM, enricher: Callable[..
 @settings(deadline=None)
 @given(st.text(max_size=60), st.sampled_from(RUNGS))
 def test_the_bound_is_above_any_tokenizers_count(label: str, rung: Any) -> None:
-    body = Form(rung).body(request_for(about(label)), model="m", temperature=0, max_tokens=99)
+    body = ResponseFormat(rung).body(request_for(about(label)), model="m", temperature=0, max_tokens=99)
     texts = [message["content"] for message in body["messages"]]
     assert tokens_at_most(body) > sum(len(text.encode()) for text in texts) + 3 * len(texts)
     assert tokens_estimated(body, 99) < tokens_at_most(body)
@@ -258,7 +264,7 @@ def test_the_bound_is_above_any_tokenizers_count(label: str, rung: Any) -> None:
 
 def test_a_picture_counts_as_the_most_that_servers_count(tmp_path: Any) -> None:
     strategy = own_strategy(tmp_path, about="image")
-    body = Form().body(
-        request_for(Ask(strategy, Label("x"), image=Picture(PNG))), model="m", temperature=0, max_tokens=9
+    body = ResponseFormat().body(
+        request_for(Question(strategy, Label("x"), image=ImageFile(PNG))), model="m", temperature=0, max_tokens=9
     )
     assert IMAGE_TOKENS_AT_MOST < tokens_at_most(body) < IMAGE_TOKENS_AT_MOST + 2_000

@@ -9,9 +9,15 @@ from typing import Any
 import pytest
 
 from attributes.llm.requests import key_of, request_for
-from attributes.llm.response_format import Form
+from attributes.llm.response_format import ResponseFormat
 from attributes.llm.settings import LLMSettings
-from attributes.prompts.questions import Ask, Picture, asks_about, asks_between, asks_showing
+from attributes.prompts.questions import (
+    ImageFile,
+    Question,
+    questions_for_image,
+    questions_for_label,
+    questions_for_pair,
+)
 from attributes.prompts.strategy import Strategy, load_strategy
 from attributes.types import Label
 from tests.attributes.own import PNG, own_strategy
@@ -30,7 +36,7 @@ def pictures(tmp_path: Path) -> Strategy:
     return own_strategy(tmp_path, about="image")
 
 
-def subject_of(ask: Ask) -> dict[str, str]:
+def subject_of(ask: Question) -> dict[str, str]:
     content = request_for(ask).messages[1]["content"]
     text = content if isinstance(content, str) else content[0]["text"]
     subject: dict[str, str] = json.loads(text.splitlines()[-1])
@@ -39,26 +45,26 @@ def subject_of(ask: Ask) -> dict[str, str]:
 
 def test_label_sense_and_domain_are_in_every_prompt(pairs: Strategy, pictures: Strategy) -> None:
     said = {"label": "crane", "sense": "a bird", "domain": "birds"}
-    assert subject_of(Ask(load_strategy(), CRANE, "birds")) == said
-    assert subject_of(Ask(pictures, CRANE, "birds", image=Picture(PNG))) == said
-    assert subject_of(Ask(pairs, CRANE, "birds", other=Label("heron", "grey"))) == said | {
+    assert subject_of(Question(load_strategy(), CRANE, "birds")) == said
+    assert subject_of(Question(pictures, CRANE, "birds", image=ImageFile(PNG))) == said
+    assert subject_of(Question(pairs, CRANE, "birds", other=Label("heron", "grey"))) == said | {
         "other": "heron",
         "other_sense": "grey",
     }
-    for ask in (Ask(load_strategy(), CRANE), Ask(pairs, CRANE, other=Label("heron"))):
+    for ask in (Question(load_strategy(), CRANE), Question(pairs, CRANE, other=Label("heron"))):
         assert "crane" not in request_for(ask).messages[0]["content"]
 
 
 def test_over_long_text_is_capped_in_the_prompt() -> None:
-    subject = subject_of(Ask(load_strategy(), Label("x" * 10_000, "y" * 10_000), "z" * 10_000))
+    subject = subject_of(Question(load_strategy(), Label("x" * 10_000, "y" * 10_000), "z" * 10_000))
     assert {key: len(value) for key, value in subject.items()} == {"label": 200, "sense": 500, "domain": 200}
 
 
 def test_the_key_covers_everything_that_shapes_the_answer(pictures: Strategy, pairs: Strategy, tmp_path: Path) -> None:
     strategy = load_strategy()
-    ask = Ask(strategy, CRANE, "birds")
+    ask = Question(strategy, CRANE, "birds")
     key = key_of(ask, HOW)
-    assert key == key_of(Ask(strategy, CRANE, "birds"), HOW)
+    assert key == key_of(Question(strategy, CRANE, "birds"), HOW)
     assert key == key_of(ask, HOW.model_copy(update={"timeout_s": 5.0, "concurrency": 1, "max_attempts": 9}))
     asked = own_strategy(tmp_path / "asked", questions=["What colour is it?", "What shape is it?"])
     others = [
@@ -73,11 +79,11 @@ def test_the_key_covers_everything_that_shapes_the_answer(pictures: Strategy, pa
         replace(ask, strategy=replace(strategy, temperature=0.5)),
         replace(ask, strategy=replace(strategy, max_tokens=50)),
         replace(ask, strategy=replace(strategy, schema={**strategy.schema, "title": "x"})),
-        *asks_about(asked, CRANE, "birds"),
-        *asks_between(pairs, CRANE, Label("heron"), "birds"),
-        *asks_between(pairs, CRANE, Label("heron", "grey"), "birds"),
-        *asks_showing(pictures, Picture(PNG), CRANE, "birds"),
-        *asks_showing(pictures, Picture(PNG + b"another"), CRANE, "birds"),
+        *questions_for_label(asked, CRANE, "birds"),
+        *questions_for_pair(pairs, CRANE, Label("heron"), "birds"),
+        *questions_for_pair(pairs, CRANE, Label("heron", "grey"), "birds"),
+        *questions_for_image(pictures, ImageFile(PNG), CRANE, "birds"),
+        *questions_for_image(pictures, ImageFile(PNG + b"another"), CRANE, "birds"),
     ]
     changed: list[dict[str, Any]] = [
         {"model": "n"}, {"base_url": "http://other/v1"}, {"temperature": 0.7}, {"max_tokens": 800},
@@ -87,35 +93,35 @@ def test_the_key_covers_everything_that_shapes_the_answer(pictures: Strategy, pa
 
 
 def test_a_strategys_own_sampling_goes_before_the_settings(tmp_path: Path) -> None:
-    (ask,) = asks_about(own_strategy(tmp_path, temperature=0.9, max_tokens=64), CRANE)
+    (ask,) = questions_for_label(own_strategy(tmp_path, temperature=0.9, max_tokens=64), CRANE)
     assert key_of(ask, HOW) == key_of(ask, HOW.model_copy(update={"temperature": 0.3, "max_tokens": 999}))
 
 
 def test_a_pair_is_one_question_whichever_way_it_is_asked(pairs: Strategy) -> None:
     one, other = Label("wren", "brown"), Label("Robin")
-    ask = Ask(pairs, one, "birds", other=other)
-    assert ask == Ask(pairs, other, "birds", other=one)
+    ask = Question(pairs, one, "birds", other=other)
+    assert ask == Question(pairs, other, "birds", other=one)
     assert (ask.label, ask.other) == (other, one)
-    assert key_of(ask, HOW) == key_of(Ask(pairs, other, "birds", other=one), HOW)
+    assert key_of(ask, HOW) == key_of(Question(pairs, other, "birds", other=one), HOW)
 
 
 def test_labels_of_one_name_are_told_apart_by_their_senses(pairs: Strategy) -> None:
     bird, machine = Label("crane", "bird"), Label("crane", "machine")
-    assert Ask(pairs, machine, other=bird) == Ask(pairs, bird, other=machine)
+    assert Question(pairs, machine, other=bird) == Question(pairs, bird, other=machine)
     with pytest.raises(ValueError, match="apart from itself"):
-        Ask(pairs, bird, other=Label("crane", "bird"))
+        Question(pairs, bird, other=Label("crane", "bird"))
 
 
 def test_questions_and_samples_have_slots_in_order(tmp_path: Path) -> None:
     strategy = own_strategy(tmp_path, questions=["What colour is it?", "What shape is it?"], samples=2, temperature=0.7)
-    asks = asks_about(strategy, CRANE)
-    assert [(ask.question[:10], ask.sample) for ask in asks] == [
+    asks = questions_for_label(strategy, CRANE)
+    assert [(ask.text[:10], ask.sample) for ask in asks] == [
         ("What colou", 0),
         ("What colou", 1),
         ("What shape", 0),
         ("What shape", 1),
     ]
-    assert len(asks) == strategy.num_asks == 4
+    assert len(asks) == strategy.num_questions == 4
     assert "What shape is it?" in request_for(asks[2]).messages[1]["content"]
 
 
@@ -123,7 +129,7 @@ def test_questions_and_samples_have_slots_in_order(tmp_path: Path) -> None:
     ("about", "given", "said"),
     [
         ("label", {"other": Label("heron")}, "asks about a label alone"),
-        ("label", {"image": Picture(PNG)}, "asks about a label alone"),
+        ("label", {"image": ImageFile(PNG)}, "asks about a label alone"),
         ("label", {"question": "Why?"}, "has no questions"),
         ("pair", {}, "asks about a label and another"),
         ("image", {}, "asks about a picture"),
@@ -131,16 +137,16 @@ def test_questions_and_samples_have_slots_in_order(tmp_path: Path) -> None:
 )
 def test_what_does_not_go_together_is_refused(about: str, given: dict[str, Any], said: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=said):
-        Ask(own_strategy(tmp_path, about=about), CRANE, **given)
+        Question(own_strategy(tmp_path, about=about), CRANE, **given)
 
 
 def test_a_picture_is_sent_whole_and_remembered_by_its_digest(pictures: Strategy) -> None:
-    picture = Picture(PNG)
-    request = request_for(Ask(pictures, CRANE, image=picture, correction="Be short.")).adding("And true.")
+    picture = ImageFile(PNG)
+    request = request_for(Question(pictures, CRANE, image=picture, correction="Be short.")).adding("And true.")
     kept = request.messages[1]["content"]
     assert kept[1]["image_url"]["url"] == f"sha256:{picture.digest}"
     assert kept[0]["text"].endswith("Be short.\n\nAnd true.")
-    body = Form("prose").body(request, model="m", temperature=0, max_tokens=9)
+    body = ResponseFormat("prose").body(request, model="m", temperature=0, max_tokens=9)
     text, shown = body["messages"][1]["content"]
     assert "JSON Schema" in text["text"]
     scheme, _, data = shown["image_url"]["url"].partition(",")
@@ -149,4 +155,4 @@ def test_a_picture_is_sent_whole_and_remembered_by_its_digest(pictures: Strategy
 
 def test_what_is_no_picture_is_refused() -> None:
     with pytest.raises(ValueError, match="no JPEG, PNG, GIF or WebP"):
-        Picture(b"<svg/>")
+        ImageFile(b"<svg/>")

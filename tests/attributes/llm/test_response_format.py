@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from attributes.llm.client import Enricher, Tally
-from attributes.llm.response_format import MAX_MISSES, Form, Ladder
+from attributes.llm.client import LLMClient, Tally
+from attributes.llm.response_format import MAX_MISSES, FormatFallback, ResponseFormat
 from attributes.types import Label
 from tests.attributes.conftest import AskOne, about
 from tests.attributes.fake_llm import FakeLLM, Say, Seen, answer_for, completion, error, good
@@ -27,7 +27,7 @@ def test_the_second_label_starts_on_the_rung_that_worked(
     script: Callable[[Seen, int], Say], llm: FakeLLM, ask: AskOne
 ) -> None:
     llm.script = script
-    ladder = Ladder()
+    ladder = FormatFallback()
     ask("robin", ladder=ladder)
     ask("wren", ladder=ladder)
     assert [seen.rung for seen in llm.seen] == ["json_schema", "json_object_schema", "json_object_schema"]
@@ -35,7 +35,7 @@ def test_the_second_label_starts_on_the_rung_that_worked(
 
 def test_an_answer_about_another_label_shows_that_the_form_works(llm: FakeLLM, ask: AskOne) -> None:
     llm.script = lambda seen, nth: no_schema(seen, nth) if nth == 0 else Say(body=completion(answer_for("wren")))
-    ladder = Ladder()
+    ladder = FormatFallback()
     ask("robin", ladder=ladder, max_attempts=1)
     ask("heron", ladder=ladder, max_attempts=1)
     assert [seen.rung for seen in llm.seen] == ["json_schema", "json_object_schema", "json_object_schema"]
@@ -43,7 +43,7 @@ def test_an_answer_about_another_label_shows_that_the_form_works(llm: FakeLLM, a
 
 def test_another_model_or_server_starts_at_the_top(llm: FakeLLM, ask: AskOne) -> None:
     llm.script = no_schema
-    ladder = Ladder()
+    ladder = FormatFallback()
     ask(ladder=ladder)
     ask(ladder=ladder, model="other")
     with FakeLLM() as second:
@@ -78,7 +78,7 @@ def test_parameters_that_new_models_refuse_are_left_out_from_then_on(llm: FakeLL
         return good(seen, nth)
 
     llm.script = strict
-    ladder = Ladder()
+    ladder = FormatFallback()
     assert ask("robin", ladder=ladder, max_attempts=1).reason is None
     assert ask("wren", ladder=ladder, max_attempts=1).reason is None
     assert llm.num_calls == 4
@@ -88,10 +88,10 @@ def test_parameters_that_new_models_refuse_are_left_out_from_then_on(llm: FakeLL
     assert not {"max_tokens", "temperature"} & set(last)
 
 
-def test_one_miss_moves_one_label_and_three_in_a_row_the_memory(enricher: Callable[..., Enricher]) -> None:
+def test_one_miss_moves_one_label_and_three_in_a_row_the_memory(enricher: Callable[..., LLMClient]) -> None:
     settings = enricher().settings
-    top, lower = Form(), Form("json_object_schema")
-    ladder = Ladder()
+    top, lower = ResponseFormat(), ResponseFormat("json_object_schema")
+    ladder = FormatFallback()
     ladder.worked(settings, top)
     for _ in range(MAX_MISSES - 1):
         ladder.missed(settings, top)
@@ -104,7 +104,7 @@ def test_one_miss_moves_one_label_and_three_in_a_row_the_memory(enricher: Callab
     assert ladder.start(settings) == top
 
 
-def test_the_first_label_finds_out_alone(llm: FakeLLM, enricher: Callable[..., Enricher]) -> None:
+def test_the_first_label_finds_out_alone(llm: FakeLLM, enricher: Callable[..., LLMClient]) -> None:
     llm.script = no_schema
 
     async def go(labels: Sequence[Label]) -> Tally:
@@ -125,7 +125,7 @@ def test_what_is_learnt_is_told_and_spares_another_process_the_search(llm: FakeL
 
     llm.script = picky
     told: list[tuple[str, str, dict[str, Any]]] = []
-    ladder = Ladder(
+    ladder = FormatFallback(
         on_learnt=lambda base_url, model, form: told.append((base_url, model, json.loads(json.dumps(form))))
     )
     ask("robin", ladder=ladder)
@@ -134,18 +134,25 @@ def test_what_is_learnt_is_told_and_spares_another_process_the_search(llm: FakeL
         (llm.url, "m", {"rung": "json_object_schema", "limit_name": "max_completion_tokens", "send_temperature": True})
     ]
     before = llm.num_calls
-    other = Ladder()
+    other = FormatFallback()
     other.recall(*told[0])
     assert ask("heron", ladder=other).reason is None
     assert llm.num_calls == before + 1
 
 
 @pytest.mark.parametrize(
-    "odd", [{}, {"rung": "xml"}, {"rung": "prose"}, Form().as_json() | {"more": 1}, Form().as_json() | {"rung": "xml"}]
+    "odd",
+    [
+        {},
+        {"rung": "xml"},
+        {"rung": "prose"},
+        ResponseFormat().as_json() | {"more": 1},
+        ResponseFormat().as_json() | {"rung": "xml"},
+    ],
 )
-def test_a_form_that_is_not_understood_is_not_recalled(odd: dict[str, Any], enricher: Callable[..., Enricher]) -> None:
+def test_a_form_that_is_not_understood_is_not_recalled(odd: dict[str, Any], enricher: Callable[..., LLMClient]) -> None:
     settings = enricher().settings
-    ladder = Ladder()
+    ladder = FormatFallback()
     ladder.recall(settings.base_url, settings.model, odd)
     assert not ladder.knows(settings)
-    assert ladder.start(settings) == Form()
+    assert ladder.start(settings) == ResponseFormat()

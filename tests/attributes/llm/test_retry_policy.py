@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from attributes.llm.client import Enricher
-from attributes.llm.results import REASONS, FatalLLMError, Outcome
+from attributes.llm.client import LLMClient
+from attributes.llm.results import REASONS, FatalLLMError, QuestionResult
 from attributes.llm.settings import LLMSettings
 from tests.attributes.conftest import KEY, AskOne
 from tests.attributes.fake_llm import FakeLLM, Say, Seen, answer_for, completion, error, in_turn
@@ -22,11 +22,11 @@ ROBIN = answer_for("robin")
 GOOD = Say(body=completion(ROBIN))
 
 
-def sentence_of(outcome: Outcome) -> str:
+def sentence_of(outcome: QuestionResult) -> str:
     return next(line.text for line in outcome.lines if line.kind == "sentence")
 
 
-def phrases_of(outcome: Outcome) -> list[str]:
+def phrases_of(outcome: QuestionResult) -> list[str]:
     return [line.text for line in outcome.lines if line.kind == "phrase"]
 
 
@@ -341,6 +341,6 @@ def test_nothing_of_the_environment_goes_to_the_server(
     assert "from-the-environment" not in str(llm.seen[0].headers)
 
 
-def test_the_library_does_not_retry_by_itself(llm: FakeLLM, enricher: Callable[..., Enricher], ask: AskOne) -> None:
+def test_the_library_does_not_retry_by_itself(llm: FakeLLM, enricher: Callable[..., LLMClient], ask: AskOne) -> None:
     llm.script = in_turn(error(500, headers={"x-should-retry": "true"}))
     assert len(ask(max_attempts=1).calls) == llm.num_calls == 1

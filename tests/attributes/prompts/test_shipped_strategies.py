@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from attributes.llm.client import Enricher
-from attributes.llm.response_format import Ladder
-from attributes.llm.results import REASONS, Outcome
-from attributes.prompts.questions import Ask, Picture, asks_about
+from attributes.llm.client import LLMClient
+from attributes.llm.response_format import FormatFallback
+from attributes.llm.results import REASONS, QuestionResult
+from attributes.prompts.questions import ImageFile, Question, questions_for_label
 from attributes.prompts.strategy import load_strategy, shipped
 from attributes.types import Label, Line
 from tests.attributes.conftest import AskOne
@@ -20,13 +20,13 @@ from tests.attributes.own import PNG
 ROBIN, WREN = Label("robin"), Label("wren", "bird")
 
 
-def ask_of(name: str, label: Label = ROBIN) -> Ask:
+def ask_of(name: str, label: Label = ROBIN) -> Question:
     strategy = load_strategy(name)
     if strategy.about == "pair":
-        return Ask(strategy, label, "birds", other=WREN)
+        return Question(strategy, label, "birds", other=WREN)
     if strategy.about == "image":
-        return Ask(strategy, label, "birds", image=Picture(PNG))
-    return asks_about(strategy, label, "birds")[-1]
+        return Question(strategy, label, "birds", image=ImageFile(PNG))
+    return questions_for_label(strategy, label, "birds")[-1]
 
 
 def test_a_sentence(ask: AskOne) -> None:
@@ -45,8 +45,8 @@ def test_answers_say_what_they_answer(llm: FakeLLM, ask: AskOne) -> None:
     asked = ask_of("questions")
     outcome = ask(asked)
     (line,) = outcome.lines
-    assert (line.kind, line.text, line.about) == ("answer", "The robin is red and round.", asked.question)
-    assert asked.question in llm.seen[0].prompt
+    assert (line.kind, line.text, line.about) == ("answer", "The robin is red and round.", asked.text)
+    assert asked.text in llm.seen[0].prompt
     assert (llm.seen[0].body["temperature"], llm.seen[0].body["max_tokens"]) == (0.9, 200)
 
 
@@ -54,9 +54,9 @@ def test_a_caption_is_of_the_picture(llm: FakeLLM, ask: AskOne) -> None:
     outcome = ask(ask_of("captions"))
     assert [(line.kind, line.text) for line in outcome.lines] == [("caption", "A robin on a twig.")]
     text, shown = llm.seen[0].body["messages"][-1]["content"]
-    assert (text["type"], shown["image_url"]["url"]) == ("text", Picture(PNG).url)
-    assert Picture(PNG).url not in json.dumps(outcome.messages)
-    assert Picture(PNG).digest in json.dumps(outcome.messages)
+    assert (text["type"], shown["image_url"]["url"]) == ("text", ImageFile(PNG).url)
+    assert ImageFile(PNG).url not in json.dumps(outcome.messages)
+    assert ImageFile(PNG).digest in json.dumps(outcome.messages)
 
 
 def test_a_picture_may_be_shown_without_its_label(llm: FakeLLM, ask: AskOne) -> None:
@@ -191,11 +191,11 @@ FAULTS: Mapping[str, tuple[Fault, str | None]] = {
 
 @pytest.mark.parametrize("name", [strategy.name for strategy in shipped() if strategy.name != "describe"])
 def test_every_fault_ends_valid_or_with_a_named_reason(
-    name: str, llm: FakeLLM, enricher: Callable[..., Enricher]
+    name: str, llm: FakeLLM, enricher: Callable[..., LLMClient]
 ) -> None:
     """Each fault for ever, and each at the first call alone."""
 
-    async def go() -> dict[str, tuple[Outcome, Outcome]]:
+    async def go() -> dict[str, tuple[QuestionResult, QuestionResult]]:
         ended = {}
         for fault, (script, _) in FAULTS.items():
             outcomes = []
@@ -204,7 +204,7 @@ def test_every_fault_ends_valid_or_with_a_named_reason(
                 llm.script = lambda seen, nth, script=script, until=first + times: (
                     script(seen) if nth < until else good(seen, nth)
                 )
-                asking._ladder = Ladder()
+                asking._ladder = FormatFallback()
                 outcomes.append(await asking.ask(ask_of(name)))
             ended[fault] = (outcomes[0], outcomes[1])
         await asking.close()

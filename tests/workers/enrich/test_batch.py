@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from attributes.llm.transport import Wire
+from attributes.llm.transport import Transport
 from store.db import Database
 from store.enrich import batches as rows
 from store.enrich import usage
@@ -54,9 +54,9 @@ def here_on_sqlite(sqlite_db: Database, desk: FakeBatches, tmp_path: Path, monke
 
 
 def bench(db: Database, desk: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    send = Wire.send
+    send = Transport.send
     here = make_bench(db, tmp_path, monkeypatch)
-    monkeypatch.setattr(Wire, "send", send)
+    monkeypatch.setattr(Transport, "send", send)
     url = desk._llm.url
     prices = tmp_path / "prices.toml"
     prices.write_text(PRICES.format(url=url))

@@ -12,14 +12,14 @@ from sqlalchemy import func, select, update
 
 from api.http.problems import ProblemError
 from attributes.llm.prices import pusd
-from attributes.llm.transport import Wire
+from attributes.llm.transport import Transport
 from examples.fieldguide.llm_server import serve
 from examples.fieldguide.world import species
 from store.db import Database
 from store.enrich import usage
 from store.enrich.usage import Amount, Sums
 from store.jobs import lifecycle
-from store.models import Job, LLMCall, Part, Spend
+from store.models import Job, JobUsage, LLMCall, Part
 from tests.workers.billing import Billing, price_file
 from tests.workers.enriching import Bench, make_bench
 from workers.dispatch import run_enrich
@@ -47,7 +47,7 @@ def beginning(db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         here = make_bench(db, tmp_path, monkeypatch)
         settings = here.context.settings.model_copy(update={"prices": price_file(tmp_path), "enrich_chunk": 8})
         llm = Billing(**billing)
-        monkeypatch.setattr(Wire, "send", lambda _self, body: llm.send(body))
+        monkeypatch.setattr(Transport, "send", lambda _self, body: llm.send(body))
         here.context = Context(settings, db, here.context.artefacts, here.context.shutting_down)
         here.llm = llm
         return here
@@ -224,8 +224,8 @@ def test_every_enrich_job_has_its_sums(begin_on_sqlite: Begin) -> None:
     job_id = here.post(here.vocabulary(NAMES[:4]), strategies=["sentence", "phrases"])
     mended = here.post(here.vocabulary(NAMES[:4]), strategies=["sentence", "phrases"], mend_rounds=1)
     with here.db.read() as tx:
-        assert tx.get_one(Spend, job_id).plan == {"describe": [4, 2]}
-        assert tx.get_one(Spend, mended).plan == {"describe": [4, 2], "correct": [0, 1]}
+        assert tx.get_one(JobUsage, job_id).plan == {"describe": [4, 2]}
+        assert tx.get_one(JobUsage, mended).plan == {"describe": [4, 2], "correct": [0, 1]}
 
 
 @pytest.mark.parametrize("mode", ["live", "batch"])
@@ -234,9 +234,9 @@ def test_the_ledger_agrees_with_the_server(
 ) -> None:
     """The stand-in counts what it bills, by itself."""
     monkeypatch.setattr(batch, "FIRST_POLL_S", 0.0)
-    send = Wire.send
+    send = Transport.send
     here = make_bench(sqlite_db, tmp_path, monkeypatch)
-    monkeypatch.setattr(Wire, "send", send)
+    monkeypatch.setattr(Transport, "send", send)
     names = [one.name for one in species()][:6]
     faults = [{"fault": "rubbish", "label": names[1], "attempts": [0]}, {"fault": "refusal", "label": names[2]}]
     with serve(faults=faults, batch_s=0.0) as llm:

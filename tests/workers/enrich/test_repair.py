@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import select
 
 from attributes.gates.repair_prompts import correction
-from attributes.llm.transport import Reply, Wire
+from attributes.llm.transport import RawResponse, Transport
 from store.enrich.assembly import ROUND
-from store.models import EnrichResult, GateFailure, Job, LLMAnswer, MendRound, Part
+from store.models import EnrichResult, GateFailure, Job, LLMAnswer, Part, RepairRound
 from store.sets import reports as set_reports
 from tests.workers.enriching import Bench
 from workers.enrich import gates, repair
@@ -26,7 +26,7 @@ class Teachable:
         self.learns = learns
         self.asked: list[tuple[str, str]] = []
 
-    async def send(self, body: Mapping[str, Any]) -> Reply:
+    async def send(self, body: Mapping[str, Any]) -> RawResponse:
         prompt = body["messages"][-1]["content"]
         label = json.loads(next(line for line in prompt.splitlines() if line.startswith("{")))["label"]
         told = prompt.partition("You were asked this before")[2]
@@ -37,7 +37,7 @@ class Teachable:
         elif told:
             phrases = [f"a loud {part}" for part in PARTS]
         said = [{"part": part, "value": "so", "phrase": text} for part, text in zip(PARTS, phrases, strict=True)]
-        return Reply(
+        return RawResponse(
             status="ok",
             latency_s=0.0,
             text=json.dumps({"label": label, "phrases": said}),
@@ -52,7 +52,7 @@ class Teachable:
 
 def teach(monkeypatch: pytest.MonkeyPatch, *learns: str) -> Teachable:
     llm = Teachable(*learns)
-    monkeypatch.setattr(Wire, "send", lambda _self, body: llm.send(body))
+    monkeypatch.setattr(Transport, "send", lambda _self, body: llm.send(body))
     return llm
 
 
@@ -125,7 +125,7 @@ def test_a_second_run_judges_nothing_unless_its_questions_are_lost(
     monkeypatch.setattr(repair, "check", lambda *a, **k: (judged.append(1), really(*a, **k))[1])
     if lost:
         with here.db.read() as tx:
-            (key,) = [one for one in tx.scalars(select(MendRound.file_key)) if one]
+            (key,) = [one for one in tx.scalars(select(RepairRound.file_key)) if one]
         here.context.artefacts.delete_below(key)
     second = here.run(vocabulary, strategies=["phrases"], mend_rounds=1)
     assert bool(judged) == lost
@@ -154,7 +154,7 @@ def test_what_was_judged_alike_is_not_judged_again(here: Bench, monkeypatch: pyt
     assert second.result is not None
     with here.db.read() as tx:
         reports = [set_reports.get(tx, one.result["attribute_set_id"]) for one in (first, second) if one.result]
-        rows = [set_reports.caught(tx, report.set_id) for report in reports if report]
+        rows = [set_reports.flagged_positions(tx, report.set_id) for report in reports if report]
     assert reports[0] is not None
     assert reports[1] is not None
     assert reports[0].set_id != reports[1].set_id
