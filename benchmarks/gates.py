@@ -10,7 +10,7 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 
-from attributes.gates.evaluate import check
+from attributes.gates.evaluate import evaluate_gates
 from attributes.types import Entry, Line
 
 SIZES = "small large long short broad narrow thick thin plump slender stocky rounded pointed curved hooked flat".split
@@ -62,7 +62,7 @@ def main() -> None:
         pass
     drawing_s = time.process_time() - began
     began = time.process_time()
-    report = check(lambda: entries(labels))
+    report = evaluate_gates(lambda: entries(labels))
     took_s = time.process_time() - began - 2 * drawing_s
     most_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(

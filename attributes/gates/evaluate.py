@@ -17,11 +17,11 @@ from typing import Any, Literal
 from attributes.gates.label_names import NameIndex, name_words, without_name
 from attributes.gates.lemmas import hyphened_words
 from attributes.gates.margins import Margins
-from attributes.gates.near_twins import Twin, Twins
-from attributes.gates.shared_attributes import Shared, Sharing, attributes_of
-from attributes.gates.token_lengths import Tokens, clip_tokens, render
-from attributes.gates.types import BadLine, Gate, Offence, Report, Result, Thresholds
-from attributes.gates.word_lists import PhraseBook, read_all
+from attributes.gates.near_duplicates import NearDuplicate, NearDuplicateFinder
+from attributes.gates.shared_attributes import SharedCounts, SharingCounter, attributes_of
+from attributes.gates.token_lengths import TokenCounter, clip_token_counter, render_line
+from attributes.gates.types import Gate, GateResult, LineViolation, Report, Thresholds, Violation
+from attributes.gates.word_lists import PhraseIndex, read_word_lists
 from attributes.types import Entry, Label, Line
 
 NONVISUAL = Path(__file__).with_name("nonvisual.txt")
@@ -30,35 +30,35 @@ WAY = 1  # of judging; a change to what a gate finds wants another number
 WORST = 20
 _BATCH = 4096
 
-OnOffence = Callable[[Offence], None]
+OnOffence = Callable[[Violation], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lists:
+class WordLists:
     """The word lists in use, how a report names them, and a digest of what stands in them."""
 
-    nonvisual: PhraseBook
-    comparatives: PhraseBook
+    nonvisual: PhraseIndex
+    comparatives: PhraseIndex
     named: str
     digest: str
 
 
-def word_lists(extra: Sequence[Path] = ()) -> Lists:
-    """Our own lists, and a user's files over that of non-visual words. Raises WordsError."""
+def load_word_lists(extra: Sequence[Path] = ()) -> WordLists:
+    """Our own lists, and a user's files over that of non-visual words. Raises WordListError."""
     named = " and ".join(["our word list", *(f'"{path.name}"' for path in extra)])
-    nonvisual, comparatives = read_all([NONVISUAL, *extra]), read_all([COMPARATIVES])
+    nonvisual, comparatives = read_word_lists([NONVISUAL, *extra]), read_word_lists([COMPARATIVES])
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in (NONVISUAL, COMPARATIVES, *extra))).hexdigest()
-    return Lists(nonvisual=nonvisual, comparatives=comparatives, named=named, digest=digest)
+    return WordLists(nonvisual=nonvisual, comparatives=comparatives, named=named, digest=digest)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judges:
+class GateCriteria:
     """What a set is held against. `visible`: texts that the LLM called `model` says show after all, whatever the word
     list found in them."""
 
     thresholds: Thresholds = field(default_factory=Thresholds)
-    tokens: Tokens = field(default_factory=clip_tokens)
-    lists: Lists = field(default_factory=word_lists)
+    tokens: TokenCounter = field(default_factory=clip_token_counter)
+    lists: WordLists = field(default_factory=load_word_lists)
     margins: Margins | None = None
     visible: Collection[str] = ()
     model: str = ""
@@ -70,25 +70,25 @@ class Judges:
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def check(
+def evaluate_gates(
     entries: Callable[[], Iterable[Entry]],
-    judges: Judges | None = None,
+    judges: GateCriteria | None = None,
     *,
-    on_offence: OnOffence | None = None,
+    on_violation: OnOffence | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Report:
     """Judge a set. `entries()` gives every label of the vocabulary in order, with no line where nothing is said of it,
-    and is called twice. `on_offence` hears of every offence, label by label in order; the report holds the worst.
+    and is called twice. `on_violation` hears of every offence, label by label in order; the report holds the worst.
 
     Raises InterruptedError once `should_stop()` is true.
     """
-    judges = judges or Judges()
+    judges = judges or GateCriteria()
     common = _Common(judges)
     for position, entry in enumerate(entries()):
         _go_on(should_stop, position)
         common.add(position, entry)
     common.count()
-    judging = _Judging(judges, common, on_offence)
+    judging = _Judging(judges, common, on_violation)
     for position, entry in enumerate(entries()):
         _go_on(should_stop, position)
         judging.judge(position, entry)
@@ -103,15 +103,15 @@ def _go_on(should_stop: Callable[[], bool] | None, position: int) -> None:
 class _Common:
     """What labels have in common; after `count`, an iterator over lines in the order in which they were added."""
 
-    def __init__(self, judges: Judges) -> None:
+    def __init__(self, judges: GateCriteria) -> None:
         self.labels: list[Label] = []
         self.num_lines = 0
-        self.twins: dict[int, Twin] = {}
+        self.twins: dict[int, NearDuplicate] = {}
         self.too_long: dict[int, list[tuple[int, int]]] = {}
         self._tokens = judges.tokens
         self._rendered: list[tuple[int, int, str]] = []
-        self._sharing = Sharing()
-        self._twins = Twins(judges.thresholds.twin)
+        self._sharing = SharingCounter()
+        self._twins = NearDuplicateFinder(judges.thresholds.twin)
 
     def add(self, position: int, entry: Entry) -> None:
         self.labels.append(Label(entry.label, entry.sense))
@@ -120,7 +120,7 @@ class _Common:
         for at, line in enumerate(entry.lines):
             bare, _ = without_name(line.text, own)
             self._sharing.add(position, line, list(attributes_of(line, bare)))
-            self._rendered.append((position, at, render(entry.label, line.kind, line.text)))
+            self._rendered.append((position, at, render_line(entry.label, line.kind, line.text)))
         # The name as it is written does not count: two labels of one text but for their names are twins.
         text = "\n".join(line.text for line in entry.lines).casefold()
         self._twins.add(position, set(hyphened_words(_without(text, entry.label.casefold()))))
@@ -135,8 +135,8 @@ class _Common:
 
     def count(self) -> None:
         self._measure()
-        self.verbatim: Shared = self._sharing.verbatim()
-        self.meant: Shared = self._sharing.by_meaning()
+        self.verbatim: SharedCounts = self._sharing.verbatim()
+        self.meant: SharedCounts = self._sharing.by_meaning()
         self.pieces: Iterator[int] = iter(self._sharing.pieces)
         del self._sharing  # each of these is big, and together they would be too much for 100,000 labels
         self.twins = self._twins.find()
@@ -146,19 +146,19 @@ class _Common:
 class _Judging:
     """The second time through."""
 
-    def __init__(self, judges: Judges, common: _Common, on_offence: OnOffence | None) -> None:
-        self._judges, self._common, self._on_offence = judges, common, on_offence
+    def __init__(self, judges: GateCriteria, common: _Common, on_violation: OnOffence | None) -> None:
+        self._judges, self._common, self._on_offence = judges, common, on_violation
         self._index = NameIndex(common.labels)
         self._line = self._attribute = 0
         self._num_lines: Counter[Gate] = Counter()
         self._num_labels: Counter[Gate] = Counter()
-        self._heaps: dict[Gate, list[tuple[float, int, Offence]]] = {}
+        self._heaps: dict[Gate, list[tuple[float, int, Violation]]] = {}
         self._num_described = self._without_own = self._without_own_line = self._cleared = 0
 
     def judge(self, position: int, entry: Entry) -> None:
         """Judge the lines of one label, then the label."""
         own = name_words(entry.label)
-        bad: dict[Gate, list[BadLine]] = {}
+        bad: dict[Gate, list[LineViolation]] = {}
         named: list[str] = []
         ids: dict[int, str] = {}
 
@@ -166,7 +166,7 @@ class _Judging:
             line = entry.lines[at]
             ids[at] = ids.get(at) or line.id
             call = "" if line.kept else line.call
-            bad.setdefault(gate, []).append(BadLine(ids[at], line.text, tuple(words), call))
+            bad.setdefault(gate, []).append(LineViolation(ids[at], line.text, tuple(words), call))
 
         for at, line in enumerate(entry.lines):
             _, said = without_name(line.text, own)
@@ -182,7 +182,7 @@ class _Judging:
         for gate in ("length", "names", "comparatives", "nonvisual"):
             if lines := bad.get(gate):
                 others = list(dict.fromkeys(named)) if gate == "names" else []
-                self._offend(Offence(gate, position, entry.label, len(lines), tuple(lines), tuple(others)))
+                self._offend(Violation(gate, position, entry.label, len(lines), tuple(lines), tuple(others)))
         self._num_described += bool(entry.lines)
         self._judge_verbatim(position, entry, bad, catch)
         self._judge_shared(position, entry, bad, catch)
@@ -196,7 +196,7 @@ class _Judging:
         return words
 
     def _judge_verbatim(
-        self, position: int, entry: Entry, bad: dict[Gate, list[BadLine]], catch: Callable[..., None]
+        self, position: int, entry: Entry, bad: dict[Gate, list[LineViolation]], catch: Callable[..., None]
     ) -> None:
         counts = self._common.verbatim.num_labels[self._line : self._line + len(entry.lines)].tolist()
         self._line += len(entry.lines)
@@ -207,7 +207,7 @@ class _Judging:
             for at, count in shared:
                 catch("verbatim", at, [_also(count)])
             self._offend(
-                Offence(
+                Violation(
                     "verbatim",
                     position,
                     entry.label,
@@ -220,7 +220,7 @@ class _Judging:
             )
 
     def _judge_shared(
-        self, position: int, entry: Entry, bad: dict[Gate, list[BadLine]], catch: Callable[..., None]
+        self, position: int, entry: Entry, bad: dict[Gate, list[LineViolation]], catch: Callable[..., None]
     ) -> None:
         pieces = [next(self._common.pieces) for _ in entry.lines]
         span = slice(self._attribute, self._attribute + sum(pieces))
@@ -237,7 +237,7 @@ class _Judging:
         if num_shared > self._judges.thresholds.shared * len(counts):
             note = f"{num_shared} of {len(counts)} attributes"
             lines = tuple(bad.get("shared", ()))
-            offence = Offence("shared", position, entry.label, num_shared / len(counts), lines, (), note)
+            offence = Violation("shared", position, entry.label, num_shared / len(counts), lines, (), note)
             self._offend(offence, counted=True)
         which = self._common.meant.which[span].tolist()
         num_own = len({key for key, count in zip(which, counts, strict=True) if count == 1})
@@ -245,20 +245,20 @@ class _Judging:
         if num_own < self._judges.thresholds.min_own:
             note = f"{num_own} of its own" if entry.lines else "nothing is said of it"
             lines = tuple(bad.get("shared", ()))
-            self._offend(Offence("own", position, entry.label, -num_own, lines, (), note))
+            self._offend(Violation("own", position, entry.label, -num_own, lines, (), note))
 
     def _judge_neighbours(self, position: int, label: str) -> None:
         if twin := self._common.twins.get(position):
             other = str(self._common.labels[twin.position])
             note = f"word Jaccard {twin.jaccard:.2f}"
-            self._offend(Offence("twins", position, label, twin.jaccard, (), (other,), note))
+            self._offend(Violation("twins", position, label, twin.jaccard, (), (other,), note))
         margins = self._judges.margins
         if margins is not None and (loss := margins.loss(position)) > 0:
             other = str(self._common.labels[int(margins.nearest_after[position])])
             note = f"{margins.before[position]:.3f} before, {margins.after[position]:.3f} after"
-            self._offend(Offence("margin", position, label, loss, (), (other,), note))
+            self._offend(Violation("margin", position, label, loss, (), (other,), note))
 
-    def _offend(self, offence: Offence, *, counted: bool = False) -> None:
+    def _offend(self, offence: Violation, *, counted: bool = False) -> None:
         self._num_labels[offence.gate] += 1
         self._num_lines[offence.gate] += 0 if counted else len(offence.lines)
         heap = self._heaps.setdefault(offence.gate, [])
@@ -279,7 +279,7 @@ class _Judging:
             results=tuple(self._results()),
         )
 
-    def _results(self) -> Iterator[Result]:
+    def _results(self) -> Iterator[GateResult]:
         limits, lists = self._judges.thresholds, self._judges.lists
         lines, attributes = self._common.num_lines, len(self._common.meant.num_labels)
         yield self._result("length", self._num_lines["length"], 0, "lines", judged_by=self._judges.tokens.name)
@@ -304,7 +304,7 @@ class _Judging:
         yield self._result("twins", self._num_labels["twins"], 0, "labels", judged_by="word Jaccard", details=details)
         margins = self._judges.margins
         if margins is None:
-            yield Result(
+            yield GateResult(
                 gate="margin",
                 figure=None,
                 threshold=0,
@@ -327,10 +327,10 @@ class _Judging:
         *,
         judged_by: str,
         details: dict[str, Any] | None = None,
-    ) -> Result:
+    ) -> GateResult:
         holds = figure < threshold if gate == "nonvisual" else figure <= threshold
         worst = [offence for _, _, offence in sorted(self._heaps.get(gate, ()), key=lambda item: item[:2])][::-1]
-        return Result(
+        return GateResult(
             gate=gate,
             figure=figure,
             threshold=threshold,

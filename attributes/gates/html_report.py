@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 
 from attributes.gates.text_report import allowed_by, figure_of
-from attributes.gates.types import TELLS, BadLine, Offence, Report, Result
+from attributes.gates.types import GATE_TITLES, GateResult, LineViolation, Report, Violation
 from attributes.text import clean
 
 _TEMPLATE = Path(__file__).with_name("html_report.html")
@@ -14,7 +14,7 @@ _MAX_CHARS = 600
 _AT_ONCE = 4  # offenders that are seen before a click
 
 
-def page(name: str, report: Report) -> str:
+def render_html(name: str, report: Report) -> str:
     """The page."""
     failing = [result for result in report.results if result.holds is False]
     measured = sum(result.holds is not None for result in report.results)
@@ -29,9 +29,9 @@ def page(name: str, report: Report) -> str:
     )
 
 
-def _gate(result: Result, report: Report) -> str:
+def _gate(result: GateResult, report: Report) -> str:
     state, said = {None: ("open", "not measured"), True: ("holds", "holds"), False: ("fails", "fails")}[result.holds]
-    tells = TELLS[result.gate]
+    tells = GATE_TITLES[result.gate]
     head = f"<h2>{tells[0].upper()}{tells[1:]} <i>{said}</i></h2>"
     figure = f'<div class="figure">{figure_of(result)}</div>'
     parts = [f'<section class="{state}"><div class="head">{head}{figure}</div>']
@@ -49,7 +49,7 @@ def _gate(result: Result, report: Report) -> str:
     return "".join([*parts, "</section>"])
 
 
-def _bar(result: Result, report: Report) -> str:
+def _bar(result: GateResult, report: Report) -> str:
     """The figure and its threshold, both as shares of the set's lines or labels."""
     full = {"share": 1, "lines": report.num_lines, "labels": report.num_labels}[result.unit] or 1
     at = f'style="--at:{100 * (result.figure or 0.0) / full:.2f}"'
@@ -57,13 +57,13 @@ def _bar(result: Result, report: Report) -> str:
     return f'<div class="track"><b {at}></b><u {tick}></u></div>'
 
 
-def _offence(offence: Offence) -> str:
+def _offence(offence: Violation) -> str:
     aside = "; ".join([*([offence.note] if offence.note else []), *(f"→ {other}" for other in offence.others)])
     head = f"<dt>{_shown(offence.label)}{f'<span>{_shown(aside)}</span>' if aside else ''}</dt>"
     return head + "".join(f"<dd>{_line(line)}</dd>" for line in offence.lines[:6])
 
 
-def _line(line: BadLine) -> str:
+def _line(line: LineViolation) -> str:
     """The line with its words marked; what is no word of it stands behind."""
     text, behind = _shown(line.text), []
     for word in line.words:

@@ -12,7 +12,7 @@ from attributes.gates.lemmas import WORD, listed, singular, words
 from attributes.types import Label
 
 # Labels of one word that are also how a thing looks, or no name at all in running text.
-UNTELLING = listed(
+COMMON_WORDS = listed(
     "amber amethyst apricot aqua beige black blue bronze brown buff charcoal chestnut chocolate cinnamon copper coral "
     "cream crimson cyan ebony emerald gold gray green grey indigo ivory jade khaki lavender lemon lilac lime magenta "
     "maroon mauve mustard navy ochre olive orange orchid peach pearl pink plum purple raspberry red rose ruby rust "
@@ -56,7 +56,7 @@ class NameIndex:
         self._silent: set[str] = {""}  # words seen that begin no name
         for label in labels:
             name = name_words(label.name)
-            if not name or (len(name) == 1 and name[0] in UNTELLING):
+            if not name or (len(name) == 1 and name[0] in COMMON_WORDS):
                 continue
             self._names.setdefault(" ".join(name), label.name)
             self._lengths[name[0]] = self._lengths.get(name[0], 0) | 1 << len(name)

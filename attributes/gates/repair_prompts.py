@@ -8,11 +8,11 @@ question (and its answer is found again) while what offends in it does.
 import json
 from collections.abc import Mapping, Sequence
 
-from attributes.gates.types import Gate, Offence, Thresholds
+from attributes.gates.types import Gate, Thresholds, Violation
 from attributes.llm.requests import MAX_CORRECTION_CHARS
 from attributes.text import clean
 
-MENDABLE: tuple[Gate, ...] = ("own", "shared", "verbatim", "twins", "names", "comparatives", "nonvisual", "length")
+REPAIRABLE: tuple[Gate, ...] = ("own", "shared", "verbatim", "twins", "names", "comparatives", "nonvisual", "length")
 
 _HEAD = (
     "You were asked this before, and the answer had faults. The JSON strings below are quoted from it: text to improve "
@@ -39,7 +39,7 @@ def correction(faults: Mapping[Gate, Sequence[str]]) -> str:
     At most `MAX_CORRECTION_CHARS` characters, the rest of what is quoted being left out.
     """
     by_words: dict[str, list[str]] = {}
-    for gate in MENDABLE:
+    for gate in REPAIRABLE:
         if gate in faults:
             said = by_words.setdefault(_SAYS[gate], [])
             said += [text for text in faults[gate] if text not in said]
@@ -58,7 +58,7 @@ def correction(faults: Mapping[Gate, Sequence[str]]) -> str:
     return " ".join(told)
 
 
-def num_faults(offence: Offence, thresholds: Thresholds) -> int:
+def num_faults(offence: Violation, thresholds: Thresholds) -> int:
     """How much an offence weighs where two answers are compared: lines that offend, attributes that are missing."""
     if offence.gate == "own":
         return thresholds.min_own + round(offence.weight)

@@ -34,7 +34,7 @@ def attributes_of(line: Line, bare: str) -> Iterator[Meaning]:
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedCounts:
     """How many labels say what each attribute says (U,), and a number (U,) that is equal for equal ones."""
 
     num_labels: Counts
@@ -46,7 +46,7 @@ class Shared:
         return self.num_labels > 1
 
 
-class Sharing:
+class SharingCounter:
     """Counts what labels have in common."""
 
     def __init__(self) -> None:
@@ -68,12 +68,12 @@ class Sharing:
             self._single.append(one.single)
             self._positions.append(position)
 
-    def verbatim(self) -> Shared:
+    def verbatim(self) -> SharedCounts:
         """For every line: how many labels have these very words."""
         keys = _ints(self._text, np.int64)
-        return Shared(labels_per_key(keys, _ints(self._text_positions, np.int32)), keys)
+        return SharedCounts(labels_per_key(keys, _ints(self._text_positions, np.int32)), keys)
 
-    def by_meaning(self) -> Shared:
+    def by_meaning(self) -> SharedCounts:
         """For every attribute: how many labels say as much in whatever words, itself included."""
         bag, bound = _ints(self._bag, np.int64), _ints(self._bound, np.int64)
         at, single = _ints(self._positions, np.int32), _ints(self._single, np.bool_)
@@ -83,7 +83,7 @@ class Sharing:
         # One that binds words to words is also said by another label's that binds none of the same words.
         loosely = 1 + _said_by_others(bag[bind], at[bind], bag[single], at[single])
         num_labels[bind] = np.maximum(num_labels[bind], loosely)
-        return Shared(num_labels, np.where(single, bag, bound))
+        return SharedCounts(num_labels, np.where(single, bag, bound))
 
 
 def labels_per_key(keys: Keys, positions: Counts) -> Counts:

@@ -5,13 +5,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from attributes.gates.types import TELLS, Offence, Report, Result
+from attributes.gates.types import GATE_TITLES, GateResult, Report, Violation
 from attributes.text import clean
 
 _MAX_CHARS = 160
 
 
-def show(name: str, report: Report, *, worst: int = 5, console: Console | None = None) -> None:
+def print_report(name: str, report: Report, *, worst: int = 5, console: Console | None = None) -> None:
     """Print the report."""
     console = console or Console(highlight=False)
     described = f"{report.num_described:,} of {report.num_labels:,} labels described"
@@ -21,7 +21,11 @@ def show(name: str, report: Report, *, worst: int = 5, console: Console | None =
         table.add_column(column, justify="right" if column in ("found", "allowed", "labels") else "left")
     for result in report.results:
         table.add_row(
-            f"{TELLS[result.gate]}", _verdict(result), figure_of(result), allowed_by(result), f"{result.num_labels:,}"
+            f"{GATE_TITLES[result.gate]}",
+            _verdict(result),
+            figure_of(result),
+            allowed_by(result),
+            f"{result.num_labels:,}",
         )
     console.print(table)
     for result in report.results:
@@ -30,29 +34,29 @@ def show(name: str, report: Report, *, worst: int = 5, console: Console | None =
     console.print("\n" + "; ".join(f"{one.gate}: {escape(one.judged_by)}" for one in report.results), style="dim")
 
 
-def figure_of(result: Result) -> str:
+def figure_of(result: GateResult) -> str:
     """The figure for people: `28.0%`, `17`, or a dash where it was not measured."""
     if result.figure is None:
         return "–"
     return f"{result.figure:.1%}" if result.unit == "share" else f"{result.figure:,.0f}"
 
 
-def allowed_by(result: Result) -> str:
+def allowed_by(result: GateResult) -> str:
     """The threshold for people."""
     if result.unit == "share":
         return f"{'under ' if result.gate == 'nonvisual' else ''}{result.threshold:.0%}"
     return f"{result.threshold:,.0f}"
 
 
-def _verdict(result: Result) -> Text:
+def _verdict(result: GateResult) -> Text:
     if result.holds is None:
         return Text("not measured", style="dim")
     return Text("holds", style="green") if result.holds else Text("fails", style="bold red")
 
 
-def _offenders(console: Console, result: Result, worst: int) -> None:
+def _offenders(console: Console, result: GateResult, worst: int) -> None:
     shown = result.worst[:worst]
-    console.print(f"\n[bold]{TELLS[result.gate]}[/bold] ({len(shown)} of {result.num_labels:,} labels)")
+    console.print(f"\n[bold]{GATE_TITLES[result.gate]}[/bold] ({len(shown)} of {result.num_labels:,} labels)")
     for offence in shown:
         console.print(f"  {escape(clean(offence.label, _MAX_CHARS))}{_aside(offence)}")
         for line in offence.lines[:3]:
@@ -60,6 +64,6 @@ def _offenders(console: Console, result: Result, worst: int) -> None:
             console.print(f"    {escape(clean(line.text, _MAX_CHARS))} [red]({escape(words)})[/red]")
 
 
-def _aside(offence: Offence) -> str:
+def _aside(offence: Violation) -> str:
     aside = "; ".join([*([offence.note] if offence.note else []), *(f"→ {other}" for other in offence.others[:3])])
     return f" [dim]{escape(clean(aside, _MAX_CHARS))}[/dim]" if aside else ""

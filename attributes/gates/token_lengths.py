@@ -31,7 +31,7 @@ _ROOM = 8  # special tokens, and what a normaliser may put before the first word
 _CLIP_WORDS = 49152 - 256 - 2
 
 
-class Tokens:
+class TokenCounter:
     """Counts a teacher's tokens, special ones included; `context` is how many it reads, `name` says whose they are."""
 
     def __init__(self, count: Callable[[Sequence[str]], list[int]], context: int, name: str) -> None:
@@ -65,14 +65,14 @@ class Tokens:
         return max(0, two - 2 * one + self._special)
 
 
-def render(label: str, kind: LineKind, text: str) -> str:
+def render_line(label: str, kind: LineKind, text: str) -> str:
     """A line as the teacher hears it, with its label; a phrase without its full stop."""
     said = " ".join(text.split())
     template = TEMPLATES[kind]
     return template.format(label=" ".join(label.split()), text=said.rstrip(".") if template is PHRASE else said)
 
 
-def tokens_of_file(data: bytes, context: int, name: str) -> Tokens:
+def token_counter_from_file(data: bytes, context: int, name: str) -> TokenCounter:
     """Counts by a `tokenizers` file (the bytes of a `tokenizer.json`). Raises ValueError for any other."""
     try:
         tokenizer = Tokenizer.from_buffer(data)
@@ -82,19 +82,19 @@ def tokens_of_file(data: bytes, context: int, name: str) -> Tokens:
 
 
 @cache
-def clip_tokens() -> Tokens:
+def clip_token_counter() -> TokenCounter:
     """CLIP's own byte pairs with its context of 77, or an estimate that says so."""
     found = find_spec("open_clip")  # looks for the folder, and loads nothing
     vocabulary = Path(found.origin).with_name("bpe_simple_vocab_16e6.txt.gz") if found and found.origin else None
     if vocabulary is None or not vocabulary.is_file():
-        return Tokens(_estimated, CLIP_CONTEXT, f"an estimate (two tokens a word), context {CLIP_CONTEXT}")
+        return TokenCounter(_estimated, CLIP_CONTEXT, f"an estimate (two tokens a word), context {CLIP_CONTEXT}")
     return _counting(_byte_pairs(vocabulary), CLIP_CONTEXT, f"CLIP's byte pairs, context {CLIP_CONTEXT}")
 
 
-def _counting(tokenizer: Tokenizer, context: int, name: str) -> Tokens:
+def _counting(tokenizer: Tokenizer, context: int, name: str) -> TokenCounter:
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return Tokens(lambda texts: [len(one.ids) for one in tokenizer.encode_batch(list(texts))], context, name)
+    return TokenCounter(lambda texts: [len(one.ids) for one in tokenizer.encode_batch(list(texts))], context, name)
 
 
 def _estimated(texts: Sequence[str]) -> list[int]:

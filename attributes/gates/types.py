@@ -18,7 +18,7 @@ GATES: tuple[Gate, ...] = (
     "margin",
 )
 
-TELLS: dict[Gate, str] = {
+GATE_TITLES: dict[Gate, str] = {
     "length": "texts beyond the teacher's context",
     "names": "lines that name another label",
     "comparatives": "lines that compare",
@@ -42,7 +42,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
-class BadLine:
+class LineViolation:
     """A line that offends: its id, its text, and the words (or what it is) that are the matter; and the key of the call
     that it came from, where no person has made it their own."""
 
@@ -53,14 +53,14 @@ class BadLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Offence:
+class Violation:
     """A label that a gate caught. `weight` orders offenders, worst first; `others` are the labels it runs into."""
 
     gate: Gate
     position: int
     label: str
     weight: float
-    lines: tuple[BadLine, ...] = ()
+    lines: tuple[LineViolation, ...] = ()
     others: tuple[str, ...] = ()
     note: str = ""
 
@@ -76,7 +76,7 @@ class Offence:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class GateResult:
     """A gate over a whole set. `figure` and `threshold` are shares where `unit` says "share", counts otherwise.
 
     `holds` is None where the gate could not be measured, for the reason in `judged_by`, which otherwise says what
@@ -91,13 +91,13 @@ class Result:
     num_labels: int = 0
     judged_by: str = ""
     details: dict[str, Any] = field(default_factory=dict)
-    worst: Sequence[Offence] = ()
+    worst: Sequence[Violation] = ()
 
     def as_json(self) -> dict[str, Any]:
         """As reports give it."""
         return {
             "gate": self.gate,
-            "tells": TELLS[self.gate],
+            "tells": GATE_TITLES[self.gate],
             "figure": self.figure,
             "threshold": self.threshold,
             "unit": self.unit,
@@ -116,14 +116,14 @@ class Report:
     num_labels: int
     num_described: int
     num_lines: int
-    results: tuple[Result, ...]
+    results: tuple[GateResult, ...]
 
     @property
     def holds(self) -> bool:
         """Whether every gate that was measured holds."""
         return all(result.holds is not False for result in self.results)
 
-    def __getitem__(self, gate: Gate) -> Result:
+    def __getitem__(self, gate: Gate) -> GateResult:
         return next(result for result in self.results if result.gate == gate)
 
     def as_json(self) -> dict[str, Any]:
@@ -140,22 +140,22 @@ class Report:
 def report_from_json(data: Mapping[str, Any]) -> Report:
     """The report as a service gives it; it names offenders by what they are, without their weights."""
 
-    def result(given: Mapping[str, Any]) -> Result:
+    def result(given: Mapping[str, Any]) -> GateResult:
         gate: Gate = given["gate"]
         worst = [
-            Offence(
+            Violation(
                 gate=gate,
                 position=one["position"],
                 label=one["label"],
                 weight=0.0,
-                lines=tuple(BadLine(line["id"], line["text"], tuple(line["words"])) for line in one["lines"]),
+                lines=tuple(LineViolation(line["id"], line["text"], tuple(line["words"])) for line in one["lines"]),
                 others=tuple(one["others"]),
                 note=one["note"],
             )
             for one in given["worst"]
         ]
         kept = ("figure", "threshold", "unit", "holds", "num_labels", "judged_by", "details")
-        return Result(gate=gate, worst=worst, **{name: given[name] for name in kept})
+        return GateResult(gate=gate, worst=worst, **{name: given[name] for name in kept})
 
     counts = {name: data[name] for name in ("num_labels", "num_described", "num_lines")}
     return Report(results=tuple(map(result, data["gates"])), **counts)

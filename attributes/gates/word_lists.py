@@ -19,11 +19,11 @@ from attributes.gates.lemmas import lemma, words
 EXCEPTION = "!"
 
 
-class WordsError(ValueError):
+class WordListError(ValueError):
     """A file of words that cannot be read; the message names it, the line and the fault."""
 
 
-class Found(NamedTuple):
+class WordMatch(NamedTuple):
     """A phrase of the list at `words[start:stop]`; `category` is `!` for an exception."""
 
     start: int
@@ -37,7 +37,7 @@ class _Node:
     category: str = ""
 
 
-class PhraseBook:
+class PhraseIndex:
     """Phrases by category. Words must be folded, as `words.words` gives them; an empty one is a gap."""
 
     def __init__(self) -> None:
@@ -59,12 +59,12 @@ class PhraseBook:
         self._starts.clear()
         self._silent = {""}
 
-    def find(self, said: Sequence[str]) -> list[Found]:
+    def find(self, said: Sequence[str]) -> list[WordMatch]:
         """The longest phrase at each place, none within another; exceptions hide what they cover."""
         if self._silent.issuperset(said):
             return []
         starts = self._starts
-        found: list[Found] = []
+        found: list[WordMatch] = []
         free = 0
         for at, word in enumerate(said):
             nodes = starts.get(word)
@@ -77,13 +77,13 @@ class PhraseBook:
                 free = best.stop
         return [one for one in found if one.category != EXCEPTION]
 
-    def _longest(self, nodes: Sequence[_Node], said: Sequence[str], at: int) -> Found | None:
-        best: Found | None = None
+    def _longest(self, nodes: Sequence[_Node], said: Sequence[str], at: int) -> WordMatch | None:
+        best: WordMatch | None = None
         stop = at + 1
         while nodes:
             for node in nodes:
                 if node.category:
-                    best = Found(at, stop, node.category)
+                    best = WordMatch(at, stop, node.category)
             nodes = [below for node in nodes for below in self._below(node, said[stop])] if stop < len(said) else []
             stop += 1
         return best
@@ -113,13 +113,13 @@ def _step(word: str) -> str:
     return "0" if word.isdigit() else word
 
 
-def read_words(book: PhraseBook, path: Path) -> None:
-    """Put the phrases of a file into the book. Raises WordsError."""
+def read_word_list(book: PhraseIndex, path: Path) -> None:
+    """Put the phrases of a file into the book. Raises WordListError."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"is not UTF-8 (byte {error.start})"
-        raise WordsError(f"{path}: {reason}") from None
+        raise WordListError(f"{path}: {reason}") from None
     category = "listed"
     for number, line in enumerate(map(str.strip, lines), start=1):
         if not line or line.startswith("#"):
@@ -127,17 +127,17 @@ def read_words(book: PhraseBook, path: Path) -> None:
         if line.startswith("["):
             category = line.strip("[] ").strip()
             if not line.endswith("]") or not category:
-                raise WordsError(f"{path} line {number}: write a category as [name]")
+                raise WordListError(f"{path} line {number}: write a category as [name]")
             continue
         phrase = line.removeprefix(EXCEPTION).removeprefix("-")
         if not _steps(phrase) or "*" in phrase[:-1]:
-            raise WordsError(f"{path} line {number}: {line!r} is no word or phrase (a * may end it)")
+            raise WordListError(f"{path} line {number}: {line!r} is no word or phrase (a * may end it)")
         book.add(phrase, EXCEPTION if line.startswith(EXCEPTION) else "" if line.startswith("-") else category)
 
 
-def read_all(paths: Iterable[Path]) -> PhraseBook:
+def read_word_lists(paths: Iterable[Path]) -> PhraseIndex:
     """One book of these files, the later over the earlier."""
-    book = PhraseBook()
+    book = PhraseIndex()
     for path in paths:
-        read_words(book, path)
+        read_word_list(book, path)
     return book

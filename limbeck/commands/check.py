@@ -58,7 +58,7 @@ def report(
     """Show what the gates found in a set, which is checked first where nobody has. Exit code as for check."""
     from rich.console import Console
 
-    from attributes.gates.text_report import show
+    from attributes.gates.text_report import print_report
     from attributes.gates.types import report_from_json
     from limbeck.errors import Problem
     from limbeck.progress import follow
@@ -74,6 +74,6 @@ def report(
     if json:
         typer.echo(found.model_dump_json(indent=1))
     else:
-        show(id, report_from_json(found.model_dump()), worst=worst)
+        print_report(id, report_from_json(found.model_dump()), worst=worst)
     if not found.holds:
         raise typer.Exit(1)

@@ -18,11 +18,11 @@ from typing import IO, Any
 
 from sqlalchemy.orm import Session
 
-from attributes.gates.evaluate import Judges, Lists, check, word_lists
+from attributes.gates.evaluate import GateCriteria, WordLists, evaluate_gates, load_word_lists
 from attributes.gates.margins import Margins
-from attributes.gates.token_lengths import Tokens, clip_tokens, tokens_of_file
-from attributes.gates.types import Gate, Offence
-from attributes.gates.word_lists import WordsError
+from attributes.gates.token_lengths import TokenCounter, clip_token_counter, token_counter_from_file
+from attributes.gates.types import Gate, Violation
+from attributes.gates.word_lists import WordListError
 from attributes.types import Entry, line_from_json
 from store import resources, vocabularies
 from store.enrich import assembly
@@ -50,7 +50,7 @@ class Found:
 
 def check_set(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     """Check the set of a check job."""
-    found = run(context, claim, keeper, teacher="", tokens=clip_tokens())
+    found = run(context, claim, keeper, teacher="", tokens=clip_token_counter())
     return lambda tx: publish(tx, claim, found)
 
 
@@ -60,21 +60,21 @@ def report(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     A set of the same content that was judged alike is not judged again.
     """
     ref = claim.job_spec.get("teacher", "")
-    tokens = known_tokens(context, ref) or clip_tokens()
-    found = _found_before(context, claim, Judges(lists=lists(context), tokens=tokens))
+    tokens = known_tokens(context, ref) or clip_token_counter()
+    found = _found_before(context, claim, GateCriteria(lists=lists(context), tokens=tokens))
     found = found or run(context, claim, keeper, teacher="", tokens=tokens)
     return lambda _tx: {"report": vars(found)}
 
 
-def _found_before(context: Context, claim: Claim, judges: Judges) -> Found | None:
+def _found_before(context: Context, claim: Claim, judges: GateCriteria) -> Found | None:
     with context.db.read() as tx:
         vocabulary = vocabularies.get(tx, claim.job_spec["vocabulary_id"])
         pages = [digest for _, digest in sorted(assembly.noted_pages(tx, claim.job_id).items())]
         digest = attribute_sets.content_digest(vocabulary, pages)
-        same = reports.of_content(tx, vocabulary_id=vocabulary.id, digest=digest, judges=judges.digest)
+        same = reports.find_for_content(tx, vocabulary_id=vocabulary.id, digest=digest, judges=judges.digest)
         if same is None:
             return None
-        caught = reports.caught(tx, same.set_id)
+        caught = reports.flagged_positions(tx, same.set_id)
     measured = [one["gate"] for one in same.figures["gates"] if one["holds"] is not None]
     failures = {gate: caught.get(gate, []) for gate in measured}
     return Found(teacher="", figures=same.figures, file_key=same.file_key, failures=failures)
@@ -85,19 +85,25 @@ def publish(tx: Session, claim: Claim, found: Found) -> Mapping[str, Any]:
     reports.put(tx, set_id=claim.job_spec["attribute_set_id"], **vars(found))
     return {
         "attribute_set_id": claim.job_spec["attribute_set_id"],
-        "failing_gates": reports.failing(found.figures),
+        "failing_gates": reports.failing_gates(found.figures),
     }
 
 
 def run(
-    context: Context, claim: Claim, keeper: Keeper, *, teacher: str, tokens: Tokens, margins: Margins | None = None
+    context: Context,
+    claim: Claim,
+    keeper: Keeper,
+    *,
+    teacher: str,
+    tokens: TokenCounter,
+    margins: Margins | None = None,
 ) -> Found:
     """Judge the set that the claim's job names, or the pages that it has put together. Raises Stopped, and PartFailed
     for a list of words that cannot be read."""
     with context.db.read() as tx:
         pages = {} if "attribute_set_id" in claim.job_spec else assembly.noted_pages(tx, claim.job_id)
     num_labels = claim.job_spec["num_labels"]
-    judges = Judges(lists=lists(context), tokens=tokens, margins=margins)
+    judges = GateCriteria(lists=lists(context), tokens=tokens, margins=margins)
     done = 0
 
     def entries() -> Iterator[Entry]:
@@ -113,7 +119,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="check-", dir=context.settings.cache) as folder:
         offenders = Offenders(Path(folder))
         try:
-            judged = check(entries, judges, on_offence=offenders.add, should_stop=keeper.should_stop)
+            judged = evaluate_gates(entries, judges, on_violation=offenders.add, should_stop=keeper.should_stop)
         except InterruptedError:
             raise Stopped from None
         finally:
@@ -129,16 +135,16 @@ def run(
     )
 
 
-def lists(context: Context) -> Lists:
+def lists(context: Context) -> WordLists:
     """Our word lists with the operator's. Raises PartFailed."""
     extra = context.settings.nonvisual_words
     try:
-        return word_lists([extra] if extra else [])
-    except WordsError as error:
+        return load_word_lists([extra] if extra else [])
+    except WordListError as error:
         raise PartFailed("words_unreadable", f"LIMBECK_NONVISUAL_WORDS: {error}") from error
 
 
-def known_tokens(context: Context, ref: str) -> Tokens | None:
+def known_tokens(context: Context, ref: str) -> TokenCounter | None:
     """The tokens of a teacher that a worker has loaded before; None for one that is not known."""
     if not ref:
         return None
@@ -147,7 +153,7 @@ def known_tokens(context: Context, ref: str) -> Tokens | None:
     if row is None:
         return None
     with context.artefacts.open(row.tokenizer_key) as file:
-        return tokens_of_file(file.read(), row.context_length, f"{ref}, context {row.context_length}")
+        return token_counter_from_file(file.read(), row.context_length, f"{ref}, context {row.context_length}")
 
 
 class Offenders:
@@ -160,7 +166,7 @@ class Offenders:
         self._files: dict[Gate, IO[bytes]] = {}
         self._places: dict[Gate, list[list[int]]] = {}
 
-    def add(self, offence: Offence) -> None:
+    def add(self, offence: Violation) -> None:
         """Take an offence; those of a gate come in the order of their positions."""
         file = self._files.get(offence.gate)
         if file is None:

@@ -20,11 +20,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from attributes.gates.evaluate import Judges, check
-from attributes.gates.repair_prompts import MENDABLE, correction, num_faults
-from attributes.gates.token_lengths import clip_tokens
-from attributes.gates.types import Gate, Offence, Report
-from attributes.prompts.questions import asks_about
+from attributes.gates.evaluate import GateCriteria, evaluate_gates
+from attributes.gates.repair_prompts import REPAIRABLE, correction, num_faults
+from attributes.gates.token_lengths import clip_token_counter
+from attributes.gates.types import Gate, Report, Violation
+from attributes.prompts.questions import questions_for_label
 from attributes.types import Entry, Label, line_from_json
 from store import vocabularies
 from store.enrich import assembly, results
@@ -36,7 +36,7 @@ from store.jobs.lifecycle import Claim, NewPart
 from store.sets.attribute_sets import PAGE_SIZE
 from workers.enrich import gates, llm_settings
 from workers.enrich.batch import asking_for
-from workers.enrich.questions import Question
+from workers.enrich.questions import PlannedQuestion
 from workers.runtime import memory
 from workers.runtime.context import Context
 from workers.runtime.errors import Stopped
@@ -71,8 +71,8 @@ def correct(context: Context, claim: Claim, keeper: Keeper) -> Publish:
         if (place.step, place.position, place.slot) in ended:
             continue
         label = labels[one["position"]]
-        ask = asks_about(steps[one["step"]], label, spec["domain"])[one["slot"]]
-        questions.append(Question(replace(ask, correction=one["correction"]), (place,), str(label)))
+        ask = questions_for_label(steps[one["step"]], label, spec["domain"])[one["slot"]]
+        questions.append(PlannedQuestion(replace(ask, correction=one["correction"]), (place,), str(label)))
     asking = asking_for(context, keeper, total=len(asked), unit="answers")
     asking.through(iter(questions), num_ended=len(asked) - len(questions))
     return lambda _tx: {}
@@ -94,8 +94,8 @@ class _Mending:
     def __init__(self, context: Context, claim: Claim, keeper: Keeper) -> None:
         self._context, self._claim, self._keeper = context, claim, keeper
         self._spec, self._round = claim.job_spec, claim.spec["round"]
-        tokens = gates.known_tokens(context, self._spec.get("teacher", "")) or clip_tokens()
-        self._judges = Judges(lists=gates.lists(context), tokens=tokens)
+        tokens = gates.known_tokens(context, self._spec.get("teacher", "")) or clip_token_counter()
+        self._judges = GateCriteria(lists=gates.lists(context), tokens=tokens)
         chain = llm_settings.strategies(context, self._spec)
         self._steps = [step for step, strategy in enumerate(chain) if strategy.about == "label"]
 
@@ -192,7 +192,7 @@ class _Mending:
         all."""
         faults: Counter[int] = Counter()
 
-        def count(offence: Offence) -> None:
+        def count(offence: Violation) -> None:
             if offence.position in of:
                 faults[offence.position] += num_faults(offence, self._judges.thresholds)
 
@@ -206,7 +206,7 @@ class _Mending:
             heard = Path(folder) / "offences"
             with heard.open("w", encoding="utf-8") as out:
 
-                def note(offence: Offence) -> None:
+                def note(offence: Violation) -> None:
                     lines = [[line.call, line.text] for line in offence.lines]
                     faults = num_faults(offence, self._judges.thresholds)
                     out.write(json.dumps([offence.position, offence.gate, faults, lines]) + "\n")
@@ -215,7 +215,7 @@ class _Mending:
             return self._write(heard, report, Path(folder) / "questions.jsonl", better)
 
     def _write(self, heard: Path, report: Report, path: Path, better: Collection[int]) -> "_Outcome":
-        failing = {result.gate for result in report.results if result.holds is False} & {*MENDABLE}
+        failing = {result.gate for result in report.results if result.holds is False} & {*REPAIRABLE}
         num_labels, ends = 0, [0]
         with path.open("wb") as out:
             for some in _by_label(heard, failing):
@@ -248,7 +248,7 @@ class _Mending:
         return places
 
     def _check(
-        self, on_offence: Callable[[Offence], None], *, trial: int, only: Collection[int] | None = None
+        self, on_violation: Callable[[Violation], None], *, trial: int, only: Collection[int] | None = None
     ) -> Report:
         """The gates over what is said so far, where a round's answers stand in for those before: of all labels, or only
         of some."""
@@ -269,7 +269,9 @@ class _Mending:
                 self._keeper.progress(done // 2, num_labels, "labels")
 
         try:
-            return check(entries, self._judges, on_offence=on_offence, should_stop=self._keeper.should_stop)
+            return evaluate_gates(
+                entries, self._judges, on_violation=on_violation, should_stop=self._keeper.should_stop
+            )
         except InterruptedError:
             raise Stopped from None
         finally:

@@ -10,7 +10,7 @@ import pytest
 from attributes.cli.check_gates import entries_of, main
 from attributes.formats.csv import write_csv
 from attributes.formats.formats import write_cupl, write_dclip, write_json
-from attributes.gates.second_opinion import Opinion, judge
+from attributes.gates.second_opinion import SecondOpinion, judge_strategy
 from attributes.types import Entry, Label, Line
 from limbeck.cli import main as limbeck
 from tests.attributes.fake_llm import FakeLLM, Say, completion
@@ -143,8 +143,8 @@ def test_a_second_opinion_clears_what_is_seen_after_all(
 
 
 def test_an_opinion_that_says_nothing_usable_changes_nothing() -> None:
-    opinion = Opinion()
+    opinion = SecondOpinion()
     asks = list(opinion.asks({Label("crane"): ["one", "two", "one"]}))
-    assert [ask.strategy for ask in asks] == [judge()]
-    assert asks[0].question == '{"1": "one", "2": "two"}'
+    assert [ask.strategy for ask in asks] == [judge_strategy()]
+    assert asks[0].text == '{"1": "one", "2": "two"}'
     assert opinion.visible == set()

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from attributes.formats.formats import join_sentences, read_dclip, read_label2text
-from attributes.gates.evaluate import Judges, check
+from attributes.gates.evaluate import GateCriteria, evaluate_gates
 from attributes.gates.margins import Margins
-from attributes.gates.token_lengths import Tokens
-from attributes.gates.types import GATES, Gate, Offence, Report, Thresholds
+from attributes.gates.token_lengths import TokenCounter
+from attributes.gates.types import GATES, Gate, Report, Thresholds, Violation
 from attributes.types import Entry, Label, Line
 from tests.attributes.gates.conftest import LABELS, entries_with, phrases
 from tests.conftest import SHARED_DATA
 
 
-def report_on(entries: list[Entry], judges: Judges | None = None) -> Report:
-    return check(lambda: entries, judges)
+def report_on(entries: list[Entry], judges: GateCriteria | None = None) -> Report:
+    return evaluate_gates(lambda: entries, judges)
 
 
 def failing(report: Report) -> set[Gate]:
@@ -44,9 +44,9 @@ def test_a_good_set_holds_at_every_gate(good: list[Entry]) -> None:
     ],
 )
 def test_a_line_that_offends_is_named_with_its_words(gate: Gate, text: str, words: tuple[str, ...]) -> None:
-    heard: list[Offence] = []
+    heard: list[Violation] = []
     entries = entries_with("crane", text)
-    report = check(lambda: entries, on_offence=heard.append)
+    report = evaluate_gates(lambda: entries, on_violation=heard.append)
     assert failing(report) == {gate}
     (offence,) = report[gate].worst
     assert heard == [offence]
@@ -69,7 +69,7 @@ def test_the_non_visual_share_must_be_under_two_percent() -> None:
 def test_what_an_llm_sees_after_all_does_not_count_and_is_told() -> None:
     entries = entries_with("crane", "a tail that it likes to wag")
     assert failing(report_on(entries)) == {"nonvisual"}
-    report = report_on(entries, Judges(visible={"a tail that it likes to wag"}, model="some-model"))
+    report = report_on(entries, GateCriteria(visible={"a tail that it likes to wag"}, model="some-model"))
     assert failing(report) == set()
     assert report["nonvisual"].judged_by == "our word list, then some-model"
     assert report["nonvisual"].details["cleared_by_model"] == 1
@@ -140,7 +140,7 @@ def test_near_twins_are_named_with_their_likeness() -> None:
         ("bird 0", ("bird 1",), "word Jaccard 0.88"),
         ("bird 1", ("bird 0",), "word Jaccard 0.88"),
     ]
-    assert report_on(entries, Judges(thresholds=Thresholds(twin=0.9)))["twins"].holds
+    assert report_on(entries, GateCriteria(thresholds=Thresholds(twin=0.9)))["twins"].holds
 
 
 def test_margins_that_shrink_are_offences_and_the_most_confusable_pairs_are_told(good: list[Entry]) -> None:
@@ -151,7 +151,7 @@ def test_margins_that_shrink_are_offences_and_the_most_confusable_pairs_are_told
         nearest_after=np.array([2, 0, 3, 2]),
         teacher="toy",
     )
-    report = report_on(good, Judges(margins=margins))
+    report = report_on(good, GateCriteria(margins=margins))
     assert failing(report) == {"margin"}
     (offence,) = report["margin"].worst
     assert (offence.label, offence.others, offence.note) == ("crane", ("stork",), "0.300 before, 0.200 after")
@@ -169,8 +169,8 @@ def test_the_worst_are_capped_and_the_count_is_not() -> None:
 
 
 def test_tokens_are_counted_by_the_teacher_named(good: list[Entry]) -> None:
-    letters = Tokens(lambda texts: [len(text) for text in texts], 40, "letters")
-    report = report_on(good, Judges(tokens=letters))
+    letters = TokenCounter(lambda texts: [len(text) for text in texts], 40, "letters")
+    report = report_on(good, GateCriteria(tokens=letters))
     assert failing(report) == {"length"}
     assert report["length"].judged_by == "letters"
     (crane,) = [one for one in report["length"].worst if one.label == "crane"]
@@ -180,7 +180,7 @@ def test_tokens_are_counted_by_the_teacher_named(good: list[Entry]) -> None:
 
 def test_it_can_be_stopped(good: list[Entry]) -> None:
     with pytest.raises(InterruptedError):
-        check(lambda: good, should_stop=lambda: True)
+        evaluate_gates(lambda: good, should_stop=lambda: True)
 
 
 def test_a_report_is_json(good: list[Entry]) -> None:
@@ -232,4 +232,4 @@ def test_labels_of_one_name_are_told_apart_by_sense() -> None:
         teacher="toy",
     )
     entries = [Entry("crane", sense, phrases("a tall neck of " + sense, "a hook of " + sense)) for sense in ("a", "b")]
-    assert report_on(entries, Judges(margins=margins))["margin"].worst[0].others == (str(Label("crane", "b")),)
+    assert report_on(entries, GateCriteria(margins=margins))["margin"].worst[0].others == (str(Label("crane", "b")),)

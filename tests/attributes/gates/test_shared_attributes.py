@@ -5,7 +5,7 @@ import random
 import pytest
 
 from attributes.gates.lemmas import Meaning
-from attributes.gates.shared_attributes import Sharing
+from attributes.gates.shared_attributes import SharingCounter
 from attributes.types import Line
 
 
@@ -21,7 +21,7 @@ def test_the_same_as_counting_label_by_label(kinds: tuple[bool, ...]) -> None:
                 bag = draw.randrange(60)
                 meanings.append(Meaning(bag, bag if single else 100 + draw.randrange(4) + 10 * bag, single))
             said.append((position, meanings))
-    sharing = Sharing()
+    sharing = SharingCounter()
     for position, meanings in said:
         sharing.add(position, Line("phrase", f"text {draw.randrange(99)}"), meanings)
     found = sharing.by_meaning()
@@ -41,8 +41,8 @@ def test_the_same_as_counting_label_by_label(kinds: tuple[bool, ...]) -> None:
 
 
 def test_texts_count_once_a_label_and_nothing_said_is_like_nothing() -> None:
-    sharing = Sharing()
+    sharing = SharingCounter()
     for position, text in [(0, "A red bill"), (0, "a  red bill"), (1, "a red BILL"), (1, "."), (2, "."), (2, "blue")]:
         sharing.add(position, Line("phrase", text), [])
     assert sharing.verbatim().num_labels.tolist() == [2, 2, 2, 1, 1, 1]
-    assert Sharing().verbatim().num_labels.tolist() == Sharing().by_meaning().num_labels.tolist() == []
+    assert SharingCounter().verbatim().num_labels.tolist() == SharingCounter().by_meaning().num_labels.tolist() == []

@@ -6,10 +6,10 @@ import pytest
 
 from attributes.gates.evaluate import COMPARATIVES, NONVISUAL
 from attributes.gates.lemmas import words
-from attributes.gates.word_lists import PhraseBook, WordsError, read_all
+from attributes.gates.word_lists import PhraseIndex, WordListError, read_word_lists
 
 
-def found(book: PhraseBook, text: str) -> list[str]:
+def found(book: PhraseIndex, text: str) -> list[str]:
     said = words(text)
     return [" ".join(said[one.start : one.stop]) for one in book.find(said)]
 
@@ -17,7 +17,7 @@ def found(book: PhraseBook, text: str) -> list[str]:
 def test_a_word_stands_for_its_forms_a_star_for_its_endings_a_number_for_any(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
     path.write_text("# mine\n[habit]\nperch\nvocal*\n3 feet\nin the air\n!growth habit\nhabit\n", encoding="utf-8")
-    book = read_all([path])
+    book = read_word_lists([path])
     assert found(book, "Perching, vocalising, 40 feet tall; perched in the air") == [
         "perching",
         "vocalising",
@@ -32,7 +32,7 @@ def test_a_word_stands_for_its_forms_a_star_for_its_endings_a_number_for_any(tmp
 
 
 def test_the_longest_phrase_wins_and_gaps_are_not_read_over(tmp_path: Path) -> None:
-    book = PhraseBook()
+    book = PhraseIndex()
     book.add("known as", "name")
     book.add("also known as", "name")
     assert found(book, "also known as a crane") == ["also known as"]
@@ -42,8 +42,8 @@ def test_the_longest_phrase_wins_and_gaps_are_not_read_over(tmp_path: Path) -> N
 def test_a_users_file_adds_and_takes_out(tmp_path: Path) -> None:
     mine = tmp_path / "mine.txt"
     mine.write_text("-habit\n[price]\nexpensive\n", encoding="utf-8")
-    assert found(read_all([NONVISUAL]), "an expensive habit") == ["habit"]
-    assert found(read_all([NONVISUAL, mine]), "an expensive habit") == ["expensive"]
+    assert found(read_word_lists([NONVISUAL]), "an expensive habit") == ["habit"]
+    assert found(read_word_lists([NONVISUAL, mine]), "an expensive habit") == ["expensive"]
 
 
 @pytest.mark.parametrize(
@@ -52,16 +52,16 @@ def test_a_users_file_adds_and_takes_out(tmp_path: Path) -> None:
 def test_a_malformed_file_names_the_line(tmp_path: Path, content: str, fault: str) -> None:
     path = tmp_path / "bad.txt"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(WordsError, match=rf"bad\.txt {fault}"):
-        read_all([path])
+    with pytest.raises(WordListError, match=rf"bad\.txt {fault}"):
+        read_word_lists([path])
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WordsError, match=r"none\.txt: No such file"):
-        read_all([tmp_path / "none.txt"])
+    with pytest.raises(WordListError, match=r"none\.txt: No such file"):
+        read_word_lists([tmp_path / "none.txt"])
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
-    with pytest.raises(WordsError, match=r"latin\.txt: is not UTF-8"):
-        read_all([tmp_path / "latin.txt"])
+    with pytest.raises(WordListError, match=r"latin\.txt: is not UTF-8"):
+        read_word_lists([tmp_path / "latin.txt"])
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_our_list_finds_what_no_picture_shows(text: str) -> None:
-    assert found(read_all([NONVISUAL]), text)
+    assert found(read_word_lists([NONVISUAL]), text)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_our_list_finds_what_no_picture_shows(text: str) -> None:
     ],
 )
 def test_our_list_leaves_what_a_picture_shows(text: str) -> None:
-    assert found(read_all([NONVISUAL]), text) == []
+    assert found(read_word_lists([NONVISUAL]), text) == []
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_our_list_leaves_what_a_picture_shows(text: str) -> None:
     ],
 )
 def test_comparisons_are_found(text: str) -> None:
-    assert found(read_all([COMPARATIVES]), text)
+    assert found(read_word_lists([COMPARATIVES]), text)
 
 
 @pytest.mark.parametrize(
@@ -134,4 +134,4 @@ def test_comparisons_are_found(text: str) -> None:
     ],
 )
 def test_similes_of_shape_are_no_comparisons(text: str) -> None:
-    assert found(read_all([COMPARATIVES]), text) == []
+    assert found(read_word_lists([COMPARATIVES]), text) == []

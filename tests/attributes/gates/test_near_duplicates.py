@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from attributes.gates import near_twins
-from attributes.gates.near_twins import Twins
+from attributes.gates import near_duplicates
+from attributes.gates.near_duplicates import NearDuplicateFinder
 
 THRESHOLD = 0.7
 
@@ -22,7 +22,7 @@ def brute(sets: list[set[str]]) -> dict[int, float]:
 
 
 def fast(sets: list[set[str]]) -> dict[int, float]:
-    found = Twins(THRESHOLD)
+    found = NearDuplicateFinder(THRESHOLD)
     for position, one in enumerate(sets):
         found.add(position, one)
     by_position = found.find()
@@ -39,8 +39,8 @@ def fast(sets: list[set[str]]) -> dict[int, float]:
 def test_the_same_as_comparing_every_pair(
     monkeypatch: pytest.MonkeyPatch, num_words: int, scan: float, sieved: float
 ) -> None:
-    monkeypatch.setattr(near_twins, "_SCAN", scan)  # 0: always run over all; 1e9: always look up
-    monkeypatch.setattr(near_twins, "_SIEVED", sieved)  # 0: always over all lanes; 2: never
+    monkeypatch.setattr(near_duplicates, "_SCAN", scan)  # 0: always run over all; 1e9: always look up
+    monkeypatch.setattr(near_duplicates, "_SIEVED", sieved)  # 0: always over all lanes; 2: never
     rng = random.Random(num_words)
     words = [f"w{number}" for number in range(num_words)]
     sets = [set(rng.sample(words, rng.randint(0, min(12, num_words)))) for _ in range(120)]

@@ -23,14 +23,14 @@ _SAMPLE = 512
 _EPSILON = 1e-9
 
 
-class Twin(NamedTuple):
+class NearDuplicate(NamedTuple):
     """The label nearest to another by its words."""
 
     position: int
     jaccard: float
 
 
-class Twins:
+class NearDuplicateFinder:
     """Takes each label's words, then tells which labels have a near-twin, and the nearest one of each."""
 
     def __init__(self, threshold: float) -> None:
@@ -44,19 +44,19 @@ class Twins:
             ids = sorted(self._ids.setdefault(word, len(self._ids)) for word in words)
             self._groups.setdefault(array("I", ids).tobytes(), array("I")).append(position)
 
-    def find(self) -> dict[int, Twin]:
+    def find(self) -> dict[int, NearDuplicate]:
         """The nearest twin of every label that has one, by position."""
-        found: dict[int, Twin] = {}
+        found: dict[int, NearDuplicate] = {}
         groups = list(self._groups.values())
         for group in groups:
             for place, position in enumerate(group if len(group) > 1 else ()):
-                found[position] = Twin(group[0 if place else 1], 1.0)
+                found[position] = NearDuplicate(group[0 if place else 1], 1.0)
         sets = [np.frombuffer(key, dtype=np.uint32) for key in self._groups]
         for one, other, jaccard in _similar(sets, len(self._ids), self._threshold):
             for here, there in ((one, other), (other, one)):
                 for position in groups[here]:
-                    if jaccard > found.get(position, Twin(0, 0.0)).jaccard:
-                        found[position] = Twin(groups[there][0], jaccard)
+                    if jaccard > found.get(position, NearDuplicate(0, 0.0)).jaccard:
+                        found[position] = NearDuplicate(groups[there][0], jaccard)
         return found
 
 
