@@ -4,8 +4,8 @@ Each step takes what the one before it gave, and a `PipelineHooks` through which
 and names the images it cannot use. All that is slow is cached below one folder. N images, K labels, D embedding width.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,19 +17,20 @@ from distill.config.loss_registry import required_inputs
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
 from distill.data.crops import Views
-from distill.data.decoded_images import ImagePack, decode_images, eval_side, train_side
-from distill.data.few_shot import supports, without
+from distill.data.decoded_images import DecodedImages, decode_images, eval_side_px, train_side_px
+from distill.data.few_shot import exclude_rows, support_rows
 from distill.data.image_index import ImageIndex
 from distill.data.packed_strings import PackedPaths
 from distill.data.row_cache import key_of
 from distill.data.shards import is_member, shard_of
 from distill.evaluation.accuracy import Evaluation, evaluate, evaluate_features
-from distill.evaluation.tip_adapter import memory, retrieval_scores, support_features
+from distill.evaluation.tip_adapter import retrieval_scores, support_features, support_memory
+from distill.hooks import PipelineHooks
 from distill.student.features import student_features
 from distill.student.model import Student
 from distill.teacher.image_features import TeacherFeatures, image_features
 from distill.teacher.teacher import Teacher
-from distill.teacher.view_features import LiveTeacher, draw_shared_views, teacher_side, view_features
+from distill.teacher.view_features import LiveTeacher, sample_shared_views, teacher_side_px, view_features
 from distill.texts.student_texts import CaptionFeatures, caption_features, evaluation_inputs, student_texts
 from distill.texts.text_targets import TextTargets
 from distill.texts.text_templates import TextKind
@@ -42,27 +43,6 @@ DECODED_GB = 100.0
 
 class NoImages(ValueError):
     """Every image of a part that is needed is unusable."""
-
-
-@dataclass(frozen=True)
-class PipelineHooks:
-    """What a step tells and asks while it works.
-
-    `on_progress(done, total, unit)`: `images` and `views` for features, `pictures` for decoding. `on_bad_image(path,
-    reason)` is told once of each unusable file, which `bad_images` collects by path.
-    """
-
-    on_progress: Callable[[int, int, str], None] | None = None
-    should_stop: Callable[[], bool] | None = None
-    on_bad_image: Callable[[Path, str], None] | None = None
-    bad_images: dict[Path, str] = field(default_factory=dict)
-
-    def bad_image(self, path: Path, reason: str) -> None:
-        """Note an unusable file, and tell of it if it is new."""
-        known = path in self.bad_images
-        self.bad_images[path] = reason
-        if not known and self.on_bad_image is not None:
-            self.on_bad_image(path, reason)
 
 
 def training_data(
@@ -84,13 +64,13 @@ def training_data(
     """
     hooks = hooks or PipelineHooks()
     # Asked for in any case, so that too many shots are told before a training and not after it.
-    known = supports(image_index, config.data.shots) if config.data.shots else []
+    known = support_rows(image_index, config.data.shots) if config.data.shots else []
     few = known if config.data.protocol == "fine_tune" else []
     rows = [*image_index.part("train"), *few]
     say = student_texts(config, image_index, teacher, targets)
     paths = _paths(image_index, rows, root)
     pack = _decode(
-        paths, train_side(config.student.image_px), cache, config.system.num_workers, hooks, config.system.decoded_gb
+        paths, train_side_px(config.student.image_px), cache, config.system.num_workers, hooks, config.system.decoded_gb
     )
     seen = _taught(config, teacher, paths, pack, cache, hooks, num_labels=len(say.labels))
     usable = np.setdiff1d(pack.usable(), seen.bad)
@@ -140,8 +120,7 @@ def _captioned(
         [image_index.paths[row] for row in rows],
         given=given,
         cache=cache,
-        on_progress=hooks.on_progress,
-        should_stop=hooks.should_stop,
+        hooks=hooks,
     )
 
 
@@ -158,7 +137,7 @@ def _taught(
     config: TrainConfig,
     teacher: Teacher,
     paths: Sequence[Path],
-    pack: ImagePack,
+    pack: DecodedImages,
     cache: Path,
     hooks: PipelineHooks,
     *,
@@ -175,12 +154,10 @@ def _taught(
             cache=cache,
             view=config.data.view,
             threads=config.system.num_workers,
-            on_progress=hooks.on_progress,
-            should_stop=hooks.should_stop,
-            on_bad_image=hooks.bad_image,
+            hooks=hooks,
         )
         return _Taught(whole.features[:, None].half(), np.flatnonzero(whole.bad.numpy()))
-    side_px, teacher_px = pack.pixels.shape[1], teacher_side(teacher)
+    side_px, teacher_px = pack.pixels.shape[1], teacher_side_px(teacher)
     own = (
         pack
         if teacher_px == side_px
@@ -191,7 +168,7 @@ def _taught(
         live = LiveTeacher(teacher, own.pixels)
         return _Taught(torch.zeros(len(paths), 0, teacher.width, dtype=torch.float16), bad, live=live)
     num_views = min(config.data.num_views, config.schedule.epochs * config.schedule.passes_per_epoch)
-    views = draw_shared_views(
+    views = sample_shared_views(
         config.system.seed, pack.contents, num_views=num_views, side_px=side_px, augmentation=config.data.augmentation
     )
     features = view_features(
@@ -202,8 +179,7 @@ def _taught(
         views,
         side_px=side_px,
         cache=cache,
-        on_progress=hooks.on_progress,
-        should_stop=hooks.should_stop,
+        hooks=hooks,
     )
     return _Taught(features, bad, views=views)
 
@@ -232,7 +208,7 @@ def measure_student(
     """
     hooks = hooks or PipelineHooks()
     rows = _measured_rows(image_index, shots)
-    side = eval_side(student.image_px, student.test_crop)
+    side = eval_side_px(student.image_px, student.test_crop)
     paths = _paths(image_index, rows, root)
     pack = _decode(paths, side, cache, num_workers, hooks)
     usable, taught = pack.usable(), None
@@ -255,9 +231,9 @@ def measure_student(
     unseen = np.isin(labels, image_index.ood_labels)
     if not unseen.any():
         raise NoImages("none of the images of unseen labels can be used: there is nothing to retrieve for")
-    few = supports(image_index, shots)
+    few = support_rows(image_index, shots)
     their_own = support_features(teacher, _paths(image_index, few, root), seed=shots, on_bad_image=hooks.bad_image)
-    kept = memory(their_own, [image_index.label_indices[row] for row in few], image_index.ood_labels)
+    kept = support_memory(their_own, [image_index.label_indices[row] for row in few], image_index.ood_labels)
     retrieved = evaluate_features(
         features[torch.from_numpy(unseen)],
         labels[unseen],
@@ -291,7 +267,7 @@ def measure_epochs(
     quiet = replace(hooks or PipelineHooks(), on_bad_image=None, bad_images={})
     asked, _ = evaluation_inputs(config, image_index, teacher, targets, None)
     rows = _measured_rows(asked, config.data.shots)
-    side = eval_side(config.student.image_px, config.student.test_crop)
+    side = eval_side_px(config.student.image_px, config.student.test_crop)
     pack = _decode(_paths(asked, rows, root), side, cache, config.system.num_workers, quiet, config.system.decoded_gb)
     usable, device = pack.usable(), choose_device(config.system.device)
 
@@ -340,7 +316,7 @@ def _shards(image_index: ImageIndex, rows: Sequence[int]) -> Ints | None:
 
 def _measured_rows(image_index: ImageIndex, shots: int) -> list[int]:
     every = sorted(image_index.part("held_out") + image_index.part("ood"))
-    return without(every, supports(image_index, shots)) if shots else every
+    return exclude_rows(every, support_rows(image_index, shots)) if shots else every
 
 
 def _paths(image_index: ImageIndex, rows: Sequence[int], root: Path | None) -> Sequence[Path]:
@@ -356,9 +332,7 @@ def _seen_by(
         paths,
         cache=cache,
         threads=num_workers,
-        on_progress=hooks.on_progress,
-        should_stop=hooks.should_stop,
-        on_bad_image=hooks.bad_image,
+        hooks=hooks,
     )
 
 
@@ -369,16 +343,14 @@ def _decode(
     num_workers: int,
     hooks: PipelineHooks,
     decoded_gb: float = DECODED_GB,
-) -> ImagePack:
+) -> DecodedImages:
     return decode_images(
         paths,
         side_px,
         cache=cache,
         num_workers=num_workers,
         decoded_gb=decoded_gb,
-        on_progress=hooks.on_progress,
-        should_stop=hooks.should_stop,
-        on_bad_image=hooks.bad_image,
+        hooks=hooks,
     )
 
 

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from distill.benefit.charts import draw_chart, markdown_table
         from distill.benefit.run import measure_benefit
         from distill.cli.console import Console
-        from distill.pipeline import PipelineHooks
+        from distill.hooks import PipelineHooks
         from distill.teacher.teacher import load_teacher
 
         console = Console(sys.stderr)

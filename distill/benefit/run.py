@@ -22,7 +22,8 @@ from distill.benefit.metrics import (
 )
 from distill.benefit.phrase_filter import PhraseFilterResult, class_prototypes, contradicted_phrases, drop_phrases
 from distill.data.image_index import ImageIndex
-from distill.pipeline import NoImages, PipelineHooks
+from distill.hooks import PipelineHooks
+from distill.pipeline import NoImages
 from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import encode_text_targets
@@ -56,7 +57,7 @@ class BenefitReport:
     num_images: dict[str, int]
     num_labels: dict[str, int]
     chance: dict[str, float]
-    build_arms: tuple[ArmReport, ...]
+    arms: tuple[ArmReport, ...]
     chosen: str
     verdict: str
     label_gains: dict[str, dict[str, dict[str, float]]]
@@ -160,9 +161,7 @@ def _features(
         teacher,
         [start / image_index.paths[row] for row in rows],
         cache=cache,
-        on_progress=watch.on_progress,
-        should_stop=watch.should_stop,
-        on_bad_image=watch.bad_image,
+        hooks=watch,
     )
     labels = np.array([image_index.label_indices[row] for row in rows], dtype=np.int64)
     return taught.features[~taught.bad], labels[~taught.bad.numpy()]
@@ -170,10 +169,7 @@ def _features(
 
 def _targets(teacher: Teacher, way: TextArm, cache: Path, watch: PipelineHooks) -> tuple[list[Tensor], int]:
     """Text features (K, D) of each of the arm's draws, and how many texts of the first were too long."""
-    encoded = [
-        encode_text_targets(teacher, texts, cache=cache, on_progress=watch.on_progress, should_stop=watch.should_stop)
-        for texts in way.drawn
-    ]
+    encoded = [encode_text_targets(teacher, texts, cache=cache, hooks=watch) for texts in way.drawn]
     return [targets.features for targets in encoded], len(encoded[0].truncated)
 
 
@@ -212,7 +208,9 @@ def _filtered(
         return PhraseFilterResult(dropped={}, before=0.0, after=0.0, refused="no seen label has phrases")
 
     def encoded(prompts: Sequence[Sequence[str]]) -> Tensor:
-        return encode_text_targets(teacher, prompts, cache=cache, should_stop=watch.should_stop).features
+        return encode_text_targets(
+            teacher, prompts, cache=cache, hooks=PipelineHooks(should_stop=watch.should_stop)
+        ).features
 
     features, labels = _features(teacher, image_index, image_index.part("train"), cache, root, watch)
     names = encoded([render("names", label, LabelAttributes()) for label in image_index.labels])

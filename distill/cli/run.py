@@ -16,12 +16,13 @@ from distill.cli.arguments import RunArguments
 from distill.cli.console import Console, duration
 from distill.data.atomic_files import write_bytes
 from distill.evaluation.accuracy import Evaluation, last_epochs
-from distill.pipeline import PipelineHooks, measure_epochs, measure_student, measure_teacher, training_data
+from distill.hooks import PipelineHooks
+from distill.pipeline import measure_epochs, measure_student, measure_teacher, training_data
 from distill.student.init_from_bundle import InitialStudent, read_initial_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets, encode_text_targets
-from distill.texts.text_templates import LabelAttributes, TextKind, falls_back, render
+from distill.texts.text_templates import LabelAttributes, TextKind, render, uses_name_only
 from distill.training.distributed import RankGroup, join_ranks
 from distill.training.loader import TrainData
 from distill.training.loop import OnEpoch, StepMetrics, TrainResult, WriteState, choose_device, train
@@ -36,9 +37,9 @@ def run_distillation(request: RunArguments, *, should_stop: Callable[[], bool]) 
     Raises ValueError where the folder holds another run, Stopped, and what the steps raise.
     """
     with join_ranks() as ranks, open(os.devnull, "w") as nowhere:
-        console = Console(sys.stderr if ranks.first else nowhere)
+        console = Console(sys.stderr if ranks.is_first else nowhere)
         report_file = request.out / "report.json"
-        with ranks.first_before_others():
+        with ranks.first_rank_first():
             _claim_folder(request)
             done = report_file.exists()
         if not done:
@@ -46,7 +47,7 @@ def run_distillation(request: RunArguments, *, should_stop: Callable[[], bool]) 
             if report is not None:  # it comes last: where it is, everything is
                 write_bytes(report_file, (json.dumps(report, indent=2) + "\n").encode())
             ranks.wait()
-        if ranks.first:
+        if ranks.is_first:
             print(accuracy_table(json.loads(report_file.read_text(encoding="utf-8"))))
             if (request.out / "bundle").exists():
                 print(f"bundle: {request.out / 'bundle'}")
@@ -87,7 +88,7 @@ def _carry_out(
     teacher = load_teacher(request.teacher, device=str(choose_device(config.system.device)))
     console.say(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens")
     start = None if request.start is None else read_initial_student(request.start, config, teacher.digest)
-    with ranks.first_before_others():
+    with ranks.first_rank_first():
         names, targets = (_targets(request, teacher, kind, console, hooks) for kind in (NAMES, request.text))
         console.begin("teacher features")
         data = training_data(config, image_index, teacher, targets, cache=cache, captions=request.captions, hooks=hooks)
@@ -95,7 +96,7 @@ def _carry_out(
         console.say(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
     on_epoch = measure_epochs(config, image_index, teacher, targets, request.text, cache=cache, hooks=hooks)
     result = _train(request, data, start, console, on_epoch, should_stop)
-    if not ranks.first:
+    if not ranks.is_first:
         return None
     console.say(f"trained {result.steps} steps in {duration(result.seconds)}")
     console.begin("measuring the student")
@@ -138,7 +139,7 @@ def _targets(
     request: RunArguments, teacher: Teacher, kind: TextKind, console: Console, hooks: PipelineHooks
 ) -> TextTargets:
     said = list(zip(request.labels, map(LabelAttributes.of_lines, request.lines), strict=True))
-    bare = [label for label, own in said if falls_back(kind, own)]
+    bare = [label for label, own in said if uses_name_only(kind, own)]
     if bare:
         console.say(f"{len(bare)} labels have nothing for {kind} and are told by name alone: {', '.join(bare[:5])}")
     console.begin(f"texts ({kind})")
@@ -146,8 +147,7 @@ def _targets(
         teacher,
         [render(kind, label, own, request.prompt) for label, own in said],
         cache=request.cache,
-        on_progress=hooks.on_progress,
-        should_stop=hooks.should_stop,
+        hooks=hooks,
     )
     for short in targets.truncated[:5]:
         console.say(f"shortened, {short.tokens} tokens: {short.prompt}")

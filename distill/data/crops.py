@@ -1,6 +1,6 @@
 """RandAugment, random resized crop and flip, drawn for each image and carried out on the device for a whole batch.
 
-`draw_views` is a function of (seed, pass, image), so that the same view can be made again; `see_views` reads clamped to
+`sample_views` is a function of (seed, pass, image), so that the same view can be made again; `crop_views` reads clamped to
 the crop, as a resize of the cut-out crop without antialiasing would. The published code (arXiv:2307.03135) transforms
 the stacked tensor, one crop and one flip for a whole batch: asked for as such, a batch is given the view of one image.
 B images, S side of the stored pictures, P of the output.
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from distill.config.train_config import Augmentation
 from distill.data.counter_rng import Ints, uniform
-from distill.data.randaugment import Ops, draw_ops, rand_augment
+from distill.data.randaugment import Ops, rand_augment, sample_ops
 
 ATTEMPTS = 10
 
@@ -39,7 +39,7 @@ class Views:
         return Views(self.boxes[at], self.flips[at], ops)
 
 
-def draw_views(seed: int, pass_index: int, images: Ints, *, side_px: int, augmentation: Augmentation) -> Views:
+def sample_views(seed: int, pass_index: int, images: Ints, *, side_px: int, augmentation: Augmentation) -> Views:
     """A view of each of `images` (B,), drawn as torchvision's RandomResizedCrop draws from square pictures.
 
     Up to 10 tries at an area within `crop_scale` and a ratio within `crop_ratio` that fit, else the whole picture.
@@ -66,17 +66,17 @@ def draw_views(seed: int, pass_index: int, images: Ints, *, side_px: int, augmen
     top = np.floor(uniform(seed, pass_index, images, 3) * (side_px - height + 1))
     flips = uniform(seed, pass_index, images, 4) < (0.5 if augmentation.flip else 0.0)
     boxes = np.stack([left, top, width, height], axis=1).astype(np.int64)
-    return Views(boxes, flips, draw_rand_augment(seed, pass_index, images, augmentation))
+    return Views(boxes, flips, sample_augmentations(seed, pass_index, images, augmentation))
 
 
-def draw_rand_augment(seed: int, pass_index: int, images: Ints, augmentation: Augmentation) -> Ops | None:
+def sample_augmentations(seed: int, pass_index: int, images: Ints, augmentation: Augmentation) -> Ops | None:
     """RandAugment's operations for each of `images` (B,), where `augmentation` has any."""
     if augmentation.rand_ops == 0:
         return None
-    return draw_ops(seed, pass_index, images, num_ops=augmentation.rand_ops, magnitude=augmentation.rand_magnitude)
+    return sample_ops(seed, pass_index, images, num_ops=augmentation.rand_ops, magnitude=augmentation.rand_magnitude)
 
 
-def see_views(pixels: Tensor, views: Views, image_px: int) -> Tensor:
+def crop_views(pixels: Tensor, views: Views, image_px: int) -> Tensor:
     """What the views show of `pixels` (B, S, S, 3) uint8: (B, 3, P, P) float32 of 0..255, bilinear."""
     if views.ops is not None:
         pixels = rand_augment(pixels, views.ops)
@@ -103,7 +103,7 @@ def _read_at(start: Tensor, length: Tensor, image_px: int, side: int) -> Tensor:
     return (2 * at + 1) / side - 1
 
 
-def see_center(pixels: Tensor, image_px: int) -> Tensor:
+def center_crop(pixels: Tensor, image_px: int) -> Tensor:
     """The centre of `pixels` (B, S, S, 3) uint8: (B, 3, P, P) uint8, of the same memory. S is at least P."""
     start = (pixels.shape[1] - image_px) // 2
     cut = pixels[:, start : start + image_px, start : start + image_px]

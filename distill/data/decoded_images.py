@@ -10,13 +10,12 @@ it and any other does not; it appears whole or not at all. N images, S side of t
 import errno
 import hashlib
 import json
-import logging
 import math
 import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,8 @@ from distill import Stopped
 from distill.data.atomic_files import replacing, write_bytes
 from distill.data.image_files import open_rgb
 from distill.data.row_cache import KEY_BYTES, Keys, RowCache, key_of, stack_keys
-from distill.data.shards import read_image, stamp
+from distill.data.shards import file_stamp, read_image
+from distill.hooks import PipelineHooks, logging_hooks
 
 FORMAT = "limbeck pixels 1: squashed, bicubic"
 SMALL_PX = 96
@@ -39,10 +39,6 @@ ABANDONED_S = 24 * 3600
 UNREADABLE = b"unreadable".ljust(KEY_BYTES)
 
 Pixels = npt.NDArray[np.uint8]
-Progress = Callable[[int, int, str], None]
-OnBadImage = Callable[[Path, str], None]
-
-log = logging.getLogger(__name__)
 
 
 class PixelRows(Protocol):
@@ -60,18 +56,18 @@ class ImagesError(RuntimeError):
     """Pictures that cannot be made ready; the message says why and what would do."""
 
 
-def train_side(image_px: int) -> int:
+def train_side_px(image_px: int) -> int:
     """Side of the pictures that a student of `image_px` is trained from: 256 for 224; its own up to 96."""
     return image_px if image_px <= SMALL_PX else round(image_px * 8 / 7)
 
 
-def eval_side(image_px: int, test_crop: float) -> int:
+def eval_side_px(image_px: int, test_crop: float) -> int:
     """Side of the pictures whose centre of `image_px` is the share `test_crop` of."""
     return round(image_px / test_crop)
 
 
 @dataclass(frozen=True, eq=False)
-class ImagePack:
+class DecodedImages:
     """Pictures ready to be trained on. `pixels`: (N, S, S, 3) uint8, mapped from disk or decoded when asked for.
 
     Zeros where a file is bad. `bad`: reason by position. `digest`: of the contents and of how they were made ready.
@@ -90,7 +86,7 @@ class ImagePack:
         return np.flatnonzero(good)
 
 
-class OnTheFly:
+class OnDemandPixels:
     """Pictures (N, S, S, 3) that are decoded when they are asked for, to what the array on disk would hold.
 
     `contents`: (N, 32), what was in the files when they were looked through. Raises ImagesError, naming the file, for
@@ -134,10 +130,8 @@ def decode_images(
     cache: Path,
     num_workers: int = 4,
     decoded_gb: float = math.inf,
-    on_progress: Progress | None = None,
-    should_stop: Callable[[], bool] | None = None,
-    on_bad_image: OnBadImage | None = None,
-) -> ImagePack:
+    hooks: PipelineHooks | None = None,
+) -> DecodedImages:
     """The pictures of `paths` at `side_px`, from below `cache` where these contents were decoded before.
 
     `num_workers` threads read and decode. Pictures that would take more than `decoded_gb` are not kept: they are
@@ -146,29 +140,30 @@ def decode_images(
     reason)`, else logged, on every run. Raises Stopped once `should_stop()` is true, and ImagesError where the disk has
     no room.
     """
+    hooks = hooks or logging_hooks()
     folder = cache / "pixels"
     keep = len(paths) * side_px * side_px * 3 <= decoded_gb * 1e9
     contents = RowCache(folder / "contents", width=KEY_BYTES, dtype=np.uint8)
-    stamps = [stamp(path) for path in paths]
+    stamps = [file_stamp(path) for path in paths]
     rows, known = contents.get(stack_keys(one or bytes(KEY_BYTES) for one in stamps))
     pack = _find(folder, paths, rows, side_px, keep, num_workers) if known.all() and len(paths) else None
     if pack is None:
-        digests = _decode(folder, paths, side_px, keep, num_workers, on_progress, should_stop)
-        fresh = [at for at, one in enumerate(stamps) if one and not known[at] and one == stamp(paths[at])]
+        digests = _decode(folder, paths, side_px, keep, num_workers, hooks)
+        fresh = [at for at, one in enumerate(stamps) if one and not known[at] and one == file_stamp(paths[at])]
         contents.add(stack_keys(stamps[at] or b"" for at in fresh), stack_keys(digests[at] for at in fresh))
         pack = _find(folder, paths, stack_keys(digests), side_px, keep, num_workers)
         if pack is None:
             raise ImagesError(f"decoded pictures vanished from {folder}: is something cleaning it up?")
-    elif on_progress is not None:
-        on_progress(len(paths), len(paths), "pictures")
+    else:
+        hooks.progress(len(paths), len(paths), "pictures")
     for at, reason in pack.bad.items():
-        (on_bad_image or _log_bad_image)(paths[at], reason)
+        hooks.bad_image(paths[at], reason)
     return pack
 
 
 def _find(
     folder: Path, paths: Sequence[Path], contents: Keys, side_px: int, keep: bool, num_workers: int
-) -> ImagePack | None:
+) -> DecodedImages | None:
     key = _key(side_px, contents)
     pixels: PixelRows
     try:
@@ -180,10 +175,10 @@ def _find(
     except FileNotFoundError as error:
         if keep or error.filename.endswith(".json"):
             return None
-        pixels = OnTheFly(paths, contents, side_px, num_workers)
+        pixels = OnDemandPixels(paths, contents, side_px, num_workers)
     except ValueError:
         return None
-    return ImagePack(pixels, {int(at): reason for at, reason in said["bad"].items()}, key, contents)
+    return DecodedImages(pixels, {int(at): reason for at, reason in said["bad"].items()}, key, contents)
 
 
 def _key(side_px: int, contents: Keys) -> str:
@@ -203,8 +198,7 @@ def _decode(
     side_px: int,
     keep: bool,
     num_workers: int,
-    on_progress: Progress | None,
-    should_stop: Callable[[], bool] | None,
+    hooks: PipelineHooks,
 ) -> list[bytes]:
     """Write the notes, and the array if it is to be kept, under the name that the contents give them.
 
@@ -224,15 +218,15 @@ def _decode(
             header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False}
             np.lib.format.write_array_header_1_0(out, {**header, "shape": shape})
             for one in _read_ahead(pool, paths, side_px):
-                if should_stop is not None and one.at % 64 == 0 and should_stop():
+                if one.at % 64 == 0 and hooks.stop_requested():
                     raise Stopped(f"{one.at} of {len(paths)} pictures decoded")
                 digests.append(one.digest)
                 if one.pixels is None:
                     bad[one.at] = one.reason
                 if keep:
                     _write(out, one.pixels, side_px)
-                if on_progress is not None and (one.at % 64 == 63 or one.at + 1 == len(paths)):
-                    on_progress(one.at + 1, len(paths), "pictures")
+                if one.at % 64 == 63 or one.at + 1 == len(paths):
+                    hooks.progress(one.at + 1, len(paths), "pictures")
         key = _key(side_px, stack_keys(digests))
         write_bytes(folder / f"{key}.json", json.dumps({"bad": bad}).encode())
         if keep:  # the array comes last: where it is, the notes are too
@@ -296,7 +290,3 @@ def _drop_abandoned(folder: Path) -> None:
     for draft in folder.glob("drafts-*/pixels.npy"):
         if time.time() - draft.stat().st_mtime > ABANDONED_S:
             shutil.rmtree(draft.parent, ignore_errors=True)
-
-
-def _log_bad_image(path: Path, reason: str) -> None:
-    log.warning("image %s is left out: %s", path, reason)

@@ -12,19 +12,19 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 class FolderError(ValueError):
-    """A folder that cannot be used as a dataset. `code` is stable; `pointer` says which input is the culprit."""
+    """A folder that cannot be used as a dataset. `code` is stable; `json_pointer` says which input is the culprit."""
 
-    def __init__(self, code: str, detail: str, pointer: str) -> None:
+    def __init__(self, code: str, detail: str, json_pointer: str) -> None:
         super().__init__(detail)
-        self.code, self.detail, self.pointer = code, detail, pointer
+        self.code, self.detail, self.pointer = code, detail, json_pointer
 
 
-def pointer(*steps: str | int) -> str:
+def json_pointer(*steps: str | int) -> str:
     """A JSON pointer (RFC 6901)."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
 
 
-def real_folder(folder: Path, root: Path | None = None) -> Path:
+def resolve_folder(folder: Path, root: Path | None = None) -> Path:
     """`folder` with its links resolved. Raises FolderError if it is no folder, or leaves `root`."""
     real = folder.resolve()
     if root is not None and not real.is_relative_to(root):
@@ -50,7 +50,7 @@ def images_below(folder: Path, root: Path) -> list[str]:
     todo = [(folder, frozenset([root]))]
     while todo:
         here, above = todo.pop()
-        real = inside(here, root)
+        real = resolve_inside(here, root)
         if real in above:
             raise FolderError("link", f'"{here.relative_to(root)}" is a link to a folder above it', "/path")
         with os.scandir(here) as entries:
@@ -61,43 +61,43 @@ def images_below(folder: Path, root: Path) -> list[str]:
                     todo.append((Path(entry.path), above | {real}))
                 elif entry.name.lower().endswith(IMAGE_SUFFIXES):
                     if entry.is_symlink():
-                        inside(Path(entry.path), root)
+                        resolve_inside(Path(entry.path), root)
                     found.append(os.path.relpath(entry.path, root).replace(os.sep, "/"))
     return found
 
 
-def listed_images(root: Path, name: str, pointer: str) -> Iterator[tuple[int, str]]:
+def listed_images(root: Path, name: str, json_pointer: str) -> Iterator[tuple[int, str]]:
     """Line number and path of each image that the text file `name` below `root` lists; blank lines are passed over.
 
     Raises FolderError missing_list, missing_image, no_images or outside_root, with the line.
     """
-    listing = _below(root, name, pointer)
+    listing = _below(root, name, json_pointer)
     if not listing.is_file():
-        raise FolderError("missing_list", f'there is no file "{name}"', pointer)
+        raise FolderError("missing_list", f'there is no file "{name}"', json_pointer)
     try:
         lines = listing.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise FolderError("missing_list", f'"{name}" is not UTF-8 text: {error}', pointer) from None
+        raise FolderError("missing_list", f'"{name}" is not UTF-8 text: {error}', json_pointer) from None
     for number, line in enumerate(lines, start=1):
         path = line.strip()
         if not path:
             continue
         where = f"{name} line {number}"
         if not path.lower().endswith(IMAGE_SUFFIXES):
-            raise FolderError("no_images", f'{where}: "{path}" does not end as an image does', pointer)
-        if not _below(root, path, pointer).is_file():
-            raise FolderError("missing_image", f'{where}: there is no file "{path}"', pointer)
+            raise FolderError("no_images", f'{where}: "{path}" does not end as an image does', json_pointer)
+        if not _below(root, path, json_pointer).is_file():
+            raise FolderError("missing_image", f'{where}: there is no file "{path}"', json_pointer)
         yield number, str(PurePosixPath(path))
 
 
-def _below(root: Path, name: str, pointer: str) -> Path:
+def _below(root: Path, name: str, json_pointer: str) -> Path:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not (root / path).resolve().is_relative_to(root):
-        raise FolderError("outside_root", f'"{name}" lies outside the folder', pointer)
+        raise FolderError("outside_root", f'"{name}" lies outside the folder', json_pointer)
     return root / path
 
 
-def inside(path: Path, root: Path) -> Path:
+def resolve_inside(path: Path, root: Path) -> Path:
     """`path` with its links resolved. Raises FolderError `link` where that leaves `root`."""
     real = path.resolve()
     if not real.is_relative_to(root):

@@ -222,7 +222,7 @@ def scan(
     unknown_label, id_ood_overlap, one_label, missing_list, missing_image, image_twice, outside_root,
     nothing_to_measure, packed_shard, bad_shard, no_label.
     """
-    root = image_folders.real_folder(root)
+    root = image_folders.resolve_folder(root)
     label_of = _matcher(labels, folder_map or {})
     if isinstance(split, ByFolders):
         items = _from_part_folders(root, labels, label_of)
@@ -250,7 +250,7 @@ def _matcher(labels: Sequence[str], folder_map: Mapping[str, str]) -> LabelOf:
     for folder, label in folder_map.items():
         if label not in exact:
             detail = f'folder "{folder}" is mapped to "{label}", which is no label of the vocabulary'
-            raise FolderError("unknown_label", detail, image_folders.pointer("folder_map", folder))
+            raise FolderError("unknown_label", detail, image_folders.json_pointer("folder_map", folder))
 
     def label_of(folder: str) -> int:
         if folder in folder_map:
@@ -273,7 +273,7 @@ def _from_shards(root: Path, found: Sequence[Path], labels: Sequence[str], label
     images: dict[int, list[str]] = {}
     known: dict[str, int] = {}
     for shard in found:
-        for path, said in shards.samples(shard, root):
+        for path, said in shards.read_samples(shard, root):
             if said not in known:
                 known[said] = _place_or_name(said, labels, label_of)
             images.setdefault(known[said], []).append(path)
@@ -339,7 +339,7 @@ def _listed(labels: Sequence[str], split: ByList, images: Mapping[int, list[str]
     exact, loose = _indices(labels, str), _indices(labels, normalise)
 
     def find(name: str, side: str, index: int) -> int:
-        pointer = image_folders.pointer("split", side, index)
+        pointer = image_folders.json_pointer("split", side, index)
         found = exact.get(name) or loose.get(normalise(name)) or []
         if len(found) != 1:
             code, says = ("ambiguous", "several labels") if found else ("unknown_label", "no label")
@@ -360,7 +360,7 @@ def _from_part_folders(root: Path, labels: Sequence[str], label_of: LabelOf) -> 
         raise FolderError("no_such_folder", "neither val/ nor val_on_train/ is there to measure on", "/path")
     for name, part in places.items():
         if part == "train" or (root / name).is_dir():
-            found = _by_label(root, image_folders.real_folder(root / name, root), labels, label_of)
+            found = _by_label(root, image_folders.resolve_folder(root / name, root), labels, label_of)
             items += [Item(path, at, part) for at, paths in found.items() for path in paths]
     return items
 

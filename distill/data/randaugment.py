@@ -53,7 +53,7 @@ class Ops:
     magnitude: int
 
 
-def draw_ops(seed: int, pass_index: int, images: Ints, *, num_ops: int, magnitude: int) -> Ops:
+def sample_ops(seed: int, pass_index: int, images: Ints, *, num_ops: int, magnitude: int) -> Ops:
     """`num_ops` operations for each of `images` (B,), every one as likely as another, with repeats."""
     which = _DRAWS + 2 * np.arange(num_ops)[None, :]
     kinds = (uniform(seed, pass_index, images[:, None], which) * len(OPS)).astype(np.int64)

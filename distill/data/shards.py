@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from distill.data.image_folders import IMAGE_SUFFIXES, FolderError, inside
+from distill.data.image_folders import IMAGE_SUFFIXES, FolderError, resolve_inside
 
 # A file may change twice within the grain of its time stamp, so that a fresh one proves nothing.
 SETTLED_NS = 2_000_000_000
@@ -53,7 +53,7 @@ def read_image(path: Path) -> bytes:
     return data
 
 
-def stamp(path: Path) -> bytes | None:
+def file_stamp(path: Path) -> bytes | None:
     """The key of an image as it stands: path, size and time of change of its file; None if missing, or fresh."""
     match = _MEMBER.match(str(path))
     try:
@@ -76,12 +76,12 @@ def shards_below(folder: Path) -> list[Path]:
     return [path for path in files if path.name.endswith(".tar") and path.is_file()]
 
 
-def samples(shard: Path, root: Path) -> Iterator[Sample]:
+def read_samples(shard: Path, root: Path) -> Iterator[Sample]:
     """The samples of a shard below `root`, in order; those without an image are passed over.
 
     Raises FolderError bad_shard for a file that is no tar or is cut short, no_label for an image without one.
     """
-    inside(shard, root)
+    resolve_inside(shard, root)
     name = shard.relative_to(root).as_posix()
     size = shard.stat().st_size
     key, image, label = "", "", None

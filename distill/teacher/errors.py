@@ -1,6 +1,6 @@
 """What can be wrong with a teacher, said so that it can be mended.
 
-open_clip fails in as many ways as the libraries below it. `explained` turns them into one error with a code:
+open_clip fails in as many ways as the libraries below it. `teacher_errors` turns them into one error with a code:
 `teacher_not_found` (no such name, folder or repository), `teacher_incomplete` (a part is missing, damaged or does
 not fit), `teacher_unreachable` (the Hub did not answer), `teacher_unsupported` (it needs what is not here).
 """
@@ -33,7 +33,7 @@ class TeacherError(RuntimeError):
         self.message = message
 
 
-def folder_of(ref: TeacherRef, root: Path | None) -> Path:
+def local_teacher_folder(ref: TeacherRef, root: Path | None) -> Path:
     """The folder of a `local-dir:` reference, holding a config and weights. Raises TeacherError.
 
     With a `root` the path starts there and may not leave it, through a link either.
@@ -53,7 +53,7 @@ def folder_of(ref: TeacherRef, root: Path | None) -> Path:
     return folder
 
 
-def refuse_unsupported(ref: str, model_cfg: Any) -> None:
+def check_supported(ref: str, model_cfg: Any) -> None:
     """Refuse a config that lacks a tower, or whose text tower is another library's. Raises TeacherError."""
     if not isinstance(model_cfg, dict):
         raise TeacherError("teacher_incomplete", f"the config of {ref} is not an object with a model_cfg")
@@ -73,7 +73,7 @@ def refuse_unsupported(ref: str, model_cfg: Any) -> None:
 
 
 @contextmanager
-def explained(ref: str) -> Iterator[None]:
+def teacher_errors(ref: str) -> Iterator[None]:
     """Turn whatever the libraries raise while loading `ref` into a TeacherError."""
     try:
         yield

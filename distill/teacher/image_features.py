@@ -7,7 +7,6 @@ so that a run that finds them and a run that makes them see the same numbers. N 
 """
 
 import hashlib
-import logging
 import os
 import time
 from collections import deque
@@ -23,13 +22,12 @@ import torch
 from distill import Stopped
 from distill.data.image_files import open_rgb
 from distill.data.row_cache import KEY_BYTES, RowCache, Rows, key_of, stack_keys
-from distill.data.shards import read_image, stamp
+from distill.data.shards import file_stamp, read_image
+from distill.hooks import PipelineHooks, logging_hooks
 from distill.teacher.teacher import Teacher, TeacherError, View
 
 CPU_BATCH, GPU_BATCH = 32, 256
 KEEP_EVERY_S, KEEP_EVERY_ROWS = 30.0, 8192
-
-log = logging.getLogger(__name__)
 
 
 class TeacherFeatures(NamedTuple):
@@ -46,9 +44,7 @@ def image_features(
     cache: Path,
     view: View = "center",
     threads: int | None = None,
-    on_progress: Callable[[int, int, str], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
-    on_bad_image: Callable[[Path, str], None] | None = None,
+    hooks: PipelineHooks | None = None,
 ) -> TeacherFeatures:
     """The teacher's features of image files, from `cache` where it has them.
 
@@ -57,6 +53,7 @@ def image_features(
     reason)` (else logged) and marked bad. Raises Stopped once `should_stop()` is true, with what was done in the
     cache, and TeacherError if the teacher gives features that are not finite.
     """
+    hooks = hooks or logging_hooks()
     store = _Store(teacher, cache, view)
     digests = store.known_digests(paths)
     features, found = store.rows_of(digests)
@@ -67,18 +64,17 @@ def image_features(
     store.look_for_contents(unhashed=any(digests[row] is None for row in missing))
     size = GPU_BATCH if teacher.device.type == "cuda" else CPU_BATCH
     done = len(paths) - len(missing)
-    if on_progress is not None:
-        on_progress(done, len(paths), "images")
+    hooks.progress(done, len(paths), "images")
     with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1), thread_name_prefix="decode") as pool:
         for batch in _read_ahead(pool, lambda row: (row, store.read(paths[row])), missing, size):
-            if should_stop is not None and should_stop():
+            if hooks.stop_requested():
                 store.keep()
                 raise Stopped(f"{done} of {len(paths)} images have their teacher features")
             fresh: list[tuple[int, _Read]] = []
             for row, read in batch:
                 if read.reason is not None:
                     bad[row] = True
-                    (on_bad_image or _log_bad_image)(paths[row], read.reason)
+                    hooks.bad_image(paths[row], read.reason)
                 elif read.pixels is None or not store.claim(read.digest):
                     later[row] = read.digest
                 else:
@@ -86,8 +82,7 @@ def image_features(
             if fresh:
                 features[[row for row, _ in fresh]] = store.encode([read for _, read in fresh], size)
             done += len(batch)
-            if on_progress is not None:
-                on_progress(done, len(paths), "images")
+            hooks.progress(done, len(paths), "images")
         store.keep()
     if later:
         features[list(later)], found = store.rows_of(list(later.values()))
@@ -124,7 +119,7 @@ class _Store:
 
     def known_digests(self, paths: Sequence[Path]) -> list[bytes | None]:
         """The sha256 of each file that has not changed since it was last hashed."""
-        stamps = (stamp(path) or bytes(KEY_BYTES) for path in paths)
+        stamps = (file_stamp(path) or bytes(KEY_BYTES) for path in paths)
         rows, found = self.contents.get(stack_keys(stamps))
         return [row.tobytes() if known else None for row, known in zip(rows, found, strict=True)]
 
@@ -138,7 +133,7 @@ class _Store:
     def read(self, path: Path) -> _Read:
         """Read, hash and, unless its feature is cached, decode one file. Runs on many threads at once."""
         try:
-            known_by = stamp(path)
+            known_by = file_stamp(path)
             data = read_image(path)
             digest = hashlib.sha256(data).digest()
             pixels = None if self.key(digest) in self.cached else self.teacher.prepare(open_rgb(data), self.view)
@@ -146,7 +141,7 @@ class _Store:
             raise
         except Exception as error:  # decoders raise whatever they like; none of it may end the run
             return _Read(reason=f"{type(error).__name__}: {error}"[:300])
-        if known_by is not None and known_by == stamp(path):
+        if known_by is not None and known_by == file_stamp(path):
             self.new_contents[known_by] = digest
         return _Read(digest, pixels)
 
@@ -205,7 +200,3 @@ def _read_ahead(
     finally:
         for future in waiting:
             future.cancel()
-
-
-def _log_bad_image(path: Path, reason: str) -> None:
-    log.warning("image %s is left out: %s", path, reason)

@@ -22,7 +22,7 @@ from PIL import Image
 
 from distill.config.model_names import TeacherRef, UnknownName, check_teacher
 from distill.data.row_cache import key_of
-from distill.teacher.errors import TeacherError, explained, folder_of, refuse_unsupported
+from distill.teacher.errors import TeacherError, check_supported, local_teacher_folder, teacher_errors
 from distill.teacher.tokenizer import Tokenizer, load_tokenizer
 
 __all__ = ["Teacher", "TeacherError", "View", "load_teacher"]
@@ -227,12 +227,12 @@ def load_teacher(ref: str, *, device: str = "cpu", root: Path | None = None) -> 
         parsed = check_teacher(ref)
     except UnknownName as error:
         raise TeacherError("teacher_not_found", str(error)) from error
-    name = f"local-dir:{folder_of(parsed, root)}" if parsed.kind == "local-dir" else str(parsed)
+    name = f"local-dir:{local_teacher_folder(parsed, root)}" if parsed.kind == "local-dir" else str(parsed)
     if parsed.kind == "open_clip":
         name = parsed.model
-    with explained(ref):
+    with teacher_errors(ref):
         model_cfg = copy.deepcopy(open_clip.get_model_config(name))
-        refuse_unsupported(ref, model_cfg)
+        check_supported(ref, model_cfg)
         quick_gelu = _wants_quick_gelu(parsed)
         model = open_clip.create_model(
             name, parsed.pretrained, require_pretrained=True, force_quick_gelu=quick_gelu, weights_only=True

@@ -9,7 +9,6 @@ B and N images, K views of each, D embedding width, S side of the student's pict
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,16 +19,17 @@ from torch import Tensor
 from distill import Stopped
 from distill.config.train_config import Augmentation
 from distill.data.counter_rng import Ints
-from distill.data.crops import Views, draw_views, see_views
-from distill.data.decoded_images import PixelRows, train_side
+from distill.data.crops import Views, crop_views, sample_views
+from distill.data.decoded_images import PixelRows, train_side_px
 from distill.data.row_cache import Keys, RowCache, Rows, key_of, stack_keys
+from distill.hooks import PipelineHooks
 from distill.teacher.image_features import CPU_BATCH, GPU_BATCH, KEEP_EVERY_ROWS, KEEP_EVERY_S, encode_rows
 from distill.teacher.teacher import Teacher, TeacherError
 
 FORMAT = "limbeck view 1: bilinear crop of the squashed picture"
 
 
-def teacher_side(teacher: Teacher) -> int:
+def teacher_side_px(teacher: Teacher) -> int:
     """Side T of the pictures from which a teacher's views are cut. Raises TeacherError where it is shown no squares."""
     height, width = teacher.preprocess["size"]
     if height != width:
@@ -38,17 +38,19 @@ def teacher_side(teacher: Teacher) -> int:
             f"{teacher.ref} sees pictures of {width} by {height}, and only squares can be cut as the student's views "
             "are: set view to center or squash",
         )
-    return train_side(int(height))
+    return train_side_px(int(height))
 
 
-def draw_shared_views(seed: int, contents: Keys, *, num_views: int, side_px: int, augmentation: Augmentation) -> Views:
+def sample_shared_views(
+    seed: int, contents: Keys, *, num_views: int, side_px: int, augmentation: Augmentation
+) -> Views:
     """`num_views` crops and flips of each of `contents` (N, 32): boxes (N, K, 4) in a picture of `side_px`.
 
     Drawn for what is in an image file, so that they stay as they are whatever other images there are.
     """
     images = np.ascontiguousarray(contents[:, :8]).view(np.int64)[:, 0]
     plain = augmentation.model_copy(update={"rand_ops": 0})
-    drawn = [draw_views(seed, view, images, side_px=side_px, augmentation=plain) for view in range(num_views)]
+    drawn = [sample_views(seed, view, images, side_px=side_px, augmentation=plain) for view in range(num_views)]
     return Views(np.stack([one.boxes for one in drawn], axis=1), np.stack([one.flips for one in drawn], axis=1))
 
 
@@ -64,7 +66,7 @@ class LiveTeacher:
 
         Raises TeacherError where they are not finite.
         """
-        features = self.teacher.encode_images(see_as_teacher(self.teacher, pixels, views, side_px))
+        features = self.teacher.encode_images(teacher_inputs(self.teacher, pixels, views, side_px))
         if not torch.isfinite(features).all():
             raise TeacherError(
                 "teacher_not_finite",
@@ -73,10 +75,10 @@ class LiveTeacher:
         return features
 
 
-def see_as_teacher(teacher: Teacher, pixels: Tensor, views: Views, side_px: int) -> Tensor:
+def teacher_inputs(teacher: Teacher, pixels: Tensor, views: Views, side_px: int) -> Tensor:
     """What `views`, drawn for pictures of `side_px`, show of `pixels` (B, T, T, 3) uint8, as the teacher's input."""
     views = Views(views.boxes * (pixels.shape[1] / side_px), views.flips)
-    seen = see_views(pixels.to(teacher.device), views, int(teacher.preprocess["size"][0]))  # (B, 3, H, W) of 0..255
+    seen = crop_views(pixels.to(teacher.device), views, int(teacher.preprocess["size"][0]))  # (B, 3, H, W) of 0..255
     mean, std = (
         torch.tensor(teacher.preprocess[name], device=seen.device).mul(255).view(1, 3, 1, 1) for name in ("mean", "std")
     )
@@ -92,8 +94,7 @@ def view_features(
     *,
     side_px: int,
     cache: Path,
-    on_progress: Callable[[int, int, str], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    hooks: PipelineHooks | None = None,
 ) -> Tensor:
     """The teacher's features (N, K, D) float16 of K views of each image, from `cache` where it has them.
 
@@ -101,6 +102,7 @@ def view_features(
     zeros; `views`: boxes (N, K, 4), drawn for pictures of `side_px`. Raises Stopped, with what was done in the cache,
     and TeacherError if the teacher gives features that are not finite.
     """
+    hooks = hooks or PipelineHooks()
     num_images, num_views = views.flips.shape
     folder = cache / "image" / key_of(teacher.digest, teacher.preprocess_digest, FORMAT).hex()[:32]
     store = RowCache(folder, width=teacher.width, dtype=np.float16)
@@ -123,9 +125,8 @@ def view_features(
     missing = np.flatnonzero(~found)
     done = len(keys) - len(missing)
     for start in range(0, len(missing) + 1, size):
-        if on_progress is not None:
-            on_progress(done + min(start, len(missing)), len(keys), "views")
-        if should_stop is not None and should_stop():
+        hooks.progress(done + min(start, len(missing)), len(keys), "views")
+        if hooks.stop_requested():
             keep()
             raise Stopped(f"{done + start} of {len(keys)} views have their teacher features")
         at = missing[start : start + size]
@@ -134,7 +135,7 @@ def view_features(
         rows, which = usable[at // num_views], at % num_views
         shown, place = np.unique(rows, return_inverse=True)
         pictures = torch.from_numpy(pixels[shown])[torch.from_numpy(place)]
-        seen = see_as_teacher(teacher, pictures, views.take((rows, which)), side_px)
+        seen = teacher_inputs(teacher, pictures, views.take((rows, which)), side_px)
         found_rows[at] = encode_rows(teacher, seen, size)
         fresh.extend(at.tolist())
         if len(fresh) >= KEEP_EVERY_ROWS or time.monotonic() - kept_at > KEEP_EVERY_S:

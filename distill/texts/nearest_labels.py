@@ -10,7 +10,7 @@ from torch import Tensor
 STRIP = 2**24  # entries of the similarity matrix at a time: 64 MiB
 
 
-def nearest(features: Tensor, k: int, *, strip: int = STRIP) -> Tensor:
+def nearest_labels(features: Tensor, k: int, *, strip: int = STRIP) -> Tensor:
     """(K, min(k, K - 1)) int64: the labels whose features (K, D) are most like each label's, the nearest first.
 
     A label is never its own neighbour.
@@ -28,7 +28,7 @@ def nearest(features: Tensor, k: int, *, strip: int = STRIP) -> Tensor:
     return found
 
 
-def pairs_of(neighbours: Tensor) -> list[tuple[int, int]]:
+def nearest_pairs(neighbours: Tensor) -> list[tuple[int, int]]:
     """Each pair (low, high) of which one is among the other's `neighbours` (K, k), once, in order."""
     num_labels, k = neighbours.shape
     one = torch.arange(num_labels).repeat_interleave(k)

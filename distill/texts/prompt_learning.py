@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from distill.teacher.teacher import Teacher
-from distill.texts.text_targets import Shortened, TextTargets, within_context
-from distill.texts.text_templates import TextsError, without_opening
+from distill.texts.text_targets import ShortenedText, TextTargets, fit_context
+from distill.texts.text_templates import TextsError, without_prefix
 
 INITIAL_STD = 0.02
 CHUNK = 64
@@ -33,7 +33,7 @@ class PromptedTexts:
     def __init__(
         self, teacher: Teacher, prompts: Sequence[Sequence[str]], num_tokens: int, *, chunk: int = CHUNK
     ) -> None:
-        own = [[without_opening(prompt) for prompt in texts] for texts in prompts]
+        own = [[without_prefix(prompt) for prompt in texts] for texts in prompts]
         used, self.shortened = _fitted(teacher, own, num_tokens)
         self._teacher = teacher
         ids = teacher.tokenizer.ids([text for texts in used for text in texts])
@@ -78,11 +78,13 @@ def with_context(teacher: Teacher, targets: TextTargets, context: Tensor) -> Tex
     return replace(targets, features=features, truncated=tuple(texts.shortened), context=context.detach().cpu())
 
 
-def _fitted(teacher: Teacher, own: Sequence[Sequence[str]], num_tokens: int) -> tuple[list[list[str]], list[Shortened]]:
+def _fitted(
+    teacher: Teacher, own: Sequence[Sequence[str]], num_tokens: int
+) -> tuple[list[list[str]], list[ShortenedText]]:
     room = teacher.context_length - num_tokens
     special = teacher.count_tokens([""])[0]
     if room <= special:
         raise TextsError(
             f"context_tokens {num_tokens} leaves no room for words: {teacher.ref} reads {teacher.context_length} tokens"
         )
-    return within_context(teacher, own, room)
+    return fit_context(teacher, own, room)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.texts.nearest_labels import STRIP, nearest
+from distill.texts.nearest_labels import STRIP, nearest_labels
 
 
 class Separation(NamedTuple):
@@ -26,6 +26,6 @@ def separation(features: Tensor, *, strip: int = STRIP) -> Separation:
     if len(features) < 2:
         raise ValueError(f"{len(features)} labels: two are the least that can be told apart")
     unit = F.normalize(features.float(), dim=-1)
-    near = nearest(unit, 1, strip=strip)[:, 0]  # (K,)
+    near = nearest_labels(unit, 1, strip=strip)[:, 0]  # (K,)
     margin = 1 - (unit * unit[near.to(unit.device)]).sum(dim=-1)  # (K, D), (K, D) -> (K,)
     return Separation(margin.cpu(), near)

@@ -5,7 +5,7 @@ where the config wants them; a unit vector for each label where it is to be a pl
 N images, K labels learned, U labels told of without an image, D embedding width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from distill.config.loss_registry import required_inputs
 from distill.config.train_config import TrainConfig
 from distill.data.image_index import ImageIndex
 from distill.data.row_cache import key_of
+from distill.hooks import PipelineHooks
 from distill.teacher.teacher import Teacher
 from distill.texts.captions import read_captions
 from distill.texts.prompt_learning import PromptedTexts, with_context
@@ -99,8 +100,7 @@ def caption_features(
     *,
     given: Path | None,
     cache: Path,
-    on_progress: Callable[[int, int, str], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    hooks: PipelineHooks | None = None,
 ) -> CaptionFeatures:
     """What the teacher makes of the images' captions. Raises TextsError where no image has one, and Stopped."""
     said = read_captions(root, paths, given)
@@ -114,8 +114,7 @@ def caption_features(
         teacher,
         [[text] for text in said if text is not None],
         cache=cache,
-        on_progress=on_progress,
-        should_stop=should_stop,
+        hooks=hooks,
     )
     features, captioned = torch.zeros(len(said), teacher.width), torch.zeros(len(said), dtype=torch.bool)
     features[at], captioned[at] = encoded.features, True

@@ -22,16 +22,15 @@ from safetensors import SafetensorError, safe_open
 from distill import Stopped
 from distill.data.atomic_files import replacing
 from distill.data.row_cache import RowCache, key_of, stack_keys
+from distill.hooks import PipelineHooks
 from distill.teacher.teacher import Teacher
 
 BATCH = 128
 KEEP_EVERY_S = 30.0
 FORMAT = "limbeck text targets 1"
 
-Progress = Callable[[int, int, str], None]
 
-
-class Shortened(NamedTuple):
+class ShortenedText(NamedTuple):
     """A text that had more tokens than the teacher reads. `used` is what was encoded for it, None if left out."""
 
     label: int
@@ -51,7 +50,7 @@ class TextTargets:
 
     features: torch.Tensor
     prompts: tuple[tuple[str, ...], ...]
-    truncated: tuple[Shortened, ...]
+    truncated: tuple[ShortenedText, ...]
     teacher: dict[str, Any]
     context: torch.Tensor | None = None
 
@@ -78,7 +77,7 @@ class TextTargets:
                 return cls(
                     features=opened.get_tensor("features"),
                     prompts=tuple(map(tuple, said["prompts"])),
-                    truncated=tuple(Shortened(*entry) for entry in said["truncated"]),
+                    truncated=tuple(ShortenedText(*entry) for entry in said["truncated"]),
                     teacher=said["teacher"],
                     context=opened.get_tensor("context") if "context" in opened.keys() else None,  # noqa: SIM118
                 )
@@ -91,8 +90,7 @@ def encode_text_targets(
     prompts: Sequence[Sequence[str]],
     *,
     cache: Path | None,
-    on_progress: Progress | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    hooks: PipelineHooks | None = None,
 ) -> TextTargets:
     """Encode each label's prompts; a label's target is the normalised mean of its normalised embeddings.
 
@@ -103,10 +101,10 @@ def encode_text_targets(
     for label, texts in enumerate(prompts):
         if not texts:
             raise ValueError(f"label {label} has no prompt: render at least its name")
-    used, truncated = within_context(teacher, prompts, teacher.context_length)
+    used, truncated = fit_context(teacher, prompts, teacher.context_length)
     distinct = list(dict.fromkeys(text for texts in used for text in texts))
     place = {text: row for row, text in enumerate(distinct)}
-    embedded = _embed(teacher, distinct, cache, on_progress, should_stop)
+    embedded = _embed(teacher, distinct, cache, hooks or PipelineHooks())
     features = torch.stack([embedded[[place[text] for text in texts]].mean(dim=0) for texts in used])  # (K, D)
     return TextTargets(
         features=torch.nn.functional.normalize(features, dim=-1),
@@ -120,8 +118,7 @@ def _embed(
     teacher: Teacher,
     texts: list[str],
     cache: Path | None,
-    on_progress: Progress | None,
-    should_stop: Callable[[], bool] | None,
+    hooks: PipelineHooks,
 ) -> torch.Tensor:
     """Embeddings (N, D) float32 of distinct texts that fit, from the cache where they are there."""
     rows = RowCache(cache / "text" / teacher.digest, width=teacher.width, dtype=np.float32) if cache else None
@@ -140,7 +137,7 @@ def _embed(
             rows.add(keys[missing[kept:done]], embedded[missing[kept:done]])
 
     while done < len(missing):
-        if should_stop is not None and should_stop():
+        if hooks.stop_requested():
             keep()
             raise Stopped(f"{done} of {len(missing)} new texts encoded")
         batch = missing[done : done + BATCH]
@@ -149,17 +146,16 @@ def _embed(
         if time.monotonic() - kept_at > KEEP_EVERY_S:
             keep()
             kept, kept_at = done, time.monotonic()
-        if on_progress is not None:
-            on_progress(len(texts) - len(missing) + done, len(texts), "texts")
+        hooks.progress(len(texts) - len(missing) + done, len(texts), "texts")
     keep()
-    if on_progress is not None and len(missing) == 0:
-        on_progress(len(texts), len(texts), "texts")
+    if len(missing) == 0:
+        hooks.progress(len(texts), len(texts), "texts")
     return torch.from_numpy(embedded)
 
 
-def within_context(
+def fit_context(
     teacher: Teacher, prompts: Sequence[Sequence[str]], room: int
-) -> tuple[list[list[str]], list[Shortened]]:
+) -> tuple[list[list[str]], list[ShortenedText]]:
     """The texts to encode for each label, none above `room` tokens of the teacher's, and what was done to get there."""
     distinct = list(dict.fromkeys(text for texts in prompts for text in texts))
     tokens = dict(zip(distinct, teacher.count_tokens(distinct), strict=True))
@@ -168,14 +164,14 @@ def within_context(
         return teacher.count_tokens([text])[0] <= room
 
     used: list[list[str]] = []
-    report: list[Shortened] = []
+    report: list[ShortenedText] = []
     for label, texts in enumerate(prompts):
         kept = [text for text in texts if tokens[text] <= room]
         spare = bool(kept)
         for text in texts:
             if tokens[text] > room:
                 shorter = None if spare else shorten(text, fits)
-                report.append(Shortened(label, text, tokens[text], shorter))
+                report.append(ShortenedText(label, text, tokens[text], shorter))
                 kept += [] if shorter is None else [shorter]
         used.append(kept)
     return used, report

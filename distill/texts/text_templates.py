@@ -20,7 +20,7 @@ class TextsError(ValueError):
 
 TextKind = Literal["names", "sentence", "phrases", "phrases_joined", "answers", "contrast", "all"]
 TEXT_KINDS: tuple[TextKind, ...] = get_args(TextKind)
-TEXTS: dict[str, str] = {
+TEXT_KIND_TITLES: dict[str, str] = {
     "names": "names alone",
     "sentence": "names, each with a sentence on how it looks",
     "phrases": "names, each with phrases on how it looks, averaged",
@@ -29,8 +29,8 @@ TEXTS: dict[str, str] = {
     "contrast": "names, each with what tells it from its neighbours, averaged",
     "all": "names, each with everything that is said of it, averaged",
 }
-OPENING = "a photo of "
-JOINT = "; "  # a text that is too long is cut at one of these: between two phrases
+PREFIX = "a photo of "
+PHRASE_SEPARATOR = "; "  # a text that is too long is cut at one of these: between two phrases
 
 Template = Annotated[str, Field(max_length=200)]
 
@@ -46,7 +46,7 @@ class PromptOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     concept: str = Field("", max_length=100)
-    templates: tuple[Template, ...] = Field((f"{OPENING}{{}}",), min_length=1, max_length=200)
+    templates: tuple[Template, ...] = Field((f"{PREFIX}{{}}",), min_length=1, max_length=200)
     with_name: bool = True
 
     @field_validator("templates")
@@ -71,7 +71,7 @@ class PromptOptions(BaseModel):
         return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
 
 
-PLAIN = PromptOptions()
+DEFAULT_PROMPT = PromptOptions()
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class LabelAttributes:
         )
 
 
-def falls_back(kind: TextKind, said: LabelAttributes) -> bool:
+def uses_name_only(kind: TextKind, said: LabelAttributes) -> bool:
     """Whether a label of which this is known has nothing to say under `kind`, so that only its name is rendered.
 
     Text without a letter or digit says nothing: published sets hold sentences that are a lone full stop.
@@ -104,36 +104,38 @@ def falls_back(kind: TextKind, said: LabelAttributes) -> bool:
     return kind != "names" and not any(map(_says_something, _texts(kind, said)))
 
 
-def render(kind: TextKind, label: str, said: LabelAttributes, prompt: PromptOptions = PLAIN) -> tuple[str, ...]:
+def render(
+    kind: TextKind, label: str, said: LabelAttributes, prompt: PromptOptions = DEFAULT_PROMPT
+) -> tuple[str, ...]:
     """The texts to encode for one label, all of them different.
 
-    Falls back to the rendering of `names` where `falls_back` says so. Runs of white space become one space, and a
+    Falls back to the rendering of `names` where `uses_name_only` says so. Runs of white space become one space, and a
     phrase loses its closing full stop. Raises KeyError for a kind that there is not.
     """
-    if kind not in TEXTS:
+    if kind not in TEXT_KIND_TITLES:
         raise KeyError(kind)
     openings = prompt.openings(label)
-    if kind == "names" or falls_back(kind, said):
+    if kind == "names" or uses_name_only(kind, said):
         return tuple(dict.fromkeys(openings))
     sentences, phrases = _sentences(kind, said), _phrases(kind, said)
     if not prompt.with_name:
         noun = prompt.stand_in.partition(" ")[2]
         sentences, phrases = ([_nameless(text, label, noun) for text in texts] for texts in (sentences, phrases))
     if kind == "phrases_joined":
-        phrases = [JOINT.join(phrases)]
+        phrases = [PHRASE_SEPARATOR.join(phrases)]
     texts = [f"{opening} . {sentence}" for opening in openings for sentence in sentences]
     texts += [f"{opening}, which has {phrase}" for opening in openings for phrase in phrases]
     return tuple(dict.fromkeys(texts))
 
 
-def without_opening(text: str) -> str:
+def without_prefix(text: str) -> str:
     """A rendered text with room before it for learned vectors: `a photo of a crane` -> `a crane.`, closed as published.
 
     Raises TextsError for a text of another beginning.
     """
-    if not text.startswith(OPENING):
-        raise TextsError(f'"{text}" does not begin with "{OPENING}": learned vectors stand in the place of that')
-    words = text.removeprefix(OPENING)
+    if not text.startswith(PREFIX):
+        raise TextsError(f'"{text}" does not begin with "{PREFIX}": learned vectors stand in the place of that')
+    words = text.removeprefix(PREFIX)
     return words if words.endswith(".") else f"{words}."
 
 

@@ -11,7 +11,8 @@ from distill.config.train_config import TrainConfig
 from distill.data.decoded_images import decode_images
 from distill.data.image_index import SPLIT, ImageIndex, scan
 from distill.evaluation.agreement import agreement
-from distill.pipeline import NoImages, PipelineHooks, measure_epochs, measure_student, measure_teacher, training_data
+from distill.hooks import PipelineHooks
+from distill.pipeline import NoImages, measure_epochs, measure_student, measure_teacher, training_data
 from distill.student.features import student_features
 from distill.student.model import build_student
 from distill.teacher.image_features import image_features

@@ -8,10 +8,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from distill.hooks import PipelineHooks
 from distill.teacher.teacher import TeacherError
-from distill.texts.nearest_labels import nearest, pairs_of
+from distill.texts.nearest_labels import nearest_labels, nearest_pairs
 from distill.texts.text_targets import encode_text_targets
-from distill.texts.text_templates import LabelAttributes, TextKind, falls_back, render
+from distill.texts.text_templates import LabelAttributes, TextKind, render, uses_name_only
 from store import vocabularies
 from store.enrich import assembly
 from store.jobs import lifecycle
@@ -40,13 +41,16 @@ def neighbours(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     try:
         teacher = inputs.teacher(context, spec["teacher"])
         targets = encode_text_targets(
-            teacher, prompts, cache=context.settings.cache, on_progress=on_progress, should_stop=keeper.should_stop
+            teacher,
+            prompts,
+            cache=context.settings.cache,
+            hooks=PipelineHooks(on_progress=on_progress, should_stop=keeper.should_stop),
         )
     except PartFailed as error:
         raise JobFailed(error.code, str(error)) from error
     except TeacherError as error:
         raise JobFailed(error.code, str(error)) from error
-    pairs = pairs_of(nearest(targets.features.to(inputs.device()), spec["neighbours"]))
+    pairs = nearest_pairs(nearest_labels(targets.features.to(inputs.device()), spec["neighbours"]))
     parts = [
         NewPart(
             kind="contrast",
@@ -81,6 +85,6 @@ def _texts(context: Context, claim: Claim) -> list[tuple[str, ...]]:
             said = assembly.said_of(tx, job, labels)
         for label, own in zip(labels, said, strict=True):
             words = LabelAttributes.of_lines(own.lines)
-            kind: TextKind = next((kind for kind in _READ if not falls_back(kind, words)), "names")
+            kind: TextKind = next((kind for kind in _READ if not uses_name_only(kind, words)), "names")
             prompts.append(render(kind, label.name, words))
     return prompts

@@ -5,9 +5,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from distill.hooks import PipelineHooks
 from distill.teacher.teacher import TeacherError
 from distill.texts.text_targets import encode_text_targets
-from distill.texts.text_templates import falls_back
+from distill.texts.text_templates import uses_name_only
 from store import resources
 from store.jobs.lifecycle import Claim
 from workers.gpu import inputs
@@ -33,12 +34,11 @@ def encode(context: Context, claim: Claim, keeper: Keeper) -> Publish:
             teacher,
             texts.prompts,
             cache=context.settings.cache,
-            on_progress=on_progress,
-            should_stop=keeper.should_stop,
+            hooks=PipelineHooks(on_progress=on_progress, should_stop=keeper.should_stop),
         )
     except TeacherError as error:
         raise PartFailed(error.code, str(error)) from error
-    bare = [position for position, said in enumerate(texts.said) if falls_back(spec["text"], said)]
+    bare = [position for position, said in enumerate(texts.said) if uses_name_only(spec["text"], said)]
     report = {
         "prompt": spec["prompt"],
         "truncated": [shortened._asdict() for shortened in targets.truncated],

@@ -14,7 +14,8 @@ from attributes.types import line_from_json
 from distill.bundle.write import BundleError, StudentWeights, write_bundle
 from distill.config.train_config import TrainConfig
 from distill.evaluation.accuracy import Evaluation, last_epochs
-from distill.pipeline import PipelineHooks, measure_student, measure_teacher
+from distill.hooks import PipelineHooks
+from distill.pipeline import measure_student, measure_teacher
 from distill.student.init_from_bundle import TARGETS, WEIGHTS
 from distill.student.model import Student, build_student
 from distill.teacher.teacher import Teacher, TeacherError

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from attributes.gates.margins import Margins
 from attributes.gates.token_lengths import token_counter_from_file
+from distill.hooks import PipelineHooks
 from distill.teacher.teacher import Teacher, TeacherError
 from distill.texts.separation import Separation, separation
 from distill.texts.text_targets import encode_text_targets
@@ -46,8 +47,7 @@ def _separation(context: Context, teacher: Teacher, prompts: Sequence[tuple[str,
             teacher,
             prompts,
             cache=context.settings.cache,
-            on_progress=keeper.progress,
-            should_stop=keeper.should_stop,
+            hooks=PipelineHooks(on_progress=keeper.progress, should_stop=keeper.should_stop),
         )
     except TeacherError as error:
         raise PartFailed(error.code, str(error)) from error

@@ -11,8 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from distill.bundle.verify import MANIFEST_FILE
 from distill.config.train_config import TrainConfig
 from distill.data.decoded_images import ImagesError
-from distill.data.few_shot import ShotsError
-from distill.pipeline import NoImages, PipelineHooks, measure_epochs, training_data
+from distill.data.few_shot import FewShotError
+from distill.hooks import PipelineHooks
+from distill.pipeline import NoImages, measure_epochs, training_data
 from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, InitialStudentError, read_initial_student
 from distill.student.model import StudentError
 from distill.teacher.teacher import Teacher, TeacherError
@@ -36,7 +37,7 @@ CODES: Mapping[type[Exception], str] = {
     NoImages: "no_usable_images",
     ImagesError: "images_not_ready",
     StudentError: "student_unfit",
-    ShotsError: "too_few_images",
+    FewShotError: "too_few_images",
     InitialStudentError: "start_unfit",
     StateError: "state_unusable",
     TextsError: "texts_unfit",

@@ -8,12 +8,12 @@ from torchvision.transforms.v2 import functional as transforms
 
 from distill.config.train_config import Augmentation
 from distill.data.counter_rng import random_words, shuffled, uniform
-from distill.data.crops import Views, draw_views, see_center, see_views
+from distill.data.crops import Views, center_crop, crop_views, sample_views
 from distill.data.randaugment import rand_augment
 
 
 def draw(images: np.ndarray, *, seed: int = 0, pass_index: int = 0, flip: bool = True, side_px: int = 64) -> Views:
-    return draw_views(
+    return sample_views(
         seed, pass_index, images, side_px=side_px, augmentation=Augmentation(crop_scale=(0.08, 1), flip=flip)
     )
 
@@ -57,7 +57,7 @@ def test_flips_are_half_of_them_or_none() -> None:
 
 def test_a_ratio_that_never_fits_gives_the_whole_picture() -> None:
     never = Augmentation(crop_scale=(1.0, 1.0), crop_ratio=(2.0, 2.1), flip=False)
-    views = draw_views(0, 0, np.arange(5), side_px=64, augmentation=never)
+    views = sample_views(0, 0, np.arange(5), side_px=64, augmentation=never)
     assert views.boxes.tolist() == [[0, 0, 64, 64]] * 5
 
 
@@ -65,7 +65,7 @@ def test_a_ratio_that_never_fits_gives_the_whole_picture() -> None:
 def test_what_is_seen_is_the_resized_crop(side: int, image_px: int) -> None:
     pixels = pictures(30, side)
     views = draw(np.arange(30), side_px=side)
-    seen = see_views(pixels, views, image_px)
+    seen = crop_views(pixels, views, image_px)
     for picture, box, flipped, got in zip(pixels, views.boxes, views.flips, seen, strict=True):
         left, top, width, height = (int(value) for value in box)
         cut = picture.permute(2, 0, 1).float()
@@ -76,20 +76,20 @@ def test_what_is_seen_is_the_resized_crop(side: int, image_px: int) -> None:
 
 def test_randaugment_comes_before_the_crop() -> None:
     pixels = pictures(12, 40)
-    views = draw_views(0, 0, np.arange(12), side_px=40, augmentation=Augmentation(rand_ops=2))
+    views = sample_views(0, 0, np.arange(12), side_px=40, augmentation=Augmentation(rand_ops=2))
     assert views.ops is not None
     plain = Views(views.boxes, views.flips)
-    assert torch.equal(see_views(pixels, views, 32), see_views(rand_augment(pixels, views.ops), plain, 32))
-    assert not torch.equal(see_views(pixels, views, 32), see_views(pixels, plain, 32))
+    assert torch.equal(crop_views(pixels, views, 32), crop_views(rand_augment(pixels, views.ops), plain, 32))
+    assert not torch.equal(crop_views(pixels, views, 32), crop_views(pixels, plain, 32))
     np.testing.assert_array_equal(
-        views.boxes, draw_views(0, 0, np.arange(12), side_px=40, augmentation=Augmentation()).boxes
+        views.boxes, sample_views(0, 0, np.arange(12), side_px=40, augmentation=Augmentation()).boxes
     )
 
 
 def test_the_whole_picture_at_its_own_size_is_the_picture() -> None:
     pixels = pictures(2, 24)
     views = Views(np.array([[0, 0, 24, 24]] * 2), np.array([False, True]))
-    seen = see_views(pixels, views, 24)
+    seen = crop_views(pixels, views, 24)
     whole = pixels.permute(0, 3, 1, 2).float()
     torch.testing.assert_close(seen[0], whole[0], atol=2e-3, rtol=0)
     torch.testing.assert_close(seen[1], whole[1].flip(2), atol=2e-3, rtol=0)
@@ -98,7 +98,7 @@ def test_the_whole_picture_at_its_own_size_is_the_picture() -> None:
 def test_the_center_is_torchvision_s() -> None:
     pixels = pictures(3, 40)
     want = transforms.center_crop(pixels.permute(0, 3, 1, 2).float(), [32, 32])
-    assert torch.equal(see_center(pixels, 32), want)
+    assert torch.equal(center_crop(pixels, 32), want)
 
 
 def test_chance_is_even_and_keys_do_not_run_into_one_another() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from distill import Stopped
 from distill.data import decoded_images
-from distill.data.decoded_images import ImagePack, ImagesError, decode_images, eval_side, train_side
+from distill.data.decoded_images import DecodedImages, ImagesError, decode_images, eval_side_px, train_side_px
 
 
 def picture(path: Path, side: tuple[int, int] = (24, 24), seed: int = 0) -> Path:
@@ -47,7 +47,7 @@ class Calls:
 
         monkeypatch.setattr(decoded_images, "open_rgb", open_rgb)
 
-    def decode(self, paths: list[Path], side_px: int, cache: Path) -> ImagePack:
+    def decode(self, paths: list[Path], side_px: int, cache: Path) -> DecodedImages:
         return decode_images(
             paths,
             side_px,
@@ -64,8 +64,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
 
 def test_sides() -> None:
-    assert [train_side(px) for px in (32, 64, 96, 112, 224, 256)] == [32, 64, 96, 128, 256, 293]
-    assert [eval_side(224, 0.875), eval_side(64, 1.0)] == [256, 64]
+    assert [train_side_px(px) for px in (32, 64, 96, 112, 224, 256)] == [32, 64, 96, 128, 256, 293]
+    assert [eval_side_px(224, 0.875), eval_side_px(64, 1.0)] == [256, 64]
 
 
 def test_a_picture_of_the_right_size_is_kept_to_the_bit_and_another_is_squashed(tmp_path: Path, calls: Calls) -> None:
@@ -162,7 +162,7 @@ def test_what_a_killed_run_left_is_removed_after_a_day(tmp_path: Path, calls: Ca
     assert [draft.exists() for draft in drafts] == [False, True]
 
 
-def on_the_fly(paths: list[Path], cache: Path, **given: Any) -> ImagePack:
+def on_the_fly(paths: list[Path], cache: Path, **given: Any) -> DecodedImages:
     return decode_images(paths, 16, cache=cache, num_workers=2, decoded_gb=0, **given)
 
 

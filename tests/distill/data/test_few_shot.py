@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from distill import Stopped
 from distill.data.counter_rng import shuffled
-from distill.data.few_shot import Share, ShotsError, few_shot_rows, share, supports, without
+from distill.data.few_shot import BatchSplit, FewShotError, exclude_rows, few_shot_rows, split_batch, support_rows
 from distill.data.image_index import ImageIndex, Item
 from distill.training.loader import batches, plan_batches
 from distill.training.loop import train
@@ -30,34 +30,34 @@ def image_index(ood: dict[str, int]) -> ImageIndex:
 
 def test_the_first_images_of_every_unseen_label_are_the_shots() -> None:
     made = image_index({"finch": 4, "jay": 3})
-    few = supports(made, 2)
+    few = support_rows(made, 2)
     assert [made.paths[at] for at in few] == ["finch/0.jpg", "finch/1.jpg", "jay/0.jpg", "jay/1.jpg"]
-    assert [made.paths[at] for at in without(made.part("ood"), few)] == ["finch/2.jpg", "finch/3.jpg", "jay/2.jpg"]
+    assert [made.paths[at] for at in exclude_rows(made.part("ood"), few)] == ["finch/2.jpg", "finch/3.jpg", "jay/2.jpg"]
 
 
 def test_more_shots_than_there_are_is_told_by_label() -> None:
-    with pytest.raises(ShotsError, match='3 shots and an image to test on .*; "jay" has 3$'):
-        supports(image_index({"finch": 4, "jay": 3}), 3)
-    with pytest.raises(ShotsError, match="and 3 labels more"):
-        supports(image_index({f"bird {at}": 1 for at in range(8)}), 5)
-    with pytest.raises(ShotsError, match="no label is left unseen"):
-        supports(image_index({}), 1)
+    with pytest.raises(FewShotError, match='3 shots and an image to test on .*; "jay" has 3$'):
+        support_rows(image_index({"finch": 4, "jay": 3}), 3)
+    with pytest.raises(FewShotError, match="and 3 labels more"):
+        support_rows(image_index({f"bird {at}": 1 for at in range(8)}), 5)
+    with pytest.raises(FewShotError, match="no label is left unseen"):
+        support_rows(image_index({}), 1)
 
 
 @given(st.integers(2, 64), st.integers(1, 100), st.integers(1, 100))
 @settings(max_examples=100, deadline=None)
 def test_half_a_batch_where_there_are_more_else_all(batch_size: int, num_few: int, num_others: int) -> None:
-    parts = share(min(batch_size, num_few + num_others), num_few, num_others)
+    parts = split_batch(min(batch_size, num_few + num_others), num_few, num_others)
     size = min(batch_size, num_few + num_others)
     assert parts.few == (size // 2 if num_few > size // 2 else num_few)
     assert 1 <= parts.others <= num_others
     assert parts.few + parts.others <= size
 
 
-@pytest.mark.parametrize(("num_few", "parts"), [(9, Share(few=4, others=4)), (3, Share(few=3, others=5))])
-def test_batches_hold_their_share_and_a_pass_every_other_image_once(num_few: int, parts: Share) -> None:
+@pytest.mark.parametrize(("num_few", "parts"), [(9, BatchSplit(few=4, others=4)), (3, BatchSplit(few=3, others=5))])
+def test_batches_hold_their_share_and_a_pass_every_other_image_once(num_few: int, parts: BatchSplit) -> None:
     few, others = np.arange(100, 100 + num_few), np.arange(40)
-    assert share(8, num_few, 40) == parts
+    assert split_batch(8, num_few, 40) == parts
     order = shuffled(others, 1, 0)
     drawn = [few_shot_rows(few, order, parts, place=at, seed=1, step=at) for at in range(40 // parts.others)]
     for rows in drawn:

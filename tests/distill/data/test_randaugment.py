@@ -6,7 +6,7 @@ import torch
 from torchvision.transforms import InterpolationMode, RandAugment
 from torchvision.transforms.autoaugment import _apply_op
 
-from distill.data.randaugment import MIXING, MOVING, OPS, Ops, draw_ops, rand_augment
+from distill.data.randaugment import MIXING, MOVING, OPS, Ops, rand_augment, sample_ops
 
 SIDE = 40
 
@@ -58,7 +58,7 @@ def test_each_operation_is_torchvision_s(name: str, magnitude: int) -> None:
 
 def test_two_operations_come_one_after_the_other_on_each_image_alone() -> None:
     pixels = pictures(30)
-    ops = draw_ops(3, 1, np.arange(30), num_ops=2, magnitude=9)
+    ops = sample_ops(3, 1, np.arange(30), num_ops=2, magnitude=9)
     together = rand_augment(pixels, ops)
     assert len({tuple(pair) for pair in ops.kinds.tolist()}) > 20
     for at in range(30):
@@ -72,7 +72,7 @@ def test_two_operations_come_one_after_the_other_on_each_image_alone() -> None:
 
 def test_operations_hang_on_seed_pass_and_image_alone() -> None:
     def draw(images: np.ndarray, seed: int = 0, pass_index: int = 0) -> Ops:
-        return draw_ops(seed, pass_index, images, num_ops=2, magnitude=9)
+        return sample_ops(seed, pass_index, images, num_ops=2, magnitude=9)
 
     images = np.arange(7000)
     every, some = draw(images), draw(images[40:60][::-1])

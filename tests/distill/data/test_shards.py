@@ -17,7 +17,7 @@ from webdataset.tariterators import group_by_keys, tar_file_iterator
 
 from distill.data.counter_rng import shuffled, shuffled_in_windows
 from distill.data.image_index import SPLIT, FolderError, ImageIndex, scan
-from distill.data.shards import is_member, read_image, shard_of, stamp
+from distill.data.shards import file_stamp, is_member, read_image, shard_of
 from distill.pipeline import training_data
 from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
@@ -72,8 +72,8 @@ def test_samples_are_those_of_the_webdataset_library(root: Path) -> None:
         assert LABELS[item.label] == sample["cls"].decode()
         assert is_member(item.path)
         assert shard_of(item.path) == sample["__url__"]
-        assert stamp(image_index.file(at)) is not None
-    assert len({stamp(image_index.file(at)) for at in range(32)}) == 32
+        assert file_stamp(image_index.file(at)) is not None
+    assert len({file_stamp(image_index.file(at)) for at in range(32)}) == 32
     assert Counter(item.part for item in image_index) == {"train": 24, "held_out": 8}
 
 

@@ -11,12 +11,19 @@ from PIL import Image
 
 from distill import Stopped
 from distill.config.train_config import Augmentation, TrainConfig
-from distill.data.crops import Views, see_views
-from distill.data.decoded_images import ImagePack, decode_images
+from distill.data.crops import Views, crop_views
+from distill.data.decoded_images import DecodedImages, decode_images
 from distill.data.image_index import SPLIT, ImageIndex, scan
-from distill.pipeline import PipelineHooks, training_data
+from distill.hooks import PipelineHooks
+from distill.pipeline import training_data
 from distill.teacher.teacher import Teacher, TeacherError, load_teacher
-from distill.teacher.view_features import LiveTeacher, draw_shared_views, see_as_teacher, teacher_side, view_features
+from distill.teacher.view_features import (
+    LiveTeacher,
+    sample_shared_views,
+    teacher_inputs,
+    teacher_side_px,
+    view_features,
+)
 from distill.texts.text_targets import encode_text_targets
 from distill.texts.text_templates import LabelAttributes, render
 from distill.training.loader import TrainData, batches
@@ -109,7 +116,7 @@ def test_live_batches_hold_the_teacher_s_features_of_their_views(
     data = data_of(config)
     assert data.live is not None
     for batch in batches(data, config, 0, CPU):
-        seen = see_views(batch.pixels, batch.views, STUDENT_PX)
+        seen = crop_views(batch.pixels, batch.views, STUDENT_PX)
         own = torch.nn.functional.interpolate(seen, size=(IMAGE_PX, IMAGE_PX), mode="bilinear", antialias=True)
         mean, std = (torch.tensor(tiny_teacher.preprocess[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
         about = tiny_teacher.encode_images((own / 255 - mean) / std)
@@ -122,12 +129,12 @@ def test_live_batches_hold_the_teacher_s_features_of_their_views(
 def test_sizes_and_colours_are_the_teacher_s_own(tiny_teacher: Teacher) -> None:
     picture = torch.randint(0, 256, (1, IMAGE_PX, IMAGE_PX, 3), dtype=torch.uint8)
     whole = Views(np.array([[0, 0, STUDENT_PX, STUDENT_PX]]), np.array([False]))
-    seen = see_as_teacher(tiny_teacher, picture, whole, STUDENT_PX)
+    seen = teacher_inputs(tiny_teacher, picture, whole, STUDENT_PX)
     torch.testing.assert_close(seen[0], tiny_teacher.prepare(Image.fromarray(picture[0].numpy())), atol=1e-4, rtol=0)
     half = Views(np.array([[0, 0, STUDENT_PX // 2, STUDENT_PX]]), np.array([True]))
-    left = see_as_teacher(tiny_teacher, picture, half, STUDENT_PX)
+    left = teacher_inputs(tiny_teacher, picture, half, STUDENT_PX)
     torch.testing.assert_close(left[0, :, :, 0], seen[0, :, :, IMAGE_PX // 2 - 1], atol=0.2, rtol=0)
-    assert teacher_side(tiny_teacher) == IMAGE_PX
+    assert teacher_side_px(tiny_teacher) == IMAGE_PX
 
 
 def test_a_teacher_of_oblong_pictures_is_refused(tmp_path: Path) -> None:
@@ -135,28 +142,28 @@ def test_a_teacher_of_oblong_pictures_is_refused(tmp_path: Path) -> None:
     config["vision_cfg"]["image_size"] = [32, 48]
     oblong = load_teacher(f"local-dir:{save_clip(tmp_path / 'oblong', config)}")
     with pytest.raises(TeacherError, match="set view to center"):
-        teacher_side(oblong)
+        teacher_side_px(oblong)
 
 
 @pytest.fixture
-def pack(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> ImagePack:
+def pack(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> DecodedImages:
     return decode_images(make_pictures(tmp_path / "pictures", 20), IMAGE_PX, cache=tmp_path / "cache")
 
 
-def views_of(pack: ImagePack, seed: int = 0, num_views: int = 2, **augmentation: Any) -> Views:
-    return draw_shared_views(
+def views_of(pack: DecodedImages, seed: int = 0, num_views: int = 2, **augmentation: Any) -> Views:
+    return sample_shared_views(
         seed, pack.contents, num_views=num_views, side_px=IMAGE_PX, augmentation=Augmentation(**augmentation)
     )
 
 
-def features_of(teacher: Teacher, pack: ImagePack, views: Views, cache: Path, **given: Any) -> torch.Tensor:
+def features_of(teacher: Teacher, pack: DecodedImages, views: Views, cache: Path, **given: Any) -> torch.Tensor:
     return view_features(
         teacher, pack.pixels, pack.contents, pack.usable(), views, side_px=IMAGE_PX, cache=cache, **given
     )
 
 
 def test_what_is_kept_is_found_and_any_change_of_its_key_misses(
-    tiny_teacher: Teacher, pack: ImagePack, tmp_path: Path, encoded: list[int]
+    tiny_teacher: Teacher, pack: DecodedImages, tmp_path: Path, encoded: list[int]
 ) -> None:
     views, cache = views_of(pack), tmp_path / "features"
     first = features_of(tiny_teacher, pack, views, cache)
@@ -171,7 +178,7 @@ def test_what_is_kept_is_found_and_any_change_of_its_key_misses(
     retrained = load_teacher(f"local-dir:{save_clip(tmp_path / 'other', tiny_clip_config(), seed=5)}")
     lighter = {"mean": [0.6, 0.5, 0.4]}
     shown_lighter = load_teacher(f"local-dir:{save_clip(tmp_path / 'light', tiny_clip_config(), preprocess=lighter)}")
-    other_files = ImagePack(pack.pixels, pack.bad, pack.digest, pack.contents ^ 1)
+    other_files = DecodedImages(pack.pixels, pack.bad, pack.digest, pack.contents ^ 1)
     for teacher, its_pack, its_views in (
         (retrained, pack, views),
         (shown_lighter, pack, views),
@@ -185,15 +192,15 @@ def test_what_is_kept_is_found_and_any_change_of_its_key_misses(
         assert sum(encoded) >= 38  # all but whole pictures drawn twice
 
 
-def test_views_hang_on_what_is_in_a_file_and_not_on_its_neighbours(pack: ImagePack) -> None:
+def test_views_hang_on_what_is_in_a_file_and_not_on_its_neighbours(pack: DecodedImages) -> None:
     every = views_of(pack)
-    some = ImagePack(pack.pixels[5:9], {}, pack.digest, pack.contents[5:9])
+    some = DecodedImages(pack.pixels[5:9], {}, pack.digest, pack.contents[5:9])
     np.testing.assert_array_equal(views_of(some).boxes, every.boxes[5:9])
     assert len(np.unique(every.boxes.reshape(-1, 4), axis=0)) > 36
 
 
 def test_stopped_it_keeps_what_it_has(
-    tiny_teacher: Teacher, pack: ImagePack, tmp_path: Path, encoded: list[int]
+    tiny_teacher: Teacher, pack: DecodedImages, tmp_path: Path, encoded: list[int]
 ) -> None:
     told: list[int] = []
     with pytest.raises(Stopped, match="32 of 40 views"):
@@ -211,7 +218,7 @@ def test_stopped_it_keeps_what_it_has(
 
 
 def test_features_that_are_no_numbers_are_refused(
-    tiny_teacher: Teacher, pack: ImagePack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_teacher: Teacher, pack: DecodedImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Teacher, "encode_images", lambda self, images: torch.full((len(images), WIDTH), torch.nan))
     with pytest.raises(TeacherError, match="not finite"):

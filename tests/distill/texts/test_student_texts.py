@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from distill.config.train_config import TrainConfig
-from distill.data.few_shot import ShotsError, supports
+from distill.data.few_shot import FewShotError, support_rows
 from distill.data.image_index import SPLIT, ImageIndex, scan
 from distill.pipeline import measure_epochs, measure_student, measure_teacher, training_data
 from distill.student.model import build_student
@@ -131,7 +131,7 @@ def test_few_shot_images_join_the_training_and_leave_the_test(
 ) -> None:
     given = {"cache": tmp_path / "cache"}
     asked = config(protocol="fine_tune", shots=3)
-    broken = image_index.file(supports(image_index, 3)[1])
+    broken = image_index.file(support_rows(image_index, 3)[1])
     broken.write_bytes(b"no picture")
     data = training_data(asked, image_index, tiny_teacher, targets, **given)
     assert len(data.pixels) == 12 + 6
@@ -145,7 +145,7 @@ def test_few_shot_images_join_the_training_and_leave_the_test(
     for evaluation in (measured, teacher):
         assert evaluation.ood is not None
         assert evaluation.ood.num_images == 16 - 6
-    with pytest.raises(ShotsError, match='"blue jay" has 8'):
+    with pytest.raises(FewShotError, match='"blue jay" has 8'):
         training_data(config(protocol="fine_tune", shots=8), image_index, tiny_teacher, targets, **given)
 
 
@@ -166,7 +166,7 @@ def test_a_student_is_measured_by_retrieval_beside_its_texts(
 def test_too_many_shots_are_told_before_a_training(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
-    with pytest.raises(ShotsError, match="8 shots"):
+    with pytest.raises(FewShotError, match="8 shots"):
         training_data(
             config(protocol="retrieval", shots=8), image_index, tiny_teacher, targets, cache=tmp_path / "cache"
         )

@@ -8,7 +8,7 @@ import torch
 
 from distill import Stopped
 from distill.teacher.teacher import Teacher, load_teacher
-from distill.texts.text_targets import BATCH, Shortened, TextTargets, encode_text_targets, shorten
+from distill.texts.text_targets import BATCH, ShortenedText, TextTargets, encode_text_targets, shorten
 from distill.texts.text_templates import LabelAttributes, render
 from tests.distill.conftest import CONTEXT, WIDTH, save_clip, tiny_clip_config
 
@@ -115,7 +115,7 @@ def test_a_sentence_that_is_too_long_ends_at_a_clause_and_is_reported(tiny_teach
     (text,) = render("sentence", "crane", LabelAttributes(sentence))
     targets = encode_text_targets(tiny_teacher, [(text,)], cache=None)
     used = "a photo of crane . A tall grey bird with a red cap, long black legs"
-    assert targets.truncated == (Shortened(0, text, tiny_teacher.count_tokens([text])[0], used),)
+    assert targets.truncated == (ShortenedText(0, text, tiny_teacher.count_tokens([text])[0], used),)
     torch.testing.assert_close(targets.features, tiny_teacher.encode_text([used]), atol=1e-6, rtol=0)
 
 

@@ -6,7 +6,14 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from distill.texts.text_templates import TEXT_KINDS, TEXTS, LabelAttributes, PromptOptions, falls_back, render
+from distill.texts.text_templates import (
+    TEXT_KIND_TITLES,
+    TEXT_KINDS,
+    LabelAttributes,
+    PromptOptions,
+    render,
+    uses_name_only,
+)
 
 CRANE = LabelAttributes(
     "A tall grey bird.",
@@ -29,7 +36,7 @@ CRANE = LabelAttributes(
 )
 def test_the_templates(kind: str, texts: list[str]) -> None:
     assert list(render(kind, "crane", CRANE)) == texts  # type: ignore[arg-type]
-    assert set(TEXTS) == set(TEXT_KINDS)
+    assert set(TEXT_KIND_TITLES) == set(TEXT_KINDS)
 
 
 def test_all_is_everything_but_the_joined_text() -> None:
@@ -64,7 +71,7 @@ def test_a_template_has_one_place_for_the_name(template: str) -> None:
 
 @pytest.mark.parametrize("sentence", ["", " ", ".", " . "])
 def test_a_sentence_that_says_nothing_falls_back_to_the_name(sentence: str) -> None:
-    assert falls_back("sentence", LabelAttributes(sentence))
+    assert uses_name_only("sentence", LabelAttributes(sentence))
     assert render("sentence", "crane", LabelAttributes(sentence)) == ("a photo of crane",)
 
 
@@ -72,14 +79,14 @@ def test_a_sentence_that_says_nothing_falls_back_to_the_name(sentence: str) -> N
 def test_phrases_that_say_nothing_fall_back_to_the_name(phrases: tuple[str, ...]) -> None:
     said = LabelAttributes("A sentence.", phrases, phrases, phrases)
     for kind in ("phrases", "phrases_joined", "answers", "contrast"):
-        assert falls_back(kind, said)
+        assert uses_name_only(kind, said)
         assert render(kind, "crane", said) == ("a photo of crane",)
-    assert not falls_back("all", said)
+    assert not uses_name_only("all", said)
 
 
 def test_an_empty_phrase_among_others_is_left_out() -> None:
     said = LabelAttributes(phrases=("", "a red tail"))
-    assert not falls_back("phrases", said)
+    assert not uses_name_only("phrases", said)
     assert render("phrases", "crane", said) == ("a photo of crane, which has a red tail",)
 
 
