@@ -19,11 +19,11 @@ from pydantic import SecretStr, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from attributes.cli.output_file import BadInput, OutFile, as_input
-from attributes.formats.formats import read_label_lines
-from attributes.llm.client import FatalLLMError, LLMClient, LLMSettings, QuestionResult, Tally
+from attributes.cli.output_file import InvalidInput, OutputFile, parse_file
+from attributes.formats.label_lines import read_label_lines
+from attributes.llm.client import FatalLLMError, LLMClient, LLMSettings, QueryTotals, QuestionResult
 from attributes.llm.limits import Limiter, LocalLimiter
-from attributes.llm.requests import key_of
+from attributes.llm.requests import cache_key_of
 from attributes.prompts.questions import Question, questions_for_label
 from attributes.prompts.strategy import DEFAULT_STRATEGY, Strategy, StrategyError, load_strategy
 from attributes.types import Entry, Label
@@ -34,7 +34,7 @@ _KEY_HELP = "The API key, where the server wants one, comes from LIMBECK_LLM_API
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise BadInput(message)
+        raise InvalidInput(message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,37 +51,37 @@ class _Job:
         return [ask for strategy in self.strategies for ask in questions_for_label(strategy, label, self.domain)]
 
     def keys(self, label: Label) -> list[str]:
-        return [key_of(ask, self.settings) for ask in self.asks(label)]
+        return [cache_key_of(ask, self.settings) for ask in self.asks(label)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
     try:
         asked = _arguments(argv)
-        labels = as_input(asked.labels, read_label_lines)
+        labels = parse_file(asked.labels, read_label_lines)
         strategies = _strategies(asked)
         settings = _settings(asked)
         job = _Job(
             labels=labels, strategies=strategies, domain=asked.domain, settings=settings, limiter=_limiter(asked)
         )
         if not asked.out.parent.is_dir():
-            raise BadInput(f"--out {asked.out}: there is no such folder")
+            raise InvalidInput(f"--out {asked.out}: there is no such folder")
         refs = "+".join(strategy.ref for strategy in strategies)
-        return _describe(job, OutFile(asked.out, domain=asked.domain, strategy=refs, model=settings.model))
-    except (BadInput, StrategyError) as error:
+        return _describe(job, OutputFile(asked.out, domain=asked.domain, strategy=refs, model=settings.model))
+    except (InvalidInput, StrategyError) as error:
         return _say(f"error: {error}", 2)
 
 
-def _describe(job: _Job, out: OutFile) -> int:
+def _describe(job: _Job, out: OutputFile) -> int:
     total = len(job.labels) * sum(strategy.num_questions for strategy in job.strategies)
     missing = sum(1 for _ in _missing(job, out))
     failures: list[QuestionResult] = []
-    tally, fatal, interrupted = Tally(), "", False
+    tally, fatal, interrupted = QueryTotals(), "", False
     with _progress() as progress:
         task = progress.add_task("", total=total, completed=total - missing, rate="", failed="")
 
         def keep(outcome: QuestionResult) -> None:
-            label = outcome.ask.label
+            label = outcome.question.label
             if outcome.reason is None:
                 out.add(Entry(label.name, label.sense, outcome.lines, outcome.flags))
             elif outcome.reason != "stopped":
@@ -105,19 +105,19 @@ def _describe(job: _Job, out: OutFile) -> int:
     return 1 if failures else 0
 
 
-def _missing(job: _Job, out: OutFile) -> Iterator[Question]:
-    return (ask for label in job.labels for ask in job.asks(label) if out.wants(label, key_of(ask, job.settings)))
+def _missing(job: _Job, out: OutputFile) -> Iterator[Question]:
+    return (ask for label in job.labels for ask in job.asks(label) if out.wants(label, cache_key_of(ask, job.settings)))
 
 
 async def _ask(job: _Job, asks: Sequence[Question], keep: Callable[[QuestionResult], None]) -> None:
     async with LLMClient(job.settings, limiter=job.limiter) as enricher:
-        await enricher.ask_all(asks, on_outcome=keep)
+        await enricher.query_all(asks, on_result=keep)
 
 
-def _report(job: _Job, out: OutFile, failures: Sequence[QuestionResult], tally: Tally, beyond: int) -> None:
+def _report(job: _Job, out: OutputFile, failures: Sequence[QuestionResult], tally: QueryTotals, beyond: int) -> None:
     for outcome in failures[:_NAMED_FAILURES]:
-        which = f" [{outcome.ask.strategy.ref}]" if len(job.strategies) > 1 else ""
-        _say(f"failed: {outcome.ask.label}{which}: {outcome.reason}: {outcome.detail}", 1)
+        which = f" [{outcome.question.strategy.ref}]" if len(job.strategies) > 1 else ""
+        _say(f"failed: {outcome.question.label}{which}: {outcome.reason}: {outcome.detail}", 1)
     if len(failures) > _NAMED_FAILURES:
         _say(f"failed: and {len(failures) - _NAMED_FAILURES} more", 1)
     kept = f"; {beyond} of them not in the label list, kept from before" if beyond else ""
@@ -149,16 +149,16 @@ def _strategies(asked: argparse.Namespace) -> list[Strategy]:
     for strategy in chosen:
         if strategy.about != "label":
             said = f"asks about {strategy.about}s; here only those about labels can be asked, the service asks all"
-            raise BadInput(f"--strategy {strategy.ref} {said}")
+            raise InvalidInput(f"--strategy {strategy.ref} {said}")
     if len({strategy.ref for strategy in chosen}) < len(chosen):
-        raise BadInput("--strategy: the same one is given twice")
+        raise InvalidInput("--strategy: the same one is given twice")
     return chosen
 
 
 def _limiter(asked: argparse.Namespace) -> Limiter | None:
     for name in ("rpm", "tpm"):
         if getattr(asked, name) is not None and getattr(asked, name) < 1:
-            raise BadInput(f"--{name} must be 1 or more; leave it out for no limit")
+            raise InvalidInput(f"--{name} must be 1 or more; leave it out for no limit")
     if asked.rpm is None and asked.tpm is None:
         return None
     return LocalLimiter(requests_per_min=asked.rpm, tokens_per_min=asked.tpm)
@@ -166,13 +166,13 @@ def _limiter(asked: argparse.Namespace) -> Limiter | None:
 
 def _settings(asked: argparse.Namespace) -> LLMSettings:
     if not asked.model:
-        raise BadInput("--model is missing (or LIMBECK_LLM_MODEL)")
+        raise InvalidInput("--model is missing (or LIMBECK_LLM_MODEL)")
     given = {name: getattr(asked, name) for name in LLMSettings.model_fields if hasattr(asked, name)}
     try:
         return LLMSettings(**given, api_key=SecretStr(os.environ.get("LIMBECK_LLM_API_KEY", "")))
     except ValidationError as error:
         first = error.errors()[0]
-        raise BadInput(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from None
+        raise InvalidInput(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from None
 
 
 def _progress() -> Progress:
@@ -180,7 +180,7 @@ def _progress() -> Progress:
     return Progress(*columns, TextColumn("{task.fields[failed]}"), console=Console(stderr=True))
 
 
-def _show(progress: Progress, task: TaskID, tally: Tally) -> None:
+def _show(progress: Progress, task: TaskID, tally: QueryTotals) -> None:
     num_failed = tally.failed.total()
     seconds = progress.tasks[0].elapsed or 0.0
     rate = f"{(tally.done + num_failed) / seconds:.1f} answers/s" if seconds else ""

@@ -13,7 +13,7 @@ and of a pair (`attributes.prompts.contrast`):
 """
 
 from attributes.prompts.strategy import Limits
-from attributes.text import num_words, says_something
+from attributes.text import has_content, num_words
 from attributes.types import Entry
 
 FLAGS = (
@@ -33,10 +33,10 @@ FLAGS = (
 _SENTENCES = {"sentence", "answer", "caption"}
 
 
-def flags_of(entry: Entry, limits: Limits | None = None, *, wants: frozenset[str] = frozenset()) -> tuple[str, ...]:
+def flags_of(entry: Entry, limits: Limits | None = None, *, required: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """The flags that an entry earns, in the order of `FLAGS`.
 
-    Lengths and numbers count only against `limits` (a file of others' making has none); `wants` names what had to be
+    Lengths and numbers count only against `limits` (a file of others' making has none); `required` names what had to be
     there, as `Strategy.wants` does.
     """
     allowed = limits or Limits(sentence_words=10**9, phrase_words=10**9, max_phrases=10**9)
@@ -46,14 +46,14 @@ def flags_of(entry: Entry, limits: Limits | None = None, *, wants: frozenset[str
         {(line.part, *sorted((line.value, line.other_value))) for line in entry.lines if line.kind == "contrast"}
     )
     earned = {
-        "empty": not any(says_something(line.text) for line in entry.lines),
-        "no_sentence": bool(_SENTENCES & wants) and not any(map(says_something, sentences)),
-        "too_few_phrases": "phrases" in wants and len(phrases) < allowed.min_phrases,
+        "empty": not any(has_content(line.text) for line in entry.lines),
+        "no_sentence": bool(_SENTENCES & required) and not any(map(has_content, sentences)),
+        "too_few_phrases": "phrases" in required and len(phrases) < allowed.min_phrases,
         "too_many_phrases": len(phrases) > allowed.max_phrases,
-        "too_few_differences": "differences" in wants and num_differences < allowed.min_phrases,
-        "too_many_differences": "differences" in wants and num_differences > allowed.max_phrases,
+        "too_few_differences": "differences" in required and num_differences < allowed.min_phrases,
+        "too_many_differences": "differences" in required and num_differences > allowed.max_phrases,
         "duplicate_phrase": len({" ".join(text.casefold().split()) for text in phrases}) < len(phrases),
-        "empty_phrase": not all(map(says_something, phrases)),
+        "empty_phrase": not all(map(has_content, phrases)),
         "long_sentence": any(num_words(text) > allowed.sentence_words for text in sentences),
         "long_phrase": any(num_words(text) > allowed.phrase_words for text in [*phrases, *contrasts]),
     }

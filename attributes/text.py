@@ -25,12 +25,12 @@ def clean(text: str, max_chars: int) -> str:
     return text.strip()[:max_chars].rstrip()
 
 
-def tidy(text: str) -> str:
+def normalize(text: str) -> str:
     """What a person typed as it is kept: NFC, trimmed."""
     return unicodedata.normalize("NFC", text).strip()
 
 
-def storable(text: str, max_chars: int) -> str:
+def database_safe(text: str, max_chars: int) -> str:
     """The text as any database keeps it: without NUL and lone surrogates, cut at `max_chars` characters."""
     return text[:max_chars].replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
@@ -47,10 +47,10 @@ def fault_of(text: str, max_chars: int) -> str | None:
 
 def same_name(one: str, other: str) -> bool:
     """Whether two spellings name the same label: letters and digits are compared, without case."""
-    return _essence(one) == _essence(other)
+    return _comparison_key(one) == _comparison_key(other)
 
 
-def says_something(text: str) -> bool:
+def has_content(text: str) -> bool:
     """Whether the text holds a letter or digit; published sets hold sentences that are a lone full stop."""
     return any(character.isalnum() for character in text)
 
@@ -59,6 +59,6 @@ def num_words(text: str) -> int:
     return len(text.split())
 
 
-def _essence(name: str) -> str:
+def _comparison_key(name: str) -> str:
     folded = unicodedata.normalize("NFKC", name).casefold()
     return "".join(character for character in folded if character.isalnum()) or folded.strip()

@@ -1,193 +1,192 @@
-"""Attribute files that are posted: our own JSON, CSV, DCLIP's or CuPL's JSON, or label2text with a file of sentences.
+"""Parse uploaded attribute files: Limbeck's JSON, CSV, DCLIP's JSON, CuPL's JSON, or label2text with sentences.
 
-A body is JSON (`format` and the content as fields) or a form (the same fields, each a text or a file). What is read
-becomes labels for a new vocabulary, or is matched to the labels of one that is there.
+The body is JSON (`format` and the content as fields) or a form (the same fields, each a text or a file). The entries
+are matched to the labels of an existing vocabulary, or become the labels of a new one.
 """
 
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from api.http.problems import MAX_ERRORS, ProblemError, invalid, json_pointer, refused
-from api.http.schemas import Input, Name, PlainText, unstorable
-from attributes.formats import csv, formats
-from attributes.formats.formats import AttributeFile, FormatError
+from api.http.problems import MAX_ERRORS, ProblemError, json_pointer, unprocessable, validation_problem
+from api.http.schemas import Name, PlainText, RequestModel, unstorable_reason
+from attributes.formats import csv, cupl, dclip, label2text, limbeck_json
+from attributes.formats.common import FormatError
+from attributes.formats.limbeck_json import AttributeFile
 from attributes.types import Entry
 from attributes.types import Label as NamedLabel
-from store.errors import Culprit
+from store.errors import InvalidField
 from store.models import Label
 from store.sets.attribute_sets import EntryContent
 
 
-class _Import(Input):
-    vocabulary_id: str | None = Field(None, description="Match to this vocabulary; a new one is made where absent.")
+class _ImportIn(RequestModel):
+    vocabulary_id: str | None = Field(
+        None, description="Match the entries to the labels of this vocabulary. If absent, a new vocabulary is created."
+    )
     name: Name = Field("imported", description="Name of the new vocabulary.")
-    domain: PlainText = Field("", description="Domain of the new vocabulary; else what the file says.")
+    domain: PlainText = Field("", description="Domain of the new vocabulary. If absent, the file's domain.")
 
 
-class ImportJson(_Import):
-    """Our own JSON, as `export?format=json` gives it."""
+class JsonImportIn(_ImportIn):
+    """Limbeck's JSON, as exported with `format=json`."""
 
     format: Literal["json"]
     document: dict[str, Any] | str
 
 
-class ImportDclip(_Import):
+class DclipImportIn(_ImportIn):
     """DCLIP's JSON: label → list of phrases."""
 
     format: Literal["dclip"]
     document: dict[str, Any] | str = Field(examples=[{"Laysan albatross": ["a white head", "dark wings"]}])
 
 
-class ImportCupl(_Import):
-    """CuPL's JSON: label → list of sentences, kept as answers."""
+class CuplImportIn(_ImportIn):
+    """CuPL's JSON: label → list of sentences, which become lines of kind `answer`."""
 
     format: Literal["cupl"]
     document: dict[str, Any] | str = Field(examples=[{"Laysan albatross": ["A Laysan albatross has a white head."]}])
 
 
-class ImportCsv(_Import):
-    """CSV, as `export?format=csv` gives it: a row for each line of a label."""
+class CsvImportIn(_ImportIn):
+    """CSV, as exported with `format=csv`: one row for each line of a label."""
 
     format: Literal["csv"]
     document: str = Field(examples=["label,kind,text\nLaysan albatross,phrase,a white head\n"])
 
 
-class ImportLabel2Text(_Import):
-    """`folder number label` lines, and as many lines with a sentence each."""
+class Label2TextImportIn(_ImportIn):
+    """Two text files: `label2text` with rows `folder number label`, and `sentences` with one sentence per row."""
 
     format: Literal["label2text"]
     label2text: str = Field(examples=["002.Laysan_Albatross 2 Laysan_Albatross\n"])
     sentences: str = Field(examples=["The Laysan Albatross has a large, white body with black wings.\n"])
 
 
-AnyImport = ImportJson | ImportCsv | ImportDclip | ImportCupl | ImportLabel2Text
-ADAPTER: TypeAdapter[AnyImport] = TypeAdapter(Annotated[AnyImport, Field(discriminator="format")])
-BODY = {
+ImportIn = JsonImportIn | CsvImportIn | DclipImportIn | CuplImportIn | Label2TextImportIn
+IMPORT_ADAPTER: TypeAdapter[ImportIn] = TypeAdapter(Annotated[ImportIn, Field(discriminator="format")])
+IMPORT_BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            media_type: {"schema": ADAPTER.json_schema(ref_template="#/components/schemas/{model}")}
+            media_type: {"schema": IMPORT_ADAPTER.json_schema(ref_template="#/components/schemas/{model}")}
             for media_type in ("application/json", "multipart/form-data")
         },
     }
 }
 
 
-def from_body(body: bytes) -> AnyImport:
-    """The import that a JSON body asks for. Raises ProblemError."""
+def parse_json_import(body: bytes) -> ImportIn:
+    """Validate a JSON body. Raises ProblemError."""
     try:
-        return ADAPTER.validate_json(body)
+        return IMPORT_ADAPTER.validate_json(body)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         if first["type"] == "json_invalid":
             raise ProblemError(400, "malformed_json", first["msg"]) from None
-        raise invalid(error, from_json(body)) from None
+        raise validation_problem(error, from_json(body)) from None
 
 
-def from_form(fields: Mapping[str, str]) -> AnyImport:
-    """The import that a form's fields ask for. Raises ProblemError."""
+def parse_form_import(fields: Mapping[str, str]) -> ImportIn:
+    """Validate the fields of a form. Raises ProblemError."""
     try:
-        return ADAPTER.validate_python(dict(fields))
+        return IMPORT_ADAPTER.validate_python(dict(fields))
     except ValidationError as error:
-        raise invalid(error, dict(fields)) from None
+        raise validation_problem(error, dict(fields)) from None
 
 
-def read(given: AnyImport) -> AttributeFile:
-    """What the file says. Raises ProblemError that names the line, or the place in the document."""
+def parse_import(body: ImportIn) -> AttributeFile:
+    """The content of the uploaded file. Raises ProblemError that names the line, or the location in the document."""
     pointer = "/document"
     try:
-        match given:
-            case ImportJson():
-                file = formats.read_json(_text(given.document))
-            case ImportCsv():
-                file = AttributeFile(entries=csv.read_csv(given.document))
-            case ImportDclip():
-                file = AttributeFile(entries=formats.read_dclip(_text(given.document)))
-            case ImportCupl():
-                file = AttributeFile(entries=formats.read_cupl(_text(given.document)))
-            case ImportLabel2Text():
+        match body:
+            case JsonImportIn():
+                file = limbeck_json.read_json(_text(body.document))
+            case CsvImportIn():
+                file = AttributeFile(entries=csv.read_csv(body.document))
+            case DclipImportIn():
+                file = AttributeFile(entries=dclip.read_dclip(_text(body.document)))
+            case CuplImportIn():
+                file = AttributeFile(entries=cupl.read_cupl(_text(body.document)))
+            case Label2TextImportIn():
                 pointer = "/label2text"
-                rows = formats.read_label2text(given.label2text)
+                rows = label2text.read_label2text(body.label2text)
                 pointer = "/sentences"
-                file = AttributeFile(entries=formats.join_sentences(rows, given.sentences))
+                file = AttributeFile(entries=label2text.join_sentences(rows, body.sentences))
     except FormatError as error:
-        # Lines are those of a text that the client sent; an object has none that it would know.
-        is_text = isinstance(given, ImportLabel2Text) or isinstance(given.document, str)
-        raise refused("import_malformed", str(error) if is_text else error.detail, pointer) from None
-    _refuse_unstorable(file, pointer)
+        # Line numbers help only if the client sent a text. A JSON object is serialised here, with other lines.
+        is_text = isinstance(body, Label2TextImportIn) or isinstance(body.document, str)
+        raise unprocessable("import_malformed", str(error) if is_text else error.detail, pointer) from None
+    _reject_unstorable(file, pointer)
     if not file.entries:
-        raise refused("import_empty", "the file holds no label", pointer)
+        raise unprocessable("import_empty", "the file contains no labels", pointer)
     return file
 
 
-def pointer_of(given: AnyImport) -> str:
-    """Where in the body the labels' attributes stand."""
-    return "/sentences" if isinstance(given, ImportLabel2Text) else "/document"
+def attributes_pointer(body: ImportIn) -> str:
+    """The JSON pointer of the body's field that contains the attributes."""
+    return "/sentences" if isinstance(body, Label2TextImportIn) else "/document"
 
 
 def _text(document: dict[str, Any] | str) -> str:
     return document if isinstance(document, str) else json.dumps(document)
 
 
-def _refuse_unstorable(file: AttributeFile, pointer: str) -> None:
+def _reject_unstorable(file: AttributeFile, pointer: str) -> None:
     for index, entry in enumerate(file.entries):
-        if fault := next((fault for text in _strings(entry.as_json()) if (fault := unstorable(text))), None):
-            raise refused("import_malformed", f'label {index} "{entry.label[:80]}": {fault}', pointer)
+        if reason := next((reason for text in _strings(entry.as_json()) if (reason := unstorable_reason(text))), None):
+            raise unprocessable("import_malformed", f'label {index} "{entry.label[:80]}": {reason}', pointer)
     for text in (file.domain, file.strategy, file.model):
-        if text and (fault := unstorable(text)):
-            raise refused("import_malformed", fault, pointer)
+        if text and (reason := unstorable_reason(text)):
+            raise unprocessable("import_malformed", reason, pointer)
 
 
-def _strings(value: Any) -> Iterator[str]:
+def _strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
-        for below in value.values() if isinstance(value, dict) else value:
-            yield from _strings(below)
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from _strings(child)
 
 
-@dataclass(frozen=True)
-class Placed:
-    """A file's entries in the order of a vocabulary, None for a label of which nothing is said."""
+def match_to_labels(entries: Sequence[Entry], labels: Sequence[Label], pointer: str) -> list[Entry | None]:
+    """One item per label of the vocabulary, in its order: the label's entry, or None.
 
-    entries: list[Entry | None]
-
-
-def place(entries: Sequence[Entry], labels: Sequence[Label], pointer: str) -> Placed:
-    """Match entries to labels by name and sense, without case. Raises ProblemError that names those without a label."""
-    position: dict[str, int] = {}
+    Matches by name and sense, ignoring case. Raises ProblemError that lists the entries without a label.
+    """
+    positions: dict[str, int] = {}
     for label in labels:
-        position[_key(label.name, label.sense)] = label.position
-        # DCLIP's JSON has one key per label, in which the sense stands in brackets.
-        position.setdefault(_key(str(NamedLabel(label.name, label.sense)), None), label.position)
-    placed: list[Entry | None] = [None] * len(labels)
-    culprits: list[Culprit] = []
+        positions[_key(label.name, label.sense)] = label.position
+        # DCLIP's JSON has one key per label, with the sense in brackets.
+        positions.setdefault(_key(str(NamedLabel(label.name, label.sense)), None), label.position)
+    matched: list[Entry | None] = [None] * len(labels)
+    invalid_fields: list[InvalidField] = []
     for index, entry in enumerate(entries):
-        at = position.get(_key(entry.label, entry.sense))
-        if at is None:
-            culprits.append(Culprit(pointer, f'label {index} "{entry.label}" is none of the vocabulary'))
-            if len(culprits) == MAX_ERRORS:
+        position = positions.get(_key(entry.label, entry.sense))
+        if position is None:
+            detail = f'label {index} "{entry.label}" is not in the vocabulary; remove it, or correct its name or sense'
+            invalid_fields.append(InvalidField(pointer, detail))
+            if len(invalid_fields) == MAX_ERRORS:
                 break
             continue
-        placed[at] = dataclasses.replace(entry, label=labels[at].name, sense=labels[at].sense)
-    if culprits:
-        raise ProblemError(422, "label_unknown", culprits[0].detail, culprits)
-    return Placed(placed)
+        matched[position] = dataclasses.replace(entry, label=labels[position].name, sense=labels[position].sense)
+    if invalid_fields:
+        raise ProblemError(422, "label_unknown", invalid_fields[0].detail, invalid_fields)
+    return matched
 
 
 def _key(name: str, sense: str | None) -> str:
     return json_pointer(name.strip().casefold(), (sense or "").strip().casefold())
 
 
-def content(entry: Entry) -> EntryContent | None:
-    """The entry as it is kept; None where the file only listed the label, and said nothing of it."""
+def entry_content(entry: Entry) -> EntryContent | None:
+    """The entry in the form that the store keeps; None if it has no lines."""
     if not entry.lines:
         return None
-    said = entry.as_json()
-    return EntryContent(label=said["label"], sense=said["sense"], lines=said["lines"], flags=said["flags"])
+    fields = entry.as_json()
+    return EntryContent(label=fields["label"], sense=fields["sense"], lines=fields["lines"], flags=fields["flags"])

@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 
-from api.http.dependencies import Made, OnlyOnce, Services, Use
-from api.http.problems import ProblemError, at
+from api.http.dependencies import Created, IdempotencyDep, Services, ServicesDep
+from api.http.problems import ProblemError, not_found_at
 from api.readers import attribute_files
-from api.readers.attribute_files import AnyImport, ImportLabel2Text
-from api.routes.attribute_sets import AttributeSetOut, pairs_of
-from attributes.formats import csv, formats
+from api.readers.attribute_files import ImportIn, Label2TextImportIn
+from api.routes.attribute_sets import AttributeSetOut, labels_with_entries
+from attributes.formats import common, csv, cupl, dclip, label2text, limbeck_json
 from attributes.types import Entry, entry_from_json
 from store import vocabularies
 from store.db import Database
@@ -39,39 +39,41 @@ _FILES: dict[Format, tuple[str, str]] = {
 
 @router.get("/{id}/export", response_class=Response)
 def export(
-    use: Use,
+    services: ServicesDep,
     id: str,
     format: Annotated[Format, Query(description="json and csv hold all that is said; the others what they can.")] = (
         "json"
     ),
 ) -> Response:
     """The set as a file: our own JSON, CSV, DCLIP's or CuPL's JSON, label2text.txt, or the sentence lines beside it."""
-    with use.db.read() as tx:
+    with services.db.read() as tx:
         found = attribute_sets.get(tx, id)
         domain = vocabularies.get(tx, found.vocabulary_id).domain or None
     ending, media_type = _FILES[format]
     headers = {"Content-Disposition": f'attachment; filename="{id}.{ending}"'}
-    entries = _entries(use.db, found)
+    entries = _entries(services.db, found)
     whole: dict[str, Callable[[], str]] = {
-        "dclip": lambda: formats.write_dclip(entries),
-        "cupl": lambda: formats.write_cupl(entries),
-        "label2text": lambda: formats.write_label2text(formats.label2text_of(entries, _published(use, found))),
-        "sentences": lambda: formats.write_sentences(entries),
+        "dclip": lambda: dclip.write_dclip(entries),
+        "cupl": lambda: cupl.write_cupl(entries),
+        "label2text": lambda: label2text.write_label2text(
+            label2text.label2text_of(entries, _published(services, found))
+        ),
+        "sentences": lambda: label2text.write_sentences(entries),
     }
     if format in whole:
         try:
             return Response(whole[format](), headers=headers, media_type=media_type)
-        except formats.FormatError as error:
+        except common.FormatError as error:
             raise ProblemError(409, "not_in_this_format", str(error)) from None
     known = {"strategy": strategy_of(found.source), "model": found.source.get("model")}
-    pieces = formats.write_json(entries, domain=domain, **known) if format == "json" else csv.write_csv(entries)
-    return StreamingResponse(in_chunks(pieces), headers=headers, media_type=media_type)
+    pieces = limbeck_json.write_json(entries, domain=domain, **known) if format == "json" else csv.write_csv(entries)
+    return StreamingResponse(join_into_chunks(pieces), headers=headers, media_type=media_type)
 
 
-async def _import(request: Request) -> AnyImport:
+async def _import(request: Request) -> ImportIn:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json":
-        return attribute_files.from_body(await request.body())
+        return attribute_files.parse_json_import(await request.body())
     if media_type != "multipart/form-data":
         detail = f"post application/json or multipart/form-data, not {media_type or 'an untyped body'}"
         raise ProblemError(415, "unsupported_media_type", detail)
@@ -86,54 +88,60 @@ async def _import(request: Request) -> AnyImport:
                     raise ProblemError(422, "not_utf8", f"{name} is not UTF-8 text: {error.reason}") from None
             else:
                 fields[name] = value
-    return attribute_files.from_form(fields)
+    return attribute_files.parse_form_import(fields)
 
 
-@router.post("/import", status_code=201, response_model=AttributeSetOut, openapi_extra=attribute_files.BODY)
-def import_(use: Use, once: OnlyOnce, given: Annotated[AnyImport, Depends(_import)]) -> Response:
+@router.post("/import", status_code=201, response_model=AttributeSetOut, openapi_extra=attribute_files.IMPORT_BODY)
+def import_(
+    services: ServicesDep, idempotency: IdempotencyDep, given: Annotated[ImportIn, Depends(_import)]
+) -> Response:
     """Keep a file of attributes as a set, of a vocabulary that is there or of a new one with the file's labels."""
-    file = attribute_files.read(given)
+    file = attribute_files.parse_import(given)
     source = {"import": given.format, "domain": file.domain, "strategy": file.strategy, "model": file.model}
-    if isinstance(given, ImportLabel2Text):
+    if isinstance(given, Label2TextImportIn):
         # Folders and numbers are no part of a set, and a file that came in goes out as it was.
         content = given.label2text.encode()
         key = f"imports/{hashlib.sha256(content).hexdigest()}/label2text.txt"
-        source["label2text"] = use.artefacts.put_bytes(content, key).key
+        source["label2text"] = services.artefacts.put_bytes(content, key).key
 
-    def make(tx: Session) -> Made:
+    def make(tx: Session) -> Created:
         if given.vocabulary_id is None:
             names = [NewLabel(entry.label, entry.sense) for entry in file.entries]
             made = vocabularies.create(tx, name=given.name, domain=given.domain or file.domain or "", labels=names)
             vocabulary_id = made.id
         else:
-            with at("/vocabulary_id"):
+            with not_found_at("/vocabulary_id"):
                 vocabulary_id = vocabularies.get(tx, given.vocabulary_id).id
         labels = vocabularies.labels(tx, vocabulary_id)
-        placed = attribute_files.place(file.entries, labels, attribute_files.pointer_of(given)).entries
-        pages = attribute_sets.put_pages(tx, [attribute_files.content(entry) if entry else None for entry in placed])
+        placed = attribute_files.match_to_labels(
+            file.entries, labels, attribute_files.attributes_pointer(given)
+        ).entries
+        pages = attribute_sets.put_pages(
+            tx, [attribute_files.entry_content(entry) if entry else None for entry in placed]
+        )
         row = attribute_sets.create(tx, vocabulary_id=vocabulary_id, pages=pages, source=source)
         return AttributeSetOut.model_validate(row), f"/v1/attribute-sets/{row.id}"
 
-    return once.answer(make)
+    return idempotency.respond(make)
 
 
 def _entries(db: Database, found: AttributeSet) -> Iterator[Entry]:
     for start in range(0, found.num_labels, PAGE_SIZE):
         with db.read() as tx:
-            pairs = pairs_of(tx, found, start, start + PAGE_SIZE)
+            pairs = labels_with_entries(tx, found, start, start + PAGE_SIZE)
         for label, entry in pairs:
             lines, flags = (entry.lines, entry.flags) if entry else ([], [])
             yield entry_from_json({"label": label.name, "sense": label.sense, "lines": lines, "flags": flags})
 
 
-def _published(use: Services, found: AttributeSet) -> list[formats.Label2Text]:
+def _published(services: Services, found: AttributeSet) -> list[label2text.Label2Text]:
     """The rows of the label2text.txt that the set, or one that it was edited from, came with."""
     key = found.source.get("label2text")
     if key is None:
         return []
     try:
-        with use.artefacts.open(key) as file:
-            return formats.read_label2text(file.read().decode())
+        with services.artefacts.open(key) as file:
+            return label2text.read_label2text(file.read().decode())
     except FileNotFoundError:
         raise ProblemError(410, "file_gone", "label2text.txt is no longer in the artefact store") from None
 
@@ -143,7 +151,7 @@ def strategy_of(source: Mapping[str, Any]) -> str | None:
     return ", ".join(source["strategies"]) if "strategies" in source else source.get("strategy")
 
 
-def in_chunks(pieces: Iterable[str]) -> Iterator[str]:
+def join_into_chunks(pieces: Iterable[str]) -> Iterator[str]:
     """The same text in larger pieces."""
     # Each piece that leaves a generator costs a change of threads.
     held: list[str] = []

@@ -21,10 +21,15 @@ from typing import Any, NoReturn
 
 from pydantic import SecretStr, ValidationError
 
-from attributes.cli.output_file import BadInput, as_input
+from attributes.cli.output_file import InvalidInput, parse_file
+from attributes.formats.common import FormatError
 from attributes.formats.csv import read_csv
-from attributes.formats.formats import FormatError, join_sentences, read_cupl, read_dclip, read_json, read_label2text
-from attributes.gates.evaluate import GateCriteria, evaluate_gates, load_word_lists
+from attributes.formats.cupl import read_cupl
+from attributes.formats.dclip import read_dclip
+from attributes.formats.label2text import join_sentences, read_label2text
+from attributes.formats.limbeck_json import read_json
+from attributes.gates.criteria import GateCriteria, load_word_lists
+from attributes.gates.evaluate import evaluate_gates
 from attributes.gates.html_report import render_html
 from attributes.gates.text_report import print_report
 from attributes.gates.token_lengths import TokenCounter, clip_token_counter, token_counter_from_file
@@ -39,7 +44,7 @@ _SENTENCE_WORDS = 8  # lists of strings that are longer than this in the middle 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class CheckOptions:
     """What to check, and how. `file`, or `label2text` with `sentences`; `tokenizer` and `context` are a teacher's."""
 
     file: Path | None = None
@@ -55,9 +60,9 @@ class Asked:
     worst: int = 5
 
 
-def run(asked: Asked) -> int:
+def check_file(asked: CheckOptions) -> int:
     """Check a file, print or write the report; the exit code. Raises BadInput."""
-    name, entries = read(asked)
+    name, entries = read_entries(asked)
     judges = _judges(asked)
     if asked.second_opinion:
         judges = _with_opinion(entries, judges, asked.second_opinion)
@@ -71,20 +76,20 @@ def run(asked: Asked) -> int:
     return 0 if report.holds else 1
 
 
-def read(asked: Asked) -> tuple[str, list[Entry]]:
+def read_entries(asked: CheckOptions) -> tuple[str, list[Entry]]:
     """What the file is called, and its entries. Raises BadInput."""
     if asked.format not in FORMATS:
-        raise BadInput(f"--format {asked.format!r}: choose {', '.join(FORMATS)}")
+        raise InvalidInput(f"--format {asked.format!r}: choose {', '.join(FORMATS)}")
     both = asked.label2text is not None and asked.sentences is not None
     if asked.file is not None and asked.label2text is None and asked.sentences is None:
-        return asked.file.name, as_input(asked.file, lambda text: entries_of(text, asked.format))
+        return asked.file.name, parse_file(asked.file, lambda text: parse_entries(text, asked.format))
     if asked.file is not None or not both or asked.label2text is None or asked.sentences is None:
-        raise BadInput("give FILE, or both --label2text and --sentences")
-    rows = as_input(asked.label2text, read_label2text)
-    return asked.sentences.name, as_input(asked.sentences, lambda text: join_sentences(rows, text))
+        raise InvalidInput("give FILE, or both --label2text and --sentences")
+    rows = parse_file(asked.label2text, read_label2text)
+    return asked.sentences.name, parse_file(asked.sentences, lambda text: join_sentences(rows, text))
 
 
-def entries_of(text: str, format: str = "auto") -> list[Entry]:
+def parse_entries(text: str, format: str = "auto") -> list[Entry]:
     """The entries of a file in this format, or in the one that it looks like. Raises FormatError."""
     readers: dict[str, Callable[[str], list[Entry]]] = {
         "json": lambda text: read_json(text).entries,
@@ -112,26 +117,26 @@ def _looks_like(text: str) -> str:
     return "cupl" if lengths and lengths[len(lengths) // 2] > _SENTENCE_WORDS else "dclip"
 
 
-def _judges(asked: Asked) -> GateCriteria:
+def _judges(asked: CheckOptions) -> GateCriteria:
     extra = [*asked.words, *(Path(path) for path in os.environ.get(WORDS_VARIABLE, "").split(os.pathsep) if path)]
     try:
-        return GateCriteria(lists=load_word_lists(extra), tokens=_tokens(asked))
+        return GateCriteria(word_lists=load_word_lists(extra), token_counter=_tokens(asked))
     except WordListError as error:
-        raise BadInput(str(error)) from None
+        raise InvalidInput(str(error)) from None
 
 
-def _tokens(asked: Asked) -> TokenCounter:
+def _tokens(asked: CheckOptions) -> TokenCounter:
     if asked.tokenizer is None:
         return clip_token_counter()
     if asked.context < 1:
-        raise BadInput(f"--context {asked.context}: a teacher reads at least one token")
+        raise InvalidInput(f"--context {asked.context}: a teacher reads at least one token")
     try:
         name = f"{asked.tokenizer.name}, context {asked.context}"
         return token_counter_from_file(asked.tokenizer.read_bytes(), asked.context, name)
     except OSError as error:
-        raise BadInput(f"{asked.tokenizer}: {error.strerror}") from None
+        raise InvalidInput(f"{asked.tokenizer}: {error.strerror}") from None
     except ValueError as error:
-        raise BadInput(f"--tokenizer: {error}") from None
+        raise InvalidInput(f"--tokenizer: {error}") from None
 
 
 def _with_opinion(entries: Sequence[Entry], judges: GateCriteria, model: str) -> GateCriteria:
@@ -146,7 +151,7 @@ def _with_opinion(entries: Sequence[Entry], judges: GateCriteria, model: str) ->
             api_key=SecretStr(os.environ.get("LIMBECK_LLM_API_KEY", "")),
         )
     except ValidationError as error:
-        raise BadInput(f"LIMBECK_LLM_BASE_URL: {error.errors()[0]['msg']}") from None
+        raise InvalidInput(f"LIMBECK_LLM_BASE_URL: {error.errors()[0]['msg']}") from None
     found: dict[Label, list[str]] = {}
 
     def note(offence: Violation) -> None:
@@ -159,30 +164,30 @@ def _with_opinion(entries: Sequence[Entry], judges: GateCriteria, model: str) ->
 
     async def ask() -> None:
         async with LLMClient(settings) as enricher:
-            await enricher.ask_all(list(opinion.asks(found)), on_outcome=opinion.take)
+            await enricher.query_all(list(opinion.questions(found)), on_result=opinion.add_result)
 
     try:
         asyncio.run(ask())
     except FatalLLMError as error:
-        raise BadInput(f"--second-opinion: {error.message}") from None
+        raise InvalidInput(f"--second-opinion: {error.message}") from None
     for outcome in opinion.failed:
-        print(f"no second opinion on {outcome.ask.label}: {outcome.reason}: {outcome.detail}", file=sys.stderr)
-    return replace(judges, visible=frozenset(opinion.visible), model=model)
+        print(f"no second opinion on {outcome.question.label}: {outcome.reason}: {outcome.detail}", file=sys.stderr)
+    return replace(judges, visible_texts=frozenset(opinion.visible_texts), judge_model=model)
 
 
 def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}") from None
+        raise InvalidInput(f"{path}: {error.strerror}") from None
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise BadInput(message)
+        raise InvalidInput(message)
 
 
-def _arguments(argv: Sequence[str] | None) -> Asked:
+def _arguments(argv: Sequence[str] | None) -> CheckOptions:
     parser = _Parser(prog="python -m attributes.cli.check_gates", description="The gates over a file of attributes.")
     options: dict[str, dict[str, Any]] = {
         "--format": {"default": "auto", "help": f"one of {', '.join(FORMATS)}"},
@@ -199,14 +204,14 @@ def _arguments(argv: Sequence[str] | None) -> Asked:
     parser.add_argument("file", type=Path, nargs="?", help="our own JSON, DCLIP's, CuPL's, or CSV")
     for name, settings in options.items():
         parser.add_argument(name, **settings)
-    return Asked(**vars(parser.parse_args(argv)))
+    return CheckOptions(**vars(parser.parse_args(argv)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
     try:
-        return run(_arguments(argv))
-    except BadInput as error:
+        return check_file(_arguments(argv))
+    except InvalidInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

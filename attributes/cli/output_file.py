@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-from attributes.formats.formats import FORMAT, VERSION, AttributeFile, FormatError, read_json, write_json
+from attributes.formats.common import FormatError
+from attributes.formats.limbeck_json import FORMAT, VERSION, AttributeFile, read_json, write_json
 from attributes.formats.set_schema import EntryModel, SetModel
 from attributes.types import Entry, Label, entry_from_json
 
@@ -19,11 +20,11 @@ T = TypeVar("T")
 Identity = tuple[str, str]
 
 
-class BadInput(Exception):
+class InvalidInput(Exception):
     """What the user gave cannot be used; the message is the one line that they see."""
 
 
-class OutFile:
+class OutputFile:
     """An attribute set on its way to `path`."""
 
     def __init__(self, path: Path, *, domain: str, strategy: str, model: str) -> None:
@@ -33,13 +34,13 @@ class OutFile:
         self.entries: dict[Identity, Entry] = {}
         self._journal: TextIO | None = None
         if path.exists():
-            self._take(as_input(path, read_json), path)
+            self._take(parse_file(path, read_json), path)
         if self.part.exists():
             self._take_part()
 
     def wants(self, label: Label, key: str) -> bool:
         """Whether the question with this key has still to be asked about the label."""
-        entry = self.entries.get(identity(label.name, label.sense))
+        entry = self.entries.get(label_key(label.name, label.sense))
         calls = {line.call for line in entry.lines} - {""} if entry else set()
         return entry is None or (bool(calls) and key not in calls)
 
@@ -62,7 +63,7 @@ class OutFile:
         """
         if self._journal is not None:
             self._journal.close()
-        asked = {identity(label.name, label.sense): label for label in labels}
+        asked = {label_key(label.name, label.sense): label for label in labels}
         beyond = [entry for key, entry in self.entries.items() if key not in asked]
         chosen = [_in_order(self.entries[key], keys(label)) for key, label in asked.items() if key in self.entries]
         fresh = self.path.with_name(self.path.name + ".new")
@@ -75,7 +76,7 @@ class OutFile:
         return len(beyond)
 
     def _merge(self, entry: Entry) -> None:
-        key = identity(entry.label, entry.sense)
+        key = label_key(entry.label, entry.sense)
         if before := self.entries.get(key):
             flags = tuple(dict.fromkeys([*before.flags, *entry.flags]))
             entry = replace(before, lines=(*before.lines, *entry.lines), flags=flags)
@@ -85,7 +86,7 @@ class OutFile:
         for key, asked in self.asked_with.items():
             before = getattr(file, key)
             if before is not None and before != asked:
-                raise BadInput(f"{source} was made with {key} {before!r}, not {asked!r}; give another --out")
+                raise InvalidInput(f"{source} was made with {key} {before!r}, not {asked!r}; give another --out")
         for entry in file.entries:
             self._merge(entry)
 
@@ -100,7 +101,7 @@ class OutFile:
                     entries.append(entry_from_json(EntryModel.model_validate_json(line).model_dump()))
             except (ValueError, TypeError):
                 fault = f"line {number} is damaged; mend it, or move the file away to start from {self.path.name}"
-                raise BadInput(f"{self.part}: {fault}") from None
+                raise InvalidInput(f"{self.part}: {fault}") from None
         if whole:
             head = asked_with.model_dump(include=set(self.asked_with))
             self._take(AttributeFile(entries=entries, **head), self.part)
@@ -113,7 +114,7 @@ def _in_order(entry: Entry, keys: Iterable[str]) -> Entry:
     return replace(entry, lines=tuple(line for key in ["", *keys] for line in entry.lines if line.call == key))
 
 
-def identity(name: str, sense: str | None) -> Identity:
+def label_key(name: str, sense: str | None) -> Identity:
     """What makes two labels the same."""
     return name.casefold(), (sense or "").casefold()
 
@@ -124,12 +125,12 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"is not UTF-8 (byte {error.start})"
-        raise BadInput(f"{path}: {reason}") from None
+        raise InvalidInput(f"{path}: {reason}") from None
 
 
-def as_input(path: Path, read: Callable[[str], T]) -> T:
+def parse_file(path: Path, read: Callable[[str], T]) -> T:
     """What `read` makes of a file. Raises BadInput."""
     try:
         return read(read_text(path))
     except FormatError as error:
-        raise BadInput(f"{path}: {error}") from None
+        raise InvalidInput(f"{path}: {error}") from None

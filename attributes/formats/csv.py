@@ -1,11 +1,11 @@
-"""CSV for spreadsheets: a row for each line of a label, with its origin, lock and provenance.
+"""CSV for spreadsheets: one row per line of a label, with its origin, lock and provenance.
 
     label,sense,kind,text,part,value,about,other_value,origin,locked,strategy,call
 
-`label`, `kind` and `text` must be there, the other columns may be left out, and columns may stand in any order. A label
-of which nothing is said has one row without kind and text. Flags are no column: they are computed anew, so that they
-are true of what a person made of the file. A cell that a spreadsheet would take for a formula goes out with an
-apostrophe before it, which is taken off again when it comes in.
+The columns `label`, `kind` and `text` are required; columns may be in any order. A label without lines has one row
+without kind and text. There is no column for flags: they are computed when the file is read, because people edit
+these files. A cell that a spreadsheet would run as a formula is written with a leading apostrophe, which is removed
+when the file is read.
 """
 
 import csv
@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import get_args
 
-from attributes.editing import MAX_FIELD_CHARS, MAX_LINES, flags_anew
-from attributes.formats.formats import FormatError, identity, label_fault, text_fault
+from attributes.editing import MAX_FIELD_CHARS, MAX_LINES, recompute_flags
+from attributes.formats.common import FormatError, LabelKey, label_fault, label_key, text_fault
 from attributes.types import Entry, Line, LineKind, Origin
 
 COLUMNS = (
@@ -32,7 +32,7 @@ COLUMNS = (
     "strategy",
     "call",
 )
-_NEEDED = ("label", "kind", "text")
+_REQUIRED_COLUMNS = ("label", "kind", "text")
 _KINDS: Mapping[str, LineKind] = {kind: kind for kind in get_args(LineKind)}
 _ORIGINS: Mapping[str, Origin] = {origin: origin for origin in get_args(Origin)}
 _TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"", "false", "no", "0"})
@@ -41,87 +41,90 @@ _ESCAPED = re.compile(r"'+[=+\-@\t\r]")
 
 
 def write_csv(entries: Iterable[Entry]) -> Iterator[str]:
-    """The entries in pieces, a label each, so that a large set streams. `read_csv` takes it back."""
-    yield _rows([COLUMNS])
+    """The file in pieces, one label per piece, so that a large set can be streamed. `read_csv` reads it."""
+    yield _format_rows([COLUMNS])
     for entry in entries:
-        head = (entry.label, entry.sense or "")
-        yield _rows([(*head, *_cells(line)) for line in entry.lines] or [(*head, *("",) * (len(COLUMNS) - 2))])
+        label = (entry.label, entry.sense or "")
+        no_line = (*label, *("",) * (len(COLUMNS) - 2))
+        yield _format_rows([(*label, *_cells(line)) for line in entry.lines] or [no_line])
 
 
 def read_csv(text: str) -> list[Entry]:
-    """The entries of a CSV, labels in the order in which they come first. Raises FormatError."""
+    """The entries of a file, ordered by the first row of each label. Raises FormatError."""
     rows = _records(text.removeprefix("\ufeff"))
-    line, head = next(rows, (1, []))
+    line_number, head = next(rows, (1, []))
     columns = [cell.strip().lower() for cell in head]
-    if fault := _head_fault(columns):
-        raise FormatError(fault, line=line)
-    lines: dict[tuple[str, str], list[Line]] = {}
-    names: dict[tuple[str, str], tuple[str, str | None]] = {}
-    for line, cells in rows:
+    if fault := _header_fault(columns):
+        raise FormatError(fault, line=line_number)
+    lines: dict[LabelKey, list[Line]] = {}
+    names: dict[LabelKey, tuple[str, str | None]] = {}
+    for line_number, cells in rows:
         if not any(cells):
             continue
         if len(cells) != len(columns):
-            raise FormatError(f"has {len(cells)} cells for {len(columns)} columns", line=line)
+            raise FormatError(f"has {len(cells)} cells for {len(columns)} columns", line=line_number)
         row = {column: _unescaped(cell) for column, cell in zip(columns, cells, strict=True)}
         name, sense = row["label"].strip(), row.get("sense", "").strip() or None
         if fault := label_fault(name, sense):
-            raise FormatError(fault, line=line)
-        key = identity(name, sense)
+            raise FormatError(fault, line=line_number)
+        key = label_key(name, sense)
         names.setdefault(key, (name, sense))
-        said = lines.setdefault(key, [])
-        if (made := _line(row, line)) is not None:
-            said.append(made)
-        if len(said) > MAX_LINES:
-            raise FormatError(f"label {name!r} has more than {MAX_LINES} lines", line=line)
-    return [_entry(*names[key], said) for key, said in lines.items()]
+        label_lines = lines.setdefault(key, [])
+        if (line := _parse_line(row, line_number)) is not None:
+            label_lines.append(line)
+        if len(label_lines) > MAX_LINES:
+            raise FormatError(f"label {name!r} has more than {MAX_LINES} lines", line=line_number)
+    return [_entry(*names[key], label_lines) for key, label_lines in lines.items()]
 
 
 def _entry(name: str, sense: str | None, lines: Iterable[Line]) -> Entry:
     entry = Entry(name, sense, tuple(lines))
-    return Entry(name, sense, entry.lines, flags_anew(entry))
+    return Entry(name, sense, entry.lines, recompute_flags(entry))
 
 
-def _line(row: Mapping[str, str], number: int) -> Line | None:
+def _parse_line(row: Mapping[str, str], line_number: int) -> Line | None:
+    """The line of a row; None for a row without kind and text. Raises FormatError."""
     if not row["kind"].strip() and not row["text"]:
         return None
     kind = _KINDS.get(row["kind"].strip().lower())
     if kind is None:
-        raise FormatError(f"kind must be one of {', '.join(_KINDS)}, not {row['kind'][:40]!r}", line=number)
+        raise FormatError(f"kind must be one of {', '.join(_KINDS)}, not {row['kind'][:40]!r}", line=line_number)
     origin = _ORIGINS.get(row.get("origin", "").strip().lower() or "import")
     if origin is None:
-        raise FormatError(f"origin must be one of {', '.join(_ORIGINS)}, not {row['origin'][:40]!r}", line=number)
+        raise FormatError(f"origin must be one of {', '.join(_ORIGINS)}, not {row['origin'][:40]!r}", line=line_number)
     locked = row.get("locked", "").strip().lower()
     if locked not in _TRUE | _FALSE:
-        raise FormatError(f"locked must be true or false, not {locked[:40]!r}", line=number)
-    said = {name: row.get(name, "") for name in ("part", "value", "about", "other_value", "strategy", "call")}
-    for name, text in {"text": row["text"], **said}.items():
+        raise FormatError(f"locked must be true or false, not {locked[:40]!r}", line=line_number)
+    fields = {name: row.get(name, "") for name in ("part", "value", "about", "other_value", "strategy", "call")}
+    for name, text in {"text": row["text"], **fields}.items():
         if fault := text_fault(text):
-            raise FormatError(f"{name} {fault}", line=number)
+            raise FormatError(f"{name} {fault}", line=line_number)
         if name != "text" and len(text) > MAX_FIELD_CHARS:
-            raise FormatError(f"{name} has {len(text)} characters; at most {MAX_FIELD_CHARS} are allowed", line=number)
-    return Line(kind, row["text"], origin=origin, locked=locked in _TRUE, **said)
+            fault = f"{name} has {len(text)} characters; at most {MAX_FIELD_CHARS} are allowed"
+            raise FormatError(fault, line=line_number)
+    return Line(kind, row["text"], origin=origin, locked=locked in _TRUE, **fields)
 
 
-def _head_fault(columns: list[str]) -> str | None:
-    if missing := [name for name in _NEEDED if name not in columns]:
-        return f"the header lacks {', '.join(missing)}; it may have {', '.join(COLUMNS)}"
+def _header_fault(columns: list[str]) -> str | None:
+    if missing := [name for name in _REQUIRED_COLUMNS if name not in columns]:
+        return f"the header lacks {', '.join(missing)}; the columns are {', '.join(COLUMNS)}"
     if unknown := [name for name in columns if name not in COLUMNS]:
-        return f"the header has {unknown[0][:40]!r}, which is none of {', '.join(COLUMNS)}"
-    twins = [name for name in COLUMNS if columns.count(name) > 1]
-    return f"the header has {twins[0]!r} twice" if twins else None
+        return f"the header has {unknown[0][:40]!r}, which is not one of {', '.join(COLUMNS)}"
+    duplicates = [name for name in COLUMNS if columns.count(name) > 1]
+    return f"the header has {duplicates[0]!r} twice" if duplicates else None
 
 
 def _records(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Numbered records; a record may go over several lines, and its number is that of the first."""
+    """(line number, cells) of each record; the number of a record over several lines is its first line's."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     while True:
-        line = reader.line_num + 1
+        line_number = reader.line_num + 1
         try:
-            yield line, next(reader)
+            yield line_number, next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            raise FormatError(f"is no CSV: {error}", line=line) from None
+            raise FormatError(f"is not CSV: {error}", line=line_number) from None
 
 
 def _cells(line: Line) -> tuple[str, ...]:
@@ -140,7 +143,7 @@ def _cells(line: Line) -> tuple[str, ...]:
     )
 
 
-def _rows(rows: Iterable[Iterable[str]]) -> str:
+def _format_rows(rows: Iterable[Iterable[str]]) -> str:
     out = io.StringIO(newline="")
     csv.writer(out, lineterminator="\n").writerows([_escaped(cell) for cell in row] for row in rows)
     return out.getvalue()

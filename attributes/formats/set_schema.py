@@ -1,7 +1,7 @@
-"""The schema of our own attribute set files, as models that check fast and as the JSON Schema they give.
+"""The schema of Limbeck's JSON format as pydantic models.
 
-`set_schema.json` beside this file is for readers and other tools; `python -m attributes.formats.set_schema` writes it
-again.
+`set_schema.json` beside this file is their JSON Schema, for readers and other tools. Run
+`python -m attributes.formats.set_schema` to generate it.
 """
 
 import json
@@ -23,44 +23,44 @@ class _Strict(BaseModel):
 
 
 class LineModel(_Strict):
-    """One thing said of a label."""
+    """One line of a label: a sentence or a phrase."""
 
     kind: LineKind
-    text: str = Field(max_length=5_000, description="A sentence; or what completes: a photo of this, which has ...")
-    part: Short = Field("", description="The part that a phrase is about; empty where not known.")
-    value: Short = Field("", description="How that part looks; empty where not known.")
-    about: Short = Field("", description="The question answered, or the label that is told apart from.")
-    other_value: Short = Field("", description="How that part of the other label looks.")
+    text: str = Field(max_length=5_000, description="A sentence, or the end of: a photo of this, which has ...")
+    part: Short = Field("", description="The part that a phrase is about; empty if unknown.")
+    value: Short = Field("", description="How that part looks; empty if unknown.")
+    about: Short = Field("", description="The text of the answered question, or the contrasted label.")
+    other_value: Short = Field("", description="How that part looks in the contrasted label.")
     origin: Origin = "import"
-    locked: bool = Field(False, description="Kept by every later enrichment.")
+    locked: bool = Field(False, description="Whether later enrichments keep the line.")
     strategy: Short = Field("", description="Name and version of the prompt, such as phrases@1.")
     call: Short = Field("", description="Key of the LLM call that the line came from.")
 
 
 class EntryModel(_Strict):
-    """What is said of one label."""
+    """All lines of one label."""
 
     label: str = Field(min_length=1, max_length=MAX_LABEL_CHARS)
-    sense: str | None = Field(None, max_length=MAX_SENSE_CHARS, description="Tells labels of one name apart.")
+    sense: str | None = Field(None, max_length=MAX_SENSE_CHARS, description="Distinguishes labels with the same name.")
     lines: list[LineModel] = Field([], max_length=500)
-    flags: list[Short] = Field([], max_length=100, description="What attributes.flags found.")
+    flags: list[Short] = Field([], max_length=100, description="Names of faults found by attributes.flags.")
 
 
 class SetModel(_Strict):
-    """What is said of each label of a vocabulary, in the vocabulary's order."""
+    """The attributes of each label of a vocabulary, in the order of the vocabulary."""
 
     model_config = ConfigDict(title="Limbeck attribute set, version 2")
 
     format: Literal["limbeck.attributes"]
     version: Literal[2]
-    domain: str | None = Field(None, max_length=MAX_DOMAIN_CHARS, description="What all labels are.")
+    domain: str | None = Field(None, max_length=MAX_DOMAIN_CHARS, description="What all labels are, such as birds.")
     strategy: Short | None = Field(None, description="Name and version of the prompt, such as describe@1.")
-    model: Short | None = Field(None, description="The model that was asked.")
+    model: Short | None = Field(None, description="The LLM that was queried.")
     entries: list[EntryModel]
 
 
 def main() -> None:
-    """Write `set_schema.json` from the models."""
+    """Generate `set_schema.json`."""
     SCHEMA_FILE.write_text(json.dumps(SetModel.model_json_schema(), indent=2) + "\n", encoding="utf-8")
 
 

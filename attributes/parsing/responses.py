@@ -14,13 +14,13 @@ from typing import Any, Literal, cast
 from jsonschema.exceptions import ValidationError
 
 from attributes.flags import flags_of
-from attributes.prompts.contrast import Sides, two_sides
-from attributes.prompts.questions import Ask
+from attributes.prompts.contrast import PairLines, lines_for_pair
+from attributes.prompts.questions import Question
 from attributes.prompts.strategy import Limits
 from attributes.text import clean, same_name
 from attributes.types import Entry, Label, Line, LineKind
 
-Fault = Literal["empty_answer", "refused", "truncated_answer", "invalid_answer", "wrong_label"]
+ResponseFault = Literal["empty_answer", "refused", "truncated_answer", "invalid_answer", "wrong_label"]
 
 MAX_SENTENCE_CHARS = 1_000
 MAX_PHRASE_CHARS = 200
@@ -37,7 +37,7 @@ _REFUSAL = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class ParsedResponse:
     """What an answer came to: lines (perhaps with flags that ask for another try), or a fault.
 
     `correction` says in our words what to do better; `detail` the same for a person. `other_lines` are said of the
@@ -47,12 +47,12 @@ class Reading:
     lines: tuple[Line, ...] = ()
     other_lines: tuple[Line, ...] = ()
     flags: tuple[str, ...] = ()
-    fault: Fault | None = None
+    fault: ResponseFault | None = None
     detail: str = ""
     correction: str = ""
 
 
-def read_answer(text: str | None, ask: Ask) -> Reading:
+def parse_response(text: str | None, ask: Question) -> ParsedResponse:
     """Read an answer to `ask`; `text` is None or blank where the server gave none."""
     if text is None or not text.strip():
         return _failed("empty_answer", "the answer is empty", "The last answer was empty.")
@@ -65,7 +65,7 @@ def read_answer(text: str | None, ask: Ask) -> Reading:
     return _nothing_found(text, unfinished) if unfinished else read[0]
 
 
-def _nothing_found(text: str, unfinished: bool) -> Reading:
+def _nothing_found(text: str, unfinished: bool) -> ParsedResponse:
     if unfinished:
         said = "The last answer broke off before its JSON object was complete, or its JSON has a fault."
         return _failed("truncated_answer", "the JSON object is not complete", said)
@@ -93,7 +93,7 @@ def _objects_in(text: str) -> tuple[list[Mapping[str, Any]], bool]:
     return found, unfinished
 
 
-def _read_object(data: Mapping[str, Any], ask: Ask) -> Reading:
+def _read_object(data: Mapping[str, Any], ask: Question) -> ParsedResponse:
     errors = [e for e in ask.strategy.validator.iter_errors(data) if e.validator not in _TOLERATED]
     hard = [error for error in errors if error.validator not in _NUMBERS]
     if hard:
@@ -107,7 +107,7 @@ def _read_object(data: Mapping[str, Any], ask: Ask) -> Reading:
     flags = flags_of(
         Entry(ask.label.name, ask.label.sense, (*sides.lines, *sides.other_lines)),
         ask.strategy.limits,
-        wants=ask.strategy.wants,
+        required=ask.strategy.response_fields,
     )
     if {"empty", "no_sentence"} & {*flags}:
         said = sides.nothing or "nothing is said where a description was asked for"
@@ -115,10 +115,10 @@ def _read_object(data: Mapping[str, Any], ask: Ask) -> Reading:
     flags += sides.flags
     wishes = "; ".join(_wish(flag, ask.strategy.limits) for flag in flags)
     better = f"The last answer can be better: {wishes}." if wishes else ""
-    return Reading(lines=sides.lines, other_lines=sides.other_lines, flags=flags, correction=better)
+    return ParsedResponse(lines=sides.lines, other_lines=sides.other_lines, flags=flags, correction=better)
 
 
-def _another_label(data: Mapping[str, Any], ask: Ask) -> Reading | None:
+def _another_label(data: Mapping[str, Any], ask: Question) -> ParsedResponse | None:
     """The fault of an answer that names other labels than those asked about."""
     if ask.strategy.about == "image":
         return None
@@ -140,21 +140,21 @@ def _names(labels: Sequence[Label], given: Sequence[str]) -> bool:
     )
 
 
-def _sides(data: Mapping[str, Any], ask: Ask) -> Sides:
+def _sides(data: Mapping[str, Any], ask: Question) -> PairLines:
     strategy = ask.strategy
     if ask.other is not None:
         pair = (ask.label, ask.other)
         # A model that answers the other way round says the same.
         swapped = not _names(pair, (data["label"], data["other"]))
         cleaned = [{key: _noun_phrase(str(value)) for key, value in item.items()} for item in data["differences"]]
-        return two_sides(cleaned[:MAX_PHRASES], pair, swapped=swapped, strategy=strategy.ref)
+        return lines_for_pair(cleaned[:MAX_PHRASES], pair, swapped=swapped, strategy=strategy.ref)
     lines = []
     for name, kind in SENTENCES.items():
-        if name in strategy.wants and (text := clean(data.get(name, ""), MAX_SENTENCE_CHARS)):
-            lines.append(Line(kind, text, about=ask.question, strategy=strategy.ref))
-    if "phrases" in strategy.wants:
+        if name in strategy.response_fields and (text := clean(data.get(name, ""), MAX_SENTENCE_CHARS)):
+            lines.append(Line(kind, text, about=ask.text, strategy=strategy.ref))
+    if "phrases" in strategy.response_fields:
         lines += [_phrase_from(item, strategy.ref) for item in data.get("phrases", ())[:MAX_PHRASES]]
-    return Sides(tuple(lines))
+    return PairLines(tuple(lines))
 
 
 def _phrase_from(item: str | Mapping[str, str], ref: str) -> Line:
@@ -214,5 +214,5 @@ def _wish(flag: str, limits: Limits) -> str:
     }[flag]
 
 
-def _failed(fault: Fault, detail: str, correction: str) -> Reading:
-    return Reading(fault=fault, detail=detail, correction=correction)
+def _failed(fault: ResponseFault, detail: str, correction: str) -> ParsedResponse:
+    return ParsedResponse(fault=fault, detail=detail, correction=correction)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from attributes.text import says_something
+from attributes.text import has_content
 from attributes.types import Label, Line
 
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*")
@@ -70,7 +70,7 @@ _LIGHT = frozenset(
 
 
 @dataclass(frozen=True)
-class Sides:
+class PairLines:
     """Lines said of a label, and of the other one of a pair; `nothing` says why there are none of either."""
 
     lines: tuple[Line, ...]
@@ -79,9 +79,9 @@ class Sides:
     nothing: str = ""
 
 
-def two_sides(
+def lines_for_pair(
     differences: Iterable[Mapping[str, str]], pair: tuple[Label, Label], *, swapped: bool, strategy: str
-) -> Sides:
+) -> PairLines:
     """The lines of both labels of `pair`; `swapped`: the answer's target is the second one.
 
     A side of a difference is kept where its phrase says something of its own. Flags: `no_difference` (a part that
@@ -100,19 +100,19 @@ def two_sides(
             flags["no_difference"] = None
             continue
         part = item["part"]
-        if leaks(phrase, value, other_value, part, names_of=other, own=one):
+        if mentions_other_label(phrase, value, other_value, part, names_of=other, own=one):
             flags["leaking_difference"] = None
-        elif says_something(phrase):
+        elif has_content(phrase):
             ours.append(Line("contrast", phrase, part, value, str(other), other_value, strategy=strategy))
-        if leaks(other_phrase, other_value, value, part, names_of=one, own=other):
+        if mentions_other_label(other_phrase, other_value, value, part, names_of=one, own=other):
             flags["leaking_difference"] = None
-        elif says_something(other_phrase):
+        elif has_content(other_phrase):
             theirs.append(Line("contrast", other_phrase, part, other_value, str(one), value, strategy=strategy))
     nothing = "no phrase says of one class alone what the other has not" if flags else ""
-    return Sides(tuple(ours), tuple(theirs), tuple(sorted(flags)), nothing)
+    return PairLines(tuple(ours), tuple(theirs), tuple(sorted(flags)), nothing)
 
 
-def leaks(phrase: str, value: str, other_value: str, part: str, *, names_of: Label, own: Label) -> bool:
+def mentions_other_label(phrase: str, value: str, other_value: str, part: str, *, names_of: Label, own: Label) -> bool:
     """Whether a phrase about `own` holds something of the other label: its name, its value, or a comparison."""
     said = _words(phrase)
     name = _words(names_of.name)

@@ -1,9 +1,8 @@
-"""A question to an LLM: one strategy applied to a label, a pair of labels or a picture.
+"""Questions to an LLM. A question is one strategy applied to a label, a pair of labels or an image.
 
-    question = Ask(load_strategy("describe"), Label("crane", "bird"), "birds of North America")
+    question = Question(load_strategy("describe"), Label("crane", "bird"), "birds of North America")
 
-`asks_about` lists the questions of a strategy about a label, `asks_between` those about a pair, `asks_showing` those
-about a picture.
+`questions_for_label`, `questions_for_pair` and `questions_for_image` list the questions of a strategy.
 """
 
 import base64
@@ -13,7 +12,8 @@ from dataclasses import dataclass, field
 from attributes.prompts.strategy import Strategy
 from attributes.types import Label
 
-NO_LABEL = Label("")  # of a picture that is shown without saying what is on it
+NO_LABEL = Label("")
+"""The label of an image that is sent without a label."""
 
 _MAGIC = {
     b"\xff\xd8\xff": "image/jpeg",
@@ -23,18 +23,18 @@ _MAGIC = {
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """The bytes of a picture file: JPEG, PNG, GIF or WebP. Raises ValueError for anything else."""
+class ImageFile:
+    """The bytes of an image file: JPEG, PNG, GIF or WebP. Raises ValueError for any other format."""
 
     data: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
         if not self.media_type:
-            raise ValueError("the picture is no JPEG, PNG, GIF or WebP file")
+            raise ValueError("the image is not a JPEG, PNG, GIF or WebP file")
 
     @property
     def media_type(self) -> str:
-        """What its first bytes say that it is."""
+        """The media type by the first bytes of the file."""
         if self.data[:4] == b"RIFF" and self.data[8:12] == b"WEBP":
             return "image/webp"
         return next((kind for magic, kind in _MAGIC.items() if self.data.startswith(magic)), "")
@@ -51,61 +51,63 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One question. Raises ValueError where strategy and question do not go together.
+class Question:
+    """One question to an LLM. Raises ValueError if the fields do not fit the strategy.
 
-    `question` is one of the strategy's, where it has several; `sample` counts answers to the same request from 0.
-    `correction` says in words of our own what an earlier answer got wrong. Of a pair, `label` and `other` are put in
-    one order whichever way they are given, so that (A, B) and (B, A) are one question: what comes of it is said of
-    `label` and of `other` as they then stand. A `label` of `NO_LABEL` keeps what is on a picture from the model.
+    `text` is one of `strategy.questions`, if the strategy has them. `sample` numbers responses to the same request
+    from 0. `correction` states what was wrong with an earlier response. A pair is stored in a canonical order, so that
+    (A, B) and (B, A) are the same question: the lines of the response belong to `label` and `other` as stored. With
+    `NO_LABEL` as `label`, the model is not given the label of the image.
     """
 
     strategy: Strategy
     label: Label
     domain: str = ""
-    question: str = ""
+    text: str = ""
     sample: int = 0
     other: Label | None = None
-    image: Picture | None = None
+    image: ImageFile | None = None
     correction: str = ""
 
     def __post_init__(self) -> None:
         given = {"pair": self.other is not None, "image": self.image is not None}
-        if any(there != (self.strategy.about == about) for about, there in given.items()):
-            takes = {"label": "a label alone", "pair": "a label and another", "image": "a picture"}
-            raise ValueError(f"strategy {self.strategy.ref} asks about {takes[self.strategy.about]}")
-        if bool(self.question) != bool(self.strategy.questions):
-            has = "needs one of its questions" if self.strategy.questions else "has no questions"
-            raise ValueError(f"strategy {self.strategy.ref} {has}")
+        if any(is_given != (self.strategy.about == about) for about, is_given in given.items()):
+            subject = {"label": "one label", "pair": "a pair of labels", "image": "an image"}
+            raise ValueError(f"strategy {self.strategy.ref} is about {subject[self.strategy.about]}")
+        if bool(self.text) != bool(self.strategy.questions):
+            fault = "needs one of its questions as text" if self.strategy.questions else "has no questions"
+            raise ValueError(f"strategy {self.strategy.ref} {fault}")
         if self.other is not None:
-            if _place(self.other) == _place(self.label):
-                raise ValueError(f"label {str(self.label)!r} cannot be told apart from itself")
-            if _place(self.other) < _place(self.label):
+            if _sort_key(self.other) == _sort_key(self.label):
+                raise ValueError(f"label {str(self.label)!r} cannot be contrasted with itself")
+            if _sort_key(self.other) < _sort_key(self.label):
                 label, other = self.other, self.label
                 object.__setattr__(self, "label", label)
                 object.__setattr__(self, "other", other)
 
 
-def asks_about(strategy: Strategy, label: Label, domain: str = "") -> tuple[Ask, ...]:
-    """The strategy's questions about a label, in the order of their slots: questions, and samples of each."""
+def questions_for_label(strategy: Strategy, label: Label, domain: str = "") -> tuple[Question, ...]:
+    """The questions of a strategy about a label, ordered by question text, then by sample."""
     return tuple(
-        Ask(strategy, label, domain, question=question, sample=sample)
-        for question in strategy.questions or ("",)
+        Question(strategy, label, domain, text=text, sample=sample)
+        for text in strategy.questions or ("",)
         for sample in range(strategy.samples)
     )
 
 
-def asks_between(strategy: Strategy, label: Label, other: Label, domain: str = "") -> tuple[Ask, ...]:
-    """The strategy's questions about what tells two labels apart."""
-    return tuple(Ask(strategy, label, domain, sample=sample, other=other) for sample in range(strategy.samples))
+def questions_for_pair(strategy: Strategy, label: Label, other: Label, domain: str = "") -> tuple[Question, ...]:
+    """The questions of a strategy about the differences between two labels, one for each sample."""
+    return tuple(Question(strategy, label, domain, sample=sample, other=other) for sample in range(strategy.samples))
 
 
-def asks_showing(strategy: Strategy, image: Picture, label: Label = NO_LABEL, domain: str = "") -> tuple[Ask, ...]:
-    """The strategy's questions about a picture."""
-    return tuple(Ask(strategy, label, domain, sample=sample, image=image) for sample in range(strategy.samples))
+def questions_for_image(
+    strategy: Strategy, image: ImageFile, label: Label = NO_LABEL, domain: str = ""
+) -> tuple[Question, ...]:
+    """The questions of a strategy about an image, one for each sample."""
+    return tuple(Question(strategy, label, domain, sample=sample, image=image) for sample in range(strategy.samples))
 
 
-def _place(label: Label) -> tuple[str, str, str, str]:
-    """Where a label stands in the one order of pairs."""
+def _sort_key(label: Label) -> tuple[str, str, str, str]:
+    """The sort key that defines the canonical order of a pair."""
     sense = label.sense or ""
     return label.name.casefold(), sense.casefold(), label.name, sense

@@ -38,12 +38,12 @@ MAX_QUESTIONS = 20
 MAX_SAMPLES = 50
 
 About = Literal["label", "pair", "image"]
-FIELDS: Mapping[About, frozenset[str]] = {
+RESPONSE_FIELDS: Mapping[About, frozenset[str]] = {
     "label": frozenset({"sentence", "phrases", "answer"}),
     "pair": frozenset({"differences"}),
     "image": frozenset({"caption"}),
 }
-DIFFERENCE = ("part", "target_value", "other_value", "target_phrase", "other_phrase")
+DIFFERENCE_FIELDS = ("part", "target_value", "other_value", "target_phrase", "other_phrase")
 
 _ALWAYS: Mapping[About, tuple[str, ...]] = {"label": ("label",), "pair": ("label", "other"), "image": ()}
 _NEEDED: dict[str, Any] = {
@@ -110,12 +110,12 @@ class Strategy:
         return f"{self.name}@{self.version}"
 
     @property
-    def wants(self) -> frozenset[str]:
+    def response_fields(self) -> frozenset[str]:
         """What the answer gives: some of `FIELDS[about]`."""
-        return frozenset(self.schema["properties"]) & FIELDS[self.about]
+        return frozenset(self.schema["properties"]) & RESPONSE_FIELDS[self.about]
 
     @property
-    def num_asks(self) -> int:
+    def num_questions(self) -> int:
         """Calls per label, pair or image."""
         return max(1, len(self.questions)) * self.samples
 
@@ -138,7 +138,7 @@ def load_strategy(ref: str | Path = DEFAULT_STRATEGY, folder: Path | None = None
     if isinstance(ref, Path) or ref.endswith(".toml"):
         return read_strategy(Path(ref))
     name, _, version = ref.partition("@")
-    there = strategies(folder)
+    there = available_strategies(folder)
     known = [strategy for strategy in there if strategy.name == name and version in ("", str(strategy.version))]
     if not known:
         refs = ", ".join(strategy.ref for strategy in there)
@@ -146,17 +146,17 @@ def load_strategy(ref: str | Path = DEFAULT_STRATEGY, folder: Path | None = None
     return max(known, key=lambda strategy: strategy.version)
 
 
-def strategies(folder: Path | None = None) -> tuple[Strategy, ...]:
+def available_strategies(folder: Path | None = None) -> tuple[Strategy, ...]:
     """The shipped strategies and those in the user's folder, by name and version.
 
     Raises StrategyError for a folder that is not there, a file in it that cannot be used, a name of ours, and a name
     and version that stand twice.
     """
     if folder is None:
-        return shipped()
+        return shipped_strategies()
     if not folder.is_dir():
         raise StrategyError(f"strategy folder {folder}: there is no such folder")
-    ours = {strategy.name for strategy in shipped()}
+    ours = {strategy.name for strategy in shipped_strategies()}
     found: dict[str, Path] = {}
     own = []
     for path in sorted(folder.glob("*.toml")):
@@ -167,11 +167,11 @@ def strategies(folder: Path | None = None) -> tuple[Strategy, ...]:
         if (first := found.setdefault(strategy.ref, path)) != path:
             raise StrategyError(f"strategy file {path}: {strategy.ref} is also in {first.name}; raise its version")
         own.append(strategy)
-    return tuple(sorted([*shipped(), *own], key=_order))
+    return tuple(sorted([*shipped_strategies(), *own], key=_order))
 
 
 @cache
-def shipped() -> tuple[Strategy, ...]:
+def shipped_strategies() -> tuple[Strategy, ...]:
     """The strategies that come with Limbeck, by name and version."""
     return tuple(sorted(map(read_strategy, STRATEGY_FOLDER.glob("*.toml")), key=_order))
 
@@ -271,9 +271,11 @@ def _check_schema(schema: Mapping[str, Any], about: About, has_questions: bool) 
     if schema.get("type") != "object" or needed:
         names = "".join(f" that requires {name!r}" for name in needed[:1])
         raise _Fault(f"'schema' must be an object{names}", "schema")
-    found = FIELDS[about] & set(properties)
+    found = RESPONSE_FIELDS[about] & set(properties)
     if not found:
-        raise _Fault(f"'schema' must ask for one of {', '.join(sorted(FIELDS[about]))} (about = {about!r})", "schema")
+        raise _Fault(
+            f"'schema' must ask for one of {', '.join(sorted(RESPONSE_FIELDS[about]))} (about = {about!r})", "schema"
+        )
     if ("answer" in found) != has_questions:
         raise _Fault("'schema' must ask for 'answer' where there are 'questions', and only there", "schema")
     for name in (*_ALWAYS[about], *found - {"phrases", "differences"}):
@@ -282,7 +284,7 @@ def _check_schema(schema: Mapping[str, Any], about: About, has_questions: bool) 
     if "phrases" in found:
         _check_items(properties, "phrases", ("phrase",), bare=True)
     if "differences" in found:
-        _check_items(properties, "differences", DIFFERENCE, bare=False)
+        _check_items(properties, "differences", DIFFERENCE_FIELDS, bare=False)
 
 
 def _check_items(properties: Mapping[str, Any], name: str, needed: Sequence[str], *, bare: bool) -> None:

@@ -24,10 +24,10 @@ def check(
     worst: Annotated[int, typer.Option(min=0, help="Offenders to print for each gate that fails.")] = 5,
 ) -> None:
     """Hold a file against the quality gates. Exit code 0: all hold; 1: some gate fails; 2: bad input."""
-    from attributes.cli.check_gates import Asked, run
-    from attributes.cli.output_file import BadInput as BadFile
+    from attributes.cli.check_gates import CheckOptions, check_file
+    from attributes.cli.output_file import InvalidInput
 
-    asked = Asked(
+    asked = CheckOptions(
         file=file,
         format=format,
         label2text=label2text,
@@ -41,8 +41,8 @@ def check(
         worst=worst,
     )
     try:
-        code = run(asked)
-    except BadFile as error:
+        code = check_file(asked)
+    except InvalidInput as error:
         raise BadInput(str(error)) from None
     if code:
         raise typer.Exit(code)

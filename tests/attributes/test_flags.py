@@ -29,7 +29,7 @@ def entry(sentence: str, *phrases: str) -> Entry:
     ],
 )
 def test_flags(made: Entry, flags: tuple[str, ...]) -> None:
-    assert flags_of(made, LIMITS, wants=BOTH) == flags
+    assert flags_of(made, LIMITS, required=BOTH) == flags
     assert set(flags) <= set(FLAGS)
 
 

@@ -7,19 +7,16 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from attributes.formats.csv import read_csv, write_csv
-from attributes.formats.formats import (
+from attributes.formats.cupl import read_cupl, write_cupl
+from attributes.formats.dclip import read_dclip, write_dclip
+from attributes.formats.label2text import (
     join_sentences,
     label2text_of,
-    read_cupl,
-    read_dclip,
-    read_json,
     read_label2text,
-    write_cupl,
-    write_dclip,
-    write_json,
     write_label2text,
     write_sentences,
 )
+from attributes.formats.limbeck_json import read_json, write_json
 from attributes.types import Entry, Line
 from tests.golden import files
 

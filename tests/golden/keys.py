@@ -15,9 +15,9 @@ import numpy as np
 from safetensors import safe_open
 from sqlalchemy import select
 
-from attributes.gates.evaluate import GateCriteria, load_word_lists
+from attributes.gates.criteria import GateCriteria, load_word_lists
 from attributes.gates.second_opinion import SecondOpinion, judge_strategy
-from attributes.llm.requests import key_of
+from attributes.llm.requests import cache_key_of
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import (
     ImageFile,
@@ -26,14 +26,15 @@ from attributes.prompts.questions import (
     questions_for_label,
     questions_for_pair,
 )
-from attributes.prompts.strategy import Strategy, shipped
+from attributes.prompts.strategy import Strategy, shipped_strategies
 from attributes.types import Label
 from distill.bundle.verify import MANIFEST_FORMAT
 from distill.config.recipes import resolve_train_config
 from distill.data.counter_rng import random_words, shuffled, shuffled_in_windows, uniform
 from distill.data.decoded_images import FORMAT as PIXELS_FORMAT
-from distill.data.image_index import SPLIT, scan
+from distill.data.image_index import scan
 from distill.data.row_cache import key_of as row_key_of
+from distill.data.splits import SPLIT
 from distill.pipeline import training_data
 from distill.teacher.view_features import FORMAT as VIEW_FORMAT
 from distill.texts.student_texts import caption_features
@@ -42,7 +43,7 @@ from distill.texts.text_targets import encode_text_targets
 from distill.training.training_state import FORMAT as STATE_FORMAT
 from store import keys, vocabularies
 from store.enrich import assembly, repair_rounds
-from store.jobs import lifecycle
+from store.jobs import jobs
 from store.models import EnrichPage, EnrichResult, IdempotencyRecord, LLMAnswer, Vocabulary
 from store.sets import attribute_sets
 from store.sets.attribute_sets import PAGE_SIZE, EntryContent
@@ -101,12 +102,12 @@ def call_keys() -> dict[str, str]:
     """The key of each question of the shipped strategies, and of the gates' second opinion."""
     found: dict[str, str] = {}
     for settings_name, settings in SETTINGS.items():
-        for strategy in shipped():
+        for strategy in shipped_strategies():
             for name, ask in _asks(strategy):
-                found[f"{settings_name} | {strategy.ref} | {name}"] = key_of(ask, settings)
+                found[f"{settings_name} | {strategy.ref} | {name}"] = cache_key_of(ask, settings)
         lines = {LABELS[1]: ["a long neck", "it sings at dawn"], LABELS[3]: ["ein «Ruf»"]}
-        for number, ask in enumerate(SecondOpinion().asks(lines, "birds")):
-            found[f"{settings_name} | {judge_strategy().ref} | {number}"] = key_of(ask, settings)
+        for number, ask in enumerate(SecondOpinion().questions(lines, "birds")):
+            found[f"{settings_name} | {judge_strategy().ref} | {number}"] = cache_key_of(ask, settings)
     return found
 
 
@@ -145,7 +146,7 @@ def _short(label: Label) -> str:
 
 def strategy_digests() -> dict[str, list[str]]:
     """Digests of the file and of the schema of each strategy."""
-    return {one.ref: [one.digest, one.schema_digest] for one in (*shipped(), judge_strategy())}
+    return {one.ref: [one.digest, one.schema_digest] for one in (*shipped_strategies(), judge_strategy())}
 
 
 def chance() -> dict[str, Any]:
@@ -282,7 +283,7 @@ def stored(home: Path) -> dict[str, Any]:
 def _inputs(tx: Any, vocabulary: Vocabulary) -> dict[str, Any]:
     """Digests of what a page of an enrichment, and a round of mending, are made from."""
     num_labels = vocabulary.num_labels
-    job = lifecycle.create(tx, "enrich", {"vocabulary_id": vocabulary.id, "num_labels": num_labels}, [])
+    job = jobs.create(tx, "enrich", {"vocabulary_id": vocabulary.id, "num_labels": num_labels}, [])
     for position in range(num_labels):
         answer_key = f"{position:064x}"
         tx.add(

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from attributes.llm.prices import Price, PriceError, Prices, load_prices
-from attributes.llm.response_format import FormatFallback, Learnt
+from attributes.llm.response_format import FormatFallback, OnFormatLearned
 from attributes.llm.settings import LLMSettings
-from attributes.prompts.chain import pick_chain
+from attributes.prompts.selection import select_strategies
 from attributes.prompts.strategy import Strategy, StrategyError
 from store.enrich import results
 from workers.runtime.context import Context
@@ -33,20 +33,20 @@ def llm_settings(context: Context, model: str) -> LLMSettings:
         raise JobFailed("enrich_misconfigured", str(error)) from error
 
 
-def ladder(context: Context, llm: LLMSettings, on_learnt: Learnt) -> FormatFallback:
+def ladder(context: Context, llm: LLMSettings, on_learnt: OnFormatLearned) -> FormatFallback:
     """What all workers know of the server's ways; `on_learnt` is told what is found out of them."""
     known = FormatFallback(on_learnt)
     with context.db.read() as tx:
         form = results.form(tx, base_url=llm.base_url, model=llm.model)
     if form is not None:
-        known.recall(llm.base_url, llm.model, form)
+        known.restore(llm.base_url, llm.model, form)
     return known
 
 
 def price(context: Context, llm: LLMSettings, spec: Mapping[str, Any]) -> Price | None:
     """What the model costs; None where nobody knows. Raises JobFailed for a job that must know."""
     try:
-        found = _prices(context.settings.prices).of(llm.model, llm.base_url)
+        found = _prices(context.settings.prices).find(llm.model, llm.base_url)
     except PriceError as error:
         raise JobFailed("enrich_misconfigured", str(error)) from error
     if found is None and "budget_usd" in spec:
@@ -63,6 +63,8 @@ def _prices(own: Path | None) -> Prices:
 def strategies(context: Context, spec: Mapping[str, Any]) -> list[Strategy]:
     """The job's strategies, one a step. Raises JobFailed where this worker has not the file of one."""
     try:
-        return pick_chain(spec["strategies"], folder=context.settings.strategies_dir, samples=spec.get("samples"))
+        return select_strategies(
+            spec["strategies"], folder=context.settings.strategies_dir, samples=spec.get("samples")
+        )
     except StrategyError as error:
         raise JobFailed("enrich_misconfigured", str(error)) from error

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from attributes.cli.check_gates import entries_of, main
+from attributes.cli.check_gates import main, parse_entries
 from attributes.formats.csv import write_csv
-from attributes.formats.formats import write_cupl, write_dclip, write_json
+from attributes.formats.cupl import write_cupl
+from attributes.formats.dclip import write_dclip
+from attributes.formats.limbeck_json import write_json
 from attributes.gates.second_opinion import SecondOpinion, judge_strategy
 from attributes.types import Entry, Label, Line
 from limbeck.cli import main as limbeck
-from tests.attributes.fake_llm import FakeLLM, Say, completion
+from tests.attributes.fake_llm import FakeLLM, FakeResponse, completion
 from tests.attributes.gates.conftest import entries_with
 
 
@@ -87,10 +89,10 @@ def test_every_format_is_known_by_its_looks(good: list[Entry]) -> None:
         ("".join(write_csv(good)), "phrase"),
         (write_cupl(answers), "answer"),
     ):
-        entries = entries_of(text)
+        entries = parse_entries(text)
         assert [entry.label for entry in entries] == names
         assert {line.kind for entry in entries for line in entry.lines} == {kind}
-    assert entries_of(write_dclip(good), "cupl")[0].lines[0].kind == "answer"
+    assert parse_entries(write_dclip(good), "cupl")[0].lines[0].kind == "answer"
 
 
 def test_sentences_beside_their_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,7 +135,9 @@ def test_a_second_opinion_clears_what_is_seen_after_all(
 ) -> None:
     path = write(tmp_path / "set.json", entries_with("crane", "a tail held as if to wag", "a loud call"))
     monkeypatch.setenv("LIMBECK_LLM_BASE_URL", llm.url)
-    llm.script = lambda _seen, _nth: Say(body=completion({"label": "crane", "answer": "1 seen, 2 unseen, 9 seen"}))
+    llm.script = lambda _seen, _nth: FakeResponse(
+        body=completion({"label": "crane", "answer": "1 seen, 2 unseen, 9 seen"})
+    )
     assert main([path, "--second-opinion", "m", "--json"]) == 1
     gate = next(one for one in json.loads(capsys.readouterr().out)["gates"] if one["gate"] == "nonvisual")
     assert gate["judged_by"] == "our word list, then m"
@@ -144,7 +148,7 @@ def test_a_second_opinion_clears_what_is_seen_after_all(
 
 def test_an_opinion_that_says_nothing_usable_changes_nothing() -> None:
     opinion = SecondOpinion()
-    asks = list(opinion.asks({Label("crane"): ["one", "two", "one"]}))
+    asks = list(opinion.questions({Label("crane"): ["one", "two", "one"]}))
     assert [ask.strategy for ask in asks] == [judge_strategy()]
     assert asks[0].text == '{"1": "one", "2": "two"}'
-    assert opinion.visible == set()
+    assert opinion.visible_texts == set()

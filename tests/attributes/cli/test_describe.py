@@ -13,11 +13,18 @@ from typing import Any
 import pytest
 
 from attributes.__main__ import main
-from attributes.formats.formats import read_json, write_json
+from attributes.formats.limbeck_json import read_json, write_json
 from attributes.llm.limits import LocalLimiter
 from attributes.types import Entry, sentence_and_phrases
-from tests.attributes.fake_llm import FakeLLM, Say, answer_for, completion, error, good
-from tests.attributes.own import own_strategy
+from tests.attributes.custom_strategies import custom_strategy
+from tests.attributes.fake_llm import (
+    FakeLLM,
+    FakeResponse,
+    completion,
+    content_for_label,
+    error_response,
+    respond_correctly,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -59,7 +66,7 @@ def test_a_list_is_described(labels: Path, out: Path, llm: FakeLLM, capsys: pyte
 
 def test_strategies_are_chained(labels: Path, out: Path, llm: FakeLLM) -> None:
     chain = ["--strategy", "sentence", "--strategy", "questions", "--strategy", "phrases"]
-    llm.script = lambda seen, nth: error(500) if nth == 20 else good(seen, nth)
+    llm.script = lambda seen, nth: error_response(500) if nth == 20 else respond_correctly(seen, nth)
     assert main(command(labels, out, llm, *chain, "--max-attempts", "1")) == 1
     first = llm.num_calls
     assert main(command(labels, out, llm, *chain)) == 0
@@ -76,7 +83,7 @@ def test_strategies_are_chained(labels: Path, out: Path, llm: FakeLLM) -> None:
 def test_a_strategy_of_ones_own_lies_in_a_folder(
     labels: Path, out: Path, llm: FakeLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own_strategy(tmp_path / "own", name="colours", questions=["Which colours has it?"])
+    custom_strategy(tmp_path / "own", name="colours", questions=["Which colours has it?"])
     assert main(command(labels, out, llm, "--strategy", "colours", "--strategies-dir", str(tmp_path / "own"))) == 0
     assert {line.about for entry in read_json(out.read_text(encoding="utf-8")).entries for line in entry.lines} == {
         "Which colours has it?"
@@ -109,13 +116,15 @@ def test_labels_that_fail_are_named_and_asked_again(
     labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]
 ) -> None:
     llm.script = lambda seen, nth: (
-        Say(body=completion(None, refusal="no")) if seen.subject["label"] == "bird 5" else good(seen, nth)
+        FakeResponse(body=completion(None, refusal="no"))
+        if seen.subject["label"] == "bird 5"
+        else respond_correctly(seen, nth)
     )
     assert main(command(labels, out, llm)) == 1
     said = capsys.readouterr().err
     assert "failed: bird 5: refused: no" in said
     assert len(read_json(out.read_text(encoding="utf-8")).entries) == 11
-    llm.script = good
+    llm.script = respond_correctly
     assert main(command(labels, out, llm)) == 0
     assert llm.num_calls == 13
     assert [entry.label for entry in read_json(out.read_text(encoding="utf-8")).entries][5] == "bird 5"
@@ -134,7 +143,7 @@ def test_what_people_wrote_is_kept(labels: Path, out: Path, llm: FakeLLM, capsys
 
 
 def test_a_wrong_key_ends_at_once(labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]) -> None:
-    llm.script = lambda seen, nth: error(401, "bad key")
+    llm.script = lambda seen, nth: error_response(401, "bad key")
     assert main(command(labels, out, llm)) == 1
     assert "error: the LLM server refuses the key" in capsys.readouterr().err
     assert llm.num_calls == 1
@@ -162,8 +171,8 @@ def wait_for(path: Path, num_lines: int) -> None:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_broken_off_goes_on(how: signal.Signals, labels: Path, out: Path, llm: FakeLLM) -> None:
     # The later ones take their time, so that the run is not over before the signal comes on a busy machine.
-    llm.script = lambda seen, nth: Say(
-        body=completion(answer_for(seen.subject["label"])), wait_s=0.15 if nth < 5 else 1.5
+    llm.script = lambda seen, nth: FakeResponse(
+        body=completion(content_for_label(seen.subject["label"])), wait_s=0.15 if nth < 5 else 1.5
     )
     asked = command(labels, out, llm, "--concurrency", "2")
     part = out.with_name("set.json.part")
@@ -188,7 +197,7 @@ def test_a_run_that_is_broken_off_goes_on(how: signal.Signals, labels: Path, out
         kept = len(read_json(out.read_text(encoding="utf-8")).entries)
     before = llm.num_calls
     assert before - kept <= 2  # at most those in flight are asked again
-    llm.script = good
+    llm.script = respond_correctly
     assert main(asked) == 0
     assert llm.num_calls - before == 12 - kept
     described = read_json(out.read_text(encoding="utf-8")).entries

@@ -1,4 +1,4 @@
-"""CSV: there and back unchanged, cells that spreadsheets would run, and what is wrong names its line."""
+"""CSV: files are read back unchanged, formulas are escaped, and errors name the line."""
 
 import csv
 import io
@@ -6,25 +6,25 @@ import io
 import pytest
 from hypothesis import given, settings
 
+from attributes.formats.common import FormatError
 from attributes.formats.csv import COLUMNS, read_csv, write_csv
-from attributes.formats.formats import FormatError
 from attributes.types import Entry, Line
-from tests.attributes.formats.test_formats import BIRD, ENTRIES, MACHINE, PLAIN
+from tests.attributes.formats.examples import BIRD, ENTRIES, MACHINE, PLAIN
 
 
-def there_and_back(*entries: Entry) -> list[Entry]:
+def write_and_read(*entries: Entry) -> list[Entry]:
     return read_csv("".join(write_csv(entries)))
 
 
 @settings(deadline=None)
 @given(ENTRIES)
-def test_all_but_flags_comes_back_as_it_was(entries: list[Entry]) -> None:
-    assert [(one.label, one.sense, one.lines) for one in there_and_back(*entries)] == [
+def test_all_fields_but_flags_are_read_back_unchanged(entries: list[Entry]) -> None:
+    assert [(one.label, one.sense, one.lines) for one in write_and_read(*entries)] == [
         (one.label, one.sense, one.lines) for one in entries
     ]
 
 
-def test_a_row_for_each_line_and_flags_anew() -> None:
+def test_each_line_has_a_row_and_flags_are_recomputed() -> None:
     text = "".join(write_csv([BIRD, MACHINE, PLAIN, Entry("ibis")]))
     rows = list(csv.reader(io.StringIO(text)))
     assert [tuple(rows[0]), len(rows)] == [COLUMNS, 1 + 2 + 1 + 1 + 1]
@@ -35,14 +35,14 @@ def test_a_row_for_each_line_and_flags_anew() -> None:
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "'=x", "''-x", "'quoted'", "a=b"])
-def test_a_cell_that_a_spreadsheet_would_run_is_defused_and_comes_back(text: str) -> None:
+def test_a_formula_is_escaped_and_read_back_unchanged(text: str) -> None:
     entry = Entry(text, lines=(Line("phrase", text, origin="import"),))
     written = "".join(write_csv([entry]))
     assert not any(cell[:1] in "=+-@\t" for row in csv.reader(io.StringIO(written)) for cell in row if cell)
-    assert there_and_back(entry) == [entry]
+    assert write_and_read(entry) == [entry]
 
 
-def test_columns_may_be_few_and_in_any_order_and_rows_scattered() -> None:
+def test_columns_are_optional_and_in_any_order_and_rows_of_a_label_may_be_apart() -> None:
     text = (
         "\ufeffText,KIND,label,Locked\r\na red crown,phrase,crane,TRUE\r\n,,ibis,\r\n\r\nA bird.,Sentence,Crane,no\r\n"
     )
@@ -61,26 +61,26 @@ HEAD = "label,kind,text\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "said"),
+    ("text", "line", "message"),
     [
         ("", 1, "the header lacks label, kind, text"),
-        ("label,kind,text,colour\n", 1, "'colour', which is none of"),
+        ("label,kind,text,colour\n", 1, "'colour', which is not one of"),
         ("label,kind,text,kind\n", 1, "'kind' twice"),
         (HEAD + "crane,phrase\n", 2, "has 2 cells for 3 columns"),
         (HEAD + "crane,verse,x\n", 2, "kind must be one of sentence"),
         (HEAD + "crane,phrase,x\n,phrase,y\n", 3, "is blank"),
-        (HEAD + 'crane,phrase,"x\n', 2, "is no CSV"),
+        (HEAD + 'crane,phrase,"x\n', 2, "is not CSV"),
         (HEAD + 'crane,phrase,"x\ny"\n', 2, "control character (U+000A)"),
         (HEAD + f"crane,phrase,{'x' * 5_001}\n", 2, "has 5001 characters"),
-        (HEAD + f"crane,phrase,{'x' * 140_000}\n", 2, "is no CSV: field larger"),
+        (HEAD + f"crane,phrase,{'x' * 140_000}\n", 2, "is not CSV: field larger"),
         ("label,kind,text,origin\ncrane,phrase,x,robot\n", 2, "origin must be one of llm"),
         ("label,kind,text,locked\ncrane,phrase,x,maybe\n", 2, "locked must be true or false"),
         (f"label,kind,text,part\ncrane,phrase,x,{'y' * 501}\n", 2, "part has 501 characters"),
         (HEAD + "crane,phrase,x\n" * 501, 502, "more than 500 lines"),
     ],
 )
-def test_damaged_csv_names_the_line(text: str, line: int, said: str) -> None:
+def test_errors_in_a_damaged_file_name_the_line(text: str, line: int, message: str) -> None:
     with pytest.raises(FormatError) as caught:
         read_csv(text)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.line == line

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from attributes.llm.requests import key_of, request_for
+from attributes.llm.requests import build_request, cache_key_of
 from attributes.llm.response_format import ResponseFormat
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import (
@@ -20,7 +20,7 @@ from attributes.prompts.questions import (
 )
 from attributes.prompts.strategy import Strategy, load_strategy
 from attributes.types import Label
-from tests.attributes.own import PNG, own_strategy
+from tests.attributes.custom_strategies import PNG, custom_strategy
 
 CRANE = Label("crane", "a bird")
 HOW = LLMSettings(model="m", base_url="http://h/v1")
@@ -28,16 +28,16 @@ HOW = LLMSettings(model="m", base_url="http://h/v1")
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> Strategy:
-    return own_strategy(tmp_path, about="pair")
+    return custom_strategy(tmp_path, about="pair")
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Strategy:
-    return own_strategy(tmp_path, about="image")
+    return custom_strategy(tmp_path, about="image")
 
 
 def subject_of(ask: Question) -> dict[str, str]:
-    content = request_for(ask).messages[1]["content"]
+    content = build_request(ask).messages[1]["content"]
     text = content if isinstance(content, str) else content[0]["text"]
     subject: dict[str, str] = json.loads(text.splitlines()[-1])
     return subject
@@ -52,7 +52,7 @@ def test_label_sense_and_domain_are_in_every_prompt(pairs: Strategy, pictures: S
         "other_sense": "grey",
     }
     for ask in (Question(load_strategy(), CRANE), Question(pairs, CRANE, other=Label("heron"))):
-        assert "crane" not in request_for(ask).messages[0]["content"]
+        assert "crane" not in build_request(ask).messages[0]["content"]
 
 
 def test_over_long_text_is_capped_in_the_prompt() -> None:
@@ -63,10 +63,10 @@ def test_over_long_text_is_capped_in_the_prompt() -> None:
 def test_the_key_covers_everything_that_shapes_the_answer(pictures: Strategy, pairs: Strategy, tmp_path: Path) -> None:
     strategy = load_strategy()
     ask = Question(strategy, CRANE, "birds")
-    key = key_of(ask, HOW)
-    assert key == key_of(Question(strategy, CRANE, "birds"), HOW)
-    assert key == key_of(ask, HOW.model_copy(update={"timeout_s": 5.0, "concurrency": 1, "max_attempts": 9}))
-    asked = own_strategy(tmp_path / "asked", questions=["What colour is it?", "What shape is it?"])
+    key = cache_key_of(ask, HOW)
+    assert key == cache_key_of(Question(strategy, CRANE, "birds"), HOW)
+    assert key == cache_key_of(ask, HOW.model_copy(update={"timeout_s": 5.0, "concurrency": 1, "max_attempts": 9}))
+    asked = custom_strategy(tmp_path / "asked", questions=["What colour is it?", "What shape is it?"])
     others = [
         replace(ask, label=Label("crane", "a machine")),
         replace(ask, label=Label("crane")),
@@ -88,61 +88,32 @@ def test_the_key_covers_everything_that_shapes_the_answer(pictures: Strategy, pa
     changed: list[dict[str, Any]] = [
         {"model": "n"}, {"base_url": "http://other/v1"}, {"temperature": 0.7}, {"max_tokens": 800},
     ]  # fmt: skip
-    keys = [key_of(other, HOW) for other in others] + [key_of(ask, HOW.model_copy(update=one)) for one in changed]
+    keys = [cache_key_of(other, HOW) for other in others] + [
+        cache_key_of(ask, HOW.model_copy(update=one)) for one in changed
+    ]
     assert len({key, *keys}) == len(others) + len(changed) + 1
 
 
 def test_a_strategys_own_sampling_goes_before_the_settings(tmp_path: Path) -> None:
-    (ask,) = questions_for_label(own_strategy(tmp_path, temperature=0.9, max_tokens=64), CRANE)
-    assert key_of(ask, HOW) == key_of(ask, HOW.model_copy(update={"temperature": 0.3, "max_tokens": 999}))
+    (ask,) = questions_for_label(custom_strategy(tmp_path, temperature=0.9, max_tokens=64), CRANE)
+    assert cache_key_of(ask, HOW) == cache_key_of(ask, HOW.model_copy(update={"temperature": 0.3, "max_tokens": 999}))
 
 
-def test_a_pair_is_one_question_whichever_way_it_is_asked(pairs: Strategy) -> None:
+def test_the_text_of_a_question_is_in_the_prompt(tmp_path: Path) -> None:
+    strategy = custom_strategy(tmp_path, questions=["What colour is it?", "What shape is it?"])
+    question = questions_for_label(strategy, CRANE)[1]
+    assert "What shape is it?" in build_request(question).messages[1]["content"]
+
+
+def test_a_pair_has_the_same_key_in_either_order(pairs: Strategy) -> None:
     one, other = Label("wren", "brown"), Label("Robin")
-    ask = Question(pairs, one, "birds", other=other)
-    assert ask == Question(pairs, other, "birds", other=one)
-    assert (ask.label, ask.other) == (other, one)
-    assert key_of(ask, HOW) == key_of(Question(pairs, other, "birds", other=one), HOW)
-
-
-def test_labels_of_one_name_are_told_apart_by_their_senses(pairs: Strategy) -> None:
-    bird, machine = Label("crane", "bird"), Label("crane", "machine")
-    assert Question(pairs, machine, other=bird) == Question(pairs, bird, other=machine)
-    with pytest.raises(ValueError, match="apart from itself"):
-        Question(pairs, bird, other=Label("crane", "bird"))
-
-
-def test_questions_and_samples_have_slots_in_order(tmp_path: Path) -> None:
-    strategy = own_strategy(tmp_path, questions=["What colour is it?", "What shape is it?"], samples=2, temperature=0.7)
-    asks = questions_for_label(strategy, CRANE)
-    assert [(ask.text[:10], ask.sample) for ask in asks] == [
-        ("What colou", 0),
-        ("What colou", 1),
-        ("What shape", 0),
-        ("What shape", 1),
-    ]
-    assert len(asks) == strategy.num_questions == 4
-    assert "What shape is it?" in request_for(asks[2]).messages[1]["content"]
-
-
-@pytest.mark.parametrize(
-    ("about", "given", "said"),
-    [
-        ("label", {"other": Label("heron")}, "asks about a label alone"),
-        ("label", {"image": ImageFile(PNG)}, "asks about a label alone"),
-        ("label", {"question": "Why?"}, "has no questions"),
-        ("pair", {}, "asks about a label and another"),
-        ("image", {}, "asks about a picture"),
-    ],
-)
-def test_what_does_not_go_together_is_refused(about: str, given: dict[str, Any], said: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=said):
-        Question(own_strategy(tmp_path, about=about), CRANE, **given)
+    question = Question(pairs, one, "birds", other=other)
+    assert cache_key_of(question, HOW) == cache_key_of(Question(pairs, other, "birds", other=one), HOW)
 
 
 def test_a_picture_is_sent_whole_and_remembered_by_its_digest(pictures: Strategy) -> None:
     picture = ImageFile(PNG)
-    request = request_for(Question(pictures, CRANE, image=picture, correction="Be short.")).adding("And true.")
+    request = build_request(Question(pictures, CRANE, image=picture, correction="Be short.")).adding("And true.")
     kept = request.messages[1]["content"]
     assert kept[1]["image_url"]["url"] == f"sha256:{picture.digest}"
     assert kept[0]["text"].endswith("Be short.\n\nAnd true.")
@@ -151,8 +122,3 @@ def test_a_picture_is_sent_whole_and_remembered_by_its_digest(pictures: Strategy
     assert "JSON Schema" in text["text"]
     scheme, _, data = shown["image_url"]["url"].partition(",")
     assert (scheme, base64.b64decode(data)) == ("data:image/png;base64", PNG)
-
-
-def test_what_is_no_picture_is_refused() -> None:
-    with pytest.raises(ValueError, match="no JPEG, PNG, GIF or WebP"):
-        ImageFile(b"<svg/>")

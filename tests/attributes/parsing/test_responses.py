@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attributes.parsing.responses import Reading, read_answer
-from attributes.prompts.questions import Ask
+from attributes.parsing.responses import ParsedResponse, parse_response
+from attributes.prompts.questions import Question
 from attributes.prompts.strategy import load_strategy
 from attributes.types import Label, Line
-from tests.attributes.fake_llm import answer_for
+from tests.attributes.fake_llm import content_for_label
 
 DESCRIBE = load_strategy()
-ROBIN = answer_for("robin")
+ROBIN = content_for_label("robin")
 
 
-def read(answer: object, label: Label | None = None) -> Reading:
+def read(answer: object, label: Label | None = None) -> ParsedResponse:
     text = answer if isinstance(answer, str) else json.dumps(answer)
-    return read_answer(text, Ask(DESCRIBE, label or Label("robin")))
+    return parse_response(text, Question(DESCRIBE, label or Label("robin")))
 
 
 @pytest.mark.parametrize(
@@ -35,25 +35,25 @@ def read(answer: object, label: Label | None = None) -> Reading:
     ],
 )
 def test_a_label_in_another_spelling_is_the_same(label: Label, echo: str) -> None:
-    reading = read(answer_for(echo), label)
+    reading = read(content_for_label(echo), label)
     assert reading.fault is None
     assert reading.lines
 
 
 @pytest.mark.parametrize(("label", "echo"), [("robin", "robins"), ("+++", "---"), ("crane", ""), ("type 1", "type 11")])
 def test_another_label_is_not(label: str, echo: str) -> None:
-    assert read(answer_for(echo), Label(label)).fault == "wrong_label"
+    assert read(content_for_label(echo), Label(label)).fault == "wrong_label"
 
 
 def test_the_last_object_that_fits_is_taken() -> None:
-    draft, final = answer_for("robin", sentence="A draft."), answer_for("robin", sentence="The end.")
+    draft, final = content_for_label("robin", sentence="A draft."), content_for_label("robin", sentence="The end.")
     text = f'Given {{label}} and {{"label": "robin"}}: {json.dumps(draft)} or rather {json.dumps(final)}. Done {{x}}.'
     reading = read(text)
     assert reading.lines[0].text == "The end."
 
 
 def test_what_a_model_only_thought_is_not_its_answer() -> None:
-    draft, final = json.dumps(answer_for("robin", sentence="A draft.")), json.dumps(ROBIN)
+    draft, final = json.dumps(content_for_label("robin", sentence="A draft.")), json.dumps(ROBIN)
     assert read(f"<think>Perhaps {draft}</think>It is red.").fault == "invalid_answer"
     assert read(f"<think>Perhaps {draft}, or").fault == "invalid_answer"
     assert read(f"<think>{{</think>{final}").fault is None
@@ -61,7 +61,7 @@ def test_what_a_model_only_thought_is_not_its_answer() -> None:
 
 def test_phrases_are_noun_phrases_without_a_closing_stop() -> None:
     reading = read(
-        answer_for("robin") | {"phrases": [{"part": "bill ", "value": "long", "phrase": " a long  bill. "}] * 5}
+        content_for_label("robin") | {"phrases": [{"part": "bill ", "value": "long", "phrase": " a long  bill. "}] * 5}
     )
     assert reading.lines[1] == Line("phrase", "a long bill", "bill", "long", strategy="describe@1")
     assert reading.flags == ("duplicate_phrase",)
@@ -100,7 +100,7 @@ def test_a_strategy_may_ask_for_plain_phrases_alone() -> None:
         "properties": {"label": {"type": "string"}, "phrases": {"type": "array", "items": {"type": "string"}}},
     }
     plain = replace(DESCRIBE, schema=schema)
-    reading = read_answer('{"label": "robin", "phrases": ["a red breast"]}', Ask(plain, Label("robin")))
+    reading = parse_response('{"label": "robin", "phrases": ["a red breast"]}', Question(plain, Label("robin")))
     assert reading.lines == (Line("phrase", "a red breast", strategy="describe@1"),)
     assert reading.flags == ("too_few_phrases",)
 

@@ -7,8 +7,15 @@ from typing import Any
 
 import pytest
 
-from attributes.prompts.strategy import STRATEGY_FOLDER, Limits, StrategyError, load_strategy, shipped, strategies
-from tests.attributes.own import own_strategy, own_text
+from attributes.prompts.strategy import (
+    STRATEGY_FOLDER,
+    Limits,
+    StrategyError,
+    available_strategies,
+    load_strategy,
+    shipped_strategies,
+)
+from tests.attributes.custom_strategies import custom_strategy, strategy_text
 
 DIGESTS = {
     "captions@1": "00988b6b1cf0123ecdce98756c79c80bb6977f84861640c8b198477e8cead27e",
@@ -23,7 +30,7 @@ DIGESTS = {
 def test_describe_asks_for_a_sentence_and_five_to_eight_phrases() -> None:
     strategy = load_strategy("describe")
     assert strategy.ref == "describe@1"
-    assert strategy.wants == {"sentence", "phrases"}
+    assert strategy.response_fields == {"sentence", "phrases"}
     assert strategy.limits == Limits(sentence_words=60, phrase_words=15, min_phrases=5, max_phrases=8)
     phrases = strategy.schema["properties"]["phrases"]
     assert (phrases["minItems"], phrases["maxItems"]) == (5, 8)
@@ -31,7 +38,7 @@ def test_describe_asks_for_a_sentence_and_five_to_eight_phrases() -> None:
 
 
 def test_each_strategy_asks_for_what_it_is_named_after() -> None:
-    asked = {strategy.name: (strategy.about, set(strategy.wants)) for strategy in shipped()}
+    asked = {strategy.name: (strategy.about, set(strategy.response_fields)) for strategy in shipped_strategies()}
     assert asked == {
         "captions": ("image", {"caption"}),
         "contrast": ("pair", {"differences"}),
@@ -46,7 +53,7 @@ def test_each_strategy_asks_for_what_it_is_named_after() -> None:
     assert questions.temperature
 
 
-@pytest.mark.parametrize("strategy", shipped(), ids=lambda strategy: strategy.ref)
+@pytest.mark.parametrize("strategy", shipped_strategies(), ids=lambda strategy: strategy.ref)
 def test_shipped_schemas_keep_to_what_strict_output_takes(strategy: Any) -> None:
     def objects(schema: Any) -> list[dict[str, Any]]:
         if isinstance(schema, list):
@@ -64,7 +71,7 @@ def test_shipped_schemas_keep_to_what_strict_output_takes(strategy: Any) -> None
 
 def test_a_shipped_prompt_changes_only_with_its_version() -> None:
     # A new digest without a new version would let old answers pass for answers to the new prompt.
-    assert {strategy.ref: strategy.digest for strategy in shipped()} == DIGESTS
+    assert {strategy.ref: strategy.digest for strategy in shipped_strategies()} == DIGESTS
 
 
 def user_file(folder: Path, old: str = "", new: str = "") -> Path:
@@ -135,8 +142,8 @@ def test_a_faulty_file_is_refused_with_the_place_of_its_fault(
 )
 def test_each_kind_has_its_fields(about: str, old: str, new: str, said: str | None, tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    assert old in own_text(about=about)
-    path.write_text(own_text(about=about).replace(old, new), encoding="utf-8")
+    assert old in strategy_text(about=about)
+    path.write_text(strategy_text(about=about).replace(old, new), encoding="utf-8")
     if said is None:
         assert load_strategy(path).about == about
         return
@@ -145,23 +152,23 @@ def test_each_kind_has_its_fields(about: str, old: str, new: str, said: str | No
 
 
 def test_a_folder_of_ones_own_is_listed_beside_ours(tmp_path: Path) -> None:
-    own_strategy(tmp_path, name="colours")
-    refs = [strategy.ref for strategy in strategies(tmp_path)]
-    assert refs == sorted([*(strategy.ref for strategy in shipped()), "colours@1"])
+    custom_strategy(tmp_path, name="colours")
+    refs = [strategy.ref for strategy in available_strategies(tmp_path)]
+    assert refs == sorted([*(strategy.ref for strategy in shipped_strategies()), "colours@1"])
     assert load_strategy("colours", tmp_path).says == "Ours."
     assert load_strategy("describe", tmp_path) == load_strategy("describe")
 
 
 def test_a_name_of_ours_and_a_version_given_twice_are_refused(tmp_path: Path) -> None:
-    own_strategy(tmp_path, name="describe")
+    custom_strategy(tmp_path, name="describe")
     with pytest.raises(StrategyError, match=r"describe\.toml: 'name' is 'describe', which comes with Limbeck"):
-        strategies(tmp_path)
-    (tmp_path / "describe.toml").write_text(own_text(name="b"), encoding="utf-8")
-    own_strategy(tmp_path, name="b")
+        available_strategies(tmp_path)
+    (tmp_path / "describe.toml").write_text(strategy_text(name="b"), encoding="utf-8")
+    custom_strategy(tmp_path, name="b")
     with pytest.raises(StrategyError, match=r"describe\.toml: b@1 is also in b\.toml"):
-        strategies(tmp_path)
+        available_strategies(tmp_path)
     with pytest.raises(StrategyError, match="there is no such folder"):
-        strategies(tmp_path / "none")
+        available_strategies(tmp_path / "none")
 
 
 @pytest.mark.parametrize("ref", ["describe@99", "invent", "missing.toml"])

@@ -5,17 +5,17 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from attributes.prompts.strategy import MAX_SAMPLES, Strategy, StrategyError, strategies
+from attributes.prompts.strategy import MAX_SAMPLES, Strategy, StrategyError, available_strategies
 
 
-def pick(ref: str, *, folder: Path | None = None, samples: int | None = None) -> Strategy:
+def select_strategy(ref: str, *, folder: Path | None = None, samples: int | None = None) -> Strategy:
     """The strategy called `ref` (`describe`: its newest version; `describe@1`), shipped or in the user's `folder`.
 
     `samples` takes the place of its own number of samples where it is one that samples (has a temperature). Raises
     StrategyError, with near matches for a name that is not there.
     """
     name, at, version = ref.partition("@")
-    there = strategies(folder)
+    there = available_strategies(folder)
     known = [one for one in there if one.name == name and (not at or version == str(one.version))]
     if not known:
         names = [one.ref for one in there] + [one.name for one in there]
@@ -26,7 +26,7 @@ def pick(ref: str, *, folder: Path | None = None, samples: int | None = None) ->
     return replace(found, samples=samples) if samples and found.temperature else found
 
 
-def pick_chain(refs: Sequence[str], *, folder: Path | None = None, samples: int | None = None) -> list[Strategy]:
+def select_strategies(refs: Sequence[str], *, folder: Path | None = None, samples: int | None = None) -> list[Strategy]:
     """Each of the strategies. Raises StrategyError, whose `step` says which of them is the culprit.
 
     A job may not name a strategy twice, and `samples` must be 1 to `MAX_SAMPLES` and go with one that samples.
@@ -34,7 +34,7 @@ def pick_chain(refs: Sequence[str], *, folder: Path | None = None, samples: int 
     chain: list[Strategy] = []
     for step, ref in enumerate(refs):
         try:
-            found = pick(ref, folder=folder, samples=samples)
+            found = select_strategy(ref, folder=folder, samples=samples)
         except UnknownStrategy as error:
             raise StepError(str(error), step, is_unknown=True) from None
         if found.ref in (one.ref for one in chain):

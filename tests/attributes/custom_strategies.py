@@ -16,7 +16,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
 _DIFFERENCE = ("part", "target_value", "other_value", "target_phrase", "other_phrase")
 
 
-def own_text(*, name: str = "mine", about: str = "label", questions: list[str] | None = None, **more: Any) -> str:
+def strategy_text(*, name: str = "mine", about: str = "label", questions: list[str] | None = None, **more: Any) -> str:
     """The text of a strategy file; its table of limits is empty."""
     fields = _FIELDS["asked" if questions else about]
     head = {"name": name, "version": 1, "says": "Ours.", "about": about, **more}
@@ -37,9 +37,9 @@ def own_text(*, name: str = "mine", about: str = "label", questions: list[str] |
     return "\n".join(lines) + "\n"
 
 
-def own_strategy(folder: Path, **fields: Any) -> Strategy:
+def custom_strategy(folder: Path, **fields: Any) -> Strategy:
     """The strategy of such a file, written into `folder`."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{fields.get('name', 'mine')}.toml"
-    path.write_text(own_text(**fields), encoding="utf-8")
+    path.write_text(strategy_text(**fields), encoding="utf-8")
     return read_strategy(path)
