@@ -1,1 +1,1 @@
-"""What Limbeck keeps: settings, tables, queries and files. Knows no web framework, no queue and no torch."""
+"""The storage layer: settings, tables, queries and artefact files. Imports no web framework, no queue and no torch."""

@@ -1,28 +1,28 @@
-"""What the store refuses, in terms that the edge turns into a problem or a one-line error."""
+"""Errors of the store. The API turns them into problem documents, the command line into one-line errors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Culprit:
-    """Where in the request something is wrong (an RFC 6901 pointer), and what."""
+class InvalidField:
+    """An invalid field of a request: its JSON pointer (RFC 6901) and the reason."""
 
     pointer: str
     detail: str
 
 
-class Refused(ValueError):
-    """A request that names something wrong; nothing was changed."""
+class InvalidRequest(ValueError):
+    """The request is invalid; nothing was changed. `code` is stable, `invalid_fields` locate the errors."""
 
-    def __init__(self, code: str, message: str, culprits: Sequence[Culprit] = ()) -> None:
+    def __init__(self, code: str, message: str, invalid_fields: Sequence[InvalidField] = ()) -> None:
         super().__init__(message)
         self.code = code
-        self.culprits = tuple(culprits)
+        self.invalid_fields = tuple(invalid_fields)
 
 
 class NotFound(LookupError):
-    """No such row."""
+    """The row does not exist."""
 
     def __init__(self, kind: str, id: str) -> None:
         super().__init__(f"no {kind} {id!r}")
@@ -31,7 +31,7 @@ class NotFound(LookupError):
 
 
 class Conflict(RuntimeError):
-    """The row is not in a state that allows this."""
+    """The state of the row does not allow the operation."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class Conflict(RuntimeError):
 
 
 class DraftStale(Conflict):
-    """A draft is at another version than the one that a change starts from."""
+    """The draft is not at the version that the change expects."""
 
     def __init__(self, version: int, expected: int) -> None:
         detail = f"the draft is at version {version}, not {expected}; GET it again and repeat what still applies"
@@ -48,4 +48,4 @@ class DraftStale(Conflict):
 
 
 class LeaseLost(RuntimeError):
-    """The part is no longer this worker's; whatever it was writing is rolled back."""
+    """Another worker has claimed the part, or its lease expired; the current transaction is rolled back."""

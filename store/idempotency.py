@@ -1,14 +1,13 @@
-"""`Idempotency-Key`: the first POST with a key is carried out, each repetition gets the same answer.
+"""`Idempotency-Key`: the first POST with a key is executed, and repetitions get the same response.
 
-The record is written in the transaction of what the POST makes. A second request with the key waits for the first
-transaction (Postgres on the unique key, SQLite on the write lock) and then finds its answer; if the first rolled back,
-the second takes its place.
+The record is written in the transaction that executes the POST. A second request with the key waits for the first
+transaction (Postgres on the unique key, SQLite on the write lock) and then finds its response. If the first transaction
+rolled back, the second request is executed.
 """
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql, sqlite
@@ -22,22 +21,25 @@ MAX_KEY_CHARS = 200
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the first request was answered."""
+class StoredResponse:
+    """The response to the first request with a key."""
 
     status: int
-    headers: Mapping[str, Any]
+    headers: Mapping[str, str]
     body: str
 
 
-def find(tx: Session, *, principal: str, key: str, request_sha256: str) -> Answer | None:
-    """The answer that the key has already given, reserving nothing; `Conflict` for another body."""
+def find(tx: Session, *, principal: str, key: str, request_sha256: str) -> StoredResponse | None:
+    """The stored response for the key, or None; reserves nothing. Raises `Conflict` if the request body differs."""
     record = tx.get(IdempotencyRecord, (principal, key))
-    return None if record is None else _answer(record, request_sha256)
+    return None if record is None else _response_of(record, request_sha256)
 
 
-def begin(tx: Session, *, principal: str, key: str, request_sha256: str) -> Answer | None:
-    """Reserve the key in this transaction (None), or the answer it has already given; `Conflict` for another body."""
+def reserve(tx: Session, *, principal: str, key: str, request_sha256: str) -> StoredResponse | None:
+    """Reserve the key in this transaction and return None, or return the stored response if the key was used before.
+
+    Raises `Conflict` if the request body differs.
+    """
     dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
     row = {"principal": principal, "key": key, "request_sha256": request_sha256, "created_at": time.time()}
     inserted = tx.scalar(
@@ -45,23 +47,25 @@ def begin(tx: Session, *, principal: str, key: str, request_sha256: str) -> Answ
     )
     if inserted is not None:
         return None
-    return _answer(tx.get_one(IdempotencyRecord, (principal, key), populate_existing=True), request_sha256)
+    return _response_of(tx.get_one(IdempotencyRecord, (principal, key), populate_existing=True), request_sha256)
 
 
-def _answer(record: IdempotencyRecord, request_sha256: str) -> Answer:
+def _response_of(record: IdempotencyRecord, request_sha256: str) -> StoredResponse:
     if record.request_sha256 != request_sha256:
-        raise Conflict("idempotency_key_reused", "this Idempotency-Key was used for another request")
+        detail = "this Idempotency-Key was used for another request; send this request with a new key"
+        raise Conflict("idempotency_key_reused", detail)
     if record.status is None:
-        raise Conflict("idempotency_in_progress", "a request with this Idempotency-Key is under way")
-    return Answer(record.status, record.headers or {}, record.body or "")
+        detail = "a request with this Idempotency-Key is still running; repeat it later"
+        raise Conflict("idempotency_in_progress", detail)
+    return StoredResponse(record.status, record.headers or {}, record.body or "")
 
 
-def end(tx: Session, *, principal: str, key: str, answer: Answer) -> None:
-    """Keep the answer with the reserved key."""
+def save_response(tx: Session, *, principal: str, key: str, response: StoredResponse) -> None:
+    """Store the response under the reserved key."""
     record = tx.get_one(IdempotencyRecord, (principal, key))
-    record.status, record.headers, record.body = answer.status, dict(answer.headers), answer.body
+    record.status, record.headers, record.body = response.status, dict(response.headers), response.body
 
 
-def forget_old(tx: Session) -> None:
-    """Drop records older than a day."""
+def delete_expired(tx: Session) -> None:
+    """Delete records older than one day."""
     tx.execute(delete(IdempotencyRecord).where(IdempotencyRecord.created_at < time.time() - KEEP_S))

@@ -1,7 +1,8 @@
-"""Identifiers that carry their kind and sort by the time they were made: `voc_01jd9v...`.
+"""Identifiers with a prefix for their kind that sort by creation time: `voc_01jd9v...`.
 
-48 bits of milliseconds and 80 random bits in Crockford's base 32 (the layout of ULID, https://github.com/ulid/spec),
-lower case. Within one process ids of one millisecond still ascend, so that lists keep the order of creation.
+48 bits of milliseconds and 80 random bits in lower-case Crockford base 32 (the layout of ULID,
+https://github.com/ulid/spec). Ids that one process makes in the same millisecond ascend, so lists keep the creation
+order.
 """
 
 import secrets
@@ -15,11 +16,11 @@ _last = 0
 
 
 def new_id(prefix: str) -> str:
-    """A fresh id: `prefix`, an underscore and 26 characters."""
+    """A new id: `prefix`, an underscore and 26 characters."""
     global _last
     with _lock:
         value = (time.time_ns() // 1_000_000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
-        # Same millisecond (or a clock set back): count on from the last one.
+        # Same millisecond, or the clock was set back: increment the last id.
         if value >> _RANDOM_BITS <= _last >> _RANDOM_BITS:
             value = _last + 1
         _last = value

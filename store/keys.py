@@ -1,4 +1,4 @@
-"""API keys: 256 random bits, kept as their sha256, with scopes and an expiry."""
+"""API keys: 256 random bits, stored as their sha256, with scopes and an expiry time."""
 
 import hashlib
 import secrets
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from store.errors import Culprit, NotFound, Refused
+from store.errors import InvalidField, InvalidRequest, NotFound
 from store.ids import new_id
 from store.models import ApiKey
 
@@ -17,11 +17,11 @@ _PREFIX = "lbk_"
 
 
 def create(tx: Session, *, name: str, scopes: Sequence[str], expires_at: float | None) -> tuple[ApiKey, str]:
-    """A new key and its secret, which is not kept and cannot be shown again."""
+    """Create a key and return it with its secret. The secret is not stored and cannot be shown again."""
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
-        detail = f"{', '.join(unknown) or 'no scope'}: a key's scopes are {' and '.join(SCOPES)}"
-        raise Refused("scope_unknown", detail, [Culprit("/scopes", detail)])
+        detail = f"{', '.join(unknown) or 'no scope'}: valid scopes are {' and '.join(SCOPES)}"
+        raise InvalidRequest("scope_unknown", detail, [InvalidField("/scopes", detail)])
     secret = _PREFIX + secrets.token_urlsafe(32)
     key = ApiKey(
         id=new_id("key"),
@@ -38,7 +38,7 @@ def create(tx: Session, *, name: str, scopes: Sequence[str], expires_at: float |
 
 
 def find(tx: Session, secret: str) -> ApiKey | None:
-    """The live key with this secret. Only digests are compared, so that timing tells nothing of the secret."""
+    """The active key with this secret, or None. Only digests are compared, so timing reveals nothing of the secret."""
     key = tx.scalar(select(ApiKey).where(ApiKey.sha256 == _digest(secret)))
     if key is None or key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= time.time()):
         return None
@@ -46,7 +46,7 @@ def find(tx: Session, secret: str) -> ApiKey | None:
 
 
 def revoke(tx: Session, key_id: str) -> ApiKey:
-    """End a key now; ending it twice is harmless."""
+    """Revoke a key now. Revoking it again changes nothing. Raises `NotFound`."""
     key = tx.get(ApiKey, key_id)
     if key is None:
         raise NotFound("key", key_id)
@@ -54,15 +54,15 @@ def revoke(tx: Session, key_id: str) -> ApiKey:
     return key
 
 
-def every(tx: Session) -> list[ApiKey]:
-    """All keys ever made, oldest first."""
+def list_keys(tx: Session) -> list[ApiKey]:
+    """All keys, revoked and expired ones included, oldest first."""
     return list(tx.scalars(select(ApiKey).order_by(ApiKey.id)))
 
 
-def any_live(tx: Session) -> bool:
-    """Whether there is a key that would be let in."""
-    live = (ApiKey.expires_at.is_(None) | (ApiKey.expires_at > time.time())) & ApiKey.revoked_at.is_(None)
-    return bool(tx.scalar(select(func.count()).select_from(ApiKey).where(live)))
+def has_active_key(tx: Session) -> bool:
+    """Whether at least one key is neither revoked nor expired."""
+    is_active = (ApiKey.expires_at.is_(None) | (ApiKey.expires_at > time.time())) & ApiKey.revoked_at.is_(None)
+    return bool(tx.scalar(select(func.count()).select_from(ApiKey).where(is_active)))
 
 
 def _digest(secret: str) -> str:

@@ -1,4 +1,4 @@
-"""Structured logs: a JSON object a line on stderr, with time and level. No key, header or prompt is ever passed in."""
+"""Structured logs: one JSON object per line on stderr, with time and level. Never log a key, a header or a prompt."""
 
 import logging
 import sys
@@ -7,7 +7,7 @@ import structlog
 
 
 def configure(level: int = logging.INFO) -> None:
-    """Set structlog up for this process."""
+    """Configure structlog for this process."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -1,4 +1,4 @@
-"""Bring a database to the newest revision (`limbeck db upgrade`; `limbeck serve` does it in embedded mode)."""
+"""Migrate a database to the newest revision (`limbeck db upgrade`; `limbeck serve` does it in embedded mode)."""
 
 from pathlib import Path
 
@@ -20,12 +20,12 @@ def _config(db: Database) -> Config:
 
 
 def upgrade(db: Database, revision: str = "head") -> None:
-    """Apply what is missing; on Postgres one process at a time."""
+    """Apply the missing revisions; on Postgres one process at a time."""
     command.upgrade(_config(db), revision)
 
 
 def is_current(db: Database) -> bool:
-    """Whether the database stands at the newest revision."""
+    """Whether the database is at the newest revision."""
     head = ScriptDirectory.from_config(_config(db)).get_current_head()
     with db.reader.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision() == head

@@ -1,7 +1,7 @@
-"""The tables. Times are seconds since 1970 (UTC) as doubles; digests are sha256 in hex; `*_key` is an artefact's key.
-Money is in whole pico-dollars (`*_pusd`, 1e-12 USD), so that the price of a single token is exact; null is unknown.
+"""The tables. Times are seconds since 1970 (UTC) as doubles; digests are sha256 in hex; `*_key` is an artefact key.
+Money is in whole pico-dollars (`*_pusd`, 1e-12 USD), so that the price of a single token is exact; null means unknown.
 
-Rows of jobs and parts change under rules that stand in `store.jobs.lifecycle` alone; all else is written once.
+Only `store.jobs.lifecycle` changes the state of jobs and parts. Most other rows are written once.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresq
 
 
 class Base(DeclarativeBase):
-    """Common types, and constraint names that both databases and Alembic agree on."""
+    """Column types, and constraint names that are the same on both databases and in Alembic."""
 
     metadata = MetaData(
         naming_convention={
@@ -28,7 +28,7 @@ class Base(DeclarativeBase):
 
 
 class ApiKey(Base):
-    """A key as it is kept: only the sha256 of its secret."""
+    """An API key. Only the sha256 of its secret is stored."""
 
     __tablename__ = "api_keys"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -41,7 +41,7 @@ class ApiKey(Base):
 
 
 class IdempotencyRecord(Base):
-    """The answer that a POST with this `Idempotency-Key` got, written in the transaction of what it made."""
+    """The response to a POST with this `Idempotency-Key`, written in the transaction that executed the POST."""
 
     __tablename__ = "idempotency_records"
     principal: Mapped[str] = mapped_column(primary_key=True)
@@ -54,7 +54,7 @@ class IdempotencyRecord(Base):
 
 
 class Vocabulary(Base):
-    """A list of labels with the domain they come from."""
+    """An ordered list of labels and their domain."""
 
     __tablename__ = "vocabularies"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -66,22 +66,22 @@ class Vocabulary(Base):
 
 
 class Label(Base):
-    """A label at its place in a vocabulary; `sense` tells two of one name apart."""
+    """A label and its position in a vocabulary; `sense` distinguishes labels of the same name."""
 
     __tablename__ = "labels"
     vocabulary_id: Mapped[str] = mapped_column(ForeignKey("vocabularies.id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
     sense: Mapped[str | None]
-    folded: Mapped[str]  # name and sense without case: what a label is found by
+    folded: Mapped[str]  # case-folded name and sense, for lookups and search
     __table_args__ = (Index("ix_labels_vocabulary_id_folded", "vocabulary_id", "folded"),)
 
 
 class LLMAnswer(Base):
-    """A validated answer under the key of everything that shaped it; never a failure.
+    """Cache of validated LLM responses; failures are never stored. `key` is a digest of everything in the request.
 
-    `lines` are what it says of the label asked about, `other_lines` of the one it is told apart from; `flags` what
-    `attributes.flags` found in it.
+    `lines` are the lines for the label of the question, `other_lines` those for the other label of a pair. `flags` are
+    the flags that `attributes.flags` computed for the response.
     """
 
     __tablename__ = "llm_answers"
@@ -98,7 +98,7 @@ class LLMAnswer(Base):
 
 
 class LLMFlight(Base):
-    """A call that a worker is making, so that another job which needs the same waits for its answer."""
+    """Single-flight lock: the call that a part is making, so that other jobs wait for its response."""
 
     __tablename__ = "llm_flights"
     key: Mapped[str] = mapped_column(primary_key=True)
@@ -106,8 +106,8 @@ class LLMFlight(Base):
     expires_at: Mapped[float]
 
 
-class LLMForm(Base):
-    """Which form of request a server understands for a model: the ladder's memory, for all workers."""
+class LLMResponseFormat(Base):
+    """The response format that a server supports for a model, shared by all workers."""
 
     __tablename__ = "llm_forms"
     base_url: Mapped[str] = mapped_column(primary_key=True)
@@ -117,7 +117,7 @@ class LLMForm(Base):
 
 
 class LLMBatch(Base):
-    """A batch handed to a server's Batch API by a part, and what became of it."""
+    """A batch that a part submitted to the Batch API of a server, and its status."""
 
     __tablename__ = "llm_batches"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -132,7 +132,7 @@ class LLMBatch(Base):
 
 
 class LLMCall(Base):
-    """One HTTP attempt: the ledger."""
+    """The usage and cost of one HTTP attempt."""
 
     __tablename__ = "llm_calls"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -154,11 +154,11 @@ class LLMCall(Base):
     __table_args__ = (Index("ix_llm_calls_job_id_id", "job_id", "id"),)
 
 
-class Spend(Base):
-    """What an enrich job may use, has used, and has set aside for calls in flight; running sums of its ledger.
+class JobUsage(Base):
+    """The caps of an enrich job, its usage so far, and the budget reserved for calls in flight: sums over `llm_calls`.
 
-    `unpriced_calls`: those whose cost is not known, so that `spent_pusd` lacks them. `plan`: kind of part → how many
-    units it will have at most, and how many questions a unit is.
+    `unpriced_calls` counts calls of unknown cost, which `spent_pusd` omits. `plan`: kind of part → the maximum number
+    of its units and the number of questions per unit.
     """
 
     __tablename__ = "spends"
@@ -176,7 +176,7 @@ class Spend(Base):
 
 
 class AttributeEntry(Base):
-    """What is said of one label, line by line (`attributes.types.Line`), stored once for all sets that say it."""
+    """The lines of one label (`attributes.types.Line`), stored once for all sets that contain this entry."""
 
     __tablename__ = "attribute_entries"
     digest: Mapped[str] = mapped_column(primary_key=True)
@@ -187,9 +187,9 @@ class AttributeEntry(Base):
 
 
 class AttributePage(Base):
-    """A run of `PAGE_SIZE` entries' digests (null: none for that label), stored once for all sets that hold it.
+    """`PAGE_SIZE` consecutive entry digests (null: the label has no entry), stored once for all sets that contain it.
 
-    `marks` says which entries are flagged, locked, of what origin: mark → offsets on the page.
+    `marks`: mark (a flag, an origin, locked, undescribed) → offsets of the entries that have it.
     """
 
     __tablename__ = "attribute_pages"
@@ -201,7 +201,7 @@ class AttributePage(Base):
 
 
 class AttributeSet(Base):
-    """An immutable set: a vocabulary's labels with their entries."""
+    """An immutable attribute set: the entries of the labels of a vocabulary."""
 
     __tablename__ = "attribute_sets"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -216,7 +216,7 @@ class AttributeSet(Base):
 
 
 class AttributeSetPage(Base):
-    """Which page stands where in a set."""
+    """The digest of each page of a set, by page number."""
 
     __tablename__ = "attribute_set_pages"
     set_id: Mapped[str] = mapped_column(ForeignKey("attribute_sets.id"), primary_key=True)
@@ -225,8 +225,8 @@ class AttributeSetPage(Base):
 
 
 class AttributeDraft(Base):
-    """Edits of a set on their way to a new one; `version` is what If-Match names, and only grows: a draft that is
-    dropped or sealed is emptied, and its row stays."""
+    """The draft of a set: edits that will be sealed into a new set. `version` is the ETag for If-Match and only grows:
+    dropping or sealing a draft deletes its entries and keeps this row."""
 
     __tablename__ = "attribute_drafts"
     set_id: Mapped[str] = mapped_column(ForeignKey("attribute_sets.id"), primary_key=True)
@@ -236,7 +236,7 @@ class AttributeDraft(Base):
 
 
 class AttributeDraftEntry(Base):
-    """A label's lines as a draft has them."""
+    """The lines of one label that the draft changes."""
 
     __tablename__ = "attribute_draft_entries"
     set_id: Mapped[str] = mapped_column(ForeignKey("attribute_drafts.set_id"), primary_key=True)
@@ -246,7 +246,7 @@ class AttributeDraftEntry(Base):
 
 
 class SetReport(Base):
-    """What the gates found in a set; `teacher` is empty where none was asked for its text features."""
+    """The gate report of a set. `teacher` is empty for a report without a teacher's text features."""
 
     __tablename__ = "set_reports"
     set_id: Mapped[str] = mapped_column(ForeignKey("attribute_sets.id"), primary_key=True)
@@ -257,7 +257,7 @@ class SetReport(Base):
 
 
 class GateFailure(Base):
-    """A label of a set that a gate caught."""
+    """A label of a set that violates a gate."""
 
     __tablename__ = "gate_failures"
     set_id: Mapped[str] = mapped_column(ForeignKey("attribute_sets.id"), primary_key=True)
@@ -266,11 +266,11 @@ class GateFailure(Base):
 
 
 class EnrichResult(Base):
-    """How one question of an enrich job ended; committed as the answer arrives.
+    """The result of one question of an enrich job, committed when its response arrives.
 
-    `step` counts the job's strategies, `position` is the label's (or the image's), `slot` tells several questions about
-    it apart (samples, neighbours). `key` is the answer's, null where it failed for `reason`; `side` is 1 where this
-    label is the one that the answer tells its own label apart from.
+    `step` is the index of the strategy, `position` that of the label or image, and `slot` numbers several questions
+    about one label (samples, confusable labels). `key` refers to the response; it is null if the question failed for
+    `reason`. `side` is 1 if this label is the second label of a pair question.
     """
 
     __tablename__ = "enrich_results"
@@ -285,9 +285,9 @@ class EnrichResult(Base):
 
 
 class EnrichPage(Base):
-    """A page of the set that an enrich job is making, put together from its results.
+    """A page of the set that an enrich job makes, assembled from its results.
 
-    `inputs` is a digest of all that went in (labels, answers' keys, kept lines): the same again is the same page.
+    `inputs` is a digest of all inputs (labels, keys of the responses, kept lines): equal inputs give the same page.
     """
 
     __tablename__ = "enrich_pages"
@@ -297,8 +297,8 @@ class EnrichPage(Base):
     inputs: Mapped[str | None] = mapped_column(index=True)
 
 
-class MendRound(Base):
-    """What a round of mending came to: `inputs` is a digest of all its inputs (see `store.enrich.repair_rounds`)."""
+class RepairRound(Base):
+    """The result of a repair round; `inputs` is a digest of all its inputs (see `store.enrich.repair_rounds`)."""
 
     __tablename__ = "mend_rounds"
     inputs: Mapped[str] = mapped_column(primary_key=True)
@@ -307,7 +307,7 @@ class MendRound(Base):
 
 
 class CaptionSet(Base):
-    """A caption for each image of a dataset, as a file of JSON lines."""
+    """The captions of the images of a dataset, in a JSON Lines file."""
 
     __tablename__ = "caption_sets"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -323,7 +323,7 @@ class CaptionSet(Base):
 
 
 class Teacher(Base):
-    """What torch-free rooms must know of a teacher; filled by a GPU worker that loaded it."""
+    """The properties of a teacher that code without torch needs; written by a GPU worker that loaded the teacher."""
 
     __tablename__ = "teachers"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -338,7 +338,7 @@ class Teacher(Base):
 
 
 class TextTargets(Base):
-    """A teacher's text features (K, D) of a vocabulary's rendered texts, as a file."""
+    """A teacher's text features (K, D) of the rendered texts of a vocabulary, in a file."""
 
     __tablename__ = "text_targets"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -357,7 +357,7 @@ class TextTargets(Base):
 
 
 class Dataset(Base):
-    """Images under the data root, matched to a vocabulary and split; the list of images is an artefact."""
+    """Images under the data root, matched to a vocabulary and split. The image index is an artefact."""
 
     __tablename__ = "datasets"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -372,8 +372,8 @@ class Dataset(Base):
 
 
 class Job(Base):
-    """A request for work; its state is derived from its parts. `stopping`: null, `cancel` or `failure`. `tally`: what
-    its parts, but for those that run, come to by kind (see `store.jobs.progress`)."""
+    """A job; its state is derived from its parts. `stopping`: null, `cancel` or `failure`. `tally`: sums over its parts
+    by kind, running parts excluded (see `store.jobs.progress`)."""
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -394,10 +394,10 @@ _RUNNING = text("status = 'running'")
 
 
 class Part(Base):
-    """A piece of a job: what is claimed, leased, retried and cancelled.
+    """A part of a job: the unit that workers claim, lease, retry and cancel.
 
-    Parts of a stage may run at once; those of the next wait until all of it have ended. `holds_budget`: see
-    `store.enrich.usage`.
+    The parts of a stage may run at the same time; the next stage begins when all of them have ended. `holds_budget`:
+    see `store.enrich.usage`.
     """
 
     __tablename__ = "parts"
@@ -426,16 +426,16 @@ class Part(Base):
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     __table_args__ = (
-        # Parts are summed per kind whenever one moves, and those that run at every poll.
+        # Parts are summed per kind at every state change, and running parts at every poll.
         Index("ix_parts_job_id_kind_position", "job_id", "kind", "position"),
         Index("ix_parts_running", "job_id", "kind", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
-        # What workers and the sweeper ask for is a handful of live rows among all that ever ran.
+        # Workers and the sweeper look for a few live rows among all parts that ever ran.
         Index("ix_parts_status_queue", "status", "queue", "not_before"),
     )
 
 
 class Event(Base):
-    """Something that happened to a job, numbered per job in the order of commit."""
+    """An event of a job, numbered per job in commit order."""
 
     __tablename__ = "events"
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
@@ -448,7 +448,7 @@ class Event(Base):
 
 
 class Checkpoint(Base):
-    """A trained student's bundle."""
+    """The bundle of a trained student."""
 
     __tablename__ = "checkpoints"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -476,8 +476,8 @@ class CheckpointFile(Base):
     file_key: Mapped[str]
 
 
-class Beat(Base):
-    """When each long-lived process was last seen, for readiness."""
+class Heartbeat(Base):
+    """The last heartbeat of each long-lived process, for the readiness check."""
 
     __tablename__ = "beats"
     name: Mapped[str] = mapped_column(primary_key=True)

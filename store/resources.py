@@ -1,4 +1,7 @@
-"""Teachers, text targets, datasets and checkpoints: rows written once, and looked up by id; `page` lists any."""
+"""Teachers, text targets, datasets and checkpoints: rows that are written once and looked up by id.
+
+`page` lists the rows of any table with an `id` column.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -8,20 +11,20 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from store import vocabularies
-from store.artefacts import Stored
+from store.artefacts import StoredArtefact
 from store.errors import NotFound
 from store.ids import new_id
 from store.models import Base, CaptionSet, Checkpoint, CheckpointFile, Dataset, Teacher, TextTargets
 from store.sets import attribute_sets
 from store.sets.attribute_sets import insert_ignore
 
-Row = TypeVar("Row", bound=Base)
+RowT = TypeVar("RowT", bound=Base)
 
 
 def page(
-    tx: Session, model: type[Row], *, limit: int, after: str | None, **where: str | None
-) -> tuple[list[Row], bool]:
-    """Up to `limit` rows, newest first, that come after the row `after`; and whether there are more."""
+    tx: Session, model: type[RowT], *, limit: int, after: str | None, **where: str | None
+) -> tuple[list[RowT], bool]:
+    """Up to `limit` rows, newest first, that follow the row with id `after`; and whether more rows follow."""
     columns: Any = model
     query = select(model).order_by(columns.id.desc()).limit(limit + 1)
     if after is not None:
@@ -33,7 +36,7 @@ def page(
     return rows[:limit], len(rows) > limit
 
 
-def _get(tx: Session, model: type[Row], kind: str, id: str) -> Row:
+def _get(tx: Session, model: type[RowT], kind: str, id: str) -> RowT:
     row = tx.get(model, id)
     if row is None:
         raise NotFound(kind, id)
@@ -56,7 +59,7 @@ def teacher(tx: Session, id: str) -> Teacher:
 
 
 def newest_teacher(tx: Session, ref: str) -> Teacher | None:
-    """What a worker last found under this reference; None where none has loaded it."""
+    """The newest row of this reference, or None if no worker has loaded the teacher."""
     return tx.scalar(select(Teacher).where(Teacher.ref == ref).order_by(Teacher.id.desc()).limit(1))
 
 
@@ -66,13 +69,13 @@ def checkpoint(tx: Session, id: str) -> Checkpoint:
 
 
 def checkpoint_files(tx: Session, id: str) -> list[CheckpointFile]:
-    """The files of a checkpoint's bundle, by path."""
+    """The files of the bundle of a checkpoint, sorted by path."""
     query = select(CheckpointFile).where(CheckpointFile.checkpoint_id == id).order_by(CheckpointFile.path)
     return list(tx.scalars(query))
 
 
 def checkpoint_file(tx: Session, id: str, path: str) -> CheckpointFile:
-    """One file of a bundle, or `NotFound`: only paths that were written are known."""
+    """One file of a bundle. Raises `NotFound` for a path that the bundle does not contain."""
     row = tx.get(CheckpointFile, (id, path))
     if row is None:
         raise NotFound("file", path)
@@ -86,12 +89,12 @@ def add_dataset(
     vocabulary_id: str,
     name: str,
     path: str,
-    split: Mapping[str, Any],
-    counts: Mapping[str, Any],
+    split: Mapping[str, object],
+    counts: Mapping[str, object],
     digest: str,
     manifest_key: str,
 ) -> Dataset:
-    """Register a dataset whose manifest lies at `manifest_key`."""
+    """Register a dataset whose image index is stored at `manifest_key`."""
     row = Dataset(
         id=id,
         vocabulary_id=vocabulary_id,
@@ -116,10 +119,10 @@ def put_teacher(
     width: int,
     context_length: int,
     logit_scale: float,
-    preprocess: Mapping[str, Any],
+    preprocess: Mapping[str, object],
     tokenizer_key: str,
 ) -> Teacher:
-    """The row of the teacher with these weights, made where there is none yet."""
+    """The row of the teacher with this weight digest; created if it does not exist."""
     row = {
         "id": new_id("tch"),
         "ref": ref,
@@ -145,10 +148,10 @@ def add_text_targets(
     text: str,
     num_labels: int,
     width: int,
-    report: Mapping[str, Any],
-    file: Stored,
+    report: Mapping[str, object],
+    file: StoredArtefact,
 ) -> TextTargets:
-    """Keep text targets whose features lie in `file`."""
+    """Register text targets whose features are stored in `file`."""
     row = TextTargets(
         id=new_id("txt"),
         vocabulary_id=vocabulary_id,
@@ -181,11 +184,11 @@ def add_checkpoint(
     teacher_id: str,
     student: str,
     text: str,
-    evaluation: Mapping[str, Any],
+    evaluation: Mapping[str, object],
     digest: str,
-    files: Sequence[tuple[str, Stored]],
+    files: Sequence[tuple[str, StoredArtefact]],
 ) -> Checkpoint:
-    """Publish a bundle: its files by path, and the digest of its manifest."""
+    """Publish a bundle: its files as (path, artefact), and `digest`, that of its manifest."""
     row = Checkpoint(
         id=id,
         job_id=job_id,
@@ -210,8 +213,8 @@ def add_checkpoint(
     return row
 
 
-def digests(tx: Session, spec: Mapping[str, Any], *, text_targets_id: str) -> dict[str, Any]:
-    """Ids and digests of all that a distillation was made from, for a bundle's manifest."""
+def source_digests(tx: Session, spec: Mapping[str, Any], *, text_targets_id: str) -> dict[str, Any]:
+    """The ids and digests of all inputs of a distill job, for the manifest of its bundle."""
     vocabulary = vocabularies.get(tx, spec["vocabulary_id"])
     images = dataset(tx, spec["dataset_id"])
     targets = text_targets(tx, text_targets_id)

@@ -1,4 +1,4 @@
-"""Settings, from the environment only (`LIMBECK_*`). Without any, everything runs embedded below `./.limbeck`."""
+"""Settings, read from environment variables only (`LIMBECK_*`). By default everything runs embedded in `./.limbeck`."""
 
 from functools import cached_property
 from pathlib import Path
@@ -8,44 +8,46 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """What an operator can set. Each field `x` is read from `LIMBECK_X`; durations are seconds, sizes are bytes."""
+    """The operator's settings. Field `x` is read from `LIMBECK_X`; durations are in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(env_prefix="LIMBECK_", extra="ignore", frozen=True)
 
-    home: Path = Field(Path(".limbeck"), description="Where everything lives that no other setting places.")
-    database_url: str = Field("", description="SQLAlchemy URL; SQLite below `home` where empty.")
-    redis_url: SecretStr = Field(SecretStr(""), description="Celery's broker; embedded mode where empty.")
-    data_root: Path | None = Field(None, description="The only folder whose paths a client may name.")
-    artefacts_url: str = Field("", description="fsspec URL of the artefact store; a folder below `home` where empty.")
-    cache_dir: Path | None = Field(None, description="Decoded images and teacher features, per machine.")
+    home: Path = Field(Path(".limbeck"), description="Default folder for all data that no other setting places.")
+    database_url: str = Field("", description="SQLAlchemy URL; if empty, SQLite below `home`.")
+    redis_url: SecretStr = Field(SecretStr(""), description="URL of the Celery broker; if empty, embedded mode.")
+    data_root: Path | None = Field(None, description="The only folder that clients may refer to by path.")
+    artefacts_url: str = Field("", description="fsspec URL of the artefact store; if empty, a folder below `home`.")
+    cache_dir: Path | None = Field(None, description="Cache of decoded images and teacher features, per machine.")
 
-    host: str = "127.0.0.1"
-    port: int = Field(8420, ge=0, le=65535)
-    max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, counted as it streams.")
+    host: str = Field("127.0.0.1", description="Address that the API listens on.")
+    port: int = Field(8420, ge=0, le=65535, description="Port that the API listens on; 0 picks a free port.")
+    max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, counted while it streams.")
 
-    llm_base_url: str = Field("", description="Any OpenAI-compatible server; the openai library's default if empty.")
-    llm_model: str = Field("", description="Model asked where a job names none.")
-    llm_api_key: SecretStr = SecretStr("")
-    llm_timeout_s: float = Field(60.0, gt=0)
-    llm_max_attempts: int = Field(5, ge=1, le=20)
-    llm_concurrency: int = Field(16, ge=1, le=512, description="Calls in flight per worker process.")
-    llm_requests_per_min: int | None = Field(None, ge=1, description="To a server and model, by all workers.")
-    llm_tokens_per_min: int | None = Field(None, ge=1, description="Likewise; estimated before each call.")
-    llm_in_flight: int | None = Field(None, ge=1, description="Calls at a time, by all workers.")
-    prices: Path | None = Field(
-        None, description="Price file that adds to attributes/llm/prices.toml and overrides it."
+    llm_base_url: str = Field("", description="URL of an OpenAI-compatible server; if empty, the openai default.")
+    llm_model: str = Field("", description="Default model for jobs that name none.")
+    llm_api_key: SecretStr = Field(SecretStr(""), description="API key of the LLM server.")
+    llm_timeout_s: float = Field(60.0, gt=0, description="Timeout of one LLM call.")
+    llm_max_attempts: int = Field(5, ge=1, le=20, description="Attempts per question before it fails.")
+    llm_concurrency: int = Field(16, ge=1, le=512, description="LLM calls in flight per worker process.")
+    llm_requests_per_min: int | None = Field(
+        None, ge=1, description="Limit of requests per minute to one server and model, over all workers."
     )
-    llm_max_tokens: int = Field(700, ge=16)
-    llm_temperature: float = Field(0.0, ge=0, le=2)
-    strategies_dir: Path | None = Field(None, description="Folder of strategies of your own, a .toml file each.")
+    llm_tokens_per_min: int | None = Field(
+        None, ge=1, description="Limit of tokens per minute, over all workers; estimated before each call."
+    )
+    llm_in_flight: int | None = Field(None, ge=1, description="Limit of calls in flight, over all workers.")
+    prices: Path | None = Field(None, description="Price file that extends and overrides attributes/llm/prices.toml.")
+    llm_max_tokens: int = Field(700, ge=16, description="Limit of tokens per response.")
+    llm_temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature of the LLM.")
+    strategies_dir: Path | None = Field(None, description="Folder with additional strategies, one .toml file each.")
 
-    nonvisual_words: Path | None = Field(None, description="File of further words that no picture shows, for checks.")
+    nonvisual_words: Path | None = Field(None, description="File with additional nonvisual words for the gates.")
 
-    lease_s: float = Field(30.0, gt=0, description="How long a silent worker keeps a part.")
-    max_attempts: int = Field(4, ge=1, description="How often a part may be started before it fails.")
-    sweep_s: float = Field(1.0, gt=0, description="How often the sweeper looks.")
-    resend_s: float = Field(30.0, gt=0, description="After how long an unanswered message is sent again.")
-    part_limit_s: float = Field(7 * 86400.0, gt=0, description="Longest run of one part.")
+    lease_s: float = Field(30.0, gt=0, description="Lease of a part; it expires unless the worker renews it.")
+    max_attempts: int = Field(4, ge=1, description="Number of attempts before a part fails.")
+    sweep_s: float = Field(1.0, gt=0, description="Interval between two passes of the sweeper.")
+    resend_s: float = Field(30.0, gt=0, description="Delay before a message that no worker took is sent again.")
+    part_limit_s: float = Field(7 * 86400.0, gt=0, description="Time limit of one part.")
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 
     @field_validator("home", "data_root", "cache_dir", "strategies_dir", "prices", "nonvisual_words")
@@ -55,12 +57,12 @@ class Settings(BaseSettings):
 
     @property
     def distributed(self) -> bool:
-        """Whether parts reach workers through Celery rather than the embedded loop."""
+        """Whether Celery delivers parts to workers; if not, the embedded worker runs them."""
         return bool(self.redis_url.get_secret_value())
 
     @cached_property
     def database(self) -> str:
-        """The database URL in use. A bare `postgresql://` means psycopg 3."""
+        """The database URL in use. A plain `postgresql://` selects psycopg 3."""
         url = self.database_url or f"sqlite:///{self.home / 'limbeck.db'}"
         for bare in ("postgresql://", "postgres://"):
             if url.startswith(bare):
@@ -69,15 +71,15 @@ class Settings(BaseSettings):
 
     @property
     def data(self) -> Path:
-        """The operator's data root."""
+        """The data root: the folder that clients may refer to by path."""
         return self.data_root or self.home / "data"
 
     @property
     def artefacts(self) -> str:
-        """fsspec URL of the artefact store."""
+        """The fsspec URL of the artefact store."""
         return self.artefacts_url or f"file://{self.home / 'artefacts'}"
 
     @property
     def cache(self) -> Path:
-        """This machine's cache; deleting it costs time only."""
+        """The cache folder of this machine. It may be deleted; its content is then computed again."""
         return self.cache_dir or self.home / "cache"

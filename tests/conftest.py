@@ -1,7 +1,7 @@
-"""Databases for tests: a fresh SQLite file and an emptied Postgres schema, both brought up by the migrations.
+"""Databases for tests: a new SQLite file and a Postgres database with empty tables, both created by the migrations.
 
-`LIMBECK_TEST_POSTGRES` says where the server is. In CI a missing server is a failure; on a machine without one the
-tests that need it are skipped, and say so.
+`LIMBECK_TEST_POSTGRES` is the URL of the Postgres server. In CI a missing server is a failure; elsewhere the tests that
+need it are skipped with a message.
 """
 
 import os
@@ -26,8 +26,8 @@ POSTGRES = os.environ.get("LIMBECK_TEST_POSTGRES", "postgresql://postgres@127.0.
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-def absent(server: str, error: Exception | str) -> NoReturn:
-    """Fail in CI, skip elsewhere."""
+def skip_or_fail(server: str, error: Exception | str) -> NoReturn:
+    """Fail the test in CI; skip it elsewhere."""
     message = f"{server} cannot be reached: {error}"
     if os.environ.get("CI"):
         pytest.fail(message)
@@ -36,12 +36,12 @@ def absent(server: str, error: Exception | str) -> NoReturn:
 
 @contextmanager
 def fresh_postgres() -> Iterator[str]:
-    """A new, migrated database on the real server; dropped at the end. Gives its URL."""
+    """Create a migrated Postgres database, yield its URL, and drop the database at the end."""
     name = f"limbeck_test_{uuid.uuid4().hex[:12]}"
     try:
         admin = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=5)
     except psycopg.OperationalError as error:
-        absent("Postgres", error)
+        skip_or_fail("Postgres", error)
     admin.execute(f'create database "{name}"')
     url = make_url(POSTGRES).set(drivername="postgresql+psycopg", database=name).render_as_string(hide_password=False)
     db = Database(url)
@@ -54,25 +54,25 @@ def fresh_postgres() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """This session's own database on the real server."""
+    """The URL of the Postgres database of this test session."""
     with fresh_postgres() as url:
         yield url
 
 
-def _hold_to_looking(db: Database) -> None:
-    """Let every write and every lock of a row within `read()` fail."""
-    only = "pragma query_only = on" if db.is_sqlite else "set default_transaction_read_only = on"
+def _forbid_writes_in_reads(db: Database) -> None:
+    """Make every write and every row lock inside `read()` fail."""
+    read_only = "pragma query_only = on" if db.is_sqlite else "set default_transaction_read_only = on"
 
     @event.listens_for(db.reader, "connect")
     def _connect(dbapi: Any, _record: Any) -> None:
-        dbapi.execute(only)
+        dbapi.execute(read_only)
 
 
 def _close(db: Database) -> None:
-    """Close the connections, once threads that a request left behind have given theirs back."""
-    give_up = time.monotonic() + 10
+    """Close the connections after the threads of earlier requests have returned theirs; wait at most 10 s."""
+    deadline = time.monotonic() + 10
     while any(cast(QueuePool, engine.pool).checkedout() for engine in {db.reader, db.writer}):
-        if time.monotonic() > give_up:
+        if time.monotonic() > deadline:
             break
         time.sleep(0.02)
     db.dispose()
@@ -80,36 +80,36 @@ def _close(db: Database) -> None:
 
 @pytest.fixture
 def sqlite_db(tmp_path: Path) -> Iterator[Database]:
-    """A fresh SQLite database."""
+    """A new SQLite database."""
     db = Database(f"sqlite:///{tmp_path / 'limbeck.db'}")
     upgrade(db)
-    _hold_to_looking(db)
+    _forbid_writes_in_reads(db)
     yield db
     _close(db)
 
 
 @pytest.fixture
 def postgres_db(postgres_url: str) -> Iterator[Database]:
-    """The session's Postgres database, with every table empty."""
+    """The Postgres database of this session, with all tables empty."""
     db = Database(postgres_url)
     tables = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
     with db.write() as tx:
         tx.execute(text(f"truncate {tables} cascade"))
-    _hold_to_looking(db)
+    _forbid_writes_in_reads(db)
     yield db
     _close(db)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def db(request: pytest.FixtureRequest) -> Database:
-    """Each of the two databases in turn."""
-    found: Database = request.getfixturevalue(f"{request.param}_db")
-    return found
+    """A database of each kind, one after the other."""
+    database: Database = request.getfixturevalue(f"{request.param}_db")
+    return database
 
 
 @pytest.fixture(scope="session")
 def cub() -> Path:
-    """The published CUB labels and sentences, where they are at hand."""
+    """The folder of the published CUB labels and sentences; skips the test if it is missing."""
     folder = SHARED_DATA / "li2023" / "CaltechBirds"
     if not folder.is_dir():
         pytest.skip(f"the published CUB files are not in {folder}")

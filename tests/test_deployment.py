@@ -1,6 +1,6 @@
-"""What is deployed: the compose file's structure, its commands, its secrets, and the image's contents.
+"""The deployment: structure, commands and secrets of the compose file, and the contents of the image.
 
-The commands themselves are run by `tests/contract/test_distributed.py`, word for word.
+`tests/contract/test_distributed.py` runs the commands of the compose file.
 """
 
 import re
@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    return found
+    content: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return content
 
 
-def test_every_service_is_there_and_looked_after(compose: dict[str, Any]) -> None:
+def test_services_health_checks_and_dependencies(compose: dict[str, Any]) -> None:
     services = compose["services"]
     assert set(services) == {"postgres", "redis", "migrate", "api", "sweeper", "enrich", "gpu", "cpu"}
     for name in ("postgres", "redis", "api", "enrich", "gpu", "cpu"):
@@ -47,7 +47,7 @@ def test_every_named_volume_is_declared(compose: dict[str, Any]) -> None:
     assert used == set(compose["volumes"])
 
 
-def test_no_secret_in_the_file(compose: dict[str, Any]) -> None:
+def test_secrets_come_from_the_environment(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         for name, value in service.get("environment", {}).items():
             if "PASSWORD" in name or "KEY" in name:
@@ -55,7 +55,7 @@ def test_no_secret_in_the_file(compose: dict[str, Any]) -> None:
     assert "${POSTGRES_PASSWORD" in compose["services"]["api"]["environment"]["LIMBECK_DATABASE_URL"]
 
 
-def test_every_setting_named_is_one_that_is_read(compose: dict[str, Any]) -> None:
+def test_all_named_settings_exist(compose: dict[str, Any]) -> None:
     known = {f"LIMBECK_{name.upper()}" for name in Settings.model_fields}
     for service in compose["services"].values():
         named = {name for name in service.get("environment", {}) if name.startswith("LIMBECK_")}
@@ -64,13 +64,13 @@ def test_every_setting_named_is_one_that_is_read(compose: dict[str, Any]) -> Non
     assert documented <= known | {"LIMBECK_URL", "LIMBECK_KEY"}
 
 
-def test_commands_can_be_found(compose: dict[str, Any]) -> None:
+def test_commands_exist(compose: dict[str, Any]) -> None:
     for name in ("migrate", "api", "sweeper", "enrich", "gpu"):
         program = compose["services"][name]["command"][0]
         assert program == "python" or shutil.which(program) or (ROOT / ".venv" / "bin" / program).exists(), name
 
 
-def test_the_image_has_every_package() -> None:
+def test_the_image_contains_every_package() -> None:
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
     copied = re.findall(r"^COPY (\S+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert {package.rstrip("*") for package in packages} <= set(copied)

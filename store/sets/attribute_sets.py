@@ -1,17 +1,18 @@
-"""Attribute sets: immutable, and shared by content.
+"""Attribute sets: immutable, with content-addressed storage.
 
-An entry (what is said of one label) is stored once under its digest. A set is a row of pages, each a run of
-`PAGE_SIZE` digests, stored once under its own digest too: a set that differs from its parent in one phrase costs one
-entry, one page and a few hundred short rows for 100,000 labels, and any page of it is read by its number.
+An entry (all lines of one label) is stored once under its digest. A page is `PAGE_SIZE` consecutive entry digests and
+is also stored once under its digest. A set is a list of pages. For 100,000 labels, a set that differs from its parent
+in one phrase costs one entry, one page and a few hundred short rows; any page is read by its number.
 
-A page also has *marks*: which of its entries have a flag, a line of some origin, a locked line, or are none at all.
-They are what labels are filtered by without reading an entry.
+A page also has *marks*: the offsets of the entries that have a flag, a line of some origin or a locked line, and of the
+labels without an entry. Labels are filtered by marks without reading an entry.
 """
 
 import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from sqlalchemy import Row, Select, insert, literal, select
@@ -21,18 +22,18 @@ from sqlalchemy.orm import Session
 from store import vocabularies
 from store.errors import NotFound
 from store.ids import new_id
-from store.models import AttributeEntry, AttributePage, AttributeSet, AttributeSetPage, Vocabulary
+from store.models import AttributeEntry, AttributePage, AttributeSet, AttributeSetPage, Base, Vocabulary
 
 PAGE_SIZE = 256
 _BATCH = 1_000
-_PAGES_AT_ONCE = 50
+_PAGES_PER_QUERY = 50
 
 LOCKED, UNDESCRIBED = "locked", "undescribed"
 _FLAG, _ORIGIN = "flag:", "origin:"
 
 
 class EntryContent(TypedDict):
-    """What an entry says: its lines, each with where it comes from."""
+    """The content of an entry: the label and its lines (`attributes.types.Line` as JSON), each with its origin."""
 
     label: str
     sense: str | None
@@ -40,16 +41,16 @@ class EntryContent(TypedDict):
     flags: list[str]
 
 
-def _digest(content: Any) -> str:
+def _digest(content: object) -> str:
     return hashlib.sha256(
         json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
     ).hexdigest()
 
 
-def insert_ignore(tx: Session, model: type[Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows whose primary key is a digest: one that is there already is the same row."""
+def insert_ignore(tx: Session, model: type[Base], rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert rows; skip those whose key exists."""
     tx.flush()
-    # Past the session: the insert has nothing for it to keep, and would cost twice as much through it.
+    # Use the connection: the session has nothing to track here, and an insert through it would cost twice as much.
     connection = tx.connection()
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(model.__table__).on_conflict_do_nothing()
@@ -58,7 +59,7 @@ def insert_ignore(tx: Session, model: type[Any], rows: Sequence[Mapping[str, Any
 
 
 def put_entries(tx: Session, entries: Iterable[EntryContent]) -> list[str]:
-    """Keep the entries; their digests in the same order."""
+    """Store the entries; returns their digests in the same order."""
     rows = [_entry_row(entry) for entry in entries]
     _insert_entries(tx, rows)
     return [row["digest"] for row in rows]
@@ -69,66 +70,66 @@ def _entry_row(entry: EntryContent) -> dict[str, Any]:
 
 
 def _insert_entries(tx: Session, rows: Iterable[dict[str, Any]]) -> None:
-    # In one order in every transaction: two that keep the same entries at once wait, and do not lock each other out.
+    # The same order in every transaction, so that two transactions that store the same entries cannot deadlock.
     insert_ignore(tx, AttributeEntry, sorted(rows, key=lambda row: str(row["digest"])))
 
 
 def flag_mark(flag: str) -> str:
-    """The mark of entries that have this flag."""
+    """The mark of entries with this flag."""
     return _FLAG + flag
 
 
 def origin_mark(origin: str) -> str:
-    """The mark of entries that have a line of this origin."""
+    """The mark of entries with a line of this origin."""
     return _ORIGIN + origin
 
 
 def marks_of(lines: Iterable[Mapping[str, Any]], flags: Iterable[str]) -> frozenset[str]:
-    """The marks that an entry of these lines and flags bears on its page."""
-    said = list(lines)
-    origins = {origin_mark(line["origin"]) for line in said}
-    locked = {LOCKED} if any(line.get("locked") for line in said) else set()
+    """The marks of an entry with these lines and flags."""
+    lines = list(lines)
+    origins = {origin_mark(line["origin"]) for line in lines}
+    locked = {LOCKED} if any(line.get("locked") for line in lines) else set()
     return frozenset(origins | locked | {flag_mark(flag) for flag in flags})
 
 
-Slot = tuple[str | None, frozenset[str]]
-"""A place on a page: the digest of the entry that is kept there, or None; and its marks."""
-_BARE: Slot = (None, frozenset({UNDESCRIBED}))
+PageSlot = tuple[str | None, frozenset[str]]
+"""A slot of a page: the digest of its entry (None if the label has no entry) and the marks of the entry."""
+_EMPTY_SLOT: PageSlot = (None, frozenset({UNDESCRIBED}))
 
 
 def put_pages(tx: Session, entries: Sequence[EntryContent | None]) -> list[str]:
-    """Keep the entries of labels that follow each other from a page's first on, and their pages; the pages' digests."""
+    """Store consecutive entries from the start of a page on, and their pages; returns the digests of the pages."""
     rows = [_entry_row(entry) if entry else None for entry in entries]
     pages = [rows[start : start + PAGE_SIZE] for start in range(0, len(rows), PAGE_SIZE)]
     digests = [_digest([row["digest"] if row else None for row in page]) for page in pages]
-    # A page that is there has all its entries there: what an enrichment finds unchanged it need not write again.
-    there = set(tx.scalars(select(AttributePage.digest).where(AttributePage.digest.in_(digests))))
-    new = [page for page, digest in zip(pages, digests, strict=True) if digest not in there]
+    # All entries of a stored page are stored too, so only new pages and their entries are written.
+    stored = set(tx.scalars(select(AttributePage.digest).where(AttributePage.digest.in_(digests))))
+    new = [page for page, digest in zip(pages, digests, strict=True) if digest not in stored]
     _insert_entries(tx, (row for page in new for row in page if row))
-    put_page_rows(tx, [[_slot(row["digest"], row) if row else _BARE for row in page] for page in new])
+    put_page_rows(tx, [[_slot(row["digest"], row) if row else _EMPTY_SLOT for row in page] for page in new])
     return digests
 
 
-def put_page_rows(tx: Session, pages: Sequence[Sequence[Slot]]) -> list[str]:
-    """Keep pages of entries that are kept already; their digests in the same order."""
+def put_page_rows(tx: Session, pages: Sequence[Sequence[PageSlot]]) -> list[str]:
+    """Store pages whose entries are already stored; returns their digests in the same order."""
     rows = [_page_row(page) for page in pages]
     insert_ignore(tx, AttributePage, sorted(rows, key=lambda row: str(row["digest"])))
     return [str(row["digest"]) for row in rows]
 
 
-def _put_slots(tx: Session, entries: Sequence[EntryContent | None]) -> list[Slot]:
+def _put_slots(tx: Session, entries: Sequence[EntryContent | None]) -> list[PageSlot]:
     digests = iter(put_entries(tx, [entry for entry in entries if entry]))
-    return [_slot(next(digests), entry) if entry else _BARE for entry in entries]
+    return [_slot(next(digests), entry) if entry else _EMPTY_SLOT for entry in entries]
 
 
-def _slot(digest: str, entry: Mapping[str, Any]) -> Slot:
+def _slot(digest: str, entry: Mapping[str, Any]) -> PageSlot:
     return digest, marks_of(entry["lines"], entry["flags"])
 
 
-def _page_row(page: Sequence[Slot]) -> dict[str, Any]:
+def _page_row(page: Sequence[PageSlot]) -> dict[str, Any]:
     marks: dict[str, list[int]] = {}
-    for offset, (_, borne) in enumerate(page):
-        for mark in sorted(borne):
+    for offset, (_, slot_marks) in enumerate(page):
+        for mark in sorted(slot_marks):
             marks.setdefault(mark, []).append(offset)
     flagged = {offset for mark, offsets in marks.items() if mark.startswith(_FLAG) for offset in offsets}
     entries = [digest for digest, _ in page]
@@ -141,32 +142,32 @@ def _page_row(page: Sequence[Slot]) -> dict[str, Any]:
     }
 
 
-def _slots(row: AttributePage) -> list[Slot]:
-    borne: list[set[str]] = [set() for _ in row.entries]
+def _slots(row: AttributePage) -> list[PageSlot]:
+    marks_by_offset: list[set[str]] = [set() for _ in row.entries]
     for mark, offsets in row.marks.items():
         for offset in offsets:
-            borne[offset].add(mark)
-    return [(digest, frozenset(marks)) for digest, marks in zip(row.entries, borne, strict=True)]
+            marks_by_offset[offset].add(mark)
+    return [(digest, frozenset(marks)) for digest, marks in zip(row.entries, marks_by_offset, strict=True)]
 
 
 def content_digest(vocabulary: Vocabulary, pages: Sequence[str]) -> str:
-    """The digest of a set of these pages."""
+    """The digest of a set with these pages (page digests in order)."""
     return _digest([vocabulary.digest, list(pages)])
 
 
 def create(
     tx: Session, *, vocabulary_id: str, pages: Sequence[str], source: Mapping[str, Any], parent_id: str | None = None
 ) -> AttributeSet:
-    """Seal a set from the digests of its pages, all of which are kept already."""
+    """Create a set from the digests of its pages, all of which must be stored."""
     vocabulary = vocabularies.get(tx, vocabulary_id)
     if len(pages) != -(-vocabulary.num_labels // PAGE_SIZE):
-        raise ValueError(f"{len(pages)} pages for {vocabulary.num_labels} labels")
+        raise ValueError(f"{len(pages)} pages for {vocabulary.num_labels} labels: a page has {PAGE_SIZE} labels")
     counts: dict[str, tuple[int, int]] = {}
     for start in range(0, len(pages), _BATCH):
         query = select(AttributePage.digest, AttributePage.num_described, AttributePage.num_flagged)
         rows = tx.execute(query.where(AttributePage.digest.in_(pages[start : start + _BATCH])))
-        counts.update((digest, (described, flagged)) for digest, described, flagged in rows)
-    made = AttributeSet(
+        counts.update((digest, (num_described, num_flagged)) for digest, num_described, num_flagged in rows)
+    created = AttributeSet(
         id=new_id("ats"),
         vocabulary_id=vocabulary_id,
         parent_id=parent_id,
@@ -177,62 +178,76 @@ def create(
         source=dict(source),
         created_at=time.time(),
     )
-    tx.add(made)
+    tx.add(created)
     tx.flush()
     tx.execute(
         insert(AttributeSetPage),
-        [{"set_id": made.id, "page": number, "digest": digest} for number, digest in enumerate(pages)],
+        [{"set_id": created.id, "page": number, "digest": digest} for number, digest in enumerate(pages)],
     )
-    return made
+    return created
 
 
 def derive(
     tx: Session, parent: AttributeSet, changed: Mapping[int, EntryContent | None], *, source: Mapping[str, Any]
 ) -> AttributeSet:
-    """Seal a set that differs from `parent` at these positions. Pages without a change are neither read nor written:
-    what is linear in the set is one INSERT … SELECT of its list of pages, and the digest over that list."""
-    numbers = sorted({position // PAGE_SIZE for position in changed})
-    places = AttributeSetPage.__table__.c
-    put = dict(zip(changed, _put_slots(tx, list(changed.values())), strict=True))
-    listed = tx.execute(select(places.page, places.digest).where(places.set_id == parent.id))
+    """Create a set that differs from `parent` at these positions. Unchanged pages are neither read nor written. Only
+    the INSERT … SELECT of the list of pages and the digest over that list are linear in the size of the set."""
+    rows = AttributeSetPage.__table__.c
+    listed = tx.execute(select(rows.page, rows.digest).where(rows.set_id == parent.id))
     digests = {number: digest for number, digest in listed}
-    num_described, num_flagged = parent.num_described, parent.num_flagged
-    made_pages: dict[int, str] = {}
-    for first in range(0, len(numbers), _PAGES_AT_ONCE):
-        pages = _pages(tx, parent.id, numbers[first : first + _PAGES_AT_ONCE])
-        rows = [_page_row(_with(page, number, put)) for number, page in pages]
-        insert_ignore(tx, AttributePage, sorted(rows, key=lambda row: str(row["digest"])))
-        for (number, old), row in zip(pages, rows, strict=True):
-            made_pages[number] = row["digest"]
-            num_described += row["num_described"] - old.num_described
-            num_flagged += row["num_flagged"] - old.num_flagged
-    digests |= made_pages
+    changes = _put_changed_pages(tx, parent, changed)
+    digests |= changes.digests
     vocabulary = vocabularies.get(tx, parent.vocabulary_id)
-    made = AttributeSet(
+    derived = AttributeSet(
         id=new_id("ats"),
         vocabulary_id=parent.vocabulary_id,
         parent_id=parent.id,
-        digest=_digest([vocabulary.digest, [digests[number] for number in sorted(digests)]]),
+        digest=content_digest(vocabulary, [digests[number] for number in sorted(digests)]),
         num_labels=parent.num_labels,
-        num_described=num_described,
-        num_flagged=num_flagged,
+        num_described=parent.num_described + changes.added_described,
+        num_flagged=parent.num_flagged + changes.added_flagged,
         source=dict(source),
         created_at=time.time(),
     )
-    tx.add(made)
+    tx.add(derived)
     tx.flush()
-    kept = select(literal(made.id), places.page, places.digest)
-    kept = kept.where(places.set_id == parent.id, places.page.not_in(numbers))
-    tx.execute(insert(AttributeSetPage).from_select(["set_id", "page", "digest"], kept))
+    unchanged = select(literal(derived.id), rows.page, rows.digest)
+    unchanged = unchanged.where(rows.set_id == parent.id, rows.page.not_in(sorted(changes.digests)))
+    tx.execute(insert(AttributeSetPage).from_select(["set_id", "page", "digest"], unchanged))
     tx.execute(
         insert(AttributeSetPage),
-        [{"set_id": made.id, "page": number, "digest": digest} for number, digest in made_pages.items()],
+        [{"set_id": derived.id, "page": number, "digest": digest} for number, digest in changes.digests.items()],
     )
-    return made
+    return derived
 
 
-def _with(page: AttributePage, number: int, put: Mapping[int, Slot]) -> list[Slot]:
-    return [put.get(at, slot) for at, slot in enumerate(_slots(page), number * PAGE_SIZE)]
+@dataclass
+class _ChangedPages:
+    """The digests of the changed pages by number, and by how much the counts of the set change."""
+
+    digests: dict[int, str] = field(default_factory=dict)
+    added_described: int = 0
+    added_flagged: int = 0
+
+
+def _put_changed_pages(tx: Session, parent: AttributeSet, changed: Mapping[int, EntryContent | None]) -> _ChangedPages:
+    slots = dict(zip(changed, _put_slots(tx, list(changed.values())), strict=True))
+    numbers = sorted({position // PAGE_SIZE for position in changed})
+    result = _ChangedPages()
+    for first in range(0, len(numbers), _PAGES_PER_QUERY):
+        pages = _pages(tx, parent.id, numbers[first : first + _PAGES_PER_QUERY])
+        rows = [_page_row(_replaced(page, number, slots)) for number, page in pages]
+        insert_ignore(tx, AttributePage, sorted(rows, key=lambda row: str(row["digest"])))
+        for (number, old), row in zip(pages, rows, strict=True):
+            result.digests[number] = row["digest"]
+            result.added_described += row["num_described"] - old.num_described
+            result.added_flagged += row["num_flagged"] - old.num_flagged
+    return result
+
+
+def _replaced(page: AttributePage, number: int, slots: Mapping[int, PageSlot]) -> list[PageSlot]:
+    """The slots of page `number` of a set, with those at the positions in `slots` replaced."""
+    return [slots.get(position, slot) for position, slot in enumerate(_slots(page), number * PAGE_SIZE)]
 
 
 def _pages(tx: Session, set_id: str, numbers: Sequence[int]) -> list[tuple[int, AttributePage]]:
@@ -244,26 +259,28 @@ def _pages(tx: Session, set_id: str, numbers: Sequence[int]) -> list[tuple[int, 
     return [(number, page) for number, page in tx.execute(query)]
 
 
-def marked(tx: Session, set_id: str, marks: Sequence[str], *, start: int = 0) -> Iterator[int]:
-    """The positions ≥ start, in order, of entries that bear all of the marks; read from the pages' marks alone."""
-    first, held = start // PAGE_SIZE, _PAGES_AT_ONCE
-    while held == _PAGES_AT_ONCE:
-        rows = tx.execute(_marks(set_id, marks).where(AttributeSetPage.page >= first).limit(_PAGES_AT_ONCE)).all()
-        held, first = len(rows), first + len(rows)
-        yield from (at for row in rows for at in _bearing(row) if at >= start)
+def positions_with_marks(tx: Session, set_id: str, marks: Sequence[str], *, start: int = 0) -> Iterator[int]:
+    """The positions ≥ start, ascending, of entries that have all the marks. Reads only the marks of the pages."""
+    query = _marks_query(set_id, marks)
+    first, num_pages = start // PAGE_SIZE, _PAGES_PER_QUERY
+    while num_pages == _PAGES_PER_QUERY:
+        rows = tx.execute(query.where(AttributeSetPage.page >= first).limit(_PAGES_PER_QUERY)).all()
+        num_pages, first = len(rows), first + len(rows)
+        yield from (position for row in rows for position in _marked_positions(row) if position >= start)
 
 
-def marked_among(tx: Session, set_id: str, marks: Sequence[str], positions: Sequence[int]) -> list[int]:
-    """Those of the positions whose entries bear all of the marks, in the order given."""
+def filter_by_marks(tx: Session, set_id: str, marks: Sequence[str], positions: Sequence[int]) -> list[int]:
+    """The positions whose entries have all the marks, in the given order."""
     numbers = sorted({position // PAGE_SIZE for position in positions})
-    bearing: set[int] = set()
+    marked: set[int] = set()
     for first in range(0, len(numbers), _BATCH):
-        some = AttributeSetPage.page.in_(numbers[first : first + _BATCH])
-        bearing.update(at for row in tx.execute(_marks(set_id, marks).where(some)) for at in _bearing(row))
-    return [position for position in positions if position in bearing]
+        on_pages = AttributeSetPage.page.in_(numbers[first : first + _BATCH])
+        for row in tx.execute(_marks_query(set_id, marks).where(on_pages)):
+            marked.update(_marked_positions(row))
+    return [position for position in positions if position in marked]
 
 
-def _marks(set_id: str, marks: Sequence[str]) -> Select[Any]:
+def _marks_query(set_id: str, marks: Sequence[str]) -> Select[Any]:
     return (
         select(AttributeSetPage.page, *(AttributePage.marks[mark] for mark in marks))
         .join(AttributePage, AttributePage.digest == AttributeSetPage.digest)
@@ -272,35 +289,36 @@ def _marks(set_id: str, marks: Sequence[str]) -> Select[Any]:
     )
 
 
-def _bearing(row: Row[Any]) -> list[int]:
+def _marked_positions(row: Row[Any]) -> list[int]:
     page: int = row[0]
-    borne: list[list[int] | None] = list(row[1:])
-    offsets = set.intersection(*(set(some or []) for some in borne))
+    offsets_by_mark: list[list[int] | None] = list(row[1:])
+    offsets = set.intersection(*(set(offsets or []) for offsets in offsets_by_mark))
     return [page * PAGE_SIZE + offset for offset in sorted(offsets)]
 
 
-def described(tx: Session, pages: Sequence[str]) -> set[int]:
-    """The positions at which these pages, in order, have an entry."""
-    found: set[int] = set()
-    for start in range(0, len(pages), _PAGES_AT_ONCE):
-        wanted = pages[start : start + _PAGES_AT_ONCE]
-        query = select(AttributePage.digest, AttributePage.entries).where(AttributePage.digest.in_(wanted))
-        held = {digest: entries for digest, entries in tx.execute(query)}
-        for number, digest in enumerate(wanted, start):
-            found.update(at for at, entry in enumerate(held[digest], number * PAGE_SIZE) if entry)
-    return found
+def described_positions(tx: Session, pages: Sequence[str]) -> set[int]:
+    """The positions that have an entry in a set of these pages (page digests in order)."""
+    positions: set[int] = set()
+    for start in range(0, len(pages), _PAGES_PER_QUERY):
+        some = pages[start : start + _PAGES_PER_QUERY]
+        query = select(AttributePage.digest, AttributePage.entries).where(AttributePage.digest.in_(some))
+        entries_by_page = {digest: entries for digest, entries in tx.execute(query)}
+        for number, digest in enumerate(some, start):
+            entries = enumerate(entries_by_page[digest], number * PAGE_SIZE)
+            positions.update(position for position, entry in entries if entry)
+    return positions
 
 
 def get(tx: Session, set_id: str) -> AttributeSet:
-    """The set, or `NotFound`."""
-    found = tx.get(AttributeSet, set_id)
-    if found is None:
+    """The set. Raises `NotFound`."""
+    row = tx.get(AttributeSet, set_id)
+    if row is None:
         raise NotFound("attribute set", set_id)
-    return found
+    return row
 
 
 def entries(tx: Session, set_id: str, *, start: int = 0, stop: int | None = None) -> list[AttributeEntry | None]:
-    """The entries at positions start ≤ p < stop, None where a label has none."""
+    """The entries at start ≤ position < stop; None for labels without an entry."""
     query = (
         select(AttributePage.entries)
         .join(AttributeSetPage, AttributeSetPage.digest == AttributePage.digest)
@@ -317,39 +335,39 @@ def entries(tx: Session, set_id: str, *, start: int = 0, stop: int | None = None
 
 
 def entries_on(tx: Session, page: str) -> list[AttributeEntry | None]:
-    """The entries of a kept page, named by its digest."""
+    """The entries of the page with this digest; None for labels without an entry."""
     digests = tx.scalars(select(AttributePage.entries).where(AttributePage.digest == page)).one()
     found = by_digest(tx, digests)
     return [found[digest] if digest else None for digest in digests]
 
 
 def entries_at(tx: Session, set_id: str, positions: Sequence[int]) -> dict[int, AttributeEntry]:
-    """The entries at these positions, without those of labels that have none; reads the pages that they are on."""
+    """Position → entry. Labels without an entry are omitted. Reads the pages that contain the positions."""
     digests = digests_at(tx, set_id, positions)
     found = by_digest(tx, digests.values())
     return {position: found[digest] for position, digest in digests.items()}
 
 
 def digests_at(tx: Session, set_id: str, positions: Sequence[int]) -> dict[int, str]:
-    """The digests of the entries at these positions, without those of labels that have none."""
+    """Position → digest of its entry. Labels without an entry are omitted."""
     digests: dict[int, str] = {}
     numbers = sorted({position // PAGE_SIZE for position in positions})
     wanted = set(positions)
-    for first in range(0, len(numbers), _PAGES_AT_ONCE):
+    for first in range(0, len(numbers), _PAGES_PER_QUERY):
         query = (
             select(AttributeSetPage.page, AttributePage.entries)
             .join(AttributePage, AttributePage.digest == AttributeSetPage.digest)
             .where(AttributeSetPage.set_id == set_id)
-            .where(AttributeSetPage.page.in_(numbers[first : first + _PAGES_AT_ONCE]))
+            .where(AttributeSetPage.page.in_(numbers[first : first + _PAGES_PER_QUERY]))
         )
-        for page, held in tx.execute(query):
-            start = page * PAGE_SIZE
-            digests.update((at, one) for at, one in enumerate(held, start) if one and at in wanted)
+        for page, entries_on_page in tx.execute(query):
+            numbered = enumerate(entries_on_page, page * PAGE_SIZE)
+            digests.update((position, digest) for position, digest in numbered if digest and position in wanted)
     return digests
 
 
 def by_digest(tx: Session, digests: Iterable[str | None]) -> dict[str, AttributeEntry]:
-    """The kept entries of these digests."""
+    """Digest → entry, for the digests that are stored. None is ignored."""
     wanted = sorted({digest for digest in digests if digest})
     found: dict[str, AttributeEntry] = {}
     for first in range(0, len(wanted), _BATCH):

@@ -1,20 +1,19 @@
-"""Caption sets: what a model that sees said of the training images of a dataset, as a file of JSON lines."""
+"""Caption sets: captions of the training images of a dataset by a vision-language model, in a JSON Lines file."""
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from store.artefacts import Stored
+from store.artefacts import StoredArtefact
 from store.errors import NotFound
 from store.ids import new_id
 from store.models import CaptionSet, EnrichResult, LLMAnswer
 
 
 def captions(tx: Session, job_id: str, *, start: int, stop: int) -> list[tuple[int, str, str]]:
-    """(position, sha256 of the file, caption) of the images at start ≤ position < stop that have one."""
+    """(position, sha256 of the image file, caption) of the captioned images at start ≤ position < stop."""
     query = (
         select(EnrichResult.position, EnrichResult.detail, LLMAnswer.lines)
         .join(LLMAnswer, LLMAnswer.key == EnrichResult.key)
@@ -29,12 +28,12 @@ def add(
     *,
     dataset_id: str,
     job_id: str,
-    source: Mapping[str, Any],
+    source: Mapping[str, object],
     num_images: int,
     num_captioned: int,
-    file: Stored,
+    file: StoredArtefact,
 ) -> CaptionSet:
-    """Keep a set whose captions lie in `file`."""
+    """Register a set whose captions are stored in `file`."""
     row = CaptionSet(
         id=new_id("cap"),
         dataset_id=dataset_id,
@@ -53,7 +52,7 @@ def add(
 
 
 def get(tx: Session, id: str) -> CaptionSet:
-    """The caption set, or `NotFound`."""
+    """The caption set. Raises `NotFound`."""
     row = tx.get(CaptionSet, id)
     if row is None:
         raise NotFound("caption set", id)

@@ -1,9 +1,9 @@
-"""Drafts: edits of an attribute set collect label by label, and are sealed into a new set.
+"""Drafts: edits of an attribute set are collected per label and sealed into a new set.
 
-A set has one draft. Each change names the version that it starts from and makes the next one; the row of the version is
-changed by compare-and-set, so that of two people who start from the same version one is told so, and nothing is lost.
-Versions only grow: a draft that was dropped or sealed is empty, not young again, and whoever still holds what was in it
-cannot write over what came after.
+A set has one draft. Each change names the version that it starts from and creates the next version by compare-and-set.
+If two people start from the same version, the second change fails with `DraftStale` and no edit is lost. Versions only
+grow: dropping or sealing a draft empties it but does not reset its version, so a client with an old copy cannot
+overwrite later edits.
 """
 
 import time
@@ -25,7 +25,7 @@ _INHERITED = ("strategy", "model", "domain", "label2text")
 
 
 class LabelContent(TypedDict):
-    """What a draft has of a label."""
+    """The lines and flags of one label in a draft."""
 
     lines: list[dict[str, Any]]
     flags: list[str]
@@ -33,7 +33,7 @@ class LabelContent(TypedDict):
 
 @dataclass(frozen=True)
 class Draft:
-    """How far a set's draft is; `version` 0 is one that nobody touched."""
+    """The state of the draft of a set. `version` is 0 if the set was never edited."""
 
     set_id: str
     version: int
@@ -42,7 +42,7 @@ class Draft:
 
 
 def get(tx: Session, set_id: str) -> Draft:
-    """The draft of a set that is there."""
+    """The draft of an existing set."""
     row = tx.get(AttributeDraft, set_id, populate_existing=True)
     query = select(func.count()).select_from(AttributeDraftEntry).where(AttributeDraftEntry.set_id == set_id)
     num_edited = tx.scalar(query) or 0
@@ -50,27 +50,27 @@ def get(tx: Session, set_id: str) -> Draft:
 
 
 def advance(tx: Session, set_id: str, expected: int | None) -> int:
-    """Take the draft from the `expected` version (None: whatever it is at) to the next, which is answered.
+    """Move the draft from the `expected` version (None: from any version) to the next and return the new version.
 
-    It is this transaction's alone from here on. Raises `DraftStale`.
+    The transaction holds the draft exclusively from here on. Raises `DraftStale`.
     """
     now = time.time()
     insert_ignore(tx, AttributeDraft, [{"set_id": set_id, "version": 0, "created_at": now, "updated_at": now}])
     statement = update(AttributeDraft).where(AttributeDraft.set_id == set_id)
     if expected is not None:
         statement = statement.where(AttributeDraft.version == expected)
-    made = tx.scalar(
+    version = tx.scalar(
         statement.values(version=AttributeDraft.version + 1, updated_at=now)
         .returning(AttributeDraft.version)
         .execution_options(synchronize_session=False)
     )
-    if made is None:
+    if version is None:
         raise DraftStale(get(tx, set_id).version, expected or 0)
-    return made
+    return version
 
 
 def edited(tx: Session, set_id: str, positions: Sequence[int]) -> dict[int, AttributeDraftEntry]:
-    """What the draft has of those of the positions that it changes."""
+    """Position → draft entry, for the positions that the draft changes."""
     found: dict[int, AttributeDraftEntry] = {}
     for start in range(0, len(positions), _BATCH):
         query = select(AttributeDraftEntry).where(
@@ -82,7 +82,7 @@ def edited(tx: Session, set_id: str, positions: Sequence[int]) -> dict[int, Attr
 
 
 def page(tx: Session, set_id: str, *, start: int, limit: int) -> tuple[list[AttributeDraftEntry], bool]:
-    """Up to `limit` labels that the draft changes, from position `start` on; and whether there are more."""
+    """Up to `limit` changed labels from position `start` on; and whether there are more."""
     query = (
         select(AttributeDraftEntry)
         .where(AttributeDraftEntry.set_id == set_id, AttributeDraftEntry.position >= start)
@@ -94,7 +94,7 @@ def page(tx: Session, set_id: str, *, start: int, limit: int) -> tuple[list[Attr
 
 
 def put(tx: Session, set_id: str, changed: Mapping[int, LabelContent | None]) -> None:
-    """Keep what the draft now has of these labels; None for one that is again as the set has it."""
+    """Store the edited content of these labels. None removes an edit, so that the label is as in the set again."""
     positions = list(changed)
     for start in range(0, len(positions), _BATCH):
         tx.execute(
@@ -103,7 +103,11 @@ def put(tx: Session, set_id: str, changed: Mapping[int, LabelContent | None]) ->
                 AttributeDraftEntry.position.in_(positions[start : start + _BATCH]),
             )
         )
-    rows = [{"set_id": set_id, "position": at, **said} for at, said in changed.items() if said is not None]
+    rows = [
+        {"set_id": set_id, "position": position, **content}
+        for position, content in changed.items()
+        if content is not None
+    ]
     insert_ignore(tx, AttributeDraftEntry, rows)
 
 
@@ -113,7 +117,7 @@ def drop(tx: Session, set_id: str) -> None:
 
 
 def seal(tx: Session, parent: AttributeSet, *, expected: int | None, edited_by: str) -> AttributeSet:
-    """Make the draft a new set, and empty it. Raises `DraftStale`, and `Conflict` where it changes nothing."""
+    """Create a new set from the draft and empty the draft. Raises `DraftStale`, or `Conflict` if the draft is empty."""
     version = advance(tx, parent.id, expected)
     query = select(AttributeDraftEntry).where(AttributeDraftEntry.set_id == parent.id)
     rows = list(tx.scalars(query.order_by(AttributeDraftEntry.position)))
@@ -136,6 +140,6 @@ def seal(tx: Session, parent: AttributeSet, *, expected: int | None, edited_by: 
     }
     source = {name: parent.source[name] for name in _INHERITED if parent.source.get(name) is not None}
     source |= {"edit_of": parent.id, "draft_version": version - 1, "num_edited": len(rows), "edited_by": edited_by}
-    made = attribute_sets.derive(tx, parent, changed, source=source)
+    sealed = attribute_sets.derive(tx, parent, changed, source=source)
     drop(tx, parent.id)
-    return made
+    return sealed

@@ -1,6 +1,6 @@
-"""What the gates found in a set: one report for each teacher asked, and one without; the labels caught are rows.
+"""Gate reports of attribute sets: one per teacher and one without a teacher; a row per label that violates a gate.
 
-The rows of a gate are those of the newest report that measured it; what lines offended stands in the report's file.
+The rows of a gate belong to the newest report that measured the gate. The file of a report lists the violating lines.
 """
 
 import time
@@ -20,12 +20,12 @@ def put(
     *,
     set_id: str,
     teacher: str,
-    figures: Mapping[str, Any],
+    figures: Mapping[str, object],
     file_key: str,
     failures: Mapping[str, Sequence[int]],
 ) -> None:
-    """Keep a report in place of an earlier one by the same teacher; `failures` is gate → positions caught, for every
-    gate that was measured."""
+    """Store a report; it replaces an earlier report with the same teacher. `failures`: gate → positions of the labels
+    that violate it, for every gate that was measured."""
     tx.merge(
         SetReport(set_id=set_id, teacher=teacher, figures=dict(figures), file_key=file_key, created_at=time.time())
     )
@@ -36,33 +36,35 @@ def put(
             tx.execute(insert(GateFailure), rows)
 
 
-def failing(figures: Mapping[str, Any]) -> list[str]:
-    """The gates that do not hold."""
+def failing_gates(figures: Mapping[str, Any]) -> list[str]:
+    """The gates that the set does not pass."""
     return [gate["gate"] for gate in figures["gates"] if gate["holds"] is False]
 
 
-def of_content(tx: Session, *, vocabulary_id: str, digest: str, judges: str) -> SetReport | None:
-    """The report that equal judges made of a set of equal content, without a teacher; where it is its set's newest, so
-    that the rows of its gates are its own."""
+def find_for_content(tx: Session, *, vocabulary_id: str, digest: str, judges: str) -> SetReport | None:
+    """A report without a teacher on a set of equal content by equal judges, or None.
+
+    The report must be the newest of its set, so that the rows of its gates belong to it.
+    """
     query = select(SetReport).join(AttributeSet, AttributeSet.id == SetReport.set_id)
     query = query.where(AttributeSet.vocabulary_id == vocabulary_id, AttributeSet.digest == digest)
-    for found in tx.scalars(query.where(SetReport.teacher == "").order_by(SetReport.created_at.desc()).limit(10)):
-        newest = get(tx, found.set_id)
-        if found.figures.get("judges") == judges and newest is not None and newest.teacher == "":
-            return found
+    for report in tx.scalars(query.where(SetReport.teacher == "").order_by(SetReport.created_at.desc()).limit(10)):
+        newest = get(tx, report.set_id)
+        if report.figures.get("judges") == judges and newest is not None and newest.teacher == "":
+            return report
     return None
 
 
-def caught(tx: Session, set_id: str) -> dict[str, list[int]]:
-    """Gate → the positions that it caught."""
+def flagged_positions(tx: Session, set_id: str) -> dict[str, list[int]]:
+    """Gate → positions of the labels that violate it, ascending."""
     query = select(GateFailure.gate, GateFailure.position).where(GateFailure.set_id == set_id)
-    found: dict[str, list[int]] = {}
+    positions: dict[str, list[int]] = {}
     for gate, position in tx.execute(query.order_by(GateFailure.gate, GateFailure.position)):
-        found.setdefault(gate, []).append(position)
-    return found
+        positions.setdefault(gate, []).append(position)
+    return positions
 
 
 def get(tx: Session, set_id: str, teacher: str | None = None) -> SetReport | None:
-    """The set's report by this teacher ("": by none); the newest where None."""
+    """The report of the set with this teacher ("": without a teacher), or the newest report if `teacher` is None."""
     query = select(SetReport).where(SetReport.set_id == set_id).order_by(SetReport.created_at.desc()).limit(1)
     return tx.scalar(query if teacher is None else query.where(SetReport.teacher == teacher))

@@ -1,4 +1,4 @@
-"""Reads and writes, and connections whose server has gone away."""
+"""Read and write transactions, and replacement of connections that the server closed."""
 
 import time
 
@@ -32,12 +32,12 @@ def backend(tx: Session) -> int:
 
 
 def terminate(db: Database, pid: int) -> None:
-    """End a server process, and wait until it is gone."""
+    """Terminate a server process and wait until it has ended."""
     with db.write() as tx:
         assert tx.scalar(text("select pg_terminate_backend(:pid, 5000)"), {"pid": pid})
 
 
-def test_a_write_is_kept_whole_or_not_at_all(db: Database) -> None:
+def test_a_write_is_atomic(db: Database) -> None:
     with db.write() as tx:
         add(tx)
     with pytest.raises(DBAPIError), db.write() as tx:
@@ -56,7 +56,7 @@ def test_a_read_cannot_write_or_lock(db: Database) -> None:
                 tx.execute(select(Vocabulary).with_for_update())
 
 
-def test_each_statement_of_a_read_sees_what_is_committed(postgres_db: Database) -> None:
+def test_each_statement_of_a_read_sees_committed_rows(postgres_db: Database) -> None:
     with postgres_db.read() as tx:
         assert count(tx) == 0
         with postgres_db.write() as other:
@@ -65,35 +65,35 @@ def test_each_statement_of_a_read_sees_what_is_committed(postgres_db: Database) 
 
 
 @pytest.mark.parametrize("silent", [False, True])
-def test_a_connection_that_the_server_ended_is_replaced(
+def test_a_connection_that_the_server_closed_is_replaced(
     postgres_db: Database, silent: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if silent:  # nothing is heard of it, as where a firewall cut the line: only asking tells
-        monkeypatch.setattr(store.db, "_has_news", lambda _socket: False)
+    if silent:  # as if a firewall had dropped the connection: only a ping detects it
+        monkeypatch.setattr(store.db, "_is_readable", lambda _socket: False)
         monkeypatch.setattr(store.db, "_PING_AFTER_S", 0.0)
     with postgres_db.read() as tx:
-        reads = backend(tx)
-    terminate(postgres_db, reads)
+        reader_pid = backend(tx)
+    terminate(postgres_db, reader_pid)
     with postgres_db.read() as tx:
-        assert backend(tx) != reads
+        assert backend(tx) != reader_pid
     with postgres_db.write() as tx:
-        writes = backend(tx)
+        writer_pid = backend(tx)
     terminator = Database(postgres_db.url.render_as_string(hide_password=False))
-    terminate(terminator, writes)
+    terminate(terminator, writer_pid)
     terminator.dispose()
     with postgres_db.write() as tx:
-        assert backend(tx) != writes
+        assert backend(tx) != writer_pid
 
 
-def test_only_connections_that_were_idle_are_asked(postgres_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[float] = []
-    monkeypatch.setattr(postgres_db.reader.dialect, "do_ping", lambda _dbapi: asked.append(time.monotonic()))
+def test_only_idle_connections_are_pinged(postgres_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    pings: list[float] = []
+    monkeypatch.setattr(postgres_db.reader.dialect, "do_ping", lambda _dbapi: pings.append(time.monotonic()))
     for _ in range(3):
         with postgres_db.read() as tx:
             count(tx)
-    assert not asked
+    assert not pings
     monkeypatch.setattr(store.db, "_PING_AFTER_S", 0.05)
     time.sleep(0.1)
     with postgres_db.read() as tx:
         count(tx)
-    assert len(asked) == 1
+    assert len(pings) == 1

@@ -1,8 +1,7 @@
-"""The models and the newest revision say the same, on both databases; and every revision can be taken back."""
+"""Migrations on both databases: the newest revision matches the models, and every revision can be downgraded."""
 
 from pathlib import Path
 
-import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -10,21 +9,22 @@ from sqlalchemy import inspect, select
 
 from distill.config.recipes import resolve_train_config
 from store.db import Database
-from store.jobs import lifecycle, progress
-from store.jobs.lifecycle import NewPart
+from store.jobs import claims, jobs, progress
+from store.jobs.jobs import NewPart
+from store.lifecycle import transitions
 from store.migrate import _config, is_current, upgrade
 from store.models import AttributePage, Base, Job
 from store.sets import attribute_sets
 from store.sets.attribute_sets import EntryContent
 
 
-def test_models_agree_with_the_head_revision(db: Database) -> None:
+def test_the_newest_revision_matches_the_models(db: Database) -> None:
     with db.reader.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_is_current_tells_an_old_database(tmp_path: Path) -> None:
+def test_is_current_detects_an_old_database(tmp_path: Path) -> None:
     db = Database(f"sqlite:///{tmp_path / 'x.db'}")
     assert not is_current(db)
     upgrade(db)
@@ -32,23 +32,23 @@ def test_is_current_tells_an_old_database(tmp_path: Path) -> None:
     db.dispose()
 
 
-def test_down_and_up_again(sqlite_db: Database) -> None:
+def test_downgrade_to_base_and_upgrade(sqlite_db: Database) -> None:
     command.downgrade(_config(sqlite_db), "base")
     assert inspect(sqlite_db.reader).get_table_names() == ["alembic_version"]
     upgrade(sqlite_db)
     assert is_current(sqlite_db)
 
 
-def test_jobs_from_before_their_parts_were_summed_up(db: Database) -> None:
+def test_the_tally_of_a_stored_job_is_computed(db: Database) -> None:
     parts = [NewPart(kind="describe", queue="enrich", total=n, unit="labels") for n in range(1, 5)]
     with db.write() as tx:
-        job_id = lifecycle.create(
+        job_id = jobs.create(
             tx, "enrich", {"strategies": ["describe@1"]}, [*parts, NewPart(kind="encode", queue="gpu", stage=1)]
         ).id
-        for part_id in lifecycle.ready(tx, ["enrich"], limit=2):
-            claim = lifecycle.claim(tx, part_id, worker="w", lease_s=30)
+        for part_id in claims.ready(tx, ["enrich"], limit=2):
+            claim = claims.claim(tx, part_id, worker="w", lease_s=30)
             assert claim is not None
-        lifecycle.finish(tx, claim, {})
+        transitions.finish(tx, claim, {})
     with db.read() as tx:
         job, before = progress.job(tx, job_id)
     assert before is not None
@@ -65,7 +65,7 @@ def test_the_config_of_a_stored_job_is_converted_to_sections_and_back(db: Databa
     config = resolve_train_config("limbeck", {"epochs": 3, "losses": {"mse": 0}})
     spec = {"teacher": "t", "config": config.model_dump(mode="json")}
     with db.write() as tx:
-        job_id = lifecycle.create(tx, "distill", spec, [NewPart(kind="train", queue="gpu")]).id
+        job_id = jobs.create(tx, "distill", spec, [NewPart(kind="train", queue="gpu")]).id
     command.downgrade(_config(db), "0010")
     with db.read() as tx:
         assert tx.get_one(Job, job_id).spec == {"teacher": "t", "config": config.flat()}
@@ -74,7 +74,7 @@ def test_the_config_of_a_stored_job_is_converted_to_sections_and_back(db: Databa
         assert tx.get_one(Job, job_id).spec == spec
 
 
-def test_pages_of_before_get_the_marks_that_they_would_have_now(sqlite_db: Database) -> None:
+def test_the_marks_of_stored_pages_are_computed(sqlite_db: Database) -> None:
     line = {"kind": "phrase", "text": "a red crown", "origin": "llm"}
     entries: list[EntryContent | None] = [
         {"label": "a", "sense": None, "lines": [line, {**line, "text": "b", "origin": "human"}], "flags": ["empty"]},
@@ -95,11 +95,3 @@ def test_pages_of_before_get_the_marks_that_they_would_have_now(sqlite_db: Datab
     upgrade(sqlite_db)
     with sqlite_db.read() as tx:
         assert tx.scalars(select(AttributePage.marks)).one() == before
-
-
-@pytest.mark.parametrize("url", ["postgresql://u@h/d", "postgres://u@h/d"])
-def test_a_plain_postgres_url_means_psycopg(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from store.settings import Settings
-
-    monkeypatch.setenv("LIMBECK_DATABASE_URL", url)
-    assert Settings().database == "postgresql+psycopg://u@h/d"
