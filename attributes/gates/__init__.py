@@ -1,10 +1,13 @@
-"""Quality gates over a set of entries: figures, thresholds, and the labels and lines that offend.
+"""Quality gates over an attribute set: figures, thresholds, and the labels and lines that violate them.
 
-report      goes through a set and judges it                types        gates, thresholds, offences, results
-words       folding, lemmas, what two texts mean            phrasebook   word lists in files, found in text
-names       other labels named                              length       tokens as rendered, without torch
-sharing     what labels say in common                       twins        labels of nearly the same words
-margins     a teacher's text features, before and after     page         the report as a page of HTML
+evaluate           all gates over a set: two passes            types              gates, thresholds, violations, reports
+criteria           thresholds, word lists, margins, ...        set_counts         first pass: counts over all labels
+violations         second pass: violations by label            gate_results       tally of violations, gate results
+lemmas             words, lemmas, meaning of a text            word_lists         phrases of word lists, found in text
+label_names        names of other labels in a text             token_lengths      token counts of rendered lines
+shared_attributes  lines and attributes shared by labels       near_duplicates    labels with nearly the same words
+margins            text margins of a teacher                   second_opinion     an LLM reviews non-visual lines
+repair_prompts     correction of a response with violations    text_report, html_report   a report for people
 
-Nothing is brought up here: the API wants the names of gates, and no numpy.
+Nothing is imported here: the API needs the gate names without numpy.
 """

@@ -1,9 +1,9 @@
-"""Other labels of the vocabulary, named where one is described.
+"""Finds the names of other labels of the vocabulary in the text of a label.
 
-Names are found word by word, in the singular or plural, folded, the longest at each place, by one look-up for each
-length that a name with that first word has: 100,000 labels cost no more than 100. No offence are the label's own name,
-a label that is a piece of it or that it is a piece of (`crow`, `American crow`), and one-word labels that text cannot
-do without: colours (`an orange bill`) and helping words (`can`).
+Words are compared folded and in the singular; the longest name at each position is found. One look-up is made for each
+length of the names with that first word, so that the cost does not depend on the number of labels. Not a violation: the
+label's own name, a label whose name is part of it or contains it (`crow`, `American crow`), and one-word labels that
+are common words: colours (`an orange bill`) and auxiliary verbs (`can`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from attributes.gates.lemmas import WORD, listed, singular, words
 from attributes.types import Label
 
-# Labels of one word that are also how a thing looks, or no name at all in running text.
+# One-word labels that usually are not names in running text: colours, auxiliary verbs and other common words.
 COMMON_WORDS = listed(
     "amber amethyst apricot aqua beige black blue bronze brown buff charcoal chestnut chocolate cinnamon copper coral "
     "cream crimson cyan ebony emerald gold gray green grey indigo ivory jade khaki lavender lemon lilac lime magenta "
@@ -22,38 +22,39 @@ COMMON_WORDS = listed(
 
 
 def name_words(name: str) -> tuple[str, ...]:
-    """A name as it is found in text: its words, folded, in the singular."""
+    """The words of a name as they are compared: folded, in the singular."""
     return tuple(singular(word) for word in words(name))
 
 
-def without_name(text: str, own: Sequence[str]) -> tuple[str, list[str]]:
-    """A text with the own name (`name_words`) taken out wherever it stands whole, and its words, "" for the gap."""
-    said = words(text)
-    if not own or (len(own) > 1 and own[0] not in said):  # names have their plural at the end
-        return text, said
-    last = own[-1]
-    if not any(singular(word) == last for word in said):
-        return text, said
-    width, name = len(own), list(own)
+def without_name(text: str, own_name: Sequence[str]) -> tuple[str, list[str]]:
+    """The text without every whole occurrence of the label's own name (`name_words`), and its words with "" for the
+    words of the name."""
+    found = words(text)
+    if not own_name or (len(own_name) > 1 and own_name[0] not in found):  # only the last word can be plural
+        return text, found
+    last = own_name[-1]
+    if not any(singular(word) == last for word in found):
+        return text, found
+    width, name = len(own_name), list(own_name)
     spans = [match.span() for match in WORD.finditer(text)]
-    if len(spans) != len(said):  # folding has moved a word's end, as in some scripts: the text stays whole
-        return text, said
-    for at in range(width - 1, len(said)):
-        first = at + 1 - width
-        if singular(said[at]) == last and [singular(word) for word in said[first : at + 1]] == name:
-            said[first : at + 1] = [""] * width
-            text = text[: spans[first][0]] + " " * (spans[at][1] - spans[first][0]) + text[spans[at][1] :]
-    return text, said
+    if len(spans) != len(found):  # folding has changed word boundaries, as in some scripts: keep the text
+        return text, found
+    for end in range(width - 1, len(found)):
+        first = end + 1 - width
+        if singular(found[end]) == last and [singular(word) for word in found[first : end + 1]] == name:
+            found[first : end + 1] = [""] * width
+            text = text[: spans[first][0]] + " " * (spans[end][1] - spans[first][0]) + text[spans[end][1] :]
+    return text, found
 
 
 class NameIndex:
-    """The labels of a vocabulary, by the words of their names."""
+    """The labels of a vocabulary, indexed by the words of their names."""
 
     def __init__(self, labels: Iterable[Label]) -> None:
         self._names: dict[str, str] = {}
-        self._lengths: dict[str, int] = {}  # of names with this first word, a bit for each
+        self._lengths: dict[str, int] = {}  # first word -> bit mask of the lengths of its names
         self._starts: dict[str, int] = {"": 0}
-        self._silent: set[str] = {""}  # words seen that begin no name
+        self._no_start: set[str] = {""}  # words that start no name (cache)
         for label in labels:
             name = name_words(label.name)
             if not name or (len(name) == 1 and name[0] in COMMON_WORDS):
@@ -61,36 +62,38 @@ class NameIndex:
             self._names.setdefault(" ".join(name), label.name)
             self._lengths[name[0]] = self._lengths.get(name[0], 0) | 1 << len(name)
 
-    def named_in(self, said: Sequence[str], own: Sequence[str], sense: str | None = None) -> Iterator[str]:
-        """The names of other labels in `said`, words of a text about `own` from which `without_name` took its name."""
-        if self._silent.issuperset(said):
+    def named_in(self, words: Sequence[str], own_name: Sequence[str], sense: str | None = None) -> Iterator[str]:
+        """The names of other labels in `words`, which `without_name` returned for a text of the label `own_name`."""
+        if self._no_start.issuperset(words):
             return
-        free = 0
-        allowed = frozenset(own)
-        for at, word in enumerate(said):
+        next_free = 0
+        allowed = frozenset(own_name)
+        for start, word in enumerate(words):
             lengths = self._starts.get(word)
             if lengths is None:
                 lengths = self._starts[word] = self._lengths.get(singular(word), 0)
                 if not lengths:
-                    self._silent.add(word)
-            if not lengths or at < free:
+                    self._no_start.add(word)
+            if not lengths or start < next_free:
                 continue
-            for width in range(min(lengths.bit_length() - 1, len(said) - at), 0, -1):
+            for width in range(min(lengths.bit_length() - 1, len(words) - start), 0, -1):
                 if not lengths >> width & 1:
                     continue
-                candidate = [singular(other) for other in said[at : at + width]]
+                candidate = [singular(other) for other in words[start : start + width]]
                 name = self._names.get(" ".join(candidate))
                 if name is not None:
-                    free = at + width
-                    if not (allowed.issuperset(candidate) or _holds(candidate, own) or _of_sense(candidate, sense)):
+                    next_free = start + width
+                    if not (
+                        allowed.issuperset(candidate) or _contains(candidate, own_name) or _in_sense(candidate, sense)
+                    ):
                         yield name
                     break
 
 
-def _holds(longer: Sequence[str], shorter: Sequence[str]) -> bool:
+def _contains(longer: Sequence[str], shorter: Sequence[str]) -> bool:
     width = len(shorter)
-    return any(list(longer[at : at + width]) == list(shorter) for at in range(len(longer) - width + 1))
+    return any(list(longer[start : start + width]) == list(shorter) for start in range(len(longer) - width + 1))
 
 
-def _of_sense(candidate: Sequence[str], sense: str | None) -> bool:
+def _in_sense(candidate: Sequence[str], sense: str | None) -> bool:
     return sense is not None and set(candidate) <= set(name_words(sense))

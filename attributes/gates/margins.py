@@ -1,6 +1,7 @@
-"""How far a label's text is from the nearest other one's, by a teacher's features: before (names) and after (the set).
+"""Text margins: the distance of a label's text to the nearest other label's, in a teacher's text features.
 
-The arrays come from `distill.texts.separation`; this room knows no torch. K labels; a margin is 1 - cosine, so 0..2.
+Measured before (with names only) and after (with the set's attributes). `distill.texts.separation` computes the arrays;
+this package does not import torch. K labels; a margin is 1 - cosine: 0..2.
 """
 
 from collections.abc import Sequence
@@ -12,13 +13,13 @@ from numpy.typing import NDArray
 
 from attributes.types import Label
 
-TOLERANCE = 1e-5  # float32 cosines of the same texts, encoded in batches of other sizes, differ by less
+TOLERANCE = 1e-5  # float32 cosines of the same texts differ by less between batch sizes
 MOST_CONFUSABLE = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Margins:
-    """Margins (K,) with names only and with the set, and each label's nearest other label (K,) in either."""
+    """Margins (K,) with names only and with the set, and the nearest other label's position (K,) in each case."""
 
     before: NDArray[np.float32]
     after: NDArray[np.float32]
@@ -27,12 +28,12 @@ class Margins:
     teacher: str
 
     def loss(self, position: int) -> float:
-        """By how much the label has come nearer to another one; 0 where it has not."""
+        """The decrease of the label's margin from `before` to `after`; 0 if it has not decreased."""
         loss = float(self.before[position] - self.after[position])
         return loss if loss > TOLERANCE else 0.0
 
     def details(self, labels: Sequence[Label]) -> dict[str, Any]:
-        """Means and least margins, and the pairs that are most easily confused with the set."""
+        """Mean and minimum margins, and the most confusable pairs with the set's attributes, as JSON."""
         return {
             "mean_before": float(self.before.mean()),
             "mean_after": float(self.after.mean()),
@@ -49,11 +50,11 @@ class Margins:
         }
 
     def _pairs(self) -> list[tuple[int, int]]:
-        """Nearest pairs, each once, the least margin first."""
+        """Distinct pairs of nearest labels, the smallest margin first."""
         pairs: dict[tuple[int, int], None] = {}
-        for one in np.argsort(self.after, kind="stable").tolist():
-            other = int(self.nearest_after[one])
-            pairs.setdefault((min(one, other), max(one, other)))
+        for position in np.argsort(self.after, kind="stable").tolist():
+            nearest = int(self.nearest_after[position])
+            pairs.setdefault((min(position, nearest), max(position, nearest)))
             if len(pairs) == MOST_CONFUSABLE:
                 break
         return list(pairs)

@@ -1,11 +1,13 @@
-"""A second opinion by an LLM on the lines that the word list found: one question a label, with the client's retries,
-limits and ladder (`attributes.llm.client`). `found`: label -> its lines that hold a word of the list.
+"""Second opinion: an LLM decides whether the lines that the list of non-visual words found are visible after all.
 
-    opinion = Opinion()
-    await enricher.ask_all(opinion.asks(found, domain), on_outcome=opinion.take)
-    check(entries, GateCriteria(visible=opinion.visible, model=model))
+One question per label and `MAX_LINES` lines, sent with the retries, limits and response formats of the LLM client
+(`attributes.llm.client`). `found` maps labels to their lines that contain a word of the list:
 
-What the LLM says nothing usable about stays as the list judged it.
+    opinion = SecondOpinion()
+    await client.query_all(list(opinion.questions(found, domain)), on_result=opinion.add_result)
+    evaluate_gates(entries, GateCriteria(visible_texts=opinion.visible_texts, judge_model=model))
+
+A line without a usable verdict keeps the verdict of the word list.
 """
 
 import json
@@ -28,36 +30,36 @@ _VERDICT = re.compile(r"\b(\d+)\W+(seen|unseen)\b", re.IGNORECASE)
 
 @cache
 def judge_strategy() -> Strategy:
-    """The prompt of the second opinion."""
+    """The strategy (prompt) of the second opinion: `judge.toml`."""
     return read_strategy(Path(__file__).with_name("judge.toml"))
 
 
 @dataclass
 class SecondOpinion:
-    """What the LLM has said: `visible` holds the texts that it calls seen; `failed` why questions came to nothing."""
+    """Verdicts of the LLM: `visible_texts` are the texts that it calls seen, `failed` holds the failed questions."""
 
-    visible: set[str] = field(default_factory=set)
+    visible_texts: set[str] = field(default_factory=set)
     failed: list[QuestionResult] = field(default_factory=list)
     _texts: dict[tuple[Label, str], list[str]] = field(default_factory=dict)
 
-    def asks(self, found: Mapping[Label, Sequence[str]], domain: str = "") -> Iterator[Question]:
-        """The questions about the lines found of each label, `MAX_LINES` at a time."""
+    def questions(self, found: Mapping[Label, Sequence[str]], domain: str = "") -> Iterator[Question]:
+        """The questions about the lines in `found`, at most `MAX_LINES` lines per question."""
         for label, texts in found.items():
             distinct = list(dict.fromkeys(texts))
             for start in range(0, len(distinct), MAX_LINES):
-                some = distinct[start : start + MAX_LINES]
-                ask = Question(judge_strategy(), label, domain, text=_numbered(some))
-                self._texts[label, ask.text] = some
-                yield ask
+                batch = distinct[start : start + MAX_LINES]
+                question = Question(judge_strategy(), label, domain, text=_numbered(batch))
+                self._texts[label, question.text] = batch
+                yield question
 
-    def take(self, outcome: QuestionResult) -> None:
-        """Take an answer."""
-        texts = self._texts[outcome.ask.label, outcome.ask.text]
-        if outcome.reason is not None:
-            self.failed.append(outcome)
-        for number, verdict in (found for line in outcome.lines for found in _VERDICT.findall(line.text)):
+    def add_result(self, result: QuestionResult) -> None:
+        """Add the verdicts in the result of a question from `questions`."""
+        texts = self._texts[result.question.label, result.question.text]
+        if result.reason is not None:
+            self.failed.append(result)
+        for number, verdict in (match for line in result.lines for match in _VERDICT.findall(line.text)):
             if verdict.lower() == "seen" and 0 < int(number) <= len(texts):
-                self.visible.add(texts[int(number) - 1])
+                self.visible_texts.add(texts[int(number) - 1])
 
 
 def _numbered(texts: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
-"""What labels say in common: lines word for word, and attributes by their meaning (`words.meaning`).
+"""Counts what labels share: lines with the same text, and attributes with the same meaning (`lemmas.meaning`).
 
-An attribute is a phrase, or a clause of a sentence. Everything is kept as numbers, a few bytes a line, and counted
-when all labels have been seen. U attributes or lines, in the order in which they were added: label by label, in the
-order of their positions. 100,000 labels have a million of them, so that what is not needed any more goes at once.
+An attribute is a phrase, or a clause of a sentence. Lines and attributes are stored as numbers, a few bytes each, and
+counted after all labels have been added. U lines or attributes, in the order of label positions; 100,000 labels have
+about a million.
 """
 
 from array import array
@@ -14,80 +14,80 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attributes.gates.lemmas import Meaning, clauses, meaning
-from attributes.text import says_something
+from attributes.text import has_content
 from attributes.types import Line
 
-_NOTHING = meaning("").bag
-WHOLE = frozenset({"phrase", "contrast"})  # what is one attribute; the other kinds are sentences
+_EMPTY_BAG = meaning("").bag
+SINGLE_ATTRIBUTE_KINDS = frozenset({"phrase", "contrast"})  # the other kinds of line are sentences
 
 Counts = NDArray[np.int32]
 Keys = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
-def attributes_of(line: Line, bare: str) -> Iterator[Meaning]:
-    """What a line says, piece by piece; `bare` is its text without the label's name. Empty words say nothing."""
-    for piece in (bare,) if line.kind in WHOLE else clauses(bare):
-        said = meaning(piece)
-        if said.bag != _NOTHING:
-            yield said
+def attributes_of(line: Line, text: str) -> Iterator[Meaning]:
+    """The attributes of a line by meaning; `text` is its text without the label's name. Stop words alone are none."""
+    for piece in (text,) if line.kind in SINGLE_ATTRIBUTE_KINDS else clauses(text):
+        attribute = meaning(piece)
+        if attribute.bag != _EMPTY_BAG:
+            yield attribute
 
 
 @dataclass(frozen=True)
 class SharedCounts:
-    """How many labels say what each attribute says (U,), and a number (U,) that is equal for equal ones."""
+    """For each line or attribute: the number of labels that have it (U,), and a key (U,), equal for equal ones."""
 
     num_labels: Counts
-    which: Keys
+    keys: Keys
 
     @property
     def flags(self) -> Flags:
-        """Which are said of another label too: (U,)."""
+        """Whether another label has it too: (U,)."""
         return self.num_labels > 1
 
 
 class SharingCounter:
-    """Counts what labels have in common."""
+    """Collects lines and attributes; `verbatim` and `by_meaning` count them."""
 
     def __init__(self) -> None:
-        self._bag, self._bound, self._positions = array("q"), array("q"), array("i")
+        self._bag, self._chunks, self._positions = array("q"), array("q"), array("i")
         self._single = array("b")
         self._text, self._text_positions = array("q"), array("i")
-        self.pieces = array("H")  # attributes of each line
+        self.attributes_per_line = array("H")  # number of attributes of each line
 
-    def add(self, position: int, line: Line, said: Sequence[Meaning]) -> None:
-        """Take a line of the label at `position` and what it says."""
-        # A line that says nothing (published sets have a lone full stop) is like no other.
-        text = " ".join(line.text.casefold().split()) if says_something(line.text) else len(self._text)
+    def add(self, position: int, line: Line, attributes: Sequence[Meaning]) -> None:
+        """Add a line of the label at `position` with its attributes."""
+        # A line without a letter or digit (published sets contain a lone full stop) gets a key of its own.
+        text = " ".join(line.text.casefold().split()) if has_content(line.text) else len(self._text)
         self._text.append(hash((text,)))
         self._text_positions.append(position)
-        self.pieces.append(len(said))
-        for one in said:
-            self._bag.append(one.bag)
-            self._bound.append(one.bound)
-            self._single.append(one.single)
+        self.attributes_per_line.append(len(attributes))
+        for attribute in attributes:
+            self._bag.append(attribute.bag)
+            self._chunks.append(attribute.chunks)
+            self._single.append(attribute.single)
             self._positions.append(position)
 
     def verbatim(self) -> SharedCounts:
-        """For every line: how many labels have these very words."""
+        """For every line: the number of labels with the same text, ignoring case and white space."""
         keys = _ints(self._text, np.int64)
         return SharedCounts(labels_per_key(keys, _ints(self._text_positions, np.int32)), keys)
 
     def by_meaning(self) -> SharedCounts:
-        """For every attribute: how many labels say as much in whatever words, itself included."""
-        bag, bound = _ints(self._bag, np.int64), _ints(self._bound, np.int64)
-        at, single = _ints(self._positions, np.int32), _ints(self._single, np.bool_)
-        num_labels = labels_per_key(bound, at)
-        np.copyto(num_labels, labels_per_key(bag, at), where=single)
-        bind = np.flatnonzero(~single)
-        # One that binds words to words is also said by another label's that binds none of the same words.
-        loosely = 1 + _said_by_others(bag[bind], at[bind], bag[single], at[single])
-        num_labels[bind] = np.maximum(num_labels[bind], loosely)
-        return SharedCounts(num_labels, np.where(single, bag, bound))
+        """For every attribute: the number of labels with an attribute of the same meaning, itself included."""
+        bag, chunks = _ints(self._bag, np.int64), _ints(self._chunks, np.int64)
+        positions, single = _ints(self._positions, np.int32), _ints(self._single, np.bool_)
+        num_labels = labels_per_key(chunks, positions)
+        np.copyto(num_labels, labels_per_key(bag, positions), where=single)
+        grouped = np.flatnonzero(~single)
+        # An attribute of several chunks equals a single-chunk attribute of another label with the same bag.
+        by_bag = 1 + _num_other_positions(bag[grouped], positions[grouped], bag[single], positions[single])
+        num_labels[grouped] = np.maximum(num_labels[grouped], by_bag)
+        return SharedCounts(num_labels, np.where(single, bag, chunks))
 
 
 def labels_per_key(keys: Keys, positions: Counts) -> Counts:
-    """For each of U (key, position), in the order of positions: at how many different positions the key stands."""
+    """For each of U (key, position), sorted by position: the number of distinct positions of the key."""
     out = np.zeros(len(keys), dtype=np.int32)
     if len(keys):
         order = np.argsort(keys, kind="stable")
@@ -97,7 +97,7 @@ def labels_per_key(keys: Keys, positions: Counts) -> Counts:
 
 
 def _runs(keys: Keys, positions: Counts) -> tuple[NDArray[np.intp], Counts]:
-    """Of U keys, sorted, and positions, sorted for each: where each key begins, and at how many positions it stands."""
+    """For U sorted keys with positions sorted per key: the start index and the number of positions of each key."""
     first = np.ones(len(keys), dtype=np.bool_)
     np.not_equal(keys[1:], keys[:-1], out=first[1:])
     starts = np.flatnonzero(first)
@@ -105,31 +105,32 @@ def _runs(keys: Keys, positions: Counts) -> tuple[NDArray[np.intp], Counts]:
     return starts, np.add.reduceat(first, starts, dtype=np.int32)
 
 
-def _said_by_others(keys: Keys, positions: Counts, their_keys: Keys, their_positions: Counts) -> Counts:
-    """For each of (key, position): how many of their positions with this key are another one; theirs are in order."""
+def _num_other_positions(keys: Keys, positions: Counts, other_keys: Keys, other_positions: Counts) -> Counts:
+    """For each (key, position): the number of other positions in (other_keys, other_positions) that have the key.
+    `other_positions` must be sorted."""
     others = np.zeros(len(keys), dtype=np.int32)
-    if len(their_keys):
-        order = np.argsort(their_keys, kind="stable")
-        their_keys, their_positions = their_keys[order], their_positions[order]
-        starts, counts = _runs(their_keys, their_positions)
-        _count_found(others, their_keys[starts], keys, counts)
-        pairs = _pairs(their_keys, their_positions)
+    if len(other_keys):
+        order = np.argsort(other_keys, kind="stable")
+        other_keys, other_positions = other_keys[order], other_positions[order]
+        starts, counts = _runs(other_keys, other_positions)
+        _look_up_counts(others, other_keys[starts], keys, counts)
+        pairs = _pairs(other_keys, other_positions)
         pairs.sort()
         own = np.zeros(len(keys), dtype=np.int32)
-        _count_found(own, pairs, _pairs(keys, positions), np.ones(len(pairs), dtype=np.int32))
+        _look_up_counts(own, pairs, _pairs(keys, positions), np.ones(len(pairs), dtype=np.int32))
         others -= own
     return others
 
 
-def _count_found(out: Counts, among: Keys, wanted: Keys, counts: Counts) -> None:
-    """Put the count of each of `wanted` that stands in `among`, which is sorted, into `out`."""
-    place = np.searchsorted(among, wanted)
-    np.minimum(place, len(among) - 1, out=place)
-    np.copyto(out, counts[place], where=among[place] == wanted)
+def _look_up_counts(out: Counts, keys: Keys, wanted: Keys, counts: Counts) -> None:
+    """Write the count of each key in `wanted` to `out`; `keys` is sorted, absent keys leave `out` unchanged."""
+    place = np.searchsorted(keys, wanted)
+    np.minimum(place, len(keys) - 1, out=place)
+    np.copyto(out, counts[place], where=keys[place] == wanted)
 
 
 def _pairs(keys: Keys, positions: Counts) -> Keys:
-    """One number for each (key, position); 64-bit keys of distinct texts, spread by a large odd factor."""
+    """One 64-bit number for each (key, position): the key times a large odd factor, plus the position."""
     with np.errstate(over="ignore"):
         return keys * np.int64(-7046029254386353131) + positions
 

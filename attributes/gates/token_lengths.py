@@ -1,8 +1,8 @@
-"""How many tokens a text has for a teacher, as rendered with its label; without torch.
+"""Token counts of lines as rendered for a teacher, without torch.
 
-The teacher's own tokenizer is a Hugging Face `tokenizers` file, as it is kept of every teacher that a worker has
-loaded. Where no teacher is named, the byte pairs of CLIP are taken from open_clip's folder (their vocabulary is a text
-file), or, where that is not installed, a stated estimate of two tokens for each word and three more.
+The teacher's tokenizer is a Hugging Face `tokenizers` file; workers store one for every teacher that they load. Without
+a teacher, CLIP's byte-pair vocabulary is read from open_clip's package folder. Without open_clip, the count is an
+estimate, named as one: two tokens per word plus three.
 """
 
 import gzip
@@ -15,8 +15,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_to
 
 from attributes.types import LineKind
 
-# The texts by which a teacher hears of a line: those of `distill.texts.text_templates`, which this room does not
-# import.
+# The text templates of `distill.texts.text_templates`, which this package does not import.
 SENTENCE = "a photo of {label} . {text}"
 PHRASE = "a photo of {label}, which has {text}"
 TEMPLATES: Mapping[LineKind, str] = {
@@ -27,32 +26,38 @@ TEMPLATES: Mapping[LineKind, str] = {
     "contrast": PHRASE,
 }
 CLIP_CONTEXT = 77
-_ROOM = 8  # special tokens, and what a normaliser may put before the first word
+_RESERVED = 8  # special tokens, and characters that a normaliser can put before the first word
 _CLIP_WORDS = 49152 - 256 - 2
 
 
 class TokenCounter:
-    """Counts a teacher's tokens, special ones included; `context` is how many it reads, `name` says whose they are."""
+    """Counts a teacher's tokens, special tokens included. `context` is the token limit, `name` the counter's name in
+    reports."""
 
     def __init__(self, count: Callable[[Sequence[str]], list[int]], context: int, name: str) -> None:
         self.count, self.context, self.name = count, context, name
-        self._of_word: dict[str, int] = {}
+        self._tokens_of_word: dict[str, int] = {}
 
     def too_long(self, texts: Sequence[str]) -> list[tuple[int, int]]:
-        """(index, tokens) of the texts beyond the context.
+        """(index, tokens) of the texts with more tokens than `context`.
 
-        Most are known to fit without counting them: no token is shorter than an ASCII letter, and the words of a text
-        counted one by one (each once, ever, with special tokens of its own) are no fewer tokens than the text.
+        Two upper bounds avoid tokenizing most texts: an ASCII text has at most one token per character, and a text has
+        at most as many tokens as its words counted one by one (the count of each word is cached).
         """
-        left = [at for at, text in enumerate(texts) if len(text) + _ROOM > self.context or not text.isascii()]
-        split = {at: texts[at].split() for at in left}
-        fresh = list({word for said in split.values() for word in said if word not in self._of_word})
-        self._of_word.update(zip(fresh, self.count(fresh) if fresh else (), strict=True))
-        special, space = self._special, self._space
-        extra = space - special
-        long = [at for at in left if sum(self._of_word[word] + extra for word in split[at]) + special > self.context]
-        counts = self.count([texts[at] for at in long]) if long else []
-        return [(at, tokens) for at, tokens in zip(long, counts, strict=True) if tokens > self.context]
+        candidates = [
+            index for index, text in enumerate(texts) if len(text) + _RESERVED > self.context or not text.isascii()
+        ]
+        words = {index: texts[index].split() for index in candidates}
+        new_words = list({word for split in words.values() for word in split if word not in self._tokens_of_word})
+        self._tokens_of_word.update(zip(new_words, self.count(new_words) if new_words else (), strict=True))
+        special, extra = self._special, self._space - self._special
+        long = [
+            index
+            for index in candidates
+            if sum(self._tokens_of_word[word] + extra for word in words[index]) + special > self.context
+        ]
+        counts = self.count([texts[index] for index in long]) if long else []
+        return [(index, tokens) for index, tokens in zip(long, counts, strict=True) if tokens > self.context]
 
     @cached_property
     def _special(self) -> int:
@@ -60,49 +65,51 @@ class TokenCounter:
 
     @cached_property
     def _space(self) -> int:
-        """What a space between two words counts by itself: nothing, but for tokenizers that go letter by letter."""
+        """The tokens of a space between two words: 0, except for tokenizers of single characters."""
         one, two = self.count(["a", "a a"])
         return max(0, two - 2 * one + self._special)
 
 
 def render_line(label: str, kind: LineKind, text: str) -> str:
-    """A line as the teacher hears it, with its label; a phrase without its full stop."""
-    said = " ".join(text.split())
+    """A line rendered with its label for the teacher; a phrase loses its full stop."""
+    text = " ".join(text.split())
     template = TEMPLATES[kind]
-    return template.format(label=" ".join(label.split()), text=said.rstrip(".") if template is PHRASE else said)
+    return template.format(label=" ".join(label.split()), text=text.rstrip(".") if template is PHRASE else text)
 
 
 def token_counter_from_file(data: bytes, context: int, name: str) -> TokenCounter:
-    """Counts by a `tokenizers` file (the bytes of a `tokenizer.json`). Raises ValueError for any other."""
+    """A counter from the bytes of a `tokenizer.json` (`tokenizers`). Raises ValueError if they cannot be parsed."""
     try:
         tokenizer = Tokenizer.from_buffer(data)
     except Exception as error:  # the library raises bare Exception for a file it cannot parse
-        raise ValueError(f"the tokenizer of {name} is no tokenizers file: {error}") from error
-    return _counting(tokenizer, context, name)
+        raise ValueError(f"the tokenizer of {name} is not a tokenizers file: {error}") from error
+    return _token_counter(tokenizer, context, name)
 
 
 @cache
 def clip_token_counter() -> TokenCounter:
-    """CLIP's own byte pairs with its context of 77, or an estimate that says so."""
-    found = find_spec("open_clip")  # looks for the folder, and loads nothing
+    """CLIP's byte-pair tokenizer with its context of 77 tokens, or an estimate that is named as one."""
+    found = find_spec("open_clip")  # finds the package folder without importing it
     vocabulary = Path(found.origin).with_name("bpe_simple_vocab_16e6.txt.gz") if found and found.origin else None
     if vocabulary is None or not vocabulary.is_file():
-        return TokenCounter(_estimated, CLIP_CONTEXT, f"an estimate (two tokens a word), context {CLIP_CONTEXT}")
-    return _counting(_byte_pairs(vocabulary), CLIP_CONTEXT, f"CLIP's byte pairs, context {CLIP_CONTEXT}")
+        return TokenCounter(_estimate, CLIP_CONTEXT, f"an estimate (two tokens a word), context {CLIP_CONTEXT}")
+    return _token_counter(_byte_pairs(vocabulary), CLIP_CONTEXT, f"CLIP's byte pairs, context {CLIP_CONTEXT}")
 
 
-def _counting(tokenizer: Tokenizer, context: int, name: str) -> TokenCounter:
+def _token_counter(tokenizer: Tokenizer, context: int, name: str) -> TokenCounter:
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return TokenCounter(lambda texts: [len(one.ids) for one in tokenizer.encode_batch(list(texts))], context, name)
+    return TokenCounter(
+        lambda texts: [len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))], context, name
+    )
 
 
-def _estimated(texts: Sequence[str]) -> list[int]:
+def _estimate(texts: Sequence[str]) -> list[int]:
     return [2 * len(text.split()) + 3 for text in texts]
 
 
 def _byte_pairs(path: Path) -> Tokenizer:
-    """The tokenizer of github.com/openai/CLIP from its list of merges."""
+    """The tokenizer of github.com/openai/CLIP from its merges file."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         lines = file.read().split("\n")[1 : _CLIP_WORDS + 1]
     merges = [(first, second) for first, second in (line.split() for line in lines)]

@@ -1,4 +1,4 @@
-"""What a gate says: a figure, the threshold it is held to, and the labels that offend, line by line."""
+"""Gates, thresholds, violations and reports. A gate compares a figure of the set with a threshold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,19 +21,20 @@ GATES: tuple[Gate, ...] = (
 GATE_TITLES: dict[Gate, str] = {
     "length": "texts beyond the teacher's context",
     "names": "lines that name another label",
-    "comparatives": "lines that compare",
-    "nonvisual": "lines on what cannot be seen",
-    "own": "labels with too few of their own",
+    "comparatives": "lines with comparatives",
+    "nonvisual": "lines with non-visual words",
+    "own": "labels with too few own attributes",
     "shared": "attributes shared with other labels",
     "verbatim": "lines shared word for word",
-    "twins": "labels with a near-twin",
-    "margin": "labels nearer another than by name",
+    "twins": "labels with a near-duplicate",
+    "margin": "labels with a reduced margin",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """What a set is held to. Shares are of 1; `min_own` attributes; `twin` is the word Jaccard of near-twins."""
+    """Thresholds of the gates. `nonvisual` and `shared` are maximum shares (0..1), `min_own` is the minimum number of
+    own attributes of a label; two labels are near-duplicates from the word Jaccard `twin` (0..1) on."""
 
     nonvisual: float = 0.02
     shared: float = 0.15
@@ -43,8 +44,8 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class LineViolation:
-    """A line that offends: its id, its text, and the words (or what it is) that are the matter; and the key of the call
-    that it came from, where no person has made it their own."""
+    """A line that violates a gate: its id, its text, and the words that violate the gate (or the reason). `call` is the
+    key of the LLM call that produced the line; it is empty for a line that a person wrote or locked."""
 
     id: str
     text: str
@@ -54,7 +55,8 @@ class LineViolation:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A label that a gate caught. `weight` orders offenders, worst first; `others` are the labels it runs into."""
+    """A label that violates a gate. The largest `weight` is the worst; `others` are the labels that it conflicts with.
+    Without `lines` the violation concerns the whole entry."""
 
     gate: Gate
     position: int
@@ -65,7 +67,7 @@ class Violation:
     note: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """As reports and files give it."""
+        """The violation as JSON, as in reports and violation files."""
         return {
             "position": self.position,
             "label": self.label,
@@ -77,10 +79,10 @@ class Violation:
 
 @dataclass(frozen=True, kw_only=True)
 class GateResult:
-    """A gate over a whole set. `figure` and `threshold` are shares where `unit` says "share", counts otherwise.
+    """The result of a gate over a set. `figure` and `threshold` are shares (0..1) if `unit` is "share", else counts.
 
-    `holds` is None where the gate could not be measured, for the reason in `judged_by`, which otherwise says what
-    judged. `worst` are the first of `num_labels` offenders.
+    `holds` is None if the gate was not measured; `judged_by` then gives the reason, otherwise the method. `num_labels`
+    labels violate the gate; `worst` are the worst of them. `details` are further figures of the gate, as JSON.
     """
 
     gate: Gate
@@ -94,7 +96,7 @@ class GateResult:
     worst: Sequence[Violation] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """As reports give it."""
+        """The result as JSON, as in reports."""
         return {
             "gate": self.gate,
             "tells": GATE_TITLES[self.gate],
@@ -105,13 +107,13 @@ class GateResult:
             "num_labels": self.num_labels,
             "judged_by": self.judged_by,
             "details": self.details,
-            "worst": [offence.as_json() for offence in self.worst],
+            "worst": [violation.as_json() for violation in self.worst],
         }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All gates over a set."""
+    """The results of all gates over a set."""
 
     num_labels: int
     num_described: int
@@ -120,14 +122,14 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether every gate that was measured holds."""
+        """Whether all measured gates hold."""
         return all(result.holds is not False for result in self.results)
 
     def __getitem__(self, gate: Gate) -> GateResult:
         return next(result for result in self.results if result.gate == gate)
 
     def as_json(self) -> dict[str, Any]:
-        """As files and the service give it."""
+        """The report as JSON, as in files and API responses."""
         return {
             "num_labels": self.num_labels,
             "num_described": self.num_described,
@@ -138,24 +140,24 @@ class Report:
 
 
 def report_from_json(data: Mapping[str, Any]) -> Report:
-    """The report as a service gives it; it names offenders by what they are, without their weights."""
+    """The report in an API response. JSON holds no weights, so that `weight` is 0 for all violations."""
 
-    def result(given: Mapping[str, Any]) -> GateResult:
-        gate: Gate = given["gate"]
+    def result(item: Mapping[str, Any]) -> GateResult:
+        gate: Gate = item["gate"]
         worst = [
             Violation(
                 gate=gate,
-                position=one["position"],
-                label=one["label"],
+                position=entry["position"],
+                label=entry["label"],
                 weight=0.0,
-                lines=tuple(LineViolation(line["id"], line["text"], tuple(line["words"])) for line in one["lines"]),
-                others=tuple(one["others"]),
-                note=one["note"],
+                lines=tuple(LineViolation(line["id"], line["text"], tuple(line["words"])) for line in entry["lines"]),
+                others=tuple(entry["others"]),
+                note=entry["note"],
             )
-            for one in given["worst"]
+            for entry in item["worst"]
         ]
-        kept = ("figure", "threshold", "unit", "holds", "num_labels", "judged_by", "details")
-        return GateResult(gate=gate, worst=worst, **{name: given[name] for name in kept})
+        names = ("figure", "threshold", "unit", "holds", "num_labels", "judged_by", "details")
+        return GateResult(gate=gate, worst=worst, **{name: item[name] for name in names})
 
     counts = {name: data[name] for name in ("num_labels", "num_described", "num_lines")}
     return Report(results=tuple(map(result, data["gates"])), **counts)

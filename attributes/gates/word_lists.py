@@ -1,11 +1,11 @@
-"""Lists of words and phrases found in running text: the lists are files that people extend.
+"""Word lists: phrases in files that people can extend, and an index that finds them in text.
 
-[category]        what the phrases below it are kept under
-perch             a word stands for its other forms, by their lemma
-vocal*            and this one for every word that begins so
-3 feet            a number stands for any number
-!growth habit     an exception: where it stands, no other phrase is found
--perch            takes out what an earlier file put in
+[category]        the category of the phrases below
+perch             a word matches all its forms (by lemma)
+vocal*            matches every word with this prefix
+3 feet            a number matches any number
+!growth habit     an exception: no other phrase is found in these words
+-perch            removes a phrase of an earlier file
 # a comment
 """
 
@@ -20,11 +20,11 @@ EXCEPTION = "!"
 
 
 class WordListError(ValueError):
-    """A file of words that cannot be read; the message names it, the line and the fault."""
+    """A word list that cannot be read; the message names the file, the line and the error."""
 
 
 class WordMatch(NamedTuple):
-    """A phrase of the list at `words[start:stop]`; `category` is `!` for an exception."""
+    """A phrase found at `words[start:stop]`; `category` is `!` for an exception."""
 
     start: int
     stop: int
@@ -33,88 +33,90 @@ class WordMatch(NamedTuple):
 
 @dataclass
 class _Node:
-    below: dict[str, "_Node"] = field(default_factory=dict)
+    children: dict[str, "_Node"] = field(default_factory=dict)
     category: str = ""
 
 
 class PhraseIndex:
-    """Phrases by category. Words must be folded, as `words.words` gives them; an empty one is a gap."""
+    """Phrases with categories, stored as a trie. Words must be folded (`lemmas.words`); an empty word is a gap."""
 
     def __init__(self) -> None:
         self._root = _Node()
         self._prefixes: set[str] = set()
         self._forms: dict[str, tuple[str, ...]] = {}
         self._starts: dict[str, tuple[_Node, ...]] = {}
-        self._silent: set[str] = {""}  # words seen that begin no phrase
+        self._no_start: set[str] = {""}  # words that start no phrase (cache)
 
     def add(self, phrase: str, category: str) -> None:
-        """Put a phrase in; a category of "" takes it out."""
+        """Add a phrase; the category "" removes it."""
         node = self._root
-        for word in _steps(phrase):
+        for word in _keys(phrase):
             if word.endswith("*"):
                 self._prefixes.add(word[:-1])
-            node = node.below.setdefault(word, _Node())
+            node = node.children.setdefault(word, _Node())
         node.category = category
         self._forms.clear()
         self._starts.clear()
-        self._silent = {""}
+        self._no_start = {""}
 
-    def find(self, said: Sequence[str]) -> list[WordMatch]:
-        """The longest phrase at each place, none within another; exceptions hide what they cover."""
-        if self._silent.issuperset(said):
+    def find(self, words: Sequence[str]) -> list[WordMatch]:
+        """The longest phrase at each position, without overlaps; words of an exception match no phrase."""
+        if self._no_start.issuperset(words):
             return []
         starts = self._starts
         found: list[WordMatch] = []
-        free = 0
-        for at, word in enumerate(said):
+        next_free = 0
+        for index, word in enumerate(words):
             nodes = starts.get(word)
             if nodes is None:
-                nodes = starts[word] = tuple(self._below(self._root, word)) if word else ()
+                nodes = starts[word] = tuple(self._children(self._root, word)) if word else ()
                 if not nodes:
-                    self._silent.add(word)
-            if nodes and at >= free and (best := self._longest(nodes, said, at)):
-                found.append(best)
-                free = best.stop
-        return [one for one in found if one.category != EXCEPTION]
+                    self._no_start.add(word)
+            if nodes and index >= next_free and (longest := self._longest(nodes, words, index)):
+                found.append(longest)
+                next_free = longest.stop
+        return [match for match in found if match.category != EXCEPTION]
 
-    def _longest(self, nodes: Sequence[_Node], said: Sequence[str], at: int) -> WordMatch | None:
-        best: WordMatch | None = None
-        stop = at + 1
+    def _longest(self, nodes: Sequence[_Node], words: Sequence[str], start: int) -> WordMatch | None:
+        longest: WordMatch | None = None
+        stop = start + 1
         while nodes:
             for node in nodes:
                 if node.category:
-                    best = WordMatch(at, stop, node.category)
-            nodes = [below for node in nodes for below in self._below(node, said[stop])] if stop < len(said) else []
+                    longest = WordMatch(start, stop, node.category)
+            nodes = (
+                [child for node in nodes for child in self._children(node, words[stop])] if stop < len(words) else []
+            )
             stop += 1
-        return best
+        return longest
 
-    def _below(self, node: _Node, word: str) -> Iterator[_Node]:
+    def _children(self, node: _Node, word: str) -> Iterator[_Node]:
         for form in self._forms_of(word) if word else ():
-            if below := node.below.get(form):
-                yield below
+            if child := node.children.get(form):
+                yield child
 
     def _forms_of(self, word: str) -> tuple[str, ...]:
-        known = self._forms.get(word)
-        if known is None:
+        forms = self._forms.get(word)
+        if forms is None:
             prefixes = [f"{prefix}*" for prefix in self._prefixes if word.startswith(prefix)]
-            known = self._forms[word] = tuple(dict.fromkeys([_step(word), lemma(word), *prefixes]))
-        return known
+            forms = self._forms[word] = tuple(dict.fromkeys([_key(word), lemma(word), *prefixes]))
+        return forms
 
 
-def _steps(phrase: str) -> list[str]:
-    """The words of a phrase as the book keeps them; only the last may end in a star."""
-    steps = [_step(word) for word in words(phrase)]
-    if phrase.endswith("*") and steps:
-        steps[-1] += "*"
-    return steps
+def _keys(phrase: str) -> list[str]:
+    """The words of a phrase as keys of the index; only the last can end in `*`."""
+    keys = [_key(word) for word in words(phrase)]
+    if phrase.endswith("*") and keys:
+        keys[-1] += "*"
+    return keys
 
 
-def _step(word: str) -> str:
+def _key(word: str) -> str:
     return "0" if word.isdigit() else word
 
 
-def read_word_list(book: PhraseIndex, path: Path) -> None:
-    """Put the phrases of a file into the book. Raises WordListError."""
+def read_word_list(index: PhraseIndex, path: Path) -> None:
+    """Add the phrases of a file to the index. Raises WordListError."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -127,17 +129,19 @@ def read_word_list(book: PhraseIndex, path: Path) -> None:
         if line.startswith("["):
             category = line.strip("[] ").strip()
             if not line.endswith("]") or not category:
-                raise WordListError(f"{path} line {number}: write a category as [name]")
+                raise WordListError(f"{path} line {number}: {line!r} is not a category; write it as [name]")
             continue
         phrase = line.removeprefix(EXCEPTION).removeprefix("-")
-        if not _steps(phrase) or "*" in phrase[:-1]:
-            raise WordListError(f"{path} line {number}: {line!r} is no word or phrase (a * may end it)")
-        book.add(phrase, EXCEPTION if line.startswith(EXCEPTION) else "" if line.startswith("-") else category)
+        if not _keys(phrase) or "*" in phrase[:-1]:
+            raise WordListError(
+                f"{path} line {number}: {line!r} is not a word or phrase (* is allowed at the end only)"
+            )
+        index.add(phrase, EXCEPTION if line.startswith(EXCEPTION) else "" if line.startswith("-") else category)
 
 
 def read_word_lists(paths: Iterable[Path]) -> PhraseIndex:
-    """One book of these files, the later over the earlier."""
-    book = PhraseIndex()
+    """The index of the phrases of these files; later files override earlier ones. Raises WordListError."""
+    index = PhraseIndex()
     for path in paths:
-        read_word_list(book, path)
-    return book
+        read_word_list(index, path)
+    return index

@@ -18,7 +18,8 @@ from typing import IO, Any
 
 from sqlalchemy.orm import Session
 
-from attributes.gates.evaluate import GateCriteria, WordLists, evaluate_gates, load_word_lists
+from attributes.gates.criteria import GateCriteria, WordLists, load_word_lists
+from attributes.gates.evaluate import evaluate_gates
 from attributes.gates.margins import Margins
 from attributes.gates.token_lengths import TokenCounter, clip_token_counter, token_counter_from_file
 from attributes.gates.types import Gate, Violation
@@ -26,7 +27,7 @@ from attributes.gates.word_lists import WordListError
 from attributes.types import Entry, line_from_json
 from store import resources, vocabularies
 from store.enrich import assembly
-from store.jobs.lifecycle import Claim
+from store.jobs.claims import Claim
 from store.sets import attribute_sets, reports
 from store.sets.attribute_sets import PAGE_SIZE
 from workers.runtime import memory
@@ -59,17 +60,17 @@ def report(context: Context, claim: Claim, keeper: Keeper) -> Publish:
 
     A set of the same content that was judged alike is not judged again.
     """
-    ref = claim.job_spec.get("teacher", "")
+    ref = claim.job(DescribeSpec).teacher or ""
     tokens = known_tokens(context, ref) or clip_token_counter()
-    found = _found_before(context, claim, GateCriteria(lists=lists(context), tokens=tokens))
+    found = _found_before(context, claim, GateCriteria(word_lists=lists(context), token_counter=tokens))
     found = found or run(context, claim, keeper, teacher="", tokens=tokens)
     return lambda _tx: {"report": vars(found)}
 
 
 def _found_before(context: Context, claim: Claim, judges: GateCriteria) -> Found | None:
     with context.db.read() as tx:
-        vocabulary = vocabularies.get(tx, claim.job_spec["vocabulary_id"])
-        pages = [digest for _, digest in sorted(assembly.noted_pages(tx, claim.job_id).items())]
+        vocabulary = vocabularies.get(tx, claim.job(DescribeSpec).vocabulary_id)
+        pages = [digest for _, digest in sorted(assembly.recorded_pages(tx, claim.job_id).items())]
         digest = attribute_sets.content_digest(vocabulary, pages)
         same = reports.find_for_content(tx, vocabulary_id=vocabulary.id, digest=digest, judges=judges.digest)
         if same is None:
@@ -101,9 +102,9 @@ def run(
     """Judge the set that the claim's job names, or the pages that it has put together. Raises Stopped, and PartFailed
     for a list of words that cannot be read."""
     with context.db.read() as tx:
-        pages = {} if "attribute_set_id" in claim.job_spec else assembly.noted_pages(tx, claim.job_id)
+        pages = {} if "attribute_set_id" in claim.job_spec else assembly.recorded_pages(tx, claim.job_id)
     num_labels = claim.job_spec["num_labels"]
-    judges = GateCriteria(lists=lists(context), tokens=tokens, margins=margins)
+    judges = GateCriteria(word_lists=lists(context), token_counter=tokens, margins=margins)
     done = 0
 
     def entries() -> Iterator[Entry]:

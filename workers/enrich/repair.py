@@ -20,7 +20,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from attributes.gates.evaluate import GateCriteria, evaluate_gates
+from attributes.gates.criteria import GateCriteria
+from attributes.gates.evaluate import evaluate_gates
 from attributes.gates.repair_prompts import REPAIRABLE, correction, num_faults
 from attributes.gates.token_lengths import clip_token_counter
 from attributes.gates.types import Gate, Report, Violation
@@ -31,8 +32,11 @@ from store.enrich import assembly, results
 from store.enrich import repair_rounds as mend_rounds
 from store.enrich.assembly import ROUND
 from store.enrich.results import Place
-from store.jobs import lifecycle
-from store.jobs.lifecycle import Claim, NewPart
+from store.jobs import claims, jobs
+from store.jobs.claims import Claim
+from store.jobs.part_results import PartResult, RepairCounts, RepairResult
+from store.jobs.specs import CorrectSpec, DescribeSpec, RepairSpec
+from store.jobs.jobs import NewPart
 from store.sets.attribute_sets import PAGE_SIZE
 from workers.enrich import gates, llm_settings
 from workers.enrich.batch import asking_for
@@ -55,27 +59,27 @@ def mend(context: Context, claim: Claim, keeper: Keeper) -> Publish:
 
 def correct(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     """Ask a chunk of a round's questions."""
-    spec, steps = claim.job_spec, llm_settings.strategies(context, claim.job_spec)
-    number = claim.spec["round"]
-    with context.artefacts.open(claim.spec["file_key"]) as file:
-        file.seek(claim.spec["start"])
-        asked = [json.loads(line) for line in file.read(claim.spec["stop"] - claim.spec["start"]).splitlines()]
+    spec, part = claim.job(DescribeSpec), claim.part(CorrectSpec)
+    steps = llm_settings.strategies(context, spec)
+    with context.artefacts.open(part.file_key) as file:
+        file.seek(part.start)
+        asked = [json.loads(line) for line in file.read(part.stop - part.start).splitlines()]
     positions = sorted({one["position"] for one in asked})
     with context.db.read() as tx:
-        rows = vocabularies.labels_at(tx, spec["vocabulary_id"], positions)
+        rows = vocabularies.labels_at(tx, spec.vocabulary_id, positions)
         ended = results.ended(tx, claim, start=positions[0], stop=positions[-1] + 1)
     labels = {row.position: Label(row.name, row.sense) for row in rows}
     questions = []
     for one in asked:
-        place = Place(number * ROUND + one["step"], one["position"], one["slot"])
+        place = Place(part.round * ROUND + one["step"], one["position"], one["slot"])
         if (place.step, place.position, place.slot) in ended:
             continue
         label = labels[one["position"]]
-        ask = questions_for_label(steps[one["step"]], label, spec["domain"])[one["slot"]]
+        ask = questions_for_label(steps[one["step"]], label, spec.domain)[one["slot"]]
         questions.append(PlannedQuestion(replace(ask, correction=one["correction"]), (place,), str(label)))
     asking = asking_for(context, keeper, total=len(asked), unit="answers")
     asking.through(iter(questions), num_ended=len(asked) - len(questions))
-    return lambda _tx: {}
+    return lambda _tx: PartResult()
 
 
 @dataclass(frozen=True)
@@ -93,15 +97,15 @@ class _Outcome:
 class _Mending:
     def __init__(self, context: Context, claim: Claim, keeper: Keeper) -> None:
         self._context, self._claim, self._keeper = context, claim, keeper
-        self._spec, self._round = claim.job_spec, claim.spec["round"]
-        tokens = gates.known_tokens(context, self._spec.get("teacher", "")) or clip_token_counter()
-        self._judges = GateCriteria(lists=gates.lists(context), tokens=tokens)
+        self._spec, self._round = claim.job(DescribeSpec), claim.part(RepairSpec).round
+        tokens = gates.known_tokens(context, self._spec.teacher or "") or clip_token_counter()
+        self._judges = GateCriteria(word_lists=gates.lists(context), token_counter=tokens)
         chain = llm_settings.strategies(context, self._spec)
         self._steps = [step for step, strategy in enumerate(chain) if strategy.about == "label"]
 
     def run(self) -> Publish:
         with self._context.db.read() as tx:
-            inputs = mend_rounds.inputs_of(tx, lifecycle.get(tx, self._claim.job_id), self._ways())
+            inputs = mend_rounds.inputs_of(tx, self._claim.job_id, self._spec, self._ways())
         outcome = self._known(inputs) or self._judged()
         num_asked = sum(total for _, _, total in outcome.chunks)
         told: dict[str, Any] = {"round": self._round, "num_labels": outcome.num_labels, "num_asked": num_asked}
@@ -114,18 +118,19 @@ class _Mending:
                 stage=self._claim.stage + 1,
                 unit="answers",
                 total=total,
-                spec={"round": self._round, "file_key": outcome.file_key, "start": start, "stop": stop},
+                spec=CorrectSpec(round=self._round, file_key=outcome.file_key or "", start=start, stop=stop),
             )
             for start, stop, total in outcome.chunks
         ]
 
-        def publish(tx: Session) -> Mapping[str, Any]:
+        def publish(tx: Session) -> PartResult:
             kept = asdict(outcome)
             mend_rounds.put(tx, inputs=inputs, file_key=kept.pop("file_key"), outcome=kept)
             if outcome.has_last:
                 results.adopt(tx, self._claim, round=self._round - 1, positions=outcome.better)
-            lifecycle.add_parts(tx, self._claim, parts)
-            return {"mended": {**told, "num_better": len(outcome.better), "file_key": outcome.file_key}}
+            jobs.add_parts(tx, self._claim, parts)
+            counts = RepairCounts(**told, num_better=len(outcome.better), file_key=outcome.file_key)
+            return RepairResult(mended=counts)
 
         return publish
 
@@ -135,8 +140,8 @@ class _Mending:
             "way": _WAY,
             "judges": self._judges.digest,
             "round": self._round,
-            "rounds": self._spec["mend_rounds"],
-            "strategies": self._spec["strategies"],
+            "rounds": self._spec.mend_rounds,
+            "strategies": list(self._spec.strategies),
             "steps": self._steps,
         }
 
@@ -157,7 +162,7 @@ class _Mending:
         last = self._last_round()
         better = self._better(last) if last else set()
         asked = _Outcome()
-        if self._round <= self._spec["mend_rounds"] and (self._round == 1 or better):
+        if self._round <= self._spec.mend_rounds and (self._round == 1 or better):
             asked = self._ask_again(better)
         return replace(asked, has_last=bool(last), better=sorted(better))
 
@@ -166,7 +171,8 @@ class _Mending:
         if self._round == 1:
             return {}
         with self._context.db.read() as tx:
-            key = lifecycle.results_so_far(tx, self._claim)["mended"]["file_key"]
+            last = claims.result_of(tx, self._claim, RepairResult)
+        key = last.mended.file_key if last else None
         if key is None:
             return {}
         with self._context.artefacts.open(key) as file:
@@ -240,7 +246,7 @@ class _Mending:
     def _places(self, positions: Sequence[int], better: Collection[int]) -> dict[int, dict[str, tuple[int, int]]]:
         """Position → key of an answer that stands → the step and slot of its question, of questions about labels."""
         with self._context.db.read() as tx:
-            rows = assembly.standing(tx, self._claim.job_id, positions, trial=self._round - 1, only=better)
+            rows = assembly.current_results(tx, self._claim.job_id, positions, trial=self._round - 1, only=better)
         places: defaultdict[int, dict[str, tuple[int, int]]] = defaultdict(dict)
         for row in rows:
             if row.key is not None and row.step % ROUND in self._steps:
@@ -252,17 +258,15 @@ class _Mending:
     ) -> Report:
         """The gates over what is said so far, where a round's answers stand in for those before: of all labels, or only
         of some."""
-        num_labels = self._spec["num_labels"]
-        with self._context.db.read() as tx:
-            job = lifecycle.get(tx, self._claim.job_id)
+        num_labels = self._spec.num_labels
         done = 0
 
         def entries() -> Iterator[Entry]:
             nonlocal done
             for start in range(0, num_labels, PAGE_SIZE):
                 with self._context.db.read() as tx:
-                    labels = vocabularies.labels(tx, self._spec["vocabulary_id"], start=start, stop=start + PAGE_SIZE)
-                    said = assembly.said_of(tx, job, labels, trial=trial, only=only)
+                    labels = vocabularies.labels(tx, self._spec.vocabulary_id, start=start, stop=start + PAGE_SIZE)
+                    said = assembly.assemble_labels(tx, self._claim.job_id, self._spec, labels, trial=trial, only=only)
                 for label, own in zip(labels, said, strict=True):
                     yield Entry(label.name, label.sense, tuple(map(line_from_json, own.lines)))
                 done += len(labels)

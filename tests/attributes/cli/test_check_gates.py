@@ -38,7 +38,7 @@ def test_exit_codes_and_the_table(tmp_path: Path, good: list[Entry], capsys: pyt
     bad = write(tmp_path / "bad.json", entries_with("crane", "a loud [bold]call[/bold]"))
     assert main([bad, "--worst", "1"]) == 1
     said = capsys.readouterr().out
-    assert re.search(r"lines on what cannot be seen +fails +7.7% +under 2% +1", said)
+    assert re.search(r"lines with non-visual words +fails +7.7% +under 2% +1", said)
     assert "a loud [bold]call[/bold] (loud)" in said
     assert limbeck(["attributes", "check", bad]) == 1
     assert limbeck(["attributes", "check", str(tmp_path / "good.json")]) == 0

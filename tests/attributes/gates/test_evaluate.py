@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attributes.formats.formats import join_sentences, read_dclip, read_label2text
-from attributes.gates.evaluate import GateCriteria, evaluate_gates
+from attributes.formats.dclip import read_dclip
+from attributes.formats.label2text import join_sentences, read_label2text
+from attributes.gates.criteria import GateCriteria
+from attributes.gates.evaluate import evaluate_gates
 from attributes.gates.margins import Margins
 from attributes.gates.token_lengths import TokenCounter
 from attributes.gates.types import GATES, Gate, Report, Thresholds, Violation
@@ -69,7 +71,7 @@ def test_the_non_visual_share_must_be_under_two_percent() -> None:
 def test_what_an_llm_sees_after_all_does_not_count_and_is_told() -> None:
     entries = entries_with("crane", "a tail that it likes to wag")
     assert failing(report_on(entries)) == {"nonvisual"}
-    report = report_on(entries, GateCriteria(visible={"a tail that it likes to wag"}, model="some-model"))
+    report = report_on(entries, GateCriteria(visible_texts={"a tail that it likes to wag"}, judge_model="some-model"))
     assert failing(report) == set()
     assert report["nonvisual"].judged_by == "our word list, then some-model"
     assert report["nonvisual"].details["cleared_by_model"] == 1
@@ -80,8 +82,8 @@ def test_a_paraphrase_is_no_attribute_of_its_own() -> None:
     report = report_on(entries)
     assert failing(report) == {"own", "shared"}  # heron too has but one left
     assert [(one.label, one.note) for one in report["own"].worst] == [
-        ("crane", "1 of its own"),
-        ("heron", "1 of its own"),
+        ("crane", "1 own attribute"),
+        ("heron", "1 own attribute"),
     ]
     assert report["shared"].figure == pytest.approx(4 / 12)
     assert report["verbatim"].figure == 0
@@ -93,7 +95,7 @@ def test_sharing_word_for_word_is_counted_by_lines_and_labels() -> None:
     assert report["verbatim"].figure == pytest.approx(4 / 11)
     assert report["verbatim"].details["num_without_own_line"] == 1
     assert [one.label for one in report["verbatim"].worst] == ["crane", "heron", "stork"]
-    assert report["verbatim"].worst[0].lines[0].words == ("also said of 1 other label",)
+    assert report["verbatim"].worst[0].lines[0].words == ("shared with 1 other label",)
 
 
 def test_the_same_phrase_twice_is_one_attribute_and_no_line_is_none() -> None:
@@ -101,8 +103,8 @@ def test_the_same_phrase_twice_is_one_attribute_and_no_line_is_none() -> None:
     report = report_on(entries)
     assert failing(report) == {"own"}
     assert [(one.label, one.note) for one in report["own"].worst] == [
-        ("egret", "nothing is said of it"),
-        ("crane", "1 of its own"),
+        ("egret", "no lines"),
+        ("crane", "1 own attribute"),
     ]
     assert (report.num_labels, report.num_described) == (5, 4)
 
@@ -170,7 +172,7 @@ def test_the_worst_are_capped_and_the_count_is_not() -> None:
 
 def test_tokens_are_counted_by_the_teacher_named(good: list[Entry]) -> None:
     letters = TokenCounter(lambda texts: [len(text) for text in texts], 40, "letters")
-    report = report_on(good, GateCriteria(tokens=letters))
+    report = report_on(good, GateCriteria(token_counter=letters))
     assert failing(report) == {"length"}
     assert report["length"].judged_by == "letters"
     (crane,) = [one for one in report["length"].worst if one.label == "crane"]

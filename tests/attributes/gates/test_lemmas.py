@@ -8,7 +8,7 @@ from attributes.gates.lemmas import clauses, lemma, meaning, singular, words
 def same(one: str, other: str) -> bool:
     """Whether two labels that say these share an attribute."""
     first, second = meaning(one), meaning(other)
-    bound = first.bound == second.bound or first.single or second.single
+    bound = first.chunks == second.chunks or first.single or second.single
     return first.bag == second.bag and bound
 
 

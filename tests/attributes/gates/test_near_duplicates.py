@@ -40,7 +40,7 @@ def test_the_same_as_comparing_every_pair(
     monkeypatch: pytest.MonkeyPatch, num_words: int, scan: float, sieved: float
 ) -> None:
     monkeypatch.setattr(near_duplicates, "_SCAN", scan)  # 0: always run over all; 1e9: always look up
-    monkeypatch.setattr(near_duplicates, "_SIEVED", sieved)  # 0: always over all lanes; 2: never
+    monkeypatch.setattr(near_duplicates, "_SELECTED", sieved)  # 0: always over all lanes; 2: never
     rng = random.Random(num_words)
     words = [f"w{number}" for number in range(num_words)]
     sets = [set(rng.sample(words, rng.randint(0, min(12, num_words)))) for _ in range(120)]

@@ -32,11 +32,11 @@ def test_the_same_as_counting_label_by_label(kinds: tuple[bool, ...]) -> None:
             labels = {at for at, other in every if other.bag == one.bag}
             expected.append(len(labels))
         else:
-            bound = {at for at, other in every if other.bound == one.bound}
+            bound = {at for at, other in every if other.chunks == one.chunks}
             loose = {at for at, other in every if other.single and other.bag == one.bag} - {position}
             expected.append(max(len(bound), 1 + len(loose)))
     assert found.num_labels.tolist() == expected
-    assert found.which.tolist() == [one.bag if one.single else one.bound for _, one in every]
+    assert found.keys.tolist() == [one.bag if one.single else one.chunks for _, one in every]
     assert found.flags.tolist() == [count > 1 for count in expected]
 
 

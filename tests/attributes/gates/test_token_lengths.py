@@ -10,7 +10,7 @@ from attributes.gates.token_lengths import TokenCounter, clip_token_counter, ren
 from attributes.types import LineKind
 from distill.teacher.tokenizer import BytePairTokenizer
 from distill.texts.text_templates import LabelAttributes
-from distill.texts.text_templates import render_line as heard
+from distill.texts.text_templates import render as heard
 
 TEXTS = ["", "a photo of a crane", "It's 3.5 feet -- héllo wörld!", "日本語のラベル", "UPPER   lower\ttab", "x" * 200]
 
@@ -23,7 +23,7 @@ def test_clips_byte_pairs_without_open_clips_code() -> None:
 def test_a_tokenizers_file_counts_as_the_teacher_does() -> None:
     data = BytePairTokenizer(77, {}).as_file().to_str().encode()
     assert token_counter_from_file(data, 77, "file").count(TEXTS) == clip_token_counter().count(TEXTS)
-    with pytest.raises(ValueError, match="the tokenizer of toy is no tokenizers file"):
+    with pytest.raises(ValueError, match="the tokenizer of toy is not a tokenizers file"):
         token_counter_from_file(b"{}", 77, "toy")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from attributes.gates.evaluate import COMPARATIVES, NONVISUAL
+from attributes.gates.criteria import COMPARATIVES, NONVISUAL
 from attributes.gates.lemmas import words
 from attributes.gates.word_lists import PhraseIndex, WordListError, read_word_lists
 
