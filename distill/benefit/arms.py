@@ -1,10 +1,17 @@
-"""The ways in which a teacher is told of labels: what is to be proved, and the controls beside it."""
+"""The text arms: for each arm, the texts that the teacher encodes for every label. Includes the control arms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from distill.benefit.waffle import shuffle_phrases, waffle_phrases
-from distill.texts.text_templates import PLAIN, LabelAttributes, PromptOptions, TextKind, falls_back, render
+from distill.texts.text_templates import (
+    DEFAULT_PROMPT,
+    LabelAttributes,
+    PromptOptions,
+    TextKind,
+    render,
+    uses_name_only,
+)
 
 ATTRIBUTES: tuple[TextKind, ...] = ("sentence", "phrases", "phrases_joined", "answers", "contrast", "all")
 
@@ -13,64 +20,74 @@ Texts = list[tuple[str, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class TextArm:
-    """One way: its texts for each label, once for each seed where there is chance in it.
+    """One arm. `samples`: the texts of each label, once per seed if the arm is random, else once.
 
-    `role`: `baseline` (names), `control` (texts that say nothing, or what is wrong), `attributes` (what is to be
-    proved), or `nameless` (attributes without the name, to see what they can do alone).
+    `role`: `baseline` (names), `control` (texts without information, or with wrong information), `attributes` (the
+    texts under test), or `nameless` (attributes without the label's name, to measure the attributes alone).
     """
 
     name: str
     role: str
-    drawn: tuple[Texts, ...]
+    samples: tuple[Texts, ...]
 
 
 def build_arms(
-    labels: Sequence[str], said: Sequence[LabelAttributes], *, concept: str = "", seeds: Sequence[int] = (0, 1, 2)
+    labels: Sequence[str], attributes: Sequence[LabelAttributes], *, concept: str = "", seeds: Sequence[int] = (0, 1, 2)
 ) -> list[TextArm]:
-    """Every way that the attributes allow: a kind of which no label has anything is left out.
+    """All arms that the attributes allow. A text kind for which no label has attributes is left out.
 
-    `concept`: one word for all labels, for the arms that have it. Raises ValueError where nothing is said at all.
+    `concept`: one noun for all labels; adds the arms that mention it. `seeds`: one sample of each control per seed.
+    Raises ValueError if no label has any attribute.
     """
     with_concept = PromptOptions(concept=concept)
     nameless = PromptOptions(concept=concept, with_name=False)
 
-    def texts(kind: TextKind, given: Sequence[LabelAttributes] = said, prompt: PromptOptions = PLAIN) -> Texts:
-        return [render(kind, label, own, prompt) for label, own in zip(labels, given, strict=True)]
+    def texts(
+        kind: TextKind, source: Sequence[LabelAttributes] = attributes, prompt: PromptOptions = DEFAULT_PROMPT
+    ) -> Texts:
+        return [render(kind, label, own, prompt) for label, own in zip(labels, source, strict=True)]
 
-    known = [kind for kind in ATTRIBUTES if any(not falls_back(kind, own) for own in said)]
-    if not known:
-        raise ValueError("the set says nothing of any label: there is nothing to prove")
-    if known in (["sentence", "all"], ["phrases", "phrases_joined", "all"], ["answers", "all"], ["contrast", "all"]):
-        known.remove("all")
-    made = [TextArm(name="names", role="baseline", drawn=(texts("names"),))]
+    kinds = _usable_kinds(attributes)
+    arms = [TextArm(name="names", role="baseline", samples=(texts("names"),))]
     if concept:
-        made.append(TextArm(name="names, concept", role="baseline", drawn=(texts("names", prompt=with_concept),)))
-    counted = _counted(said)
-    made.append(_control("waffle", [texts("phrases", waffle_phrases(counted, seed)) for seed in seeds]))
+        arms.append(TextArm(name="names, concept", role="baseline", samples=(texts("names", prompt=with_concept),)))
+    counts = _phrases_to_count(attributes)
+    arms.append(_control("waffle", [texts("phrases", waffle_phrases(counts, seed)) for seed in seeds]))
     if concept:
-        drawn = [texts("phrases", waffle_phrases(counted, seed), with_concept) for seed in seeds]
-        made.append(_control("waffle, concept", drawn))
-    if "phrases" in known:
-        made.append(
-            _control("phrases of another label", [texts("phrases", shuffle_phrases(said, seed)) for seed in seeds])
-        )
-    made += [TextArm(name=kind, role="attributes", drawn=(texts(kind),)) for kind in known]
+        samples = [texts("phrases", waffle_phrases(counts, seed), with_concept) for seed in seeds]
+        arms.append(_control("waffle, concept", samples))
+    if "phrases" in kinds:
+        samples = [texts("phrases", shuffle_phrases(attributes, seed)) for seed in seeds]
+        arms.append(_control("phrases of another label", samples))
+    arms += [TextArm(name=kind, role="attributes", samples=(texts(kind),)) for kind in kinds]
     if concept:
-        made += [
-            TextArm(name=f"{kind}, concept", role="attributes", drawn=(texts(kind, prompt=with_concept),))
-            for kind in known
+        arms += [
+            TextArm(name=f"{kind}, concept", role="attributes", samples=(texts(kind, prompt=with_concept),))
+            for kind in kinds
         ]
-    made += [TextArm(name=f"{kind}, no name", role="nameless", drawn=(texts(kind, prompt=nameless),)) for kind in known]
-    return made
+    arms += [
+        TextArm(name=f"{kind}, no name", role="nameless", samples=(texts(kind, prompt=nameless),)) for kind in kinds
+    ]
+    return arms
 
 
-def _control(name: str, drawn: Sequence[Texts]) -> TextArm:
-    return TextArm(name=name, role="control", drawn=tuple(drawn))
+def _usable_kinds(attributes: Sequence[LabelAttributes]) -> list[TextKind]:
+    """The text kinds for which some label has attributes; without `all` if it would repeat a single source."""
+    kinds = [kind for kind in ATTRIBUTES if any(not uses_name_only(kind, own) for own in attributes)]
+    if not kinds:
+        raise ValueError("the set has no attributes for any label: there is nothing to measure")
+    if kinds in (["sentence", "all"], ["phrases", "phrases_joined", "all"], ["answers", "all"], ["contrast", "all"]):
+        kinds.remove("all")
+    return kinds
 
 
-def _counted(said: Sequence[LabelAttributes]) -> list[LabelAttributes]:
-    """As many phrases as a label has texts of its own: a set of sentences alone is held against one text each."""
+def _control(name: str, samples: Sequence[Texts]) -> TextArm:
+    return TextArm(name=name, role="control", samples=tuple(samples))
+
+
+def _phrases_to_count(attributes: Sequence[LabelAttributes]) -> list[LabelAttributes]:
+    """Attributes with one phrase for each Waffle text; a set with sentences only gets one text per label."""
     return [
         LabelAttributes(phrases=own.phrases or own.answers or own.contrasts or (own.sentence,) * bool(own.sentence))
-        for own in said
+        for own in attributes
     ]

@@ -1,8 +1,8 @@
-"""Phrases that the training images speak against, left out: opt-in, and refused where held-out images lose by it.
+"""Optional filter: drops phrases that the training images contradict; rejected if held-out accuracy would fall.
 
-For a seen label, a phrase is kept that brings the text closer to the label's training images than to those of the label
-that it is most often near to, by at least as much as the bare name does. Only training images are looked at; unseen
-labels have none and keep all their phrases. K labels, D embedding width.
+For a seen label, a phrase is kept if it moves the label's text towards the label's training images, relative to those
+of the nearest other label, by at least as much as the bare name does. Only training images are used; unseen labels
+have none and keep all their phrases. K labels, D embedding width, S seen labels, P phrases of a label.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from torch import Tensor
 
 from distill.data.counter_rng import Ints
 
-LEAST_KEPT = 2
+MIN_KEPT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filtered:
-    """Which texts of phrases to leave out, as rendered, by label; `refused` says why none are to be.
+class PhraseFilterResult:
+    """The phrase texts to drop, as rendered, by label; `refused`: the reason why none are dropped.
 
-    Accuracies are means per class on held-out images of seen labels, told by phrases, before and after.
+    `before`, `after`: mean per-class accuracy on held-out images of seen labels, with and without these phrases.
     """
 
     dropped: dict[int, list[str]]
@@ -32,12 +32,12 @@ class Filtered:
 
     @property
     def num_dropped(self) -> int:
-        """Phrases in all."""
+        """Number of phrases of all labels."""
         return sum(map(len, self.dropped.values()))
 
 
-def prototypes(features: Tensor, labels: Ints) -> dict[int, Tensor]:
-    """Label → the normalised mean (D,) of its training images' normalised features."""
+def class_prototypes(features: Tensor, labels: Ints) -> dict[int, Tensor]:
+    """Label -> the normalised mean (D,) of the normalised features of its training images."""
     unit = F.normalize(features.float(), dim=-1)
     return {
         int(label): F.normalize(unit[torch.from_numpy(labels == label)].mean(dim=0), dim=-1)
@@ -45,38 +45,37 @@ def prototypes(features: Tensor, labels: Ints) -> dict[int, Tensor]:
     }
 
 
-def spoken_against(
-    seen: Mapping[int, Tensor], names: Tensor, phrases: Mapping[int, Tensor], *, least: int = LEAST_KEPT
+def contradicted_phrases(
+    prototypes: Mapping[int, Tensor], names: Tensor, phrases: Mapping[int, Tensor], *, min_kept: int = MIN_KEPT
 ) -> dict[int, list[int]]:
-    """By seen label, the places of phrases to leave out; a label keeps its best `least` whatever they do.
+    """Seen label -> indices of the phrases to drop; a label always keeps its best `min_kept` phrases.
 
-    `seen`: prototypes (D,) by label; `names`: (K, D) features of the bare names; `phrases`: by label, (P, D) features
+    `prototypes`: (D,) by seen label; `names`: (K, D) features of the bare names; `phrases`: by label, (P, D) features
     of its name with each phrase. All normalised.
     """
-    labels = sorted(seen)
+    labels = sorted(prototypes)
     if len(labels) < 2:
         return {}
-    images = torch.stack([seen[label] for label in labels])  # (S, D)
+    images = torch.stack([prototypes[label] for label in labels])  # (S, D)
     dropped: dict[int, list[int]] = {}
     for place, label in enumerate(labels):
-        told = phrases.get(label)
-        if told is None or len(told) <= least:
+        texts = phrases.get(label)
+        if texts is None or len(texts) <= min_kept:
             continue
-        similarity = torch.cat([names[label][None], told]) @ images.T  # (1 + P, S)
-        own = similarity[:, place]
+        similarity = torch.cat([names[label][None], texts]) @ images.T  # (1 + P, S)
         nearest = similarity.clone()
         nearest[:, place] = -torch.inf
-        margin = own - nearest.max(dim=1).values
-        worse = (margin[1:] < margin[0]).tolist()
-        keep = set(margin[1:].argsort(descending=True)[:least].tolist())
-        if gone := [at for at, is_worse in enumerate(worse) if is_worse and at not in keep]:
-            dropped[label] = gone
+        margin = similarity[:, place] - nearest.max(dim=1).values  # (1 + P,)
+        is_worse = (margin[1:] < margin[0]).tolist()
+        kept = set(margin[1:].argsort(descending=True)[:min_kept].tolist())
+        if indices := [index for index, worse in enumerate(is_worse) if worse and index not in kept]:
+            dropped[label] = indices
     return dropped
 
 
-def without(texts: Sequence[tuple[str, ...]], dropped: Mapping[int, Sequence[int]]) -> list[tuple[str, ...]]:
-    """Each label's texts, one for each phrase, without those that are left out."""
+def drop_phrases(texts: Sequence[tuple[str, ...]], dropped: Mapping[int, Sequence[int]]) -> list[tuple[str, ...]]:
+    """The texts of each label, one per phrase, without the dropped ones."""
     return [
-        tuple(text for at, text in enumerate(own) if at not in set(dropped.get(label, ())))
+        tuple(text for index, text in enumerate(own) if index not in set(dropped.get(label, ())))
         for label, own in enumerate(texts)
     ]

@@ -1,7 +1,7 @@
-"""The proof from beginning to end: the images' features, every arm's texts, accuracies, gains, the verdict."""
+"""Runs the measurement: image features, texts of every arm, accuracies, gains, the verdict. K labels, D width."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ from distill.benefit.metrics import (
     verdict,
 )
 from distill.benefit.phrase_filter import PhraseFilterResult, class_prototypes, contradicted_phrases, drop_phrases
+from distill.data.counter_rng import Ints
 from distill.data.image_index import ImageIndex
 from distill.hooks import PipelineHooks
 from distill.pipeline import NoImages
 from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
-from distill.texts.text_targets import encode_text_targets
+from distill.texts.text_targets import TextTargets, encode_text_targets
 from distill.texts.text_templates import LabelAttributes, render
 
 NAMES, CONTROL = "names", "waffle"
@@ -34,7 +35,7 @@ NAMES, CONTROL = "names", "waffle"
 
 @dataclass(frozen=True, kw_only=True)
 class ArmReport:
-    """An arm on every part that has images; `None` for one that has none."""
+    """The results of an arm; `id` or `ood` is None if that part has no images."""
 
     name: str
     role: str
@@ -45,10 +46,10 @@ class ArmReport:
 
 @dataclass(frozen=True, kw_only=True)
 class BenefitReport:
-    """What was found. `chosen`: the arm the verdict is about, the best on held-out images of seen labels.
+    """The results of all arms. `chosen`: the arm of the verdict, the best one on held-out images of seen labels.
 
-    `label_gains`: of that arm, by part and by what it is held against (`names`, `waffle`), label → gain in accuracy.
-    `num_images`, `num_labels`, `chance`: by part. `filtered`: where filtering of phrases was asked for.
+    `label_gains`: of the chosen arm, by part and by reference arm (`names`, `waffle`): label -> gain in accuracy.
+    `num_images`, `num_labels`, `chance`: by part. `filtered`: None unless phrases were to be filtered.
     """
 
     teacher: str
@@ -65,166 +66,173 @@ class BenefitReport:
     filtered: PhraseFilterResult | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Of JSON's types alone, labels in `filtered` as keys of text."""
-        said = asdict(self)
+        """The report in JSON types; the labels in `filtered.dropped` become strings."""
+        report = asdict(self)
         if self.filtered is not None:
-            said["filtered"]["dropped"] = {str(label): texts for label, texts in self.filtered.dropped.items()}
-        return said
+            report["filtered"]["dropped"] = {str(label): texts for label, texts in self.filtered.dropped.items()}
+        return report
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FeatureSource:
+    """Encodes images and texts with the teacher, through the cache."""
+
+    teacher: Teacher
+    image_index: ImageIndex
+    cache: Path
+    root: Path
+    hooks: PipelineHooks
+
+    def images(self, rows: Sequence[int]) -> tuple[Tensor, Ints]:
+        """Features (N, D) and labels (N,) of the usable images at `rows`."""
+        encoded = image_features(
+            self.teacher,
+            [self.root / self.image_index.paths[row] for row in rows],
+            cache=self.cache,
+            hooks=self.hooks,
+        )
+        labels = np.array([self.image_index.label_indices[row] for row in rows], dtype=np.int64)
+        return encoded.features[~encoded.bad], labels[~encoded.bad.numpy()]
+
+    def evaluation_images(self, part: Part) -> EvaluationImages | None:
+        """The usable images of a part; None if there are none."""
+        index = self.image_index
+        features, labels = self.images(index.part("held_out" if part == "id" else "ood"))
+        if len(labels) == 0:
+            return None
+        subset = index.id_labels if part == "id" else index.ood_labels
+        return EvaluationImages(features=features, labels=labels, subset=subset)
+
+    def texts(self, texts: Sequence[Sequence[str]], *, show_progress: bool = True) -> TextTargets:
+        """Text features, one row for each element of `texts`."""
+        hooks = self.hooks if show_progress else replace(self.hooks, on_progress=None)
+        return encode_text_targets(self.teacher, texts, cache=self.cache, hooks=hooks)
 
 
 def measure_benefit(
     teacher: Teacher,
     image_index: ImageIndex,
-    said: Sequence[LabelAttributes],
+    attributes: Sequence[LabelAttributes],
     *,
     cache: Path,
     concept: str = "",
     seeds: Sequence[int] = (0, 1, 2),
     filter_phrases: bool = False,
     root: Path | None = None,
-    watch: PipelineHooks | None = None,
+    hooks: PipelineHooks | None = None,
 ) -> BenefitReport:
-    """Measure every arm. `said`: what the set says of each label of the manifest, in its order.
+    """Measure every arm. `attributes`: one per label of the image index, in its order.
 
-    `seeds`: of the controls, in which there is chance. `filter_phrases`: look also for phrases that the training images
-    speak against. Raises NoImages, ValueError for a set that says nothing, TeacherError, Stopped.
+    `seeds`: one sample of each random control per seed. `filter_phrases`: also look for phrases that the training
+    images contradict. Raises NoImages, ValueError for a set without attributes, TeacherError, Stopped.
     """
-    watch = watch or PipelineHooks()
-    ways = build_arms(image_index.labels, said, concept=concept, seeds=seeds)
-    looked = {part: _images(teacher, image_index, part, cache, root, watch) for part in PARTS}
-    images = {part: given for part, given in looked.items() if given is not None}
-    if not images:
-        raise NoImages("no held-out image and none of an unseen label can be used: there is nothing to measure on")
-    found: dict[str, dict[Part, Hits]] = {}
-    num_shortened = 0
-    for way in ways:
-        targets, shortened = _targets(teacher, way, cache, watch)
-        num_shortened += shortened
-        found[way.name] = {part: measure_hits(given, targets) for part, given in images.items()}
-    results = {way.name: _results(way, found, images) for way in ways}
-    choosing: Part = "id" if "id" in images else "ood"
-    judged: Part = "ood" if "ood" in images else "id"
-    chosen = max(
-        (way.name for way in ways if way.role == "attributes"), key=lambda name: results[name][choosing].accuracy
+    source = _FeatureSource(
+        teacher=teacher,
+        image_index=image_index,
+        cache=cache,
+        root=Path(image_index.root) if root is None else root,
+        hooks=hooks or PipelineHooks(),
     )
-    over = results[chosen][judged].over_control
-    assert over is not None
+    arms = build_arms(image_index.labels, attributes, concept=concept, seeds=seeds)
+    images = {part: found for part in PARTS if (found := source.evaluation_images(part)) is not None}
+    if not images:
+        raise NoImages("no held-out image and no image of an unseen label is usable: there is nothing to measure on")
+    hits, num_shortened = _measure_arms(arms, images, source)
+    results = {arm.name: _arm_results(arm.name, hits, images) for arm in arms}
+    chosen = _choose_arm(arms, results, "id" if "id" in images else "ood")
+    judged: Part = "ood" if "ood" in images else "id"
+    over_control = results[chosen][judged].over_control
+    assert over_control is not None
     return BenefitReport(
         teacher=teacher.ref,
         concept=concept,
         seeds=tuple(seeds),
-        num_images={part: len(given.labels) for part, given in images.items()},
-        num_labels={part: len(given.subset) for part, given in images.items()},
-        chance={part: 1 / len(given.subset) for part, given in images.items()},
-        arms=tuple(
-            ArmReport(
-                name=way.name,
-                role=way.role,
-                num_texts=sum(map(len, way.drawn[0])),
-                id=results[way.name].get("id"),
-                ood=results[way.name].get("ood"),
-            )
-            for way in ways
-        ),
+        num_images={part: len(one.labels) for part, one in images.items()},
+        num_labels={part: len(one.subset) for part, one in images.items()},
+        chance={part: 1 / len(one.subset) for part, one in images.items()},
+        arms=tuple(_arm_report(arm, results[arm.name]) for arm in arms),
         chosen=chosen,
-        verdict=verdict(chosen, judged, over),
+        verdict=verdict(chosen, judged, over_control),
         label_gains={
             part: {
-                other: label_gains(found[chosen][part], found[other][part], given.labels, image_index.labels)
+                other: label_gains(hits[chosen][part], hits[other][part], one.labels, image_index.labels)
                 for other in (NAMES, CONTROL)
             }
-            for part, given in images.items()
+            for part, one in images.items()
         },
         num_shortened=num_shortened,
-        filtered=_filtered(teacher, image_index, said, images, cache, root, watch) if filter_phrases else None,
+        filtered=_filter_phrases(source, attributes, images.get("id")) if filter_phrases else None,
     )
 
 
-def _images(
-    teacher: Teacher, image_index: ImageIndex, part: Part, cache: Path, root: Path | None, watch: PipelineHooks
-) -> EvaluationImages | None:
-    rows = image_index.part("held_out" if part == "id" else "ood")
-    features, labels = _features(teacher, image_index, rows, cache, root, watch)
-    if len(labels) == 0:
-        return None
-    return EvaluationImages(
-        features=features, labels=labels, subset=image_index.id_labels if part == "id" else image_index.ood_labels
-    )
+def _measure_arms(
+    arms: Sequence[TextArm], images: Mapping[Part, EvaluationImages], source: _FeatureSource
+) -> tuple[dict[str, dict[Part, Hits]], int]:
+    """Hits by arm and part, and the number of shortened texts (of the first sample of each arm)."""
+    hits: dict[str, dict[Part, Hits]] = {}
+    num_shortened = 0
+    for arm in arms:
+        encoded = [source.texts(texts) for texts in arm.samples]
+        num_shortened += len(encoded[0].truncated)
+        features = [targets.features for targets in encoded]
+        hits[arm.name] = {part: measure_hits(one, features) for part, one in images.items()}
+    return hits, num_shortened
 
 
-def _features(
-    teacher: Teacher, image_index: ImageIndex, rows: Sequence[int], cache: Path, root: Path | None, watch: PipelineHooks
-) -> tuple[Tensor, np.ndarray[Any, np.dtype[np.int64]]]:
-    """The teacher's features of the usable ones of the images at `rows`, and their labels."""
-    start = Path(image_index.root) if root is None else root
-    taught = image_features(
-        teacher,
-        [start / image_index.paths[row] for row in rows],
-        cache=cache,
-        hooks=watch,
-    )
-    labels = np.array([image_index.label_indices[row] for row in rows], dtype=np.int64)
-    return taught.features[~taught.bad], labels[~taught.bad.numpy()]
-
-
-def _targets(teacher: Teacher, way: TextArm, cache: Path, watch: PipelineHooks) -> tuple[list[Tensor], int]:
-    """Text features (K, D) of each of the arm's draws, and how many texts of the first were too long."""
-    encoded = [encode_text_targets(teacher, texts, cache=cache, hooks=watch) for texts in way.drawn]
-    return [targets.features for targets in encoded], len(encoded[0].truncated)
-
-
-def _results(
-    way: TextArm, found: dict[str, dict[Part, Hits]], images: dict[Part, EvaluationImages]
+def _arm_results(
+    arm: str, hits: Mapping[str, Mapping[Part, Hits]], images: Mapping[Part, EvaluationImages]
 ) -> dict[Part, ArmResult]:
     return {
         part: compare_arm(
-            found[way.name][part],
-            found[NAMES][part],
-            None if way.name == CONTROL else found[CONTROL][part],
-            given.labels,
+            hits[arm][part], hits[NAMES][part], None if arm == CONTROL else hits[CONTROL][part], one.labels
         )
-        for part, given in images.items()
+        for part, one in images.items()
     }
 
 
-def _filtered(
-    teacher: Teacher,
-    image_index: ImageIndex,
-    said: Sequence[LabelAttributes],
-    images: dict[Part, EvaluationImages],
-    cache: Path,
-    root: Path | None,
-    watch: PipelineHooks,
+def _choose_arm(arms: Sequence[TextArm], results: Mapping[str, Mapping[Part, ArmResult]], part: Part) -> str:
+    """The attribute arm with the highest accuracy on a part."""
+    names = (arm.name for arm in arms if arm.role == "attributes")
+    return max(names, key=lambda name: results[name][part].accuracy)
+
+
+def _arm_report(arm: TextArm, results: Mapping[Part, ArmResult]) -> ArmReport:
+    return ArmReport(
+        name=arm.name,
+        role=arm.role,
+        num_texts=sum(map(len, arm.samples[0])),
+        id=results.get("id"),
+        ood=results.get("ood"),
+    )
+
+
+def _filter_phrases(
+    source: _FeatureSource, attributes: Sequence[LabelAttributes], held_out: EvaluationImages | None
 ) -> PhraseFilterResult:
-    if "id" not in images:
-        return PhraseFilterResult(
-            dropped={}, before=0.0, after=0.0, refused="there is no held-out image to judge it by"
-        )
-    own = {at: said[at].phrases for at in image_index.id_labels if said[at].phrases}
-    texts = {
-        at: render("phrases", image_index.labels[at], LabelAttributes(phrases=phrases)) for at, phrases in own.items()
-    }
-    if not texts:
+    """The phrases that the training images contradict, unless held-out accuracy would fall without them."""
+    if held_out is None:
+        return PhraseFilterResult(dropped={}, before=0.0, after=0.0, refused="there is no held-out image to test it on")
+    names = source.image_index.labels
+    texts = [
+        render("phrases", name, LabelAttributes(phrases=own.phrases))
+        for name, own in zip(names, attributes, strict=True)
+    ]
+    with_phrases = [label for label in source.image_index.id_labels if attributes[label].phrases]
+    if not with_phrases:
         return PhraseFilterResult(dropped={}, before=0.0, after=0.0, refused="no seen label has phrases")
 
-    def encoded(prompts: Sequence[Sequence[str]]) -> Tensor:
-        return encode_text_targets(
-            teacher, prompts, cache=cache, hooks=PipelineHooks(should_stop=watch.should_stop)
-        ).features
+    def encode(prompts: Sequence[Sequence[str]]) -> Tensor:
+        return source.texts(prompts, show_progress=False).features
 
-    features, labels = _features(teacher, image_index, image_index.part("train"), cache, root, watch)
-    names = encoded([render("names", label, LabelAttributes()) for label in image_index.labels])
-    alone = encoded([[text] for told in texts.values() for text in told])
-    starts = np.concatenate([[0], np.cumsum([len(told) for told in texts.values()])])
-    phrases = {at: alone[starts[place] : starts[place + 1]] for place, at in enumerate(texts)}
-    dropped = contradicted_phrases(class_prototypes(features, labels), names, phrases)
-    every = [
-        render("phrases", label, LabelAttributes(phrases=one.phrases))
-        for label, one in zip(image_index.labels, said, strict=True)
-    ]
-    before, after = (
-        measure_hits(images["id"], [encoded(told)]).draws[0] for told in (every, drop_phrases(every, dropped))
-    )
-    refused = f"held-out accuracy would fall from {before:.1%} to {after:.1%}" if after < before else ""
-    gone = {} if refused else {label: [texts[label][at] for at in places] for label, places in dropped.items()}
-    return PhraseFilterResult(dropped=gone, before=before, after=after, refused=refused)
+    images, labels = source.images(source.image_index.part("train"))
+    bare_names = encode([render("names", name, LabelAttributes()) for name in names])  # (K, D)
+    encoded = encode([[text] for label in with_phrases for text in texts[label]])
+    ends = np.cumsum([len(texts[label]) for label in with_phrases])
+    phrases = {label: encoded[end - len(texts[label]) : end] for label, end in zip(with_phrases, ends, strict=True)}
+    dropped = contradicted_phrases(class_prototypes(images, labels), bare_names, phrases)
+    before, after = (measure_hits(held_out, [encode(each)]).draws[0] for each in (texts, drop_phrases(texts, dropped)))
+    if after < before:
+        reason = f"held-out accuracy would fall from {before:.1%} to {after:.1%}"
+        return PhraseFilterResult(dropped={}, before=before, after=after, refused=reason)
+    dropped_texts = {label: [texts[label][index] for index in indices] for label, indices in dropped.items()}
+    return PhraseFilterResult(dropped=dropped_texts, before=before, after=after)

@@ -1,7 +1,7 @@
-"""Controls: as many texts as a label has phrases, that say nothing of it, or say what is true of another label.
+"""Control phrases: as many per label as the label has phrases, without information or with wrong information.
 
-`waffle_phrases` follows WaffleCLIP (arXiv:2306.07282): random words in one half of the texts, random letters in the other.
-`shuffle_phrases` gives each label the phrases of another one: words of the same kind and number, and wrong.
+`waffle_phrases` follows WaffleCLIP (arXiv:2306.07282): random words in one half of the phrases, random letters in the
+other half. `shuffle_phrases` gives each label the phrases of another label: same kind and number, wrong content.
 """
 
 from collections.abc import Sequence
@@ -9,41 +9,40 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.data.counter_rng import random_words, uniform
-from distill.data.counter_rng import shuffle_phrases as shuffled_rows
+from distill.data.counter_rng import random_words, shuffled, uniform
 from distill.texts.text_templates import LabelAttributes
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-# Common words that describe no look, so that chance does not describe a label by them.
+# Common words that describe no visible property, so that random words cannot describe a label by accident.
 WORDS = Path(__file__).with_name("waffle_words.txt").read_text(encoding="utf-8").split()
 
 
-def waffle_phrases(said: Sequence[LabelAttributes], seed: int) -> list[LabelAttributes]:
-    """For each label as many phrases as it has, each of two random words or two random strings of letters."""
+def waffle_phrases(attributes: Sequence[LabelAttributes], seed: int) -> list[LabelAttributes]:
+    """As many random phrases as each label has phrases; a random phrase is two words or two strings of letters."""
     return [
-        LabelAttributes(phrases=tuple(_phrase(seed, label, at) for at in range(len(own.phrases))))
-        for label, own in enumerate(said)
+        LabelAttributes(phrases=tuple(_phrase(seed, label, number) for number in range(len(own.phrases))))
+        for label, own in enumerate(attributes)
     ]
 
 
-def shuffle_phrases(said: Sequence[LabelAttributes], seed: int) -> list[LabelAttributes]:
-    """For each label the phrases of another; a single label keeps its own."""
-    order = shuffled_rows(np.arange(len(said)), seed, 7)
-    given = list(said)
+def shuffle_phrases(attributes: Sequence[LabelAttributes], seed: int) -> list[LabelAttributes]:
+    """For each label the phrases of another label; a single label keeps its own phrases."""
+    order = shuffled(np.arange(len(attributes)), seed, 7)
+    swapped = list(attributes)
     for place, label in enumerate(order.tolist()):
-        other = said[int(order[(place + 1) % len(order)])]
-        given[label] = LabelAttributes(phrases=other.phrases)
-    return given
+        other = attributes[int(order[(place + 1) % len(order)])]
+        swapped[label] = LabelAttributes(phrases=other.phrases)
+    return swapped
 
 
-def _phrase(seed: int, label: int, at: int) -> str:
-    if at % 2 == 0:
-        chosen = (uniform(seed, label, at, np.arange(2)) * len(WORDS)).astype(int)
-        return " ".join(WORDS[one] for one in chosen)
-    return " ".join(_letters(seed, label, at, which) for which in range(2))
+def _phrase(seed: int, label: int, number: int) -> str:
+    if number % 2 == 0:
+        indices = (uniform(seed, label, number, np.arange(2)) * len(WORDS)).astype(int)
+        return " ".join(WORDS[index] for index in indices)
+    return " ".join(_letters(seed, label, number, which) for which in range(2))
 
 
-def _letters(seed: int, label: int, at: int, which: int) -> str:
-    length = 4 + int(random_words(seed, label, at, which, 100) % np.uint64(6))
-    chosen = (uniform(seed, label, at, which, np.arange(length)) * len(LETTERS)).astype(int)
-    return "".join(LETTERS[one] for one in chosen)
+def _letters(seed: int, label: int, number: int, which: int) -> str:
+    length = 4 + int(random_words(seed, label, number, which, 100) % np.uint64(6))
+    indices = (uniform(seed, label, number, which, np.arange(length)) * len(LETTERS)).astype(int)
+    return "".join(LETTERS[index] for index in indices)

@@ -1,6 +1,6 @@
-"""What the command line of `python -m distill` asks for, held against what there is before anything heavy is loaded.
+"""Arguments of `python -m distill`, checked before any model is loaded.
 
-Without torch: a typing error is told at once.
+Imports no torch, so that a typing error is reported at once.
 """
 
 import argparse
@@ -15,14 +15,18 @@ from distill.config.model_names import check_student, check_teacher
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.reference import help_text
 from distill.config.train_config import TrainConfig
-from distill.data.few_shot import supports
-from distill.data.image_index import SPLIT, ImageIndex, scan
+from distill.data.few_shot import support_rows
+from distill.data.image_index import ImageIndex, scan
+from distill.data.splits import SPLIT
 from distill.texts.text_templates import TEXT_KINDS, PromptOptions, TextKind
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunArguments:
-    """What was asked for on the command line, held against what can be."""
+    """The checked arguments of a run. `lines`: the attribute lines of each label.
+
+    `initial_student`: the folder of a bundle to fine-tune. `captions`: a JSON file of image path -> caption.
+    """
 
     labels: list[str]
     lines: list[Lines]
@@ -35,124 +39,147 @@ class RunArguments:
     out: Path
     cache: Path
     captions: Path | None = None
-    start: Path | None = None
+    initial_student: Path | None = None
+
+    @property
+    def work(self) -> Path:
+        """The folder of the training state and the logs."""
+        return self.out / "work"
 
     def identity(self) -> dict[str, Any]:
-        """What another run in the same folder would differ in."""
+        """Values that identify the run, in JSON types: a run with other values needs another folder."""
+        start = self.initial_student
         return {
             "images": self.image_index.root,
             "dataset": self.image_index.digest,
-            "attributes": [list(said) for said in self.lines],
+            "attributes": [list(lines) for lines in self.lines],
             "teacher": self.teacher,
             "text": self.text,
             "prompt": self.prompt.model_dump(mode="json"),
             "captions": None if self.captions is None else file_sha256(self.captions),
-            "start": None if self.start is None else file_sha256(self.start / MANIFEST_FILE),
+            "start": None if start is None else file_sha256(start / MANIFEST_FILE),
             "config": self.config.identity(),
         }
 
 
 def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
-    """The command line."""
+    """The parser of the command line; its help ends with the list of all training settings."""
     parser = argparse.ArgumentParser(
         prog=program,
         description=description,
         epilog=help_text(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    need = parser.add_argument_group("what it is made from")
-    need.add_argument("--images", type=Path, required=True, help="folder with one folder of images for each label")
-    need.add_argument("--labels", type=Path, required=True, help="text file, a label a line")
-    need.add_argument("--attributes", type=Path, help="attribute set: Limbeck's JSON, or DCLIP's")
-    need.add_argument("--teacher", required=True, help="ViT-B-32:openai, hf-hub:org/name or local-dir:PATH")
-    need.add_argument("--out", type=Path, required=True, help="folder for the bundle, the report and the state")
-    need.add_argument("--captions", type=Path, metavar="JSON", help="for losses.cap: image path -> caption")
-    need.add_argument("--start", type=Path, metavar="BUNDLE", help="for protocol=fine_tune: the student to go on from")
-    how = parser.add_argument_group("how")
-    how.add_argument("--text", choices=TEXT_KINDS, help="default: sentence with attributes, else names")
-    how.add_argument("--concept", default="", help='one word for all labels: "bird"')
-    how.add_argument(
-        "--template", action="append", metavar="TEXT", help='with {} for the name; default "a photo of {}"'
+    files = parser.add_argument_group("input and output")
+    files.add_argument("--images", type=Path, required=True, help="folder with one folder of images per label")
+    files.add_argument("--labels", type=Path, required=True, help="text file with one label per line")
+    files.add_argument("--attributes", type=Path, help="attribute set as JSON of Limbeck or of DCLIP")
+    files.add_argument("--teacher", required=True, help="ViT-B-32:openai, hf-hub:org/name or local-dir:PATH")
+    files.add_argument("--out", type=Path, required=True, help="folder for the bundle, report and training state")
+    files.add_argument("--captions", type=Path, metavar="JSON", help="for losses.cap: image path -> caption")
+    files.add_argument("--start", type=Path, metavar="BUNDLE", help="for protocol=fine_tune: the initial student")
+    options = parser.add_argument_group("options")
+    options.add_argument("--text", choices=TEXT_KINDS, help="default: sentence with attributes, else names")
+    options.add_argument("--concept", default="", help='one noun for all labels, such as "bird"')
+    options.add_argument(
+        "--template",
+        action="append",
+        metavar="TEXT",
+        help='template with {} for the name (repeatable); default "a photo of {}"',
     )
-    how.add_argument("--student", help="a timm model (default: the recipe's)")
-    how.add_argument("--recipe", choices=list(RECIPES), default="limbeck")
-    how.add_argument(
-        "--set", action="append", default=[], metavar="SETTING=VALUE", help="a setting; the list below has all of them"
+    options.add_argument("--student", help="a timm model (default: the student of the recipe)")
+    options.add_argument("--recipe", choices=list(RECIPES), default="limbeck")
+    options.add_argument(
+        "--set", action="append", default=[], metavar="SETTING=VALUE", help="change a setting; all are listed below"
     )
-    how.add_argument(
-        "--split", default='{"by":"seed"}', metavar="JSON", help='default {"by":"seed"}, half ID, half OOD'
+    options.add_argument(
+        "--split", default='{"by":"seed"}', metavar="JSON", help='default {"by":"seed"}: half ID, half OOD'
     )
-    how.add_argument("--folder-map", type=Path, metavar="JSON", help="file: folder name -> label")
-    how.add_argument("--cache", type=Path, help="teacher features and decoded pictures (default: in OUT/work)")
+    options.add_argument("--folder-map", type=Path, metavar="JSON", help="file: folder name -> label")
+    options.add_argument("--cache", type=Path, help="teacher features and decoded images (default: in OUT/work)")
     return parser
 
 
-def validate_arguments(given: argparse.Namespace) -> RunArguments:
-    """Everything that can be checked without loading a model. Raises ValueError and its kind."""
-    overrides: dict[str, Any] = {} if given.student is None else {"student": given.student}
-    for assignment in given.set:
-        _assign(overrides, assignment)
-    config = resolve_train_config(given.recipe, overrides)
+def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
+    """Check everything that can be checked without loading a model. Raises ValueError and its subclasses."""
+    config = _train_config(namespace)
     check_student(config.student.architecture)
-    check_teacher(given.teacher)
-    text: TextKind = given.text or ("sentence" if given.attributes else "names")
-    if text != "names" and given.attributes is None:
+    check_teacher(namespace.teacher)
+    text: TextKind = namespace.text or ("sentence" if namespace.attributes else "names")
+    if text != "names" and namespace.attributes is None:
         raise ValueError(f"--text {text} needs --attributes")
-    _check_files(given, config)
-    labels = read_labels(given.labels)
+    _check_files(namespace, config)
+    labels = read_labels(namespace.labels)
     lines: list[Lines] = [()] * len(labels)
-    if given.attributes:
-        lines = read_attributes(given.attributes, labels)
-    folder_map = _json(given.folder_map.read_text(encoding="utf-8"), "--folder-map") if given.folder_map else None
-    split = SPLIT.validate_python(_json(given.split, "--split"))
-    image_index = scan(given.images, labels, split, folder_map)
-    if config.data.shots:
-        supports(image_index, config.data.shots)
+    if namespace.attributes:
+        lines = read_attributes(namespace.attributes, labels)
     return RunArguments(
         labels=labels,
         lines=lines,
-        image_index=image_index,
-        teacher=given.teacher,
+        image_index=_scan_images(namespace, labels, config),
+        teacher=namespace.teacher,
         text=text,
-        prompt=PromptOptions(concept=given.concept, **({"templates": given.template} if given.template else {})),
-        recipe=given.recipe,
+        prompt=PromptOptions(
+            concept=namespace.concept, **({"templates": namespace.template} if namespace.template else {})
+        ),
+        recipe=namespace.recipe,
         config=config,
-        out=given.out,
-        cache=given.cache or given.out / "work" / "cache",
-        captions=given.captions,
-        start=given.start,
+        out=namespace.out,
+        cache=namespace.cache or namespace.out / "work" / "cache",
+        captions=namespace.captions,
+        initial_student=namespace.start,
     )
 
 
-def _check_files(given: argparse.Namespace, config: TrainConfig) -> None:
-    if (given.start is None) == (config.data.protocol == "fine_tune"):
+def _train_config(namespace: argparse.Namespace) -> TrainConfig:
+    overrides: dict[str, Any] = {} if namespace.student is None else {"student": namespace.student}
+    for assignment in namespace.set:
+        _assign(overrides, assignment)
+    return resolve_train_config(namespace.recipe, overrides)
+
+
+def _scan_images(namespace: argparse.Namespace, labels: list[str], config: TrainConfig) -> ImageIndex:
+    folder_map = None
+    if namespace.folder_map:
+        folder_map = _parse_json(namespace.folder_map.read_text(encoding="utf-8"), "--folder-map")
+    split = SPLIT.validate_python(_parse_json(namespace.split, "--split"))
+    image_index = scan(namespace.images, labels, split, folder_map)
+    if config.data.shots:
+        support_rows(image_index, config.data.shots)  # raises if a label has too few images
+    return image_index
+
+
+def _check_files(namespace: argparse.Namespace, config: TrainConfig) -> None:
+    start, captions = namespace.start, namespace.captions
+    if (start is None) == (config.data.protocol == "fine_tune"):
         raise ValueError(
-            "protocol fine_tune goes on from a student: give its bundle by --start"
-            if given.start is None
-            else f"--start is for protocol fine_tune, and the protocol is {config.data.protocol}: set one of them"
+            "protocol fine_tune needs an initial student: give its bundle by --start"
+            if start is None
+            else f"--start is for protocol fine_tune, but the protocol is {config.data.protocol}: change one of them"
         )
-    if given.start is not None and not (given.start / MANIFEST_FILE).is_file():
-        raise ValueError(f"--start {given.start} holds no {MANIFEST_FILE}: give the folder of a bundle")
-    if given.captions is not None and not given.captions.is_file():
-        raise ValueError(f"--captions {given.captions} cannot be read: there is no such file")
-    if given.captions is not None and config.objective.losses.above_zero().get("cap") is None:
-        raise ValueError("--captions is for the loss cap, which has no weight: add --set losses.cap=1")
+    if start is not None and not (start / MANIFEST_FILE).is_file():
+        raise ValueError(f"--start {start} holds no {MANIFEST_FILE}: give the folder of a bundle")
+    if captions is not None and not captions.is_file():
+        raise ValueError(f"--captions {captions} cannot be read: there is no such file")
+    if captions is not None and config.objective.losses.above_zero().get("cap") is None:
+        raise ValueError("--captions is for the loss cap, whose weight is 0: add --set losses.cap=1")
 
 
 def _assign(overrides: dict[str, Any], assignment: str) -> None:
+    """Put `a.b=value` into nested dictionaries; the value is parsed as JSON if it is JSON, else it is a string."""
     path, equals, value = assignment.partition("=")
     if not equals or not path:
-        raise ValueError(f'--set "{assignment}" is not of the form field=value')
-    *above, name = path.split(".")
-    for step in above:
-        overrides = overrides.setdefault(step, {})
+        raise ValueError(f'--set "{assignment}" is not of the form setting=value')
+    *sections, name = path.split(".")
+    for section in sections:
+        overrides = overrides.setdefault(section, {})
     try:
         overrides[name] = json.loads(value)
     except ValueError:
         overrides[name] = value
 
 
-def _json(text: str, option: str) -> Any:
+def _parse_json(text: str, option: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:

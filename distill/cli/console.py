@@ -1,11 +1,11 @@
-"""A live line on a terminal: how far, how fast, how long still; a line every ten seconds where it is no terminal."""
+"""Progress of a run: on a terminal one line that is rewritten in place, otherwise one line every ten seconds."""
 
 import time
 from typing import TextIO
 
-from distill.training.loop import StepMetrics
+from distill.training.metrics import StepMetrics
 
-TERMINAL_EVERY_S, FILE_EVERY_S = 0.1, 10.0
+TERMINAL_INTERVAL_S, FILE_INTERVAL_S = 0.1, 10.0
 
 
 def duration(seconds: float) -> str:
@@ -18,50 +18,53 @@ def duration(seconds: float) -> str:
 
 
 class Console:
-    """Writes to `out`; `progress` and `step` are made to be given as callbacks."""
+    """Writes messages and progress to `out`. `progress` and `step` can be passed as callbacks."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._live = out.isatty()
-        self._shown_at = -FILE_EVERY_S
-        self._width = 0
-        self._last = self._what = self._unit = ""
-        self._began: tuple[float, int] = (0.0, 0)
+        self._is_terminal = out.isatty()
+        self._shown_at = -FILE_INTERVAL_S
+        self._width = 0  # of the progress line on the terminal
+        self._last = self._task = self._unit = ""
+        self._start: tuple[float, int] = (0.0, 0)  # time and units done at the first progress of a unit
 
-    def say(self, text: str) -> None:
-        """Print a line of its own, above the live one."""
+    def message(self, text: str) -> None:
+        """Write a line of its own, above the progress line."""
         self._clear()
         print(text, file=self._out, flush=True)
 
-    def begin(self, what: str) -> None:
-        """Name the work that the next progress is of."""
-        self._what, self._unit = what, ""
+    def begin(self, task: str) -> None:
+        """Set the name of the task that the next progress belongs to."""
+        self._task, self._unit = task, ""
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        """Show how far the work named by `begin` is; what was there at the first call is not counted as speed."""
+        """Show the progress of the current task. The speed excludes what was done at the first call."""
         now = time.monotonic()
         if unit != self._unit:
-            self._unit, self._began, self._shown_at = unit, (now, done), -FILE_EVERY_S
-        took_s, made = now - self._began[0], done - self._began[1]
-        pace = f", {made / took_s:.0f} {unit}/s, {duration((total - done) * took_s / made)} left" if made > 0 else ""
-        self._show(f"{self._what}: {done}/{total} {unit}{pace}", last=done == total)
+            self._unit, self._start, self._shown_at = unit, (now, done), -FILE_INTERVAL_S
+        elapsed_s, made = now - self._start[0], done - self._start[1]
+        pace = ""
+        if made > 0:
+            pace = f", {made / elapsed_s:.0f} {unit}/s, {duration((total - done) * elapsed_s / made)} left"
+        self._show(f"{self._task}: {done}/{total} {unit}{pace}", is_last=done == total)
 
     def step(self, metrics: StepMetrics) -> None:
         """Show a training step."""
-        terms = " ".join(f"{name} {value:.3f}" for name, value in metrics.losses.items())
+        losses = " ".join(f"{name} {value:.3f}" for name, value in metrics.losses.items())
         self._show(
-            f"training: epoch {metrics.epoch}/{metrics.epochs}, step {metrics.step}/{metrics.total_steps}, {terms}, "
+            f"training: epoch {metrics.epoch}/{metrics.epochs}, step {metrics.step}/{metrics.total_steps}, {losses}, "
             f"{metrics.images_per_s:.0f} images/s, waiting {metrics.data_wait:.0%}, {duration(metrics.eta_s)} left",
-            last=metrics.step == metrics.total_steps,
+            is_last=metrics.step == metrics.total_steps,
         )
 
-    def _show(self, text: str, *, last: bool) -> None:
+    def _show(self, text: str, *, is_last: bool) -> None:
         now = time.monotonic()
-        if text == self._last or not last and now - self._shown_at < (TERMINAL_EVERY_S if self._live else FILE_EVERY_S):
+        interval_s = TERMINAL_INTERVAL_S if self._is_terminal else FILE_INTERVAL_S
+        if text == self._last or (not is_last and now - self._shown_at < interval_s):
             return
         self._shown_at, self._last = now, text
-        if not self._live or last:
-            self.say(text)
+        if not self._is_terminal or is_last:
+            self.message(text)
             return
         print(f"\r{text:<{self._width}}", end="", file=self._out, flush=True)
         self._width = len(text)

@@ -1,70 +1,73 @@
-"""The files of labels and attributes that `python -m distill` reads. Without torch.
+"""Readers of label lists and attribute sets for `python -m distill`. Imports no torch.
 
-Labels: a text file, a label a line. Attributes: Limbeck's own JSON (`{"entries": [{"label", "lines": [
-{"kind", "text"}]}]}`), or DCLIP's (label -> list of phrases). What a set says of labels not in the list is passed over.
+Label list: a text file with one label per line. Attribute set: Limbeck's JSON (`{"entries": [{"label", "lines":
+[{"kind", "text"}]}]}`) or DCLIP's JSON (label -> list of phrases). Entries of labels that are not listed are ignored.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from distill.texts.text_templates import LabelAttributes
 
-Lines = tuple[dict[str, Any], ...]
+Lines = tuple[Mapping[str, Any], ...]
+"""The attribute lines of one label, each with at least `kind` and `text`."""
 
 
 def read_labels(path: Path) -> list[str]:
-    """The labels of a file, in order; blank lines are passed over. Raises ValueError naming the line."""
-    labels: dict[str, int] = {}
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    """The labels of a file, in order, without blank lines. Raises ValueError naming the line."""
+    line_numbers: dict[str, int] = {}
+    for number, line in enumerate(_read_text(path).splitlines(), start=1):
         label = " ".join(line.split())
         if not label:
             continue
-        if label in labels:
+        if label in line_numbers:
             raise ValueError(
-                f'{path} line {number}: "{label}" is line {labels[label]} too; tell them apart as "{label} (sense)"'
+                f'{path} line {number}: "{label}" is also on line {line_numbers[label]}; give each a sense: '
+                f'"{label} (sense)"'
             )
-        labels[label] = number
-    if len(labels) < 2:
-        raise ValueError(f"{path} holds {len(labels)} labels: two are the least that can be told apart")
-    return list(labels)
+        line_numbers[label] = number
+    if len(line_numbers) < 2:
+        raise ValueError(f"{path} holds {len(line_numbers)} labels: at least two are needed")
+    return list(line_numbers)
 
 
 def read_attributes(path: Path, labels: Sequence[str]) -> list[Lines]:
-    """What a set says of each of `labels`, by the label's name, or `name (sense)` where the entry has a sense.
+    """The attribute lines of each label, found by its name, or by `name (sense)` if the entry has a sense.
 
-    Raises ValueError for a file in neither form, and for one that says nothing of any of the labels.
+    Raises ValueError for a file in another format, and for a set without any of the labels.
     """
     try:
-        known = _entries(json.loads(_text(path)))
+        lines_of = _entries(json.loads(_read_text(path)))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is neither an attribute set nor label -> phrases: {error}") from error
-    if not known.keys() & set(labels):
-        raise ValueError(f"{path} says nothing of any label: do its labels have the names that the list has?")
-    return [known.get(label, ()) for label in labels]
+    if not lines_of.keys() & set(labels):
+        raise ValueError(f"{path} has no entry for any label of the list: use the same names in both files")
+    return [lines_of.get(label, ()) for label in labels]
 
 
 def _entries(data: Any) -> dict[str, Lines]:
     if "entries" not in data:
         return {
-            label: _checked([{"kind": "phrase", "text": one} for one in phrases]) for label, phrases in data.items()
+            label: _checked([{"kind": "phrase", "text": phrase} for phrase in phrases])
+            for label, phrases in data.items()
         }
-    known: dict[str, Lines] = {}
+    lines_of: dict[str, Lines] = {}
     for entry in data["entries"]:
-        said = _checked(entry["lines"])
+        lines = _checked(entry["lines"])
         if entry.get("sense"):
-            known[f"{entry['label']} ({entry['sense']})"] = said
-        known.setdefault(entry["label"], said)
-    return known
+            lines_of[f"{entry['label']} ({entry['sense']})"] = lines
+        lines_of.setdefault(entry["label"], lines)
+    return lines_of
 
 
-def _checked(lines: Sequence[dict[str, Any]]) -> Lines:
-    LabelAttributes.of_lines(lines)
+def _checked(lines: Sequence[Mapping[str, Any]]) -> Lines:
+    LabelAttributes.of_lines(lines)  # raises TypeError and KeyError
     return tuple(lines)
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:

@@ -1,248 +1,291 @@
-"""A request carried out from beginning to end, and what it tells a person on the way; `python -m distill` is its door.
+"""Runs the whole distillation for checked arguments; called by `python -m distill`.
 
-Everything is kept in `OUT/work`, so that a run that was broken off goes on; a finished one is not made again. Of
-several processes that `torchrun` started, the first prepares, measures, bundles and speaks; the others train with it.
+Everything is kept in `OUT/work`: an interrupted run resumes, and a finished run is not repeated. Under `torchrun` the
+first rank prepares, measures, bundles and prints; the other ranks only train.
 """
 
 import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from distill.bundle.write import StudentWeights, write_bundle
 from distill.cli.arguments import RunArguments
 from distill.cli.console import Console, duration
+from distill.cli.report import Report, accuracy_table
 from distill.data.atomic_files import write_bytes
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
-from distill.pipeline import measure_epochs, measure_student, measure_teacher, training_data
+from distill.pipeline import MeasureOptions, measure_epochs, measure_student, measure_teacher, training_data
 from distill.student.init_from_bundle import InitialStudent, read_initial_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets, encode_text_targets
 from distill.texts.text_templates import LabelAttributes, TextKind, render, uses_name_only
+from distill.training.device import choose_device
 from distill.training.distributed import RankGroup, join_ranks
+from distill.training.hooks import TrainHooks, WriteState
 from distill.training.loader import TrainData
-from distill.training.loop import OnEpoch, StepMetrics, TrainResult, WriteState, choose_device, train
+from distill.training.loop import TrainResult, train
+from distill.training.metrics import StepMetrics
 from distill.training.tensorboard import EventLog
 
 NAMES: TextKind = "names"
 
 
-def run_distillation(request: RunArguments, *, should_stop: Callable[[], bool]) -> None:
-    """Encode, train, measure and bundle, telling progress on standard error and the table on standard output.
+@dataclass(frozen=True, eq=False)
+class _Session:
+    """What every stage of a run uses."""
 
-    Raises ValueError where the folder holds another run, Stopped, and what the steps raise.
+    arguments: RunArguments
+    console: Console
+    hooks: PipelineHooks
+    should_stop: Callable[[], bool]
+
+
+@dataclass(frozen=True, eq=False)
+class _Inputs:
+    """The inputs of training. `targets`: the text targets for names alone, and for the text kind of the run."""
+
+    teacher: Teacher
+    targets: dict[TextKind, TextTargets]
+    data: TrainData
+    initial_student: InitialStudent | None
+
+
+def run_distillation(arguments: RunArguments, *, should_stop: Callable[[], bool]) -> None:
+    """Encode, train, measure and bundle. Progress goes to standard error, the table of accuracies to standard output.
+
+    Raises ValueError if the folder holds another run, Stopped, and the errors of the stages.
     """
-    with join_ranks() as ranks, open(os.devnull, "w") as nowhere:
-        console = Console(sys.stderr if ranks.is_first else nowhere)
-        report_file = request.out / "report.json"
+    with join_ranks() as ranks, open(os.devnull, "w") as null:
+        console = Console(sys.stderr if ranks.is_first else null)
+        report_file = arguments.out / "report.json"
         with ranks.first_rank_first():
-            _claim_folder(request)
-            done = report_file.exists()
-        if not done:
-            report = _carry_out(request, ranks, console, should_stop)
-            if report is not None:  # it comes last: where it is, everything is
+            _claim_folder(arguments)
+            is_finished = report_file.exists()
+        if not is_finished:
+            report = _distill(arguments, ranks, console, should_stop)
+            if report is not None:  # written last: if it exists, everything exists
                 write_bytes(report_file, (json.dumps(report, indent=2) + "\n").encode())
             ranks.wait()
         if ranks.is_first:
             print(accuracy_table(json.loads(report_file.read_text(encoding="utf-8"))))
-            if (request.out / "bundle").exists():
-                print(f"bundle: {request.out / 'bundle'}")
+            if (arguments.out / "bundle").exists():
+                print(f"bundle: {arguments.out / 'bundle'}")
 
 
-def _claim_folder(request: RunArguments) -> None:
-    said = request.out / "work" / "request.json"
-    identity = json.loads(json.dumps(request.identity()))
-    if said.exists():
-        before = json.loads(said.read_text(encoding="utf-8"))
-        differing = [name for name in identity if before.get(name) != identity[name]]
-        if "config" in differing and isinstance(before.get("config"), dict):
-            fields = sorted(k for k, v in identity["config"].items() if before["config"].get(k) != v)
-            differing[differing.index("config")] = f"config ({', '.join(fields)})"
-        if differing:
-            raise ValueError(f"{request.out} holds a run with other {', '.join(differing)}: give --out another folder")
+def _claim_folder(arguments: RunArguments) -> None:
+    """Record the run's identity in a new folder. Raises ValueError if the folder holds another run or other files."""
+    identity_file = arguments.work / "request.json"
+    identity = json.loads(json.dumps(arguments.identity()))
+    if identity_file.exists():
+        previous = json.loads(identity_file.read_text(encoding="utf-8"))
+        different = [name for name in identity if previous.get(name) != identity[name]]
+        if "config" in different and isinstance(previous.get("config"), dict):
+            settings = sorted(k for k, v in identity["config"].items() if previous["config"].get(k) != v)
+            different[different.index("config")] = f"config ({', '.join(settings)})"
+        if different:
+            raise ValueError(
+                f"{arguments.out} holds a run with a different {', '.join(different)}: give --out another folder"
+            )
         return
-    if request.out.exists() and any(request.out.iterdir()):
-        raise ValueError(f"{request.out} is not empty and holds no run: give --out another folder")
-    write_bytes(said, json.dumps(identity, indent=2).encode())
+    if arguments.out.exists() and any(arguments.out.iterdir()):
+        raise ValueError(f"{arguments.out} is not empty and holds no run: give --out another folder")
+    write_bytes(identity_file, json.dumps(identity, indent=2).encode())
 
 
-def _carry_out(
-    request: RunArguments, ranks: RankGroup, console: Console, should_stop: Callable[[], bool]
-) -> dict[str, Any] | None:
-    """The report, on the first rank."""
-    config, image_index, cache = request.config, request.image_index, request.cache
-    counts = image_index.counts
-    console.say(
-        f"{len(image_index)} images: {counts['train']} to train on and {counts['held_out']} held out of "
-        f"{counts['id_labels']} labels, {counts['ood']} of {counts['ood_labels']} labels never seen"
-    )
+def _distill(
+    arguments: RunArguments, ranks: RankGroup, console: Console, should_stop: Callable[[], bool]
+) -> Report | None:
+    """Carry out all stages. The report on the first rank, None on the others."""
     hooks = PipelineHooks(
         on_progress=console.progress,
         should_stop=should_stop,
-        on_bad_image=lambda path, reason: console.say(f"left out {path}: {reason}"),
+        on_bad_image=lambda path, reason: console.message(f"left out {path}: {reason}"),
     )
-    teacher = load_teacher(request.teacher, device=str(choose_device(config.system.device)))
-    console.say(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens")
-    start = None if request.start is None else read_initial_student(request.start, config, teacher.digest)
-    with ranks.first_rank_first():
-        names, targets = (_targets(request, teacher, kind, console, hooks) for kind in (NAMES, request.text))
-        console.begin("teacher features")
-        data = training_data(config, image_index, teacher, targets, cache=cache, captions=request.captions, hooks=hooks)
-    if data.captioned is not None:
-        console.say(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
-    on_epoch = measure_epochs(config, image_index, teacher, targets, request.text, cache=cache, hooks=hooks)
-    result = _train(request, data, start, console, on_epoch, should_stop)
+    session = _Session(arguments, console, hooks, should_stop)
+    inputs = _prepare_inputs(session, ranks)
+    result = _train(session, inputs)
     if not ranks.is_first:
         return None
-    console.say(f"trained {result.steps} steps in {duration(result.seconds)}")
-    console.begin("measuring the student")
-    plain = config.data.protocol == "closed_set"
-    asked, learned = evaluation_inputs(config, image_index, teacher, targets, result.context)
-    measured = measure_student(
-        result.student,
-        asked,
-        learned,
-        request.text,
-        temperature=config.objective.temperature,
-        cache=cache,
-        teacher=None if plain else teacher,
-        shots=config.data.shots,
-        retrieve=config.data.protocol == "retrieval",
-        device=config.system.device,
-        hooks=hooks,
+    console.message(f"trained {result.steps} steps in {duration(result.seconds)}")
+    student, targets = _measure_student(session, inputs, result)
+    report = Report(
+        teacher=[{"run": inputs.teacher.ref, **one.as_json()} for one in _measure_teacher(session, inputs)],
+        student={"run": arguments.config.student.architecture, **student.as_json()},
+        seconds=result.seconds,
+        bad_images={str(path): reason for path, reason in hooks.bad_images.items()},
     )
-    student = replace(measured, last_epochs=last_epochs(result.log, config.evaluation.measured_epochs))
-    console.begin("measuring the teacher")
-    said = {NAMES: names, request.text: targets}
-    baselines = [
-        measure_teacher(teacher, image_index, own, kind, cache=cache, shots=config.data.shots, hooks=hooks)
-        for kind, own in said.items()
-    ]
-    report = {
-        "teacher": [{"run": teacher.ref, **evaluation.as_json()} for evaluation in baselines],
-        "student": {"run": config.student.architecture, **student.as_json()},
-        "seconds": result.seconds,
-        "bad_images": {str(path): reason for path, reason in hooks.bad_images.items()},
-    }
-    # A plain classifier hears no words: it has nothing to be paired with, and is a baseline and no product.
-    if not plain:
-        digests = dict(data.digests) | ({} if start is None else {"start": start.digest})
-        _bundle(request, teacher, learned, result, student, report, digests)
+    # A closed-set classifier is only a baseline: without text targets there is no pairing to bundle.
+    if arguments.config.data.protocol != "closed_set":
+        _write_bundle(session, inputs, result, targets, {**student.as_json(), "teacher": report["teacher"]})
     return report
 
 
-def _targets(
-    request: RunArguments, teacher: Teacher, kind: TextKind, console: Console, hooks: PipelineHooks
-) -> TextTargets:
-    said = list(zip(request.labels, map(LabelAttributes.of_lines, request.lines), strict=True))
-    bare = [label for label, own in said if uses_name_only(kind, own)]
-    if bare:
-        console.say(f"{len(bare)} labels have nothing for {kind} and are told by name alone: {', '.join(bare[:5])}")
+def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
+    """Load the teacher, encode the texts and prepare the training data; the first rank fills the caches."""
+    arguments, console = session.arguments, session.console
+    config, image_index = arguments.config, arguments.image_index
+    counts = image_index.counts
+    console.message(
+        f"{len(image_index)} images: {counts['train']} for training and {counts['held_out']} held out of "
+        f"{counts['id_labels']} labels, {counts['ood']} of {counts['ood_labels']} unseen labels"
+    )
+    teacher = load_teacher(arguments.teacher, device=str(choose_device(config.system.device)))
+    console.message(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens")
+    initial_student = None
+    if arguments.initial_student is not None:
+        initial_student = read_initial_student(arguments.initial_student, config, teacher.digest)
+    with ranks.first_rank_first():
+        names, targets = (_encode_texts(session, teacher, kind) for kind in (NAMES, arguments.text))
+        console.begin("teacher features")
+        data = training_data(
+            config,
+            image_index,
+            teacher,
+            targets,
+            cache=arguments.cache,
+            captions=arguments.captions,
+            hooks=session.hooks,
+        )
+    if data.captioned is not None:
+        console.message(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
+    return _Inputs(teacher, {NAMES: names, arguments.text: targets}, data, initial_student)
+
+
+def _encode_texts(session: _Session, teacher: Teacher, kind: TextKind) -> TextTargets:
+    arguments, console = session.arguments, session.console
+    attributes = list(zip(arguments.labels, map(LabelAttributes.of_lines, arguments.lines), strict=True))
+    if name_only := [label for label, own in attributes if uses_name_only(kind, own)]:
+        console.message(
+            f"{len(name_only)} labels have no attributes for {kind}; their names alone are used: "
+            f"{', '.join(name_only[:5])}"
+        )
     console.begin(f"texts ({kind})")
     targets = encode_text_targets(
         teacher,
-        [render(kind, label, own, request.prompt) for label, own in said],
-        cache=request.cache,
-        hooks=hooks,
+        [render(kind, label, own, arguments.prompt) for label, own in attributes],
+        cache=arguments.cache,
+        hooks=session.hooks,
     )
-    for short in targets.truncated[:5]:
-        console.say(f"shortened, {short.tokens} tokens: {short.prompt}")
+    for text in targets.truncated[:5]:
+        console.message(f"shortened, {text.tokens} tokens: {text.prompt}")
     if len(targets.truncated) > 5:
-        console.say(f"and {len(targets.truncated) - 5} more texts were shortened")
+        console.message(f"and {len(targets.truncated) - 5} more texts were shortened")
     return targets
 
 
-def _train(
-    request: RunArguments,
-    data: TrainData,
-    start: InitialStudent | None,
-    console: Console,
-    on_epoch: OnEpoch,
-    should_stop: Callable[[], bool],
-) -> TrainResult:
-    state = request.out / "work" / "state.safetensors"
+def _train(session: _Session, inputs: _Inputs) -> TrainResult:
+    """Train the student, from the saved training state if there is one."""
+    arguments, console = session.arguments, session.console
+    state = arguments.work / "state.safetensors"
+    on_epoch = measure_epochs(
+        arguments.config,
+        arguments.image_index,
+        inputs.teacher,
+        inputs.targets[arguments.text],
+        arguments.text,
+        cache=arguments.cache,
+        hooks=session.hooks,
+    )
     if state.exists():
-        console.say("going on from the last saved state")
+        console.message("resuming from the last saved state")
 
-    def save(write: WriteState) -> None:
+    def save(write_state: WriteState) -> None:
         try:
-            write(state)
-        except OSError as error:  # a full disk; the next one may have room
-            console.say(f"state not saved ({error}); the one before it stands")
+            write_state(state)
+        except OSError as error:  # such as a full disk; the next save may succeed
+            console.message(f"state not saved ({error}); the previous one is kept")
 
-    with EventLog(request.out / "work" / "events") as events:
+    with EventLog(arguments.work / "events") as events:
 
         def on_step(metrics: StepMetrics) -> None:
             console.step(metrics)
             events.step(metrics)
 
         return train(
-            request.config,
-            data,
-            start=start,
+            arguments.config,
+            inputs.data,
+            initial_student=inputs.initial_student,
             resume=state if state.exists() else None,
-            save=save,
-            on_step=on_step,
-            on_epoch=on_epoch,
-            should_stop=should_stop,
+            hooks=TrainHooks(on_step=on_step, on_epoch=on_epoch, should_stop=session.should_stop, save=save),
         )
 
 
-def _bundle(
-    request: RunArguments,
-    teacher: Teacher,
-    targets: TextTargets,
-    result: TrainResult,
-    evaluation: Evaluation,
-    report: dict[str, Any],
-    digests: dict[str, str],
+def _measure_student(session: _Session, inputs: _Inputs, result: TrainResult) -> tuple[Evaluation, TextTargets]:
+    """The student's evaluation, and its text targets: those of the run, with the learned vectors if there are any."""
+    arguments, config = session.arguments, session.arguments.config
+    session.console.begin("measuring the student")
+    image_index, targets = evaluation_inputs(
+        config, arguments.image_index, inputs.teacher, inputs.targets[arguments.text], result.context
+    )
+    evaluation = measure_student(
+        result.student,
+        image_index,
+        targets,
+        arguments.text,
+        MeasureOptions(
+            temperature=config.objective.temperature,
+            shots=config.data.shots,
+            retrieve=config.data.protocol == "retrieval",
+            device=config.system.device,
+        ),
+        cache=arguments.cache,
+        teacher=None if config.data.protocol == "closed_set" else inputs.teacher,
+        hooks=session.hooks,
+    )
+    return replace(evaluation, last_epochs=last_epochs(result.log, config.evaluation.measured_epochs)), targets
+
+
+def _measure_teacher(session: _Session, inputs: _Inputs) -> list[Evaluation]:
+    """The teacher's evaluation for each text kind, as the baseline of the student."""
+    arguments = session.arguments
+    session.console.begin("measuring the teacher")
+    return [
+        measure_teacher(
+            inputs.teacher,
+            arguments.image_index,
+            targets,
+            kind,
+            cache=arguments.cache,
+            shots=arguments.config.data.shots,
+            hooks=session.hooks,
+        )
+        for kind, targets in inputs.targets.items()
+    ]
+
+
+def _write_bundle(
+    session: _Session, inputs: _Inputs, result: TrainResult, targets: TextTargets, evaluation: dict[str, object]
 ) -> None:
-    log, out = request.out / "work" / "training.jsonl", request.out / "bundle"
+    arguments, student = session.arguments, result.student
+    log, out = arguments.work / "training.jsonl", arguments.out / "bundle"
     write_bytes(log, "".join(json.dumps(line) + "\n" for line in result.log).encode())
     if out.exists():
         return
-    parts = {at: "id" for at in request.image_index.id_labels} | {at: "ood" for at in request.image_index.ood_labels}
+    digests = dict(inputs.data.digests)
+    if inputs.initial_student is not None:
+        digests["start"] = inputs.initial_student.digest
+    index = arguments.image_index
+    parts = {label: "id" for label in index.id_labels} | {label: "ood" for label in index.ood_labels}
     write_bundle(
         out,
         student=StudentWeights(
-            name=result.student.name,
-            width=result.student.width,
-            state=result.student.model.state_dict(),
-            preprocess=result.student.preprocess(),
-            model_args=result.student.model_args,
+            name=student.name,
+            width=student.width,
+            state=student.model.state_dict(),
+            preprocess=student.preprocess(),
+            model_args=student.model_args,
         ),
-        teacher=teacher,
+        teacher=inputs.teacher,
         targets=targets,
         labels=[
-            {"label": label, "part": parts.get(at), "lines": list(own)}
-            for at, (label, own) in enumerate(zip(request.labels, request.lines, strict=True))
+            {"label": name, "part": parts.get(label), "lines": list(lines)}
+            for label, (name, lines) in enumerate(zip(arguments.labels, arguments.lines, strict=True))
         ],
-        evaluation={**evaluation.as_json(), "teacher": report["teacher"]},
+        evaluation=evaluation,
         training_log=log,
-        provenance={"digests": digests, "recipe": request.recipe, "config": request.config.model_dump(mode="json")},
-    )
-
-
-def accuracy_table(report: dict[str, Any]) -> str:
-    """Accuracies of teacher and student, and what guessing gives, as lines of text."""
-
-    def row(name: str, run: dict[str, Any], figure: str) -> list[str]:
-        parts = (run["id"], run["ood"])
-        return [name, run["text"], *(f"{part[figure]:.1%}" if part else "-" for part in parts)]
-
-    student = report["student"]
-    rows = [["", "text", "ID", "OOD"]]
-    rows += [row(f"teacher {one['run']}", one, "accuracy") for one in report["teacher"]]
-    rows += [row(f"student {student['run']}", student, "accuracy")]
-    if student.get("retrieval"):
-        rows += [row("with retrieval", {**student, "id": None, "ood": student["retrieval"]}, "accuracy")]
-    rows += [row("chance", {**student, "text": ""}, "chance")]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        f"{name:<{widths[0]}}  {text:<{widths[1]}}  {seen:>{widths[2]}}  {unseen:>{widths[3]}}"
-        for name, text, seen, unseen in rows
+        provenance={"digests": digests, "recipe": arguments.recipe, "config": arguments.config.model_dump(mode="json")},
     )

@@ -14,7 +14,7 @@ from distill.benefit.run import measure_benefit as prove_benefit
 from distill.pipeline import NoImages
 from distill.teacher.teacher import TeacherError
 from distill.texts.text_templates import LabelAttributes, render
-from store.jobs.lifecycle import Claim
+from store.jobs.claims import Claim
 from store.sets import attribute_sets
 from store.sets.attribute_sets import EntryContent
 from workers.gpu import inputs
@@ -44,7 +44,7 @@ def prove(context: Context, claim: Claim, keeper: Keeper) -> Publish:
                 seeds=range(spec["seeds"]),
                 filter_phrases=spec["filter_phrases"],
                 root=images.root,
-                watch=watch,
+                hooks=watch,
             )
         except TeacherError as error:
             raise PartFailed(error.code, str(error)) from error

@@ -1,4 +1,4 @@
-"""Label lists and attribute sets as files: the two forms, labels told apart, and errors that name the place."""
+"""Label lists and attribute sets: both JSON formats, duplicate labels, and errors that name the line."""
 
 import json
 from pathlib import Path
@@ -8,23 +8,24 @@ import pytest
 from distill.cli.label_files import read_attributes, read_labels
 
 
-def test_labels_are_lines(tmp_path: Path) -> None:
+def test_each_line_is_a_label(tmp_path: Path) -> None:
     (tmp_path / "l.txt").write_text("crane\n\n  red   finch \nblue jay\n")
     assert read_labels(tmp_path / "l.txt") == ["crane", "red finch", "blue jay"]
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("crane\nheron\ncrane\n", "line 3.*line 1 too"), ("crane\n", "1 labels"), ("\xff", "not UTF-8")]
+    ("text", "message"),
+    [("crane\nheron\ncrane\n", "line 3.*also on line 1"), ("crane\n", "1 labels"), ("\xff", "not UTF-8")],
 )
-def test_a_list_that_cannot_be_used_is_refused(tmp_path: Path, text: str, says: str) -> None:
+def test_unusable_label_lists_are_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "l.txt").write_bytes(text.encode("latin-1"))
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         read_labels(tmp_path / "l.txt")
     with pytest.raises(ValueError, match="cannot be read"):
         read_labels(tmp_path / "missing.txt")
 
 
-def test_our_own_json(tmp_path: Path) -> None:
+def test_limbeck_json(tmp_path: Path) -> None:
     entries = [
         {
             "label": "crane",
@@ -50,13 +51,13 @@ def test_dclip_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "{", '{"crane": [1]}', '{"entries": [{"label": "crane"}]}', '"text"'])
-def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
+def test_other_formats_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "s.json").write_text(text)
     with pytest.raises(ValueError, match=r"s\.json is neither"):
         read_attributes(tmp_path / "s.json", ["crane"])
 
 
-def test_a_set_of_other_labels_is_refused(tmp_path: Path) -> None:
+def test_set_without_the_listed_labels_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text('{"heron": ["grey"]}')
-    with pytest.raises(ValueError, match="says nothing of any label"):
+    with pytest.raises(ValueError, match="has no entry for any label"):
         read_attributes(tmp_path / "s.json", ["crane"])

@@ -1,0 +1,37 @@
+"""The report of a run, `report.json`, and its table of accuracies."""
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+EvaluationJSON = dict[str, Any]
+"""`run` (the model's name) and `distill.evaluation.accuracy.Evaluation.as_json()`."""
+
+
+class Report(TypedDict):
+    """`teacher`: one evaluation per text kind. `seconds`: of training. `bad_images`: path -> reason."""
+
+    teacher: list[EvaluationJSON]
+    student: EvaluationJSON
+    seconds: float
+    bad_images: dict[str, str]
+
+
+def accuracy_table(report: Report) -> str:
+    """Accuracies of teacher and student, and of guessing, as lines of text."""
+    student = report["student"]
+    rows = [["", "text", "ID", "OOD"]]
+    rows += [_row(f"teacher {teacher['run']}", teacher, "accuracy") for teacher in report["teacher"]]
+    rows += [_row(f"student {student['run']}", student, "accuracy")]
+    if student.get("retrieval"):
+        rows += [_row("with retrieval", {**student, "id": None, "ood": student["retrieval"]}, "accuracy")]
+    rows += [_row("chance", {**student, "text": ""}, "chance")]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        f"{name:<{widths[0]}}  {text:<{widths[1]}}  {seen:>{widths[2]}}  {unseen:>{widths[3]}}"
+        for name, text, seen, unseen in rows
+    )
+
+
+def _row(name: str, evaluation: Mapping[str, Any], key: str) -> list[str]:
+    parts = (evaluation["id"], evaluation["ood"])
+    return [name, evaluation["text"], *(f"{part[key]:.1%}" if part else "-" for part in parts)]
