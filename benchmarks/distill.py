@@ -35,12 +35,14 @@ from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
 from distill.data.decoded_images import decode_images
 from distill.evaluation.accuracy import evaluate
-from distill.student.features import BATCH, student_features
+from distill.hooks import PipelineHooks
+from distill.student.features import BATCH_SIZE, student_features
 from distill.student.model import build_student
+from distill.training.hooks import TrainHooks
 from distill.training.loader import TrainData
 from distill.training.loop import train
-from distill.training.objective import Inputs, Objective
-from distill.training.process_environment import KEEP_MEMORY, begin_again
+from distill.training.objective import Objective, ObjectiveInputs
+from distill.training.process_environment import MALLOC_SETTINGS, restart_with_environment
 from distill.training.schedules import build_optimizer
 
 CUDA = torch.cuda.is_available()
@@ -63,7 +65,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Asked:
+class BenchmarkSizes:
     """How much of everything: `images` JPEGs, `steps` of a loop, `prompts`, images `evaluated`, images `registered`."""
 
     images: int
@@ -78,7 +80,7 @@ class _Enough(Exception):
     """A loop was timed for as long as asked."""
 
 
-def config(asked: Asked, **changes: Any) -> TrainConfig:
+def config(asked: BenchmarkSizes, **changes: Any) -> TrainConfig:
     """ResNet-18 at 224 as published, with the three terms of the plain loop, for more steps than any loop makes."""
     given = {
         "batch_size": asked.batch,
@@ -117,7 +119,7 @@ def our_loop(given: TrainConfig, data: TrainData, steps: int) -> tuple[float, fl
             raise _Enough
 
     with suppress(_Enough):
-        train(given, data, on_step=on_step)
+        train(given, data, hooks=TrainHooks(on_step=on_step))
     return (at[-1] - at[WARM_UP - 1]) / steps, waits[-1]
 
 
@@ -128,12 +130,12 @@ def bare_step(given: TrainConfig, data: TrainData) -> Callable[[], None]:
     )
     model = student.model.to(DEVICE, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     objective = Objective(given, width=student.width).to(DEVICE)
-    optimizer = build_optimizer(model, given)
+    optimizer = build_optimizer(model, given.optimizer)
     batch = given.schedule.batch_size
     side_px = given.student.image_px
     images = torch.randn(batch, 3, side_px, side_px, device=DEVICE)
     images = images.contiguous(memory_format=torch.channels_last)
-    told = Inputs(
+    told = ObjectiveInputs(
         student=images,
         teacher=data.teacher[:batch, 0].to(DEVICE),
         texts=data.texts.to(DEVICE),
@@ -143,7 +145,7 @@ def bare_step(given: TrainConfig, data: TrainData) -> Callable[[], None]:
     def step() -> None:
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=given.system.precision == "bfloat16"):
             features = model(images)
-        loss = objective.total(objective(Inputs(**{**vars(told), "student": features})))
+        loss = objective.total(objective(ObjectiveInputs(**{**vars(told), "student": features})))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -181,7 +183,7 @@ def in_turns(given: TrainConfig, data: TrainData, steps: int) -> tuple[list[floa
             raise _Enough
 
     with suppress(_Enough):
-        train(given, data, on_step=on_step)
+        train(given, data, hooks=TrainHooks(on_step=on_step))
     return ours[WARM_UP:], bares[WARM_UP:]
 
 
@@ -202,17 +204,17 @@ def jpegs(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def plain_loop(asked: Asked, folder: Path) -> float:
+def plain_loop(asked: BenchmarkSizes, folder: Path) -> float:
     """Seconds a step of the plain loop over the pictures in a folder, in a process as people start it: what ours have
     in their environment (`distill.training.process_environment`) is not in it."""
-    environment = {name: value for name, value in os.environ.items() if name not in KEEP_MEMORY}
+    environment = {name: value for name, value in os.environ.items() if name not in MALLOC_SETTINGS}
     command = [sys.executable, "-m", "benchmarks.distill", "--plain", str(folder), "--steps", str(asked.steps)]
     command += ["--batch", str(asked.batch)]
     told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return float(told.stdout)
 
 
-def run_plain_loop(asked: Asked, folder: Path) -> float:
+def run_plain_loop(asked: BenchmarkSizes, folder: Path) -> float:
     """The same, in this process."""
     paths = sorted(folder.glob("*.jpg"))
     data = made_up(None, len(paths))
@@ -230,7 +232,7 @@ def run_plain_loop(asked: Asked, folder: Path) -> float:
     return (ticks[-1] - ticks[WARM_UP - 1]) / asked.steps
 
 
-def step_row(asked: Asked) -> Iterator[Figure]:
+def step_row(asked: BenchmarkSizes) -> Iterator[Figure]:
     """Our step against the bare one, ResNet-18 at 224."""
     given = config(asked)
     pixels = np.random.default_rng(0).integers(0, 256, (4 * asked.batch, 256, 256, 3), dtype=np.uint8)
@@ -246,7 +248,7 @@ def step_row(asked: Asked) -> Iterator[Figure]:
     )
 
 
-def loop_row(asked: Asked) -> Iterator[Figure]:
+def loop_row(asked: BenchmarkSizes) -> Iterator[Figure]:
     """Images/s against the plain loop, from JPEGs, our cache warm; and what warming it took."""
     given = config(asked)
     with tempfile.TemporaryDirectory() as scratch:
@@ -271,7 +273,7 @@ def loop_row(asked: Asked) -> Iterator[Figure]:
     )
 
 
-def gpu_row(asked: Asked) -> Iterator[Figure]:
+def gpu_row(asked: BenchmarkSizes) -> Iterator[Figure]:
     """ResNet-18 at 224 in bfloat16 from a warm cache: share of the bare step, images/s, wait for data."""
     what, target = "ResNet-18 at 224, bfloat16, warm cache", "≥ 0.9 × bare, 10,000 images/s, wait < 10%"
     if not CUDA:
@@ -287,7 +289,7 @@ def gpu_row(asked: Asked) -> Iterator[Figure]:
     yield Figure(what, target, f"{bare / ours:.2f} ×, {rate:,.0f} images/s, wait {wait:.1%}", ok)
 
 
-def teacher_row(asked: Asked) -> Iterator[Figure]:
+def teacher_row(asked: BenchmarkSizes) -> Iterator[Figure]:
     """An epoch with cached teacher features against the teacher live (ViT-L/14, random weights)."""
     from distill.teacher.view_features import LiveTeacher
 
@@ -308,7 +310,7 @@ def teacher_row(asked: Asked) -> Iterator[Figure]:
     )
 
 
-def texts_row(asked: Asked) -> Iterator[Figure]:
+def texts_row(asked: BenchmarkSizes) -> Iterator[Figure]:
     """Teacher text targets against a plain batched loop, and how far their features are apart."""
     import open_clip
 
@@ -372,14 +374,14 @@ def described(count: int) -> list[str]:
     return [*prompts, *prompts[: count // 10]]
 
 
-def evaluation_row(asked: Asked) -> Iterator[Figure]:
+def evaluation_row(asked: BenchmarkSizes) -> Iterator[Figure]:
     """Evaluation of images among 1,000 labels against the student's bare forward pass, a batch of each in turns."""
     student = build_student("resnet10t", width=WIDTH, image_px=64, seed=0)
     pool = np.random.default_rng(0).integers(0, 256, (2048, 64, 64, 3), dtype=np.uint8)
     rows: Ints = np.arange(asked.evaluated, dtype=np.int64) % len(pool)
     labels, targets = np.arange(asked.evaluated) % 1000, torch.randn(1000, WIDTH)
     model = student.model.to(DEVICE, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    batch = torch.randn(BATCH, 3, 64, 64, device=DEVICE).contiguous(memory_format=torch.channels_last)
+    batch = torch.randn(BATCH_SIZE, 3, 64, 64, device=DEVICE).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         for _ in range(WARM_UP):
             model(batch)
@@ -395,7 +397,7 @@ def evaluation_row(asked: Asked) -> Iterator[Figure]:
         ended = time.perf_counter()
         ours, bare, before, began = ours + halfway - began, bare + ended - halfway, done, ended
 
-    features = student_features(student, pool, rows, device=DEVICE, on_progress=on_progress)
+    features = student_features(student, pool, rows, device=DEVICE, hooks=PipelineHooks(on_progress=on_progress))
     started = time.perf_counter()
     evaluate(
         "names",
@@ -418,17 +420,18 @@ def evaluation_row(asked: Asked) -> Iterator[Figure]:
 REGISTER = """
 import sys, time
 from pathlib import Path
-from distill.data.image_index import SPLIT, scan
+from distill.data.image_index import scan
+from distill.data.splits import SPLIT
 started = time.perf_counter()
 root = Path(sys.argv[1])
-manifest = scan(root, sorted(folder.name for folder in root.iterdir()), SPLIT.validate_python({"by": "seed"}))
-counts = manifest.counts
+image_index = scan(root, sorted(folder.name for folder in root.iterdir()), SPLIT.validate_python({"by": "seed"}))
+counts = image_index.counts
 peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-print(len(manifest), int(peak.split()[1]) / 1e6, time.perf_counter() - started)
+print(len(image_index), int(peak.split()[1]) / 1e6, time.perf_counter() - started)
 """
 
 
-def memory_row(asked: Asked) -> Iterator[Figure]:
+def memory_row(asked: BenchmarkSizes) -> Iterator[Figure]:
     """Memory of a process that registers a folder of images, at its peak."""
     with tempfile.TemporaryDirectory() as scratch:
         for label in range(1000):
@@ -446,7 +449,7 @@ def memory_row(asked: Asked) -> Iterator[Figure]:
     )
 
 
-ROWS: dict[str, Callable[[Asked], Iterator[Figure]]] = {
+ROWS: dict[str, Callable[[BenchmarkSizes], Iterator[Figure]]] = {
     "step": step_row,
     "loop": loop_row,
     "gpu": gpu_row,
@@ -473,7 +476,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = [name for name in names if name not in ROWS]
     if unknown:
         parser.error(f'no row is called "{unknown[0]}"; there are {", ".join(ROWS)}')
-    asked = Asked(**given)
+    asked = BenchmarkSizes(**given)
     if folder is not None:
         print(run_plain_loop(asked, folder))
         return 0
@@ -493,5 +496,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     if "--plain" not in sys.argv:
-        begin_again()
+        restart_with_environment()
     sys.exit(main())

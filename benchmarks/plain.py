@@ -28,7 +28,7 @@ from distill.training.schedules import build_optimizer
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Pictures(Dataset[tuple[Tensor, int]]):
+class JpegDataset(Dataset[tuple[Tensor, int]]):
     """Decoded anew whenever they are asked for."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -55,7 +55,7 @@ def epochs(
 ) -> Iterator[float]:
     """Train for `steps`, and give the time at which each was done."""
     model: nn.Module = timm.create_model(config.student.architecture, num_classes=texts.shape[1]).to(device).train()
-    optimizer = build_optimizer(model, config)
+    optimizer = build_optimizer(model, config.optimizer)
     augment = transforms.Compose(
         [
             transforms.RandomResizedCrop(config.student.image_px),
@@ -65,7 +65,7 @@ def epochs(
     )
     cuda = device.type == "cuda"
     loader = DataLoader(
-        Pictures(paths),
+        JpegDataset(paths),
         config.schedule.batch_size,
         shuffle=True,
         drop_last=True,

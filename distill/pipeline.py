@@ -1,11 +1,11 @@
-"""The steps of a run, from a manifest to a measured student; `python -m distill` and the service's workers call them.
+"""Steps of a run, from an image index to a measured student; used by `python -m distill` and the service's workers.
 
-Each step takes what the one before it gave, and a `PipelineHooks` through which it tells how far it is, asks whether to stop
-and names the images it cannot use. All that is slow is cached below one folder. N images, K labels, D embedding width.
+Each step takes the results of the steps before it and a `PipelineHooks` for progress, stopping and unusable images. All
+slow results are cached below one folder. N images, K labels, V teacher views, D embedding width.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,21 +28,37 @@ from distill.evaluation.tip_adapter import retrieval_scores, support_features, s
 from distill.hooks import PipelineHooks
 from distill.student.features import student_features
 from distill.student.model import Student
-from distill.teacher.image_features import TeacherFeatures, image_features
+from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
 from distill.teacher.view_features import LiveTeacher, sample_shared_views, teacher_side_px, view_features
-from distill.texts.student_texts import CaptionFeatures, caption_features, evaluation_inputs, student_texts
+from distill.texts.student_texts import caption_features, evaluation_inputs, student_texts
 from distill.texts.text_targets import TextTargets
 from distill.texts.text_templates import TextKind
+from distill.training.device import choose_device
+from distill.training.hooks import OnEpoch
 from distill.training.loader import TrainData
-from distill.training.loop import OnEpoch, choose_device
 
-# Of pictures that are measured on; those of a training are the config's to say.
+# For images to evaluate on; for training images, `system.decoded_gb` of the config is the limit.
 DECODED_GB = 100.0
 
 
 class NoImages(ValueError):
-    """Every image of a part that is needed is unusable."""
+    """All images of a required part are unusable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions:
+    """Options of `measure_student`.
+
+    `temperature`: of the training, used for the confidence. `shots`: first images of each OOD label that are excluded.
+    `retrieve`: also measure few-shot retrieval from the excluded images; needs a teacher.
+    """
+
+    temperature: float
+    shots: int = 0
+    retrieve: bool = False
+    device: str = "auto"
+    num_workers: int = 4
 
 
 def training_data(
@@ -56,45 +72,47 @@ def training_data(
     captions: Path | None = None,
     hooks: PipelineHooks | None = None,
 ) -> TrainData:
-    """Everything that training needs: decoded pictures of the training images, and what the teacher says of them.
+    """The data of a training run: decoded training images, teacher features, texts and captions.
 
-    `root`: where the manifest's paths start on this machine, if not where it was made. `captions`: a caption set, if
-    not the dataset's own are to be used. Images that cannot be used are left out.
-    Raises NoImages, ImagesError, TeacherError, ShotsError, TextsError, Stopped.
+    `root`: folder of the images, if not the root of the index. `captions`: a caption set to use instead of the
+    dataset's own. Unusable images are excluded.
+    Raises NoImages, ImagesError, TeacherError, FewShotError, TextsError, Stopped.
     """
     hooks = hooks or PipelineHooks()
-    # Asked for in any case, so that too many shots are told before a training and not after it.
-    known = support_rows(image_index, config.data.shots) if config.data.shots else []
-    few = known if config.data.protocol == "fine_tune" else []
+    # Selected for every protocol, so that too many shots are an error before the training and not after it.
+    support = support_rows(image_index, config.data.shots) if config.data.shots else []
+    few = support if config.data.protocol == "fine_tune" else []
     rows = [*image_index.part("train"), *few]
-    say = student_texts(config, image_index, teacher, targets)
+    texts = student_texts(config, image_index, teacher, targets)
     paths = _paths(image_index, rows, root)
-    pack = _decode(
-        paths, train_side_px(config.student.image_px), cache, config.system.num_workers, hooks, config.system.decoded_gb
-    )
-    seen = _taught(config, teacher, paths, pack, cache, hooks, num_labels=len(say.labels))
-    usable = np.setdiff1d(pack.usable(), seen.bad)
+    images = _decode_for_training(config, paths, train_side_px(config.student.image_px), cache, hooks)
+    views = _teacher_views(config, teacher, paths, images, cache, hooks, num_labels=len(texts.labels))
+    usable = np.setdiff1d(images.usable(), views.bad)
     if len(usable) < 2:
-        raise NoImages(f"{len(usable)} of {len(paths)} training images can be used: two are the least")
-    place = {label: at for at, label in enumerate(say.labels)}
-    captioned = _captioned(config, image_index, teacher, rows, captions, cache, root, hooks)
+        raise NoImages(f"{len(usable)} of {len(paths)} training images can be used: at least two are needed")
+    label_rows = {label: row for row, label in enumerate(texts.labels)}
+    captioned = None
+    if "captions" in required_inputs(config.objective.losses.above_zero()):
+        folder = Path(image_index.root) if root is None else root
+        relative = [image_index.paths[row] for row in rows]
+        captioned = caption_features(teacher, folder, relative, given=captions, cache=cache, hooks=hooks)
     return TrainData(
-        pixels=pack.pixels,
-        labels=np.array([place[image_index.label_indices[row]] for row in rows], dtype=np.int64),
-        teacher=seen.features,
-        views=seen.views,
-        live=seen.live,
-        texts=say.texts,
-        unseen=say.unseen,
-        prompted=say.prompted,
+        pixels=images.pixels,
+        labels=np.array([label_rows[image_index.label_indices[row]] for row in rows], dtype=np.int64),
+        teacher=views.features,
+        views=views.views,
+        live=views.live,
+        texts=texts.texts,
+        unseen=texts.unseen,
+        prompted=texts.prompted,
         captions=captioned.features if captioned else None,
         captioned=captioned.captioned if captioned else None,
         usable=usable.astype(np.int64),
-        shards=_shards(image_index, rows),
+        shards=_shard_numbers(image_index, rows),
         few=np.intersect1d(usable, np.arange(len(rows) - len(few), len(rows))).astype(np.int64),
         digests={
             "dataset": image_index.digest,
-            "pictures": pack.digest,
+            "pictures": images.digest,
             "teacher": teacher.digest,
             "texts": key_of(*(text for texts in targets.prompts for text in ("\0", *texts))).hex(),
             **({"captions": captioned.digest} if captioned else {}),
@@ -102,30 +120,8 @@ def training_data(
     )
 
 
-def _captioned(
-    config: TrainConfig,
-    image_index: ImageIndex,
-    teacher: Teacher,
-    rows: Sequence[int],
-    given: Path | None,
-    cache: Path,
-    root: Path | None,
-    hooks: PipelineHooks,
-) -> CaptionFeatures | None:
-    if "captions" not in required_inputs(config.objective.losses.above_zero()):
-        return None
-    return caption_features(
-        teacher,
-        Path(image_index.root) if root is None else root,
-        [image_index.paths[row] for row in rows],
-        given=given,
-        cache=cache,
-        hooks=hooks,
-    )
-
-
-class _Taught(NamedTuple):
-    """What a teacher says of N pictures: `features` (N, V, D) of `views`, or itself; `bad`: rows it cannot see."""
+class _TeacherViews(NamedTuple):
+    """Teacher features (N, V, D) of the `views` of N images, or a `live` teacher; `bad`: rows without features."""
 
     features: Tensor
     bad: Ints
@@ -133,55 +129,48 @@ class _Taught(NamedTuple):
     live: LiveTeacher | None = None
 
 
-def _taught(
+def _teacher_views(
     config: TrainConfig,
     teacher: Teacher,
     paths: Sequence[Path],
-    pack: DecodedImages,
+    images: DecodedImages,
     cache: Path,
     hooks: PipelineHooks,
     *,
     num_labels: int,
-) -> _Taught:
-    """The teacher's part of the training data, as `config.data.view` asks for it; nothing, for a plain classifier."""
+) -> _TeacherViews:
+    """The teacher's part of the training data for `config.data.view`; zeros for a closed-set classifier."""
     if config.data.protocol == "closed_set":
-        nothing = torch.zeros(1, 1, num_labels, dtype=torch.float16).expand(len(paths), -1, -1)
-        return _Taught(nothing, np.zeros(0, dtype=np.int64))
+        zeros = torch.zeros(1, 1, num_labels, dtype=torch.float16).expand(len(paths), -1, -1)
+        return _TeacherViews(zeros, np.zeros(0, dtype=np.int64))
     if config.data.view in ("center", "squash"):
         whole = image_features(
-            teacher,
-            paths,
-            cache=cache,
-            view=config.data.view,
-            threads=config.system.num_workers,
-            hooks=hooks,
+            teacher, paths, cache=cache, view=config.data.view, threads=config.system.num_workers, hooks=hooks
         )
-        return _Taught(whole.features[:, None].half(), np.flatnonzero(whole.bad.numpy()))
-    side_px, teacher_px = pack.pixels.shape[1], teacher_side_px(teacher)
-    own = (
-        pack
-        if teacher_px == side_px
-        else _decode(paths, teacher_px, cache, config.system.num_workers, hooks, config.system.decoded_gb)
-    )
-    bad = np.setdiff1d(np.arange(len(paths)), own.usable())
+        return _TeacherViews(whole.features[:, None].half(), np.flatnonzero(whole.bad.numpy()))
+    side_px, teacher_px = images.pixels.shape[1], teacher_side_px(teacher)
+    teacher_images = images
+    if teacher_px != side_px:
+        teacher_images = _decode_for_training(config, paths, teacher_px, cache, hooks)
+    bad = np.setdiff1d(np.arange(len(paths)), teacher_images.usable())
     if config.data.view == "live":
-        live = LiveTeacher(teacher, own.pixels)
-        return _Taught(torch.zeros(len(paths), 0, teacher.width, dtype=torch.float16), bad, live=live)
+        live = LiveTeacher(teacher, teacher_images.pixels)
+        return _TeacherViews(torch.zeros(len(paths), 0, teacher.width, dtype=torch.float16), bad, live=live)
     num_views = min(config.data.num_views, config.schedule.epochs * config.schedule.passes_per_epoch)
     views = sample_shared_views(
-        config.system.seed, pack.contents, num_views=num_views, side_px=side_px, augmentation=config.data.augmentation
+        config.system.seed, images.contents, num_views=num_views, side_px=side_px, augmentation=config.data.augmentation
     )
     features = view_features(
         teacher,
-        own.pixels,
-        own.contents,
-        np.intersect1d(own.usable(), pack.usable()),
+        teacher_images.pixels,
+        teacher_images.contents,
+        np.intersect1d(teacher_images.usable(), images.usable()),
         views,
         side_px=side_px,
         cache=cache,
         hooks=hooks,
     )
-    return _Taught(features, bad, views=views)
+    return _TeacherViews(features, bad, views=views)
 
 
 def measure_student(
@@ -189,61 +178,51 @@ def measure_student(
     image_index: ImageIndex,
     targets: TextTargets,
     text: TextKind,
+    options: MeasureOptions,
     *,
-    temperature: float,
     cache: Path,
     teacher: Teacher | None = None,
     root: Path | None = None,
-    shots: int = 0,
-    retrieve: bool = False,
-    device: str = "auto",
-    num_workers: int = 4,
     hooks: PipelineHooks | None = None,
 ) -> Evaluation:
-    """The student on the held-out and the OOD images. Raises what training_data does.
+    """Evaluate a student on the held-out and the OOD images.
 
-    `temperature`: what it was trained at, for its confidence. `teacher`: to measure their agreement as well; its
-    features of the images are kept in the cache. `shots`: how many images of each OOD label are left out, the first.
-    `retrieve`: measure retrieval from those as well, by the teacher's features of them.
+    `teacher`: measure the agreement with this teacher, whose features are cached. Raises NoImages, ImagesError,
+    TeacherError, FewShotError, Stopped.
     """
     hooks = hooks or PipelineHooks()
-    rows = _measured_rows(image_index, shots)
-    side = eval_side_px(student.image_px, student.test_crop)
+    rows = _evaluation_rows(image_index, options.shots)
     paths = _paths(image_index, rows, root)
-    pack = _decode(paths, side, cache, num_workers, hooks)
-    usable, taught = pack.usable(), None
-    if teacher is not None:
-        known = _seen_by(teacher, paths, cache, num_workers, hooks)
-        usable = np.setdiff1d(usable, np.flatnonzero(known.bad.numpy()))
-        taught = known.features[torch.from_numpy(usable)]
-    features = student_features(
-        student,
-        pack.pixels,
-        usable,
-        device=choose_device(device),
-        on_progress=hooks.on_progress,
-        should_stop=hooks.should_stop,
+    side_px = eval_side_px(student.image_px, student.test_crop)
+    images = decode_images(
+        paths, side_px, cache=cache, num_workers=options.num_workers, decoded_gb=DECODED_GB, hooks=hooks
     )
-    measured = _measure(text, features, rows, usable, image_index, targets, temperature, taught)
-    if not retrieve or teacher is None:
-        return measured
-    labels = np.array([image_index.label_indices[row] for row in rows], dtype=np.int64)[usable]
+    usable, teacher_features = images.usable(), None
+    if teacher is not None:
+        of_teacher = image_features(teacher, paths, cache=cache, threads=options.num_workers, hooks=hooks)
+        usable = np.setdiff1d(usable, np.flatnonzero(of_teacher.bad.numpy()))
+        teacher_features = of_teacher.features[torch.from_numpy(usable)]
+    features = student_features(student, images.pixels, usable, device=choose_device(options.device), hooks=hooks)
+    labels = _labels(image_index, rows, usable)
+    evaluation = _evaluate(text, features, labels, image_index, targets, options.temperature, teacher_features)
+    if not options.retrieve or teacher is None:
+        return evaluation
     unseen = np.isin(labels, image_index.ood_labels)
     if not unseen.any():
-        raise NoImages("none of the images of unseen labels can be used: there is nothing to retrieve for")
-    few = support_rows(image_index, shots)
-    their_own = support_features(teacher, _paths(image_index, few, root), seed=shots, on_bad_image=hooks.bad_image)
-    kept = support_memory(their_own, [image_index.label_indices[row] for row in few], image_index.ood_labels)
-    retrieved = evaluate_features(
+        raise NoImages("retrieval cannot be measured: no image of an unseen label can be used")
+    support = support_rows(image_index, options.shots)
+    of_support = support_features(teacher, _paths(image_index, support, root), seed=options.shots, hooks=hooks)
+    memory = support_memory(of_support, [image_index.label_indices[row] for row in support], image_index.ood_labels)
+    retrieval = evaluate_features(
         features[torch.from_numpy(unseen)],
         labels[unseen],
         targets.features,
         image_index.ood_labels,
         names=image_index.labels,
-        temperature=temperature,
-        extra=lambda unit: retrieval_scores(unit, kept),
+        temperature=options.temperature,
+        extra=lambda normalised: retrieval_scores(normalised, memory),
     )
-    return replace(measured, retrieval=retrieved)
+    return replace(evaluation, retrieval=retrieval)
 
 
 def measure_epochs(
@@ -257,26 +236,27 @@ def measure_epochs(
     root: Path | None = None,
     hooks: PipelineHooks | None = None,
 ) -> OnEpoch:
-    """For `train`'s `on_epoch`: measures the student of each of the last `measured_epochs`, in short.
+    """A hook `on_epoch` that evaluates the student after each of the last `measured_epochs` epochs.
 
-    The pictures are made ready at once, so that a training does not end for want of them. Those that cannot be used are
-    left out without a word, because the measurement at the end tells of them. Raises as `measure_student` does.
+    Decodes the images now, so that an error does not end a training later. Unusable images are not reported, because
+    the final evaluation reports them. Raises NoImages, ImagesError, FewShotError, Stopped.
     """
     if config.evaluation.measured_epochs == 0:
         return lambda _epoch, _student, _context: None
     quiet = replace(hooks or PipelineHooks(), on_bad_image=None, bad_images={})
-    asked, _ = evaluation_inputs(config, image_index, teacher, targets, None)
-    rows = _measured_rows(asked, config.data.shots)
-    side = eval_side_px(config.student.image_px, config.student.test_crop)
-    pack = _decode(_paths(asked, rows, root), side, cache, config.system.num_workers, quiet, config.system.decoded_gb)
-    usable, device = pack.usable(), choose_device(config.system.device)
+    evaluated, _ = evaluation_inputs(config, image_index, teacher, targets, None)
+    rows = _evaluation_rows(evaluated, config.data.shots)
+    side_px = eval_side_px(config.student.image_px, config.student.test_crop)
+    images = _decode_for_training(config, _paths(evaluated, rows, root), side_px, cache, quiet)
+    usable, device = images.usable(), choose_device(config.system.device)
 
     def on_epoch(epoch: int, student: Student, context: Tensor | None) -> dict[str, Any] | None:
         if epoch <= config.schedule.epochs - config.evaluation.measured_epochs:
             return None
-        features = student_features(student, pack.pixels, usable, device=device)
-        _, own = evaluation_inputs(config, image_index, teacher, targets, context)
-        return _measure(text, features, rows, usable, asked, own, config.objective.temperature).in_short()
+        features = student_features(student, images.pixels, usable, device=device)
+        _, with_context = evaluation_inputs(config, image_index, teacher, targets, context)
+        labels = _labels(evaluated, rows, usable)
+        return _evaluate(text, features, labels, evaluated, with_context, config.objective.temperature).summary()
 
     return on_epoch
 
@@ -293,19 +273,22 @@ def measure_teacher(
     num_workers: int = 4,
     hooks: PipelineHooks | None = None,
 ) -> Evaluation:
-    """The teacher itself on the same images, a baseline, its confidence at its own logit scale.
+    """Evaluate the teacher on the same images, as a baseline; its confidence uses its own logit scale.
 
-    Raises NoImages, TeacherError, Stopped.
+    Raises NoImages, TeacherError, FewShotError, Stopped.
     """
-    rows = _measured_rows(image_index, shots)
-    taught = _seen_by(teacher, _paths(image_index, rows, root), cache, num_workers, hooks or PipelineHooks())
-    usable = np.flatnonzero(~taught.bad.numpy()).astype(np.int64)
-    features = taught.features[torch.from_numpy(usable)]
-    return _measure(text, features, rows, usable, image_index, targets, 1 / teacher.logit_scale)
+    rows = _evaluation_rows(image_index, shots)
+    of_teacher = image_features(
+        teacher, _paths(image_index, rows, root), cache=cache, threads=num_workers, hooks=hooks or PipelineHooks()
+    )
+    usable = np.flatnonzero(~of_teacher.bad.numpy()).astype(np.int64)
+    features = of_teacher.features[torch.from_numpy(usable)]
+    labels = _labels(image_index, rows, usable)
+    return _evaluate(text, features, labels, image_index, targets, 1 / teacher.logit_scale)
 
 
-def _shards(image_index: ImageIndex, rows: Sequence[int]) -> Ints | None:
-    """The number of the shard that each image lies in, where it is shards that they lie in."""
+def _shard_numbers(image_index: ImageIndex, rows: Sequence[int]) -> Ints | None:
+    """The shard number (N,) of each image; None for images that are not in shards."""
     if not is_member(image_index.paths[rows[0]]):
         return None
     numbers: dict[str, int] = {}
@@ -314,59 +297,41 @@ def _shards(image_index: ImageIndex, rows: Sequence[int]) -> Ints | None:
     )
 
 
-def _measured_rows(image_index: ImageIndex, shots: int) -> list[int]:
-    every = sorted(image_index.part("held_out") + image_index.part("ood"))
-    return exclude_rows(every, support_rows(image_index, shots)) if shots else every
+def _evaluation_rows(image_index: ImageIndex, shots: int) -> list[int]:
+    """The rows of held-out and OOD images, ascending, without the first `shots` images of each OOD label."""
+    rows = sorted(image_index.part("held_out") + image_index.part("ood"))
+    return exclude_rows(rows, support_rows(image_index, shots)) if shots else rows
+
+
+def _labels(image_index: ImageIndex, rows: Sequence[int], usable: Ints) -> Ints:
+    """The label index of each usable row. Raises NoImages if there is none."""
+    if len(usable) == 0:
+        raise NoImages(f"none of the {len(rows)} images to evaluate on can be used")
+    return np.array([image_index.label_indices[row] for row in rows], dtype=np.int64)[usable]
 
 
 def _paths(image_index: ImageIndex, rows: Sequence[int], root: Path | None) -> Sequence[Path]:
-    start = Path(image_index.root) if root is None else root
-    return PackedPaths(start, image_index.paths, rows)
+    return PackedPaths(Path(image_index.root) if root is None else root, image_index.paths, rows)
 
 
-def _seen_by(
-    teacher: Teacher, paths: Sequence[Path], cache: Path, num_workers: int, hooks: PipelineHooks
-) -> TeacherFeatures:
-    return image_features(
-        teacher,
-        paths,
-        cache=cache,
-        threads=num_workers,
-        hooks=hooks,
-    )
-
-
-def _decode(
-    paths: Sequence[Path],
-    side_px: int,
-    cache: Path,
-    num_workers: int,
-    hooks: PipelineHooks,
-    decoded_gb: float = DECODED_GB,
+def _decode_for_training(
+    config: TrainConfig, paths: Sequence[Path], side_px: int, cache: Path, hooks: PipelineHooks
 ) -> DecodedImages:
+    system = config.system
     return decode_images(
-        paths,
-        side_px,
-        cache=cache,
-        num_workers=num_workers,
-        decoded_gb=decoded_gb,
-        hooks=hooks,
+        paths, side_px, cache=cache, num_workers=system.num_workers, decoded_gb=system.decoded_gb, hooks=hooks
     )
 
 
-def _measure(
+def _evaluate(
     text: TextKind,
     features: Tensor,
-    rows: Sequence[int],
-    usable: Ints,
+    labels: Ints,
     image_index: ImageIndex,
     targets: TextTargets,
     temperature: float,
-    taught: Tensor | None = None,
+    teacher_features: Tensor | None = None,
 ) -> Evaluation:
-    if len(usable) == 0:
-        raise NoImages(f"none of the {len(rows)} images to measure on can be used")
-    labels = np.array([image_index.label_indices[row] for row in rows], dtype=np.int64)[usable]
     return evaluate(
         text,
         features,
@@ -376,5 +341,5 @@ def _measure(
         id_labels=image_index.id_labels,
         ood_labels=image_index.ood_labels,
         temperature=temperature,
-        teacher_features=taught,
+        teacher_features=teacher_features,
     )

@@ -24,10 +24,13 @@ from benchmarks.load import machine
 from distill.bundle.verify import file_sha256
 from distill.data.atomic_files import replacing, write_bytes
 from distill.evaluation.accuracy import last_epochs
-from distill.pipeline import PipelineHooks, measure_epochs, measure_student, training_data
+from distill.hooks import PipelineHooks
+from distill.pipeline import MeasureOptions, measure_epochs, measure_student, training_data
 from distill.student.init_from_bundle import InitialStudent
 from distill.texts.student_texts import evaluation_inputs
-from distill.training.loop import StepMetrics, train
+from distill.training.hooks import TrainHooks
+from distill.training.loop import train
+from distill.training.metrics import StepMetrics
 
 ROOT = Path(__file__).resolve().parents[2]
 DISTILL = ROOT / "distill"
@@ -116,12 +119,14 @@ def run_arm(
     trained = train(
         config,
         data,
-        start=begun,
+        initial_student=begun,
         resume=state if state.exists() else None,
-        save=save,
-        on_step=on_step,
-        on_epoch=on_epoch,
-        should_stop=should_stop,
+        hooks=TrainHooks(
+            on_step=on_step or (lambda _metrics: None),
+            on_epoch=on_epoch,
+            should_stop=hooks.stop_requested,
+            save=save,
+        ),
     )
     found = {}
     for group, image_index in image_indexes.items():
@@ -131,12 +136,14 @@ def run_arm(
             asked,
             heard,
             arm.text,
-            temperature=config.objective.temperature,
+            MeasureOptions(
+                temperature=config.objective.temperature,
+                shots=config.data.shots,
+                retrieve=config.data.protocol == "retrieval",
+                device=config.system.device,
+            ),
             cache=world.cache,
             teacher=None if config.data.protocol == "closed_set" else teacher,
-            shots=config.data.shots,
-            retrieve=config.data.protocol == "retrieval",
-            device=config.system.device,
             hooks=hooks,
         )
     over_epochs = last_epochs(trained.log, config.evaluation.measured_epochs)

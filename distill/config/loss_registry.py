@@ -61,7 +61,7 @@ LOSS_TERMS: Mapping[str, LossTerm] = {
     ),
     "cap": LossTerm(
         title="L-cap, contrastive matching of images and captions",
-        function="caption_contrastive:caption_contrast",
+        function="caption_contrastive:caption_contrastive",
         needs=("student", "captions", "captioned", "labels"),
         settings={"temperature": "cap_temperature"},
     ),
@@ -90,7 +90,7 @@ LOSS_TERMS: Mapping[str, LossTerm] = {
     ),
     "neighbour": LossTerm(
         title="nearest-neighbour guidance (CLIP-PING)",
-        function="nearest_neighbour:neighbour_contrast",
+        function="nearest_neighbour:nearest_neighbour",
         needs=("student", "teacher", "queue"),
         settings={"temperature": "temperature"},
     ),

@@ -1,1 +1,1 @@
-"""Evaluation: accuracy, calibration, bootstrap intervals, agreement, Tip-Adapter."""
+"""Evaluation: accuracy, calibration, bootstrap intervals, agreement with the teacher, Tip-Adapter."""

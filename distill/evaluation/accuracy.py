@@ -20,7 +20,7 @@ from torch import Tensor
 
 from distill.data.counter_rng import Ints
 from distill.evaluation.agreement import Agreement, agreement
-from distill.evaluation.bootstrap import Intervals, accuracy_intervals, harmonic, harmonic_intervals
+from distill.evaluation.bootstrap import Intervals, accuracy_intervals, harmonic_intervals, harmonic_mean
 from distill.evaluation.calibration import Calibration, calibration
 
 ELEMENTS_AT_ONCE = 32_000_000
@@ -28,7 +28,7 @@ TEMPERATURE = 0.07
 NUM_CONFUSIONS = 20
 
 Bools = npt.NDArray[np.bool_]
-Extra = Callable[[Tensor], Tensor]
+ExtraScores = Callable[[Tensor], Tensor]
 """From normalised features (n, D) to what is added to their cosines with the labels' texts (n, K)."""
 
 
@@ -112,7 +112,7 @@ class Evaluation:
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
 
-    def in_short(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """The line of an epoch in a training log, from which `last_epochs` takes its means."""
         return {
             "accuracy": {
@@ -150,7 +150,7 @@ def evaluate_features(
     names: Sequence[str],
     temperature: float = TEMPERATURE,
     teacher_features: Tensor | None = None,
-    extra: Extra | None = None,
+    extra: ExtraScores | None = None,
 ) -> PartResult:
     """Classify images among the labels of a subset.
 
@@ -160,8 +160,8 @@ def evaluate_features(
     ValueError for no image, an image of a label outside the subset, features that are not finite, or two labels of
     one name.
     """
-    subset, truth = _choices(features, labels, label_subset, names)
-    told = _tell(features, truth, targets[torch.from_numpy(subset)], temperature, extra)
+    subset, truth = _validate(features, labels, label_subset, names)
+    told = _predict(features, truth, targets[torch.from_numpy(subset)], temperature, extra)
     counts = np.bincount(truth, minlength=len(subset))
     held = np.flatnonzero(counts)
     right = np.bincount(truth[told.right], minlength=len(subset))[held]
@@ -234,8 +234,8 @@ def evaluate(
 def _joint(
     features: Tensor, labels: Ints, targets: Tensor, names: Sequence[str], unseen: Bools, everything: Sequence[int]
 ) -> JointResult:
-    subset, truth = _choices(features, labels, everything, names)
-    told = _tell(features, truth, targets[torch.from_numpy(subset)])
+    subset, truth = _validate(features, labels, everything, names)
+    told = _predict(features, truth, targets[torch.from_numpy(subset)])
     images, right = (
         [np.bincount(truth[rows & kind], minlength=len(subset)) for kind in (~unseen, unseen)]
         for rows in (np.ones(len(truth), dtype=np.bool_), told.right)
@@ -247,7 +247,7 @@ def _joint(
     return JointResult(
         id_accuracy=seen,
         ood_accuracy=new,
-        harmonic_mean=float(harmonic(np.array(seen), np.array(new))),
+        harmonic_mean=float(harmonic_mean(np.array(seen), np.array(new))),
         chance=1 / len(subset),
         num_labels=len(subset),
         id_intervals=accuracy_intervals(id_right, id_images),
@@ -256,7 +256,7 @@ def _joint(
     )
 
 
-def _choices(features: Tensor, labels: Ints, label_subset: Sequence[int], names: Sequence[str]) -> tuple[Ints, Ints]:
+def _validate(features: Tensor, labels: Ints, label_subset: Sequence[int], names: Sequence[str]) -> tuple[Ints, Ints]:
     """The labels chosen from, ascending, and each image's place among them; what cannot be told is refused."""
     subset = np.unique(np.asarray(label_subset, dtype=np.int64))
     if len(labels) == 0:
@@ -272,7 +272,7 @@ def _choices(features: Tensor, labels: Ints, label_subset: Sequence[int], names:
 
 
 @dataclass(frozen=True, eq=False)
-class _Told:
+class _Predictions:
     """By image (N,): the text it is closest to, whether that is its own, how many are closer, and its confidence."""
 
     chosen: Ints
@@ -281,9 +281,9 @@ class _Told:
     confidence: npt.NDArray[np.float64]
 
 
-def _tell(
-    features: Tensor, truth: Ints, targets: Tensor, temperature: float | None = None, extra: Extra | None = None
-) -> _Told:
+def _predict(
+    features: Tensor, truth: Ints, targets: Tensor, temperature: float | None = None, extra: ExtraScores | None = None
+) -> _Predictions:
     """Compare images with texts (K, D), in pieces so that N x K need not fit in memory; no confidence without a
     temperature, since the softmax costs more than all the rest."""
     texts = F.normalize(targets.float(), dim=-1)
@@ -303,7 +303,7 @@ def _tell(
             sure = 1 / similarity.sub_(best[:, None]).div_(temperature).exp_().sum(dim=1)
         pieces.append((chosen, rank, sure))
     chosen_at, closer, confidence = (torch.cat(column).numpy() for column in zip(*pieces, strict=True))
-    return _Told(chosen_at, chosen_at == truth, closer, confidence.astype(np.float64))
+    return _Predictions(chosen_at, chosen_at == truth, closer, confidence.astype(np.float64))
 
 
 def _confusions(truth: Ints, chosen: Ints, counts: Ints, names: Sequence[str]) -> tuple[Confusion, ...]:

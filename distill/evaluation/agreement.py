@@ -69,7 +69,7 @@ def agreement(student: Tensor, teacher: Tensor, texts: Tensor, *, temperature: f
 
 def feature_cosine(student: Tensor, teacher: Tensor) -> float:
     """mean_N s . v"""
-    return float((_unit(student) * _unit(teacher)).sum(dim=1, dtype=torch.float64).mean())
+    return float((_normalised(student) * _normalised(teacher)).sum(dim=1, dtype=torch.float64).mean())
 
 
 def neighbour_overlap(student: Tensor, teacher: Tensor, *, num_neighbours: int = NUM_NEIGHBOURS) -> float | None:
@@ -80,7 +80,7 @@ def neighbour_overlap(student: Tensor, teacher: Tensor, *, num_neighbours: int =
     count = min(num_neighbours, len(student) - 1)
     if count < 1:
         return None
-    s, v = _unit(student), _unit(teacher)
+    s, v = _normalised(student), _normalised(teacher)
     shared, at_once = 0, max(1, ELEMENTS_AT_ONCE // len(s))
     for start in range(0, len(s), at_once):
         near = [_nearest(features, start, min(start + at_once, len(s)), count) for features in (s, v)]
@@ -102,7 +102,7 @@ def linear_cka(student: Tensor, teacher: Tensor) -> float | None:
     Linear centred kernel alignment (Kornblith et al. 2019, arXiv:1905.00414), in its feature form, so that it costs
     N D^2. None where all features of one side are the same.
     """
-    s, v = (_unit(each).double() for each in (student, teacher))
+    s, v = (_normalised(each).double() for each in (student, teacher))
     s, v = s - s.mean(dim=0), v - v.mean(dim=0)
     own = torch.linalg.matrix_norm(s.T @ s) * torch.linalg.matrix_norm(v.T @ v)
     if float(own) <= 1e-12:
@@ -112,8 +112,8 @@ def linear_cka(student: Tensor, teacher: Tensor) -> float | None:
 
 def top1_agreement(student: Tensor, teacher: Tensor, texts: Tensor) -> float:
     """mean_N [argmax_K s . t = argmax_K v . t]"""
-    t, same = _unit(texts), 0
-    for s, v in _pieces(student, teacher, len(t)):
+    t, same = _normalised(texts), 0
+    for s, v in _normalised_batches(student, teacher, len(t)):
         same += int(((s @ t.T).argmax(dim=1) == (v @ t.T).argmax(dim=1)).sum())
     return same / len(student)
 
@@ -126,8 +126,8 @@ def top_texts_kl(
     p and q are the softmax over those k of v . t / temperature and of s . t / temperature; k is at most K. The formula
     of arXiv:2307.03135's L-vlalign, taken as a measurement.
     """
-    t, total = _unit(texts), 0.0
-    for s, v in _pieces(student, teacher, len(t)):
+    t, total = _normalised(texts), 0.0
+    for s, v in _normalised_batches(student, teacher, len(t)):
         best = (v @ t.T / temperature).topk(min(num_texts, len(t)), dim=1)  # (n, k)
         log_p = best.values.double().log_softmax(dim=1)
         log_q = (s @ t.T / temperature).gather(1, best.indices).double().log_softmax(dim=1)
@@ -135,12 +135,14 @@ def top_texts_kl(
     return total / len(student)
 
 
-def _unit(features: Tensor) -> Tensor:
+def _normalised(features: Tensor) -> Tensor:
     return F.normalize(features.float(), dim=-1)
 
 
-def _pieces(student: Tensor, teacher: Tensor, num_texts: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _normalised_batches(student: Tensor, teacher: Tensor, num_texts: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Normalised features of both, in pieces so that N x K need not fit in memory."""
     size = max(1, ELEMENTS_AT_ONCE // num_texts)
     starts = range(0, len(student), size)
-    return ((_unit(student[start : start + size]), _unit(teacher[start : start + size])) for start in starts)
+    return (
+        (_normalised(student[start : start + size]), _normalised(teacher[start : start + size])) for start in starts
+    )

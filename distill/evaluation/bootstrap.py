@@ -75,12 +75,12 @@ def harmonic_intervals(id_right: Counts, id_images: Counts, ood_right: Counts, o
     def bounds(over: Over) -> tuple[float, float]:
         seen = accuracy_draws(id_right, id_images, over)
         unseen = accuracy_draws(ood_right, ood_images, over, seed=SEED + 1)
-        return percentiles(harmonic(seen, unseen))
+        return percentiles(harmonic_mean(seen, unseen))
 
     return Intervals(images=bounds("images"), labels=bounds("labels"))
 
 
-def harmonic(first: Floats, second: Floats) -> Floats:
+def harmonic_mean(first: Floats, second: Floats) -> Floats:
     """2ab / (a + b), 0 where both are 0; arrays or numbers alike."""
     both = np.asarray(first + second, dtype=np.float64)
     return np.divide(2 * np.asarray(first) * second, both, out=np.zeros_like(both), where=both > 0)

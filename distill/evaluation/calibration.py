@@ -1,8 +1,7 @@
-"""Whether a student is as sure as it is right: expected calibration error and the reliability behind it.
+"""Calibration: expected calibration error (ECE) and the reliability diagram behind it (Guo et al. 2017, arXiv:1706.04599).
 
-The confidence of an image is the softmax of its best label at the temperature named with the figure. Confidences are
-sorted into equal-width bins; the error is the mean over images of |accuracy - confidence| of their bin (Guo et al.
-2017, arXiv:1706.04599). N images, M bins.
+The confidence of an image is the largest softmax probability over labels at the stated temperature. Confidences are
+sorted into equal-width bins. ECE = sum over bins of (n_b / N) |accuracy_b - confidence_b|. N images.
 """
 
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ NUM_BINS = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Bin:
-    """Images whose confidence lies in (low, high]: how many, and the means of their confidence and of being right."""
+    """Images with a confidence in (low, high]: their number, mean confidence and accuracy."""
 
     low: float
     high: float
@@ -26,7 +25,7 @@ class Bin:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """`error` in 0..1 over `num_bins` equal bins, at `temperature`; `bins`: those that have images, ascending."""
+    """`error`: ECE, 0 to 1, over `num_bins` bins at `temperature`. `bins`: the bins that have images, ascending."""
 
     error: float
     num_bins: int
@@ -36,25 +35,25 @@ class Calibration:
 
 def calibration(
     confidence: npt.NDArray[np.float64],
-    right: npt.NDArray[np.bool_],
+    correct: npt.NDArray[np.bool_],
     *,
     temperature: float,
     num_bins: int = NUM_BINS,
 ) -> Calibration:
-    """Of `confidence` (N,) in 0..1 and `right` (N,), N at least 1."""
-    place = np.clip(np.ceil(confidence * num_bins).astype(np.int64) - 1, 0, num_bins - 1)
-    count = np.bincount(place, minlength=num_bins)
-    confident = np.bincount(place, weights=confidence, minlength=num_bins)
-    correct = np.bincount(place, weights=right.astype(np.float64), minlength=num_bins)
+    """Calibration of predictions with `confidence` (N,), 0 to 1, and `correct` (N,); N at least 1."""
+    bin_index = np.clip(np.ceil(confidence * num_bins).astype(np.int64) - 1, 0, num_bins - 1)
+    count = np.bincount(bin_index, minlength=num_bins)
+    confidence_sum = np.bincount(bin_index, weights=confidence, minlength=num_bins)
+    correct_sum = np.bincount(bin_index, weights=correct.astype(np.float64), minlength=num_bins)
     bins = tuple(
         Bin(
-            low=at / num_bins,
-            high=(at + 1) / num_bins,
-            num_images=int(count[at]),
-            confidence=float(confident[at] / count[at]),
-            accuracy=float(correct[at] / count[at]),
+            low=index / num_bins,
+            high=(index + 1) / num_bins,
+            num_images=int(count[index]),
+            confidence=float(confidence_sum[index] / count[index]),
+            accuracy=float(correct_sum[index] / count[index]),
         )
-        for at in np.flatnonzero(count).tolist()
+        for index in np.flatnonzero(count).tolist()
     )
-    error = float(np.abs(correct - confident).sum() / len(confidence))
+    error = float(np.abs(correct_sum - confidence_sum).sum() / len(confidence))
     return Calibration(error=error, num_bins=num_bins, temperature=temperature, bins=bins)

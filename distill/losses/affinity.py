@@ -8,7 +8,7 @@ TinyCLIP's texts are the batch's captions; here they are the K labels'. B images
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.losses.precision import full, full_precision
+from distill.losses.precision import no_autocast, to_full_precision
 
 
 def affinity(student: Tensor, teacher: Tensor, texts: Tensor, *, temperature: float) -> Tensor:
@@ -16,8 +16,8 @@ def affinity(student: Tensor, teacher: Tensor, texts: Tensor, *, temperature: fl
 
     At least the mean entropy of the teacher's affinities, which it is where the two agree.
     """
-    with full_precision(student):
-        s, v, t = (F.normalize(full(x), dim=-1) for x in (student, teacher, texts))
+    with no_autocast(student):
+        s, v, t = (F.normalize(to_full_precision(x), dim=-1) for x in (student, teacher, texts))
         ours, theirs = s @ t.T / temperature, (v @ t.T / temperature).detach()  # (B, K)
         by_image = F.cross_entropy(ours, theirs.softmax(dim=-1))
         by_text = F.cross_entropy(ours.T, theirs.T.softmax(dim=-1))

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.losses.precision import full, full_precision
+from distill.losses.precision import no_autocast, to_full_precision
 
 
-def caption_contrast(
+def caption_contrastive(
     student: Tensor, captions: Tensor, captioned: Tensor, labels: Tensor, *, temperature: float
 ) -> Tensor:
     """Contrast of `student` (B, D) with the teacher's features of `captions` (B, D), mean over images; at least 0.
@@ -19,10 +19,10 @@ def caption_contrast(
     Images that are not `captioned` (B,) bool are left out, with their rows of `captions`, whatever these hold; where no
     image has a caption the term is 0. `labels` (B,) int64.
     """
-    with full_precision(student):
-        s, c, of = full(student)[captioned], full(captions)[captioned], labels[captioned]
+    with no_autocast(student):
+        s, c, of = to_full_precision(student)[captioned], to_full_precision(captions)[captioned], labels[captioned]
         if len(of) == 0:
-            return (full(student) * 0).sum()
+            return (to_full_precision(student) * 0).sum()
         similarity = F.normalize(s, dim=-1) @ F.normalize(c, dim=-1).T / temperature
         return F.cross_entropy(
             similarity.masked_fill(same_label_others(of), float("-inf")), torch.arange(len(of), device=of.device)

@@ -6,10 +6,10 @@ CE(z, y), z the model's outputs as they are, one for each label. B images, K lab
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.losses.precision import full, full_precision
+from distill.losses.precision import no_autocast, to_full_precision
 
 
 def closed_set(student: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of `student` (B, K) with `labels` (B,) int64, mean over images; at least 0."""
-    with full_precision(student):
-        return F.cross_entropy(full(student), labels)
+    with no_autocast(student):
+        return F.cross_entropy(to_full_precision(student), labels)

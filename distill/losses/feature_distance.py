@@ -7,10 +7,12 @@ one can be used as it is. B images, D embedding width.
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.losses.precision import full, full_precision
+from distill.losses.precision import no_autocast, to_full_precision
 
 
 def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean square of the differences of the normalised features (B, D): 0 to 4 / D."""
-    with full_precision(student):
-        return F.mse_loss(F.normalize(full(student), dim=-1), F.normalize(full(teacher), dim=-1))
+    with no_autocast(student):
+        return F.mse_loss(
+            F.normalize(to_full_precision(student), dim=-1), F.normalize(to_full_precision(teacher), dim=-1)
+        )

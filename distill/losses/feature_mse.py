@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.losses.precision import full, full_precision
+from distill.losses.precision import no_autocast, to_full_precision
 
 
 def feature_mse(
@@ -20,8 +20,8 @@ def feature_mse(
     `normalised`: of their directions, 0 to 4. `unnormalised`: log(1 + d / 10), d the distance of the features as they
     are; the logarithm tames its range.
     """
-    with full_precision(student):
-        s, v = full(student), full(teacher)
+    with no_autocast(student):
+        s, v = to_full_precision(student), to_full_precision(teacher)
         if form == "unnormalised":
             return torch.log1p((s - v).square().sum(dim=-1).mean() / 10)  # (B, D) -> (B,) -> scalar
         return (F.normalize(s, dim=-1) - F.normalize(v, dim=-1)).square().sum(dim=-1).mean()

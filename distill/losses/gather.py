@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def gather(rows: Tensor) -> Tensor:
+def gather_rows(rows: Tensor) -> Tensor:
     """`rows` (B, ...) of every rank as one tensor (W * B, ...); B must be the same on all ranks.
 
     The gradient of a rank's rows is the sum over ranks of theirs: averaged over ranks afterwards, as DDP does, it is

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.losses.precision import full, full_precision
+from distill.losses.precision import no_autocast, to_full_precision
 
 
 def image_contrastive(
@@ -24,8 +24,8 @@ def image_contrastive(
 
     `both` is the mean of the two directions; `image_to_teacher` looks for the teacher's feature of each image only.
     """
-    with full_precision(student):
-        s, v = F.normalize(full(student), dim=-1), F.normalize(full(teacher), dim=-1)
+    with no_autocast(student):
+        s, v = F.normalize(to_full_precision(student), dim=-1), F.normalize(to_full_precision(teacher), dim=-1)
         similarity = s @ v.T / temperature  # (B, B)
         own = torch.arange(len(similarity), device=similarity.device)
         forth = F.cross_entropy(similarity, own)

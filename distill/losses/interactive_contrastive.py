@@ -11,15 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.losses.caption_contrastive import same_label_others
-from distill.losses.precision import full, full_precision
+from distill.losses.precision import no_autocast, to_full_precision
 
 
 def interactive_contrastive(
     student: Tensor, teacher: Tensor, texts: Tensor, labels: Tensor, *, temperature: float
 ) -> Tensor:
     """Contrast of `student` and `teacher` (B, D) with the `texts` (K, D) of `labels` (B,) int64; at least 0."""
-    with full_precision(student):
-        s, v, t = (F.normalize(full(x), dim=-1) for x in (student, teacher, texts))
+    with no_autocast(student):
+        s, v, t = (F.normalize(to_full_precision(x), dim=-1) for x in (student, teacher, texts))
         own, others = torch.arange(len(labels), device=labels.device), same_label_others(labels)
         to_text = (s @ t[labels].T / temperature).masked_fill(others, float("-inf"))  # (B, B)
         to_image = (t[labels] @ v.T / temperature).masked_fill(others, float("-inf"))

@@ -9,24 +9,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.losses.precision import full, full_precision
+from distill.losses.precision import no_autocast, to_full_precision
 
 ITSELF = 1 - 1e-5
 """A cosine from which on two features are taken for the same image's."""
 
 
-def neighbour_contrast(student: Tensor, teacher: Tensor, queue: Tensor, *, temperature: float) -> Tensor:
+def nearest_neighbour(student: Tensor, teacher: Tensor, queue: Tensor, *, temperature: float) -> Tensor:
     """Contrast of `student` (B, D) with the neighbours of `teacher` (B, D) in `queue` (Q, D); at least 0.
 
     Images without a neighbour (a queue of nothing but themselves) are left out; without any the term is 0.
     """
-    with full_precision(student):
-        s, v, q = (F.normalize(full(x), dim=-1) for x in (student, teacher, queue))
+    with no_autocast(student):
+        s, v, q = (F.normalize(to_full_precision(x), dim=-1) for x in (student, teacher, queue))
         closeness = v @ q.T  # (B, Q)
         nearest, at = closeness.masked_fill(closeness >= ITSELF, float("-inf")).max(dim=-1)
         has = nearest > float("-inf")
         if not has.any():
-            return (full(student) * 0).sum()
+            return (to_full_precision(student) * 0).sum()
         s, at = s[has], at[has]
         own = torch.arange(len(at), device=at.device)
         shared = (at[:, None] == at[None, :]) & (own[:, None] != own[None, :])

@@ -9,12 +9,12 @@ width.
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.losses.precision import full, full_precision
+from distill.losses.precision import no_autocast, to_full_precision
 
 
 def queue_alignment(student: Tensor, teacher: Tensor, queue: Tensor, *, temperature: float) -> Tensor:
     """Divergence of `student` (B, D) from `teacher` (B, D) over `queue` (Q, D), the batch's own in it; 0 at equal."""
-    with full_precision(student):
-        s, v, q = (F.normalize(full(x), dim=-1) for x in (student, teacher, queue))
+    with no_autocast(student):
+        s, v, q = (F.normalize(to_full_precision(x), dim=-1) for x in (student, teacher, queue))
         wanted = (v @ q.T / temperature).softmax(dim=-1)  # (B, Q)
         return F.kl_div((s @ q.T / temperature).log_softmax(dim=-1), wanted, reduction="batchmean")

@@ -8,7 +8,7 @@ towards what the teacher finds easy (the published code lets it through). B imag
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.losses.precision import full, full_precision
+from distill.losses.precision import no_autocast, to_full_precision
 
 
 def text_alignment(
@@ -26,8 +26,8 @@ def text_alignment(
     `top_k` above K means all of K. `only_right` takes the mean over the images whose own label, of `labels` (B,), the
     teacher puts first; where there is none, the term is 0.
     """
-    with full_precision(student):
-        s, v, t = (F.normalize(full(x), dim=-1) for x in (student, teacher, texts))
+    with no_autocast(student):
+        s, v, t = (F.normalize(to_full_precision(x), dim=-1) for x in (student, teacher, texts))
         ranked, at = (v @ t.T / temperature).detach().topk(min(top_k, len(t)), dim=-1)  # (B, k)
         own = (s @ t.T / temperature).gather(1, at)
         each = F.kl_div(own.log_softmax(dim=-1), ranked.softmax(dim=-1), reduction="none").sum(dim=-1)  # (B,)

@@ -6,7 +6,7 @@ CE(s t^T / temperature, y), with s and t normalised over D. B images, K labels, 
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.losses.precision import full, full_precision
+from distill.losses.precision import no_autocast, to_full_precision
 
 
 def text_classification(student: Tensor, texts: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
@@ -14,6 +14,6 @@ def text_classification(student: Tensor, texts: Tensor, labels: Tensor, *, tempe
 
     `student` (B, D), `texts` (K, D) float; `labels` (B,) int64 within [0, K).
     """
-    with full_precision(student):
-        s, t = F.normalize(full(student), dim=-1), F.normalize(full(texts), dim=-1)
+    with no_autocast(student):
+        s, t = F.normalize(to_full_precision(student), dim=-1), F.normalize(to_full_precision(texts), dim=-1)
         return F.cross_entropy(s @ t.T / temperature, labels)  # (B, K) -> scalar

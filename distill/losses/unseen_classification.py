@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.losses.precision import full, full_precision
+from distill.losses.precision import no_autocast, to_full_precision
 
 
 def unseen_classification(
@@ -24,8 +24,8 @@ def unseen_classification(
 
     `labels` (B,) int64; each image stands for its label's `neighbours` nearest unseen labels, all U if there are fewer.
     """
-    with full_precision(student):
-        s, t, u = (F.normalize(full(x), dim=-1) for x in (student, texts, unseen))
+    with no_autocast(student):
+        s, t, u = (F.normalize(to_full_precision(x), dim=-1) for x in (student, texts, unseen))
         of_label = (t.detach() @ u.detach().T).topk(min(neighbours, len(u)), dim=-1).indices  # (K, n)
         chosen = of_label[labels]  # (B, n)
         made = s[:, None] - t[labels][:, None] + u[chosen]  # (B, n, D)

@@ -1,1 +1,1 @@
-"""The student: model, features, initialisation from a bundle."""
+"""The student: model, features, and the initial student of a fine-tuning run."""

@@ -1,11 +1,10 @@
-"""What a student makes of pictures: its features of the centre of each, as fast as its forward pass goes.
+"""Student features of stored images: the features of the centre of each image, at the speed of the forward pass.
 
-Pictures are gathered beside the forward pass, and a batch's features are fetched when the next batch has been sent,
-so that a GPU does not wait for either. N images, M of them wanted, B images of a batch, S side of the stored pictures,
-P of the student's, D embedding width.
+Images are read in a thread during the forward pass, and the features of a batch are copied back after the next batch
+has been started, so that a GPU waits for neither. N images, M selected images, B images of a batch, S side of the
+stored images, P side of the student's images, D embedding width.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -13,11 +12,12 @@ from torch import Tensor
 
 from distill import Stopped
 from distill.data.counter_rng import Ints
-from distill.data.crops import see_center
+from distill.data.crops import center_crop
 from distill.data.decoded_images import PixelRows
+from distill.hooks import PipelineHooks
 from distill.student.model import Student
 
-BATCH = 256
+BATCH_SIZE = 256
 
 
 @torch.inference_mode()
@@ -27,40 +27,39 @@ def student_features(
     rows: Ints,
     *,
     device: torch.device,
-    batch_size: int = BATCH,
-    on_progress: Callable[[int, int, str], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    batch_size: int = BATCH_SIZE,
+    hooks: PipelineHooks | None = None,
 ) -> Tensor:
     """The student's features (M, D), float32 on the CPU, not normalised, of the centres of `pixels[rows]`.
 
-    `pixels`: (N, S, S, 3) uint8. `on_progress(done, total, "images")`. Raises Stopped once `should_stop()` is true.
-    The student is in evaluation mode on `device` afterwards.
+    `pixels`: (N, S, S, 3) uint8. `hooks`: progress in `images`. Leaves the student in evaluation mode on `device`.
+    Raises Stopped.
     """
+    hooks = hooks or PipelineHooks()
     model = student.model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     features = torch.zeros(len(rows), student.width)
 
-    def gather(start: int) -> Tensor:
-        cut = torch.from_numpy(pixels[rows[start : start + batch_size]])
-        return cut.pin_memory() if device.type == "cuda" and len(cut) else cut
+    def read(start: int) -> Tensor:
+        batch = torch.from_numpy(pixels[rows[start : start + batch_size]])
+        return batch.pin_memory() if device.type == "cuda" and len(batch) else batch
 
-    def fetch(start: int, given: Tensor) -> None:
-        features[start : start + len(given)] = given
-        if on_progress is not None:
-            on_progress(start + len(given), len(rows), "images")
+    def store(start: int, batch_features: Tensor) -> None:
+        features[start : start + len(batch_features)] = batch_features
+        hooks.progress(start + len(batch_features), len(rows), "images")
 
     with ThreadPoolExecutor(1, "evaluate") as pool:
-        ahead = pool.submit(gather, 0)
-        behind: tuple[int, Tensor] | None = None
+        ahead = pool.submit(read, 0)
+        not_stored: tuple[int, Tensor] | None = None
         for start in range(0, len(rows), batch_size):
-            if should_stop is not None and should_stop():
+            if hooks.stop_requested():
                 raise Stopped(f"{start} of {len(rows)} images evaluated")
             batch = ahead.result().to(device, non_blocking=True)  # (B, S, S, 3)
-            ahead = pool.submit(gather, start + batch_size)
-            seen = student.normalise(see_center(batch, student.image_px))
-            given = model(seen.contiguous(memory_format=torch.channels_last)).float()
-            if behind is not None:
-                fetch(*behind)
-            behind = (start, given)
-        if behind is not None:
-            fetch(*behind)
+            ahead = pool.submit(read, start + batch_size)
+            images = student.normalise(center_crop(batch, student.image_px))  # (B, 3, P, P)
+            batch_features = model(images.contiguous(memory_format=torch.channels_last)).float()  # (B, D)
+            if not_stored is not None:
+                store(*not_stored)
+            not_stored = (start, batch_features)
+        if not_stored is not None:
+            store(*not_stored)
     return features

@@ -1,6 +1,6 @@
-"""The student that a fine-tuning starts from: weights and learned vectors out of a bundle, held against what is asked.
+"""Initial student of a fine-tuning run: the weights and learned vectors of a bundle, checked against the config.
 
-B images, D embedding width, M learned vectors of width W.
+M learned vectors of width W.
 """
 
 from dataclasses import dataclass
@@ -17,57 +17,65 @@ from distill.texts.text_targets import TextTargets
 WEIGHTS, TARGETS = "image/model.safetensors", "targets/text_targets.safetensors"
 
 
-class StartError(ValueError):
-    """A student that cannot be started from; the message says why and what would do."""
+class InitialStudentError(ValueError):
+    """A run cannot start from this student; the message names the reason and the fix."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Start:
-    """`weights` by name, `context` (M, W) where one was learned, and the sha256 of the weights' file."""
+class InitialStudent:
+    """Weights by name, the learned vectors `context` (M, W) if any, and `digest`, the sha256 of the weights file."""
 
     weights: dict[str, Tensor]
     context: Tensor | None
     digest: str
 
     def load_into(self, model: nn.Module, context: Tensor | None) -> None:
-        """Put the student into `model`, and its learned vectors into `context`, where both have some."""
+        """Copy the weights into `model`, and the learned vectors into `context` (M, W) if both have some.
+
+        Raises InitialStudentError for weights or vectors of other shapes.
+        """
         try:
             model.load_state_dict(self.weights)
         except RuntimeError as error:
-            first = str(error).strip().splitlines()[-1].strip()
-            raise StartError(f"the student to start from is of another make: {first}") from error
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise InitialStudentError(f"the weights of the initial student do not fit the student: {reason}") from error
         if context is not None and self.context is not None:
             if context.shape != self.context.shape:
-                raise StartError(
-                    f"the student to start from has {len(self.context)} learned vectors of width "
+                raise InitialStudentError(
+                    f"the initial student has {len(self.context)} learned vectors of width "
                     f"{self.context.shape[1]}: set context_tokens to {len(self.context)}"
                 )
             context.data.copy_(self.context)
 
 
-def read_start(folder: Path, config: TrainConfig, teacher_digest: str) -> Start:
-    """The student of the bundle in `folder`, of which only its weights, targets and manifest need be there.
+def read_initial_student(folder: Path, config: TrainConfig, teacher_digest: str) -> InitialStudent:
+    """Read the student of the bundle in `folder`, which needs only its manifest, weights and text targets.
 
-    Raises StartError for a bundle that is damaged, of another architecture than the config, or of another teacher.
+    Raises InitialStudentError for a bundle that is damaged, or of another architecture or teacher than the run.
     """
     try:
         manifest = verify_bundle(folder, partial=True)
-        theirs, made_from = manifest["student"]["name"], manifest["made_from"]["teacher"]["digest"]
+        architecture, bundle_teacher = manifest["student"]["name"], manifest["made_from"]["teacher"]["digest"]
     except (BundleError, KeyError, TypeError) as error:
-        raise StartError(f"{folder} cannot be started from: {error}") from error
-    if theirs != config.student.architecture:
-        raise StartError(
-            f"{folder} holds a {theirs}, and {config.student.architecture} is to be trained: set student to {theirs}"
+        raise InitialStudentError(f"{folder} cannot be read as an initial student: {error}") from error
+    if architecture != config.student.architecture:
+        raise InitialStudentError(
+            f"{folder} holds a {architecture}, but the student is a {config.student.architecture}: "
+            f"set student to {architecture}"
         )
-    if made_from != teacher_digest:
-        raise StartError(f"{folder} was distilled from another teacher ({made_from[:12]}): start from one of this one")
+    if bundle_teacher != teacher_digest:
+        raise InitialStudentError(
+            f"{folder} was distilled from another teacher ({bundle_teacher[:12]}): start from a student of this teacher"
+        )
     missing = [name for name in (WEIGHTS, TARGETS) if not (folder / name).is_file()]
     if missing:
-        raise StartError(f"{folder} lacks {' and '.join(missing)}: download them too")
+        raise InitialStudentError(f"{folder} lacks {' and '.join(missing)}: download them too")
     try:
         weights, context = load_file(folder / WEIGHTS), TextTargets.load(folder / TARGETS).context
     except (SafetensorError, ValueError) as error:
-        raise StartError(f"{folder} cannot be started from: {error}") from error
+        raise InitialStudentError(f"{folder} cannot be read as an initial student: {error}") from error
     if context is not None and config.objective.context_tokens == 0:
-        raise StartError(f"{folder} reads its labels behind learned vectors: set context_tokens to {len(context)}")
-    return Start(weights=weights, context=context, digest=file_sha256(folder / WEIGHTS))
+        raise InitialStudentError(
+            f"{folder} has learned vectors before its texts: set context_tokens to {len(context)}"
+        )
+    return InitialStudent(weights=weights, context=context, digest=file_sha256(folder / WEIGHTS))

@@ -1,7 +1,7 @@
-"""A student: any timm image model whose classifier is a linear layer to the teacher's embedding width.
+"""The student model: any timm image model with a linear head of the teacher's embedding width.
 
-`build_student("resnet18", width=512, image_px=224, seed=0)`. The head follows arXiv:2307.03135. B images, D embedding
-width, P pixels of a side.
+`build_student("resnet18", width=512, image_px=224, seed=0)`. The head follows arXiv:2307.03135. B images, P pixels
+of a side.
 """
 
 from dataclasses import dataclass, field
@@ -14,14 +14,15 @@ from torch import Tensor, nn
 
 
 class StudentError(ValueError):
-    """A student that cannot be built as asked; the message says why and what would do."""
+    """A student cannot be built; the message names the reason."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Student:
-    """A model with what is needed to build it again in plain timm and to show it a picture as it expects.
+    """A model, the arguments to rebuild it with timm, and its preprocessing.
 
-    `timm.create_model(name, num_classes=width, **model_args)` builds the same model. `mean`, `std`: of values in 0..1.
+    `timm.create_model(name, num_classes=width, **model_args)` builds the same model. `mean`, `std`: of pixel values in
+    0..1. `test_crop`: side of the centre crop divided by side of the whole image, at evaluation.
     """
 
     name: str
@@ -34,9 +35,10 @@ class Student:
     test_crop: float = 1.0
 
     def preprocess(self) -> dict[str, Any]:
-        """How a picture becomes an input at evaluation, JSON-able.
+        """The preprocessing at evaluation, JSON-serialisable.
 
-        The whole picture is squashed to a square of round(image_px / crop_pct) and its centre of `size` is cut out.
+        The image is resized to a square of side round(image_px / crop_pct), whatever its aspect ratio, and cropped to
+        `size` at its centre.
         """
         return {
             "size": [self.image_px, self.image_px],
@@ -48,28 +50,28 @@ class Student:
         }
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Pixels (B, 3, P, P) of values 0..255, uint8 or float32, as the model's input, float32."""
+        """The model's input (B, 3, P, P), float32, from pixels of the same shape, uint8 or float32, 0 to 255."""
         mean = torch.tensor(self.mean, device=pixels.device).mul(255).view(1, 3, 1, 1)
         std = torch.tensor(self.std, device=pixels.device).mul(255).view(1, 3, 1, 1)
-        # From bytes to numbers and less the mean in one pass; the division needs no memory of its own.
+        # The subtraction also converts bytes to floats; the division works in place.
         return pixels.sub(mean).div_(std)
 
     def num_parameters(self) -> int:
-        """Weights and biases, all of them trained."""
+        """The number of weights and biases, all of which are trained."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
 
 def build_student(
     name: str, *, width: int, image_px: int, seed: int, pretrained: bool = False, test_crop: float = 1.0
 ) -> Student:
-    """A student with a head of `width`, initialised as a function of `seed`, in training mode on the CPU.
+    """A student with a head of `width`, initialised by `seed`, in training mode on the CPU.
 
-    `pretrained` starts from timm's published weights, which are fetched where they are not at hand.
-    Raises StudentError for an unknown model, one that does not take pictures of `image_px`, or weights not to be had.
+    `pretrained`: start from timm's published weights, downloaded if not cached.
+    Raises StudentError for an unknown model, an unsupported `image_px`, or weights that cannot be downloaded.
     """
     if not timm.is_model(name):
-        raise StudentError(f'timm knows no model "{name}"')
-    # The values are there for every model; which model takes other sizes only by an argument is told by the flag.
+        raise StudentError(f'timm has no model "{name}"')
+    # `fixed_input_size` marks the models that support other sizes only with the argument `img_size`.
     published = timm.get_pretrained_cfg(name) or PretrainedCfg()
     fixed = published.fixed_input_size and published.input_size[-1] != image_px
     model_args: dict[str, Any] = {"img_size": image_px} if fixed else {}
@@ -78,11 +80,11 @@ def build_student(
         try:
             model = timm.create_model(name, num_classes=width, pretrained=pretrained, **model_args)
         except (OSError, RuntimeError) as error:
-            # Fetching fails as one of these (offline, no such file, no weights published); building may fail too.
+            # Downloading raises one of these (offline, no such file, no published weights), and so may building.
             raise StudentError(f"{name} cannot be built: {_first_line(error)}") from error
         except (AssertionError, TypeError, ValueError) as error:
-            raise _unfit(name, image_px, published.input_size[-1], error) from error
-    _try_out(model, name, width, image_px, published.input_size[-1])
+            raise _size_error(name, image_px, published.input_size[-1], error) from error
+    _check_forward(model, name, width, image_px, published.input_size[-1])
     return Student(
         name=name,
         width=width,
@@ -95,23 +97,23 @@ def build_student(
     )
 
 
-def _try_out(model: nn.Module, name: str, width: int, image_px: int, own_px: int) -> None:
-    """One forward pass in evaluation mode, so that a wrong size is an error now and not after an hour of decoding."""
+def _check_forward(model: nn.Module, name: str, width: int, image_px: int, default_px: int) -> None:
+    """Make one forward pass in evaluation mode, so that a wrong size is an error now, not after an hour of decoding."""
     model.eval()
     try:
         with torch.no_grad():
-            given = model(torch.zeros(1, 3, image_px, image_px))
+            features = model(torch.zeros(1, 3, image_px, image_px))
     except (AssertionError, RuntimeError, ValueError) as error:
-        raise _unfit(name, image_px, own_px, error) from error
+        raise _size_error(name, image_px, default_px, error) from error
     finally:
         model.train()
-    if given.shape != (1, width):
-        raise StudentError(f"{name} gives {tuple(given.shape[1:])} and not one row of {width}: it is no classifier")
+    if features.shape != (1, width):
+        raise StudentError(f"{name} returns shape {tuple(features.shape[1:])}, not {(width,)}: it is no classifier")
 
 
-def _unfit(name: str, image_px: int, own_px: int, error: Exception) -> StudentError:
+def _size_error(name: str, image_px: int, default_px: int, error: Exception) -> StudentError:
     return StudentError(
-        f"{name} does not take pictures of {image_px} px ({_first_line(error)}); its own size is {own_px}"
+        f"{name} does not support images of {image_px} px ({_first_line(error)}); its default is {default_px} px"
     )
 
 

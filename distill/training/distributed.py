@@ -1,11 +1,11 @@
-"""Several processes on one run: `torchrun --nproc-per-node 2 -m distill …`, a process for each GPU (or on the CPU).
+"""Training with several processes: `torchrun --nproc-per-node 2 -m distill …`, one rank for each GPU (or on the CPU).
 
-A batch is what the config says, however many ranks there are: each rank takes its share of the rows, in the order of
-the ranks, and works out the objective on the features of all of them (`distill.losses.gather`), so that a contrast has
-the same negatives as in one process and the gradients, averaged by DistributedDataParallel, are those of the joined
-batch. The first rank alone makes what is cached, saves, logs and bundles.
-Batch norm sees the joined batch on GPUs (SyncBatchNorm); torch has none for the CPU, where each rank's normalises its
-own share. The environment of torchrun (RANK, WORLD_SIZE, LOCAL_RANK) says who is who.
+The batch size of the config is that of all ranks together. Each rank takes its rows of the batch, in rank order, and
+computes the objective on the features of all ranks (`distill.losses.gather`): a contrastive loss has the same negatives
+as in one process, and DistributedDataParallel averages the gradients to those of the whole batch. Only the first rank
+fills caches, saves states, logs and writes bundles.
+On GPUs, batch norm uses the statistics of the whole batch (SyncBatchNorm). torch has no such layer for the CPU, where
+each rank normalises its own rows. RANK, WORLD_SIZE and LOCAL_RANK come from torchrun's environment.
 """
 
 import copy
@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -22,109 +21,110 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-# While the first rank prepares data the others wait. torchrun ends them all when one dies: nobody waits in vain.
-PATIENCE = timedelta(days=7)
+# Ranks wait this long for the first rank to prepare data. If a rank dies, torchrun ends all of them at once.
+TIMEOUT = timedelta(days=7)
 
 
 @dataclass(frozen=True)
-class Ranks:
-    """Who this process is: `rank` of `count`. `control`: the group in which words about the run are passed."""
+class RankGroup:
+    """The ranks of a run, seen from the process with rank `rank`. `control`: a CPU process group for flags and barriers."""
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
     local_rank: int = 0
-    control: Any = None
+    control: dist.ProcessGroup | None = None
 
     @property
-    def first(self) -> bool:
-        """Whether this is the rank that saves, logs and bundles."""
+    def is_first(self) -> bool:
+        """Whether this rank saves states, logs and writes bundles."""
         return self.rank == 0
 
     def device(self, device: torch.device) -> torch.device:
-        """This rank's own of the machine's devices of a kind."""
-        return torch.device("cuda", self.local_rank) if device.type == "cuda" and self.count > 1 else device
+        """The device for this local rank."""
+        return torch.device("cuda", self.local_rank) if device.type == "cuda" and self.world_size > 1 else device
 
-    def share(self, size: int) -> slice:
-        """This rank's rows of a batch of `size`, which the number of ranks divides."""
-        own = size // self.count
-        return slice(self.rank * own, (self.rank + 1) * own)
+    def batch_rows(self, batch_size: int) -> slice:
+        """The rows of this rank in a batch of `batch_size`, which must be a multiple of the number of ranks."""
+        size = batch_size // self.world_size
+        return slice(self.rank * size, (self.rank + 1) * size)
 
     def any(self, flag: bool) -> bool:
-        """Whether any rank says yes; every rank must ask."""
-        if self.count == 1:
+        """Whether `flag` is true on any rank. Every rank must call this."""
+        if self.world_size == 1:
             return flag
-        said = torch.tensor([flag], dtype=torch.uint8)
-        dist.all_reduce(said, dist.ReduceOp.MAX, group=self.control)
-        return bool(said.item())
+        flags = torch.tensor([flag], dtype=torch.uint8)
+        dist.all_reduce(flags, dist.ReduceOp.MAX, group=self.control)
+        return bool(flags.item())
 
     def wait(self) -> None:
-        """Until every rank is here."""
-        if self.count > 1:
+        """Wait until every rank has called this."""
+        if self.world_size > 1:
             dist.barrier(group=self.control)
 
     @contextmanager
-    def first_before_others(self) -> Iterator[None]:
-        """What the block leaves in caches is made by the first rank, and found by the others."""
-        if not self.first:
+    def first_rank_first(self) -> Iterator[None]:
+        """Run the block on the first rank, then on the others, which find the caches filled."""
+        if not self.is_first:
             self.wait()
         yield
-        if self.first:
+        if self.is_first:
             self.wait()
 
-    def own_copy(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """The model to train: itself, or with several ranks on GPUs a copy whose batch norms see the joined batch."""
-        if self.count == 1 or device.type != "cuda":
+    def with_sync_batch_norm(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """With several ranks on GPUs, a copy of `model` whose batch norm uses all ranks; else `model` itself."""
+        if self.world_size == 1 or device.type != "cuda":
             return model
-        joined: nn.Module = convert_sync_batchnorm(copy.deepcopy(model))  # type: ignore[no-untyped-call]
-        return joined
+        converted: nn.Module = convert_sync_batchnorm(copy.deepcopy(model))  # type: ignore[no-untyped-call]
+        return converted
 
-    def parallel(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """What to call in the place of `model`, so that gradients become the mean over ranks."""
-        if self.count == 1:
+    def data_parallel(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """The module to call instead of `model`, so that its gradients are averaged over ranks."""
+        if self.world_size == 1:
             return model
         return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
-    def gradients_later(self, parallel: nn.Module, later: bool) -> AbstractContextManager[None]:
-        """While `later`, gradients are only added up on each rank, for a backward pass to come."""
-        if later and isinstance(parallel, DistributedDataParallel):
+    def without_gradient_sync(self, parallel: nn.Module, enabled: bool) -> AbstractContextManager[None]:
+        """While `enabled`, gradients are accumulated on each rank only; the next synchronised backward pass adds them."""
+        if enabled and isinstance(parallel, DistributedDataParallel):
             return parallel.no_sync()
         return nullcontext()
 
-    def mean_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Of parameters that are no part of what `parallel` gave."""
-        if self.count > 1:
+    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Average over ranks the gradients of parameters outside the `data_parallel` module."""
+        if self.world_size > 1:
             for parameter in parameters:
                 if parameter.grad is not None:
                     dist.all_reduce(parameter.grad)
-                    parameter.grad /= self.count
+                    parameter.grad /= self.world_size
 
 
-ALONE = Ranks()
-_current = ALONE
+SINGLE_PROCESS = RankGroup()
+_current = SINGLE_PROCESS
 
 
-def current() -> Ranks:
-    """Who this process is: alone, unless inside `joined`."""
+def current_ranks() -> RankGroup:
+    """The ranks that this process has joined; `SINGLE_PROCESS` outside `join_ranks`."""
     return _current
 
 
 @contextmanager
-def joined() -> Iterator[Ranks]:
-    """Join the other processes that torchrun started, if it did, for as long as the outermost block lasts."""
+def join_ranks() -> Iterator[RankGroup]:
+    """Join the process group of torchrun, if torchrun started this process, until the outermost block ends."""
     global _current
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1 or dist.is_initialized():
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1 or dist.is_initialized():
         yield _current
         return
     local_rank = int(os.environ["LOCAL_RANK"])
-    gpus = torch.cuda.is_available()
-    if gpus:
+    on_gpus = torch.cuda.is_available()
+    if on_gpus:
         torch.cuda.set_device(local_rank)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo", timeout=TIMEOUT)
     try:
-        control = dist.new_group(backend="gloo", timeout=PATIENCE)
-        _current = Ranks(dist.get_rank(), count, local_rank, control)
+        control = dist.new_group(backend="gloo", timeout=TIMEOUT)
+        assert isinstance(control, dist.ProcessGroup)
+        _current = RankGroup(dist.get_rank(), world_size, local_rank, control)
         yield _current
     finally:
-        _current = ALONE
+        _current = SINGLE_PROCESS
         dist.destroy_process_group()

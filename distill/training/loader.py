@@ -1,7 +1,8 @@
-"""Batches of a run, read ahead of the step that wants them; a batch's number says which images and views are in it.
+"""Batches of a run, read ahead of the steps that use them; the step number determines the images and views of a batch.
 
-In each pass every usable image is drawn once, in an order of the pass's own; what does not fill a last batch waits
-for another pass. B images of a batch, N images, M usable ones, K labels, D embedding width, S pixels of a side.
+In each pass every usable image is used once, in an order shuffled per pass; images that do not fill a last batch are
+left out of that pass. B images of a batch, N images, M usable images, K labels, U unseen labels, V teacher views, D
+embedding width, S pixels of a side.
 """
 
 import time
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,31 +18,31 @@ from torch import Tensor
 
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints, shuffled, shuffled_in_windows
-from distill.data.crops import Views, draw_rand_augment, draw_views
+from distill.data.crops import Views, sample_augmentations, sample_views
 from distill.data.decoded_images import PixelRows
-from distill.data.few_shot import Share, few_shot_rows, share
+from distill.data.few_shot import BatchSplit, few_shot_rows, split_batch
 from distill.teacher.view_features import LiveTeacher
 from distill.texts.prompt_learning import PromptedTexts
-from distill.training.distributed import ALONE, Ranks
+from distill.training.distributed import SINGLE_PROCESS, RankGroup
 
-AHEAD = 2
-# Shards whose samples are mixed: enough of them to mix well, and few enough to stay in the system's file cache.
+BATCHES_AHEAD = 2
+# Number of shards whose samples are mixed: enough to mix well, and few enough to stay in the system's file cache.
 SHARDS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TrainData:
-    """What a student learns from.
+    """The data of a training run.
 
     `pixels`: (N, S, S, 3) uint8, S at least the student's size. `labels`: (N,) int64, rows of `texts`.
-    `teacher`: (N, V, D) float, features of V views of each image, one after the other in the passes: without `views` V
-    is 1, the whole picture, and the student's views are drawn anew; with `views`, boxes (N, V, 4), the student sees the
-    same. With a `live` teacher V is 0. `texts`: (K, D) float32, the ID labels' alone.
-    `usable`: (M,) int64, the rows to train on. `digests`: what all this was made from.
-    `captions`: (N, D) float32, the teacher's features of those images' captions that are `captioned` (N,) bool.
-    `unseen`: (U, D) texts of labels without images. `prompted`: all labels' texts, unseen ones last, for learned
-    vectors. `few`: those of `usable` that every batch has a share of (`distill.data.few_shot`). `shards`: (N,) where
-    the images lie, if in shards: a pass goes through a few of them at a time.
+    `teacher`: (N, V, D) float, teacher features of V views of each image, one view per pass in turn. Without `views`, V
+    is 1 (the whole image) and the student's views are sampled in every pass; with `views`, boxes (N, V, 4), the student
+    sees the views of the teacher. With a `live` teacher, V is 0. `texts`: (K, D) float32, of the labels to learn.
+    `usable`: (M,) int64, the rows to train on. `digests`: of everything this was made from.
+    `captions`: (N, D) float32, teacher features of captions; `captioned`: (N,) bool, the images that have a caption.
+    `unseen`: (U, D) texts of labels without images. `prompted`: the texts of all labels, unseen ones last, for learned
+    vectors. `few`: the few-shot rows of `usable`, which have a share of every batch (`distill.data.few_shot`).
+    `shards`: (N,) the shard number of each image, if they are in shards: a pass reads a few shards at a time.
     """
 
     pixels: PixelRows
@@ -62,9 +63,9 @@ class TrainData:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Batch:
-    """`pixels` (B, S, S, 3) uint8, `labels` (B,), `teacher` (B, D) on the device; `waited_s`: seconds it kept us.
+    """A batch on the device: `pixels` (B, S, S, 3) uint8, `labels` (B,) int64, `teacher` (B, D) float32.
 
-    `captions` (B, D) and `captioned` (B,) where the data has any.
+    `captions` (B, D) and `captioned` (B,) bool if the data has captions. `waited_s`: seconds the step waited for it.
     """
 
     pixels: Tensor
@@ -79,49 +80,60 @@ class Batch:
         """The batch in `count` equal parts, in order."""
         size = len(self.labels) // count
         for start in range(0, size * count, size):
-            at = slice(start, start + size)
-            yield replace(self, **{name: _cut(value, at) for name, value in vars(self).items()})
+            rows = slice(start, start + size)
+            yield replace(
+                self,
+                pixels=self.pixels[rows],
+                labels=self.labels[rows],
+                teacher=self.teacher[rows],
+                views=self.views.take(rows),
+                captions=None if self.captions is None else self.captions[rows],
+                captioned=None if self.captioned is None else self.captioned[rows],
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How many steps a run has. A batch, over all ranks, is no larger than the images there are.
+class BatchPlan:
+    """The number of steps of a run and the size of its batches over all ranks, at most the number of images.
 
-    `share`: of few-shot images and others in a batch.
+    `split`: number of few-shot images and of other images in a batch.
     """
 
     batch_size: int
-    share: Share
+    split: BatchSplit
     steps_per_pass: int
     steps_per_epoch: int
     total_steps: int
 
 
-def plan(config: TrainConfig, num_images: int, num_ranks: int = 1, *, num_few: int = 0) -> Plan:
-    """The steps of a run over `num_images`, `num_few` of them few-shot ones; a pass goes once through the others.
+def plan_batches(config: TrainConfig, num_images: int, num_ranks: int = 1, *, num_few: int = 0) -> BatchPlan:
+    """The batches of a run over `num_images`, of which `num_few` are few-shot; a pass uses each of the others once.
 
-    Raises ValueError for fewer than two images in each part of a batch, for a batch that ranks cannot share, and for
-    few-shot images alone.
+    Raises ValueError for fewer than two images in each part of a batch, for a batch size that is no multiple of the
+    number of parts, and for data of few-shot images only.
     """
     parts = num_ranks * config.schedule.accumulate
     if num_images < 2 * parts:
-        among = f" for each of {parts} parts of a batch" if parts > 1 else ""
-        raise ValueError(f"{num_images} usable images to train on: two are the least{among}")
+        each = f" for each of the {parts} parts of a batch" if parts > 1 else ""
+        raise ValueError(f"{num_images} usable images to train on: at least two are needed{each}")
     if config.schedule.batch_size % parts:
         raise ValueError(
-            f"batch_size {config.schedule.batch_size} does not make {parts} equal parts for {num_ranks} ranks"
+            f"batch_size {config.schedule.batch_size} is no multiple of {parts} "
+            f"({num_ranks} ranks times accumulate {config.schedule.accumulate})"
         )
     if num_few >= num_images:
-        raise ValueError(f"all {num_images} usable images are few-shot ones: the images of the ID labels are missing")
-    divided = share(min(config.schedule.batch_size, num_images), num_few, num_images - num_few, parts)
-    batch_size = divided.few + divided.others
+        raise ValueError(f"all {num_images} usable images are few-shot images: the images of the ID labels are missing")
+    split = split_batch(min(config.schedule.batch_size, num_images), num_few, num_images - num_few, parts)
+    batch_size = split.few + split.others
     if batch_size < 2 * parts:
-        raise ValueError(f"{num_images - num_few} images beside few-shot ones are too few for {parts} parts of a batch")
-    steps_per_pass = (num_images - num_few) // divided.others
+        raise ValueError(
+            f"{num_images - num_few} usable images other than few-shot ones: too few for {parts} parts of a batch"
+        )
+    steps_per_pass = (num_images - num_few) // split.others
     steps_per_epoch = steps_per_pass * config.schedule.passes_per_epoch
-    return Plan(
+    return BatchPlan(
         batch_size=batch_size,
-        share=divided,
+        split=split,
         steps_per_pass=steps_per_pass,
         steps_per_epoch=steps_per_epoch,
         total_steps=steps_per_epoch * config.schedule.epochs,
@@ -129,77 +141,111 @@ def plan(config: TrainConfig, num_images: int, num_ranks: int = 1, *, num_few: i
 
 
 def batches(
-    data: TrainData, config: TrainConfig, start: int, device: torch.device, ranks: Ranks = ALONE
+    data: TrainData, config: TrainConfig, start: int, device: torch.device, ranks: RankGroup = SINGLE_PROCESS
 ) -> Iterator[Batch]:
-    """This rank's share of the batches of steps `start` (from 0) to the last, gathered ahead of the step."""
-    steps = plan(config, len(data.usable), ranks.count, num_few=len(data.few))
-    mine = ranks.share(steps.batch_size)
-    others = np.setdiff1d(data.usable, data.few)
-
-    @lru_cache(maxsize=2)
-    def order(pass_index: int) -> Ints:
-        if data.shards is None:
-            return shuffled(others, config.system.seed, pass_index)
-        return shuffled_in_windows(others, data.shards[others], SHARDS_AT_ONCE, config.system.seed, pass_index)
-
-    def rows_of(pass_index: int, place: int, step: int) -> Ints:
-        if len(data.few):
-            return few_shot_rows(
-                data.few, order(pass_index), steps.share, place=place, seed=config.system.seed, step=step
+    """This rank's rows of the batches of steps `start` (from 0) to the last, read ahead in a thread."""
+    reader = _BatchReader(data, config, device, ranks)
+    total_steps, side_px = reader.plan.total_steps, data.pixels.shape[1]
+    with ThreadPoolExecutor(1, "batches") as pool:
+        ahead = [pool.submit(reader.read, step) for step in range(start, min(start + BATCHES_AHEAD, total_steps))]
+        for step in range(start, total_steps):
+            requested_at = time.perf_counter()
+            rows = ahead.pop(0).result()
+            if step + BATCHES_AHEAD < total_steps:
+                ahead.append(pool.submit(reader.read, step + BATCHES_AHEAD))
+            waited_s = time.perf_counter() - requested_at
+            teacher = rows.teacher
+            if data.live is not None:
+                teacher = data.live.features(teacher, rows.views, side_px)
+            yield Batch(
+                pixels=rows.pixels,
+                labels=rows.labels,
+                teacher=teacher,
+                views=rows.views,
+                waited_s=waited_s,
+                captions=rows.captions,
+                captioned=rows.captioned,
             )
-        return order(pass_index)[place * steps.batch_size : (place + 1) * steps.batch_size]
 
-    def views_of(rows: Ints, drawn: int, place: int) -> Views:
+
+class _BatchRows(NamedTuple):
+    """The rows of a batch on the device. `teacher`: features (B, D), or with a live teacher the pixels it sees."""
+
+    pixels: Tensor
+    labels: Tensor
+    teacher: Tensor
+    views: Views
+    captions: Tensor | None
+    captioned: Tensor | None
+
+
+class _BatchReader:
+    """Reads this rank's rows of the batch of any step."""
+
+    def __init__(self, data: TrainData, config: TrainConfig, device: torch.device, ranks: RankGroup) -> None:
+        self.plan = plan_batches(config, len(data.usable), ranks.world_size, num_few=len(data.few))
+        self._data, self._device = data, device
+        self._seed, self._augmentation = config.system.seed, config.data.augmentation
+        self._rank_rows = ranks.batch_rows(self.plan.batch_size)
+        self._others = np.setdiff1d(data.usable, data.few)
+        # Two, because the batches read ahead may belong to the next pass.
+        self._order = lru_cache(maxsize=2)(self._shuffled)
+
+    def read(self, step: int) -> _BatchRows:
+        """The rows of the batch of `step`."""
+        data = self._data
+        pass_index, place = divmod(step, self.plan.steps_per_pass)
+        rows = self._rows(pass_index, place, step)[self._rank_rows]
+        # A few-shot image is in many batches of a pass, so that its views are sampled by step.
+        view_index = step if len(data.few) else pass_index
+        pixels = self._move(self._fetch(data.pixels, rows))
+        if data.live is None:
+            teacher = self._move(data.teacher[rows, view_index % data.teacher.shape[1]].float())
+        else:
+            shared = data.live.pixels is data.pixels
+            teacher = pixels if shared else self._move(self._fetch(data.live.pixels, rows))
+        return _BatchRows(
+            pixels=pixels,
+            labels=self._move(torch.from_numpy(data.labels[rows])),
+            teacher=teacher,
+            views=self._views(rows, view_index, place),
+            captions=None if data.captions is None else self._move(data.captions[rows]),
+            captioned=None if data.captioned is None else self._move(data.captioned[rows]),
+        )
+
+    def _shuffled(self, pass_index: int) -> Ints:
+        """The rows that are not few-shot in the order of a pass."""
+        if self._data.shards is None:
+            return shuffled(self._others, self._seed, pass_index)
+        return shuffled_in_windows(
+            self._others, self._data.shards[self._others], SHARDS_AT_ONCE, self._seed, pass_index
+        )
+
+    def _rows(self, pass_index: int, place: int, step: int) -> Ints:
+        """The rows of the whole batch, number `place` of its pass."""
+        order = self._order(pass_index)
+        if len(self._data.few):
+            return few_shot_rows(self._data.few, order, self.plan.split, batch_index=place, seed=self._seed, step=step)
+        return order[place * self.plan.batch_size : (place + 1) * self.plan.batch_size]
+
+    def _views(self, rows: Ints, view_index: int, place: int) -> Views:
+        data = self._data
         if data.views is not None:
-            ops = draw_rand_augment(config.system.seed, drawn, rows, config.data.augmentation)
-            return replace(data.views.take((rows, drawn % data.teacher.shape[1])), ops=ops)
-        # One view for all of a batch is that of one image whose number is the batch's.
-        drawn_for = rows if config.data.augmentation.per == "image" else np.full_like(rows, place)
-        return draw_views(config.system.seed, drawn, drawn_for, side_px=side_px, augmentation=config.data.augmentation)
+            ops = sample_augmentations(self._seed, view_index, rows, self._augmentation)
+            return replace(data.views.take((rows, view_index % data.teacher.shape[1])), ops=ops)
+        # One view per batch is sampled as the view of an image whose number is the batch's.
+        sampled_for = rows if self._augmentation.per == "image" else np.full_like(rows, place)
+        side_px = data.pixels.shape[1]
+        return sample_views(self._seed, view_index, sampled_for, side_px=side_px, augmentation=self._augmentation)
 
-    def fetch(source: PixelRows, rows: Ints) -> Tensor:
+    def _fetch(self, source: PixelRows, rows: Ints) -> Tensor:
         if not isinstance(source, np.ndarray):
             return torch.from_numpy(source[rows])
-        # Straight to where the GPU copies from, without a copy in between.
-        pixels = torch.empty((len(rows), *source.shape[1:]), dtype=torch.uint8, pin_memory=device.type == "cuda")
+        # Read into pinned memory, from which the GPU copies without another copy in between.
+        pixels = torch.empty((len(rows), *source.shape[1:]), dtype=torch.uint8, pin_memory=self._device.type == "cuda")
         source.take(rows, axis=0, out=pixels.numpy(), mode="clip")
         return pixels
 
-    def gather(step: int) -> tuple[list[Tensor], Views, dict[str, Tensor]]:
-        pass_index, place = divmod(step, steps.steps_per_pass)
-        rows = rows_of(pass_index, place, step)[mine]
-        # A few-shot image is in many batches of a pass: its view is the step's.
-        drawn = step if len(data.few) else pass_index
-        parts = [fetch(data.pixels, rows), torch.from_numpy(data.labels[rows])]
-        if data.live is None:
-            parts.append(data.teacher[rows, drawn % data.teacher.shape[1]].float())
-        elif data.live.pixels is not data.pixels:
-            parts.append(fetch(data.live.pixels, rows))
-        told = {"captions": data.captions, "captioned": data.captioned}
-        captions = {name: _moved(part[rows], device) for name, part in told.items() if part is not None}
-        return [_moved(part, device) for part in parts], views_of(rows, drawn, place), captions
-
-    side_px = data.pixels.shape[1]
-    with ThreadPoolExecutor(1, "batches") as pool:
-        waiting = [pool.submit(gather, step) for step in range(start, min(start + AHEAD, steps.total_steps))]
-        for step in range(start, steps.total_steps):
-            asked_at = time.perf_counter()
-            (pixels, labels, *more), views, captions = waiting.pop(0).result()
-            if step + AHEAD < steps.total_steps:
-                waiting.append(pool.submit(gather, step + AHEAD))
-            waited_s = time.perf_counter() - asked_at
-            teacher = more[0] if more else pixels
-            if data.live is not None:
-                teacher = data.live.features(teacher, views, side_px)
-            yield Batch(pixels=pixels, labels=labels, teacher=teacher, views=views, waited_s=waited_s, **captions)
-
-
-def _cut(value: Any, at: slice) -> Any:
-    if isinstance(value, Views):
-        return value.take(at)
-    return value[at] if isinstance(value, Tensor) else value
-
-
-def _moved(part: Tensor, device: torch.device) -> Tensor:
-    # From pinned memory the copy runs beside the step before; on the CPU there is nothing to move.
-    return part.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else part
+    def _move(self, part: Tensor) -> Tensor:
+        # A copy from pinned memory runs while the step before it computes.
+        return part.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else part

@@ -1,4 +1,4 @@
-"""How fast a run is and what its log says: speed over the last steps, seconds in all, lines that are thinned out."""
+"""Metrics of a training run: speed over recent steps, total time, when to save, and the training log."""
 
 import time
 from collections import deque
@@ -7,21 +7,21 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from distill.config.train_config import TrainConfig
-from distill.training.loader import Plan
-from distill.training.training_state import Position
+from distill.training.loader import BatchPlan
+from distill.training.training_state import TrainingPosition
 
 LOG_LINES = 2000
-RATE_OVER_STEPS = 50
-# Flushing a state to disk may take longer than an epoch over few pictures does.
+SPEED_STEPS = 50
+# Flushing a state to disk may take longer than an epoch over few images.
 SHORT_EPOCH_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepMetrics:
-    """What is known after a step. `step` and `epoch` count from 1; `losses` holds each term before its weight.
+    """Metrics of a step. `step` and `epoch` count from 1; `losses` holds each term before its weight.
 
-    `loss`: the weighted sum. `images_per_s`, `eta_s` and `data_wait` (share of the time spent waiting for images) are
-    of the last steps.
+    `loss`: the weighted sum. `images_per_s`, `eta_s` and `data_wait` (share of the time spent waiting for images, 0 to
+    1) are taken over the last 50 steps.
     """
 
     step: int
@@ -36,57 +36,57 @@ class StepMetrics:
     data_wait: float
 
 
-class Meter:
-    """Times the steps of one sitting of a run that has got to `position`, and writes its log."""
+class MetricsLog:
+    """Times the steps of a run from `position` on, and appends about 2,000 of them to the log of the position."""
 
-    def __init__(self, config: TrainConfig, steps: Plan, position: Position) -> None:
-        self._config, self._steps, self._position = config, steps, position
+    def __init__(self, config: TrainConfig, plan: BatchPlan, position: TrainingPosition) -> None:
+        self._config, self._plan, self._position = config, plan, position
         self._started = self._saved = time.monotonic()
-        self._before = position.seconds
-        self._recent: deque[tuple[float, float]] = deque([(self._started, 0.0)], maxlen=RATE_OVER_STEPS + 1)
-        self._every = max(1, steps.total_steps // LOG_LINES)
+        self._seconds_before = position.seconds
+        self._recent: deque[tuple[float, float]] = deque([(self._started, 0.0)], maxlen=SPEED_STEPS + 1)
+        self._log_every = max(1, plan.total_steps // LOG_LINES)
 
     def seconds(self) -> float:
-        """Spent training so far, earlier sittings included."""
-        return self._before + time.monotonic() - self._started
+        """Training time so far, including the time before the run was resumed."""
+        return self._seconds_before + time.monotonic() - self._started
 
-    def saved(self) -> None:
-        """A state was saved just now."""
+    def mark_saved(self) -> None:
+        """Note that a state was saved now."""
         self._saved = time.monotonic()
 
-    def due(self) -> bool:
-        """Whether to save now: time is up, all is done, or an epoch is done and the last state not of just now."""
+    def save_due(self) -> bool:
+        """Whether to save a state: after `save_every_s`, after the last step, and after an epoch of at least 5 s."""
         step, since_s = self._position.step, time.monotonic() - self._saved
-        ended = step % self._steps.steps_per_epoch == 0 and since_s >= SHORT_EPOCH_S
-        return since_s >= self._config.system.save_every_s or ended or step == self._steps.total_steps
+        epoch_ended = step % self._plan.steps_per_epoch == 0 and since_s >= SHORT_EPOCH_S
+        return since_s >= self._config.system.save_every_s or epoch_ended or step == self._plan.total_steps
 
-    def metrics(
+    def record(
         self, losses: Mapping[str, float], weights: Mapping[str, float], *, lr: float, waited_s: float
     ) -> StepMetrics:
-        """Of the step just made, which goes into the log if it is one of those that do."""
-        step, steps = self._position.step, self._steps
+        """The metrics of the step just made, which may be appended to the log."""
+        step, plan = self._position.step, self._plan
         self._recent.append((time.monotonic(), waited_s))
-        took_s = max(self._recent[-1][0] - self._recent[0][0], 1e-9)
-        made = len(self._recent) - 1
+        elapsed_s = max(self._recent[-1][0] - self._recent[0][0], 1e-9)
+        num_steps = len(self._recent) - 1
         metrics = StepMetrics(
             step=step,
-            total_steps=steps.total_steps,
-            epoch=(step - 1) // steps.steps_per_epoch + 1,
+            total_steps=plan.total_steps,
+            epoch=(step - 1) // plan.steps_per_epoch + 1,
             epochs=self._config.schedule.epochs,
             loss=sum(weights[name] * value for name, value in losses.items()),
             losses=losses,
             lr=lr,
-            images_per_s=made * steps.batch_size / took_s,
-            eta_s=(steps.total_steps - step) * took_s / made,
-            data_wait=min(1.0, sum(waited for _, waited in list(self._recent)[1:]) / took_s),
+            images_per_s=num_steps * plan.batch_size / elapsed_s,
+            eta_s=(plan.total_steps - step) * elapsed_s / num_steps,
+            data_wait=min(1.0, sum(waited for _, waited in list(self._recent)[1:]) / elapsed_s),
         )
-        if step % self._every == 0 or step == steps.total_steps:
+        if step % self._log_every == 0 or step == plan.total_steps:
             self._position.log.append(_rounded(asdict(metrics)))
         return metrics
 
 
 def _rounded(line: Mapping[str, Any]) -> dict[str, Any]:
-    """Six digits are enough to read; the log travels with every saved state."""
+    """Floats with six significant digits, because the log is part of every saved state."""
     return {
         name: _rounded(value)
         if isinstance(value, Mapping)

@@ -1,10 +1,10 @@
-"""The objective of a run: every term that has a weight, with what they learn and remember between steps.
+"""The objective of a run: all loss terms with a weight, the parameters they learn, and the queue of teacher features.
 
-`terms = objective(ObjectiveInputs(...))` gives each term before its weight, and `objective.total(terms)` the loss. With several
-ranks each works out the terms of the whole batch from the features of all: then those that are no mean over images (a
-contrast, a logarithm, a mean over those that pass) are what one process on the joined batch gives, and so are the
-gradients once they are averaged over ranks, as DDP does.
-B images of a rank, K labels, U unseen labels, D embedding width.
+`terms = objective(ObjectiveInputs(...))` returns each term before its weight, and `objective.total(terms)` the loss.
+With several ranks, each rank computes the terms of the whole batch from the features of all ranks. Terms that are no
+mean over images (a contrast, a logarithm, a mean over a filtered subset) then have the value of one process with the
+whole batch, and so have the gradients, once DDP has averaged them over ranks.
+B images of a rank, K labels, U unseen labels, D embedding width, M learned vectors of width W.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,23 +17,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distill.config.loss_registry import LOSS_TERMS, LossTerm, required_inputs
-from distill.config.train_config import TrainConfig
-from distill.losses.gather import gather
-from distill.losses.precision import full, full_precision
+from distill.config.train_config import ObjectiveConfig, TrainConfig
+from distill.losses.gather import gather_rows
+from distill.losses.precision import no_autocast, to_full_precision
 
 if TYPE_CHECKING:
-    # Loads the teacher's libraries, which an objective without learned vectors has no use for.
+    # This import loads the teacher's libraries, which an objective without learned vectors does not need.
     from distill.texts.prompt_learning import PromptedTexts
-
-__all__ = ["ObjectiveInputs", "Objective"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ObjectiveInputs:
-    """What a step has: features `student` and `teacher` (B, D), `labels` (B,) int64 within K, `texts` (K, D).
+    """Inputs of a step: features `student`, `teacher` (B, D); `labels` (B,) int64 within [0, K); `texts` (K, D).
 
-    `captions`: (B, D), of those that are `captioned` (B,) bool; None where there are none at all.
-    `unseen`: (U, D), the texts of labels without images, where the term of that name has a weight.
+    `captions`: (B, D), valid where `captioned` (B,) bool is true; None if the data has no captions.
+    `unseen`: (U, D), texts of labels without images, if the loss term `unseen` has a weight.
     """
 
     student: Tensor
@@ -46,80 +44,83 @@ class ObjectiveInputs:
 
 
 class Objective(nn.Module):
-    """The terms of a config. Its parameters are learned with the student, its buffers belong to the run's state.
+    """The weighted loss terms of a config. Its parameters are trained with the student; its buffers are saved too.
 
-    `width`: D. `prompted`: the texts of the K labels, and after them of the unseen ones, to be encoded behind learned
-    vectors; then `texts` and `unseen` of the inputs are counted and not used. Raises ValueError where the config
-    wants vectors and there are no such texts, or the other way round.
+    `width`: D. `prompted`: the texts of the K labels, then of the unseen ones, which are encoded after the learned
+    vectors; then only the number of `texts` and `unseen` of the inputs is used. Raises ValueError unless `prompted` has
+    `context_tokens` vectors.
     """
 
     def __init__(self, config: TrainConfig, *, width: int, prompted: "PromptedTexts | None" = None) -> None:
         super().__init__()
-        if (prompted.num_tokens if prompted else 0) != config.objective.context_tokens:
+        num_tokens = prompted.num_tokens if prompted else 0
+        if num_tokens != config.objective.context_tokens:
             raise ValueError(
-                f"context_tokens is {config.objective.context_tokens}, and the texts are not made for that many"
+                f"context_tokens is {config.objective.context_tokens}, but the texts have room for {num_tokens}"
             )
         self.weights: dict[str, float] = config.objective.losses.above_zero()
-        self._terms = {name: _bound(LOSS_TERMS[name], config) for name in self.weights}
-        self._needs = required_inputs(self.weights)
+        self._terms = {name: _term_function(LOSS_TERMS[name], config.objective) for name in self.weights}
+        self._required = required_inputs(self.weights)
         self._prompted = prompted
-        self.context = nn.Parameter(prompted.initial(config.system.seed)) if prompted else None
-        if "queue" in self._needs:
+        self.context = nn.Parameter(prompted.initial(config.system.seed)) if prompted else None  # (M, W)
+        if "queue" in self._required:
             self.register_buffer("queue", torch.zeros(config.objective.queue_size, width))
             self.register_buffer("num_queued", torch.zeros((), dtype=torch.int64))
 
     def forward(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
-        """Each term before its weight, a float32 scalar whatever autocast is doing; alike on all ranks.
+        """Each term before its weight: a float32 scalar, also under autocast, equal on all ranks.
 
         Raises ValueError for inputs that lack what a term needs.
         """
-        with full_precision(inputs.student):
-            given = {
-                "student": gather(full(inputs.student)),
-                "teacher": gather(full(inputs.teacher)),
-                "labels": gather(inputs.labels),
+        with no_autocast(inputs.student):
+            tensors = {
+                "student": gather_rows(to_full_precision(inputs.student)),
+                "teacher": gather_rows(to_full_precision(inputs.teacher)),
+                "labels": gather_rows(inputs.labels),
                 **self._texts(inputs),
             }
-            if "captions" in self._needs:
-                given["captions"] = gather(full(_present(inputs.captions, "captions")))
-                given["captioned"] = gather(_present(inputs.captioned, "captions"))
-            if "queue" in self._needs:
-                given["queue"] = self._with_remembered(given["teacher"])
-            return {name: term(given) for name, term in self._terms.items()}
+            if "captions" in self._required:
+                tensors["captions"] = gather_rows(to_full_precision(_required(inputs.captions, "captions")))
+                tensors["captioned"] = gather_rows(_required(inputs.captioned, "captions"))
+            if "queue" in self._required:
+                tensors["queue"] = self._update_queue(tensors["teacher"])
+            return {name: term(tensors) for name, term in self._terms.items()}
 
     def _texts(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
         if self._prompted is None or self.context is None:
-            given = {"texts": full(inputs.texts)}
-            return given | ({"unseen": full(_present(inputs.unseen, "unseen"))} if "unseen" in self._needs else {})
-        rendered = self._prompted(self.context)  # (K + U, D)
-        return {"texts": rendered[: len(inputs.texts)], "unseen": rendered[len(inputs.texts) :]}
+            tensors = {"texts": to_full_precision(inputs.texts)}
+            if "unseen" in self._required:
+                tensors["unseen"] = to_full_precision(_required(inputs.unseen, "unseen"))
+            return tensors
+        encoded = self._prompted(self.context)  # (K + U, D)
+        return {"texts": encoded[: len(inputs.texts)], "unseen": encoded[len(inputs.texts) :]}
 
-    def _with_remembered(self, teacher: Tensor) -> Tensor:
-        """The batch's features, normalised, and those of the batches before it, the newest first; remembered."""
+    def _update_queue(self, teacher: Tensor) -> Tensor:
+        """Put the batch's normalised features in front of the queue; returns the filled part of the queue."""
         queue, count = self.get_buffer("queue"), self.get_buffer("num_queued")
-        remembered = torch.cat([F.normalize(teacher.detach(), dim=-1), queue[: int(count)]])[: len(queue)]
-        queue[: len(remembered)] = remembered
-        count.fill_(len(remembered))
-        return remembered
+        filled = torch.cat([F.normalize(teacher.detach(), dim=-1), queue[: int(count)]])[: len(queue)]
+        queue[: len(filled)] = filled
+        count.fill_(len(filled))
+        return filled
 
-    def learned(self) -> Tensor | None:
-        """The learned vectors (M, W) as they are now, on the CPU; None where there are none."""
+    def learned_context(self) -> Tensor | None:
+        """A copy of the learned vectors (M, W) on the CPU; None without learned vectors."""
         return None if self.context is None else self.context.detach().cpu().clone()
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """The loss: the weighted sum of what `forward` gave."""
+        """The loss: the weighted sum of the terms of `forward`."""
         return torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
 
 
-def _present(part: Tensor | None, name: str) -> Tensor:
-    if part is None:
-        raise ValueError(f"the objective has a term that needs {name}, and there are none")
-    return part
+def _required(tensor: Tensor | None, name: str) -> Tensor:
+    if tensor is None:
+        raise ValueError(f"a loss term needs {name}, but the data has none")
+    return tensor
 
 
-def _bound(term: LossTerm, config: TrainConfig) -> Callable[[Mapping[str, Tensor]], Tensor]:
-    """The term's function as one of what there is, with its settings taken from `config`."""
+def _term_function(term: LossTerm, config: ObjectiveConfig) -> Callable[[Mapping[str, Tensor]], Tensor]:
+    """The function of a loss term, with its settings from `config`, as a function of all tensors by name."""
     file, _, name = term.function.partition(":")
     function: Callable[..., Tensor] = getattr(import_module(f"distill.losses.{file}"), name)
-    settings = {keyword: getattr(config.objective, field) for keyword, field in term.settings.items()}
-    return lambda given: function(*(given[need] for need in term.needs), **settings)
+    settings = {keyword: getattr(config, field) for keyword, field in term.settings.items()}
+    return lambda tensors: function(*(tensors[name] for name in term.needs), **settings)

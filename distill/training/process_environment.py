@@ -1,21 +1,21 @@
-"""What must stand in the environment before a process that trains begins."""
+"""Environment variables that a training process needs from its start."""
 
 import os
 import sys
 from collections.abc import Mapping
 
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(10**11)}
-"""For glibc, which reads them once, at the start. It gives the memory of large tensors back to the system when they are
-freed, and the next step faults it in page by page: some 7% of a step of a ResNet-18 on a CPU (`docs/log.md`). Told so,
-it keeps what it had at its peak until the process ends."""
+MALLOC_SETTINGS = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(10**11)}
+"""Settings that glibc reads once, at the start of a process. By default it returns the memory of freed large tensors to
+the system, and the next step faults the pages in again: about 7% of a step of a ResNet-18 on a CPU (`docs/log.md`). With
+these settings the process keeps its peak memory until it ends."""
 
 
-def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """`base` with what a process that trains wants; what stands there already is left."""
-    return KEEP_MEMORY | dict(base)
+def training_environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """`base` with the settings of a training process; variables that `base` sets are kept."""
+    return MALLOC_SETTINGS | dict(base)
 
 
-def begin_again() -> None:
-    """Put this process in the place of itself, with that environment, unless it has it."""
-    if sys.platform == "linux" and not KEEP_MEMORY.keys() <= os.environ.keys():
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment())
+def restart_with_environment() -> None:
+    """Replace this process by itself with the training environment, unless that is set."""
+    if sys.platform == "linux" and not MALLOC_SETTINGS.keys() <= os.environ.keys():
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], training_environment())

@@ -1,4 +1,4 @@
-"""A run's numbers as TensorBoard events: `tensorboard --logdir OUT/work`."""
+"""Metrics of a run as TensorBoard events: `tensorboard --logdir OUT/work`."""
 
 from pathlib import Path
 from types import TracebackType
@@ -10,9 +10,9 @@ from distill.training.metrics import StepMetrics
 
 
 class EventLog:
-    """Writes scalars below `folder`; `step` is made to be given as `on_step`. To be closed, or used in a `with`.
+    """Writes scalars below `folder`; pass `step` as the hook `on_step`. A context manager, or call `close`.
 
-    A run that goes on at an earlier step than it was broken off at hides what it is about to write again.
+    A run that resumes from an earlier step than the last one written hides the events that it writes again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -20,7 +20,7 @@ class EventLog:
         self._writer: SummaryWriter | None = None
 
     def step(self, metrics: StepMetrics) -> None:
-        """Note a training step."""
+        """Write the metrics of a training step."""
         if self._writer is None:
             self._writer = SummaryWriter(str(self._folder), purge_step=metrics.step)
         values = {f"loss/{name}": value for name, value in metrics.losses.items()} | {
@@ -33,12 +33,14 @@ class EventLog:
             self._writer.add_scalar(name, value, metrics.step)
 
     def close(self) -> None:
-        """Flush what was noted to disk."""
+        """Flush the events to disk."""
         if self._writer is not None:
             self._writer.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self.close()

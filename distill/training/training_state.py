@@ -1,9 +1,8 @@
-"""The state of a run in one file: weights, optimiser, position and what it belongs to; safetensors, no pickle.
+"""Training state in one safetensors file (no pickle): weights, optimizer, position, and the identity of the run.
 
 The learning rate and every random choice are functions of the position (`distill.training.schedules`,
-`distill.data.counter_rng`), so that the position is all there is to save of scheduler and random state. The file
-appears whole or not at all, carries a digest of its content, and is refused by name of what differs when it belongs to
-another run.
+`distill.data.counter_rng`), so that no scheduler or random state is saved. The file is written atomically and holds a
+digest of its content. A state of another run is refused with the names of the differing settings.
 """
 
 import hashlib
@@ -20,18 +19,18 @@ from torch import Tensor, nn
 
 from distill.config.train_config import FREE_FIELDS
 from distill.data.atomic_files import replacing
-from distill.training.weight_average import Average
+from distill.training.weight_average import WeightAverage
 
 FORMAT = "limbeck training state 2"
 
 
 class StateError(ValueError):
-    """A state file that cannot be gone on from; the message says what is wrong with it, or what differs."""
+    """A state file that a run cannot resume from; the message names the damage or the differing settings."""
 
 
 @dataclass
-class Position:
-    """How far a run is. `step`: optimiser steps done; `seconds`: spent training; `log`: its lines so far."""
+class TrainingPosition:
+    """Progress of a run: `step` optimizer steps done, `seconds` of training, and the lines of the training log."""
 
     step: int = 0
     seconds: float = 0.0
@@ -42,37 +41,39 @@ def save_state(
     path: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    position: Position,
+    position: TrainingPosition,
     identity: Mapping[str, Any],
     *,
-    average: Average | None = None,
+    average: WeightAverage | None = None,
     scaler: torch.amp.GradScaler | None = None,
 ) -> None:
     """Write the state of a run to `path`, atomically and flushed to disk.
 
-    `identity`: JSON-able, all that another run would differ in. Raises OSError where there is no room; what was at
-    `path` is then as it was.
+    `identity`: JSON-serialisable; everything that distinguishes this run from others. Raises OSError, for example for a
+    full disk, and then leaves an existing file at `path` unchanged.
     """
-    tensors = {f"model/{name}": _plain(tensor) for name, tensor in model.state_dict().items()}
-    for at, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{at}/{name}": _plain(tensor) for name, tensor in values.items()}
-    tensors |= {f"average/{name}": _plain(tensor) for name, tensor in (average.tensors if average else {}).items()}
-    said = {
+    tensors = {f"model/{name}": _cpu_copy(tensor) for name, tensor in model.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{name}": _cpu_copy(tensor) for name, tensor in values.items()}
+    tensors |= {f"average/{name}": _cpu_copy(tensor) for name, tensor in (average.tensors if average else {}).items()}
+    metadata = {
         "format": FORMAT,
         "position": json.dumps({"step": position.step, "seconds": position.seconds, "log": position.log}),
         "identity": json.dumps(identity, sort_keys=True),
         "scaler": json.dumps(scaler.state_dict() if scaler else {}),
     }
-    said["digest"] = _digest(said, tensors)
+    metadata["digest"] = _digest(metadata, tensors)
     try:
         with replacing(path) as draft:
-            save_file(tensors, draft, metadata=said)
-    except SafetensorError as error:  # what the writer makes of an error of the disk
-        raise OSError(f"{path} could not be written: {error}") from error
+            save_file(tensors, draft, metadata=metadata)
+    except SafetensorError as error:  # safetensors raises this for an error of the disk
+        raise OSError(f"{path} cannot be written: {error}") from error
 
 
-def _digest(said: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(json.dumps({name: said[name] for name in sorted(said) if name != "digest"}).encode())
+def _digest(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(
+        json.dumps({name: metadata[name] for name in sorted(metadata) if name != "digest"}).encode()
+    )
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
@@ -80,8 +81,8 @@ def _digest(said: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _plain(tensor: Tensor) -> Tensor:
-    # A copy: two names may share one tensor, which the format has no word for.
+def _cpu_copy(tensor: Tensor) -> Tensor:
+    # A copy, because two names may share one tensor, which safetensors does not support.
     return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
@@ -91,39 +92,39 @@ def load_state(
     optimizer: torch.optim.Optimizer,
     identity: Mapping[str, Any],
     *,
-    average: Average | None = None,
+    average: WeightAverage | None = None,
     scaler: torch.amp.GradScaler | None = None,
-) -> Position:
-    """Put a saved run back into `model` and the others, where they are, and return its position.
+) -> TrainingPosition:
+    """Load a saved state into `model`, `optimizer`, `average` and `scaler`, on their devices; returns the position.
 
-    Raises StateError for a file that is cut short, altered, no state, or another run's; then nothing is changed.
+    Raises StateError for a file that is truncated, altered, no training state, or of another run; then nothing changes.
     """
     try:
         with safe_open(path, framework="pt") as opened:
-            said = opened.metadata() or {}
-            if said.get("format") != FORMAT:
-                raise StateError(f"{path} is no training state ({FORMAT!r} is not in its metadata)")
-            _refuse_foreign(path, json.loads(said["identity"]), identity)
-            position = Position(**json.loads(said["position"]))
+            metadata = opened.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise StateError(f"{path} is no training state: its metadata lack the format {FORMAT!r}")
+            _check_identity(path, json.loads(metadata["identity"]), identity)
+            position = TrainingPosition(**json.loads(metadata["position"]))
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise StateError(f"{path} is cut short or damaged: {error}") from error
-    if said.get("digest") != _digest(said, tensors):
-        raise StateError(f"{path} is damaged: its content is not what was saved; take an earlier state, or begin anew")
-    saved = _under(tensors, "model/")
+        raise StateError(f"{path} is truncated or damaged: {error}") from error
+    if metadata.get("digest") != _digest(metadata, tensors):
+        raise StateError(f"{path} is damaged: its digest differs; resume from an earlier state, or start a new run")
+    saved = _with_prefix(tensors, "model/")
     current = model.state_dict()
     if {name: t.shape for name, t in saved.items()} != {name: t.shape for name, t in current.items()}:
-        raise StateError(f"{path} holds the weights of another model")
+        raise StateError(f"{path} holds the weights of another model: names or shapes differ")
     model.load_state_dict(saved)
-    _restore_optimizer(optimizer, _under(tensors, "optimizer/"))
+    _restore_optimizer(optimizer, _with_prefix(tensors, "optimizer/"))
     if average is not None:
-        average.load(_under(tensors, "average/"))
+        average.load(_with_prefix(tensors, "average/"))
     if scaler is not None:
-        scaler.load_state_dict(json.loads(said["scaler"]))
+        scaler.load_state_dict(json.loads(metadata["scaler"]))
     return position
 
 
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
@@ -131,18 +132,19 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Ten
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     optimizer.state.clear()
     for key, tensor in saved.items():
-        at, name = key.split("/")
-        parameter = parameters[int(at)]
+        index, name = key.split("/")
+        parameter = parameters[int(index)]
         if name != "step":
-            # In the layout of the parameter: kernels differ by layout, and with them the last bit of a sum.
+            # Use the layout of the parameter: kernels depend on the layout, and so does the last bit of a sum.
             tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
         elif optimizer.defaults.get("fused"):
             tensor = tensor.to(parameter.device)
         optimizer.state[parameter][name] = tensor
 
 
-def _refuse_foreign(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
-    was, now = _flat(theirs), _flat(ours)
+def _check_identity(path: Path, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+    """Raise StateError for identities that differ in more than `FREE_FIELDS`."""
+    was, now = _flattened(saved), _flattened(current)
     differing = [
         f"{name} was {was.get(name)!r}, is {now.get(name)!r}"
         for name in sorted(was.keys() | now.keys())
@@ -153,11 +155,11 @@ def _refuse_foreign(path: Path, theirs: Mapping[str, Any], ours: Mapping[str, An
         raise StateError(f"{path} is the state of another run: {'; '.join(differing[:4])}{more}")
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
+            flat |= _flattened(value, f"{prefix}{name}.")
         else:
             flat[prefix + name] = list(value) if isinstance(value, tuple) else value
     return flat

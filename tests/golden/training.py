@@ -22,17 +22,19 @@ from torch import Tensor, nn
 from distill.__main__ import main as distill_main
 from distill.config.loss_registry import LOSS_TERMS
 from distill.config.recipes import RECIPES, resolve_train_config
-from distill.data.image_index import SPLIT, ImageIndex, scan
+from distill.data.image_index import ImageIndex, scan
+from distill.data.splits import SPLIT
 from distill.pipeline import training_data
 from distill.student.init_from_bundle import InitialStudent
 from distill.student.model import build_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets
 from distill.texts.text_templates import LabelAttributes, render
+from distill.training.hooks import TrainHooks
 from distill.training.loader import plan_batches
 from distill.training.loop import train
-from distill.training.schedules import build_optimizer, set_rates
-from examples.fieldguide.world import Species, picture, species
+from distill.training.schedules import build_optimizer, set_learning_rate
+from examples.fieldguide.world import Species, species, species_image
 from tests.golden import files
 
 TEACHER = files.ROOT / "examples" / "fieldguide" / "teacher"
@@ -116,7 +118,7 @@ def write_pictures(root: Path) -> None:
         for number in range(NUM_PICTURES):
             path = f"{one.folder}/{number:04d}.bmp"
             # Half of the pictures are no squares, so that the views `center` and `squash` differ.
-            pixels = picture(one, number, seed=0)[: 48 if number % 2 else 64]
+            pixels = species_image(one, number, seed=0)[: 48 if number % 2 else 64]
             Image.fromarray(pixels).save(root / path)
             if number < CAPTIONED:
                 captions[path] = one.sentence
@@ -151,8 +153,10 @@ def steps_of(
     data = training_data(config, setting.image_index, setting.teacher, setting.targets, cache=setting.cache)
     told: list[Any] = []
     train(
-        config, data, start=start,
-        on_step=lambda made: told.append({"lr": made.lr, "loss": made.loss, "losses": dict(made.losses)}),
+        config, data, initial_student=start,
+        hooks=TrainHooks(
+            on_step=lambda made: told.append({"lr": made.lr, "loss": made.loss, "losses": dict(made.losses)})
+        ),
     )  # fmt: skip
     return told
 
@@ -192,10 +196,10 @@ def whole_recipe(recipe: str, num_images: int = 1000) -> dict[str, Any]:
     config = resolve_train_config(recipe, {})
     num_few = 50 if recipe in FEW_SHOT_RECIPES else 0
     steps = plan_batches(config, num_images, num_few=num_few)
-    optimizer = build_optimizer(nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2)), config)
+    optimizer = build_optimizer(nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2)), config.optimizer)
     every = max(1, steps.total_steps // RATES)
     rates = {
-        str(step): set_rates(optimizer, config, step=step, steps_per_epoch=steps.steps_per_epoch)
+        str(step): set_learning_rate(optimizer, config, step=step, steps_per_epoch=steps.steps_per_epoch)
         for step in sorted({*range(0, steps.total_steps, every), steps.total_steps - 1})
     }
     groups = [
@@ -203,7 +207,7 @@ def whole_recipe(recipe: str, num_images: int = 1000) -> dict[str, Any]:
     ]
     return {
         "plan": [steps.batch_size, steps.steps_per_pass, steps.steps_per_epoch, steps.total_steps],
-        "share": [steps.share.few, steps.share.others],
+        "share": [steps.split.few, steps.split.others],
         "optimizer": type(optimizer).__name__,
         "groups": groups,
         "rates": rates,

@@ -15,7 +15,7 @@ from distill.bundle.write import BundleError, StudentWeights, write_bundle
 from distill.config.train_config import TrainConfig
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
-from distill.pipeline import measure_student, measure_teacher
+from distill.pipeline import MeasureOptions, measure_student, measure_teacher
 from distill.student.init_from_bundle import TARGETS, WEIGHTS
 from distill.student.model import Student, build_student
 from distill.teacher.teacher import Teacher, TeacherError
@@ -23,8 +23,8 @@ from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets
 from store import resources
 from store.ids import new_id
-from store.jobs import lifecycle
-from store.jobs.lifecycle import Claim
+from store.jobs import jobs
+from store.jobs.claims import Claim
 from workers.gpu import inputs
 from workers.gpu.train import CODES, pipeline_hooks
 from workers.runtime.context import Context
@@ -78,14 +78,16 @@ class _Evaluation:
             self.image_index,
             self.targets,
             self.spec["text"],
-            temperature=config.objective.temperature,
+            MeasureOptions(
+                temperature=config.objective.temperature,
+                shots=shots,
+                retrieve=retrieve,
+                device=config.system.device,
+                num_workers=config.system.num_workers,
+            ),
             cache=self.context.settings.cache,
             teacher=None if plain else teacher,
             root=self.images.root,
-            shots=shots,
-            retrieve=retrieve,
-            device=config.system.device,
-            num_workers=config.system.num_workers,
             hooks=self.hooks,
         )
 
@@ -108,7 +110,7 @@ class _Evaluation:
             weights, targets = (
                 resources.checkpoint_file(tx, checkpoint_id, path).file_key for path in (WEIGHTS, TARGETS)
             )
-            config = TrainConfig.model_validate(lifecycle.get(tx, checkpoint.job_id).spec["config"])
+            config = TrainConfig.model_validate(jobs.get(tx, checkpoint.job_id).spec["config"])
         self.context.artefacts.get_file(targets, self.folder / "its_targets.safetensors")
         context = TextTargets.load(self.folder / "its_targets.safetensors").context
         retrieve = self.spec.get("shots", 0) > 0

@@ -18,12 +18,14 @@ from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, I
 from distill.student.model import StudentError
 from distill.teacher.teacher import Teacher, TeacherError
 from distill.texts.text_templates import TextsError
-from distill.training.loop import NonFiniteLoss, OutOfMemory, StepMetrics, TrainResult
+from distill.training.hooks import TrainHooks
+from distill.training.loop import NonFiniteLoss, OutOfMemory, TrainResult
 from distill.training.loop import train as train_student
+from distill.training.metrics import StepMetrics
 from distill.training.training_state import StateError
 from store import resources
-from store.jobs import lifecycle
-from store.jobs.lifecycle import Claim
+from store.jobs import claims
+from store.jobs.claims import Claim
 from workers.gpu import inputs
 from workers.runtime.context import Context
 from workers.runtime.errors import PartFailed
@@ -138,12 +140,14 @@ def _train(
     return train_student(
         config,
         data,
-        start=start,
+        initial_student=start,
         resume=resume,
-        save=_saver(context, claim, keeper, folder),
-        on_step=on_step,
-        on_epoch=on_epoch,
-        should_stop=keeper.should_stop,
+        hooks=TrainHooks(
+            on_step=on_step,
+            on_epoch=on_epoch,
+            should_stop=keeper.should_stop,
+            save=_saver(context, claim, keeper, folder),
+        ),
     )
 
 
@@ -175,7 +179,7 @@ def _saver(context: Context, claim: Claim, keeper: Keeper, folder: Path) -> Call
             write(folder / "state.safetensors")
             context.artefacts.put_file(folder / "state.safetensors", key)
             with context.db.write() as tx:
-                lifecycle.save_state(tx, claim, key)
+                claims.save_state(tx, claim, key)
         except (OSError, SQLAlchemyError) as error:
             log.warning("state_not_saved", part=claim.part_id, error=f"{type(error).__name__}: {error}"[:300])
             keeper.note(f"state not saved ({type(error).__name__}); the one before it stands", level="warning")

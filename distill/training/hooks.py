@@ -1,0 +1,42 @@
+"""Hooks of the training loop: one object through which `train` reports progress, saves its state and is stopped."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from distill.student.model import Student
+from distill.training.metrics import StepMetrics
+
+WriteState = Callable[[Path], None]
+"""Writes the training state atomically to a path."""
+SaveState = Callable[[WriteState], None]
+OnEpoch = Callable[[int, Student, Tensor | None], Mapping[str, object] | None]
+
+
+def _ignore(*_arguments: object) -> None:
+    """Do nothing."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainHooks:
+    """Callbacks of `train`; each of them does nothing by default. With several ranks, only the first rank calls `save`,
+    `on_step` and `on_epoch`; every rank calls `should_stop`, and one rank is enough to stop all.
+
+    `on_step(metrics)`: called after every step.
+    `on_epoch(epoch, student, context)`: called after every epoch (from 1) with the student on the training device, which
+    it may put into evaluation mode, and the learned vectors (M, W). Its result becomes a line of the training log.
+    `should_stop()`: called before every step; when it is true, the state is saved and Stopped is raised.
+    `save(write)`: called with a function that writes the training state to a path: after an epoch (at most every 5 s),
+    every `save_every_s` seconds, after the last step, and before Stopped is raised.
+    """
+
+    on_step: Callable[[StepMetrics], None] = _ignore
+    on_epoch: OnEpoch = _ignore
+    should_stop: Callable[[], bool] = _never
+    save: SaveState = _ignore

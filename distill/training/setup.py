@@ -1,0 +1,126 @@
+"""Set-up of a training run: model, objective, optimizer, loss scaler, weight average, and the state to resume from.
+
+`run = prepare_training(config, data)`; `distill.training.loop.train` then makes the steps. B images of a rank, K
+labels, U unseen labels, D embedding width.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from distill.config.train_config import TrainConfig
+from distill.student.init_from_bundle import InitialStudent
+from distill.student.model import Student, build_student
+from distill.training import distributed
+from distill.training.device import choose_device, should_compile
+from distill.training.distributed import RankGroup
+from distill.training.guards import check_train_data
+from distill.training.loader import BatchPlan, TrainData, plan_batches
+from distill.training.objective import Objective
+from distill.training.schedules import build_optimizer
+from distill.training.training_state import TrainingPosition, load_state, save_state
+from distill.training.weight_average import WeightAverage
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainingRun:
+    """The parts of a training run, on `device`; their contents change with every step.
+
+    `learner`: student and objective in one module, whose parameters are trained and saved. `parallel`: the student's
+    model, inside DistributedDataParallel if there are several ranks. `forward`: the same, compiled if that saves time.
+    `built`: the student as built, which receives the final weights. `identity`: what a resumed run must have in common.
+    `texts` (K, D), `unseen` (U, D).
+    """
+
+    config: TrainConfig
+    ranks: RankGroup
+    device: torch.device
+    plan: BatchPlan
+    built: Student
+    student: Student
+    objective: Objective
+    learner: nn.ModuleDict
+    parallel: nn.Module
+    forward: Callable[[Tensor], Tensor]
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    average: WeightAverage
+    position: TrainingPosition
+    identity: Mapping[str, Any]
+    texts: Tensor
+    unseen: Tensor | None
+
+    def write_state(self, path: Path) -> None:
+        """Write the training state to `path`, atomically."""
+        save_state(
+            path,
+            self.learner,
+            self.optimizer,
+            self.position,
+            self.identity,
+            average=self.average,
+            scaler=self.scaler,
+        )
+
+
+def prepare_training(
+    config: TrainConfig, data: TrainData, *, initial_student: InitialStudent | None = None, resume: Path | None = None
+) -> TrainingRun:
+    """Build a run: new, from the weights of `initial_student`, or from the training state in the file `resume`.
+
+    Raises what `distill.training.loop.train` raises before its first step.
+    """
+    check_train_data(data)
+    ranks = distributed.current_ranks()
+    device = ranks.device(choose_device(config.system.device))
+    plan = plan_batches(config, len(data.usable), ranks.world_size, num_few=len(data.few))
+    built = build_student(
+        config.student.architecture,
+        width=data.texts.shape[1],
+        image_px=config.student.image_px,
+        seed=config.system.seed,
+        pretrained=config.student.pretrained and resume is None and initial_student is None,
+        test_crop=config.student.test_crop,
+    )
+    model = ranks.with_sync_batch_norm(built.model, device)
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    objective = Objective(config, width=built.width, prompted=data.prompted).to(device)
+    learner = nn.ModuleDict({"student": model, "objective": objective})
+    digests = dict(data.digests)
+    if initial_student is not None:
+        initial_student.load_into(model, objective.context)
+        digests["start"] = initial_student.digest
+    optimizer = build_optimizer(learner, config.optimizer)
+    scaler = torch.amp.GradScaler(device.type, enabled=config.system.precision == "float16")
+    average = WeightAverage(learner, config.weight_average, plan.total_steps)
+    identity = {"config": config.flat(), "width": built.width, "data": digests}
+    position = TrainingPosition()
+    if resume is not None:
+        position = load_state(resume, learner, optimizer, identity, average=average, scaler=scaler)
+    parallel = ranks.data_parallel(model, device)
+    # A run that must be exact decides by all of its steps, so that it has the same kernels after it was resumed.
+    exact = config.system.deterministic or device.type == "cpu"
+    compiled = should_compile(config, device, plan.total_steps - (0 if exact else position.step))
+    return TrainingRun(
+        config=config,
+        ranks=ranks,
+        device=device,
+        plan=plan,
+        built=built,
+        student=replace(built, model=model),
+        objective=objective,
+        learner=learner,
+        parallel=parallel,
+        forward=torch.compile(parallel) if compiled else parallel,
+        optimizer=optimizer,
+        scaler=scaler,
+        average=average,
+        position=position,
+        identity=identity,
+        texts=data.texts.to(device),
+        unseen=None if data.unseen is None else data.unseen.to(device),
+    )
