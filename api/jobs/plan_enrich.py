@@ -1,31 +1,32 @@
-"""What an enrich job is asked to do: a chain of strategies about labels, about pairs of them, or about images.
+"""Plan of an enrich job: strategies about labels, about pairs of labels, or about images, as parts in stages.
 
-stage 0   describe     chunks of labels, all strategies about labels at once
-stage 1   neighbours   with a teacher, where a strategy asks about pairs; makes stage 2, the chunks of pairs
-then      mend         with rounds: judges what is said, makes the questions to ask again, chooses among the answers
-last      assemble     the answers become the pages of a set, or a file of captions
-after it  report       the gates over these pages
+stage 0        describe     chunks of labels, all strategies about labels together
+stage 1        neighbours   for strategies about pairs: finds confusable labels and adds stage 2, chunks of pairs
+repair rounds  mend         gates judge the responses, choose between versions, and plan the questions of the next round
+last           assemble     responses become the pages of an attribute set, or a caption file
+after it       report       gates judge these pages
 """
 
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 from sqlalchemy.orm import Session
 
-from api.http.problems import ProblemError, StorableInput, at, json_pointer, refused
+from api.http.problems import ProblemError, StorableRequestModel, json_pointer, not_found_at, unprocessable
 from api.http.schemas import PlainText
-from api.readers.teacher_refs import TEACHER, teacher_ref
-from attributes.llm.prices import Price, PriceError, load_prices, pusd
+from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
+from attributes.llm.prices import Price, PriceError, load_prices, pusd_from_usd
 from attributes.llm.settings import OPENAI_BASE_URL
-from attributes.prompts.chain import StepError, pick_chain
+from attributes.prompts.selection import StepError, select_strategies
 from attributes.prompts.strategy import MAX_SAMPLES, About, Strategy, StrategyError
 from store import resources, vocabularies
 from store.enrich import usage
-from store.jobs import lifecycle
-from store.jobs.lifecycle import NewPart
+from store.jobs import jobs
+from store.jobs.jobs import NewPart
+from store.jobs.specs import CaptionSpec, DescribeSpec, NeighboursSpec, RangeSpec, RepairSpec
 from store.models import Job
 from store.sets import attribute_sets
 from store.sets.attribute_sets import PAGE_SIZE
@@ -34,228 +35,268 @@ from store.settings import Settings
 MAX_STRATEGIES = 8
 MAX_BUDGET_TOKENS = 10**15
 MAX_NEIGHBOURS = 10
-ASKS_PER_BATCH, IMAGES_PER_BATCH = 5_000, 512  # what a batch brought is kept in one transaction
-MOST_PARTS = 128  # of a stage: to begin and end one costs what some twenty labels cost whose answers are known
+QUESTIONS_PER_BATCH, IMAGES_PER_BATCH = 5_000, 512  # the responses of a batch are stored in one transaction
+MAX_PARTS = 128  # per stage: to start and end a part costs as much as 20 labels whose responses are cached
 PAGES_PER_PART = 32
-MEND_STAGE = 80
+REPAIR_STAGE = 80
 LAST_STAGE = 90
-MAX_MEND_ROUNDS = 3
-_KINDS: dict[About, str] = {"label": "describe", "pair": "contrast", "image": "caption"}
+MAX_REPAIR_ROUNDS = 3
+_PART_KINDS: dict[About, str] = {"label": "describe", "pair": "contrast", "image": "caption"}
 _USD = re.compile(r"\d{1,6}(\.\d{1,12})?")
 
 
-def _dollars(given: str | None) -> str | None:
-    if given is None:
+def _check_usd(amount: str | None) -> str | None:
+    if amount is None:
         return None
-    if not _USD.fullmatch(given) or not Decimal(given):
+    if not _USD.fullmatch(amount) or not Decimal(amount):
         raise ValueError('must be dollars above 0 as text, such as "2.50", with at most 12 digits after the point')
-    return given
+    return amount
 
 
-class EnrichIn(StorableInput):
+class EnrichIn(StorableRequestModel):
     """Have an LLM describe each label of a vocabulary, or caption each training image of a dataset."""
 
     kind: Literal["enrich"]
     vocabulary_id: str | None = None
-    dataset_id: str | None = Field(None, description="In place of a vocabulary, for strategies about images.")
+    dataset_id: str | None = Field(
+        None, description="For strategies about images: the dataset, instead of a vocabulary."
+    )
     strategies: list[Annotated[str, Field(max_length=100)]] = Field(
         ["describe"],
         min_length=1,
         max_length=MAX_STRATEGIES,
-        description="By name, or name@version.",
+        description="Strategies, as name or name@version.",
         examples=[["sentence", "phrases", "contrast"]],
     )
-    model: PlainText | None = Field(None, description="The operator's (LIMBECK_LLM_MODEL) where absent.")
+    model: PlainText | None = Field(None, description="Default: the operator's model (LIMBECK_LLM_MODEL).")
     base_set_id: str | None = Field(
         None, description="A set, of this vocabulary or another, whose locked and human lines are kept."
     )
-    teacher: Annotated[str | None, TEACHER] = None
+    teacher: Annotated[str | None, TEACHER_FIELD] = None
     neighbours: int = Field(
-        MAX_NEIGHBOURS, ge=1, le=MAX_NEIGHBOURS, description="How many of the nearest labels each is told apart from."
+        MAX_NEIGHBOURS,
+        ge=1,
+        le=MAX_NEIGHBOURS,
+        description="For strategies about pairs: how many nearest labels each label is compared with.",
     )
     mend_rounds: int = Field(
-        1, ge=0, le=MAX_MEND_ROUNDS, description="How often what the gates catch is asked for again, with its faults."
+        1,
+        ge=0,
+        le=MAX_REPAIR_ROUNDS,
+        description="Repair rounds: how often responses that violate a gate are requested again.",
     )
     samples: int | None = Field(
         None,
         ge=1,
         le=MAX_SAMPLES,
-        description="Answers to a question, for strategies that sample; their own where absent.",
+        description="Responses per question, for strategies that sample. Default: the strategy's own.",
     )
     mode: Literal["live", "batch"] = Field(
-        "live", description="`batch`: by the server's Batch API, at its price and within a day."
+        "live", description="`batch` uses the server's Batch API: its price, and results within a day."
     )
-    budget_usd: Annotated[str | None, AfterValidator(_dollars)] = Field(
-        None, description="The most that all calls may cost; the model's price must be known.", examples=["2.50"]
+    budget_usd: Annotated[str | None, AfterValidator(_check_usd)] = Field(
+        None,
+        description="Upper bound of the cost of all calls; the price of the model must be known.",
+        examples=["2.50"],
     )
     budget_tokens: int | None = Field(
-        None, ge=1, le=MAX_BUDGET_TOKENS, description="The most tokens that all calls may take, answers included."
+        None, ge=1, le=MAX_BUDGET_TOKENS, description="Upper bound of the tokens of all calls, prompts and completions."
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
-    """What a body asks for, found to be right."""
+class EnrichPlan:
+    """A validated request: the job's spec, its strategies (one per step) and its parts."""
 
-    spec: dict[str, Any]
-    chain: list[Strategy]
+    spec: DescribeSpec | CaptionSpec
+    strategies: list[Strategy]
     parts: list[NewPart]
 
 
-def create_enrich(tx: Session, given: EnrichIn, settings: Settings) -> Job:
-    """The queued job, with nothing spent yet. Raises ProblemError with pointers."""
-    planned = plan_enrich(tx, given, settings)
-    spec = planned.spec
-    job = lifecycle.create(tx, "enrich", spec, planned.parts)
-    cap_pusd = pusd(Decimal(spec["budget_usd"])) if "budget_usd" in spec else None
-    plan = _plan(spec, planned.chain)
-    usage.begin(tx, job.id, cap_pusd=cap_pusd, cap_tokens=spec.get("budget_tokens"), plan=plan)
+def create_enrich(tx: Session, request: EnrichIn, settings: Settings) -> Job:
+    """Create the queued job, with a usage of 0. Raises ProblemError with pointers."""
+    plan = plan_enrich(tx, request, settings)
+    job = jobs.create(tx, plan.spec, plan.parts)
+    budget_usd = plan.spec.budget_usd
+    usage.begin(
+        tx,
+        job.id,
+        cap_pusd=None if budget_usd is None else pusd_from_usd(Decimal(budget_usd)),
+        cap_tokens=plan.spec.budget_tokens,
+        plan=_questions_by_kind(plan),
+    )
     return job
 
 
-def plan_enrich(tx: Session, given: EnrichIn, settings: Settings) -> Planned:
-    """What such a job would be, without making one. Raises ProblemError with pointers."""
-    chain = _chain(given, settings)
-    model = given.model or settings.llm_model
+def plan_enrich(tx: Session, request: EnrichIn, settings: Settings) -> EnrichPlan:
+    """The plan of a request; nothing is stored. Raises ProblemError with pointers."""
+    strategies = _strategies(request, settings)
+    model = request.model or settings.llm_model
     if not model:
-        raise refused("model_missing", "name a model; the operator has set none (LIMBECK_LLM_MODEL)", "/model")
-    spec: dict[str, Any] = {"strategies": [one.ref for one in chain], "model": model}
-    if given.samples is not None:
-        spec["samples"] = given.samples
-    if given.mode == "batch":
-        spec["mode"] = given.mode
-    if given.budget_tokens is not None:
-        spec["budget_tokens"] = given.budget_tokens
-    if given.budget_usd is not None:
-        must_be_priced(model, settings)
-        spec["budget_usd"] = given.budget_usd
-    if any(one.about == "image" for one in chain):
-        return _caption(tx, given, chain, spec, settings)
-    return _describe(tx, given, chain, spec, settings)
+        raise unprocessable("model_missing", "name a model; the operator has set none (LIMBECK_LLM_MODEL)", "/model")
+    if request.budget_usd is not None:
+        require_price(model, settings)
+    if any(strategy.about == "image" for strategy in strategies):
+        return _plan_captions(tx, request, strategies, model, settings)
+    return _plan_descriptions(tx, request, strategies, model, settings)
 
 
-def must_be_priced(model: str, settings: Settings) -> Price:
-    """The model's price. Raises ProblemError where it is not known: a cap that counted it as 0 would hold nobody."""
-    found = price_of(model, settings)
-    if found is None:
-        place = settings.llm_base_url or OPENAI_BASE_URL
-        detail = f"the price of {model} at {place} is not known: give budget_tokens, or a price in LIMBECK_PRICES"
-        raise refused("price_unknown", detail, "/budget_usd")
-    return found
+def require_price(model: str, settings: Settings) -> Price:
+    """The price of the model. Raises ProblemError if it is unknown: a cap that counts it as 0 has no effect."""
+    price = price_of(model, settings)
+    if price is None:
+        server = settings.llm_base_url or OPENAI_BASE_URL
+        detail = f"the price of {model} at {server} is not known: give budget_tokens, or a price in LIMBECK_PRICES"
+        raise unprocessable("price_unknown", detail, "/budget_usd")
+    return price
 
 
 def price_of(model: str, settings: Settings) -> Price | None:
-    """What the operator's server takes for the model, None where nobody said. Raises ProblemError."""
+    """The price of the model at the operator's server; None if it is unknown. Raises ProblemError."""
     try:
-        return load_prices(settings.prices).of(model, settings.llm_base_url)
+        return load_prices(settings.prices).find(model, settings.llm_base_url)
     except PriceError as error:
         raise ProblemError(500, "prices_unreadable", str(error)) from None
 
 
-def _chain(given: EnrichIn, settings: Settings) -> list[Strategy]:
+def _strategies(request: EnrichIn, settings: Settings) -> list[Strategy]:
     try:
-        chain = pick_chain(given.strategies, folder=settings.strategies_dir, samples=given.samples)
+        strategies = select_strategies(request.strategies, folder=settings.strategies_dir, samples=request.samples)
     except StepError as error:
         pointer = "/samples" if error.step is None else json_pointer("strategies", str(error.step))
-        raise refused("strategy_unknown" if error.is_unknown else "strategy_unfit", str(error), pointer) from None
-    except StrategyError as error:  # a file of the operator's own that cannot be read
-        raise refused("strategy_unfit", str(error), "/strategies") from None
-    for step, strategy in enumerate(chain):
-        if (strategy.about == "image") != (given.dataset_id is not None):
-            wants = "images: name a dataset_id" if strategy.about == "image" else "labels: name a vocabulary_id"
+        raise unprocessable("strategy_unknown" if error.is_unknown else "strategy_unfit", str(error), pointer) from None
+    except StrategyError as error:  # one of the operator's files cannot be read
+        raise unprocessable("strategy_unfit", str(error), "/strategies") from None
+    for step, strategy in enumerate(strategies):
+        if (strategy.about == "image") != (request.dataset_id is not None):
+            source = "images: name a dataset_id" if strategy.about == "image" else "labels: name a vocabulary_id"
             pointer = json_pointer("strategies", str(step))
-            raise refused("strategy_unfit", f"{strategy.ref} asks about {wants}", pointer)
-    return chain
+            raise unprocessable("strategy_unfit", f"{strategy.ref} asks about {source}", pointer)
+    return strategies
 
 
-def _describe(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[str, Any], settings: Settings) -> Planned:
-    if given.vocabulary_id is None:
-        raise refused("vocabulary_missing", "name the vocabulary whose labels are to be described", "/vocabulary_id")
-    with at("/vocabulary_id"):
-        vocabulary = vocabularies.get(tx, given.vocabulary_id)
+def _plan_descriptions(
+    tx: Session, request: EnrichIn, strategies: list[Strategy], model: str, settings: Settings
+) -> EnrichPlan:
+    if request.vocabulary_id is None:
+        raise unprocessable("vocabulary_missing", "name the vocabulary whose labels to describe", "/vocabulary_id")
+    with not_found_at("/vocabulary_id"):
+        vocabulary = vocabularies.get(tx, request.vocabulary_id)
+    same_vocabulary = False
+    if request.base_set_id is not None:
+        with not_found_at("/base_set_id"):
+            same_vocabulary = attribute_sets.get(tx, request.base_set_id).vocabulary_id == vocabulary.id
     num_labels = vocabulary.num_labels
-    spec = {"vocabulary_id": vocabulary.id, "num_labels": num_labels, "domain": vocabulary.domain, **spec}
-    if given.base_set_id is not None:
-        with at("/base_set_id"):
-            base = attribute_sets.get(tx, given.base_set_id)
-        spec |= {"base_set_id": base.id, "same_vocabulary": base.vocabulary_id == vocabulary.id}
+    pair_steps = tuple(step for step, strategy in enumerate(strategies) if strategy.about == "pair")
+    spec = DescribeSpec(
+        vocabulary_id=vocabulary.id,
+        num_labels=num_labels,
+        domain=vocabulary.domain,
+        strategies=tuple(strategy.ref for strategy in strategies),
+        model=model,
+        samples=request.samples,
+        mode=request.mode,
+        budget_usd=request.budget_usd,
+        budget_tokens=request.budget_tokens,
+        base_set_id=request.base_set_id,
+        same_vocabulary=same_vocabulary,
+        teacher=_teacher(request, strategies, pair_steps, settings),
+        neighbours=request.neighbours if pair_steps else None,
+        mend_rounds=request.mend_rounds,
+    )
     parts: list[NewPart] = []
-    if any(one.about == "label" for one in chain):
-        per_label = sum(one.num_asks for one in chain if one.about == "label")
-        parts += _chunks("describe", num_labels, _least(given, settings, ASKS_PER_BATCH // per_label), unit="labels")
-    pairs = [step for step, one in enumerate(chain) if one.about == "pair"]
-    if pairs:
-        if given.teacher is None:
-            detail = f"{chain[pairs[0]].ref} tells labels apart that a teacher takes for each other: name the teacher"
-            raise refused("teacher_missing", detail, "/teacher")
-        spec |= {"teacher": teacher_ref(given.teacher, settings.data), "neighbours": given.neighbours}
-        parts.append(
-            NewPart(kind="neighbours", queue="gpu", stage=1, spec={"steps": pairs}, total=num_labels, unit="texts")
-        )
-    elif given.teacher is not None:
-        raise refused("teacher_unused", "no strategy of this job asks about pairs: leave the teacher out", "/teacher")
-    spec["mend_rounds"] = given.mend_rounds
-    parts += [
-        NewPart(
-            kind="mend",
-            queue="enrich",
-            stage=MEND_STAGE + 2 * (number - 1),
-            spec={"round": number},
-            total=num_labels,
-            unit="labels",
-        )
-        for number in range(1, given.mend_rounds + 2 if given.mend_rounds else 1)
-    ]
+    if per_label := sum(strategy.num_questions for strategy in strategies if strategy.about == "label"):
+        min_size = _min_chunk(request, settings, QUESTIONS_PER_BATCH // per_label)
+        parts += _chunks("describe", num_labels, min_size, unit="labels")
+    if pair_steps:
+        neighbours = NeighboursSpec(steps=pair_steps)
+        parts.append(NewPart(kind="neighbours", queue="gpu", stage=1, spec=neighbours, total=num_labels, unit="texts"))
+    # After the last round one more part chooses between its responses and those before.
+    for number in range(1, request.mend_rounds + 2) if request.mend_rounds else ():
+        stage, repair = REPAIR_STAGE + 2 * (number - 1), RepairSpec(round=number)
+        parts.append(NewPart(kind="mend", queue="enrich", stage=stage, spec=repair, total=num_labels, unit="labels"))
     num_pages = -(-num_labels // PAGE_SIZE)
     parts += _chunks("assemble", num_pages, PAGES_PER_PART, unit="pages", stage=LAST_STAGE)
     parts.append(NewPart(kind="report", queue="enrich", stage=LAST_STAGE + 1, total=num_labels, unit="labels"))
-    return Planned(spec=spec, chain=chain, parts=parts)
+    return EnrichPlan(spec=spec, strategies=strategies, parts=parts)
 
 
-def _caption(tx: Session, given: EnrichIn, chain: list[Strategy], spec: dict[str, Any], settings: Settings) -> Planned:
+def _teacher(
+    request: EnrichIn, strategies: list[Strategy], pair_steps: tuple[int, ...], settings: Settings
+) -> str | None:
+    """The teacher that finds confusable labels; required by strategies about pairs, refused without one."""
+    if pair_steps and request.teacher is None:
+        detail = f"{strategies[pair_steps[0]].ref} compares labels that a teacher confuses: name the teacher"
+        raise unprocessable("teacher_missing", detail, "/teacher")
+    if request.teacher is None:
+        return None
+    if not pair_steps:
+        detail = "no strategy of this job compares pairs: leave the teacher out"
+        raise unprocessable("teacher_unused", detail, "/teacher")
+    return parse_teacher_ref(request.teacher, settings.data)
+
+
+def _plan_captions(
+    tx: Session, request: EnrichIn, strategies: list[Strategy], model: str, settings: Settings
+) -> EnrichPlan:
     for field in ("vocabulary_id", "base_set_id", "teacher"):
-        if getattr(given, field) is not None:
-            raise refused("field_unused", f"captions are of a dataset's images: leave {field} out", f"/{field}")
-    if len(chain) > 1:
-        raise refused("strategy_unfit", "a caption set comes from one strategy: post a job for each", "/strategies/1")
-    with at("/dataset_id"):
-        dataset = resources.dataset(tx, given.dataset_id or "")
+        if getattr(request, field) is not None:
+            raise unprocessable("field_unused", f"captions are of a dataset's images: leave {field} out", f"/{field}")
+    if len(strategies) > 1:
+        detail = "a caption set comes from one strategy: post a job for each"
+        raise unprocessable("strategy_unfit", detail, "/strategies/1")
+    with not_found_at("/dataset_id"):
+        dataset = resources.dataset(tx, request.dataset_id or "")
     num_images = dataset.counts["train"]
-    domain = vocabularies.get(tx, dataset.vocabulary_id).domain
-    spec = {"dataset_id": dataset.id, "num_images": num_images, "domain": domain, **spec}
-    parts = _chunks("caption", num_images, _least(given, settings, IMAGES_PER_BATCH), unit="images")
+    spec = CaptionSpec(
+        dataset_id=dataset.id,
+        num_images=num_images,
+        domain=vocabularies.get(tx, dataset.vocabulary_id).domain,
+        strategies=(strategies[0].ref,),
+        model=model,
+        samples=request.samples,
+        mode=request.mode,
+        budget_usd=request.budget_usd,
+        budget_tokens=request.budget_tokens,
+    )
+    parts = _chunks("caption", num_images, _min_chunk(request, settings, IMAGES_PER_BATCH), unit="images")
     last = NewPart(kind="assemble", queue="enrich", stage=LAST_STAGE, total=num_images, unit="images")
-    return Planned(spec=spec, chain=chain, parts=[*parts, last])
+    return EnrichPlan(spec=spec, strategies=strategies, parts=[*parts, last])
 
 
-def _plan(spec: dict[str, Any], chain: list[Strategy]) -> dict[str, list[int]]:
-    """Kind of part → its units, and the questions of each. All steps about labels share a part's labels; each of those
-    about pairs has parts of its own, and how many pairs there will be nobody knows before: at most that many."""
-    plan: dict[str, list[int]] = {}
-    for strategy in chain:
-        kind = _KINDS[strategy.about]
-        units, questions = plan.get(kind, [0, 0])
-        if strategy.about == "pair":
-            plan[kind] = [units + spec["num_labels"] * spec["neighbours"], max(questions, strategy.num_asks)]
+def _questions_by_kind(plan: EnrichPlan) -> dict[str, list[int]]:
+    """Kind of part -> [units, questions per unit].
+
+    All steps about labels share the labels of a part. Each step about pairs has parts of its own; the number of pairs
+    is an upper bound.
+    """
+    spec = plan.spec
+    by_kind: dict[str, list[int]] = {}
+    for strategy in plan.strategies:
+        kind = _PART_KINDS[strategy.about]
+        units, questions = by_kind.get(kind, [0, 0])
+        if isinstance(spec, CaptionSpec):
+            by_kind[kind] = [spec.num_images, questions + strategy.num_questions]
+        elif strategy.about == "pair":
+            pairs = spec.num_labels * (spec.neighbours or 0)
+            by_kind[kind] = [units + pairs, max(questions, strategy.num_questions)]
         else:
-            plan[kind] = [spec.get("num_labels") or spec["num_images"], questions + strategy.num_asks]
-    if spec.get("mend_rounds"):
-        plan["correct"] = [0, 1]  # how many answers will be asked for again is known once the gates have looked
-    return plan
+            by_kind[kind] = [spec.num_labels, questions + strategy.num_questions]
+    if isinstance(spec, DescribeSpec) and spec.mend_rounds:
+        by_kind["correct"] = [0, 1]  # the number of questions is known only after the gates have judged
+    return by_kind
 
 
-def _least(given: EnrichIn, settings: Settings, per_batch: int) -> int:
-    """Units a part: in batches as many as make one worth its while."""
-    return settings.enrich_chunk if given.mode == "live" else max(1, per_batch)
+def _min_chunk(request: EnrichIn, settings: Settings, per_batch: int) -> int:
+    """Least units per part; in batch mode as many as fit one batch."""
+    return settings.enrich_chunk if request.mode == "live" else max(1, per_batch)
 
 
-def _chunks(kind: str, total: int, least: int, *, unit: str, stage: int = 0) -> list[NewPart]:
-    """Parts of at least `least` units, and no more than `MOST_PARTS` of them."""
-    size = max(least, -(-total // MOST_PARTS))
+def _chunks(kind: str, total: int, min_size: int, *, unit: str, stage: int = 0) -> list[NewPart]:
+    """Parts of at least `min_size` units, at most `MAX_PARTS` of them."""
+    size = max(min_size, -(-total // MAX_PARTS))
+    ranges = [RangeSpec(start=start, stop=min(start + size, total)) for start in range(0, total, size)]
     return [
-        NewPart(
-            kind=kind, queue="enrich", stage=stage, spec={"start": start, "stop": stop}, total=stop - start, unit=unit
-        )
-        for start in range(0, total, size)
-        for stop in (min(start + size, total),)
+        NewPart(kind=kind, queue="enrich", stage=stage, spec=one, total=one.stop - one.start, unit=unit)
+        for one in ranges
     ]

@@ -1,4 +1,4 @@
-"""The server's side of its Batch API: files up and down, batches made, looked at and ended; and the retries of it."""
+"""The endpoints of an OpenAI-compatible Batch API, with retries: upload, create, retrieve, cancel, download."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from attributes.llm import retry_policy as retries
+from attributes.llm import retry_policy
 from attributes.llm.results import FatalLLMError
 from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import RawResponse, Transport
@@ -16,15 +16,15 @@ from attributes.llm.transport import RawResponse, Transport
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-ENDED = ("completed", "failed", "expired", "cancelled")
+FINAL_STATUSES = ("completed", "failed", "expired", "cancelled")
 ENDPOINT = "/v1/chat/completions"
 TRANSFER_TIMEOUT_S = 900.0
-MOST_LISTED = 5_000
+MAX_LISTED = 5_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchState:
-    """A batch as the server has it. `errors` say why it failed as a whole, each with the line of its file."""
+    """The state of a batch at the server. `errors` say why the whole batch failed, each with its line in the file."""
 
     id: str
     status: str
@@ -37,61 +37,67 @@ class BatchState:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come of it."""
-        return self.status in ENDED
+        """Whether the status is final."""
+        return self.status in FINAL_STATUSES
 
 
 class BatchUnavailable(Exception):
-    """The server did not do what was asked, also after waiting; the batch is as it was. Try again later."""
+    """A request to the Batch API failed, also after waiting. The batch is unchanged; try again later."""
 
 
-class BatchServer:
-    """Raises FatalLLMError for what no waiting mends, BatchUnavailable for what may pass; never for a batch's fate."""
+class BatchAPI:
+    """The Batch API of one server.
 
-    def __init__(self, settings: LLMSettings, wire: Transport) -> None:
+    Raises FatalLLMError for faults that waiting cannot fix and BatchUnavailable for transient ones. A batch that fails
+    raises nothing: its `BatchState` says so.
+    """
+
+    def __init__(self, settings: LLMSettings, transport: Transport) -> None:
         self._settings = settings
-        self._wire = wire
+        self._transport = transport
 
     async def upload(self, file: IO[bytes]) -> str:
-        """Send a file of requests; its id. By itself it costs nothing."""
-        uploaded = await self._asked("the upload of a batch file", lambda api: self._upload(api, file))
+        """Upload a file of requests, at no cost. Returns the file's id."""
+        uploaded = await self._call("the upload of a batch file", lambda api: self._upload(api, file))
         file_id = str(uploaded.get("id") or "")
         if not file_id:
-            raise BatchUnavailable("the LLM server's answer to an upload names no file")
+            raise BatchUnavailable("the LLM server's response to an upload has no file id")
         return file_id
 
-    async def make(self, file_id: str) -> BatchState:
-        """A batch of the requests in an uploaded file."""
-        how: Any = {"input_file_id": file_id, "endpoint": ENDPOINT, "completion_window": "24h"}
-        made = await self._asked(
-            "the making of a batch",
-            lambda api: api.batches.with_raw_response.create(**how),
-            # An answer that was lost on its way may have made a batch, which would be paid for twice.
-            found=lambda: self._made_from(file_id),
+    async def create(self, file_id: str) -> BatchState:
+        """Create a batch of the requests in an uploaded file."""
+        params: Any = {"input_file_id": file_id, "endpoint": ENDPOINT, "completion_window": "24h"}
+        created = await self._call(
+            "the creation of a batch",
+            lambda api: api.batches.with_raw_response.create(**params),
+            # If only the response was lost, the batch exists, and a second one would be paid for again.
+            find_existing=lambda: self._find_by_file(file_id),
         )
-        return self._state(made)
+        return self._state(created)
 
-    async def made_from(self, file_id: str) -> BatchState | None:
-        """The batch that was made from a file, if there is one."""
+    async def find_by_file(self, file_id: str) -> BatchState | None:
+        """The batch that was created from a file; None if no batch was."""
         found: list[Mapping[str, Any] | None] = []
 
-        async def look(_api: "AsyncOpenAI") -> None:
-            found.append(await self._made_from(file_id))
+        async def search(_api: "AsyncOpenAI") -> None:
+            found.append(await self._find_by_file(file_id))
 
-        await self._asked("the list of batches", look)
+        await self._call("the list of batches", search)
         return self._state(found[-1]) if found[-1] else None
 
-    async def state(self, batch_id: str) -> BatchState:
-        """How a batch stands."""
-        return self._state(await self._asked("a batch", lambda api: api.batches.with_raw_response.retrieve(batch_id)))
+    async def retrieve(self, batch_id: str) -> BatchState:
+        """The current state of a batch."""
+        return self._state(await self._call("a batch", lambda api: api.batches.with_raw_response.retrieve(batch_id)))
 
     async def cancel(self, batch_id: str) -> BatchState:
-        """The batch, about to end."""
-        said = await self._asked("the end of a batch", lambda api: api.batches.with_raw_response.cancel(batch_id))
-        return self._state(said)
+        """Cancel a batch. The server ends it some time later."""
+        data = await self._call(
+            "the cancellation of a batch", lambda api: api.batches.with_raw_response.cancel(batch_id)
+        )
+        return self._state(data)
 
-    async def file(self, file_id: str) -> IO[bytes]:
-        """A file of the server's, on this machine's disk; it goes when it is closed."""
+    async def download(self, file_id: str) -> IO[bytes]:
+        """Download a file to a temporary file on disk, which is deleted when closed."""
         file = tempfile.TemporaryFile()  # noqa: SIM115
 
         async def fetch(api: "AsyncOpenAI") -> None:
@@ -105,7 +111,7 @@ class BatchServer:
                     file.write(piece)
 
         try:
-            await self._asked("a batch's answers", fetch)
+            await self._call("the download of a batch's responses", fetch)
         except BaseException:
             file.close()
             raise
@@ -117,23 +123,23 @@ class BatchServer:
         counted = counts if isinstance(counts, dict) else {}
         listed = errors.get("data") if isinstance(errors, dict) else errors
         if not data.get("id"):
-            raise BatchUnavailable("the LLM server's answer names no batch")
+            raise BatchUnavailable("the LLM server's response has no batch id")
         return BatchState(
             id=str(data["id"]),
             status=str(data.get("status") or "").lower(),
-            num_requests=_number(counted.get("total")),
-            num_completed=_number(counted.get("completed")),
-            num_failed=_number(counted.get("failed")),
+            num_requests=_count(counted.get("total")),
+            num_completed=_count(counted.get("completed")),
+            num_failed=_count(counted.get("failed")),
             output_file_id=data.get("output_file_id") or None,
             error_file_id=data.get("error_file_id") or None,
-            errors=tuple(map(self._said, listed if isinstance(listed, list) else ())),
+            errors=tuple(map(self._error_text, listed if isinstance(listed, list) else ())),
         )
 
-    def _said(self, error: Any) -> str:
+    def _error_text(self, error: object) -> str:
         if not isinstance(error, dict):
-            return self._wire.said(error)
-        place = f"line {error['line']}: " if error.get("line") else ""
-        return place + self._wire.said(error.get("message") or error.get("code") or "a fault without a name")
+            return self._transport.printable(error)
+        line = f"line {error['line']}: " if error.get("line") else ""
+        return line + self._transport.printable(error.get("message") or error.get("code") or "an unnamed error")
 
     async def _upload(self, api: "AsyncOpenAI", file: IO[bytes]) -> Any:
         file.seek(0)
@@ -142,64 +148,73 @@ class BatchServer:
                 file=("limbeck.jsonl", file, "application/jsonl"), purpose="batch", timeout=TRANSFER_TIMEOUT_S
             )
 
-    async def _made_from(self, file_id: str) -> Mapping[str, Any] | None:
-        """The batch that was made from this file, if there is one among the latest few thousand."""
-        how: dict[str, Any] = {"limit": 100}
-        for _ in range(MOST_LISTED // 100):
-            listed = json_object((await self._wire.api().batches.with_raw_response.list(**how)).content)
+    async def _find_by_file(self, file_id: str) -> Mapping[str, Any] | None:
+        """The batch that was created from this file, searched among the latest `MAX_LISTED`."""
+        params: dict[str, Any] = {"limit": 100}
+        for _ in range(MAX_LISTED // 100):
+            listed = json_object((await self._transport.openai().batches.with_raw_response.list(**params)).content)
             data = listed.get("data")
-            batches = [one for one in data if isinstance(one, dict)] if isinstance(data, list) else []
-            for one in batches:
-                if one.get("input_file_id") == file_id:
-                    return one
+            batches = [batch for batch in data if isinstance(batch, dict)] if isinstance(data, list) else []
+            for batch in batches:
+                if batch.get("input_file_id") == file_id:
+                    return batch
             if not batches or not listed.get("has_more"):
                 return None
-            how["after"] = str(batches[-1].get("id"))
+            params["after"] = str(batches[-1].get("id"))
         return None
 
-    async def _asked(
+    async def _call(
         self,
         what: str,
         call: Callable[["AsyncOpenAI"], Awaitable[Any]],
         *,
-        found: Callable[[], Awaitable[Mapping[str, Any] | None]] | None = None,
+        find_existing: Callable[[], Awaitable[Mapping[str, Any] | None]] | None = None,
     ) -> Mapping[str, Any]:
-        """The JSON that a call gives, an empty one for a call that keeps its own. A fault that will pass is waited for;
-        `found` then looks whether the call was heard all the same."""
+        """The JSON object of a response; empty if `call` returns None because it stores its result itself.
+
+        Waits and retries after transient faults. `find_existing` is called before each retry; if it finds that the
+        earlier attempt did succeed, its result is returned.
+        """
         import httpx2
         import openai
 
         settings = self._settings
         for attempt in range(1, settings.max_attempts + 1):
             try:
-                if attempt > 1 and found is not None and (already := await found()) is not None:
-                    return already
-                response = await call(self._wire.api())
+                if attempt > 1 and find_existing is not None and (existing := await find_existing()) is not None:
+                    return existing
+                response = await call(self._transport.openai())
                 return {} if response is None else json_object(response.content)
             except openai.APIStatusError as error:
-                reply = self._wire.read(
+                raw = self._transport.parse(
                     error.response.status_code, json_object(error.response.content), error.response.headers
                 )
             except (openai.APIConnectionError, httpx2.HTTPError, TimeoutError) as error:
-                reply = RawResponse(status="connection", detail=f"the connection broke ({type(error).__name__})")
-            if reply.http_status in (404, 405, 501) and reply.status != "llm_quota_exhausted":
-                raise FatalLLMError(
-                    "llm_no_batches", f"{self._settings.base_url} has no Batch API, or lost {what}: {reply.detail}"
-                )
-            if reply.status.startswith("llm_"):
-                raise FatalLLMError(reply.status, f"the LLM server refuses {what} ({reply.detail})")
-            if reply.status in ("bad_request", "refused"):
-                raise FatalLLMError("llm_batch_failed", f"the LLM server refuses {what} ({reply.detail})")
-            wait_s = reply.retry_after_s
+                raw = RawResponse(status="connection", detail=f"the connection broke ({type(error).__name__})")
+            self._raise_if_fatal(raw, what)
+            wait_s = raw.retry_after_s
             if wait_s is None:
-                wait_s = random.uniform(0, min(retries.FIRST_WAIT_S * 2 ** (attempt - 1), settings.max_wait_s))
+                bound_s = min(retry_policy.FIRST_WAIT_S * 2 ** (attempt - 1), settings.max_wait_s)
+                wait_s = random.uniform(0, bound_s)
             if attempt == settings.max_attempts or wait_s > settings.max_wait_s:
                 break
             await asyncio.sleep(wait_s)
-        raise BatchUnavailable(f"{what}: {reply.detail}, after {attempt} attempts")
+        raise BatchUnavailable(f"{what}: {raw.detail}, after {attempt} attempts")
+
+    def _raise_if_fatal(self, raw: RawResponse, what: str) -> None:
+        """Raises FatalLLMError for a fault that waiting cannot fix."""
+        if raw.http_status in (404, 405, 501) and raw.status != "llm_quota_exhausted":
+            raise FatalLLMError(
+                "llm_no_batches", f"{self._settings.base_url} has no Batch API, or lost {what}: {raw.detail}"
+            )
+        if raw.status.startswith("llm_"):
+            raise FatalLLMError(raw.status, f"the LLM server refuses {what} ({raw.detail})")
+        if raw.status in ("bad_request", "refused"):
+            raise FatalLLMError("llm_batch_failed", f"the LLM server refuses {what} ({raw.detail})")
 
 
 def json_object(content: bytes) -> Mapping[str, Any]:
+    """The JSON object in `content`; empty if there is none."""
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
@@ -207,5 +222,5 @@ def json_object(content: bytes) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _number(value: Any) -> int:
+def _count(value: object) -> int:
     return value if type(value) is int else 0

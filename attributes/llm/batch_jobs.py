@@ -1,16 +1,16 @@
-"""OpenAI's Batch API: half the price, an answer within a day. Files of requests instead of calls.
+"""OpenAI's Batch API: half the price, responses within a day. Files of requests instead of single calls.
 
     async with BatchJobs(LLMSettings(base_url=..., model=...)) as batches:
-        askings = batches.begin(asks)
-        state = await batches.submit(askings)            # keep state.id, and each asking.memory()
+        pending = batches.prepare(questions)
+        state = await batches.submit(pending)            # store state.id, and to_json() of each of `pending`
         state = await batches.poll(state.id)             # later, in any process, until state.ended
-        async for result in batches.collect(state, askings): ...
+        async for response in batches.collect(state, pending): ...
 
-A question is named by its key (`custom_id`, 64 characters at most, which a sha256 just fits). A batch that expired, or
-was cancelled, gives what it completed; the questions it never came to, and those that have to be asked in another form
-or with a correction, come back to be put into the next one: a line of a file cannot be asked again by itself. So does
-`ask_all`, from the first file to the last answer. Sources: the types of the openai library 3.54 and OpenAI's published
-API description (limits, states, `batch_expired` and its like).
+The `custom_id` of a request is the question's key (a sha256, exactly the 64 characters allowed). A batch that expired
+or was cancelled returns what it completed. Unprocessed questions, and those that need another response format or a
+correction, are returned for the next batch, because a line of a file cannot be retried alone. `query_all` does all of
+this. Sources: the types of the openai library 3.54 and OpenAI's published API description (limits, states,
+`batch_expired` and related codes).
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, Self
 
-from attributes.llm.batch_api import ENDPOINT, BatchServer, BatchState, BatchUnavailable, json_object
-from attributes.llm.concurrency import POLL_S, OnOutcome, Tally
-from attributes.llm.response_format import RUNGS, FormatFallback, shared_ladder
+from attributes.llm.batch_api import ENDPOINT, BatchAPI, BatchState, BatchUnavailable, json_object
+from attributes.llm.concurrency import POLL_S, OnResult, QueryTotals
+from attributes.llm.response_format import FORMAT_LEVELS, FormatFallback, shared_fallback
 from attributes.llm.results import Call, FatalLLMError, QuestionResult
-from attributes.llm.retry_policy import QuestionAttempts, Retry
+from attributes.llm.retry_policy import QuestionAttempts
 from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import RawResponse, Transport
 from attributes.prompts.questions import Question
@@ -35,31 +35,32 @@ from attributes.prompts.questions import Question
 __all__ = ["BatchJobs", "BatchResponse", "BatchState", "BatchUnavailable"]
 
 MAX_REQUESTS = 50_000
-MAX_BYTES = 100_000_000  # half of what OpenAI takes today; it was 100 MB once, and elsewhere still is
+MAX_BYTES = 100_000_000  # half of OpenAI's current limit; 100 MB was its limit before, and still is at other servers
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchResponse:
-    """What a batch brought of one question: an outcome, or None where it has to be asked again.
+    """The response of a batch to one question: a result, or None if the question must go into another batch.
 
-    `calls` are those that this batch made, for the ledger; none where it ended before it came to the question. `left`
-    says why it has to be asked again: `batch_expired`, `batch_cancelled`, … or `asked_differently`.
+    `calls` are the calls of this batch, for the record of usage; empty if the batch ended before it processed the
+    question. `pending_because` says why `result` is None: `batch_expired`, `batch_cancelled`, … or `asked_differently`
+    (the next request has a correction or another response format).
     """
 
-    asking: QuestionAttempts
+    attempts: QuestionAttempts
     calls: Sequence[Call]
-    outcome: QuestionResult | None = None
-    left: str = ""
+    result: QuestionResult | None = None
+    pending_because: str = ""
 
 
 class BatchJobs:
     """The Batch API of one server for one model. Belongs to the event loop that first calls it; needs `close`."""
 
-    def __init__(self, settings: LLMSettings, *, ladder: FormatFallback = shared_ladder) -> None:
+    def __init__(self, settings: LLMSettings, *, fallback: FormatFallback = shared_fallback) -> None:
         self.settings = settings
-        self._ladder = ladder
-        self._wire = Transport(settings)
-        self._server = BatchServer(settings, self._wire)
+        self._fallback = fallback
+        self._transport = Transport(settings)
+        self._api = BatchAPI(settings, self._transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,166 +70,174 @@ class BatchJobs:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._wire.close()
+        await self._transport.close()
 
-    def begin(self, asks: Iterable[Question]) -> list[QuestionAttempts]:
-        """Questions to submit, equal ones once; `QuestionAttempts.recall` goes on with what another process remembered."""
-        made = (QuestionAttempts(ask, self.settings, self._ladder) for ask in asks)
-        return list({asking.key: asking for asking in made}.values())
+    def prepare(self, questions: Iterable[Question]) -> list[QuestionAttempts]:
+        """The questions to submit, without duplicates. To continue from another process, use `restore` on each."""
+        attempts = (QuestionAttempts(question, self.settings, self._fallback) for question in questions)
+        return list({one.key: one for one in attempts}.values())
 
-    def chunks(self, askings: Iterable[QuestionAttempts]) -> Iterator[list[QuestionAttempts]]:
-        """The questions in as many lists as there must be batches."""
+    def chunks(self, pending: Iterable[QuestionAttempts]) -> Iterator[list[QuestionAttempts]]:
+        """Split the questions into one list per batch, within `MAX_REQUESTS` and `MAX_BYTES`."""
         chunk: list[QuestionAttempts] = []
         num_bytes = 0
-        for asking in askings:
-            size = len(_line(asking))
+        for attempts in pending:
+            size = len(_file_line(attempts))
             if chunk and (len(chunk) >= MAX_REQUESTS or num_bytes + size > MAX_BYTES):
                 yield chunk
                 chunk, num_bytes = [], 0
-            chunk.append(asking)
+            chunk.append(attempts)
             num_bytes += size
         if chunk:
             yield chunk
 
-    async def submit(self, askings: Iterable[QuestionAttempts]) -> BatchState:
-        """Upload the requests of one chunk and have them worked on. Raises FatalLLMError and BatchUnavailable."""
-        return await self.make(await self.upload(askings))
+    async def submit(self, chunk: Iterable[QuestionAttempts]) -> BatchState:
+        """Upload the requests of one chunk and create a batch. Raises FatalLLMError and BatchUnavailable."""
+        return await self.create(await self.upload(chunk))
 
-    async def upload(self, askings: Iterable[QuestionAttempts]) -> str:
-        """Upload the requests of one chunk, which costs nothing yet; the file's id. Raises as `submit` does."""
+    async def upload(self, chunk: Iterable[QuestionAttempts]) -> str:
+        """Upload the requests of one chunk, at no cost. Returns the file's id. Raises as `submit` does."""
         with tempfile.TemporaryFile() as file:
-            file.writelines(_line(asking) for asking in askings)
-            return await self._server.upload(file)
+            file.writelines(_file_line(attempts) for attempts in chunk)
+            return await self._api.upload(file)
 
-    async def make(self, file_id: str) -> BatchState:
-        """Have the requests of an uploaded file worked on. Raises as `submit` does."""
-        return await self._server.make(file_id)
+    async def create(self, file_id: str) -> BatchState:
+        """Create a batch from an uploaded file. Raises as `submit` does."""
+        return await self._api.create(file_id)
 
-    async def made_from(self, file_id: str) -> BatchState | None:
-        """The batch that an earlier process had made from a file, if it came to that. Raises as `submit` does."""
-        return await self._server.made_from(file_id)
+    async def find_by_file(self, file_id: str) -> BatchState | None:
+        """The batch that an earlier process created from a file; None if it created none. Raises as `submit` does."""
+        return await self._api.find_by_file(file_id)
 
     async def poll(self, batch_id: str) -> BatchState:
-        """How a batch stands. Raises FatalLLMError and BatchUnavailable."""
-        return await self._server.state(batch_id)
+        """The current state of a batch. Raises FatalLLMError and BatchUnavailable."""
+        return await self._api.retrieve(batch_id)
 
     async def cancel(self, batch_id: str) -> BatchState:
-        """Ask for the end of a batch, which comes some minutes later. Raises FatalLLMError and BatchUnavailable."""
-        return await self._server.cancel(batch_id)
+        """Cancel a batch; it ends some minutes later. Raises FatalLLMError and BatchUnavailable."""
+        return await self._api.cancel(batch_id)
 
-    async def collect(self, state: BatchState, askings: Iterable[QuestionAttempts]) -> AsyncIterator[BatchResponse]:
-        """What an ended batch brought of each of its questions, first those that it came to.
+    async def collect(self, state: BatchState, pending: Iterable[QuestionAttempts]) -> AsyncIterator[BatchResponse]:
+        """The responses of an ended batch to each of its questions, the processed ones first.
 
-        Raises BatchUnavailable before the first result, and FatalLLMError after the last one, where a line failed for
-        what no waiting can mend.
+        Raises BatchUnavailable before the first response, and FatalLLMError after the last one if a line failed for a
+        reason that waiting cannot fix.
         """
-        left = {asking.key: asking for asking in askings}
+        missing = {attempts.key: attempts for attempts in pending}
         reasons: dict[str, str] = {}
         fatal: FatalLLMError | None = None
-        with ExitStack() as held:
+        with ExitStack() as stack:
             files = [
-                held.enter_context(await self._server.file(file_id))
+                stack.enter_context(await self._api.download(file_id))
                 for file_id in (state.output_file_id, state.error_file_id)
                 if file_id
             ]
             for line in (line for file in files for line in _objects(file)):
                 key = str(line.get("custom_id"))
-                reply = self._reply(line)
-                if isinstance(reply, str):
-                    reasons[key] = reply
-                elif asking := left.pop(key, None):
-                    asking.note(reply)
-                    step: QuestionResult | Retry | None = None
-                    why = "asked_differently"
-                    try:
-                        step = asking.judge(reply)
-                    except FatalLLMError as error:
-                        fatal, why = error, error.code
-                    outcome = step if isinstance(step, QuestionResult) else None
-                    yield BatchResponse(
-                        asking=asking, calls=asking.calls[-1:], outcome=outcome, left="" if outcome else why
-                    )
-        for key, asking in left.items():
-            yield BatchResponse(asking=asking, calls=(), left=reasons.get(key, f"batch_{state.status}"))
+                raw = self._parse_line(line)
+                if isinstance(raw, str):
+                    reasons[key] = raw
+                elif attempts := missing.pop(key, None):
+                    response, error = _respond(attempts, raw)
+                    fatal = error or fatal
+                    yield response
+        for key, attempts in missing.items():
+            because = reasons.get(key, f"batch_{state.status}")
+            yield BatchResponse(attempts=attempts, calls=(), pending_because=because)
         if fatal is not None:
             raise fatal
 
-    async def ask_all(
+    async def query_all(
         self,
-        asks: Iterable[Question],
+        questions: Iterable[Question],
         *,
-        on_outcome: OnOutcome | None = None,
+        on_result: OnResult | None = None,
         on_state: Callable[[BatchState], None] = lambda _state: None,
         should_stop: Callable[[], bool] = lambda: False,
         poll_s: float = 60.0,
-    ) -> Tally:
-        """Ask everything in as many batches as it takes, one after the other.
+    ) -> QueryTotals:
+        """Send all questions, in as many batches as needed, one batch after another.
 
-        `on_state` is told of every batch as it is made and polled. When `should_stop` says so, the batch at hand is
-        cancelled, and what it completed is kept. A question that no batch came to ends as `batch_unfinished`. Raises
-        FatalLLMError, also for a batch that failed as a whole, and BatchUnavailable.
+        `on_state` is called with every batch that is created or polled. When `should_stop` returns True, the current
+        batch is cancelled, and what it completed is kept. A question that no batch processed ends as
+        `batch_unfinished`. Raises FatalLLMError, also for a batch that failed as a whole, and BatchUnavailable.
         """
-        tally = Tally()
-        waiting = self.begin(asks)
-        for _ in range(self.settings.max_attempts + len(RUNGS)):  # the steps down the ladder are no attempts
-            again: list[QuestionAttempts] = []
-            for chunk in self.chunks(waiting):
-                if tally.stopped or should_stop():
-                    tally.stopped = "asked"
+        totals = QueryTotals()
+        pending = self.prepare(questions)
+        # Falling back to the next response format does not count as an attempt.
+        for _ in range(self.settings.max_attempts + len(FORMAT_LEVELS)):
+            next_round: list[QuestionAttempts] = []
+            for chunk in self.chunks(pending):
+                if totals.stopped or should_stop():
+                    totals.stopped = "asked"
                     break
-                state = await self._until_ended(await self.submit(chunk), tally, on_state, should_stop, poll_s)
-                came = 0
-                async for result in self.collect(state, chunk):
-                    came += bool(result.calls)
-                    if result.outcome is None:
-                        again.append(result.asking)
+                state = await self._wait_until_ended(await self.submit(chunk), totals, on_state, should_stop, poll_s)
+                num_processed = 0
+                async for response in self.collect(state, chunk):
+                    num_processed += bool(response.calls)
+                    if response.result is None:
+                        next_round.append(response.attempts)
                     else:
-                        await _report(result.outcome, tally, on_outcome)
-                if state.status == "failed" and not came:
-                    said = "; ".join(state.errors) or "it does not say why"
-                    raise FatalLLMError("llm_batch_failed", f"batch {state.id} failed: {said}")
-            waiting = again
-            if tally.stopped or not waiting:
+                        await _report(response.result, totals, on_result)
+                if state.status == "failed" and not num_processed:
+                    errors = "; ".join(state.errors) or "the server gives no reason"
+                    raise FatalLLMError("llm_batch_failed", f"batch {state.id} failed: {errors}")
+            pending = next_round
+            if totals.stopped or not pending:
                 break
-        for asking in waiting:
-            reason, detail = ("stopped", "") if tally.stopped else ("batch_unfinished", "asked for in several batches")
-            if asking.calls or not tally.stopped:
-                await _report(asking.end(reason, detail), tally, on_outcome)
-        return tally
+        for attempts in pending:
+            reason, detail = ("stopped", "") if totals.stopped else ("batch_unfinished", "sent in several batches")
+            if attempts.calls or not totals.stopped:
+                await _report(attempts.finish(reason, detail), totals, on_result)
+        return totals
 
-    async def _until_ended(
+    async def _wait_until_ended(
         self,
         state: BatchState,
-        tally: Tally,
+        totals: QueryTotals,
         on_state: Callable[[BatchState], None],
         should_stop: Callable[[], bool],
         poll_s: float,
     ) -> BatchState:
+        """Poll a batch until its status is final; cancel it when `should_stop` returns True."""
         on_state(state)
         while not state.ended:
-            if should_stop() and not tally.stopped:
-                tally.stopped = "asked"
+            if should_stop() and not totals.stopped:
+                totals.stopped = "asked"
                 await self.cancel(state.id)
-            await _sleep(poll_s, unless=lambda: not tally.stopped and should_stop())
+            await _sleep(poll_s, unless=lambda: not totals.stopped and should_stop())
             state = await self.poll(state.id)
             on_state(state)
         return state
 
-    def _reply(self, line: Mapping[str, Any]) -> RawResponse | str:
-        """What a line of an output or error file means; a string says why the batch never came to it."""
+    def _parse_line(self, line: Mapping[str, Any]) -> RawResponse | str:
+        """The response in a line of an output or error file; a string says why the batch did not process it."""
         response, error = line.get("response"), line.get("error")
         if isinstance(response, dict) and type(response.get("status_code")) is int:
-            return self._wire.read(response["status_code"], response.get("body"), {})
+            return self._transport.parse(response["status_code"], response.get("body"), {})
         code = str(error.get("code") or "") if isinstance(error, dict) else ""
         if code in ("batch_expired", "batch_cancelled"):
             return code
-        said = self._wire.said(error.get("message")) if isinstance(error, dict) else ""
-        return RawResponse(status="timeout" if code == "request_timeout" else "server_error", detail=f"{code}: {said}")
+        message = self._transport.printable(error.get("message")) if isinstance(error, dict) else ""
+        status = "timeout" if code == "request_timeout" else "server_error"
+        return RawResponse(status=status, detail=f"{code}: {message}")
 
 
-def _line(asking: QuestionAttempts) -> bytes:
-    """One request of a file."""
-    body = {"custom_id": asking.key, "method": "POST", "url": ENDPOINT, "body": asking.body()}
+def _respond(attempts: QuestionAttempts, raw: RawResponse) -> tuple[BatchResponse, FatalLLMError | None]:
+    """Record one response and decide what follows; the error is returned so that the other lines are still read."""
+    attempts.record(raw)
+    try:
+        step = attempts.next_step(raw)
+    except FatalLLMError as error:
+        return BatchResponse(attempts=attempts, calls=attempts.calls[-1:], pending_because=error.code), error
+    if isinstance(step, QuestionResult):
+        return BatchResponse(attempts=attempts, calls=attempts.calls[-1:], result=step), None
+    return BatchResponse(attempts=attempts, calls=attempts.calls[-1:], pending_because="asked_differently"), None
+
+
+def _file_line(attempts: QuestionAttempts) -> bytes:
+    """One request as a line of the uploaded file."""
+    body = {"custom_id": attempts.key, "method": "POST", "url": ENDPOINT, "body": attempts.body()}
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
 
 
@@ -245,7 +254,7 @@ async def _sleep(seconds: float, *, unless: Callable[[], bool]) -> None:
         await asyncio.sleep(min(left_s, POLL_S))
 
 
-async def _report(outcome: QuestionResult, tally: Tally, on_outcome: OnOutcome | None) -> None:
-    tally.add(outcome)
-    if on_outcome is not None and (waiting := on_outcome(outcome)) is not None:
-        await waiting
+async def _report(result: QuestionResult, totals: QueryTotals, on_result: OnResult | None) -> None:
+    totals.add(result)
+    if on_result is not None and (awaitable := on_result(result)) is not None:
+        await awaitable

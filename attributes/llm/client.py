@@ -1,10 +1,10 @@
-"""Ask an LLM about labels: the one owner of retries, and many questions at once.
+"""The LLM client: sends questions, many at once, and owns all retries.
 
-    async with LLMClient(LLMSettings(base_url=..., model=...)) as enricher:
-        tally = await enricher.ask_all(asks, on_outcome=keep)
+    async with LLMClient(LLMSettings(base_url=..., model=...)) as client:
+        totals = await client.query_all(questions, on_result=save)
 
-Every question ends with lines or a named reason (`attributes.llm.retry_policy` says how); what no waiting can mend
-(wrong key, unknown model, nobody at the address) raises FatalLLMError at the first call.
+Every question ends with lines or with a named reason (see `attributes.llm.retry_policy`). Faults that waiting cannot
+fix (wrong key, unknown model, no server at the address) raise FatalLLMError at the first call.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from attributes.llm.concurrency import CutShort, OnOutcome, Stop, Tally, ask_many
+from attributes.llm.concurrency import OnResult, QueryTotals, RunStopped, StopSignal, query_many
 from attributes.llm.limits import (
     BudgetGuard,
     BudgetSpent,
@@ -22,46 +22,45 @@ from attributes.llm.limits import (
     NoBudget,
     NoLimit,
     Slot,
-    tokens_at_most,
-    tokens_estimated,
+    estimated_tokens,
+    max_prompt_tokens,
 )
-from attributes.llm.response_format import FormatFallback, shared_ladder
+from attributes.llm.response_format import FormatFallback, shared_fallback
 from attributes.llm.results import BUDGET_SPENT, Call, FatalLLMError, QuestionResult
 from attributes.llm.retry_policy import QuestionAttempts
 from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import RawResponse, Transport
 from attributes.prompts.questions import Question
 
-__all__ = ["Call", "FatalLLMError", "LLMClient", "LLMSettings", "QuestionResult", "Tally"]
+__all__ = ["Call", "FatalLLMError", "LLMClient", "LLMSettings", "QueryTotals", "QuestionResult"]
 
-
-MAX_REFUSED = 3  # questions that are refused in every form before the run is given up
+MAX_REFUSED = 3  # questions in a row that are refused in every response format before the run stops
 
 
 class LLMClient:
-    """Asks one server and model. Belongs to the event loop that first calls it; needs `close`.
+    """Sends questions to one server and model. Belongs to the event loop that first calls it; needs `close`.
 
-    `limiter` holds every HTTP attempt back until there is room for it, `meter` until its worst case is set aside.
-    `wire`: connections that others use as well.
+    `limiter` delays every HTTP attempt until the rate limits allow it; `budget` reserves its maximum cost first.
+    `transport`: connections that are shared with other clients.
     """
 
     def __init__(
         self,
         settings: LLMSettings,
         *,
-        ladder: FormatFallback = shared_ladder,
+        fallback: FormatFallback = shared_fallback,
         limiter: Limiter | None = None,
-        meter: BudgetGuard | None = None,
-        wire: Transport | None = None,
+        budget: BudgetGuard | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self.settings = settings
-        self._ladder = ladder
+        self._fallback = fallback
         self._limiter = limiter or NoLimit()
-        self._meter = meter or NoBudget()
-        self._wire = wire or Transport(settings)
-        self._owns_wire = wire is None
-        self._refused = 0  # questions in a row
-        self._not_before = 0.0  # monotonic; a server that says "later" to one question says it to all
+        self._budget = budget or NoBudget()
+        self._transport = transport or Transport(settings)
+        self._owns_transport = transport is None
+        self._num_refused = 0  # questions in a row
+        self._not_before = 0.0  # monotonic; a `Retry-After` applies to all questions
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,110 +69,110 @@ class LLMClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections, if they are its own."""
-        if self._owns_wire:
-            await self._wire.close()
+        """Close the connections unless they are shared."""
+        if self._owns_transport:
+            await self._transport.close()
 
-    async def ask(self, ask: Question) -> QuestionResult:
-        """Ask until there are lines or a named reason. Raises FatalLLMError.
+    async def query(self, question: Question) -> QuestionResult:
+        """Send one question, with retries, until it has lines or a named reason. Raises FatalLLMError.
 
-        Where the meter has nothing left the outcome is `stopped`, its detail `budget_spent`.
+        If the budget is spent, the reason is `stopped` and the detail `budget_spent`.
         """
-        return await self._ask(ask, Stop())
+        return await self._query(question, StopSignal())
 
-    async def ask_all(
+    async def query_all(
         self,
-        asks: Iterable[Question] | AsyncIterable[Question],
+        questions: Iterable[Question] | AsyncIterable[Question],
         *,
         concurrency: int | None = None,
-        on_outcome: OnOutcome | None = None,
+        on_result: OnResult | None = None,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> Tally:
-        """Ask everything, `concurrency` at a time (the settings' by default); order does not matter.
+    ) -> QueryTotals:
+        """Send all questions, `concurrency` at a time (default: the settings'); results come in any order.
 
-        Asks are drawn as they are needed. `on_outcome` is called (and awaited) as each ends, so that nothing is lost
-        that was paid for; no list is kept. When `should_stop` (asked every 0.2 s) says so, or after a fatal error, no
-        call is begun, those in flight have 10 s to end, and questions that had calls but no answer come as `stopped`.
-        The same when the budget is spent, but calls in flight then have all their time. Raises FatalLLMError, and
-        whatever `on_outcome` raises.
+        Questions are taken from the iterable as needed. `on_result` is called (and awaited) when each one ends, so that
+        no paid response is lost; the results are not collected in a list. When `should_stop` (polled every 0.2 s)
+        returns True, or after a fatal error, no call starts, calls in flight have 10 s to end, and questions that had
+        calls but no response are reported as `stopped`. When the budget is spent, the same happens, but calls in flight
+        have their full time limit. Raises FatalLLMError, and whatever `on_result` raises.
         """
-        return await ask_many(
-            self._ask,
-            asks,
+        return await query_many(
+            self._query,
+            questions,
             concurrency=concurrency or self.settings.concurrency,
-            first_alone=not self._ladder.knows(self.settings),
-            on_outcome=on_outcome,
+            probe_first=not self._fallback.is_known(self.settings),
+            on_result=on_result,
             should_stop=should_stop,
         )
 
-    async def _ask(self, ask: Question, stop: Stop) -> QuestionResult:
-        asking = QuestionAttempts(ask, self.settings, self._ladder)
+    async def _query(self, question: Question, stop: StopSignal) -> QuestionResult:
+        attempts = QuestionAttempts(question, self.settings, self._fallback)
         wait_s = 0.0
         while True:
             try:
                 await self._pause(wait_s, stop)
-                reply = await self._attempt(asking, stop)
-            except CutShort:
-                return asking.end("stopped")
+                raw = await self._attempt(attempts, stop)
+            except RunStopped:
+                return attempts.finish("stopped")
             except BudgetSpent:
-                return asking.end("stopped", BUDGET_SPENT)
+                return attempts.finish("stopped", BUDGET_SPENT)
             except asyncio.CancelledError:
                 if not stop.is_set():
                     raise
-                return asking.end("stopped")
-            step = asking.judge(reply)
+                return attempts.finish("stopped")
+            step = attempts.next_step(raw)
             if isinstance(step, QuestionResult):
-                self._refuse_to_go_on(step)
+                self._raise_if_all_refused(step)
                 return step
             wait_s = step.wait_s
-            if step.everyone_s:
-                self._not_before = max(self._not_before, time.monotonic() + step.everyone_s)
+            if step.server_wait_s:
+                self._not_before = max(self._not_before, time.monotonic() + step.server_wait_s)
 
-    def _refuse_to_go_on(self, outcome: QuestionResult) -> None:
-        """Raises FatalLLMError where a server that has answered nothing yet refuses one question after the other in
-        every form: what it refuses is then no question, but the model or the way it is asked."""
-        self._refused = self._refused + 1 if outcome.reason == "bad_request" else 0
-        if self._refused >= MAX_REFUSED and not self._ladder.knows(self.settings):
-            said = f"the LLM server refuses every request: model {self.settings.model!r} at {self.settings.base_url}"
-            raise FatalLLMError("llm_bad_request", f"{said} ({outcome.detail})", outcome.calls)
+    def _raise_if_all_refused(self, result: QuestionResult) -> None:
+        """Raises FatalLLMError if a server that gave no valid response yet refuses `MAX_REFUSED` questions in a row in
+        every response format: the cause is then the model or the request, not a question."""
+        self._num_refused = self._num_refused + 1 if result.reason == "bad_request" else 0
+        if self._num_refused >= MAX_REFUSED and not self._fallback.is_known(self.settings):
+            message = f"the LLM server refuses every request: model {self.settings.model!r} at {self.settings.base_url}"
+            raise FatalLLMError("llm_bad_request", f"{message} ({result.detail})", result.calls)
 
-    async def _pause(self, wait_s: float, stop: Stop) -> None:
-        """Wait out this question's own time and the server's."""
+    async def _pause(self, wait_s: float, stop: StopSignal) -> None:
+        """Wait `wait_s`, and for the server's `Retry-After`."""
         until = time.monotonic() + wait_s
-        with stop.cuts_short():
+        with stop.interruptible_wait():
             while (left_s := max(until, self._not_before) - time.monotonic()) > 0:
                 await asyncio.sleep(left_s)
 
-    async def _attempt(self, asking: QuestionAttempts, stop: Stop) -> RawResponse:
-        """One HTTP attempt, once meter and limiter have room for it. Raises BudgetSpent and CutShort."""
-        body = asking.body()
-        with stop.cuts_short():
-            reserved = await self._meter.reserve(asking.ask, tokens_at_most(body), asking.max_tokens)
-        self._wire.open()  # so that what the limiter lets go is sent at once
+    async def _attempt(self, attempts: QuestionAttempts, stop: StopSignal) -> RawResponse:
+        """One HTTP attempt, once budget and limiter allow it. Raises BudgetSpent and RunStopped."""
+        body = attempts.body()
+        with stop.interruptible_wait():
+            reservation = await self._budget.reserve(attempts.question, max_prompt_tokens(body), attempts.max_tokens)
+        self._transport.open()  # before the slot is taken, so that the request is sent at once
         call: Call | None = None
         try:
-            async with self._room(tokens_estimated(body, asking.max_tokens), stop) as slot:
+            async with self._slot(estimated_tokens(body, attempts.max_tokens), stop) as slot:
                 started = time.monotonic()
-                reply: RawResponse | None = None
+                raw: RawResponse | None = None
                 try:
-                    reply = await self._wire.send(body)
-                finally:  # an attempt that is cancelled was made too, and may be billed
-                    call = asking.note(reply or RawResponse(status="stopped", latency_s=time.monotonic() - started))
+                    raw = await self._transport.send(body)
+                finally:  # record a cancelled attempt too: the server may bill it
+                    call = attempts.record(raw or RawResponse(status="stopped", latency_s=time.monotonic() - started))
                 if call.prompt_tokens is not None and call.completion_tokens is not None:
-                    slot.used(call.prompt_tokens + call.completion_tokens)
-                return reply
+                    slot.record_tokens(call.prompt_tokens + call.completion_tokens)
+                return raw
         finally:
-            await self._meter.settle(reserved, call)
+            await self._budget.release(reservation, call)
 
     @asynccontextmanager
-    async def _room(self, tokens: int, stop: Stop) -> AsyncIterator[Slot]:
-        """A slot of the limiter at a moment at which the server has not asked everyone to wait."""
+    async def _slot(self, tokens: int, stop: StopSignal) -> AsyncIterator[Slot]:
+        """A slot of the limiter, taken outside the server's `Retry-After`."""
         while True:
-            async with AsyncExitStack() as held:
-                with stop.cuts_short():
-                    slot = await held.enter_async_context(self._limiter.slot(tokens))
+            async with AsyncExitStack() as stack:
+                with stop.interruptible_wait():
+                    slot = await stack.enter_async_context(self._limiter.slot(tokens))
                 if self._not_before <= time.monotonic():
                     yield slot
                     return
-                slot.used(0)
+                slot.record_tokens(0)
             await self._pause(0.0, stop)

@@ -1,40 +1,40 @@
-"""Many questions at once: drawn by as many tasks as may be in flight, reported as each ends, stopped in order."""
+"""Many questions at once: a fixed number of tasks, each result reported when it ends, an orderly stop."""
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from attributes.llm.results import BUDGET_SPENT, FatalLLMError, QuestionResult
 from attributes.prompts.questions import Question
 
-POLL_S = 0.2  # how often `should_stop` is asked
-PROBE_S = 10.0  # how long the first question goes ahead alone where the server's ways are not known
-STOP_GRACE_S = 10.0  # how long calls in flight may still bring what is paid for
+POLL_S = 0.2  # how often `should_stop` is called
+PROBE_S = 10.0  # how long the first question runs alone while the server's response format is unknown
+STOP_GRACE_S = 10.0  # how long calls in flight may still return paid responses after a stop
 
-OnOutcome = Callable[[QuestionResult], Awaitable[None] | None]
-
-
-class CutShort(Exception):
-    """The run stopped while something was only waited for."""
+OnResult = Callable[[QuestionResult], Awaitable[None] | None]
 
 
-class Stop:
-    """Set once, by whatever ends a run. Calls in flight go on; waits that are marked so are cut short."""
+class RunStopped(Exception):
+    """The run stopped during an interruptible wait."""
+
+
+class StopSignal:
+    """Set once, to end a run. Calls in flight continue; interruptible waits raise RunStopped."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
-        self._waiting: set[asyncio.Task[Any]] = set()
-        self._cut: set[asyncio.Task[Any]] = set()
+        self._waiting: set[asyncio.Task[object]] = set()
+        self._interrupted: set[asyncio.Task[object]] = set()
 
     def is_set(self) -> bool:
         return self._event.is_set()
 
     def set(self) -> None:
         self._event.set()
-        self._cut |= self._waiting
+        self._interrupted |= self._waiting
         for task in self._waiting:
             task.cancel()
 
@@ -42,31 +42,31 @@ class Stop:
         await self._event.wait()
 
     @contextmanager
-    def cuts_short(self) -> Iterator[None]:
-        """A wait that ends with CutShort once the run stops."""
+    def interruptible_wait(self) -> Iterator[None]:
+        """A block whose waits raise RunStopped as soon as the signal is set."""
         if self.is_set():
-            raise CutShort
+            raise RunStopped
         task = asyncio.current_task()
         assert task is not None
         self._waiting.add(task)
         try:
             yield
         except asyncio.CancelledError:
-            if task not in self._cut:
+            if task not in self._interrupted:
                 raise
-            self._cut.discard(task)
+            self._interrupted.discard(task)
             task.uncancel()
-            raise CutShort from None
+            raise RunStopped from None
         finally:
             self._waiting.discard(task)
 
 
-Answer = Callable[[Question, Stop], Awaitable[QuestionResult]]
+QueryOne = Callable[[Question, StopSignal], Awaitable[QuestionResult]]
 
 
 @dataclass
-class Tally:
-    """What became of a list of questions. `stopped`: some have still to be asked, because `should_stop` said so
+class QueryTotals:
+    """Totals of a list of questions. `stopped`: some questions are still open, because `should_stop` returned True
     (`asked`) or the budget was spent."""
 
     done: int = 0
@@ -77,75 +77,75 @@ class Tally:
     cached_tokens: int = 0
     stopped: Literal["", "asked", "budget_spent"] = ""
 
-    def add(self, outcome: QuestionResult) -> None:
-        """Count one outcome; tokens that a server did not state count as none."""
-        self.calls += len(outcome.calls)
-        self.prompt_tokens += sum(call.prompt_tokens or 0 for call in outcome.calls)
-        self.completion_tokens += sum(call.completion_tokens or 0 for call in outcome.calls)
-        self.cached_tokens += sum(call.cached_tokens or 0 for call in outcome.calls)
-        if outcome.reason is None:
+    def add(self, result: QuestionResult) -> None:
+        """Count one result; tokens that the server did not report count as 0."""
+        self.calls += len(result.calls)
+        self.prompt_tokens += sum(call.prompt_tokens or 0 for call in result.calls)
+        self.completion_tokens += sum(call.completion_tokens or 0 for call in result.calls)
+        self.cached_tokens += sum(call.cached_tokens or 0 for call in result.calls)
+        if result.reason is None:
             self.done += 1
-        elif outcome.reason != "stopped":
-            self.failed[outcome.reason] += 1
+        elif result.reason != "stopped":
+            self.failed[result.reason] += 1
 
 
-async def ask_many(
-    answer: Answer,
-    asks: Iterable[Question] | AsyncIterable[Question],
+async def query_many(
+    query: QueryOne,
+    questions: Iterable[Question] | AsyncIterable[Question],
     *,
     concurrency: int,
-    first_alone: bool,
-    on_outcome: OnOutcome | None,
+    probe_first: bool,
+    on_result: OnResult | None,
     should_stop: Callable[[], bool],
-) -> Tally:
-    """`LLMClient.ask_all` says what this does; `answer` ends early, with what it has, once its `Stop` is set.
+) -> QueryTotals:
+    """Run `query` for all questions; see `LLMClient.query_all`. `query` returns early once its signal is set.
 
-    `first_alone` lets one question find out what the server understands, or that it refuses everything, before the
-    rest.
+    `probe_first` runs one question alone first, to find a response format that the server understands, or that the
+    server refuses everything.
     """
-    return await _Run(answer, _Source(asks), on_outcome, should_stop).through(concurrency, first_alone)
+    return await _QueryRun(query, _QuestionSource(questions), on_result, should_stop).run(concurrency, probe_first)
 
 
-class _Source:
-    """Gives one ask at a time to whichever task comes."""
+class _QuestionSource:
+    """Hands out one question at a time to several tasks."""
 
-    def __init__(self, asks: Iterable[Question] | AsyncIterable[Question]) -> None:
-        self._plain = iter(asks) if isinstance(asks, Iterable) else None
-        self._async = None if isinstance(asks, Iterable) else aiter(asks)
-        self._turn = asyncio.Lock()
+    def __init__(self, questions: Iterable[Question] | AsyncIterable[Question]) -> None:
+        self._plain = iter(questions) if isinstance(questions, Iterable) else None
+        self._async = None if isinstance(questions, Iterable) else aiter(questions)
+        self._lock = asyncio.Lock()
 
     async def next(self) -> Question | None:
-        """The next ask; None after the last."""
+        """The next question; None after the last."""
         if self._plain is not None:
             return next(self._plain, None)
         assert self._async is not None
-        async with self._turn:
+        async with self._lock:
             return await anext(self._async, None)
 
 
-class _Run:
-    """One list of questions on its way, and how all its tasks stop."""
+class _QueryRun:
+    """One run over a list of questions: its tasks, and how they all stop."""
 
     def __init__(
-        self, answer: Answer, source: _Source, on_outcome: OnOutcome | None, should_stop: Callable[[], bool]
+        self, query: QueryOne, source: _QuestionSource, on_result: OnResult | None, should_stop: Callable[[], bool]
     ) -> None:
-        self._answer = answer
+        self._query = query
         self._source = source
-        self._on_outcome = on_outcome
+        self._on_result = on_result
         self._should_stop = should_stop
-        self._stop = Stop()
-        self._tally = Tally()
+        self._stop = StopSignal()
+        self._totals = QueryTotals()
 
-    async def through(self, concurrency: int, first_alone: bool) -> Tally:
+    async def run(self, concurrency: int, probe_first: bool) -> QueryTotals:
         watcher = asyncio.create_task(self._watch())
         workers: set[asyncio.Task[None]] = set()
         try:
-            if first_alone:
-                workers.add(asyncio.create_task(self._work(most=1)))
+            if probe_first:
+                workers.add(asyncio.create_task(self._work(max_questions=1)))
                 await asyncio.wait(workers, timeout=PROBE_S)
             if not any(task.done() and task.exception() for task in workers):
                 workers |= {asyncio.create_task(self._work()) for _ in range(concurrency)}
-            await self._all(workers, watcher)
+            await self._wait_for(workers, watcher)
         finally:
             for task in (watcher, *workers):
                 task.cancel()
@@ -153,12 +153,12 @@ class _Run:
         for task in (watcher, *workers):
             if not task.cancelled():
                 task.result()
-        return self._tally
+        return self._totals
 
-    async def _all(self, workers: set[asyncio.Task[None]], watcher: asyncio.Task[None]) -> None:
-        """Wait for the workers; once one fails or it is time to stop, give the others `STOP_GRACE_S`.
+    async def _wait_for(self, workers: set[asyncio.Task[None]], watcher: asyncio.Task[None]) -> None:
+        """Wait for the workers. Once one fails or the run stops, cancel the others after `STOP_GRACE_S`.
 
-        Where only the budget is spent there is no hurry: what is in flight ends within its own time limit.
+        If only the budget is spent, calls in flight end within their own time limit instead.
         """
         pending = workers
         stopping = asyncio.create_task(self._stop.wait())
@@ -170,7 +170,7 @@ class _Run:
                 pending = pending - done
         finally:
             stopping.cancel()
-        while pending and self._tally.stopped == BUDGET_SPENT and not watcher.done():
+        while pending and self._totals.stopped == BUDGET_SPENT and not watcher.done():
             done, _ = await asyncio.wait({*pending, watcher}, return_when=asyncio.FIRST_COMPLETED)
             pending = pending - done
         if pending:
@@ -181,6 +181,7 @@ class _Run:
             await asyncio.wait(pending)
 
     async def _watch(self) -> None:
+        """Poll `should_stop`."""
         try:
             while not self._should_stop():
                 await asyncio.sleep(POLL_S)
@@ -191,35 +192,38 @@ class _Run:
 
     def _end(self, why: Literal["asked", "budget_spent"]) -> None:
         if not self._stop.is_set():
-            self._tally.stopped = why
+            self._totals.stopped = why
             self._stop.set()
 
-    async def _work(self, most: int | None = None) -> None:
-        while most is None or most > 0:
-            most = None if most is None else most - 1
+    async def _work(self, max_questions: int | None = None) -> None:
+        """Query question after question; all of them if `max_questions` is None."""
+        while max_questions is None or max_questions > 0:
+            max_questions = None if max_questions is None else max_questions - 1
             try:
-                with self._stop.cuts_short():
-                    ask = await self._source.next()
-            except CutShort:
+                with self._stop.interruptible_wait():
+                    question = await self._source.next()
+            except RunStopped:
                 return
-            if ask is None:
+            if question is None:
                 return
-            await self._one(ask)
+            await self._query_and_report(question)
 
-    async def _one(self, ask: Question) -> None:
+    async def _query_and_report(self, question: Question) -> None:
         try:
-            outcome = await self._answer(ask, self._stop)
+            result = await self._query(question, self._stop)
         except FatalLLMError as error:
-            self._stop.set()  # before its report, which may take a while: no call more meanwhile
-            stopped = QuestionResult(ask=ask, key="", reason="stopped", detail=error.message, calls=error.calls)
-            await self._report(stopped)  # its calls belong in the ledger too
+            self._stop.set()  # before the report, which may take a while: no further call starts meanwhile
+            stopped = QuestionResult(
+                question=question, key="", reason="stopped", detail=error.message, calls=error.calls
+            )
+            await self._report(stopped)  # so that its calls are recorded as usage
             raise
-        if outcome.reason == "stopped" and outcome.detail == BUDGET_SPENT:
+        if result.reason == "stopped" and result.detail == BUDGET_SPENT:
             self._end("budget_spent")
-        if outcome.calls:
-            await self._report(outcome)
+        if result.calls:
+            await self._report(result)
 
-    async def _report(self, outcome: QuestionResult) -> None:
-        self._tally.add(outcome)
-        if self._on_outcome is not None and (waiting := self._on_outcome(outcome)) is not None:
-            await waiting
+    async def _report(self, result: QuestionResult) -> None:
+        self._totals.add(result)
+        if self._on_result is not None and (awaitable := self._on_result(result)) is not None:
+            await awaitable

@@ -1,77 +1,83 @@
-"""What questions will take before any was asked: guesses, and bounds that hold.
+"""Token estimates and upper bounds for a strategy before it has responses.
 
-The guesses are of English text, about four characters a token, with answers as long as the shipped strategies mostly
-get; whoever has seen a strategy's answers knows better. A bound is that of one call that is not made again.
+Estimates assume English text (about four characters per token) and the response lengths that the shipped strategies
+usually get; averages of real responses are better. An upper bound is for one call without retries.
 """
 
 import json
 from dataclasses import dataclass
 
-from attributes.llm.limits import tokens_at_most, tokens_estimated
-from attributes.llm.requests import MAX_CORRECTION_CHARS, max_tokens_of, request_for, temperature_of
+from attributes.llm.limits import estimated_tokens, max_prompt_tokens
+from attributes.llm.requests import MAX_CORRECTION_CHARS, build_request, max_tokens_of, temperature_of
 from attributes.llm.response_format import FormatFallback
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import ImageFile, Question
 from attributes.prompts.strategy import Strategy
 from attributes.types import Label
 
-CORRECTION_BYTES = 4 * MAX_CORRECTION_CHARS  # by how much what is said of an answer's faults can make a prompt longer
+MAX_CORRECTION_BYTES = 4 * MAX_CORRECTION_CHARS  # the most that a correction adds to a prompt
 _CHARS_PER_TOKEN = 4
-_ANSWER_TOKENS = 15  # braces, quotes, the label
+_RESPONSE_BASE_TOKENS = 15  # braces, quotes, the label
 _FIELD_TOKENS = {"sentence": 45, "answer": 60, "caption": 30}
 _PHRASE_TOKENS, _DIFFERENCE_TOKENS = 25, 60
-_PIXEL = ImageFile(b"\x89PNG\r\n\x1a\n")
+_STUB_IMAGE = ImageFile(b"\x89PNG\r\n\x1a\n")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guess:
-    """Of one question with a label of no length: tokens of prompt and answer as guessed, and at most."""
+class TokenEstimate:
+    """Tokens of one question about an empty label: estimates and upper bounds for prompt and response."""
 
     prompt_tokens: int
     completion_tokens: int
-    prompt_at_most: int
-    completion_at_most: int
+    max_prompt_tokens: int
+    max_completion_tokens: int
 
 
-def guess(strategy: Strategy, settings: LLMSettings, domain: str = "") -> Guess:
-    """What one question of the strategy will take."""
-    ask = _question(strategy, domain)
-    max_tokens = max_tokens_of(ask, settings)
-    form = FormatFallback().start(settings)
-    body = form.body(
-        request_for(ask), model=settings.model, temperature=temperature_of(ask, settings), max_tokens=max_tokens
+def estimate_tokens(strategy: Strategy, settings: LLMSettings, domain: str = "") -> TokenEstimate:
+    """Estimate the tokens of one question of the strategy."""
+    question = _longest_question(strategy, domain)
+    max_tokens = max_tokens_of(question, settings)
+    body = (
+        FormatFallback()
+        .initial_format(settings)
+        .body(
+            build_request(question),
+            model=settings.model,
+            temperature=temperature_of(question, settings),
+            max_tokens=max_tokens,
+        )
     )
-    schema = len(json.dumps(strategy.schema)) // _CHARS_PER_TOKEN
-    return Guess(
-        prompt_tokens=tokens_estimated(body, 0) + schema,
-        completion_tokens=min(_answer_tokens(strategy), max_tokens),
-        prompt_at_most=tokens_at_most(body),
-        completion_at_most=max_tokens,
+    schema_tokens = len(json.dumps(strategy.schema)) // _CHARS_PER_TOKEN
+    return TokenEstimate(
+        prompt_tokens=estimated_tokens(body, 0) + schema_tokens,
+        completion_tokens=min(_response_tokens(strategy), max_tokens),
+        max_prompt_tokens=max_prompt_tokens(body),
+        max_completion_tokens=max_tokens,
     )
 
 
 def label_bytes(label: Label) -> int:
-    """By how much a label makes the bound of its prompt larger: it stands there quoted."""
+    """The bytes that a label adds to the upper bound of its prompt, quoted as JSON."""
     return len(json.dumps([label.name, label.sense or ""], ensure_ascii=False).encode("utf-8", "replace"))
 
 
-def _question(strategy: Strategy, domain: str) -> Question:
-    question = max(strategy.questions, key=len, default="")
+def _longest_question(strategy: Strategy, domain: str) -> Question:
+    text = max(strategy.questions, key=len, default="")
     return Question(
         strategy,
         Label("a"),
         domain,
-        text=question,
+        text=text,
         other=Label("b") if strategy.about == "pair" else None,
-        image=_PIXEL if strategy.about == "image" else None,
+        image=_STUB_IMAGE if strategy.about == "image" else None,
     )
 
 
-def _answer_tokens(strategy: Strategy) -> int:
+def _response_tokens(strategy: Strategy) -> int:
     limits = strategy.limits
-    tokens = _ANSWER_TOKENS + sum(_FIELD_TOKENS.get(field, 0) for field in strategy.wants)
-    if "phrases" in strategy.wants:
+    tokens = _RESPONSE_BASE_TOKENS + sum(_FIELD_TOKENS.get(field, 0) for field in strategy.response_fields)
+    if "phrases" in strategy.response_fields:
         tokens += _PHRASE_TOKENS * min(limits.max_phrases, max(limits.min_phrases, 6))
-    if "differences" in strategy.wants:
+    if "differences" in strategy.response_fields:
         tokens += _DIFFERENCE_TOKENS * min(limits.max_phrases, max(limits.min_phrases, 4))
     return tokens

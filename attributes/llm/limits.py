@@ -1,7 +1,7 @@
-"""What holds calls back: how many a minute and at a time, and what may be spent.
+"""Limits on LLM calls: rate limits (per minute and in flight) and a budget.
 
-Both are protocols, so that all workers together can be held by whatever they share. In one process `LocalLimiter`
-keeps the rates; without limits there are `NoLimit` and `NoBudget`.
+`Limiter` and `BudgetGuard` are protocols, so that several workers can share one limit. `LocalLimiter` enforces rates in
+one process; `NoLimit` and `NoBudget` enforce nothing.
 """
 
 import asyncio
@@ -19,82 +19,82 @@ if TYPE_CHECKING:
     from attributes.llm.results import Call
 
 WINDOW_S = 60.0
-MARGIN_S = 1.0  # by how much two calls may come closer together on their way to the server
-SPREAD = 10  # a window's calls go out over a tenth of it at least: sent all at once, most of them would be late
-# The most that servers are known to count for one picture: OpenAI's small models 2,833 at low detail, Qwen2-VL's
-# default up to 16,384.
-IMAGE_TOKENS_AT_MOST = 16_384
-_MESSAGE_TOKENS_AT_MOST = 32  # role, separators, and what a chat template puts around a message
+MARGIN_S = 1.0  # by how much the network may shorten the interval between two calls
+SPREAD = 10  # the calls of a window are spread over at least 1/10 of it: sent all at once, most would be slow
+# Largest known token count of one image: 2,833 at low detail with OpenAI's small models, up to 16,384 with the default
+# of Qwen2-VL.
+MAX_IMAGE_TOKENS = 16_384
+_MAX_MESSAGE_OVERHEAD_TOKENS = 32  # role, separators and chat template of one message
 _CHARS_PER_TOKEN = 4
 
 
 class BudgetSpent(Exception):
-    """The next call could cost more than is left: the run stops in order, and what is paid for is kept."""
+    """The next call could cost more than is left of the budget. The run stops, and paid responses are kept."""
 
 
 class Slot(Protocol):
-    """Leave to make one call."""
+    """Permission to make one call."""
 
-    def used(self, tokens: int) -> None:
-        """How many tokens it really took, once the server said so."""
+    def record_tokens(self, tokens: int) -> None:
+        """Replace the estimate with the tokens that the server reported."""
 
 
 class Limiter(Protocol):
-    """Holds a call back until the limits have room for it."""
+    """Delays each call until the rate limits allow it."""
 
     def slot(self, tokens: int) -> AbstractAsyncContextManager[Slot]:
-        """Wait for room, then hold it while the call is in flight. `tokens` is what the call may take, estimated."""
+        """Wait for a slot, and occupy it while the call is in flight. `tokens` is an estimate for the call."""
 
 
 class BudgetGuard(Protocol):
-    """Holds the cap on what may be spent. A reservation is whatever it wants to find again."""
+    """Enforces a cap on cost. Each implementation chooses the type of its reservations."""
 
-    async def reserve(self, ask: Question, prompt_tokens_at_most: int, completion_tokens_at_most: int) -> object:
-        """Set aside the worst case of one HTTP attempt; may wait until others are settled. Raises BudgetSpent."""
+    async def reserve(self, question: Question, max_prompt_tokens: int, max_completion_tokens: int) -> object:
+        """Reserve the maximum cost of one HTTP attempt; may wait for other releases. Raises BudgetSpent."""
 
-    async def settle(self, reservation: object, call: "Call | None") -> None:
-        """Put what the attempt came to in the reservation's place; None: it was not made."""
+    async def release(self, reservation: object, call: "Call | None") -> None:
+        """Release the reservation and record the cost of `call`; None if no attempt was made."""
 
 
 class NoLimit:
-    """As many calls as are asked for."""
+    """A limiter without limits."""
 
     @asynccontextmanager
     async def slot(self, tokens: int) -> AsyncIterator["NoLimit"]:
         yield self
 
-    def used(self, tokens: int) -> None:
+    def record_tokens(self, tokens: int) -> None:
         """Nothing is counted."""
 
 
 class NoBudget:
-    """No cap."""
+    """A budget guard without a cap."""
 
-    async def reserve(self, ask: Question, prompt_tokens_at_most: int, completion_tokens_at_most: int) -> object:
+    async def reserve(self, question: Question, max_prompt_tokens: int, max_completion_tokens: int) -> object:
         return None
 
-    async def settle(self, reservation: object, call: "Call | None") -> None:
+    async def release(self, reservation: object, call: "Call | None") -> None:
         """Nothing is counted."""
 
 
 @dataclass(slots=True)
-class _Sent:
-    """A call that counts in the window; it is its own slot."""
+class _WindowCall:
+    """A call that counts in the window, and the slot of this call."""
 
-    at: float
+    sent_at: float
     tokens: int
     limiter: "LocalLimiter"
 
-    def used(self, tokens: int) -> None:
-        """Count what the call took instead of the estimate."""
+    def record_tokens(self, tokens: int) -> None:
+        """Replace the estimate with the tokens that the server reported."""
         self.limiter._recount(self, tokens)
 
 
 class LocalLimiter:
-    """Limits for one event loop: in any `window_s` seconds at most so many requests and tokens, and so many in flight.
+    """Rate limits for one event loop: requests and tokens in any `window_s` seconds, and calls in flight.
 
-    The window slides and is exact. A server sees calls a little closer together than they were sent, so the window is
-    longer by `margin_s`. Calls get their turn in the order in which they came. None is no limit.
+    An exact sliding window, longer by `margin_s` because calls may reach the server closer together than they were
+    sent. Calls are served first come, first served. None means no limit.
     """
 
     def __init__(
@@ -108,92 +108,92 @@ class LocalLimiter:
     ) -> None:
         for name, limit in (("requests", requests_per_min), ("tokens", tokens_per_min), ("calls in flight", in_flight)):
             if limit is not None and limit < 1:
-                raise ValueError(f"a limit of {limit} {name} would let no call through; leave it out for none")
+                raise ValueError(f"a limit of {limit} {name} would let no call through; omit it for no limit")
         self._requests, self._tokens = requests_per_min, tokens_per_min
         self._window_s = window_s + margin_s
         self._gap_s = self._window_s / requests_per_min / SPREAD if requests_per_min else 0.0
-        self._most_in_flight = in_flight
+        self._max_in_flight = in_flight
         self._in_flight = asyncio.Semaphore(in_flight) if in_flight else None
-        self._turn = asyncio.Lock()
-        self._freed = asyncio.Event()
-        self._sent: deque[_Sent] = deque()
-        self._sum = 0
+        self._lock = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._window: deque[_WindowCall] = deque()
+        self._window_tokens = 0
 
-    def again(self) -> "LocalLimiter":
-        """The same limits, with the last minute remembered, for another event loop; this one must be over."""
+    def for_new_loop(self) -> "LocalLimiter":
+        """The same limits and window for another event loop. The loop of this limiter must have ended."""
         other = copy(self)
-        other._turn, other._freed = asyncio.Lock(), asyncio.Event()
-        other._in_flight = asyncio.Semaphore(self._most_in_flight) if self._most_in_flight else None
+        other._lock, other._changed = asyncio.Lock(), asyncio.Event()
+        other._in_flight = asyncio.Semaphore(self._max_in_flight) if self._max_in_flight else None
         return other
 
     @asynccontextmanager
     async def slot(self, tokens: int) -> AsyncIterator[Slot]:
-        """Wait for room, then hold it while the call is in flight. More tokens than a minute's wait for a whole one."""
+        """Wait for a slot, and occupy it while the call is in flight. A call with more tokens than the limit waits for
+        an empty window."""
         if self._in_flight is not None:
             await self._in_flight.acquire()
         try:
-            async with self._turn:
-                sent = await self._when_there_is_room(tokens)
-            yield sent
+            async with self._lock:
+                call = await self._wait_for_window(tokens)
+            yield call
         finally:
             if self._in_flight is not None:
                 self._in_flight.release()
 
-    async def _when_there_is_room(self, tokens: int) -> _Sent:
+    async def _wait_for_window(self, tokens: int) -> _WindowCall:
         if self._tokens is not None:
             tokens = min(tokens, self._tokens)
         while (wait_s := self._wait_s(tokens)) > 0:
-            self._freed.clear()
+            self._changed.clear()
             try:
                 async with asyncio.timeout(wait_s):
-                    await self._freed.wait()
+                    await self._changed.wait()
             except TimeoutError:
                 pass
-        sent = _Sent(asyncio.get_running_loop().time(), tokens, self)
-        self._sent.append(sent)
-        self._sum += tokens
-        return sent
+        call = _WindowCall(asyncio.get_running_loop().time(), tokens, self)
+        self._window.append(call)
+        self._window_tokens += tokens
+        return call
 
     def _wait_s(self, tokens: int) -> float:
-        """Seconds until the oldest call leaves the window, if there is no room before, and the last one is far enough;
-        0 if there is room now."""
+        """Seconds until the window has capacity for the call and the last call is far enough back; 0 if both hold."""
         now = asyncio.get_running_loop().time()
-        while self._sent and now - self._sent[0].at >= self._window_s:
-            self._sum -= self._sent.popleft().tokens
-        full = self._requests is not None and len(self._sent) >= self._requests
-        full = full or (self._tokens is not None and self._sum + tokens > self._tokens)
-        spread = self._sent[-1].at + self._gap_s - now if self._sent else 0.0
-        return max(spread, self._sent[0].at + self._window_s - now if full else 0.0)
+        while self._window and now - self._window[0].sent_at >= self._window_s:
+            self._window_tokens -= self._window.popleft().tokens
+        full = self._requests is not None and len(self._window) >= self._requests
+        full = full or (self._tokens is not None and self._window_tokens + tokens > self._tokens)
+        spread = self._window[-1].sent_at + self._gap_s - now if self._window else 0.0
+        return max(spread, self._window[0].sent_at + self._window_s - now if full else 0.0)
 
-    def _recount(self, sent: _Sent, tokens: int) -> None:
-        if not self._sent or sent.at < self._sent[0].at:
-            return  # it has left the window
-        self._sum += tokens - sent.tokens
-        sent.tokens = tokens
-        self._freed.set()
+    def _recount(self, call: _WindowCall, tokens: int) -> None:
+        if not self._window or call.sent_at < self._window[0].sent_at:
+            return  # the call has left the window
+        self._window_tokens += tokens - call.tokens
+        call.tokens = tokens
+        self._changed.set()
 
 
-def tokens_at_most(body: Mapping[str, Any]) -> int:
-    """An upper bound of the prompt's tokens: no token is shorter than a byte.
+def max_prompt_tokens(body: Mapping[str, Any]) -> int:
+    """An upper bound on the prompt's tokens, since no token is shorter than a byte.
 
-    The UTF-8 bytes of all messages and of the schema, some for what a server puts around each of them, and
-    `IMAGE_TOKENS_AT_MOST` for a picture.
+    The sum of the UTF-8 bytes of all messages and of the schema, an overhead per message, and `MAX_IMAGE_TOKENS` per
+    image.
     """
     texts, num_images = _contents(body)
     schema = json.dumps(body.get("response_format", ""), ensure_ascii=False)
     num_bytes = sum(len(text.encode("utf-8", "surrogatepass")) for text in [*texts, schema])
-    return num_bytes + _MESSAGE_TOKENS_AT_MOST * (len(body["messages"]) + 1) + IMAGE_TOKENS_AT_MOST * num_images
+    return num_bytes + _MAX_MESSAGE_OVERHEAD_TOKENS * (len(body["messages"]) + 1) + MAX_IMAGE_TOKENS * num_images
 
 
-def tokens_estimated(body: Mapping[str, Any], max_tokens: int) -> int:
-    """What servers hold against a limit of tokens per minute before they know: about four characters a token, and the
-    whole limit of the answer."""
+def estimated_tokens(body: Mapping[str, Any], max_tokens: int) -> int:
+    """The tokens that servers count against a rate limit in advance: about one per four characters of the prompt, plus
+    the full token limit of the response."""
     texts, num_images = _contents(body)
     return sum(map(len, texts)) // _CHARS_PER_TOKEN + max_tokens + 100 * num_images
 
 
 def _contents(body: Mapping[str, Any]) -> tuple[list[str], int]:
-    """The texts of a body's messages, and how many pictures they hold."""
+    """The texts in a body's messages, and the number of images."""
     texts: list[str] = []
     num_images = 0
     for message in body["messages"]:

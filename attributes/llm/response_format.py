@@ -1,42 +1,51 @@
-"""Which form of request a server understands: structured output by a ladder, and parameters that some refuse.
+"""Which response format a server understands: levels of structured output, and parameters that some servers refuse.
 
-    json_schema          `response_format` of OpenAI's kind, with the schema, which the server holds the answer to
-    json_object_schema   the schema beside `json_object`, as llama-cpp-python and others take it; also in the prompt
-    json_object          `response_format` asks for JSON; the schema stands in the prompt
-    prose                no `response_format`; the schema stands in the prompt, the JSON is found in the answer
+    json_schema          OpenAI's `response_format` with the schema, which the server enforces
+    json_object_schema   the schema beside `json_object`, as llama-cpp-python and others accept; also in the prompt
+    json_object          `response_format` requests JSON; the schema is in the prompt
+    prose                no `response_format`; the schema is in the prompt, the JSON is found in the response
 
-Servers that call themselves OpenAI-compatible refuse `response_format` (400, 422) or ignore it. Newer OpenAI models
-refuse `max_tokens` (they want `max_completion_tokens`) and any temperature but their own. What worked is remembered
-per base URL and model.
+OpenAI-compatible servers may refuse `response_format` (400, 422) or ignore it. Newer OpenAI models refuse `max_tokens`
+(they take `max_completion_tokens`) and every temperature except their default. The format that worked is remembered per
+base URL and model.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypedDict
 
 from attributes.llm.requests import ChatRequest
 from attributes.llm.settings import LLMSettings
 
-Rung = Literal["json_schema", "json_object_schema", "json_object", "prose"]
-RUNGS: tuple[Rung, ...] = ("json_schema", "json_object_schema", "json_object", "prose")
-MAX_MISSES = 3
+FormatLevel = Literal["json_schema", "json_object_schema", "json_object", "prose"]
+LimitName = Literal["max_tokens", "max_completion_tokens"]
+FORMAT_LEVELS: tuple[FormatLevel, ...] = ("json_schema", "json_object_schema", "json_object", "prose")
+MAX_FAILURES = 3
+
+
+class ResponseFormatJSON(TypedDict):
+    """A response format as it is stored."""
+
+    rung: FormatLevel
+    limit_name: LimitName
+    send_temperature: bool
 
 
 @dataclass(frozen=True)
 class ResponseFormat:
-    """A form of request: its rung, and which parameters it carries."""
+    """The level of structured output, and which parameters the request has."""
 
-    rung: Rung = "json_schema"
-    limit_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    level: FormatLevel = "json_schema"
+    limit_name: LimitName = "max_tokens"
     send_temperature: bool = True
 
     def lower(self) -> "ResponseFormat | None":
-        """The form one rung down, None at the bottom."""
-        rest = RUNGS[RUNGS.index(self.rung) + 1 :]
-        return replace(self, rung=rest[0]) if rest else None
+        """The format one level down; None at the lowest level."""
+        rest = FORMAT_LEVELS[FORMAT_LEVELS.index(self.level) + 1 :]
+        return replace(self, level=rest[0]) if rest else None
 
     def without(self, param: str, message: str) -> "ResponseFormat | None":
-        """The form that avoids a refused parameter; None if the refusal names none that can be avoided."""
+        """The format without the refused parameter; None if the error names no parameter that can be left out."""
         if self.limit_name == "max_tokens" and (param == "max_tokens" or "max_completion_tokens" in message):
             return replace(self, limit_name="max_completion_tokens")
         if self.send_temperature and (param == "temperature" or "'temperature'" in message):
@@ -45,91 +54,99 @@ class ResponseFormat:
 
     def body(self, request: ChatRequest, *, model: str, temperature: float, max_tokens: int) -> dict[str, Any]:
         """The body of the HTTP request."""
-        if self.rung != "json_schema":
+        if self.level != "json_schema":
             request = request.with_schema_in_prompt()
-        body: dict[str, Any] = {"model": model, "messages": request.sendable(), self.limit_name: max_tokens}
+        body: dict[str, Any] = {"model": model, "messages": request.messages_to_send(), self.limit_name: max_tokens}
         if self.send_temperature:
             body["temperature"] = temperature
-        if self.rung == "json_schema":
+        if self.level == "json_schema":
             schema = {"name": request.schema_name, "strict": True, "schema": request.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        elif self.rung == "json_object_schema":
+        elif self.level == "json_object_schema":
             body["response_format"] = {"type": "json_object", "schema": request.schema}
-        elif self.rung == "json_object":
+        elif self.level == "json_object":
             body["response_format"] = {"type": "json_object"}
         return body
 
-    def as_json(self) -> dict[str, Any]:
-        """The form as rows keep it; `form_from_json` takes it back."""
-        return asdict(self)
+    def as_json(self) -> ResponseFormatJSON:
+        """The stored form; `response_format_from_json` reads it."""
+        return {"rung": self.level, "limit_name": self.limit_name, "send_temperature": self.send_temperature}
 
 
-def form_from_json(data: Mapping[str, Any]) -> ResponseFormat | None:
-    """The form that `as_json` wrote; None for anything else, such as what a later release wrote."""
-    fields = {"rung": RUNGS, "limit_name": ("max_tokens", "max_completion_tokens"), "send_temperature": (True, False)}
-    if set(data) != set(fields) or any(data[name] not in allowed for name, allowed in fields.items()):
+def response_format_from_json(data: Mapping[str, Any]) -> ResponseFormat | None:
+    """Read what `as_json` wrote. Returns None for anything else, such as the format of a later release."""
+    allowed = {
+        "rung": FORMAT_LEVELS,
+        "limit_name": ("max_tokens", "max_completion_tokens"),
+        "send_temperature": (True, False),
+    }
+    if set(data) != set(allowed) or any(data[name] not in values for name, values in allowed.items()):
         return None
-    return ResponseFormat(**data)
+    return ResponseFormat(data["rung"], data["limit_name"], data["send_temperature"])
 
 
-Learnt = Callable[[str, str, Mapping[str, Any]], None]
+OnFormatLearned = Callable[[str, str, ResponseFormatJSON], None]
 
 
 class FormatFallback:
-    """Remembers, per base URL and model, the highest rung that gave a valid answer, until it misses too often.
+    """Remembers, per base URL and model, the highest level that gave a valid response, until it fails too often.
 
-    One miss is a model's slip and moves only that question down; three in a row are a server that ignores the form.
-    What is learnt can be kept for other processes: `on_learnt(base_url, model, form)` is told of every change, at once
-    and in the event loop that learns it, and `recall` takes in what was told to another ladder.
+    One failure moves only that question down a level, because a model can err once; `MAX_FAILURES` in a row mean that
+    the server ignores the format. `on_learned(base_url, model, response_format)` is called at once, in the same event
+    loop, for every change, so that other processes can store it and `restore` it.
     """
 
-    def __init__(self, on_learnt: Learnt | None = None) -> None:
-        self._on_learnt = on_learnt
+    def __init__(self, on_learned: OnFormatLearned | None = None) -> None:
+        self._on_learned = on_learned
         self._known: dict[tuple[str, str], ResponseFormat] = {}
         self._params: dict[tuple[str, str], ResponseFormat] = {}
-        self._misses: dict[tuple[str, str], int] = {}
+        self._num_failures: dict[tuple[str, str], int] = {}
 
-    def knows(self, settings: LLMSettings) -> bool:
-        """Whether a valid answer has come from this place before."""
+    def is_known(self, settings: LLMSettings) -> bool:
+        """Whether this server and model have given a valid response before."""
         return _place(settings) in self._known
 
-    def recall(self, base_url: str, model: str, form: Mapping[str, Any]) -> None:
-        """Take in a known form, as JSON; one that is not understood is left for the server to be tried again."""
-        if found := form_from_json(form):
+    def restore(self, base_url: str, model: str, saved: Mapping[str, Any]) -> None:
+        """Take over a stored format. One that cannot be read is ignored, and the server is tried again."""
+        if found := response_format_from_json(saved):
             self._known[base_url, model] = self._params[base_url, model] = found
-            self._misses[base_url, model] = 0
+            self._num_failures[base_url, model] = 0
 
-    def start(self, settings: LLMSettings) -> ResponseFormat:
-        """The form to begin a question with."""
+    def initial_format(self, settings: LLMSettings) -> ResponseFormat:
+        """The format of a question's first request."""
         place = _place(settings)
         params = self._params.get(place, ResponseFormat())
         known = self._known.get(place)
-        return replace(params, rung=known.rung) if known else params
+        return replace(params, level=known.level) if known else params
 
-    def refused_param(self, settings: LLMSettings, form: ResponseFormat) -> None:
-        """The server refuses a parameter that `form` avoids: no question need try it again."""
-        self._params[_place(settings)] = form
+    def record_refused_param(self, settings: LLMSettings, response_format: ResponseFormat) -> None:
+        """The server refuses a parameter that `response_format` leaves out; no later question sends it."""
+        self._params[_place(settings)] = response_format
 
-    def missed(self, settings: LLMSettings, form: ResponseFormat) -> None:
-        """The form was refused, or its answer had not the shape that it asks for."""
+    def record_failure(self, settings: LLMSettings, response_format: ResponseFormat) -> None:
+        """The server refused the format, or its response did not follow it."""
         place = _place(settings)
-        if (known := self._known.get(place)) and known.rung == form.rung:
-            self._misses[place] = self._misses.get(place, 0) + 1
+        if (known := self._known.get(place)) and known.level == response_format.level:
+            self._num_failures[place] = self._num_failures.get(place, 0) + 1
 
-    def worked(self, settings: LLMSettings, form: ResponseFormat) -> None:
-        """The form gave a valid answer."""
+    def record_success(self, settings: LLMSettings, response_format: ResponseFormat) -> None:
+        """The format gave a valid response."""
         place = _place(settings)
         known = self._known.get(place)
-        worn = self._misses.get(place, 0) >= MAX_MISSES
-        if known is None or worn or RUNGS.index(form.rung) <= RUNGS.index(known.rung):
-            self._known[place] = form
-            self._misses[place] = 0
-            if form != known and self._on_learnt is not None:
-                self._on_learnt(*place, form.as_json())
+        failed_too_often = self._num_failures.get(place, 0) >= MAX_FAILURES
+        if (
+            known is None
+            or failed_too_often
+            or FORMAT_LEVELS.index(response_format.level) <= FORMAT_LEVELS.index(known.level)
+        ):
+            self._known[place] = response_format
+            self._num_failures[place] = 0
+            if response_format != known and self._on_learned is not None:
+                self._on_learned(*place, response_format.as_json())
 
 
 def _place(settings: LLMSettings) -> tuple[str, str]:
     return settings.base_url, settings.model
 
 
-shared_ladder = FormatFallback()
+shared_fallback = FormatFallback()

@@ -1,60 +1,61 @@
-"""What comes of asking an LLM: the ledger of HTTP attempts, outcomes, fatal errors."""
+"""Results of LLM questions: HTTP attempts, question results, fatal errors."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from attributes.prompts.questions import Question
 from attributes.types import Line
 
-# Why a question can end without an answer, or why one HTTP attempt was not the last.
+# Why a question can end without attributes, or why an HTTP attempt was not the last.
 REASONS = {
     "refused": "the model or its content filter declined",
-    "timeout": "no complete answer within the time allowed",
+    "timeout": "no complete response within the time limit",
     "connection": "the connection broke",
     "rate_limited": "429, also after waiting",
-    "server_error": "5xx or another fault on the server's side, also after waiting",
-    "bad_request": "the server does not accept the request in any form",
-    "empty_answer": "an answer without choices or content",
-    "truncated_answer": "JSON that breaks off or has a fault",
-    "invalid_answer": "an answer that does not fit the schema",
-    "answer_too_long": "cut off at the token limit, at the larger one too",
-    "wrong_label": "an answer about another label",
-    "batch_unfinished": "no batch came to it before it ended, also after several",
-    "stopped": "asked to stop, or the budget was spent, before an answer came; it is still to be asked",
+    "server_error": "5xx or another server fault, also after waiting",
+    "bad_request": "the server refuses the request in every response format",
+    "empty_answer": "a response without choices or content",
+    "truncated_answer": "JSON that is incomplete or malformed",
+    "invalid_answer": "a response that does not fit the schema",
+    "answer_too_long": "cut off at the token limit, also at the larger one",
+    "wrong_label": "a response about another label",
+    "batch_unfinished": "no batch processed the question, also after several batches",
+    "stopped": "stopped, or the budget was spent, before a response came; the question is still open",
 }
-BUDGET_SPENT = "budget_spent"  # the detail of a question that stopped for it
+BUDGET_SPENT = "budget_spent"  # the `detail` of a question that stopped because the budget was spent
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One HTTP attempt. `status` is `ok`, or why it gave no answer: a key of `REASONS`, or a fatal error's code.
+    """One HTTP attempt. `status` is `ok`, a key of `REASONS`, or the code of a fatal error.
 
-    Tokens are None where the server did not say; `cached_tokens` are those of the prompt that it had in its prompt
-    cache, and are counted in `prompt_tokens`. `rung` is the form of the request; `attempt` counts from 1.
+    Tokens are None if the server did not report them. `cached_tokens` are the prompt tokens from the server's prompt
+    cache, included in `prompt_tokens`. `level` is the level of the response format; `attempt` counts from 1.
     """
 
     attempt: int
     status: str
-    rung: str
+    level: str
     http_status: int | None
     prompt_tokens: int | None
     completion_tokens: int | None
     latency_s: float
-    answer_text: str | None = field(repr=False)
+    response_text: str | None = field(repr=False)
     cached_tokens: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionResult:
-    """How one question ended: with lines, or with a `reason` (a key of `REASONS`) and its `detail`; never with both.
+    """The result of one question: lines, or a `reason` (a key of `REASONS`) with its `detail`; never both.
 
-    `lines` are what the answer says of the ask's label, `other_lines` of its `other`; `flags` what
-    `attributes.flags` found in them. `calls` has every HTTP attempt; `messages` is the request as the strategy wrote
-    it, pictures by their digest, and `answer` the text the lines were read from (provenance). A question that
-    `stopped` is not failed: it has still to be asked.
+    `lines` are attributes of the question's label, `other_lines` of its other label; `flags` are those that
+    `attributes.flags` found. `calls` has every HTTP attempt. For provenance, `messages` is the request as the strategy
+    wrote it, with images by their digest, and `response_text` the text that the lines were parsed from. A question that
+    `stopped` has not failed: it is still open.
     """
 
-    ask: Question
+    question: Question
     key: str
     lines: tuple[Line, ...] = ()
     other_lines: tuple[Line, ...] = ()
@@ -62,16 +63,16 @@ class QuestionResult:
     reason: str | None
     detail: str
     calls: list[Call]
-    messages: tuple[Any, ...] = field(default=(), repr=False)
-    answer: str | None = field(default=None, repr=False)
+    messages: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    response_text: str | None = field(default=None, repr=False)
 
 
 class FatalLLMError(Exception):
-    """No question can be answered as things are: to go on would only burn through the list.
+    """No question can succeed until the cause is fixed, so the run stops.
 
     `code` is `llm_wrong_key`, `llm_unknown_model`, `llm_quota_exhausted`, `llm_unreachable` or `llm_bad_request` (every
-    request is refused, and nothing says that the model is the reason); of batches also `llm_no_batches` and
-    `llm_batch_failed`. `calls` are the attempts for the question at hand. The message holds no secret.
+    request is refused, and the server does not blame the model); for batches also `llm_no_batches` and
+    `llm_batch_failed`. `calls` are the attempts at the current question. The message holds no secret.
     """
 
     def __init__(self, code: str, message: str, calls: list[Call] | None = None) -> None:

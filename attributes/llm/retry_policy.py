@@ -1,28 +1,34 @@
-"""One question on its way: the next request, and what each reply leads to, whoever carries them to and fro.
+"""The retry policy of one question: build the next request, and decide what follows from each response.
 
-A fault that will pass is waited for (`Retry-After`, else an exponential wait with full jitter); a useless answer is
-asked for again with a correction in our own words; a form of request that the server does not understand gives way to
-the next; what no waiting can mend raises FatalLLMError.
+Transient faults: wait for `Retry-After`, else for a random time below an exponential bound (full jitter). Unusable
+response: retry with a correction in this project's own words. Response format not understood: fall back to the next
+level. Faults that waiting cannot fix: raise FatalLLMError. This module sends nothing; `attributes.llm.client` and
+`attributes.llm.batch_jobs` do.
 """
 
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
-from attributes.llm.requests import key_of, max_tokens_of, request_for, temperature_of
-from attributes.llm.response_format import FormatFallback, ResponseFormat, form_from_json
+from attributes.llm.requests import build_request, cache_key_of, max_tokens_of, temperature_of
+from attributes.llm.response_format import (
+    FormatFallback,
+    ResponseFormat,
+    ResponseFormatJSON,
+    response_format_from_json,
+)
 from attributes.llm.results import Call, FatalLLMError, QuestionResult
 from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import RawResponse
 from attributes.parsing.responses import ParsedResponse, parse_response
 from attributes.prompts.questions import Question
 
-FIRST_WAIT_S = 1.0  # the first wait is up to this long, each further one up to twice as long as the one before
-LARGER_LIMIT = 3  # times the limit, for an answer that was cut off
-MAX_REASKS = 1  # for an answer that is valid and could be better
+FIRST_WAIT_S = 1.0  # bound of the first random wait; the bound doubles with every further wait
+TOKEN_LIMIT_FACTOR = 3  # multiplies the token limit once, after a response was cut off
+MAX_IMPROVEMENTS = 1  # retries of a valid response that has flags
 
-_FATAL = {
+_FATAL_MESSAGES = {
     "llm_wrong_key": "the LLM server refuses the key (check LIMBECK_LLM_API_KEY)",
     "llm_unknown_model": "the LLM server knows no such model, or nothing at this base URL",
     "llm_quota_exhausted": "the account at the LLM server has no quota or credit left",
@@ -31,191 +37,213 @@ _FATAL = {
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Ask again after `wait_s`; `everyone_s`: the server asked for so long, which holds for every question."""
+    """Retry after `wait_s`. `server_wait_s`: the server's own `Retry-After`, which applies to every question."""
 
     wait_s: float = 0.0
-    everyone_s: float = 0.0
+    server_wait_s: float = 0.0
+
+
+class AttemptsJSON(TypedDict):
+    """What `QuestionAttempts.to_json` returns. The keys are a stored format."""
+
+    form: ResponseFormatJSON
+    calls: int
+    attempts: int
+    reasks: int
+    enlarged: bool
+    correction: str
+    best: str | None
 
 
 class QuestionAttempts:
-    """What was asked so far about one question, and the best that came."""
+    """The attempts at one question so far, and the best response among them."""
 
-    def __init__(self, ask: Question, settings: LLMSettings, ladder: FormatFallback) -> None:
-        self.ask = ask
-        self.key = key_of(ask, settings)
+    def __init__(self, question: Question, settings: LLMSettings, fallback: FormatFallback) -> None:
+        self.question = question
+        self.key = cache_key_of(question, settings)
         self.calls: list[Call] = []
-        self.max_tokens = max_tokens_of(ask, settings)
-        self._settings, self._ladder = settings, ladder
-        self._request = request_for(ask)
-        self._form: ResponseFormat = ladder.start(settings)
-        self._calls_before = 0
-        self._attempts = 0  # those that count against `max_attempts`
-        self._reasks = 0
+        self.max_tokens = max_tokens_of(question, settings)
+        self._settings, self._fallback = settings, fallback
+        self._request = build_request(question)
+        self._format: ResponseFormat = fallback.initial_format(settings)
+        self._num_restored_calls = 0
+        self._num_attempts = 0  # those that count towards `max_attempts`
+        self._num_improvements = 0
         self._enlarged = False
         self._correction = ""
         self._best: tuple[ParsedResponse, str] | None = None
 
     def body(self) -> dict[str, Any]:
         """The body of the next HTTP request."""
-        request = self._request.adding(self._correction) if self._correction else self._request
-        temperature = temperature_of(self.ask, self._settings)
-        return self._form.body(request, model=self._settings.model, temperature=temperature, max_tokens=self.max_tokens)
+        request = self._request.with_paragraph(self._correction) if self._correction else self._request
+        temperature = temperature_of(self.question, self._settings)
+        return self._format.body(
+            request, model=self._settings.model, temperature=temperature, max_tokens=self.max_tokens
+        )
 
-    def note(self, reply: RawResponse) -> Call:
-        """Enter an attempt into the ledger."""
+    def record(self, raw: RawResponse) -> Call:
+        """Append an HTTP attempt to `calls`."""
         call = Call(
-            attempt=self._calls_before + len(self.calls) + 1,
-            status=reply.status,
-            rung=self._form.rung,
-            http_status=reply.http_status,
-            prompt_tokens=reply.prompt_tokens,
-            completion_tokens=reply.completion_tokens,
-            cached_tokens=reply.cached_tokens,
-            latency_s=reply.latency_s,
-            answer_text=reply.text,
+            attempt=self._num_restored_calls + len(self.calls) + 1,
+            status=raw.status,
+            level=self._format.level,
+            http_status=raw.http_status,
+            prompt_tokens=raw.prompt_tokens,
+            completion_tokens=raw.completion_tokens,
+            cached_tokens=raw.cached_tokens,
+            latency_s=raw.latency_s,
+            response_text=raw.text,
         )
         self.calls.append(call)
         return call
 
-    def judge(self, reply: RawResponse) -> QuestionResult | Retry:
-        """What the attempt noted last leads to. Raises FatalLLMError."""
-        if self._best is not None and reply.status != "ok":
-            return self.end("")  # it is paid for; what is wrong with the server the next question will meet
-        if reply.status.startswith("llm_"):
-            return self._fatal_or_again(reply)
-        if reply.status == "bad_request":
-            return self._change_form(reply)
-        if reply.status == "refused":
-            return self.end("refused", reply.detail)
-        if reply.status in ("ok", "empty_answer", "invalid_answer"):
-            return self._judge_answer(reply)
-        return self._wait(reply)
+    def next_step(self, raw: RawResponse) -> QuestionResult | Retry:
+        """Decide what follows from the response that was recorded last. Raises FatalLLMError."""
+        if self._best is not None and raw.status != "ok":
+            return self.finish("")  # the best response is paid for; the next question will meet the server's fault
+        if raw.status.startswith("llm_"):
+            return self._after_server_fault(raw)
+        if raw.status == "bad_request":
+            return self._after_bad_request(raw)
+        if raw.status == "refused":
+            return self.finish("refused", raw.detail)
+        if raw.status in ("ok", "empty_answer", "invalid_answer"):
+            return self._after_response(raw)
+        return self._wait(raw)
 
-    def end(self, reason: str, detail: str = "") -> QuestionResult:
-        """The best answer so far, else the reason."""
+    def finish(self, reason: str, detail: str = "") -> QuestionResult:
+        """The result with the best response so far, or with `reason` if no response was valid."""
         if self._best is None:
             return QuestionResult(
-                ask=self.ask,
+                question=self.question,
                 key=self.key,
                 reason=reason,
                 detail=detail,
                 calls=self.calls,
                 messages=self._request.messages,
             )
-        reading, answer = self._best
+        parsed, text = self._best
         lines, other_lines = (
-            tuple(replace(line, call=self.key) for line in side) for side in (reading.lines, reading.other_lines)
+            tuple(replace(line, call=self.key) for line in side) for side in (parsed.lines, parsed.other_lines)
         )
         return QuestionResult(
-            ask=self.ask,
+            question=self.question,
             key=self.key,
             lines=lines,
             other_lines=other_lines,
-            flags=reading.flags,
+            flags=parsed.flags,
             reason=None,
             detail="",
             calls=self.calls,
             messages=self._request.messages,
-            answer=answer,
+            response_text=text,
         )
 
-    def memory(self) -> dict[str, Any]:
-        """What `recall` needs to go on in another process, as JSON; the ledger is not in it."""
+    def to_json(self) -> AttemptsJSON:
+        """The state that `restore` needs to continue in another process, without the calls themselves."""
         return {
-            "form": self._form.as_json(),
-            "calls": self._calls_before + len(self.calls),
-            "attempts": self._attempts,
-            "reasks": self._reasks,
+            "form": self._format.as_json(),
+            "calls": self._num_restored_calls + len(self.calls),
+            "attempts": self._num_attempts,
+            "reasks": self._num_improvements,
             "enlarged": self._enlarged,
             "correction": self._correction,
             "best": self._best[1] if self._best else None,
         }
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
-        """Go on from where another `QuestionAttempts` of the same question was."""
-        self._form = form_from_json(memory["form"]) or self._form
-        self._calls_before, self.calls = memory["calls"], []
-        self._attempts, self._reasks = memory["attempts"], memory["reasks"]
-        if memory["enlarged"]:
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Continue from the state that `to_json` of the same question returned."""
+        self._format = response_format_from_json(saved["form"]) or self._format
+        self._num_restored_calls, self.calls = saved["calls"], []
+        self._num_attempts, self._num_improvements = saved["attempts"], saved["reasks"]
+        if saved["enlarged"]:
             self._enlarge()
-        self._correction = memory["correction"]
-        if memory["best"] is not None and (reading := parse_response(memory["best"], self.ask)).fault is None:
-            self._best = reading, memory["best"]
+        self._correction = saved["correction"]
+        best = saved["best"]
+        if best is not None and (parsed := parse_response(best, self.question)).fault is None:
+            self._best = parsed, best
 
     def _enlarge(self) -> None:
-        self._enlarged, self.max_tokens = True, max_tokens_of(self.ask, self._settings) * LARGER_LIMIT
+        """Raise the token limit; used once per question."""
+        self._enlarged = True
+        self.max_tokens = max_tokens_of(self.question, self._settings) * TOKEN_LIMIT_FACTOR
 
-    def _fatal_or_again(self, reply: RawResponse) -> QuestionResult | Retry:
+    def _after_server_fault(self, raw: RawResponse) -> QuestionResult | Retry:
         settings = self._settings
-        if reply.status == "llm_unreachable":
-            if self._attempts + 1 < settings.max_attempts:
-                return self._wait(reply)
-            raise FatalLLMError(reply.status, f"{reply.detail}: is the LLM server running there?", self.calls)
-        said = f"{_FATAL[reply.status]}: model {settings.model!r} at {settings.base_url} ({reply.detail})"
-        raise FatalLLMError(reply.status, said, self.calls)
+        if raw.status == "llm_unreachable":
+            if self._num_attempts + 1 < settings.max_attempts:
+                return self._wait(raw)
+            raise FatalLLMError(raw.status, f"{raw.detail}: is the LLM server running there?", self.calls)
+        message = f"{_FATAL_MESSAGES[raw.status]}: model {settings.model!r} at {settings.base_url} ({raw.detail})"
+        raise FatalLLMError(raw.status, message, self.calls)
 
-    def _change_form(self, reply: RawResponse) -> QuestionResult | Retry:
-        if self._enlarged:  # the form was fine before the limit was
-            return self.end("answer_too_long", f"the larger limit is refused ({reply.detail})")
-        if other := self._form.without(reply.param, reply.detail):
-            self._ladder.refused_param(self._settings, other)
+    def _after_bad_request(self, raw: RawResponse) -> QuestionResult | Retry:
+        """Drop the refused parameter, else fall back to the next response format."""
+        if self._enlarged:  # the server accepted the format before the token limit was raised
+            return self.finish("answer_too_long", f"the larger limit is refused ({raw.detail})")
+        if other := self._format.without(raw.param, raw.detail):
+            self._fallback.record_refused_param(self._settings, other)
         else:
-            self._ladder.missed(self._settings, self._form)
-            other = self._form.lower()
+            self._fallback.record_failure(self._settings, self._format)
+            other = self._format.lower()
         if other is None:
-            return self.end("bad_request", reply.detail)
-        self._form = other
+            return self.finish("bad_request", raw.detail)
+        self._format = other
         return Retry()
 
-    def _wait(self, reply: RawResponse) -> QuestionResult | Retry:
-        """The wait that the server asks for, else a random one up to an exponential bound."""
-        self._attempts += 1
-        if self._attempts >= self._settings.max_attempts:
-            return self.end(reply.status, reply.detail)
-        asked_s, max_wait_s = reply.retry_after_s, self._settings.max_wait_s
-        if asked_s is None:
-            return Retry(random.uniform(0, min(FIRST_WAIT_S * 2 ** (self._attempts - 1), max_wait_s)))
-        if asked_s > max_wait_s:
-            return self.end(reply.status, f"{reply.detail} (the server asks to wait {asked_s:.0f} s)")
-        # Beyond what was asked, so that not all come back in the same moment.
-        return Retry(asked_s + random.uniform(0, 0.1 * asked_s), everyone_s=asked_s)
+    def _wait(self, raw: RawResponse) -> QuestionResult | Retry:
+        """Wait for `Retry-After`, else for a random time below an exponential bound."""
+        self._num_attempts += 1
+        if self._num_attempts >= self._settings.max_attempts:
+            return self.finish(raw.status, raw.detail)
+        server_wait_s, max_wait_s = raw.retry_after_s, self._settings.max_wait_s
+        if server_wait_s is None:
+            return Retry(random.uniform(0, min(FIRST_WAIT_S * 2 ** (self._num_attempts - 1), max_wait_s)))
+        if server_wait_s > max_wait_s:
+            return self.finish(raw.status, f"{raw.detail} (the server asks to wait {server_wait_s:.0f} s)")
+        # A random extra, so that the waiting questions do not all retry at the same moment.
+        return Retry(server_wait_s + random.uniform(0, 0.1 * server_wait_s), server_wait_s=server_wait_s)
 
-    def _judge_answer(self, reply: RawResponse) -> QuestionResult | Retry:
-        reading = (
-            parse_response(reply.text, self.ask)
-            if reply.status == "ok"
-            else ParsedResponse(fault="empty_answer" if reply.status == "empty_answer" else "invalid_answer")
+    def _after_response(self, raw: RawResponse) -> QuestionResult | Retry:
+        parsed = (
+            parse_response(raw.text, self.question)
+            if raw.status == "ok"
+            else ParsedResponse(fault="empty_answer" if raw.status == "empty_answer" else "invalid_answer")
         )
-        if reading.fault is None:
-            return self._take(reading, reply)
-        status = "answer_too_long" if reply.cut_off else reading.fault
+        if parsed.fault is None:
+            return self._accept(parsed, raw)
+        status = "answer_too_long" if raw.cut_off else parsed.fault
         self.calls[-1] = replace(self.calls[-1], status=status)
-        if reply.cut_off:
+        if raw.cut_off:
             if self._enlarged:
-                return self.end("answer_too_long", f"cut off at {self.max_tokens} tokens")
+                return self.finish("answer_too_long", f"cut off at {self.max_tokens} tokens")
             self._enlarge()
             return Retry()
-        if status == "wrong_label":  # the form was understood: the answer fits the schema
-            self._ladder.worked(self._settings, self._form)
+        if status == "wrong_label":  # the server understood the format: the response fits the schema
+            self._fallback.record_success(self._settings, self._format)
         if status == "refused" or self._best is not None:
-            return self.end(status, reading.detail)
-        self._attempts += 1
-        if self._attempts >= self._settings.max_attempts:
-            return self.end(status, reading.detail or reply.detail)
-        if status in ("invalid_answer", "empty_answer"):  # what a server gives that cannot do what was asked
-            self._ladder.missed(self._settings, self._form)
-            self._form = self._form.lower() or self._form
-        self._correction = f"{reading.correction or 'The last answer was empty.'} Answer in full, as asked above."
+            return self.finish(status, parsed.detail)
+        self._num_attempts += 1
+        if self._num_attempts >= self._settings.max_attempts:
+            return self.finish(status, parsed.detail or raw.detail)
+        if status in ("invalid_answer", "empty_answer"):  # typical of a server that ignores the response format
+            self._fallback.record_failure(self._settings, self._format)
+            self._format = self._format.lower() or self._format
+        self._correction = f"{parsed.correction or 'The last answer was empty.'} Answer in full, as asked above."
         return Retry()
 
-    def _take(self, reading: ParsedResponse, reply: RawResponse) -> QuestionResult | Retry:
-        """Keep a valid answer; ask once more where it could be better."""
-        self._ladder.worked(self._settings, self._form)
-        if self._best is None or len(reading.flags) < len(self._best[0].flags):
-            self._best = reading, reply.text or ""
-        self._attempts += 1
-        if not reading.correction or self._reasks >= MAX_REASKS or self._attempts >= self._settings.max_attempts:
-            return self.end("")
-        self._reasks += 1
-        self._correction = f"{reading.correction} Answer in full, as asked above."
+    def _accept(self, parsed: ParsedResponse, raw: RawResponse) -> QuestionResult | Retry:
+        """Keep a valid response; retry once if it has flags."""
+        self._fallback.record_success(self._settings, self._format)
+        if self._best is None or len(parsed.flags) < len(self._best[0].flags):
+            self._best = parsed, raw.text or ""
+        self._num_attempts += 1
+        if (
+            not parsed.correction
+            or self._num_improvements >= MAX_IMPROVEMENTS
+            or self._num_attempts >= self._settings.max_attempts
+        ):
+            return self.finish("")
+        self._num_improvements += 1
+        self._correction = f"{parsed.correction} Answer in full, as asked above."
         return Retry()

@@ -1,4 +1,4 @@
-"""Which server and model to ask, and how."""
+"""Settings of the LLM client: server, model, sampling, retries."""
 
 from urllib.parse import urlsplit
 
@@ -8,12 +8,12 @@ OPENAI_BASE_URL = "https://api.openai.com/v1"
 
 
 class LLMSettings(BaseModel):
-    """Which server and model to ask, and how. The key is shown by no repr, str, dump or log.
+    """Server, model, sampling and retries. The API key does not appear in repr, str, dumps or logs.
 
-    An empty `base_url` is OpenAI's own. `temperature` and `max_tokens` hold where a strategy has none of its own.
-    `max_attempts` bounds the HTTP calls for one question that end in a fault or a useless answer. Beyond it come, at
-    most once each, the steps by which a server's ways are learnt (three rungs of the ladder, two parameters it may not
-    know) and one larger limit for an answer that was cut off.
+    An empty `base_url` means OpenAI. `temperature` and `max_tokens` apply to strategies that set none. `max_attempts`
+    limits the HTTP attempts at one question that end in a fault or an unusable response. On top of it come, at most
+    once each, three steps down in the response format, two refused parameters that are left out, and one larger token
+    limit after a response was cut off.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -26,7 +26,7 @@ class LLMSettings(BaseModel):
     timeout_s: float = Field(60.0, gt=0)
     max_attempts: int = Field(5, ge=1, le=20)
     concurrency: int = Field(16, ge=1, le=4096)
-    # A server that asks for a longer wait than this is not asked again.
+    # If a server's `Retry-After` is longer than this, the question ends without another attempt.
     max_wait_s: float = Field(60.0, gt=0)
 
     @field_validator("api_key")
@@ -34,7 +34,7 @@ class LLMSettings(BaseModel):
     def _sendable_key(cls, key: SecretStr) -> SecretStr:
         stripped = key.get_secret_value().strip()
         if not (stripped.isascii() and (stripped.isprintable() or not stripped)):
-            raise ValueError("holds characters that no HTTP header can carry")
+            raise ValueError("has characters that are not allowed in an HTTP header; use printable ASCII")
         return SecretStr(stripped)
 
     @field_validator("base_url")
@@ -50,5 +50,5 @@ class LLMSettings(BaseModel):
         if not host or parts.scheme not in ("http", "https"):
             raise ValueError("must be an http:// or https:// address such as http://127.0.0.1:8080/v1")
         if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must not carry a user, a key, a query or a fragment; the key is a setting of its own")
+            raise ValueError("must not contain a user, a key, a query or a fragment; set the key as api_key")
         return url.rstrip("/")

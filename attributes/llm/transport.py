@@ -1,9 +1,9 @@
-"""One HTTP attempt against an OpenAI-compatible server, and what became of it in a few words.
+"""One HTTP attempt at an OpenAI-compatible server, and its parsed response.
 
-The call goes straight to the HTTP client, without retries; whoever calls `Wire.send` owns them. The openai library,
-which makes the rarer calls (`api`) over the same connections, took two and a half times as long over each of these.
-The answer's body is read here, field by field, because servers that call themselves compatible send other types, no
-choices, or an error under status 200. Each library is imported when it is first needed.
+`Transport.send` uses the HTTP client directly and without retries; the caller owns the retries. The openai library took
+2.5 times as long per chat completion; it makes the rarer requests (`Transport.openai`) over the same connections. The
+response body is parsed here, field by field, because some compatible servers send other types, no choices, or an error
+under status 200. Each library is imported when first needed.
 """
 
 import asyncio
@@ -12,28 +12,32 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from attributes.llm.settings import LLMSettings
-from attributes.text import clean, storable
+from attributes.text import clean, database_safe
 
 if TYPE_CHECKING:
     import httpx2
     from openai import AsyncOpenAI
 
-MAX_ANSWER_CHARS = 100_000
+MAX_RESPONSE_CHARS = 100_000
 MAX_DETAIL_CHARS = 300
-MAX_CONNECT_S = 10.0
-_MIN_REDACTED_CHARS = 8  # a shorter "key" is a placeholder, and blanking it would tear ordinary words
-_KEPT_CONNECTIONS = 100
-_NO_KEY = "none"  # the library wants one; servers without keys ignore it
-_QUOTA = {"insufficient_quota", "billing_hard_limit_reached"}
-_CONTENT = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
+MAX_CONNECT_TIMEOUT_S = 10.0
+_MIN_REDACTED_CHARS = 8  # a shorter key is a placeholder; redacting it would damage ordinary words
+_MIN_KEEPALIVE_CONNECTIONS = 100
+_NO_KEY = "none"  # the openai library requires a key; servers without keys ignore it
+_QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached"}
+_CONTENT_FILTER_CODES = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RawResponse:
-    """What one attempt gave. `status` is `ok` (there is a text to read), or as `calls.Call` has it."""
+    """The response of one HTTP attempt. `status` is `ok` (`text` can be parsed) or as in `attributes.llm.results.Call`.
+
+    `cut_off`: the response reached its token limit. `param` is the refused parameter that the server named.
+    """
 
     status: str
     latency_s: float = 0.0
@@ -49,7 +53,7 @@ class RawResponse:
 
 
 class Transport:
-    """The connection to one server; needs `close`."""
+    """The connections to one server; needs `close`."""
 
     def __init__(self, settings: LLMSettings) -> None:
         self._settings = settings
@@ -60,12 +64,12 @@ class Transport:
             "Content-Type": "application/json",
             "Accept": "application/json",
         }
-        self._api: AsyncOpenAI | None = None
+        self._openai: AsyncOpenAI | None = None
         self._http: httpx2.AsyncClient | None = None
-        self.answered = False  # whether any HTTP response has come, so that the address is right
+        self.has_responded = False  # whether any HTTP response came, which proves the address
 
     async def send(self, body: Mapping[str, Any]) -> RawResponse:
-        """Make one attempt. Never raises for what server or network do; cancelling it ends the request."""
+        """Make one attempt. Server and network faults are returned, not raised; cancelling it ends the request."""
         import httpx2
 
         http = self.open()
@@ -73,104 +77,109 @@ class Transport:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 response = await http.post(self._url, content=_bytes_of(body), headers=self._headers)
-            reply = self.read(response.status_code, _json(response.content), response.headers)
+            raw = self.parse(response.status_code, _json(response.content), response.headers)
         except (httpx2.RequestError, TimeoutError) as error:
-            reply = RawResponse(**self._no_response(error))
-        self.answered = self.answered or reply.http_status is not None
-        return replace(reply, latency_s=time.monotonic() - started)
+            raw = self._no_response(error)
+        self.has_responded = self.has_responded or raw.http_status is not None
+        return replace(raw, latency_s=time.monotonic() - started)
 
-    def read(self, http_status: int, data: Any, headers: Mapping[str, str]) -> RawResponse:
-        """What a response means; `data` is its JSON, None where it had none."""
+    def parse(self, http_status: int, data: object, headers: Mapping[str, str]) -> RawResponse:
+        """Parse an HTTP response; `data` is its JSON, or None without JSON."""
         if http_status < 300:
-            return RawResponse(http_status=http_status, **self._fields(data))
+            return self._parse_success(http_status, data)
         error = _error_in(data)
         return RawResponse(
             status=_status_of(http_status, error),
             http_status=http_status,
             retry_after_s=retry_after(headers),
             param=str(error.get("param") or ""),
-            detail=f"HTTP {http_status}: {self.said(error.get('message'))}",
+            detail=f"HTTP {http_status}: {self.printable(error.get('message'))}",
         )
 
-    def said(self, message: Any) -> str:
-        """A server's words, fit to be shown: short, printable, without the key."""
+    def printable(self, message: object) -> str:
+        """A server's message, made safe to show: short, printable, without the API key."""
         return self._without_key(clean(str(message or ""), MAX_DETAIL_CHARS))
 
     async def close(self) -> None:
         """Close the connections."""
         if self._http is not None:
             await self._http.aclose()
-            self._api = self._http = None
+            self._openai = self._http = None
 
     def open(self) -> "httpx2.AsyncClient":
-        """The HTTP client. The first time costs a moment, which whoever counts time should spend before."""
+        """The HTTP client. Building it at the first call takes time; call this before timing a request."""
         if self._http is None:
             import httpx2
 
-            # As many connections are kept as calls may be in flight, or those beyond would each make its own.
-            kept = max(self._settings.concurrency, _KEPT_CONNECTIONS)
-            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=kept)
+            # One kept-alive connection per call in flight; further calls would each open a new connection.
+            num_kept = max(self._settings.concurrency, _MIN_KEEPALIVE_CONNECTIONS)
+            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=num_kept)
             self._http = httpx2.AsyncClient(timeout=self._timeout(), limits=limits, follow_redirects=True)
         return self._http
 
-    def api(self) -> "AsyncOpenAI":
-        """The openai library's client, over the same connections: for all that is not a chat completion."""
-        if self._api is None:
+    def openai(self) -> "AsyncOpenAI":
+        """The openai library's client over the same connections, for everything except chat completions."""
+        if self._openai is None:
             from openai import AsyncOpenAI, Omit
 
-            # The library would else send an organisation and a project from the environment to any server.
-            unsent = {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
-            self._api = AsyncOpenAI(
+            # Without this the library sends organisation and project from the environment to every server.
+            omitted = {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
+            self._openai = AsyncOpenAI(
                 base_url=self._settings.base_url,
                 api_key=self._key,
                 max_retries=0,
                 timeout=self._timeout(),
-                default_headers=cast(Any, unsent),
+                default_headers=cast(Any, omitted),
                 http_client=self.open(),
             )
-        return self._api
+        return self._openai
 
     def _timeout(self) -> "httpx2.Timeout":
         import httpx2
 
         timeout_s = self._settings.timeout_s
-        return httpx2.Timeout(timeout_s, connect=min(timeout_s, MAX_CONNECT_S))
+        return httpx2.Timeout(timeout_s, connect=min(timeout_s, MAX_CONNECT_TIMEOUT_S))
 
-    def _no_response(self, error: Exception) -> dict[str, Any]:
+    def _no_response(self, error: Exception) -> RawResponse:
         import httpx2
 
-        if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout) and not self.answered:
-            return {"status": "llm_unreachable", "detail": f"no connection to {self._settings.base_url}"}
+        if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout) and not self.has_responded:
+            return RawResponse(status="llm_unreachable", detail=f"no connection to {self._settings.base_url}")
         if isinstance(error, httpx2.TimeoutException | TimeoutError):
-            return {"status": "timeout", "detail": f"no complete answer within {self._settings.timeout_s:g} s"}
-        return {"status": "connection", "detail": f"the connection broke ({type(error).__name__})"}
+            return RawResponse(status="timeout", detail=f"no complete response within {self._settings.timeout_s:g} s")
+        return RawResponse(status="connection", detail=f"the connection broke ({type(error).__name__})")
 
-    def _fields(self, data: Any) -> dict[str, Any]:
-        """The fields of a response with status 200."""
+    def _parse_success(self, http_status: int, data: object) -> RawResponse:
+        """Parse a response with a 2xx status, which may still hold an error."""
+        response = partial(RawResponse, http_status=http_status)
         if not isinstance(data, dict):
-            return {"status": "invalid_answer", "detail": "the server's response is not a JSON object"}
+            return response(status="invalid_answer", detail="the server's response is not a JSON object")
         if not data.get("choices") and (error := _error_in(data)):
             code = error.get("code")
             status = _status_of(code if type(code) is int else 500, error)
-            return {"status": status, "detail": self.said(error.get("message"))}
+            return response(status=status, detail=self.printable(error.get("message")))
         usage = data.get("usage")
-        tokens = {key: _count(usage, key) for key in ("prompt_tokens", "completion_tokens")}
         details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
-        tokens["cached_tokens"] = _count(details, "cached_tokens")
+        response = partial(
+            response,
+            prompt_tokens=_count(usage, "prompt_tokens"),
+            completion_tokens=_count(usage, "completion_tokens"),
+            cached_tokens=_count(details, "cached_tokens"),
+        )
         choices = data.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         message = choice.get("message") if isinstance(choice, dict) else None
         if not isinstance(choice, dict) or not isinstance(message, dict):
-            return {"status": "empty_answer", "detail": "the response has no choices", **tokens}
+            return response(status="empty_answer", detail="the response has no choices")
         text, refusal = _text_in(message.get("content")), message.get("refusal")
         if refusal or choice.get("finish_reason") == "content_filter":
-            detail = self.said(refusal or "content filter")
-            return {"status": "refused", "detail": detail, "text": self._kept(text), **tokens}
+            detail = self.printable(refusal or "content filter")
+            return response(status="refused", detail=detail, text=self._storable(text))
         cut_off = choice.get("finish_reason") == "length"
-        return {"status": "ok", "text": self._kept(text), "cut_off": cut_off, **tokens}
+        return response(status="ok", text=self._storable(text), cut_off=cut_off)
 
-    def _kept(self, text: str | None) -> str | None:
-        return None if text is None else self._without_key(storable(text, MAX_ANSWER_CHARS))
+    def _storable(self, text: str | None) -> str | None:
+        return None if text is None else self._without_key(database_safe(text, MAX_RESPONSE_CHARS))
 
     def _without_key(self, text: str) -> str:
         key = self._settings.api_key.get_secret_value()
@@ -178,23 +187,24 @@ class Transport:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds that `retry-after-ms` or `Retry-After` (seconds, or an HTTP date) asks to wait; None without."""
+    """Seconds to wait by `retry-after-ms` or `Retry-After` (seconds or an HTTP date); None without either header."""
     if (value := _number(headers.get("retry-after-ms"))) is not None:
         return value / 1000
-    given = headers.get("retry-after")
-    if (value := _number(given)) is not None or given is None:
+    header = headers.get("retry-after")
+    if (value := _number(header)) is not None or header is None:
         return value
     try:
-        return max(0.0, parsedate_to_datetime(given).timestamp() - time.time())
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
     except ValueError:
         return None
 
 
 def _status_of(status: int, error: Mapping[str, Any]) -> str:
+    """The status of an HTTP error: a code of `RawResponse.status`."""
     code = str(error.get("code") or "")
-    if code in _QUOTA or status == 402:
+    if code in _QUOTA_CODES or status == 402:
         return "llm_quota_exhausted"
-    if code in _CONTENT:
+    if code in _CONTENT_FILTER_CODES:
         return "refused"
     if status in (401, 403):
         return "llm_wrong_key"
@@ -203,7 +213,7 @@ def _status_of(status: int, error: Mapping[str, Any]) -> str:
     if status == 429:
         return "rate_limited"
     if "response_format" in str(error.get("message")):
-        return "bad_request"  # llama-cpp-python answers a form that it does not know with 500
+        return "bad_request"  # llama-cpp-python responds with 500 to a response format that it does not know
     if status >= 500 or status in (408, 409, 425):
         return "server_error"
     return "bad_request"
@@ -213,16 +223,16 @@ def _bytes_of(body: Mapping[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def _json(content: bytes) -> Any:
+def _json(content: bytes) -> object:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
         return None
 
 
-def _error_in(data: Any) -> Mapping[str, Any]:
-    """The error object of a response; some servers send only a string, or put its fields at the top, and those made
-    with FastAPI say `detail`."""
+def _error_in(data: object) -> Mapping[str, Any]:
+    """The error object of a response. Some servers send only a string or put its fields at the top level; FastAPI
+    servers send `detail`."""
     error = data.get("error", data) if isinstance(data, dict) else None
     if isinstance(error, dict) and "message" not in error and "detail" in error:
         error = error["detail"] if isinstance(error["detail"], str) else json.dumps(error["detail"])
@@ -231,7 +241,7 @@ def _error_in(data: Any) -> Mapping[str, Any]:
     return error if isinstance(error, dict) and ("message" in error or "code" in error) else {}
 
 
-def _text_in(content: Any) -> str | None:
+def _text_in(content: object) -> str | None:
     """The text of a message's content: a string, or a list of parts."""
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict)]
@@ -239,7 +249,7 @@ def _text_in(content: Any) -> str | None:
     return content if isinstance(content, str) else None
 
 
-def _count(usage: Any, key: str) -> int | None:
+def _count(usage: object, key: str) -> int | None:
     value = usage.get(key) if isinstance(usage, dict) else None
     return value if type(value) is int and 0 <= value < 2**31 else None
 

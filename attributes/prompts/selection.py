@@ -1,4 +1,4 @@
-"""The strategies that a job names, one step after the other."""
+"""Selection of the strategies that a job names."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,43 +9,43 @@ from attributes.prompts.strategy import MAX_SAMPLES, Strategy, StrategyError, av
 
 
 def select_strategy(ref: str, *, folder: Path | None = None, samples: int | None = None) -> Strategy:
-    """The strategy called `ref` (`describe`: its newest version; `describe@1`), shipped or in the user's `folder`.
+    """The strategy `ref` (`describe` for the newest version, or `describe@1`), shipped or from the user's `folder`.
 
-    `samples` takes the place of its own number of samples where it is one that samples (has a temperature). Raises
-    StrategyError, with near matches for a name that is not there.
+    `samples` overrides the number of samples of a strategy that has a temperature above 0. Raises StrategyError; for an
+    unknown name, its message has similar names.
     """
     name, at, version = ref.partition("@")
-    there = available_strategies(folder)
-    known = [one for one in there if one.name == name and (not at or version == str(one.version))]
-    if not known:
-        names = [one.ref for one in there] + [one.name for one in there]
-        near = list(dict.fromkeys(found.partition("@")[0] for found in get_close_matches(ref, names, n=3)))
-        nearest = f"; near: {', '.join(near)}" if near else f"; there are {', '.join(one.ref for one in there)}"
-        raise UnknownStrategy(f"no strategy is called {ref!r}{nearest}")
-    found = max(known, key=lambda one: one.version)
-    return replace(found, samples=samples) if samples and found.temperature else found
+    available = available_strategies(folder)
+    matching = [one for one in available if one.name == name and (not at or version == str(one.version))]
+    if not matching:
+        names = [one.ref for one in available] + [one.name for one in available]
+        similar = list(dict.fromkeys(near.partition("@")[0] for near in get_close_matches(ref, names, n=3)))
+        hint = f"did you mean {', '.join(similar)}?" if similar else f"choose {', '.join(one.ref for one in available)}"
+        raise UnknownStrategy(f"no strategy is called {ref!r}; {hint}")
+    newest = max(matching, key=lambda one: one.version)
+    return replace(newest, samples=samples) if samples and newest.temperature else newest
 
 
 def select_strategies(refs: Sequence[str], *, folder: Path | None = None, samples: int | None = None) -> list[Strategy]:
-    """Each of the strategies. Raises StrategyError, whose `step` says which of them is the culprit.
+    """The strategies of a job, in the order of its steps. Raises StepError, whose `step` is the index of the fault.
 
-    A job may not name a strategy twice, and `samples` must be 1 to `MAX_SAMPLES` and go with one that samples.
+    `refs` must be unique. `samples` must be 1 to `MAX_SAMPLES`, and at least one strategy must have a temperature.
     """
-    chain: list[Strategy] = []
+    selected: list[Strategy] = []
     for step, ref in enumerate(refs):
         try:
-            found = select_strategy(ref, folder=folder, samples=samples)
+            strategy = select_strategy(ref, folder=folder, samples=samples)
         except UnknownStrategy as error:
             raise StepError(str(error), step, is_unknown=True) from None
-        if found.ref in (one.ref for one in chain):
-            raise StepError(f"{found.ref} is named twice", step)
-        chain.append(found)
+        if strategy.ref in (one.ref for one in selected):
+            raise StepError(f"{strategy.ref} is named twice", step)
+        selected.append(strategy)
     if samples is not None:
         if not 1 <= samples <= MAX_SAMPLES:
             raise StepError(f"samples must be 1 to {MAX_SAMPLES}", None)
-        if not any(one.temperature for one in chain):
-            raise StepError("none of the strategies samples: all answers to a question would be the same", None)
-    return chain
+        if not any(one.temperature for one in selected):
+            raise StepError("no strategy has a temperature above 0: all samples would be identical", None)
+    return selected
 
 
 class UnknownStrategy(StrategyError):
@@ -53,7 +53,7 @@ class UnknownStrategy(StrategyError):
 
 
 class StepError(StrategyError):
-    """`step`: which of a chain's strategies is at fault; None where it is `samples`."""
+    """`step`: the index of the faulty strategy in the job; None if `samples` is at fault."""
 
     def __init__(self, message: str, step: int | None, *, is_unknown: bool = False) -> None:
         super().__init__(message)

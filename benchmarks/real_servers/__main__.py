@@ -77,7 +77,7 @@ def _try(name: str, base_url: str, model: str, *, grammar: bool) -> list[str]:
         began = time.monotonic()
         outcomes = asyncio.run(_ask(settings, ladder, asks))
         took_s = time.monotonic() - began
-        calls = [(outcome.ask.strategy, call) for outcome in outcomes for call in outcome.calls]
+        calls = [(outcome.question.strategy, call) for outcome in outcomes for call in outcome.calls]
         whole = [(strategy, call) for strategy, call in calls if call.status not in ("answer_too_long", "bad_request")]
         fitting = sum(_fits(strategy, call) for strategy, call in whole)
         ended = Counter(outcome.reason or "lines" for outcome in outcomes)
@@ -85,7 +85,7 @@ def _try(name: str, base_url: str, model: str, *, grammar: bool) -> list[str]:
             title,
             str(len(outcomes)),
             _counted(ended),
-            _counted(Counter(f"{c.rung}: {c.status}" for _, c in calls)),
+            _counted(Counter(f"{c.level}: {c.status}" for _, c in calls)),
             f"{fitting} of {len(whole)}",
             f"{took_s:.1f}",
         )
@@ -93,7 +93,7 @@ def _try(name: str, base_url: str, model: str, *, grammar: bool) -> list[str]:
             faults.append(f"{name}, {title}: a question ended without lines or a named reason")
         if any(outcome.reason is not None and not outcome.detail for outcome in outcomes):
             faults.append(f"{name}, {title}: a reason without its detail")
-        if grammar and any(not _fits(strategy, call) for strategy, call in whole if call.rung.endswith("schema")):
+        if grammar and any(not _fits(strategy, call) for strategy, call in whole if call.level.endswith("schema")):
             faults.append(f"{name}, {title}: an answer under the grammar does not fit the schema")
         if grammar and title == "label given" and ended["lines"] != len(asks):
             faults.append(f"{name}, {title}: with the label held by the schema every answer should be valid")
@@ -124,8 +124,8 @@ def _holding(strategy: Strategy, label: Label) -> Strategy:
 
 async def _ask(settings: LLMSettings, ladder: FormatFallback, asks: Sequence[Question]) -> list[QuestionResult]:
     outcomes: list[QuestionResult] = []
-    async with LLMClient(settings, ladder=ladder) as enricher:
-        await enricher.ask_all(asks, on_outcome=outcomes.append)
+    async with LLMClient(settings, fallback=ladder) as enricher:
+        await enricher.query_all(asks, on_result=outcomes.append)
     return outcomes
 
 
@@ -137,8 +137,8 @@ async def _wrong_model(settings: LLMSettings) -> str:
     ]
     kept: list[QuestionResult] = []
     try:
-        async with LLMClient(settings, ladder=FormatFallback()) as enricher:
-            await enricher.ask_all(asks[:50], on_outcome=kept.append, should_stop=lambda: len(kept) >= 5)
+        async with LLMClient(settings, fallback=FormatFallback()) as enricher:
+            await enricher.query_all(asks[:50], on_result=kept.append, should_stop=lambda: len(kept) >= 5)
     except FatalLLMError as error:
         return f"{error.code} after {sum(len(outcome.calls) for outcome in kept)} calls for 50 labels: {error.message}"
     return "not refused: the server answers with the model it has"
@@ -147,7 +147,7 @@ async def _wrong_model(settings: LLMSettings) -> str:
 def _fits(strategy: Strategy, call: Call) -> bool:
     """Whether the raw text of an answer is JSON that fits the schema."""
     try:
-        return strategy.validator.is_valid(json.loads(call.answer_text or "", strict=False))
+        return strategy.validator.is_valid(json.loads(call.response_text or "", strict=False))
     except ValueError:
         return False
 

@@ -1,4 +1,4 @@
-"""The scripted server, and the hand that asks it."""
+"""Fixtures: the scripted LLM server, clients for it, and published data sets."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ from tests.conftest import SHARED_DATA
 
 KEY = "sk-very-secret-0123456789"
 
-AskOne = Callable[..., QuestionResult]
+RunQuestion = Callable[..., QuestionResult]
 
 
 @pytest.fixture
@@ -33,50 +33,50 @@ def llm() -> Iterator[FakeLLM]:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits between attempts of at most some milliseconds; those that a server asks for are kept."""
+    """Shorten the random waits between attempts to milliseconds; `Retry-After` stays as it is."""
     monkeypatch.setattr(retry_policy, "FIRST_WAIT_S", 0.002)
 
 
 @pytest.fixture
-def enricher(llm: FakeLLM) -> Callable[..., LLMClient]:
-    """Makes an Enricher of the scripted server, with a ladder of its own."""
+def make_client(llm: FakeLLM) -> Callable[..., LLMClient]:
+    """Makes an `LLMClient` for the scripted server, with a new `FormatFallback` by default."""
 
     def make(
         *,
-        ladder: FormatFallback | None = None,
+        fallback: FormatFallback | None = None,
         limiter: Limiter | None = None,
-        meter: BudgetGuard | None = None,
+        budget: BudgetGuard | None = None,
         **changes: Any,
     ) -> LLMClient:
-        asked: dict[str, Any] = {"base_url": llm.url, "model": "m", "api_key": SecretStr(KEY), "timeout_s": 30}
-        settings = LLMSettings(**(asked | changes))
-        return LLMClient(settings, ladder=ladder or FormatFallback(), limiter=limiter, meter=meter)
+        defaults: dict[str, Any] = {"base_url": llm.url, "model": "m", "api_key": SecretStr(KEY), "timeout_s": 30}
+        settings = LLMSettings(**(defaults | changes))
+        return LLMClient(settings, fallback=fallback or FormatFallback(), limiter=limiter, budget=budget)
 
     return make
 
 
-def about(label: str | Label) -> Question:
-    """The question that `describe` has about a bird."""
+def describe_question(label: str | Label) -> Question:
+    """The question of `describe` about a bird."""
     return Question(load_strategy(), label if isinstance(label, Label) else Label(label), "birds")
 
 
 @pytest.fixture
-def ask(enricher: Callable[..., LLMClient]) -> AskOne:
-    """Asks one question, by default what `describe` asks about a label; its outcome."""
+def run_question(make_client: Callable[..., LLMClient]) -> RunQuestion:
+    """Sends one question, by default that of `describe` about a label, and returns its result."""
 
     def one(what: str | Label | Question = "robin", **changes: Any) -> QuestionResult:
-        async def go() -> QuestionResult:
-            async with enricher(**changes) as client:
-                return await client.ask(what if isinstance(what, Question) else about(what))
+        async def query() -> QuestionResult:
+            async with make_client(**changes) as client:
+                return await client.query(what if isinstance(what, Question) else describe_question(what))
 
-        return asyncio.run(go())
+        return asyncio.run(query())
 
     return one
 
 
 @pytest.fixture(scope="session")
 def flowers() -> Path:
-    """The published flower labels and sentences, where they are at hand."""
+    """The published flower labels and sentences; skips the test without the files."""
     folder = SHARED_DATA / "li2023" / "Flower102"
     if not folder.is_dir():
         pytest.skip(f"the published flower files are not in {folder}")
@@ -85,7 +85,7 @@ def flowers() -> Path:
 
 @pytest.fixture(scope="session")
 def dclip_cub() -> Path:
-    """The published DCLIP descriptors of CUB, where they are at hand."""
+    """The published DCLIP descriptors of CUB; skips the test without the file."""
     file = SHARED_DATA / "dclip" / "descriptors_cub.json"
     if not file.is_file():
         pytest.skip(f"the published DCLIP file is not at {file}")

@@ -1,4 +1,4 @@
-"""A scripted OpenAI-compatible server in this process: each request gets what the test's script says."""
+"""A scripted OpenAI-compatible server in this process: the test's script responds to each request."""
 
 import json
 import socket
@@ -12,8 +12,9 @@ from typing import Any, Protocol, Self
 
 
 @dataclass
-class Say:
-    """One response. `drop` resets the connection instead; `wait_s` goes by before the first byte, `drip_s` between."""
+class FakeResponse:
+    """One HTTP response. `drop` resets the connection instead; `wait_s` passes before the first byte, `drip_s` before
+    each further byte."""
 
     status: int = 200
     body: Any = None
@@ -24,32 +25,33 @@ class Say:
 
 
 @dataclass
-class Seen:
-    """One request as it came in."""
+class FakeRequest:
+    """One chat request as the server received it."""
 
     body: dict[str, Any]
     headers: dict[str, str]
-    at: float
+    received_at: float
 
     @property
     def subject(self) -> dict[str, str]:
-        """The line of JSON with the label, read back from the prompt."""
+        """The line of JSON with the label, parsed from the prompt."""
         lines = _text_of(self.body["messages"][-1]).split("\n")
         return next(json.loads(line) for line in lines if line.startswith(("{}", '{"label"', '{"domain"')))
 
     @property
-    def rung(self) -> str:
-        form = self.body.get("response_format", {"type": "prose"})
-        return f"{form['type']}_schema" if "schema" in form else str(form["type"])
+    def level(self) -> str:
+        """The level of the response format."""
+        response_format = self.body.get("response_format", {"type": "prose"})
+        return f"{response_format['type']}_schema" if "schema" in response_format else str(response_format["type"])
 
     @property
     def prompt(self) -> str:
         return "\n".join(map(_text_of, self.body["messages"]))
 
     @property
-    def wanted(self) -> set[str]:
-        """The fields of the answer, by the schema that came with the request or in its prompt."""
-        if self.rung == "json_schema":
+    def response_fields(self) -> set[str]:
+        """The fields of the response, by the schema in the request or in its prompt."""
+        if self.level == "json_schema":
             schema = self.body["response_format"]["json_schema"]["schema"]
         else:
             schema = json.loads(self.prompt.partition("and nothing else:\n")[2].split("\n")[0])
@@ -61,17 +63,17 @@ def _text_of(message: Mapping[str, Any]) -> str:
     return str(content if isinstance(content, str) else content[0]["text"])
 
 
-def answer_for(label: str, *, num_phrases: int = 5, **changes: Any) -> dict[str, Any]:
-    """A good answer about a label."""
+def content_for_label(label: str, *, num_phrases: int = 5, **changes: Any) -> dict[str, Any]:
+    """A valid response of `describe` about a label."""
     phrases = [
         {"part": f"part {i}", "value": f"value {i}", "phrase": f"a striking mark {i}"} for i in range(num_phrases)
     ]
     return {"label": label, "sentence": f"The {label} is round and red.", "phrases": phrases} | changes
 
 
-def answer_to(seen: Seen, **changes: Any) -> dict[str, Any]:
-    """A good answer to whatever is asked."""
-    wanted, subject = seen.wanted, seen.subject
+def content_for_request(request: FakeRequest, **changes: Any) -> dict[str, Any]:
+    """A valid response to a request of any strategy."""
+    fields, subject = request.response_fields, request.subject
     sides = ("target", "other")
     differences = [
         {"part": f"part {i}"}
@@ -80,17 +82,17 @@ def answer_to(seen: Seen, **changes: Any) -> dict[str, Any]:
         for i in range(3)
     ]
     name = subject.get("label", "thing")
-    fields = answer_for(name) | {
+    content = content_for_label(name) | {
         "other": subject.get("other"),
         "differences": differences,
         "answer": f"The {name} is red and round.",
         "caption": f"A {name} on a twig.",
     }
-    return {field: fields[field] for field in wanted} | changes
+    return {field: content[field] for field in fields} | changes
 
 
 def completion(content: Any, *, finish: str = "stop", refusal: str | None = None) -> dict[str, Any]:
-    """The body of a chat completion; an answer that is not text is sent as JSON."""
+    """The body of a chat completion; content that is not text is sent as JSON."""
     text = content if isinstance(content, str) or content is None else json.dumps(content)
     message = {"role": "assistant", "content": text, "refusal": refusal}
     return {
@@ -101,16 +103,16 @@ def completion(content: Any, *, finish: str = "stop", refusal: str | None = None
     }
 
 
-def error(status: int, message: str = "no", **more: Any) -> Say:
-    """An error as OpenAI words it; `headers` go out as headers."""
+def error_response(status: int, message: str = "no", **more: Any) -> FakeResponse:
+    """An error in OpenAI's format; `headers` become HTTP headers."""
     headers = more.pop("headers", {})
-    return Say(status, {"error": {"message": message, "type": "error", **more}}, headers)
+    return FakeResponse(status, {"error": {"message": message, "type": "error", **more}}, headers)
 
 
-class Desk(Protocol):
-    """A Batch API (`fake_batches` has one)."""
+class BatchEndpoint(Protocol):
+    """A Batch API, such as `tests.attributes.fake_batch_api.FakeBatchAPI`."""
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Say: ...
+    def respond(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> FakeResponse: ...
 
 
 def _body_of(handler: BaseHTTPRequestHandler) -> bytes:
@@ -121,33 +123,34 @@ def _headers_of(handler: BaseHTTPRequestHandler) -> dict[str, str]:
     return {key.lower(): value for key, value in handler.headers.items()}
 
 
-Script = Callable[[Seen, int], Say]
+Script = Callable[[FakeRequest, int], FakeResponse]
 
 
-def good(seen: Seen, _nth: int) -> Say:
+def respond_correctly(request: FakeRequest, _index: int) -> FakeResponse:
     """The script of a server without faults."""
-    return Say(body=completion(answer_to(seen)))
+    return FakeResponse(body=completion(content_for_request(request)))
 
 
-def in_turn(*says: Say | Callable[[Seen], Say]) -> Script:
-    """A script that gives these in turn, the last one for ever."""
+def respond_in_turn(*responses: FakeResponse | Callable[[FakeRequest], FakeResponse]) -> Script:
+    """A script that gives these responses in turn, and repeats the last one."""
 
-    def script(seen: Seen, nth: int) -> Say:
-        say = says[min(nth, len(says) - 1)]
-        return say(seen) if callable(say) else say
+    def script(request: FakeRequest, index: int) -> FakeResponse:
+        response = responses[min(index, len(responses) - 1)]
+        return response(request) if callable(response) else response
 
     return script
 
 
 class FakeLLM:
-    """Listens on a free port while entered. `script(seen, nth)` answers the nth request (from 0)."""
+    """Listens on a free port as a context manager. `script(request, index)` responds to each request; `index` is its
+    number from 0."""
 
-    def __init__(self, script: Script = good) -> None:
+    def __init__(self, script: Script = respond_correctly) -> None:
         self.script = script
-        self.desk: Desk | None = None  # its Batch API, where it has one
-        self.seen: list[Seen] = []
+        self.batch_api: BatchEndpoint | None = None
+        self.requests: list[FakeRequest] = []
         self._lock = threading.Lock()
-        self._over = threading.Event()
+        self._closed = threading.Event()
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -155,12 +158,12 @@ class FakeLLM:
 
             def do_POST(self) -> None:
                 if self.path == "/v1/chat/completions":
-                    fake._answer(self)
+                    fake._complete(self)
                 else:
-                    fake._desk(self)
+                    fake._batch(self)
 
             def do_GET(self) -> None:
-                fake._desk(self)
+                fake._batch(self)
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -170,7 +173,7 @@ class FakeLLM:
             request_queue_size = 256
 
             def handle_error(self, request: Any, client_address: Any) -> None:
-                pass  # clients that give up are part of the test
+                pass  # tests include clients that disconnect
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -181,53 +184,56 @@ class FakeLLM:
 
     @property
     def num_calls(self) -> int:
-        return len(self.seen)
+        return len(self.requests)
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._over.set()
+        self._closed.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
-    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        seen = Seen(json.loads(_body_of(handler)), _headers_of(handler), time.monotonic())
+    def _complete(self, handler: BaseHTTPRequestHandler) -> None:
+        request = FakeRequest(json.loads(_body_of(handler)), _headers_of(handler), time.monotonic())
         with self._lock:
-            nth = len(self.seen)
-            self.seen.append(seen)
-        self._say(handler, self.script(seen, nth))
+            index = len(self.requests)
+            self.requests.append(request)
+        self._respond(handler, self.script(request, index))
 
-    def _desk(self, handler: BaseHTTPRequestHandler) -> None:
+    def _batch(self, handler: BaseHTTPRequestHandler) -> None:
         body, headers = _body_of(handler), _headers_of(handler)
         with self._lock:
-            say = self.desk.answer(handler.command, handler.path, headers, body) if self.desk else error(404)
-        self._say(handler, say)
+            if self.batch_api is None:
+                response = error_response(404)
+            else:
+                response = self.batch_api.respond(handler.command, handler.path, headers, body)
+        self._respond(handler, response)
 
-    def _say(self, handler: BaseHTTPRequestHandler, say: Say) -> None:
-        self._over.wait(say.wait_s)
-        if say.drop:
-            # RST instead of FIN: the peer sees "connection reset".
+    def _respond(self, handler: BaseHTTPRequestHandler, response: FakeResponse) -> None:
+        self._closed.wait(response.wait_s)
+        if response.drop:
+            # RST instead of FIN: the client sees "connection reset".
             handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             handler.connection.close()
             handler.close_connection = True
             return
-        self._send(handler, say)
+        self._send(handler, response)
 
-    def _send(self, handler: BaseHTTPRequestHandler, say: Say) -> None:
-        data = say.body if isinstance(say.body, bytes) else json.dumps(say.body).encode()
-        handler.send_response(say.status)
-        for name, value in {"Content-Type": "application/json", **say.headers}.items():
+    def _send(self, handler: BaseHTTPRequestHandler, response: FakeResponse) -> None:
+        data = response.body if isinstance(response.body, bytes) else json.dumps(response.body).encode()
+        handler.send_response(response.status)
+        for name, value in {"Content-Type": "application/json", **response.headers}.items():
             handler.send_header(name, value)
         handler.send_header("Content-Length", str(len(data)))
         handler.end_headers()
-        if not say.drip_s:
+        if not response.drip_s:
             handler.wfile.write(data)
             return
         for i in range(len(data)):
-            if self._over.wait(say.drip_s):
+            if self._closed.wait(response.drip_s):
                 return
             handler.wfile.write(data[i : i + 1])
             handler.wfile.flush()

@@ -27,13 +27,13 @@ def test_the_standin_answers_as_the_strategy_wants_and_tells_what_it_saw() -> No
     async def ask(url: str) -> None:
         settings = LLMSettings(base_url=f"{url}/v1", model="standin", concurrency=4)
         asks = [Question(load_strategy("describe@1"), Label(name), "birds") for name in NAMES]
-        async with LLMClient(settings, ladder=FormatFallback()) as enricher:
-            await enricher.ask_all(asks, on_outcome=outcomes.append)
+        async with LLMClient(settings, fallback=FormatFallback()) as enricher:
+            await enricher.query_all(asks, on_result=outcomes.append)
 
     with standin(latency_s=0.02, in_flight=4) as llm:
         asyncio.run(ask(llm.url))
         stats, times = llm.stats(), llm.times()
-    assert sorted(outcome.ask.label.name for outcome in outcomes if outcome.reason is None) == sorted(NAMES)
+    assert sorted(outcome.question.label.name for outcome in outcomes if outcome.reason is None) == sorted(NAMES)
     assert not any(outcome.flags for outcome in outcomes)
     assert stats["calls"] == len(times) == len(NAMES)
     assert (stats["max_in_flight"], stats["refused"]) == (4, 0)

@@ -21,11 +21,11 @@ from attributes.prompts.questions import (
     questions_for_label,
     questions_for_pair,
 )
-from attributes.prompts.strategy import load_strategy, shipped
+from attributes.prompts.strategy import load_strategy, shipped_strategies
 from attributes.types import Label
 from examples.fieldguide.language import value_of
 from examples.fieldguide.llm_server import serve
-from examples.fieldguide.world import picture, species
+from examples.fieldguide.world import species, species_image
 
 ONE, TWO = species("validation")[:2]
 DOMAIN = "creatures of the field guide"
@@ -33,7 +33,7 @@ DOMAIN = "creatures of the field guide"
 
 def shown(number: int) -> ImageFile:
     file = io.BytesIO()
-    Image.fromarray(picture(ONE, number, seed=0)).save(file, "PNG")
+    Image.fromarray(species_image(ONE, number, seed=0)).save(file, "PNG")
     return ImageFile(file.getvalue())
 
 
@@ -46,21 +46,21 @@ def asked(
     async def go(base_url: str) -> None:
         settings = LLMSettings(base_url=base_url, model="m", max_attempts=2)
         if in_batches:
-            async with BatchJobs(settings, ladder=FormatFallback()) as batches:
-                await batches.ask_all(asks, on_outcome=kept.append, poll_s=0.01)
+            async with BatchJobs(settings, fallback=FormatFallback()) as batches:
+                await batches.query_all(asks, on_result=kept.append, poll_s=0.01)
         else:
-            async with LLMClient(settings, ladder=FormatFallback()) as enricher:
-                await enricher.ask_all(asks, on_outcome=kept.append)
+            async with LLMClient(settings, fallback=FormatFallback()) as enricher:
+                await enricher.query_all(asks, on_result=kept.append)
 
     with serve(faults=faults, **how) as llm:
         asyncio.run(go(llm.base_url))
-    return sorted(kept, key=lambda outcome: asks.index(outcome.ask))
+    return sorted(kept, key=lambda outcome: asks.index(outcome.question))
 
 
 def all_asks() -> list[Question]:
     label = Label(ONE.name)
     asks: list[Question] = []
-    for strategy in shipped():
+    for strategy in shipped_strategies():
         if strategy.about == "label":
             asks += questions_for_label(strategy, label, DOMAIN)
         elif strategy.about == "pair":
@@ -71,8 +71,8 @@ def all_asks() -> list[Question]:
 
 
 def test_every_strategy_is_answered_from_the_species() -> None:
-    outcomes = {outcome.ask.strategy.name: outcome for outcome in asked(all_asks())}
-    assert set(outcomes) == {strategy.name for strategy in shipped()}
+    outcomes = {outcome.question.strategy.name: outcome for outcome in asked(all_asks())}
+    assert set(outcomes) == {strategy.name for strategy in shipped_strategies()}
     assert all(outcome.reason is None and outcome.flags == () for outcome in outcomes.values())
     assert outcomes["sentence"].lines[0].text == ONE.sentence
     assert [line.text for line in outcomes["phrases"].lines] == [entry["phrase"] for entry in ONE.phrases]
@@ -84,8 +84,8 @@ def test_both_sides_of_a_pair_are_told_truly_and_apart() -> None:
     (outcome,) = asked(questions_for_pair(load_strategy("contrast"), Label(ONE.name), Label(TWO.name), DOMAIN))
     by_name = {one.name: one.attributes for one in (ONE, TWO)}
     for label, other, lines in (
-        (outcome.ask.label, outcome.ask.other, outcome.lines),
-        (outcome.ask.other, outcome.ask.label, outcome.other_lines),
+        (outcome.question.label, outcome.question.other, outcome.lines),
+        (outcome.question.other, outcome.question.label, outcome.other_lines),
     ):
         assert label is not None
         assert other is not None
@@ -124,7 +124,7 @@ def test_batches_answer_as_single_calls_do() -> None:
     asks = [ask for ask in all_asks() if ask.strategy.name != "questions"]
     one_by_one, together = asked(asks), asked(asks, in_batches=True)
     assert all(outcome.lines for outcome in together)
-    assert [outcome.answer for outcome in together] == [outcome.answer for outcome in one_by_one]
+    assert [outcome.response_text for outcome in together] == [outcome.response_text for outcome in one_by_one]
 
 
 def test_a_batch_expires_on_demand() -> None:

@@ -24,7 +24,7 @@ def price_file(folder: Path) -> Path:
     """A price file that knows the stand-in."""
     path = folder / "prices.toml"
     path.write_text(_PRICES)
-    assert read_prices(path).of("fieldguide", "http://stand-in/v1") is not None
+    assert read_prices(path).find("fieldguide", "http://stand-in/v1") is not None
     return path
 
 

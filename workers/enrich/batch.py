@@ -19,19 +19,20 @@ import structlog
 from sqlalchemy.orm import Session
 
 from attributes.llm.batch_jobs import BatchJobs, BatchResponse, BatchState, BatchUnavailable
-from attributes.llm.limits import tokens_at_most
-from attributes.llm.requests import key_of
-from attributes.llm.response_format import RUNGS
+from attributes.llm.limits import max_prompt_tokens
+from attributes.llm.requests import cache_key_of
+from attributes.llm.response_format import FORMAT_LEVELS
 from attributes.llm.results import BUDGET_SPENT, FatalLLMError
 from attributes.llm.retry_policy import QuestionAttempts
-from store.enrich import batches as rows
 from store.enrich import results as enrichment
 from store.enrich import single_flight, usage
 from store.enrich.usage import NOTHING, Amount
-from store.jobs import lifecycle
+from store.jobs import batches as rows
+from store.jobs import claims, jobs
+from store.jobs.specs import EnrichSpec
 from store.models import LLMBatch
 from workers.enrich import llm_settings
-from workers.enrich.budget import has_cap, took_by, worst_case
+from workers.enrich.budget import took_by, worst_case
 from workers.enrich.live import WINDOW
 from workers.enrich.live import Asking as LiveAsking
 from workers.enrich.questions import PlannedQuestion, Unaskable
@@ -52,7 +53,7 @@ def asking_for(
     context: Context, keeper: Keeper, *, total: int, unit: str, per_unit: int = 1, window: int = WINDOW
 ) -> "LiveAsking | BatchAsking":
     """Whatever asks in the way that the claim's job wants."""
-    if keeper.claim.job_spec.get("mode") == "batch":
+    if keeper.claim.job(EnrichSpec).mode == "batch":
         return BatchAsking(context, keeper, total=total, unit=unit, per_unit=per_unit)
     return LiveAsking(context, keeper, total=total, unit=unit, per_unit=per_unit, window=window)
 
@@ -62,8 +63,8 @@ class BatchAsking:
 
     def __init__(self, context: Context, keeper: Keeper, *, total: int, unit: str, per_unit: int = 1) -> None:
         self._context, self._keeper, self._claim = context, keeper, keeper.claim
-        self._spec = self._claim.job_spec
-        self._settings = llm_settings.llm_settings(context, self._spec["model"])
+        self._spec = self._claim.job(EnrichSpec)
+        self._settings = llm_settings.llm_settings(context, self._spec.model)
         self._price = llm_settings.price(context, self._settings, self._spec)
         self._learnt: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._ladder = llm_settings.ladder(context, self._settings, self._learn)
@@ -79,11 +80,11 @@ class BatchAsking:
 
     async def _step(self) -> None:
         with self._context.db.read() as tx:
-            job = lifecycle.get(tx, self._claim.job_id)
+            job = jobs.get(tx, self._claim.job_id)
             made = rows.of_part(tx, self._claim.part_id)
         stopping = job.stopping is not None
         ending = stopping and (job.error or {}).get("code") != BUDGET_SPENT
-        async with BatchJobs(self._settings, ladder=self._ladder) as server:
+        async with BatchJobs(self._settings, fallback=self._ladder) as server:
             try:
                 waiting = [batch for batch in made if batch.ended_at is None]
                 num_completed = [await self._look(server, batch, ending=ending) for batch in waiting]
@@ -120,7 +121,7 @@ class BatchAsking:
     async def _submitted(self, server: BatchJobs, batch: LLMBatch, *, ending: bool) -> bool:
         """Have the server work on a batch that is written down; False where it is let go instead."""
         file_id = batch.detail.get("file_id")
-        state = await server.made_from(file_id) if file_id else None
+        state = await server.find_by_file(file_id) if file_id else None
         if state is None and ending:
             self._write(lambda tx: self._let_go(tx, batch, "cancelled", {}))
             return False
@@ -128,7 +129,7 @@ class BatchAsking:
             if not file_id:
                 file_id = await server.upload(self._of(batch))
                 self._write(lambda tx: rows.note(tx, batch, detail={"file_id": file_id}))
-            state = await server.make(file_id)
+            state = await server.create(file_id)
         server_id, status = state.id, state.status
         self._write(lambda tx: rows.note(tx, batch, server_id=server_id, status=status))
         return True
@@ -138,7 +139,7 @@ class BatchAsking:
         by_key, unaskable = self._by_key()
         mine, elsewhere = self._take(by_key, unaskable)
         tries = Counter(short for batch in made for short in batch.detail["keys"])
-        most = self._settings.max_attempts + len(RUNGS)  # the steps down the ladder are no attempts
+        most = self._settings.max_attempts + len(FORMAT_LEVELS)  # the steps down the ladder are no attempts
         if hopeless := {key for key in mine if tries[key[:_KEY_CHARS]] >= most}:
             self._give_up({key: by_key[key] for key in hopeless})
             mine -= hopeless
@@ -167,7 +168,7 @@ class BatchAsking:
         failures = [(place, one.reason, one.detail) for one in unaskable for place in one.places]
         owner = self._claim.part_id
         with self._context.db.write() as tx:
-            lifecycle.check(tx, self._claim)
+            claims.check(tx, self._claim)
             enrichment.record_failures(tx, self._claim, failures)
             left = set(by_key) - enrichment.settle_known(tx, self._claim, places)
             held = single_flight.take(tx, owner, [_FLIGHT + key for key in left], lease_s=_FLIGHT_S) if left else set()
@@ -181,7 +182,7 @@ class BatchAsking:
     def _begin(self, chunk: Sequence[QuestionAttempts]) -> tuple[LLMBatch | None, int]:
         """Write a batch of the chunk down, of as much of it as the cap has room for; and how much that is."""
         with self._context.db.write() as tx:
-            lifecycle.check(tx, self._claim)
+            claims.check(tx, self._claim)
             fitting, reserved = self._reserve(tx, chunk)
             if not fitting:
                 return None, 0
@@ -193,7 +194,7 @@ class BatchAsking:
         return batch, fitting
 
     def _reserve(self, tx: Session, chunk: Sequence[QuestionAttempts]) -> tuple[int, Amount]:
-        if not has_cap(self._spec):
+        if not self._spec.has_budget:
             return len(chunk), NOTHING
         fitting = len(chunk)
         while fitting:
@@ -206,12 +207,12 @@ class BatchAsking:
         return 0, NOTHING
 
     def _worst(self, asking: QuestionAttempts) -> Amount:
-        return worst_case(self._price, tokens_at_most(asking.body()), asking.max_tokens, batch=True)
+        return worst_case(self._price, max_prompt_tokens(asking.body()), asking.max_tokens, batch=True)
 
     def _without_budget(self) -> None:
         """No question fits any more. Raises Deferred while a batch of the job may leave something, else JobFailed."""
         with self._context.db.write() as tx:
-            lifecycle.check(tx, self._claim)
+            claims.check(tx, self._claim)
             single_flight.release(tx, self._claim.part_id)
             others = usage.others_hold(tx, self._claim)
         if others:
@@ -224,7 +225,7 @@ class BatchAsking:
         by_key, _ = self._by_key()
         askings = self._of(batch)
         # What a line may take is worked out before it is known how it went: the next attempt's limit may be another.
-        worst = {asking.key: self._worst(asking) for asking in askings} if has_cap(self._spec) else {}
+        worst = {asking.key: self._worst(asking) for asking in askings} if self._spec.has_budget else {}
         results: list[BatchResponse] = []
         fatal: FatalLLMError | None = None
         try:
@@ -235,8 +236,8 @@ class BatchAsking:
         await asyncio.to_thread(self._write, lambda tx: self._record(tx, batch, state.status, results, by_key, worst))
         self._learnt.clear()
         for result in results:
-            if result.outcome is not None:
-                by_key.pop(result.asking.key)
+            if result.result is not None:
+                by_key.pop(result.attempts.key)
         if state.status == "failed" and not any(result.calls for result in results):
             said = "; ".join(state.errors) or "it does not say why"
             fatal = fatal or FatalLLMError("llm_batch_failed", f"batch {state.id} failed: {said}")
@@ -252,24 +253,24 @@ class BatchAsking:
         by_key: Mapping[str, list[PlannedQuestion]],
         worst: Mapping[str, Amount],
     ) -> None:
-        ended = [(by_key[one.asking.key], one.outcome) for one in results if one.outcome]
+        ended = [(by_key[one.attempts.key], one.result) for one in results if one.result]
         calls: list[dict[str, Any]] = []
         unstated = NOTHING
         for one in results:
-            position = by_key[one.asking.key][0].places[0].position
+            position = by_key[one.attempts.key][0].places[0].position
             calls += call_rows(
-                one.asking.ask,
+                one.attempts.question,
                 one.calls,
                 self._settings,
                 self._price,
-                key=one.asking.key,
+                key=one.attempts.key,
                 position=position,
                 mode="batch",
             )
             for call in one.calls:
                 took, is_all = took_by(call, self._price, batch=True)
-                if not is_all and one.asking.key in worst:
-                    unstated += (worst[one.asking.key] - took).at_most(worst[one.asking.key])
+                if not is_all and one.attempts.key in worst:
+                    unstated += (worst[one.attempts.key] - took).at_most(worst[one.attempts.key])
         enrichment.record_calls(tx, self._claim, calls)
         for (base_url, model), form in self._learnt.items():
             enrichment.keep_form(tx, base_url=base_url, model=model, form=form)
@@ -282,9 +283,9 @@ class BatchAsking:
         enrichment.record_failures(
             tx, self._claim, [(place, outcome.reason, outcome.detail) for place, outcome in places if outcome.reason]
         )
-        single_flight.release(tx, self._claim.part_id, [_FLIGHT + one.asking.key for one in results])
+        single_flight.release(tx, self._claim.part_id, [_FLIGHT + one.attempts.key for one in results])
         usage.record(tx, self._claim.job_id, calls)
-        again = {one.asking.key: one.asking.memory() for one in results if one.outcome is None and one.calls}
+        again = {one.attempts.key: one.attempts.to_json() for one in results if one.result is None and one.calls}
         self._let_go(tx, batch, status, again, unstated)
         self._num_ended += sum(len(each) for each, _ in ended)
         self._say(batch, status, results)
@@ -298,25 +299,25 @@ class BatchAsking:
         rows.end(tx, batch, status=status, again=again)
 
     def _say(self, batch: LLMBatch, status: str, results: Sequence[BatchResponse]) -> None:
-        num_answered = sum(one.outcome is not None and not one.outcome.reason for one in results)
-        left = sum(one.outcome is None for one in results)
+        num_answered = sum(one.result is not None and not one.result.reason for one in results)
+        left = sum(one.result is None for one in results)
         said = f"batch {batch.server_id} {status}: {num_answered} of {len(results)} answered, {left} to be asked again"
         self._keeper.note(said, level="info" if status == "completed" else "warning")
-        failed = [one for one in results if one.outcome is not None and one.outcome.reason]
+        failed = [one for one in results if one.result is not None and one.result.reason]
         for one in failed[:MAX_NAMED]:
-            assert one.outcome is not None
+            assert one.result is not None
             self._keeper.note(
-                f'{one.asking.ask.strategy.ref}: no answer about "{one.asking.ask.label}": {one.outcome.reason}',
+                f'{one.attempts.question.strategy.ref}: no answer about "{one.attempts.question.label}": {one.result.reason}',
                 level="warning",
-                reason=one.outcome.reason,
-                detail=one.outcome.detail,
+                reason=one.result.reason,
+                detail=one.result.detail,
             )
 
     def _give_up(self, by_key: Mapping[str, list[PlannedQuestion]]) -> None:
         detail = "asked for in several batches"
         places = [place for each in by_key.values() for question in each for place in question.places]
         with self._context.db.write() as tx:
-            lifecycle.check(tx, self._claim)
+            claims.check(tx, self._claim)
             enrichment.record_failures(tx, self._claim, [(place, "batch_unfinished", detail) for place in places])
             single_flight.release(tx, self._claim.part_id, [_FLIGHT + key for key in by_key])
         self._num_ended += sum(map(len, by_key.values()))
@@ -331,7 +332,7 @@ class BatchAsking:
                 if isinstance(question, Unaskable):
                     unaskable.append(question)
                 else:
-                    by_key.setdefault(key_of(question.ask, self._settings), []).append(question)
+                    by_key.setdefault(cache_key_of(question.ask, self._settings), []).append(question)
             self._known = by_key, unaskable
         return self._known
 
@@ -346,7 +347,7 @@ class BatchAsking:
     def _asking(self, question: PlannedQuestion, memory: Mapping[str, Any] | None) -> QuestionAttempts:
         made = QuestionAttempts(question.ask, self._settings, self._ladder)
         if memory is not None:
-            made.recall(memory)
+            made.restore(memory)
         return made
 
     def _learn(self, base_url: str, model: str, form: Mapping[str, Any]) -> None:
@@ -354,7 +355,7 @@ class BatchAsking:
 
     def _write(self, write: Callable[[Session], Any]) -> None:
         with self._context.db.write() as tx:
-            lifecycle.check(tx, self._claim)
+            claims.check(tx, self._claim)
             write(tx)
 
     def _tell(self, num_completed: int = 0) -> None:

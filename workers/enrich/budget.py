@@ -14,21 +14,16 @@ from typing import Any
 from attributes.llm.limits import BudgetSpent
 from attributes.llm.prices import Price
 from attributes.llm.results import Call
-from attributes.prompts.questions import Ask
+from attributes.prompts.questions import Question
 from store.db import Database
 from store.enrich import usage
 from store.enrich.usage import NOTHING, Amount
-from store.jobs import lifecycle
-from store.jobs.lifecycle import Claim
+from store.jobs import claims
+from store.jobs.claims import Claim
 from workers.enrich.usage import cost_of, is_refused, is_stated
 
 CALLS_PER_BLOCK = 32
 LOOK_AGAIN_S = 0.5
-
-
-def has_cap(spec: Mapping[str, Any]) -> bool:
-    """Whether a job of this spec has one."""
-    return "budget_usd" in spec or "budget_tokens" in spec
 
 
 class Budget:
@@ -44,9 +39,9 @@ class Budget:
         self._news = asyncio.Event()
         self._fetching: set[asyncio.Future[bool]] = set()
 
-    async def reserve(self, ask: Ask, prompt_tokens_at_most: int, completion_tokens_at_most: int) -> Amount:
+    async def reserve(self, ask: Question, max_prompt_tokens: int, max_completion_tokens: int) -> Amount:
         """Set aside the worst case of one attempt; may wait until others are settled. Raises BudgetSpent, LeaseLost."""
-        wanted = worst_case(self._price, prompt_tokens_at_most, completion_tokens_at_most)
+        wanted = worst_case(self._price, max_prompt_tokens, max_completion_tokens)
         while not self._takes(wanted):
             async with self._turn:
                 if self._takes(wanted):
@@ -63,7 +58,7 @@ class Budget:
                     pass
         return wanted
 
-    async def settle(self, reservation: object, call: Call | None) -> None:
+    async def release(self, reservation: object, call: Call | None) -> None:
         """Put what the attempt came to in its place; what nobody stated stays set aside for good."""
         assert isinstance(reservation, Amount)
         took, is_all = (NOTHING, True) if call is None else took_by(call, self._price)
@@ -108,7 +103,7 @@ class Budget:
     def _fetch(self, wanted: Amount) -> bool:
         blocks = (wanted.times(CALLS_PER_BLOCK), wanted)
         with self._db.write() as tx:
-            lifecycle.check(tx, self._claim)
+            claims.check(tx, self._claim)
             block = next((one for one in blocks if usage.reserve(tx, self._claim.job_id, one)), NOTHING)
             if block != NOTHING and not self._is_holder:
                 usage.mark_holder(tx, self._claim, holds=True)

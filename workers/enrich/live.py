@@ -19,16 +19,17 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from attributes.llm.client import LLMClient
-from attributes.llm.requests import key_of
+from attributes.llm.requests import cache_key_of
 from attributes.llm.results import BUDGET_SPENT, FatalLLMError, QuestionResult
 from attributes.prompts.questions import Question
 from store.enrich import results, single_flight, usage
 from store.enrich.assembly import ROUND
 from store.enrich.results import Place
 from store.errors import LeaseLost
-from store.jobs import lifecycle
+from store.jobs import claims
+from store.jobs.specs import EnrichSpec
 from workers.enrich import llm_settings
-from workers.enrich.budget import Budget, has_cap
+from workers.enrich.budget import Budget
 from workers.enrich.group_commit import GroupCommit
 from workers.enrich.questions import PlannedQuestion, Unaskable
 from workers.enrich.usage import answer_row, call_rows
@@ -62,13 +63,13 @@ class Asking:
     ) -> None:
         self._context, self._keeper, self._claim = context, keeper, keeper.claim
         self._learnt: dict[tuple[str, str], Mapping[str, Any]] = {}
-        spec = self._claim.job_spec
-        self._settings = llm_settings.llm_settings(context, spec["model"])
+        spec = self._claim.job(EnrichSpec)
+        self._settings = llm_settings.llm_settings(context, spec.model)
         self._price = llm_settings.price(context, self._settings, spec)
-        self._budget = Budget(context.db, self._claim, self._price) if has_cap(spec) else None
+        self._budget = Budget(context.db, self._claim, self._price) if spec.has_budget else None
         self._ladder = llm_settings.ladder(context, self._settings, self._learn)
         self._owner = self._claim.part_id
-        self._refs: Sequence[str] = self._claim.job_spec["strategies"]
+        self._refs: Sequence[str] = spec.strategies
         self._total, self._unit, self._per_unit, self._window = total, unit, per_unit, window
         self._open: dict[str, list[PlannedQuestion]] = {}  # by key: what this part holds
         self._elsewhere: dict[str, list[PlannedQuestion]] = {}  # by key: what another part held when it was looked at
@@ -95,7 +96,11 @@ class Asking:
         try:
             async with self._context.exchange.line(self._context.settings, self._settings) as line:
                 enricher = LLMClient(
-                    self._settings, ladder=self._ladder, limiter=line.limiter(), meter=self._budget, wire=line.wire
+                    self._settings,
+                    fallback=self._ladder,
+                    limiter=line.limiter(),
+                    budget=self._budget,
+                    transport=line.wire,
                 )
                 await self._ask(enricher, questions)
                 await self._see_to_what_others_ask(enricher)
@@ -114,10 +119,10 @@ class Asking:
         asks = self._drawn(questions)
         try:
             # More at a time than may be in flight: the others wait for their answers to be committed.
-            tally = await enricher.ask_all(
+            tally = await enricher.query_all(
                 asks,
                 concurrency=2 * self._settings.concurrency,
-                on_outcome=self._commits.add,
+                on_result=self._commits.add,
                 should_stop=self._keeper.should_stop,
             )
         finally:
@@ -150,10 +155,10 @@ class Asking:
             if isinstance(question, Unaskable):
                 unaskable.append(question)
             else:
-                by_key.setdefault(key_of(question.ask, self._settings), []).append(question)
+                by_key.setdefault(cache_key_of(question.ask, self._settings), []).append(question)
         failures = [(place, one.reason, one.detail) for one in unaskable for place in one.places]
         with self._context.db.write() as tx:
-            lifecycle.check(tx, self._claim)
+            claims.check(tx, self._claim)
             results.record_failures(tx, self._claim, failures)
             known = self._settle(tx, by_key)
             left = [key for key in by_key if key not in known]
@@ -225,7 +230,7 @@ class Asking:
         rows = self._rows(outcomes)
         try:
             with self._context.db.write() as tx:
-                lifecycle.check(tx, self._claim)
+                claims.check(tx, self._claim)
                 self._keep(tx, outcomes, rows)
                 self._conclude(tx, outcomes)
                 self._count_costs(tx, rows)
@@ -241,9 +246,9 @@ class Asking:
         settings = self._settings
         rows: list[dict[str, Any]] = []
         for outcome in outcomes:
-            key = key_of(outcome.ask, settings)
+            key = cache_key_of(outcome.question, settings)
             position = self._open[key][0].places[0].position
-            rows += call_rows(outcome.ask, outcome.calls, settings, self._price, key=key, position=position)
+            rows += call_rows(outcome.question, outcome.calls, settings, self._price, key=key, position=position)
         return rows
 
     def _count_costs(self, tx: Session, rows: Sequence[Mapping[str, Any]]) -> None:

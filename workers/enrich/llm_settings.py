@@ -1,9 +1,7 @@
 """The LLM that a job asks: its server, model and strategies, and what all workers know of them."""
 
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from attributes.llm.prices import Price, PriceError, Prices, load_prices
 from attributes.llm.response_format import FormatFallback, OnFormatLearned
@@ -11,6 +9,7 @@ from attributes.llm.settings import LLMSettings
 from attributes.prompts.selection import select_strategies
 from attributes.prompts.strategy import Strategy, StrategyError
 from store.enrich import results
+from store.jobs.specs import EnrichSpec
 from workers.runtime.context import Context
 from workers.runtime.errors import JobFailed
 
@@ -43,13 +42,13 @@ def ladder(context: Context, llm: LLMSettings, on_learnt: OnFormatLearned) -> Fo
     return known
 
 
-def price(context: Context, llm: LLMSettings, spec: Mapping[str, Any]) -> Price | None:
+def price(context: Context, llm: LLMSettings, spec: EnrichSpec) -> Price | None:
     """What the model costs; None where nobody knows. Raises JobFailed for a job that must know."""
     try:
         found = _prices(context.settings.prices).find(llm.model, llm.base_url)
     except PriceError as error:
         raise JobFailed("enrich_misconfigured", str(error)) from error
-    if found is None and "budget_usd" in spec:
+    if found is None and spec.budget_usd is not None:
         detail = f"this worker knows no price of {llm.model} at {llm.base_url}: LIMBECK_PRICES is not the API's"
         raise JobFailed("enrich_misconfigured", detail)
     return found
@@ -60,11 +59,9 @@ def _prices(own: Path | None) -> Prices:
     return load_prices(own)
 
 
-def strategies(context: Context, spec: Mapping[str, Any]) -> list[Strategy]:
+def strategies(context: Context, spec: EnrichSpec) -> list[Strategy]:
     """The job's strategies, one a step. Raises JobFailed where this worker has not the file of one."""
     try:
-        return select_strategies(
-            spec["strategies"], folder=context.settings.strategies_dir, samples=spec.get("samples")
-        )
+        return select_strategies(spec.strategies, folder=context.settings.strategies_dir, samples=spec.samples)
     except StrategyError as error:
         raise JobFailed("enrich_misconfigured", str(error)) from error

@@ -11,14 +11,14 @@ from attributes.prompts.questions import Question
 
 def answer_row(outcome: QuestionResult, settings: LLMSettings) -> dict[str, Any]:
     """The fields of `store.models.LLMAnswer` for an outcome with lines."""
-    other = [line.as_json() for line in outcome.other_lines] if outcome.ask.other else None
+    other = [line.as_json() for line in outcome.other_lines] if outcome.question.other else None
     return {
         "key": outcome.key,
         "model": settings.model,
         "base_url": settings.base_url,
-        "strategy": outcome.ask.strategy.ref,
+        "strategy": outcome.question.strategy.ref,
         "messages": [dict(message) for message in outcome.messages],
-        "answer": outcome.answer or "",
+        "answer": outcome.response_text or "",
         "lines": [line.as_json() for line in outcome.lines],
         "other_lines": other,
         "flags": list(outcome.flags),

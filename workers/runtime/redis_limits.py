@@ -84,7 +84,9 @@ def limiter(settings: Settings, llm: LLMSettings) -> Limiter:
         # One part runs after the other, each in a loop of its own, and the minute goes on.
         before = _local.get(place)
         _local[place] = (
-            before.again() if before else LocalLimiter(requests_per_min=rpm, tokens_per_min=tpm, in_flight=flight)
+            before.for_new_loop()
+            if before
+            else LocalLimiter(requests_per_min=rpm, tokens_per_min=tpm, in_flight=flight)
         )
         return _local[place]
     return SharedLimiter(
@@ -184,5 +186,5 @@ class _Call:
     def __init__(self, limiter: SharedLimiter, call: str) -> None:
         self._limiter, self._call = limiter, call
 
-    def used(self, tokens: int) -> None:
+    def record_tokens(self, tokens: int) -> None:
         self._limiter.used(self._call, tokens)

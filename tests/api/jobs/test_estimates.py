@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from attributes.llm.estimates import CORRECTION_BYTES
-from attributes.llm.requests import key_of
+from attributes.llm.estimates import MAX_CORRECTION_BYTES
+from attributes.llm.requests import cache_key_of
 from attributes.llm.settings import LLMSettings
-from attributes.prompts.questions import asks_about
+from attributes.prompts.questions import questions_for_label
 from attributes.prompts.strategy import load_strategy
 from attributes.types import Label
 from store.enrich import results
 from store.enrich.results import record_answers
-from store.jobs import lifecycle
+from store.jobs import claims
 from tests.api.conftest import Service
-from tests.api.routes.test_spending import call
+from tests.api.routes.test_usage import call
 
 PRICES = """
 [[price]]
@@ -40,7 +40,11 @@ def asked(service: Service, **body: Any) -> dict[str, Any]:
 
 def answer_some(service: Service, names: list[str], strategy: str) -> None:
     llm = LLMSettings(base_url="", model="stand-in")
-    keys = [key_of(ask, llm) for name in names for ask in asks_about(load_strategy(strategy), Label(name), "birds")]
+    keys = [
+        cache_key_of(ask, llm)
+        for name in names
+        for ask in questions_for_label(load_strategy(strategy), Label(name), "birds")
+    ]
     row = {
         "model": "stand-in",
         "base_url": llm.base_url,
@@ -61,14 +65,18 @@ def test_what_is_answered_is_not_asked_and_money_is_exact(priced: Service) -> No
     told = asked(priced, vocabulary_id=vocabulary_id, strategies=["sentence", "questions"])
     sentence, questions = told["strategies"]
     assert (sentence["questions"], sentence["answered"], sentence["calls"]) == (4, 2, 2)
-    num_asks = load_strategy("questions").num_asks
-    assert (questions["questions"], questions["answered"], questions["calls"]) == (4 * num_asks, 0, 4 * num_asks)
-    assert told["calls"] == 2 + 4 * num_asks
+    num_questions = load_strategy("questions").num_questions
+    assert (questions["questions"], questions["answered"], questions["calls"]) == (
+        4 * num_questions,
+        0,
+        4 * num_questions,
+    )
+    assert told["calls"] == 2 + 4 * num_questions
     for kind in ("expected", "at_most"):
         prompt, completion = told["prompt_tokens"][kind], told["completion_tokens"][kind]
         assert Decimal(told["usd"][kind]) == (prompt + 4 * completion) / Decimal(1_000_000)
         assert prompt == sum(one["prompt_tokens"][kind] for one in told["strategies"])
-    assert told["completion_tokens"]["at_most"] == 2 * 700 + 4 * num_asks * 200
+    assert told["completion_tokens"]["at_most"] == 2 * 700 + 4 * num_questions * 200
     assert Decimal(told["usd"]["expected"]) < Decimal(told["usd"]["at_most"])
     assert priced.get("/v1/jobs")["data"] == []
 
@@ -80,7 +88,7 @@ def test_what_may_be_asked_again_is_told_apart(priced: Service) -> None:
     again = told["again"]
     assert (told["calls"], told["completion_tokens"]["at_most"], told["usd"]["at_most"]) == (0, 0, "0")
     assert (again["rounds"], again["calls"], again["completion_tokens"]) == (2, 8, 8 * 700)
-    assert again["prompt_tokens"] > 8 * CORRECTION_BYTES
+    assert again["prompt_tokens"] > 8 * MAX_CORRECTION_BYTES
     assert Decimal(again["usd"]) == (again["prompt_tokens"] + 4 * again["completion_tokens"]) / Decimal(1_000_000)
     assert asked(priced, vocabulary_id=vocabulary_id, strategies=["sentence"], mend_rounds=0)["again"] is None
 
@@ -92,7 +100,7 @@ def test_what_the_ledger_knows_is_expected(priced: Service) -> None:
     priced.post("/v1/jobs", {"kind": "enrich", "vocabulary_id": vocabulary_id}, status=202)
     told = {"model": "stand-in", "prompt_tokens": 300, "completion_tokens": 100}
     with priced.db.write() as tx:
-        claim = lifecycle.claim(tx, lifecycle.ready(tx, ["enrich"])[0], worker="w", lease_s=60)
+        claim = claims.claim(tx, claims.ready(tx, ["enrich"])[0], worker="w", lease_s=60)
         assert claim is not None
         failed = {**call(1, None), "model": "stand-in", "status": "rate_limited"}
         wrong = {**call(2, 1), **told, "status": "invalid_answer"}
@@ -129,4 +137,4 @@ def test_many_labels_take_seconds(priced: Service) -> None:
     told = asked(priced, vocabulary_id=vocabulary_id, strategies=["sentence", "phrases", "questions"])
     assert time.process_time() - began < 6
     assert told["strategies"][1]["answered"] == 1
-    assert told["calls"] == 20_000 * (2 + load_strategy("questions").num_asks) - 1
+    assert told["calls"] == 20_000 * (2 + load_strategy("questions").num_questions) - 1

@@ -143,7 +143,7 @@ def test_a_second_opinion_clears_what_is_seen_after_all(
     assert gate["judged_by"] == "our word list, then m"
     assert gate["details"] == {"num_lines": 1, "cleared_by_model": 1}
     assert llm.num_calls == 1
-    assert '{"1": "a tail held as if to wag", "2": "a loud call"}' in llm.seen[0].prompt
+    assert '{"1": "a tail held as if to wag", "2": "a loud call"}' in llm.requests[0].prompt
 
 
 def test_an_opinion_that_says_nothing_usable_changes_nothing() -> None:

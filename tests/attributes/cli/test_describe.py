@@ -96,7 +96,7 @@ def test_a_strategy_of_ones_own_lies_in_a_folder(
 def test_limits_hold_the_calls_back(labels: Path, out: Path, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("attributes.__main__.LocalLimiter", functools.partial(LocalLimiter, window_s=0.4, margin_s=0.7))
     assert main(command(labels, out, llm, "--rpm", "5", "--tpm", "1000000")) == 0
-    times = [seen.at for seen in llm.seen]
+    times = [seen.at for seen in llm.requests]
     assert max(sum(start <= at < start + 0.4 for at in times) for start in times) <= 5
 
 
@@ -157,7 +157,7 @@ def test_the_key_comes_from_the_environment(
     monkeypatch.setenv("LIMBECK_LLM_BASE_URL", llm.url)
     monkeypatch.setenv("LIMBECK_LLM_MODEL", "m")
     assert main([str(labels), "--out", str(out)]) == 0
-    assert llm.seen[0].headers["authorization"] == "Bearer sk-from-the-environment"
+    assert llm.requests[0].headers["authorization"] == "Bearer sk-from-the-environment"
     assert "sk-from" not in capsys.readouterr().err + out.read_text(encoding="utf-8")
 
 
@@ -220,10 +220,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "bad number": ({"args": ["--concurrency", "many"]}, "--concurrency: "),
     "bad temperature": ({"args": ["--temperature", "9"]}, "--temperature: "),
     "no model": ({"args": ["--model", ""]}, "--model is missing"),
-    "unknown strategy": ({"args": ["--strategy", "sing"]}, "strategy 'sing' is not known; there are captions@1, "),
+    "unknown strategy": ({"args": ["--strategy", "sing"]}, "strategy 'sing' is unknown; choose one of captions@1, "),
     "a strategy about pairs": ({"args": ["--strategy", "contrast"]}, "--strategy contrast@1 asks about pairs; here"),
     "a strategy twice": ({"args": ["--strategy", "phrases", "--strategy", "phrases@1"]}, "given twice"),
-    "no strategy folder": ({"args": ["--strategies-dir", "/nowhere"]}, "folder /nowhere: there is no such"),
+    "no strategy folder": ({"args": ["--strategies-dir", "/nowhere"]}, "folder /nowhere does not exist"),
     "no requests": ({"args": ["--rpm", "0"]}, "--rpm must be 1 or more"),
     "unknown option": ({"args": ["--sing"]}, "unrecognized arguments: --sing"),
     "no folder": ({"args": ["--out", "/nowhere/set.json"]}, "there is no such folder"),

@@ -10,32 +10,40 @@ from typing import Any
 import pytest
 
 from attributes.llm import concurrency
-from attributes.llm.client import LLMClient, Tally
+from attributes.llm.client import LLMClient, QueryTotals
 from attributes.llm.limits import LocalLimiter
 from attributes.llm.results import FatalLLMError, QuestionResult
 from attributes.prompts.questions import Question
 from attributes.types import Label
-from tests.attributes.conftest import about
-from tests.attributes.fake_llm import FakeLLM, Say, Seen, answer_for, completion, error, good
+from tests.attributes.conftest import describe_question
+from tests.attributes.fake_llm import (
+    FakeLLM,
+    FakeRequest,
+    FakeResponse,
+    completion,
+    content_for_label,
+    error_response,
+    respond_correctly,
+)
 
 LABELS = [Label(f"bird {i}") for i in range(30)]
-Run = Callable[..., tuple[Tally, list[QuestionResult]]]
+Run = Callable[..., tuple[QueryTotals, list[QuestionResult]]]
 
 
 @pytest.fixture
-def run(enricher: Callable[..., LLMClient]) -> Run:
-    """Describes all labels; the tally and the outcomes."""
+def run(make_client: Callable[..., LLMClient]) -> Run:
+    """Describes all labels; the totals and the results."""
 
     def all_of(
-        labels: Any = LABELS, *, outcomes: list[QuestionResult] | None = None, **how: Any
-    ) -> tuple[Tally, list[QuestionResult]]:
-        kept = [] if outcomes is None else outcomes
+        labels: Any = LABELS, *, results: list[QuestionResult] | None = None, **how: Any
+    ) -> tuple[QueryTotals, list[QuestionResult]]:
+        kept = [] if results is None else results
 
-        async def go() -> Tally:
-            async with enricher() as asking:
-                return await asking.ask_all(
-                    labels if isinstance(labels, AsyncIterator) else map(about, labels),
-                    **({"on_outcome": kept.append} | how),
+        async def go() -> QueryTotals:
+            async with make_client() as client:
+                return await client.query_all(
+                    labels if isinstance(labels, AsyncIterator) else map(describe_question, labels),
+                    **({"on_result": kept.append} | how),
                 )
 
         return asyncio.run(go()), kept
@@ -44,17 +52,17 @@ def run(enricher: Callable[..., LLMClient]) -> Run:
 
 
 def test_every_label_ends_once(llm: FakeLLM, run: Run) -> None:
-    tally, outcomes = run(concurrency=7)
-    assert Counter(outcome.ask.label for outcome in outcomes) == Counter(LABELS)
-    assert all(outcome.ask.label.name in outcome.lines[0].text for outcome in outcomes)
-    assert (tally.done, tally.failed.total(), tally.calls, tally.stopped) == (30, 0, 30, "")
-    assert (tally.prompt_tokens, tally.completion_tokens) == (3000, 1200)
+    totals, results = run(concurrency=7)
+    assert Counter(result.question.label for result in results) == Counter(LABELS)
+    assert all(result.question.label.name in result.lines[0].text for result in results)
+    assert (totals.done, totals.failed.total(), totals.calls, totals.stopped) == (30, 0, 30, "")
+    assert (totals.prompt_tokens, totals.completion_tokens) == (3000, 1200)
 
 
 def test_as_many_calls_as_allowed_are_in_flight(llm: FakeLLM, run: Run) -> None:
     flying, most, lock = 0, 0, threading.Lock()
 
-    def script(seen: Seen, nth: int) -> Say:
+    def script(request: FakeRequest, index: int) -> FakeResponse:
         nonlocal flying, most
         with lock:
             flying += 1
@@ -62,7 +70,7 @@ def test_as_many_calls_as_allowed_are_in_flight(llm: FakeLLM, run: Run) -> None:
         time.sleep(0.2)
         with lock:
             flying -= 1
-        return good(seen, nth)
+        return respond_correctly(request, index)
 
     llm.script = script
     run(concurrency=6)
@@ -70,74 +78,78 @@ def test_as_many_calls_as_allowed_are_in_flight(llm: FakeLLM, run: Run) -> None:
 
 
 def test_labels_that_fail_are_named_and_the_others_kept(llm: FakeLLM, run: Run) -> None:
-    def script(seen: Seen, nth: int) -> Say:
-        number = int(seen.subject["label"].split()[1])
+    def script(request: FakeRequest, index: int) -> FakeResponse:
+        number = int(request.subject["label"].split()[1])
         if number % 3 == 0:
-            return error(429)
-        return Say(body=completion(None, refusal="no")) if number % 3 == 1 else good(seen, nth)
+            return error_response(429)
+        return (
+            FakeResponse(body=completion(None, refusal="no")) if number % 3 == 1 else respond_correctly(request, index)
+        )
 
     llm.script = script
-    tally, outcomes = run()
-    assert tally.done == 10
-    assert tally.failed == {"rate_limited": 10, "refused": 10}
-    reasons = {outcome.ask.label.name: outcome.reason for outcome in outcomes}
+    totals, results = run()
+    assert totals.done == 10
+    assert totals.failed == {"rate_limited": 10, "refused": 10}
+    reasons = {result.question.label.name: result.reason for result in results}
     assert all(reasons[f"bird {i}"] == ("rate_limited", "refused", None)[i % 3] for i in range(30))
 
 
 def test_a_wrong_key_stops_the_list_at_its_first_call(llm: FakeLLM, run: Run) -> None:
-    llm.script = lambda seen, nth: error(401)
-    outcomes: list[QuestionResult] = []
+    llm.script = lambda request, index: error_response(401)
+    results: list[QuestionResult] = []
     with pytest.raises(FatalLLMError):
-        run(outcomes=outcomes)
+        run(results=results)
     assert llm.num_calls == 1
-    (stopped,) = outcomes  # its call belongs in the ledger
+    (stopped,) = results  # its call belongs in the ledger
     assert stopped.reason == "stopped"
     assert [call.status for call in stopped.calls] == ["llm_wrong_key"]
 
 
 def test_a_server_that_refuses_every_form_of_every_question_stops_the_list(llm: FakeLLM, run: Run) -> None:
-    llm.script = lambda seen, nth: error(400, "this server is pinned to another model")
-    outcomes: list[QuestionResult] = []
+    llm.script = lambda request, index: error_response(400, "this server is pinned to another model")
+    results: list[QuestionResult] = []
     with pytest.raises(FatalLLMError, match="refuses every request: model 'm'.*pinned to another") as caught:
-        run(outcomes=outcomes, concurrency=2)
+        run(results=results, concurrency=2)
     assert caught.value.code == "llm_bad_request"
-    assert llm.num_calls == sum(len(outcome.calls) for outcome in outcomes) <= 16
-    assert [outcome.reason for outcome in outcomes].count("bad_request") == 2
+    assert llm.num_calls == sum(len(result.calls) for result in results) <= 16
+    assert [result.reason for result in results].count("bad_request") == 2
 
 
 def test_single_questions_that_are_refused_do_not_stop_the_others(llm: FakeLLM, run: Run) -> None:
-    llm.script = lambda seen, nth: error(400) if int(seen.subject["label"][5:]) % 5 < 4 else good(seen, nth)
-    tally, _ = run(LABELS[4:], concurrency=1)
-    assert tally.done == 6
-    assert tally.failed == {"bad_request": 20}
+    llm.script = lambda request, index: (
+        error_response(400) if int(request.subject["label"][5:]) % 5 < 4 else respond_correctly(request, index)
+    )
+    totals, _ = run(LABELS[4:], concurrency=1)
+    assert totals.done == 6
+    assert totals.failed == {"bad_request": 20}
 
 
 def test_a_key_that_is_withdrawn_midway_keeps_what_is_in_flight(llm: FakeLLM, run: Run) -> None:
-    def script(seen: Seen, nth: int) -> Say:
-        if nth >= 10:
-            return error(401)
-        return Say(body=completion(answer_for(seen.subject["label"])), wait_s=1.0 if nth else 0)
+    def script(request: FakeRequest, index: int) -> FakeResponse:
+        if index >= 10:
+            return error_response(401)
+        return FakeResponse(body=completion(content_for_label(request.subject["label"])), wait_s=1.0 if index else 0)
 
     llm.script = script
-    outcomes: list[QuestionResult] = []
+    results: list[QuestionResult] = []
     with pytest.raises(FatalLLMError):
-        run(outcomes=outcomes, concurrency=12)
-    assert sum(outcome.reason is None for outcome in outcomes) == 10
-    assert llm.num_calls == sum(len(outcome.calls) for outcome in outcomes) <= 13
+        run(results=results, concurrency=12)
+    assert sum(result.reason is None for result in results) == 10
+    assert llm.num_calls == sum(len(result.calls) for result in results) <= 13
 
 
 def test_no_call_is_begun_while_the_report_of_a_fatal_one_is_written(
-    llm: FakeLLM, enricher: Callable[..., LLMClient]
+    llm: FakeLLM, make_client: Callable[..., LLMClient]
 ) -> None:
-    llm.script = lambda seen, nth: error(404) if nth else good(seen, nth)
+    llm.script = lambda request, index: error_response(404) if index else respond_correctly(request, index)
 
-    async def write(outcome: QuestionResult) -> None:
-        if outcome.reason == "stopped":
+    async def write(result: QuestionResult) -> None:
+        if result.reason == "stopped":
             await asyncio.sleep(0.3)
 
-    async def go() -> Tally:
-        async with enricher(limiter=LocalLimiter(in_flight=1)) as asking:
-            return await asking.ask_all(map(about, LABELS), concurrency=8, on_outcome=write)
+    async def go() -> QueryTotals:
+        async with make_client(limiter=LocalLimiter(in_flight=1)) as client:
+            return await client.query_all(map(describe_question, LABELS), concurrency=8, on_result=write)
 
     with pytest.raises(FatalLLMError):
         asyncio.run(go())
@@ -145,23 +157,27 @@ def test_no_call_is_begun_while_the_report_of_a_fatal_one_is_written(
 
 
 def test_retry_after_holds_all_labels_back(llm: FakeLLM, run: Run) -> None:
-    def script(seen: Seen, nth: int) -> Say:
-        said = Say(body=completion(answer_for(seen.subject["label"])), wait_s=0.3)
-        return error(429, headers={"Retry-After": "2"}) if nth == 3 else said
+    def script(request: FakeRequest, index: int) -> FakeResponse:
+        said = FakeResponse(body=completion(content_for_label(request.subject["label"])), wait_s=0.3)
+        return error_response(429, headers={"Retry-After": "2"}) if index == 3 else said
 
     llm.script = script
     run(LABELS[:8], concurrency=2)
-    refused_at = llm.seen[3].at
-    assert sum(0 < seen.at - refused_at < 1.95 for seen in llm.seen) <= 1  # the one in flight beside it
+    refused_at = llm.requests[3].received_at
+    assert (
+        sum(0 < request.received_at - refused_at < 1.95 for request in llm.requests) <= 1
+    )  # the one in flight beside it
     assert llm.num_calls == 9
 
 
 def test_stopping_begins_no_call_and_keeps_those_in_flight(llm: FakeLLM, run: Run) -> None:
-    llm.script = lambda seen, nth: Say(body=completion(answer_for(seen.subject["label"])), wait_s=0.3 if nth else 0)
-    outcomes: list[QuestionResult] = []
-    tally, _ = run(outcomes=outcomes, concurrency=4, should_stop=lambda: llm.num_calls >= 5)
-    assert tally.stopped
-    assert tally.done == llm.num_calls == len(outcomes)
+    llm.script = lambda request, index: FakeResponse(
+        body=completion(content_for_label(request.subject["label"])), wait_s=0.3 if index else 0
+    )
+    results: list[QuestionResult] = []
+    totals, _ = run(results=results, concurrency=4, should_stop=lambda: llm.num_calls >= 5)
+    assert totals.stopped
+    assert totals.done == llm.num_calls == len(results)
     assert 5 <= llm.num_calls < 30
 
 
@@ -169,40 +185,42 @@ def test_stopping_does_not_wait_for_a_server_that_hangs(
     llm: FakeLLM, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(concurrency, "STOP_GRACE_S", 0.2)
-    llm.script = lambda seen, nth: Say(body=completion("late"), wait_s=30) if nth else good(seen, nth)
+    llm.script = lambda request, index: (
+        FakeResponse(body=completion("late"), wait_s=30) if index else respond_correctly(request, index)
+    )
     started = time.monotonic()
-    tally, outcomes = run(concurrency=4, should_stop=lambda: llm.num_calls >= 5)
+    totals, results = run(concurrency=4, should_stop=lambda: llm.num_calls >= 5)
     assert time.monotonic() - started < 15
-    assert (tally.done, tally.failed.total(), tally.stopped) == (1, 0, "asked")
-    assert [outcome.reason for outcome in outcomes] == [None] + ["stopped"] * 4
-    assert tally.calls == llm.num_calls == 5  # those that were cut off are in the ledger too
+    assert (totals.done, totals.failed.total(), totals.stopped) == (1, 0, "asked")
+    assert [result.reason for result in results] == [None] + ["stopped"] * 4
+    assert totals.calls == llm.num_calls == 5  # those that were cut off are in the ledger too
 
 
 def test_stopping_cuts_waits_short(llm: FakeLLM, run: Run) -> None:
-    llm.script = lambda seen, nth: error(429, headers={"Retry-After": "30"})
+    llm.script = lambda request, index: error_response(429, headers={"Retry-After": "30"})
     started = time.monotonic()
-    tally, outcomes = run(should_stop=lambda: llm.num_calls >= 1)
+    totals, results = run(should_stop=lambda: llm.num_calls >= 1)
     assert time.monotonic() - started < 15
-    assert [outcome.reason for outcome in outcomes] == ["stopped"]
+    assert [result.reason for result in results] == ["stopped"]
     assert llm.num_calls == 1
 
 
 def test_a_stop_from_the_start_asks_nothing(llm: FakeLLM, run: Run) -> None:
-    tally, outcomes = run(should_stop=lambda: True)
-    assert (llm.num_calls, outcomes, tally.stopped) == (0, [], "asked")
+    totals, results = run(should_stop=lambda: True)
+    assert (llm.num_calls, results, totals.stopped) == (0, [], "asked")
 
 
 def test_what_keeps_outcomes_may_be_async_and_its_error_ends_the_run(llm: FakeLLM, run: Run) -> None:
     kept: list[str] = []
 
-    async def keep(outcome: QuestionResult) -> None:
+    async def keep(result: QuestionResult) -> None:
         await asyncio.sleep(0)
-        kept.append(outcome.ask.label.name)
+        kept.append(result.question.label.name)
         if len(kept) == 3:
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        run(on_outcome=keep, concurrency=1)
+        run(on_result=keep, concurrency=1)
     assert len(kept) == 3
 
 
@@ -215,30 +233,30 @@ def test_labels_are_drawn_as_they_are_needed(llm: FakeLLM, run: Run) -> None:
             drawn += 1
             yield Label(f"bird {drawn}")
 
-    tally, outcomes = run(endless(), concurrency=3, should_stop=lambda: llm.num_calls >= 20)
-    assert tally.done == len(outcomes)
-    assert drawn <= tally.done + 3
+    totals, results = run(endless(), concurrency=3, should_stop=lambda: llm.num_calls >= 20)
+    assert totals.done == len(results)
+    assert drawn <= totals.done + 3
 
 
 def test_an_empty_list_is_done_at_once(llm: FakeLLM, run: Run) -> None:
-    tally, _ = run([])
-    assert (tally.done, tally.calls, llm.num_calls) == (0, 0, 0)
+    totals, _ = run([])
+    assert (totals.done, totals.calls, llm.num_calls) == (0, 0, 0)
 
 
 async def drip(num: int, *, wait_s: float = 0.002) -> AsyncIterator[Question]:
     for i in range(num):
         await asyncio.sleep(wait_s)
-        yield about(f"bird {i}")
+        yield describe_question(f"bird {i}")
 
 
 def test_questions_may_come_as_they_are_found(llm: FakeLLM, run: Run) -> None:
-    tally, outcomes = run(drip(20), concurrency=5)
-    assert tally.done == llm.num_calls == 20
-    assert len({outcome.key for outcome in outcomes}) == 20
+    totals, results = run(drip(20), concurrency=5)
+    assert totals.done == llm.num_calls == 20
+    assert len({result.key for result in results}) == 20
 
 
 def test_stopping_does_not_wait_for_questions_to_be_found(llm: FakeLLM, run: Run) -> None:
     started = time.monotonic()
-    tally, _ = run(drip(3, wait_s=30), should_stop=lambda: time.monotonic() - started > 0.2)
+    totals, _ = run(drip(3, wait_s=30), should_stop=lambda: time.monotonic() - started > 0.2)
     assert time.monotonic() - started < 10
-    assert (tally.done, tally.stopped) == (0, "asked")
+    assert (totals.done, totals.stopped) == (0, "asked")

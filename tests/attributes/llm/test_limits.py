@@ -11,24 +11,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attributes.llm.client import LLMClient, Tally
+from attributes.llm.client import LLMClient, QueryTotals
 from attributes.llm.limits import (
-    IMAGE_TOKENS_AT_MOST,
     MARGIN_S,
+    MAX_IMAGE_TOKENS,
     SPREAD,
     BudgetSpent,
     LocalLimiter,
-    tokens_at_most,
-    tokens_estimated,
+    estimated_tokens,
+    max_prompt_tokens,
 )
-from attributes.llm.requests import request_for
-from attributes.llm.response_format import RUNGS, ResponseFormat
+from attributes.llm.requests import build_request
+from attributes.llm.response_format import FORMAT_LEVELS, ResponseFormat
 from attributes.llm.results import Call, QuestionResult
 from attributes.prompts.questions import ImageFile, Question
 from attributes.types import Label
-from tests.attributes.conftest import AskOne, about
-from tests.attributes.fake_llm import FakeLLM, Say, answer_for, completion, error, good, in_turn
-from tests.attributes.own import PNG, own_strategy
+from tests.attributes.conftest import RunQuestion, describe_question
+from tests.attributes.custom_strategies import PNG, custom_strategy
+from tests.attributes.fake_llm import (
+    FakeLLM,
+    FakeResponse,
+    completion,
+    content_for_label,
+    error_response,
+    respond_correctly,
+    respond_in_turn,
+)
 
 
 class QuickLoop(asyncio.SelectorEventLoop):
@@ -67,7 +75,7 @@ async def through(
             times.append(now())
             await asyncio.sleep(takes_s)
             if used is not None:
-                slot.used(used)
+                slot.record_tokens(used)
 
     await asyncio.gather(*(one() for _ in range(num_calls)))
     return times
@@ -130,117 +138,127 @@ def test_a_limit_of_nothing_is_refused() -> None:
         LocalLimiter(requests_per_min=0)
 
 
-def test_the_client_waits_for_its_turn(llm: FakeLLM, enricher: Callable[..., LLMClient]) -> None:
+def test_the_client_waits_for_its_turn(llm: FakeLLM, make_client: Callable[..., LLMClient]) -> None:
     limiter = LocalLimiter(requests_per_min=5, window_s=0.5, margin_s=0.7)
 
-    async def go() -> Tally:
-        async with enricher(limiter=limiter) as asking:
-            return await asking.ask_all([about(f"bird {i}") for i in range(11)])
+    async def go() -> QueryTotals:
+        async with make_client(limiter=limiter) as client:
+            return await client.query_all([describe_question(f"bird {i}") for i in range(11)])
 
     assert asyncio.run(go()).done == 11
-    assert most_within([seen.at for seen in llm.seen], 0.5) <= 5
+    assert most_within([request.received_at for request in llm.requests], 0.5) <= 5
 
 
-def test_retries_count_against_the_limit(llm: FakeLLM, ask: AskOne) -> None:
-    llm.script = lambda seen, nth: error(500) if nth < 3 else good(seen, nth)
-    ask(limiter=LocalLimiter(requests_per_min=1, window_s=0.2, margin_s=0.4))
-    assert all(later.at - former.at >= 0.2 for former, later in pairwise(llm.seen))
+def test_retries_count_against_the_limit(llm: FakeLLM, run_question: RunQuestion) -> None:
+    llm.script = lambda request, index: error_response(500) if index < 3 else respond_correctly(request, index)
+    run_question(limiter=LocalLimiter(requests_per_min=1, window_s=0.2, margin_s=0.4))
+    assert all(later.received_at - former.received_at >= 0.2 for former, later in pairwise(llm.requests))
 
 
-def test_a_stop_cuts_the_wait_for_a_turn_short(llm: FakeLLM, enricher: Callable[..., LLMClient]) -> None:
-    outcomes: list[QuestionResult] = []
+def test_a_stop_cuts_the_wait_for_a_turn_short(llm: FakeLLM, make_client: Callable[..., LLMClient]) -> None:
+    results: list[QuestionResult] = []
 
-    async def go() -> Tally:
-        async with enricher(limiter=LocalLimiter(requests_per_min=2)) as asking:
-            asks = [about(f"bird {i}") for i in range(9)]
-            return await asking.ask_all(asks, on_outcome=outcomes.append, should_stop=lambda: llm.num_calls >= 2)
+    async def go() -> QueryTotals:
+        async with make_client(limiter=LocalLimiter(requests_per_min=2)) as client:
+            questions = [describe_question(f"bird {i}") for i in range(9)]
+            return await client.query_all(questions, on_result=results.append, should_stop=lambda: llm.num_calls >= 2)
 
     began = time.monotonic()
-    tally = asyncio.run(go())
+    totals = asyncio.run(go())
     assert time.monotonic() - began < 10
-    assert (tally.done, tally.stopped, len(outcomes)) == (2, "asked", 2)
+    assert (totals.done, totals.stopped, len(results)) == (2, "asked", 2)
 
 
-class Purse:
-    """A meter of tokens that keeps what it was told."""
+class TokenBudget:
+    """A budget of tokens that keeps what it was told."""
 
     def __init__(self, tokens: int) -> None:
         self.left = tokens
         self.reserved: list[tuple[Label, int, int]] = []
-        self.settled: list[tuple[object, Call | None]] = []
+        self.released: list[tuple[object, Call | None]] = []
 
-    async def reserve(self, ask: Question, prompt_tokens_at_most: int, completion_tokens_at_most: int) -> object:
+    async def reserve(self, question: Question, max_prompt_tokens: int, max_completion_tokens: int) -> object:
         await asyncio.sleep(0)
-        worst = prompt_tokens_at_most + completion_tokens_at_most
+        worst = max_prompt_tokens + max_completion_tokens
         if worst > self.left:
             raise BudgetSpent
         self.left -= worst
-        self.reserved.append((ask.label, prompt_tokens_at_most, completion_tokens_at_most))
+        self.reserved.append((question.label, max_prompt_tokens, max_completion_tokens))
         return worst
 
-    async def settle(self, reservation: object, call: Call | None) -> None:
+    async def release(self, reservation: object, call: Call | None) -> None:
         assert isinstance(reservation, int)
-        self.settled.append((reservation, call))
+        self.released.append((reservation, call))
         self.left += reservation - ((call.prompt_tokens or 0) + (call.completion_tokens or 0) if call else 0)
 
 
-def test_every_attempt_is_reserved_and_settled(llm: FakeLLM, ask: AskOne) -> None:
-    llm.script = in_turn(
-        error(500), Say(body=completion("{", finish="length")), Say(body=completion(answer_for("robin")))
+def test_every_attempt_is_reserved_and_settled(llm: FakeLLM, run_question: RunQuestion) -> None:
+    llm.script = respond_in_turn(
+        error_response(500),
+        FakeResponse(body=completion("{", finish="length")),
+        FakeResponse(body=completion(content_for_label("robin"))),
     )
-    purse = Purse(10**6)
-    outcome = ask(meter=purse)
-    assert [call for _, call in purse.settled] == [
-        replaced for replaced in (purse.settled[0][1], purse.settled[1][1], outcome.calls[2])
+    budget = TokenBudget(10**6)
+    result = run_question(budget=budget)
+    assert [call for _, call in budget.released] == [
+        replaced for replaced in (budget.released[0][1], budget.released[1][1], result.calls[2])
     ]
-    assert [limit for _, _, limit in purse.reserved] == [700, 700, 2100]
-    assert purse.left == 10**6 - 2 * 140
-    assert all(at_most >= 100 for _, at_most, _ in purse.reserved)
+    assert [limit for _, _, limit in budget.reserved] == [700, 700, 2100]
+    assert budget.left == 10**6 - 2 * 140
+    assert all(at_most >= 100 for _, at_most, _ in budget.reserved)
 
 
-def test_a_spent_budget_stops_in_order(llm: FakeLLM, enricher: Callable[..., LLMClient]) -> None:
-    llm.script = lambda seen, nth: Say(body=completion(answer_for(seen.subject["label"])), wait_s=0.2 if nth else 0)
+def test_a_spent_budget_stops_in_order(llm: FakeLLM, make_client: Callable[..., LLMClient]) -> None:
+    llm.script = lambda request, index: FakeResponse(
+        body=completion(content_for_label(request.subject["label"])), wait_s=0.2 if index else 0
+    )
     worst = (
-        tokens_at_most(ResponseFormat().body(request_for(about("bird 0")), model="m", temperature=0, max_tokens=700))
+        max_prompt_tokens(
+            ResponseFormat().body(build_request(describe_question("bird 0")), model="m", temperature=0, max_tokens=700)
+        )
         + 700
     )
-    purse = Purse(4 * worst + 700)
-    outcomes: list[QuestionResult] = []
+    budget = TokenBudget(4 * worst + 700)
+    results: list[QuestionResult] = []
 
-    async def go() -> Tally:
-        async with enricher(meter=purse) as asking:
-            asks = [about(f"bird {i}") for i in range(30)]
-            return await asking.ask_all(asks, on_outcome=outcomes.append, concurrency=6)
+    async def go() -> QueryTotals:
+        async with make_client(budget=budget) as client:
+            questions = [describe_question(f"bird {i}") for i in range(30)]
+            return await client.query_all(questions, on_result=results.append, concurrency=6)
 
-    tally = asyncio.run(go())
-    assert tally.stopped == "budget_spent"
-    assert tally.done == llm.num_calls == len(outcomes)  # those in flight ended and were kept
-    assert 4 <= tally.done < 30
-    assert purse.left == 4 * worst + 700 - 140 * llm.num_calls
+    totals = asyncio.run(go())
+    assert totals.stopped == "budget_spent"
+    assert totals.done == llm.num_calls == len(results)  # those in flight ended and were kept
+    assert 4 <= totals.done < 30
+    assert budget.left == 4 * worst + 700 - 140 * llm.num_calls
 
 
-def test_a_question_caught_by_the_end_of_the_budget_is_still_to_be_asked(llm: FakeLLM, ask: AskOne) -> None:
-    llm.script = in_turn(Say(body=completion("no")))
+def test_a_question_caught_by_the_end_of_the_budget_is_still_to_be_asked(
+    llm: FakeLLM, run_question: RunQuestion
+) -> None:
+    llm.script = respond_in_turn(FakeResponse(body=completion("no")))
     worst = (
-        tokens_at_most(ResponseFormat().body(request_for(about("robin")), model="m", temperature=0, max_tokens=700))
+        max_prompt_tokens(
+            ResponseFormat().body(build_request(describe_question("robin")), model="m", temperature=0, max_tokens=700)
+        )
         + 700
     )
-    purse = Purse(worst + 100)
-    outcome = ask("robin", meter=purse)
-    assert (outcome.reason, outcome.detail) == ("stopped", "budget_spent")
-    assert [call.status for call in outcome.calls] == ["invalid_answer"]
-    assert purse.left == worst + 100 - 140
-    outcome = ask("robin", meter=purse)
-    assert (outcome.reason, outcome.detail, outcome.calls) == ("stopped", "budget_spent", [])
+    budget = TokenBudget(worst + 100)
+    result = run_question("robin", budget=budget)
+    assert (result.reason, result.detail) == ("stopped", "budget_spent")
+    assert [call.status for call in result.calls] == ["invalid_answer"]
+    assert budget.left == worst + 100 - 140
+    result = run_question("robin", budget=budget)
+    assert (result.reason, result.detail, result.calls) == ("stopped", "budget_spent", [])
 
 
-def test_a_call_cut_off_in_flight_is_settled(llm: FakeLLM, enricher: Callable[..., LLMClient]) -> None:
-    llm.script = in_turn(Say(body=completion("late"), wait_s=30))
-    purse = Purse(10**6)
+def test_a_call_cut_off_in_flight_is_settled(llm: FakeLLM, make_client: Callable[..., LLMClient]) -> None:
+    llm.script = respond_in_turn(FakeResponse(body=completion("late"), wait_s=30))
+    budget = TokenBudget(10**6)
 
     async def go() -> None:
-        async with enricher(meter=purse) as asking:
-            task = asyncio.create_task(asking.ask(about("robin")))
+        async with make_client(budget=budget) as client:
+            task = asyncio.create_task(client.query(describe_question("robin")))
             while not llm.num_calls:
                 await asyncio.sleep(0.01)
             task.cancel()
@@ -248,23 +266,23 @@ def test_a_call_cut_off_in_flight_is_settled(llm: FakeLLM, enricher: Callable[..
                 await task
 
     asyncio.run(go())
-    ((_, call),) = purse.settled
+    ((_, call),) = budget.released
     assert call is not None
     assert call.status == "stopped"
 
 
 @settings(deadline=None)
-@given(st.text(max_size=60), st.sampled_from(RUNGS))
+@given(st.text(max_size=60), st.sampled_from(FORMAT_LEVELS))
 def test_the_bound_is_above_any_tokenizers_count(label: str, rung: Any) -> None:
-    body = ResponseFormat(rung).body(request_for(about(label)), model="m", temperature=0, max_tokens=99)
+    body = ResponseFormat(rung).body(build_request(describe_question(label)), model="m", temperature=0, max_tokens=99)
     texts = [message["content"] for message in body["messages"]]
-    assert tokens_at_most(body) > sum(len(text.encode()) for text in texts) + 3 * len(texts)
-    assert tokens_estimated(body, 99) < tokens_at_most(body)
+    assert max_prompt_tokens(body) > sum(len(text.encode()) for text in texts) + 3 * len(texts)
+    assert estimated_tokens(body, 99) < max_prompt_tokens(body)
 
 
 def test_a_picture_counts_as_the_most_that_servers_count(tmp_path: Any) -> None:
-    strategy = own_strategy(tmp_path, about="image")
+    strategy = custom_strategy(tmp_path, about="image")
     body = ResponseFormat().body(
-        request_for(Question(strategy, Label("x"), image=ImageFile(PNG))), model="m", temperature=0, max_tokens=9
+        build_request(Question(strategy, Label("x"), image=ImageFile(PNG))), model="m", temperature=0, max_tokens=9
     )
-    assert IMAGE_TOKENS_AT_MOST < tokens_at_most(body) < IMAGE_TOKENS_AT_MOST + 2_000
+    assert MAX_IMAGE_TOKENS < max_prompt_tokens(body) < MAX_IMAGE_TOKENS + 2_000

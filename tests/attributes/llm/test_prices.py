@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attributes.llm.prices import PriceError, load_prices, pusd, read_prices, usd, usd_text
+from attributes.llm.prices import PriceError, load_prices, pusd_from_usd, read_prices, usd_from_pusd, usd_text
 from attributes.llm.settings import OPENAI_BASE_URL
 
 OWN = """
@@ -23,34 +23,36 @@ models = { "gpt-4o-mini" = { input = "0.3", output = "1.2" } }
 
 def test_shipped_prices_are_exact_and_hold_for_dated_names_at_openai_alone() -> None:
     prices = load_prices()
-    price = prices.of("gpt-4o-mini", "")
+    price = prices.find("gpt-4o-mini", "")
     assert price is not None
-    assert price == prices.of("gpt-4o-mini-2024-07-18", OPENAI_BASE_URL)
-    assert usd(price.cost(prompt_tokens=1_000_000, completion_tokens=0)) == Decimal("0.15")
-    assert usd(price.cost(prompt_tokens=1, completion_tokens=1)) == Decimal("0.00000075")
-    assert usd(price.cost(prompt_tokens=400, cached_tokens=300, completion_tokens=100)) == Decimal("0.0000975")
-    assert usd(price.cost(prompt_tokens=400, completion_tokens=100, batch=True)) == Decimal("0.00006")
-    assert prices.of("gpt-4o-mini", "http://127.0.0.1:8080/v1") is None
-    assert prices.of("gpt-4o-minimal", "") is None
+    assert price == prices.find("gpt-4o-mini-2024-07-18", OPENAI_BASE_URL)
+    assert usd_from_pusd(price.cost(prompt_tokens=1_000_000, completion_tokens=0)) == Decimal("0.15")
+    assert usd_from_pusd(price.cost(prompt_tokens=1, completion_tokens=1)) == Decimal("0.00000075")
+    assert usd_from_pusd(price.cost(prompt_tokens=400, cached_tokens=300, completion_tokens=100)) == Decimal(
+        "0.0000975"
+    )
+    assert usd_from_pusd(price.cost(prompt_tokens=400, completion_tokens=100, batch=True)) == Decimal("0.00006")
+    assert prices.find("gpt-4o-mini", "http://127.0.0.1:8080/v1") is None
+    assert prices.find("gpt-4o-minimal", "") is None
 
 
 def test_a_file_of_ones_own_adds_and_overrides(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text(OWN)
     prices = load_prices(tmp_path / "own.toml")
     free, dearer, kept = (
-        prices.of("tiny", "http://127.0.0.1:8080/v1"), prices.of("gpt-4o-mini", ""), prices.of("gpt-4o", ""),
+        prices.find("tiny", "http://127.0.0.1:8080/v1"), prices.find("gpt-4o-mini", ""), prices.find("gpt-4o", ""),
     )  # fmt: skip
     assert free is not None
     assert free.cost(prompt_tokens=10**9, completion_tokens=10**9) == 0
     assert dearer is not None
-    assert usd(dearer.cost(prompt_tokens=10**6, cached_tokens=10**6, completion_tokens=0)) == Decimal("0.3")
-    assert usd(dearer.cost(prompt_tokens=10**6, completion_tokens=0, batch=True)) == Decimal("0.075")
-    assert kept == load_prices().of("gpt-4o", "")
+    assert usd_from_pusd(dearer.cost(prompt_tokens=10**6, cached_tokens=10**6, completion_tokens=0)) == Decimal("0.3")
+    assert usd_from_pusd(dearer.cost(prompt_tokens=10**6, completion_tokens=0, batch=True)) == Decimal("0.075")
+    assert kept == load_prices().find("gpt-4o", "")
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 10**6)] * 3), max_size=20))
 def test_the_sum_of_calls_is_the_price_of_their_sum(calls: list[tuple[int, int, int]]) -> None:
-    price = load_prices().of("gpt-4.1-nano", "")
+    price = load_prices().find("gpt-4.1-nano", "")
     assert price is not None
     fresh, cached, out = (sum(column) for column in zip(*calls, strict=True)) if calls else (0, 0, 0)
     summed = sum(
@@ -58,11 +60,11 @@ def test_the_sum_of_calls_is_the_price_of_their_sum(calls: list[tuple[int, int, 
     )
     assert summed == price.cost(prompt_tokens=fresh + cached, cached_tokens=cached, completion_tokens=out)
     exact = (fresh * Decimal("0.1") + cached * Decimal("0.025") + out * Decimal("0.4")) / 10**6
-    assert usd(summed) == exact
+    assert usd_from_pusd(summed) == exact
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "responses"),
     [
         ("price = 3", "[[price]] blocks"),
         ("[[price]]\nmodels = { m = { input = '1' } }", "m: must give input and output"),
@@ -75,11 +77,11 @@ def test_the_sum_of_calls_is_the_price_of_their_sum(calls: list[tuple[int, int, 
         ("[[price", "cannot be read"),
     ],
 )
-def test_a_file_that_cannot_be_used_names_the_place(tmp_path: Path, text: str, says: str) -> None:
+def test_a_file_that_cannot_be_used_names_the_place(tmp_path: Path, text: str, responses: str) -> None:
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(PriceError) as caught:
         read_prices(tmp_path / "bad.toml")
-    assert says in str(caught.value)
+    assert responses in str(caught.value)
     assert "bad.toml" in str(caught.value)
     with pytest.raises(PriceError, match="cannot be read"):
         read_prices(tmp_path / "missing.toml")
@@ -90,4 +92,4 @@ def test_a_file_that_cannot_be_used_names_the_place(tmp_path: Path, text: str, s
     [("0", "$0.00"), ("1234.5", "$1,234.50"), ("0.01", "$0.01"), ("0.00123", "$0.0012"), ("0.00000015", "$0.00000015")],
 )
 def test_money_spent_never_reads_as_none(dollars: str, said: str) -> None:
-    assert usd_text(pusd(Decimal(dollars))) == said
+    assert usd_text(pusd_from_usd(Decimal(dollars))) == said

@@ -36,8 +36,8 @@ def pictures(tmp_path: Path) -> Strategy:
     return custom_strategy(tmp_path, about="image")
 
 
-def subject_of(ask: Question) -> dict[str, str]:
-    content = build_request(ask).messages[1]["content"]
+def subject_of(question: Question) -> dict[str, str]:
+    content = build_request(question).messages[1]["content"]
     text = content if isinstance(content, str) else content[0]["text"]
     subject: dict[str, str] = json.loads(text.splitlines()[-1])
     return subject
@@ -51,8 +51,8 @@ def test_label_sense_and_domain_are_in_every_prompt(pairs: Strategy, pictures: S
         "other": "heron",
         "other_sense": "grey",
     }
-    for ask in (Question(load_strategy(), CRANE), Question(pairs, CRANE, other=Label("heron"))):
-        assert "crane" not in build_request(ask).messages[0]["content"]
+    for question in (Question(load_strategy(), CRANE), Question(pairs, CRANE, other=Label("heron"))):
+        assert "crane" not in build_request(question).messages[0]["content"]
 
 
 def test_over_long_text_is_capped_in_the_prompt() -> None:
@@ -62,23 +62,23 @@ def test_over_long_text_is_capped_in_the_prompt() -> None:
 
 def test_the_key_covers_everything_that_shapes_the_answer(pictures: Strategy, pairs: Strategy, tmp_path: Path) -> None:
     strategy = load_strategy()
-    ask = Question(strategy, CRANE, "birds")
-    key = cache_key_of(ask, HOW)
+    question = Question(strategy, CRANE, "birds")
+    key = cache_key_of(question, HOW)
     assert key == cache_key_of(Question(strategy, CRANE, "birds"), HOW)
-    assert key == cache_key_of(ask, HOW.model_copy(update={"timeout_s": 5.0, "concurrency": 1, "max_attempts": 9}))
+    assert key == cache_key_of(question, HOW.model_copy(update={"timeout_s": 5.0, "concurrency": 1, "max_attempts": 9}))
     asked = custom_strategy(tmp_path / "asked", questions=["What colour is it?", "What shape is it?"])
     others = [
-        replace(ask, label=Label("crane", "a machine")),
-        replace(ask, label=Label("crane")),
-        replace(ask, domain="things"),
-        replace(ask, sample=1),
-        replace(ask, correction="Give five phrases."),
-        replace(ask, strategy=replace(strategy, user="Say: $subject")),
-        replace(ask, strategy=replace(strategy, system="Say.")),
-        replace(ask, strategy=replace(strategy, version=2)),
-        replace(ask, strategy=replace(strategy, temperature=0.5)),
-        replace(ask, strategy=replace(strategy, max_tokens=50)),
-        replace(ask, strategy=replace(strategy, schema={**strategy.schema, "title": "x"})),
+        replace(question, label=Label("crane", "a machine")),
+        replace(question, label=Label("crane")),
+        replace(question, domain="things"),
+        replace(question, sample=1),
+        replace(question, correction="Give five phrases."),
+        replace(question, strategy=replace(strategy, user="Say: $subject")),
+        replace(question, strategy=replace(strategy, system="Say.")),
+        replace(question, strategy=replace(strategy, version=2)),
+        replace(question, strategy=replace(strategy, temperature=0.5)),
+        replace(question, strategy=replace(strategy, max_tokens=50)),
+        replace(question, strategy=replace(strategy, schema={**strategy.schema, "title": "x"})),
         *questions_for_label(asked, CRANE, "birds"),
         *questions_for_pair(pairs, CRANE, Label("heron"), "birds"),
         *questions_for_pair(pairs, CRANE, Label("heron", "grey"), "birds"),
@@ -89,14 +89,16 @@ def test_the_key_covers_everything_that_shapes_the_answer(pictures: Strategy, pa
         {"model": "n"}, {"base_url": "http://other/v1"}, {"temperature": 0.7}, {"max_tokens": 800},
     ]  # fmt: skip
     keys = [cache_key_of(other, HOW) for other in others] + [
-        cache_key_of(ask, HOW.model_copy(update=one)) for one in changed
+        cache_key_of(question, HOW.model_copy(update=one)) for one in changed
     ]
     assert len({key, *keys}) == len(others) + len(changed) + 1
 
 
 def test_a_strategys_own_sampling_goes_before_the_settings(tmp_path: Path) -> None:
-    (ask,) = questions_for_label(custom_strategy(tmp_path, temperature=0.9, max_tokens=64), CRANE)
-    assert cache_key_of(ask, HOW) == cache_key_of(ask, HOW.model_copy(update={"temperature": 0.3, "max_tokens": 999}))
+    (question,) = questions_for_label(custom_strategy(tmp_path, temperature=0.9, max_tokens=64), CRANE)
+    assert cache_key_of(question, HOW) == cache_key_of(
+        question, HOW.model_copy(update={"temperature": 0.3, "max_tokens": 999})
+    )
 
 
 def test_the_text_of_a_question_is_in_the_prompt(tmp_path: Path) -> None:
@@ -113,7 +115,9 @@ def test_a_pair_has_the_same_key_in_either_order(pairs: Strategy) -> None:
 
 def test_a_picture_is_sent_whole_and_remembered_by_its_digest(pictures: Strategy) -> None:
     picture = ImageFile(PNG)
-    request = build_request(Question(pictures, CRANE, image=picture, correction="Be short.")).adding("And true.")
+    request = build_request(Question(pictures, CRANE, image=picture, correction="Be short.")).with_paragraph(
+        "And true."
+    )
     kept = request.messages[1]["content"]
     assert kept[1]["image_url"]["url"] == f"sha256:{picture.digest}"
     assert kept[0]["text"].endswith("Be short.\n\nAnd true.")

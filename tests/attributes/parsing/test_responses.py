@@ -1,4 +1,4 @@
-"""What is read from an answer, whatever it looks like."""
+"""Parsing of responses: labels, several JSON objects, faults, and arbitrary input."""
 
 import json
 import time
@@ -18,8 +18,8 @@ DESCRIBE = load_strategy()
 ROBIN = content_for_label("robin")
 
 
-def read(answer: object, label: Label | None = None) -> ParsedResponse:
-    text = answer if isinstance(answer, str) else json.dumps(answer)
+def parse(response: object, label: Label | None = None) -> ParsedResponse:
+    text = response if isinstance(response, str) else json.dumps(response)
     return parse_response(text, Question(DESCRIBE, label or Label("robin")))
 
 
@@ -34,49 +34,49 @@ def read(answer: object, label: Label | None = None) -> ParsedResponse:
         (Label("+++"), "+++"),
     ],
 )
-def test_a_label_in_another_spelling_is_the_same(label: Label, echo: str) -> None:
-    reading = read(content_for_label(echo), label)
-    assert reading.fault is None
-    assert reading.lines
+def test_a_label_in_another_spelling_is_accepted(label: Label, echo: str) -> None:
+    parsed = parse(content_for_label(echo), label)
+    assert parsed.fault is None
+    assert parsed.lines
 
 
 @pytest.mark.parametrize(("label", "echo"), [("robin", "robins"), ("+++", "---"), ("crane", ""), ("type 1", "type 11")])
-def test_another_label_is_not(label: str, echo: str) -> None:
-    assert read(content_for_label(echo), Label(label)).fault == "wrong_label"
+def test_another_label_is_refused(label: str, echo: str) -> None:
+    assert parse(content_for_label(echo), Label(label)).fault == "wrong_label"
 
 
-def test_the_last_object_that_fits_is_taken() -> None:
+def test_the_last_valid_object_is_used() -> None:
     draft, final = content_for_label("robin", sentence="A draft."), content_for_label("robin", sentence="The end.")
     text = f'Given {{label}} and {{"label": "robin"}}: {json.dumps(draft)} or rather {json.dumps(final)}. Done {{x}}.'
-    reading = read(text)
-    assert reading.lines[0].text == "The end."
+    parsed = parse(text)
+    assert parsed.lines[0].text == "The end."
 
 
-def test_what_a_model_only_thought_is_not_its_answer() -> None:
+def test_objects_in_think_tags_are_ignored() -> None:
     draft, final = json.dumps(content_for_label("robin", sentence="A draft.")), json.dumps(ROBIN)
-    assert read(f"<think>Perhaps {draft}</think>It is red.").fault == "invalid_answer"
-    assert read(f"<think>Perhaps {draft}, or").fault == "invalid_answer"
-    assert read(f"<think>{{</think>{final}").fault is None
+    assert parse(f"<think>Perhaps {draft}</think>It is red.").fault == "invalid_answer"
+    assert parse(f"<think>Perhaps {draft}, or").fault == "invalid_answer"
+    assert parse(f"<think>{{</think>{final}").fault is None
 
 
-def test_phrases_are_noun_phrases_without_a_closing_stop() -> None:
-    reading = read(
+def test_phrases_are_trimmed_and_lose_a_final_full_stop() -> None:
+    parsed = parse(
         content_for_label("robin") | {"phrases": [{"part": "bill ", "value": "long", "phrase": " a long  bill. "}] * 5}
     )
-    assert reading.lines[1] == Line("phrase", "a long bill", "bill", "long", strategy="describe@1")
-    assert reading.flags == ("duplicate_phrase",)
-    assert "no phrase twice" in reading.correction
+    assert parsed.lines[1] == Line("phrase", "a long bill", "bill", "long", strategy="describe@1")
+    assert parsed.flags == ("duplicate_phrase",)
+    assert "no phrase twice" in parsed.correction
 
 
-def test_fields_beyond_the_schema_are_not_read() -> None:
-    reading = read(ROBIN | {"sense": "machine", "origin": "human", "flags": ["locked"]})
-    assert (reading.fault, reading.flags) == (None, ())
-    assert {line.origin for line in reading.lines} == {"llm"}
-    assert reading.correction == ""
+def test_additional_fields_are_ignored() -> None:
+    parsed = parse(ROBIN | {"sense": "machine", "origin": "human", "flags": ["locked"]})
+    assert (parsed.fault, parsed.flags) == (None, ())
+    assert {line.origin for line in parsed.lines} == {"llm"}
+    assert parsed.correction == ""
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("response", "message"),
     [
         ({"label": "robin", "sentence": "Red."}, "the object lacks phrases"),
         (ROBIN | {"sentence": ["a"]}, "sentence must be of type string"),
@@ -86,37 +86,37 @@ def test_fields_beyond_the_schema_are_not_read() -> None:
         (ROBIN | {"phrases": ROBIN["phrases"] * 10}, "more than 32 phrases"),
     ],
 )
-def test_what_does_not_fit_is_said_in_our_words(answer: dict[str, object], said: str) -> None:
-    reading = read(answer)
-    assert reading.fault == "invalid_answer"
-    assert said in reading.detail
-    assert said in reading.correction
+def test_a_schema_fault_is_in_the_detail_and_the_correction(response: dict[str, object], message: str) -> None:
+    parsed = parse(response)
+    assert parsed.fault == "invalid_answer"
+    assert message in parsed.detail
+    assert message in parsed.correction
 
 
-def test_a_strategy_may_ask_for_plain_phrases_alone() -> None:
+def test_a_schema_can_have_phrases_as_plain_strings() -> None:
     schema = {
         "type": "object",
         "required": ["label", "phrases"],
         "properties": {"label": {"type": "string"}, "phrases": {"type": "array", "items": {"type": "string"}}},
     }
     plain = replace(DESCRIBE, schema=schema)
-    reading = parse_response('{"label": "robin", "phrases": ["a red breast"]}', Question(plain, Label("robin")))
-    assert reading.lines == (Line("phrase", "a red breast", strategy="describe@1"),)
-    assert reading.flags == ("too_few_phrases",)
+    parsed = parse_response('{"label": "robin", "phrases": ["a red breast"]}', Question(plain, Label("robin")))
+    assert parsed.lines == (Line("phrase", "a red breast", strategy="describe@1"),)
+    assert parsed.flags == ("too_few_phrases",)
 
 
 @pytest.mark.parametrize("hostile", ["{" * 200_000, '{"a":' * 100_000, "<think>" * 100_000, '{"a":[' * 50_000 + "}"])
-def test_hostile_answers_cost_no_time(hostile: str) -> None:
+def test_hostile_responses_are_parsed_in_seconds(hostile: str) -> None:
     started = time.process_time()
-    assert read(hostile).fault is not None
+    assert parse(hostile).fault is not None
     assert time.process_time() - started < 2
 
 
 @settings(deadline=None)
 @given(st.text())
-def test_no_text_breaks_the_reader(text: str) -> None:
-    reading = read(text)
-    assert reading.fault is not None
+def test_any_text_gives_a_fault(text: str) -> None:
+    parsed = parse(text)
+    assert parsed.fault is not None
 
 
 FIELDS = st.sampled_from(["label", "sentence", "phrases", "part", "phrase"]) | st.text()
@@ -125,6 +125,6 @@ LEAVES = st.none() | st.booleans() | st.floats() | st.text()
 
 @settings(deadline=None)
 @given(st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(FIELDS, inner)))
-def test_no_json_breaks_the_reader(value: object) -> None:
-    reading = read(json.dumps(value))
-    assert (reading.fault is None) == bool(reading.lines)
+def test_any_json_gives_lines_or_a_fault(value: object) -> None:
+    parsed = parse(json.dumps(value))
+    assert (parsed.fault is None) == bool(parsed.lines)

@@ -13,12 +13,13 @@ from sqlalchemy import func, select, update
 
 from attributes.llm.transport import Transport
 from store.db import Database
-from store.enrich import batches as rows
 from store.enrich import usage
-from store.jobs import lifecycle
+from store.jobs import batches as rows
+from store.jobs import claims
+from store.lifecycle import transitions
 from store.models import LLMBatch, LLMCall, LLMFlight, Part
-from tests.attributes.fake_batch_api import FakeBatches, Made
-from tests.attributes.fake_llm import FakeLLM, Say, completion, error, good
+from tests.attributes.fake_batch_api import FakeBatch, FakeBatchAPI
+from tests.attributes.fake_llm import FakeLLM, FakeResponse, completion, error_response, respond_correctly
 from tests.workers.enriching import Bench, make_bench
 from workers.dispatch import run_enrich
 from workers.enrich import batch as batching
@@ -37,27 +38,27 @@ CALL_PUSD = (100 * 2_000_000 + 40 * 8_000_000) // 2  # the scripted server state
 
 
 @pytest.fixture
-def desk() -> Iterator[FakeBatches]:
+def desk() -> Iterator[FakeBatchAPI]:
     with FakeLLM() as llm:
-        yield FakeBatches(llm)
+        yield FakeBatchAPI(llm)
 
 
 @pytest.fixture
-def here(db: Database, desk: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def here(db: Database, desk: FakeBatchAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return bench(db, desk, tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def here_on_sqlite(sqlite_db: Database, desk: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def here_on_sqlite(sqlite_db: Database, desk: FakeBatchAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """For what asks the database nothing new."""
     return bench(sqlite_db, desk, tmp_path, monkeypatch)
 
 
-def bench(db: Database, desk: FakeBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(db: Database, desk: FakeBatchAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     send = Transport.send
     here = make_bench(db, tmp_path, monkeypatch)
     monkeypatch.setattr(Transport, "send", send)
-    url = desk._llm.url
+    url = desk.llm.url
     prices = tmp_path / "prices.toml"
     prices.write_text(PRICES.format(url=url))
     changes: dict[str, Any] = {"llm_base_url": url, "prices": prices, "llm_max_attempts": 2}
@@ -65,7 +66,7 @@ def bench(db: Database, desk: FakeBatches, tmp_path: Path, monkeypatch: pytest.M
     here.context = Context(settings, db, here.context.artefacts, here.context.shutting_down)
     monkeypatch.setattr(batching, "FIRST_POLL_S", 0.0)
     monkeypatch.setattr(batching, "LAST_POLL_S", 0.05)
-    monkeypatch.setattr(lifecycle, "STOPPING_POLL_S", 0.0)
+    monkeypatch.setattr(transitions, "STOPPING_POLL_S", 0.0)
     monkeypatch.setattr(run_part, "_RETRY_S", 0.0)
     return here
 
@@ -101,12 +102,12 @@ def spent(here: Bench, job_id: str) -> tuple[int, int, int]:
     return found.calls, found.spent_pusd, found.reserved_pusd + found.reserved_tokens
 
 
-def asked(desk: FakeBatches) -> list[int]:
-    return [len(made.lines) for made in desk.made]
+def asked(desk: FakeBatchAPI) -> list[int]:
+    return [len(made.lines) for made in desk.batches]
 
 
-def first_batch(**changes: Any) -> Callable[[Made], None]:
-    def plan(made: Made) -> None:
+def first_batch(**changes: Any) -> Callable[[FakeBatch], None]:
+    def plan(made: FakeBatch) -> None:
         if made.id == "batch-0":
             for name, value in changes.items():
                 setattr(made, name, value)
@@ -114,7 +115,7 @@ def first_batch(**changes: Any) -> Callable[[Made], None]:
     return plan
 
 
-def test_a_job_in_batches_costs_half_and_holds_no_worker(here: Bench, desk: FakeBatches) -> None:
+def test_a_job_in_batches_costs_half_and_holds_no_worker(here: Bench, desk: FakeBatchAPI) -> None:
     desk.plan = first_batch(polls=3)
     job_id = post(here)
     step(here)  # submits
@@ -124,7 +125,7 @@ def test_a_job_in_batches_costs_half_and_holds_no_worker(here: Bench, desk: Fake
     assert (part.status, part.attempts, part.worker) == ("queued", 0, None)
     until_ended(here, job_id)
     job = here.job(job_id)
-    assert (job.status, asked(desk), desk._llm.num_calls) == ("succeeded", [12], 12)
+    assert (job.status, asked(desk), desk.llm.num_calls) == ("succeeded", [12], 12)
     assert (job.result or {})["num_described"] == 12
     assert spent(here, job_id) == (12, 12 * CALL_PUSD, 0)
     again = post(here)
@@ -134,9 +135,9 @@ def test_a_job_in_batches_costs_half_and_holds_no_worker(here: Bench, desk: Fake
         assert list(tx.scalars(select(LLMFlight.key))) == []
 
 
-def test_what_an_expired_batch_completed_is_kept_and_the_rest_asked_again(here: Bench, desk: FakeBatches) -> None:
-    desk.plan = first_batch(ends="expired", most=7)
-    desk._llm.script = lambda seen, nth: error(500) if nth == 3 else good(seen, nth)
+def test_what_an_expired_batch_completed_is_kept_and_the_rest_asked_again(here: Bench, desk: FakeBatchAPI) -> None:
+    desk.plan = first_batch(final_status="expired", max_processed=7)
+    desk.llm.script = lambda seen, nth: error_response(500) if nth == 3 else respond_correctly(seen, nth)
     job_id = post(here)
     until_ended(here, job_id)
     assert (here.job(job_id).status, asked(desk)) == ("succeeded", [12, 6])
@@ -148,7 +149,7 @@ def test_what_an_expired_batch_completed_is_kept_and_the_rest_asked_again(here: 
 
 @pytest.mark.parametrize("at", ["file_id", "server_id"])
 def test_a_worker_that_dies_while_it_submits_submits_nothing_twice(
-    here: Bench, desk: FakeBatches, at: str, monkeypatch: pytest.MonkeyPatch
+    here: Bench, desk: FakeBatchAPI, at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     note = rows.note
 
@@ -166,7 +167,7 @@ def test_a_worker_that_dies_while_it_submits_submits_nothing_twice(
 
 
 def test_a_worker_that_dies_while_it_collects_counts_nothing_twice(
-    here: Bench, desk: FakeBatches, monkeypatch: pytest.MonkeyPatch
+    here: Bench, desk: FakeBatchAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     end = rows.end
 
@@ -181,44 +182,44 @@ def test_a_worker_that_dies_while_it_collects_counts_nothing_twice(
     assert spent(here, job_id) == (12, 12 * CALL_PUSD, 0)
 
 
-def test_cancel_ends_the_batch_and_keeps_what_it_completed(here: Bench, desk: FakeBatches) -> None:
-    desk.plan = first_batch(polls=10_000, most=5)
+def test_cancel_ends_the_batch_and_keeps_what_it_completed(here: Bench, desk: FakeBatchAPI) -> None:
+    desk.plan = first_batch(polls=10_000, max_processed=5)
     job_id = post(here)
     step(here)
     step(here)
     with here.db.write() as tx:
-        lifecycle.cancel(tx, job_id)
+        transitions.cancel(tx, job_id)
     assert here.job(job_id).status == "cancelling"
-    desk.made[0].polls = 1
+    desk.batches[0].polls = 1
     until_ended(here, job_id)
     job = here.job(job_id)
-    assert ("POST", "/batches/batch-0/cancel") in desk.asked
+    assert ("POST", "/batches/batch-0/cancel") in desk.requests
     assert (job.status, (job.result or {})["num_described"], asked(desk)) == ("cancelled", 5, [12])
     assert (job.result or {})["attribute_set_id"]
     assert spent(here, job_id) == (5, 5 * CALL_PUSD, 0)
 
 
-def test_a_cap_lets_as_many_into_a_batch_as_fit(here: Bench, desk: FakeBatches) -> None:
+def test_a_cap_lets_as_many_into_a_batch_as_fit(here: Bench, desk: FakeBatchAPI) -> None:
     job_id = post(here, [f"{name} of the woods" for name in NAMES], budget_usd="0.006")
     until_ended(here, job_id)
     job = here.job(job_id)
     calls, pusd, set_aside = spent(here, job_id)
     assert (job.status, (job.error or {})["code"], set_aside) == ("failed", "budget_spent", 0)
-    assert len(desk.made) > 1
+    assert len(desk.batches) > 1
     assert 0 < calls == sum(asked(desk)) == (job.result or {})["num_described"] < 12
     assert pusd == calls * CALL_PUSD <= 6_000_000_000
     assert f"{12 - calls} of 12 labels" in (job.error or {})["message"]
 
 
-def test_lines_whose_use_nobody_states_stay_set_aside(here_on_sqlite: Bench, desk: FakeBatches) -> None:
+def test_lines_whose_use_nobody_states_stay_set_aside(here_on_sqlite: Bench, desk: FakeBatchAPI) -> None:
     here = here_on_sqlite
 
-    def script(seen: Any, nth: int) -> Say:
-        said = good(seen, nth)
+    def script(seen: Any, nth: int) -> FakeResponse:
+        said = respond_correctly(seen, nth)
         del said.body["usage"]
         return said
 
-    desk._llm.script = script
+    desk.llm.script = script
     job_id = post(here, NAMES[:2], budget_usd="1")
     until_ended(here, job_id)
     calls, pusd, set_aside = spent(here, job_id)
@@ -226,23 +227,23 @@ def test_lines_whose_use_nobody_states_stay_set_aside(here_on_sqlite: Bench, des
     assert set_aside > 2 * CALL_PUSD
 
 
-def test_what_no_batch_comes_to_is_named(here_on_sqlite: Bench, desk: FakeBatches) -> None:
+def test_what_no_batch_comes_to_is_named(here_on_sqlite: Bench, desk: FakeBatchAPI) -> None:
     here = here_on_sqlite
 
-    def plan(made: Made) -> None:
-        made.ends, made.most = "expired", 1
+    def plan(made: FakeBatch) -> None:
+        made.final_status, made.max_processed = "expired", 1
 
     desk.plan = plan
-    desk._llm.script = lambda seen, nth: Say(body=completion(None, refusal="no"))
+    desk.llm.script = lambda seen, nth: FakeResponse(body=completion(None, refusal="no"))
     job_id = post(here, NAMES[:10])
     until_ended(here, job_id)
     result = here.job(job_id).result or {}
-    rounds = len(desk.made)
+    rounds = len(desk.batches)
     assert asked(desk) == list(range(10, 10 - rounds, -1))
     assert result["failed_labels"] == {"refused": rounds, "batch_unfinished": 10 - rounds}
 
 
-def test_two_jobs_at_once_share_a_batch(here_on_sqlite: Bench, desk: FakeBatches) -> None:
+def test_two_jobs_at_once_share_a_batch(here_on_sqlite: Bench, desk: FakeBatchAPI) -> None:
     here = here_on_sqlite
     desk.plan = first_batch(polls=4)
     first, second = post(here), post(here)
@@ -252,9 +253,11 @@ def test_two_jobs_at_once_share_a_batch(here_on_sqlite: Bench, desk: FakeBatches
     assert spent(here, second)[0] == 0
 
 
-@pytest.mark.parametrize(("fault", "code"), [(error(404), "llm_no_batches"), (error(401), "llm_wrong_key")])
+@pytest.mark.parametrize(
+    ("fault", "code"), [(error_response(404), "llm_no_batches"), (error_response(401), "llm_wrong_key")]
+)
 def test_a_server_that_takes_no_batch_fails_the_job_by_name(
-    here_on_sqlite: Bench, desk: FakeBatches, fault: Say, code: str
+    here_on_sqlite: Bench, desk: FakeBatchAPI, fault: FakeResponse, code: str
 ) -> None:
     here = here_on_sqlite
     desk.fault = lambda method, path, nth: fault
@@ -264,26 +267,26 @@ def test_a_server_that_takes_no_batch_fails_the_job_by_name(
 
 
 def test_a_server_that_is_away_for_a_while_is_waited_for(
-    here_on_sqlite: Bench, desk: FakeBatches, monkeypatch: pytest.MonkeyPatch
+    here_on_sqlite: Bench, desk: FakeBatchAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = here_on_sqlite
     monkeypatch.setattr("attributes.llm.retry_policy.FIRST_WAIT_S", 0.001)
-    desk.fault = lambda method, path, nth: error(503) if nth < 5 or 8 < nth < 13 else None
+    desk.fault = lambda method, path, nth: error_response(503) if nth < 5 or 8 < nth < 13 else None
     job_id = post(here)
     until_ended(here, job_id)
     assert (here.job(job_id).status, asked(desk)) == ("succeeded", [12])
 
 
-def test_a_lost_worker_of_a_job_that_stops_does_not_lose_its_batch(here: Bench, desk: FakeBatches) -> None:
-    desk.plan = first_batch(polls=10_000, most=4)
+def test_a_lost_worker_of_a_job_that_stops_does_not_lose_its_batch(here: Bench, desk: FakeBatchAPI) -> None:
+    desk.plan = first_batch(polls=10_000, max_processed=4)
     job_id = post(here)
     step(here)
     with here.db.write() as tx:
-        claim = lifecycle.claim(tx, lifecycle.ready(tx, ["enrich"])[0], worker="w", lease_s=0.0)
+        claim = claims.claim(tx, claims.ready(tx, ["enrich"])[0], worker="w", lease_s=0.0)
         assert claim is not None
-        lifecycle.cancel(tx, job_id)
+        transitions.cancel(tx, job_id)
         tx.execute(update(Part).where(Part.id == claim.part_id).values(lease_expires_at=0.0))
-        lifecycle.requeue_expired(tx, max_attempts=4)
-    desk.made[0].polls = 0
+        transitions.requeue_expired(tx, max_attempts=4)
+    desk.batches[0].polls = 0
     until_ended(here, job_id)
     assert (here.job(job_id).result or {})["num_described"] == 4

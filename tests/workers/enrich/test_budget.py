@@ -11,14 +11,15 @@ import pytest
 from sqlalchemy import func, select, update
 
 from api.http.problems import ProblemError
-from attributes.llm.prices import pusd
+from attributes.llm.prices import pusd_from_usd
 from attributes.llm.transport import Transport
 from examples.fieldguide.llm_server import serve
 from examples.fieldguide.world import species
 from store.db import Database
 from store.enrich import usage
 from store.enrich.usage import Amount, Sums
-from store.jobs import lifecycle
+from store.jobs import claims
+from store.lifecycle import transitions
 from store.models import Job, JobUsage, LLMCall, Part
 from tests.workers.billing import Billing, price_file
 from tests.workers.enriching import Bench, make_bench
@@ -127,9 +128,9 @@ def test_four_workers_never_exceed_the_cap(begin: Begin, seed: int, cap: str, mo
     job, found, llm = here.job(job_id), sums(here, job_id), billing(here)
     assert (job.status, (job.error or {})["code"]) == ("failed", "budget_spent")
     if cap == "usd":
-        assert llm.billed_pusd <= pusd(Decimal("0.15"))
-        assert found.spent_pusd + found.reserved_pusd <= pusd(Decimal("0.15"))
-        assert llm.billed_pusd > pusd(Decimal("0.05"))
+        assert llm.billed_pusd <= pusd_from_usd(Decimal("0.15"))
+        assert found.spent_pusd + found.reserved_pusd <= pusd_from_usd(Decimal("0.15"))
+        assert llm.billed_pusd > pusd_from_usd(Decimal("0.05"))
     else:
         assert llm.billed_tokens <= 60_000
         assert found.prompt_tokens + found.completion_tokens + found.reserved_tokens <= 60_000
@@ -165,7 +166,7 @@ def test_a_server_that_states_no_usage_counts_what_was_set_aside(begin: Begin) -
     assert found.unpriced_calls == found.calls == here.llm.calls > 0
     assert (found.spent_pusd, found.is_priced) == (0, False)
     assert found.calls < 40
-    assert pusd(Decimal("0.05")) < found.reserved_pusd <= pusd(Decimal("0.1"))
+    assert pusd_from_usd(Decimal("0.05")) < found.reserved_pusd <= pusd_from_usd(Decimal("0.1"))
     assert "nobody stated" in (job.error or {})["message"]
 
 
@@ -173,12 +174,12 @@ def test_what_a_worker_that_died_had_set_aside_counts_as_spent(begin: Begin) -> 
     here = begin(seed=6, faults=0.0)
     job_id = here.post(here.vocabulary(NAMES[:20]), budget_tokens=100_000)
     with here.db.write() as tx:
-        claim = lifecycle.claim(tx, lifecycle.ready(tx, ["enrich"])[0], worker="w", lease_s=0.0)
+        claim = claims.claim(tx, claims.ready(tx, ["enrich"])[0], worker="w", lease_s=0.0)
         assert claim is not None
         usage.mark_holder(tx, claim, holds=True)
         assert usage.reserve(tx, job_id, Amount(0, 95_000))
         tx.execute(update(Part).where(Part.id == claim.part_id).values(lease_expires_at=0.0))
-        lifecycle.requeue_expired(tx, max_attempts=4)
+        transitions.requeue_expired(tx, max_attempts=4)
     here.work()
     job, found = here.job(job_id), sums(here, job_id)
     assert (job.error or {})["code"] == "budget_spent"

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from attributes.llm.requests import request_for
+from attributes.llm.requests import build_request
 from attributes.prompts.strategy import load_strategy
 from distill.data.image_files import small_jpeg
-from distill.data.image_index import BySeed, scan
+from distill.data.image_index import scan
+from distill.data.splits import BySeed
 from distill.texts.captions import read_captions
 from store import resources
 from store.ids import new_id
@@ -107,14 +108,14 @@ def test_a_folder_that_is_not_mounted_fails_the_job_by_name(here: Bench, dataset
 def test_a_picture_is_shown_small_and_is_part_of_the_key_by_its_digest(here: Bench, dataset_id: str) -> None:
     root, images = captions._images(here.context, {"dataset_id": dataset_id})
     data = (root / images[0].path).read_bytes()
-    with Image.open(io.BytesIO(small_jpeg(data, most_px=MOST_PX))) as shown:
+    with Image.open(io.BytesIO(small_jpeg(data, max_px=MOST_PX))) as shown:
         assert (shown.format, max(shown.size)) == ("JPEG", MOST_PX)
-    assert small_jpeg(data, most_px=MOST_PX) == small_jpeg(data, most_px=MOST_PX)
+    assert small_jpeg(data, max_px=MOST_PX) == small_jpeg(data, max_px=MOST_PX)
     tiny = io.BytesIO()
     Image.new("RGBA", (8, 6)).save(tiny, "PNG")
-    with Image.open(io.BytesIO(small_jpeg(tiny.getvalue(), most_px=MOST_PX))) as shown:
+    with Image.open(io.BytesIO(small_jpeg(tiny.getvalue(), max_px=MOST_PX))) as shown:
         assert shown.size == (8, 6)
     (strategy,) = [load_strategy("captions")]
     (question,) = captions._questions(strategy, root, images, range(1), "", set())
     assert isinstance(question, PlannedQuestion)
-    assert "base64" not in str(request_for(question.ask).messages)
+    assert "base64" not in str(build_request(question.ask).messages)

@@ -14,7 +14,7 @@ import pytest
 from attributes.llm.limits import LocalLimiter, NoLimit
 from attributes.llm.settings import LLMSettings
 from store.settings import Settings
-from tests.conftest import absent
+from tests.conftest import skip_or_fail
 from workers.runtime.redis_limits import SharedLimiter, limiter
 
 WINDOW_S = 1.0
@@ -35,7 +35,7 @@ def start_redis(port: int, folder: Path) -> subprocess.Popen[bytes]:
 @pytest.fixture(scope="module")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if not shutil.which("redis-server"):
-        absent("Redis", "redis-server is not installed")
+        skip_or_fail("Redis", "redis-server is not installed")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -83,7 +83,7 @@ async def timed(shared: SharedLimiter, tokens: int, used: int | None = None) -> 
     async with shared.slot(tokens) as slot:
         at = time.monotonic()
         if used is not None:
-            slot.used(used)
+            slot.record_tokens(used)
     return at
 
 
