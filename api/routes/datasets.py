@@ -1,7 +1,8 @@
-"""Datasets: folders of images below the operator's data root, matched to a vocabulary and split."""
+"""Datasets: folders of images below the operator's data root, whose images are matched to labels and split."""
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,12 +12,14 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from api.http.dependencies import Made, OnlyOnce, Services, Use
-from api.http.problems import StorableInput, at, refused
-from api.http.schemas import After, Limit, Name, Output, Page, Time, page
-from api.readers.data_root import below_data_root
+from api.http.dependencies import Created, IdempotencyDep, Services, ServicesDep
+from api.http.problems import StorableRequestModel, not_found_at, unprocessable
+from api.http.schemas import After, Limit, Name, Page, ResponseModel, Timestamp, page
+from api.readers.data_root import resolve_folder
 from distill.data import image_index
-from distill.data.image_index import BySeed, FolderError, ImageIndex, SplitSpec
+from distill.data.image_folders import FolderError
+from distill.data.image_index import ImageIndex
+from distill.data.splits import BySeed, SplitSpec
 from store import resources, vocabularies
 from store.ids import new_id
 from store.models import Dataset, Label
@@ -24,33 +27,35 @@ from store.models import Dataset, Label
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
-class DatasetIn(StorableInput):
-    """A folder of class folders, of WebDataset shards (.tar), or with image lists, below the data root."""
+class DatasetIn(StorableRequestModel):
+    """A folder below the data root with class folders, WebDataset shards (.tar) or image lists."""
 
-    name: Name | None = Field(None, description="The path, where absent.")
+    name: Name | None = Field(None, description="Name of the dataset. If absent, the path.")
     path: str = Field(min_length=1, max_length=1000, description="Relative to the data root.", examples=["cub/images"])
     vocabulary_id: str
     split: SplitSpec = BySeed()
     folder_map: dict[str, str] | None = Field(
-        None, description="Folder name → label, for folders whose name is not their label's."
+        None, description="Folder name → label, for folders that are not named like their label."
     )
 
 
-class DatasetOut(Output):
-    """Images matched and split; `counts` of images in each part, and of ID and OOD labels."""
+class DatasetOut(ResponseModel):
+    """A dataset: images with labels, split for training and evaluation."""
 
     object: Literal["dataset"] = "dataset"
     id: str
     name: str
-    path: str
+    path: str = Field(description="Relative to the data root.")
     vocabulary_id: str
-    split: dict[str, Any]
-    counts: dict[str, int]
-    digest: str
-    created_at: Time
+    split: dict[str, Any] = Field(description="The split, as it was requested.")
+    counts: dict[str, int] = Field(
+        description="Images in `train`, `held_out` and `ood`; labels in `id_labels` and `ood_labels`."
+    )
+    digest: str = Field(description="Digest of the image index: paths, labels and split.")
+    created_at: Timestamp
 
 
-_EXAMPLES: list[Any] = [
+_EXAMPLES: list[dict[str, Any]] = [
     {
         "name": "CUB",
         "path": "cub/images",
@@ -61,84 +66,85 @@ _EXAMPLES: list[Any] = [
 
 
 @router.post("", status_code=201, response_model=DatasetOut)
-def create(use: Use, once: OnlyOnce, given: Annotated[DatasetIn, Body(examples=_EXAMPLES)]) -> Response:
-    """Find the images, match their folders to labels, split them, and keep the list. No image is opened."""
-    # Scanning may take minutes: no transaction is open meanwhile.
-    earlier = once.earlier()
-    if earlier is not None:
-        return earlier
-    with use.db.read() as tx, at("/vocabulary_id"):
-        vocabularies.get(tx, given.vocabulary_id)
-        labels = vocabularies.labels(tx, given.vocabulary_id)
-    folder, path = below_data_root(use.settings.data, given.path)
-    image_index = _scan(folder, told_apart(labels), given.split, given.folder_map)
+def create(
+    services: ServicesDep, idempotency: IdempotencyDep, body: Annotated[DatasetIn, Body(examples=_EXAMPLES)]
+) -> Response:
+    """Index the images of a folder: match folders to labels and split the images. No image is opened."""
+    # Scanning can take minutes, so no transaction is open during the scan.
+    stored_response = idempotency.stored_response()
+    if stored_response is not None:
+        return stored_response
+    with services.db.read() as tx, not_found_at("/vocabulary_id"):
+        vocabularies.get(tx, body.vocabulary_id)
+        labels = vocabularies.labels(tx, body.vocabulary_id)
+    folder, path = resolve_folder(services.settings.data, body.path)
+    index = _scan(folder, unique_label_names(labels), body.split, body.folder_map)
     id = new_id("dst")
-    key = _save(use, image_index, id)
+    key = _save(services, index, id)
 
-    def make(tx: Session) -> Made:
+    def write(tx: Session) -> Created:
         row = resources.add_dataset(
             tx,
             id=id,
-            vocabulary_id=given.vocabulary_id,
-            name=given.name or path,
+            vocabulary_id=body.vocabulary_id,
+            name=body.name or path,
             path=path,
-            split=given.split.model_dump(mode="json"),
-            counts=image_index.counts,
-            digest=image_index.digest,
+            split=body.split.model_dump(mode="json"),
+            counts=index.counts,
+            digest=index.digest,
             manifest_key=key,
         )
         return DatasetOut.model_validate(row), f"/v1/datasets/{id}"
 
-    made = False
+    created = False
     try:
-        answer = once.answer(make)
-        made = answer.headers["location"].endswith(id)
+        response = idempotency.respond(write)
+        created = response.headers["location"].endswith(id)
     finally:
-        if not made:  # another request with this key was first, or nothing was kept
-            use.artefacts.delete_below(f"datasets/{id}")
-    return answer
+        if not created:  # the transaction failed, or another request with this key was first
+            services.artefacts.delete_below(f"datasets/{id}")
+    return response
 
 
-def told_apart(labels: Sequence[Label]) -> list[str]:
-    """The labels' names, with their sense where another has the same name: `crane (the bird)`."""
-    seen: dict[str, int] = {}
-    for label in labels:
-        seen[label.name.casefold()] = seen.get(label.name.casefold(), 0) + 1
+def unique_label_names(labels: Sequence[Label]) -> list[str]:
+    """The labels' names; a name that several labels share is followed by the sense: `crane (the bird)`."""
+    counts = Counter(label.name.casefold() for label in labels)
     return [
-        f"{label.name} ({label.sense})" if seen[label.name.casefold()] > 1 and label.sense else label.name
+        f"{label.name} ({label.sense})" if counts[label.name.casefold()] > 1 and label.sense else label.name
         for label in labels
     ]
 
 
-def _scan(folder: Path, labels: Sequence[str], split: Any, folder_map: Mapping[str, str] | None) -> ImageIndex:
+def _scan(folder: Path, labels: Sequence[str], split: SplitSpec, folder_map: Mapping[str, str] | None) -> ImageIndex:
     try:
         return image_index.scan(folder, labels, split, folder_map)
     except FolderError as error:
-        raise refused(error.code, error.detail, error.pointer) from None
+        raise unprocessable(error.code, error.detail, error.pointer) from None
     except OSError as error:
         detail = f'"{os.path.basename(error.filename or "")}" cannot be read: {error.strerror}'
-        raise refused("folder_unreadable", detail, "/path") from None
+        raise unprocessable("folder_unreadable", detail, "/path") from None
 
 
-def _save(use: Services, image_index: ImageIndex, id: str) -> str:
+def _save(services: Services, index: ImageIndex, id: str) -> str:
+    """Save the index as an artefact, and return its key."""
     key = f"datasets/{id}/manifest.jsonl"
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "manifest.jsonl")
-        image_index.save(file)
-        use.artefacts.put_file(file, key)
+        index.save(file)
+        services.artefacts.put_file(file, key)
     return key
 
 
 @router.get("", response_model=Page[DatasetOut])
-def list_all(use: Use, limit: Limit = 20, after: After = None, vocabulary_id: str | None = None) -> object:
+def list_all(services: ServicesDep, limit: Limit = 20, after: After = None, vocabulary_id: str | None = None) -> object:
     """Datasets, newest first."""
-    with use.db.read() as tx:
+    with services.db.read() as tx:
         rows, more = resources.page(tx, Dataset, limit=limit, after=after, vocabulary_id=vocabulary_id)
-        return page([DatasetOut.model_validate(row) for row in rows], more, lambda one: one.id)
+        return page([DatasetOut.model_validate(row) for row in rows], more, lambda item: item.id)
 
 
 @router.get("/{id}", response_model=DatasetOut)
-def get(use: Use, id: str) -> object:
+def get(services: ServicesDep, id: str) -> object:
     """A dataset."""
-    with use.db.read() as tx:
+    with services.db.read() as tx:
         return DatasetOut.model_validate(resources.dataset(tx, id))

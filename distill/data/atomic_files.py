@@ -1,7 +1,7 @@
-"""Files that are either there whole or not there at all, readable by everyone who may read the folder.
+"""Atomic file writes: a reader sees the complete old file or the complete new one. Imports no torch.
 
-A file is written beside its place under a name of the writer's own, flushed to disk, and moved over: a reader sees
-the old file or the new one, and a full disk or a killed writer leaves the old one. Imports no torch.
+A file is written to a uniquely named draft in the same folder, flushed to disk, and renamed over the target. If the
+disk is full or the writer is killed, the old file stays. New files are readable by everyone (mode 0644).
 """
 
 import os
@@ -15,9 +15,9 @@ READABLE = 0o644
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a place beside `path` to write to; when the block ends well the file there becomes `path` (mode 0644).
+    """Yield a draft path next to `path`; if the block succeeds, the draft becomes `path` with mode 0644.
 
-    If the block raises, what was written is removed and `path` is as before. Makes the folder of `path`.
+    If the block raises, the draft is removed and `path` is unchanged. Creates the folder of `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield draft
         with draft.open("rb") as written:
             os.fsync(written.fileno())
-        # safetensors makes its files 0600, which a server under another user could not hand out
+        # safetensors creates files with mode 0600, which a server that runs as another user could not read.
         draft.chmod(READABLE)
         os.replace(draft, path)
     finally:
@@ -33,6 +33,6 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` as the whole of `path`, atomically."""
+    """Replace the content of `path` by `data`, atomically."""
     with replacing(path) as draft:
         draft.write_bytes(data)

@@ -1,10 +1,10 @@
-"""Pictures decoded once to uint8 at the resolution they are trained at, and kept as one memory-mapped array.
+"""Images decoded once to uint8 at the training resolution, and cached as one memory-mapped array.
 
-The whole picture is squashed to a square of S pixels (bicubic, antialiased), as arXiv:2307.03135's code does: S is
-256 for a student of 224 px and in that proportion above 96 px; smaller students get pictures of their own size,
-because such pictures are mostly kept small and a margin would only blur them. A picture that is S by S already is
-kept to the bit. The array's name is a digest of what is in the files, so that a second run on the same pictures finds
-it and any other does not; it appears whole or not at all. N images, S side of the stored pictures in pixels.
+The whole image is squashed to a square of S pixels (bicubic, antialiased), as in the code of arXiv:2307.03135. S is 256
+for a student of 224 px, in proportion above 96 px, and the student's own size up to 96 px, because datasets of small
+images are mostly stored at that size and a margin would only blur them. An image that is already S by S is kept to the
+bit. The array is named by a digest of the file contents, so a second run on the same images finds it; it is written
+atomically. N images, S side of the stored images in pixels.
 """
 
 import errno
@@ -42,7 +42,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class PixelRows(Protocol):
-    """Pictures by position, (N, S, S, 3) uint8: an array, or what decodes them when they are asked for."""
+    """Images by position, (N, S, S, 3) uint8: an array in memory or on disk, or `OnDemandPixels`."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -53,25 +53,25 @@ class PixelRows(Protocol):
 
 
 class ImagesError(RuntimeError):
-    """Pictures that cannot be made ready; the message says why and what would do."""
+    """Images cannot be decoded or stored; the message gives the reason and the fix."""
 
 
 def train_side_px(image_px: int) -> int:
-    """Side of the pictures that a student of `image_px` is trained from: 256 for 224; its own up to 96."""
+    """Side of the stored images for training a student of `image_px`: 256 for 224; `image_px` itself up to 96."""
     return image_px if image_px <= SMALL_PX else round(image_px * 8 / 7)
 
 
 def eval_side_px(image_px: int, test_crop: float) -> int:
-    """Side of the pictures whose centre of `image_px` is the share `test_crop` of."""
+    """Side of the stored images for evaluation: the centre crop of `image_px` is the fraction `test_crop` of it."""
     return round(image_px / test_crop)
 
 
 @dataclass(frozen=True, eq=False)
 class DecodedImages:
-    """Pictures ready to be trained on. `pixels`: (N, S, S, 3) uint8, mapped from disk or decoded when asked for.
+    """Decoded images. `pixels`: (N, S, S, 3) uint8, memory-mapped or decoded on access; zeros for a bad file.
 
-    Zeros where a file is bad. `bad`: reason by position. `digest`: of the contents and of how they were made ready.
-    `contents`: (N, 32), sha256 of each file.
+    `bad`: reason by position. `digest`: of the file contents and the preprocessing. `contents`: (N, 32), sha256 of each
+    file.
     """
 
     pixels: PixelRows
@@ -80,17 +80,17 @@ class DecodedImages:
     contents: Keys
 
     def usable(self) -> npt.NDArray[np.int64]:
-        """Positions of the pictures that could be decoded, ascending."""
+        """Positions of the images that could be decoded, ascending."""
         good = np.ones(len(self.pixels), dtype=np.bool_)
         good[list(self.bad)] = False
         return np.flatnonzero(good)
 
 
 class OnDemandPixels:
-    """Pictures (N, S, S, 3) that are decoded when they are asked for, to what the array on disk would hold.
+    """Images (N, S, S, 3) decoded on access, with the same values as the array on disk.
 
-    `contents`: (N, 32), what was in the files when they were looked through. Raises ImagesError, naming the file, for
-    one that has changed since.
+    `contents`: (N, 32), sha256 of each file when it was first read. Access raises ImagesError, naming the file, if a
+    file has changed since.
     """
 
     def __init__(self, paths: Sequence[Path], contents: Keys, side_px: int, num_workers: int) -> None:
@@ -106,16 +106,16 @@ class OnDemandPixels:
     def __getitem__(self, rows: npt.NDArray[np.int64], /) -> Pixels:
         pixels: Pixels = np.zeros((len(rows), *self.shape[1:]), dtype=np.uint8)
 
-        def fill(place: int) -> None:
-            row = int(rows[place])
-            one = _decode_one(row, self._paths[row], self._side_px)
-            if one.digest != self._contents[row].tobytes():
+        def fill(at: int) -> None:
+            row = int(rows[at])
+            image = _decode_one(row, self._paths[row], self._side_px)
+            if image.digest != self._contents[row].tobytes():
                 raise ImagesError(
-                    f"{self._paths[row]} was changed while a run was using it ({one.reason or 'other content'}): "
-                    "put it back as it was, or start the run anew"
+                    f"{self._paths[row]} was changed during the run ({image.reason or 'other content'}): "
+                    "restore the file, or start a new run"
                 )
-            if one.pixels is not None:
-                pixels[place] = one.pixels
+            if image.pixels is not None:
+                pixels[at] = image.pixels
 
         with ThreadPoolExecutor(self._num_workers, "decode") as pool:
             for _ in pool.map(fill, range(len(rows))):
@@ -132,53 +132,51 @@ def decode_images(
     decoded_gb: float = math.inf,
     hooks: PipelineHooks | None = None,
 ) -> DecodedImages:
-    """The pictures of `paths` at `side_px`, from below `cache` where these contents were decoded before.
+    """Decode the images of `paths` at `side_px`, or find them in `cache` if these contents were decoded before.
 
-    `num_workers` threads read and decode. Pictures that would take more than `decoded_gb` are not kept: they are
-    looked through once, for what is in the files and which of them are bad, and decoded again whenever they are asked
-    for. `on_progress(done, total, "pictures")`. A file that cannot be read or decoded is told to `on_bad_image(path,
-    reason)`, else logged, on every run. Raises Stopped once `should_stop()` is true, and ImagesError where the disk has
-    no room.
+    `num_workers` threads read and decode. If the images take more than `decoded_gb`, no array is stored: the files are
+    read once to find their digests and the bad ones, and decoded again on each access. Without `hooks`, bad images are
+    logged; they are reported in every run. Raises Stopped, and ImagesError if the disk is full.
     """
     hooks = hooks or logging_hooks()
     folder = cache / "pixels"
-    keep = len(paths) * side_px * side_px * 3 <= decoded_gb * 1e9
+    store_array = len(paths) * side_px * side_px * 3 <= decoded_gb * 1e9
     contents = RowCache(folder / "contents", width=KEY_BYTES, dtype=np.uint8)
     stamps = [file_stamp(path) for path in paths]
-    rows, known = contents.get(stack_keys(one or bytes(KEY_BYTES) for one in stamps))
-    pack = _find(folder, paths, rows, side_px, keep, num_workers) if known.all() and len(paths) else None
-    if pack is None:
-        digests = _decode(folder, paths, side_px, keep, num_workers, hooks)
-        fresh = [at for at, one in enumerate(stamps) if one and not known[at] and one == file_stamp(paths[at])]
-        contents.add(stack_keys(stamps[at] or b"" for at in fresh), stack_keys(digests[at] for at in fresh))
-        pack = _find(folder, paths, stack_keys(digests), side_px, keep, num_workers)
-        if pack is None:
-            raise ImagesError(f"decoded pictures vanished from {folder}: is something cleaning it up?")
+    rows, known = contents.get(stack_keys(stamp or bytes(KEY_BYTES) for stamp in stamps))
+    images = _find(folder, paths, rows, side_px, store_array, num_workers) if known.all() and len(paths) else None
+    if images is None:
+        digests = _decode(folder, paths, side_px, store_array, num_workers, hooks)
+        new = [at for at, stamp in enumerate(stamps) if stamp and not known[at] and stamp == file_stamp(paths[at])]
+        contents.add(stack_keys(stamps[at] or b"" for at in new), stack_keys(digests[at] for at in new))
+        images = _find(folder, paths, stack_keys(digests), side_px, store_array, num_workers)
+        if images is None:
+            raise ImagesError(f"the decoded images were deleted from {folder}: stop the process that cleans it up")
     else:
         hooks.progress(len(paths), len(paths), "pictures")
-    for at, reason in pack.bad.items():
+    for at, reason in images.bad.items():
         hooks.bad_image(paths[at], reason)
-    return pack
+    return images
 
 
 def _find(
-    folder: Path, paths: Sequence[Path], contents: Keys, side_px: int, keep: bool, num_workers: int
+    folder: Path, paths: Sequence[Path], contents: Keys, side_px: int, store_array: bool, num_workers: int
 ) -> DecodedImages | None:
     key = _key(side_px, contents)
     pixels: PixelRows
     try:
-        said = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
+        notes = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
         array = np.load(folder / f"{key}.npy", mmap_mode="r")
         if array.shape != (len(contents), side_px, side_px, 3) or array.dtype != np.uint8:
             return None
         pixels = array
     except FileNotFoundError as error:
-        if keep or error.filename.endswith(".json"):
+        if store_array or error.filename.endswith(".json"):
             return None
         pixels = OnDemandPixels(paths, contents, side_px, num_workers)
     except ValueError:
         return None
-    return DecodedImages(pixels, {int(at): reason for at, reason in said["bad"].items()}, key, contents)
+    return DecodedImages(pixels, {int(at): reason for at, reason in notes["bad"].items()}, key, contents)
 
 
 def _key(side_px: int, contents: Keys) -> str:
@@ -196,18 +194,18 @@ def _decode(
     folder: Path,
     paths: Sequence[Path],
     side_px: int,
-    keep: bool,
+    store_array: bool,
     num_workers: int,
     hooks: PipelineHooks,
 ) -> list[bytes]:
-    """Write the notes, and the array if it is to be kept, under the name that the contents give them.
+    """Write the list of bad files, and the array if `store_array`, under the key of the contents.
 
-    Returns the contents' digests.
+    Returns the digests of the contents.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _drop_abandoned(folder)
-    if keep:
-        _require_room(folder, len(paths) * side_px * side_px * 3)
+    if store_array:
+        _require_space(folder, len(paths) * side_px * side_px * 3)
     digests: list[bytes] = []
     bad: dict[int, str] = {}
     work = folder / f"drafts-{os.getpid()}-{time.time_ns()}"
@@ -217,19 +215,19 @@ def _decode(
             shape = (len(paths), side_px, side_px, 3)
             header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False}
             np.lib.format.write_array_header_1_0(out, {**header, "shape": shape})
-            for one in _read_ahead(pool, paths, side_px):
-                if one.at % 64 == 0 and hooks.stop_requested():
-                    raise Stopped(f"{one.at} of {len(paths)} pictures decoded")
-                digests.append(one.digest)
-                if one.pixels is None:
-                    bad[one.at] = one.reason
-                if keep:
-                    _write(out, one.pixels, side_px)
-                if one.at % 64 == 63 or one.at + 1 == len(paths):
-                    hooks.progress(one.at + 1, len(paths), "pictures")
+            for image in _read_ahead(pool, paths, side_px):
+                if image.at % 64 == 0 and hooks.stop_requested():
+                    raise Stopped(f"{image.at} of {len(paths)} images decoded")
+                digests.append(image.digest)
+                if image.pixels is None:
+                    bad[image.at] = image.reason
+                if store_array:
+                    _write(out, image.pixels, side_px)
+                if image.at % 64 == 63 or image.at + 1 == len(paths):
+                    hooks.progress(image.at + 1, len(paths), "pictures")
         key = _key(side_px, stack_keys(digests))
         write_bytes(folder / f"{key}.json", json.dumps({"bad": bad}).encode())
-        if keep:  # the array comes last: where it is, the notes are too
+        if store_array:  # the array is written last, so wherever it exists the JSON file does too
             with replacing(folder / f"{key}.npy") as draft:
                 os.replace(work / "pixels.npy", draft)
     finally:
@@ -238,7 +236,7 @@ def _decode(
 
 
 def _read_ahead(pool: ThreadPoolExecutor, paths: Sequence[Path], side_px: int) -> Iterator[_Decoded]:
-    """Decoded pictures in order, with no more than a few hundred waiting."""
+    """Decoded images in order, at most `READ_AHEAD` of them ahead."""
     waiting: deque[Future[_Decoded]] = deque()
     try:
         for at, path in enumerate(paths):
@@ -259,12 +257,12 @@ def _decode_one(at: int, path: Path, side_px: int) -> _Decoded:
         return _Decoded(at, UNREADABLE, None, f"{type(error).__name__}: {error.strerror}")
     digest = hashlib.sha256(data).digest()
     try:
-        picture = open_rgb(data)
-    except Exception as error:  # decoders raise whatever they like; none of it may end the run
+        image = open_rgb(data)
+    except Exception as error:  # decoders raise any exception; a bad image must not end the run
         return _Decoded(at, digest, None, f"{type(error).__name__}: {error}"[:300])
-    if picture.size != (side_px, side_px):
-        picture = picture.resize((side_px, side_px), Image.Resampling.BICUBIC)
-    return _Decoded(at, digest, np.asarray(picture), "")
+    if image.size != (side_px, side_px):
+        image = image.resize((side_px, side_px), Image.Resampling.BICUBIC)
+    return _Decoded(at, digest, np.asarray(image), "")
 
 
 def _write(out: BinaryIO, pixels: Pixels | None, side_px: int) -> None:
@@ -273,20 +271,20 @@ def _write(out: BinaryIO, pixels: Pixels | None, side_px: int) -> None:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        raise ImagesError("the disk is full: give the cache another place, or lower image_px") from error
+        raise ImagesError("the disk is full: move the cache, or lower image_px") from error
 
 
-def _require_room(folder: Path, num_bytes: int) -> None:
+def _require_space(folder: Path, num_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if num_bytes > free:
         raise ImagesError(
-            f"decoded pictures take {num_bytes / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free: "
-            f"give the cache another place, lower image_px, or set decoded_gb below that to decode them in each pass"
+            f"decoded images take {num_bytes / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free: "
+            f"move the cache, lower image_px, or set decoded_gb below that to decode them in every pass"
         )
 
 
 def _drop_abandoned(folder: Path) -> None:
-    """Remove what a killed process left here, once nobody has written to it for a day."""
+    """Remove drafts of killed processes that have not been written to for a day."""
     for draft in folder.glob("drafts-*/pixels.npy"):
         if time.time() - draft.stat().st_mtime > ABANDONED_S:
             shutil.rmtree(draft.parent, ignore_errors=True)

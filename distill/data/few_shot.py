@@ -1,8 +1,8 @@
-"""Few-shot: the first images of every unseen label come to be known, and leave the test set (arXiv:2307.03135).
+"""Few-shot: the first images of each OOD label become training images and leave the test set (arXiv:2307.03135).
 
-`support_rows` says which they are. For fine-tuning, every batch is half such images, drawn without replacement within the
-batch, where there are more of them than half a batch; else it holds them all and is filled up with the others. All of
-it is a function of the seed and the step. B images of a batch, S few-shot images, R others.
+`support_rows` selects them. In fine-tuning, half of every batch is few-shot images, sampled without replacement within
+the batch; if there are at most half a batch of them, every batch holds all of them and is filled with other images.
+The selection is a function of the seed and the step. B images in a batch, S few-shot images, R other images.
 """
 
 from collections.abc import Sequence
@@ -13,55 +13,61 @@ import numpy as np
 from distill.data.counter_rng import Ints, shuffled
 from distill.data.image_index import ImageIndex
 
-_FEW_SHOT = 0x5E  # keeps these draws apart from those of the passes
+_FEW_SHOT = 0x5E  # RNG key that separates these samples from the shuffles of the passes
 
 
 class FewShotError(ValueError):
-    """More shots than there are images; the message names the labels."""
+    """Too few images for the requested shots; the message names the labels."""
 
 
 def support_rows(image_index: ImageIndex, shots: int) -> list[int]:
-    """Positions of the first `shots` images of every OOD label, in the manifest's order.
+    """Positions of the first `shots` images of each OOD label, in the order of the index.
 
-    Raises ShotsError where a label has no image left to be tested on, and where there is no OOD label.
+    Raises FewShotError if a label has no image left to test on, or if there is no OOD label.
     """
     if not image_index.ood_labels:
-        raise FewShotError("no label is left unseen: few-shot learning is of labels that were not trained on")
+        raise FewShotError("there are no OOD labels: few-shot learning needs labels that were not trained on")
     by_label: dict[int, list[int]] = {label: [] for label in image_index.ood_labels}
     for at in image_index.part("ood"):
         by_label[image_index.label_indices[at]].append(at)
-    few = [(label, rows) for label, rows in by_label.items() if len(rows) <= shots]
-    if few:
-        named = ", ".join(f'"{image_index.labels[label]}" has {len(rows)}' for label, rows in few[:5])
-        more = f" and {len(few) - 5} labels more" if len(few) > 5 else ""
-        raise FewShotError(f"{shots} shots and an image to test on are wanted of each unseen label; {named}{more}")
+    too_few = [(label, rows) for label, rows in by_label.items() if len(rows) <= shots]
+    if too_few:
+        counts = ", ".join(f'"{image_index.labels[label]}" has {len(rows)}' for label, rows in too_few[:5])
+        more = f" and {len(too_few) - 5} labels more" if len(too_few) > 5 else ""
+        raise FewShotError(f"each OOD label needs {shots} shots and an image to test on; {counts}{more}")
     return sorted(at for rows in by_label.values() for at in rows[:shots])
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSplit:
-    """What a batch is made of: `few` few-shot images and `others`."""
+    """Composition of a batch: `few` few-shot images and `others` other images."""
 
     few: int
     others: int
 
 
 def split_batch(batch_size: int, num_few: int, num_others: int, parts: int = 1) -> BatchSplit:
-    """How a batch of at most `batch_size`, a multiple of `parts`, is divided; there must be others."""
+    """Composition of a batch of at most `batch_size` images, rounded down to a multiple of `parts`.
+
+    `num_few`, `num_others`: numbers of available images; `num_others` must be above 0.
+    """
     few = batch_size // 2 if num_few > batch_size // 2 else num_few
-    whole = (few + min(batch_size - few, num_others)) // parts * parts
-    few = min(few, whole - 1)
-    return BatchSplit(few=few, others=whole - few)
+    total = (few + min(batch_size - few, num_others)) // parts * parts
+    few = min(few, total - 1)
+    return BatchSplit(few=few, others=total - few)
 
 
-def few_shot_rows(few: Ints, others: Ints, parts: BatchSplit, *, place: int, seed: int, step: int) -> Ints:
-    """The rows of a batch: a slice, the `place`-th, of `others` (R,) in the pass's order, and a draw of `few` (S,)."""
-    drawn = shuffled(few, seed, step, _FEW_SHOT)[: parts.few]
-    filled = others[place * parts.others : (place + 1) * parts.others]
-    return shuffled(np.concatenate([drawn, filled]), seed, step, _FEW_SHOT + 1)
+def few_shot_rows(few: Ints, others: Ints, split: BatchSplit, *, batch_index: int, seed: int, step: int) -> Ints:
+    """The rows of a batch: a sample of `few` (S,) and slice `batch_index` of `others` (R,), shuffled.
+
+    `others`: in the order of the pass.
+    """
+    sampled = shuffled(few, seed, step, _FEW_SHOT)[: split.few]
+    sliced = others[batch_index * split.others : (batch_index + 1) * split.others]
+    return shuffled(np.concatenate([sampled, sliced]), seed, step, _FEW_SHOT + 1)
 
 
-def exclude_rows(rows: Sequence[int], left_out: Sequence[int]) -> list[int]:
-    """The rows that are not left out, in their order."""
-    gone = set(left_out)
-    return [at for at in rows if at not in gone]
+def exclude_rows(rows: Sequence[int], excluded: Sequence[int]) -> list[int]:
+    """The rows that are not in `excluded`, in order."""
+    excluded_set = set(excluded)
+    return [at for at in rows if at not in excluded_set]

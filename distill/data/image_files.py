@@ -1,4 +1,4 @@
-"""Picture files: decoded as teachers expect them, and made small to be shown to a language model. Without torch."""
+"""Image files: decoded as teachers expect them, and downscaled to be sent to a language model. Imports no torch."""
 
 import io
 
@@ -9,23 +9,23 @@ _QUALITY = 85
 
 
 def open_rgb(data: bytes) -> Image.Image:
-    """Decode an image file to RGB, as timm and open_clip do: no turning by EXIF, transparency dropped.
+    """Decode an image file to RGB as timm and open_clip do: EXIF rotation is ignored, transparency dropped.
 
-    Raises whatever Pillow raises for a file that is damaged, cut short, too large, or no image.
+    Raises Pillow's errors for a file that is damaged, truncated, too large, or not an image.
     """
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         image.load()
-        # Straight to RGB, Pillow warns about a palette with transparency.
+        # Pillow warns when a palette with transparency is converted directly to RGB.
         return (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
 
 
-def small_jpeg(data: bytes, *, most_px: int) -> bytes:
-    """An image file as a JPEG no side of which is longer than `most_px`; it is never made larger.
+def small_jpeg(data: bytes, *, max_px: int) -> bytes:
+    """Re-encode an image file as a JPEG whose longer side is at most `max_px`; images are never enlarged.
 
-    Raises what `open_rgb` raises.
+    Raises the errors of `open_rgb`.
     """
-    picture = open_rgb(data)
-    picture.thumbnail((most_px, most_px), Image.Resampling.BICUBIC)
+    image = open_rgb(data)
+    image.thumbnail((max_px, max_px), Image.Resampling.BICUBIC)
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=_QUALITY)
+    image.save(out, "JPEG", quality=_QUALITY)
     return out.getvalue()

@@ -1,7 +1,7 @@
-"""What is under a folder of images, and never what a link would lead to outside it. Without torch.
+"""List image files below a folder, without following a link out of it. Imports no torch.
 
-Images are files ending in .jpg .jpeg .png .webp .bmp, in any case. Names that start with a dot are passed over. A
-link may point to a file or folder below the same root; one that leaves the root is an error, not an image less.
+Images are files ending in .jpg .jpeg .png .webp .bmp, in any case. Names that start with a dot are ignored. A link may
+point to a file or folder below the same root; a link that leaves the root is an error and is not skipped.
 """
 
 import os
@@ -12,11 +12,11 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 class FolderError(ValueError):
-    """A folder that cannot be used as a dataset. `code` is stable; `json_pointer` says which input is the culprit."""
+    """A folder that cannot be used as a dataset. `code` is stable; `pointer`: JSON pointer to the input at fault."""
 
-    def __init__(self, code: str, detail: str, json_pointer: str) -> None:
+    def __init__(self, code: str, detail: str, pointer: str) -> None:
         super().__init__(detail)
-        self.code, self.detail, self.pointer = code, detail, json_pointer
+        self.code, self.detail, self.pointer = code, detail, pointer
 
 
 def json_pointer(*steps: str | int) -> str:
@@ -25,7 +25,10 @@ def json_pointer(*steps: str | int) -> str:
 
 
 def resolve_folder(folder: Path, root: Path | None = None) -> Path:
-    """`folder` with its links resolved. Raises FolderError if it is no folder, or leaves `root`."""
+    """Check that `folder` exists and stays in `root`; without `root`, return it with its links resolved.
+
+    Raises FolderError no_such_folder or link.
+    """
     real = folder.resolve()
     if root is not None and not real.is_relative_to(root):
         raise FolderError("link", f'"{folder.relative_to(root)}" is a link that leaves the folder', "/path")
@@ -35,18 +38,18 @@ def resolve_folder(folder: Path, root: Path | None = None) -> Path:
 
 
 def class_folders(below: Path) -> list[Path]:
-    """The folders right below, by name."""
+    """The direct subfolders, sorted by name."""
     with os.scandir(below) as entries:
         return sorted(Path(e.path) for e in entries if e.is_dir() and not e.name.startswith("."))
 
 
 def images_below(folder: Path, root: Path) -> list[str]:
-    """Images at any depth below `folder`, as paths relative to `root` with forward slashes; in no special order.
+    """Images at any depth below `folder`, as paths relative to `root` with forward slashes; unsorted.
 
-    Raises FolderError `link` for a link that leaves `root` or leads back to a folder above itself.
+    Raises FolderError `link` for a link that leaves `root` or leads to a folder above it.
     """
     found: list[str] = []
-    # `above` holds the real folders on the way down, so that a link to one of them cannot go round for ever.
+    # `above` holds the resolved parent folders, so that a link to one of them cannot cause an endless loop.
     todo = [(folder, frozenset([root]))]
     while todo:
         here, above = todo.pop()
@@ -66,39 +69,39 @@ def images_below(folder: Path, root: Path) -> list[str]:
     return found
 
 
-def listed_images(root: Path, name: str, json_pointer: str) -> Iterator[tuple[int, str]]:
-    """Line number and path of each image that the text file `name` below `root` lists; blank lines are passed over.
+def listed_images(root: Path, name: str, pointer: str) -> Iterator[tuple[int, str]]:
+    """Line number and path of each image that the text file `name` below `root` lists; blank lines are skipped.
 
-    Raises FolderError missing_list, missing_image, no_images or outside_root, with the line.
+    Raises FolderError missing_list, missing_image, no_images or outside_root; the message gives the line number.
     """
-    listing = _below(root, name, json_pointer)
+    listing = _below(root, name, pointer)
     if not listing.is_file():
-        raise FolderError("missing_list", f'there is no file "{name}"', json_pointer)
+        raise FolderError("missing_list", f'there is no file "{name}"', pointer)
     try:
         lines = listing.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise FolderError("missing_list", f'"{name}" is not UTF-8 text: {error}', json_pointer) from None
+        raise FolderError("missing_list", f'"{name}" is not UTF-8 text: {error}', pointer) from None
     for number, line in enumerate(lines, start=1):
         path = line.strip()
         if not path:
             continue
-        where = f"{name} line {number}"
+        place = f"{name} line {number}"
         if not path.lower().endswith(IMAGE_SUFFIXES):
-            raise FolderError("no_images", f'{where}: "{path}" does not end as an image does', json_pointer)
-        if not _below(root, path, json_pointer).is_file():
-            raise FolderError("missing_image", f'{where}: there is no file "{path}"', json_pointer)
+            raise FolderError("no_images", f'{place}: "{path}" does not end in an image suffix', pointer)
+        if not _below(root, path, pointer).is_file():
+            raise FolderError("missing_image", f'{place}: there is no file "{path}"', pointer)
         yield number, str(PurePosixPath(path))
 
 
-def _below(root: Path, name: str, json_pointer: str) -> Path:
+def _below(root: Path, name: str, pointer: str) -> Path:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not (root / path).resolve().is_relative_to(root):
-        raise FolderError("outside_root", f'"{name}" lies outside the folder', json_pointer)
+        raise FolderError("outside_root", f'"{name}" lies outside the folder', pointer)
     return root / path
 
 
 def resolve_inside(path: Path, root: Path) -> Path:
-    """`path` with its links resolved. Raises FolderError `link` where that leaves `root`."""
+    """`path` with its links resolved. Raises FolderError `link` if the result is outside `root`."""
     real = path.resolve()
     if not real.is_relative_to(root):
         raise FolderError("link", f'"{path.relative_to(root)}" is a link that leaves the folder', "/path")

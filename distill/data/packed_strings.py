@@ -1,4 +1,4 @@
-"""Very many strings in little memory: their bytes end to end, and where each one ends. Without torch. N strings."""
+"""Many strings in little memory: their bytes concatenated, and the offset where each ends. No torch. N strings."""
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,14 +7,14 @@ from typing import overload
 
 
 class PackedStrings(Sequence[str]):
-    """N strings, made anew when they are asked for."""
+    """N strings, decoded on access."""
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    def __init__(self, strings: Iterable[str] = ()) -> None:
         self._ends = array("Q")
         data = bytearray()
-        for name in names:
-            # Names of files that are no UTF-8 hold lone surrogates.
-            data += name.encode("utf-8", "surrogateescape")
+        for text in strings:
+            # File names that are not UTF-8 hold lone surrogates.
+            data += text.encode("utf-8", "surrogateescape")
             self._ends.append(len(data))
         self._data = bytes(data)
 
@@ -35,7 +35,7 @@ class PackedStrings(Sequence[str]):
 
     def __getitem__(self, at: int | slice) -> "str | PackedStrings":
         if isinstance(at, slice):
-            return PackedStrings(self[one] for one in range(*at.indices(len(self))))
+            return PackedStrings(self[index] for index in range(*at.indices(len(self))))
         at = range(len(self))[at]
         start = self._ends[at - 1] if at else 0
         return self._data[start : self._ends[at]].decode("utf-8", "surrogateescape")
@@ -50,10 +50,10 @@ class PackedStrings(Sequence[str]):
 
 
 class PackedPaths(Sequence[Path]):
-    """The files of some of `names` below `start`, in the order of `rows`; paths are made when they are asked for."""
+    """The paths below `root` of `names[row]` for each of `rows`, built on access."""
 
-    def __init__(self, start: Path, names: Sequence[str], rows: Sequence[int]) -> None:
-        self._start, self._names, self._rows = start, names, rows
+    def __init__(self, root: Path, names: Sequence[str], rows: Sequence[int]) -> None:
+        self._root, self._names, self._rows = root, names, rows
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -66,5 +66,5 @@ class PackedPaths(Sequence[Path]):
 
     def __getitem__(self, at: int | slice) -> "Path | PackedPaths":
         if isinstance(at, slice):
-            return PackedPaths(self._start, self._names, self._rows[at])
-        return self._start / self._names[self._rows[at]]
+            return PackedPaths(self._root, self._names, self._rows[at])
+        return self._root / self._names[self._rows[at]]

@@ -1,9 +1,9 @@
-"""RandAugment (Cubuk et al. 2019, arXiv:1909.13719): each image its own operations, on the device for a whole batch.
+"""RandAugment (Cubuk et al. 2019, arXiv:1909.13719) with separate operations per image, on the device, per batch.
 
-torchvision's fourteen operations, their strengths and their rounding, so that an image comes out to the bit as its
-RandAugment leaves a tensor (nearest neighbour, black outside). Which operations an image gets, and with which sign, is
-a function of (seed, pass, image) like its crop. What only moves pixels is one sampling for all images that are moved;
-what only mixes two pictures takes a factor an image. B images, S side in pixels, R operations one after the other.
+The fourteen operations, magnitudes and rounding are torchvision's: the result equals its RandAugment on a tensor to the
+bit (nearest neighbour, black outside). The operations and signs of an image are a function of (seed, pass, image), like
+its crop. All geometric operations of a round share one grid_sample call; all blends take one factor per image.
+B images, S side in pixels, R operations in sequence.
 """
 
 import math
@@ -38,15 +38,15 @@ OPS = (
     "AutoContrast",
     "Equalize",
 )
-MOVING, MIXING = OPS[1:6], OPS[6:10]
+GEOMETRIC, BLENDING = OPS[1:6], OPS[6:10]
 BINS = 31
-# What these draws are about, among the keys of `distill.data.counter_rng`; `distill.data.crops` has those below.
-_DRAWS = 8
+# First RNG key of these samples (`distill.data.counter_rng`); `distill.data.crops` uses the smaller ones.
+_FIRST_KEY = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Ops:
-    """`kinds` (B, R) int64 into `OPS`; `negative` (B, R) bool, for those that have a sign; one `magnitude` of 0..30."""
+    """`kinds` (B, R) int64 indices into `OPS`; `negative` (B, R) bool, for signed operations; `magnitude` in 0..30."""
 
     kinds: Ints
     negative: npt.NDArray[np.bool_]
@@ -54,81 +54,83 @@ class Ops:
 
 
 def sample_ops(seed: int, pass_index: int, images: Ints, *, num_ops: int, magnitude: int) -> Ops:
-    """`num_ops` operations for each of `images` (B,), every one as likely as another, with repeats."""
-    which = _DRAWS + 2 * np.arange(num_ops)[None, :]
-    kinds = (uniform(seed, pass_index, images[:, None], which) * len(OPS)).astype(np.int64)
-    return Ops(kinds, uniform(seed, pass_index, images[:, None], which + 1) < 0.5, magnitude)
+    """`num_ops` operations for each of `images` (B,), uniform with replacement."""
+    op_keys = _FIRST_KEY + 2 * np.arange(num_ops)[None, :]
+    kinds = (uniform(seed, pass_index, images[:, None], op_keys) * len(OPS)).astype(np.int64)
+    return Ops(kinds, uniform(seed, pass_index, images[:, None], op_keys + 1) < 0.5, magnitude)
 
 
 def rand_augment(pixels: Tensor, ops: Ops) -> Tensor:
-    """`pixels` (B, S, S, 3) uint8, each image changed by its own operations; the argument is left as it is."""
+    """`pixels` (B, S, S, 3) uint8 with each image's operations applied; the argument is not modified."""
     images = pixels.permute(0, 3, 1, 2)  # (B, 3, S, S)
     for kinds, negative in zip(ops.kinds.T, ops.negative.T, strict=True):
-        images = _one_round(images, kinds, np.where(negative, -1.0, 1.0), ops.magnitude)
+        images = _apply_round(images, kinds, np.where(negative, -1.0, 1.0), ops.magnitude)
     return images.permute(0, 2, 3, 1)
 
 
-def _one_round(images: Tensor, kinds: Ints, signs: npt.NDArray[np.float64], magnitude: int) -> Tensor:
+def _apply_round(images: Tensor, kinds: Ints, signs: npt.NDArray[np.float64], magnitude: int) -> Tensor:
+    """Apply one operation to each of `images` (B, 3, S, S) uint8: `kinds` (B,) with `signs` (B,) of 1 or -1."""
     changed = images.clone()
 
-    def change(rows: Ints, work: Callable[[Tensor], Tensor]) -> None:
+    def change(rows: Ints, operation: Callable[[Tensor], Tensor]) -> None:
         if len(rows):
             at = torch.from_numpy(rows).to(images.device, non_blocking=True)
-            changed.index_copy_(0, at, work(images.index_select(0, at)))
+            changed.index_copy_(0, at, operation(images.index_select(0, at)))
 
-    moved = np.flatnonzero(np.isin(kinds, [OPS.index(name) for name in MOVING]))
-    change(moved, lambda some: _move(some, kinds[moved], signs[moved], magnitude))
-    for name, other in _MIXED_WITH.items():
+    rows = np.flatnonzero(np.isin(kinds, [OPS.index(name) for name in GEOMETRIC]))
+    change(rows, partial(_warp, kinds=kinds[rows], signs=signs[rows], magnitude=magnitude))
+    for name, other in _BLENDED_WITH.items():
         rows = np.flatnonzero(kinds == OPS.index(name))
-        change(rows, partial(_mix, other=other, factors=1 + signs[rows] * _strength(0.9, magnitude)))
-    for name, work in _REST.items():
-        change(np.flatnonzero(kinds == OPS.index(name)), partial(work, magnitude=magnitude))
+        change(rows, partial(_blend, other=other, factors=1 + signs[rows] * _strength(0.9, magnitude)))
+    for name, operation in _OTHER_OPS.items():
+        change(np.flatnonzero(kinds == OPS.index(name)), partial(operation, magnitude=magnitude))
     return changed
 
 
-def _move(images: Tensor, kinds: Ints, signs: npt.NDArray[np.float64], magnitude: int) -> Tensor:
+def _warp(images: Tensor, *, kinds: Ints, signs: npt.NDArray[np.float64], magnitude: int) -> Tensor:
+    """Apply each image's geometric operation."""
     side = images.shape[-1]
     matrices = np.stack([_matrix(OPS[kind], sign, magnitude, side) for kind, sign in zip(kinds, signs, strict=True)])
     matrix = torch.from_numpy(matrices).to(images.device, torch.float32)  # (B, 2, 3)
-    # As torchvision has it, to the bit: coordinates of the output in pixels from the centre, scaled to -1..1 last.
+    # To match torchvision to the bit: output coordinates in pixels from the centre, scaled to -1..1 last.
     steps = torch.linspace(-side * 0.5 + 0.5, side * 0.5 - 0.5, steps=side, device=images.device)
     base = torch.stack(
         [steps.expand(side, -1), steps[:, None].expand(-1, side), torch.ones_like(steps).expand(side, -1)], dim=-1
     )
     grid = base.reshape(1, -1, 3).expand(len(images), -1, -1).bmm(matrix.transpose(1, 2) / (0.5 * side))
     with torch.autocast(images.device.type, enabled=False):
-        read = F.grid_sample(
+        sampled = F.grid_sample(
             images.float(), grid.view(-1, side, side, 2), mode="nearest", padding_mode="zeros", align_corners=False
         )
-    return read.round().to(torch.uint8)
+    return sampled.round().to(torch.uint8)
 
 
 def _matrix(name: str, sign: float, magnitude: int, side: int) -> npt.NDArray[np.float64]:
-    """Where an output pixel reads, (2, 3), in pixels from the centre."""
+    """The affine map (2, 3) from output to input coordinates, in pixels from the centre."""
     if name in ("ShearX", "ShearY"):
-        # About the picture's corner, as the published policy has it.
+        # About the corner of the image, as in the published policy.
         shear, half = sign * _strength(0.3, magnitude), side * 0.5
         return np.array(
             [[1, shear, shear * half], [0, 1, 0]] if name == "ShearX" else [[1, 0, 0], [shear, 1, shear * half]]
         )
     if name == "Rotate":
-        turn = math.radians(sign * _strength(30, magnitude))
-        return np.array([[math.cos(turn), -math.sin(turn), 0], [math.sin(turn), math.cos(turn), 0]])
-    far = int(sign * _strength(150 / 331 * side, magnitude))
-    return np.array([[1, 0, -far], [0, 1, 0]] if name == "TranslateX" else [[1, 0, 0], [0, 1, -far]])
+        angle = math.radians(sign * _strength(30, magnitude))
+        return np.array([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0]])
+    shift = int(sign * _strength(150 / 331 * side, magnitude))
+    return np.array([[1, 0, -shift], [0, 1, 0]] if name == "TranslateX" else [[1, 0, 0], [0, 1, -shift]])
 
 
 def _strength(largest: float, magnitude: int) -> float:
-    # In float32, as torchvision's tables are: the last bit decides which way a value is rounded.
+    # In float32 like torchvision's tables, because the last bit can decide the direction of rounding.
     return float(torch.linspace(0, largest, BINS)[magnitude])
 
 
-def _mix(images: Tensor, *, other: Callable[[Tensor], Tensor], factors: npt.NDArray[np.float64]) -> Tensor:
-    """factor * image + (1 - factor) * other(image), a factor an image, cut to 0..255 and rounded down."""
-    own, its = (
-        torch.from_numpy(some).to(images.device, torch.float32).view(-1, 1, 1, 1) for some in (factors, 1 - factors)
+def _blend(images: Tensor, *, other: Callable[[Tensor], Tensor], factors: npt.NDArray[np.float64]) -> Tensor:
+    """factor * image + (1 - factor) * other(image), one factor per image, clamped to 0..255 and rounded down."""
+    weight, other_weight = (
+        torch.from_numpy(values).to(images.device, torch.float32).view(-1, 1, 1, 1) for values in (factors, 1 - factors)
     )
-    return (own * images + its * other(images)).clamp(0, 255).to(torch.uint8)
+    return (weight * images + other_weight * other(images)).clamp(0, 255).to(torch.uint8)
 
 
 def _grey(images: Tensor) -> Tensor:
@@ -139,10 +141,10 @@ def _grey(images: Tensor) -> Tensor:
 def _blurred(images: Tensor) -> Tensor:
     kernel = torch.ones(3, 1, 3, 3, device=images.device)
     kernel[:, :, 1, 1] = 5.0
-    blurred = images.clone()  # the border stays
+    blurred = images.clone()  # torchvision leaves the border unchanged
     with torch.autocast(images.device.type, enabled=False):
-        inner = F.conv2d(images.float(), kernel / 13.0, groups=3)
-    blurred[..., 1:-1, 1:-1] = inner.round().to(torch.uint8)
+        interior = F.conv2d(images.float(), kernel / 13.0, groups=3)
+    blurred[..., 1:-1, 1:-1] = interior.round().to(torch.uint8)
     return blurred
 
 
@@ -162,25 +164,25 @@ def _autocontrast(images: Tensor, *, magnitude: int) -> Tensor:
 
 
 def _equalize(images: Tensor, *, magnitude: int) -> Tensor:
-    # Counts are whole numbers, the same in whatever order they are added up; torch refuses to add them on a GPU that is
-    # to be deterministic.
-    strict = torch.are_deterministic_algorithms_enabled()
+    # The histogram counts integers, so the order of additions does not matter, but torch refuses the operation on a GPU
+    # in deterministic mode.
+    was_deterministic = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(False)
     try:
         changed: Tensor = equalize_image(images)
     finally:
-        torch.use_deterministic_algorithms(strict)
+        torch.use_deterministic_algorithms(was_deterministic)
     return changed
 
 
-# A picture and what it is mixed with, by name.
-_MIXED_WITH: dict[str, Callable[[Tensor], Tensor]] = {
+# What an image is blended with, by operation.
+_BLENDED_WITH: dict[str, Callable[[Tensor], Tensor]] = {
     "Brightness": torch.zeros_like,
     "Color": _grey,
     "Contrast": lambda images: _grey(images).float().mean(dim=(1, 2, 3), keepdim=True),
     "Sharpness": _blurred,
 }
-_REST: dict[str, Callable[..., Tensor]] = {
+_OTHER_OPS: dict[str, Callable[..., Tensor]] = {
     "Posterize": _posterize,
     "Solarize": _solarize,
     "AutoContrast": _autocontrast,

@@ -1,8 +1,8 @@
-"""A folder of rows under 32-byte keys, shared by any number of processes at once, with no lock and no server.
+"""A cache folder of numeric rows under 32-byte keys, shared by any number of processes without locks or a server.
 
-Rows arrive in shards: immutable safetensors files, each moved into place whole, under a name nobody else uses.
-Two writers that compute the same row write it twice, and both copies are right, because a key says everything that
-its row depends on. A shard that cannot be read counts as absent. N keys, W width of a row. Imports no torch.
+Rows are stored in shards: immutable safetensors files, each moved into place complete, under a unique name. If two
+writers compute the same row, both store it and both copies are correct, because a key covers everything that its row
+depends on. An unreadable shard counts as absent. N keys, W row width. Imports no torch.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def key_of(*parts: str | bytes) -> bytes:
-    """The 32-byte key of a sequence of parts; each is counted, so that moving a border between two changes the key."""
+    """The 32-byte key of a sequence of parts: sha256 over each part's length and bytes, so that boundaries count."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -42,7 +42,7 @@ def stack_keys(keys: Iterable[bytes]) -> Keys:
 
 
 class RowCache:
-    """Rows of `width` numbers of `dtype` in the shards below `folder`, which appears with the first row."""
+    """Rows of `width` numbers of `dtype` in the shards of `folder`, which is created with the first row."""
 
     def __init__(self, folder: Path, *, width: int, dtype: npt.DTypeLike) -> None:
         self.folder = folder
@@ -50,9 +50,9 @@ class RowCache:
         self.dtype = np.dtype(dtype)
 
     def get(self, keys: Keys) -> tuple[Rows, npt.NDArray[np.bool_]]:
-        """Rows (N, W) of `keys` (N, 32), zeros where there is none, and whether each was found (N,).
+        """Rows (N, W) of `keys` (N, 32), zeros for missing ones, and whether each was found (N,).
 
-        Reads one shard at a time, so that memory is the answer and one shard.
+        Reads one shard at a time; peak memory is the result plus one shard.
         """
         rows: Rows = np.zeros((len(keys), self.width), dtype=self.dtype)
         found = np.zeros(len(keys), dtype=np.bool_)
@@ -67,21 +67,21 @@ class RowCache:
             order = np.argsort(shard_keys)
             place = np.searchsorted(shard_keys, wanted, sorter=order).clip(max=len(order) - 1)
             source = order[place]
-            here = (shard_keys[source] == wanted) & ~found
-            rows[here] = shard_rows[source[here]]
-            found |= here
+            in_shard = (shard_keys[source] == wanted) & ~found
+            rows[in_shard] = shard_rows[source[in_shard]]
+            found |= in_shard
         return rows, found
 
     def keys(self) -> frozenset[bytes]:
-        """Every key that has a row."""
+        """All keys that have a row."""
         contents = (self._read(shard) for shard in sorted(self.folder.glob("*.safetensors")))
-        # numpy drops closing zero bytes from a byte string that leaves an array.
+        # numpy drops trailing zero bytes when a byte string leaves an array.
         return frozenset(
             bytes(key).ljust(KEY_BYTES, b"\0") for content in contents if content is not None for key in content[0]
         )
 
     def add(self, keys: Keys, rows: Rows) -> None:
-        """Keep `rows` (N, W) under `keys` (N, 32) as one new shard."""
+        """Store `rows` (N, W) under `keys` (N, 32) as one new shard; nothing if N is 0."""
         if len(keys) == 0:
             return
         shard = self.folder / f"{uuid.uuid4().hex}.safetensors"
@@ -94,14 +94,14 @@ class RowCache:
             with safe_open(shard, framework="numpy") as opened:
                 keys, rows = opened.get_tensor("keys"), opened.get_tensor("rows")
         except (OSError, SafetensorError) as error:
-            log.warning("cache shard %s cannot be read and is left out: %s", shard, error)
+            log.warning("cache shard %s cannot be read and is ignored: %s", shard, error)
             return None
         if keys.shape != (len(rows), KEY_BYTES) or rows.shape[1:] != (self.width,) or len(keys) == 0:
-            log.warning("cache shard %s has rows of another form and is left out", shard)
+            log.warning("cache shard %s has rows of another shape and is ignored", shard)
             return None
         return _sortable(keys), rows
 
 
 def _sortable(keys: Keys) -> npt.NDArray[Any]:
-    # Byte strings of one fixed length sort and compare as a whole; numpy has no order for uint8 rows.
+    # Byte strings of one fixed length sort and compare as a whole; numpy defines no order for uint8 rows.
     return np.ascontiguousarray(keys).view(f"S{KEY_BYTES}").reshape(-1)

@@ -1,8 +1,9 @@
-"""What can be wrong with a teacher, said so that it can be mended.
+"""One error with a stable code for everything that can go wrong when a teacher is loaded.
 
-open_clip fails in as many ways as the libraries below it. `teacher_errors` turns them into one error with a code:
-`teacher_not_found` (no such name, folder or repository), `teacher_incomplete` (a part is missing, damaged or does
-not fit), `teacher_unreachable` (the Hub did not answer), `teacher_unsupported` (it needs what is not here).
+open_clip raises the errors of all libraries below it. `teacher_errors` maps them to `TeacherError` with a code:
+`teacher_not_found` (no such name, folder or repository), `teacher_incomplete` (a part is missing, damaged or does not
+fit), `teacher_unreachable` (the Hub did not respond), `teacher_unsupported` (it needs a library or feature that is
+missing here).
 """
 
 import importlib.util
@@ -11,7 +12,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub.errors import RemoteEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 from safetensors import SafetensorError
@@ -25,7 +25,7 @@ TEXT_PARTS = ("text.", "token_embedding.", "positional_embedding", "transformer.
 
 
 class TeacherError(RuntimeError):
-    """A teacher cannot be loaded. `code` is stable; the message names the thing, the reason and the mend."""
+    """A teacher cannot be loaded. `code` is stable; the message names the teacher, the reason and the fix."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -34,17 +34,17 @@ class TeacherError(RuntimeError):
 
 
 def local_teacher_folder(ref: TeacherRef, root: Path | None) -> Path:
-    """The folder of a `local-dir:` reference, holding a config and weights. Raises TeacherError.
+    """The folder of a `local-dir:` reference, with a config and weights. Raises TeacherError.
 
-    With a `root` the path starts there and may not leave it, through a link either.
+    With a `root`, the path is relative to it and must stay inside, links included.
     """
     folder = Path(ref.model) if root is None else root / ref.model
     if root is not None and not folder.resolve().is_relative_to(root.resolve()):
         raise TeacherError("teacher_not_found", f"{ref} lies outside the data root: give a path below it")
     if not folder.is_dir():
-        raise TeacherError("teacher_not_found", f"{ref} is not a folder: put the teacher there, or mend the path")
+        raise TeacherError("teacher_not_found", f"{ref} is not a folder: put the teacher there, or correct the path")
     if not (folder / CONFIG_FILE).is_file():
-        raise TeacherError("teacher_incomplete", f"{ref} holds no {CONFIG_FILE}: copy it there beside the weights")
+        raise TeacherError("teacher_incomplete", f"{ref} holds no {CONFIG_FILE}: copy it next to the weights")
     if not any(path.suffix in WEIGHT_SUFFIXES for path in folder.iterdir()):
         raise TeacherError(
             "teacher_incomplete",
@@ -53,65 +53,65 @@ def local_teacher_folder(ref: TeacherRef, root: Path | None) -> Path:
     return folder
 
 
-def check_supported(ref: str, model_cfg: Any) -> None:
-    """Refuse a config that lacks a tower, or whose text tower is another library's. Raises TeacherError."""
+def check_supported(ref: str, model_cfg: object) -> None:
+    """Raise TeacherError for a config that lacks a tower, or whose text tower needs transformers and it is missing."""
     if not isinstance(model_cfg, dict):
-        raise TeacherError("teacher_incomplete", f"the config of {ref} is not an object with a model_cfg")
+        raise TeacherError("teacher_incomplete", f"the config of {ref} has no object model_cfg")
     for part, tower in (("text_cfg", "text"), ("vision_cfg", "image")):
         if not isinstance(model_cfg.get(part), dict):
             raise TeacherError(
                 "teacher_incomplete",
-                f"{ref} has no {tower} tower (no {part} in its config): a teacher needs both, choose a CLIP model",
+                f"{ref} has no {tower} tower (no {part} in its config): a teacher needs both; choose a CLIP model",
             )
     if not isinstance(model_cfg.get("embed_dim"), int):
-        raise TeacherError("teacher_incomplete", f"the config of {ref} does not say its embed_dim")
+        raise TeacherError("teacher_incomplete", f"the config of {ref} has no embed_dim: add it")
     if model_cfg["text_cfg"].get("hf_model_name") and importlib.util.find_spec("transformers") is None:
         raise TeacherError(
             "teacher_unsupported",
-            f"the text tower of {ref} wants the transformers library, which is not installed: choose another",
+            f"the text tower of {ref} needs the transformers library, which is not installed: choose another teacher",
         )
 
 
 @contextmanager
 def teacher_errors(ref: str) -> Iterator[None]:
-    """Turn whatever the libraries raise while loading `ref` into a TeacherError."""
+    """Convert any exception raised while loading `ref` into a TeacherError."""
     try:
         yield
     except TeacherError:
         raise
     except Exception as error:
-        raise _told(ref, error) from error
+        raise _translated(ref, error) from error
 
 
-def _told(ref: str, error: Exception) -> TeacherError:
-    causes = list(_chain(error))
-    said = _first_line(error)
+def _translated(ref: str, error: Exception) -> TeacherError:
+    causes = list(_cause_chain(error))
+    reason = _first_line(error)
     if any(isinstance(cause, NOT_ON_THE_HUB) for cause in causes):
-        return TeacherError("teacher_not_found", f"the Hub has no {ref}, or not all of its files: {said}")
+        return TeacherError("teacher_not_found", f"the Hub has no {ref}, or not all of its files: {reason}")
     if any(isinstance(cause, SafetensorError | EOFError | json.JSONDecodeError) for cause in causes):
-        return TeacherError("teacher_incomplete", f"a file of {ref} is damaged or cut short, copy it again: {said}")
+        return TeacherError("teacher_incomplete", f"a file of {ref} is damaged or truncated, copy it again: {reason}")
     missing = _missing_keys(str(error))
     if missing and all(name.startswith(TEXT_PARTS) for name in missing):
         return TeacherError(
             "teacher_incomplete",
-            f"the weights of {ref} hold no whole text tower ({len(missing)} tensors missing, first {missing[0]}): "
+            f"the weights of {ref} hold no complete text tower ({len(missing)} tensors missing, first {missing[0]}): "
             f"export both towers",
         )
     if missing or "size mismatch" in str(error) or "Unexpected key" in str(error):
         first = f"tensor {missing[0]} is missing" if missing else str(error).splitlines()[-1].strip()
         return TeacherError("teacher_incomplete", f"the weights of {ref} do not fit its config: {first}")
     if ref.startswith("local-dir:"):
-        return TeacherError("teacher_incomplete", f"{ref} cannot be loaded: {said}")
+        return TeacherError("teacher_incomplete", f"{ref} cannot be loaded: {reason}")
     if isinstance(error, FileNotFoundError | ConnectionError | OSError) or "download" in str(error).lower():
         return TeacherError(
             "teacher_unreachable",
-            f"{ref} is not on this machine and the Hub did not give it: check the network and HF_ENDPOINT, "
-            f"or name a folder by local-dir: ({said})",
+            f"{ref} is not on this machine and cannot be downloaded from the Hub: check the network and HF_ENDPOINT, "
+            f"or give a folder as local-dir: ({reason})",
         )
-    return TeacherError("teacher_incomplete", f"{ref} cannot be loaded: {said}")
+    return TeacherError("teacher_incomplete", f"{ref} cannot be loaded: {reason}")
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _cause_chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -1,9 +1,9 @@
-"""A frozen CLIP or SigLIP teacher from open_clip, with its own tokenizer and its own way of looking at pictures.
+"""A frozen CLIP or SigLIP teacher from open_clip, with its own tokenizer and preprocessing.
 
-A reference is `ViT-B-32:openai` (open_clip's model and tag), `hf-hub:org/name`, or `local-dir:PATH` of a folder with
-`open_clip_config.json` and weights. Weights are safetensors, or read by `torch.load(weights_only=True)`, and are
-float32 on the CPU however they were stored. B images, N texts, L tokens, D embedding width.
-Whatever is missing or damaged is a `TeacherError` that names it.
+A reference is `ViT-B-32:openai` (open_clip's model and tag), `hf-hub:org/name`, or `local-dir:PATH`, a folder with
+`open_clip_config.json` and weights. Weights are safetensors, or are read by `torch.load(weights_only=True)`, and are
+converted to float32. A missing or damaged part raises a `TeacherError` that names it.
+B images, N texts, L tokens, M context vectors, W token embedding width, D embedding width.
 """
 
 import copy
@@ -28,7 +28,7 @@ from distill.teacher.tokenizer import Tokenizer, load_tokenizer
 __all__ = ["Teacher", "TeacherError", "View", "load_teacher"]
 
 View = Literal["center", "squash"]
-"""How a teacher sees a picture: its own preprocessing, or the whole picture squashed to its size (as published)."""
+"""Preprocessing of an image for a teacher: its own, or the whole image squashed to its size (as published)."""
 
 TRANSFORM_VERSION = "open_clip image_transform_v2"
 MAX_TEXT_BATCH = 256
@@ -36,12 +36,12 @@ PREPROCESS_FIELDS = ("size", "mean", "std", "interpolation", "resize_mode", "fil
 
 
 class Teacher:
-    """A loaded teacher. Its parameters never ask for gradients, and it is always in evaluation mode.
+    """A loaded teacher, in evaluation mode, without gradients for its parameters.
 
-    `digest`: sha256 over its config, tokenizer and every tensor as float32, in the order of their names, so that the
-    same teacher has the same digest whatever files it came from. `preprocess`: size [h, w] in pixels, mean and std of
-    values in 0..1, interpolation, resize_mode (shortest, longest or squash), fill_color. `logit_scale`: the factor,
-    not its logarithm. `model_cfg`: open_clip's config of it.
+    `digest`: sha256 over its config, its tokenizer and every tensor as float32 in order of name, so that it does not
+    depend on the file format. `preprocess`: size [h, w] in pixels, mean and std of values in 0..1, interpolation,
+    resize_mode (shortest, longest or squash), fill_color. `logit_scale`: the factor, not its logarithm. `model_cfg`:
+    its open_clip config.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Teacher:
         self.preprocess_digest = _digest_json({"transform": TRANSFORM_VERSION, **self.preprocess})
         self.digest = _digest_model(model, model_cfg, tokenizer)
         self._model: Any = model.to(device).eval().requires_grad_(False)
-        # CLIP holds its text tower's parts itself, the other classes hold a tower.
+        # The CLIP class holds the parts of the text tower directly; the other classes have a `text` module.
         self._text: Any = getattr(model, "text", model)
         self.context_length = int(self._text.context_length)
         state = model.state_dict()
@@ -68,17 +68,17 @@ class Teacher:
         }
 
     def prepare(self, image: Image.Image, view: View = "center") -> torch.Tensor:
-        """A picture as the teacher's input: (3, H, W) float32, normalised by its mean and std."""
+        """An image as input of the teacher: (3, H, W) float32, normalised by its mean and std."""
         return self._transforms[view](image)
 
     @torch.no_grad()
     def encode_images(self, images: torch.Tensor) -> torch.Tensor:
-        """Embeddings, not normalised, of prepared images: (B, 3, H, W) -> (B, D) float32 on the teacher's device."""
+        """Unnormalised embeddings of prepared images: (B, 3, H, W) -> (B, D) float32 on the teacher's device."""
         features: torch.Tensor = self._model.encode_image(images.to(self.device), normalize=False)
         return self._checked(features)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, the special ones included, before any cutting."""
+        """Number of tokens of each text, special ones included, without truncation."""
         return [len(ids) for ids in self.tokenizer.ids(texts)]
 
     def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
@@ -88,7 +88,7 @@ class Teacher:
             if len(ids) > self.context_length:
                 raise ValueError(
                     f"{text!r} has {len(ids)} tokens, {self.ref} reads {self.context_length}: shorten it, "
-                    f"or let distill.texts.text_targets do so"
+                    f"or use distill.texts.text_targets, which does"
                 )
         batches = [
             self._encode_ids(every_ids[start : start + MAX_TEXT_BATCH])
@@ -101,59 +101,60 @@ class Teacher:
         return torch.nn.functional.normalize(self._text_features(every_ids), dim=-1)
 
     def encode_after(self, context: torch.Tensor, every_ids: list[list[int]]) -> torch.Tensor:
-        """L2-normalised embeddings (N, D) of token ids with vectors `context` (M, W) put before their words.
+        """L2-normalised embeddings (N, D) of token ids with the vectors `context` (M, W) inserted before their words.
 
-        The vectors take the places after the tokens that every text begins with, and carry gradient. Raises ValueError
-        for a text that is too long with them, and TeacherError for a tower without token embeddings of its own.
+        The vectors follow the tokens that start every text, and carry gradient. Raises ValueError for a text that is
+        too long with them, and TeacherError for a tower without a token embedding layer.
         """
-        start, room = self._opening_tokens, self.context_length - len(context)
-        if max(map(len, every_ids)) > room:
-            raise ValueError(f"{self.ref} reads {room} tokens after {len(context)} vectors: shorten the texts")
-        # The tower is given words for the places, any that it neither pads nor ends a text with.
-        placed = [ids[:start] + [self._filler] * len(context) + ids[start:] for ids in every_ids]
+        start, max_tokens = self._num_start_tokens, self.context_length - len(context)
+        if max(map(len, every_ids)) > max_tokens:
+            raise ValueError(f"{self.ref} reads {max_tokens} tokens after {len(context)} vectors: shorten the texts")
+        # Placeholder tokens hold the positions; any token works that is neither padding nor the end of a text.
+        with_placeholders = [ids[:start] + [self._placeholder] * len(context) + ids[start:] for ids in every_ids]
 
-        def put(_module: torch.nn.Module, _given: object, embedded: torch.Tensor) -> torch.Tensor:
+        def insert(_module: torch.nn.Module, _inputs: object, embedded: torch.Tensor) -> torch.Tensor:
             vectors = context.to(embedded.dtype).expand(len(embedded), -1, -1)
             return torch.cat([embedded[:, :start], vectors, embedded[:, start + len(context) :]], dim=1)
 
-        hook = self._token_embedding().register_forward_hook(put)
+        hook = self._token_embedding().register_forward_hook(insert)
         try:
-            return torch.nn.functional.normalize(self._text_features(placed), dim=-1)
+            return torch.nn.functional.normalize(self._text_features(with_placeholders), dim=-1)
         finally:
             hook.remove()
 
     @property
     def token_width(self) -> int:
-        """W, the width of a token's embedding. Raises TeacherError for a tower without embeddings of its own."""
+        """W, the width of a token embedding. Raises TeacherError for a tower without a token embedding layer."""
         return int(self._token_embedding().weight.shape[1])
 
     def _token_embedding(self) -> torch.nn.Embedding:
         embedding = getattr(self._text, "token_embedding", None)
         if not isinstance(embedding, torch.nn.Embedding):
             raise TeacherError(
-                "teacher_unsupported", f"the text tower of {self.ref} takes no vectors: set context_tokens to 0"
+                "teacher_unsupported",
+                f"the text tower of {self.ref} has no token embedding layer: set context_tokens to 0",
             )
         return embedding
 
     @cached_property
-    def _opening_tokens(self) -> int:
-        """How many tokens stand before the first word of any text."""
-        nothing, word = self.tokenizer.ids(["", "crane"])
-        return next(at for at, token in enumerate(word) if token != nothing[at])
+    def _num_start_tokens(self) -> int:
+        """Number of tokens before the first word of every text."""
+        empty, word = self.tokenizer.ids(["", "crane"])
+        return next(at for at, token in enumerate(word) if token != empty[at])
 
     @cached_property
-    def _filler(self) -> int:
-        return self.tokenizer.ids(["crane"])[0][self._opening_tokens]
+    def _placeholder(self) -> int:
+        return self.tokenizer.ids(["crane"])[0][self._num_start_tokens]
 
     def move_to(self, device: torch.device) -> None:
-        """Compute on `device` from now on."""
+        """Move the model to `device`."""
         if device != self.device:
             self._model.to(device)
             self.device = device
 
     def _text_features(self, every_ids: list[list[int]]) -> torch.Tensor:
-        # Behind the closing token a causal tower sees nothing, so that its padding need not be computed.
-        causal = self._reads_forward_only()
+        # A causal tower does not attend to tokens after the end token, so its padding need not be computed.
+        causal = self._is_causal()
         length = max(map(len, every_ids)) if causal else self.context_length
         ids = torch.full((len(every_ids), length), self.tokenizer.pad_id, dtype=torch.long)  # (N, L)
         for row, text_ids in zip(ids, every_ids, strict=True):
@@ -161,13 +162,13 @@ class Teacher:
         ids = ids.to(self.device)
         return self._checked(self._encode_causal(ids) if causal else self._model.encode_text(ids, normalize=False))
 
-    def _reads_forward_only(self) -> bool:
+    def _is_causal(self) -> bool:
         pool = getattr(self._text, "pool_type", None) or getattr(self._text, "text_pool_type", None)
         masked = getattr(self._text, "attn_mask", None) is not None
         return masked and pool in ("argmax", "eos") and getattr(self._text, "cls_emb", None) is None
 
     def _encode_causal(self, ids: torch.Tensor) -> torch.Tensor:
-        """open_clip's text forward on (N, L) ids with L at most the context, which its CLIP class wants in full."""
+        """open_clip's text forward pass on ids (N, L) with L <= context_length; its CLIP class requires equality."""
         tower = self._text
         length = ids.shape[1]
         hidden = tower.token_embedding(ids) + tower.positional_embedding[:length]
@@ -185,12 +186,12 @@ class Teacher:
         if features.shape[-1] != self.width:
             raise TeacherError(
                 "teacher_incomplete",
-                f"{self.ref} embeds in width {features.shape[-1]}, its config says {self.width}: mend embed_dim",
+                f"{self.ref} has width {features.shape[-1]}, its config says {self.width}: correct embed_dim",
             )
         return features.float()
 
     def text_state(self) -> dict[str, torch.Tensor]:
-        """Everything of the teacher but its image tower and caption decoder, on the CPU, under open_clip's names."""
+        """The teacher's tensors without image tower and caption decoder, on the CPU, by their open_clip names."""
         return {
             name: tensor.detach().cpu()
             for name, tensor in self._model.state_dict().items()
@@ -202,7 +203,7 @@ class Teacher:
         self.tokenizer.save(folder)
 
     def info(self) -> dict[str, Any]:
-        """What rooms without torch keep of a teacher; JSON-able."""
+        """Description of the teacher for packages without torch; can be written as JSON."""
         return {
             "ref": self.ref,
             "digest": self.digest,
@@ -218,10 +219,10 @@ class Teacher:
 
 
 def load_teacher(ref: str, *, device: str = "cpu", root: Path | None = None) -> Teacher:
-    """Load the teacher of a reference, wholly or not at all.
+    """Load the teacher of a reference.
 
-    `root`: where the paths of `local-dir:` start and which they may not leave; None takes any path as it is.
-    Raises TeacherError.
+    `root`: folder that paths of `local-dir:` are relative to and must stay in; None allows any path. Raises
+    TeacherError.
     """
     try:
         parsed = check_teacher(ref)
@@ -233,7 +234,7 @@ def load_teacher(ref: str, *, device: str = "cpu", root: Path | None = None) -> 
     with teacher_errors(ref):
         model_cfg = copy.deepcopy(open_clip.get_model_config(name))
         check_supported(ref, model_cfg)
-        quick_gelu = _wants_quick_gelu(parsed)
+        quick_gelu = _needs_quick_gelu(parsed)
         model = open_clip.create_model(
             name, parsed.pretrained, require_pretrained=True, force_quick_gelu=quick_gelu, weights_only=True
         )
@@ -243,7 +244,7 @@ def load_teacher(ref: str, *, device: str = "cpu", root: Path | None = None) -> 
     return Teacher(ref, model, model_cfg, tokenizer, torch.device(device))
 
 
-def _wants_quick_gelu(parsed: TeacherRef) -> bool:
+def _needs_quick_gelu(parsed: TeacherRef) -> bool:
     """Whether the tag was trained with QuickGELU. open_clip 3 only warns when its model config says otherwise."""
     if parsed.kind != "open_clip":
         return False
@@ -283,7 +284,7 @@ def _digest_model(model: torch.nn.Module, model_cfg: dict[str, Any], tokenizer: 
 
 
 def _architecture(model_cfg: dict[str, Any]) -> dict[str, Any]:
-    """The config less what does not change a loaded model: where towers or tokenizers would be downloaded from."""
+    """The config without fields that do not change a loaded model: download sources of towers and tokenizers."""
     plain = copy.deepcopy(model_cfg)
     plain["vision_cfg"].pop("timm_model_pretrained", None)
     plain["text_cfg"].pop("hf_tokenizer_name", None)

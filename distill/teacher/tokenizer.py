@@ -1,8 +1,8 @@
-"""A teacher's own tokenizer, counted before it is cut: open_clip's byte-pair one, or a Hugging Face `tokenizers` file.
+"""The tokenizer of a teacher, without truncation: open_clip's byte-pair one, or a Hugging Face `tokenizers` file.
 
-open_clip's tokenizers cut a long text without a word, and its wrapper for Hugging Face ones needs `transformers`.
-Here a text becomes all of its tokens, with the special ones, and whoever asked decides what to do with too many.
-Either kind can be written as `tokenizer.json`, so that rooms without torch count tokens too.
+open_clip's tokenizers silently truncate a long text, and its wrapper for Hugging Face ones needs `transformers`. These
+return all tokens of a text, special ones included, and the caller handles texts that are too long. Both kinds can be
+saved as `tokenizer.json`, so that packages without torch can count tokens.
 """
 
 import json
@@ -23,16 +23,16 @@ SETTINGS_FILES = ("tokenizer_config.json", "special_tokens_map.json")
 
 
 class Tokenizer(Protocol):
-    """What the rest of the room needs of a tokenizer: token ids, the padding, and a file of it."""
+    """Interface of a tokenizer: token ids, padding id, fingerprint, and saving to files."""
 
     pad_id: int
     fingerprint: str
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """All tokens of each text, special ones included, uncut and unpadded."""
+        """All tokens of each text, special ones included, not truncated or padded."""
 
     def save(self, folder: Path) -> None:
-        """Write `tokenizer.json` and its settings below `folder`."""
+        """Write `tokenizer.json` and its settings into `folder`."""
 
 
 class BytePairTokenizer:
@@ -51,7 +51,7 @@ class BytePairTokenizer:
         return [[start, *self._inner.encode(text), end] for text in texts]
 
     def save(self, folder: Path) -> None:
-        """Write the same tokens as a `tokenizers` file; only the mending of broken Unicode (ftfy) is not in it."""
+        """Write an equivalent `tokenizers` file, except that it does not repair broken Unicode (ftfy)."""
         write_bytes(folder / TOKENIZER_FILE, self.as_file().to_str(pretty=True).encode())
         settings = {
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -62,7 +62,7 @@ class BytePairTokenizer:
         write_bytes(folder / SETTINGS_FILES[0], (json.dumps(settings, indent=2) + "\n").encode())
 
     def as_file(self) -> tokenizers.Tokenizer:
-        """The same vocabulary, merges and cleaning as a `tokenizers` object."""
+        """A `tokenizers` object with the same vocabulary, merges and text cleaning."""
         inner = self._inner
         merges = sorted(inner.bpe_ranks, key=inner.bpe_ranks.__getitem__)
         file = tokenizers.Tokenizer(
@@ -90,10 +90,10 @@ class BytePairTokenizer:
 
 
 class FileTokenizer:
-    """A `tokenizer.json` used as open_clip uses it: its `clean` before, its padding token after."""
+    """A `tokenizer.json` used as open_clip does: text cleaned first by `clean`, padded with its padding token."""
 
     def __init__(self, folder: Path, context_length: int, settings: dict[str, Any]) -> None:
-        """Raises FileNotFoundError without a `tokenizer.json`, ValueError where it or its settings are unusable."""
+        """Raises FileNotFoundError without a `tokenizer.json`, ValueError if it or its settings are unusable."""
         source = folder / TOKENIZER_FILE
         data = source.read_bytes()
         try:
@@ -113,18 +113,18 @@ class FileTokenizer:
         for settings_file in SETTINGS_FILES:
             entry = json.loads(self._files.get(settings_file, b"{}")).get(name)
             token = entry.get("content") if isinstance(entry, dict) else entry
-            number = self._inner.token_to_id(token) if token else None
-            if number is not None:
-                return int(number)
+            token_id = self._inner.token_to_id(token) if token else None
+            if token_id is not None:
+                return int(token_id)
         if default is None:
-            raise ValueError(f"no {name} is named in {SETTINGS_FILES[0]} or {TOKENIZER_FILE}")
+            raise ValueError(f"neither {SETTINGS_FILES[0]} nor {TOKENIZER_FILE} defines {name}: add it")
         return int(default)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         encoded = self._inner.encode_batch([self._clean(text) for text in texts])
         if self._separator is None:
             return [list(item.ids) for item in encoded]
-        return [[0 if number == self._separator else number for number in item.ids] for item in encoded]
+        return [[0 if token_id == self._separator else token_id for token_id in item.ids] for item in encoded]
 
     def save(self, folder: Path) -> None:
         for name, data in self._files.items():
@@ -132,10 +132,10 @@ class FileTokenizer:
 
 
 def load_tokenizer(open_clip_name: str, text_cfg: dict[str, Any]) -> Tokenizer:
-    """The tokenizer of an open_clip model (name, `hf-hub:…` or `local-dir:…`), as its text config names it.
+    """The tokenizer of an open_clip model (name, `hf-hub:…` or `local-dir:…`) according to its text config.
 
-    A local folder holds its own `tokenizer.json`; another model's comes from the Hub or its cache. Raises what the
-    Hub client raises, FileNotFoundError, or ValueError for a mode that needs more than a `tokenizers` file.
+    A local folder has its own `tokenizer.json`; for other models it comes from the Hub or its cache. Raises the errors
+    of the Hub client, FileNotFoundError, or ValueError for a `tokenizer_mode`, which a `tokenizers` file cannot hold.
     """
     context_length = int(text_cfg.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH))
     settings = dict(text_cfg.get("tokenizer_kwargs") or {})
@@ -143,7 +143,7 @@ def load_tokenizer(open_clip_name: str, text_cfg: dict[str, Any]) -> Tokenizer:
     if not hub_name:
         return BytePairTokenizer(context_length, settings)
     if text_cfg.get("tokenizer_mode"):
-        raise ValueError(f"tokenizer mode {text_cfg['tokenizer_mode']!r} is not known here")
+        raise ValueError(f"tokenizer_mode {text_cfg['tokenizer_mode']!r} is not supported: choose another teacher")
     if open_clip_name.startswith("local-dir:"):
         return FileTokenizer(Path(open_clip_name.removeprefix("local-dir:")), context_length, settings)
     return FileTokenizer(_from_hub(hub_name), context_length, settings)

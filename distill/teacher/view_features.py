@@ -1,14 +1,15 @@
-"""The teacher shown what the student is shown: K drawn views of each image, once and kept, or every view, live.
+"""Teacher features of the student's crops: V sampled views per image, cached, or every view of the run, live.
 
-The student's crop (arXiv:2307.03135 always shows the teacher the same other one) is cut out of the same picture at the
-teacher's own size and normalised by its mean and std; the two may differ in all of these. What RandAugment does to the
-student's picture the teacher does not see. A kept feature's key holds the content of the image file, the teacher, its
-preprocessing and the view's parameters (arXiv:2311.17049 stores them together too), so that another view, drawn for
-another seed or crop scale, misses. Kept and live features come out of one function.
-B and N images, K views of each, D embedding width, S side of the student's pictures, T of the teacher's.
+The teacher gets the same crop as the student (arXiv:2307.03135 always shows it one other view), cut from the same image
+at the teacher's own size and normalised by the teacher's mean and std. RandAugment applies only to the student's image.
+The key of a cached feature covers the content of the image file, the teacher, its preprocessing and the parameters of
+the view (arXiv:2311.17049 also stores them together), so views for another seed or crop scale miss. Cached and live
+features use the same preprocessing function.
+B and N images, V views of each, D embedding width, S side of the student's images, T side of the teacher's.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,20 +24,19 @@ from distill.data.crops import Views, crop_views, sample_views
 from distill.data.decoded_images import PixelRows, train_side_px
 from distill.data.row_cache import Keys, RowCache, Rows, key_of, stack_keys
 from distill.hooks import PipelineHooks
-from distill.teacher.image_features import CPU_BATCH, GPU_BATCH, KEEP_EVERY_ROWS, KEEP_EVERY_S, encode_rows
+from distill.teacher.image_features import CPU_BATCH, FLUSH_EVERY_ROWS, FLUSH_EVERY_S, GPU_BATCH, encode_rows
 from distill.teacher.teacher import Teacher, TeacherError
 
 FORMAT = "limbeck view 1: bilinear crop of the squashed picture"
 
 
 def teacher_side_px(teacher: Teacher) -> int:
-    """Side T of the pictures from which a teacher's views are cut. Raises TeacherError where it is shown no squares."""
+    """Side T of the images from which a teacher's views are cut. Raises TeacherError if its input is not square."""
     height, width = teacher.preprocess["size"]
     if height != width:
         raise TeacherError(
             "teacher_unsupported",
-            f"{teacher.ref} sees pictures of {width} by {height}, and only squares can be cut as the student's views "
-            "are: set view to center or squash",
+            f"{teacher.ref} takes images of {width} by {height} px, but views are square: set view to center or squash",
         )
     return train_side_px(int(height))
 
@@ -44,27 +44,27 @@ def teacher_side_px(teacher: Teacher) -> int:
 def sample_shared_views(
     seed: int, contents: Keys, *, num_views: int, side_px: int, augmentation: Augmentation
 ) -> Views:
-    """`num_views` crops and flips of each of `contents` (N, 32): boxes (N, K, 4) in a picture of `side_px`.
+    """`num_views` crops and flips for each of `contents` (N, 32): boxes (N, V, 4) in images of `side_px`.
 
-    Drawn for what is in an image file, so that they stay as they are whatever other images there are.
+    Sampled by the content of the image file, so they do not depend on the other images of the dataset.
     """
     images = np.ascontiguousarray(contents[:, :8]).view(np.int64)[:, 0]
     plain = augmentation.model_copy(update={"rand_ops": 0})
-    drawn = [sample_views(seed, view, images, side_px=side_px, augmentation=plain) for view in range(num_views)]
-    return Views(np.stack([one.boxes for one in drawn], axis=1), np.stack([one.flips for one in drawn], axis=1))
+    sampled = [sample_views(seed, view, images, side_px=side_px, augmentation=plain) for view in range(num_views)]
+    return Views(np.stack([view.boxes for view in sampled], axis=1), np.stack([view.flips for view in sampled], axis=1))
 
 
 @dataclass(frozen=True, eq=False)
 class LiveTeacher:
-    """A teacher with the pictures that its views are cut from: `pixels` (N, T, T, 3), row by row the student's."""
+    """A teacher and the images its views are cut from: `pixels` (N, T, T, 3), in the rows of the student's images."""
 
     teacher: Teacher
     pixels: PixelRows
 
     def features(self, pixels: Tensor, views: Views, side_px: int) -> Tensor:
-        """(B, D) float32 of `pixels` (B, T, T, 3) uint8 in views drawn for pictures of `side_px`.
+        """Features (B, D) float32 of `pixels` (B, T, T, 3) uint8 in views sampled for images of `side_px`.
 
-        Raises TeacherError where they are not finite.
+        Raises TeacherError for features that are not finite.
         """
         features = self.teacher.encode_images(teacher_inputs(self.teacher, pixels, views, side_px))
         if not torch.isfinite(features).all():
@@ -76,13 +76,14 @@ class LiveTeacher:
 
 
 def teacher_inputs(teacher: Teacher, pixels: Tensor, views: Views, side_px: int) -> Tensor:
-    """What `views`, drawn for pictures of `side_px`, show of `pixels` (B, T, T, 3) uint8, as the teacher's input."""
+    """The teacher's input (B, 3, H, W): `pixels` (B, T, T, 3) uint8 in `views` sampled for images of `side_px`."""
     views = Views(views.boxes * (pixels.shape[1] / side_px), views.flips)
-    seen = crop_views(pixels.to(teacher.device), views, int(teacher.preprocess["size"][0]))  # (B, 3, H, W) of 0..255
+    crops = crop_views(pixels.to(teacher.device), views, int(teacher.preprocess["size"][0]))  # (B, 3, H, W) of 0..255
     mean, std = (
-        torch.tensor(teacher.preprocess[name], device=seen.device).mul(255).view(1, 3, 1, 1) for name in ("mean", "std")
+        torch.tensor(teacher.preprocess[name], device=crops.device).mul(255).view(1, 3, 1, 1)
+        for name in ("mean", "std")
     )
-    return (seen - mean) / std
+    return (crops - mean) / std
 
 
 def view_features(
@@ -96,13 +97,12 @@ def view_features(
     cache: Path,
     hooks: PipelineHooks | None = None,
 ) -> Tensor:
-    """The teacher's features (N, K, D) float16 of K views of each image, from `cache` where it has them.
+    """The teacher's features (N, V, D) float16 of V views of each image, from `cache` if they are there.
 
-    `pixels`: (N, T, T, 3); `contents`: (N, 32), digests of the files; `usable`: rows to be encoded, the others are
-    zeros; `views`: boxes (N, K, 4), drawn for pictures of `side_px`. Raises Stopped, with what was done in the cache,
-    and TeacherError if the teacher gives features that are not finite.
+    `pixels`: (N, T, T, 3). `contents`: (N, 32), digests of the files. `usable`: rows to encode; the others get zeros.
+    `views`: boxes (N, V, 4), sampled for images of `side_px`. Raises Stopped, with the finished features in the cache,
+    and TeacherError for features that are not finite.
     """
-    hooks = hooks or PipelineHooks()
     num_images, num_views = views.flips.shape
     folder = cache / "image" / key_of(teacher.digest, teacher.preprocess_digest, FORMAT).hex()[:32]
     store = RowCache(folder, width=teacher.width, dtype=np.float16)
@@ -111,36 +111,48 @@ def view_features(
         for row in usable
         for view in range(num_views)
     )
-    found_rows, found = store.get(keys)  # (M * K, D)
-    size = GPU_BATCH if teacher.device.type == "cuda" else CPU_BATCH
-    fresh: list[int] = []
-    kept_at = time.monotonic()
 
-    def keep() -> None:
-        nonlocal kept_at
-        store.add(keys[fresh], found_rows[fresh])
-        fresh.clear()
-        kept_at = time.monotonic()
+    def encode(at: Ints, batch_size: int) -> Rows:
+        """Features (B, D) float16 at positions `at` (B,) of `keys`."""
+        rows, view = usable[at // num_views], at % num_views
+        distinct, place = np.unique(rows, return_inverse=True)
+        images = torch.from_numpy(pixels[distinct])[torch.from_numpy(place)]
+        return encode_rows(teacher, teacher_inputs(teacher, images, views.take((rows, view)), side_px), batch_size)
 
+    batch_size = GPU_BATCH if teacher.device.type == "cuda" else CPU_BATCH
+    encoded = _cached_rows(store, keys, encode, batch_size, hooks or PipelineHooks())
+    features: Rows = np.zeros((num_images, num_views, teacher.width), dtype=np.float16)
+    features[usable] = encoded.reshape(-1, num_views, teacher.width)
+    return torch.from_numpy(features)
+
+
+def _cached_rows(
+    store: RowCache, keys: Keys, encode: Callable[[Ints, int], Rows], batch_size: int, hooks: PipelineHooks
+) -> Rows:
+    """The row of each key from `store`; missing ones are computed in batches by `encode` and added to it."""
+    rows, found = store.get(keys)
     missing = np.flatnonzero(~found)
-    done = len(keys) - len(missing)
-    for start in range(0, len(missing) + 1, size):
-        hooks.progress(done + min(start, len(missing)), len(keys), "views")
+    num_found = len(keys) - len(missing)
+    unsaved: list[int] = []
+    flushed_at = time.monotonic()
+
+    def flush() -> None:
+        nonlocal flushed_at
+        store.add(keys[unsaved], rows[unsaved])
+        unsaved.clear()
+        flushed_at = time.monotonic()
+
+    for start in range(0, len(missing) + 1, batch_size):
+        hooks.progress(num_found + min(start, len(missing)), len(keys), "views")
         if hooks.stop_requested():
-            keep()
-            raise Stopped(f"{done + start} of {len(keys)} views have their teacher features")
-        at = missing[start : start + size]
+            flush()
+            raise Stopped(f"{num_found + start} of {len(keys)} views have their teacher features")
+        at = missing[start : start + batch_size]
         if len(at) == 0:
             break
-        rows, which = usable[at // num_views], at % num_views
-        shown, place = np.unique(rows, return_inverse=True)
-        pictures = torch.from_numpy(pixels[shown])[torch.from_numpy(place)]
-        seen = teacher_inputs(teacher, pictures, views.take((rows, which)), side_px)
-        found_rows[at] = encode_rows(teacher, seen, size)
-        fresh.extend(at.tolist())
-        if len(fresh) >= KEEP_EVERY_ROWS or time.monotonic() - kept_at > KEEP_EVERY_S:
-            keep()
-    keep()
-    features: Rows = np.zeros((num_images, num_views, teacher.width), dtype=np.float16)
-    features[usable] = found_rows.reshape(-1, num_views, teacher.width)
-    return torch.from_numpy(features)
+        rows[at] = encode(at, batch_size)
+        unsaved.extend(at.tolist())
+        if len(unsaved) >= FLUSH_EVERY_ROWS or time.monotonic() - flushed_at > FLUSH_EVERY_S:
+            flush()
+    flush()
+    return rows

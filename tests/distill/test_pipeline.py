@@ -9,10 +9,11 @@ import torch
 
 from distill.config.train_config import TrainConfig
 from distill.data.decoded_images import decode_images
-from distill.data.image_index import SPLIT, ImageIndex, scan
+from distill.data.image_index import ImageIndex, scan
+from distill.data.splits import SPLIT
 from distill.evaluation.agreement import agreement
 from distill.hooks import PipelineHooks
-from distill.pipeline import NoImages, measure_epochs, measure_student, measure_teacher, training_data
+from distill.pipeline import MeasureOptions, NoImages, measure_epochs, measure_student, measure_teacher, training_data
 from distill.student.features import student_features
 from distill.student.model import build_student
 from distill.teacher.image_features import image_features
@@ -100,7 +101,9 @@ def test_no_usable_image_is_an_error(
     with pytest.raises(NoImages, match="0 of 12 training images"):
         training_data(config(), image_index, tiny_teacher, targets, cache=tmp_path / "cache")
     with pytest.raises(NoImages, match="none of the 20 images"):
-        measure_student(student, image_index, targets, "names", temperature=0.07, cache=tmp_path / "cache")
+        measure_student(
+            student, image_index, targets, "names", MeasureOptions(temperature=0.07), cache=tmp_path / "cache"
+        )
 
 
 def test_measured_on_held_out_and_unseen_images(
@@ -110,7 +113,7 @@ def test_measured_on_held_out_and_unseen_images(
     units: list[str] = []
     hooks = PipelineHooks(on_progress=lambda done, total, unit: units.append(unit))
     of_student = measure_student(
-        student, image_index, targets, "names", temperature=0.07, cache=tmp_path / "cache", hooks=hooks
+        student, image_index, targets, "names", MeasureOptions(temperature=0.07), cache=tmp_path / "cache", hooks=hooks
     )
     of_teacher = measure_teacher(tiny_teacher, image_index, targets, "names", cache=tmp_path / "cache")
     assert set(units) == {"pictures", "images"}
@@ -142,10 +145,12 @@ def test_only_the_last_epochs_are_measured_and_as_at_the_end(
         is None
     )
     assert on_epoch(2, student, None) is None
-    whole = measure_student(student, image_index, targets, "names", temperature=0.07, device="cpu", **given)
-    assert on_epoch(3, student, None) == whole.in_short()
+    whole = measure_student(
+        student, image_index, targets, "names", MeasureOptions(temperature=0.07, device="cpu"), **given
+    )
+    assert on_epoch(3, student, None) == whole.summary()
     assert whole.joint is not None
-    assert whole.in_short()["accuracy"]["harmonic_mean"] == whole.joint.harmonic_mean
+    assert whole.summary()["accuracy"]["harmonic_mean"] == whole.joint.harmonic_mean
     assert told == ["pictures"]
     assert hooks.bad_images == {}
 
@@ -156,7 +161,13 @@ def test_a_student_is_held_against_its_teacher_where_that_is_given(
     student = build_student("test_resnet", width=32, image_px=32, seed=0)
     cache, rows = tmp_path / "cache", sorted(image_index.part("ood"))
     measured = measure_student(
-        student, image_index, targets, "names", temperature=0.05, cache=cache, teacher=tiny_teacher, device="cpu"
+        student,
+        image_index,
+        targets,
+        "names",
+        MeasureOptions(temperature=0.05, device="cpu"),
+        cache=cache,
+        teacher=tiny_teacher,
     )
     assert measured.ood is not None
     assert measured.ood.calibration.temperature == 0.05

@@ -49,6 +49,7 @@ from store.sets import attribute_sets
 from store.sets.attribute_sets import PAGE_SIZE, EntryContent
 from store.vocabularies import NewLabel
 from tests.golden import api, exports, training
+from tests.job_specs import describe_spec
 
 LABELS = (
     Label("crane"),
@@ -283,7 +284,8 @@ def stored(home: Path) -> dict[str, Any]:
 def _inputs(tx: Any, vocabulary: Vocabulary) -> dict[str, Any]:
     """Digests of what a page of an enrichment, and a round of mending, are made from."""
     num_labels = vocabulary.num_labels
-    job = jobs.create(tx, "enrich", {"vocabulary_id": vocabulary.id, "num_labels": num_labels}, [])
+    spec = describe_spec(vocabulary_id=vocabulary.id, num_labels=num_labels)
+    job = jobs.create(tx, spec, [])
     for position in range(num_labels):
         answer_key = f"{position:064x}"
         tx.add(
@@ -300,6 +302,9 @@ def _inputs(tx: Any, vocabulary: Vocabulary) -> dict[str, Any]:
             )
         )
     tx.flush()
-    assembly.note_page(tx, job, 0)
+    assembly.record_page(tx, job.id, spec, 0)
     page = tx.scalars(select(EnrichPage).where(EnrichPage.job_id == job.id)).one()
-    return {"page": [page.inputs, page.digest], "mending": repair_rounds.inputs_of(tx, job, {"way": 1, "rounds": 2})}
+    return {
+        "page": [page.inputs, page.digest],
+        "mending": repair_rounds.inputs_of(tx, job.id, spec, {"way": 1, "rounds": 2}),
+    }

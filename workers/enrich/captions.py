@@ -7,9 +7,9 @@ be read is a failure by name.
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -22,7 +22,9 @@ from distill.data.shards import read_image
 from store import resources
 from store.enrich import results
 from store.enrich.results import Place
-from store.jobs.lifecycle import Claim
+from store.jobs.claims import Claim
+from store.jobs.part_results import CaptionsResult, PartResult
+from store.jobs.specs import CaptionSpec, RangeSpec
 from store.sets import caption_sets
 from workers.enrich import llm_settings
 from workers.enrich.batch import asking_for
@@ -44,7 +46,8 @@ class _Image(NamedTuple):
 
 def caption(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     """Ask about a chunk of images."""
-    spec, start, stop = claim.job_spec, claim.spec["start"], claim.spec["stop"]
+    spec, part = claim.job(CaptionSpec), claim.part(RangeSpec)
+    start, stop = part.start, part.stop
     (strategy,) = llm_settings.strategies(context, spec)
     root, images = _images(context, spec)
     with context.db.read() as tx:
@@ -52,9 +55,9 @@ def caption(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     asking = asking_for(
         context, keeper, total=stop - start, unit="images", per_unit=strategy.num_questions, window=IMAGES_AT_ONCE
     )
-    asked = _questions(strategy, root, images, range(start, stop), spec["domain"], ended)
+    asked = _questions(strategy, root, images, range(start, stop), spec.domain, ended)
     asking.through(asked, num_ended=len(ended))
-    return lambda _tx: {}
+    return lambda _tx: PartResult()
 
 
 def _questions(
@@ -66,7 +69,7 @@ def _questions(
             continue
         try:
             content = read_image(root / images[position].path)
-            picture = ImageFile(small_jpeg(content, most_px=MOST_PX))
+            picture = ImageFile(small_jpeg(content, max_px=MOST_PX))
         except Exception as error:  # Pillow raises whatever it likes for a damaged file
             detail = f"{type(error).__name__}: {error}"[:300]
             places = tuple(Place(0, position, slot) for slot in slots)
@@ -80,7 +83,7 @@ def _questions(
 
 def assemble(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     """Write all captions into a file of JSON lines, `{path, sha256, caption}` an image, and publish it as a set."""
-    spec = claim.job_spec
+    spec = claim.job(CaptionSpec)
     _, images = _images(context, spec)
     num_captioned = 0
     context.settings.cache.mkdir(parents=True, exist_ok=True)
@@ -98,28 +101,28 @@ def assemble(context: Context, claim: Claim, keeper: Keeper) -> Publish:
                 num_captioned += len({position for position, _, _ in rows})
                 keeper.progress(min(start + _ROWS_AT_ONCE, len(images)), len(images), "images")
         if not num_captioned:
-            return lambda _tx: {}
+            return lambda _tx: PartResult()
         file = context.artefacts.put_file(draft, f"{claim.place}/captions.jsonl")
 
-    def publish(tx: Session) -> Mapping[str, Any]:
+    def publish(tx: Session) -> PartResult:
         made = caption_sets.add(
             tx,
-            dataset_id=spec["dataset_id"],
+            dataset_id=spec.dataset_id,
             job_id=claim.job_id,
-            source={"job_id": claim.job_id, **spec},
+            source={"job_id": claim.job_id, **spec.as_json()},
             num_images=len(images),
             num_captioned=num_captioned,
             file=file,
         )
-        return {"caption_set_id": made.id}
+        return CaptionsResult(caption_set_id=made.id)
 
     return publish
 
 
-def _images(context: Context, spec: Mapping[str, Any]) -> tuple[Path, list[_Image]]:
+def _images(context: Context, spec: CaptionSpec) -> tuple[Path, list[_Image]]:
     """The dataset's folder on this machine, and its training images. Raises JobFailed."""
     with context.db.read() as tx:
-        row = resources.dataset(tx, spec["dataset_id"])
+        row = resources.dataset(tx, spec.dataset_id)
     root = (context.settings.data / row.path).resolve()
     if not root.is_dir():
         raise JobFailed(

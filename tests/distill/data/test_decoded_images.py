@@ -13,6 +13,7 @@ from PIL import Image
 from distill import Stopped
 from distill.data import decoded_images
 from distill.data.decoded_images import DecodedImages, ImagesError, decode_images, eval_side_px, train_side_px
+from distill.hooks import PipelineHooks
 
 
 def picture(path: Path, side: tuple[int, int] = (24, 24), seed: int = 0) -> Path:
@@ -53,8 +54,10 @@ class Calls:
             side_px,
             cache=cache,
             num_workers=2,
-            on_progress=lambda *told: self.progress.append(told),
-            on_bad_image=lambda path, reason: self.bad.append((path.name, reason)),
+            hooks=PipelineHooks(
+                on_progress=lambda *step: self.progress.append(step),
+                on_bad_image=lambda path, reason: self.bad.append((path.name, reason)),
+            ),
         )
 
 
@@ -129,7 +132,7 @@ def test_bad_files_are_named_each_time_and_leave_their_place_empty(tmp_path: Pat
 
 def test_stopped_in_the_middle_leaves_no_array(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
-        decode_images(many(tmp_path), 16, cache=tmp_path / "cache", should_stop=lambda: True)
+        decode_images(many(tmp_path), 16, cache=tmp_path / "cache", hooks=PipelineHooks(should_stop=lambda: True))
     assert not list((tmp_path / "cache" / "pixels").iterdir())
 
 
@@ -171,7 +174,9 @@ def test_what_does_not_fit_the_budget_is_decoded_when_it_is_asked_for(tmp_path: 
     kept = calls.decode(paths, 16, tmp_path / "kept")
     calls.decoded = 0
     live = on_the_fly(
-        paths, tmp_path / "cache", on_bad_image=lambda path, reason: calls.bad.append((path.name, reason))
+        paths,
+        tmp_path / "cache",
+        hooks=PipelineHooks(on_bad_image=lambda path, reason: calls.bad.append((path.name, reason))),
     )
     assert calls.decoded == 5
     assert (live.digest, live.bad) == (kept.digest, kept.bad)
@@ -203,7 +208,7 @@ def test_looked_through_once_they_are_not_again(tmp_path: Path, calls: Calls) ->
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda path: picture(path, seed=99), r"1.png was changed while a run was using it \(other content\)"),
+        (lambda path: picture(path, seed=99), r"1.png was changed during the run \(other content\)"),
         (lambda path: path.unlink(), r"1.png was changed .* \(FileNotFoundError: No such file or directory\)"),
     ],
 )

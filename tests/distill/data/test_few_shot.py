@@ -12,6 +12,7 @@ from distill import Stopped
 from distill.data.counter_rng import shuffled
 from distill.data.few_shot import BatchSplit, FewShotError, exclude_rows, few_shot_rows, split_batch, support_rows
 from distill.data.image_index import ImageIndex, Item
+from distill.training.hooks import TrainHooks
 from distill.training.loader import batches, plan_batches
 from distill.training.loop import train
 from tests.distill.helpers_train import small_config, small_data
@@ -36,11 +37,11 @@ def test_the_first_images_of_every_unseen_label_are_the_shots() -> None:
 
 
 def test_more_shots_than_there_are_is_told_by_label() -> None:
-    with pytest.raises(FewShotError, match='3 shots and an image to test on .*; "jay" has 3$'):
+    with pytest.raises(FewShotError, match='needs 3 shots and an image to test on; "jay" has 3$'):
         support_rows(image_index({"finch": 4, "jay": 3}), 3)
     with pytest.raises(FewShotError, match="and 3 labels more"):
         support_rows(image_index({f"bird {at}": 1 for at in range(8)}), 5)
-    with pytest.raises(FewShotError, match="no label is left unseen"):
+    with pytest.raises(FewShotError, match="there are no OOD labels"):
         support_rows(image_index({}), 1)
 
 
@@ -59,7 +60,7 @@ def test_batches_hold_their_share_and_a_pass_every_other_image_once(num_few: int
     few, others = np.arange(100, 100 + num_few), np.arange(40)
     assert split_batch(8, num_few, 40) == parts
     order = shuffled(others, 1, 0)
-    drawn = [few_shot_rows(few, order, parts, place=at, seed=1, step=at) for at in range(40 // parts.others)]
+    drawn = [few_shot_rows(few, order, parts, batch_index=at, seed=1, step=at) for at in range(40 // parts.others)]
     for rows in drawn:
         assert len(set(rows.tolist())) == 8
         assert (rows >= 100).sum() == parts.few
@@ -102,9 +103,11 @@ def test_a_fine_tuning_resumes_exactly(tmp_path: Path) -> None:
         train(
             config,
             data,
-            save=lambda write: write(state),
-            on_step=lambda m: made.append(m.step),
-            should_stop=lambda: len(made) >= 3,
+            hooks=TrainHooks(
+                on_step=lambda metrics: made.append(metrics.step),
+                should_stop=lambda: len(made) >= 3,
+                save=lambda write: write(state),
+            ),
         )
     resumed = train(config, data, resume=state)
     for name, tensor in whole.student.model.state_dict().items():
@@ -112,7 +115,7 @@ def test_a_fine_tuning_resumes_exactly(tmp_path: Path) -> None:
 
 
 def test_few_shot_images_alone_are_no_training_set() -> None:
-    with pytest.raises(ValueError, match="all 5 usable images are few-shot ones"):
+    with pytest.raises(ValueError, match="all 5 usable images are few-shot images"):
         plan_batches(small_config(**FEW_SHOT), 5, num_few=5)
 
 
@@ -121,6 +124,6 @@ def test_ranks_and_parts_share_a_few_shot_batch_evenly() -> None:
     for num_few in (1, 5, 20):
         steps = plan_batches(config, 30, 2, num_few=num_few)
         assert steps.batch_size % 4 == 0
-        assert steps.share.others >= 1
-    with pytest.raises(ValueError, match="1 images beside few-shot ones are too few for 8 parts"):
+        assert steps.split.others >= 1
+    with pytest.raises(ValueError, match="1 usable images other than few-shot ones: too few for 8 parts"):
         plan_batches(small_config(batch_size=16, accumulate=2, **FEW_SHOT), 30, 4, num_few=29)

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from distill.data.image_index import SPLIT, FolderError, ImageIndex, Item, normalise, scan
+from distill.data.image_folders import FolderError
+from distill.data.image_index import ImageIndex, Item, scan
+from distill.data.label_matching import normalise
+from distill.data.splits import SPLIT
 
 LABELS = ("Black footed Albatross", "crane", "red finch", "blue jay")
 

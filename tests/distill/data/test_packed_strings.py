@@ -42,16 +42,17 @@ def test_images_are_registered_in_little_memory(tmp_path: Path) -> None:
     code = """
 import re, sys
 from pathlib import Path
-from distill import folders, tree
+from distill.data import image_folders, image_index as scanning, splits
 def memory():  # the most there was; getrusage would tell of the process that started this one
     return int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 LABELS = [f"bird number {at:04d}" for at in range(int(sys.argv[2]) // 100)]
 root, begun = Path(sys.argv[1]), memory()
-tree.class_folders = lambda below: [root / label for label in LABELS]
-tree.images_below = lambda folder, root: [f"{folder.name}/{folder.name} photographed {n:06d}.jpg" for n in range(100)]
-manifest = folders.scan(root, LABELS, folders.BySeed())
-manifest.save(root / "manifest.jsonl")
-loaded = folders.ImageIndex.load(root / "manifest.jsonl")
+image_folders.class_folders = lambda below: [root / label for label in LABELS]
+name = "{0}/{0} photographed {1:06d}.jpg"
+image_folders.images_below = lambda folder, root: [name.format(folder.name, n) for n in range(100)]
+image_index = scanning.scan(root, LABELS, splits.BySeed())
+image_index.save(root / "manifest.jsonl")
+loaded = scanning.ImageIndex.load(root / "manifest.jsonl")
 assert len(loaded) == int(sys.argv[2]) and loaded.counts["train"] == 0.35 * len(loaded)
 print((memory() - begun) / len(loaded))
 """

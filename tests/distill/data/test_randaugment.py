@@ -6,7 +6,7 @@ import torch
 from torchvision.transforms import InterpolationMode, RandAugment
 from torchvision.transforms.autoaugment import _apply_op
 
-from distill.data.randaugment import MIXING, MOVING, OPS, Ops, rand_augment, sample_ops
+from distill.data.randaugment import BLENDING, GEOMETRIC, OPS, Ops, rand_augment, sample_ops
 
 SIDE = 40
 
@@ -47,7 +47,7 @@ def test_each_operation_is_torchvision_s(name: str, magnitude: int) -> None:
         want = theirs(picture, name, -1.0 if minus else 1.0, magnitude)
         assert torch.equal(mine, want)
     assert torch.equal(got, pixels) == (name == "Identity")
-    if name in MOVING + MIXING:
+    if name in GEOMETRIC + BLENDING:
         assert not torch.equal(
             *(
                 rand_augment(pixels[:1], Ops(np.array([[OPS.index(name)]]), np.array([[minus]]), 9))

@@ -16,15 +16,16 @@ from webdataset import TarWriter
 from webdataset.tariterators import group_by_keys, tar_file_iterator
 
 from distill.data.counter_rng import shuffled, shuffled_in_windows
-from distill.data.image_index import SPLIT, FolderError, ImageIndex, scan
+from distill.data.image_folders import FolderError
+from distill.data.image_index import ImageIndex, scan
 from distill.data.shards import file_stamp, is_member, read_image, shard_of
+from distill.data.splits import SPLIT
 from distill.pipeline import training_data
 from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import encode_text_targets
 from distill.texts.text_templates import LabelAttributes, render
-from tests.distill.helpers_train import small_config
-from tests.distill.training.test_loop import Saves, run, weights
+from tests.distill.helpers_train import SavedStates, run, small_config, weights
 
 LABELS = ("blue jay", "crane", "heron", "red finch")
 ALL_SEEN = {"by": "seed", "id_fraction": 1, "held_out": 0.25}
@@ -130,8 +131,8 @@ def cut(root: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "code", "says"),
     [
-        (lambda root: (root / "more.tar").write_bytes(b"no tar" * 200), "bad_shard", '"more.tar" is no tar file'),
-        (cut, "bad_shard", '"birds-002.tar" is no tar file, or is cut short'),
+        (lambda root: (root / "more.tar").write_bytes(b"no tar" * 200), "bad_shard", '"more.tar" is not a tar file'),
+        (cut, "bad_shard", '"birds-002.tar" is not a tar file, or is truncated'),
         (spoil_label, "no_label", 'more.tar: sample "a" has no .cls'),
         (lambda root: add(root / "more.tar", {"a.jpg": b"x", "a.cls": b"9"}), "folder_matches_no_label", '"9"'),
         (lambda root: add(root / "more.tar", {"a.jpg": b"x", "a.json": b"{"}), "no_label", '"a.json" cannot be read'),
@@ -169,7 +170,7 @@ def test_training_from_shards_is_training_from_folders_and_resumes_to_the_bit(
     assert not isinstance(on_the_fly.pixels, np.ndarray)
     assert not list((tmp_path / "not kept").rglob("*.npy"))
     assert on_the_fly.digests == data.digests
-    saves = Saves(tmp_path)
+    saves = SavedStates(tmp_path)
     run(on_the_fly_config, stop_at=5, save=saves, data=on_the_fly)
     resumed, more = run(on_the_fly_config, resume=saves.paths[-1], data=on_the_fly)
     assert len(steps) == 12

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from distill import Stopped
 from distill.data.image_files import open_rgb
+from distill.hooks import PipelineHooks
 from distill.teacher import image_features
 from distill.teacher.image_features import CPU_BATCH
 from distill.teacher.teacher import Teacher, TeacherError, load_teacher
@@ -157,10 +158,12 @@ def test_damaged_files_are_named_counted_and_left_out(
     paths[4].unlink()
     Image.new("RGB", (8, 8)).save(paths[5].with_suffix(".eps"))
     shutil.move(paths[5].with_suffix(".eps"), paths[5])
-    told: dict[Path, str] = {}
-    result = features_of(tiny_teacher, paths, cache=tmp_path / "cache", on_bad_image=told.__setitem__)
-    assert sorted(told) == paths[1:6]
-    assert all(told.values())
+    reasons: dict[Path, str] = {}
+    result = features_of(
+        tiny_teacher, paths, cache=tmp_path / "cache", hooks=PipelineHooks(on_bad_image=reasons.__setitem__)
+    )
+    assert sorted(reasons) == paths[1:6]
+    assert all(reasons.values())
     assert result.bad.tolist() == [False, True, True, True, True, True, False, False]
     assert not result.features[1:6].any()
     good = features_of(tiny_teacher, [paths[0], *paths[6:]], cache=tmp_path / "fresh")
@@ -179,26 +182,30 @@ def test_stopping_keeps_what_was_done(
 ) -> None:
     paths = make_pictures(tmp_path / "pictures", 3 * CPU_BATCH)
     with pytest.raises(Stopped, match=f"{CPU_BATCH} of {3 * CPU_BATCH}"):
-        features_of(tiny_teacher, paths, cache=tmp_path / "cache", should_stop=lambda: len(encoded) == 1)
-    seen: list[tuple[int, int, str]] = []
-    features_of(tiny_teacher, paths, cache=tmp_path / "cache", on_progress=lambda *step: seen.append(step))
+        features_of(
+            tiny_teacher, paths, cache=tmp_path / "cache", hooks=PipelineHooks(should_stop=lambda: len(encoded) == 1)
+        )
+    steps: list[tuple[int, int, str]] = []
+    features_of(
+        tiny_teacher, paths, cache=tmp_path / "cache", hooks=PipelineHooks(on_progress=lambda *step: steps.append(step))
+    )
     assert encoded == [CPU_BATCH] * 3
     total = 3 * CPU_BATCH
-    assert [step[0] for step in seen] == sorted(step[0] for step in seen)
-    assert (seen[-1], {step[1:] for step in seen}) == ((total, total, "images"), {(total, "images")})
+    assert [step[0] for step in steps] == sorted(step[0] for step in steps)
+    assert (steps[-1], {step[1:] for step in steps}) == ((total, total, "images"), {(total, "images")})
 
 
 def test_long_runs_keep_what_they_have_along_the_way(
     tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_features, "KEEP_EVERY_ROWS", CPU_BATCH)
+    monkeypatch.setattr(image_features, "FLUSH_EVERY_ROWS", CPU_BATCH)
     paths = make_pictures(tmp_path / "pictures", 2 * CPU_BATCH)
     kept: list[int] = []
 
-    def look(done: int, total: int, unit: str) -> None:
+    def count_shards(done: int, total: int, unit: str) -> None:
         kept.append(len(list((tmp_path / "cache/image").glob("*/*.safetensors"))))
 
-    features_of(tiny_teacher, paths, cache=tmp_path / "cache", on_progress=look)
+    features_of(tiny_teacher, paths, cache=tmp_path / "cache", hooks=PipelineHooks(on_progress=count_shards))
     assert kept == [0, 1, 2]
 
 

@@ -193,7 +193,7 @@ TEXT_TENSORS = ("token_embedding", "positional_embedding", "transformer", "ln_fi
             lambda folder: (folder / "open_clip_model.safetensors").write_bytes(
                 (folder / "open_clip_model.safetensors").read_bytes()[:-1000]
             ),
-            "cut short",
+            "truncated",
         ),
         (partial(_without, TEXT_TENSORS), "text tower"),
         (partial(_without, ("visual.ln_post",)), "visual.ln_post"),

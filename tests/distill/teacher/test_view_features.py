@@ -13,7 +13,8 @@ from distill import Stopped
 from distill.config.train_config import Augmentation, TrainConfig
 from distill.data.crops import Views, crop_views
 from distill.data.decoded_images import DecodedImages, decode_images
-from distill.data.image_index import SPLIT, ImageIndex, scan
+from distill.data.image_index import ImageIndex, scan
+from distill.data.splits import SPLIT
 from distill.hooks import PipelineHooks
 from distill.pipeline import training_data
 from distill.teacher.teacher import Teacher, TeacherError, load_teacher
@@ -202,15 +203,16 @@ def test_views_hang_on_what_is_in_a_file_and_not_on_its_neighbours(pack: Decoded
 def test_stopped_it_keeps_what_it_has(
     tiny_teacher: Teacher, pack: DecodedImages, tmp_path: Path, encoded: list[int]
 ) -> None:
-    told: list[int] = []
+    progress: list[int] = []
     with pytest.raises(Stopped, match="32 of 40 views"):
         features_of(
             tiny_teacher,
             pack,
             views_of(pack),
             tmp_path / "features",
-            on_progress=lambda done, total, unit: told.append(done),
-            should_stop=lambda: told[-1] > 0,
+            hooks=PipelineHooks(
+                on_progress=lambda done, total, unit: progress.append(done), should_stop=lambda: progress[-1] > 0
+            ),
         )
     encoded.clear()
     features_of(tiny_teacher, pack, views_of(pack), tmp_path / "features")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,18 @@ import torch
 
 from distill.config.train_config import TrainConfig
 from distill.data.few_shot import FewShotError, support_rows
-from distill.data.image_index import SPLIT, ImageIndex, scan
-from distill.pipeline import measure_epochs, measure_student, measure_teacher, training_data
+from distill.data.image_index import ImageIndex, scan
+from distill.data.splits import SPLIT
+from distill.pipeline import MeasureOptions, measure_epochs, measure_student, measure_teacher, training_data
 from distill.student.model import build_student
 from distill.teacher.teacher import Teacher
 from distill.texts.captions import read_captions
 from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets, encode_text_targets
 from distill.texts.text_templates import LabelAttributes, TextsError, render
-from distill.training.loop import StepMetrics, train
+from distill.training.hooks import TrainHooks
+from distill.training.loop import train
+from distill.training.metrics import StepMetrics
 from tests.distill.helpers_train import small_config
 
 LABELS = ("blue jay", "crane", "heron", "red finch")
@@ -92,7 +96,7 @@ def test_captions_are_encoded_for_the_images_that_have_one(
     own = tiny_teacher.encode_text([f"a bird, number {rows[3]}"])[0]
     torch.testing.assert_close(data.captions[3], own, atol=1e-5, rtol=1e-5)
     seen: list[StepMetrics] = []
-    train(asked, data, on_step=seen.append)
+    train(asked, data, hooks=TrainHooks(on_step=seen.append))
     assert seen[-1].losses["cap"] > 0
     (tmp_path / "set.json").write_text(json.dumps(given | {image_index.paths[rows[0]]: "another"}))
     assert training_data(asked, image_index, tiny_teacher, targets, **made).digests != data.digests
@@ -117,7 +121,7 @@ def test_unseen_labels_are_told_of_only_by_the_term_that_is_about_them(
     assert torch.equal(data.unseen, targets.features[[0, 2]])
     assert len(data.usable) == 12
     seen: list[StepMetrics] = []
-    result = train(asked, data, on_step=seen.append)
+    result = train(asked, data, hooks=TrainHooks(on_step=seen.append))
     assert seen[-1].losses["unseen"] > 0
     assert result.context is not None
     assert result.context.shape == (2, 16)
@@ -140,7 +144,9 @@ def test_few_shot_images_join_the_training_and_leave_the_test(
     assert data.labels[12:].tolist() == [2, 2, 2, 3, 3, 3]
     assert data.unseen is None
     student = build_student("test_resnet", width=32, image_px=32, seed=0)
-    measured = measure_student(student, image_index, targets, "names", temperature=0.07, shots=3, **given)
+    measured = measure_student(
+        student, image_index, targets, "names", MeasureOptions(temperature=0.07, shots=3), **given
+    )
     teacher = measure_teacher(tiny_teacher, image_index, targets, "names", shots=3, **given)
     for evaluation in (measured, teacher):
         assert evaluation.ood is not None
@@ -152,10 +158,11 @@ def test_few_shot_images_join_the_training_and_leave_the_test(
 def test_a_student_is_measured_by_retrieval_beside_its_texts(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
-    given = {"cache": tmp_path / "cache", "temperature": 0.07, "shots": 2, "teacher": tiny_teacher}
+    given = {"cache": tmp_path / "cache", "teacher": tiny_teacher}
+    options = MeasureOptions(temperature=0.07, shots=2)
     student = build_student("test_resnet", width=32, image_px=32, seed=0)
-    plain = measure_student(student, image_index, targets, "names", **given)
-    both = measure_student(student, image_index, targets, "names", retrieve=True, **given)
+    plain = measure_student(student, image_index, targets, "names", options, **given)
+    both = measure_student(student, image_index, targets, "names", replace(options, retrieve=True), **given)
     assert plain.retrieval is None
     assert both.retrieval is not None
     assert both.ood == plain.ood
@@ -186,11 +193,11 @@ def test_a_plain_classifier_learns_the_labels_and_is_asked_of_no_other(
     assert torch.equal(data.texts, torch.eye(2))
     on_epoch = measure_epochs(asked, image_index, tiny_teacher, targets, "names", **given)
     seen: list[StepMetrics] = []
-    result = train(asked, data, on_step=seen.append, on_epoch=on_epoch)
+    result = train(asked, data, hooks=TrainHooks(on_step=seen.append, on_epoch=on_epoch))
     assert set(seen[0].losses) == {"closed_set"}
     assert result.student.width == 2
     known, classes = evaluation_inputs(asked, image_index, None, targets, None)
-    measured = measure_student(result.student, known, classes, "names", temperature=0.07, **given)
+    measured = measure_student(result.student, known, classes, "names", MeasureOptions(temperature=0.07), **given)
     assert measured.ood is measured.joint is None
     assert measured.id is not None
     assert set(measured.id.per_label) == {"crane", "red finch"}

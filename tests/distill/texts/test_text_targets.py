@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from distill import Stopped
+from distill.hooks import PipelineHooks
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.text_targets import BATCH, ShortenedText, TextTargets, encode_text_targets, shorten
 from distill.texts.text_templates import LabelAttributes, render
@@ -67,7 +68,7 @@ def test_texts_are_batched_by_length_and_told_in_the_given_order(tiny_teacher: T
     prompts = [("a photo of " + "crane " * (1 + number % 9) + str(number),) for number in range(BATCH + 40)]
     seen: list[tuple[int, int, str]] = []
     targets = encode_text_targets(
-        tiny_teacher, prompts, cache=None, on_progress=lambda done, total, unit: seen.append((done, total, unit))
+        tiny_teacher, prompts, cache=None, hooks=PipelineHooks(on_progress=lambda *step: seen.append(step))
     )
     lengths = tiny_teacher.count_tokens(encoded)
     assert lengths == sorted(lengths)
@@ -79,7 +80,7 @@ def test_texts_are_batched_by_length_and_told_in_the_given_order(tiny_teacher: T
 def test_stopping_keeps_what_was_encoded(tiny_teacher: Teacher, tmp_path: Path, encoded: list[str]) -> None:
     prompts = [(f"a photo of {number}",) for number in range(2 * BATCH)]
     with pytest.raises(Stopped):
-        encode_text_targets(tiny_teacher, prompts, cache=tmp_path, should_stop=lambda: len(encoded) > 0)
+        encode_text_targets(tiny_teacher, prompts, cache=tmp_path, hooks=PipelineHooks(should_stop=lambda: len(encoded) > 0))
     assert len(encoded) == BATCH
     encode_text_targets(tiny_teacher, prompts, cache=tmp_path)
     assert len(encoded) == len(set(encoded)) == 2 * BATCH

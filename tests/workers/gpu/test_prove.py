@@ -8,12 +8,15 @@ import pytest
 from PIL import Image
 
 from distill.benefit import run
-from distill.data.image_index import SPLIT, scan
+from distill.data.image_index import scan
+from distill.data.splits import SPLIT
 from store import resources, vocabularies
 from store.artefacts import Artefacts
 from store.db import Database
-from store.jobs import lifecycle
-from store.jobs.lifecycle import NewPart
+from store.jobs import claims, jobs
+from store.jobs.jobs import NewPart
+from store.jobs.specs import ProveSpec
+from store.models import Job
 from store.sets import attribute_sets
 from store.sets.attribute_sets import EntryContent
 from store.settings import Settings
@@ -44,7 +47,7 @@ def context(db: Database, tmp_path: Path) -> Context:
     return Context(settings, db, Artefacts(settings.artefacts))
 
 
-def proved(context: Context, tmp_path: Path, *, filter_phrases: bool) -> tuple[str, lifecycle.Job]:
+def proved(context: Context, tmp_path: Path, *, filter_phrases: bool) -> tuple[str, Job]:
     image_index = scan(tmp_path / "data" / "birds", LABELS, SPLIT.validate_python(SPLIT_BY_LIST))
     image_index.save(tmp_path / "manifest.jsonl")
     stored = context.artefacts.put_file(tmp_path / "manifest.jsonl", "m")
@@ -67,23 +70,23 @@ def proved(context: Context, tmp_path: Path, *, filter_phrases: bool) -> tuple[s
             digest=image_index.digest,
             manifest_key=stored.key,
         )
-        spec = {
-            "dataset_id": dataset.id,
-            "vocabulary_id": vocabulary.id,
-            "attribute_set_id": given.id,
-            "teacher": "local-dir:teacher",
-            "concept": "bird",
-            "seeds": 2,
-            "filter_phrases": filter_phrases,
-        }
-        job = lifecycle.create(tx, "prove", spec, [NewPart(kind="prove", queue="gpu")])
+        spec = ProveSpec(
+            dataset_id=dataset.id,
+            vocabulary_id=vocabulary.id,
+            attribute_set_id=given.id,
+            teacher="local-dir:teacher",
+            concept="bird",
+            seeds=2,
+            filter_phrases=filter_phrases,
+        )
+        job = jobs.create(tx, spec, [NewPart(kind="prove", queue="gpu")])
     with context.db.read() as tx:
-        (part_id,) = lifecycle.ready(tx, ["gpu"])
+        (part_id,) = claims.ready(tx, ["gpu"])
     claim = claim_part(context, part_id)
     assert claim is not None
     run_claimed(context, claim, prove)
     with context.db.read() as tx:
-        return given.id, lifecycle.get(tx, job.id)
+        return given.id, jobs.get(tx, job.id)
 
 
 def test_a_proof_is_the_result(context: Context, tmp_path: Path) -> None:

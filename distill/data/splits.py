@@ -1,0 +1,88 @@
+"""Split specifications, and the rules that choose ID labels, OOD labels and held-out images.
+
+A split is by class, as in arXiv:2307.03135: images of ID labels are `train` or `held_out`, images of OOD labels are
+`ood`, and no label is both. The rules depend only on the seed and on the names, not on the order in which the disk
+lists them. Imports no torch.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+
+Part = Literal["train", "held_out", "ood"]
+PARTS: tuple[Part, ...] = ("train", "held_out", "ood")
+
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BySeed(_Frozen):
+    """Random split of the labels by `seed`: `id_fraction` are ID; `held_out` of each ID label's images are held out."""
+
+    by: Literal["seed"] = "seed"
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    id_fraction: float = Field(default=0.5, gt=0, le=1, allow_inf_nan=False)
+    held_out: Fraction = 0.3
+
+
+class ByList(_Frozen):
+    """ID and OOD labels by name; folders of other labels are ignored."""
+
+    by: Literal["list"]
+    id: tuple[str, ...] = Field(min_length=1)
+    ood: tuple[str, ...] = ()
+    held_out: Fraction = 0.3
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+
+class ByFolders(_Frozen):
+    """`train/`, `val/` (OOD) and `val_on_train/` (held out) below the root, each with class folders."""
+
+    by: Literal["folders"]
+
+
+class ByImageLists(_Frozen):
+    """Text files below the root with one image path per line, relative to the root; the image's folder is its label."""
+
+    by: Literal["image_lists"]
+    train: str
+    held_out: str | None = None
+    ood: str | None = None
+
+    @model_validator(mode="after")
+    def _has_evaluation_list(self) -> "ByImageLists":
+        if self.held_out is None and self.ood is None:
+            raise ValueError("give held_out or ood: without either there is nothing to measure on")
+        return self
+
+
+Split = BySeed | ByList | ByFolders | ByImageLists
+SplitSpec = Annotated[Split, Field(discriminator="by")]
+SPLIT: TypeAdapter[Split] = TypeAdapter(SplitSpec)
+
+
+def random_id_split(
+    label_indices: Iterable[int], labels: Sequence[str], *, seed: int, id_fraction: float
+) -> tuple[list[int], list[int]]:
+    """ID and OOD labels, as indices into `labels`: `id_fraction` of `label_indices` are ID, and at least two."""
+    shuffled = sorted(label_indices, key=lambda at: _seeded_rank(seed, "label", labels[at], str(at)))
+    # Classification needs at least two labels, so a small set keeps two for training.
+    num_id = max(min(2, len(shuffled)), int(len(shuffled) * id_fraction + 0.5))
+    return shuffled[:num_id], shuffled[num_id:]
+
+
+def held_out_paths(paths: Collection[str], *, fraction: float, seed: int) -> frozenset[str]:
+    """The images of one label to hold out: `fraction` of `paths`, at least one if `fraction` > 0, never all."""
+    shuffled = sorted(paths, key=lambda path: _seeded_rank(seed, "image", path))
+    num_held_out = max(int(len(paths) * fraction + 0.5), 1 if fraction > 0 else 0)
+    return frozenset(shuffled[: min(num_held_out, len(paths) - 1)])
+
+
+def _seeded_rank(seed: int, *parts: str) -> bytes:
+    # A hash instead of a shuffle: an added label or image does not change the order of the others.
+    return hashlib.sha256("\0".join([str(seed), *parts]).encode()).digest()

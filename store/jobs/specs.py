@@ -1,0 +1,239 @@
+"""Specs of jobs and parts: one model per kind, written when a job is created and parsed once when a part is claimed.
+
+A spec is stored as JSON in `jobs.spec` and `parts.spec`. `parse_job_spec` and `parse_part_spec` read it back.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from distill.config.train_config import TrainConfig
+from distill.texts.text_templates import PromptOptions, TextKind
+
+JobKind = Literal["enrich", "encode", "distill", "evaluate", "prove", "check"]
+
+
+class Spec(BaseModel):
+    """Immutable; an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def as_json(self) -> dict[str, Any]:
+        """What is stored."""
+        return self.model_dump(mode="json")
+
+
+S = TypeVar("S", bound=Spec)
+
+
+class JobSpec(Spec):
+    """What a job does. Subclasses name their kind of job."""
+
+    kind: ClassVar[JobKind]
+
+
+class TextSource(Protocol):
+    """Where the texts of labels come from, and how they are rendered."""
+
+    @property
+    def vocabulary_id(self) -> str: ...
+    @property
+    def attribute_set_id(self) -> str | None: ...
+    @property
+    def text(self) -> TextKind: ...
+    @property
+    def prompt(self) -> PromptOptions: ...
+
+
+class EnrichSpec(JobSpec):
+    """What both kinds of enrichment share. `domain` is the vocabulary's; `strategies` are `name@version`."""
+
+    kind: ClassVar[JobKind] = "enrich"
+
+    strategies: tuple[str, ...] = Field(min_length=1)
+    model: str
+    domain: str = ""
+    samples: int | None = None
+    mode: Literal["live", "batch"] = "live"
+    budget_usd: str | None = None
+    budget_tokens: int | None = None
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether the job has a cap, in money or in tokens."""
+        return self.budget_usd is not None or self.budget_tokens is not None
+
+
+class DescribeSpec(EnrichSpec):
+    """An enrichment that describes the labels of a vocabulary. `teacher` finds the confusable pairs of labels."""
+
+    vocabulary_id: str
+    num_labels: int
+    base_set_id: str | None = None
+    same_vocabulary: bool = False
+    teacher: str | None = None
+    neighbours: int | None = None
+    mend_rounds: int = 0
+
+
+class CaptionSpec(EnrichSpec):
+    """An enrichment that captions the training images of a dataset."""
+
+    dataset_id: str
+    num_images: int
+
+
+class EncodeSpec(JobSpec):
+    """A teacher encodes the texts of a vocabulary."""
+
+    kind: ClassVar[JobKind] = "encode"
+
+    vocabulary_id: str
+    attribute_set_id: str | None = None
+    teacher: str
+    text: TextKind
+    prompt: PromptOptions = PromptOptions()
+
+
+class DistillSpec(JobSpec):
+    """A teacher is distilled into a student. `config` is the resolved config of the recipe."""
+
+    kind: ClassVar[JobKind] = "distill"
+
+    dataset_id: str
+    vocabulary_id: str
+    attribute_set_id: str | None = None
+    teacher: str
+    text: TextKind
+    prompt: PromptOptions = PromptOptions()
+    recipe: str
+    config: TrainConfig
+    start_checkpoint_id: str | None = None
+    caption_set_id: str | None = None
+
+
+class CheckpointSubject(Spec):
+    """A student is evaluated."""
+
+    checkpoint_id: str
+
+
+class TeacherSubject(Spec):
+    """A teacher is evaluated."""
+
+    teacher: str
+
+
+class EvaluateSpec(JobSpec):
+    """A student or a teacher is evaluated on a dataset. `teacher` encodes the texts. `shots`: for Tip-Adapter."""
+
+    kind: ClassVar[JobKind] = "evaluate"
+
+    subject: CheckpointSubject | TeacherSubject
+    dataset_id: str
+    vocabulary_id: str
+    attribute_set_id: str | None = None
+    teacher: str
+    text: TextKind
+    prompt: PromptOptions = PromptOptions()
+    shots: int = 0
+
+
+class ProveSpec(JobSpec):
+    """The benefit of an attribute set is measured against controls."""
+
+    kind: ClassVar[JobKind] = "prove"
+
+    dataset_id: str
+    vocabulary_id: str
+    attribute_set_id: str
+    teacher: str
+    concept: str = ""
+    seeds: int = 3
+    filter_phrases: bool = False
+
+
+class CheckSpec(JobSpec):
+    """The quality gates judge an attribute set; with a `teacher` also the margins between its text features."""
+
+    kind: ClassVar[JobKind] = "check"
+
+    attribute_set_id: str
+    vocabulary_id: str
+    num_labels: int
+    teacher: str | None = None
+    text: TextKind = "names"
+    prompt: PromptOptions = PromptOptions()
+
+
+class PartSpec(Spec):
+    """What a part does beyond its job's spec. Most kinds of part need nothing."""
+
+
+class RangeSpec(PartSpec):
+    """Labels, images or pages: start <= position < stop."""
+
+    start: int = 0
+    stop: int = 0
+
+
+class ContrastSpec(PartSpec):
+    """Pairs of label positions for one step of the strategies."""
+
+    step: int
+    pairs: tuple[tuple[int, int], ...]
+
+
+class NeighboursSpec(PartSpec):
+    """The steps whose strategies compare pairs of labels."""
+
+    steps: tuple[int, ...]
+
+
+class RepairSpec(PartSpec):
+    """A repair round, from 1."""
+
+    round: int
+
+
+class CorrectSpec(PartSpec):
+    """Questions of a repair round: bytes start <= at < stop of a file of JSON lines."""
+
+    round: int
+    file_key: str
+    start: int
+    stop: int
+
+
+_JOB_SPECS: Mapping[str, type[JobSpec]] = {
+    one.kind: one for one in (EncodeSpec, DistillSpec, EvaluateSpec, ProveSpec, CheckSpec)
+}
+_PART_SPECS: Mapping[str, type[PartSpec]] = {
+    "describe": RangeSpec,
+    "caption": RangeSpec,
+    "assemble": RangeSpec,
+    "contrast": ContrastSpec,
+    "neighbours": NeighboursSpec,
+    "mend": RepairSpec,
+    "correct": CorrectSpec,
+}
+
+
+def parse_job_spec(kind: str, stored: Mapping[str, Any]) -> JobSpec:
+    """The spec of a job. Raises pydantic's ValidationError for JSON that is not one."""
+    if kind == "enrich":
+        return (CaptionSpec if "dataset_id" in stored else DescribeSpec).model_validate(stored)
+    return _JOB_SPECS[kind].model_validate(stored)
+
+
+def parse_part_spec(kind: str, stored: Mapping[str, Any]) -> PartSpec:
+    """The spec of a part. Raises pydantic's ValidationError for JSON that is not one."""
+    return _PART_SPECS.get(kind, PartSpec).model_validate(stored)
+
+
+def expect(spec: Spec, kind: type[S]) -> S:
+    """`spec`, known to be a `kind`. Raises TypeError for another one."""
+    if not isinstance(spec, kind):
+        raise TypeError(f"expected a {kind.__name__}, got a {type(spec).__name__}")
+    return spec
