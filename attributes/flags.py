@@ -1,15 +1,15 @@
-"""What can be seen to be wrong with one answer, or one entry, alone; the gates over a whole set build on these.
+"""Flags: faults of a single response or entry. The gates (`attributes.gates`) check a whole set.
 
 The flags:
-    empty                 no line says anything (a lone "." is nothing)
-    no_sentence           a sentence (answer, caption) was asked for and says nothing
-    too_few_phrases       fewer than asked for       too_many_phrases       more than asked for
-    too_few_differences   fewer than asked for       too_many_differences   more than asked for
+    empty                 no line has a letter or digit
+    no_sentence           a required sentence (answer, caption) has no letter or digit
+    too_few_phrases       fewer than the limit       too_many_phrases       more than the limit
+    too_few_differences   fewer than the limit       too_many_differences   more than the limit
     duplicate_phrase      the same words twice       empty_phrase           a phrase without a letter or digit
     long_sentence         more words than allowed    long_phrase            more words than allowed
-and of a pair (`attributes.prompts.contrast`):
-    leaking_difference    a phrase was left out for what it held of the other label
-    no_difference         a part was left out that looks the same in both
+and for a pair (`attributes.prompts.contrast`):
+    leaking_difference    a phrase that mentions the other label was left out
+    no_difference         a part that looks the same in both was left out
 """
 
 from attributes.prompts.strategy import Limits
@@ -34,10 +34,10 @@ _SENTENCES = {"sentence", "answer", "caption"}
 
 
 def flags_of(entry: Entry, limits: Limits | None = None, *, required: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """The flags that an entry earns, in the order of `FLAGS`.
+    """The flags of an entry, in the order of `FLAGS`.
 
-    Lengths and numbers count only against `limits` (a file of others' making has none); `required` names what had to be
-    there, as `Strategy.wants` does.
+    Lengths and numbers of lines are checked only if `limits` are given (an imported file has none). `required` are
+    fields of the response that must not be empty, as in `Strategy.response_fields`.
     """
     allowed = limits or Limits(sentence_words=10**9, phrase_words=10**9, max_phrases=10**9)
     phrases, sentences = entry.phrases, [line.text for line in entry.lines if line.kind in _SENTENCES]
@@ -45,7 +45,7 @@ def flags_of(entry: Entry, limits: Limits | None = None, *, required: frozenset[
     num_differences = len(
         {(line.part, *sorted((line.value, line.other_value))) for line in entry.lines if line.kind == "contrast"}
     )
-    earned = {
+    has_flag = {
         "empty": not any(has_content(line.text) for line in entry.lines),
         "no_sentence": bool(_SENTENCES & required) and not any(map(has_content, sentences)),
         "too_few_phrases": "phrases" in required and len(phrases) < allowed.min_phrases,
@@ -57,4 +57,4 @@ def flags_of(entry: Entry, limits: Limits | None = None, *, required: frozenset[
         "long_sentence": any(num_words(text) > allowed.sentence_words for text in sentences),
         "long_phrase": any(num_words(text) > allowed.phrase_words for text in [*phrases, *contrasts]),
     }
-    return tuple(flag for flag in FLAGS if earned.get(flag))
+    return tuple(flag for flag in FLAGS if has_flag.get(flag))

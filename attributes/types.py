@@ -1,4 +1,4 @@
-"""What this room speaks of: a label, a line that says something of it, and the entry that holds its lines."""
+"""Labels, their lines (sentences and phrases), and entries: all lines of one label."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ LineKind = Literal["sentence", "phrase", "answer", "contrast", "caption"]
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A name, and the sense that tells it from another of that name (`crane`: `bird`, or `machine`)."""
+    """A name, and the sense that distinguishes labels with the same name (`crane`: `bird` or `machine`)."""
 
     name: str
     sense: str | None = None
@@ -23,14 +23,15 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing said of a label: what is edited, locked, gated and traced back, each for itself.
+    """One sentence or phrase about a label: the unit of editing, locking, gates and provenance.
 
-    `text` is what a teacher reads: a whole sentence (`sentence`, `answer`, `caption`), or the words that follow "which
-    has" (`phrase`, `contrast`): `a long hooked bill`. `part` and `value` take a phrase apart (`bill`, `long and
-    hooked`) and are empty where a file gave only its words. `about` is the question that an answer answers, or the
-    label that a contrast tells apart from (as `str(Label)`), whose own value is `other_value`. `strategy` is the prompt
-    (`phrases@1`) and `call` the key of the LLM call that the line came from, also where a person has reworded it since
-    (`origin` is then `human`); a line that a person wrote has neither. A locked line is kept by every later enrichment.
+    `text` is the input of the teacher's text encoder: a sentence (`sentence`, `answer`, `caption`), or the words after
+    "which has" (`phrase`, `contrast`), such as `a long hooked bill`. `part` and `value` are the components of a phrase
+    (`bill`, `long and hooked`), empty if a file gave only the phrase. `about` is the text of the question for an
+    `answer`, or the other label (as `str(Label)`) for a `contrast`; `other_value` is the value for that other label.
+    `strategy` is the prompt (`phrases@1`) and `call` the key of the LLM call that the line came from; both stay when a
+    person edits the line (`origin` becomes `human`) and are empty for a line that a person wrote. Later enrichments
+    keep a locked line.
     """
 
     kind: LineKind
@@ -46,27 +47,27 @@ class Line:
 
     @property
     def id(self) -> str:
-        """Names the line within its entry: 12 hex digits of what it says, wherever it came from."""
-        said = (self.kind, self.text, self.part, self.value, self.about, self.other_value)
-        return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()[:12]
+        """Identifies the line in its entry: the first 12 hex digits of a sha256 of its content, without its origin."""
+        content = (self.kind, self.text, self.part, self.value, self.about, self.other_value)
+        return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:12]
 
     @property
-    def kept(self) -> bool:
-        """Whether an enrichment must leave the line alone: it is locked, or a person wrote it."""
+    def is_protected(self) -> bool:
+        """Whether enrichments must keep the line: it is locked, or a person wrote it."""
         return self.locked or self.origin == "human"
 
     def as_json(self) -> dict[str, Any]:
-        """The line as it stands in files and rows, empty fields left out; `line_from_json` takes it back."""
-        said: dict[str, Any] = {"kind": self.kind, "text": self.text, "origin": self.origin}
+        """The line as in files and database rows, without empty fields. `line_from_json` reads it."""
+        fields: dict[str, Any] = {"kind": self.kind, "text": self.text, "origin": self.origin}
         for name in ("part", "value", "about", "other_value", "locked", "strategy", "call"):
             if value := getattr(self, name):
-                said[name] = value
-        return said
+                fields[name] = value
+        return fields
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is said of one label, line by line; `flags` are those of `attributes.flags`."""
+    """All lines of one label, with their flags (`attributes.flags`)."""
 
     label: str
     sense: str | None = None
@@ -75,16 +76,16 @@ class Entry:
 
     @property
     def sentence(self) -> str:
-        """The first sentence, or nothing."""
+        """The first sentence, or an empty string."""
         return next((line.text for line in self.lines if line.kind == "sentence"), "")
 
     @property
     def phrases(self) -> tuple[str, ...]:
-        """The words of the phrases, in order."""
+        """The texts of the phrases, in order."""
         return tuple(line.text for line in self.lines if line.kind == "phrase")
 
     def as_json(self) -> dict[str, Any]:
-        """The entry as it stands in files; `entry_from_json` takes it back."""
+        """The entry as in files. `entry_from_json` reads it."""
         return {
             "label": self.label,
             "sense": self.sense,
@@ -94,12 +95,12 @@ class Entry:
 
 
 def line_from_json(data: Mapping[str, Any]) -> Line:
-    """The line that `as_json` wrote; `data` must fit the lines of `set_schema.json` (`LineModel` says so)."""
+    """The line that `as_json` wrote. `data` must be valid as a `LineModel` (`attributes.formats.set_schema`)."""
     return Line(**{"origin": "import", **data})
 
 
 def entry_from_json(data: Mapping[str, Any]) -> Entry:
-    """The entry that `as_json` wrote; `data` must fit the entries of `set_schema.json` (`EntryModel` says so)."""
+    """The entry that `as_json` wrote. `data` must be valid as an `EntryModel` (`attributes.formats.set_schema`)."""
     return Entry(
         label=data["label"],
         sense=data.get("sense"),
@@ -109,6 +110,6 @@ def entry_from_json(data: Mapping[str, Any]) -> Entry:
 
 
 def sentence_and_phrases(sentence: str, phrases: Iterable[str], *, origin: Origin) -> tuple[Line, ...]:
-    """Lines of a file that has a sentence, phrases without parts, or both; an empty sentence makes no line."""
-    said = (Line("sentence", sentence, origin=origin),) if sentence else ()
-    return said + tuple(Line("phrase", text, origin=origin) for text in phrases)
+    """The lines of a sentence and phrases without parts. An empty sentence gives no line."""
+    sentences = (Line("sentence", sentence, origin=origin),) if sentence else ()
+    return sentences + tuple(Line("phrase", text, origin=origin) for text in phrases)

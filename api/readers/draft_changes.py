@@ -1,222 +1,239 @@
-"""What may be asked of a draft, and the making of it: all of the changes or none, each culprit named by its place."""
+"""Draft changes in requests: the schemas of the operations, and their application to a draft (all or none)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 from sqlalchemy.orm import Session
 
-from api.http.problems import MAX_ERRORS, StorableInput
-from api.http.schemas import MAX_INT32, Input
+from api.http.problems import MAX_ERRORS, StorableRequestModel
+from api.http.schemas import MAX_INT32, RequestModel
 from attributes import editing
-from attributes.editing import EditFault, Lines
-from attributes.text import tidy
+from attributes.editing import EditError, LineChange, Lines
+from attributes.text import normalize
 from attributes.types import Entry, LineKind, line_from_json
 from attributes.types import Label as NamedLabel
 from store import vocabularies
-from store.errors import Culprit, Refused
+from store.errors import InvalidField, InvalidRequest
 from store.models import AttributeSet, Label
 from store.sets import attribute_sets, drafts
 from store.sets.drafts import LabelContent
-from store.vocabularies import folded_of
+from store.vocabularies import fold_label
 
 MAX_OPERATIONS = 1_000
 
 
-class _OfLabel(Input):
-    position: int | None = Field(None, ge=0, le=MAX_INT32, description="The label, by its place in the vocabulary;")
-    label: str | None = Field(None, description="or by its name without case,")
-    sense: str | None = Field(None, description="with its sense where it has one.")
+class _LabelSelector(RequestModel):
+    position: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_INT32,
+        description="Position of the label in the vocabulary. Either this or `label` is required.",
+    )
+    label: str | None = Field(None, description="Name of the label, ignoring case.")
+    sense: str | None = Field(None, description="Sense of the label, if it has one; goes with `label`.")
 
 
-class _Said(Input):
+class _LineFields(RequestModel):
     text: str | None = None
-    part: str | None = Field(None, description="For a phrase or contrast.")
-    value: str | None = Field(None, description="For a phrase or contrast.")
-    about: str | None = Field(None, description="An answer's question, or the label that a contrast tells apart from.")
-    other_value: str | None = Field(None, description="For a contrast.")
-    locked: bool | None = None
+    part: str | None = Field(None, description="For kinds phrase and contrast.")
+    value: str | None = Field(None, description="For kinds phrase and contrast.")
+    about: str | None = Field(None, description="For kind answer, the question; for kind contrast, the other label.")
+    other_value: str | None = Field(None, description="For kind contrast.")
+    locked: bool | None = Field(None, description="Whether later enrichments keep the line.")
 
 
-class Add(_OfLabel, _Said):
-    """A new line, at the end or before another."""
+class AddLineIn(_LabelSelector, _LineFields):
+    """Add a line at the end, or before another line."""
 
     op: Literal["add"]
     kind: LineKind
     text: str
-    before: str | None = Field(None, description="The id of the line that it is put before.")
+    before: str | None = Field(None, description="Id of the line that follows the new line.")
 
 
-class Edit(_OfLabel, _Said):
-    """Other words for a line; what is not given stays."""
+class EditLineIn(_LabelSelector, _LineFields):
+    """Change a line. Absent fields keep their values."""
 
     op: Literal["edit"]
-    line: str = Field(description="The line's id.")
+    line: str = Field(description="Id of the line.")
     kind: LineKind | None = None
 
 
-class Delete(_OfLabel):
-    """A line less."""
+class DeleteLineIn(_LabelSelector):
+    """Delete a line."""
 
     op: Literal["delete"]
-    line: str
+    line: str = Field(description="Id of the line.")
 
 
-class Lock(_OfLabel):
-    """A line, or all of the label's, that every later enrichment keeps; or keeps no longer."""
+class LockIn(_LabelSelector):
+    """Lock or unlock one line or all lines of a label. Later enrichments keep locked lines."""
 
     op: Literal["lock", "unlock"]
-    line: str | None = Field(None, description="All of the label's lines where absent.")
+    line: str | None = Field(None, description="Id of the line. If absent, all lines of the label.")
 
 
-class LineIn(_Said):
+class ReplacementLineIn(_LineFields):
     """A line of a label whose lines are replaced."""
 
-    id: str | None = Field(None, description="The line that it was, where it goes on with one.")
+    id: str | None = Field(None, description="Id of the existing line that this line continues. If absent, a new line.")
     kind: LineKind | None = None
 
 
-class Replace(_OfLabel):
-    """These lines in place of all that the label has."""
+class ReplaceLinesIn(_LabelSelector):
+    """Replace all lines of a label."""
 
     op: Literal["replace"]
-    lines: list[LineIn]
+    lines: list[ReplacementLineIn]
 
 
-class Revert(_OfLabel):
-    """The label as the set has it: the draft forgets its edits."""
+class RevertLabelIn(_LabelSelector):
+    """Discard the draft's edits of a label."""
 
     op: Literal["revert"]
 
 
-Operation = Annotated[Add | Edit | Delete | Lock | Replace | Revert, Field(discriminator="op")]
+OperationIn = Annotated[
+    AddLineIn | EditLineIn | DeleteLineIn | LockIn | ReplaceLinesIn | RevertLabelIn, Field(discriminator="op")
+]
 
 
-class DraftIn(StorableInput):
-    """Changes that are made in this order, all of them or none."""
+class DraftChangesIn(StorableRequestModel):
+    """Operations that are applied in this order, all or none."""
 
-    operations: list[Operation] = Field(
+    operations: list[OperationIn] = Field(
         min_length=1,
         max_length=MAX_OPERATIONS,
         examples=[[{"op": "add", "label": "crane", "sense": "bird", "kind": "phrase", "text": "a red crown"}]],
     )
 
 
-Stands = tuple[Label, Sequence[Mapping[str, object]], Sequence[str]]
-"""A label with its lines, as rows hold them, and its flags."""
+class LabelState(NamedTuple):
+    """A label with its lines (as JSON) and flags in a draft."""
+
+    label: Label
+    lines: Sequence[Mapping[str, object]]
+    flags: Sequence[str]
 
 
-def apply(tx: Session, found: AttributeSet, operations: Sequence[Operation]) -> list[Stands]:
-    """Make the changes in the set's draft; how the labels stand that they were about. Raises `Refused`."""
-    culprits: list[Culprit] = []
-    labels = _labels(tx, found, operations, culprits)
-    names = _abouts(tx, found, operations)
-    base = attribute_sets.entries_at(tx, found.id, sorted(set(label.position for label in labels.values())))
-    before = {at: tuple(map(line_from_json, entry.lines)) for at, entry in base.items()}
-    held = drafts.edited(tx, found.id, sorted({label.position for label in labels.values()}))
-    lines: dict[int, Lines] = before | {at: tuple(map(line_from_json, row.lines)) for at, row in held.items()}
+def apply_operations(tx: Session, attribute_set: AttributeSet, operations: Sequence[OperationIn]) -> list[LabelState]:
+    """Apply the operations to the set's draft, and return the state of the labels that they name.
+
+    Raises `InvalidRequest` with one item per invalid operation; then the draft is unchanged.
+    """
+    invalid_fields: list[InvalidField] = []
+    labels = _labels_by_operation(tx, attribute_set, operations, invalid_fields)
+    resolved = _resolve_about(tx, attribute_set, operations)
+    positions = sorted({label.position for label in labels.values()})
+    entries = attribute_sets.entries_at(tx, attribute_set.id, positions)
+    before: dict[int, Lines] = {at: tuple(map(line_from_json, entry.lines)) for at, entry in entries.items()}
+    edited = drafts.edited(tx, attribute_set.id, positions)
+    lines = before | {at: tuple(map(line_from_json, row.lines)) for at, row in edited.items()}
     for index, operation in enumerate(operations):
         label = labels.get(index)
         if label is None:
             continue
-        own, at = str(NamedLabel(label.name, label.sense)), label.position
+        own_name, position = str(NamedLabel(label.name, label.sense)), label.position
 
-        def canonical(about: str, own: str = own) -> str | None:
-            return None if (name := names.get(about)) == own else name
+        def resolve(about: str, own_name: str = own_name) -> str | None:
+            return None if (name := resolved.get(about)) == own_name else name
 
         try:
-            lines[at] = _changed(lines.get(at, ()), before.get(at, ()), operation, canonical)
-        except EditFault as fault:
-            culprits.append(Culprit(f"/operations/{index}{fault.pointer}", fault.detail))
-    if culprits:
-        raise Refused("edit_invalid", culprits[0].detail, culprits[:MAX_ERRORS])
-    touched = {label.position: label for label in labels.values()}
-    stand: list[Stands] = []
+            lines[position] = _apply(operation, lines.get(position, ()), before.get(position, ()), resolve)
+        except EditError as error:
+            invalid_fields.append(InvalidField(f"/operations/{index}{error.pointer}", error.detail))
+    if invalid_fields:
+        raise InvalidRequest("edit_invalid", invalid_fields[0].detail, invalid_fields[:MAX_ERRORS])
+    states: list[LabelState] = []
     changed: dict[int, LabelContent | None] = {}
-    for at, label in touched.items():
-        said = lines.get(at, ())
-        if said == before.get(at, ()):
-            flags = base[at].flags if at in base else []
-            changed[at] = None
+    for position, label in {label.position: label for label in labels.values()}.items():
+        content = lines.get(position, ())
+        if content == before.get(position, ()):
+            flags = entries[position].flags if position in entries else []
+            changed[position] = None
         else:
-            flags = list(editing.flags_anew(Entry(label.name, label.sense, said)))
-            changed[at] = LabelContent(lines=[line.as_json() for line in said], flags=flags)
-        stand.append((label, [line.as_json() for line in said], flags))
-    drafts.put(tx, found.id, changed)
-    return stand
+            flags = list(editing.recompute_flags(Entry(label.name, label.sense, content)))
+            changed[position] = LabelContent(lines=[line.as_json() for line in content], flags=flags)
+        states.append(LabelState(label, [line.as_json() for line in content], flags))
+    drafts.put(tx, attribute_set.id, changed)
+    return states
 
 
-def _changed(lines: Lines, before: Lines, operation: Operation, canonical: editing.Canonical) -> Lines:
-    given = operation.model_dump(exclude={"op", "position", "label", "sense", "line", "before", "lines"})
+def _apply(operation: OperationIn, lines: Lines, before: Lines, resolve: editing.LabelResolver) -> Lines:
+    """The label's lines after the operation; `before` are the lines in the set, without the draft's edits."""
+    not_fields = {"op", "position", "label", "sense", "line", "before", "lines"}
+    change = LineChange(**operation.model_dump(exclude=not_fields))
     match operation:
-        case Add():
-            return editing.add(lines, given, canonical, before=operation.before)
-        case Edit():
-            return editing.edit(lines, operation.line, given, canonical)
-        case Delete():
+        case AddLineIn():
+            return editing.add(lines, change, resolve, before=operation.before)
+        case EditLineIn():
+            return editing.edit(lines, operation.line, change, resolve)
+        case DeleteLineIn():
             return editing.remove(lines, operation.line)
-        case Lock():
+        case LockIn():
             return editing.lock(lines, operation.line, operation.op == "lock")
-        case Replace():
-            return editing.rewrite(lines, [line.model_dump() for line in operation.lines], canonical)
-        case Revert():
+        case ReplaceLinesIn():
+            changes = [LineChange(**line.model_dump()) for line in operation.lines]
+            return editing.replace_all(lines, changes, resolve)
+        case RevertLabelIn():
             return before
 
 
-def _labels(
-    tx: Session, found: AttributeSet, operations: Sequence[Operation], culprits: list[Culprit]
+def _labels_by_operation(
+    tx: Session, attribute_set: AttributeSet, operations: Sequence[OperationIn], invalid_fields: list[InvalidField]
 ) -> dict[int, Label]:
-    """Index of an operation → the label that it is about; those that name none become culprits."""
-    named = {index: folded_of(one.label, one.sense) for index, one in enumerate(operations) if one.label is not None}
-    places = vocabularies.places(tx, found.vocabulary_id, sorted(set(named.values())))
-    wanted: dict[int, int] = {}
-    for index, one in enumerate(operations):
+    """Index of an operation → its label. Adds an item to `invalid_fields` for each operation without a valid label."""
+    folded = {index: fold_label(one.label, one.sense) for index, one in enumerate(operations) if one.label is not None}
+    known = vocabularies.positions_by_folded_label(tx, attribute_set.vocabulary_id, sorted(set(folded.values())))
+    positions: dict[int, int] = {}
+    for index, operation in enumerate(operations):
         pointer = f"/operations/{index}"
-        if (one.position is None) == (one.label is None):
-            culprits.append(Culprit(pointer, "say which label: by its position, or by label and sense"))
-        elif one.position is not None and one.position >= found.num_labels:
-            detail = f"the set has {found.num_labels} labels; positions run from 0 to {found.num_labels - 1}"
-            culprits.append(Culprit(f"{pointer}/position", detail))
-        elif one.label is not None and named[index] not in places:
-            name = NamedLabel(one.label[:80], one.sense)
-            detail = f'the vocabulary has no label "{name}"; a label that has a sense is named with it'
-            culprits.append(Culprit(f"{pointer}/label", detail))
+        if (operation.position is None) == (operation.label is None):
+            detail = "name the label either by position, or by label and sense"
+            invalid_fields.append(InvalidField(pointer, detail))
+        elif operation.position is not None and operation.position >= attribute_set.num_labels:
+            last = attribute_set.num_labels - 1
+            detail = f"the set has {attribute_set.num_labels} labels; positions run from 0 to {last}"
+            invalid_fields.append(InvalidField(f"{pointer}/position", detail))
+        elif operation.label is not None and folded[index] not in known:
+            name = NamedLabel(operation.label[:80], operation.sense)
+            detail = f'the vocabulary has no label "{name}"; give the sense of a label that has one'
+            invalid_fields.append(InvalidField(f"{pointer}/label", detail))
         else:
-            wanted[index] = places[named[index]] if one.position is None else one.position
-    rows = vocabularies.labels_at(tx, found.vocabulary_id, sorted(set(wanted.values())))
+            positions[index] = known[folded[index]] if operation.position is None else operation.position
+    rows = vocabularies.labels_at(tx, attribute_set.vocabulary_id, sorted(set(positions.values())))
     by_position = {row.position: row for row in rows}
-    return {index: by_position[at] for index, at in wanted.items()}
+    return {index: by_position[position] for index, position in positions.items()}
 
 
-def _abouts(tx: Session, found: AttributeSet, operations: Sequence[Operation]) -> dict[str, str]:
-    """What operations say lines are about → the label of the vocabulary that it names, as `str(Label)`."""
-    asked = {about for operation in operations for about in _about(operation)}
-    readings = {about: _readings(about) for about in asked}
-    wanted = sorted({folded for several in readings.values() for folded in several})
-    places = vocabularies.places(tx, found.vocabulary_id, wanted)
-    rows = vocabularies.labels_at(tx, found.vocabulary_id, sorted(set(places.values())))
+def _resolve_about(tx: Session, attribute_set: AttributeSet, operations: Sequence[OperationIn]) -> dict[str, str]:
+    """Value of an `about` field → the label of the vocabulary that it names, as `str(Label)`."""
+    candidates = {about: _folded_candidates(about) for operation in operations for about in _about_fields(operation)}
+    folded = sorted({label for labels in candidates.values() for label in labels})
+    positions = vocabularies.positions_by_folded_label(tx, attribute_set.vocabulary_id, folded)
+    rows = vocabularies.labels_at(tx, attribute_set.vocabulary_id, sorted(set(positions.values())))
     names = {row.position: str(NamedLabel(row.name, row.sense)) for row in rows}
     return {
-        about: names[places[folded]]
-        for about, several in readings.items()
-        for folded in reversed(several)
-        if folded in places
+        about: names[positions[label]]
+        for about, labels in candidates.items()
+        for label in reversed(labels)
+        if label in positions
     }
 
 
-def _about(operation: Operation) -> Iterator[str]:
-    given = operation.lines if isinstance(operation, Replace) else [operation]
-    for one in given:
-        about = getattr(one, "about", None)
+def _about_fields(operation: OperationIn) -> Iterator[str]:
+    for item in operation.lines if isinstance(operation, ReplaceLinesIn) else [operation]:
+        about = getattr(item, "about", None)
         if about and len(about) <= editing.MAX_FIELD_CHARS:
-            yield tidy(about)
+            yield normalize(about)
 
 
-def _readings(about: str) -> list[str]:
-    """The folded labels that `name`, or `name (sense)`, may mean: a name may hold brackets, too."""
-    folded = [folded_of(about, None)]
+def _folded_candidates(about: str) -> list[str]:
+    """The folded labels that `name` or `name (sense)` can mean. There are several, because a name can have brackets."""
+    folded = [fold_label(about, None)]
     at = about.find(" (")
     while at > 0 and about.endswith(")"):
-        folded.append(folded_of(about[:at], about[at + 2 : -1]))
+        folded.append(fold_label(about[:at], about[at + 2 : -1]))
         at = about.find(" (", at + 1)
     return folded

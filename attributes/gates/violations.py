@@ -28,7 +28,7 @@ class _EntryViolations:
         line = self._entry.lines[index]
         if index not in self._ids:
             self._ids[index] = line.id
-        call = "" if line.kept else line.call
+        call = "" if line.is_protected else line.call
         self._lines.setdefault(gate, []).append(LineViolation(self._ids[index], line.text, tuple(words), call))
 
     def of(self, gate: Gate) -> tuple[LineViolation, ...]:

@@ -1,8 +1,8 @@
-"""From the text of an LLM's answer to lines, or to a list of what is wrong with it.
+"""Parse the text of an LLM response into lines, or into a fault with a correction for the next prompt.
 
-The JSON is looked for in whatever stands around it, then checked here, whatever the server promised. What is wrong is
-said in words of our own making: they go into the next prompt, where nothing of the answer, nor of a server's error,
-may be repeated as if it were ours.
+The JSON object is found in surrounding prose and validated here, even if the server promised valid JSON. A correction
+is worded in this module and never quotes the response or a server error, because it is sent to the LLM as an
+instruction.
 """
 
 import json
@@ -27,8 +27,8 @@ MAX_PHRASE_CHARS = 200
 MAX_PHRASES = 32
 SENTENCES: Mapping[str, LineKind] = {"sentence": "sentence", "answer": "answer", "caption": "caption"}
 _MAX_OBJECTS_TRIED = 64
-_NUMBERS = {"minItems", "maxItems"}  # flagged, not refused: a fourth-best answer is better than none
-_TOLERATED = {"additionalProperties"}  # a field more than asked for does no harm; it is not read
+_FLAGGED = {"minItems", "maxItems"}  # flagged, not refused: a response with four phrases is better than none
+_IGNORED = {"additionalProperties"}  # an additional field is harmless and is not read
 _THINKING = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
 _REFUSAL = re.compile(
     r"^\W*(sorry\b|i( a|[’']?)m (sorry|unable)|i (can(no|[’'])?t|won[’']?t|will not|must decline))",
@@ -38,10 +38,10 @@ _REFUSAL = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedResponse:
-    """What an answer came to: lines (perhaps with flags that ask for another try), or a fault.
+    """The lines of a response, possibly with flags, or its fault.
 
-    `correction` says in our words what to do better; `detail` the same for a person. `other_lines` are said of the
-    ask's other label.
+    `correction` is sent to the LLM with the next attempt; `detail` describes the fault to a person. `other_lines` are
+    the lines of the question's other label.
     """
 
     lines: tuple[Line, ...] = ()
@@ -52,112 +52,114 @@ class ParsedResponse:
     correction: str = ""
 
 
-def parse_response(text: str | None, ask: Question) -> ParsedResponse:
-    """Read an answer to `ask`; `text` is None or blank where the server gave none."""
+def parse_response(text: str | None, question: Question) -> ParsedResponse:
+    """Parse a response to `question`. `text` is None or blank if the server sent none.
+
+    If the text has several JSON objects, the last valid one is used.
+    """
     if text is None or not text.strip():
-        return _failed("empty_answer", "the answer is empty", "The last answer was empty.")
-    found, unfinished = _objects_in(text)
-    if not found:
-        return _nothing_found(text, unfinished)
-    read = [_read_object(candidate, ask) for candidate in reversed(found)]
-    if good := next((reading for reading in read if reading.fault is None), None):
-        return good
-    return _nothing_found(text, unfinished) if unfinished else read[0]
+        return _failed("empty_answer", "the response is empty", "The last answer was empty.")
+    objects, incomplete = _objects_in(text)
+    if not objects:
+        return _no_object(text, incomplete)
+    results = [_parse_object(candidate, question) for candidate in reversed(objects)]
+    if valid := next((result for result in results if result.fault is None), None):
+        return valid
+    return _no_object(text, incomplete) if incomplete else results[0]
 
 
-def _nothing_found(text: str, unfinished: bool) -> ParsedResponse:
-    if unfinished:
-        said = "The last answer broke off before its JSON object was complete, or its JSON has a fault."
-        return _failed("truncated_answer", "the JSON object is not complete", said)
+def _no_object(text: str, incomplete: bool) -> ParsedResponse:
+    if incomplete:
+        correction = "The last answer broke off before its JSON object was complete, or its JSON has a fault."
+        return _failed("truncated_answer", "the JSON object is not complete", correction)
     if _REFUSAL.match(_THINKING.sub("", text)):
-        return _failed("refused", "the model declined in prose", "")
-    return _failed("invalid_answer", "no JSON object in the answer", "The last answer held no JSON object.")
+        return _failed("refused", "the model refused, without a JSON object", "")
+    return _failed("invalid_answer", "no JSON object in the response", "The last answer held no JSON object.")
 
 
 def _objects_in(text: str) -> tuple[list[Mapping[str, Any]], bool]:
-    """The outermost JSON objects in a text, in order, and whether a brace was opened that none of them closes."""
+    """The outermost JSON objects in a text, in order, and whether an opening brace starts no complete object."""
     text = _THINKING.sub("", text)
     decoder = json.JSONDecoder(strict=False)
-    found: list[Mapping[str, Any]] = []
-    unfinished = False
+    objects: list[Mapping[str, Any]] = []
+    incomplete = False
     start = text.find("{")
     for _ in range(_MAX_OBJECTS_TRIED):
         if start < 0:
             break
         try:
             value, end = decoder.raw_decode(text, start)
-            found.append(value)
+            objects.append(value)
         except (ValueError, RecursionError):
-            unfinished, end = True, start + 1
+            incomplete, end = True, start + 1
         start = text.find("{", end)
-    return found, unfinished
+    return objects, incomplete
 
 
-def _read_object(data: Mapping[str, Any], ask: Question) -> ParsedResponse:
-    errors = [e for e in ask.strategy.validator.iter_errors(data) if e.validator not in _TOLERATED]
-    hard = [error for error in errors if error.validator not in _NUMBERS]
-    if hard:
-        said = "; ".join(dict.fromkeys(_in_our_words(error) for error in hard[:5]))
-        return _failed("invalid_answer", said, f"The last answer did not fit the schema: {said}.")
-    if wrong := _another_label(data, ask):
-        return wrong
-    if too_much := _too_much(data):
-        return _failed("invalid_answer", too_much, f"The last answer was far too long: {too_much}.")
-    sides = _sides(data, ask)
+def _parse_object(data: Mapping[str, Any], question: Question) -> ParsedResponse:
+    errors = [e for e in question.strategy.validator.iter_errors(data) if e.validator not in _IGNORED | _FLAGGED]
+    if errors:
+        fault = "; ".join(dict.fromkeys(_describe_error(error) for error in errors[:5]))
+        return _failed("invalid_answer", fault, f"The last answer did not fit the schema: {fault}.")
+    if wrong_label := _wrong_label(data, question):
+        return wrong_label
+    if excess := _excess(data):
+        return _failed("invalid_answer", excess, f"The last answer was far too long: {excess}.")
+    parsed = _lines(data, question)
     flags = flags_of(
-        Entry(ask.label.name, ask.label.sense, (*sides.lines, *sides.other_lines)),
-        ask.strategy.limits,
-        required=ask.strategy.response_fields,
+        Entry(question.label.name, question.label.sense, (*parsed.lines, *parsed.other_lines)),
+        question.strategy.limits,
+        required=question.strategy.response_fields,
     )
     if {"empty", "no_sentence"} & {*flags}:
-        said = sides.nothing or "nothing is said where a description was asked for"
-        return _failed("invalid_answer", said, f"In the last answer {said}.")
-    flags += sides.flags
-    wishes = "; ".join(_wish(flag, ask.strategy.limits) for flag in flags)
-    better = f"The last answer can be better: {wishes}." if wishes else ""
-    return ParsedResponse(lines=sides.lines, other_lines=sides.other_lines, flags=flags, correction=better)
+        fault = parsed.empty_reason or "nothing is said where a description was asked for"
+        return _failed("invalid_answer", fault, f"In the last answer {fault}.")
+    flags += parsed.flags
+    requests = "; ".join(_request_for(flag, question.strategy.limits) for flag in flags)
+    correction = f"The last answer can be better: {requests}." if requests else ""
+    return ParsedResponse(lines=parsed.lines, other_lines=parsed.other_lines, flags=flags, correction=correction)
 
 
-def _another_label(data: Mapping[str, Any], ask: Question) -> ParsedResponse | None:
-    """The fault of an answer that names other labels than those asked about."""
-    if ask.strategy.about == "image":
+def _wrong_label(data: Mapping[str, Any], question: Question) -> ParsedResponse | None:
+    """The fault of a response that names other labels than the question; None if the labels match."""
+    if question.strategy.about == "image":
         return None
-    asked, given = [ask.label], [str(data["label"])]
-    if ask.other is not None:
-        asked, given = [ask.label, ask.other], [*given, str(data["other"])]
-    if _names(asked, given) or _names(asked[::-1], given):
+    labels, given = [question.label], [str(data["label"])]
+    if question.other is not None:
+        labels, given = [question.label, question.other], [*given, str(data["other"])]
+    if _same_labels(labels, given) or _same_labels(labels[::-1], given):
         return None
-    said = "The last answer was about another label; answer about the given one, and repeat it exactly."
-    if ask.other is not None:
-        said = "The last answer was about other labels; answer about the two given ones, and repeat both exactly."
-    return _failed("wrong_label", f"the answer names {clean(' and '.join(given), 120)!r}", said)
+    correction = "The last answer was about another label; answer about the given one, and repeat it exactly."
+    if question.other is not None:
+        correction = "The last answer was about other labels; answer about the two given ones, and repeat both exactly."
+    return _failed("wrong_label", f"the response names {clean(' and '.join(given), 120)!r}", correction)
 
 
-def _names(labels: Sequence[Label], given: Sequence[str]) -> bool:
+def _same_labels(labels: Sequence[Label], given: Sequence[str]) -> bool:
     return all(
         any(same_name(text, name) for name in (label.name, str(label)))
         for label, text in zip(labels, given, strict=True)
     )
 
 
-def _sides(data: Mapping[str, Any], ask: Question) -> PairLines:
-    strategy = ask.strategy
-    if ask.other is not None:
-        pair = (ask.label, ask.other)
-        # A model that answers the other way round says the same.
-        swapped = not _names(pair, (data["label"], data["other"]))
+def _lines(data: Mapping[str, Any], question: Question) -> PairLines:
+    strategy = question.strategy
+    if question.other is not None:
+        pair = (question.label, question.other)
+        # A response that swaps the two labels is equally valid.
+        swapped = not _same_labels(pair, (data["label"], data["other"]))
         cleaned = [{key: _noun_phrase(str(value)) for key, value in item.items()} for item in data["differences"]]
         return lines_for_pair(cleaned[:MAX_PHRASES], pair, swapped=swapped, strategy=strategy.ref)
     lines = []
     for name, kind in SENTENCES.items():
         if name in strategy.response_fields and (text := clean(data.get(name, ""), MAX_SENTENCE_CHARS)):
-            lines.append(Line(kind, text, about=ask.text, strategy=strategy.ref))
+            lines.append(Line(kind, text, about=question.text, strategy=strategy.ref))
     if "phrases" in strategy.response_fields:
-        lines += [_phrase_from(item, strategy.ref) for item in data.get("phrases", ())[:MAX_PHRASES]]
+        lines += [_parse_phrase(item, strategy.ref) for item in data.get("phrases", ())[:MAX_PHRASES]]
     return PairLines(tuple(lines))
 
 
-def _phrase_from(item: str | Mapping[str, str], ref: str) -> Line:
+def _parse_phrase(item: str | Mapping[str, str], ref: str) -> Line:
     if isinstance(item, str):
         return Line("phrase", _noun_phrase(item), strategy=ref)
     part, value = (clean(item.get(key, ""), MAX_PHRASE_CHARS) for key in ("part", "value"))
@@ -168,13 +170,13 @@ def _noun_phrase(text: str) -> str:
     return clean(text, MAX_PHRASE_CHARS).rstrip(" .")
 
 
-def _too_much(data: Mapping[str, Any]) -> str | None:
-    """What is beyond any use; to keep a cut piece of it would be to keep what nobody wrote."""
+def _excess(data: Mapping[str, Any]) -> str | None:
+    """Which text or list is far too long, or None. It is refused and not cut, because a cut text is not a response."""
     for name in SENTENCES:
         if isinstance(text := data.get(name), str) and len(text) > MAX_SENTENCE_CHARS:
             return f"the {name} has more than {MAX_SENTENCE_CHARS} characters"
     for name in ("phrases", "differences"):
-        items: Any = data.get(name, ())
+        items: object = data.get(name, ())
         if not isinstance(items, list):
             continue
         if len(items) > MAX_PHRASES:
@@ -187,18 +189,19 @@ def _too_much(data: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _in_our_words(error: ValidationError) -> str:
-    """The schema's side of an error; the library's own message quotes the answer."""
+def _describe_error(error: ValidationError) -> str:
+    """Describe a schema error without quoting the response; the message of the library quotes it."""
     place = ".".join("[]" if isinstance(step, int) else str(step) for step in error.absolute_path) or "the object"
     if error.validator == "required":
-        wanted, given = cast(Sequence[str], error.validator_value), cast(Mapping[str, Any], error.instance)
-        return f"{place} lacks {', '.join(name for name in wanted if name not in given)}"
+        required, given = cast(Sequence[str], error.validator_value), cast(Mapping[str, Any], error.instance)
+        return f"{place} lacks {', '.join(name for name in required if name not in given)}"
     if error.validator == "type":
         return f"{place} must be of type {error.validator_value}"
     return f"{place} breaks the schema's {error.validator!r}"
 
 
-def _wish(flag: str, limits: Limits) -> str:
+def _request_for(flag: str, limits: Limits) -> str:
+    """The clause of a correction that asks the LLM for a response without this flag."""
     return {
         "too_few_phrases": f"give at least {limits.min_phrases} phrases",
         "too_many_phrases": f"give at most {limits.max_phrases} phrases",

@@ -1,8 +1,8 @@
-"""What tells two labels apart, said of each for itself.
+"""Lines about the differences between two labels.
 
-An answer gives for every difference the part, how it looks in each of the two classes, and a phrase for each. A phrase
-ends up as the text of its own class alone, so it may hold nothing of the other: not its name, not its value, no
-comparison with it. A phrase that does is left out, under a flag that asks for a better answer first.
+A response has, for each difference, the part, its value for each of the two labels, and a phrase for each. A phrase
+becomes a line of its own label only, so it must not have the name or the value of the other label, or a comparison
+with it. A phrase that has them is left out, and the flag `leaking_difference` asks for a better response.
 """
 
 import re
@@ -13,7 +13,7 @@ from attributes.text import has_content
 from attributes.types import Label, Line
 
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*")
-_COMPARING = frozenset(
+_COMPARISON_WORDS = frozenset(
     {
         "than",
         "unlike",
@@ -31,8 +31,8 @@ _COMPARING = frozenset(
         "another",
     }
 )
-# Words that say nothing of a look by themselves; both sides may use them.
-_LIGHT = frozenset(
+# Words without visual meaning, allowed in the phrases of both labels.
+_FUNCTION_WORDS = frozenset(
     {
         "a",
         "an",
@@ -71,25 +71,25 @@ _LIGHT = frozenset(
 
 @dataclass(frozen=True)
 class PairLines:
-    """Lines said of a label, and of the other one of a pair; `nothing` says why there are none of either."""
+    """Lines of the two labels of a pair. `empty_reason` says why neither has lines; it is sent to the LLM."""
 
     lines: tuple[Line, ...]
     other_lines: tuple[Line, ...] = ()
     flags: tuple[str, ...] = ()
-    nothing: str = ""
+    empty_reason: str = ""
 
 
 def lines_for_pair(
     differences: Iterable[Mapping[str, str]], pair: tuple[Label, Label], *, swapped: bool, strategy: str
 ) -> PairLines:
-    """The lines of both labels of `pair`; `swapped`: the answer's target is the second one.
+    """The lines of both labels of `pair`. If `swapped`, the target of the response is the second label.
 
-    A side of a difference is kept where its phrase says something of its own. Flags: `no_difference` (a part that
-    looks the same in both), `leaking_difference` (a phrase left out for what it holds of the other label).
+    Flags: `no_difference` (a part that looks the same in both was left out), `leaking_difference` (a phrase that
+    mentions the other label was left out). A phrase without letters and digits is left out without a flag.
     """
-    one, other = pair
-    ours: list[Line] = []
-    theirs: list[Line] = []
+    label, other = pair
+    lines: list[Line] = []
+    other_lines: list[Line] = []
     flags: dict[str, None] = {}
     for item in differences:
         sides = [(item["target_value"], item["target_phrase"]), (item["other_value"], item["other_phrase"])]
@@ -100,26 +100,26 @@ def lines_for_pair(
             flags["no_difference"] = None
             continue
         part = item["part"]
-        if mentions_other_label(phrase, value, other_value, part, names_of=other, own=one):
+        if mentions_other_label(phrase, value, other_value, part, own=label, other=other):
             flags["leaking_difference"] = None
         elif has_content(phrase):
-            ours.append(Line("contrast", phrase, part, value, str(other), other_value, strategy=strategy))
-        if mentions_other_label(other_phrase, other_value, value, part, names_of=one, own=other):
+            lines.append(Line("contrast", phrase, part, value, str(other), other_value, strategy=strategy))
+        if mentions_other_label(other_phrase, other_value, value, part, own=other, other=label):
             flags["leaking_difference"] = None
         elif has_content(other_phrase):
-            theirs.append(Line("contrast", other_phrase, part, other_value, str(one), value, strategy=strategy))
-    nothing = "no phrase says of one class alone what the other has not" if flags else ""
-    return PairLines(tuple(ours), tuple(theirs), tuple(sorted(flags)), nothing)
+            other_lines.append(Line("contrast", other_phrase, part, other_value, str(label), value, strategy=strategy))
+    empty_reason = "no phrase says of one class alone what the other has not" if flags else ""
+    return PairLines(tuple(lines), tuple(other_lines), tuple(sorted(flags)), empty_reason)
 
 
-def mentions_other_label(phrase: str, value: str, other_value: str, part: str, *, names_of: Label, own: Label) -> bool:
-    """Whether a phrase about `own` holds something of the other label: its name, its value, or a comparison."""
-    said = _words(phrase)
-    name = _words(names_of.name)
-    if name and not name <= _words(own.name) and name <= said:
+def mentions_other_label(phrase: str, value: str, other_value: str, part: str, *, own: Label, other: Label) -> bool:
+    """Whether a phrase about `own` has the name or the value of `other`, or a comparison."""
+    words = _words(phrase)
+    other_name = _words(other.name)
+    if other_name and not other_name <= _words(own.name) and other_name <= words:
         return True
-    foreign = _words(other_value) - _words(value) - _words(part) - _LIGHT
-    return bool(said & (foreign | _COMPARING))
+    other_words = _words(other_value) - _words(value) - _words(part) - _FUNCTION_WORDS
+    return bool(words & (other_words | _COMPARISON_WORDS))
 
 
 def _words(text: str) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Flags on one entry."""
+"""Flags of one entry."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def entry(sentence: str, *phrases: str) -> Entry:
 
 
 @pytest.mark.parametrize(
-    ("made", "flags"),
+    ("example", "flags"),
     [
         (entry("It is red.", "a tail", "a bill"), ()),
         (entry(" . "), ("empty", "no_sentence", "too_few_phrases")),
@@ -28,12 +28,12 @@ def entry(sentence: str, *phrases: str) -> Entry:
         (entry("It is red.", "a tail", "a very long bill"), ("long_phrase",)),
     ],
 )
-def test_flags(made: Entry, flags: tuple[str, ...]) -> None:
-    assert flags_of(made, LIMITS, required=BOTH) == flags
+def test_flags(example: Entry, flags: tuple[str, ...]) -> None:
+    assert flags_of(example, LIMITS, required=BOTH) == flags
     assert set(flags) <= set(FLAGS)
 
 
-def test_a_file_of_others_is_held_to_no_limit() -> None:
+def test_without_limits_only_content_is_checked() -> None:
     assert flags_of(entry("word " * 500)) == ()
     assert flags_of(entry("", *(f"phrase {i} " + "long " * 50 for i in range(100)))) == ()
     assert flags_of(entry(".")) == ("empty",)

@@ -1,4 +1,4 @@
-"""Strategies as files, ours and of the user's own."""
+"""Strategy files: shipped ones, and ones in a folder of the user."""
 
 import json
 import re
@@ -10,6 +10,7 @@ import pytest
 from attributes.prompts.strategy import (
     STRATEGY_FOLDER,
     Limits,
+    Strategy,
     StrategyError,
     available_strategies,
     load_strategy,
@@ -27,7 +28,7 @@ DIGESTS = {
 }
 
 
-def test_describe_asks_for_a_sentence_and_five_to_eight_phrases() -> None:
+def test_describe_requires_a_sentence_and_five_to_eight_phrases() -> None:
     strategy = load_strategy("describe")
     assert strategy.ref == "describe@1"
     assert strategy.response_fields == {"sentence", "phrases"}
@@ -37,9 +38,9 @@ def test_describe_asks_for_a_sentence_and_five_to_eight_phrases() -> None:
     assert set(phrases["items"]["required"]) == {"part", "value", "phrase"}
 
 
-def test_each_strategy_asks_for_what_it_is_named_after() -> None:
-    asked = {strategy.name: (strategy.about, set(strategy.response_fields)) for strategy in shipped_strategies()}
-    assert asked == {
+def test_response_fields_of_the_shipped_strategies() -> None:
+    found = {strategy.name: (strategy.about, set(strategy.response_fields)) for strategy in shipped_strategies()}
+    assert found == {
         "captions": ("image", {"caption"}),
         "contrast": ("pair", {"differences"}),
         "describe": ("label", {"sentence", "phrases"}),
@@ -54,27 +55,28 @@ def test_each_strategy_asks_for_what_it_is_named_after() -> None:
 
 
 @pytest.mark.parametrize("strategy", shipped_strategies(), ids=lambda strategy: strategy.ref)
-def test_shipped_schemas_keep_to_what_strict_output_takes(strategy: Any) -> None:
-    def objects(schema: Any) -> list[dict[str, Any]]:
+def test_shipped_schemas_are_valid_for_strict_structured_output(strategy: Strategy) -> None:
+    def object_schemas(schema: Any) -> list[dict[str, Any]]:
         if isinstance(schema, list):
-            return [one for part in schema for one in objects(part)]
+            return [one for part in schema for one in object_schemas(part)]
         if not isinstance(schema, dict):
             return []
-        return [schema] * (schema.get("type") == "object") + objects(list(schema.values()))
+        return [schema] * (schema.get("type") == "object") + object_schemas(list(schema.values()))
 
-    for schema in objects(strategy.schema):
+    for schema in object_schemas(strategy.schema):
         assert schema["additionalProperties"] is False
         assert set(schema["required"]) == set(schema["properties"])
     assert "maxLength" not in json.dumps(strategy.schema)
-    assert "json" in strategy.system.casefold()  # some servers ask for the word before they promise JSON
+    assert "json" in strategy.system.casefold()  # some servers require the word for JSON mode
 
 
-def test_a_shipped_prompt_changes_only_with_its_version() -> None:
-    # A new digest without a new version would let old answers pass for answers to the new prompt.
+def test_a_shipped_strategy_changes_only_with_its_version() -> None:
+    # A new digest without a new version would let responses to the old prompt pass for responses to the new one.
     assert {strategy.ref: strategy.digest for strategy in shipped_strategies()} == DIGESTS
 
 
-def user_file(folder: Path, old: str = "", new: str = "") -> Path:
+def edited_copy(folder: Path, old: str = "", new: str = "") -> Path:
+    """A copy of describe.toml with the first `old` replaced by `new`."""
     text = (STRATEGY_FOLDER / "describe.toml").read_text(encoding="utf-8")
     assert old in text
     path = folder / "mine.toml"
@@ -82,76 +84,83 @@ def user_file(folder: Path, old: str = "", new: str = "") -> Path:
     return path
 
 
-def test_a_file_of_the_users_own_is_a_strategy(tmp_path: Path) -> None:
-    strategy = load_strategy(user_file(tmp_path, 'name = "describe"', 'name = "mine"'))
+def test_a_strategy_can_be_loaded_from_a_file(tmp_path: Path) -> None:
+    strategy = load_strategy(edited_copy(tmp_path, 'name = "describe"', 'name = "mine"'))
     assert strategy.ref == "mine@1"
     assert load_strategy(str(tmp_path / "mine.toml")) == strategy
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "at", "said"),
+    ("old", "new", "line_start", "message"),
     [
         ("version = 1", 'version = "1"', "version", "'version' must be a whole number"),
         ("version = 1", "version = 0", "version", "'version' must be 1 or more"),
         ("version = 1", "", "", "'version' is missing"),
         ('about = "label"', 'about = "sound"', "about", "'about' must be one of label, pair, image"),
         ("says = ", "sasy = ", "sasy", "'sasy' is not a field"),
-        ('name = "describe"', 'name = "../describe"', "name", "'name' must be letters"),
+        ('name = "describe"', 'name = "../describe"', "name", "'name' must be 1 to 60 letters"),
         ("$subject", "it", "user", "must hold $subject"),
-        ("$subject", "$subject $question", "user", "must hold $question where there are 'questions'"),
-        ("[limits]", 'questions = ["Why?"]\n[limits]', "user", "must hold $question where there are 'questions'"),
-        ("[limits]", "samples = 3\n[limits]", "samples", "'samples' would all be the same"),
+        ("$subject", "$subject $question", "user", "must hold $question if, and only if, 'questions'"),
+        ("[limits]", 'questions = ["Why?"]\n[limits]', "user", "must hold $question if, and only if, 'questions'"),
+        ("[limits]", "samples = 3\n[limits]", "samples", "'samples' would all be identical"),
         ("[limits]", "samples = 99\ntemperature = 1\n[limits]", "samples", "'samples' must be 1 to 50"),
         ("[limits]", "temperature = 3.5\n[limits]", "temperature", "'temperature' must be 0 to 2"),
         ("[limits]", "temperature = true\n[limits]", "temperature", "'temperature' must be a number"),
         ("[limits]", "max_tokens = 1\n[limits]", "max_tokens", "'max_tokens' must be 16 or more"),
-        ("[limits]", "[limits]\nmost = 3", "most", "'limits' may give"),
+        ("[limits]", "[limits]\nmost = 3", "most", "'limits' can have"),
         ("min_phrases = 5", "min_phrases = -5", "min_phrases", "'limits' must be whole numbers"),
-        ('type = "object"', 'type = "thing"', "type", "is no JSON Schema"),
+        ('type = "object"', 'type = "thing"', "type", "is not a JSON Schema"),
         ('required = ["label", "sentence", "phrases"]', 'required = ["sentence"]', "[schema]", "requires 'label'"),
-        ('[schema.properties.label]\ntype = "string"', '[schema.properties.label]\ntype = "array"',
-         "[schema.properties.label]",
-         "'label' must be of type string"),
-        ('phrase = { type = "string" }', 'phrase = { type = "number" }',
-         "[schema.properties.phrases]", "must hold strings, or objects"),
+        (
+            '[schema.properties.label]\ntype = "string"',
+            '[schema.properties.label]\ntype = "array"',
+            "[schema.properties.label]",
+            "'label' must be of type string",
+        ),
+        (
+            'phrase = { type = "string" }',
+            'phrase = { type = "number" }',
+            "[schema.properties.phrases]",
+            "must hold strings, or objects",
+        ),
         ("name", "=", "", "cannot be read"),
     ],
-)  # fmt: skip
-def test_a_faulty_file_is_refused_with_the_place_of_its_fault(
-    old: str, new: str, at: str, said: str, tmp_path: Path
+)
+def test_an_invalid_file_is_refused_with_the_line_of_the_fault(
+    old: str, new: str, line_start: str, message: str, tmp_path: Path
 ) -> None:
-    path = user_file(tmp_path, old, new)
+    path = edited_copy(tmp_path, old, new)
     with pytest.raises(StrategyError) as caught:
         load_strategy(path)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert str(path) in str(caught.value)
     line = re.search(r"line (\d+): ", str(caught.value))
-    assert (line is None) == (at == "")
-    assert line is None or path.read_text(encoding="utf-8").splitlines()[int(line[1]) - 1].startswith(at)
+    assert (line is None) == (line_start == "")
+    assert line is None or path.read_text(encoding="utf-8").splitlines()[int(line[1]) - 1].startswith(line_start)
 
 
 @pytest.mark.parametrize(
-    ("about", "old", "new", "said"),
+    ("about", "old", "new", "message"),
     [
         ("pair", '"other_phrase"]', '"other_phrase", "more"]', None),
         ("pair", ', "other_phrase"]', "]", "'differences' must hold objects of strings that require part,"),
         ("pair", 'required = ["label", "other", ', 'required = ["label", ', "requires 'other'"),
-        ("image", "schema.properties.caption", "schema.properties.title", "must ask for one of caption"),
-        ("image", "[limits]", 'questions = ["Why?"]\n[limits]', "'questions' go with about = \"label\" only"),
+        ("image", "schema.properties.caption", "schema.properties.title", "must have one of caption"),
+        ("image", "[limits]", 'questions = ["Why?"]\n[limits]', "'questions' require about = \"label\""),
     ],
 )
-def test_each_kind_has_its_fields(about: str, old: str, new: str, said: str | None, tmp_path: Path) -> None:
+def test_schemas_are_checked_by_about(about: str, old: str, new: str, message: str | None, tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     assert old in strategy_text(about=about)
     path.write_text(strategy_text(about=about).replace(old, new), encoding="utf-8")
-    if said is None:
+    if message is None:
         assert load_strategy(path).about == about
         return
-    with pytest.raises(StrategyError, match=re.escape(said)):
+    with pytest.raises(StrategyError, match=re.escape(message)):
         load_strategy(path)
 
 
-def test_a_folder_of_ones_own_is_listed_beside_ours(tmp_path: Path) -> None:
+def test_strategies_of_a_folder_are_listed_with_the_shipped_ones(tmp_path: Path) -> None:
     custom_strategy(tmp_path, name="colours")
     refs = [strategy.ref for strategy in available_strategies(tmp_path)]
     assert refs == sorted([*(strategy.ref for strategy in shipped_strategies()), "colours@1"])
@@ -159,15 +168,15 @@ def test_a_folder_of_ones_own_is_listed_beside_ours(tmp_path: Path) -> None:
     assert load_strategy("describe", tmp_path) == load_strategy("describe")
 
 
-def test_a_name_of_ours_and_a_version_given_twice_are_refused(tmp_path: Path) -> None:
+def test_shipped_names_and_duplicate_versions_are_refused(tmp_path: Path) -> None:
     custom_strategy(tmp_path, name="describe")
-    with pytest.raises(StrategyError, match=r"describe\.toml: 'name' is 'describe', which comes with Limbeck"):
+    with pytest.raises(StrategyError, match=r"describe\.toml: 'name' is 'describe', the name of a shipped strategy"):
         available_strategies(tmp_path)
     (tmp_path / "describe.toml").write_text(strategy_text(name="b"), encoding="utf-8")
     custom_strategy(tmp_path, name="b")
     with pytest.raises(StrategyError, match=r"describe\.toml: b@1 is also in b\.toml"):
         available_strategies(tmp_path)
-    with pytest.raises(StrategyError, match="there is no such folder"):
+    with pytest.raises(StrategyError, match="none does not exist"):
         available_strategies(tmp_path / "none")
 
 
