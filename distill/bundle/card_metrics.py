@@ -1,86 +1,87 @@
-"""What an evaluation says beyond the accuracy of each part, in words for a model card.
-
-Reads an evaluation as JSON (`distill.evaluation.accuracy.Evaluation.as_json`), and passes over what it does not hold.
-"""
+"""Metrics beyond accuracy, as Markdown for the model card. Metrics that the evaluation lacks are left out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-PART_NAMES = {"id": "labels trained on (held-out images)", "ood": "labels never seen"}
+PART_NAMES = {"id": "seen labels (held-out images)", "ood": "unseen labels"}
 
-Part = Mapping[str, Any]
+EvaluationJSON = Mapping[str, Any]
+"""`distill.evaluation.accuracy.Evaluation.as_json()`, or a part of it."""
 
 
-def measures(evaluation: Part) -> str:
-    """Tables and sentences in Markdown, from an empty text where there is nothing more to say."""
+def metrics_markdown(evaluation: EvaluationJSON) -> str:
+    """Tables and sentences in Markdown; empty if there is nothing to report."""
     parts = [name for name in PART_NAMES if (evaluation.get(name) or {}).get("calibration")]
     if not parts:
         return ""
     blocks = [_parts_table([evaluation[name] for name in parts], [PART_NAMES[name] for name in parts])]
-    blocks += [*_joint(evaluation.get("joint")), *_last_epochs(evaluation.get("last_epochs"))]
+    blocks += [*_joint_sentence(evaluation.get("joint")), *_last_epochs_sentence(evaluation.get("last_epochs"))]
     return "\n\n".join(blocks)
 
 
-def _parts_table(parts: Sequence[Part], heads: Sequence[str]) -> str:
+def _parts_table(parts: Sequence[EvaluationJSON], titles: Sequence[str]) -> str:
     first = parts[0]
-    sure = first["calibration"]
-    rows: list[tuple[str, Callable[[Part], str]]] = [
-        ("95% interval, other images of these labels", lambda part: _range(part["intervals"]["images"])),
-        ("95% interval, other labels of this kind", lambda part: _range(part["intervals"]["labels"])),
-        ("among the five best", lambda part: f"{part['top5']:.1%}"),
+    calibration = first["calibration"]
+    rows: list[tuple[str, Callable[[EvaluationJSON], str]]] = [
+        ("95% interval over other images of these labels", lambda part: _range(part["intervals"]["images"])),
+        ("95% interval over other labels of this kind", lambda part: _range(part["intervals"]["labels"])),
+        ("top-5 accuracy", lambda part: f"{part['top5']:.1%}"),
         (
-            f"calibration error ({sure['num_bins']} bins, temperature {sure['temperature']:g})",
+            f"calibration error ({calibration['num_bins']} bins, temperature {calibration['temperature']:g})",
             lambda part: f"{part['calibration']['error']:.1%}",
         ),
     ]
     if first.get("agreement"):
         rows += _agreement_rows(first["agreement"])
-    lines = [["", *heads], ["---"] * (1 + len(heads)), *([name, *map(show, parts)] for name, show in rows)]
+    lines = [["", *titles], ["---"] * (1 + len(titles)), *([name, *map(cell, parts)] for name, cell in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _agreement_rows(taken_at: Part) -> list[tuple[str, Callable[[Part], str]]]:
-    def show(figure: str) -> Callable[[Part], str]:
-        def cell(part: Part) -> str:
-            value = (part.get("agreement") or {}).get(figure)
+def _agreement_rows(agreement: EvaluationJSON) -> list[tuple[str, Callable[[EvaluationJSON], str]]]:
+    def cell(metric: str) -> Callable[[EvaluationJSON], str]:
+        def show(part: EvaluationJSON) -> str:
+            value = (part.get("agreement") or {}).get(metric)
             return "" if value is None else f"{value:.3f}"
 
-        return cell
+        return show
 
     return [
-        ("with the teacher: cosine of features", show("feature_cosine")),
-        (f"with the teacher: shared share of {taken_at['num_neighbours']} neighbours", show("neighbour_overlap")),
-        ("with the teacher: linear CKA", show("linear_cka")),
-        ("with the teacher: same best text", show("top1_agreement")),
+        ("agreement with the teacher: cosine of features", cell("feature_cosine")),
         (
-            f"with the teacher: KL over its best texts (256 at most, temperature {taken_at['temperature']:g})",
-            show("top_texts_kl"),
+            f"agreement with the teacher: overlap of the {agreement['num_neighbours']} nearest neighbours",
+            cell("neighbour_overlap"),
+        ),
+        ("agreement with the teacher: linear CKA", cell("linear_cka")),
+        ("agreement with the teacher: same nearest text", cell("top1_agreement")),
+        (
+            "agreement with the teacher: KL divergence over its nearest texts (at most 256, "
+            f"temperature {agreement['temperature']:g})",
+            cell("top_texts_kl"),
         ),
     ]
 
 
-def _joint(joint: Part | None) -> list[str]:
+def _joint_sentence(joint: EvaluationJSON | None) -> list[str]:
     if not joint:
         return []
     return [
-        f"Among all {joint['num_labels']:,} labels at once: {joint['id_accuracy']:.1%} of the labels trained on, "
-        f"{joint['ood_accuracy']:.1%} of those\nnever seen; harmonic mean {joint['harmonic_mean']:.1%} "
+        f"Among all {joint['num_labels']:,} labels at once: {joint['id_accuracy']:.1%} on seen labels, "
+        f"{joint['ood_accuracy']:.1%} on unseen labels;\nharmonic mean {joint['harmonic_mean']:.1%} "
         f"({_range(joint['harmonic_intervals']['labels'])} over labels), chance {joint['chance']:.1%}."
     ]
 
 
-def _last_epochs(last: Part | None) -> list[str]:
+def _last_epochs_sentence(last: EvaluationJSON | None) -> list[str]:
     if not last:
         return []
-    shown = [
-        f"{last[figure]:.1%} on {PART_NAMES[part]}"
-        for part, figure in (("id", "id_accuracy"), ("ood", "ood_accuracy"))
-        if last[figure] is not None
+    accuracies = [
+        f"{last[key]:.1%} on {PART_NAMES[part]}"
+        for part, key in (("id", "id_accuracy"), ("ood", "ood_accuracy"))
+        if last[key] is not None
     ]
-    count = len(last["epochs"])
     return [
-        f"Mean over the last {count} epochs, as arXiv:2307.03135 reports: {' and '.join(shown)}. All else\n"
-        "here is of the weights that were handed over, which no accuracy has chosen."
+        f"Mean over the last {len(last['epochs'])} epochs, as arXiv:2307.03135 reports: {' and '.join(accuracies)}.\n"
+        "All other figures are of the delivered weights, which were not selected by accuracy."
     ]
 
 

@@ -1,20 +1,21 @@
-"""The model card of a bundle: what the student is, how well it does, how to load it, what it was made from.
+"""The model card of a bundle: description, accuracy, usage and provenance of a student.
 
-The words around the facts are in `model_card.md`. Labels, attributes and names come from people and language models,
-so that all of them are escaped: no text of theirs becomes markup, a link or code.
+`model_card.md` is the template. Labels, attributes and names come from people and language models; all of them are
+escaped, so that no text of theirs becomes markup, a link or code.
 """
 
 import json
 import string
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distill.bundle.card_metrics import PART_NAMES, measures
-from distill.texts.text_templates import TEXTS
+from distill.bundle.card_metrics import PART_NAMES, EvaluationJSON, metrics_markdown
+from distill.texts.text_templates import TEXT_KIND_TITLES
 
 TEMPLATE_FILE = Path(__file__).with_name("model_card.md")
-SHOWN_LABELS = 8
+NUM_SHOWN_LABELS = 8
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 OPEN_CLIP_CODE = """\
@@ -26,7 +27,8 @@ model, _, preprocess = open_clip.create_model_and_transforms("local-dir:pairing"
 tokenizer = open_clip.get_tokenizer("local-dir:pairing")
 model.eval()
 """
-# open_clip builds a timm tower at its own size, and a tower whose weights have the size in them must be told.
+# open_clip builds a timm image encoder at its default size. If the shapes of the weights depend on the image size, the
+# size must be set before the weights are loaded.
 OPEN_CLIP_RESIZED_CODE = """\
 import open_clip
 import torch
@@ -42,13 +44,13 @@ model.eval()
 """
 OPEN_CLIP_USE = """\
 with torch.inference_mode():
-    picture = model.encode_image(preprocess(Image.open("picture.jpg"))[None], normalize=True)
+    image = model.encode_image(preprocess(Image.open("photo.jpg"))[None], normalize=True)
     texts = model.encode_text(tokenizer(["a photo of a crane", "a photo of a heron"]), normalize=True)
-print((picture @ texts.T).tolist())"""
+print((image @ texts.T).tolist())"""
 
 CONTEXT_NOTE = """\
-The labels were told behind {num_tokens} learned vectors in the place of `a photo of`. Words of your own need them
-too, and open_clip does not put them there; with Limbeck installed:
+The texts of the labels were encoded with {num_tokens} learned vectors in the place of `a photo of`. Other texts need
+these vectors too. open_clip does not insert them; Limbeck does:
 
 ```python
 from pathlib import Path
@@ -65,139 +67,146 @@ print(with_context(teacher, texts, learned).features)
 
 """
 
-TRANSFORMERS_NOTE = "\nopen_clip reads this teacher's tokenizer by the transformers library, which must be installed."
+TRANSFORMERS_NOTE = "\nopen_clip loads this teacher's tokenizer with the transformers library, which must be installed."
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardFacts:
+    """The facts of a model card.
+
+    `preprocess`: as in `distill.bundle.write.StudentWeights`. `evaluation`: `text`, the measured parts `id` and `ood`,
+    and under `teacher` a list of evaluations of the teacher. `made_from`: digests by name, nested or not.
+    `is_resized`: open_clip must set the student's size before it loads the weights. `needs_transformers`: open_clip
+    loads the tokenizer with the transformers library. `num_context`: number of learned vectors before a label's text.
+    """
+
+    student: str
+    num_parameters: int
+    width: int
+    preprocess: Mapping[str, Any]
+    teacher: str
+    labels: Sequence[str]
+    evaluation: EvaluationJSON
+    made_from: Mapping[str, Any]
+    model_args: Mapping[str, Any] = field(default_factory=dict)
+    num_shortened: int = 0
+    is_resized: bool = False
+    needs_transformers: bool = False
+    num_context: int = 0
 
 
 def escape(text: str) -> str:
-    """Text as Markdown that shows just that text, on one line."""
-    kept = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return "".join(ENTITIES.get(c) or ("\\" + c if c in string.punctuation else c) for c in kept)
+    """Text as Markdown that shows exactly this text, on one line."""
+    printable = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return "".join(ENTITIES.get(c) or ("\\" + c if c in string.punctuation else c) for c in printable)
 
 
-def model_card(
-    *,
-    student: str,
-    parameters: int,
-    width: int,
-    model_args: Mapping[str, Any],
-    preprocess: Mapping[str, Any],
-    teacher: str,
-    labels: Sequence[str],
-    num_shortened: int,
-    evaluation: Mapping[str, Any],
-    made_from: Mapping[str, Any],
-    resized: bool,
-    wants_transformers: bool,
-    num_context: int = 0,
-) -> str:
-    """The card in Markdown.
-
-    `preprocess`: how the student sees a picture, as in `distill.bundle.write`. `evaluation`: `text`, the parts `id` and
-    `ood` where there are any, and under `teacher` a list of evaluations of the teacher where it was measured.
-    `made_from`: digests by name, nested or not. `resized`: whether open_clip must be told the student's size.
-    `wants_transformers`: whether open_clip reads this tokenizer by the transformers library. `num_context`: how many
-    learned vectors stand before the labels' words.
-    """
-    image_px = preprocess["size"][0]
-    build = [json.dumps(student), f"num_classes={width}"]
-    build += [f"{name}={value!r}" for name, value in sorted(model_args.items())]
-    load = OPEN_CLIP_RESIZED_CODE.format(image_px=image_px) if resized else OPEN_CLIP_CODE
+def model_card(facts: CardFacts) -> str:
+    """The model card in Markdown."""
+    image_px = facts.preprocess["size"][0]
+    build = [json.dumps(facts.student), f"num_classes={facts.width}"]
+    build += [f"{name}={value!r}" for name, value in sorted(facts.model_args.items())]
+    load = OPEN_CLIP_RESIZED_CODE.format(image_px=image_px) if facts.is_resized else OPEN_CLIP_CODE
     return string.Template(TEMPLATE_FILE.read_text(encoding="utf-8")).substitute(
-        student=student,
-        teacher=escape(teacher),
-        width=width,
-        parameters=f"{parameters:,}",
+        student=facts.student,
+        teacher=escape(facts.teacher),
+        width=facts.width,
+        parameters=f"{facts.num_parameters:,}",
         image_px=image_px,
-        text=_told(evaluation),
-        num_labels=f"{len(labels):,}",
-        accuracy=_accuracy_table(evaluation) + _known_note(made_from.get("config") or {}),
-        measures=measures(evaluation),
+        text=_text_title(facts.evaluation),
+        num_labels=f"{len(facts.labels):,}",
+        accuracy=_accuracy_table(facts.evaluation) + _unseen_label_notes(facts.made_from.get("config") or {}),
+        metrics=metrics_markdown(facts.evaluation),
         build=", ".join(build),
         open_clip_code=load + OPEN_CLIP_USE,
-        crop_note=(CONTEXT_NOTE.format(num_tokens=num_context) if num_context else "")
-        + _crop_note(preprocess)
-        + (TRANSFORMERS_NOTE if wants_transformers else ""),
-        labels=_label_list(labels),
-        shortened=_shortened_note(num_shortened),
-        made_from=_made_from_table(made_from),
+        usage_notes=(CONTEXT_NOTE.format(num_tokens=facts.num_context) if facts.num_context else "")
+        + _crop_note(facts.preprocess)
+        + (TRANSFORMERS_NOTE if facts.needs_transformers else ""),
+        labels=_label_list(facts.labels),
+        shortened=_shortened_note(facts.num_shortened),
+        made_from=_made_from_table(facts.made_from),
     )
 
 
-def _told(run: Mapping[str, Any]) -> str:
-    return TEXTS.get(str(run.get("text")), "not told")
+def _text_title(evaluation: EvaluationJSON) -> str:
+    return TEXT_KIND_TITLES.get(str(evaluation.get("text")), "unknown")
 
 
-def _accuracy_table(evaluation: Mapping[str, Any]) -> str:
+def _accuracy_table(evaluation: EvaluationJSON) -> str:
     parts = [part for part in PART_NAMES if evaluation.get(part)]
     if not parts:
-        return "It was not evaluated."
+        return "The student was not evaluated."
     rows = [["", "texts", *(PART_NAMES[part] for part in parts)], ["---"] * (2 + len(parts))]
-    runs = [("**student**", evaluation), *(("teacher", run) for run in evaluation.get("teacher") or ())]
-    for name, run in runs:
-        texts = _told(run)
-        results = (run.get(part) for part in parts)
-        rows.append([name, texts, *(f"{result['accuracy']:.1%}" if result else "" for result in results)])
+    models = [("**student**", evaluation), *(("teacher", one) for one in evaluation.get("teacher") or ())]
+    for name, one in models:
+        results = (one.get(part) for part in parts)
+        rows.append([name, _text_title(one), *(f"{result['accuracy']:.1%}" if result else "" for result in results)])
     if evaluation.get("retrieval"):
-        beside = {"ood": f"{evaluation['retrieval']['accuracy']:.1%}"}
-        rows.append(["**student**, with retrieval", _told(evaluation), *(beside.get(part, "") for part in parts)])
+        retrieval = {"ood": f"{evaluation['retrieval']['accuracy']:.1%}"}
+        cells = (retrieval.get(part, "") for part in parts)
+        rows.append(["**student**, with retrieval", _text_title(evaluation), *cells])
     rows.append(["chance", "", *(f"{evaluation[part]['chance']:.1%}" for part in parts)])
     rows.append(["labels", "", *(f"{evaluation[part]['num_labels']:,}" for part in parts)])
     rows.append(["images", "", *(f"{evaluation[part]['num_images']:,}" for part in parts)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _known_note(config: Mapping[str, Any]) -> str:
-    """What a run knew of the labels that are called unseen, from its `distill.config.train_config.TrainConfig`."""
+def _unseen_label_notes(config: Mapping[str, Any]) -> str:
+    """What the training used of the unseen labels; `config`: `distill.config.train_config.TrainConfig` as JSON."""
     data, losses = config.get("data") or {}, (config.get("objective") or {}).get("losses") or {}
     shots, protocol = data.get("shots", 0), data.get("protocol")
     notes = []
     if protocol == "fine_tune":
-        notes.append(f"It was tuned on the first {shots} images of every unseen label; these are not measured.")
+        notes.append(
+            f"The student was fine-tuned on the first {shots} images of every unseen label; these\n"
+            "images are not measured."
+        )
     if protocol == "retrieval":
         notes.append(
-            f"Retrieval adds to a label's text what the teacher makes of its first {shots} images, which are in no\n"
-            "figure here."
+            "Retrieval adds to the text of a label the teacher's features of the label's first "
+            f"{shots} images; these\nimages are not measured."
         )
     if losses.get("unseen", 0) > 0:
         notes.append(
-            "In training it was told the texts of the unseen labels, though it saw no image of them: what it reaches\n"
-            "on them is more than it would on labels it never heard of."
+            "The training used the texts of the unseen labels, but none of their images. The accuracy on them is\n"
+            "therefore higher than on labels whose texts were not used."
         )
     return "".join(f"\n\n{note}" for note in notes)
 
 
 def _label_list(labels: Sequence[str]) -> str:
-    shown = ", ".join(map(escape, labels[:SHOWN_LABELS]))
-    rest = len(labels) - SHOWN_LABELS
-    return f"{shown} and {rest:,} more." if rest > 0 else f"{shown}."
+    shown = ", ".join(map(escape, labels[:NUM_SHOWN_LABELS]))
+    num_more = len(labels) - NUM_SHOWN_LABELS
+    return f"{shown} and {num_more:,} more." if num_more > 0 else f"{shown}."
 
 
 def _crop_note(preprocess: Mapping[str, Any]) -> str:
     if preprocess["crop_pct"] == 1:
         return "Both libraries read the student's preprocessing from its folder."
     return (
-        f"The accuracies above were measured on the middle {preprocess['crop_pct']:.1%} of each picture's side, as\n"
-        "timm's transform shows it. open_clip has no such crop and shows the whole picture: for the same numbers use\n"
-        "timm's transform."
+        f"The accuracies above were measured on the central {preprocess['crop_pct']:.1%} of each image's side, which\n"
+        "timm's transform crops. open_clip does not crop and uses the whole image: use timm's transform to reproduce\n"
+        "the accuracies."
     )
 
 
 def _shortened_note(num_shortened: int) -> str:
     if num_shortened == 0:
         return ""
-    return f" Texts longer than the teacher reads, and so shortened or left out, are told there: {num_shortened:,}."
+    return f" {num_shortened:,} texts longer than the teacher's context were shortened or left out; the file lists all."
 
 
 def _made_from_table(made_from: Mapping[str, Any]) -> str:
-    rows = [f"| {escape(name)} | {escape(value)} |" for name, value in _flat(made_from)]
+    rows = [f"| {escape(name)} | {escape(value)} |" for name, value in _flatten(made_from)]
     return "\n".join(["| | |", "|---|---|", *rows])
 
 
-def _flat(tree: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested values as rows of dotted name and value."""
     rows: list[tuple[str, str]] = []
     for name, value in sorted(tree.items()):
         if isinstance(value, Mapping):
-            rows += _flat(value, f"{above}{name}.")
+            rows += _flatten(value, f"{prefix}{name}.")
         else:
-            rows.append((f"{above}{name}", value if isinstance(value, str) else json.dumps(value)))
+            rows.append((f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value)))
     return rows

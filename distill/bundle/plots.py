@@ -1,37 +1,41 @@
-"""The pictures of a bundle: how the loss fell, how well each label is recognised, how surely, and what it is taken for.
+"""The plots of a bundle: training loss, accuracy of each label, reliability, and the most frequent confusions.
 
-Drawn by matplotlib without a display or a global state, the same bytes for the same numbers. K labels.
+Drawn by matplotlib without a display and without global state. The same numbers give the same bytes.
 """
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from distill.data.atomic_files import replacing
 
-NAMED_LABELS = 60
-"""Up to this many labels each have a bar with their name; more are drawn as one sorted curve."""
+MAX_BARS = 60
+"""Up to this many labels have one bar each, with their name; more are drawn as one sorted curve."""
 
 CURVE_POINTS = 2000
-LABEL_LETTERS = 40
+MAX_LABEL_LENGTH = 40
 COLOURS = {"id": "#2f6f9f", "ood": "#c2571a"}
-PARTS = {"id": "labels trained on, held-out images", "ood": "labels never seen"}
+PARTS = {"id": "seen labels, held-out images", "ood": "unseen labels"}
+
+EvaluationParts = Mapping[str, Mapping[str, Any]]
+"""The parts `id` and `ood` of `distill.evaluation.accuracy.Evaluation.as_json()`."""
 
 
 def read_curve(training_log: Path) -> dict[str, list[tuple[float, float]]]:
-    """Each loss of a training log (JSON lines) as (step, value) pairs: `loss`, and the terms below `losses`.
+    """The losses of a training log (JSON lines) as (step, value) pairs: `loss`, and each term in `losses`.
 
-    Lines without a step or a loss, such as evaluations, are passed over, and so is a last line cut short.
+    Lines without a step or a loss, such as evaluations, and an incomplete last line are ignored.
     """
     curves: dict[str, list[tuple[float, float]]] = {}
     with training_log.open(encoding="utf-8") as lines:
         for line in lines:
-            entry = _entry(line)
+            entry = _parse_line(line)
             if not _is_number(entry.get("step")) or not _is_number(entry.get("loss")):
                 continue
             terms = entry.get("losses")
@@ -42,7 +46,7 @@ def read_curve(training_log: Path) -> dict[str, list[tuple[float, float]]]:
 
 
 def draw_loss(curves: Mapping[str, list[tuple[float, float]]], path: Path) -> None:
-    """Loss over steps as a PNG, the sum thick and its terms thin, thinned out to what a picture can show."""
+    """Write a PNG of loss over steps: the sum as a thick line, its terms as thin lines, about 2,000 points per line."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for name, points in curves.items():
@@ -59,19 +63,19 @@ def draw_loss(curves: Mapping[str, list[tuple[float, float]]], path: Path) -> No
     if curves:
         axes.legend(frameon=False)
     else:
-        axes.text(0.5, 0.5, "no step was logged", ha="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, "no steps were logged", ha="center", transform=axes.transAxes)
     axes.set(xlabel="step", ylabel="training loss")
     axes.grid(alpha=0.3)
     _save(figure, path)
 
 
-def draw_accuracy(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None:
-    """Accuracy of each label as a PNG, one panel for each part of an evaluation (`id`, `ood`), with its chance level.
+def draw_accuracy(parts: EvaluationParts, path: Path) -> None:
+    """Write a PNG of the accuracy of each label, one panel per part, with the chance level.
 
-    `parts`: by name, with `per_label` (accuracy in 0..1 by label), `accuracy` and `chance`.
+    Reads `per_label` (accuracy in 0..1 by label), `accuracy` and `chance` of each part.
     """
     shown = {name: part for name, part in parts.items() if name in PARTS and part.get("per_label")}
-    bars = [len(part["per_label"]) for part in shown.values() if len(part["per_label"]) <= NAMED_LABELS]
+    bars = [len(part["per_label"]) for part in shown.values() if len(part["per_label"]) <= MAX_BARS]
     figure = Figure(
         figsize=(6 * max(1, len(shown)), 1.5 + 0.2 * max(bars + [12 if bars else 24])), layout="constrained"
     )
@@ -79,11 +83,9 @@ def draw_accuracy(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None:
         axes = figure.add_subplot(1, len(shown), column)
         ranked = sorted(part["per_label"].items(), key=lambda item: (item[1], item[0]))
         values = [100 * float(value) for _, value in ranked]
-        if len(ranked) <= NAMED_LABELS:
+        if len(ranked) <= MAX_BARS:
             axes.barh(range(len(ranked)), values, color=COLOURS[name])
-            axes.set_yticks(range(len(ranked)), [_short(label) for label, _ in ranked], fontsize=7)
-            for text in axes.get_yticklabels():
-                text.set_parse_math(False)
+            _set_row_names(axes, [_shorten(label) for label, _ in ranked])
             axes.set_ylim(-0.6, len(ranked) - 0.4)
         else:
             axes.fill_betweenx(range(len(ranked)), values, color=COLOURS[name], step="mid", linewidth=0)
@@ -97,21 +99,23 @@ def draw_accuracy(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     _save(figure, path)
 
 
-def draw_reliability(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None:
-    """Accuracy over confidence as a PNG, a point for each bin, as large as it has images; on the diagonal, all is well.
+def draw_reliability(parts: EvaluationParts, path: Path) -> None:
+    """Write a PNG of accuracy over confidence: one point per bin, sized by its number of images.
 
-    `parts`: by name, with `calibration` as in an evaluation.
+    Points on the diagonal are calibrated. Reads `calibration` of each part.
     """
     figure = Figure(figsize=(5.2, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 100], [0, 100], color="black", linewidth=0.8, linestyle=":")
     shown = {name: part["calibration"] for name, part in parts.items() if name in PARTS and part.get("calibration")}
-    for name, found in shown.items():
-        most = max(one["num_images"] for one in found["bins"])
-        sure, right = ([100 * one[what] for one in found["bins"]] for what in ("confidence", "accuracy"))
-        axes.plot(sure, right, color=COLOURS[name], linewidth=1)
-        sizes = [12 + 90 * one["num_images"] / most for one in found["bins"]]
-        axes.scatter(sure, right, s=sizes, color=COLOURS[name], label=f"{PARTS[name]}: error {found['error']:.1%}")
+    for name, calibration in shown.items():
+        bins = calibration["bins"]
+        most = max(each["num_images"] for each in bins)
+        confidence, accuracy = ([100 * each[key] for each in bins] for key in ("confidence", "accuracy"))
+        axes.plot(confidence, accuracy, color=COLOURS[name], linewidth=1)
+        sizes = [12 + 90 * each["num_images"] / most for each in bins]
+        label = f"{PARTS[name]}: error {calibration['error']:.1%}"
+        axes.scatter(confidence, accuracy, s=sizes, color=COLOURS[name], label=label)
     axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence, %", ylabel="accuracy, %")
     axes.grid(alpha=0.3)
     if shown:
@@ -121,10 +125,10 @@ def draw_reliability(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None
     _save(figure, path)
 
 
-def draw_confusions(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None:
-    """The most frequent confusions as a PNG, a bar for each pair, as long as the share of the label's images.
+def draw_confusions(parts: EvaluationParts, path: Path) -> None:
+    """Write a PNG of the most frequent confusions: one bar per pair, as long as the share of the label's images.
 
-    `parts`: by name, with `confusions` as in an evaluation.
+    Reads `confusions` of each part.
     """
     shown = {name: part["confusions"] for name, part in parts.items() if name in PARTS and part.get("confusions")}
     rows = max([len(pairs) for pairs in shown.values()] or [8])
@@ -133,30 +137,34 @@ def draw_confusions(parts: Mapping[str, Mapping[str, Any]], path: Path) -> None:
         axes = figure.add_subplot(1, len(shown), column)
         ranked = pairs[::-1]
         axes.barh(range(len(ranked)), [100 * pair["share"] for pair in ranked], color=COLOURS[name])
-        said = [f"{_short(pair['label'])} → {_short(pair['taken_for'])}" for pair in ranked]
-        axes.set_yticks(range(len(ranked)), said, fontsize=7)
-        for text in axes.get_yticklabels():
-            text.set_parse_math(False)
+        _set_row_names(axes, [f"{_shorten(pair['label'])} → {_shorten(pair['taken_for'])}" for pair in ranked])
         axes.set(xlim=(0, 100), xlabel="share of the label's images, %", title=PARTS[name])
     if not shown:
-        figure.add_subplot().text(0.5, 0.5, "no image was taken for another label", ha="center")
+        figure.add_subplot().text(0.5, 0.5, "no image was confused", ha="center")
     _save(figure, path)
+
+
+def _set_row_names(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    for text in axes.get_yticklabels():
+        text.set_parse_math(False)  # a "$" in a label is not math
 
 
 def _save(figure: Figure, path: Path) -> None:
     FigureCanvasAgg(figure)
     with replacing(path) as draft, warnings.catch_warnings():
-        # Labels come in every script; a letter that the font lacks is drawn as a box.
+        # Labels come in every script; a glyph that the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         figure.savefig(draft, format="png", dpi=110, metadata={"Software": None})
 
 
-def _short(label: str) -> str:
+def _shorten(label: str) -> str:
     printable = "".join(character if character.isprintable() else " " for character in label)
-    return printable if len(printable) <= LABEL_LETTERS else printable[: LABEL_LETTERS - 1] + "…"
+    return printable if len(printable) <= MAX_LABEL_LENGTH else printable[: MAX_LABEL_LENGTH - 1] + "…"
 
 
-def _entry(line: str) -> dict[str, Any]:
+def _parse_line(line: str) -> dict[str, Any]:
+    """A line of the log; empty if it is not a JSON object."""
     try:
         entry = json.loads(line)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Check a bundle against its manifest: is every file the one that was written? Imports no torch.
+"""Checks a bundle against its manifest: every file must have the recorded size and sha256. Imports no torch.
 
-`python -m distill.bundle.verify FOLDER` prints what is wrong and ends with 1, or says that all is well. With
-`--partial` files that were not downloaded are no fault, such as the pairing.
+`python -m distill.bundle.verify FOLDER` prints the faults and exits with 1, or reports that all files are unchanged.
+With `--partial`, files that were not downloaded (such as the pairing) are no fault.
 """
 
 import argparse
@@ -16,20 +16,20 @@ MANIFEST_FORMAT = "limbeck bundle 1"
 
 
 class BundleError(ValueError):
-    """A bundle cannot be written as asked, or is not what its manifest says; the message names each fault."""
+    """A bundle that cannot be written, or that differs from its manifest; the message names each fault."""
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal, read in pieces."""
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    """The sha256 of a file, in hexadecimal; reads the file in chunks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify_bundle(folder: Path, *, partial: bool = False) -> dict[str, Any]:
-    """The manifest of the bundle in `folder`, once every file in it has the size and sha256 it says.
+    """The manifest of the bundle in `folder`, after checking the size and sha256 of every file.
 
-    `partial`: a file that is not there is no fault. Raises BundleError naming every file that is missing, changed,
-    or there without being in the manifest, and for a manifest that cannot be read.
+    `partial`: missing files are no fault. Raises BundleError naming every file that is missing, changed, or not in the
+    manifest, and for an unreadable manifest.
     """
     manifest = _read_manifest(folder)
     faults: list[str] = []
@@ -43,7 +43,7 @@ def verify_bundle(folder: Path, *, partial: bool = False) -> dict[str, Any]:
         elif path.stat().st_size != entry["size"]:
             faults.append(f"{name} has {path.stat().st_size} bytes, not {entry['size']}")
         elif file_sha256(path) != entry["sha256"]:
-            faults.append(f"{name} has another sha256 than the manifest")
+            faults.append(f"{name} has a different sha256 than the manifest")
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     faults += [f"{name} is not in the manifest" for name in sorted(present - listed - {MANIFEST_FILE})]
     if faults:
@@ -56,11 +56,11 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if manifest["format"] != MANIFEST_FORMAT:
-            raise BundleError(f"{path} is of the form {manifest['format']!r}, not {MANIFEST_FORMAT!r}")
+            raise BundleError(f"{path} has the manifest format {manifest['format']!r}, not {MANIFEST_FORMAT!r}")
         names = [PurePosixPath(entry["path"]) for entry in manifest["files"]]
-        _ = [(entry["size"], entry["sha256"]) for entry in manifest["files"]]
+        _ = [(entry["size"], entry["sha256"]) for entry in manifest["files"]]  # raises KeyError if one is missing
     except FileNotFoundError as error:
-        raise BundleError(f"{folder} holds no {MANIFEST_FILE}: it is no bundle, or not all of one") from error
+        raise BundleError(f"{folder} holds no {MANIFEST_FILE}: it is not a bundle, or is incomplete") from error
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, BundleError):
             raise
@@ -72,18 +72,18 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """The command line of the module's docstring."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m distill.bundle.verify", description="Check a bundle by its manifest."
+        prog="python -m distill.bundle.verify", description="Check a bundle against its manifest."
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--partial", action="store_true", help="files that are not there are no fault")
+    parser.add_argument("--partial", action="store_true", help="accept missing files")
     arguments = parser.parse_args()
     try:
         manifest = verify_bundle(arguments.folder, partial=arguments.partial)
     except BundleError as error:
         sys.exit(str(error))
-    print(f"{arguments.folder}: all of {len(manifest['files'])} files are as written")
+    print(f"{arguments.folder}: {len(manifest['files'])} files checked, none changed")
 
 
 if __name__ == "__main__":

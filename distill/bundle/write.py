@@ -1,13 +1,14 @@
-"""The checkpoint bundle: a trained student as the libraries that people use load it, and all that is known of it.
+"""Writes the checkpoint bundle: a trained student for timm and open_clip, with its evaluation and provenance.
 
     image/     config.json, model.safetensors: the student alone, for timm
-    pairing/   open_clip_config.json, open_clip_model.safetensors, tokenizer: student + the teacher's text tower
+    pairing/   open_clip_config.json, open_clip_model.safetensors, tokenizer: student and the teacher's text encoder
     targets/   text_targets.safetensors, labels.json
     evaluation.json, training.jsonl, README.md, manifest.json (`distill.bundle.verify` reads it)
     loss.png, accuracy.png, reliability.png, confusions.png
 
-Both folders are loaded by their own library before the bundle is there, and must give the student's own features.
-No pickle; every file is readable by all; the same student gives the same bytes. K labels, D embedding width.
+Before the bundle appears, both folders are loaded by their library and must reproduce the student's features. The
+bundle holds no pickle, its files are world-readable, and the same student gives the same bytes.
+K labels, D embedding width.
 """
 
 import copy
@@ -27,7 +28,7 @@ from safetensors.torch import save_file
 from timm.models._hub import save_config_for_hf
 
 from distill.bundle import plots
-from distill.bundle.model_card import model_card
+from distill.bundle.model_card import CardFacts, model_card
 from distill.bundle.verify import MANIFEST_FILE, MANIFEST_FORMAT, BundleError, file_sha256
 from distill.data.atomic_files import replacing, write_bytes
 from distill.teacher.teacher import Teacher
@@ -36,11 +37,11 @@ from distill.texts.text_targets import TextTargets
 __all__ = ["BundleError", "BundleFile", "StudentWeights", "write_bundle"]
 
 TOLERANCE = 1e-5
-NOT_OURS = ("tag", "license", "origin_url", "paper_ids", "paper_name", "notes")
+PRETRAINED_KEYS = ("tag", "license", "origin_url", "paper_ids", "paper_name", "notes")
 
 
 class BundleFile(NamedTuple):
-    """A file of a bundle: its path below the bundle, hexadecimal sha256, and size in bytes."""
+    """A file of a bundle: path relative to the bundle, sha256 in hexadecimal, and size in bytes."""
 
     path: str
     sha256: str
@@ -49,10 +50,10 @@ class BundleFile(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class StudentWeights:
-    """A trained student. `timm.create_model(name, num_classes=width, **model_args)` takes `state` as it is.
+    """A trained student; `state` is a state dict of `timm.create_model(name, num_classes=width, **model_args)`.
 
-    `preprocess`: how it sees a picture at evaluation: `size` [h, w] in pixels, `mean` and `std` of values in 0..1,
-    `interpolation`, `resize_mode` ("squash" or "shortest"), and `crop_pct`, the side's share that `size` is of.
+    `preprocess`: the preprocessing at evaluation: `size` [height, width] in pixels, `mean` and `std` of values in 0..1,
+    `interpolation`, `resize_mode` ("squash" or "shortest"), and `crop_pct`: `size` as a share of the resized side.
     """
 
     name: str
@@ -73,37 +74,33 @@ def write_bundle(
     training_log: Path,
     provenance: Mapping[str, Any],
 ) -> list[BundleFile]:
-    """Write a bundle to `out`, which must not exist or be empty; it appears whole, or not at all.
+    """Write a bundle to `out`, which must be missing or an empty folder. The bundle appears atomically.
 
-    `labels`: K mappings in the order of the targets, each with `label` and whatever else is known (sense, attributes,
-    part). `evaluation`: `distill.evaluation.accuracy.Evaluation.as_json()`, and under `teacher` a list of the same of
-    the teacher, where it was measured. `training_log`: JSON lines. `provenance`: JSON-able, the digests of what the
-    student was made from. Returns every file, the manifest last. Raises BundleError where the parts do not fit together
-    or a library does not give the student's own features.
+    `labels`: K mappings in the order of the targets, each with `label` and optional facts (sense, lines, part).
+    `evaluation`: `distill.evaluation.accuracy.Evaluation.as_json()`; under `teacher`, a list of evaluations of the
+    teacher if it was measured. `training_log`: JSON lines. `provenance`: digests of the inputs, in JSON types.
+    Returns every file, the manifest last. Raises BundleError if the inputs are inconsistent, or if a library does not
+    reproduce the student's features.
     """
-    _check_fit(out, student, teacher, targets, labels)
+    _check_inputs(out, student, teacher, targets, labels)
     draft = out.with_name(f".{out.name}.{uuid.uuid4().hex}.part")
     try:
-        model = _build(student)
+        model = _build_model(student)
         _write_image(draft / "image", student, model)
-        resized = _write_pairing(draft / "pairing", student, teacher)
-        _verify_towers(draft, student, teacher, model, resized=resized)
+        is_resized = _write_pairing(draft / "pairing", student, teacher)
+        _verify_features(draft, student, teacher, model, is_resized=is_resized)
         _write_targets(draft / "targets", targets, labels)
         _write_json(draft / "evaluation.json", evaluation)
         write_bytes(draft / "training.jsonl", training_log.read_bytes())
-        plots.draw_loss(plots.read_curve(training_log), draft / "loss.png")
-        parts = {part: evaluation[part] for part in ("id", "ood") if evaluation.get(part)}
-        plots.draw_accuracy(parts, draft / "accuracy.png")
-        plots.draw_reliability(parts, draft / "reliability.png")
-        plots.draw_confusions(parts, draft / "confusions.png")
+        _draw_plots(draft, training_log, evaluation)
         made_from = {
             **provenance,
             "teacher": {key: teacher.info()[key] for key in ("ref", "digest", "preprocess_digest")},
             "versions": {"timm": timm.__version__, "open_clip": open_clip.__version__},
         }
-        card = model_card(
+        facts = CardFacts(
             student=student.name,
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            num_parameters=sum(parameter.numel() for parameter in model.parameters()),
             width=student.width,
             model_args=student.model_args,
             preprocess=student.preprocess,
@@ -112,11 +109,11 @@ def write_bundle(
             num_shortened=len(targets.truncated),
             evaluation=evaluation,
             made_from=made_from,
-            resized=resized,
+            is_resized=is_resized,
             num_context=0 if targets.context is None else len(targets.context),
-            wants_transformers=bool(teacher.model_cfg["text_cfg"].get("hf_tokenizer_name")),
+            needs_transformers=bool(teacher.model_cfg["text_cfg"].get("hf_tokenizer_name")),
         )
-        write_bytes(draft / "README.md", card.encode())
+        write_bytes(draft / "README.md", model_card(facts).encode())
         files = _write_manifest(draft, student, made_from)
         for folder in (draft, *(path for path in draft.iterdir() if path.is_dir())):
             folder.chmod(0o755)
@@ -126,99 +123,106 @@ def write_bundle(
     return files
 
 
-def _check_fit(
+def _check_inputs(
     out: Path, student: StudentWeights, teacher: Teacher, targets: TextTargets, labels: Sequence[Mapping[str, Any]]
 ) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BundleError(f"{out} is there already: name a folder that is not")
+        raise BundleError(f"{out} already exists: name a new folder")
     if student.width != teacher.width:
-        raise BundleError(f"the student's head is {student.width} wide, the teacher {teacher.width}: they do not pair")
+        raise BundleError(
+            f"the embedding width of the student is {student.width}, of the teacher {teacher.width}: they must be equal"
+        )
     if targets.teacher["digest"] != teacher.digest:
-        raise BundleError(f"the text targets are not of the teacher {teacher.ref}: encode them again")
+        raise BundleError(f"the text targets were not encoded by the teacher {teacher.ref}: encode them again")
     if targets.features.shape != (len(labels), teacher.width):
-        raise BundleError(f"there are {len(labels)} labels, and text targets of shape {tuple(targets.features.shape)}")
+        raise BundleError(
+            f"text targets of shape {tuple(targets.features.shape)} do not match {len(labels)} labels of width "
+            f"{teacher.width}: encode them again for these labels"
+        )
 
 
-def _build(student: StudentWeights) -> torch.nn.Module:
+def _build_model(student: StudentWeights) -> torch.nn.Module:
     model: torch.nn.Module = timm.create_model(student.name, num_classes=student.width, **student.model_args)
     try:
         model.load_state_dict(dict(student.state))
     except RuntimeError as error:
-        raise BundleError(f"the weights are not those of a {student.name} of width {student.width}: {error}") from error
+        raise BundleError(f"the weights do not fit a {student.name} of width {student.width}: {error}") from error
     return model.eval()
 
 
 def _write_image(folder: Path, student: StudentWeights, model: torch.nn.Module) -> None:
-    seen = student.preprocess
-    data = {
-        "input_size": (3, *seen["size"]),
-        "mean": tuple(seen["mean"]),
-        "std": tuple(seen["std"]),
-        "interpolation": seen["interpolation"],
-        "crop_pct": float(seen["crop_pct"]),
-        "crop_mode": {"squash": "squash", "shortest": "center"}[seen["resize_mode"]],
+    preprocess = student.preprocess
+    data_config = {
+        "input_size": (3, *preprocess["size"]),
+        "mean": tuple(preprocess["mean"]),
+        "std": tuple(preprocess["std"]),
+        "interpolation": preprocess["interpolation"],
+        "crop_pct": float(preprocess["crop_pct"]),
+        "crop_mode": {"squash": "squash", "shortest": "center"}[preprocess["resize_mode"]],
     }
     _save_weights(folder / "model.safetensors", model.state_dict())
     with replacing(folder / "config.json") as draft:
-        save_config_for_hf(model, str(draft), data_config=data)
+        save_config_for_hf(model, str(draft), data_config=data_config)
         config = json.loads(draft.read_text(encoding="utf-8"))
-        # timm describes the published weights of this architecture, which these are not.
-        for key in NOT_OURS:
+        # timm writes the description of the architecture's published weights, which does not apply to these weights.
+        for key in PRETRAINED_KEYS:
             config["pretrained_cfg"].pop(key, None)
         draft.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _write_pairing(folder: Path, student: StudentWeights, teacher: Teacher) -> bool:
-    """Write the pairing; true if open_clip must be told the student's size before it can take the weights."""
-    seen = student.preprocess
+    """Write the pairing; returns whether open_clip must set the student's size before it loads the weights."""
+    preprocess = student.preprocess
     cfg = copy.deepcopy(teacher.model_cfg)
-    # A captioning teacher (CoCa) leaves its decoder behind, and its text tower gives the decoder's input no more.
+    # Remove the decoder of a captioning teacher (CoCa); the text encoder then returns no tokens for the decoder.
     cfg.pop("multimodal_cfg", None)
     cfg["text_cfg"].pop("output_tokens", None)
     cfg["vision_cfg"] = {
         "timm_model_name": student.name,
         "timm_model_pretrained": False,
-        # Empty and null: timm's own pooling and classifier, which is the projection, and nothing of open_clip's.
+        # Empty and null: keep timm's pooling and classifier (the projection), add no layer of open_clip.
         "timm_proj": "",
         "timm_pool": None,
-        "image_size": seen["size"][0],
+        "image_size": preprocess["size"][0],
     }
-    described = {
+    config = {
         "model_cfg": cfg,
-        "preprocess_cfg": {key: seen[key] for key in ("mean", "std", "interpolation", "resize_mode")},
+        "preprocess_cfg": {key: preprocess[key] for key in ("mean", "std", "interpolation", "resize_mode")},
     }
-    _write_json(folder / "open_clip_config.json", described)
+    _write_json(folder / "open_clip_config.json", config)
     trunk = {f"visual.trunk.{name}": tensor for name, tensor in student.state.items()}
     _save_weights(folder / "open_clip_model.safetensors", {**teacher.text_state(), **trunk})
     teacher.save_tokenizer(folder)
-    plain = timm.create_model(student.name, num_classes=student.width).state_dict()
-    return any(plain[name].shape != tensor.shape for name, tensor in student.state.items())
+    default = timm.create_model(student.name, num_classes=student.width).state_dict()
+    return any(default[name].shape != tensor.shape for name, tensor in student.state.items())
 
 
 @torch.no_grad()
-def _verify_towers(
-    draft: Path, student: StudentWeights, teacher: Teacher, model: torch.nn.Module, *, resized: bool
+def _verify_features(
+    draft: Path, student: StudentWeights, teacher: Teacher, model: torch.nn.Module, *, is_resized: bool
 ) -> None:
-    """Load what was written as its readers will, and compare features of noise and of a text."""
+    """Load both folders with their library and compare features of noise images and of a text."""
     noise = torch.randn(2, 3, *student.preprocess["size"], generator=torch.Generator().manual_seed(0))
-    own = model(noise)  # (2, D)
+    expected_image = model(noise)  # (2, D)
     text = "a photo of a crane"
-    paired = _load_pairing(draft / "pairing", student.preprocess["size"][0] if resized else None)
+    paired = _load_pairing(draft / "pairing", student.preprocess["size"][0] if is_resized else None)
     ids = torch.full((1, teacher.context_length), teacher.tokenizer.pad_id)
     (tokens,) = teacher.tokenizer.ids([text])
     ids[0, : len(tokens)] = torch.tensor(tokens)
-    compared = {
-        "image/ in timm": (timm.create_model(f"local-dir:{draft / 'image'}", pretrained=True).eval()(noise), own),
-        "pairing/ in open_clip": (paired.encode_image(noise), own),
+    from_timm = timm.create_model(f"local-dir:{draft / 'image'}", pretrained=True).eval()
+    features = {
+        "image/ in timm": (from_timm(noise), expected_image),
+        "pairing/ in open_clip": (paired.encode_image(noise), expected_image),
     }
-    # Where the teacher is, because another device rounds otherwise.
-    said = paired.to(teacher.device).encode_text(ids.to(teacher.device), normalize=True)
-    compared["the text tower of pairing/"] = (said, teacher.encode_text([text]))
-    for place, (given, expected) in compared.items():
-        far = float((given - expected).abs().max()) if given.shape == expected.shape else float("inf")
-        if not far <= TOLERANCE * max(1.0, float(expected.abs().max())):
+    # On the teacher's device, because rounding differs between devices.
+    text_feature = paired.to(teacher.device).encode_text(ids.to(teacher.device), normalize=True)
+    features["the text encoder of pairing/"] = (text_feature, teacher.encode_text([text]))
+    for place, (found, expected) in features.items():
+        difference = float((found - expected).abs().max()) if found.shape == expected.shape else float("inf")
+        if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
             raise BundleError(
-                f"{place} gives features {far:.2g} away from the student's own: {student.name} cannot be bundled"
+                f"{place} gives features that differ by {difference:.2g} from the original: {student.name} cannot be "
+                "bundled"
             )
 
 
@@ -229,6 +233,14 @@ def _load_pairing(folder: Path, image_px: int | None) -> Any:
     model.visual.set_input_size(image_px)
     open_clip.load_checkpoint(model, str(folder / "open_clip_model.safetensors"))
     return model.eval()
+
+
+def _draw_plots(draft: Path, training_log: Path, evaluation: Mapping[str, Any]) -> None:
+    parts = {part: evaluation[part] for part in ("id", "ood") if evaluation.get(part)}
+    plots.draw_loss(plots.read_curve(training_log), draft / "loss.png")
+    plots.draw_accuracy(parts, draft / "accuracy.png")
+    plots.draw_reliability(parts, draft / "reliability.png")
+    plots.draw_confusions(parts, draft / "confusions.png")
 
 
 def _write_targets(folder: Path, targets: TextTargets, labels: Sequence[Mapping[str, Any]]) -> None:
@@ -256,10 +268,10 @@ def _write_manifest(draft: Path, student: StudentWeights, made_from: Mapping[str
 
 
 def _save_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
-    # Clones, because safetensors refuses tensors that share their memory.
-    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+    # Cloned, because safetensors rejects tensors that share memory.
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     with replacing(path) as draft:
-        save_file(whole, draft, metadata={"format": "pt"})
+        save_file(tensors, draft, metadata={"format": "pt"})
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -1,6 +1,7 @@
-"""Facts reach the card, and texts of others reach it as text only."""
+"""The facts are in the card, and texts of other people are escaped."""
 
-import dataclasses
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,23 +9,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.bundle.model_card import escape, model_card
+from distill.bundle.model_card import CardFacts, escape, model_card
 from distill.evaluation.accuracy import LastEpochs, evaluate
 
-FACTS = {
-    "student": "resnet18",
-    "parameters": 11_439_168,
-    "width": 512,
-    "model_args": {},
-    "preprocess": {"size": [224, 224], "crop_pct": 1.0},
-    "teacher": "ViT-B-32:openai",
-    "labels": ["crane"],
-    "num_shortened": 0,
-    "evaluation": {"text": "names"},
-    "made_from": {"dataset": {"digest": "cafe", "images": 6}, "vocabulary": "beef"},
-    "resized": False,
-    "wants_transformers": False,
-}
+FACTS = CardFacts(
+    student="resnet18",
+    num_parameters=11_439_168,
+    width=512,
+    preprocess={"size": [224, 224], "crop_pct": 1.0},
+    teacher="ViT-B-32:openai",
+    labels=["crane"],
+    evaluation={"text": "names"},
+    made_from={"dataset": {"digest": "cafe", "images": 6}, "vocabulary": "beef"},
+)
+
+
+def card_with(**changes: Any) -> str:
+    return model_card(replace(FACTS, **changes))
 
 
 @pytest.mark.parametrize(
@@ -40,56 +41,56 @@ FACTS = {
         ("\u202egnp", "gnp"),
     ],
 )
-def test_markup_is_shown_as_it_was_written(text: str, shown: str) -> None:
+def test_markup_is_escaped(text: str, shown: str) -> None:
     assert escape(text) == shown
 
 
 @settings(max_examples=50)
 @given(st.text())
-def test_no_text_leaves_its_line_or_opens_a_tag(text: str) -> None:
+def test_escaped_text_is_one_line_without_tags(text: str) -> None:
     shown = escape(text)
     assert len(shown.splitlines()) <= 1
     assert "<" not in shown
     assert ">" not in shown
 
 
-def test_the_facts_are_in_it() -> None:
-    card = model_card(**{**FACTS, "labels": [f"label {n}" for n in range(1000)], "num_shortened": 3})
+def test_card_contains_the_facts() -> None:
+    card = card_with(labels=[f"label {n}" for n in range(1000)], num_shortened=3)
     for fact in (
         "11,439,168",
         "224 × 224",
         "512 numbers",
         "names alone",
         "label 7 and 992 more",
-        "left out, are told there: 3",
+        " 3 texts longer than the teacher's context were shortened",
     ):
         assert fact in card
     for row in ("| dataset\\.digest | cafe |", "| dataset\\.images | 6 |", "| vocabulary | beef |"):
         assert row in card
 
 
-def test_arguments_that_build_the_student_are_in_its_code() -> None:
-    card = model_card(**{**FACTS, "model_args": {"img_size": 64}, "resized": True})
+def test_model_arguments_are_in_the_code() -> None:
+    card = card_with(model_args={"img_size": 64}, is_resized=True)
     assert 'timm.create_model("resnet18", num_classes=512, img_size=64, checkpoint_path=' in card
     assert "set_input_size(224)" in card
 
 
-def test_what_else_must_be_installed_is_said() -> None:
-    assert "transformers library" in model_card(**{**FACTS, "wants_transformers": True})
-    assert "transformers library" not in model_card(**FACTS)
+def test_card_names_the_transformers_library_if_needed() -> None:
+    assert "transformers library" in card_with(needs_transformers=True)
+    assert "transformers library" not in model_card(FACTS)
 
 
-def test_a_text_kind_nobody_told_of_and_missing_parts() -> None:
-    assert "It was not evaluated." in model_card(**{**FACTS, "evaluation": {}})
-    assert "| labels' texts | not told |" in model_card(**{**FACTS, "evaluation": {}})
+def test_unknown_text_kind_and_missing_parts() -> None:
+    assert "The student was not evaluated." in card_with(evaluation={})
+    assert "| texts of labels | unknown |" in card_with(evaluation={})
 
 
-def test_the_accuracies_stand_beside_the_teachers_and_chance() -> None:
+def test_accuracies_beside_those_of_the_teacher_and_chance() -> None:
     scores = {"accuracy": 0.4256, "chance": 0.02, "num_labels": 50, "num_images": 7000}
     teacher = {"text": "names", "id": None, "ood": {**scores, "accuracy": 0.875}}
-    card = model_card(**{**FACTS, "evaluation": {"text": "phrases", "id": None, "ood": scores, "teacher": [teacher]}})
+    card = card_with(evaluation={"text": "phrases", "id": None, "ood": scores, "teacher": [teacher]})
     for row in (
-        "|  | texts | labels never seen |",
+        "|  | texts | unseen labels |",
         "| **student** | names, each with phrases on how it looks, averaged | 42.6% |",
         "| teacher | names alone | 87.5% |",
         "| chance |  | 2.0% |",
@@ -99,7 +100,7 @@ def test_the_accuracies_stand_beside_the_teachers_and_chance() -> None:
     assert "held-out" not in card
 
 
-def test_what_an_evaluation_found_beyond_accuracy_is_told() -> None:
+def test_metrics_beyond_accuracy() -> None:
     random = torch.Generator().manual_seed(0)
     targets, features = torch.randn(6, 8, generator=random), torch.randn(60, 8, generator=random)
     found = evaluate(
@@ -114,34 +115,34 @@ def test_what_an_evaluation_found_beyond_accuracy_is_told() -> None:
         teacher_features=features,
     )
     last = LastEpochs(epochs=(5, 6), id_accuracy=0.251, ood_accuracy=0.333, harmonic_mean=0.2)
-    card = model_card(**{**FACTS, "evaluation": dataclasses.replace(found, last_epochs=last).as_json()})
+    card = card_with(evaluation=replace(found, last_epochs=last).as_json())
     assert found.id is not None
     assert found.ood is not None
     assert found.joint is not None
-    for said in (
-        f"| among the five best | {found.id.top5:.1%} | {found.ood.top5:.1%} |",
+    for text in (
+        f"| top-5 accuracy | {found.id.top5:.1%} | {found.ood.top5:.1%} |",
         f"| calibration error (15 bins, temperature 0.05) | {found.id.calibration.error:.1%} |",
-        "| with the teacher: cosine of features | 1.000 | 1.000 |",
+        "| agreement with the teacher: cosine of features | 1.000 | 1.000 |",
         f"{found.ood.intervals.labels[0]:.1%} to {found.ood.intervals.labels[1]:.1%}",
         f"Among all 6 labels at once: {found.joint.id_accuracy:.1%}",
-        "last 2 epochs, as arXiv:2307.03135 reports: 25.1% on labels trained on (held-out images) and 33.3%",
+        "last 2 epochs, as arXiv:2307.03135 reports: 25.1% on seen labels (held-out images) and 33.3%",
     ):
-        assert said in card
-    assert "Among all" not in model_card(**FACTS)
+        assert text in card
+    assert "Among all" not in model_card(FACTS)
 
 
-def test_what_was_known_of_unseen_labels_is_said() -> None:
+def test_card_says_what_was_used_of_unseen_labels() -> None:
     config = {"data": {"protocol": "fine_tune", "shots": 5}, "objective": {"losses": {"unseen": 0.5}}}
-    told = model_card(**{**FACTS, "made_from": {"config": config}})
-    assert "tuned on the first 5 images of every unseen label" in told
-    assert "told the texts of the unseen labels" in told
-    usual = {"config": {"data": {"protocol": "zero_shot", "shots": 0}, "objective": {"losses": {"unseen": 0}}}}
-    assert "of the unseen label" not in model_card(**{**FACTS, "made_from": usual})
+    card = card_with(made_from={"config": config})
+    assert "fine-tuned on the first 5 images of every unseen label" in card
+    assert "used the texts of the unseen labels" in card
+    zero_shot = {"config": {"data": {"protocol": "zero_shot", "shots": 0}, "objective": {"losses": {"unseen": 0}}}}
+    assert "of the unseen label" not in card_with(made_from=zero_shot)
 
 
-def test_retrieval_has_a_row_of_its_own() -> None:
+def test_retrieval_has_its_own_row() -> None:
     part = {"accuracy": 0.5, "chance": 0.25, "num_labels": 4, "num_images": 8, "per_label": {}}
     evaluation = {"text": "names", "ood": part, "retrieval": {**part, "accuracy": 0.75}}
-    told = model_card(**{**FACTS, "evaluation": evaluation})
-    row = next(line for line in told.splitlines() if "with retrieval" in line)
+    card = card_with(evaluation=evaluation)
+    row = next(line for line in card.splitlines() if "with retrieval" in line)
     assert "75.0%" in row

@@ -1,4 +1,4 @@
-"""A bundle that was changed, added to or cut short is told from one that was not."""
+"""Changed, added, missing and truncated files of a bundle are found."""
 
 import hashlib
 import json
@@ -24,21 +24,21 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "b"
 
 
-def test_a_whole_bundle_passes(folder: Path) -> None:
+def test_unchanged_bundle_passes(folder: Path) -> None:
     assert len(verify_bundle(folder)["files"]) == 2
 
 
-def test_each_fault_is_named(folder: Path) -> None:
+def test_every_fault_is_named(folder: Path) -> None:
     (folder / "README.md").write_bytes(b"cars")
     (folder / "image/model.safetensors").write_bytes(b"weight")
     (folder / "image/extra.py").write_text("")
     with pytest.raises(BundleError) as caught:
         verify_bundle(folder)
-    for fault in ("README.md has another sha256", "model.safetensors has 6 bytes, not 7", "extra.py is not in"):
+    for fault in ("README.md has a different sha256", "model.safetensors has 6 bytes, not 7", "extra.py is not in"):
         assert fault in str(caught.value)
 
 
-def test_a_missing_file_is_a_fault_unless_the_download_was_partial(folder: Path) -> None:
+def test_missing_file_is_a_fault_unless_partial(folder: Path) -> None:
     (folder / "image/model.safetensors").unlink()
     with pytest.raises(BundleError, match="model.safetensors is missing"):
         verify_bundle(folder)
@@ -61,18 +61,18 @@ def test_a_missing_file_is_a_fault_unless_the_download_was_partial(folder: Path)
         '{"format": "limbeck bundle 1", "files": [{"path": "/etc/passwd", "sha256": "", "size": 4}]}',
     ],
 )
-def test_a_manifest_that_is_none_is_refused(folder: Path, manifest: str) -> None:
+def test_invalid_manifests_are_refused(folder: Path, manifest: str) -> None:
     (folder / "manifest.json").write_text(manifest)
     with pytest.raises(BundleError, match="manifest"):
         verify_bundle(folder)
 
 
-def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
+def test_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="holds no manifest.json"):
         verify_bundle(tmp_path)
 
 
-def test_the_command_says_so_and_ends_accordingly(folder: Path) -> None:
+def test_command_reports_faults_and_exit_code(folder: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "distill.bundle.verify", str(folder), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)

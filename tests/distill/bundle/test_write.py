@@ -1,4 +1,4 @@
-"""A bundle gives the student's own features in timm and in open_clip, tells the truth about itself, holds no pickle."""
+"""A bundle reproduces the student's features in timm and open_clip, lists its files correctly and holds no pickle."""
 
 import json
 import re
@@ -36,7 +36,7 @@ PROVENANCE = {"vocabulary": "a" * 64, "attribute_set": "b" * 64, "dataset": {"di
 
 
 def student_weights(name: str, image_px: int, *, crop_pct: float = 1.0, **model_args: Any) -> StudentWeights:
-    """A student with random weights, and statistics that evaluation would show if they were lost."""
+    """A student with random weights and random batch norm statistics, whose loss would change the features."""
     torch.manual_seed(0)
     model = timm.create_model(name, num_classes=WIDTH, **model_args)
     for module in model.modules():
@@ -86,12 +86,12 @@ def write(training_log: Path, tiny_teacher: Teacher) -> Callable[..., Any]:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory, write: Callable[..., Any]) -> tuple[Path, list[BundleFile]]:
-    """A bundle to look at, and what writing it gave back."""
+    """A bundle, and the files that `write_bundle` returned."""
     out = tmp_path_factory.mktemp("written") / "bundle"
     return out, write(out, student_weights("resnet10t", 64))
 
 
-def own_features(student: StudentWeights, noise: torch.Tensor) -> torch.Tensor:
+def expected_features(student: StudentWeights, noise: torch.Tensor) -> torch.Tensor:
     model = timm.create_model(student.name, num_classes=student.width, **student.model_args)
     model.load_state_dict(dict(student.state))
     with torch.no_grad():
@@ -99,12 +99,10 @@ def own_features(student: StudentWeights, noise: torch.Tensor) -> torch.Tensor:
     return features
 
 
-def test_both_libraries_give_the_students_own_features(
-    written: tuple[Path, list[BundleFile]], tiny_teacher: Teacher
-) -> None:
+def test_both_libraries_reproduce_the_features(written: tuple[Path, list[BundleFile]], tiny_teacher: Teacher) -> None:
     student, out = student_weights("resnet10t", 64), written[0]
     noise = torch.randn(4, 3, 64, 64)
-    expected = own_features(student, noise)
+    expected = expected_features(student, noise)
     from_folder = timm.create_model(f"local-dir:{out / 'image'}", pretrained=True).eval()
     from_weights = timm.create_model(
         "resnet10t", num_classes=WIDTH, checkpoint_path=str(out / "image/model.safetensors")
@@ -122,7 +120,7 @@ def test_both_libraries_give_the_students_own_features(
     torch.testing.assert_close(preprocess(picture), transform(picture), atol=1e-6, rtol=0)
 
 
-def test_the_margin_of_the_test_crop_is_timms(tmp_path: Path, write: Callable[..., Any]) -> None:
+def test_test_crop_equals_the_crop_of_timm(tmp_path: Path, write: Callable[..., Any]) -> None:
     write(tmp_path / "bundle", student_weights("resnet10t", 56, crop_pct=0.875))
     model = timm.create_model(f"local-dir:{tmp_path / 'bundle/image'}", pretrained=True)
     config = timm.data.resolve_model_data_config(model)
@@ -132,7 +130,7 @@ def test_the_margin_of_the_test_crop_is_timms(tmp_path: Path, write: Callable[..
     expected = timm.data.create_transform(**{**config, "crop_pct": 1.0, "input_size": (3, 64, 64)})(picture)
     shown = timm.data.create_transform(**config)(picture)
     torch.testing.assert_close(shown, expected[:, 4:60, 4:60], atol=1e-6, rtol=0)
-    assert "middle 87.5%" in (tmp_path / "bundle/README.md").read_text()
+    assert "central 87.5%" in (tmp_path / "bundle/README.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -144,7 +142,7 @@ def test_the_margin_of_the_test_crop_is_timms(tmp_path: Path, write: Callable[..
         ("mobilenetv4_conv_small_035", 64, {}, False),
     ],
 )
-def test_the_cards_own_code_runs(
+def test_code_of_the_card_runs(
     tmp_path: Path,
     write: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -157,12 +155,12 @@ def test_the_cards_own_code_runs(
     student = student_weights(name, image_px, **model_args)
     out = tmp_path / "bundle"
     write(out, student)
-    Image.effect_noise((90, 70), 80).convert("RGB").save(out / "picture.jpg")
+    Image.effect_noise((90, 70), 80).convert("RGB").save(out / "photo.jpg")
     card = (out / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
     assert len(blocks) == 3
     assert ("set_input_size" in blocks[2]) is resized
-    code = blocks[0] + "print(feature[0].tolist())\n" + blocks[1] + blocks[2] + "\nprint(picture[0].tolist())\n"
+    code = blocks[0] + "print(feature[0].tolist())\n" + blocks[1] + blocks[2] + "\nprint(image[0].tolist())\n"
     (tmp_path / "code.py").write_text(code)
     monkeypatch.chdir(out)
     runpy.run_path(str(tmp_path / "code.py"))
@@ -172,7 +170,7 @@ def test_the_cards_own_code_runs(
     assert any(str(entry["label"]).startswith(lines[0]) for entry in LABELS)
 
 
-def test_it_says_what_is_in_it(written: tuple[Path, list[BundleFile]], tiny_teacher: Teacher) -> None:
+def test_manifest_and_files(written: tuple[Path, list[BundleFile]], tiny_teacher: Teacher) -> None:
     out, files = written
     manifest = verify_bundle(out)
     assert [file.path for file in files] == [
@@ -215,13 +213,13 @@ def test_no_file_is_a_pickle(written: tuple[Path, list[BundleFile]]) -> None:
         assert path.read_bytes()[:2] not in (b"PK", b"\x80\x02", b"\x80\x04")
 
 
-def test_the_same_student_gives_the_same_bytes(
+def test_same_student_gives_the_same_bytes(
     tmp_path: Path, written: tuple[Path, list[BundleFile]], write: Callable[..., Any]
 ) -> None:
     assert write(tmp_path / "again", student_weights("resnet10t", 64)) == written[1]
 
 
-def test_texts_of_others_are_no_markup_in_the_card(written: tuple[Path, list[BundleFile]]) -> None:
+def test_texts_of_labels_are_escaped_in_the_card(written: tuple[Path, list[BundleFile]]) -> None:
     card = (written[0] / "README.md").read_text()
     prose = re.sub(r"```python\n.*?```", "", card, flags=re.DOTALL)
     assert "&lt;img" in prose
@@ -231,7 +229,7 @@ def test_texts_of_others_are_no_markup_in_the_card(written: tuple[Path, list[Bun
     assert "| 75.0% | 50.0% |" in prose
 
 
-def test_a_siglip_like_teacher_pairs(tmp_path: Path, write: Callable[..., Any]) -> None:
+def test_siglip_like_teacher(tmp_path: Path, write: Callable[..., Any]) -> None:
     config = {**tiny_clip_config(custom_text=True), "init_logit_bias": -10.0, "quick_gelu": True}
     config["text_cfg"] |= {"no_causal_mask": True, "proj_bias": True, "pool_type": "last"}
     teacher = load_teacher(f"local-dir:{save_clip(tmp_path / 'siglip', config)}")
@@ -240,7 +238,7 @@ def test_a_siglip_like_teacher_pairs(tmp_path: Path, write: Callable[..., Any]) 
     assert paired.logit_bias.item() == -10
 
 
-def test_parts_that_do_not_fit_are_refused_and_leave_nothing(
+def test_inconsistent_inputs_are_refused_and_leave_no_files(
     tmp_path: Path, write: Callable[..., Any], tiny_teacher: Teacher
 ) -> None:
     student = student_weights("resnet10t", 64)
@@ -250,13 +248,13 @@ def test_parts_that_do_not_fit_are_refused_and_leave_nothing(
     wrong_name = StudentWeights(name="resnet18", width=WIDTH, state=student.state, preprocess=student.preprocess)
     wide = StudentWeights(name="resnet10t", width=64, state=student.state, preprocess=student.preprocess)
     out = tmp_path / "bundle"
-    for changes, says in (
-        ({"targets": others_targets}, "not of the teacher"),
-        ({"targets": three}, "2 labels"),
-        ({"student": wrong_name}, "not those of a resnet18"),
-        ({"student": wide}, "do not pair"),
+    for changes, message in (
+        ({"targets": others_targets}, "not encoded by the teacher"),
+        ({"targets": three}, "do not match 2 labels"),
+        ({"student": wrong_name}, "do not fit a resnet18"),
+        ({"student": wide}, "must be equal"),
     ):
-        with pytest.raises(BundleError, match=says):
+        with pytest.raises(BundleError, match=message):
             write(out, changes.get("student", student), **{k: v for k, v in changes.items() if k != "student"})
     with pytest.raises(ValueError, match="JSON compliant"):
         write(out, student, evaluation={**EVALUATION, "id": {**EVALUATION["id"], "accuracy": float("nan")}})  # type: ignore[dict-item]
@@ -264,30 +262,30 @@ def test_parts_that_do_not_fit_are_refused_and_leave_nothing(
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_an_existing_bundle_is_not_written_over(tmp_path: Path, write: Callable[..., Any]) -> None:
+def test_existing_bundle_is_not_overwritten(tmp_path: Path, write: Callable[..., Any]) -> None:
     (tmp_path / "bundle").mkdir()
     write(tmp_path / "bundle", student_weights("resnet10t", 64))
     before = (tmp_path / "bundle/manifest.json").read_bytes()
-    with pytest.raises(BundleError, match="there already"):
+    with pytest.raises(BundleError, match="already exists"):
         write(tmp_path / "bundle", student_weights("resnet10t", 32))
     assert (tmp_path / "bundle/manifest.json").read_bytes() == before
 
 
-def test_a_library_that_would_give_other_features_is_caught(
+def test_different_features_of_a_library_are_an_error(
     tmp_path: Path, write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def careless(path: Path, state: dict[str, torch.Tensor]) -> None:
+    def save_changed(path: Path, state: dict[str, torch.Tensor]) -> None:
         name = next((name for name in state if name == "visual.trunk.fc.bias"), None)
         save(path, {**state, name: state[name] + 1e-3} if name else state)
 
     save = bundle._save_weights
-    monkeypatch.setattr(bundle, "_save_weights", careless)
+    monkeypatch.setattr(bundle, "_save_weights", save_changed)
     with pytest.raises(BundleError, match="pairing/ in open_clip"):
         write(tmp_path / "bundle", student_weights("resnet10t", 64))
     assert not (tmp_path / "bundle").exists()
 
 
-def test_an_unevaluated_student_has_a_bundle_too(tmp_path: Path, write: Callable[..., Any]) -> None:
+def test_bundle_of_a_student_without_evaluation(tmp_path: Path, write: Callable[..., Any]) -> None:
     (tmp_path / "log.jsonl").write_text('{"step": 1}\nnot json\n')
     write(
         tmp_path / "bundle",
@@ -295,4 +293,4 @@ def test_an_unevaluated_student_has_a_bundle_too(tmp_path: Path, write: Callable
         evaluation={"text": "names", "id": None, "ood": None},
         training_log=tmp_path / "log.jsonl",
     )
-    assert "It was not evaluated." in (tmp_path / "bundle/README.md").read_text()
+    assert "The student was not evaluated." in (tmp_path / "bundle/README.md").read_text()

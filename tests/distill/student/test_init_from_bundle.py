@@ -69,7 +69,7 @@ def test_training_begins_at_the_student_with_a_fresh_optimiser(bundle: Path, tin
     start.load_into(other.model, None)
     assert all(torch.equal(tensor, own[name]) for name, tensor in other.model.state_dict().items())
     data = small_data(few=3, width=tiny_teacher.width)
-    still = train(config(lr=1e-9), data, start=start).student.model.state_dict()
+    still = train(config(lr=1e-9), data, initial_student=start).student.model.state_dict()
     torch.testing.assert_close(still["fc.weight"], own["fc.weight"], atol=1e-6, rtol=0)
     fresh = train(config(lr=1e-9), data).student.model.state_dict()
     assert not torch.allclose(fresh["fc.weight"], own["fc.weight"], atol=1e-3)
@@ -95,7 +95,7 @@ def test_a_bundle_alone_makes_the_target_of_a_new_label(
     """Its pairing holds the text tower, its targets the vectors; the card says how."""
     bundle = write(tmp_path / "bundle", tiny_teacher, context=torch.randn(3, 16))
     card = (bundle / "README.md").read_text()
-    assert "behind 3 learned vectors" in card
+    assert "with 3 learned vectors" in card
     (code,) = (part.partition("```")[0] for part in card.split("```python") if "with_context" in part)
     monkeypatch.chdir(bundle)
     exec(code, {})  # noqa: S102 - what the card tells people to run
@@ -120,7 +120,7 @@ def test_another_student_or_teacher_or_a_damaged_bundle_is_refused(
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    with pytest.raises(InitialStudentError, match="has another sha256"):
+    with pytest.raises(InitialStudentError, match="has a different sha256"):
         read_initial_student(tmp_path / "copy", config(), tiny_teacher.digest)
     weights.unlink()
     with pytest.raises(InitialStudentError, match="lacks image/model.safetensors: download"):
