@@ -123,4 +123,4 @@ def _term_function(term: LossTerm, config: ObjectiveConfig) -> Callable[[Mapping
     file, _, name = term.function.partition(":")
     function: Callable[..., Tensor] = getattr(import_module(f"distill.losses.{file}"), name)
     settings = {keyword: getattr(config, field) for keyword, field in term.settings.items()}
-    return lambda tensors: function(*(tensors[name] for name in term.needs), **settings)
+    return lambda tensors: function(*(tensors[name] for name in term.inputs), **settings)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from distill import Stopped
 from distill.evaluation.accuracy import Evaluation, LastEpochs, evaluate, evaluate_features, last_epochs
+from distill.hooks import PipelineHooks
 from distill.student.features import student_features
 from distill.student.model import build_student
 from tests.distill.helpers_train import small_data
@@ -135,7 +136,7 @@ def test_agreement_is_measured_where_the_teacher_is_known() -> None:
 def test_the_mean_over_the_last_epochs_is_of_the_lines_of_a_log() -> None:
     def line(epoch: int, seen: float) -> dict[str, object]:
         part = evaluate_features(TARGETS[[0]], np.array([0]), TARGETS, [0, 1], names=NAMES)
-        found = Evaluation(text="names", id=dataclasses.replace(part, accuracy=seen), ood=None, joint=None).in_short()
+        found = Evaluation(text="names", id=dataclasses.replace(part, accuracy=seen), ood=None, joint=None).summary()
         return {"step": 3 * epoch, "epoch": epoch, **json.loads(json.dumps(found))}
 
     log = [{"step": 1, "loss": 2.0}, line(7, 0.5), {"step": 2, "loss": 1.0}, line(8, 0.7), line(9, 0.8)]
@@ -172,7 +173,12 @@ def test_student_features_are_the_model_s_on_the_centre_in_evaluation_mode() -> 
     pixels, rows = small_data(10, side_px=36).pixels, np.array([7, 2, 3, 9, 0])
     told: list[tuple[int, int, str]] = []
     given = student_features(
-        student, pixels, rows, device=torch.device("cpu"), batch_size=2, on_progress=lambda *t: told.append(t)
+        student,
+        pixels,
+        rows,
+        device=torch.device("cpu"),
+        batch_size=2,
+        hooks=PipelineHooks(on_progress=lambda *t: told.append(t)),
     )
     assert told == [(2, 5, "images"), (4, 5, "images"), (5, 5, "images")]
     assert not student.model.training
@@ -185,7 +191,11 @@ def test_student_features_stop_when_told() -> None:
     student = build_student("test_resnet", width=5, image_px=32, seed=0)
     with pytest.raises(Stopped):
         student_features(
-            student, small_data().pixels, np.arange(4), device=torch.device("cpu"), should_stop=lambda: True
+            student,
+            small_data().pixels,
+            np.arange(4),
+            device=torch.device("cpu"),
+            hooks=PipelineHooks(should_stop=lambda: True),
         )
 
 

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from distill.evaluation import bootstrap
-from distill.evaluation.bootstrap import accuracy_draws, accuracy_intervals, harmonic, harmonic_intervals, percentiles
+from distill.evaluation.bootstrap import (
+    accuracy_draws,
+    accuracy_intervals,
+    harmonic_intervals,
+    harmonic_mean,
+    percentiles,
+)
 
 RIGHT, IMAGES = np.array([2, 10, 4, 9, 0, 7]), np.array([8, 10, 5, 12, 6, 9])
 
@@ -50,9 +56,9 @@ def test_draws_in_pieces_are_as_many_and_as_spread(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_harmonic_mean_has_intervals_of_its_own() -> None:
-    figure = float(harmonic(np.array(0.8), np.array(0.4)))
+    figure = float(harmonic_mean(np.array(0.8), np.array(0.4)))
     assert figure == pytest.approx(2 / (1 / 0.8 + 1 / 0.4))
-    assert float(harmonic(np.array(0.0), np.array(0.0))) == 0
+    assert float(harmonic_mean(np.array(0.0), np.array(0.0))) == 0
     found = harmonic_intervals(np.array([16, 16]), np.array([20, 20]), np.array([8, 8]), np.array([20, 20]))
     assert found.images[0] < figure < found.images[1]
     surest = harmonic_intervals(np.array([9]), np.array([9]), np.array([9]), np.array([9]))

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from distill.evaluation.accuracy import evaluate_features
-from distill.evaluation.tip_adapter import ALPHA, BETA, VIEWS, memory, retrieval_scores, support_features
+from distill.evaluation.tip_adapter import ALPHA, BETA, VIEWS, retrieval_scores, support_features, support_memory
+from distill.hooks import PipelineHooks
 from distill.teacher.teacher import Teacher
 
 
@@ -37,10 +38,10 @@ def test_scores_equal_the_formula() -> None:
 
 def test_the_memory_holds_each_label_s_views_in_the_order_of_labels() -> None:
     features = torch.arange(1, 25, dtype=torch.float32).view(4, 3, 2)
-    kept = memory(features, [7, 2, 7, 2], [7, 2])
+    kept = support_memory(features, [7, 2, 7, 2], [7, 2])
     assert torch.equal(kept[0], torch.cat([features[1], features[3]]))
     assert torch.equal(kept[1], torch.cat([features[0], features[2]]))
-    assert torch.equal(memory(features[:3], [7, 2, 7], [2, 7])[0, 3:], torch.zeros(3, 2))
+    assert torch.equal(support_memory(features[:3], [7, 2, 7], [2, 7])[0, 3:], torch.zeros(3, 2))
 
 
 def test_views_are_of_the_seed_and_the_first_is_the_image_itself(
@@ -52,7 +53,9 @@ def test_views_are_of_the_seed_and_the_first_is_the_image_itself(
     told: list[Path] = []
     given = [*paths, broken]
     before = torch.get_rng_state()
-    features = support_features(tiny_teacher, given, seed=1, on_bad_image=lambda path, _: told.append(path))
+    features = support_features(
+        tiny_teacher, given, seed=1, hooks=PipelineHooks(on_bad_image=lambda path, _: told.append(path))
+    )
     assert torch.equal(torch.get_rng_state(), before)
     assert features.shape == (3, VIEWS, 32)
     assert told == [broken]
@@ -68,7 +71,7 @@ def test_an_evaluation_adds_the_scores_to_the_cosines() -> None:
     labels, names = np.array([0, 1]), ["crane", "heron"]
     plain = evaluate_features(features, labels, targets, [0, 1], names=names)
     assert plain.accuracy == 0
-    kept = memory(features[:, None], [0, 1], [0, 1])
+    kept = support_memory(features[:, None], [0, 1], [0, 1])
     helped = evaluate_features(
         features, labels, targets, [0, 1], names=names, extra=lambda unit: retrieval_scores(unit, kept, alpha=2)
     )

@@ -13,8 +13,10 @@ from distill.student.model import Student, build_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.prompt_learning import PromptedTexts
 from distill.texts.text_targets import encode_text_targets
+from distill.training.hooks import TrainHooks
 from distill.training.loader import TrainData
-from distill.training.loop import StepMetrics, train
+from distill.training.loop import train
+from distill.training.metrics import StepMetrics
 from tests.distill.conftest import save_siglip
 from tests.distill.helpers_train import WIDTH, small_config, small_data
 
@@ -42,7 +44,7 @@ def test_a_step_of_every_make_of_student(name: str, monkeypatch: pytest.MonkeyPa
         before.update({key: parameter.detach().clone() for key, parameter in built.model.named_parameters()})
         return built
 
-    monkeypatch.setattr("distill.training.loop.build_student", build_and_look)
+    monkeypatch.setattr("distill.training.setup.build_student", build_and_look)
     px, seen = STUDENTS[name], list[StepMetrics]()
     config = small_config(
         student=name,
@@ -54,7 +56,7 @@ def test_a_step_of_every_make_of_student(name: str, monkeypatch: pytest.MonkeyPa
         momentum=0,
         losses={"vlalign": 1, "icl": 1, "affinity": 1},
     )
-    model = train(config, small_data(4, 2, side_px=px), on_step=seen.append).student.model
+    model = train(config, small_data(4, 2, side_px=px), hooks=TrainHooks(on_step=seen.append)).student.model
     assert len(seen) == 1
     assert all(np.isfinite(value) for value in seen[0].losses.values())
     layers = [layer for layer in model.get_classifier().modules() if isinstance(layer, torch.nn.Linear)]
@@ -122,9 +124,9 @@ def test_a_width_that_does_not_fit_and_another_teacher_s_targets_are_refused(
 
 
 def test_unknown_names_come_with_near_ones() -> None:
-    with pytest.raises(UnknownName, match="near it: convnext_atto"):
+    with pytest.raises(UnknownName, match="closest: convnext_atto"):
         check_student("convnext_ato")
-    with pytest.raises(UnknownName, match="near it: ViT-B-16-SigLIP:webli"):
+    with pytest.raises(UnknownName, match="closest: ViT-B-16-SigLIP:webli"):
         check_teacher("ViT-B-16-SigLIP:web")
     for name in STUDENTS:
         assert check_student(name) == name

@@ -1,4 +1,4 @@
-"""Prompt learning: vectors stand where tokens would, chunked equals whole, and they are learned, kept and used."""
+"""Prompt learning: vectors act like token embeddings, chunks do not change results, training learns and saves them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.prompt_learning import INITIAL_STD, PromptedTexts, with_context
 from distill.texts.text_targets import TextTargets, encode_text_targets
 from distill.texts.text_templates import LabelAttributes, render
+from distill.training.hooks import TrainHooks
 from distill.training.loop import train
 from distill.training.objective import Objective, ObjectiveInputs
 from tests.distill.conftest import CONTEXT, WIDTH, save_clip, tiny_clip_config
@@ -28,7 +29,7 @@ PROMPTS = [
 
 @pytest.fixture(scope="module")
 def siglip_like(tmp_path_factory: pytest.TempPathFactory) -> Teacher:
-    """A tower that reads both ways, pools its last place and has padding up to the context, as SigLIP's."""
+    """A text tower with bidirectional attention, last-token pooling and padding to the context, like SigLIP's."""
     config = tiny_clip_config(custom_text=True)
     config["text_cfg"] |= {"no_causal_mask": True, "pool_type": "last", "proj_bias": True}
     return load_teacher(f"local-dir:{save_clip(tmp_path_factory.mktemp('teachers') / 'both_ways', config)}")
@@ -48,15 +49,15 @@ def teacher(request: pytest.FixtureRequest, tiny_teacher: Teacher) -> Teacher:
     return found
 
 
-def embeddings_of(teacher: Teacher, words: str, count: int) -> Tensor:
-    """The tower's own embeddings of the first tokens of some words."""
-    ids = torch.tensor(teacher.tokenizer.ids([words])[0][1 : 1 + count])
+def embeddings_of(teacher: Teacher, text: str, count: int) -> Tensor:
+    """The token embeddings (count, W) of the first tokens of a text."""
+    ids = torch.tensor(teacher.tokenizer.ids([text])[0][1 : 1 + count])
     embedded: Tensor = teacher._token_embedding()(ids)
     return embedded
 
 
-def test_vectors_that_are_words_give_what_the_words_give(teacher: Teacher) -> None:
-    """Embedded at the level of tokens: the pooled place moves with the text, whatever the tower pools."""
+def test_token_embeddings_as_vectors_give_the_embedding_of_the_text(teacher: Teacher) -> None:
+    """The pooled position moves with the text, for every kind of pooling."""
     texts = PromptedTexts(teacher, [[f"a photo of {label}"] for label in LABELS], M)
     spelled = teacher.encode_text([f"a fine photo {label}." for label in LABELS])
     torch.testing.assert_close(texts(embeddings_of(teacher, "a fine photo", M)), spelled, atol=1e-5, rtol=1e-5)
@@ -65,22 +66,22 @@ def test_vectors_that_are_words_give_what_the_words_give(teacher: Teacher) -> No
 def test_chunked_equals_whole_forward_and_backward(teacher: Teacher) -> None:
     weights = torch.randn(len(LABELS), WIDTH)
 
-    def worked_out(chunk: int) -> tuple[Tensor, Tensor]:
+    def target_and_gradient(chunk: int) -> tuple[Tensor, Tensor]:
         texts = PromptedTexts(teacher, PROMPTS, M, chunk=chunk)
         context = texts.initial(0).requires_grad_()
-        given = texts(context)
-        (given * weights).sum().backward()
+        targets = texts(context)
+        (targets * weights).sum().backward()
         assert context.grad is not None
-        return given.detach(), context.grad
+        return targets.detach(), context.grad
 
-    whole = worked_out(1000)
+    whole = target_and_gradient(1000)
     assert whole[1].abs().max() > 1e-4
     for chunk in (1, 2):
-        for ours, theirs in zip(worked_out(chunk), whole, strict=True):
+        for ours, theirs in zip(target_and_gradient(chunk), whole, strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
-def test_the_gradient_is_the_slope_and_the_tower_stays_frozen(tiny_teacher: Teacher) -> None:
+def test_gradient_equals_the_finite_difference_and_the_tower_stays_frozen(tiny_teacher: Teacher) -> None:
     texts = PromptedTexts(tiny_teacher, PROMPTS[:2], M)
     context = texts.initial(0).requires_grad_()
     direction, step = torch.randn(context.shape, generator=torch.Generator().manual_seed(1)), 1e-3
@@ -93,11 +94,11 @@ def test_the_gradient_is_the_slope_and_the_tower_stays_frozen(tiny_teacher: Teac
     assert all(not parameter.requires_grad for parameter in tiny_teacher._model.parameters())
 
 
-def test_only_a_chunk_is_kept_for_the_gradient(tiny_teacher: Teacher, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What autograd keeps grows by the labels' embeddings and not by what the tower works out for them."""
+def test_only_one_chunk_of_activations_is_held(tiny_teacher: Teacher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory of autograd grows with the labels' embeddings and not with the activations of the tower."""
 
-    def kept_a_label() -> float:
-        def kept(num_labels: int) -> int:
+    def saved_per_label() -> float:
+        def saved(num_labels: int) -> int:
             prompts = [[f"a photo of {LABELS[0]} {at}"] for at in range(num_labels)]
             texts, sizes = PromptedTexts(tiny_teacher, prompts, M, chunk=4), list[int]()
 
@@ -109,14 +110,14 @@ def test_only_a_chunk_is_kept_for_the_gradient(tiny_teacher: Teacher, monkeypatc
                 texts(texts.initial(0).requires_grad_())
             return sum(sizes)
 
-        return (kept(24) - kept(12)) / 12
+        return (saved(24) - saved(12)) / 12
 
-    chunked = kept_a_label()
-    monkeypatch.setattr("distill.texts.prompt_learning.checkpoint", lambda encode, *given, **_: encode(*given))
-    assert chunked < 8 * WIDTH < 0.1 * kept_a_label()
+    chunked = saved_per_label()
+    monkeypatch.setattr("distill.texts.prompt_learning.checkpoint", lambda encode, *args, **_: encode(*args))
+    assert chunked < 8 * WIDTH < 0.1 * saved_per_label()
 
 
-def test_vectors_begin_small_and_as_the_seed_says(tiny_teacher: Teacher) -> None:
+def test_initial_vectors_are_small_and_determined_by_the_seed(tiny_teacher: Teacher) -> None:
     texts = PromptedTexts(tiny_teacher, PROMPTS, 16)
     assert torch.equal(texts.initial(3), texts.initial(3))
     assert not torch.equal(texts.initial(3), texts.initial(4))
@@ -124,7 +125,7 @@ def test_vectors_begin_small_and_as_the_seed_says(tiny_teacher: Teacher) -> None
     assert texts.initial(3).shape == (16, 16)
 
 
-def test_texts_too_long_beside_the_vectors_are_shortened_and_told(tiny_teacher: Teacher) -> None:
+def test_texts_too_long_with_the_vectors_are_shortened_and_reported(tiny_teacher: Teacher) -> None:
     long = f"a photo of crane . {'grey wings, ' * 9}long legs"
     texts = PromptedTexts(tiny_teacher, [[long], ["a photo of heron"]], M)
     (shortened,) = texts.shortened
@@ -134,14 +135,14 @@ def test_texts_too_long_beside_the_vectors_are_shortened_and_told(tiny_teacher: 
     assert torch.isfinite(texts(texts.initial(0))).all()
 
 
-def test_what_cannot_be_prompted_is_refused(tiny_teacher: Teacher) -> None:
+def test_texts_without_prefix_and_too_many_vectors_are_refused(tiny_teacher: Teacher) -> None:
     with pytest.raises(ValueError, match='"a drawing of crane" does not begin with "a photo of "'):
         PromptedTexts(tiny_teacher, [["a drawing of crane"]], M)
-    with pytest.raises(ValueError, match="context_tokens 22 leaves no room for words"):
+    with pytest.raises(ValueError, match="context_tokens 22 leaves no tokens for words"):
         PromptedTexts(tiny_teacher, [["a photo of crane"]], 22)
 
 
-def test_targets_with_context_say_so_and_serve_labels_never_trained_on(tiny_teacher: Teacher, tmp_path: Path) -> None:
+def test_targets_with_context_are_saved_and_apply_to_unseen_labels(tiny_teacher: Teacher, tmp_path: Path) -> None:
     targets = encode_text_targets(tiny_teacher, PROMPTS, cache=None)
     context = torch.randn(M, 16) * INITIAL_STD
     learned = with_context(tiny_teacher, targets, context)
@@ -150,12 +151,12 @@ def test_targets_with_context_say_so_and_serve_labels_never_trained_on(tiny_teac
     read = TextTargets.load(tmp_path / "targets")
     assert read.context is not None
     assert torch.equal(read.context, context)
-    # A new label's target is made from what the file holds, beside others or alone.
+    # The saved context gives the target of a new label, with or without other labels.
     alone = with_context(tiny_teacher, encode_text_targets(tiny_teacher, PROMPTS[2:3], cache=None), read.context)
     torch.testing.assert_close(alone.features, learned.features[2:3], atol=1e-5, rtol=1e-5)
 
 
-def test_the_objective_learns_the_vectors_and_alignment_does_not_leak_through_the_teacher(
+def test_objective_learns_the_vectors_and_vlalign_sends_no_gradient_through_the_teacher(
     tiny_teacher: Teacher,
 ) -> None:
     config = resolve_train_config(
@@ -166,21 +167,21 @@ def test_the_objective_learns_the_vectors_and_alignment_does_not_leak_through_th
     assert [name for name, _ in objective.named_parameters()] == ["context"]
     assert set(objective.state_dict()) == {"context"}
     features = torch.randn(4, WIDTH)
-    given = {"labels": torch.arange(4), "texts": torch.zeros(len(LABELS), WIDTH)}
+    inputs = {"labels": torch.arange(4), "texts": torch.zeros(len(LABELS), WIDTH)}
 
-    def slope(student: Tensor, teacher: Tensor) -> Tensor:
+    def gradient(student: Tensor, teacher: Tensor) -> Tensor:
         objective.zero_grad()
-        objective(ObjectiveInputs(student=student, teacher=teacher, **given))["vlalign"].backward()
+        objective(ObjectiveInputs(student=student, teacher=teacher, **inputs))["vlalign"].backward()
         assert objective.context is not None
         assert objective.context.grad is not None
         return objective.context.grad.clone()
 
-    # Where the student is the teacher its side is at a minimum: any slope would be the teacher's.
-    assert slope(features, features).abs().max() < 1e-5
-    assert slope(-features, features).abs().max() > 1e-3
+    # If student and teacher are equal, the student's gradient is 0; any other gradient would be the teacher's.
+    assert gradient(features, features).abs().max() < 1e-5
+    assert gradient(-features, features).abs().max() > 1e-3
 
 
-def test_learned_vectors_resume_exactly_and_are_averaged_with_the_student(
+def test_learned_vectors_resume_exactly_and_are_averaged_like_the_student(
     tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     base = small_data(width=WIDTH)
@@ -195,9 +196,11 @@ def test_learned_vectors_resume_exactly_and_are_averaged_with_the_student(
         train(
             config,
             data,
-            save=lambda write: write(state),
-            on_step=lambda m: made.append(m.step),
-            should_stop=lambda: len(made) >= 2,
+            hooks=TrainHooks(
+                on_step=lambda metrics: made.append(metrics.step),
+                should_stop=lambda: len(made) >= 2,
+                save=lambda write: write(state),
+            ),
         )
     resumed = train(config, data, resume=state)
     assert resumed.context is not None

@@ -1,4 +1,4 @@
-"""What a student is told in words: captions by image, unseen labels only where asked for, classes for the baseline."""
+"""Texts of a student: captions per image, unseen labels only if configured, unit vectors for the closed-set baseline."""
 
 import json
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def config(**overrides: object) -> TrainConfig:
     return small_config(num_workers=2, epochs=1, **overrides)
 
 
-def test_captions_come_from_a_set_or_from_beside_the_images(tmp_path: Path) -> None:
+def test_captions_come_from_a_set_or_from_text_files(tmp_path: Path) -> None:
     paths = ["crane/1.jpg", "crane/2.jpg"]
     (tmp_path / "crane").mkdir()
     (tmp_path / "crane" / "1.txt").write_text(" a crane\n  by a lake ")
@@ -65,42 +65,42 @@ def test_captions_come_from_a_set_or_from_beside_the_images(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
-        ("[1]", "is no caption set"),
-        ('{"a.jpg": 3}', "is no caption set"),
+        ("[1]", "is not a caption set"),
+        ('{"a.jpg": 3}', "is not a caption set"),
         ("{", "is not JSON"),
-        ('{"b.jpg": "b"}', "none of the images: its keys are to be paths like a.jpg"),
+        ('{"b.jpg": "b"}', "none of the images: its keys must be paths like a.jpg"),
         (None, "cannot be read"),
     ],
 )
-def test_a_caption_set_that_is_none_is_refused(tmp_path: Path, content: str | None, says: str) -> None:
+def test_invalid_caption_set_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
     if content is not None:
         (tmp_path / "set.json").write_text(content)
-    with pytest.raises(TextsError, match=says):
+    with pytest.raises(TextsError, match=message):
         read_captions(tmp_path, ["a.jpg"], tmp_path / "set.json")
 
 
-def test_captions_are_encoded_for_the_images_that_have_one(
+def test_images_with_captions_get_caption_features(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     rows = image_index.part("train")
     given = {image_index.paths[row]: f"a bird, number {row}" for row in rows[:9]}
     (tmp_path / "set.json").write_text(json.dumps(given))
-    asked = config(losses={"cap": 1})
-    made = {"cache": tmp_path / "cache", "captions": tmp_path / "set.json"}
-    data = training_data(asked, image_index, tiny_teacher, targets, **made)
+    train_config = config(losses={"cap": 1})
+    options = {"cache": tmp_path / "cache", "captions": tmp_path / "set.json"}
+    data = training_data(train_config, image_index, tiny_teacher, targets, **options)
     assert data.captions is not None
     assert data.captioned is not None
     assert data.captioned.tolist() == [at < 9 for at in range(12)]
     own = tiny_teacher.encode_text([f"a bird, number {rows[3]}"])[0]
     torch.testing.assert_close(data.captions[3], own, atol=1e-5, rtol=1e-5)
     seen: list[StepMetrics] = []
-    train(asked, data, hooks=TrainHooks(on_step=seen.append))
+    train(train_config, data, hooks=TrainHooks(on_step=seen.append))
     assert seen[-1].losses["cap"] > 0
     (tmp_path / "set.json").write_text(json.dumps(given | {image_index.paths[rows[0]]: "another"}))
-    assert training_data(asked, image_index, tiny_teacher, targets, **made).digests != data.digests
-    assert "captions" not in training_data(config(), image_index, tiny_teacher, targets, **made).digests
+    assert training_data(train_config, image_index, tiny_teacher, targets, **options).digests != data.digests
+    assert "captions" not in training_data(config(), image_index, tiny_teacher, targets, **options).digests
 
 
 def test_no_caption_at_all_is_an_error(
@@ -115,29 +115,29 @@ def test_unseen_labels_are_told_of_only_by_the_term_that_is_about_them(
 ) -> None:
     given = {"cache": tmp_path / "cache"}
     assert training_data(config(), image_index, tiny_teacher, targets, **given).unseen is None
-    asked = config(losses={"unseen": 0.5}, context_tokens=2)
-    data = training_data(asked, image_index, tiny_teacher, targets, **given)
+    train_config = config(losses={"unseen": 0.5}, context_tokens=2)
+    data = training_data(train_config, image_index, tiny_teacher, targets, **given)
     assert data.unseen is not None
     assert torch.equal(data.unseen, targets.features[[0, 2]])
     assert len(data.usable) == 12
     seen: list[StepMetrics] = []
-    result = train(asked, data, hooks=TrainHooks(on_step=seen.append))
+    result = train(train_config, data, hooks=TrainHooks(on_step=seen.append))
     assert seen[-1].losses["unseen"] > 0
     assert result.context is not None
     assert result.context.shape == (2, 16)
     bare = ImageIndex.of(image_index.root, LABELS, (item for item in image_index if item.part != "ood"))
-    with pytest.raises(TextsError, match="no label is left unseen"):
-        training_data(asked, bare, tiny_teacher, targets, **given)
+    with pytest.raises(TextsError, match="there are no unseen labels"):
+        training_data(train_config, bare, tiny_teacher, targets, **given)
 
 
 def test_few_shot_images_join_the_training_and_leave_the_test(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     given = {"cache": tmp_path / "cache"}
-    asked = config(protocol="fine_tune", shots=3)
+    train_config = config(protocol="fine_tune", shots=3)
     broken = image_index.file(support_rows(image_index, 3)[1])
     broken.write_bytes(b"no picture")
-    data = training_data(asked, image_index, tiny_teacher, targets, **given)
+    data = training_data(train_config, image_index, tiny_teacher, targets, **given)
     assert len(data.pixels) == 12 + 6
     assert data.few.tolist() == [12, 14, 15, 16, 17]
     assert torch.equal(data.texts, targets.features[[1, 3, 0, 2]])
@@ -155,7 +155,7 @@ def test_few_shot_images_join_the_training_and_leave_the_test(
         training_data(config(protocol="fine_tune", shots=8), image_index, tiny_teacher, targets, **given)
 
 
-def test_a_student_is_measured_by_retrieval_beside_its_texts(
+def test_student_is_evaluated_by_retrieval_and_by_texts(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     given = {"cache": tmp_path / "cache", "teacher": tiny_teacher}
@@ -170,7 +170,7 @@ def test_a_student_is_measured_by_retrieval_beside_its_texts(
     assert both.retrieval.num_labels == 2
 
 
-def test_too_many_shots_are_told_before_a_training(
+def test_too_many_shots_are_refused_before_training(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     with pytest.raises(FewShotError, match="8 shots"):
@@ -184,19 +184,19 @@ def test_too_many_shots_are_told_before_a_training(
     assert len(data.usable) == 12
 
 
-def test_a_plain_classifier_learns_the_labels_and_is_asked_of_no_other(
+def test_closed_set_baseline_is_trained_and_evaluated_on_id_labels_only(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
-    asked = config(protocol="closed_set", measured_epochs=1)
+    train_config = config(protocol="closed_set", measured_epochs=1)
     given = {"cache": tmp_path / "cache"}
-    data = training_data(asked, image_index, tiny_teacher, targets, **given)
+    data = training_data(train_config, image_index, tiny_teacher, targets, **given)
     assert torch.equal(data.texts, torch.eye(2))
-    on_epoch = measure_epochs(asked, image_index, tiny_teacher, targets, "names", **given)
+    on_epoch = measure_epochs(train_config, image_index, tiny_teacher, targets, "names", **given)
     seen: list[StepMetrics] = []
-    result = train(asked, data, hooks=TrainHooks(on_step=seen.append, on_epoch=on_epoch))
+    result = train(train_config, data, hooks=TrainHooks(on_step=seen.append, on_epoch=on_epoch))
     assert set(seen[0].losses) == {"closed_set"}
     assert result.student.width == 2
-    known, classes = evaluation_inputs(asked, image_index, None, targets, None)
+    known, classes = evaluation_inputs(train_config, image_index, None, targets, None)
     measured = measure_student(result.student, known, classes, "names", MeasureOptions(temperature=0.07), **given)
     assert measured.ood is measured.joint is None
     assert measured.id is not None
@@ -204,7 +204,7 @@ def test_a_plain_classifier_learns_the_labels_and_is_asked_of_no_other(
     assert result.log[-1]["accuracy"]["id"] == pytest.approx(measured.id.accuracy)
 
 
-def test_learned_vectors_are_in_what_a_student_is_measured_on(
+def test_evaluation_inputs_include_learned_vectors(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher
 ) -> None:
     context = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 16)).astype(np.float32))

@@ -1,4 +1,4 @@
-"""Targets are means of the teacher's own embeddings; each text is encoded once; nothing is cut without a report."""
+"""Targets are means of the teacher's embeddings; each text is encoded once; every truncation is reported."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,19 +22,19 @@ PROMPTS = (
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every text that a teacher is asked to encode from here on."""
+    """The texts that teachers encode during the test."""
     texts: list[str] = []
     original = Teacher.encode_text
 
-    def encode_text(self: Teacher, asked: list[str]) -> torch.Tensor:
-        texts.extend(asked)
-        return original(self, asked)
+    def encode_text(self: Teacher, batch: list[str]) -> torch.Tensor:
+        texts.extend(batch)
+        return original(self, batch)
 
     monkeypatch.setattr(Teacher, "encode_text", encode_text)
     return texts
 
 
-def test_a_target_is_the_normalised_mean_of_its_texts(tiny_teacher: Teacher) -> None:
+def test_target_is_the_normalised_mean_of_its_texts(tiny_teacher: Teacher) -> None:
     targets = encode_text_targets(tiny_teacher, PROMPTS, cache=None)
     one_by_one = [torch.cat([tiny_teacher.encode_text([text]) for text in texts]).mean(dim=0) for texts in PROMPTS]
     expected = torch.stack([mean / mean.norm() for mean in one_by_one])
@@ -43,9 +43,7 @@ def test_a_target_is_the_normalised_mean_of_its_texts(tiny_teacher: Teacher) -> 
     assert targets.truncated == ()
 
 
-def test_each_distinct_text_is_encoded_once_and_never_again(
-    tiny_teacher: Teacher, tmp_path: Path, encoded: list[str]
-) -> None:
+def test_each_distinct_text_is_encoded_once(tiny_teacher: Teacher, tmp_path: Path, encoded: list[str]) -> None:
     first = encode_text_targets(tiny_teacher, PROMPTS, cache=tmp_path)
     assert sorted(encoded) == sorted({text for texts in PROMPTS for text in texts})
     encoded.clear()
@@ -56,7 +54,7 @@ def test_each_distinct_text_is_encoded_once_and_never_again(
     assert encoded == ["a photo of egret"]
 
 
-def test_another_teacher_shares_nothing(tiny_teacher: Teacher, tmp_path: Path, encoded: list[str]) -> None:
+def test_teachers_do_not_share_cached_embeddings(tiny_teacher: Teacher, tmp_path: Path, encoded: list[str]) -> None:
     encode_text_targets(tiny_teacher, PROMPTS[1:2], cache=tmp_path / "cache")
     other = load_teacher(f"local-dir:{save_clip(tmp_path / 'other', tiny_clip_config(), seed=1)}")
     targets = encode_text_targets(other, PROMPTS[1:2], cache=tmp_path / "cache")
@@ -64,29 +62,30 @@ def test_another_teacher_shares_nothing(tiny_teacher: Teacher, tmp_path: Path, e
     torch.testing.assert_close(targets.features, other.encode_text(["a photo of heron"]), atol=1e-6, rtol=0)
 
 
-def test_texts_are_batched_by_length_and_told_in_the_given_order(tiny_teacher: Teacher, encoded: list[str]) -> None:
+def test_texts_are_batched_by_length_and_returned_in_order(tiny_teacher: Teacher, encoded: list[str]) -> None:
     prompts = [("a photo of " + "crane " * (1 + number % 9) + str(number),) for number in range(BATCH + 40)]
-    seen: list[tuple[int, int, str]] = []
+    steps: list[tuple[int, int, str]] = []
     targets = encode_text_targets(
-        tiny_teacher, prompts, cache=None, hooks=PipelineHooks(on_progress=lambda *step: seen.append(step))
+        tiny_teacher, prompts, cache=None, hooks=PipelineHooks(on_progress=lambda *step: steps.append(step))
     )
     lengths = tiny_teacher.count_tokens(encoded)
     assert lengths == sorted(lengths)
-    assert seen == [(BATCH, BATCH + 40, "texts"), (BATCH + 40, BATCH + 40, "texts")]
+    assert steps == [(BATCH, BATCH + 40, "texts"), (BATCH + 40, BATCH + 40, "texts")]
     alone = torch.cat([tiny_teacher.encode_text(list(texts)) for texts in prompts[:12]])
     torch.testing.assert_close(targets.features[:12], alone, atol=1e-6, rtol=0)
 
 
-def test_stopping_keeps_what_was_encoded(tiny_teacher: Teacher, tmp_path: Path, encoded: list[str]) -> None:
+def test_stopping_keeps_encoded_texts(tiny_teacher: Teacher, tmp_path: Path, encoded: list[str]) -> None:
     prompts = [(f"a photo of {number}",) for number in range(2 * BATCH)]
     with pytest.raises(Stopped):
-        encode_text_targets(tiny_teacher, prompts, cache=tmp_path, hooks=PipelineHooks(should_stop=lambda: len(encoded) > 0))
+        hooks = PipelineHooks(should_stop=lambda: len(encoded) > 0)
+        encode_text_targets(tiny_teacher, prompts, cache=tmp_path, hooks=hooks)
     assert len(encoded) == BATCH
     encode_text_targets(tiny_teacher, prompts, cache=tmp_path)
     assert len(encoded) == len(set(encoded)) == 2 * BATCH
 
 
-def test_several_encoders_may_share_a_cache(tiny_teacher: Teacher, tmp_path: Path) -> None:
+def test_concurrent_encoders_share_a_cache(tiny_teacher: Teacher, tmp_path: Path) -> None:
     def encode(start: int) -> TextTargets:
         return encode_text_targets(
             tiny_teacher, [(f"a photo of {n}",) for n in range(start, start + 20)], cache=tmp_path
@@ -102,7 +101,7 @@ def test_several_encoders_may_share_a_cache(tiny_teacher: Teacher, tmp_path: Pat
 LONG_PHRASE = "a photo of crane, which has " + "very " * 30 + "long legs"
 
 
-def test_a_phrase_that_is_too_long_is_left_out_and_reported(tiny_teacher: Teacher) -> None:
+def test_phrase_that_is_too_long_is_omitted_and_reported(tiny_teacher: Teacher) -> None:
     short = "a photo of crane, which has a red cap"
     targets = encode_text_targets(tiny_teacher, [("a photo of heron",), (short, LONG_PHRASE)], cache=None)
     torch.testing.assert_close(targets.features[1:], tiny_teacher.encode_text([short]), atol=1e-6, rtol=0)
@@ -111,7 +110,7 @@ def test_a_phrase_that_is_too_long_is_left_out_and_reported(tiny_teacher: Teache
     assert report.used is None
 
 
-def test_a_sentence_that_is_too_long_ends_at_a_clause_and_is_reported(tiny_teacher: Teacher) -> None:
+def test_sentence_that_is_too_long_is_cut_at_a_clause_and_reported(tiny_teacher: Teacher) -> None:
     sentence = "A tall grey bird with a red cap, long black legs, and wings that " + "slowly " * 12 + "beat."
     (text,) = render("sentence", "crane", LabelAttributes(sentence))
     targets = encode_text_targets(tiny_teacher, [(text,)], cache=None)
@@ -120,17 +119,17 @@ def test_a_sentence_that_is_too_long_ends_at_a_clause_and_is_reported(tiny_teach
     torch.testing.assert_close(targets.features, tiny_teacher.encode_text([used]), atol=1e-6, rtol=0)
 
 
-def test_joined_phrases_that_are_too_long_end_between_two_phrases(tiny_teacher: Teacher) -> None:
-    said = LabelAttributes(
+def test_joined_phrases_that_are_too_long_are_cut_between_phrases(tiny_teacher: Teacher) -> None:
+    attributes = LabelAttributes(
         phrases=("a red cap, worn high", "long black legs, thin", *("wings that beat " * 4 for _ in range(9)))
     )
-    (text,) = render("phrases_joined", "crane", said)
+    (text,) = render("phrases_joined", "crane", attributes)
     (short,) = encode_text_targets(tiny_teacher, [[text]], cache=None).truncated
     assert short.used is not None
     assert text.startswith(f"{short.used};")
 
 
-def test_where_all_phrases_are_too_long_each_is_shortened(tiny_teacher: Teacher) -> None:
+def test_each_phrase_is_shortened_if_all_are_too_long(tiny_teacher: Teacher) -> None:
     targets = encode_text_targets(tiny_teacher, [(LONG_PHRASE, LONG_PHRASE + " and more")], cache=None)
     used = [entry.used for entry in targets.truncated]
     assert all(text is not None and tiny_teacher.count_tokens([text])[0] == CONTEXT for text in used)
@@ -147,21 +146,21 @@ def test_where_all_phrases_are_too_long_each_is_shortened(tiny_teacher: Teacher)
         ("one,two three", 12, "one,two"),
     ],
 )
-def test_shortening_ends_at_a_clause_then_a_word_then_a_letter(text: str, limit: int, expected: str) -> None:
+def test_shorten_cuts_at_a_clause_else_a_word_else_a_character(text: str, limit: int, expected: str) -> None:
     assert shorten(text, lambda start: len(start) <= limit) == expected
 
 
-def test_what_cannot_be_shortened_is_an_error() -> None:
-    with pytest.raises(ValueError, match="nothing of"):
+def test_text_that_cannot_be_shortened_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no prefix of"):
         shorten("abc", lambda start: False)
 
 
-def test_a_label_without_prompts_is_an_error(tiny_teacher: Teacher) -> None:
+def test_label_without_prompts_is_an_error(tiny_teacher: Teacher) -> None:
     with pytest.raises(ValueError, match="label 1 has no prompt"):
         encode_text_targets(tiny_teacher, [("a photo of crane",), ()], cache=None)
 
 
-def test_saved_targets_load_again_and_other_files_do_not(tiny_teacher: Teacher, tmp_path: Path) -> None:
+def test_saved_targets_load_and_other_files_are_refused(tiny_teacher: Teacher, tmp_path: Path) -> None:
     targets = encode_text_targets(tiny_teacher, [*PROMPTS, (LONG_PHRASE,)], cache=None)
     path = tmp_path / "targets.safetensors"
     targets.save(path)

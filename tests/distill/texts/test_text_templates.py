@@ -1,4 +1,4 @@
-"""The rendered texts are those of the published templates, and nothing is rendered from an empty attribute."""
+"""Rendered texts equal the published templates; empty attributes are not rendered."""
 
 import subprocess
 import sys
@@ -39,12 +39,12 @@ def test_the_templates(kind: str, texts: list[str]) -> None:
     assert set(TEXT_KIND_TITLES) == set(TEXT_KINDS)
 
 
-def test_all_is_everything_but_the_joined_text() -> None:
+def test_all_renders_every_kind_except_joined_phrases() -> None:
     every = [text for kind in ("sentence", "answers", "phrases", "contrast") for text in render(kind, "crane", CRANE)]
     assert sorted(render("all", "crane", CRANE)) == sorted(every)
 
 
-def test_a_concept_word_and_templates() -> None:
+def test_concept_word_and_templates() -> None:
     prompt = PromptOptions(concept="bird", templates=("a photo of {}", "a drawing of {}."))
     assert render("names", "crane", CRANE, prompt) == (
         "a photo of crane, a type of bird",
@@ -54,58 +54,60 @@ def test_a_concept_word_and_templates() -> None:
     assert render("names", "crane", CRANE, PromptOptions(templates=("{}", "{}"))) == ("crane",)
 
 
-def test_without_its_name_a_label_is_told_by_its_attributes_alone() -> None:
+def test_without_name_the_texts_use_attributes_only() -> None:
     nameless = PromptOptions(concept="animal", with_name=False)
-    said = LabelAttributes("The grey crane and grey-cranes stand.", ("a grey crane's neck", "long legs"))
-    assert render("sentence", "grey crane", said, nameless) == ("a photo of an animal . The animal and animal stand.",)
-    assert render("phrases", "grey crane", said, nameless)[0] == "a photo of an animal, which has a animal's neck"
-    assert render("names", "grey crane", said, PromptOptions(with_name=False)) == ("a photo of an object",)
+    attributes = LabelAttributes("The grey crane and grey-cranes stand.", ("a grey crane's neck", "long legs"))
+    assert render("sentence", "grey crane", attributes, nameless) == (
+        "a photo of an animal . The animal and animal stand.",
+    )
+    assert render("phrases", "grey crane", attributes, nameless)[0] == "a photo of an animal, which has a animal's neck"
+    assert render("names", "grey crane", attributes, PromptOptions(with_name=False)) == ("a photo of an object",)
     assert "crane" not in " ".join(render("all", "crane", CRANE, nameless)).lower()
 
 
 @pytest.mark.parametrize("template", ["a photo", "{} and {}", "a {label}", "{}{", "}{}"])
-def test_a_template_has_one_place_for_the_name(template: str) -> None:
-    with pytest.raises(ValidationError, match="once, where the label's name comes"):
+def test_template_must_have_one_placeholder(template: str) -> None:
+    with pytest.raises(ValidationError, match="once, where the label's name is inserted"):
         PromptOptions(templates=(template,))
 
 
 @pytest.mark.parametrize("sentence", ["", " ", ".", " . "])
-def test_a_sentence_that_says_nothing_falls_back_to_the_name(sentence: str) -> None:
+def test_empty_sentence_falls_back_to_the_name(sentence: str) -> None:
     assert uses_name_only("sentence", LabelAttributes(sentence))
     assert render("sentence", "crane", LabelAttributes(sentence)) == ("a photo of crane",)
 
 
 @pytest.mark.parametrize("phrases", [(), ("",), (".", " ")])
-def test_phrases_that_say_nothing_fall_back_to_the_name(phrases: tuple[str, ...]) -> None:
-    said = LabelAttributes("A sentence.", phrases, phrases, phrases)
+def test_empty_phrases_fall_back_to_the_name(phrases: tuple[str, ...]) -> None:
+    attributes = LabelAttributes("A sentence.", phrases, phrases, phrases)
     for kind in ("phrases", "phrases_joined", "answers", "contrast"):
-        assert uses_name_only(kind, said)
-        assert render(kind, "crane", said) == ("a photo of crane",)
-    assert not uses_name_only("all", said)
+        assert uses_name_only(kind, attributes)
+        assert render(kind, "crane", attributes) == ("a photo of crane",)
+    assert not uses_name_only("all", attributes)
 
 
-def test_an_empty_phrase_among_others_is_left_out() -> None:
-    said = LabelAttributes(phrases=("", "a red tail"))
-    assert not uses_name_only("phrases", said)
-    assert render("phrases", "crane", said) == ("a photo of crane, which has a red tail",)
+def test_empty_phrase_is_omitted() -> None:
+    attributes = LabelAttributes(phrases=("", "a red tail"))
+    assert not uses_name_only("phrases", attributes)
+    assert render("phrases", "crane", attributes) == ("a photo of crane, which has a red tail",)
 
 
-def test_white_space_and_braces_are_data() -> None:
-    said = LabelAttributes("a\t{label} {} b")
-    assert render("sentence", " grey \n {} crane", said) == ("a photo of grey {} crane . a {label} {} b",)
+def test_white_space_is_collapsed_and_braces_are_kept() -> None:
+    attributes = LabelAttributes("a\t{label} {} b")
+    assert render("sentence", " grey \n {} crane", attributes) == ("a photo of grey {} crane . a {label} {} b",)
 
 
-def test_an_unknown_kind_is_refused() -> None:
+def test_unknown_kind_is_refused() -> None:
     with pytest.raises(KeyError):
         render("haiku", "crane", CRANE)  # type: ignore[arg-type]
 
 
-def test_lines_that_are_none_are_refused() -> None:
+def test_line_with_a_non_string_text_is_refused() -> None:
     with pytest.raises(TypeError):
         LabelAttributes.of_lines([{"kind": "phrase", "text": 7}])
 
 
-def test_the_module_and_its_neighbours_import_without_torch() -> None:
+def test_modules_import_without_torch() -> None:
     modules = "distill, distill.texts.text_templates, distill.config.model_names, distill.bundle.verify"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
