@@ -1,7 +1,7 @@
-"""Serve the API alone: `python -m api`, with the settings of the environment. Workers are started apart.
+"""Serve the API without workers: `python -m api`, with settings from the environment.
 
-`python -m api --fd N` serves on a socket that it inherits, as `limbeck serve` has it: the parent keeps the socket open,
-so that clients wait for a moment and are not refused while this process is started again.
+`python -m api --fd N` serves on an inherited socket. `limbeck serve` uses it: the parent process keeps the socket open,
+so that clients wait instead of being refused while this process restarts.
 """
 
 import argparse
@@ -18,16 +18,16 @@ from store.settings import Settings
 class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # What has been loaded stays. Left to the collector, it would be gone through again and again, and every request
-        # would wait for a tenth of a second meanwhile.
+        # Exclude the loaded modules from garbage collection. Otherwise every full collection scans them, and requests
+        # wait for about 0.1 s.
         gc.collect()
         gc.freeze()
 
 
 def serve(settings: Settings, listening: socket.socket | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, on the socket given or else on the settings' host and port.
+    """Serve until SIGTERM or SIGINT, on the socket `listening` or, if it is None, on the settings' host and port.
 
-    Lines of event streams are cut after a moment, and come again by themselves.
+    A shutdown closes event streams after 3 s; their clients reconnect.
     """
     config = uvicorn.Config(
         create_app(settings),
@@ -44,9 +44,9 @@ def serve(settings: Settings, listening: socket.socket | None = None) -> None:
 
 
 def main() -> None:
-    """Serve with the settings of the environment."""
-    parser = argparse.ArgumentParser(prog="python -m api", description="Serve the API alone.")
-    parser.add_argument("--fd", type=int, help="a listening socket's file descriptor, in place of host and port")
+    """Serve with settings from the environment."""
+    parser = argparse.ArgumentParser(prog="python -m api", description="Serve the API without workers.")
+    parser.add_argument("--fd", type=int, help="file descriptor of a listening socket, instead of host and port")
     fd = parser.parse_args().fd
     serve(Settings(), socket.socket(fileno=fd) if fd is not None else None)
 

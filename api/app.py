@@ -1,6 +1,6 @@
-"""The app: routes, the layers around them, and what they are made with.
+"""The FastAPI app: routers, middleware and shared services.
 
-`python -m api` serves it alone; `limbeck serve` serves it with a worker beside it.
+`python -m api` serves the app without workers; `limbeck serve` also starts workers.
 """
 
 from collections.abc import AsyncIterator
@@ -9,47 +9,51 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from api import openapi
-from api.auth import Access
+from api.auth import AuthMiddleware
 from api.http import problems
 from api.http.dependencies import Services
 from api.jobs import estimates
 from api.logs import logger
 from api.metrics import Metrics
-from api.middleware import Edge
+from api.middleware import RequestMiddleware
 from api.pages import editor, overview
 from api.routes import (
-    answers,
     attribute_set_files,
     attribute_sets,
+    attributes,
     caption_sets,
     checkpoints,
+    comparison,
     datasets,
     drafts,
     events,
     health,
     jobs,
-    set_reports,
-    spending,
+    llm_responses,
+    reports,
     teachers,
     text_targets,
+    usage,
     vocabularies,
 )
 from store.artefacts import Artefacts
 from store.db import Database
 from store.settings import Settings
 
-# In the order in which requests are tried on them: jobs are polled.
+# Requests are matched in this order. Jobs come first because clients poll them.
 _ROUTERS = (
     jobs,
-    spending,
+    usage,
     estimates,
     events,
     vocabularies,
     attribute_set_files,
     attribute_sets,
-    set_reports,
+    attributes,
+    comparison,
+    reports,
     drafts,
-    answers,
+    llm_responses,
     text_targets,
     caption_sets,
     datasets,
@@ -62,13 +66,13 @@ _ROUTERS = (
 
 
 def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
-    """The service over `db` (the settings' own where None, which the app then closes). Migrates nothing."""
+    """The app over `db`, or over the settings' database, which the app closes at shutdown. Runs no migrations."""
     owned = db is None
     database = db or Database(settings.database)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        from store import migrate  # Alembic takes its time to load, and only readiness asks it
+        from store import migrate  # imported late: Alembic is slow to load, and only the readiness check needs it
 
         app.state.is_current = lambda: migrate.is_current(database)
         yield
@@ -86,12 +90,14 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     )
     app.state.services = Services(settings, database, Artefacts(settings.artefacts))
     app.state.metrics = Metrics(database)
-    app.state.probes = health.Probes()
-    for room in _ROUTERS:
-        app.include_router(room.router)
+    app.state.background_checks = health.BackgroundChecks()
+    for module in _ROUTERS:
+        app.include_router(module.router)
     problems.install(app)
     openapi.install(app)
-    # The last one added is the outermost.
-    app.add_middleware(Access, db=database, host=settings.host)
-    app.add_middleware(Edge, log=logger(), metrics=app.state.metrics, max_body_bytes=settings.max_body_bytes)
+    # The middleware added last is the outermost.
+    app.add_middleware(AuthMiddleware, db=database, host=settings.host)
+    app.add_middleware(
+        RequestMiddleware, log=logger(), metrics=app.state.metrics, max_body_bytes=settings.max_body_bytes
+    )
     return app

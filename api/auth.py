@@ -1,7 +1,7 @@
-"""Who may ask: a key with the scope, or, where the service is bound to loopback, anyone who sits on this machine.
+"""Authentication: a key with the needed scope; a service bound to loopback also serves local clients without a key.
 
-Without a key, Host and Origin must be loopback's and no header may say that the request was forwarded: so that no web
-page (by a rebound name, or a form) and no proxy that was put in front can drive a service that knows no keys.
+Without a key, Host and Origin must be loopback addresses, and no header may show that the request was forwarded.
+Otherwise a web page (by DNS rebinding or a form) or a proxy in front of the service could use it without a key.
 """
 
 import functools
@@ -19,15 +19,15 @@ from api.http import problems
 from store import keys
 from store.db import Database
 
-OPEN_PATHS = frozenset({"/healthz"})
-OPEN_BELOW = "/attributes/"  # the editing page, which holds nothing and asks the API with the key that it is given
+PUBLIC_PATHS = frozenset({"/healthz"})
+PUBLIC_PREFIX = "/attributes/"  # the editor page: it contains no data and calls the API with the user's key
 LOCAL = "local"
 _REALM = 'Bearer realm="limbeck"'
 
 
-@functools.lru_cache(maxsize=64)  # asked three times a request, of a handful of names
+@functools.lru_cache(maxsize=64)  # called up to three times per request, with few different hosts
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own and no other's."""
+    """Whether a host name or address is a loopback address of this machine."""
     if host.rstrip(".").lower() == "localhost":
         return True
     try:
@@ -36,8 +36,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Access:
-    """Lets a request through with `state.principal` set, or answers 401 or 403 before anything of it is read."""
+class AuthMiddleware:
+    """Sets `state.principal` (a key's id, or `local`), or responds with 401 or 403 before the body is read."""
 
     def __init__(self, app: ASGIApp, *, db: Database, host: str) -> None:
         self.app = app
@@ -45,47 +45,56 @@ class Access:
         self.bound_to_loopback = is_loopback(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_BELOW):
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_PREFIX):
             await self.app(scope, receive, send)
             return
-        refusal = await self._refusal(scope)
-        await (refusal or self.app)(scope, receive, send)
+        rejection = await self._authenticate(scope)
+        await (rejection or self.app)(scope, receive, send)
 
-    async def _refusal(self, scope: Scope) -> Response | None:
+    async def _authenticate(self, scope: Scope) -> Response | None:
+        """Set the principal and return None, or return the 401, 403 or 503."""
         headers = Headers(scope=scope)
         authorization = headers.get("authorization")
         if authorization is not None:
-            return await self._by_key(scope, authorization)
-        if not self.bound_to_loopback or not _came_in_on_loopback(scope):
+            return await self._authenticate_key(scope, authorization)
+        if not self.bound_to_loopback or not _received_on_loopback(scope):
             return _unauthorized(scope, "send a key: Authorization: Bearer lbk_...")
-        if fault := _foreign(headers):
-            return problems.respond(scope, 403, "not_loopback", f"{fault}; without a key only this machine may ask")
+        if reason := _remote_reason(headers):
+            detail = f"{reason}; only requests from this machine are allowed without a key"
+            return problems.problem_response(scope, 403, "not_loopback", detail)
         scope["state"]["principal"] = LOCAL
         return None
 
-    async def _by_key(self, scope: Scope, authorization: str) -> Response | None:
+    async def _authenticate_key(self, scope: Scope, authorization: str) -> Response | None:
         scheme, _, secret = authorization.partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             return _unauthorized(scope, "Authorization must be: Bearer lbk_...")
         try:
-            found = await anyio.to_thread.run_sync(functools.partial(self._look_up, secret.strip()))
+            key = await anyio.to_thread.run_sync(functools.partial(self._find_key, secret.strip()))
         except Exception as error:
-            scope["state"]["fault"] = error
-            return problems.respond(
-                scope, 503, "database_unavailable", "keys cannot be looked up now", headers={"Retry-After": "2"}
+            scope["state"]["exception"] = error
+            return problems.problem_response(
+                scope,
+                503,
+                "database_unavailable",
+                "the key cannot be checked: the database does not respond",
+                headers={"Retry-After": "2"},
             )
-        if found is None:
+        if key is None:
             return _unauthorized(scope, "this key is unknown, expired or revoked", error="invalid_token")
-        key_id, scopes = found
+        key_id, scopes = key
         scope["state"]["principal"] = key_id
         needed = "read" if scope["method"] in ("GET", "HEAD", "OPTIONS") else "write"
         if needed not in scopes:
             challenge = f'{_REALM}, error="insufficient_scope", scope="{needed}"'
             detail = f'this key lacks the scope "{needed}"'
-            return problems.respond(scope, 403, "scope_missing", detail, headers={"WWW-Authenticate": challenge})
+            return problems.problem_response(
+                scope, 403, "scope_missing", detail, headers={"WWW-Authenticate": challenge}
+            )
         return None
 
-    def _look_up(self, secret: str) -> tuple[str, list[Any]] | None:
+    def _find_key(self, secret: str) -> tuple[str, list[str]] | None:
+        """(id, scopes) of the active key with this secret."""
         with self.db.read() as tx:
             key = keys.find(tx, secret)
             return (key.id, key.scopes) if key else None
@@ -93,22 +102,23 @@ class Access:
 
 def _unauthorized(scope: Mapping[str, Any], detail: str, *, error: str = "") -> Response:
     challenge = _REALM + (f', error="{error}"' if error else "")
-    return problems.respond(scope, 401, "unauthorized", detail, headers={"WWW-Authenticate": challenge})
+    return problems.problem_response(scope, 401, "unauthorized", detail, headers={"WWW-Authenticate": challenge})
 
 
-def _came_in_on_loopback(scope: Scope) -> bool:
-    # The settings say where to bind, but a server may have been started elsewhere than they say.
+def _received_on_loopback(scope: Scope) -> bool:
+    # The settings name the address to bind, but a server may have been started on another one.
     server = scope.get("server")
     return server is None or server[1] is None or is_loopback(server[0])
 
 
-def _foreign(headers: Headers) -> str | None:
+def _remote_reason(headers: Headers) -> str | None:
+    """Why the headers show that the request may not come from this machine; None if they do not."""
     for name in headers:
         if name.startswith("x-forwarded-") or name in ("forwarded", "x-real-ip", "via"):
-            return f"the header {name} says that the request was forwarded"
+            return f"the header {name} shows that the request was forwarded"
     host = _host_of("//" + headers.get("host", ""))
     if not is_loopback(host):
-        return f"the host {host!r} is not this machine's loopback"
+        return f"the host {host!r} is not a loopback address"
     origin = headers.get("origin")
     if origin is not None and not is_loopback(_host_of(origin)):
         return f"the origin {origin[:200]!r} is not on this machine"

@@ -1,13 +1,13 @@
-"""One JSON line to stderr per request: what was asked, by whom, how it ended; never a header, a query or a body."""
+"""The request log: one JSON line per request on stderr. It contains no headers, no query strings and no bodies."""
 
 import sys
-from typing import Any
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 
 class _Stderr:
-    """Writes to whatever `sys.stderr` is at the time."""
+    """Writes to the current `sys.stderr`."""
 
     def msg(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -15,9 +15,9 @@ class _Stderr:
     debug = info = warning = error = critical = msg
 
 
-def logger() -> Any:
-    """A logger of the API's own, whatever the process has configured for others."""
-    return structlog.wrap_logger(
+def logger() -> FilteringBoundLogger:
+    """The API's logger, which is independent of the process's logging configuration."""
+    log: FilteringBoundLogger = structlog.wrap_logger(
         _Stderr(),
         processors=[
             structlog.processors.add_log_level,
@@ -26,4 +26,5 @@ def logger() -> Any:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger("info"),
-    ).bind()  # now, and not anew for every line
+    ).bind()  # bind once, instead of for every line
+    return log

@@ -1,4 +1,4 @@
-"""Prometheus: jobs by status, parts by queue and status, processes alive, and how long requests take."""
+"""Prometheus metrics: jobs by status, parts by queue and status, live processes, and request durations."""
 
 from collections.abc import Iterator
 
@@ -14,35 +14,35 @@ _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.
 
 
 class Metrics:
-    """One app's registry. What the tables know is read when it is asked for."""
+    """The metrics registry of one app. Metrics from the database are read when Prometheus scrapes."""
 
     def __init__(self, db: Database) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Tables(db))
-        self._seconds = Histogram(
+        self._registry.register(_DatabaseCollector(db))
+        self._request_seconds = Histogram(
             "limbeck_request_seconds",
-            "Time to the end of the answer",
+            "Time from the request to the end of the response",
             ["method", "route", "status"],
             buckets=_BUCKETS_S,
             registry=self._registry,
         )
 
-    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Note a request that ended."""
+    def observe(self, method: str, route: str, status: int, duration_s: float) -> None:
+        """Record a finished request. `route` is the path template, which keeps the number of series bounded."""
         method = method if method in ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS") else "other"
-        self._seconds.labels(method, route, str(status)).observe(seconds)
+        self._request_seconds.labels(method, route, str(status)).observe(duration_s)
 
     def text(self) -> bytes:
-        """All of it, as Prometheus scrapes it."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
-class _Tables(Collector):
+class _DatabaseCollector(Collector):
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        yield from ()  # registering must not ask the database
+        yield from ()  # registration must not query the database
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         with self._db.read() as tx:
@@ -55,7 +55,7 @@ class _Tables(Collector):
         for (queue, status), count in parts.items():
             family.add_metric([queue, status], count)
         yield family
-        family = GaugeMetricFamily("limbeck_processes", "Sweepers and workers seen lately", labels=["role"])
+        family = GaugeMetricFamily("limbeck_processes", "Sweepers and workers with a recent heartbeat", labels=["role"])
         for role, count in alive.items():
             family.add_metric([role], count)
         yield family

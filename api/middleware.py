@@ -1,22 +1,23 @@
-"""The outermost layer: a request's id, its log line and latency, headers that every answer bears, and faults as 500."""
+"""The outermost middleware: request ids, log lines, latencies, security headers, body limits, exceptions as 500."""
 
 import random
 import re
 import time
-from typing import Any
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.typing import FilteringBoundLogger
 
 from api.http import problems
 from api.metrics import Metrics
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_HEADERS = (
+_DEFAULT_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
-    # Pages are plain: no script, no frame, nothing from elsewhere.
+    # HTML pages have no scripts, no frames and no external resources.
     (
         b"content-security-policy",
         b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
@@ -25,15 +26,19 @@ _HEADERS = (
 )
 
 
-class Edge:
-    """Wraps the whole app."""
+class RequestMiddleware:
+    """Wraps the whole app.
 
-    def __init__(self, app: ASGIApp, *, log: Any, metrics: Metrics, max_body_bytes: int) -> None:
+    Sets `state.request_id` for the layers below. A layer that answers for an exception sets `state.exception`, so that
+    the exception is logged here.
+    """
+
+    def __init__(self, app: ASGIApp, *, log: FilteringBoundLogger, metrics: Metrics, max_body_bytes: int) -> None:
         self.app = app
         self.log = log
         self.metrics = metrics
         self.max_body_bytes = max_body_bytes
-        self._too_long = f"the body is longer than {max_body_bytes} bytes"
+        self._too_large = f"the body is longer than {max_body_bytes} bytes"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -41,67 +46,70 @@ class Edge:
             return
         started = time.perf_counter()
         headers = Headers(scope=scope)
-        asked = headers.get("x-request-id", "")
-        request_id = asked if _REQUEST_ID.fullmatch(asked) else f"{random.getrandbits(64):016x}"
+        client_id = headers.get("x-request-id", "")
+        request_id = client_id if _REQUEST_ID.fullmatch(client_id) else f"{random.getrandbits(64):016x}"
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         status = 0
 
-        async def answered(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                given = {name for name, _ in message["headers"]}
-                own = [header for header in _HEADERS if header[0] not in given]
-                message["headers"] = [*message["headers"], *own, (b"x-request-id", request_id.encode())]
+                present = {name for name, _ in message["headers"]}
+                defaults = [header for header in _DEFAULT_HEADERS if header[0] not in present]
+                message["headers"] = [*message["headers"], *defaults, (b"x-request-id", request_id.encode())]
             await send(message)
 
         received = 0
 
-        async def counted() -> Message:
+        async def receive_limited() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
             if received > self.max_body_bytes:
-                raise problems.ProblemError(413, "body_too_large", self._too_long, headers={"Connection": "close"})
+                raise problems.ProblemError(413, "body_too_large", self._too_large, headers={"Connection": "close"})
             return message
 
-        fault: BaseException | None = None
+        exception: BaseException | None = None
         try:
-            if refusal := self._refusal(scope, headers):
-                await refusal(scope, receive, answered)
+            if rejection := self._rejection(scope, headers):
+                await rejection(scope, receive, send_with_headers)
             else:
-                await self.app(scope, counted, answered)
+                await self.app(scope, receive_limited, send_with_headers)
         except Exception as error:
-            fault = error
+            exception = error
             if status:
-                raise  # the answer is under way, and can only be broken off
-            detail = f"something went wrong here; the log has it under request {request_id}"
-            await problems.respond(scope, 500, "internal_error", detail)(scope, receive, answered)
+                raise  # part of the response has been sent: the connection must be closed
+            detail = f"internal error; the log has the exception under request {request_id}"
+            await problems.problem_response(scope, 500, "internal_error", detail)(scope, receive, send_with_headers)
         finally:
-            self._note(scope, status, time.perf_counter() - started, fault or state.get("fault"))
+            self._record(scope, status, time.perf_counter() - started, exception or state.get("exception"))
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Any:
-        # No database keeps these, so no id or name can hold one.
+    def _rejection(self, scope: Scope, headers: Headers) -> Response | None:
+        """The response to a request that no route may see; None for every other request."""
+        # The databases cannot store NUL characters, so no id and no name contains one.
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-            return problems.respond(scope, 400, "bad_request", "the URL has a NUL character")
+            return problems.problem_response(scope, 400, "bad_request", "the URL has a NUL character")
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or int(length) > self.max_body_bytes:
-            return problems.respond(scope, 413, "body_too_large", self._too_long, headers={"Connection": "close"})
+            return problems.problem_response(
+                scope, 413, "body_too_large", self._too_large, headers={"Connection": "close"}
+            )
         return None
 
-    def _note(self, scope: Scope, status: int, seconds: float, fault: BaseException | None) -> None:
+    def _record(self, scope: Scope, status: int, duration_s: float, exception: BaseException | None) -> None:
         route = getattr(scope.get("route"), "path", "(none)")
-        self.metrics.observe(scope["method"], route, status, seconds)
+        self.metrics.observe(scope["method"], route, status, duration_s)
         state = scope["state"]
-        emit = self.log.error if fault else self.log.info
-        emit(
+        log = self.log.error if exception else self.log.info
+        log(
             "request",
             request_id=state["request_id"],
             method=scope["method"],
             path=scope["path"],
             status=status,
-            ms=round(seconds * 1000, 1),
+            ms=round(duration_s * 1000, 1),
             principal=state.get("principal"),
-            **({"exc_info": fault} if fault else {}),
+            **({"exc_info": exception} if exception else {}),
         )

@@ -1,37 +1,37 @@
-"""The OpenAPI document: what FastAPI finds in the routes, with keys and problems documented for all of them."""
+"""The OpenAPI document: FastAPI's, with authentication and problem responses added to every operation."""
 
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.auth import OPEN_PATHS
+from api.auth import PUBLIC_PATHS
 from api.http import problems
 
 DESCRIPTION = """\
-From a list of labels and a folder of images to a small image model that still understands words.
+Train a small open-vocabulary image model from a list of labels and a folder of images.
 
-Lists are `{"object": "list", "data": [...], "has_more", "first_id", "last_id"}`, asked for with `limit` and `after`.
-Every error is an RFC 9457 problem with a stable `code`, and `errors: [{pointer, detail}]` where a body is at fault.
-Every POST takes an `Idempotency-Key`: sent again with the same body, it gets the first answer. Times are UTC.
-A draft's ETag is its version, and a change of it names that in `If-Match`.
+Lists are `{"object": "list", "data": [...], "has_more", "first_id", "last_id"}`, paged with `limit` and `after`.
+Every error is an RFC 9457 problem with a stable `code`; for an invalid body, `errors: [{pointer, detail}]` names the
+fields. Every POST accepts an `Idempotency-Key`: a request that repeats the key and the body gets the first response.
+Times are UTC. The ETag of a draft is its version; a request that changes the draft sends the version in `If-Match`.
 
-A key (`Authorization: Bearer lbk_...`) with the scope `read` (GET, HEAD) or `write` (all else) is needed wherever the
-service is not bound to loopback."""
+Unless the service is bound to loopback, a request needs a key (`Authorization: Bearer lbk_...`) with the scope `read`
+(GET, HEAD) or `write` (all other methods)."""
 
 _WITH_BODY = ("post", "patch")
 _PROBLEMS = {
-    "400": "The request cannot be read",
-    "401": "No key, or none that is known and live",
-    "403": "The key lacks the scope; or, without a key, the request did not come from this machine",
-    "404": "There is no such thing",
-    "409": "The `Idempotency-Key` was used for another request, or is in use",
-    "412": "The draft has changed since the version that `If-Match` names",
+    "400": "The request is malformed",
+    "401": "The key is missing, unknown, expired or revoked",
+    "403": "The key lacks the scope; or a request without a key did not come from this machine",
+    "404": "The resource does not exist",
+    "409": "The `Idempotency-Key` was used for another request or is in use",
+    "412": "The draft has changed since the version in `If-Match`",
     "413": "The body is too large",
-    "415": "The body is of a type that is not read here",
-    "422": "Something in the request is wrong; `errors` says where",
-    "428": "A change of a draft must name its version in `If-Match`",
-    "503": "The database does not answer; nothing was changed",
+    "415": "The content type of the body is not supported",
+    "422": "The request is invalid; `errors` names the fields",
+    "428": "`If-Match` with the version of the draft is required",
+    "503": "The database does not respond; nothing was changed",
 }
 
 
@@ -47,8 +47,8 @@ def install(app: FastAPI) -> None:
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
-    made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    components = made.setdefault("components", {})
+    openapi = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    components = openapi.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -56,28 +56,28 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas |= problem.pop("$defs")
     schemas["Problem"] = problem
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "lbk_..."}}
-    for path, operations in made["paths"].items():
+    for path, operations in openapi["paths"].items():
         for method, operation in operations.items():
-            _complete(path, method, operation)
-            _lift_definitions(operation, schemas)
-    return made
+            _add_security_and_problems(path, method, operation)
+            _move_definitions(operation, schemas)
+    return openapi
 
 
-def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
-    if path in OPEN_PATHS:
+def _add_security_and_problems(path: str, method: str, operation: dict[str, Any]) -> None:
+    if path in PUBLIC_PATHS:
         return
     operation["security"] = [{"key": []}, {}]
-    apt = {"401", "403", "503"} | ({"404"} if "{" in path else set())
-    apt |= {"400", "409", "413", "415", "422"} if method in _WITH_BODY else {"422"} & set(operation["responses"])
+    statuses = {"401", "403", "503"} | ({"404"} if "{" in path else set())
+    statuses |= {"400", "409", "413", "415", "422"} if method in _WITH_BODY else {"422"} & set(operation["responses"])
     if any(parameter["name"] == "if-match" for parameter in operation.get("parameters", ())):
-        apt |= {"412", "428"} if method == "patch" else {"412"}
+        statuses |= {"412", "428"} if method == "patch" else {"412"}
     operation["responses"].pop("422", None)
     content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    for status in sorted(apt - set(operation["responses"])):
+    for status in sorted(statuses - set(operation["responses"])):
         operation["responses"][status] = {"description": _PROBLEMS[status], "content": content}
 
 
-def _lift_definitions(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
-    # Bodies that a route reads by itself bring their definitions along.
+def _move_definitions(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    # The schemas of bodies that a route parses itself contain their own definitions.
     for content in operation.get("requestBody", {}).get("content", {}).values():
         schemas |= content.get("schema", {}).pop("$defs", {})

@@ -1,1 +1,1 @@
-"""What all routes share: problem details, schemas, dependencies, downloads and the OpenAPI document."""
+"""HTTP code that all routes share: problem details, request and response models, dependencies and downloads."""

@@ -1,4 +1,4 @@
-"""What routes are handed: the services they work with, who asks, and the answer that is given once per key."""
+"""FastAPI dependencies of the routes: the app's services, the raw body, and idempotent writes (`Idempotency-Key`)."""
 
 import hashlib
 import re
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from api.http.problems import ErrorItem, ProblemError
+from api.http.problems import invalid_parameter
 from store import idempotency
 from store.artefacts import Artefacts
 from store.db import Database
@@ -20,14 +20,14 @@ from store.settings import Settings
 
 @dataclass(frozen=True)
 class Services:
-    """What an app is made with."""
+    """The objects that an app shares among its requests."""
 
     settings: Settings
     db: Database
     artefacts: Artefacts
 
 
-# These are coroutines, for each plain function among a route's dependencies would take a thread of its own.
+# Dependencies are coroutines, because FastAPI runs every plain function in a thread of its own.
 async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
@@ -37,82 +37,88 @@ async def _raw_body(request: Request) -> bytes:
     return await request.body()
 
 
-Use = Annotated[Services, Depends(_services)]
+ServicesDep = Annotated[Services, Depends(_services)]
 RawBody = Annotated[bytes, Depends(_raw_body)]
 
-Made = tuple[BaseModel, str]
-"""What a request made, and its path."""
+Created = tuple[BaseModel, str]
+"""The resource that a request created, and its URL path."""
 
 
 @dataclass(frozen=True)
-class Once:
-    """A request that is carried out once, however often it is sent with the same `Idempotency-Key`."""
+class Idempotency:
+    """Executes a request once per `Idempotency-Key` and principal; repeated requests get the stored response."""
 
     db: Database
     principal: str
     key: str | None
     request_sha256: str
 
-    def earlier(self) -> Response | None:
-        """The answer already given with this key; for routes that do much before they write."""
+    def stored_response(self) -> Response | None:
+        """The stored response of this key, or None. For routes that do expensive work before they write.
+
+        Raises `Conflict` if the key was used for a different request.
+        """
         if self.key is None:
             return None
         with self.db.read() as tx:
-            answer = idempotency.find(tx, principal=self.principal, key=self.key, request_sha256=self.request_sha256)
-        return _response(answer) if answer else None
+            response = idempotency.find(tx, principal=self.principal, key=self.key, request_sha256=self.request_sha256)
+        return _response(response) if response else None
 
-    def answer(self, make: Callable[[Session], Made], *, status: int = 201) -> Response:
-        """What `make` makes and the path of it, in one transaction with the record of the answer, then answered."""
+    def respond(self, write: Callable[[Session], Created], *, status: int = 201) -> Response:
+        """Call `write` and store its response in one transaction; the response has a Location header.
+
+        If the key already has a response, return that response without calling `write`. Raises `Conflict` if the key
+        was used for a different request.
+        """
 
         def with_location(tx: Session) -> tuple[BaseModel, Mapping[str, str]]:
-            made, location = make(tx)
-            return made, {"Location": location}
+            resource, location = write(tx)
+            return resource, {"Location": location}
 
-        return self.answer_with(with_location, status=status)
+        return self.respond_with_headers(with_location, status=status)
 
-    def answer_with(
-        self, make: Callable[[Session], tuple[BaseModel, Mapping[str, str]]], *, status: int = 200
+    def respond_with_headers(
+        self, write: Callable[[Session], tuple[BaseModel, Mapping[str, str]]], *, status: int = 200
     ) -> Response:
-        """The same for what is answered with headers of its own."""
+        """Like `respond`, but `write` returns the response's headers instead of its Location."""
         with self.db.write() as tx:
             if self.key is not None:
-                earlier = idempotency.begin(
+                stored_response = idempotency.reserve(
                     tx, principal=self.principal, key=self.key, request_sha256=self.request_sha256
                 )
-                if earlier is not None:
-                    return _response(earlier)
-            made, headers = make(tx)
-            answer = idempotency.Answer(status, headers, made.model_dump_json())
+                if stored_response is not None:
+                    return _response(stored_response)
+            resource, headers = write(tx)
+            response = idempotency.StoredResponse(status, headers, resource.model_dump_json())
             if self.key is not None:
-                idempotency.end(tx, principal=self.principal, key=self.key, answer=answer)
-        return _response(answer)
+                idempotency.save_response(tx, principal=self.principal, key=self.key, response=response)
+        return _response(response)
 
 
-def _response(answer: idempotency.Answer) -> Response:
-    return Response(answer.body, answer.status, dict(answer.headers), media_type="application/json")
+def _response(response: idempotency.StoredResponse) -> Response:
+    return Response(response.body, response.status, dict(response.headers), media_type="application/json")
 
 
-async def _once(
+async def _idempotency(
     request: Request,
-    services: Use,
+    services: ServicesDep,
     idempotency_key: Annotated[
         str | None,
         Header(
-            description="Any text: sent again with the same body, the request gets the first answer again.",
+            description="A unique text of your choice. A request that repeats the key and the body gets the first "
+            "response again.",
             examples=["5f0c6c1e-birds"],
         ),
     ] = None,
-) -> Once:
+) -> Idempotency:
     if idempotency_key is not None and not re.fullmatch(f"[!-~]{{1,{idempotency.MAX_KEY_CHARS}}}", idempotency_key):
         detail = f"must be 1 to {idempotency.MAX_KEY_CHARS} visible ASCII characters"
-        error = ProblemError(422, "idempotency_key_invalid", f"Idempotency-Key {detail}")
-        error.errors.append(ErrorItem(parameter="Idempotency-Key", detail=detail))
-        raise error
+        raise invalid_parameter("Idempotency-Key", detail, code="idempotency_key_invalid")
     digest = hashlib.sha256()
-    for piece in (request.method, request.url.path, request.url.query, request.headers.get("content-type", "")):
-        digest.update(f"{piece}\0".encode())
+    for field in (request.method, request.url.path, request.url.query, request.headers.get("content-type", "")):
+        digest.update(f"{field}\0".encode())
     digest.update(await request.body())
-    return Once(services.db, request.state.principal, idempotency_key, digest.hexdigest())
+    return Idempotency(services.db, request.state.principal, idempotency_key, digest.hexdigest())
 
 
-OnlyOnce = Annotated[Once, Depends(_once)]
+IdempotencyDep = Annotated[Idempotency, Depends(_idempotency)]

@@ -1,6 +1,6 @@
-"""Stored files over HTTP: ETag (the sha256), Range, If-Range, If-None-Match and HEAD (RFC 9110), at flat memory.
+"""Download artefacts: ETag (the sha256), Range, If-Range, If-None-Match and HEAD (RFC 9110), with constant memory.
 
-Local and remote artefacts go the same way: a block is read in a thread, sent, and forgotten.
+Local and remote artefacts are streamed the same way: a thread reads one block at a time.
 """
 
 import base64
@@ -17,8 +17,8 @@ from starlette.responses import Response, StreamingResponse
 from api.http.problems import ProblemError
 from store.artefacts import Artefacts
 
-_BLOCK = 2**20
-_TYPES = {
+_BLOCK_BYTES = 2**20
+_MEDIA_TYPES = {
     "json": "application/json",
     "jsonl": "application/jsonl",
     "md": "text/markdown; charset=utf-8",
@@ -30,15 +30,15 @@ _TYPES = {
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The whole file", "content": _BINARY},
-    206: {"description": "The range that was asked for", "content": _BINARY},
-    304: {"description": "The file is the one that If-None-Match names"},
-    416: {"description": "The file is shorter than where the range begins"},
+    206: {"description": "The requested range", "content": _BINARY},
+    304: {"description": "If-None-Match names the file's ETag"},
+    416: {"description": "The range starts after the end of the file"},
 }
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file of the artefact store, and the name it goes out under."""
+    """A file of the artefact store. `size` is in bytes; `name` is the name of the downloaded file."""
 
     key: str
     sha256: str
@@ -46,34 +46,34 @@ class StoredFile:
     name: str
 
 
-def respond(request: Request, artefacts: Artefacts, file: StoredFile) -> Response:
-    """The answer to a GET or HEAD. Raises ProblemError where the range lies outside, or the file is gone."""
+def file_response(request: Request, artefacts: Artefacts, file: StoredFile) -> Response:
+    """The response to a GET or HEAD. Raises ProblemError: 416 for a range out of bounds, 410 if the file is gone."""
     etag = f'"{file.sha256}"'
     headers = {
         "ETag": etag,
         "Accept-Ranges": "bytes",
         "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(file.sha256)).decode()}:",
-        # What a path holds never changes; but who may read it can.
+        # The content of a path never changes, but the permission to read it can.
         "Cache-Control": "private, no-cache",
     }
     if _matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     start, stop = _range(request.headers, etag, file.size)
     headers["Content-Length"] = str(stop - start)
-    headers["Content-Type"] = _TYPES.get(file.name.rpartition(".")[2].lower(), "application/octet-stream")
+    headers["Content-Type"] = _MEDIA_TYPES.get(file.name.rpartition(".")[2].lower(), "application/octet-stream")
     headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"
     status = 200
     if (start, stop) != (0, file.size):
         status = 206
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
-    stream = _opened(artefacts, file, start)
+    stream = _open_at(artefacts, file, start)
     if request.method == "HEAD":
         stream.close()
         return Response(status_code=status, headers=headers)
     return StreamingResponse(_blocks(stream, stop - start), status, headers)
 
 
-def _opened(artefacts: Artefacts, file: StoredFile, start: int) -> IO[bytes]:
+def _open_at(artefacts: Artefacts, file: StoredFile, start: int) -> IO[bytes]:
     try:
         stream = artefacts.open(file.key)
     except FileNotFoundError as error:
@@ -82,13 +82,13 @@ def _opened(artefacts: Artefacts, file: StoredFile, start: int) -> IO[bytes]:
     return stream
 
 
-async def _blocks(stream: IO[bytes], left: int) -> AsyncIterator[bytes]:
+async def _blocks(stream: IO[bytes], num_bytes: int) -> AsyncIterator[bytes]:
     with stream:
-        while left:
-            block = await anyio.to_thread.run_sync(stream.read, min(_BLOCK, left))
+        while num_bytes:
+            block = await anyio.to_thread.run_sync(stream.read, min(_BLOCK_BYTES, num_bytes))
             if not block:
-                raise OSError("the stored file is shorter than it was")
-            left -= len(block)
+                raise OSError("the stored file is shorter than its recorded size")
+            num_bytes -= len(block)
             yield block
 
 
@@ -99,12 +99,15 @@ def _matches(header: str | None, etag: str) -> bool:
 
 
 def _range(headers: Mapping[str, str], etag: str, size: int) -> tuple[int, int]:
-    """The bytes to send, start ≤ b < stop; all of them for a range that is absent, stale, manifold or no range."""
+    """The byte range [start, stop) to send.
+
+    This is the whole file if Range is absent, malformed or has several ranges, or if If-Range names another ETag.
+    """
     if_range = headers.get("if-range")
-    found = re.fullmatch(r"\s*bytes\s*=\s*([0-9]{0,18})-([0-9]{0,18})\s*", headers.get("range", ""), re.IGNORECASE)
-    if found is None or found[0].strip().endswith("=-") or (if_range is not None and if_range.strip() != etag):
+    match = re.fullmatch(r"\s*bytes\s*=\s*([0-9]{0,18})-([0-9]{0,18})\s*", headers.get("range", ""), re.IGNORECASE)
+    if match is None or match[0].strip().endswith("=-") or (if_range is not None and if_range.strip() != etag):
         return 0, size
-    first, last = found[1], found[2]
+    first, last = match[1], match[2]
     if first and last and int(first) > int(last):
         return 0, size
     start = int(first) if first else max(0, size - int(last))

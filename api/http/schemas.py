@@ -1,4 +1,4 @@
-"""What all resources share: input that refuses unknown fields, output read from rows, pages, and times in UTC."""
+"""Base models and types of all resources: request and response models, pages of lists, names, timestamps in UTC."""
 
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -6,50 +6,50 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 MAX_INT32 = 2**31 - 1
 MAX_NAME_CHARS = 200
 
 
-class Input(BaseModel):
-    """A request body; a field that it does not know is an error."""
+class RequestModel(BaseModel):
+    """Base of request bodies. An unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Output(BaseModel):
-    """A resource as it is answered, read from a row of the same names."""
+class ResponseModel(BaseModel):
+    """Base of response bodies. Fields are read from the attributes of a row that have the same names."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True)
 
 
-def iso(seconds: float) -> str:
-    """Seconds since 1970 as ISO 8601 in UTC, to the millisecond."""
+def iso_utc(seconds: float) -> str:
+    """Unix time in seconds → ISO 8601 in UTC with milliseconds, such as `2026-11-23T21:04:05.678Z`."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
-def _iso(value: Any) -> Any:
-    return iso(value) if isinstance(value, float | int) else value
+def _timestamp(value: object) -> object:
+    return iso_utc(value) if isinstance(value, float | int) else value
 
 
-Time = Annotated[
+Timestamp = Annotated[
     str,
-    BeforeValidator(_iso),
+    BeforeValidator(_timestamp),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T21:04:05.678Z"]}),
 ]
 
 
-def unstorable(text: str) -> str | None:
-    """Why no database would keep this text, or None: NUL characters and halves of surrogate pairs."""
+def unstorable_reason(text: str) -> str | None:
+    """Why the database cannot store this text (NUL characters, lone surrogates); None if it can."""
     if "\0" in text:
         return "has a NUL character"
     if any("\ud800" <= character <= "\udfff" for character in text):
-        return "has a lone surrogate, which is no character"
+        return "has a lone surrogate, which is not a character"
     return None
 
 
-def _plain(text: str) -> str:
+def _validate_plain_text(text: str) -> str:
     text = unicodedata.normalize("NFC", text).strip()
     if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text):
         raise ValueError("has a control character")
@@ -58,39 +58,39 @@ def _plain(text: str) -> str:
     return text
 
 
-def _named(text: str) -> str:
+def _validate_not_blank(text: str) -> str:
     if not text:
         raise ValueError("is blank")
     return text
 
 
-PlainText = Annotated[str, AfterValidator(_plain)]
-Name = Annotated[str, AfterValidator(_plain), AfterValidator(_named)]
+PlainText = Annotated[str, AfterValidator(_validate_plain_text)]
+Name = Annotated[str, AfterValidator(_validate_plain_text), AfterValidator(_validate_not_blank)]
 
-Limit = Annotated[int, Query(ge=1, le=100, description="How many to answer at most.")]
-LongLimit = Annotated[int, Query(ge=1, le=1000, description="How many to answer at most.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Maximum number of items on the page.")]
+LongLimit = Annotated[int, Query(ge=1, le=1000, description="Maximum number of items on the page.")]
 After = Annotated[
-    str | None, Query(max_length=64, description="`last_id` of the page before; lists begin with the newest.")
+    str | None, Query(max_length=64, description="`last_id` of the previous page. Lists start with the newest item.")
 ]
 AfterPosition = Annotated[
-    int | None, Query(ge=0, le=MAX_INT32, description="`last_id` of the page before: a position in the vocabulary.")
+    int | None, Query(ge=0, le=MAX_INT32, description="`last_id` of the previous page: a position in the vocabulary.")
 ]
 
 Item = TypeVar("Item")
 
 
 class Page(BaseModel, Generic[Item]):
-    """A page of a list. The next one is asked for with `after=last_id`."""
+    """A page of a list. Request the next page with `after=last_id`."""
 
     object: Literal["list"] = "list"
     data: list[Item]
-    has_more: bool
-    first_id: str | None
-    last_id: str | None
+    has_more: bool = Field(description="Whether a page follows.")
+    first_id: str | None = Field(description="Id or position of the first item; null for an empty page.")
+    last_id: str | None = Field(description="Id or position of the last item: `after` of the next page.")
 
 
 def page(data: Sequence[Item], has_more: bool, key: Callable[[Item], str | int]) -> dict[str, Any]:
-    """The page of these items, each named by `key`."""
+    """The fields of `Page`; `key` returns an item's id or position."""
     return {
         "object": "list",
         "data": list(data),

@@ -1,1 +1,1 @@
-"""HTML pages served by the API."""
+"""HTML pages of the service: the overview, the API reference and the attribute editor."""

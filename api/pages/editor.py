@@ -1,7 +1,8 @@
-"""The editing page: one HTML file that holds nothing of any set, and does all that it does through the API.
+"""The editor page for attributes: one HTML file (`editor.html`) without data, which calls the API for everything.
 
-It can be opened without a key, which a browser cannot send with a link; the page asks for one when the API does. Its
-policy lets nothing run or load but its own script and style, and lets it talk to nobody but this service.
+The page needs no key, because a browser cannot send one when it follows a link; the page asks the user for a key if the
+API responds with 401. The content security policy allows only the page's own script and style, and connections only to
+this service.
 """
 
 import base64
@@ -19,7 +20,7 @@ _FILE = Path(__file__).with_name("editor.html")
 
 @router.get("/attributes/{id}")
 async def editor(id: str) -> HTMLResponse:
-    """The page, which reads from its own address which set it is about."""
+    """The editor page. Its script reads the set's id from the page's URL."""
     page, policy = _page()
     return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 

@@ -1,6 +1,6 @@
-"""Two plain pages without scripts or anything from elsewhere: what is here, and the reference made from OpenAPI.
+"""Two static pages without scripts and external resources: the overview (`/`) and the API reference (`/docs`).
 
-The page on which people edit attributes is `api.pages.editor`'s.
+The page that edits attributes is in `api.pages.editor`.
 """
 
 import html
@@ -12,8 +12,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse
 
-from api.http.dependencies import Use
-from api.http.schemas import iso
+from api.http.dependencies import ServicesDep
+from api.http.schemas import iso_utc
 from store import resources
 from store.jobs import heartbeats, progress
 from store.models import AttributeSet, Checkpoint, Job
@@ -39,29 +39,33 @@ def _page(title: str, body: str) -> HTMLResponse:
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table of text; every cell is escaped."""
+    """An HTML table of texts, which are escaped."""
     lines = ["<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + "</tr>"]
     lines += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
     return "".join(lines) + "</table>"
 
 
 @router.get("/")
-def landing(use: Use) -> HTMLResponse:
-    """What this is, where the reference is, and the latest jobs and checkpoints."""
-    with use.db.read() as tx:
+def landing(services: ServicesDep) -> HTMLResponse:
+    """Links to the reference, live processes, and the latest jobs, attribute sets and checkpoints."""
+    with services.db.read() as tx:
         jobs, _ = resources.page(tx, Job, limit=_LATEST, after=None)
-        how_far = progress.of(tx, [job.id for job in jobs])
+        progress_by_job = progress.of(tx, [job.id for job in jobs])
         checkpoints, _ = resources.page(tx, Checkpoint, limit=_LATEST, after=None)
         sets, _ = resources.page(tx, AttributeSet, limit=_LATEST, after=None)
         alive = heartbeats.alive(tx)
     workers = ", ".join(f"{count} {role}" for role, count in sorted(alive.items())) or "none"
-    job_rows = [(job.id, job.kind, job.status, _far(how_far.get(job.id)), iso(job.created_at)) for job in jobs]
-    checkpoint_rows = [(row.id, row.student, row.text, _accuracies(row), iso(row.created_at)) for row in checkpoints]
+    job_rows = [
+        (job.id, job.kind, job.status, _progress(progress_by_job.get(job.id)), iso_utc(job.created_at)) for job in jobs
+    ]
+    checkpoint_rows = [
+        (row.id, row.student, row.text, _accuracies(row), iso_utc(row.created_at)) for row in checkpoints
+    ]
     return _page(
         "Limbeck",
-        "<h1>Limbeck</h1><p>From a list of labels and a folder of images to a small image model that understands words."
-        ' Everything is done through the API: <a href="/docs">reference</a>, <a href="/openapi.json">OpenAPI</a>,'
-        f' <a href="/readyz">readiness</a>, <a href="/metrics">metrics</a>.</p><p>Processes seen lately: '
+        "<h1>Limbeck</h1><p>Train a small open-vocabulary image model from a list of labels and a folder of images."
+        ' All functions are in the API: <a href="/docs">reference</a>, <a href="/openapi.json">OpenAPI</a>,'
+        f' <a href="/readyz">readiness</a>, <a href="/metrics">metrics</a>.</p><p>Live processes: '
         f"{html.escape(workers)}.</p><h2>Latest jobs</h2>"
         + (_table(("id", "kind", "status", "stage", "created"), job_rows) if jobs else "<p>None yet.</p>")
         + "<h2>Latest attribute sets</h2>"
@@ -80,8 +84,8 @@ def _set_line(row: AttributeSet) -> str:
     return f'<p><a href="/attributes/{quote(row.id)}"><code>{html.escape(row.id)}</code></a> {described}</p>'
 
 
-def _far(known: progress.Progress | None) -> str:
-    return f"{known.stage} {known.done}/{known.total} {known.unit}" if known else ""
+def _progress(state: progress.Progress | None) -> str:
+    return f"{state.stage} {state.done}/{state.total} {state.unit}" if state else ""
 
 
 def _accuracies(checkpoint: Checkpoint) -> str:
@@ -95,7 +99,7 @@ def _accuracies(checkpoint: Checkpoint) -> str:
 
 @router.get("/docs")
 def reference(request: Request) -> HTMLResponse:
-    """Every operation with its parameters, bodies and examples, from the OpenAPI document."""
+    """The OpenAPI document as HTML: operations with parameters, bodies and responses, and all schemas."""
     document = request.app.openapi()
     schemas = document["components"]["schemas"]
     body = [f"<h1>{html.escape(document['info']['title'])}</h1>", _paragraphs(document["info"]["description"])]
@@ -112,34 +116,37 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     parts = [f"<h2><code>{method.upper()} {html.escape(path)}</code></h2>", _paragraphs(operation["description"])]
     parameters = operation.get("parameters", [])
     if parameters:
-        rows = [(one["name"], one["in"], _says(one), one.get("description", "")) for one in parameters]
+        rows = [
+            (parameter["name"], parameter["in"], _type(parameter), parameter.get("description", ""))
+            for parameter in parameters
+        ]
         parts.append(_table(("parameter", "in", "type", ""), rows))
     for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
         parts.append(f"<p>Body: <code>{html.escape(media_type)}</code></p>{_json(content)}")
-    answers = [
-        (status, answer.get("description", ""), ", ".join(_content(answer)))
-        for status, answer in operation["responses"].items()
+    responses = [
+        (status, response.get("description", ""), ", ".join(_content(response)))
+        for status, response in operation["responses"].items()
     ]
-    return "".join([*parts, _table(("answer", "", ""), answers)])
+    return "".join([*parts, _table(("response", "", ""), responses)])
 
 
-def _content(answer: dict[str, Any]) -> list[str]:
+def _content(response: dict[str, Any]) -> list[str]:
     return [
         f"{media_type} {content.get('schema', {}).get('$ref', '').rpartition('/')[2]}".strip()
-        for media_type, content in answer.get("content", {}).items()
+        for media_type, content in response.get("content", {}).items()
     ]
 
 
-def _says(parameter: dict[str, Any]) -> str:
-    kinds = parameter["schema"].get("anyOf", [parameter["schema"]])
+def _type(parameter: dict[str, Any]) -> str:
+    schemas = parameter["schema"].get("anyOf", [parameter["schema"]])
     return " or ".join(
-        " | ".join(map(str, kind["enum"])) if "enum" in kind else str(kind.get("type", ""))
-        for kind in kinds
-        if kind.get("type") != "null"
+        " | ".join(map(str, schema["enum"])) if "enum" in schema else str(schema.get("type", ""))
+        for schema in schemas
+        if schema.get("type") != "null"
     )
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return f"<pre>{html.escape(json.dumps(value, indent=1, ensure_ascii=False))}</pre>"
 
 

@@ -1,1 +1,1 @@
-"""Readers of request bodies: label files, attribute files, draft changes, teacher references."""
+"""Parsing and validation of request content: label files, attribute files, draft changes, teachers, folders."""

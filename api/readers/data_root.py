@@ -1,20 +1,25 @@
-"""Paths that a request names, checked against the operator's data root."""
+"""Validation of folder paths in requests: they must lie below the operator's data root."""
 
 from pathlib import Path, PurePosixPath
 
-from api.http.problems import refused
+from api.http.problems import unprocessable
 
 
-def below_data_root(root: Path, given: str) -> tuple[Path, str]:
-    """The folder and its plain path below the root. Refuses what leaves the root, and any link on the way."""
-    path = PurePosixPath(given)
-    if path.is_absolute() or ".." in path.parts or "\\" in given:
-        raise refused("outside_root", f'"{given}" lies outside the data root; give a path relative to it', "/path")
+def resolve_folder(root: Path, relative_path: str) -> tuple[Path, str]:
+    """The folder, and its normalised path relative to `root`.
+
+    Raises ProblemError that points at `/path` if the path leaves `root`, contains a symbolic link, or is not a folder.
+    """
+    path = PurePosixPath(relative_path)
+    if path.is_absolute() or ".." in path.parts or "\\" in relative_path:
+        detail = f'"{relative_path}" is outside the data root; give a path relative to the data root'
+        raise unprocessable("outside_root", detail, "/path")
     folder = root
     for step in path.parts:
         folder = folder / step
         if folder.is_symlink():
-            raise refused("link", f'"{step}" in "{given}" is a link; name the folder itself', "/path")
+            detail = f'"{step}" in "{relative_path}" is a symbolic link; give the path of its target'
+            raise unprocessable("link", detail, "/path")
     if not folder.is_dir():
-        raise refused("no_such_folder", f'there is no folder "{given}" below the data root', "/path")
+        raise unprocessable("no_such_folder", f'there is no folder "{relative_path}" below the data root', "/path")
     return folder, str(path)

@@ -1,15 +1,15 @@
-"""Teachers as requests name them: held against the catalogue, a local folder against the data root."""
+"""Validation of teacher references in requests, against the model catalogue or, for local folders, the data root."""
 
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from api.http.problems import ProblemError, refused
-from api.readers.data_root import below_data_root
+from api.http.problems import ProblemError, unprocessable
+from api.readers.data_root import resolve_folder
 from distill.config.model_names import UnknownName, check_teacher
 
-TEACHER: Any = Field(
+TEACHER_FIELD: Any = Field(
     min_length=1,
     max_length=1000,
     description="`name:tag` of open_clip, `hf-hub:org/name`, or `local-dir:path` below the data root.",
@@ -17,15 +17,15 @@ TEACHER: Any = Field(
 )
 
 
-def teacher_ref(given: str, data_root: Path) -> str:
-    """The teacher's one string. Raises ProblemError that points at `/teacher`."""
+def parse_teacher_ref(text: str, data_root: Path) -> str:
+    """The normalised teacher reference (`str(TeacherRef)`). Raises ProblemError that points at `/teacher`."""
     try:
-        ref = check_teacher(given)
+        ref = check_teacher(text)
     except UnknownName as error:
-        raise refused("teacher_unknown", str(error), "/teacher") from None
+        raise unprocessable("teacher_unknown", str(error), "/teacher") from None
     if ref.kind == "local-dir":
         try:
-            below_data_root(data_root, ref.model)
+            resolve_folder(data_root, ref.model)
         except ProblemError as error:
-            raise refused(error.code, error.detail, "/teacher") from None
+            raise unprocessable(error.code, error.detail, "/teacher") from None
     return str(ref)

@@ -1,4 +1,4 @@
-"""Attribute sets as files: exported in any of the formats, imported with the labels of a vocabulary or as a new one."""
+"""Files of attribute sets: export in every format, and import for an existing or a new vocabulary."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +13,8 @@ from api.http.dependencies import Created, IdempotencyDep, Services, ServicesDep
 from api.http.problems import ProblemError, not_found_at
 from api.readers import attribute_files
 from api.readers.attribute_files import ImportIn, Label2TextImportIn
-from api.routes.attribute_sets import AttributeSetOut, labels_with_entries
+from api.routes.attribute_sets import AttributeSetOut
+from api.routes.attributes import labels_with_entries
 from attributes.formats import common, csv, cupl, dclip, label2text, limbeck_json
 from attributes.types import Entry, entry_from_json
 from store import vocabularies
@@ -41,36 +42,36 @@ _FILES: dict[Format, tuple[str, str]] = {
 def export(
     services: ServicesDep,
     id: str,
-    format: Annotated[Format, Query(description="json and csv hold all that is said; the others what they can.")] = (
-        "json"
-    ),
+    format: Annotated[
+        Format, Query(description="json and csv are complete; the other formats contain only some kinds of lines.")
+    ] = "json",
 ) -> Response:
-    """The set as a file: our own JSON, CSV, DCLIP's or CuPL's JSON, label2text.txt, or the sentence lines beside it."""
+    """Export the set: Limbeck's JSON, CSV, DCLIP's or CuPL's JSON, label2text.txt, or its file of sentences."""
     with services.db.read() as tx:
-        found = attribute_sets.get(tx, id)
-        domain = vocabularies.get(tx, found.vocabulary_id).domain or None
-    ending, media_type = _FILES[format]
-    headers = {"Content-Disposition": f'attachment; filename="{id}.{ending}"'}
-    entries = _entries(services.db, found)
-    whole: dict[str, Callable[[], str]] = {
+        attribute_set = attribute_sets.get(tx, id)
+        domain = vocabularies.get(tx, attribute_set.vocabulary_id).domain or None
+    extension, media_type = _FILES[format]
+    headers = {"Content-Disposition": f'attachment; filename="{id}.{extension}"'}
+    entries = _entries(services.db, attribute_set)
+    writers: dict[str, Callable[[], str]] = {
         "dclip": lambda: dclip.write_dclip(entries),
         "cupl": lambda: cupl.write_cupl(entries),
         "label2text": lambda: label2text.write_label2text(
-            label2text.label2text_of(entries, _published(services, found))
+            label2text.label2text_of(entries, _label2text_rows(services, attribute_set))
         ),
         "sentences": lambda: label2text.write_sentences(entries),
     }
-    if format in whole:
+    if format in writers:
         try:
-            return Response(whole[format](), headers=headers, media_type=media_type)
+            return Response(writers[format](), headers=headers, media_type=media_type)
         except common.FormatError as error:
             raise ProblemError(409, "not_in_this_format", str(error)) from None
-    known = {"strategy": strategy_of(found.source), "model": found.source.get("model")}
-    pieces = limbeck_json.write_json(entries, domain=domain, **known) if format == "json" else csv.write_csv(entries)
+    origin = {"strategy": strategy_of(attribute_set.source), "model": attribute_set.source.get("model")}
+    pieces = limbeck_json.write_json(entries, domain=domain, **origin) if format == "json" else csv.write_csv(entries)
     return StreamingResponse(join_into_chunks(pieces), headers=headers, media_type=media_type)
 
 
-async def _import(request: Request) -> ImportIn:
+async def _parse_body(request: Request) -> ImportIn:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json":
         return attribute_files.parse_json_import(await request.body())
@@ -93,50 +94,48 @@ async def _import(request: Request) -> ImportIn:
 
 @router.post("/import", status_code=201, response_model=AttributeSetOut, openapi_extra=attribute_files.IMPORT_BODY)
 def import_(
-    services: ServicesDep, idempotency: IdempotencyDep, given: Annotated[ImportIn, Depends(_import)]
+    services: ServicesDep, idempotency: IdempotencyDep, body: Annotated[ImportIn, Depends(_parse_body)]
 ) -> Response:
-    """Keep a file of attributes as a set, of a vocabulary that is there or of a new one with the file's labels."""
-    file = attribute_files.parse_import(given)
-    source = {"import": given.format, "domain": file.domain, "strategy": file.strategy, "model": file.model}
-    if isinstance(given, Label2TextImportIn):
-        # Folders and numbers are no part of a set, and a file that came in goes out as it was.
-        content = given.label2text.encode()
+    """Import a file as an attribute set, for an existing vocabulary or for a new one with the file's labels."""
+    file = attribute_files.parse_import(body)
+    source = {"import": body.format, "domain": file.domain, "strategy": file.strategy, "model": file.model}
+    if isinstance(body, Label2TextImportIn):
+        # A set contains no folder names and numbers. Keep the file, so that the export reproduces it.
+        content = body.label2text.encode()
         key = f"imports/{hashlib.sha256(content).hexdigest()}/label2text.txt"
         source["label2text"] = services.artefacts.put_bytes(content, key).key
 
-    def make(tx: Session) -> Created:
-        if given.vocabulary_id is None:
-            names = [NewLabel(entry.label, entry.sense) for entry in file.entries]
-            made = vocabularies.create(tx, name=given.name, domain=given.domain or file.domain or "", labels=names)
-            vocabulary_id = made.id
+    def write(tx: Session) -> Created:
+        if body.vocabulary_id is None:
+            new_labels = [NewLabel(entry.label, entry.sense) for entry in file.entries]
+            domain = body.domain or file.domain or ""
+            vocabulary_id = vocabularies.create(tx, name=body.name, domain=domain, labels=new_labels).id
         else:
             with not_found_at("/vocabulary_id"):
-                vocabulary_id = vocabularies.get(tx, given.vocabulary_id).id
+                vocabulary_id = vocabularies.get(tx, body.vocabulary_id).id
         labels = vocabularies.labels(tx, vocabulary_id)
-        placed = attribute_files.match_to_labels(
-            file.entries, labels, attribute_files.attributes_pointer(given)
-        ).entries
+        entries = attribute_files.match_to_labels(file.entries, labels, attribute_files.attributes_pointer(body))
         pages = attribute_sets.put_pages(
-            tx, [attribute_files.entry_content(entry) if entry else None for entry in placed]
+            tx, [attribute_files.entry_content(entry) if entry else None for entry in entries]
         )
         row = attribute_sets.create(tx, vocabulary_id=vocabulary_id, pages=pages, source=source)
         return AttributeSetOut.model_validate(row), f"/v1/attribute-sets/{row.id}"
 
-    return idempotency.respond(make)
+    return idempotency.respond(write)
 
 
-def _entries(db: Database, found: AttributeSet) -> Iterator[Entry]:
-    for start in range(0, found.num_labels, PAGE_SIZE):
+def _entries(db: Database, attribute_set: AttributeSet) -> Iterator[Entry]:
+    for start in range(0, attribute_set.num_labels, PAGE_SIZE):
         with db.read() as tx:
-            pairs = labels_with_entries(tx, found, start, start + PAGE_SIZE)
+            pairs = labels_with_entries(tx, attribute_set, start, start + PAGE_SIZE)
         for label, entry in pairs:
             lines, flags = (entry.lines, entry.flags) if entry else ([], [])
             yield entry_from_json({"label": label.name, "sense": label.sense, "lines": lines, "flags": flags})
 
 
-def _published(services: Services, found: AttributeSet) -> list[label2text.Label2Text]:
-    """The rows of the label2text.txt that the set, or one that it was edited from, came with."""
-    key = found.source.get("label2text")
+def _label2text_rows(services: Services, attribute_set: AttributeSet) -> list[label2text.Label2Text]:
+    """The rows of the label2text.txt that was imported with the set, or with the set from which it was edited."""
+    key = attribute_set.source.get("label2text")
     if key is None:
         return []
     try:
@@ -147,19 +146,19 @@ def _published(services: Services, found: AttributeSet) -> list[label2text.Label
 
 
 def strategy_of(source: Mapping[str, Any]) -> str | None:
-    """What a file says of the prompts that its lines come from."""
+    """The value of the file's `strategy` field: the strategies of the job or of the imported file."""
     return ", ".join(source["strategies"]) if "strategies" in source else source.get("strategy")
 
 
 def join_into_chunks(pieces: Iterable[str]) -> Iterator[str]:
-    """The same text in larger pieces."""
-    # Each piece that leaves a generator costs a change of threads.
-    held: list[str] = []
+    """Join the pieces into chunks of about `_CHUNK_CHARS` characters."""
+    # A streaming response switches threads for each item of its generator.
+    chunk: list[str] = []
     size = 0
     for piece in pieces:
-        held.append(piece)
+        chunk.append(piece)
         size += len(piece)
         if size >= _CHUNK_CHARS:
-            yield "".join(held)
-            held, size = [], 0
-    yield "".join(held)
+            yield "".join(chunk)
+            chunk, size = [], 0
+    yield "".join(chunk)

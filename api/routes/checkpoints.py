@@ -1,14 +1,15 @@
-"""Checkpoints: trained students' bundles, and their files to download."""
+"""Checkpoints: the bundles of trained students, and their files."""
 
 from typing import Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
+from pydantic import Field
 from starlette.responses import Response
 
-from api.http import downloads as files
-from api.http.dependencies import Use
-from api.http.schemas import After, Limit, Output, Page, Time, page
+from api.http import downloads
+from api.http.dependencies import ServicesDep
+from api.http.schemas import After, Limit, Page, ResponseModel, Timestamp, page
 from distill.texts.text_templates import TextKind
 from store import resources
 from store.models import Checkpoint
@@ -16,17 +17,17 @@ from store.models import Checkpoint
 router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
 
 
-class BundleFile(Output):
+class BundleFileOut(ResponseModel):
     """A file of a bundle."""
 
-    path: str
-    size: int
+    path: str = Field(description="Path in the bundle.")
+    size: int = Field(description="Size in bytes.")
     sha256: str
-    url: str
+    url: str = Field(description="Path of the download: `/v1/checkpoints/{id}/files/{path}`.")
 
 
-class CheckpointOut(Output):
-    """A trained student; `digest` is the sha256 of its bundle's manifest."""
+class CheckpointOut(ResponseModel):
+    """A trained student."""
 
     object: Literal["checkpoint"] = "checkpoint"
     id: str
@@ -36,22 +37,22 @@ class CheckpointOut(Output):
     attribute_set_id: str | None
     text_targets_id: str
     teacher_id: str
-    student: str
-    text: TextKind
-    evaluation: dict[str, Any]
-    digest: str
-    created_at: Time
+    student: str = Field(description="Architecture of the student.")
+    text: TextKind = Field(description="Which attributes the texts contain besides the label's name.")
+    evaluation: dict[str, Any] = Field(description="Results of the evaluation, by part: `id`, `ood`.")
+    digest: str = Field(description="The sha256 of the bundle's manifest.")
+    created_at: Timestamp
 
 
-class CheckpointWithFiles(CheckpointOut):
-    """A trained student with what its bundle holds."""
+class CheckpointWithFilesOut(CheckpointOut):
+    """A trained student with the files of its bundle."""
 
-    files: list[BundleFile]
+    files: list[BundleFileOut]
 
 
 @router.get("", response_model=Page[CheckpointOut])
 def list_all(
-    use: Use,
+    services: ServicesDep,
     limit: Limit = 20,
     after: After = None,
     job_id: str | None = None,
@@ -59,7 +60,7 @@ def list_all(
     attribute_set_id: str | None = None,
 ) -> object:
     """Checkpoints, newest first."""
-    with use.db.read() as tx:
+    with services.db.read() as tx:
         rows, more = resources.page(
             tx,
             Checkpoint,
@@ -69,28 +70,28 @@ def list_all(
             dataset_id=dataset_id,
             attribute_set_id=attribute_set_id,
         )
-        return page([CheckpointOut.model_validate(row) for row in rows], more, lambda one: one.id)
+        return page([CheckpointOut.model_validate(row) for row in rows], more, lambda item: item.id)
 
 
-@router.get("/{id}", response_model=CheckpointWithFiles)
-def get(use: Use, id: str) -> object:
-    """A checkpoint and the files of its bundle."""
-    with use.db.read() as tx:
-        known = CheckpointOut.model_validate(resources.checkpoint(tx, id)).model_dump()
-        held = [
-            BundleFile(
+@router.get("/{id}", response_model=CheckpointWithFilesOut)
+def get(services: ServicesDep, id: str) -> object:
+    """A checkpoint with the files of its bundle."""
+    with services.db.read() as tx:
+        fields = CheckpointOut.model_validate(resources.checkpoint(tx, id)).model_dump()
+        files = [
+            BundleFileOut(
                 path=row.path, size=row.size, sha256=row.sha256, url=f"/v1/checkpoints/{id}/files/{quote(row.path)}"
             )
             for row in resources.checkpoint_files(tx, id)
         ]
-    return CheckpointWithFiles(**known, files=held)
+    return CheckpointWithFilesOut(**fields, files=files)
 
 
-@router.get("/{id}/files/{path:path}", response_class=Response, responses=files.RESPONSES)
+@router.get("/{id}/files/{path:path}", response_class=Response, responses=downloads.RESPONSES)
 @router.head("/{id}/files/{path:path}", include_in_schema=False)
-def file(request: Request, use: Use, id: str, path: str) -> Response:
-    """A file of the bundle; ETag is the sha256, and Range, If-Range and If-None-Match work."""
-    with use.db.read() as tx:
+def file(request: Request, services: ServicesDep, id: str, path: str) -> Response:
+    """Download a file of the bundle. The ETag is the sha256; Range, If-Range and If-None-Match are supported."""
+    with services.db.read() as tx:
         row = resources.checkpoint_file(tx, id, path)
-    stored = files.StoredFile(row.file_key, row.sha256, row.size, path.rpartition("/")[2])
-    return files.respond(request, use.artefacts, stored)
+    stored = downloads.StoredFile(row.file_key, row.sha256, row.size, path.rpartition("/")[2])
+    return downloads.file_response(request, services.artefacts, stored)

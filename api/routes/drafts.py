@@ -1,18 +1,20 @@
-"""Drafts of attribute sets: read, changed under If-Match, dropped, sealed into a new set."""
+"""Drafts of attribute sets: read, change (with If-Match), discard, and seal as a new set."""
 
 import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header
+from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from api.http.dependencies import Made, OnlyOnce, Use
-from api.http.problems import ErrorItem, ProblemError
-from api.http.schemas import AfterPosition, LongLimit, Output, Page, Time, page
-from api.readers.draft_changes import DraftIn, apply
-from api.routes.attribute_sets import Attributes, AttributeSetOut, attributes_of
+from api.http.dependencies import Created, IdempotencyDep, ServicesDep
+from api.http.problems import invalid_parameter
+from api.http.schemas import AfterPosition, LongLimit, Page, ResponseModel, Timestamp, page
+from api.readers.draft_changes import DraftChangesIn, apply_operations
+from api.routes.attribute_sets import AttributeSetOut
+from api.routes.attributes import AttributesOut, attributes_fields
 from store import vocabularies
 from store.sets import attribute_sets, drafts
 from store.sets.drafts import Draft
@@ -20,114 +22,113 @@ from store.sets.drafts import Draft
 router = APIRouter(prefix="/v1/attribute-sets", tags=["attribute sets"])
 
 
-class DraftOut(Output):
-    """Edits of a set that are not sealed yet. `version` is the ETag; it is 0 where nobody has touched the draft."""
+class DraftOut(ResponseModel):
+    """The edits of a set that are not sealed yet."""
 
     object: Literal["attribute_draft"] = "attribute_draft"
     attribute_set_id: str
-    version: int
-    num_edited: int
-    updated_at: Time | None
+    version: int = Field(description="The draft's ETag. Every change increases it; 0 before the first change.")
+    num_edited: int = Field(description="Number of labels whose lines differ from the set.")
+    updated_at: Timestamp | None
 
 
-class DraftChanged(DraftOut):
-    """The draft after a change, and the labels that the change was about as they now stand."""
+class ChangedDraftOut(DraftOut):
+    """The draft after a change."""
 
-    changed: list[Attributes]
+    changed: list[AttributesOut] = Field(description="The labels that the operations name, as they are now.")
 
 
 async def _version(if_match: Annotated[str | None, Header(examples=['"3"'])] = None) -> int | None:
-    """The version that If-Match names; None where it is absent or `*`."""
+    """The version in If-Match; None if the header is absent or `*`."""
     if if_match is None or if_match.strip() == "*":
         return None
-    found = re.fullmatch(r'\s*"([0-9]{1,9})"\s*', if_match)
-    if found is None:
-        detail = f'If-Match must be the ETag of the draft, such as "3", not {if_match[:40]!r}'
-        problem = ProblemError(412, "draft_stale", detail)
-        problem.errors.append(ErrorItem(parameter="If-Match", detail=detail))
-        raise problem
-    return int(found[1])
+    match = re.fullmatch(r'\s*"([0-9]{1,9})"\s*', if_match)
+    if match is None:
+        detail = f'must be the ETag of the draft, such as "3", not {if_match[:40]!r}'
+        raise invalid_parameter("If-Match", detail, status=412, code="draft_stale")
+    return int(match[1])
 
 
 Version = Annotated[int | None, Depends(_version)]
 
 
-async def _stated(version: Version, if_match: Annotated[str | None, Header()] = None) -> int | None:
+async def _required_version(version: Version, if_match: Annotated[str | None, Header()] = None) -> int | None:
+    """Like `_version`, but the header is required."""
     if if_match is None:
-        detail = "name the version that the change starts from: If-Match with the ETag of GET …/draft"
-        problem = ProblemError(428, "if_match_missing", detail)
-        problem.errors.append(ErrorItem(parameter="If-Match", detail=detail))
-        raise problem
+        detail = "is required: send the ETag of GET …/draft, the version that the change starts from"
+        raise invalid_parameter("If-Match", detail, status=428, code="if_match_missing")
     return version
 
 
-StatedVersion = Annotated[int | None, Depends(_stated)]
+RequiredVersion = Annotated[int | None, Depends(_required_version)]
 
 
 @router.get("/{id}/draft", response_model=DraftOut)
-def get(use: Use, id: str, response: Response) -> object:
-    """How far the set's draft is; its ETag is what a change names in If-Match."""
-    with use.db.read() as tx:
+def get(services: ServicesDep, id: str, response: Response) -> object:
+    """The state of the set's draft. A change sends the ETag of this response in If-Match."""
+    with services.db.read() as tx:
         attribute_sets.get(tx, id)
         draft = drafts.get(tx, id)
     response.headers.update(_etag(draft.version))
-    return _out(draft)
+    return _draft_out(draft)
 
 
-@router.get("/{id}/draft/labels", response_model=Page[Attributes])
-def labels(use: Use, id: str, limit: LongLimit = 100, after: AfterPosition = None) -> object:
-    """The labels that the draft changes, as it has them."""
-    with use.db.read() as tx:
-        found = attribute_sets.get(tx, id)
+@router.get("/{id}/draft/labels", response_model=Page[AttributesOut])
+def labels(services: ServicesDep, id: str, limit: LongLimit = 100, after: AfterPosition = None) -> object:
+    """The labels that the draft changes, with the draft's lines."""
+    with services.db.read() as tx:
+        attribute_set = attribute_sets.get(tx, id)
         rows, more = drafts.page(tx, id, start=0 if after is None else after + 1, limit=limit)
-        named = vocabularies.labels_at(tx, found.vocabulary_id, [row.position for row in rows])
+        labels = vocabularies.labels_at(tx, attribute_set.vocabulary_id, [row.position for row in rows])
         data = [
-            Attributes(**attributes_of(label, row.lines, row.flags)) for label, row in zip(named, rows, strict=True)
+            AttributesOut(**attributes_fields(label, row.lines, row.flags))
+            for label, row in zip(labels, rows, strict=True)
         ]
-        return page(data, more, lambda one: one.position)
+        return page(data, more, lambda item: item.position)
 
 
-@router.patch("/{id}/draft", response_model=DraftChanged)
-def change(once: OnlyOnce, id: str, body: DraftIn, version: StatedVersion) -> Response:
-    """Make changes, all of them or none. 412 where somebody else has changed the draft since."""
+@router.patch("/{id}/draft", response_model=ChangedDraftOut)
+def change(idempotency: IdempotencyDep, id: str, body: DraftChangesIn, version: RequiredVersion) -> Response:
+    """Apply operations to the draft, all or none. 412 if the draft has changed since the version in If-Match."""
 
-    def make(tx: Session) -> tuple[DraftChanged, Mapping[str, str]]:
-        found = attribute_sets.get(tx, id)
+    def write(tx: Session) -> tuple[ChangedDraftOut, Mapping[str, str]]:
+        attribute_set = attribute_sets.get(tx, id)
         drafts.advance(tx, id, version)
-        told = [Attributes(**attributes_of(*one)) for one in apply(tx, found, body.operations)]
+        states = apply_operations(tx, attribute_set, body.operations)
+        changed = [AttributesOut(**attributes_fields(*state)) for state in states]
         draft = drafts.get(tx, id)
-        return DraftChanged(**vars(_out(draft)), changed=told), _etag(draft.version)
+        return ChangedDraftOut(**vars(_draft_out(draft)), changed=changed), _etag(draft.version)
 
-    return once.answer_with(make)
+    return idempotency.respond_with_headers(write)
 
 
 @router.delete("/{id}/draft", response_model=DraftOut)
-def drop(once: OnlyOnce, id: str, version: Version) -> Response:
-    """Forget all edits that are not sealed."""
+def drop(idempotency: IdempotencyDep, id: str, version: Version) -> Response:
+    """Discard all edits of the draft."""
 
-    def make(tx: Session) -> tuple[DraftOut, Mapping[str, str]]:
+    def write(tx: Session) -> tuple[DraftOut, Mapping[str, str]]:
         attribute_sets.get(tx, id)
         drafts.advance(tx, id, version)
         drafts.drop(tx, id)
         draft = drafts.get(tx, id)
-        return _out(draft), _etag(draft.version)
+        return _draft_out(draft), _etag(draft.version)
 
-    return once.answer_with(make)
+    return idempotency.respond_with_headers(write)
 
 
 @router.post("/{id}/draft/seal", status_code=201, response_model=AttributeSetOut)
-def seal(once: OnlyOnce, id: str, version: Version) -> Response:
-    """Make the draft a new set, whose parent is this one; the draft is empty afterwards."""
+def seal(idempotency: IdempotencyDep, id: str, version: Version) -> Response:
+    """Make a new set from this set and its draft. This set is the new set's parent; its draft becomes empty."""
 
-    def make(tx: Session) -> Made:
-        found = attribute_sets.get(tx, id)
-        made = drafts.seal(tx, found, expected=version, edited_by=once.principal)
-        return AttributeSetOut.model_validate(made), f"/v1/attribute-sets/{made.id}"
+    def write(tx: Session) -> Created:
+        attribute_set = attribute_sets.get(tx, id)
+        sealed = drafts.seal(tx, attribute_set, expected=version, edited_by=idempotency.principal)
+        return AttributeSetOut.model_validate(sealed), f"/v1/attribute-sets/{sealed.id}"
 
-    return once.answer(make)
+    return idempotency.respond(write)
 
 
-def _out(draft: Draft) -> DraftOut:
+def _draft_out(draft: Draft) -> DraftOut:
     return DraftOut(
         attribute_set_id=draft.set_id, version=draft.version, num_edited=draft.num_edited, updated_at=draft.updated_at
     )

@@ -1,4 +1,4 @@
-"""Jobs: asked for, looked at, cancelled; and the labels of an enrichment as they come in."""
+"""Jobs: created, listed, read and cancelled; the results of an enrich job while it runs."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -8,23 +8,24 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 from starlette.responses import Response, StreamingResponse
 
-from api.http.dependencies import Made, OnlyOnce, Use
+from api.http.dependencies import Created, IdempotencyDep, ServicesDep
 from api.http.problems import ProblemError
-from api.http.schemas import After, AfterPosition, Limit, LongLimit, Output, Page, Time, page
-from api.jobs import specs
-from api.jobs.specs import JobIn
-from api.routes.attribute_set_files import in_chunks
-from api.routes.attribute_sets import Attributes, attributes_of
-from api.routes.spending import SpendOut, spend_out
-from attributes.formats import formats
+from api.http.schemas import After, AfterPosition, Limit, LongLimit, Page, ResponseModel, Timestamp, page
+from api.jobs import job_requests
+from api.jobs.job_requests import JobIn
+from api.routes.attribute_set_files import join_into_chunks
+from api.routes.attributes import AttributesOut, attributes_fields
+from api.routes.usage import JobUsageOut, job_usage_out
+from attributes.formats import limbeck_json
 from attributes.types import Entry, entry_from_json
 from store import resources, vocabularies
 from store.db import Database
 from store.enrich import assembly, results, usage
 from store.enrich.usage import Sums
-from store.jobs import lifecycle, progress
-from store.jobs.lifecycle import Kind
+from store.jobs import jobs, progress
 from store.jobs.progress import Progress
+from store.jobs.specs import DescribeSpec, JobKind, parse_job_spec
+from store.lifecycle import transitions
 from store.models import Job
 from store.sets.attribute_sets import PAGE_SIZE
 
@@ -33,8 +34,8 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 Status = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
 
-class ProgressOut(Output):
-    """How far the job's present stage is; `eta_s` is null where nobody can tell."""
+class ProgressOut(ResponseModel):
+    """Progress of the current stage; `eta_s` (seconds) is null if it is unknown."""
 
     done: int
     total: int
@@ -43,45 +44,45 @@ class ProgressOut(Output):
 
 
 class StageOut(ProgressOut):
-    """How far all parts of one kind are; `rate` is in units a second, null where nothing of it runs."""
+    """Progress of all parts of one kind; `rate` is in units per second, null if no such part runs."""
 
     stage: str
     rate: float | None
 
 
-class JobError(Output):
+class JobError(ResponseModel):
     """Why a job failed."""
 
     code: str
     message: str
 
 
-class JobOut(Output):
-    """A request for work. `stage` is the kind of part that it is in, or ended in, and `progress` that of the stage;
-    `stages` are all of those known so far, in order. `spend` is null where no LLM is asked."""
+class JobOut(ResponseModel):
+    """A job. `stage` is the kind of its current or last part, and `progress` that of the stage; `stages` are all stages
+    known so far, in order. `spec` is the resolved request. `spend` is null for jobs without LLM calls."""
 
     object: Literal["job"] = "job"
     id: str
-    kind: Kind
+    kind: JobKind
     status: Status
     stage: str | None
-    created_at: Time
-    started_at: Time | None
-    finished_at: Time | None
+    created_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
     progress: ProgressOut
     stages: list[StageOut]
     spec: dict[str, Any]
-    spend: SpendOut | None
+    spend: JobUsageOut | None
     result: dict[str, Any] | None
     error: JobError | None
 
 
-_NONE = Progress(stage="", done=0, total=0, unit="", rate=None, eta_s=None, stages=())
+_NO_PROGRESS = Progress(stage="", done=0, total=0, unit="", rate=None, eta_s=None, stages=())
 
 
-def job_out(job: Job | Row[Any], how_far: Progress | None, spend: Sums | None) -> JobOut:
-    """The job as it is answered."""
-    known = how_far or _NONE
+def job_out(job: Job | Row[Any], job_progress: Progress | None, spend: Sums | None) -> JobOut:
+    """The response for a job."""
+    known = job_progress or _NO_PROGRESS
     return JobOut(
         id=job.id,
         kind=job.kind,
@@ -93,107 +94,116 @@ def job_out(job: Job | Row[Any], how_far: Progress | None, spend: Sums | None) -
         progress=ProgressOut.model_validate(known),
         stages=[StageOut.model_validate(stage) for stage in known.stages],
         spec=job.spec,
-        spend=spend_out(spend, known.stages),
+        spend=job_usage_out(spend, known.stages),
         result=job.result,
         error=JobError(code=job.error["code"], message=job.error["message"]) if job.error else None,
     )
 
 
 def _one(tx: Session, job_id: str) -> JobOut:
-    row, how_far = progress.job(tx, job_id)
-    return job_out(row, how_far, usage.in_row(row))
+    row, job_progress = progress.job(tx, job_id)
+    return job_out(row, job_progress, usage.in_row(row))
 
 
 @router.post("", status_code=202, response_model=JobOut)
-def create(use: Use, once: OnlyOnce, given: Annotated[JobIn, Body(examples=specs.EXAMPLES)]) -> Response:
+def create(
+    services: ServicesDep, idempotency: IdempotencyDep, given: Annotated[JobIn, Body(examples=job_requests.EXAMPLES)]
+) -> Response:
     """Queue a job. Poll its Location, or follow its events."""
 
-    def make(tx: Session) -> Made:
-        job = specs.create(tx, given, use.settings)
+    def make(tx: Session) -> Created:
+        job = job_requests.create(tx, given, services.settings)
         return _one(tx, job.id), f"/v1/jobs/{job.id}"
 
-    return once.answer(make, status=202)
+    return idempotency.respond(make, status=202)
 
 
 @router.get("", response_model=Page[JobOut])
 def list_all(
-    use: Use, limit: Limit = 20, after: After = None, kind: Kind | None = None, status: Status | None = None
+    services: ServicesDep,
+    limit: Limit = 20,
+    after: After = None,
+    kind: JobKind | None = None,
+    status: Status | None = None,
 ) -> object:
     """Jobs, newest first."""
-    with use.db.read() as tx:
+    with services.db.read() as tx:
         rows, more = resources.page(tx, Job, limit=limit, after=after, kind=kind, status=status)
-        how_far = progress.of(tx, [job.id for job in rows])
+        by_id = progress.of(tx, [job.id for job in rows])
         spends = usage.of_many(tx, [job.id for job in rows])
-        out = [job_out(job, how_far.get(job.id), spends.get(job.id)) for job in rows]
+        out = [job_out(job, by_id.get(job.id), spends.get(job.id)) for job in rows]
         return page(out, more, lambda one: one.id)
 
 
 @router.get("/{id}", response_model=JobOut)
-def get(use: Use, id: str) -> Response:
-    """A job as it stands."""
-    with use.db.read() as tx:
+def get(services: ServicesDep, id: str) -> Response:
+    """One job."""
+    with services.db.read() as tx:
         found = _one(tx, id)
-    # Jobs are polled often: written here, the answer changes threads once less.
+    # Jobs are polled often: serialising here saves one change of threads.
     return Response(found.model_dump_json(), media_type="application/json")
 
 
 @router.post("/{id}/cancel", status_code=202, response_model=JobOut)
-def cancel(once: OnlyOnce, id: str) -> Response:
-    """Ask a job to stop; what is finished stays. Harmless for a job that has ended, or is asked twice."""
+def cancel(idempotency: IdempotencyDep, id: str) -> Response:
+    """Cancel a job; finished work is kept. No effect on a job that has ended or is already being cancelled."""
 
-    def make(tx: Session) -> Made:
-        return _one(tx, lifecycle.cancel(tx, id).id), f"/v1/jobs/{id}"
+    def make(tx: Session) -> Created:
+        return _one(tx, transitions.cancel(tx, id).id), f"/v1/jobs/{id}"
 
-    return once.answer(make, status=202)
+    return idempotency.respond(make, status=202)
 
 
-class LabelResult(Attributes):
-    """What an enrichment has of a label so far, and the `reason` why a question about it failed."""
+class LabelResult(AttributesOut):
+    """The results for a label so far, and the `reason` why a question about it failed."""
 
     reason: str | None
     detail: str | None
 
 
 @router.get("/{id}/labels", response_model=Page[LabelResult])
-def labels(use: Use, id: str, limit: LongLimit = 100, after: AfterPosition = None) -> object:
-    """What an enrich job has so far, by position; while it runs, labels still come in between those already read."""
-    with use.db.read() as tx:
-        job = _with_labels(tx, id)
+def labels(services: ServicesDep, id: str, limit: LongLimit = 100, after: AfterPosition = None) -> object:
+    """The labels that an enrich job has results for, by position. While it runs, labels appear between earlier ones."""
+    with services.db.read() as tx:
+        spec = _describe_spec(tx, id)
         positions = results.partial(tx, id, after=-1 if after is None else after, limit=limit + 1)
-        found = vocabularies.labels_at(tx, job.spec["vocabulary_id"], positions[:limit])
+        rows = vocabularies.labels_at(tx, spec.vocabulary_id, positions[:limit])
         data = []
-        for label, said in zip(found, assembly.said_of(tx, job, found), strict=True):
-            reason, detail = said.failures[0] if said.failures else (None, None)
-            data.append(LabelResult(**attributes_of(label, said.lines, said.flags), reason=reason, detail=detail))
+        for label, one in zip(rows, assembly.assemble_labels(tx, id, spec, rows), strict=True):
+            reason, detail = one.failures[0] if one.failures else (None, None)
+            data.append(LabelResult(**attributes_fields(label, one.lines, one.flags), reason=reason, detail=detail))
         return page(data, len(positions) > limit, lambda one: one.position)
 
 
 @router.get("/{id}/export", response_class=Response)
-def export(use: Use, id: str, format: Literal["json"] = "json") -> Response:
-    """What an enrich job has so far, as a file in our own JSON; an attribute set can be had in more formats."""
-    with use.db.read() as tx:
-        job = _with_labels(tx, id)
-        domain = vocabularies.get(tx, job.spec["vocabulary_id"]).domain
-    strategies = ", ".join(job.spec["strategies"])
-    pieces = formats.write_json(
-        _entries(use.db, job), domain=domain or None, strategy=strategies, model=job.spec["model"]
+def export(services: ServicesDep, id: str, format: Literal["json"] = "json") -> Response:
+    """The results of an enrich job so far, as Limbeck JSON; an attribute set can be exported in more formats."""
+    with services.db.read() as tx:
+        spec = _describe_spec(tx, id)
+        domain = vocabularies.get(tx, spec.vocabulary_id).domain
+    pieces = limbeck_json.write_json(
+        _entries(services.db, id, spec),
+        domain=domain or None,
+        strategy=", ".join(spec.strategies),
+        model=spec.model,
     )
     headers = {"Content-Disposition": f'attachment; filename="{id}.{format}"'}
-    return StreamingResponse(in_chunks(pieces), headers=headers, media_type="application/json")
+    return StreamingResponse(join_into_chunks(pieces), headers=headers, media_type="application/json")
 
 
-def _with_labels(tx: Session, id: str) -> Job:
-    job = lifecycle.get(tx, id)
-    if "vocabulary_id" not in job.spec or job.kind != "enrich":
+def _describe_spec(tx: Session, id: str) -> DescribeSpec:
+    job = jobs.get(tx, id)
+    spec = parse_job_spec(job.kind, job.spec)
+    if not isinstance(spec, DescribeSpec):
         what = "of captions" if job.kind == "enrich" else f"of kind {job.kind}"
-        raise ProblemError(404, "no_labels", f"a job {what} has no labels; one that describes a vocabulary has")
-    return job
+        raise ProblemError(404, "no_labels", f"a job {what} has no labels; a job that describes a vocabulary has")
+    return spec
 
 
-def _entries(db: Database, job: Job) -> Iterator[Entry]:
-    for start in range(0, job.spec["num_labels"], PAGE_SIZE):
+def _entries(db: Database, job_id: str, spec: DescribeSpec) -> Iterator[Entry]:
+    for start in range(0, spec.num_labels, PAGE_SIZE):
         with db.read() as tx:
-            found = vocabularies.labels(tx, job.spec["vocabulary_id"], start=start, stop=start + PAGE_SIZE)
-            said = assembly.said_of(tx, job, found)
-        for label, own in zip(found, said, strict=True):
-            yield entry_from_json({"label": label.name, "sense": label.sense, "lines": own.lines, "flags": own.flags})
+            rows = vocabularies.labels(tx, spec.vocabulary_id, start=start, stop=start + PAGE_SIZE)
+            assembled = assembly.assemble_labels(tx, job_id, spec, rows)
+        for label, one in zip(rows, assembled, strict=True):
+            yield entry_from_json({"label": label.name, "sense": label.sense, "lines": one.lines, "flags": one.flags})

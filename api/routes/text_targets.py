@@ -1,13 +1,14 @@
-"""Text targets: a teacher's features of a vocabulary's rendered texts, and the file that holds them."""
+"""Text targets: a teacher's features of the texts of a vocabulary's labels, and the file that contains them."""
 
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
+from pydantic import Field
 from starlette.responses import Response
 
 from api.http import downloads
-from api.http.dependencies import Use
-from api.http.schemas import After, Limit, Output, Page, Time, page
+from api.http.dependencies import ServicesDep
+from api.http.schemas import After, Limit, Page, ResponseModel, Timestamp, page
 from distill.texts.text_templates import TextKind
 from store import resources
 from store.models import TextTargets
@@ -15,8 +16,8 @@ from store.models import TextTargets
 router = APIRouter(prefix="/v1/text-targets", tags=["text targets"])
 
 
-class TextTargetsOut(Output):
-    """Features (num_labels, width); `report` says which texts were shortened or fell back."""
+class TextTargetsOut(ResponseModel):
+    """A teacher's text features of shape (num_labels, width), one row per label."""
 
     object: Literal["text_targets"] = "text_targets"
     id: str
@@ -24,43 +25,43 @@ class TextTargetsOut(Output):
     attribute_set_id: str | None
     teacher_id: str
     job_id: str
-    text: TextKind
+    text: TextKind = Field(description="Which attributes the texts contain besides the label's name.")
     num_labels: int
-    width: int
-    report: dict[str, Any]
-    digest: str
-    size: int
-    created_at: Time
+    width: int = Field(description="Dimension of the features.")
+    report: dict[str, Any] = Field(description="The labels whose text was truncated or fell back to the name.")
+    digest: str = Field(description="The sha256 of the file.")
+    size: int = Field(description="Size of the file in bytes.")
+    created_at: Timestamp
 
 
 @router.get("", response_model=Page[TextTargetsOut])
 def list_all(
-    use: Use,
+    services: ServicesDep,
     limit: Limit = 20,
     after: After = None,
     vocabulary_id: str | None = None,
     attribute_set_id: str | None = None,
 ) -> object:
     """Text targets, newest first."""
-    with use.db.read() as tx:
+    with services.db.read() as tx:
         rows, more = resources.page(
             tx, TextTargets, limit=limit, after=after, vocabulary_id=vocabulary_id, attribute_set_id=attribute_set_id
         )
-        return page([TextTargetsOut.model_validate(row) for row in rows], more, lambda one: one.id)
+        return page([TextTargetsOut.model_validate(row) for row in rows], more, lambda item: item.id)
 
 
 @router.get("/{id}", response_model=TextTargetsOut)
-def get(use: Use, id: str) -> object:
+def get(services: ServicesDep, id: str) -> object:
     """Text targets."""
-    with use.db.read() as tx:
+    with services.db.read() as tx:
         return TextTargetsOut.model_validate(resources.text_targets(tx, id))
 
 
 @router.get("/{id}/file", response_class=Response, responses=downloads.RESPONSES)
 @router.head("/{id}/file", include_in_schema=False)
-def file(request: Request, use: Use, id: str) -> Response:
-    """The features as safetensors; ETag is the sha256, and Range, If-Range and If-None-Match work."""
-    with use.db.read() as tx:
+def file(request: Request, services: ServicesDep, id: str) -> Response:
+    """Download the features (safetensors). The ETag is the sha256; Range, If-Range and If-None-Match are supported."""
+    with services.db.read() as tx:
         row = resources.text_targets(tx, id)
     stored = downloads.StoredFile(row.file_key, row.digest, row.size, f"{row.id}.safetensors")
-    return downloads.respond(request, use.artefacts, stored)
+    return downloads.file_response(request, services.artefacts, stored)

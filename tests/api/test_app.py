@@ -1,4 +1,4 @@
-"""The service as a whole: what it loads, how it is well or ill, what it tells of itself, and how it bears the worst."""
+"""The app as a whole: import time, and behaviour of middleware and exception handlers that no single module defines."""
 
 import json
 import os
@@ -82,7 +82,7 @@ def test_readiness_with_redis(make_service: Callable[..., Service]) -> None:
         pytest.skip(f"Redis cannot be reached: {error}")
     assert make_service(redis_url=url).http.get("/readyz").json()["checks"]["redis"] == {
         "ok": True,
-        "detail": "answers",
+        "detail": "responds",
     }
 
 
@@ -93,7 +93,7 @@ def test_readiness_of_a_database_that_was_not_migrated_or_hangs(
     assert "limbeck db upgrade" in service.http.get("/readyz").json()["checks"]["database"]["detail"]
     from api.routes import health
 
-    monkeypatch.setattr(health, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(health, "_CHECK_TIMEOUT_S", 0.1)
     gate = threading.Event()
     asked = 0
 
@@ -106,9 +106,9 @@ def test_readiness_of_a_database_that_was_not_migrated_or_hangs(
     for _ in range(3):
         answer = service.http.get("/readyz")
         assert answer.status_code == 503
-        assert answer.json()["checks"]["database"]["detail"] == "no answer within 0.1 s"
+        assert answer.json()["checks"]["database"]["detail"] == "no response within 0.1 s"
     assert asked == 1  # whoever hangs is not asked again
-    monkeypatch.setattr(health, "_PATIENCE_S", 20)
+    monkeypatch.setattr(health, "_CHECK_TIMEOUT_S", 20)
     gate.set()
     assert service.http.get("/readyz").json()["checks"]["database"]["ok"] is True
 

@@ -145,9 +145,9 @@ EDIT: dict[str, Any] = {"op": "edit", "position": 0, "line": id_of(**NECK)}
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({**ADD, "position": 4}, "/position", "positions run from 0 to 3"),
     ({**ADD, "position": -1}, "/position", "greater than or equal"),
-    ({**ADD, "position": None}, "", "say which label"),
-    ({**ADD, "label": "crane"}, "", "say which label"),
-    ({"op": "add", "label": "crane", "kind": "phrase", "text": "x"}, "/label", "a label that has a sense"),
+    ({**ADD, "position": None}, "", "name the label either by position"),
+    ({**ADD, "label": "crane"}, "", "name the label either by position"),
+    ({"op": "add", "label": "crane", "kind": "phrase", "text": "x"}, "/label", "give the sense of a label"),
     ({"op": "add", "label": "stork", "kind": "phrase", "text": "x"}, "/label", 'no label "stork"'),
     ({**ADD, "text": " "}, "/text", "is blank"),
     ({**ADD, "text": "."}, "/text", "no letter or digit"),

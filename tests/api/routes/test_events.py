@@ -9,7 +9,8 @@ import httpx2
 import pytest
 
 from api.routes import events as api_events
-from store.jobs import events, lifecycle
+from store.jobs import events
+from store.lifecycle import transitions
 from tests.api.conftest import Service
 from tests.api.live import served
 
@@ -26,7 +27,7 @@ def _job(service: Service, notes: int = 0) -> str:
 
 def _cancel(service: Service, id: str) -> None:
     with service.db.write() as tx:
-        lifecycle.cancel(tx, id)
+        transitions.cancel(tx, id)
 
 
 def _parse(stream: str) -> list[dict[str, Any]]:
@@ -81,7 +82,7 @@ def test_a_stream_broken_off_at_random_is_taken_up_without_gap(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api_events, "POLL_S", 0.02)
-    monkeypatch.setattr(api_events, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(api_events, "KEEP_ALIVE_S", 0.05)
     id = _job(service)
 
     def work() -> None:

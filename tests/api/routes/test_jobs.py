@@ -8,11 +8,13 @@ import pytest
 
 from distill.config.train_config import TrainConfig
 from store import resources
-from store.artefacts import Stored
+from store.artefacts import StoredArtefact
 from store.enrich import results
 from store.enrich.results import Place
-from store.jobs import lifecycle
+from store.jobs import claims
+from store.jobs.part_results import PartResult
 from store.jobs.progress import of as progress_of
+from store.lifecycle import transitions
 from store.models import Job, Part
 from tests.api.conftest import Service
 from tests.conftest import POSTGRES
@@ -52,7 +54,7 @@ def _checkpoint(service: Service, dataset_id: str, vocabulary_id: str) -> str:
             num_labels=4,
             width=8,
             report={},
-            file=Stored("k", SHA, 1),
+            file=StoredArtefact("k", SHA, 1),
         )
         made = resources.add_checkpoint(
             tx,
@@ -309,16 +311,16 @@ def test_progress_is_that_of_the_stage(service: Service) -> None:
     id = service.post("/v1/jobs", {"kind": "distill", "dataset_id": dataset_id, "teacher": TEACHER}, status=202)["id"]
     claim = service.claim(id)
     with service.db.write() as tx:
-        lifecycle.finish(tx, claim, {})
+        transitions.finish(tx, claim, PartResult())
     claim = service.claim(id)
     with service.db.write() as tx:
-        lifecycle.progress(tx, claim, done=30, total=120, unit="steps", rate=9.0)
+        claims.record_progress(tx, claim, done=30, total=120, unit="steps", rate=9.0)
     job = service.get(f"/v1/jobs/{id}")
     assert (job["status"], job["stage"]) == ("running", "train")
     assert job["progress"] == {"done": 30, "total": 120, "unit": "steps", "eta_s": 10.0}
     assert job["started_at"] > job["created_at"]
     with service.db.write() as tx:
-        lifecycle.fail(tx, claim, code="out_of_memory", message="the GPU is full")
+        transitions.fail(tx, claim, code="out_of_memory", message="the GPU is full")
     job = service.get(f"/v1/jobs/{id}")
     assert (job["status"], job["stage"], job["progress"]["eta_s"]) == ("failed", "train", None)
     assert job["error"] == {"code": "out_of_memory", "message": "the GPU is full"}
@@ -343,7 +345,7 @@ def test_the_rates_of_chunks_add_up(service: Service) -> None:
     for _ in range(2):
         claim = service.claim(id)
         with service.db.write() as tx:
-            lifecycle.progress(tx, claim, done=1, total=4, unit="labels", rate=0.5)
+            claims.record_progress(tx, claim, done=1, total=4, unit="labels", rate=0.5)
     with service.db.read() as tx:
         found = progress_of(tx, [id, "job_none"])
     assert list(found) == [id]
@@ -406,7 +408,7 @@ def test_cancel_twice_and_too_late(service: Service) -> None:
     claim = service.claim(id)
     assert service.http.post(f"/v1/jobs/{id}/cancel").json()["status"] == "cancelling"
     with service.db.write() as tx:
-        lifecycle.give_back(tx, claim)
+        transitions.release(tx, claim)
     assert service.http.post(f"/v1/jobs/{id}/cancel").json()["status"] == "cancelled"
     assert service.http.post("/v1/jobs/job_none/cancel").status_code == 404
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event
 
 from store.enrich import results, usage
-from store.jobs import lifecycle
+from store.jobs import claims
 from tests.api.conftest import Service
 
 
@@ -28,12 +28,12 @@ def job_id(service: Service) -> str:
         "projected_usd": None,
     }
     with service.db.write() as tx:
-        claim = lifecycle.claim(tx, lifecycle.ready(tx, ["enrich"])[0], worker="w", lease_s=60)
+        claim = claims.claim(tx, claims.ready(tx, ["enrich"])[0], worker="w", lease_s=60)
         assert claim is not None
         rows = [call(1, 12_345_000), call(2, 500_000_000), call(3, None)]
         results.record_calls(tx, claim, rows)
         usage.record(tx, claim.job_id, rows)
-        lifecycle.progress(tx, claim, done=1, total=4, unit="labels", rate=None)
+        claims.record_progress(tx, claim, done=1, total=4, unit="labels", rate=None)
     id: str = job["id"]
     return id
 

@@ -61,7 +61,7 @@ def test_before_it_is_made_the_404_says_how(service: Service) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "report_not_found")
     assert f"POST /v1/attribute-sets/{id}/report makes one" in answer.json()["detail"]
     by_teacher = service.http.get(f"/v1/attribute-sets/{id}/report", params={"teacher": "RN50:openai"})
-    assert "by teacher RN50:openai: POST" in by_teacher.json()["detail"]
+    assert "with teacher RN50:openai: POST" in by_teacher.json()["detail"]
     assert service.http.get(f"/v1/attribute-sets/{id}/report/own/labels").status_code == 404
     unknown = service.http.get("/v1/attribute-sets/ats_none/report")
     assert unknown.json()["code"] == "attribute_set_not_found"

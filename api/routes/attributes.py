@@ -1,0 +1,122 @@
+"""Attributes: the lines of each label of an attribute set, paged, with filters and with the edits of the draft."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import Field
+from sqlalchemy.orm import Session
+
+from api.http.dependencies import ServicesDep
+from api.http.schemas import AfterPosition, LongLimit, Page, ResponseModel, page
+from attributes.gates.types import Gate
+from attributes.types import LineKind, Origin, line_from_json
+from store import vocabularies
+from store.models import AttributeEntry, AttributeSet, Label
+from store.sets import attribute_sets, drafts, search
+from store.sets.search import LabelFilter
+
+router = APIRouter(prefix="/v1/attribute-sets", tags=["attribute sets"])
+
+
+class LineOut(ResponseModel):
+    """One line of a label: a sentence, phrase, answer, contrast or caption. Fields that the kind lacks are empty."""
+
+    id: str = Field(description="Id within the label's lines. It is a hash of the content.")
+    kind: LineKind
+    text: str
+    part: str = Field(description="Part of the object, such as `head`; for kinds phrase and contrast.")
+    value: str = Field(description="Value of the part, such as `white`; for kinds phrase and contrast.")
+    about: str = Field(description="For kind answer, the question; for kind contrast, the other label.")
+    other_value: str = Field(description="For kind contrast: the value of the part for the other label.")
+    origin: Origin
+    locked: bool = Field(description="Whether later enrichments keep the line.")
+    strategy: str = Field(description="Name and version of the strategy that generated the line.")
+    call: str = Field(description="Key of the LLM response: `GET /v1/answers/{key}`.")
+
+
+class AttributesOut(ResponseModel):
+    """The lines of one label."""
+
+    object: Literal["attributes"] = "attributes"
+    position: int = Field(description="Position of the label in the vocabulary.")
+    label: str
+    sense: str | None
+    described: bool = Field(description="Whether the label has lines.")
+    lines: list[LineOut]
+    flags: list[str]
+
+
+class SetLabelOut(AttributesOut):
+    """The lines of one label in a set or, if requested, in its draft."""
+
+    edited: bool = Field(False, description="Whether the lines are from the draft and differ from the set.")
+
+
+def attributes_fields(label: Label, lines: Sequence[Mapping[str, Any]], flags: Sequence[str]) -> dict[str, Any]:
+    """The fields of `AttributesOut` for a label with these lines (as JSON) and flags."""
+    return {
+        "position": label.position,
+        "label": label.name,
+        "sense": label.sense,
+        "described": bool(lines),
+        "lines": [LineOut.model_validate(line_from_json(line)) for line in lines],
+        "flags": list(flags),
+    }
+
+
+def labels_with_entries(
+    tx: Session, attribute_set: AttributeSet, start: int, stop: int
+) -> list[tuple[Label, AttributeEntry | None]]:
+    """The labels at positions [start, stop), each with its entry, or None if the set has none."""
+    rows = vocabularies.labels(tx, attribute_set.vocabulary_id, start=start, stop=stop)
+    entries = attribute_sets.entries(tx, attribute_set.id, start=start, stop=stop) if rows else []
+    return list(zip(rows, entries, strict=True))
+
+
+async def _label_filter(
+    q: Annotated[str, Query(max_length=200, description="Part of the label's name or sense, ignoring case.")] = "",
+    label: Annotated[str, Query(max_length=200, description="Whole name of the label, ignoring case.")] = "",
+    gate: Annotated[Gate | None, Query(description="Labels that fail this gate in the set's report.")] = None,
+    flag: Annotated[str, Query(max_length=500, description="Labels with this flag, such as too_few_phrases.")] = "",
+    origin: Annotated[Origin | None, Query(description="Labels with a line of this origin.")] = None,
+    locked: Annotated[bool, Query(description="Labels with a locked line.")] = False,
+    undescribed: Annotated[bool, Query(description="Labels without lines.")] = False,
+) -> LabelFilter:
+    marks = [attribute_sets.flag_mark(flag)] if flag else []
+    marks += [attribute_sets.origin_mark(origin)] if origin else []
+    marks += [attribute_sets.LOCKED] if locked else []
+    marks += [attribute_sets.UNDESCRIBED] if undescribed else []
+    part, name = (unicodedata.normalize("NFC", text).strip() for text in (q, label))
+    return LabelFilter(text=part, name=name, gate=gate or "", marks=marks)
+
+
+@router.get("/{id}/labels", response_model=Page[SetLabelOut])
+def labels(
+    services: ServicesDep,
+    id: str,
+    label_filter: Annotated[LabelFilter, Depends(_label_filter)],
+    limit: LongLimit = 100,
+    after: AfterPosition = None,
+    draft: Annotated[bool, Query(description="Return the draft's lines. Filters apply to the set, not to it.")] = False,
+) -> object:
+    """The vocabulary's labels in order, each with its lines. A label must match all filters."""
+    start = 0 if after is None else after + 1
+    with services.db.read() as tx:
+        attribute_set = attribute_sets.get(tx, id)
+        if label_filter:
+            positions, more = search.positions(tx, attribute_set, label_filter, start=start, limit=limit)
+            entries = attribute_sets.entries_at(tx, id, positions)
+            rows = vocabularies.labels_at(tx, attribute_set.vocabulary_id, positions)
+            pairs = [(label, entries.get(label.position)) for label in rows]
+        else:
+            pairs = labels_with_entries(tx, attribute_set, start, start + limit)
+            more = start + limit < attribute_set.num_labels
+        edited = drafts.edited(tx, id, [label.position for label, _ in pairs]) if draft else {}
+        data = []
+        for label, entry in pairs:
+            row = edited.get(label.position) or entry
+            fields = attributes_fields(label, row.lines if row else (), row.flags if row else ())
+            data.append(SetLabelOut(**fields, edited=label.position in edited))
+        return page(data, more, lambda item: item.position)
