@@ -1,4 +1,4 @@
-"""The command: its one-line errors, its exit codes, and that it goes on where it was broken off."""
+"""`python -m attributes`: one-line errors, exit codes, and continuation after an interruption."""
 
 import functools
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from attributes.__main__ import main
+from attributes.cli.describe import main
 from attributes.formats.limbeck_json import read_json, write_json
 from attributes.llm.limits import LocalLimiter
 from attributes.types import Entry, sentence_and_phrases
@@ -42,7 +42,7 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def own_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_llm_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LIMBECK_LLM_BASE_URL", "LIMBECK_LLM_MODEL", "LIMBECK_LLM_API_KEY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -51,26 +51,26 @@ def command(labels: Path, out: Path, llm: FakeLLM, *more: str) -> list[str]:
     return [str(labels), "--domain", "birds", "--base-url", llm.url, "--model", "m", "--out", str(out), *more]
 
 
-def test_a_list_is_described(labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_labels_are_described(labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command(labels, out, llm)) == 0
     file = read_json(out.read_text(encoding="utf-8"))
     assert [entry.label for entry in file.entries] == [f"bird {i}" for i in range(12)]
     assert (file.domain, file.strategy, file.model) == ("birds", "describe@1", "m")
     assert llm.num_calls == 12
-    said = capsys.readouterr().err
-    assert "12/12" in said
-    assert "answers/s" in said
-    assert "12 entries; 12 calls, 1,200 + 480 tokens" in said
+    stderr = capsys.readouterr().err
+    assert "12/12" in stderr
+    assert "results/s" in stderr
+    assert "12 entries; 12 calls, 1,200 + 480 tokens" in stderr
     assert sorted(path.name for path in out.parent.iterdir()) == ["labels.txt", "set.json"]
 
 
-def test_strategies_are_chained(labels: Path, out: Path, llm: FakeLLM) -> None:
+def test_strategies_can_be_combined(labels: Path, out: Path, llm: FakeLLM) -> None:
     chain = ["--strategy", "sentence", "--strategy", "questions", "--strategy", "phrases"]
     llm.script = lambda seen, nth: error_response(500) if nth == 20 else respond_correctly(seen, nth)
     assert main(command(labels, out, llm, *chain, "--max-attempts", "1")) == 1
     first = llm.num_calls
     assert main(command(labels, out, llm, *chain)) == 0
-    assert llm.num_calls == first + 1  # the one that failed, and no other
+    assert llm.num_calls == first + 1  # only the failed question
     file = read_json(out.read_text(encoding="utf-8"))
     assert file.strategy == "sentence@1+questions@1+phrases@1"
     for entry in file.entries:
@@ -80,7 +80,7 @@ def test_strategies_are_chained(labels: Path, out: Path, llm: FakeLLM) -> None:
     assert llm.num_calls == first + 1
 
 
-def test_a_strategy_of_ones_own_lies_in_a_folder(
+def test_strategies_can_be_in_a_folder_of_the_user(
     labels: Path, out: Path, llm: FakeLLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     custom_strategy(tmp_path / "own", name="colours", questions=["Which colours has it?"])
@@ -93,14 +93,16 @@ def test_a_strategy_of_ones_own_lies_in_a_folder(
     assert llm.num_calls == 12
 
 
-def test_limits_hold_the_calls_back(labels: Path, out: Path, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attributes.__main__.LocalLimiter", functools.partial(LocalLimiter, window_s=0.4, margin_s=0.7))
+def test_rate_limits_delay_calls(labels: Path, out: Path, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "attributes.cli.describe.LocalLimiter", functools.partial(LocalLimiter, window_s=0.4, margin_s=0.7)
+    )
     assert main(command(labels, out, llm, "--rpm", "5", "--tpm", "1000000")) == 0
-    times = [seen.at for seen in llm.requests]
+    times = [request.received_at for request in llm.requests]
     assert max(sum(start <= at < start + 0.4 for at in times) for start in times) <= 5
 
 
-def test_a_second_run_asks_nothing_and_a_new_label_one_call(labels: Path, out: Path, llm: FakeLLM) -> None:
+def test_a_second_run_sends_only_questions_about_new_labels(labels: Path, out: Path, llm: FakeLLM) -> None:
     main(command(labels, out, llm))
     before = out.read_bytes()
     assert main(command(labels, out, llm)) == 0
@@ -112,7 +114,7 @@ def test_a_second_run_asks_nothing_and_a_new_label_one_call(labels: Path, out: P
     assert read_json(out.read_text(encoding="utf-8")).entries[0].label == "new bird"
 
 
-def test_labels_that_fail_are_named_and_asked_again(
+def test_failed_labels_are_printed_and_sent_again_by_the_next_run(
     labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]
 ) -> None:
     llm.script = lambda seen, nth: (
@@ -121,8 +123,8 @@ def test_labels_that_fail_are_named_and_asked_again(
         else respond_correctly(seen, nth)
     )
     assert main(command(labels, out, llm)) == 1
-    said = capsys.readouterr().err
-    assert "failed: bird 5: refused: no" in said
+    stderr = capsys.readouterr().err
+    assert "failed: bird 5: refused: no" in stderr
     assert len(read_json(out.read_text(encoding="utf-8")).entries) == 11
     llm.script = respond_correctly
     assert main(command(labels, out, llm)) == 0
@@ -130,19 +132,24 @@ def test_labels_that_fail_are_named_and_asked_again(
     assert [entry.label for entry in read_json(out.read_text(encoding="utf-8")).entries][5] == "bird 5"
 
 
-def test_what_people_wrote_is_kept(labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]) -> None:
-    mine = sentence_and_phrases("Mine.", (), origin="human")
-    human = [Entry("Bird 3", lines=mine), Entry("old bird", lines=sentence_and_phrases("Kept.", (), origin="import"))]
+def test_lines_of_people_are_kept(labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]) -> None:
+    written = sentence_and_phrases("Mine.", (), origin="human")
+    human = [
+        Entry("Bird 3", lines=written),
+        Entry("old bird", lines=sentence_and_phrases("Kept.", (), origin="import")),
+    ]
     out.write_text("".join(write_json(human)), encoding="utf-8")
     assert main(command(labels, out, llm)) == 0
     entries = read_json(out.read_text(encoding="utf-8")).entries
     assert llm.num_calls == 11
     assert entries[3] == human[0]
     assert entries[12] == human[1]
-    assert "1 of them not in the label list" in capsys.readouterr().err
+    assert "1 of them from an earlier run, not in the label list" in capsys.readouterr().err
 
 
-def test_a_wrong_key_ends_at_once(labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_key_ends_the_run_at_once(
+    labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]
+) -> None:
     llm.script = lambda seen, nth: error_response(401, "bad key")
     assert main(command(labels, out, llm)) == 1
     assert "error: the LLM server refuses the key" in capsys.readouterr().err
@@ -150,7 +157,7 @@ def test_a_wrong_key_ends_at_once(labels: Path, out: Path, llm: FakeLLM, capsys:
     assert not out.exists()
 
 
-def test_the_key_comes_from_the_environment(
+def test_the_key_is_read_from_the_environment(
     labels: Path, out: Path, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LIMBECK_LLM_API_KEY", "sk-from-the-environment")
@@ -161,80 +168,82 @@ def test_the_key_comes_from_the_environment(
     assert "sk-from" not in capsys.readouterr().err + out.read_text(encoding="utf-8")
 
 
-def wait_for(path: Path, num_lines: int) -> None:
+def wait_for_lines(path: Path, num_lines: int) -> None:
     deadline = time.monotonic() + 30
     while not (path.exists() and path.read_text(encoding="utf-8").count("\n") >= num_lines):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_is_broken_off_goes_on(how: signal.Signals, labels: Path, out: Path, llm: FakeLLM) -> None:
-    # The later ones take their time, so that the run is not over before the signal comes on a busy machine.
+@pytest.mark.parametrize("sent_signal", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_run_can_be_continued(
+    sent_signal: signal.Signals, labels: Path, out: Path, llm: FakeLLM
+) -> None:
+    # Later responses are slow, so that the run has not ended before the signal arrives on a busy machine.
     llm.script = lambda seen, nth: FakeResponse(
         body=completion(content_for_label(seen.subject["label"])), wait_s=0.15 if nth < 5 else 1.5
     )
-    asked = command(labels, out, llm, "--concurrency", "2")
-    part = out.with_name("set.json.part")
+    arguments = command(labels, out, llm, "--concurrency", "2")
+    journal = out.with_name("set.json.part")
     run = subprocess.Popen(
-        [sys.executable, "-m", "attributes", *asked],
+        [sys.executable, "-m", "attributes", *arguments],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         env=os.environ | {"COLUMNS": "200"},
     )
-    wait_for(part, 4)
-    run.send_signal(how)
-    _, said = run.communicate(timeout=30)
-    if how == signal.SIGKILL:
+    wait_for_lines(journal, 4)
+    run.send_signal(sent_signal)
+    _, stderr = run.communicate(timeout=30)
+    if sent_signal == signal.SIGKILL:
         assert run.returncode == -signal.SIGKILL
-        with part.open("a", encoding="utf-8") as file:
-            file.write('{"label": "bird 11", "sen')  # killed in mid-write
-        kept = part.read_text(encoding="utf-8").count("\n") - 1
+        with journal.open("a", encoding="utf-8") as file:
+            file.write('{"label": "bird 11", "sen')  # an incomplete line of a killed process
+        kept = journal.read_text(encoding="utf-8").count("\n") - 1
     else:
         assert run.returncode == 130
-        assert b"start again to go on" in said
-        assert b"Traceback" not in said
+        assert b"run the same command again to continue" in stderr
+        assert b"Traceback" not in stderr
         kept = len(read_json(out.read_text(encoding="utf-8")).entries)
     before = llm.num_calls
-    assert before - kept <= 2  # at most those in flight are asked again
+    assert before - kept <= 2  # at most the calls in flight are repeated
     llm.script = respond_correctly
-    assert main(asked) == 0
+    assert main(arguments) == 0
     assert llm.num_calls - before == 12 - kept
     described = read_json(out.read_text(encoding="utf-8")).entries
     assert [entry.label for entry in described] == [f"bird {i}" for i in range(12)]
     assert all(entry.sentence == f"The {entry.label} is round and red." for entry in described)
-    assert not part.exists()
+    assert not journal.exists()
 
 
-BAD: dict[str, tuple[dict[str, Any], str]] = {
+INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "no labels file": ({"labels": "missing.txt"}, "missing.txt: No such file"),
-    "empty labels": ({"text": ""}, "holds no label"),
+    "empty labels": ({"text": ""}, "has no labels"),
     "blank label": ({"text": "a\n\nb\n"}, 'labels.txt: line 2: label "" is blank'),
     "duplicate": ({"text": "a\nb\na\n"}, 'line 3: label "a" is also on line 1; give each a sense'),
     "not UTF-8": ({"bytes": b"caf\xe9\n"}, "is not UTF-8 (byte 3)"),
     "not a set": ({"set": "[]"}, "set.json: line 1:"),
     "another domain": ({"set": "".join(write_json([], domain="fish"))}, "with domain 'fish', not 'birds'"),
     "another model": ({"set": "".join(write_json([], model="n"))}, "with model 'n', not 'm'"),
-    "a damaged part": ({"part": '{"domain": "birds", "strategy": "describe@1", "model": "m"}\n[]\n'}, "is damaged"),
+    "a damaged journal": ({"part": '{"domain": "birds", "strategy": "describe@1", "model": "m"}\n[]\n'}, "is damaged"),
     "bad address": ({"args": ["--base-url", "ftp://x"]}, "--base-url: "),
     "bad number": ({"args": ["--concurrency", "many"]}, "--concurrency: "),
     "bad temperature": ({"args": ["--temperature", "9"]}, "--temperature: "),
     "no model": ({"args": ["--model", ""]}, "--model is missing"),
     "unknown strategy": ({"args": ["--strategy", "sing"]}, "strategy 'sing' is unknown; choose one of captions@1, "),
-    "a strategy about pairs": ({"args": ["--strategy", "contrast"]}, "--strategy contrast@1 asks about pairs; here"),
-    "a strategy twice": ({"args": ["--strategy", "phrases", "--strategy", "phrases@1"]}, "given twice"),
+    "a strategy about pairs": ({"args": ["--strategy", "contrast"]}, "--strategy contrast@1 is about pairs; use"),
+    "a strategy twice": ({"args": ["--strategy", "phrases", "--strategy", "phrases@1"]}, "is given twice"),
     "no strategy folder": ({"args": ["--strategies-dir", "/nowhere"]}, "folder /nowhere does not exist"),
     "no requests": ({"args": ["--rpm", "0"]}, "--rpm must be 1 or more"),
     "unknown option": ({"args": ["--sing"]}, "unrecognized arguments: --sing"),
-    "no folder": ({"args": ["--out", "/nowhere/set.json"]}, "there is no such folder"),
+    "no folder": ({"args": ["--out", "/nowhere/set.json"]}, "the folder does not exist"),
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_line_and_exit_code_2(
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_input_gives_one_line_and_exit_code_2(
     name: str, labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given, said = BAD[name]
+    given, message = INVALID[name]
     if "text" in given or "bytes" in given:
         labels.write_bytes(given.get("bytes", given.get("text", "").encode()))
     if "set" in given:
@@ -242,19 +251,19 @@ def test_bad_input_is_one_line_and_exit_code_2(
     if "part" in given:
         out.with_name("set.json.part").write_text(given["part"], encoding="utf-8")
     before = sorted((path.name, path.read_bytes()) for path in labels.parent.iterdir())
-    asked = labels.with_name(given["labels"]) if "labels" in given else labels
-    assert main(command(asked, out, llm, *given.get("args", []))) == 2
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1
-    assert err.startswith("error: ")
-    assert said in err
+    path = labels.with_name(given["labels"]) if "labels" in given else labels
+    assert main(command(path, out, llm, *given.get("args", []))) == 2
+    stderr = capsys.readouterr().err
+    assert stderr.count("\n") == 1
+    assert stderr.startswith("error: ")
+    assert message in stderr
     assert llm.num_calls == 0
     assert sorted((path.name, path.read_bytes()) for path in labels.parent.iterdir()) == before
 
 
-def test_importing_the_room_is_light() -> None:
+def test_importing_the_package_loads_no_heavy_modules() -> None:
     code = (
-        "import sys, attributes.types, attributes.formats.formats, attributes.flags\n"
+        "import sys, attributes.types, attributes.formats.limbeck_json, attributes.flags\n"
         "import attributes.llm.requests, attributes.llm.client\n"
         "heavy = {'openai', 'httpx2', 'torch', 'sqlalchemy', 'fastapi'} & set(sys.modules)\n"
         "print(sorted(heavy))"

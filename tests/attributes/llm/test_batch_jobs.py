@@ -1,4 +1,4 @@
-"""The Batch API at the wire: what completed is kept however a batch ends, and only the rest is asked again."""
+"""Batch jobs over HTTP: completed responses are kept however a batch ends, and only the rest is resubmitted."""
 
 import asyncio
 import json
@@ -48,27 +48,27 @@ def settings(llm: FakeLLM) -> LLMSettings:
 
 @pytest.fixture
 def run(settings: LLMSettings) -> Run:
-    """Asks everything in batches; the totals and the results."""
+    """Sends all questions in batches; returns the totals and the results."""
 
-    def all_of(
-        questions: list[Question] = QUESTIONS, *, fallback: FormatFallback | None = None, **how: Any
+    def run_all(
+        questions: list[Question] = QUESTIONS, *, fallback: FormatFallback | None = None, **options: Any
     ) -> tuple[QueryTotals, list[QuestionResult]]:
         kept: list[QuestionResult] = []
 
-        async def go() -> QueryTotals:
+        async def main() -> QueryTotals:
             async with BatchJobs(settings, fallback=fallback or FormatFallback()) as batches:
-                return await batches.query_all(questions, on_result=kept.append, poll_s=0.001, **how)
+                return await batches.query_all(questions, on_result=kept.append, poll_s=0.001, **options)
 
-        return asyncio.run(go()), kept
+        return asyncio.run(main()), kept
 
-    return all_of
+    return run_all
 
 
 def test_a_batch_answers_every_question(batch_api: FakeBatchAPI, llm: FakeLLM, settings: LLMSettings, run: Run) -> None:
     states: list[BatchState] = []
     totals, results = run([*QUESTIONS, QUESTIONS[0]], on_state=states.append)
     assert (totals.done, totals.calls, totals.stopped) == (10, 10, "")
-    assert {result.key for result in results} == {cache_key_of(ask, settings) for ask in QUESTIONS}
+    assert {result.key for result in results} == {cache_key_of(question, settings) for question in QUESTIONS}
     assert all(result.question.label.name in result.lines[0].text for result in results)
     assert all(result.lines[0].call == result.key for result in results)
     assert [state.status for state in states] == ["in_progress", "in_progress", "completed"]
@@ -77,7 +77,7 @@ def test_a_batch_answers_every_question(batch_api: FakeBatchAPI, llm: FakeLLM, s
     assert batch.lines[0]["body"]["response_format"]["type"] == "json_schema"
 
 
-def test_an_expired_batch_keeps_what_it_completed_and_the_rest_is_asked_again(
+def test_completed_lines_of_an_expired_batch_are_kept_and_the_rest_is_resubmitted(
     batch_api: FakeBatchAPI, run: Run
 ) -> None:
     def plan(batch: FakeBatch) -> None:
@@ -93,7 +93,7 @@ def test_an_expired_batch_keeps_what_it_completed_and_the_rest_is_asked_again(
     assert Counter(result.key for result in results) == Counter(first)
 
 
-def test_what_no_batch_comes_to_is_named(batch_api: FakeBatchAPI, run: Run) -> None:
+def test_unprocessed_questions_end_as_batch_unfinished(batch_api: FakeBatchAPI, run: Run) -> None:
     def plan(batch: FakeBatch) -> None:
         batch.final_status, batch.max_processed = "expired", 0
 
@@ -105,7 +105,7 @@ def test_what_no_batch_comes_to_is_named(batch_api: FakeBatchAPI, run: Run) -> N
     assert all(result.detail for result in results)
 
 
-def test_stopping_cancels_and_keeps_what_was_done(batch_api: FakeBatchAPI, run: Run) -> None:
+def test_a_stop_cancels_the_batch_and_keeps_its_responses(batch_api: FakeBatchAPI, run: Run) -> None:
     def plan(batch: FakeBatch) -> None:
         batch.polls, batch.max_processed = 10_000, 7
 
@@ -120,7 +120,7 @@ def test_stopping_cancels_and_keeps_what_was_done(batch_api: FakeBatchAPI, run: 
     assert (totals.done, totals.stopped, len(results), len(batch_api.batches)) == (7, "asked", 7, 1)
 
 
-def test_a_form_that_is_refused_is_asked_one_rung_lower_in_the_next_batch(
+def test_a_refused_format_falls_back_one_level_in_the_next_batch(
     batch_api: FakeBatchAPI, llm: FakeLLM, run: Run
 ) -> None:
     llm.script = lambda request, index: (
@@ -130,13 +130,11 @@ def test_a_form_that_is_refused_is_asked_one_rung_lower_in_the_next_batch(
     totals, results = run(fallback=fallback)
     assert (totals.done, totals.calls, len(batch_api.batches)) == (10, 20, 2)
     assert [call.level for call in results[0].calls] == ["json_schema", "json_object_schema"]
-    assert run(fallback=fallback)[0].calls == 10  # the form is chosen before
+    assert run(fallback=fallback)[0].calls == 10  # the format is known from the first run
     assert len(batch_api.batches) == 3
 
 
-def test_single_lines_that_fail_are_asked_again_as_their_fault_wants(
-    batch_api: FakeBatchAPI, llm: FakeLLM, run: Run
-) -> None:
+def test_failed_lines_are_retried_according_to_their_fault(batch_api: FakeBatchAPI, llm: FakeLLM, run: Run) -> None:
     def script(request: FakeRequest, index: int) -> FakeResponse:
         number = int(request.subject["label"].split()[1])
         first = len(batch_api.batches) < 2
@@ -157,50 +155,50 @@ def test_single_lines_that_fail_are_asked_again_as_their_fault_wants(
     llm.script = script
     totals, results = run()
     assert (totals.done, totals.failed) == (9, {"refused": 1})
-    again = {FakeRequest(line["body"], {}, 0.0).subject["label"]: line["body"] for line in batch_api.batches[1].lines}
-    assert {label: body["max_tokens"] for label, body in again.items()} == {
+    retried = {FakeRequest(line["body"], {}, 0.0).subject["label"]: line["body"] for line in batch_api.batches[1].lines}
+    assert {label: body["max_tokens"] for label, body in retried.items()} == {
         "bird 1": 700,
         "bird 2": 2100,
         "bird 3": 700,
     }
-    assert "about another label" in again["bird 3"]["messages"][-1]["content"]
+    assert "about another label" in retried["bird 3"]["messages"][-1]["content"]
     statuses = {result.question.label.name: [call.status for call in result.calls] for result in results}
     assert statuses["bird 1"] == ["server_error", "ok"]
     assert statuses["bird 2"] == ["answer_too_long", "ok"]
 
 
-def test_a_question_goes_on_in_another_process(batch_api: FakeBatchAPI, llm: FakeLLM, settings: LLMSettings) -> None:
-    """The rung, the correction, the attempts and a first answer that could be better travel as JSON."""
+def test_a_question_continues_in_another_process(batch_api: FakeBatchAPI, llm: FakeLLM, settings: LLMSettings) -> None:
+    """The level, the correction, the attempts and a first response with flags are restored from JSON."""
     llm.script = lambda request, index: (
         FakeResponse(body=completion(content_for_request(request, phrases=content_for_request(request)["phrases"][:3])))
         if not index
         else error_response(500)
     )
 
-    async def once(memory: str | None) -> tuple[BatchResponse, str]:
+    async def run_one_batch(saved: str | None) -> tuple[BatchResponse, str]:
         async with BatchJobs(settings, fallback=FormatFallback()) as batches:
             (attempts,) = batches.prepare(QUESTIONS[:1])
-            if memory:
-                attempts.restore(json.loads(memory))
+            if saved:
+                attempts.restore(json.loads(saved))
             state = await batches.submit([attempts])
             while not state.ended:
                 state = await batches.poll(state.id)
-            (result,) = [one async for one in batches.collect(state, [attempts])]
-            return result, json.dumps(attempts.to_json())
+            (response,) = [one async for one in batches.collect(state, [attempts])]
+            return response, json.dumps(attempts.to_json())
 
-    first, memory = asyncio.run(once(None))
+    first, saved = asyncio.run(run_one_batch(None))
     assert (first.result, first.pending_because, len(first.calls)) == (None, "asked_differently", 1)
-    second, _ = asyncio.run(once(memory))
+    second, _ = asyncio.run(run_one_batch(saved))
     assert "give at least 5 phrases" in llm.requests[1].prompt
     assert second.result is not None
-    assert second.result.flags == ("too_few_phrases",)  # the first answer, which was paid for
+    assert second.result.flags == ("too_few_phrases",)  # the first response, which is paid for
     assert [call.attempt for call in second.calls] == [2]
 
 
-def test_a_batch_that_fails_as_a_whole_says_why(batch_api: FakeBatchAPI, run: Run) -> None:
+def test_the_error_of_a_failed_batch_names_the_reason(batch_api: FakeBatchAPI, run: Run) -> None:
     def plan(batch: FakeBatch) -> None:
         batch.final_status = "failed"
-        batch.errors = [{"code": "model_mismatch", "line": 3, "message": f"no such model, responses {KEY}"}]
+        batch.errors = [{"code": "model_mismatch", "line": 3, "message": f"no such model, says {KEY}"}]
 
     batch_api.plan = plan
     with pytest.raises(FatalLLMError, match="line 3: no such model") as caught:
@@ -209,7 +207,7 @@ def test_a_batch_that_fails_as_a_whole_says_why(batch_api: FakeBatchAPI, run: Ru
     assert KEY not in str(caught.value)
 
 
-def test_a_line_that_no_waiting_mends_ends_the_run_after_the_others_are_kept(
+def test_a_fatal_line_ends_the_run_after_the_other_lines_are_kept(
     batch_api: FakeBatchAPI, llm: FakeLLM, settings: LLMSettings
 ) -> None:
     llm.script = lambda request, index: (
@@ -217,12 +215,12 @@ def test_a_line_that_no_waiting_mends_ends_the_run_after_the_others_are_kept(
     )
     kept: list[QuestionResult] = []
 
-    async def go() -> None:
+    async def main() -> None:
         async with BatchJobs(settings, fallback=FormatFallback()) as batches:
             await batches.query_all(QUESTIONS, on_result=kept.append, poll_s=0.001)
 
     with pytest.raises(FatalLLMError) as caught:
-        asyncio.run(go())
+        asyncio.run(main())
     assert caught.value.code == "llm_quota_exhausted"
     assert len(kept) == 6
 
@@ -235,7 +233,7 @@ def test_a_line_that_no_waiting_mends_ends_the_run_after_the_others_are_kept(
         (error_response(400), "llm_batch_failed"),
     ],
 )
-def test_a_server_that_takes_no_batch_is_named_at_once(
+def test_a_refused_upload_is_fatal_at_the_first_request(
     fault: FakeResponse, code: str, batch_api: FakeBatchAPI, run: Run
 ) -> None:
     batch_api.fault = lambda method, path, index: fault
@@ -244,7 +242,7 @@ def test_a_server_that_takes_no_batch_is_named_at_once(
     assert (caught.value.code, len(batch_api.requests)) == (code, 1)
 
 
-def test_a_server_without_batches_is_named(llm: FakeLLM, run: Run) -> None:
+def test_a_server_without_a_batch_api_is_fatal(llm: FakeLLM, run: Run) -> None:
     with pytest.raises(FatalLLMError, match="has no Batch API"):
         run()
 
@@ -252,7 +250,7 @@ def test_a_server_without_batches_is_named(llm: FakeLLM, run: Run) -> None:
 @pytest.mark.parametrize(
     "fault", [error_response(503), error_response(429, headers={"Retry-After": "0.01"}), FakeResponse(drop=True)]
 )
-def test_faults_that_pass_are_waited_for(fault: FakeResponse, batch_api: FakeBatchAPI, run: Run) -> None:
+def test_transient_faults_are_retried(fault: FakeResponse, batch_api: FakeBatchAPI, run: Run) -> None:
     batch_api.fault = lambda method, path, index: fault if index in (0, 2, 5, 8) else None
     assert run()[0].done == 10
     assert len(batch_api.batches) == 1
@@ -261,7 +259,7 @@ def test_faults_that_pass_are_waited_for(fault: FakeResponse, batch_api: FakeBat
         run()
 
 
-def test_a_batch_whose_answer_was_lost_is_not_made_twice(batch_api: FakeBatchAPI, run: Run) -> None:
+def test_a_batch_is_not_created_twice_when_the_response_is_lost(batch_api: FakeBatchAPI, run: Run) -> None:
     batch_api.lost_response = lambda method, path, index: (
         FakeResponse(drop=True) if (method, path) == ("POST", "/batches") else None
     )
@@ -269,7 +267,7 @@ def test_a_batch_whose_answer_was_lost_is_not_made_twice(batch_api: FakeBatchAPI
     assert len(batch_api.batches) == 1
 
 
-def test_pairs_and_pictures_go_into_batches_too(batch_api: FakeBatchAPI, run: Run) -> None:
+def test_pairs_and_images_can_be_batched(batch_api: FakeBatchAPI, run: Run) -> None:
     questions = [
         Question(load_strategy("contrast"), Label("robin"), "birds", other=Label("wren")),
         Question(load_strategy("captions"), Label("robin"), "birds", image=ImageFile(PNG)),
@@ -280,7 +278,7 @@ def test_pairs_and_pictures_go_into_batches_too(batch_api: FakeBatchAPI, run: Ru
     assert ImageFile(PNG).url in json.dumps(batch_api.batches[0].lines[1]["body"])
 
 
-def test_files_are_kept_below_the_servers_limits(
+def test_files_stay_below_the_limits_of_the_server(
     batch_api: FakeBatchAPI, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_jobs, "MAX_REQUESTS", 4)
@@ -291,27 +289,31 @@ def test_files_are_kept_below_the_servers_limits(
     assert all(len(batch_api.files[batch.input_file_id]) <= 9_000 for batch in batch_api.batches[3:])
 
 
-def test_odd_lines_do_no_harm(batch_api: FakeBatchAPI, llm: FakeLLM, settings: LLMSettings) -> None:
-    async def go() -> list[BatchResponse]:
+def test_invalid_duplicate_and_unknown_lines_are_ignored(
+    batch_api: FakeBatchAPI, llm: FakeLLM, settings: LLMSettings
+) -> None:
+    async def main() -> list[BatchResponse]:
         async with BatchJobs(settings, fallback=FormatFallback()) as batches:
             pending = batches.prepare(QUESTIONS[:3])
             keys = [attempts.key for attempts in pending]
-            whole = {
+            response = {
                 "status_code": 200,
                 "body": completion(content_for_request(FakeRequest(pending[0].body(), {}, 0.0))),
             }
             lines = [
-                b"\xff\xfe", b"[]", b'{"custom_id": 7}',
-                json.dumps({"custom_id": "unknown", "response": whole}).encode(),
-                json.dumps({"custom_id": keys[0], "response": whole}).encode(),
-                json.dumps({"custom_id": keys[0], "response": whole}).encode(),
+                b"\xff\xfe",
+                b"[]",
+                b'{"custom_id": 7}',
+                json.dumps({"custom_id": "unknown", "response": response}).encode(),
+                json.dumps({"custom_id": keys[0], "response": response}).encode(),
+                json.dumps({"custom_id": keys[0], "response": response}).encode(),
                 json.dumps({"custom_id": keys[1], "error": {"code": "request_timeout", "message": "late"}}).encode(),
-            ]  # fmt: skip
-            batch_api.files["odd"] = b"\n".join(lines)
-            state = BatchState(id="b", status="completed", output_file_id="odd")
+            ]
+            batch_api.files["output"] = b"\n".join(lines)
+            state = BatchState(id="b", status="completed", output_file_id="output")
             return [response async for response in batches.collect(state, pending)]
 
-    good_one, late, missing = asyncio.run(go())
-    assert good_one.result is not None
+    answered, late, missing = asyncio.run(main())
+    assert answered.result is not None
     assert [call.status for call in late.calls] == ["timeout"]
     assert (missing.calls, missing.pending_because) == ((), "batch_completed")

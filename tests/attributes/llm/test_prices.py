@@ -1,4 +1,4 @@
-"""Prices: exact, overridden by a file of one's own, and unknown where nobody said them."""
+"""Prices: exact, overridden by the user's file, and unknown if in no file."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from attributes.llm.prices import PriceError, load_prices, pusd_from_usd, read_prices, usd_from_pusd, usd_text
 from attributes.llm.settings import OPENAI_BASE_URL
 
-OWN = """
+USER_FILE = """
 [[price]]
 base_url = "http://127.0.0.1:8080/v1/"
 models = { tiny = { input = "0", output = "0" } }
@@ -21,7 +21,7 @@ models = { "gpt-4o-mini" = { input = "0.3", output = "1.2" } }
 """
 
 
-def test_shipped_prices_are_exact_and_hold_for_dated_names_at_openai_alone() -> None:
+def test_shipped_prices_are_exact_and_apply_to_dated_names_at_openai_only() -> None:
     prices = load_prices()
     price = prices.find("gpt-4o-mini", "")
     assert price is not None
@@ -36,35 +36,36 @@ def test_shipped_prices_are_exact_and_hold_for_dated_names_at_openai_alone() -> 
     assert prices.find("gpt-4o-minimal", "") is None
 
 
-def test_a_file_of_ones_own_adds_and_overrides(tmp_path: Path) -> None:
-    (tmp_path / "own.toml").write_text(OWN)
-    prices = load_prices(tmp_path / "own.toml")
-    free, dearer, kept = (
-        prices.find("tiny", "http://127.0.0.1:8080/v1"), prices.find("gpt-4o-mini", ""), prices.find("gpt-4o", ""),
-    )  # fmt: skip
+def test_a_user_file_adds_and_overrides_prices(tmp_path: Path) -> None:
+    (tmp_path / "user.toml").write_text(USER_FILE)
+    prices = load_prices(tmp_path / "user.toml")
+    free = prices.find("tiny", "http://127.0.0.1:8080/v1")
+    overridden, shipped = prices.find("gpt-4o-mini", ""), prices.find("gpt-4o", "")
     assert free is not None
     assert free.cost(prompt_tokens=10**9, completion_tokens=10**9) == 0
-    assert dearer is not None
-    assert usd_from_pusd(dearer.cost(prompt_tokens=10**6, cached_tokens=10**6, completion_tokens=0)) == Decimal("0.3")
-    assert usd_from_pusd(dearer.cost(prompt_tokens=10**6, completion_tokens=0, batch=True)) == Decimal("0.075")
-    assert kept == load_prices().find("gpt-4o", "")
+    assert overridden is not None
+    assert usd_from_pusd(overridden.cost(prompt_tokens=10**6, cached_tokens=10**6, completion_tokens=0)) == Decimal(
+        "0.3"
+    )
+    assert usd_from_pusd(overridden.cost(prompt_tokens=10**6, completion_tokens=0, batch=True)) == Decimal("0.075")
+    assert shipped == load_prices().find("gpt-4o", "")
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 10**6)] * 3), max_size=20))
-def test_the_sum_of_calls_is_the_price_of_their_sum(calls: list[tuple[int, int, int]]) -> None:
+def test_the_cost_of_calls_is_additive(calls: list[tuple[int, int, int]]) -> None:
     price = load_prices().find("gpt-4.1-nano", "")
     assert price is not None
-    fresh, cached, out = (sum(column) for column in zip(*calls, strict=True)) if calls else (0, 0, 0)
+    uncached, cached, completion = (sum(column) for column in zip(*calls, strict=True)) if calls else (0, 0, 0)
     summed = sum(
-        price.cost(prompt_tokens=new + old, cached_tokens=old, completion_tokens=told) for new, old, told in calls
+        price.cost(prompt_tokens=new + old, cached_tokens=old, completion_tokens=out) for new, old, out in calls
     )
-    assert summed == price.cost(prompt_tokens=fresh + cached, cached_tokens=cached, completion_tokens=out)
-    exact = (fresh * Decimal("0.1") + cached * Decimal("0.025") + out * Decimal("0.4")) / 10**6
+    assert summed == price.cost(prompt_tokens=uncached + cached, cached_tokens=cached, completion_tokens=completion)
+    exact = (uncached * Decimal("0.1") + cached * Decimal("0.025") + completion * Decimal("0.4")) / 10**6
     assert usd_from_pusd(summed) == exact
 
 
 @pytest.mark.parametrize(
-    ("text", "responses"),
+    ("text", "message"),
     [
         ("price = 3", "[[price]] blocks"),
         ("[[price]]\nmodels = { m = { input = '1' } }", "m: must give input and output"),
@@ -77,19 +78,19 @@ def test_the_sum_of_calls_is_the_price_of_their_sum(calls: list[tuple[int, int, 
         ("[[price", "cannot be read"),
     ],
 )
-def test_a_file_that_cannot_be_used_names_the_place(tmp_path: Path, text: str, responses: str) -> None:
+def test_the_error_of_an_invalid_file_names_the_place(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(PriceError) as caught:
         read_prices(tmp_path / "bad.toml")
-    assert responses in str(caught.value)
+    assert message in str(caught.value)
     assert "bad.toml" in str(caught.value)
     with pytest.raises(PriceError, match="cannot be read"):
         read_prices(tmp_path / "missing.toml")
 
 
 @pytest.mark.parametrize(
-    ("dollars", "said"),
+    ("dollars", "text"),
     [("0", "$0.00"), ("1234.5", "$1,234.50"), ("0.01", "$0.01"), ("0.00123", "$0.0012"), ("0.00000015", "$0.00000015")],
 )
-def test_money_spent_never_reads_as_none(dollars: str, said: str) -> None:
-    assert usd_text(pusd_from_usd(Decimal(dollars))) == said
+def test_a_cost_never_reads_as_zero(dollars: str, text: str) -> None:
+    assert usd_text(pusd_from_usd(Decimal(dollars))) == text

@@ -1,4 +1,4 @@
-"""The rung that works is remembered, per base URL and model."""
+"""The response format that works is remembered, per base URL and model."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ def ignores_schema(request: FakeRequest, index: int) -> FakeResponse:
 
 
 @pytest.mark.parametrize("script", [no_schema, ignores_schema])
-def test_the_second_label_starts_on_the_rung_that_worked(
+def test_the_second_question_starts_at_the_level_that_worked(
     script: Callable[[FakeRequest, int], FakeResponse], llm: FakeLLM, run_question: RunQuestion
 ) -> None:
     llm.script = script
@@ -45,7 +45,9 @@ def test_the_second_label_starts_on_the_rung_that_worked(
     assert [request.level for request in llm.requests] == ["json_schema", "json_object_schema", "json_object_schema"]
 
 
-def test_an_answer_about_another_label_shows_that_the_form_works(llm: FakeLLM, run_question: RunQuestion) -> None:
+def test_a_response_about_another_label_counts_as_success_of_the_format(
+    llm: FakeLLM, run_question: RunQuestion
+) -> None:
     llm.script = lambda request, index: (
         no_schema(request, index) if index == 0 else FakeResponse(body=completion(content_for_label("wren")))
     )
@@ -55,7 +57,7 @@ def test_an_answer_about_another_label_shows_that_the_form_works(llm: FakeLLM, r
     assert [request.level for request in llm.requests] == ["json_schema", "json_object_schema", "json_object_schema"]
 
 
-def test_another_model_or_server_starts_at_the_top(llm: FakeLLM, run_question: RunQuestion) -> None:
+def test_another_model_or_server_starts_at_the_highest_level(llm: FakeLLM, run_question: RunQuestion) -> None:
     llm.script = no_schema
     fallback = FormatFallback()
     run_question(fallback=fallback)
@@ -66,18 +68,18 @@ def test_another_model_or_server_starts_at_the_top(llm: FakeLLM, run_question: R
     assert [request.level for request in llm.requests] == ["json_schema", "json_object_schema"] * 2
 
 
-def test_below_the_top_the_schema_stands_in_the_prompt(llm: FakeLLM, run_question: RunQuestion) -> None:
+def test_lower_levels_have_the_schema_in_the_prompt(llm: FakeLLM, run_question: RunQuestion) -> None:
     llm.script = lambda request, index: (
         respond_correctly(request, index) if request.level == "prose" else error_response(422)
     )
     run_question()
-    by_rung = {request.level: request.prompt for request in llm.requests}
-    assert list(by_rung) == ["json_schema", "json_object_schema", "json_object", "prose"]
-    assert "JSON Schema" not in by_rung["json_schema"]
-    assert all('"minItems": 5' in by_rung[rung] for rung in ("json_object_schema", "json_object", "prose"))
+    prompt_by_level = {request.level: request.prompt for request in llm.requests}
+    assert list(prompt_by_level) == ["json_schema", "json_object_schema", "json_object", "prose"]
+    assert "JSON Schema" not in prompt_by_level["json_schema"]
+    assert all('"minItems": 5' in prompt_by_level[level] for level in ("json_object_schema", "json_object", "prose"))
 
 
-def test_below_the_top_the_schema_is_still_held_where_a_server_can(llm: FakeLLM, run_question: RunQuestion) -> None:
+def test_json_object_schema_still_sends_the_schema(llm: FakeLLM, run_question: RunQuestion) -> None:
     llm.script = lambda request, index: (
         respond_correctly(request, index) if request.level == "json_object_schema" else error_response(422)
     )
@@ -86,7 +88,7 @@ def test_below_the_top_the_schema_is_still_held_where_a_server_can(llm: FakeLLM,
     assert llm.num_calls == 2
 
 
-def test_parameters_that_new_models_refuse_are_left_out_from_then_on(llm: FakeLLM, run_question: RunQuestion) -> None:
+def test_refused_parameters_are_left_out_of_later_requests(llm: FakeLLM, run_question: RunQuestion) -> None:
     def strict(request: FakeRequest, index: int) -> FakeResponse:
         if "max_tokens" in request.body:
             message = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
@@ -106,7 +108,7 @@ def test_parameters_that_new_models_refuse_are_left_out_from_then_on(llm: FakeLL
     assert not {"max_tokens", "temperature"} & set(last)
 
 
-def test_one_miss_moves_one_label_and_three_in_a_row_the_memory(make_client: Callable[..., LLMClient]) -> None:
+def test_the_known_level_changes_after_max_failures_in_a_row(make_client: Callable[..., LLMClient]) -> None:
     settings = make_client().settings
     top, lower = ResponseFormat(), ResponseFormat("json_object_schema")
     fallback = FormatFallback()
@@ -122,44 +124,44 @@ def test_one_miss_moves_one_label_and_three_in_a_row_the_memory(make_client: Cal
     assert fallback.initial_format(settings) == top
 
 
-def test_the_first_label_finds_out_alone(llm: FakeLLM, make_client: Callable[..., LLMClient]) -> None:
+def test_the_first_question_probes_the_format_alone(llm: FakeLLM, make_client: Callable[..., LLMClient]) -> None:
     llm.script = no_schema
 
-    async def go(labels: Sequence[Label]) -> QueryTotals:
+    async def main(labels: Sequence[Label]) -> QueryTotals:
         async with make_client() as client:
             return await client.query_all(map(describe_question, labels), concurrency=8)
 
-    totals = asyncio.run(go([Label(f"bird {i}") for i in range(20)]))
+    totals = asyncio.run(main([Label(f"bird {i}") for i in range(20)]))
     assert totals.done == 20
     assert totals.calls == llm.num_calls == 21
     assert [request.level for request in llm.requests].count("json_schema") == 1
 
 
-def test_what_is_learnt_is_told_and_spares_another_process_the_search(llm: FakeLLM, run_question: RunQuestion) -> None:
-    def picky(request: FakeRequest, index: int) -> FakeResponse:
+def test_a_restored_format_needs_no_probing(llm: FakeLLM, run_question: RunQuestion) -> None:
+    def selective(request: FakeRequest, index: int) -> FakeResponse:
         if "max_tokens" in request.body:
             return error_response(400, "Use 'max_completion_tokens' instead.", param="max_tokens")
         return no_schema(request, index)
 
-    llm.script = picky
-    told: list[tuple[str, str, dict[str, Any]]] = []
+    llm.script = selective
+    learned: list[tuple[str, str, dict[str, Any]]] = []
     fallback = FormatFallback(
-        on_learned=lambda base_url, model, form: told.append((base_url, model, json.loads(json.dumps(form))))
+        on_learned=lambda base_url, model, saved: learned.append((base_url, model, json.loads(json.dumps(saved))))
     )
     run_question("robin", fallback=fallback)
     run_question("wren", fallback=fallback)
-    assert told == [
+    assert learned == [
         (llm.url, "m", {"rung": "json_object_schema", "limit_name": "max_completion_tokens", "send_temperature": True})
     ]
     before = llm.num_calls
     other = FormatFallback()
-    other.restore(*told[0])
+    other.restore(*learned[0])
     assert run_question("heron", fallback=other).reason is None
     assert llm.num_calls == before + 1
 
 
 @pytest.mark.parametrize(
-    "odd",
+    "saved",
     [
         {},
         {"rung": "xml"},
@@ -168,11 +170,9 @@ def test_what_is_learnt_is_told_and_spares_another_process_the_search(llm: FakeL
         ResponseFormat().as_json() | {"rung": "xml"},
     ],
 )
-def test_a_form_that_is_not_understood_is_not_recalled(
-    odd: dict[str, Any], make_client: Callable[..., LLMClient]
-) -> None:
+def test_an_unknown_stored_format_is_ignored(saved: dict[str, Any], make_client: Callable[..., LLMClient]) -> None:
     settings = make_client().settings
     fallback = FormatFallback()
-    fallback.restore(settings.base_url, settings.model, odd)
+    fallback.restore(settings.base_url, settings.model, saved)
     assert not fallback.is_known(settings)
     assert fallback.initial_format(settings) == ResponseFormat()
