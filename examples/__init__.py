@@ -1,1 +1,1 @@
-"""Worked examples that run offline."""
+"""Examples that run offline: the demo and the field guide."""

@@ -1,1 +1,1 @@
-"""`make demo`: the main job on the field guide, through the service, as a client would do it."""
+"""`make demo`: the whole pipeline on the field guide, run through the service by its Python client."""

@@ -1,9 +1,9 @@
-"""The demo: `make demo`, or `python -m examples.demo [--out demo]`. Some three minutes on two cores.
+"""The demo: `make demo`, or `python -m examples.demo [--out demo]`. About three minutes on two cores.
 
-Starts the stand-in LLM and `limbeck serve` in a fresh folder and does everything else through HTTP, as a client
-would: post labels, have them described, register pictures, distil two students (told names only; told what the LLM
-said), measure them and their teacher on species they never saw, download, verify, and classify in a fresh process.
-Writes `report.json` and `report.html`. Exit code 1 with one line where a step fails.
+Starts the stand-in LLM and `limbeck serve` in a new folder and does everything else through the HTTP API: posts labels,
+has them described, registers images, distils two students (one with names, one with attributes), evaluates the students
+and their teacher on unseen species, downloads and verifies the students, and classifies images in a new process.
+Writes `report.json` and `report.html`. If a step fails, prints one line and exits with code 1.
 """
 
 import argparse
@@ -14,14 +14,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from examples.demo import job
-from examples.demo.report import Results, Run, Text, read_curve, write_html, write_json
+from examples.demo.report import MeasuredRun, Results, Text, read_curve, write_html, write_json
 from examples.demo.services import StepFailed, environment, llm_command, process, serve_command, wait_until_ready
 from limbeck.client import Limbeck, LimbeckError
 
@@ -30,7 +29,7 @@ _TEXTS: tuple[Text, Text] = ("names", "enriched")
 
 
 class Steps:
-    """Says which step is under way, and knows it when one fails."""
+    """Prints each step when it begins; `current` names the step for error messages."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -43,26 +42,26 @@ class Steps:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """The block is the step `title`."""
+        """Run the block as the step `title`."""
         self.current = title
         self._console.print(f"[dim]{self.seconds:5.1f} s[/]  [bold]{escape(title)}[/]", highlight=False)
         yield
 
 
 def fresh_folder(out: Path) -> None:
-    """An empty folder for this run. Only what an earlier demo left is removed."""
+    """Create an empty folder. An existing folder is replaced only if it is empty or was created by a demo."""
     if out.exists() and not (out / _MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise StepFailed(f"{out} is there and is no earlier demo's: name another folder with --out")
+        raise StepFailed(f"{out} exists and was not created by a demo: choose another folder with --out")
     shutil.rmtree(out, ignore_errors=True)
     (out / "logs").mkdir(parents=True)
     (out / _MARK).touch()
 
 
 def run(out: Path, console: Console, steps: Steps) -> Results:
-    """All of it; the services end with it, however it ends."""
-    with steps.step("draw the field guide's pictures"):
+    """Run all steps. The services are stopped at the end, also after an error."""
+    with steps.step("draw the images of the field guide"):
         fresh_folder(out)
-        console.print(f"  {job.prepare(out / 'data'):,} pictures, and the tiny teacher", highlight=False)
+        console.print(f"  {job.prepare(out / 'data'):,} images, and the tiny teacher", highlight=False)
     llm_log, service_log = out / "logs" / "llm.log", out / "logs" / "service.log"
     with steps.step("start the stand-in LLM and the service"):
         llm = process("the stand-in LLM", llm_command(), env=environment(out, llm_url=""), log=llm_log)
@@ -71,38 +70,38 @@ def run(out: Path, console: Console, steps: Steps) -> Results:
         with process("limbeck serve", serve_command(), env=env, log=service_log) as url, Limbeck(url) as client:
             wait_until_ready(client, service_log)
             console.print(f"  LLM at {llm_url}, Limbeck at {url}", highlight=False)
-            return _work(out, job.Demo(client, console), steps, console)
+            return _run_jobs(out, job.Demo(client, console), steps, console)
 
 
-def _work(out: Path, demo: job.Demo, steps: Steps, console: Console) -> Results:
-    with steps.step("post the labels and have them described"):
+def _run_jobs(out: Path, demo: job.Demo, steps: Steps, console: Console) -> Results:
+    with steps.step("post the labels and describe them"):
         vocabulary_id, set_id, described = demo.describe()
-    with steps.step("register the pictures"):
+    with steps.step("register the images"):
         dataset = demo.register(vocabulary_id)
     with steps.step("distil two students"):
         students = {text: demo.distill(dataset.id, set_id, text) for text in _TEXTS}
-    with steps.step("measure the published students anew"):
+    with steps.step("evaluate the published students"):
         runs = [students[text].teacher for text in _TEXTS]
         runs += [demo.evaluate_student(dataset.id, set_id, students[text]) for text in _TEXTS]
     with steps.step("download the students and verify them"):
         folders = {text: out / "students" / text for text in _TEXTS}
         for text, folder in folders.items():
             demo.download(students[text].checkpoint, folder)
-    with steps.step("classify pictures of unseen species in a fresh process"):
-        samples = job.compare(folders, out / "data")
+    with steps.step("classify images of unseen species in a new process"):
+        samples = job.classify_samples(folders, out / "data")
         for sample in samples[:4]:
             console.print(
-                f"  {escape(sample.label)}: by names [dim]{escape(sample.names[0])}[/], "
+                f"  {escape(sample.label)}: names [dim]{escape(sample.names[0])}[/], "
                 f"enriched [bold]{escape(sample.enriched[0])}[/]",
                 highlight=False,
             )
-    changes = ", ".join(f"{name} {value}" for name, value in job.CONFIG.items())
+    overrides = ", ".join(f"{name} {value}" for name, value in job.CONFIG.items())
     facts = [
-        ("student", f"{students['enriched'].checkpoint}, recipe {job.RECIPE} with {changes}"),
+        ("student", f"{students['enriched'].checkpoint}, recipe {job.RECIPE} with {overrides}"),
         ("enriched text", job.ENRICHED),
         ("vocabulary", vocabulary_id),
         ("attribute set", set_id),
-        ("dataset", f"{dataset.id}, {dataset.counts['train']:,} pictures to train on, each 64 px"),
+        ("dataset", f"{dataset.id}, {dataset.counts['train']:,} training images of 64 px"),
         ("machine", job.machine()),
     ]
     return Results(
@@ -116,26 +115,28 @@ def _work(out: Path, demo: job.Demo, steps: Steps, console: Console) -> Results:
     )
 
 
-def table(runs: Sequence[Run]) -> Table:
-    """Mean per-class accuracy of teacher and students, and what guessing gives."""
+def table(runs: Sequence[MeasuredRun]) -> Table:
+    """A table of the mean per-class accuracy of teacher and students, and of chance."""
     first = runs[0].evaluation
-    made = Table("", "text", title="mean per-class accuracy", title_style="bold", title_justify="left")
-    for part, what in (("id", "seen"), ("ood", "unseen")):
-        made.add_column(f"{what} species\n({first[part]['num_labels']}, {part.upper()})", justify="right")
-    for one in runs:
-        made.add_row(one.who, one.text, *(_percent(one.evaluation[part]["accuracy"]) for part in ("id", "ood")))
-    made.add_row("chance", "", *(_percent(first[part]["chance"]) for part in ("id", "ood")), style="dim")
-    return made
+    rows = Table("", "text", title="mean per-class accuracy", title_style="bold", title_justify="left")
+    for part, seen in (("id", "seen"), ("ood", "unseen")):
+        rows.add_column(f"{seen} species\n({first[part]['num_labels']}, {part.upper()})", justify="right")
+    for run in runs:
+        rows.add_row(run.who, run.text, *(_percent(run.evaluation[part]["accuracy"]) for part in ("id", "ood")))
+    rows.add_row("chance", "", *(_percent(first[part]["chance"]) for part in ("id", "ood")), style="dim")
+    return rows
 
 
-def _percent(share: float) -> str:
-    return f"{share:.1%}"
+def _percent(fraction: float) -> str:
+    return f"{fraction:.1%}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo; its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m examples.demo", description="The main job on the field guide.")
-    parser.add_argument("--out", type=Path, default=Path("demo"), help="the folder for everything it makes")
+    """Run the demo; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.demo", description="Run the whole pipeline on the field guide."
+    )
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="output folder")
     out = parser.parse_args(arguments).out.resolve()
     console = Console()
     steps = Steps(console)
@@ -152,11 +153,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"demo: {steps.current}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     console.print(table(results.runs))
-    console.print(f"{results.seconds:.0f} s in all; {out / 'report.html'}", highlight=False)
+    console.print(f"total time {results.seconds:.0f} s; report: {out / 'report.html'}", highlight=False)
     return 0
 
 
-def _stop(*_: Any) -> None:
+def _stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 

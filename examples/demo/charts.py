@@ -1,6 +1,6 @@
-"""Charts as inline SVG: lines over steps, and a pair of dots for each label. Colours come from the page's CSS.
+"""Charts as inline SVG: line charts over steps, and a pair of dots per label. The CSS of the page sets the colours.
 
-Every text that is drawn is escaped; a chart without data is a sentence that says so.
+All texts are escaped. A chart without data is replaced by a sentence.
 """
 
 import math
@@ -13,8 +13,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 12, 40
 
 
 @dataclass(frozen=True)
-class Line:
-    """A curve: points (x, y), drawn in the class `css` of the page."""
+class Series:
+    """A named series of points (x, y), drawn with the CSS class `css`."""
 
     name: str
     css: str
@@ -23,26 +23,26 @@ class Line:
 
 @dataclass(frozen=True)
 class Pair:
-    """A label's two accuracies in 0..1."""
+    """Two accuracies (0..1) of a label."""
 
     label: str
     before: float
     after: float
 
 
-def smoothed(points: Sequence[tuple[float, float]], *, over: int) -> list[tuple[float, float]]:
-    """The running mean over the last `over` points, thinned out to about 300 points."""
-    sums, found = 0.0, []
-    for at, (x, y) in enumerate(points):
-        sums += y - (points[at - over][1] if at >= over else 0.0)
-        found.append((x, sums / min(at + 1, over)))
-    step = max(1, len(found) // 300)
-    return found[::-step][::-1]
+def smoothed(points: Sequence[tuple[float, float]], *, window: int) -> list[tuple[float, float]]:
+    """The running mean over the last `window` points, subsampled to about 300 points."""
+    total, means = 0.0, []
+    for index, (x, y) in enumerate(points):
+        total += y - (points[index - window][1] if index >= window else 0.0)
+        means.append((x, total / min(index + 1, window)))
+    step = max(1, len(means) // 300)
+    return means[::-step][::-1]
 
 
-def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str, height: int = 280) -> str:
-    """Curves over a common pair of axes that begin at 0."""
-    points = [point for line in lines for point in line.points]
+def line_chart(all_series: Sequence[Series], *, x_label: str, y_label: str, height: int = 280) -> str:
+    """A line chart of several series; both axes begin at 0."""
+    points = [point for series in all_series for point in series.points]
     if not points:
         return "<p>Nothing was logged.</p>"
     x_max, y_max = max(x for x, _ in points), max(y for _, y in points)
@@ -61,28 +61,29 @@ def line_chart(lines: Sequence[Line], *, x_label: str, y_label: str, height: int
     for tick in x_ticks:
         x, _ = place(tick, 0)
         parts.append(_text(x, height - _BOTTOM + 18, f"{tick:,g}", anchor="middle"))
-    for line in lines:
-        if line.points:
-            path = " ".join("{:.1f},{:.1f}".format(*place(x, y)) for x, y in line.points)
-            parts.append(f'<polyline class="line {line.css}" points="{path}"/>')
+    for series in all_series:
+        if series.points:
+            path = " ".join("{:.1f},{:.1f}".format(*place(x, y)) for x, y in series.points)
+            parts.append(f'<polyline class="line {series.css}" points="{path}"/>')
     parts.append(_text(_LEFT + inner_width / 2, height - 4, x_label, anchor="middle"))
     middle = _TOP + inner_height / 2
-    turn = f'transform="rotate(-90 12 {middle:.1f})"'
-    parts.append(f'<text x="12" y="{middle:.1f}" text-anchor="middle" {turn}>{escape(y_label)}</text>')
-    return _svg(height, parts, f"{y_label} over {x_label}") + legend([(line.name, line.css) for line in lines])
+    rotation = f'transform="rotate(-90 12 {middle:.1f})"'
+    parts.append(f'<text x="12" y="{middle:.1f}" text-anchor="middle" {rotation}>{escape(y_label)}</text>')
+    entries = [(series.name, series.css) for series in all_series]
+    return _svg(height, parts, f"{y_label} over {x_label}") + legend(entries)
 
 
 def pair_chart(pairs: Sequence[Pair], *, chance: float, before: str, after: str) -> str:
-    """A row for each label with its two accuracies, best at the top, and a dashed line at the level of chance."""
+    """One row per label with its two accuracies, best label first, and a dashed line at the accuracy of chance."""
     if not pairs:
-        return "<p>No label was measured.</p>"
+        return "<p>No label was evaluated.</p>"
     ordered = sorted(pairs, key=lambda pair: (-pair.after, -pair.before, pair.label))
     row, label_width = 19, 190
     height = _TOP + row * len(ordered) + _BOTTOM
     inner_width = _WIDTH - label_width - _RIGHT
 
-    def x_of(share: float) -> float:
-        return label_width + share * inner_width
+    def x_of(accuracy: float) -> float:
+        return label_width + accuracy * inner_width
 
     bottom = _TOP + row * len(ordered)
     parts = []
@@ -91,8 +92,8 @@ def pair_chart(pairs: Sequence[Pair], *, chance: float, before: str, after: str)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{bottom}"/>')
         parts.append(_text(x, bottom + 18, f"{percent}%", anchor="middle"))
     parts.append(f'<line class="chance" x1="{x_of(chance):.1f}" x2="{x_of(chance):.1f}" y1="{_TOP}" y2="{bottom}"/>')
-    for at, pair in enumerate(ordered):
-        y = _TOP + row * (at + 0.5)
+    for index, pair in enumerate(ordered):
+        y = _TOP + row * (index + 0.5)
         low, high = x_of(pair.before), x_of(pair.after)
         parts.append(_text(label_width - 12, y + 4, _short(pair.label), anchor="end"))
         parts.append(f'<line class="span" x1="{low:.1f}" x2="{high:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
@@ -106,18 +107,18 @@ def pair_chart(pairs: Sequence[Pair], *, chance: float, before: str, after: str)
 
 
 def legend(entries: Sequence[tuple[str, str]]) -> str:
-    """Names beside their colours."""
+    """A legend of (name, CSS class)."""
     items = "".join(f'<span><i class="{css}"></i>{escape(name)}</span>' for name, css in entries)
     return f'<p class="legend">{items}</p>'
 
 
-def ticks(top: float, *, about: int = 5) -> list[float]:
-    """Round values from 0 up to `top`, `about` of them at most: steps of 1, 2, 2.5 or 5 times a power of ten."""
+def ticks(top: float, *, max_steps: int = 5) -> list[float]:
+    """Round values from 0 to `top` with at most `max_steps` steps of 1, 2, 2.5 or 5 times a power of ten."""
     if top <= 0:
         return [0.0]
-    power = 10.0 ** math.floor(math.log10(top / about))
-    step = next(size * power for size in (1, 2, 2.5, 5, 10) if top / (size * power) <= about)
-    return [at * step for at in range(int(top / step + 1e-9) + 1)]
+    power = 10.0 ** math.floor(math.log10(top / max_steps))
+    step = next(size * power for size in (1, 2, 2.5, 5, 10) if top / (size * power) <= max_steps)
+    return [number * step for number in range(int(top / step + 1e-9) + 1)]
 
 
 def _text(x: float, y: float, text: str, *, anchor: str) -> str:

@@ -1,4 +1,4 @@
-"""The demo's steps, each a call of the client: what `limbeck run` does, twice, with everything looked at on the way."""
+"""The steps of the demo as calls of the client: the steps of `limbeck run`, once per text, with printed results."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from examples.demo.report import Described, Run, Sample, Text
+from examples.demo.report import DescribedLabel, MeasuredRun, SampleImage, Text
 from examples.demo.services import StepFailed
 from examples.fieldguide.world import species, write_class_folders
 from limbeck.client import Limbeck
@@ -26,35 +26,35 @@ from limbeck.progress import follow
 
 DOMAIN = "imaginary creatures of a field guide"
 TEACHER = "fieldguide/teacher"
-PICTURES = "fieldguide/pictures"
+IMAGE_FOLDER = "fieldguide/pictures"
 SEEN, UNSEEN = "train", "validation"
 IMAGES_PER_SPECIES = {SEEN: 40, UNSEEN: 20}
 SEED = 0
 ENRICHED: TextKind = "sentence"
-"""Which enriched text the students are compared on; chosen on the validation group, see docs/log.md."""
+"""The enriched text that the students are compared on; chosen on the validation group, see docs/log.md."""
 RECIPE = "limbeck"
 CONFIG = {"epochs": 4, "measured_epochs": 0}
-"""What is changed of it, for five minutes on two cores: fewer epochs, and no mean over the last of them, which is for
-published figures."""
-KINDS: dict[Text, TextKind] = {"names": "names", "enriched": ENRICHED}
+"""Overrides of the recipe, for a run of minutes on two cores: fewer epochs, and no mean over the last epochs, which is
+only needed for published figures."""
+TEXT_KIND_BY_NAME: dict[Text, TextKind] = {"names": "names", "enriched": ENRICHED}
 _SHOWN, _SAMPLES = 3, 12
 _TEACHER_FOLDER = Path(__file__).parents[1] / "fieldguide" / "teacher"
 
 
 @dataclass(frozen=True)
-class Distilled:
-    """A student as the service published it; `teacher` was measured beside it, on the same pictures and texts."""
+class DistilledStudent:
+    """A published student; `teacher` is the teacher's result on the same images and texts."""
 
     text: Text
     checkpoint: str
     evaluation: Mapping[str, Any]
-    teacher: Run
+    teacher: MeasuredRun
 
 
 def prepare(data: Path) -> int:
-    """Put pictures and teacher under the data root, as an operator would; the number of pictures."""
+    """Write images and teacher below the data root, as an operator would; returns the number of images."""
     written = sum(
-        write_class_folders(data / PICTURES, [group], count, SEED) for group, count in IMAGES_PER_SPECIES.items()
+        write_class_folders(data / IMAGE_FOLDER, [group], count, SEED) for group, count in IMAGES_PER_SPECIES.items()
     )
     missing = [
         name
@@ -62,22 +62,23 @@ def prepare(data: Path) -> int:
         if not (_TEACHER_FOLDER / name).is_file()
     ]
     if missing:
-        raise StepFailed(f"{_TEACHER_FOLDER} holds no {' and no '.join(missing)}: train it with examples.fieldguide")
+        names = " and ".join(missing)
+        raise StepFailed(f"{_TEACHER_FOLDER} lacks {names}: run python -m examples.fieldguide.train_teacher")
     shutil.copytree(_TEACHER_FOLDER, data / TEACHER, ignore=shutil.ignore_patterns("*.jsonl", "*.py", "__pycache__"))
     return written
 
 
 class Demo:
-    """The main job against a running service; prints what it does."""
+    """Runs the jobs of the demo on a running service and prints their results."""
 
     def __init__(self, client: Limbeck, console: Console) -> None:
         self._client = client
         self._console = console
         self._teacher = f"local-dir:{TEACHER}"
 
-    def describe(self) -> tuple[str, str, list[Described]]:
-        """POST the labels and have them described; the vocabulary, the attribute set, and some of its entries."""
-        names = [one.name for group in (SEEN, UNSEEN) for one in species(group)]
+    def describe(self) -> tuple[str, str, list[DescribedLabel]]:
+        """Post the labels and describe them; returns the vocabulary id, the set id and some of its entries."""
+        names = [member.name for group in (SEEN, UNSEEN) for member in species(group)]
         vocabulary = self._client.create_vocabulary("field guide", names, domain=DOMAIN)
         job = self._follow(self._client.enrich(vocabulary.id), f"describe {vocabulary.num_labels} labels")
         result = _result(job)
@@ -85,7 +86,7 @@ class Demo:
             raise StepFailed(f"labels without attributes: {result['failed_labels']}")
         set_id: str = result["attribute_set_id"]
         shown = [
-            Described(label=one.label, sentence=one.sentence, phrases=one.phrases)
+            DescribedLabel(label=one.label, sentence=one.sentence, phrases=one.phrases)
             for one in islice(self._client.attributes(set_id), _SHOWN)
         ]
         for one in shown:
@@ -94,59 +95,62 @@ class Demo:
         return vocabulary.id, set_id, shown
 
     def register(self, vocabulary_id: str) -> Dataset:
-        """Register the pictures, split by list: one group of species to train on, the other never seen."""
+        """Register the images, split by list: one group of species for training, the other one unseen."""
         split = {
             "by": "list",
-            "id": [one.name for one in species(SEEN)],
-            "ood": [one.name for one in species(UNSEEN)],
+            "id": [member.name for member in species(SEEN)],
+            "ood": [member.name for member in species(UNSEEN)],
             "held_out": 0.3,
             "seed": SEED,
         }
-        dataset = self._client.register_dataset(vocabulary_id, PICTURES, split=split, name="field guide")
+        dataset = self._client.register_dataset(vocabulary_id, IMAGE_FOLDER, split=split, name="field guide")
         counts = dataset.counts
         self._console.print(
-            f"  {counts['train']:,} pictures of {counts['id_labels']} species to train on, {counts['held_out']:,} held "
-            f"out; {counts['ood']:,} of {counts['ood_labels']} species that no student will see",
+            f"  {counts['train']:,} training images of {counts['id_labels']} species, {counts['held_out']:,} held out; "
+            f"{counts['ood']:,} images of {counts['ood_labels']} unseen species",
             highlight=False,
         )
         return dataset
 
-    def distill(self, dataset_id: str, set_id: str, text: Text) -> Distilled:
-        """Train a student on the labels' names, or on what the LLM said of them."""
-        asked = self._client.distill(
+    def distill(self, dataset_id: str, set_id: str, text: Text) -> DistilledStudent:
+        """Train a student with the names of the labels or with their attributes."""
+        job = self._client.distill(
             dataset_id,
             teacher=self._teacher,
-            text=KINDS[text],
-            attribute_set_id=_needed(set_id, text),
+            text=TEXT_KIND_BY_NAME[text],
+            attribute_set_id=_set_for(text, set_id),
             recipe=RECIPE,
             config=CONFIG,
         )
-        result = _result(self._follow(asked, f"student, {text}"))
-        (measured,) = result["evaluation"]["teacher"]
-        teacher = Run(run=f"teacher, {text}", who="teacher", text=text, evaluation=measured)
-        return Distilled(text, result["checkpoint_id"], result["evaluation"], teacher)
+        result = _result(self._follow(job, f"student, {text}"))
+        (evaluation,) = result["evaluation"]["teacher"]
+        teacher = MeasuredRun(run=f"teacher, {text}", who="teacher", text=text, evaluation=evaluation)
+        return DistilledStudent(text, result["checkpoint_id"], result["evaluation"], teacher)
 
-    def evaluate_student(self, dataset_id: str, set_id: str, student: Distilled) -> Run:
-        """Measure a published checkpoint anew; it must give what it gave when it was trained."""
+    def evaluate_student(self, dataset_id: str, set_id: str, student: DistilledStudent) -> MeasuredRun:
+        """Evaluate a published checkpoint; the result must equal the evaluation after training."""
         text = student.text
-        asked = self._client.evaluate(
-            dataset_id, checkpoint_id=student.checkpoint, text=KINDS[text], attribute_set_id=_needed(set_id, text)
+        job = self._client.evaluate(
+            dataset_id,
+            checkpoint_id=student.checkpoint,
+            text=TEXT_KIND_BY_NAME[text],
+            attribute_set_id=_set_for(text, set_id),
         )
-        evaluation = _result(self._follow(asked, f"student, {text}"))["evaluation"]
+        evaluation = _result(self._follow(job, f"student, {text}"))["evaluation"]
         for part in ("id", "ood"):
             before, now = student.evaluation[part]["accuracy"], evaluation[part]["accuracy"]
             if abs(before - now) > 1e-6:
                 raise StepFailed(
-                    f"the {text} student measured {now:.4f} ({part}) after {before:.4f} when it was trained"
+                    f"the accuracy ({part}) of the {text} student is {now:.4f}, but it was {before:.4f} after training"
                 )
-        return Run(run=f"student, {text}", who="student", text=text, evaluation=evaluation)
+        return MeasuredRun(run=f"student, {text}", who="student", text=text, evaluation=evaluation)
 
     def download(self, checkpoint: str, folder: Path) -> None:
-        """Fetch a bundle; the client holds every file against the manifest's sha256."""
+        """Download a bundle; the client compares every file with the sha256 in the manifest."""
         paths = self._client.download_checkpoint(checkpoint, folder)
         size = sum(path.stat().st_size for path in paths)
         self._console.print(
-            f"  {checkpoint}: {len(paths)} files, {size / 1e6:.1f} MB in {folder}, digests as in its manifest",
+            f"  {checkpoint}: {len(paths)} files, {size / 1e6:.1f} MB in {folder}, verified by its manifest",
             highlight=False,
         )
 
@@ -154,15 +158,16 @@ class Demo:
         return follow(self._client, job, self._console, title=f"  {title}")
 
 
-def sample_pictures(data: Path) -> list[tuple[str, Path]]:
-    """(label, picture) of species spread evenly over the unseen ones: their first picture, whatever comes of it."""
+def sample_images(data: Path) -> list[tuple[str, Path]]:
+    """(label, path) of the first image of evenly spaced unseen species, independent of the predictions."""
     unseen = species(UNSEEN)
     step = max(1, len(unseen) // _SAMPLES)
-    return [(one.name, data / PICTURES / one.folder / "0000.png") for one in unseen[::step][:_SAMPLES]]
+    chosen = unseen[::step][:_SAMPLES]
+    return [(member.name, data / IMAGE_FOLDER / member.folder / "0000.png") for member in chosen]
 
 
-def classify(folder: Path, pictures: Sequence[Path]) -> list[tuple[str, float]]:
-    """The best label and its score for each picture, by a downloaded student in a fresh process."""
+def classify(folder: Path, images: Sequence[Path]) -> list[tuple[str, float]]:
+    """The best label and its score (0..1) for each image, by a downloaded student in a new process."""
     command = [
         sys.executable,
         "-m",
@@ -175,34 +180,34 @@ def classify(folder: Path, pictures: Sequence[Path]) -> list[tuple[str, float]]:
         "--top",
         "1",
         "--json",
-        *map(str, pictures),
+        *map(str, images),
     ]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    if ended.returncode:
-        raise StepFailed(f"classifying with {folder} ended with {ended.returncode}: {ended.stderr.strip()[-300:]}")
-    best = [json.loads(line)["labels"][0] for line in ended.stdout.splitlines()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        raise StepFailed(f"classifying with {folder} failed with code {done.returncode}: {done.stderr.strip()[-300:]}")
+    best = [json.loads(line)["labels"][0] for line in done.stdout.splitlines()]
     return [(one["label"], one["score"]) for one in best]
 
 
-def compare(students: Mapping[Text, Path], data: Path) -> list[Sample]:
-    """What each downloaded student takes the sample pictures for."""
-    chosen = sample_pictures(data)
-    pictures = [path for _, path in chosen]
-    # Both at once: each process mostly loads torch, on one core.
+def classify_samples(students: Mapping[Text, Path], data: Path) -> list[SampleImage]:
+    """The sample images with the predictions of each downloaded student."""
+    samples = sample_images(data)
+    images = [path for _, path in samples]
+    # Run both processes at once: each mostly imports torch, on one core.
     with ThreadPoolExecutor() as pool:
-        found = dict(zip(students, pool.map(partial(classify, pictures=pictures), students.values()), strict=True))
+        predictions = dict(zip(students, pool.map(partial(classify, images=images), students.values()), strict=True))
     return [
-        Sample(image=path, label=label, names=names, enriched=enriched)
-        for (label, path), names, enriched in zip(chosen, found["names"], found["enriched"], strict=True)
+        SampleImage(image=path, label=label, names=names, enriched=enriched)
+        for (label, path), names, enriched in zip(samples, predictions["names"], predictions["enriched"], strict=True)
     ]
 
 
 def machine() -> str:
-    """What it ran on, as far as that tells something of the time."""
+    """The platform, the number of cores and the Python version, as context for the run time."""
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
-def _needed(set_id: str, text: Text) -> str | None:
+def _set_for(text: Text, set_id: str) -> str | None:
     return None if text == "names" else set_id
 
 

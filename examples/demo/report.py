@@ -1,6 +1,6 @@
-"""The demo's report: `report.json` for machines, and `report.html`, one file that needs nothing from elsewhere.
+"""The report of the demo: `report.json`, and `report.html`, which is self-contained.
 
-Whatever comes from a label, an LLM or a file name is escaped before it is shown.
+Texts from labels, from the LLM and from file names are escaped.
 """
 
 import base64
@@ -12,16 +12,16 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
-from examples.demo.charts import Line, Pair, line_chart, pair_chart, smoothed
+from examples.demo.charts import Pair, Series, line_chart, pair_chart, smoothed
 
 Text = Literal["names", "enriched"]
 _PAGE = Path(__file__).with_name("report_page.html")
-_SMOOTH_OVER = 25
+_SMOOTHING_WINDOW = 25
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """One row of the table: who was measured, with which texts, and what `distill.evaluation.accuracy` found."""
+class MeasuredRun:
+    """One row of the table: the evaluated model, its texts and the result of `distill.evaluation.accuracy`."""
 
     run: str
     who: Literal["teacher", "student"]
@@ -29,7 +29,7 @@ class Run:
     evaluation: Mapping[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """The row as `report.json` has it; accuracies as fractions."""
+        """The row for `report.json`; accuracies as fractions."""
         seen, unseen = self.evaluation["id"], self.evaluation["ood"]
         return {
             "run": self.run,
@@ -42,8 +42,8 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
-    """A picture of an unseen label, and what each student takes it for (label, score in 0..1)."""
+class SampleImage:
+    """An image of an unseen label and the prediction of each student: (label, score in 0..1)."""
 
     image: Path
     label: str
@@ -52,8 +52,8 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Described:
-    """What the LLM said of a label."""
+class DescribedLabel:
+    """The attributes of a label from the LLM."""
 
     label: str
     sentence: str
@@ -62,18 +62,18 @@ class Described:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """Everything that the report shows. `curves`: (step, loss) by text. `facts`: what was run, as name and value."""
+    """The content of the report. `curves`: text → (step, loss). `facts`: (name, value) about the run."""
 
-    runs: Sequence[Run]
+    runs: Sequence[MeasuredRun]
     checkpoint: str
     seconds: float
     curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
-    described: Sequence[Described] = ()
-    samples: Sequence[Sample] = ()
+    described: Sequence[DescribedLabel] = ()
+    samples: Sequence[SampleImage] = ()
     facts: Sequence[tuple[str, str]] = ()
 
-    def run(self, who: str, text: str) -> Run:
-        """The row of a teacher or student with these texts."""
+    def run(self, who: str, text: str) -> MeasuredRun:
+        """The row of a teacher or a student with these texts."""
         return next(run for run in self.runs if (run.who, run.text) == (who, text))
 
 
@@ -98,8 +98,8 @@ def write_html(results: Results, path: Path) -> None:
     """Write `report.html`."""
     names, enriched = results.run("student", "names"), results.run("student", "enriched")
     unseen_names, unseen_enriched = names.evaluation["ood"], enriched.evaluation["ood"]
-    lines = [
-        Line(f"student, {text}", text, smoothed(results.curves.get(text, []), over=_SMOOTH_OVER))
+    curves = [
+        Series(f"student, {text}", text, smoothed(results.curves.get(text, []), window=_SMOOTHING_WINDOW))
         for text in ("names", "enriched")
     ]
     page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
@@ -108,7 +108,7 @@ def write_html(results: Results, path: Path) -> None:
         chance=f"{unseen_enriched['chance']:.1%}",
         num_unseen=unseen_enriched["num_labels"],
         table=_table(results),
-        curves=line_chart(lines, x_label="step", y_label="training loss"),
+        curves=line_chart(curves, x_label="step", y_label="training loss"),
         unseen_chart=_pairs(names, enriched, "ood"),
         seen_chart=_pairs(names, enriched, "id"),
         samples="".join(map(_sample, results.samples)),
@@ -129,36 +129,37 @@ def _table(results: Results) -> str:
     cells = "".join(_accuracy(first[part]["chance"], "chance") for part in ("id", "ood"))
     rows.append(f'<tr class="dim"><th>chance</th><td></td>{cells}</tr>')
     heads = ""
-    for part, what in (("id", "seen"), ("ood", "unseen")):
-        counts = f"{first[part]['num_labels']} labels, {first[part]['num_images']:,} pictures"
-        heads += f"<th>{what} labels <small>{counts}</small></th>"
+    for part, seen in (("id", "seen"), ("ood", "unseen")):
+        counts = f"{first[part]['num_labels']} labels, {first[part]['num_images']:,} images"
+        heads += f"<th>{seen} labels <small>{counts}</small></th>"
     return f"<table><thead><tr><th></th><th>text</th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _accuracy(share: float, css: str) -> str:
-    return f'<td><b class="bar {css}" style="--share:{share:.4f}"></b><span class="num">{share:.1%}</span></td>'
+def _accuracy(accuracy: float, css: str) -> str:
+    bar = f'<b class="bar {css}" style="--share:{accuracy:.4f}"></b>'
+    return f'<td>{bar}<span class="num">{accuracy:.1%}</span></td>'
 
 
-def _pairs(names: Run, enriched: Run, part: str) -> str:
+def _pairs(names: MeasuredRun, enriched: MeasuredRun, part: str) -> str:
     before, after = names.evaluation[part]["per_label"], enriched.evaluation[part]["per_label"]
-    pairs = [Pair(label, before.get(label, 0.0), share) for label, share in after.items()]
+    pairs = [Pair(label, before.get(label, 0.0), accuracy) for label, accuracy in after.items()]
     return pair_chart(pairs, chance=names.evaluation[part]["chance"], before="names", after="enriched")
 
 
-def _sample(sample: Sample) -> str:
-    picture = base64.b64encode(sample.image.read_bytes()).decode()
-    said = "".join(
+def _sample(sample: SampleImage) -> str:
+    image = base64.b64encode(sample.image.read_bytes()).decode()
+    predictions = "".join(
         f'<li class="{"right" if label == sample.label else "wrong"}"><i class="{css}"></i>'
         f"<span>{escape(label)}</span> <small>{score:.0%}</small></li>"
         for css, (label, score) in (("names", sample.names), ("enriched", sample.enriched))
     )
     alt = escape(sample.label, quote=True)
     return (
-        f'<figure><img src="data:image/png;base64,{picture}" alt="{alt}" width="128" height="128">'
-        f"<figcaption><strong>{escape(sample.label)}</strong><ul>{said}</ul></figcaption></figure>"
+        f'<figure><img src="data:image/png;base64,{image}" alt="{alt}" width="128" height="128">'
+        f"<figcaption><strong>{escape(sample.label)}</strong><ul>{predictions}</ul></figcaption></figure>"
     )
 
 
-def _described(entry: Described) -> str:
+def _described(entry: DescribedLabel) -> str:
     phrases = "".join(f"<li>{escape(phrase)}</li>" for phrase in entry.phrases)
     return f"<article><h3>{escape(entry.label)}</h3><p>{escape(entry.sentence)}</p><ul>{phrases}</ul></article>"

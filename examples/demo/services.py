@@ -1,4 +1,4 @@
-"""The demo's two services as processes on free ports: the stand-in LLM, and `limbeck serve` in a folder of its own."""
+"""The two services of the demo as processes on free ports: the stand-in LLM and `limbeck serve`."""
 
 import os
 import re
@@ -18,12 +18,12 @@ _URL = re.compile(rb"http://\S+")
 
 
 class StepFailed(Exception):
-    """A step of the demo did not work; the message is one line."""
+    """A step of the demo failed; the message is one line."""
 
 
 @contextmanager
 def process(name: str, command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Iterator[str]:
-    """Run a server until the block ends; gives the first URL that it prints. Its output is in `log`."""
+    """Run a server until the block ends and yield the first URL that it prints. Its output is written to `log`."""
     with log.open("wb") as out:
         running = subprocess.Popen(
             command,
@@ -41,7 +41,7 @@ def process(name: str, command: Sequence[str], *, env: Mapping[str, str], log: P
 
 
 def environment(out: Path, *, llm_url: str) -> dict[str, str]:
-    """The service's settings: everything below `out`, and nothing taken over from the caller's LIMBECK_* variables."""
+    """The environment of the service: all folders below `out`; LIMBECK_* variables of the caller are removed."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("LIMBECK_")}
     return env | {
         "LIMBECK_HOME": str(out / "home"),
@@ -50,7 +50,7 @@ def environment(out: Path, *, llm_url: str) -> dict[str, str]:
         "LIMBECK_LLM_BASE_URL": llm_url,
         "LIMBECK_LLM_MODEL": "fieldguide",
         "LIMBECK_LLM_API_KEY": "none-needed",
-        # The stand-in LLM is on this machine, where no proxy of the caller's would find it.
+        # The stand-in LLM runs on this machine, which a proxy of the caller cannot reach.
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
     }
@@ -65,34 +65,34 @@ def serve_command() -> list[str]:
 
 
 def wait_until_ready(client: Limbeck, log: Path) -> None:
-    """Return once database, sweeper and workers are all there. Raises StepFailed after a minute."""
-    give_up = time.monotonic() + _START_S
-    while time.monotonic() < give_up:
+    """Wait until database, sweeper and workers are ready. Raises StepFailed after a minute."""
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
         try:
             if client.ready():
                 return
         except LimbeckError:
-            pass  # it is still starting
+            pass  # the service is still starting
         time.sleep(0.2)
-    raise StepFailed(f"the service was not ready within {_START_S:.0f} s: {last_line(log)}")
+    raise StepFailed(f"the service was not ready within {_START_S:.0f} s: {last_log_line(log)}")
 
 
-def last_line(log: Path) -> str:
-    """The last thing that a process said, and where all of it stands."""
+def last_log_line(log: Path) -> str:
+    """The last line of a log file, and the path of the file."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return f"{lines[-1][:300] if lines else 'it said nothing'} (see {log})"
+    return f"{lines[-1][:300] if lines else 'no output'} (see {log})"
 
 
 def _printed_url(name: str, running: "subprocess.Popen[bytes]", log: Path) -> str:
-    give_up = time.monotonic() + _START_S
-    while time.monotonic() < give_up:
-        found = _URL.search(log.read_bytes())
-        if found:
-            return found[0].decode()
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        match = _URL.search(log.read_bytes())
+        if match:
+            return match[0].decode()
         if running.poll() is not None:
-            raise StepFailed(f"{name} did not start: {last_line(log)}")
+            raise StepFailed(f"{name} did not start: {last_log_line(log)}")
         time.sleep(0.05)
-    raise StepFailed(f"{name} did not start within {_START_S:.0f} s: {last_line(log)}")
+    raise StepFailed(f"{name} did not start within {_START_S:.0f} s: {last_log_line(log)}")
 
 
 def _end(running: "subprocess.Popen[bytes]") -> None:
@@ -101,6 +101,6 @@ def _end(running: "subprocess.Popen[bytes]") -> None:
     try:
         running.wait(GRACE_S + 5)
     except subprocess.TimeoutExpired:
-        # Its children first learn of it by their parent's death.
+        # The child processes do not get the signal: they end when their parent does.
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()

@@ -1,1 +1,1 @@
-"""The field guide: invented creatures, a tiny teacher that knows how they are described, a stand-in LLM."""
+"""The field guide: a synthetic dataset of invented species, a tiny teacher for it, and a stand-in LLM."""

@@ -1,8 +1,8 @@
-"""Draws one creature, 64 × 64, from its attributes: `draw(attributes, rng)`.
+"""Draws one creature, 64 × 64 pixels, from its attributes: `draw(attributes, rng)`.
 
-Shapes are polygons in body coordinates (one unit is one pixel of the finished picture, x to the face, y down), turned
-and scaled in Python, rounded to a grid four times as fine, and filled with Pillow. Only integer filling and box
-averaging follow the rounding, so the pixels do not depend on the machine.
+Shapes are polygons in body coordinates (one unit is one pixel of the final image, x towards the face, y down). They are
+rotated and scaled in Python, rounded to a grid four times as fine, and filled with Pillow. After the rounding there are
+only integer fills and box averages, so the pixels are the same on every machine.
 """
 
 import math
@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw
 
 from examples.fieldguide.language import Attributes
 
-PICTURE_PX = 64
-_FINE = 4  # drawing grid per picture pixel
+IMAGE_PX = 64
+_FINE = 4  # drawing grid points per image pixel
 
 Point = tuple[float, float]
 Colour = tuple[int, int, int]
@@ -37,7 +37,7 @@ _BONE: Colour = (225, 210, 170)
 _DARK: Colour = (45, 40, 40)
 _BEAK: Colour = (235, 185, 40)
 
-# Half width and half height of each body.
+# Half width and half height of each body shape.
 _SIZE: dict[str, Point] = {
     "round": (13.5, 13.5),
     "long": (19.0, 8.5),
@@ -48,7 +48,7 @@ _SIZE: dict[str, Point] = {
 
 
 class _Pen:
-    """Fills shapes given in body coordinates, moved to where this picture's creature stands."""
+    """Fills shapes that are given in body coordinates, transformed to the pose of this image."""
 
     def __init__(self, image: Image.Image, *, scale: float, angle: float, flip: bool, centre: Point) -> None:
         self._draw = ImageDraw.Draw(image)
@@ -72,7 +72,7 @@ class _Pen:
         self.polygon(_ellipse(x, y, rx, ry), fill)
 
     def line(self, points: Sequence[Point], width: float, fill: Colour) -> None:
-        """A stroke with round joints, each piece a polygon of its own."""
+        """Draw a stroke with round joints; each segment is a separate polygon."""
         half = width / 2
         for (x0, y0), (x1, y1) in pairwise(points):
             length = math.hypot(x1 - x0, y1 - y0) or 1.0
@@ -95,8 +95,8 @@ def _mix(a: Colour, b: Colour, share: float) -> Colour:
 
 
 def draw(attributes: Attributes, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The creature in a pose, place, size and light of `rng`'s choice, on a noisy ground: uint8 (64, 64, 3)."""
-    image = _ground(rng)
+    """The creature in a random pose, position, size and light on a noisy background: uint8 (64, 64, 3)."""
+    image = _background(rng)
     centre = (31.5 + (rng.random() - 0.5) * 9, 32.5 + (rng.random() - 0.5) * 7)
     pose = {
         "scale": 0.82 + 0.24 * rng.random(),
@@ -122,13 +122,13 @@ def draw(attributes: Attributes, rng: np.random.Generator) -> NDArray[np.uint8]:
     return _lit(small, rng)
 
 
-def _ground(rng: np.random.Generator) -> Image.Image:
-    """A blotchy, muted ground: a few coarse cells, smoothed."""
+def _background(rng: np.random.Generator) -> Image.Image:
+    """A muted background: a few coarse cells, smoothed."""
     cells = int(rng.integers(2, 7))
     grey = rng.integers(70, 190, size=(cells, cells, 1))
     tint = rng.integers(-28, 29, size=(cells, cells, 3))
     coarse = np.clip(grey + tint, 0, 255).astype(np.uint8)
-    side = PICTURE_PX * _FINE
+    side = IMAGE_PX * _FINE
     return Image.fromarray(coarse).resize((side, side), Image.Resampling.BILINEAR)
 
 
@@ -137,14 +137,14 @@ def _shifted(colour: Colour, rng: np.random.Generator) -> Colour:
     return r, g, b
 
 
-def _lit(picture: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Brightness, a slope of light across the picture, and sensor noise."""
+def _lit(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Apply brightness, a light gradient across the image, and sensor noise."""
     gain = 0.78 + 0.36 * rng.random()
     slope = (rng.random(2) - 0.5) * 0.36
-    ramp = np.linspace(-0.5, 0.5, PICTURE_PX, dtype=np.float32)
+    ramp = np.linspace(-0.5, 0.5, IMAGE_PX, dtype=np.float32)
     light = np.float32(gain) + np.float32(slope[0]) * ramp[:, None] + np.float32(slope[1]) * ramp[None, :]
-    noise = rng.integers(-11, 12, size=picture.shape).astype(np.float32)
-    lit: NDArray[np.uint8] = np.clip(np.rint(picture * light[:, :, None] + noise), 0, 255).astype(np.uint8)
+    noise = rng.integers(-11, 12, size=image.shape).astype(np.float32)
+    lit: NDArray[np.uint8] = np.clip(np.rint(image * light[:, :, None] + noise), 0, 255).astype(np.uint8)
     return lit
 
 
@@ -167,7 +167,7 @@ def _outline(body: str, rx: float, ry: float) -> list[Point]:
 
 
 def _top(body_rx: float, body_ry: float) -> float:
-    """Where things on the head stand, a little inside the upper edge."""
+    """The y coordinate of features on the head, slightly inside the upper edge."""
     return -body_ry + 1.5
 
 
@@ -243,7 +243,7 @@ def _pattern(
     colour: Colour,
     rng: np.random.Generator,
 ) -> None:
-    """The pattern, drawn into a mask and cut to the body."""
+    """Draw the pattern into a mask, clip it to the body and paste it."""
     rx, ry = _SIZE[attributes["body"]]
     belt = min(3.6, ry * 0.3)
     marks, inside = Image.new("L", image.size), Image.new("L", image.size)

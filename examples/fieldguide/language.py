@@ -1,8 +1,8 @@
-"""Attributes of the invented creatures, and the many ways to put them into words.
+"""Attributes of the invented creatures, and texts that describe them in varied words.
 
-`ATTRIBUTES` says what a creature can look like; `phrase` words one attribute, `sentence` words a whole creature in
-20 to 33 words, `caption` draws what the teacher is trained on. Every choice of wording comes from the caller's
-`random.Random`, so a seed fixes the text.
+`ATTRIBUTES` lists the values of each attribute. `phrase` describes one attribute, `sentence` a whole creature in 20 to
+33 words, and `caption` samples a training caption for the teacher. Every random choice uses the caller's
+`random.Random`, so a seed determines the text.
 """
 
 import re
@@ -27,7 +27,7 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "eyes": ("small", "large"),
 }
 
-# Pattern colours that cannot be told from the body's at 64 pixels under changing light.
+# Pairs of pattern and body colour that cannot be distinguished at 64 pixels under varying light.
 _ALIKE = {
     frozenset(pair)
     for pair in (
@@ -106,7 +106,7 @@ PART_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 
-# Words that a name may carry. Each is true of the creature that bears it.
+# Hints that a name may contain. Each is true of the creature with that name.
 NAME_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "colour": {colour: tuple(w.capitalize() for w in words) for colour, words in COLOUR_WORDS.items()},
     "pattern": {"spotted": ("Spotted",), "striped": ("Striped",), "belted": ("Belted",)},
@@ -156,8 +156,8 @@ _MIDDLES = ("", "", "", "l", "m", "n", "r", "s")
 _ENDS = ("", "l", "m", "n", "r", "s", "t", "x", "rd", "sk", "lp", "mb", "nd", "ck", "rn", "sh", "th", "ff", "w")
 
 
-def legal(attributes: Attributes) -> bool:
-    """A pattern has a colour that can be told from the body's; no pattern has none."""
+def is_valid(attributes: Attributes) -> bool:
+    """Whether the pattern colour is distinguishable from the body colour, or absent for a plain body."""
     colour = attributes["pattern_colour"]
     if attributes["pattern"] == "plain":
         return colour == NO_COLOUR
@@ -166,13 +166,13 @@ def legal(attributes: Attributes) -> bool:
 
 
 def random_attributes(rng: Random) -> Attributes:
-    """One creature, every attribute drawn evenly among its values (plain bodies have no pattern colour)."""
+    """One creature with uniformly sampled attributes (plain bodies have no pattern colour)."""
     while True:
-        drawn = {key: rng.choice(values) for key, values in ATTRIBUTES.items()}
-        if drawn["pattern"] == "plain":
-            drawn["pattern_colour"] = NO_COLOUR
-        if legal(drawn):
-            return drawn
+        sampled = {key: rng.choice(values) for key, values in ATTRIBUTES.items()}
+        if sampled["pattern"] == "plain":
+            sampled["pattern_colour"] = NO_COLOUR
+        if is_valid(sampled):
+            return sampled
 
 
 def nonsense_word(rng: Random) -> str:
@@ -188,7 +188,7 @@ def colour_word(rng: Random, colour: str) -> str:
 
 
 def phrase(rng: Random, attributes: Attributes, part: str) -> str:
-    """A short noun phrase for one part: `body`, `colour`, `pattern` (with its colour), `tail`, …"""
+    """A short noun phrase for one part: `body`, `colour`, `pattern` (including its colour), `tail`, …"""
     if part == "body":
         return f"a {rng.choice(BODY_WORDS[attributes['body']])} body"
     if part == "colour":
@@ -208,19 +208,19 @@ def pattern_phrase(rng: Random, attributes: Attributes) -> str:
 
 
 def with_article(text: str) -> str:
-    """Mend `a amber belt` to `an amber belt`."""
+    """Correct the article: `a amber belt` becomes `an amber belt`."""
     return re.sub(r"\ba (?=[aeiou])", "an ", text)
 
 
 def joined(items: Sequence[str], rng: Random) -> str:
-    """`x, y and z`, now and then `x, y, and z`."""
+    """`x, y and z`, sometimes `x, y, and z`."""
     if len(items) < 2:
         return "".join(items)
     return ", ".join(items[:-1]) + rng.choice((" and ", ", and ", " and ")) + items[-1]
 
 
 def describe(rng: Random, attributes: Attributes, parts: Collection[str]) -> str:
-    """A clause naming the given parts: `a plump round crimson creature with …, … and …`."""
+    """A clause that describes the given parts: `a plump round crimson creature with …, … and …`."""
     lead = []
     if "body" in parts:
         lead.append(rng.choice(BODY_WORDS[attributes["body"]]))
@@ -241,7 +241,7 @@ PARTS = tuple(key for key in ATTRIBUTES if key != "pattern_colour")
 
 
 def sentence(rng: Random, attributes: Attributes, *, words: tuple[int, int] = (20, 33)) -> str:
-    """One sentence of 20 to 33 words about shape and appearance, nearly every part named."""
+    """One sentence of 20 to 33 words that describes nearly every part."""
     while True:
         absent = [p for p in PARTS if p not in ("body", "colour") and attributes[p] in ("none", "plain")]
         dropped = set(rng.sample(absent, k=min(len(absent), rng.choice((0, 0, 1)))))
@@ -252,7 +252,7 @@ def sentence(rng: Random, attributes: Attributes, *, words: tuple[int, int] = (2
 
 
 def key_phrases(rng: Random, attributes: Attributes) -> list[dict[str, str]]:
-    """Five to eight `{part, value, phrase}`: body, colour and pattern, then what is there before what is missing."""
+    """Five to eight `{part, value, phrase}`: body, colour and pattern, then present parts before absent ones."""
     rest = [p for p in PARTS if p not in ("body", "colour", "pattern")]
     rng.shuffle(rest)
     rest.sort(key=lambda part: attributes[part] == "none")
@@ -265,32 +265,32 @@ def key_phrases(rng: Random, attributes: Attributes) -> list[dict[str, str]]:
 
 
 def value_of(attributes: Attributes, part: str) -> str:
-    """The value of a part: a pattern goes with its colour."""
+    """The value of a part; the value of a pattern includes its colour."""
     if part == "pattern" and attributes["pattern"] != "plain":
         return f"{attributes['pattern_colour']} {attributes['pattern']}"
     return attributes[part]
 
 
 def name_with_hints(rng: Random, attributes: Attributes, hints: Sequence[str]) -> str:
-    """An invented name that says the given attributes truly: `Crimson Tolpard`, `Longtail Vree`."""
+    """An invented name with true hints at the given attributes: `Crimson Tolpard`, `Longtail Vree`."""
     words = [rng.choice(NAME_WORDS[key][attributes[key]]) for key in hints]
     return " ".join([*words, nonsense_word(rng)])
 
 
 def possible_hints(attributes: Attributes) -> list[str]:
-    """The attributes of this creature that a name has a word for."""
+    """The attributes of this creature that a name can hint at."""
     return [key for key, words in NAME_WORDS.items() if attributes[key] in words]
 
 
 def caption(rng: Random, attributes: Attributes) -> tuple[str, dict[str, str]]:
-    """A training caption with a made-up name or none, and the attribute values that it states."""
+    """A training caption, with or without an invented name, and the attribute values that it states."""
     kind = rng.random()
     hints: list[str] = []
     if kind < 0.15 or rng.random() < 0.3:
-        able = possible_hints(attributes)
-        hints = rng.sample(able, k=min(len(able), rng.choice((1, 1, 2))))
-    named = hints or rng.random() < 0.75
-    subject = name_with_hints(rng, attributes, hints) if named else rng.choice(("a creature", "an animal"))
+        possible = possible_hints(attributes)
+        hints = rng.sample(possible, k=min(len(possible), rng.choice((1, 1, 2))))
+    has_name = hints or rng.random() < 0.75
+    subject = name_with_hints(rng, attributes, hints) if has_name else rng.choice(("a creature", "an animal"))
     prefix = rng.choice(("a photo of ", "a photo of ", "a photo of ", "a photo of a ", "a picture of ", ""))
     parts: list[str] = []
     if kind < 0.15 and hints:
@@ -299,8 +299,8 @@ def caption(rng: Random, attributes: Attributes) -> tuple[str, dict[str, str]]:
         parts = rng.sample(PARTS, k=rng.randint(1, 4))
         text = f"{prefix}{subject}, which has {joined([phrase(rng, attributes, p) for p in parts], rng)}"
     else:
-        full = kind < 0.85
-        parts = rng.sample(PARTS, k=rng.randint(7, 9) if full else rng.randint(2, 6))
+        is_long = kind < 0.85
+        parts = rng.sample(PARTS, k=rng.randint(7, 9) if is_long else rng.randint(2, 6))
         clause = describe(rng, attributes, parts)
         text = f"{prefix}{subject} . {clause}." if rng.random() < 0.8 else f"{clause}."
         hints = hints if text.startswith(prefix + subject) else []

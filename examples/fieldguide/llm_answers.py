@@ -1,8 +1,7 @@
-"""What the stand-in LLM says: the field guide's entry for the label asked about, in the form asked for.
+"""Responses of the stand-in LLM: the entry of the field guide for the label in the prompt, in the requested format.
 
-`label_of` finds the label in a prompt, `answer` puts the entry into a JSON schema's shape, a plain JSON object or
-prose. A label that the guide does not know gets an honest answer of the same form. `llm_prompts` adds what is asked
-beyond an entry.
+`label_of` finds the label in a prompt. `response_text` formats the entry by a JSON schema, as a plain JSON object or as
+prose; for an unknown label it says so in the same format. `llm_prompts` adds fields that are not in the entry.
 """
 
 import json
@@ -13,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from examples.fieldguide.language import Attributes
-from examples.fieldguide.llm_prompts import Prompt, said_to
+from examples.fieldguide.llm_prompts import ParsedPrompt, extra_fields
 from examples.fieldguide.world import Species, species
 
 _UNKNOWN_SENTENCE = (
@@ -21,12 +20,12 @@ _UNKNOWN_SENTENCE = (
     "all its other visible parts remain unknown here."
 )
 _UNKNOWN_PARTS = ("shape", "colour", "markings", "head", "limbs", "size")
-_DEEPEST = 12  # a schema that refers to itself must end somewhere
+_MAX_DEPTH = 12  # limit for schemas that refer to themselves
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What is said about one label. `fields` answers a property by its name; add to it to answer more."""
+class GuideEntry:
+    """The entry of one label. `fields` holds the values of schema properties by property name."""
 
     label: str
     known: bool
@@ -45,7 +44,7 @@ def _name_pattern() -> re.Pattern[str]:
 
 
 def label_of(message: str) -> str:
-    """The species named in the message (the longest name, as whole words), else what looks like the label."""
+    """The species named in the message (the longest name, as whole words), or else the text that looks like a label."""
     found = _name_pattern().findall(message.replace("_", " "))
     if found:
         return _by_name()[max(found, key=len).lower()].name
@@ -57,27 +56,29 @@ def label_of(message: str) -> str:
     return text.strip(" \"'.")[:200]
 
 
-def _species_entry(one: Species) -> Entry:
+def _species_entry(one: Species) -> GuideEntry:
     phrases = [dict(phrase) for phrase in one.phrases]
     fields = {**one.attributes, "sentence": one.sentence, "description": one.sentence, "phrases": phrases}
-    return Entry(one.name, True, fields)
+    return GuideEntry(one.name, True, fields)
 
 
-def entry_for(label: str) -> Entry:
+def entry_for(label: str) -> GuideEntry:
     one = _by_name().get(label.lower())
     if one is not None:
         return _species_entry(one)
     phrases = [{"part": part, "value": "unknown", "phrase": f"an unknown {part}"} for part in _UNKNOWN_PARTS]
-    return Entry(label, False, {"sentence": _UNKNOWN_SENTENCE, "description": _UNKNOWN_SENTENCE, "phrases": phrases})
+    return GuideEntry(
+        label, False, {"sentence": _UNKNOWN_SENTENCE, "description": _UNKNOWN_SENTENCE, "phrases": phrases}
+    )
 
 
-def entry_asked(prompt: Prompt, label: str, *, nth: int = 0) -> Entry:
-    """The label's entry, with what the prompt asks beyond it; `nth` counts calls about the label."""
+def entry_for_prompt(prompt: ParsedPrompt, label: str, *, nth: int = 0) -> GuideEntry:
+    """The entry of the label with the fields that only this prompt needs; `nth` is the number of earlier calls."""
     entry = entry_for(label)
     if not prompt.subject:
         return entry
-    said = said_to(prompt, _attributes(label), _attributes(label_of(prompt.subject.get("other", ""))), nth=nth)
-    return replace(entry, fields={**entry.fields, **said})
+    other = _attributes(label_of(prompt.subject.get("other", "")))
+    return replace(entry, fields={**entry.fields, **extra_fields(prompt, _attributes(label), other, nth=nth)})
 
 
 def _attributes(label: str) -> Attributes | None:
@@ -85,11 +86,14 @@ def _attributes(label: str) -> Attributes | None:
     return one.attributes if one else None
 
 
-def answer(
-    message: str, entry: Entry, response_format: Mapping[str, Any] | None, in_prompt: Mapping[str, Any] | None = None
+def response_text(
+    message: str,
+    entry: GuideEntry,
+    response_format: Mapping[str, Any] | None,
+    in_prompt: Mapping[str, Any] | None = None,
 ) -> str:
-    """The text of the reply. Without a response format a prompt that speaks of JSON still gets JSON, by the schema
-    that it holds, if it holds one."""
+    """The text of the response. Without a response format, a prompt that contains a schema or the word JSON still gets
+    JSON, by that schema if there is one."""
     kind = (response_format or {}).get("type", "text")
     if kind != "json_schema" and in_prompt is not None:
         return json.dumps(fill(in_prompt, entry), ensure_ascii=False)
@@ -107,13 +111,13 @@ def answer(
     return text
 
 
-def fill(schema: Mapping[str, Any], entry: Entry) -> Any:
-    """A value that conforms to the schema, taken from the entry wherever a property's name is known to it."""
+def fill(schema: Mapping[str, Any], entry: GuideEntry) -> Any:
+    """A value that conforms to the schema, with the values of the entry for the property names that it knows."""
     known = {**entry.fields, "label": entry.label, "name": entry.label, "species": entry.label}
-    return _fill(schema, "", known, schema, _DEEPEST)
+    return _fill(schema, "", known, schema, _MAX_DEPTH)
 
 
-def _fill(schema: Mapping[str, Any], name: str, known: Mapping[str, Any], root: Mapping[str, Any], deep: int) -> Any:
+def _fill(schema: Mapping[str, Any], name: str, known: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Any:
     schema = _plain(schema, root)
     if "const" in schema:
         return schema["const"]
@@ -126,11 +130,11 @@ def _fill(schema: Mapping[str, Any], name: str, known: Mapping[str, Any], root: 
     if kind == "object":
         inner = {**known, **value} if isinstance(value, Mapping) else known
         wanted: Mapping[str, Any] = schema.get("properties", {})
-        if deep <= 0:
+        if depth <= 0:
             wanted = {key: sub for key, sub in wanted.items() if key in schema.get("required", ())}
-        return {key: _fill(sub, key, inner, root, deep - 1) for key, sub in wanted.items()}
+        return {key: _fill(sub, key, inner, root, depth - 1) for key, sub in wanted.items()}
     if kind == "array":
-        return _fill_array(schema, value, known, root, deep)
+        return _fill_array(schema, value, known, root, depth)
     if kind in ("number", "integer"):
         low = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1)
         return value if isinstance(value, int | float) else min(low, schema.get("maximum", low))
@@ -143,27 +147,27 @@ def _fill(schema: Mapping[str, Any], name: str, known: Mapping[str, Any], root: 
 
 
 def _fill_array(
-    schema: Mapping[str, Any], value: Any, known: Mapping[str, Any], root: Mapping[str, Any], deep: int
+    schema: Mapping[str, Any], value: Any, known: Mapping[str, Any], root: Mapping[str, Any], depth: int
 ) -> list[Any]:
-    """A list that the entry holds; under an unknown name the phrases, which suit most lists asked for."""
+    """A list from the entry; for an unknown property name the phrases, which fit most lists."""
     items = _plain(schema.get("items", {}), root)
     source = value if isinstance(value, Sequence) and not isinstance(value, str) else known["phrases"]
-    fewest, most = schema.get("minItems", 0), schema.get("maxItems", len(source))
-    if deep <= 0:
-        source = source[:fewest]
-    chosen = list(source[:most])
-    while chosen and len(chosen) < fewest:
+    min_items, max_items = schema.get("minItems", 0), schema.get("maxItems", len(source))
+    if depth <= 0:
+        source = source[:min_items]
+    chosen = list(source[:max_items])
+    while chosen and len(chosen) < min_items:
         chosen.append(chosen[len(chosen) % len(source)])
     filled = []
-    for one in chosen:
-        inner = {**known, **one} if isinstance(one, Mapping) else {**known, "phrase": one}
-        filled.append(_fill(items, "phrase", inner, root, deep - 1))
+    for item in chosen:
+        inner = {**known, **item} if isinstance(item, Mapping) else {**known, "phrase": item}
+        filled.append(_fill(items, "phrase", inner, root, depth - 1))
     return filled
 
 
 def _plain(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema with `$ref`, `allOf`, `anyOf` and `oneOf` resolved: of alternatives, the first that is not null."""
-    for _ in range(_DEEPEST):
+    """The schema with `$ref`, `allOf`, `anyOf` and `oneOf` resolved; the first alternative that is not null is used."""
+    for _ in range(_MAX_DEPTH):
         if not isinstance(schema, Mapping):
             return {}
         if "$ref" in schema:

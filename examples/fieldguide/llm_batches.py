@@ -1,4 +1,4 @@
-"""The stand-in LLM's Batch API, in memory: files, and batches that are worked on when their time has come."""
+"""The Batch API of the stand-in LLM, in memory: files, and batches that are processed after a fixed time."""
 
 import asyncio
 import json
@@ -11,12 +11,12 @@ from typing import Any
 ENDPOINT = "/v1/chat/completions"
 _RUNNING = ("in_progress", "cancelling")
 
-# Answers the body of one request: status and body, or None where the batch never comes to it.
-Answer = Callable[[Mapping[str, Any]], Awaitable[tuple[int, Any] | None]]
+# Returns status and body of the response to one request body, or None if the batch expires before the request.
+Responder = Callable[[Mapping[str, Any]], Awaitable[tuple[int, Any] | None]]
 
 
-class BadBatch(Exception):
-    """What was asked cannot be done; `status` is the HTTP status."""
+class BatchRequestError(Exception):
+    """The request is invalid; `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str, code: str) -> None:
         super().__init__(message)
@@ -36,17 +36,17 @@ class _Batch:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-class Batches:
-    """Files and batches of one server; `takes_s` is how long a batch is in progress."""
+class StandInBatches:
+    """Files and batches of one server; a batch is in progress for `duration_s`."""
 
-    def __init__(self, answer: Answer, *, takes_s: float = 0.0) -> None:
-        self.takes_s = takes_s
-        self._answer = answer
+    def __init__(self, respond: Responder, *, duration_s: float = 0.0) -> None:
+        self.duration_s = duration_s
+        self._respond = respond
         self._files: dict[str, bytes] = {}
         self._batches: dict[str, _Batch] = {}
 
     def upload(self, content_type: str, body: bytes) -> dict[str, Any]:
-        """Keep the file of a multipart form. Raises BadBatch."""
+        """Store the file of a multipart form. Raises BatchRequestError."""
         form = BytesParser().parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
         parts = form.get_payload() if form.is_multipart() else []
         fields = {
@@ -56,87 +56,87 @@ class Batches:
         }
         content = fields.get("file")
         if fields.get("purpose") != b"batch" or not isinstance(content, bytes):
-            raise BadBatch(400, "A form with a file, its purpose batch, is wanted.", "bad_file")
-        file_id = self._keep(content)
+            raise BatchRequestError(400, "The form must contain a file and purpose=batch.", "bad_file")
+        file_id = self._store(content)
         return {"id": file_id, "object": "file", "bytes": len(content), "purpose": "batch", "status": "processed"}
 
     def content(self, file_id: str) -> bytes:
-        """A file as it was uploaded or written. Raises BadBatch."""
+        """The content of an uploaded file or of an output file. Raises BatchRequestError."""
         if file_id not in self._files:
-            raise BadBatch(404, f"No file {file_id}.", "not_found")
+            raise BatchRequestError(404, f"No file {file_id}.", "not_found")
         return self._files[file_id]
 
-    def make(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """A batch of the requests in a file; a file that will not do makes one that failed. Raises BadBatch."""
-        if asked.get("endpoint") != ENDPOINT or asked.get("completion_window") != "24h":
-            raise BadBatch(400, f"endpoint must be {ENDPOINT}, completion_window 24h.", "bad_batch")
-        content = self.content(str(asked.get("input_file_id")))
-        batch = _Batch(f"batch_{len(self._batches)}", str(asked["input_file_id"]), [], time.time())
-        seen: set[str] = set()
+    def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Create a batch of the requests in a file. An invalid file gives a failed batch. Raises BatchRequestError."""
+        if request.get("endpoint") != ENDPOINT or request.get("completion_window") != "24h":
+            raise BatchRequestError(400, f"endpoint must be {ENDPOINT}, completion_window 24h.", "bad_batch")
+        content = self.content(str(request.get("input_file_id")))
+        batch = _Batch(f"batch_{len(self._batches)}", str(request["input_file_id"]), [], time.time())
+        used_ids: set[str] = set()
         for number, line in enumerate(content.splitlines(), start=1):
-            fault = _take(line, batch.lines, seen)
-            if fault:
-                batch.errors.append({"code": fault, "line": number, "message": fault.replace("_", " "), "param": None})
+            code = _add_request(line, batch.lines, used_ids)
+            if code:
+                batch.errors.append({"code": code, "line": number, "message": code.replace("_", " "), "param": None})
         if batch.errors or not batch.lines:
             batch.status = "failed"
         self._batches[batch.id] = batch
-        return self._shown(batch)
+        return self._as_json(batch)
 
-    def listed(self) -> dict[str, Any]:
+    def list_all(self) -> dict[str, Any]:
         """All batches, newest first."""
-        return {"object": "list", "data": [self._shown(one) for one in reversed(self._batches.values())]}
+        return {"object": "list", "data": [self._as_json(batch) for batch in reversed(self._batches.values())]}
 
-    async def state(self, batch_id: str) -> dict[str, Any]:
-        """How a batch stands; its work is done when it is asked for after its time. Raises BadBatch."""
+    async def get(self, batch_id: str) -> dict[str, Any]:
+        """The batch. The first call after `duration_s` processes its requests. Raises BatchRequestError."""
         batch = self._batch(batch_id)
         if batch.status == "cancelling":
-            await self._work(batch, "cancelled", most=0)
-        elif batch.status == "in_progress" and time.time() >= batch.created_at + self.takes_s:
-            await self._work(batch, "completed")
-        return self._shown(batch)
+            await self._process(batch, "cancelled", max_requests=0)
+        elif batch.status == "in_progress" and time.time() >= batch.created_at + self.duration_s:
+            await self._process(batch, "completed")
+        return self._as_json(batch)
 
     def cancel(self, batch_id: str) -> dict[str, Any]:
-        """The batch, about to end. Raises BadBatch."""
+        """Request cancellation of a running batch and return it. Raises BatchRequestError."""
         batch = self._batch(batch_id)
         if batch.status not in _RUNNING:
-            raise BadBatch(409, f"Batch {batch_id} is {batch.status}.", "batch_ended")
+            raise BatchRequestError(409, f"Batch {batch_id} is {batch.status}.", "batch_ended")
         batch.status = "cancelling"
-        return self._shown(batch)
+        return self._as_json(batch)
 
-    async def _work(self, batch: _Batch, ends: str, most: int | None = None) -> None:
-        batch.status = "finalizing"  # so that whoever asks in the meantime begins no second time
+    async def _process(self, batch: _Batch, final_status: str, max_requests: int | None = None) -> None:
+        batch.status = "finalizing"  # concurrent calls of `get` must not process the batch again
         output: list[dict[str, Any]] = []
-        faults: list[dict[str, Any]] = []
-        for line in batch.lines[:most]:
-            done = await self._answer(line["body"])
+        errors: list[dict[str, Any]] = []
+        for line in batch.lines[:max_requests]:
+            response = await self._respond(line["body"])
             await asyncio.sleep(0)
-            base = {"id": f"batch_req_{len(output) + len(faults)}", "custom_id": line["custom_id"]}
-            if done is None:
-                ends = "expired"
-                faults.append(base | {"response": None, "error": {"code": "batch_expired", "message": "Too late."}})
+            base = {"id": f"batch_req_{len(output) + len(errors)}", "custom_id": line["custom_id"]}
+            if response is None:
+                final_status = "expired"
+                errors.append(base | {"response": None, "error": {"code": "batch_expired", "message": "Too late."}})
                 continue
-            status, body = done
-            answered = base | {"response": {"status_code": status, "body": body}, "error": None}
-            (output if status == 200 else faults).append(answered)
-        for line in batch.lines[len(output) + len(faults) :]:
+            status, body = response
+            record = base | {"response": {"status_code": status, "body": body}, "error": None}
+            (output if status == 200 else errors).append(record)
+        for line in batch.lines[len(output) + len(errors) :]:
             error = {"code": "batch_cancelled", "message": "The batch was cancelled before."}
-            faults.append({"id": "", "custom_id": line["custom_id"], "response": None, "error": error})
-        batch.output_file_id = self._keep(_jsonl(output)) if output else None
-        batch.error_file_id = self._keep(_jsonl(faults)) if faults else None
-        batch.counts = {"completed": len(output), "failed": len(faults)}
-        batch.status = ends
+            errors.append({"id": "", "custom_id": line["custom_id"], "response": None, "error": error})
+        batch.output_file_id = self._store(_jsonl(output)) if output else None
+        batch.error_file_id = self._store(_jsonl(errors)) if errors else None
+        batch.counts = {"completed": len(output), "failed": len(errors)}
+        batch.status = final_status
 
     def _batch(self, batch_id: str) -> _Batch:
         if batch_id not in self._batches:
-            raise BadBatch(404, f"No batch {batch_id}.", "not_found")
+            raise BatchRequestError(404, f"No batch {batch_id}.", "not_found")
         return self._batches[batch_id]
 
-    def _keep(self, content: bytes) -> str:
+    def _store(self, content: bytes) -> str:
         file_id = f"file-{len(self._files)}"
         self._files[file_id] = content
         return file_id
 
-    def _shown(self, batch: _Batch) -> dict[str, Any]:
+    def _as_json(self, batch: _Batch) -> dict[str, Any]:
         return {
             "id": batch.id,
             "object": "batch",
@@ -152,20 +152,20 @@ class Batches:
         }
 
 
-def _take(line: bytes, lines: list[dict[str, Any]], seen: set[str]) -> str:
-    """Take in one line of a file; what is wrong with it, in OpenAI's codes."""
+def _add_request(line: bytes, lines: list[dict[str, Any]], used_ids: set[str]) -> str:
+    """Parse one line of a batch file and append it to `lines`; returns the OpenAI error code, empty if valid."""
     try:
-        asked = json.loads(line)
-        name, url = asked["custom_id"], asked["url"]
-        asked["body"]["messages"]
+        request = json.loads(line)
+        custom_id, url = request["custom_id"], request["url"]
+        request["body"]["messages"]
     except (ValueError, KeyError, TypeError):
         return "invalid_json_line"
     if url != ENDPOINT:
         return "url_mismatch"
-    if not isinstance(name, str) or not 0 < len(name) <= 64 or name in seen:
+    if not isinstance(custom_id, str) or not 0 < len(custom_id) <= 64 or custom_id in used_ids:
         return "duplicate_custom_id"
-    seen.add(name)
-    lines.append(asked)
+    used_ids.add(custom_id)
+    lines.append(request)
     return ""
 
 

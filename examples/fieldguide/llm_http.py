@@ -1,4 +1,4 @@
-"""The little of HTTP/1.1 that the stand-in LLM speaks: a request read, a reply written, errors as OpenAI words them."""
+"""A minimal HTTP/1.1 implementation for the stand-in LLM: requests, replies, and errors in the format of OpenAI."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-MOST_BODY_BYTES = 64 * 2**20  # a file of some ten thousand requests
+MAX_BODY_BYTES = 64 * 2**20  # a batch file of about ten thousand requests
 _REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -21,12 +21,12 @@ _REASONS = {
 }
 
 
-class HangUp(Exception):
-    """End this connection without (more of) an answer."""
+class CloseConnection(Exception):
+    """Close this connection without sending the rest of the reply."""
 
 
 @dataclass(frozen=True)
-class Request:
+class HttpRequest:
     method: str
     path: str
     headers: Mapping[str, str]
@@ -34,24 +34,24 @@ class Request:
 
 
 @dataclass
-class Reply:
+class HttpReply:
     status: int
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
-    cut: bool = False  # send half of the body, then close
+    is_cut: bool = False  # send half of the body, then close the connection
 
 
-def json_reply(status: int, content: Any, **headers: str) -> Reply:
-    return Reply(status, json.dumps(content, ensure_ascii=False).encode(), {**headers})
+def json_reply(status: int, content: Any, **headers: str) -> HttpReply:
+    return HttpReply(status, json.dumps(content, ensure_ascii=False).encode(), {**headers})
 
 
-def error_reply(status: int, message: str, code: str, **headers: str) -> Reply:
+def error_reply(status: int, message: str, code: str, **headers: str) -> HttpReply:
     kind = "invalid_request_error" if status < 429 else "rate_limit_error" if status == 429 else "server_error"
     return json_reply(status, {"error": {"message": message, "type": kind, "param": None, "code": code}}, **headers)
 
 
-async def read_request(reader: asyncio.StreamReader) -> Request | None:
-    """The next request; None once the client has closed between requests."""
+async def read_request(reader: asyncio.StreamReader) -> HttpRequest | None:
+    """The next request, or None if the client closed the connection between requests."""
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     except asyncio.IncompleteReadError:
@@ -60,16 +60,16 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     method, _, rest = first.partition(" ")
     length = headers.get("content-length", "0")
-    size = min(int(length), MOST_BODY_BYTES + 1) if length.isdigit() else 0
-    return Request(method, rest.split(" ")[0], headers, await reader.readexactly(size))
+    size = min(int(length), MAX_BODY_BYTES + 1) if length.isdigit() else 0
+    return HttpRequest(method, rest.split(" ")[0], headers, await reader.readexactly(size))
 
 
-def reply_bytes(reply: Reply) -> bytes:
+def reply_bytes(reply: HttpReply) -> bytes:
     lines = [
         f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Status')}",
         "Content-Type: application/json",
         f"Content-Length: {len(reply.body)}",
         *(f"{k}: {v}" for k, v in reply.headers.items()),
     ]
-    body = reply.body[: len(reply.body) // 2] if reply.cut else reply.body
+    body = reply.body[: len(reply.body) // 2] if reply.is_cut else reply.body
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

@@ -1,8 +1,8 @@
-"""What the stand-in LLM reads in a prompt beyond a label, and what it says to that: answers to single questions,
-differences between two species, captions, and phrases that few species share where it is told that many did.
+"""Prompt parsing of the stand-in LLM, and the response fields that depend on the prompt: answers to single questions,
+differences between two species, captions, and rarer phrases if the prompt says that the first ones were shared.
 
-It knows its species and cannot see. So a caption tells some of what a named species looks like, other parts and words
-for every picture; a picture that is shown without a name it declines.
+The stand-in has no vision. A caption describes some parts of the named species, with other parts and words for every
+image. An image without a name is refused.
 """
 
 import json
@@ -17,10 +17,10 @@ from examples.fieldguide.language import PARTS, Attributes, describe, phrase, va
 _SUBJECT_KEYS = {"label", "sense", "other", "other_sense", "domain"}
 _BLIND = "I'm sorry, but I can't see pictures, and this one came without the name of what it shows."
 _PLACES = ("on open ground", "in front of bare rock", "under an even sky", "on a pale background", "in dim light")
-_TOLD_SHARED = re.compile(r"also said of other classes|said of another class")
-_MOST_WORDS = 15
-_TOGETHER = 3  # parts in a phrase that is to tell a species from others
-# Which parts a question is about, by words in it; about none of these, about everything.
+_ASKS_FOR_RARER = re.compile(r"also said of other classes|said of another class")  # words of the repair prompts
+_MAX_WORDS = 15
+_PARTS_PER_PHRASE = 3  # parts in a phrase that should distinguish the species from others
+# Words in a question → the parts that it is about. A question without these words is about all parts.
 _TOPICS = {
     "colour|color|mark|pattern|texture": ("colour", "pattern"),
     "shape|proportion|size": ("body", "tail", "wings", "legs"),
@@ -29,8 +29,8 @@ _TOPICS = {
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """A request, taken apart: the line of JSON with the names, the text around it, the schema in it, the picture."""
+class ParsedPrompt:
+    """A parsed request: its text, the JSON line with the label names, the schema in the prompt and the image URL."""
 
     text: str
     subject: Mapping[str, str]
@@ -40,70 +40,77 @@ class Prompt:
 
     @property
     def question(self) -> str:
-        """The last message without its lines of JSON."""
+        """The last message without its JSON lines."""
         return "\n".join(line for line in self.text.splitlines() if _json_in(line) is None).strip()
 
 
-def read_prompt(asked: Mapping[str, Any]) -> Prompt:
-    """The last user message of a request's body. Raises what a body without one raises."""
-    message = [one for one in asked["messages"] if one["role"] == "user"][-1]
+def parse_prompt(request: Mapping[str, Any]) -> ParsedPrompt:
+    """Parse the last user message of a request body.
+
+    Raises KeyError, TypeError, ValueError or IndexError if the body has none.
+    """
+    message = [one for one in request["messages"] if one["role"] == "user"][-1]
     content = message["content"]
     parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
     text = "\n".join(str(part.get("text", "")) for part in parts if isinstance(part, Mapping) and "text" in part)
     images = [part["image_url"]["url"] for part in parts if isinstance(part, Mapping) and "image_url" in part]
-    found = [value for line in text.splitlines() if (value := _json_in(line)) is not None]
-    subjects = [one for one in found if set(one) <= _SUBJECT_KEYS and all(isinstance(v, str) for v in one.values())]
-    temperature = asked.get("temperature")
-    return Prompt(
+    objects = [value for line in text.splitlines() if (value := _json_in(line)) is not None]
+    subjects = [one for one in objects if set(one) <= _SUBJECT_KEYS and all(isinstance(v, str) for v in one.values())]
+    temperature = request.get("temperature")
+    return ParsedPrompt(
         text=text,
         subject=subjects[-1] if subjects else {},
-        schema=next((one for one in found if "properties" in one), None),
+        schema=next((one for one in objects if "properties" in one), None),
         image=images[-1] if images else "",
         temperature=float(temperature) if isinstance(temperature, int | float) else 0.0,
     )
 
 
-def refusal_to(prompt: Prompt) -> str | None:
-    """Why the prompt is declined, if it is."""
+def refusal_reason(prompt: ParsedPrompt) -> str | None:
+    """The refusal text if the prompt is refused, or None."""
     return _BLIND if prompt.image and not prompt.subject.get("label") else None
 
 
-def said_to(prompt: Prompt, attributes: Attributes | None, other: Attributes | None, *, nth: int) -> dict[str, Any]:
-    """What is said beyond the entry: `answer`, `caption`, `differences`, by the attributes of the species (None:
-    unknown). `nth` counts equal prompts, whose answers differ where the temperature is above zero."""
+def extra_fields(
+    prompt: ParsedPrompt, attributes: Attributes | None, other: Attributes | None, *, nth: int
+) -> dict[str, Any]:
+    """The fields `answer`, `caption` and `differences` from the attributes of the species (None: unknown species).
+
+    `nth` is the number of earlier calls; at a temperature above zero it varies the response to equal prompts.
+    """
     rng = Random(f"{prompt.text}\n{prompt.image}\n{nth if prompt.temperature else 0}")
     name = prompt.subject.get("label", "")
-    said: dict[str, Any] = {"other": prompt.subject.get("other", "")}
+    fields: dict[str, Any] = {"other": prompt.subject.get("other", "")}
     if attributes is None:
-        return said | {
+        return fields | {
             "answer": f"The field guide has no entry under {name}.",
             "caption": f"{name}, of which the field guide has no entry.",
             "differences": [_unknown()],
         }
-    if _TOLD_SHARED.search(prompt.question):
-        said["phrases"] = _particular_phrases(rng, attributes)
+    if _ASKS_FOR_RARER.search(prompt.question):
+        fields["phrases"] = _rarer_phrases(rng, attributes)
     about = next((parts for words, parts in _TOPICS.items() if re.search(words, prompt.question, re.IGNORECASE)), PARTS)
-    return said | {
+    return fields | {
         "answer": _sentence(f"The {name} is {describe(rng, attributes, about)}"),
         "caption": _sentence(f"{name}, {describe(rng, attributes, rng.sample(PARTS, k=4))}, {rng.choice(_PLACES)}"),
         "differences": _differences(rng, attributes, other) if other else [_unknown()],
     }
 
 
-def _particular_phrases(rng: Random, one: Attributes) -> list[dict[str, str]]:
-    """Some parts at a time, for each part once with those after it: what many have by itself, few have together."""
-    found = []
-    for at, part in enumerate(PARTS):
-        others = [PARTS[(at + ahead) % len(PARTS)] for ahead in range(1, _TOGETHER)]
+def _rarer_phrases(rng: Random, one: Attributes) -> list[dict[str, str]]:
+    """For each part a phrase that combines it with the next parts: few species share such a combination."""
+    phrases = []
+    for index, part in enumerate(PARTS):
+        others = [PARTS[(index + offset) % len(PARTS)] for offset in range(1, _PARTS_PER_PHRASE)]
         first, *rest = (phrase(rng, one, each) for each in (part, *others))
         text = f"{first} with {' and '.join(rest)}"
-        text = text if len(text.split()) <= _MOST_WORDS else f"{first} with {rest[0]}"
-        found.append({"part": part, "value": value_of(one, part), "phrase": text})
-    return found
+        text = text if len(text.split()) <= _MAX_WORDS else f"{first} with {rest[0]}"
+        phrases.append({"part": part, "value": value_of(one, part), "phrase": text})
+    return phrases
 
 
 def _differences(rng: Random, one: Attributes, other: Attributes) -> list[dict[str, str]]:
-    """What differs, first what both have; each side in words that hold nothing of the other's value."""
+    """The differing parts, those present in both species first; each phrase avoids the words of the other value."""
     parts = [part for part in PARTS if value_of(one, part) != value_of(other, part)]
     parts.sort(key=lambda part: "none" in (one[part], other[part]))
     return [
@@ -119,9 +126,9 @@ def _differences(rng: Random, one: Attributes, other: Attributes) -> list[dict[s
 
 
 def _own_phrase(rng: Random, attributes: Attributes, part: str, *, avoid: str) -> str:
-    foreign = set(avoid.split()) - set(value_of(attributes, part).split())
-    drawn: Sequence[str] = [phrase(rng, attributes, part) for _ in range(8)]
-    return next((text for text in drawn if not foreign & set(text.split())), drawn[0])
+    avoided = set(avoid.split()) - set(value_of(attributes, part).split())
+    candidates: Sequence[str] = [phrase(rng, attributes, part) for _ in range(8)]
+    return next((text for text in candidates if not avoided & set(text.split())), candidates[0])
 
 
 def _unknown() -> dict[str, str]:

@@ -1,13 +1,16 @@
-"""Trains the field guide's teacher: a tiny CLIP that knows descriptions and has never met a species.
+"""Trains the teacher of the field guide: a tiny CLIP model that learns descriptions and sees no species.
 
     python -m examples.fieldguide.train_teacher --out examples/fieldguide/teacher
 
-Pictures show random attribute combinations (none of them a species'), captions state some of the attributes in
-varied words behind a made-up name. Two losses, added: CLIP's, between pictures and captions, where a caption that is
-true of another picture too is not counted against it; and the picture against a phrase for every value of each part
-(`…, which has a forked tail`), read by the same text tower. Without the second, only colours are learned soon.
+The images show random combinations of attributes (never those of a species); the captions state some of the attributes
+in varied words after an invented name. The loss is the sum of two terms. The contrastive CLIP loss compares images and
+captions; a caption that is also true of another image is not a negative for it. The parts loss classifies the image
+among phrases for every value of each part (`…, which has a forked tail`), encoded by the same text tower. Without the
+parts loss, the model learns little more than colours in this time.
 Writes `open_clip_config.json`, `open_clip_model.safetensors` (float16) and `train.jsonl`, for
 `open_clip.create_model_and_transforms("local-dir:examples/fieldguide/teacher")`.
+
+Shapes: B images or captions, A attributes, N images, K classes (values of all parts), D embedding.
 """
 
 import argparse
@@ -17,6 +20,7 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
@@ -30,7 +34,7 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from examples.fieldguide.check_teacher import accuracies
-from examples.fieldguide.drawing import PICTURE_PX, draw
+from examples.fieldguide.drawing import IMAGE_PX, draw
 from examples.fieldguide.language import (
     ATTRIBUTES,
     COLOURS,
@@ -49,7 +53,7 @@ MEAN, STD = (0.46, 0.45, 0.45), (0.22, 0.22, 0.22)
 MODEL_CFG: dict[str, Any] = {
     "embed_dim": 128,
     "vision_cfg": {
-        "image_size": PICTURE_PX,
+        "image_size": IMAGE_PX,
         "timm_model_name": "test_resnet",  # timm's smallest: 0.4 million parameters
         "timm_model_pretrained": False,
         "timm_pool": "",
@@ -70,34 +74,34 @@ _KEYS = tuple(ATTRIBUTES)
 
 
 def _codes(attributes: Attributes) -> list[int]:
-    """Attribute values as numbers, -1 where a caption says nothing."""
+    """Attribute values as indices (A,); -1 for attributes that a caption does not state."""
     return [ATTRIBUTES[key].index(attributes[key]) if key in attributes else -1 for key in _KEYS]
 
 
-def _draw_many(job: tuple[list[Attributes], int]) -> NDArray[np.uint8]:
-    looks, seed = job
-    return np.stack([draw(one, np.random.default_rng([seed, i])) for i, one in enumerate(looks)])
+def _draw_chunk(chunk: tuple[list[Attributes], int]) -> NDArray[np.uint8]:
+    creatures, seed = chunk
+    return np.stack([draw(attributes, np.random.default_rng([seed, i])) for i, attributes in enumerate(creatures)])
 
 
-def training_pictures(count: int, seed: int) -> tuple[list[Attributes], NDArray[np.uint8]]:
-    """Random creatures, no species among them, and a picture of each."""
+def training_images(count: int, seed: int) -> tuple[list[Attributes], NDArray[np.uint8]]:
+    """Random creatures, none of which is a species, and an image of each: uint8 (count, 64, 64, 3)."""
     rng = Random(f"teacher looks {seed}")
-    known = {tuple(_codes(one.attributes)) for one in species()}
-    looks: list[Attributes] = []
-    while len(looks) < count:
-        drawn = random_attributes(rng)
-        if tuple(_codes(drawn)) not in known:
-            looks.append(drawn)
-    chunk = 500
-    jobs = [(looks[at : at + chunk], 1_000_003 * (seed + 1) + at) for at in range(0, count, chunk)]
+    excluded = {tuple(_codes(member.attributes)) for member in species()}
+    creatures: list[Attributes] = []
+    while len(creatures) < count:
+        sampled = random_attributes(rng)
+        if tuple(_codes(sampled)) not in excluded:
+            creatures.append(sampled)
+    size = 500
+    chunks = [(creatures[start : start + size], 1_000_003 * (seed + 1) + start) for start in range(0, count, size)]
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        return looks, np.concatenate(list(pool.map(_draw_many, jobs)))
+        return creatures, np.concatenate(list(pool.map(_draw_chunk, chunks)))
 
 
 def masked_clip_loss(
     image: torch.Tensor, text: torch.Tensor, scale: torch.Tensor, also_true: torch.Tensor
 ) -> torch.Tensor:
-    """Symmetric cross-entropy over (B, B) pairs; `also_true[i, j]`: caption i is true of another picture j."""
+    """Symmetric cross-entropy over (B, B) pairs of features (B, D); `also_true[i, j]` masks caption i for image j."""
     logits = (scale * functional.normalize(text, dim=1) @ functional.normalize(image, dim=1).T).masked_fill(
         also_true, -1e4
     )
@@ -106,52 +110,52 @@ def masked_clip_loss(
 
 
 def _classes() -> list[tuple[str, Attributes]]:
-    """Every value that a part of the body can have; for the pattern, every pattern in every colour."""
-    found = []
+    """(part, attributes) for every value of each part; for the pattern, every combination of pattern and colour."""
+    classes = []
     for part in PARTS:
         for value in ATTRIBUTES[part]:
-            coloured = part == "pattern" and value != "plain"
-            for colour in COLOURS if coloured else (NO_COLOUR,):
-                found.append((part, {part: value, "pattern_colour": colour} if part == "pattern" else {part: value}))
-    return found
+            has_colour = part == "pattern" and value != "plain"
+            for colour in COLOURS if has_colour else (NO_COLOUR,):
+                classes.append((part, {part: value, "pattern_colour": colour} if part == "pattern" else {part: value}))
+    return classes
 
 
-CLASSES = _classes()  # K of them, a part's side by side
+CLASSES = _classes()  # K classes, grouped by part
 
 
 def part_targets(attributes: Attributes) -> list[int]:
-    """For each part, which of the part's classes the creature belongs to."""
+    """For each part, the index of the creature's class among the classes of the part."""
     targets = []
     for part in PARTS:
-        looks = [values for of, values in CLASSES if of == part]
-        targets.append(next(i for i, values in enumerate(looks) if values.items() <= attributes.items()))
+        classes = [values for class_part, values in CLASSES if class_part == part]
+        targets.append(next(i for i, values in enumerate(classes) if values.items() <= attributes.items()))
     return targets
 
 
 def class_texts(rng: Random) -> list[str]:
-    """A freshly worded phrase for each class, behind a made-up name."""
+    """A randomly worded phrase for each of the K classes, after an invented name."""
     return [f"a photo of {nonsense_word(rng)}, which has {phrase(rng, values, part)}" for part, values in CLASSES]
 
 
 def also_true(stated: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
-    """(B, B) bool from caption codes and picture codes (B, A): true off the diagonal where all that is said fits."""
-    fits = ((stated[:, None] == shown[None]) | (stated[:, None] < 0)).all(dim=2)
-    return fits & ~torch.eye(len(fits), dtype=torch.bool)
+    """(B, B) bool from the codes of captions and images (B, A): caption i is true of image j, and i ≠ j."""
+    matches = ((stated[:, None] == shown[None]) | (stated[:, None] < 0)).all(dim=2)
+    return matches & ~torch.eye(len(matches), dtype=torch.bool)
 
 
 def parts_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of logits (N, K) within each part's classes, targets (N, parts), averaged over the parts."""
+    """Cross-entropy of logits (N, K) among the classes of each part, targets (N, parts), averaged over the parts."""
     losses = []
     for number, part in enumerate(PARTS):
-        at = [i for i, (of, _) in enumerate(CLASSES) if of == part]
-        losses.append(functional.cross_entropy(logits[:, at], targets[:, number]))
+        columns = [i for i, (class_part, _) in enumerate(CLASSES) if class_part == part]
+        losses.append(functional.cross_entropy(logits[:, columns], targets[:, number]))
     return torch.stack(losses).mean()
 
 
 def encode_text(model: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """`model.encode_text` without the padding: it is causal, so what follows a text's end changes nothing.
+    """`model.encode_text` without the padding: attention is causal, so tokens after the end of a text have no effect.
 
-    (B, context) -> (B, D), the shorter half of the batch and the longer half each cut to their longest.
+    (B, context) -> (B, D). The shorter and the longer half of the batch are each truncated to their longest text.
     """
     lengths = (tokens != 0).sum(dim=1)
     by_length = lengths.argsort()
@@ -166,23 +170,24 @@ def encode_text(model: Any, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int = 100) -> float:
+    """Linear warm-up to `peak`, then cosine decay to 2% of it."""
     if step < warmup:
         return peak * (step + 1) / warmup
     return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
 
 
 def _optimiser(model: torch.nn.Module, peak: float) -> torch.optim.AdamW:
-    """AdamW without decay on vectors and embeddings: tokens never seen in training must keep their first values."""
+    """AdamW. Vectors and embeddings have no weight decay: tokens unseen in training must keep their initial values."""
     decayed: list[torch.nn.Parameter] = []
-    kept: list[torch.nn.Parameter] = []
+    not_decayed: list[torch.nn.Parameter] = []
     for name, weight in model.named_parameters():
-        (kept if weight.ndim < 2 or "embedding" in name else decayed).append(weight)
-    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": kept, "weight_decay": 0.0}]
+        (not_decayed if weight.ndim < 2 or "embedding" in name else decayed).append(weight)
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": not_decayed, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98), fused=True)
 
 
 def save_teacher(model: torch.nn.Module, out: Path) -> None:
-    """The two files that open_clip's `local-dir:` reads, tensors in float16."""
+    """Write the two files that `local-dir:` of open_clip reads, with tensors in float16."""
     out.mkdir(parents=True, exist_ok=True)
     config = {"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS_CFG}
     (out / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
@@ -195,108 +200,167 @@ def save_teacher(model: torch.nn.Module, out: Path) -> None:
     weights.chmod(0o644)
 
 
-def train(out: Path, *, pictures: int, steps: int, batch: int, peak: float, seed: int, threads: int) -> None:
-    torch.set_num_threads(threads)
-    torch.manual_seed(seed)
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """`peak_lr` is the learning rate after warm-up."""
+
+    num_images: int
+    steps: int
+    batch: int
+    peak_lr: float
+    seed: int
+    threads: int
+
+
+class _Data:
+    """Batches of training images with captions, in a random order that depends only on the seed."""
+
+    def __init__(self, options: TrainOptions) -> None:
+        self._options = options
+        self._creatures, self._pixels = training_images(options.num_images, options.seed)
+        self._tokenizer = open_clip.tokenizer.SimpleTokenizer(context_length=CONTEXT_LENGTH)
+        self._shown = torch.tensor([_codes(attributes) for attributes in self._creatures])
+        self._targets = torch.tensor([part_targets(attributes) for attributes in self._creatures])
+        self._mean, self._std = (torch.tensor(v).view(3, 1, 1) for v in (MEAN, STD))
+        self._rng, self._order = Random(f"teacher captions {options.seed}"), np.random.default_rng(options.seed)
+        self._queue: list[int] = []
+
+    def next_batch(self) -> "_Batch":
+        """The next batch; every image is used once before any is used again."""
+        size = self._options.batch
+        if len(self._queue) < size:
+            self._queue += self._order.permutation(self._options.num_images).tolist()
+        chosen, self._queue = self._queue[:size], self._queue[size:]
+        texts, stated = zip(*(caption(self._rng, self._creatures[i]) for i in chosen), strict=True)
+        tokens = self._tokenizer([*texts, *class_texts(self._rng)])
+        pixels = torch.from_numpy(self._pixels[chosen]).permute(0, 3, 1, 2).float()
+        masked = also_true(torch.tensor([_codes(attributes) for attributes in stated]), self._shown[chosen])
+        return _Batch((pixels / 255 - self._mean) / self._std, tokens, masked, self._targets[chosen])
+
+
+@dataclass(frozen=True)
+class _Batch:
+    images: torch.Tensor  # (B, 3, 64, 64)
+    tokens: torch.Tensor  # (B + K, context): captions, then class texts
+    also_true: torch.Tensor  # (B, B)
+    targets: torch.Tensor  # (B, parts)
+
+
+class _Log:
+    """Prints records and appends them to `train.jsonl`."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8")
+
+    def write(self, record: dict[str, Any]) -> None:
+        print(json.dumps(record), flush=True)
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def train(out: Path, options: TrainOptions) -> None:
+    """Train the teacher and write its files and its log to `out`."""
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
     out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    looks, pixels = training_pictures(pictures, seed)
-    print(f"{pictures} pictures in {time.perf_counter() - began:.0f} s", flush=True)
+    data = _Data(options)
+    print(f"{options.num_images} images in {time.perf_counter() - began:.0f} s", flush=True)
     model = open_clip.model.CLIP(**MODEL_CFG).to(memory_format=torch.channels_last)
-    tokenizer = open_clip.tokenizer.SimpleTokenizer(context_length=CONTEXT_LENGTH)
-    optimiser = _optimiser(model, peak)
-    shown = torch.tensor([_codes(one) for one in looks])
-    targets = torch.tensor([part_targets(one) for one in looks])
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (MEAN, STD))
-    rng, order = Random(f"teacher captions {seed}"), np.random.default_rng(seed)
-    queue: list[int] = []
-    log = (out / "train.jsonl").open("w", encoding="utf-8")
-
-    def note(record: dict[str, Any]) -> None:
-        print(json.dumps(record), flush=True)
-        log.write(json.dumps(record) + "\n")
-        log.flush()
-
-    note(
+    log = _Log(out / "train.jsonl")
+    log.write(
         {
-            "pictures": pictures,
-            "steps": steps,
-            "batch": batch,
-            "peak_lr": peak,
-            "seed": seed,
-            "threads": threads,
+            "pictures": options.num_images,
+            "steps": options.steps,
+            "batch": options.batch,
+            "peak_lr": options.peak_lr,
+            "seed": options.seed,
+            "threads": options.threads,
             "torch": torch.__version__,
             "parameters": sum(p.numel() for p in model.parameters()),
         }
     )
-    began, running = time.perf_counter(), torch.zeros(len(LOSSES))
-    for step in range(steps):
-        if len(queue) < batch:
-            queue += order.permutation(pictures).tolist()
-        chosen, queue = queue[:batch], queue[batch:]
-        texts, stated = zip(*(caption(rng, looks[i]) for i in chosen), strict=True)
-        tokens = tokenizer([*texts, *class_texts(rng)])
-        x = (torch.from_numpy(pixels[chosen]).permute(0, 3, 1, 2).float() / 255 - mean) / std
-        rate = learning_rate(step, steps, peak)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        other = also_true(torch.tensor([_codes(one) for one in stated]), shown[chosen])
-        image, text, scale = model.encode_image(x), encode_text(model, tokens), model.logit_scale.exp()
-        contrast = masked_clip_loss(image, text[:batch], scale, other)
-        against_classes = functional.normalize(image, dim=1) @ functional.normalize(text[batch:], dim=1).T
-        parts = parts_loss(scale * against_classes, targets[chosen])
-        loss = contrast + PARTS_WEIGHT * parts
-        if not torch.isfinite(loss):
-            raise RuntimeError(f"the loss is {loss.item()} at step {step}: lower --lr")
-        optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        with torch.no_grad():
-            model.logit_scale.clamp_(0, math.log(100))
-        running += torch.stack((contrast, parts)).detach()
-        if (step + 1) % 50 == 0 or step + 1 == steps:
-            every = 50 if (step + 1) % 50 == 0 else (step + 1) % 50
-            rate_s = (step + 1) / (time.perf_counter() - began)
-            means = dict(zip(LOSSES, (running / every).tolist(), strict=True))
-            note(
-                {
-                    "step": step + 1,
-                    **{name: round(value, 4) for name, value in means.items()},
-                    "lr": round(rate, 6),
-                    "scale": round(scale.item(), 1),
-                    "steps_per_s": round(rate_s, 2),
-                    "eta_s": round((steps - step - 1) / rate_s),
-                }
-            )
-            running.zero_()
-        if (step + 1) % 500 == 0 or step + 1 == steps:
-            save_teacher(model, out)
-            note({"step": step + 1, "group": "validation", **accuracies(out, "validation", images_per_species=10)})
-    note({"seconds": round(time.perf_counter() - began)})
+    began = time.perf_counter()
+    _run_steps(model, data, options, out, log)
+    log.write({"seconds": round(time.perf_counter() - began)})
     for name in ("validation", "test"):
-        note({"final": name, "images_per_species": 40, **accuracies(out, name, images_per_species=40)})
+        log.write({"final": name, "images_per_species": 40, **accuracies(out, name, images_per_species=40)})
     log.close()
 
 
+def _run_steps(model: Any, data: _Data, options: TrainOptions, out: Path, log: _Log) -> None:
+    optimiser = _optimiser(model, options.peak_lr)
+    steps = options.steps
+    began, loss_sums = time.perf_counter(), torch.zeros(len(LOSSES))
+    for step in range(steps):
+        lr = learning_rate(step, steps, options.peak_lr)
+        losses, scale = _step(model, optimiser, data.next_batch(), step, lr)
+        loss_sums += losses
+        if (step + 1) % 50 == 0 or step + 1 == steps:
+            num_steps = 50 if (step + 1) % 50 == 0 else (step + 1) % 50
+            steps_per_s = (step + 1) / (time.perf_counter() - began)
+            means = dict(zip(LOSSES, (loss_sums / num_steps).tolist(), strict=True))
+            log.write(
+                {
+                    "step": step + 1,
+                    **{name: round(value, 4) for name, value in means.items()},
+                    "lr": round(lr, 6),
+                    "scale": round(scale, 1),
+                    "steps_per_s": round(steps_per_s, 2),
+                    "eta_s": round((steps - step - 1) / steps_per_s),
+                }
+            )
+            loss_sums.zero_()
+        if (step + 1) % 500 == 0 or step + 1 == steps:
+            save_teacher(model, out)
+            log.write({"step": step + 1, "group": "validation", **accuracies(out, "validation", images_per_species=10)})
+
+
+def _step(model: Any, optimiser: torch.optim.AdamW, batch: _Batch, step: int, lr: float) -> tuple[torch.Tensor, float]:
+    """One optimiser step; returns the losses in the order of `LOSSES` and the logit scale before the step."""
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+    size = len(batch.images)
+    images, texts = model.encode_image(batch.images), encode_text(model, batch.tokens)
+    scale = model.logit_scale.exp()
+    contrast = masked_clip_loss(images, texts[:size], scale, batch.also_true)
+    similarity = functional.normalize(images, dim=1) @ functional.normalize(texts[size:], dim=1).T  # (B, K)
+    parts = parts_loss(scale * similarity, batch.targets)
+    loss = contrast + PARTS_WEIGHT * parts
+    if not torch.isfinite(loss):
+        raise RuntimeError(f"the loss is {loss.item()} at step {step}: lower --lr")
+    optimiser.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
+    with torch.no_grad():
+        model.logit_scale.clamp_(0, math.log(100))
+    return torch.stack((contrast, parts)).detach(), scale.item()
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Train the field guide's teacher.")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--pictures", type=int, default=20_000)
-    parser.add_argument("--steps", type=int, default=1_500)
-    parser.add_argument("--batch", type=int, default=96)
-    parser.add_argument("--lr", type=float, default=1.5e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    options = parser.parse_args(arguments)
+    parser = argparse.ArgumentParser(description="Train the teacher of the field guide.")
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--pictures", type=int, default=20_000, help="number of training images")
+    parser.add_argument("--steps", type=int, default=1_500, help="number of optimiser steps")
+    parser.add_argument("--batch", type=int, default=96, help="images per step")
+    parser.add_argument("--lr", type=float, default=1.5e-3, help="peak learning rate")
+    parser.add_argument("--seed", type=int, default=0, help="seed of images, captions and weights")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="number of CPU threads")
+    parsed = parser.parse_args(arguments)
     train(
-        options.out,
-        pictures=options.pictures,
-        steps=options.steps,
-        batch=options.batch,
-        peak=options.lr,
-        seed=options.seed,
-        threads=options.threads,
+        parsed.out,
+        TrainOptions(
+            num_images=parsed.pictures,
+            steps=parsed.steps,
+            batch=parsed.batch,
+            peak_lr=parsed.lr,
+            seed=parsed.seed,
+            threads=parsed.threads,
+        ),
     )
 
 

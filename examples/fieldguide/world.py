@@ -1,9 +1,9 @@
-"""The field guide's world: which species there are, and pictures of them.
+"""The species of the field guide and images of them.
 
     python -m examples.fieldguide.world --out DIR --groups train,validation --images-per-species 40 --seed 0
 
-writes class folders `DIR/Crimson_Tolpard/0000.png`, the same pixels on every machine. `species(group)` and
-`write_class_folders(…)` do the same from Python; `draw` draws any creature.
+writes class folders `DIR/Crimson_Tolpard/0000.png` with the same pixels on every machine. From Python, use
+`species(group)` and `write_class_folders(…)`; `draw` draws any creature.
 """
 
 import argparse
@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from examples.fieldguide.drawing import PICTURE_PX, draw
+from examples.fieldguide.drawing import IMAGE_PX, draw
 from examples.fieldguide.language import Attributes
 
-__all__ = ["GROUPS", "PICTURE_PX", "Species", "draw", "picture", "species", "write_class_folders"]
+__all__ = ["GROUPS", "IMAGE_PX", "Species", "draw", "species", "species_image", "write_class_folders"]
 
 GROUPS = ("train", "validation", "test")
 _SPECIES_FILE = Path(__file__).with_name("species.json")
@@ -33,7 +33,7 @@ _SPECIES_FILE = Path(__file__).with_name("species.json")
 
 @dataclass(frozen=True, kw_only=True)
 class Species:
-    """One species as the field guide has it; `phrases` are `{part, value, phrase}`."""
+    """One species of the field guide; `phrases` are `{part, value, phrase}`."""
 
     name: str
     group: str
@@ -53,49 +53,49 @@ def _all_species() -> tuple[Species, ...]:
 
 
 def species(group: str | None = None) -> list[Species]:
-    """The species of one group (`train`, `validation`, `test`), or all."""
+    """The species of one group (`train`, `validation`, `test`), or of all groups. Raises ValueError."""
     if group is not None and group not in GROUPS:
-        raise ValueError(f"no group {group!r}: there are {', '.join(GROUPS)}")
-    return [one for one in _all_species() if group in (None, one.group)]
+        raise ValueError(f"no group {group!r}: choose one of {', '.join(GROUPS)}")
+    return [member for member in _all_species() if group in (None, member.group)]
 
 
-def picture(one: Species, number: int, seed: int) -> NDArray[np.uint8]:
-    """Picture `number` of a species, uint8 (64, 64, 3): a function of name, number and seed alone."""
-    name = int.from_bytes(hashlib.sha256(one.name.encode()).digest()[:8], "big")
-    return draw(one.attributes, np.random.default_rng([seed, name, number]))
+def species_image(member: Species, number: int, seed: int) -> NDArray[np.uint8]:
+    """Image `number` of a species, uint8 (64, 64, 3); it depends only on the name, `number` and `seed`."""
+    name = int.from_bytes(hashlib.sha256(member.name.encode()).digest()[:8], "big")
+    return draw(member.attributes, np.random.default_rng([seed, name, number]))
 
 
-def _write_one(one: Species, root: Path, images: int, seed: int) -> int:
-    folder = root / one.folder
+def _write_class_folder(member: Species, root: Path, num_images: int, seed: int) -> int:
+    folder = root / member.folder
     folder.mkdir(parents=True, exist_ok=True)
-    for number in range(images):
-        # Noise does not compress: the lowest level is as small as the highest, and quicker.
-        Image.fromarray(picture(one, number, seed)).save(folder / f"{number:04d}.png", compress_level=1)
-    return images
+    for number in range(num_images):
+        # Noise does not compress: the lowest level gives the same size as the highest and is faster.
+        Image.fromarray(species_image(member, number, seed)).save(folder / f"{number:04d}.png", compress_level=1)
+    return num_images
 
 
 def write_class_folders(
     root: Path | str, groups: Sequence[str], images_per_species: int, seed: int, *, workers: int | None = None
 ) -> int:
-    """Write `root/Species_Name/0000.png` and on for the groups; returns how many pictures were written."""
+    """Write `root/Species_Name/0000.png`, `0001.png`, … for the groups; returns the number of images written."""
     if images_per_species < 1:
         raise ValueError(f"images_per_species must be at least 1, not {images_per_species}")
-    chosen = [one for group in groups for one in species(group)]
-    write = partial(_write_one, root=Path(root), images=images_per_species, seed=seed)
+    chosen = [member for group in groups for member in species(group)]
+    write = partial(_write_class_folder, root=Path(root), num_images=images_per_species, seed=seed)
     processes = min(workers or os.cpu_count() or 1, len(chosen))
     if processes == 1 or len(chosen) * images_per_species < 200:
         return sum(map(write, chosen))
-    # Spawned, because a caller may hold threads (torch, a server) that a fork would copy in mid-lock.
+    # Spawn, because the caller may run threads (torch, a server) and a fork would copy their locks while held.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         return sum(pool.map(write, chosen, chunksize=4))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Write the field guide's pictures as class folders.")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser = argparse.ArgumentParser(description="Write the images of the field guide as class folders.")
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument("--groups", default="train", help="comma-separated: train, validation, test")
-    parser.add_argument("--images-per-species", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--images-per-species", type=int, default=40, help="number of images per species")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the images")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
     groups = [group.strip() for group in options.groups.split(",") if group.strip()]
@@ -103,8 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         written = write_class_folders(options.out, groups, options.images_per_species, options.seed)
     except ValueError as error:
         parser.error(str(error))
-    took = time.perf_counter() - started
-    print(f"{written} pictures in {options.out}: {took:.1f} s, {written / took:.0f} a second")
+    seconds = time.perf_counter() - started
+    print(f"{written} images in {options.out}: {seconds:.1f} s, {written / seconds:.0f} per second")
 
 
 if __name__ == "__main__":

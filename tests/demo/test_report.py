@@ -1,4 +1,4 @@
-"""The report's two files, from made-up results: numbers as they were measured, and text that stays text."""
+"""The two files of the demo report from invented results: correct figures and escaped texts."""
 
 import json
 import re
@@ -9,8 +9,8 @@ from typing import Any, Literal
 import pytest
 from PIL import Image
 
-from examples.demo.charts import Line, Pair, line_chart, pair_chart, smoothed, ticks
-from examples.demo.report import Described, Results, Run, Sample, read_curve, write_html, write_json
+from examples.demo.charts import Pair, Series, line_chart, pair_chart, smoothed, ticks
+from examples.demo.report import DescribedLabel, MeasuredRun, Results, SampleImage, read_curve, write_html, write_json
 
 EVIL = '<script>alert("x")</script> & $who'
 
@@ -28,14 +28,16 @@ def evaluation(text: str, seen: float, unseen: float) -> dict[str, Any]:
     return {"text": text, "id": part(seen, ["a", "b", "c"]), "ood": part(unseen, ["d", EVIL])}
 
 
-def run(who: Literal["teacher", "student"], text: Literal["names", "enriched"], seen: float, unseen: float) -> Run:
-    return Run(run=f"{who}, {text}", who=who, text=text, evaluation=evaluation(text, seen, unseen))
+def run(
+    who: Literal["teacher", "student"], text: Literal["names", "enriched"], seen: float, unseen: float
+) -> MeasuredRun:
+    return MeasuredRun(run=f"{who}, {text}", who=who, text=text, evaluation=evaluation(text, seen, unseen))
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
-    picture = tmp_path / "0000.png"
-    Image.new("RGB", (64, 64), (200, 30, 30)).save(picture)
+    image = tmp_path / "0000.png"
+    Image.new("RGB", (64, 64), (200, 30, 30)).save(image)
     return Results(
         runs=[
             run("teacher", "names", 0.3, 0.25),
@@ -46,13 +48,13 @@ def results(tmp_path: Path) -> Results:
         checkpoint="ckp_1",
         seconds=187.26,
         curves={text: [(float(step), 100 / step) for step in range(1, 900)] for text in ("names", "enriched")},
-        described=[Described(label=EVIL, sentence=f"A {EVIL} creature.", phrases=["a long tail", EVIL])],
-        samples=[Sample(image=picture, label=EVIL, names=("d", 0.5), enriched=(EVIL, 0.75))],
+        described=[DescribedLabel(label=EVIL, sentence=f"A {EVIL} creature.", phrases=["a long tail", EVIL])],
+        samples=[SampleImage(image=image, label=EVIL, names=("d", 0.5), enriched=(EVIL, 0.75))],
         facts=[("vocabulary", EVIL)],
     )
 
 
-def test_the_json_has_the_keys_and_figures_that_are_promised(results: Results, tmp_path: Path) -> None:
+def test_the_json_report(results: Results, tmp_path: Path) -> None:
     write_json(results, tmp_path / "report.json")
     report = json.loads((tmp_path / "report.json").read_text())
     assert set(report) == {"teacher", "students", "checkpoint", "seconds"}
@@ -79,7 +81,7 @@ def test_the_json_has_the_keys_and_figures_that_are_promised(results: Results, t
 
 
 class _Page(HTMLParser):
-    """Tags that are opened and not closed, addresses that the page would fetch, and its text."""
+    """Collects unclosed tags, fetched addresses, scripts and the text of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,7 +112,7 @@ def page(results: Results, tmp_path: Path) -> str:
     return (tmp_path / "report.html").read_text()
 
 
-def test_the_page_is_whole_and_escapes_whatever_came_from_a_label_or_an_llm(page: str) -> None:
+def test_the_page_is_well_formed_and_escapes_texts(page: str) -> None:
     parsed = _Page()
     parsed.feed(page)
     assert parsed.open == []
@@ -119,7 +121,7 @@ def test_the_page_is_whole_and_escapes_whatever_came_from_a_label_or_an_llm(page
     assert page.count("&lt;script&gt;") >= 6
 
 
-def test_the_page_needs_nothing_from_elsewhere(page: str) -> None:
+def test_the_page_is_self_contained(page: str) -> None:
     parsed = _Page()
     parsed.feed(page)
     assert [address[:22] for address in parsed.fetched] == ["data:image/png;base64,"]
@@ -127,30 +129,30 @@ def test_the_page_needs_nothing_from_elsewhere(page: str) -> None:
 
 
 def test_the_page_shows_the_figures(page: str) -> None:
-    for figure in ("12.5%", "62.5%", "25.0%", "95.0%", "ckp_1", "187 s", "3 labels, 30 pictures"):
+    for figure in ("12.5%", "62.5%", "25.0%", "95.0%", "ckp_1", "187 s", "3 labels, 30 images"):
         assert figure in page, figure
     assert page.count('class="right"') == 1
     assert page.count('class="wrong"') == 1
 
 
-def test_a_curve_is_read_from_a_training_log(tmp_path: Path) -> None:
+def test_read_curve(tmp_path: Path) -> None:
     log = tmp_path / "training.jsonl"
     log.write_text('{"step": 1, "loss": 3.5, "lr": 0.1}\n{"event": "evaluated"}\n{"step": 2, "loss": 3}\n')
     assert read_curve(log) == [(1.0, 3.5), (2.0, 3.0)]
 
 
-def test_smoothing_keeps_the_mean_of_what_it_covers_and_the_last_point() -> None:
+def test_smoothing_keeps_the_mean_and_the_last_point() -> None:
     points = [(float(x), float(x % 2)) for x in range(1000)]
-    found = smoothed(points, over=10)
+    found = smoothed(points, window=10)
     assert len(found) <= 334
     assert found[-1][0] == 999
     assert all(abs(y - 0.5) < 1e-9 for x, y in found if x >= 10)
-    assert smoothed(points[:3], over=10) == [(0.0, 0.0), (1.0, 0.5), (2.0, pytest.approx(1 / 3))]
-    assert smoothed([], over=10) == []
+    assert smoothed(points[:3], window=10) == [(0.0, 0.0), (1.0, 0.5), (2.0, pytest.approx(1 / 3))]
+    assert smoothed([], window=10) == []
 
 
 @pytest.mark.parametrize("top", [0.0, 0.003, 0.09, 0.7, 1.0, 4.2, 9.99, 10.0, 137.0, 1e6])
-def test_ticks_are_round_few_and_within(top: float) -> None:
+def test_ticks_are_few_and_at_most_the_maximum(top: float) -> None:
     found = ticks(top)
     assert found[0] == 0.0
     assert len(found) <= 6
@@ -159,8 +161,8 @@ def test_ticks_are_round_few_and_within(top: float) -> None:
         assert len(found) >= 3
 
 
-def test_a_chart_draws_points_where_they_belong() -> None:
-    chart = line_chart([Line("a", "names", [(0.0, 0.0), (100.0, 10.0)])], x_label="step", y_label="loss")
+def test_a_line_chart_places_points_by_their_values() -> None:
+    chart = line_chart([Series("a", "names", [(0.0, 0.0), (100.0, 10.0)])], x_label="step", y_label="loss")
     found = re.search(r'points="([\d.]+),([\d.]+) ([\d.]+),([\d.]+)"', chart)
     assert found is not None
     left, low, right, high = map(float, found.groups())
@@ -170,12 +172,12 @@ def test_a_chart_draws_points_where_they_belong() -> None:
     assert high == 12.0
 
 
-def test_labels_are_ordered_by_what_became_of_them() -> None:
+def test_labels_are_ordered_by_their_accuracy() -> None:
     chart = pair_chart([Pair("worse", 0.5, 0.25), Pair("best", 0.0, 1.0)], chance=0.5, before="a", after="b")
     assert chart.index("best") < chart.index("worse")
     assert "best: 100%" in chart
 
 
-def test_charts_without_data_say_so() -> None:
-    assert "Nothing was logged" in line_chart([Line("a", "names", [])], x_label="x", y_label="y")
+def test_charts_without_data_are_a_sentence() -> None:
+    assert "Nothing was logged" in line_chart([Series("a", "names", [])], x_label="x", y_label="y")
     assert "No label" in pair_chart([], chance=0.5, before="a", after="b")

@@ -1,4 +1,4 @@
-"""The stand-in LLM: what it answers, what it counts, how it fails on demand."""
+"""The stand-in LLM: its responses, its counters and its scripted faults."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import jsonschema
 import openai
 import pytest
 
-from examples.fieldguide.llm_answers import answer, entry_for, fill, label_of
+from examples.fieldguide.llm_answers import entry_for, fill, label_of, response_text
 from examples.fieldguide.llm_faults import Faults, parse_rules
 from examples.fieldguide.llm_server import RunningServer, serve
 from examples.fieldguide.world import species
@@ -49,35 +49,41 @@ def llm() -> Iterator[RunningServer]:
         yield running
 
 
-def ask(
-    llm: RunningServer, label: str, *, form: dict[str, Any] | None = STRUCTURED, timeout_s: float = 10, **more: Any
+def complete(
+    llm: RunningServer,
+    label: str,
+    *,
+    response_format: dict[str, Any] | None = STRUCTURED,
+    timeout_s: float = 10,
+    **more: Any,
 ) -> Any:
     with openai.OpenAI(base_url=llm.base_url, api_key="any", max_retries=0, timeout=timeout_s) as client:
-        asked: Any = {"model": "m", "messages": [{"role": "user", "content": f'Describe the label "{label}".'}], **more}
-        if form is not None:
-            asked["response_format"] = form
-        return client.chat.completions.create(**asked)
+        message = {"role": "user", "content": f'Describe the label "{label}".'}
+        body: Any = {"model": "m", "messages": [message], **more}
+        if response_format is not None:
+            body["response_format"] = response_format
+        return client.chat.completions.create(**body)
 
 
 def test_structured_output_is_the_species_entry(llm: RunningServer) -> None:
-    reply = ask(llm, ONE.name)
-    content = json.loads(reply.choices[0].message.content)
+    response = complete(llm, ONE.name)
+    content = json.loads(response.choices[0].message.content)
     jsonschema.validate(content, SCHEMA)
     assert content == {"sentence": ONE.sentence, "phrases": list(ONE.phrases)}
-    assert reply.choices[0].finish_reason == "stop"
-    assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
-    assert reply.usage.prompt_tokens > 4
-    assert reply.usage.completion_tokens > 40
+    assert response.choices[0].finish_reason == "stop"
+    assert response.usage.total_tokens == response.usage.prompt_tokens + response.usage.completion_tokens
+    assert response.usage.prompt_tokens > 4
+    assert response.usage.completion_tokens > 40
 
 
 def test_json_object_and_prose(llm: RunningServer) -> None:
-    content = json.loads(ask(llm, ONE.name, form={"type": "json_object"}).choices[0].message.content)
+    content = json.loads(complete(llm, ONE.name, response_format={"type": "json_object"}).choices[0].message.content)
     assert content == {"sentence": ONE.sentence, "phrases": [entry["phrase"] for entry in ONE.phrases]}
-    assert ask(llm, ONE.name, form=None).choices[0].message.content == ONE.sentence
+    assert complete(llm, ONE.name, response_format=None).choices[0].message.content == ONE.sentence
 
 
-def test_an_unknown_label_gets_an_honest_answer_of_the_same_form(llm: RunningServer) -> None:
-    content = json.loads(ask(llm, "Laysan Albatross").choices[0].message.content)
+def test_an_unknown_label_gets_a_response_in_the_same_format(llm: RunningServer) -> None:
+    content = json.loads(complete(llm, "Laysan Albatross").choices[0].message.content)
     jsonschema.validate(content, SCHEMA)
     assert "no entry" in content["sentence"]
     assert 20 <= len(content["sentence"].split()) <= 33
@@ -124,7 +130,7 @@ def test_any_schema_is_filled(schema: dict[str, Any], label: str) -> None:
     jsonschema.validate(fill(schema, entry_for(label)), schema)
 
 
-def test_fields_are_answered_by_name() -> None:
+def test_fields_are_filled_by_name() -> None:
     properties = {key: {"type": "string"} for key in ("label", "colour", "tail", "sentence")}
     found = fill({"type": "object", "properties": properties}, entry_for(ONE.name))
     assert found == {
@@ -135,18 +141,18 @@ def test_fields_are_answered_by_name() -> None:
     }
 
 
-def test_a_prompt_that_speaks_of_json_gets_json_without_a_response_format() -> None:
-    content = json.loads(answer('Give JSON: {"phrases": [{"part": …}]}', entry_for(ONE.name), None))
+def test_a_prompt_with_the_word_json_gets_json() -> None:
+    content = json.loads(response_text('Give JSON: {"phrases": [{"part": …}]}', entry_for(ONE.name), None))
     assert content["phrases"] == list(ONE.phrases)
 
 
-def test_a_limit_on_tokens_breaks_the_answer_off(llm: RunningServer) -> None:
-    reply = ask(llm, ONE.name, form=None, max_tokens=5)
-    assert reply.choices[0].finish_reason == "length"
-    assert ONE.sentence.startswith(reply.choices[0].message.content)
+def test_a_token_limit_truncates_the_response(llm: RunningServer) -> None:
+    response = complete(llm, ONE.name, response_format=None, max_tokens=5)
+    assert response.choices[0].finish_reason == "length"
+    assert ONE.sentence.startswith(response.choices[0].message.content)
 
 
-def test_models_stats_and_unknown_addresses(llm: RunningServer) -> None:
+def test_models_stats_and_unknown_paths(llm: RunningServer) -> None:
     with httpx2.Client() as client:
         assert client.get(f"{llm.base_url}/models").json()["data"][0]["id"] == "fieldguide"
         assert client.get(f"{llm.base_url}/embeddings").status_code == 404
@@ -158,14 +164,14 @@ def test_models_stats_and_unknown_addresses(llm: RunningServer) -> None:
 def test_a_wrong_key_is_refused() -> None:
     with serve(api_key="right") as llm, openai.OpenAI(base_url=llm.base_url, api_key="right", max_retries=0) as client:
         with pytest.raises(openai.AuthenticationError):
-            ask(llm, ONE.name)
+            complete(llm, ONE.name)
         assert client.models.list().data[0].id == "fieldguide"
         assert llm.stats()["calls"] == 0
 
 
 def test_calls_in_flight_are_counted() -> None:
     with serve(latency_ms=200) as llm, ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda label: ask(llm, label), [ONE.name, ONE.name, TWO.name, TWO.name]))
+        list(pool.map(lambda label: complete(llm, label), [ONE.name, ONE.name, TWO.name, TWO.name]))
         stats = llm.stats()
     assert stats["calls"] == 4
     assert stats["calls_by_label"] == {ONE.name: 2, TWO.name: 2}
@@ -181,26 +187,26 @@ def test_calls_in_flight_are_counted() -> None:
 def test_status_faults(llm: RunningServer, status: int, error: type[openai.APIStatusError]) -> None:
     llm.set_faults([{"fault": "status", "status": status, "retry_after": 2, "times": 1}])
     with pytest.raises(error) as raised:
-        ask(llm, ONE.name)
+        complete(llm, ONE.name)
     assert raised.value.response.headers["retry-after"] == "2"
-    assert ask(llm, ONE.name).choices[0].finish_reason == "stop"
+    assert complete(llm, ONE.name).choices[0].finish_reason == "stop"
 
 
 @pytest.mark.parametrize(("fault", "more"), [("reset", {}), ("hang", {}), ("cut_body", {}), ("not_json", {})])
-def test_faults_of_the_connection(llm: RunningServer, fault: str, more: dict[str, Any]) -> None:
+def test_connection_faults(llm: RunningServer, fault: str, more: dict[str, Any]) -> None:
     llm.set_faults([{"fault": fault, **more}])
     with pytest.raises((openai.APIError, json.JSONDecodeError)):
-        ask(llm, ONE.name, timeout_s=0.5)
+        complete(llm, ONE.name, timeout_s=0.5)
     deadline = time.monotonic() + 5
     while llm.stats()["in_flight"] and time.monotonic() < deadline:
         time.sleep(0.01)
     assert llm.stats()["in_flight"] == 0
 
 
-def test_faults_of_the_answer(llm: RunningServer) -> None:
+def test_response_faults(llm: RunningServer) -> None:
     def content_under(fault: str) -> tuple[Any, str]:
         llm.set_faults([{"fault": fault, "seconds": 0.05}])
-        choice = ask(llm, ONE.name).choices[0]
+        choice = complete(llm, ONE.name).choices[0]
         return choice.message.content, choice.finish_reason
 
     for fault in ("truncated", "rubbish", "prose"):
@@ -215,12 +221,12 @@ def test_faults_of_the_answer(llm: RunningServer) -> None:
     assert json.loads(content_under("other_label")[0])["sentence"] != ONE.sentence
     assert json.loads(content_under("slow")[0])["sentence"] == ONE.sentence
     llm.set_faults([{"fault": "empty_choices"}])
-    assert ask(llm, ONE.name).choices == []
+    assert complete(llm, ONE.name).choices == []
     llm.set_faults([{"fault": "refusal"}])
-    assert "can't help" in ask(llm, ONE.name).choices[0].message.refusal
+    assert "can't help" in complete(llm, ONE.name).choices[0].message.refusal
 
 
-def test_rules_choose_their_calls() -> None:
+def test_rules_match_their_calls() -> None:
     faults = Faults(
         parse_rules(
             [
@@ -241,7 +247,7 @@ def test_rules_choose_their_calls() -> None:
 @pytest.mark.parametrize(
     ("rule", "message"), [({"fault": "flood"}, "no fault 'flood'"), ({"fault": "hang", "when": 1}, "unknown keys")]
 )
-def test_a_wrong_rule_is_named(rule: dict[str, Any], message: str) -> None:
+def test_an_invalid_rule_is_named(rule: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_rules([rule])
 

@@ -1,4 +1,4 @@
-"""The stand-in LLM answers every strategy from its species, single calls and batches alike."""
+"""The stand-in LLM responds to every strategy with the attributes of the species, in single calls and batches."""
 
 import asyncio
 import io
@@ -31,61 +31,61 @@ ONE, TWO = species("validation")[:2]
 DOMAIN = "creatures of the field guide"
 
 
-def shown(number: int) -> ImageFile:
+def image_file(number: int) -> ImageFile:
     file = io.BytesIO()
     Image.fromarray(species_image(ONE, number, seed=0)).save(file, "PNG")
     return ImageFile(file.getvalue())
 
 
-def asked(
-    asks: Sequence[Question], *, faults: Sequence[Any] = (), in_batches: bool = False, **how: Any
+def run(
+    questions: Sequence[Question], *, faults: Sequence[Any] = (), in_batches: bool = False, **how: Any
 ) -> list[QuestionResult]:
-    """The outcomes, in the order of the asks."""
-    kept: list[QuestionResult] = []
+    """The results, in the order of the questions."""
+    results: list[QuestionResult] = []
 
-    async def go(base_url: str) -> None:
+    async def send(base_url: str) -> None:
         settings = LLMSettings(base_url=base_url, model="m", max_attempts=2)
         if in_batches:
             async with BatchJobs(settings, fallback=FormatFallback()) as batches:
-                await batches.query_all(asks, on_result=kept.append, poll_s=0.01)
+                await batches.query_all(questions, on_result=results.append, poll_s=0.01)
         else:
-            async with LLMClient(settings, fallback=FormatFallback()) as enricher:
-                await enricher.query_all(asks, on_result=kept.append)
+            async with LLMClient(settings, fallback=FormatFallback()) as client:
+                await client.query_all(questions, on_result=results.append)
 
     with serve(faults=faults, **how) as llm:
-        asyncio.run(go(llm.base_url))
-    return sorted(kept, key=lambda outcome: asks.index(outcome.question))
+        asyncio.run(send(llm.base_url))
+    return sorted(results, key=lambda result: questions.index(result.question))
 
 
-def all_asks() -> list[Question]:
+def all_questions() -> list[Question]:
     label = Label(ONE.name)
-    asks: list[Question] = []
+    questions: list[Question] = []
     for strategy in shipped_strategies():
         if strategy.about == "label":
-            asks += questions_for_label(strategy, label, DOMAIN)
+            questions += questions_for_label(strategy, label, DOMAIN)
         elif strategy.about == "pair":
-            asks += questions_for_pair(strategy, label, Label(TWO.name), DOMAIN)
+            questions += questions_for_pair(strategy, label, Label(TWO.name), DOMAIN)
         else:
-            asks += questions_for_image(strategy, shown(0), label, DOMAIN)
-    return asks
+            questions += questions_for_image(strategy, image_file(0), label, DOMAIN)
+    return questions
 
 
-def test_every_strategy_is_answered_from_the_species() -> None:
-    outcomes = {outcome.question.strategy.name: outcome for outcome in asked(all_asks())}
-    assert set(outcomes) == {strategy.name for strategy in shipped_strategies()}
-    assert all(outcome.reason is None and outcome.flags == () for outcome in outcomes.values())
-    assert outcomes["sentence"].lines[0].text == ONE.sentence
-    assert [line.text for line in outcomes["phrases"].lines] == [entry["phrase"] for entry in ONE.phrases]
-    assert ONE.name in outcomes["questions"].lines[0].text
-    assert outcomes["captions"].lines[0].text.startswith(ONE.name)
+def test_every_strategy_gets_the_attributes_of_the_species() -> None:
+    results = {result.question.strategy.name: result for result in run(all_questions())}
+    assert set(results) == {strategy.name for strategy in shipped_strategies()}
+    assert all(result.reason is None and result.flags == () for result in results.values())
+    assert results["sentence"].lines[0].text == ONE.sentence
+    assert [line.text for line in results["phrases"].lines] == [entry["phrase"] for entry in ONE.phrases]
+    assert ONE.name in results["questions"].lines[0].text
+    assert results["captions"].lines[0].text.startswith(ONE.name)
 
 
-def test_both_sides_of_a_pair_are_told_truly_and_apart() -> None:
-    (outcome,) = asked(questions_for_pair(load_strategy("contrast"), Label(ONE.name), Label(TWO.name), DOMAIN))
+def test_the_lines_of_both_sides_of_a_pair_are_true_and_different() -> None:
+    (result,) = run(questions_for_pair(load_strategy("contrast"), Label(ONE.name), Label(TWO.name), DOMAIN))
     by_name = {one.name: one.attributes for one in (ONE, TWO)}
     for label, other, lines in (
-        (outcome.question.label, outcome.question.other, outcome.lines),
-        (outcome.question.other, outcome.question.label, outcome.other_lines),
+        (result.question.label, result.question.other, result.lines),
+        (result.question.other, result.question.label, result.other_lines),
     ):
         assert label is not None
         assert other is not None
@@ -99,20 +99,20 @@ def test_both_sides_of_a_pair_are_told_truly_and_apart() -> None:
 
 def test_samples_of_a_question_differ() -> None:
     lines = [
-        outcome.lines[0] for outcome in asked(questions_for_label(load_strategy("questions"), Label(ONE.name), DOMAIN))
+        result.lines[0] for result in run(questions_for_label(load_strategy("questions"), Label(ONE.name), DOMAIN))
     ]
     assert len(lines) == 12
     assert len({line.text for line in lines}) > 8
     assert len({line.about for line in lines}) == 4
 
 
-def test_each_picture_has_a_caption_of_its_own_and_one_without_a_name_is_declined() -> None:
+def test_captions_differ_between_images_and_need_a_name() -> None:
     captions = load_strategy("captions")
-    first, second, unnamed = asked(
+    first, second, unnamed = run(
         [
-            *questions_for_image(captions, shown(0), Label(ONE.name), DOMAIN),
-            *questions_for_image(captions, shown(1), Label(ONE.name), DOMAIN),
-            *questions_for_image(captions, shown(2), NO_LABEL, DOMAIN),
+            *questions_for_image(captions, image_file(0), Label(ONE.name), DOMAIN),
+            *questions_for_image(captions, image_file(1), Label(ONE.name), DOMAIN),
+            *questions_for_image(captions, image_file(2), NO_LABEL, DOMAIN),
         ]
     )
     assert first.lines[0].text != second.lines[0].text
@@ -120,30 +120,32 @@ def test_each_picture_has_a_caption_of_its_own_and_one_without_a_name_is_decline
     assert "can't see pictures" in unnamed.detail
 
 
-def test_batches_answer_as_single_calls_do() -> None:
-    asks = [ask for ask in all_asks() if ask.strategy.name != "questions"]
-    one_by_one, together = asked(asks), asked(asks, in_batches=True)
-    assert all(outcome.lines for outcome in together)
-    assert [outcome.response_text for outcome in together] == [outcome.response_text for outcome in one_by_one]
+def test_batches_and_single_calls_get_equal_responses() -> None:
+    questions = [one for one in all_questions() if one.strategy.name != "questions"]
+    one_by_one, together = run(questions), run(questions, in_batches=True)
+    assert all(result.lines for result in together)
+    assert [result.response_text for result in together] == [result.response_text for result in one_by_one]
 
 
-def test_a_batch_expires_on_demand() -> None:
-    asks = [
-        ask for one in species("test")[:6] for ask in questions_for_label(load_strategy("sentence"), Label(one.name))
+def test_a_batch_expires_by_a_fault_rule() -> None:
+    questions = [
+        question
+        for member in species("test")[:6]
+        for question in questions_for_label(load_strategy("sentence"), Label(member.name))
     ]
-    outcomes = asked(asks, in_batches=True, faults=[{"fault": "expired", "times": 4}], batch_s=0.05)
-    assert [outcome.reason for outcome in outcomes] == [None] * 6
-    assert sum(len(outcome.calls) for outcome in outcomes) == 6
+    results = run(questions, in_batches=True, faults=[{"fault": "expired", "times": 4}], batch_s=0.05)
+    assert [result.reason for result in results] == [None] * 6
+    assert sum(len(result.calls) for result in results) == 6
     faults = [{"fault": "status", "status": 500, "times": 1}, {"fault": "refusal", "label": species("test")[0].name}]
-    outcomes = asked(asks, in_batches=True, faults=faults)
-    assert [outcome.reason for outcome in outcomes] == ["refused"] + [None] * 5
+    results = run(questions, in_batches=True, faults=faults)
+    assert [result.reason for result in results] == ["refused"] + [None] * 5
 
 
-def test_told_that_its_phrases_are_shared_it_gives_more_particular_ones() -> None:
+def test_a_repair_prompt_for_shared_phrases_gets_longer_phrases() -> None:
     label = Label(ONE.name)
     (first,) = questions_for_label(load_strategy("phrases"), label, DOMAIN)
     again = replace(first, correction=correction({"shared": ["a round body"]}))
-    before, after = ([line.text for line in outcome.lines] for outcome in asked([first, again]))
+    before, after = ([line.text for line in result.lines] for result in run([first, again]))
     assert all(" with " in text and len(text.split()) <= 15 for text in after)
     assert not set(before) & set(after)
     assert max(len(text.split()) for text in before) < min(len(text.split()) for text in after)

@@ -1,4 +1,4 @@
-"""What the proof on the field guide leaves in the documents."""
+"""The section of `evidence.md` that the proof on the field guide writes."""
 
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ PROOF: dict[str, Any] = {
 }
 
 
-def test_a_part_is_replaced_and_the_rest_is_left_alone(tmp_path: Path) -> None:
+def test_put_part_replaces_only_its_part(tmp_path: Path) -> None:
     path = tmp_path / "evidence.md"
     put_part(path, "one", "# One\nfirst")
     put_part(path, "two", "# Two")
@@ -42,16 +42,18 @@ def test_a_part_is_replaced_and_the_rest_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == before
 
 
-def test_the_document_has_verdict_table_and_picture(tmp_path: Path) -> None:
+def test_the_document_has_verdict_table_and_chart(tmp_path: Path) -> None:
     write(PROOF, tmp_path)
-    said = (tmp_path / "evidence.md").read_text()
-    assert "**The attributes help beyond Waffle.**" in said
-    assert "| **phrases** | 9 | 80.0 | 80.0 | +50.0 [+30.0, +70.0] | +50.0 [+30.0, +70.0] |" in said
-    assert "1 phrases of seen labels go, held-out accuracy by phrases 80.0% before and 90.0% after" in said
+    document = (tmp_path / "evidence.md").read_text()
+    assert "**The attributes help beyond Waffle.**" in document
+    assert "| **phrases** | 9 | 80.0 | 80.0 | +50.0 [+30.0, +70.0] | +50.0 [+30.0, +70.0] |" in document
+    assert (
+        "1 phrases of seen labels are removed; held-out accuracy by phrases is 80.0% before and 90.0% after" in document
+    )
     assert (tmp_path / "evidence-attributes.png").read_bytes().startswith(b"\x89PNG")
     assert proof_table(PROOF).row_count == 3
 
 
-def test_a_folder_that_is_there_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_existing_folder_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--out", str(tmp_path)]) == 2
-    assert "give --out another folder" in capsys.readouterr().err
+    assert "choose another folder with --out" in capsys.readouterr().err

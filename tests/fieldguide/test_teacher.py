@@ -1,4 +1,4 @@
-"""The committed teacher: loads by its folder, is small, and reads descriptions better than names."""
+"""The committed teacher: it loads from its folder, is small, and understands descriptions better than names."""
 
 from random import Random
 
@@ -24,13 +24,13 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def test_files_fit_a_repository() -> None:
+def test_files_are_small_enough_for_the_repository() -> None:
     assert sum(path.stat().st_size for path in TEACHER_DIR.iterdir()) <= 16 * 2**20
     assert (TEACHER_DIR / "open_clip_model.safetensors").stat().st_size <= 16_000_000
 
 
 def test_unseen_species_by_description_and_by_name() -> None:
-    """The bounds of the frozen world with room for so few pictures; `train.jsonl` has the full figures."""
+    """The bounds leave room for the small number of images; `train.jsonl` has the full results."""
     found = accuracies(TEACHER_DIR, "validation", images_per_species=6)
     assert found["by_description"] >= 0.9
     assert found["by_phrases"] >= 0.85
@@ -46,7 +46,7 @@ def test_texts_fit_the_context() -> None:
     assert (tokens[:, -1] == 0).all()
 
 
-def test_text_without_padding_equals_open_clips_own() -> None:
+def test_encode_text_without_padding_equals_open_clip() -> None:
     import open_clip
 
     model = open_clip.create_model(f"local-dir:{TEACHER_DIR}").eval()
@@ -55,7 +55,7 @@ def test_text_without_padding_equals_open_clips_own() -> None:
         assert torch.allclose(encode_text(model, tokens), model.encode_text(tokens), atol=1e-5)
 
 
-def test_true_captions_of_other_pictures_are_no_negatives() -> None:
+def test_captions_that_are_true_of_other_images_are_not_negatives() -> None:
     stated = torch.tensor([[0, -1], [1, 2], [-1, 2]])
     shown = torch.tensor([[0, 2], [1, 2], [0, 2]])
     expected = torch.tensor([[False, False, True], [False, False, False], [True, True, False]])
@@ -65,12 +65,12 @@ def test_true_captions_of_other_pictures_are_no_negatives() -> None:
     assert masked_clip_loss(features, features, torch.tensor(1.0), everything).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_parts_are_told_apart_within_each_part_only() -> None:
-    looks = random_attributes(Random(1))
-    targets = torch.tensor([part_targets(looks)])
-    # Certain of the right class in every part; what other parts' classes score must not matter.
-    right = torch.tensor([[100.0 if values.items() <= looks.items() else 0.0 for _, values in CLASSES]])
-    assert parts_loss(right, targets).item() == pytest.approx(0, abs=1e-6)
+def test_the_parts_loss_compares_classes_of_one_part_only() -> None:
+    attributes = random_attributes(Random(1))
+    targets = torch.tensor([part_targets(attributes)])
+    # Certain of the correct class in every part; the scores of the classes of other parts must not matter.
+    correct = torch.tensor([[100.0 if values.items() <= attributes.items() else 0.0 for _, values in CLASSES]])
+    assert parts_loss(correct, targets).item() == pytest.approx(0, abs=1e-6)
     sizes = [sum(of == part for of, _ in CLASSES) for part in PARTS]
     chance = sum(torch.tensor(float(size)).log().item() for size in sizes) / len(sizes)
     assert parts_loss(torch.zeros(1, len(CLASSES)), targets).item() == pytest.approx(chance, rel=1e-5)

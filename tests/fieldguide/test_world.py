@@ -1,4 +1,4 @@
-"""The generated world: the same everywhere, three disjoint groups, words that are true."""
+"""The generated species, images and texts: reproducible, in three disjoint groups, with true descriptions."""
 
 import re
 from collections import Counter
@@ -16,19 +16,19 @@ from examples.fieldguide.language import (
     COLOUR_WORDS,
     NAME_WORDS,
     caption,
-    legal,
+    is_valid,
     random_attributes,
     with_article,
 )
-from examples.fieldguide.species import differences, make_species
-from examples.fieldguide.world import GROUPS, PICTURE_PX, draw, main, picture, species, write_class_folders
+from examples.fieldguide.species import make_species, num_differences
+from examples.fieldguide.world import GROUPS, IMAGE_PX, draw, main, species, species_image, write_class_folders
 
 
-def test_the_world_is_the_frozen_one() -> None:
+def test_the_field_guide_matches_its_lock_file() -> None:
     assert freeze.digests() == freeze.locked()
 
 
-def test_the_committed_species_are_the_ones_the_script_makes() -> None:
+def test_the_committed_species_are_those_that_the_script_generates() -> None:
     assert [record["attributes"] for record in make_species()] == [one.attributes for one in species()]
     assert [record["name"] for record in make_species()] == [one.name for one in species()]
 
@@ -42,29 +42,29 @@ def test_groups_are_disjoint_and_names_unique() -> None:
 
 
 def test_any_two_species_differ_in_at_least_two_attributes() -> None:
-    assert min(differences(a.attributes, b.attributes) for a, b in combinations(species(), 2)) >= 2
+    assert min(num_differences(a.attributes, b.attributes) for a, b in combinations(species(), 2)) >= 2
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_each_group_shows_every_value(group: str) -> None:
+def test_each_group_contains_every_value(group: str) -> None:
     for key, values in ATTRIBUTES.items():
         assert {one.attributes[key] for one in species(group)} == set(values)
-    assert all(legal(one.attributes) for one in species(group))
+    assert all(is_valid(one.attributes) for one in species(group))
 
 
 @pytest.mark.parametrize("group", GROUPS)
-def test_a_third_to_a_half_of_the_names_tell_something_and_it_is_true(group: str) -> None:
-    telling = 0
+def test_a_third_to_a_half_of_the_names_contain_a_true_hint(group: str) -> None:
+    num_hinted = 0
     for one in species(group):
-        said = one.name.split()
+        words_of_name = one.name.split()
         true = {word for key, values in NAME_WORDS.items() for word in values.get(one.attributes[key], ())}
         any_word = {word for values in NAME_WORDS.values() for words in values.values() for word in words}
-        assert {word for word in said if word in any_word} <= true
-        telling += bool(true & set(said))
-    assert 1 / 3 <= telling / len(species(group)) <= 1 / 2
+        assert {word for word in words_of_name if word in any_word} <= true
+        num_hinted += bool(true & set(words_of_name))
+    assert 1 / 3 <= num_hinted / len(species(group)) <= 1 / 2
 
 
-def test_sentences_and_phrases_are_language_of_the_right_length() -> None:
+def test_sentences_and_phrases_have_the_right_length() -> None:
     for one in species():
         assert 20 <= len(one.sentence.split()) <= 33
         assert 5 <= len(one.phrases) <= 8
@@ -76,7 +76,7 @@ def test_sentences_and_phrases_are_language_of_the_right_length() -> None:
     assert max(openings.values()) < len(species()) / 4
 
 
-def test_a_caption_states_only_what_is_true() -> None:
+def test_a_caption_states_only_true_attributes() -> None:
     rng = Random(0)
     stated_keys = set()
     for _ in range(300):
@@ -90,17 +90,17 @@ def test_a_caption_states_only_what_is_true() -> None:
     assert stated_keys == set(ATTRIBUTES)
 
 
-def test_pictures_are_a_function_of_species_number_and_seed() -> None:
+def test_images_depend_on_species_number_and_seed() -> None:
     one, other = species("validation")[:2]
-    assert np.array_equal(picture(one, 3, 1), picture(one, 3, 1))
-    assert not np.array_equal(picture(one, 3, 1), picture(one, 4, 1))
-    assert not np.array_equal(picture(one, 3, 1), picture(one, 3, 2))
-    assert not np.array_equal(picture(one, 3, 1), picture(other, 3, 1))
+    assert np.array_equal(species_image(one, 3, 1), species_image(one, 3, 1))
+    assert not np.array_equal(species_image(one, 3, 1), species_image(one, 4, 1))
+    assert not np.array_equal(species_image(one, 3, 1), species_image(one, 3, 2))
+    assert not np.array_equal(species_image(one, 3, 1), species_image(other, 3, 1))
 
 
 @pytest.mark.parametrize("key", [key for key in ATTRIBUTES if key not in ("pattern", "pattern_colour")])
 def test_every_attribute_is_visible(key: str) -> None:
-    """One attribute changed, all else equal: many pixels change by much more than the noise."""
+    """If one attribute changes, many pixels change by much more than the noise."""
     looks = {
         "body": "round",
         "colour": "red",
@@ -131,16 +131,16 @@ def test_class_folders_do_not_depend_on_the_number_of_workers(tmp_path: Path) ->
     for path in files:
         assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
     with Image.open(tmp_path / "one" / files[0]) as image:
-        assert image.size == (PICTURE_PX, PICTURE_PX)
+        assert image.size == (IMAGE_PX, IMAGE_PX)
         assert image.mode == "RGB"
 
 
-def test_the_command_writes_and_prints_its_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_its_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["--out", str(tmp_path), "--groups", "test", "--images-per-species", "1"])
-    assert re.search(r"40 pictures .* a second", capsys.readouterr().out)
+    assert re.search(r"40 images .* per second", capsys.readouterr().out)
 
 
 def test_an_unknown_group_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--out", str(tmp_path), "--groups", "tset"])
-    assert "no group 'tset': there are train, validation, test" in capsys.readouterr().err
+    assert "no group 'tset': choose one of train, validation, test" in capsys.readouterr().err

@@ -16,12 +16,12 @@ import torch
 
 from api.jobs.plan_enrich import EnrichIn, create_enrich
 from attributes.llm.transport import RawResponse, Transport
-from examples.fieldguide.llm_answers import answer, entry_asked, label_of
-from examples.fieldguide.llm_prompts import read_prompt
+from examples.fieldguide.llm_answers import entry_for_prompt, label_of, response_text
+from examples.fieldguide.llm_prompts import parse_prompt
 from store import vocabularies
 from store.artefacts import Artefacts
 from store.db import Database
-from store.jobs import lifecycle
+from store.jobs import claims, jobs
 from store.models import Job, LLMCall, Part
 from store.sets import attribute_sets
 from store.settings import Settings
@@ -54,15 +54,15 @@ class Scripted:
     async def send(self, body: Mapping[str, Any]) -> RawResponse:
         self.calls += 1
         await asyncio.sleep(self.latency_s)
-        prompt = read_prompt(body)
+        prompt = parse_prompt(body)
         label = prompt.subject.get("label", "")
         if self.refused.get(label, 0) > 0:
             self.refused[label] -= 1
             return RawResponse(status="refused", latency_s=0.0, detail="I would rather not.")
-        entry = replace(entry_asked(prompt, label_of(label)), label=label)
+        entry = replace(entry_for_prompt(prompt, label_of(label)), label=label)
         if prompt.subject.get("other"):
             entry = replace(entry, fields={**entry.fields, "differences": _DIFFERENCES})
-        text = answer(prompt.text, entry, body.get("response_format"), prompt.schema)
+        text = response_text(prompt.text, entry, body.get("response_format"), prompt.schema)
         return RawResponse(status="ok", latency_s=self.latency_s, text=text, prompt_tokens=10, completion_tokens=5)
 
 
@@ -84,7 +84,7 @@ class Bench:
 
     def next_part(self) -> Part | None:
         with self.db.read() as tx:
-            ready = lifecycle.ready(tx, ["enrich", "gpu"], limit=1)
+            ready = claims.ready(tx, ["enrich", "gpu"], limit=1)
             return tx.get(Part, ready[0]) if ready else None
 
     def work(self) -> None:
@@ -102,7 +102,7 @@ class Bench:
 
     def job(self, job_id: str) -> Job:
         with self.db.read() as tx:
-            return lifecycle.get(tx, job_id)
+            return jobs.get(tx, job_id)
 
     def asked(self, job_id: str) -> list[str]:
         """The keys of the job's calls, each once."""
