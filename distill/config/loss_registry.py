@@ -1,8 +1,8 @@
-"""The register of the objective's terms, without torch: their names, what they are worked out from, their settings.
+"""The loss registry: name, inputs, settings and default weight of each loss term. Imports no torch.
 
-Adding a term is a file in `distill/losses/` and an entry here: `distill.config.train_config.LossWeights` takes exactly
-these names, and `distill.training.objective` calls the function with what the entry says that it needs. B images, K
-labels, D embedding width, Q features in the queue, U unseen labels.
+To add a term, add a file to `distill/losses/` and an entry here: the fields of
+`distill.config.train_config.LossWeights` are these names, and `distill.training.objective` calls the function with the
+inputs that the entry lists. B images, K labels, D embedding width, Q features in the queue, U unseen labels.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,23 +10,24 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 TermInput = Literal["student", "teacher", "labels", "texts", "captions", "captioned", "queue", "unseen"]
-"""What a term can be given.
+"""An input of a loss term.
 
-Features `student` and `teacher` (B, D); `labels` (B,); `texts` (K, D); the teacher's features of `captions` (B, D) and
-who is `captioned` (B,); teacher features of this batch and of those before it, `queue` (Q, D); texts `unseen` (U, D).
+Features `student` and `teacher` (B, D); `labels` (B,); text features `texts` (K, D); caption features `captions` (B, D)
+and the mask `captioned` (B,); teacher features of this and earlier batches, `queue` (Q, D); text features of unseen
+labels, `unseen` (U, D).
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossTerm:
-    """`title`: what people read. `function`: `file:name` below `distill.losses`. `needs`: its arguments, in order.
+    """`title`: for display. `function`: `file:name` in `distill.losses`. `inputs`: its positional arguments.
 
-    `settings`: its keyword arguments, each with the field of `ObjectiveConfig` it takes. `weight`: the default weight.
+    `settings`: its keyword arguments, each with the field of `ObjectiveConfig` that supplies it. `weight`: the default.
     """
 
     title: str
     function: str
-    needs: tuple[TermInput, ...]
+    inputs: tuple[TermInput, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
     weight: float = 0.0
 
@@ -35,77 +36,77 @@ LOSS_TERMS: Mapping[str, LossTerm] = {
     "cls": LossTerm(
         title="L-cls, classification among the texts of the labels",
         function="text_classification:text_classification",
-        needs=("student", "texts", "labels"),
+        inputs=("student", "texts", "labels"),
         settings={"temperature": "temperature"},
         weight=1.0,
     ),
     "mse": LossTerm(
         title="L-mse, distance to the teacher's image feature",
         function="feature_mse:feature_mse",
-        needs=("student", "teacher"),
+        inputs=("student", "teacher"),
         settings={"form": "mse_form"},
         weight=1.0,
     ),
     "im_cst": LossTerm(
         title="L-im-cst, contrastive matching of student and teacher images",
         function="image_contrastive:image_contrastive",
-        needs=("student", "teacher"),
+        inputs=("student", "teacher"),
         settings={"temperature": "temperature", "mode": "im_cst_mode"},
         weight=1.0,
     ),
     "vlalign": LossTerm(
         title="L-vlalign, the teacher's ranking of the labels' texts",
         function="text_alignment:text_alignment",
-        needs=("student", "teacher", "texts", "labels"),
+        inputs=("student", "teacher", "texts", "labels"),
         settings={"temperature": "temperature", "top_k": "vlalign_top_k", "only_right": "vlalign_only_right"},
     ),
     "cap": LossTerm(
         title="L-cap, contrastive matching of images and captions",
         function="caption_contrastive:caption_contrastive",
-        needs=("student", "captions", "captioned", "labels"),
+        inputs=("student", "captions", "captioned", "labels"),
         settings={"temperature": "cap_temperature"},
     ),
     "queue_kl": LossTerm(
         title="queue KL, similarities to a queue of teacher features",
         function="queue_alignment:queue_alignment",
-        needs=("student", "teacher", "queue"),
+        inputs=("student", "teacher", "queue"),
         settings={"temperature": "temperature"},
     ),
     "icl": LossTerm(
         title="ICL, interactive contrastive learning (CLIP-KD)",
         function="interactive_contrastive:interactive_contrastive",
-        needs=("student", "teacher", "texts", "labels"),
+        inputs=("student", "teacher", "texts", "labels"),
         settings={"temperature": "temperature"},
     ),
     "fd": LossTerm(
         title="FD, feature distance (CLIP-KD)",
         function="feature_distance:feature_distance",
-        needs=("student", "teacher"),
+        inputs=("student", "teacher"),
     ),
     "affinity": LossTerm(
         title="affinity mimicking (TinyCLIP)",
         function="affinity:affinity",
-        needs=("student", "teacher", "texts"),
+        inputs=("student", "teacher", "texts"),
         settings={"temperature": "temperature"},
     ),
     "neighbour": LossTerm(
         title="nearest-neighbour guidance (CLIP-PING)",
         function="nearest_neighbour:nearest_neighbour",
-        needs=("student", "teacher", "queue"),
+        inputs=("student", "teacher", "queue"),
         settings={"temperature": "temperature"},
     ),
     "closed_set": LossTerm(
-        title="the closed-set classifier, a baseline", function="closed_set:closed_set", needs=("student", "labels")
+        title="the closed-set classifier, a baseline", function="closed_set:closed_set", inputs=("student", "labels")
     ),
     "unseen": LossTerm(
         title="classification of features synthesised for unseen labels (OGEN)",
         function="unseen_classification:unseen_classification",
-        needs=("student", "texts", "labels", "unseen"),
-        settings={"temperature": "temperature", "neighbours": "unseen_neighbours"},
+        inputs=("student", "texts", "labels", "unseen"),
+        settings={"temperature": "temperature", "num_nearest": "unseen_neighbours"},
     ),
 }
 
 
 def required_inputs(names: Iterable[str]) -> frozenset[TermInput]:
-    """All that the terms of these names are worked out from."""
-    return frozenset(need for name in names for need in LOSS_TERMS[name].needs)
+    """The inputs of the terms with these names."""
+    return frozenset(term_input for name in names for term_input in LOSS_TERMS[name].inputs)

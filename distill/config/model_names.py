@@ -1,9 +1,8 @@
-"""Names of students and teachers that the installed timm and open_clip know, written down for rooms without torch.
+"""Names of the students and teachers in the installed timm and open_clip, for packages without torch.
 
-`model_names.json` beside this file lists every timm model name, and the pretrained tags of every open_clip model whose
-towers `distill.teacher.teacher` can load, with the versions they were read from, so that an unknown name is refused
-when a job is posted and not when it runs. Write it again whenever the locked dependencies change: `python -m
-distill.config.model_names`.
+`model_names.json` next to this file lists every timm model name, the pretrained tags of every open_clip model that
+`distill.teacher.teacher` can load, and the library versions, so that an unknown name is refused when a job is posted
+and not when it runs. Regenerate it whenever the locked dependencies change: `python -m distill.config.model_names`.
 """
 
 import difflib
@@ -17,14 +16,14 @@ from typing import Any, Literal
 CATALOG_FILE = Path(__file__).with_name("model_names.json")
 
 
-def installed() -> dict[str, Any]:
-    """What the installed libraries know: `versions` by library, `timm` names, `open_clip` tags by model name."""
+def installed_models() -> dict[str, Any]:
+    """Models of the installed libraries: `versions` by library, `timm` names, `open_clip` tags by model name."""
     import open_clip
     import timm
 
     tags: dict[str, list[str]] = {}
     for model, tag in open_clip.list_pretrained():
-        # text towers taken from transformers want that library, which is not among the dependencies
+        # Text towers from transformers need that library, which is not a dependency.
         if "hf_model_name" not in open_clip.get_model_config(model)["text_cfg"]:
             tags.setdefault(model, []).append(tag)
     return {
@@ -34,24 +33,24 @@ def installed() -> dict[str, Any]:
     }
 
 
-def written() -> dict[str, Any]:
-    """What `model_names.json` says, in the shape of `installed()`. Imports neither torch nor the libraries."""
+def read_catalog() -> dict[str, Any]:
+    """The content of `model_names.json`, in the form of `installed_models()`. Imports neither torch nor the libraries."""
     catalog: dict[str, Any] = json.loads(CATALOG_FILE.read_text(encoding="utf-8"))
     return catalog
 
 
 class UnknownName(ValueError):
-    """A student or teacher that no installed library knows. `near`: names like it, best first."""
+    """No installed library has this student or teacher. `near`: similar names, best first."""
 
     def __init__(self, name: str, kind: Literal["student", "teacher"], near: list[str], why: str = "") -> None:
         self.name, self.kind, self.near = name, kind, near
-        hint = f"; near it: {', '.join(near)}" if near else ""
+        hint = f"; closest: {', '.join(near)}" if near else ""
         super().__init__(f'no {kind} is called "{name}"{why}{hint}')
 
 
 @dataclass(frozen=True)
 class TeacherRef:
-    """A teacher reference taken apart; `str()` puts it together again. `pretrained` is open_clip's tag."""
+    """A parsed teacher reference; `str()` gives the reference. `pretrained`: open_clip's tag."""
 
     kind: Literal["open_clip", "hf-hub", "local-dir"]
     model: str
@@ -63,12 +62,12 @@ class TeacherRef:
 
 @cache
 def _names() -> tuple[frozenset[str], dict[str, list[str]]]:
-    names = written()
+    names = read_catalog()
     return frozenset(names["timm"]), names["open_clip"]
 
 
 def check_student(name: str) -> str:
-    """`name` where timm knows it. Raises UnknownName."""
+    """Return `name` if timm has it. Raises UnknownName."""
     students, _ = _names()
     if name not in students:
         raise UnknownName(name, "student", difflib.get_close_matches(name, sorted(students), n=5, cutoff=0.6))
@@ -76,9 +75,9 @@ def check_student(name: str) -> str:
 
 
 def check_teacher(ref: str) -> TeacherRef:
-    """The reference taken apart: open_clip must know name and tag, the other kinds need only be well formed.
+    """Parse a reference. open_clip must have the name and tag; the other kinds must only be well formed.
 
-    Raises UnknownName. Whether a hub or a folder really holds a teacher is seen when it is loaded.
+    Raises UnknownName. Whether the Hub or the folder has the teacher is checked when it is loaded.
     """
     kind, _, rest = ref.partition(":")
     if kind == "hf-hub":
@@ -100,8 +99,8 @@ def check_teacher(ref: str) -> TeacherRef:
 
 
 def main() -> None:
-    """Write `model_names.json` from what is installed, a name a line so that a change of versions reads as a diff."""
-    catalog = installed()
+    """Write `model_names.json`, one name per line so that a version change gives a readable diff."""
+    catalog = installed_models()
     CATALOG_FILE.write_text(json.dumps(catalog, indent=0) + "\n", encoding="utf-8")
     num_teachers = sum(len(tags) for tags in catalog["open_clip"].values())
     print(f"{CATALOG_FILE.name}: {len(catalog['timm'])} students, {num_teachers} teachers, {catalog['versions']}")

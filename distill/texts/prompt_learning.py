@@ -1,9 +1,9 @@
-"""Prompt learning (CoOp, arXiv:2109.01134, as arXiv:2307.03135 uses it): vectors learned in the place of `a photo of`.
+"""Prompt learning (CoOp, arXiv:2109.01134, as in arXiv:2307.03135): learned vectors in place of `a photo of`.
 
-The same few vectors stand before every label's own words, `label[ . sentence].`, where the text tower would have the
-embeddings of tokens. The tower is frozen; texts go through it in chunks that are worked out again for the gradient,
-so that memory goes with a chunk and not with the number of labels. A label never trained on gets the same vectors.
-K labels, N texts of them, M vectors, W width of a token's embedding, D embedding width.
+The same M vectors precede every label's words, `label[ . sentence].`, in place of token embeddings. The text tower is
+frozen; texts pass through it in chunks with gradient checkpointing, so that memory grows with the chunk and not with
+the number of labels. The vectors also apply to labels that were not trained on.
+K labels, N texts, M context vectors, W token embedding width, D embedding width.
 """
 
 from collections.abc import Sequence
@@ -23,21 +23,21 @@ CHUNK = 64
 
 
 class PromptedTexts:
-    """Labels' texts that wait for vectors to stand before them; called with the vectors, it gives the labels' targets.
+    """Text targets of K labels as a function of the context vectors.
 
-    `prompts`: the texts of each label as `distill.texts.text_templates` renders them. `shortened`: those that would not
-    fit after the vectors, as for `distill.texts.text_targets`. Raises TextsError for a text that does not begin as the
-    templates do, and where the vectors leave no room for words.
+    `prompts`: the texts of each label, rendered by `distill.texts.text_templates`. `shortened`: texts that are too long
+    after the vectors, as in `distill.texts.text_targets`. Raises TextsError for a text without the prefix of the
+    templates, and if the vectors leave no tokens for words.
     """
 
     def __init__(
         self, teacher: Teacher, prompts: Sequence[Sequence[str]], num_tokens: int, *, chunk: int = CHUNK
     ) -> None:
-        own = [[without_prefix(prompt) for prompt in texts] for texts in prompts]
-        used, self.shortened = _fitted(teacher, own, num_tokens)
+        suffixes = [[without_prefix(prompt) for prompt in texts] for texts in prompts]
+        used, self.shortened = _fit_after_context(teacher, suffixes, num_tokens)
         self._teacher = teacher
         ids = teacher.tokenizer.ids([text for texts in used for text in texts])
-        # Texts of like length go together: a causal tower need not compute padding.
+        # Texts of similar length go together, because a causal tower needs no padding.
         self._order = torch.tensor(sorted(range(len(ids)), key=lambda at: len(ids[at])))
         ordered = [ids[at] for at in self._order.tolist()]
         self._chunks = [ordered[start : start + chunk] for start in range(0, len(ordered), chunk)]
@@ -46,14 +46,14 @@ class PromptedTexts:
         self.num_tokens = num_tokens
 
     def initial(self, seed: int) -> Tensor:
-        """Vectors (M, W) to begin with: normal, of standard deviation 0.02, a function of `seed`."""
-        random = torch.Generator().manual_seed(seed)
-        return torch.randn(self.num_tokens, self._teacher.token_width, generator=random) * INITIAL_STD
+        """Initial vectors (M, W): normal with standard deviation 0.02, determined by `seed`."""
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(self.num_tokens, self._teacher.token_width, generator=generator) * INITIAL_STD
 
     def __call__(self, context: Tensor) -> Tensor:
-        """Targets (K, D), normalised means over each label's texts, of vectors `context` (M, W); with gradient to them.
+        """Targets (K, D), normalised means over each label's texts, differentiable in `context` (M, W).
 
-        The teacher goes to where the vectors are.
+        Moves the teacher to the device of `context`.
         """
         self._teacher.move_to(context.device)
         encoded = [self._encode(context, chunk) for chunk in self._chunks]
@@ -71,20 +71,21 @@ class PromptedTexts:
 
 
 def with_context(teacher: Teacher, targets: TextTargets, context: Tensor) -> TextTargets:
-    """The targets of the same labels, trained on or not, with the learned `context` (M, W) before their words."""
+    """The targets of the same labels, seen or unseen, with the learned `context` (M, W) before their words."""
     texts = PromptedTexts(teacher, targets.prompts, len(context))
     with torch.no_grad():
         features = texts(context.to(teacher.device)).cpu()
     return replace(targets, features=features, truncated=tuple(texts.shortened), context=context.detach().cpu())
 
 
-def _fitted(
-    teacher: Teacher, own: Sequence[Sequence[str]], num_tokens: int
+def _fit_after_context(
+    teacher: Teacher, suffixes: Sequence[Sequence[str]], num_tokens: int
 ) -> tuple[list[list[str]], list[ShortenedText]]:
-    room = teacher.context_length - num_tokens
-    special = teacher.count_tokens([""])[0]
-    if room <= special:
+    max_tokens = teacher.context_length - num_tokens
+    num_special = teacher.count_tokens([""])[0]
+    if max_tokens <= num_special:
         raise TextsError(
-            f"context_tokens {num_tokens} leaves no room for words: {teacher.ref} reads {teacher.context_length} tokens"
+            f"context_tokens {num_tokens} leaves no tokens for words, because {teacher.ref} reads "
+            f"{teacher.context_length} tokens: lower it"
         )
-    return fit_context(teacher, own, room)
+    return fit_context(teacher, suffixes, max_tokens)

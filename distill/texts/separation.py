@@ -1,6 +1,7 @@
-"""How far each label's text features are from the nearest other label's: what attributes must not make worse.
+"""Separation: the margin between each label's text features and those of the nearest other label.
 
-A margin is 1 - cosine, so 0 for two labels that the teacher cannot tell apart. K labels, D embedding width.
+Attributes must not reduce it. A margin is 1 - cosine, so 0 for two labels that the teacher cannot distinguish.
+K labels, D embedding width.
 """
 
 from typing import NamedTuple
@@ -19,12 +20,12 @@ class Separation(NamedTuple):
 
 
 def separation(features: Tensor, *, strip: int = STRIP) -> Separation:
-    """The nearest other label of each label by features (K, D), and the margin to it; K x K is never held whole.
+    """The nearest other label of each label by features (K, D), and the margin to it.
 
-    Raises ValueError for fewer than two labels.
+    Holds at most `strip` entries of the K x K matrix. Raises ValueError for fewer than two labels.
     """
     if len(features) < 2:
-        raise ValueError(f"{len(features)} labels: two are the least that can be told apart")
+        raise ValueError(f"{len(features)} labels: give at least two")
     unit = F.normalize(features.float(), dim=-1)
     near = nearest_labels(unit, 1, strip=strip)[:, 0]  # (K,)
     margin = 1 - (unit * unit[near.to(unit.device)]).sum(dim=-1)  # (K, D), (K, D) -> (K,)

@@ -1,8 +1,8 @@
-"""What a student is told in words: the texts of the labels it learns, and the captions of its images.
+"""Texts for training and evaluating a student: text features of labels, and caption features of images.
 
-The ID labels' texts alone, unless few-shot images or the term `unseen` bring in the OOD ones; behind learned vectors
-where the config wants them; a unit vector for each label where it is to be a plain classifier.
-N images, K labels learned, U labels told of without an image, D embedding width.
+Training uses the texts of the ID labels, plus those of OOD labels for few-shot images or the loss term `unseen`. They
+are preceded by learned vectors if the config has them. The closed-set baseline gets a unit vector per label instead.
+N images, K trained labels, U unseen labels with texts but no images, D embedding width.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from distill.texts.text_templates import TextsError
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class StudentTexts:
-    """`labels`: the K labels of the manifest that are learned, by position; the rest as in `TrainData`."""
+    """`labels`: positions in the image index of the K trained labels. Other fields as in `TrainData`."""
 
     labels: tuple[int, ...]
     texts: Tensor
@@ -35,17 +35,14 @@ class StudentTexts:
 
 
 def student_texts(config: TrainConfig, image_index: ImageIndex, teacher: Teacher, targets: TextTargets) -> StudentTexts:
-    """The texts of a run. Raises TextsError for labels without an unseen one where `unseen` has a weight."""
+    """The texts for training. Raises TextsError if `losses.unseen` has a weight but there are no unseen labels."""
     few_shot = config.data.protocol == "fine_tune"
     labels = (*image_index.id_labels, *image_index.ood_labels) if few_shot else image_index.id_labels
-    # But for the term that is about them, the student is never told of labels unseen, not even as wrong answers.
-    unseen = (
-        image_index.ood_labels
-        if "unseen" in required_inputs(config.objective.losses.above_zero()) and not few_shot
-        else ()
-    )
-    if "unseen" in required_inputs(config.objective.losses.above_zero()) and not unseen:
-        raise TextsError("losses.unseen has a weight, and no label is left unseen: set it to 0")
+    # Without the term `unseen`, texts of unseen labels are not used in training, not even as negatives.
+    needs_unseen = "unseen" in required_inputs(config.objective.losses.above_zero())
+    unseen = image_index.ood_labels if needs_unseen and not few_shot else ()
+    if needs_unseen and not unseen:
+        raise TextsError("losses.unseen has a weight, but there are no unseen labels: set it to 0")
     if config.data.protocol == "closed_set":
         return StudentTexts(labels=labels, texts=torch.eye(len(labels)))
     prompts = [targets.prompts[at] for at in (*labels, *unseen)]
@@ -60,33 +57,34 @@ def student_texts(config: TrainConfig, image_index: ImageIndex, teacher: Teacher
 
 
 def targets_with_context(teacher: Teacher | None, targets: TextTargets, context: Tensor | None) -> TextTargets:
-    """The targets as a student with the learned `context` hears them; they themselves where it learned none."""
+    """The targets with the learned `context` (M, W) before their words; unchanged if it is None."""
     if context is None:
         return targets
     if teacher is None:
-        raise TypeError("learned vectors are read by the teacher's text tower")
+        raise TypeError("learned vectors need the teacher's text tower: pass the teacher")
     return with_context(teacher, targets, context)
 
 
 def evaluation_inputs(
     config: TrainConfig, image_index: ImageIndex, teacher: Teacher | None, targets: TextTargets, context: Tensor | None
 ) -> tuple[ImageIndex, TextTargets]:
-    """What a student of `config` is measured on: all images, and the targets as it hears them.
+    """The images and text targets for evaluating a student of `config`; the targets include the learned `context`.
 
-    A plain classifier is asked about no unseen label, and each of the others has a unit vector in the place of its
-    text.
+    The closed-set baseline is evaluated without OOD images, and each ID label has a unit vector as its target.
     """
     if config.data.protocol != "closed_set":
         return image_index, targets_with_context(teacher, targets, context)
     features = torch.zeros(len(image_index.labels), len(image_index.id_labels))
     features[list(image_index.id_labels)] = torch.eye(len(image_index.id_labels))
-    seen = ImageIndex.of(image_index.root, image_index.labels, (item for item in image_index if item.part != "ood"))
-    return seen, replace(targets, features=features)
+    without_ood = ImageIndex.of(
+        image_index.root, image_index.labels, (item for item in image_index if item.part != "ood")
+    )
+    return without_ood, replace(targets, features=features)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CaptionFeatures:
-    """`features` (N, D) of the images that are `captioned` (N,) bool, zeros else; `digest` of all captions."""
+    """`features` (N, D), zeros for images that are not `captioned` (N,) bool. `digest`: of all captions."""
 
     features: Tensor
     captioned: Tensor
@@ -102,22 +100,22 @@ def caption_features(
     cache: Path,
     hooks: PipelineHooks | None = None,
 ) -> CaptionFeatures:
-    """What the teacher makes of the images' captions. Raises TextsError where no image has one, and Stopped."""
-    said = read_captions(root, paths, given)
-    at = [row for row, text in enumerate(said) if text is not None]
+    """The teacher's text features of the images' captions. Raises TextsError if no image has a caption, and Stopped."""
+    captions = read_captions(root, paths, given)
+    at = [row for row, text in enumerate(captions) if text is not None]
     if not at:
         raise TextsError(
-            f"losses.cap has a weight, and none of {len(paths)} images has a caption: give a caption set, "
-            "put captions.json into the dataset's folder or a .txt beside each image, or set losses.cap to 0"
+            f"losses.cap has a weight, but none of {len(paths)} images has a caption: give a caption set, "
+            "put captions.json into the dataset's folder or a .txt next to each image, or set losses.cap to 0"
         )
     encoded = encode_text_targets(
         teacher,
-        [[text] for text in said if text is not None],
+        [[text] for text in captions if text is not None],
         cache=cache,
         hooks=hooks,
     )
-    features, captioned = torch.zeros(len(said), teacher.width), torch.zeros(len(said), dtype=torch.bool)
+    features, captioned = torch.zeros(len(captions), teacher.width), torch.zeros(len(captions), dtype=torch.bool)
     features[at], captioned[at] = encoded.features, True
     return CaptionFeatures(
-        features=features, captioned=captioned, digest=key_of(*(text or "\0" for text in said)).hex()
+        features=features, captioned=captioned, digest=key_of(*(text or "\0" for text in captions)).hex()
     )

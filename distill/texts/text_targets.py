@@ -1,9 +1,9 @@
-"""Text targets: what a teacher makes of each label's texts, the mean over them, encoded once for ever.
+"""Text targets: for each label the mean of the teacher's embeddings of its texts, with a cache of embeddings.
 
-Every distinct text is encoded once, and kept under its teacher's digest and its own words, so that a corrected
-phrase among 100,000 labels costs one text. Texts of like length go together, since a causal tower need not compute
-padding. A text longer than the teacher reads is never cut silently: a phrase among others is left out, and a sentence
-ends where a clause of it ends; both are reported. K labels, D embedding width.
+Each distinct text is encoded once and cached under the teacher's digest and the text, so a corrected phrase among
+100,000 labels costs one text. Texts of similar length are encoded together, because a causal tower needs no padding. A
+text longer than the teacher's context is never truncated silently: a phrase among others is omitted, a sentence is cut
+at the end of a clause, and both are reported. K labels, N texts, D embedding width, M context vectors, W their width.
 """
 
 import json
@@ -26,12 +26,12 @@ from distill.hooks import PipelineHooks
 from distill.teacher.teacher import Teacher
 
 BATCH = 128
-KEEP_EVERY_S = 30.0
+FLUSH_EVERY_S = 30.0
 FORMAT = "limbeck text targets 1"
 
 
 class ShortenedText(NamedTuple):
-    """A text that had more tokens than the teacher reads. `used` is what was encoded for it, None if left out."""
+    """A text with more tokens than the teacher reads. `used`: the text that was encoded instead, None if omitted."""
 
     label: int
     prompt: str
@@ -41,11 +41,10 @@ class ShortenedText(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TextTargets:
-    """One target for each label. `features`: (K, D) float32 on the CPU, L2-normalised.
+    """One target per label. `features`: (K, D) float32 on the CPU, L2-normalised.
 
-    `prompts`: the texts of each label as given. `truncated`: those that were too long. `teacher`: its `info()`.
-    `context`: (M, W) learned vectors that stand in the place of each prompt's opening
-    (`distill.texts.prompt_learning`), else None.
+    `prompts`: the given texts of each label. `truncated`: those that were too long. `teacher`: its `info()`. `context`:
+    (M, W) learned vectors that replace the prefix of each prompt (`distill.texts.prompt_learning`), or None.
     """
 
     features: torch.Tensor
@@ -55,10 +54,10 @@ class TextTargets:
     context: torch.Tensor | None = None
 
     def save(self, path: Path) -> None:
-        """Write one safetensors file, its metadata holding all but the features as JSON. Atomic."""
-        said = {"prompts": self.prompts, "truncated": self.truncated, "teacher": self.teacher}
-        # Under one key, because safetensors writes several in an order that differs from run to run.
-        metadata = {FORMAT: json.dumps(said, sort_keys=True)}
+        """Write one safetensors file, atomically; all but the tensors is JSON in its metadata."""
+        fields = {"prompts": self.prompts, "truncated": self.truncated, "teacher": self.teacher}
+        # One metadata key only, because safetensors writes several in an order that differs between runs.
+        metadata = {FORMAT: json.dumps(fields, sort_keys=True)}
         with replacing(path) as draft:
             tensors = {"features": self.features.contiguous()}
             if self.context is not None:
@@ -67,18 +66,18 @@ class TextTargets:
 
     @classmethod
     def load(cls, path: Path) -> "TextTargets":
-        """Read a file that `save` wrote. Raises ValueError, naming the file, for any other."""
+        """Read a file that `save` wrote. Raises ValueError, naming the file, for a damaged or other file."""
         try:
             with safe_open(path, framework="pt") as opened:
                 metadata = opened.metadata() or {}
                 if FORMAT not in metadata:
-                    raise ValueError(f"{path} is not a file of text targets ({FORMAT!r} is not in its metadata)")
-                said = json.loads(metadata[FORMAT])
+                    raise ValueError(f"{path} is not a file of text targets: its metadata lacks {FORMAT!r}")
+                fields = json.loads(metadata[FORMAT])
                 return cls(
                     features=opened.get_tensor("features"),
-                    prompts=tuple(map(tuple, said["prompts"])),
-                    truncated=tuple(ShortenedText(*entry) for entry in said["truncated"]),
-                    teacher=said["teacher"],
+                    prompts=tuple(map(tuple, fields["prompts"])),
+                    truncated=tuple(ShortenedText(*entry) for entry in fields["truncated"]),
+                    teacher=fields["teacher"],
                     context=opened.get_tensor("context") if "context" in opened.keys() else None,  # noqa: SIM118
                 )
         except (SafetensorError, KeyError) as error:
@@ -92,11 +91,11 @@ def encode_text_targets(
     cache: Path | None,
     hooks: PipelineHooks | None = None,
 ) -> TextTargets:
-    """Encode each label's prompts; a label's target is the normalised mean of its normalised embeddings.
+    """Encode the prompts of each label; its target is the normalised mean of their normalised embeddings.
 
-    `cache`: a folder of embeddings, shared by processes; None encodes afresh. `on_progress(done, total, "texts")`
-    counts distinct texts, cached ones as done. Raises ValueError for a label without prompts, and Stopped once
-    `should_stop()` is true, with what was encoded in the cache.
+    `cache`: a folder of embeddings, shared by processes; None encodes everything. Progress counts distinct texts, and
+    cached ones as done. Raises ValueError for a label without prompts, and Stopped, with the finished embeddings in the
+    cache.
     """
     for label, texts in enumerate(prompts):
         if not texts:
@@ -114,13 +113,8 @@ def encode_text_targets(
     )
 
 
-def _embed(
-    teacher: Teacher,
-    texts: list[str],
-    cache: Path | None,
-    hooks: PipelineHooks,
-) -> torch.Tensor:
-    """Embeddings (N, D) float32 of distinct texts that fit, from the cache where they are there."""
+def _embed(teacher: Teacher, texts: list[str], cache: Path | None, hooks: PipelineHooks) -> torch.Tensor:
+    """Embeddings (N, D) float32 of distinct texts that fit the context, from the cache if they are there."""
     rows = RowCache(cache / "text" / teacher.digest, width=teacher.width, dtype=np.float32) if cache else None
     keys = stack_keys(key_of(teacher.digest, text) for text in texts)
     embedded = np.zeros((len(texts), teacher.width), dtype=np.float32)
@@ -130,59 +124,62 @@ def _embed(
     missing = np.flatnonzero(~found)
     counts = np.array(teacher.count_tokens([texts[row] for row in missing]), dtype=np.int64)
     missing = missing[np.argsort(counts, kind="stable")]
-    done, kept, kept_at = 0, 0, time.monotonic()
+    done, flushed, flushed_at = 0, 0, time.monotonic()
 
-    def keep() -> None:
+    def flush() -> None:
         if rows is not None:
-            rows.add(keys[missing[kept:done]], embedded[missing[kept:done]])
+            rows.add(keys[missing[flushed:done]], embedded[missing[flushed:done]])
 
     while done < len(missing):
         if hooks.stop_requested():
-            keep()
+            flush()
             raise Stopped(f"{done} of {len(missing)} new texts encoded")
         batch = missing[done : done + BATCH]
         embedded[batch] = teacher.encode_text([texts[row] for row in batch]).cpu().numpy()
         done += len(batch)
-        if time.monotonic() - kept_at > KEEP_EVERY_S:
-            keep()
-            kept, kept_at = done, time.monotonic()
+        if time.monotonic() - flushed_at > FLUSH_EVERY_S:
+            flush()
+            flushed, flushed_at = done, time.monotonic()
         hooks.progress(len(texts) - len(missing) + done, len(texts), "texts")
-    keep()
+    flush()
     if len(missing) == 0:
         hooks.progress(len(texts), len(texts), "texts")
     return torch.from_numpy(embedded)
 
 
 def fit_context(
-    teacher: Teacher, prompts: Sequence[Sequence[str]], room: int
+    teacher: Teacher, prompts: Sequence[Sequence[str]], max_tokens: int
 ) -> tuple[list[list[str]], list[ShortenedText]]:
-    """The texts to encode for each label, none above `room` tokens of the teacher's, and what was done to get there."""
+    """The texts to encode for each label, at most `max_tokens` long, and the texts that were shortened or omitted.
+
+    Texts that are too long are omitted; if a label has no other texts, they are shortened.
+    """
     distinct = list(dict.fromkeys(text for texts in prompts for text in texts))
     tokens = dict(zip(distinct, teacher.count_tokens(distinct), strict=True))
 
     def fits(text: str) -> bool:
-        return teacher.count_tokens([text])[0] <= room
+        return teacher.count_tokens([text])[0] <= max_tokens
 
     used: list[list[str]] = []
     report: list[ShortenedText] = []
     for label, texts in enumerate(prompts):
-        kept = [text for text in texts if tokens[text] <= room]
-        spare = bool(kept)
+        kept = [text for text in texts if tokens[text] <= max_tokens]
+        has_short_texts = bool(kept)
         for text in texts:
-            if tokens[text] > room:
-                shorter = None if spare else shorten(text, fits)
-                report.append(ShortenedText(label, text, tokens[text], shorter))
-                kept += [] if shorter is None else [shorter]
+            if tokens[text] > max_tokens:
+                shortened = None if has_short_texts else shorten(text, fits)
+                report.append(ShortenedText(label, text, tokens[text], shortened))
+                kept += [] if shortened is None else [shortened]
         used.append(kept)
     return used, report
 
 
 def shorten(text: str, fits: Callable[[str], bool]) -> str:
-    """The longest beginning of `text` that fits and ends between two phrases or where a clause ends.
+    """The longest prefix of `text` that fits and ends between two phrases or at the end of a clause.
 
-    Joined phrases are parted by `;`. Clauses end before `,` `;` `:` and after `.` `!` `?`. Where the last such end
-    would give away more than half of what fits, the beginning ends at a word instead; where not even one word fits,
-    at a character. Raises ValueError if nothing fits.
+    Phrases are separated by `;`. Clauses end before `,` `;` `:` and after `.` `!` `?`. If the longest such prefix is
+    shorter than half of the longest prefix of whole words, the latter is used; if no word fits, the prefix ends at a
+    character. Raises ValueError if nothing fits.
     """
     if phrases := _longest(text, (match.start() for match in re.finditer(r";(?=\s)", text)), fits):
         return phrases
@@ -191,11 +188,11 @@ def shorten(text: str, fits: Callable[[str], bool]) -> str:
     best = clause if 2 * len(clause) >= len(word) else word
     best = best or _longest(text, range(len(text)), fits)
     if not best:
-        raise ValueError(f"nothing of {text!r} fits the teacher's context")
+        raise ValueError(f"no prefix of {text!r} fits the teacher's context")
     return best
 
 
 def _longest(text: str, ends: Iterable[int], fits: Callable[[str], bool]) -> str:
-    # From the back, one by one: tokens need not grow with each letter, so that halving could miss the longest.
-    beginnings = (text[:end].rstrip() for end in sorted(ends, reverse=True))
-    return next((start for start in beginnings if start and fits(start)), "")
+    # Linear search from the end: the token count is not monotonic in the length, so a bisection could miss the longest.
+    prefixes = (text[:end].rstrip() for end in sorted(ends, reverse=True))
+    return next((prefix for prefix in prefixes if prefix and fits(prefix)), "")

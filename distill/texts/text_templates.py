@@ -1,9 +1,9 @@
-"""The texts by which a teacher hears of a label: its name, and what an attribute set says of it.
+"""Text templates: the texts for a label, rendered from its name and its attributes. Imports no torch.
 
-`a photo of {label}` and `a photo of {label} . {sentence}` are the templates of arXiv:2307.03135 as published; `a photo
-of {label}, which has {phrase}` is the template of descriptor sets (arXiv:2210.07183), and the concept word (`a photo of
-crane, a type of bird`) that of arXiv:2306.07282. A label's target is the mean over its texts
-(`distill.texts.text_targets`). Imports no torch.
+`a photo of {label}` and `a photo of {label} . {sentence}` are the published templates of arXiv:2307.03135; `a photo of
+{label}, which has {phrase}` is the template of descriptor sets (arXiv:2210.07183); the concept word (`a photo of crane,
+a type of bird`) is from arXiv:2306.07282. The text target of a label is the mean over its texts
+(`distill.texts.text_targets`).
 """
 
 import re
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class TextsError(ValueError):
-    """Texts or captions that a run cannot use as it is asked to; the message says why and what would do."""
+    """Texts or captions do not fit the config of the run; the message gives the reason and the fix."""
 
 
 TextKind = Literal["names", "sentence", "phrases", "phrases_joined", "answers", "contrast", "all"]
@@ -26,21 +26,21 @@ TEXT_KIND_TITLES: dict[str, str] = {
     "phrases": "names, each with phrases on how it looks, averaged",
     "phrases_joined": "names, each with all its phrases in one text",
     "answers": "names, each with the answers to questions on how it looks, averaged",
-    "contrast": "names, each with what tells it from its neighbours, averaged",
-    "all": "names, each with everything that is said of it, averaged",
+    "contrast": "names, each with its differences from confusable labels, averaged",
+    "all": "names, each with all of its attributes, averaged",
 }
 PREFIX = "a photo of "
-PHRASE_SEPARATOR = "; "  # a text that is too long is cut at one of these: between two phrases
+PHRASE_SEPARATOR = "; "  # `text_targets.shorten` cuts texts that are too long at this separator
 
 Template = Annotated[str, Field(max_length=200)]
 
 
 class PromptOptions(BaseModel):
-    """How a label is put into words, whatever is said of it.
+    """Options for rendering the texts of labels.
 
-    `concept`: one word for all labels (`bird`), said after the name. `templates`: each holds `{}` once, where the name
-    comes; a label has every text once for each of them. `with_name`: false takes the name out and puts `a bird` (or
-    `an object`) in its place, to see what the attributes alone can do.
+    `concept`: a word for all labels (`bird`), added after the name. `templates`: each contains `{}` once, for the name;
+    every text of a label is rendered with each template. `with_name`: false replaces the name by `a bird` (or `an
+    object`), to measure the attributes alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,22 +51,22 @@ class PromptOptions(BaseModel):
 
     @field_validator("templates")
     @classmethod
-    def _one_place(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
+    def _has_one_placeholder(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
         for template in templates:
             if template.count("{}") != 1 or "{" in template.replace("{}", "") or "}" in template.replace("{}", ""):
-                raise ValueError(f"template {template!r} must hold {{}} once, where the label's name comes")
+                raise ValueError(f"template {template!r} must contain {{}} once, where the label's name is inserted")
         return templates
 
-    def openings(self, label: str) -> list[str]:
-        """How the texts of a label begin, one for each template."""
+    def prefixes(self, label: str) -> list[str]:
+        """The beginnings of a label's texts, one per template."""
         if not self.with_name:
-            return [template.replace("{}", self.stand_in) for template in self.templates]
-        told = _tidy(label) + (f", a type of {_tidy(self.concept)}" if self.concept else "")
-        return [template.replace("{}", told) for template in self.templates]
+            return [template.replace("{}", self.name_substitute) for template in self.templates]
+        name = _tidy(label) + (f", a type of {_tidy(self.concept)}" if self.concept else "")
+        return [template.replace("{}", name) for template in self.templates]
 
     @property
-    def stand_in(self) -> str:
-        """What is said in place of a name: `a bird`."""
+    def name_substitute(self) -> str:
+        """The text that replaces the name if `with_name` is false: `a bird`."""
         noun = _tidy(self.concept) or "object"
         return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
 
@@ -76,7 +76,7 @@ DEFAULT_PROMPT = PromptOptions()
 
 @dataclass(frozen=True)
 class LabelAttributes:
-    """What is known of how one label looks; empty where nothing is."""
+    """Visual attributes of one label; empty fields are unknown."""
 
     sentence: str = ""
     phrases: tuple[str, ...] = ()
@@ -85,85 +85,85 @@ class LabelAttributes:
 
     @classmethod
     def of_lines(cls, lines: Iterable[Mapping[str, Any]]) -> "LabelAttributes":
-        """What an entry's lines say. Raises TypeError and KeyError for lines without kind and text."""
-        said: dict[str, list[str]] = {"sentence": [], "phrase": [], "answer": [], "contrast": []}
+        """The attributes in the lines of an entry. Raises TypeError or KeyError for lines without kind and text."""
+        texts: dict[str, list[str]] = {"sentence": [], "phrase": [], "answer": [], "contrast": []}
         for line in lines:
             if not isinstance(line["text"], str):
-                raise TypeError(f"{line['text']!r} is no text")
-            said.setdefault(line["kind"], []).append(line["text"])
+                raise TypeError(f"the text of a line must be a string, not {line['text']!r}")
+            texts.setdefault(line["kind"], []).append(line["text"])
         return cls(
-            next(iter(said["sentence"]), ""), tuple(said["phrase"]), tuple(said["answer"]), tuple(said["contrast"])
+            next(iter(texts["sentence"]), ""), tuple(texts["phrase"]), tuple(texts["answer"]), tuple(texts["contrast"])
         )
 
 
-def uses_name_only(kind: TextKind, said: LabelAttributes) -> bool:
-    """Whether a label of which this is known has nothing to say under `kind`, so that only its name is rendered.
+def uses_name_only(kind: TextKind, attributes: LabelAttributes) -> bool:
+    """Whether a label has no attributes for `kind`, so that only its name is rendered.
 
-    Text without a letter or digit says nothing: published sets hold sentences that are a lone full stop.
+    A text without a letter or digit counts as empty: published sets contain sentences that are only a full stop.
     """
-    return kind != "names" and not any(map(_says_something, _texts(kind, said)))
+    return kind != "names" and not any(map(_is_informative, _texts(kind, attributes)))
 
 
 def render(
-    kind: TextKind, label: str, said: LabelAttributes, prompt: PromptOptions = DEFAULT_PROMPT
+    kind: TextKind, label: str, attributes: LabelAttributes, prompt: PromptOptions = DEFAULT_PROMPT
 ) -> tuple[str, ...]:
-    """The texts to encode for one label, all of them different.
+    """The distinct texts to encode for one label.
 
-    Falls back to the rendering of `names` where `uses_name_only` says so. Runs of white space become one space, and a
-    phrase loses its closing full stop. Raises KeyError for a kind that there is not.
+    Renders as `names` if `uses_name_only` is true. Collapses white space, and removes the final full stop of a phrase.
+    Raises KeyError for an unknown kind.
     """
     if kind not in TEXT_KIND_TITLES:
         raise KeyError(kind)
-    openings = prompt.openings(label)
-    if kind == "names" or uses_name_only(kind, said):
-        return tuple(dict.fromkeys(openings))
-    sentences, phrases = _sentences(kind, said), _phrases(kind, said)
+    prefixes = prompt.prefixes(label)
+    if kind == "names" or uses_name_only(kind, attributes):
+        return tuple(dict.fromkeys(prefixes))
+    sentences, phrases = _sentences(kind, attributes), _phrases(kind, attributes)
     if not prompt.with_name:
-        noun = prompt.stand_in.partition(" ")[2]
-        sentences, phrases = ([_nameless(text, label, noun) for text in texts] for texts in (sentences, phrases))
+        noun = prompt.name_substitute.partition(" ")[2]
+        sentences, phrases = ([_without_name(text, label, noun) for text in texts] for texts in (sentences, phrases))
     if kind == "phrases_joined":
         phrases = [PHRASE_SEPARATOR.join(phrases)]
-    texts = [f"{opening} . {sentence}" for opening in openings for sentence in sentences]
-    texts += [f"{opening}, which has {phrase}" for opening in openings for phrase in phrases]
+    texts = [f"{prefix} . {sentence}" for prefix in prefixes for sentence in sentences]
+    texts += [f"{prefix}, which has {phrase}" for prefix in prefixes for phrase in phrases]
     return tuple(dict.fromkeys(texts))
 
 
 def without_prefix(text: str) -> str:
-    """A rendered text with room before it for learned vectors: `a photo of a crane` -> `a crane.`, closed as published.
+    """A rendered text without `a photo of `, which learned vectors replace: `a photo of a crane` -> `a crane.`.
 
-    Raises TextsError for a text of another beginning.
+    Ends with a full stop, as published. Raises TextsError for a text with another beginning.
     """
     if not text.startswith(PREFIX):
-        raise TextsError(f'"{text}" does not begin with "{PREFIX}": learned vectors stand in the place of that')
+        raise TextsError(f'"{text}" does not begin with "{PREFIX}": learned vectors replace exactly that')
     words = text.removeprefix(PREFIX)
     return words if words.endswith(".") else f"{words}."
 
 
-def _sentences(kind: TextKind, said: LabelAttributes) -> list[str]:
-    given: dict[str, Sequence[str]] = {
-        "sentence": (said.sentence,),
-        "answers": said.answers,
-        "all": (said.sentence, *said.answers),
+def _sentences(kind: TextKind, attributes: LabelAttributes) -> list[str]:
+    by_kind: dict[str, Sequence[str]] = {
+        "sentence": (attributes.sentence,),
+        "answers": attributes.answers,
+        "all": (attributes.sentence, *attributes.answers),
     }
-    return [_tidy(text) for text in given.get(kind, ()) if _says_something(text)]
+    return [_tidy(text) for text in by_kind.get(kind, ()) if _is_informative(text)]
 
 
-def _phrases(kind: TextKind, said: LabelAttributes) -> list[str]:
-    given: dict[str, Sequence[str]] = {
-        "phrases": said.phrases,
-        "phrases_joined": said.phrases,
-        "contrast": said.contrasts,
-        "all": (*said.phrases, *said.contrasts),
+def _phrases(kind: TextKind, attributes: LabelAttributes) -> list[str]:
+    by_kind: dict[str, Sequence[str]] = {
+        "phrases": attributes.phrases,
+        "phrases_joined": attributes.phrases,
+        "contrast": attributes.contrasts,
+        "all": (*attributes.phrases, *attributes.contrasts),
     }
-    return [_tidy(text).rstrip(".") for text in given.get(kind, ()) if _says_something(text)]
+    return [_tidy(text).rstrip(".") for text in by_kind.get(kind, ()) if _is_informative(text)]
 
 
-def _texts(kind: TextKind, said: LabelAttributes) -> list[str]:
-    return _sentences(kind, said) + _phrases(kind, said)
+def _texts(kind: TextKind, attributes: LabelAttributes) -> list[str]:
+    return _sentences(kind, attributes) + _phrases(kind, attributes)
 
 
-def _nameless(text: str, label: str, noun: str) -> str:
-    """The text with the label's name, where it stands as words of its own, replaced by a noun."""
+def _without_name(text: str, label: str, noun: str) -> str:
+    """The text with the label's name replaced by `noun`, where the name occurs as whole words."""
     name = r"[\s_-]+".join(map(re.escape, re.split(r"[\s_-]+", label.strip())))
     return re.sub(rf"(?<!\w){name}(?:e?s)?(?!\w)", noun, text, flags=re.IGNORECASE) if name else text
 
@@ -172,5 +172,5 @@ def _tidy(text: str) -> str:
     return " ".join(text.split())
 
 
-def _says_something(text: str) -> bool:
+def _is_informative(text: str) -> bool:
     return any(character.isalnum() for character in text)

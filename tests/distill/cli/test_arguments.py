@@ -10,7 +10,7 @@ from distill.__main__ import main
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--student", "resnet81"], "error: no student is called .resnet81.; near it: resnet18"),
+        (["--student", "resnet81"], "error: no student is called .resnet81.; closest: resnet18"),
         (["--teacher", "ViT-B-32:nobody"], "error: no teacher is called"),
         (["--teacher", "local-dir:nowhere"], "error: .*nowhere"),
         (["--labels", "missing.txt"], "error: missing.txt cannot be read"),

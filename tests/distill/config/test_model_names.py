@@ -1,20 +1,20 @@
-"""The committed catalog agrees with the locked libraries, and the names that people start with are in it."""
+"""The committed catalog matches the locked libraries and contains well-known models."""
 
 from distill.config import model_names
 
 
-def test_the_catalog_agrees_with_what_is_installed() -> None:
-    assert model_names.written() == model_names.installed(), (
+def test_catalog_matches_the_installed_libraries() -> None:
+    assert model_names.read_catalog() == model_names.installed_models(), (
         "run `python -m distill.config.model_names` and commit model_names.json"
     )
 
 
-def test_well_known_students_and_teachers_are_in_it() -> None:
-    known = model_names.written()
+def test_catalog_has_well_known_students_and_teachers() -> None:
+    known = model_names.read_catalog()
     assert {"resnet18", "resnet50", "vit_base_patch32_224", "mobilenetv4_conv_small"} <= set(known["timm"])
     assert "openai" in known["open_clip"]["ViT-B-32"]
     assert "webli" in known["open_clip"]["ViT-B-16-SigLIP"]
 
 
-def test_a_teacher_whose_text_tower_needs_another_library_is_not() -> None:
-    assert "roberta-ViT-B-32" not in model_names.written()["open_clip"]
+def test_catalog_omits_teachers_that_need_transformers() -> None:
+    assert "roberta-ViT-B-32" not in model_names.read_catalog()["open_clip"]

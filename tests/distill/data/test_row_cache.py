@@ -1,12 +1,10 @@
-"""Rows come back under their own keys only, from any writer, whatever became of other shards."""
+"""Rows are found under their keys, for concurrent writers and next to damaged shards."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from distill.data.atomic_files import replacing, write_bytes
 from distill.data.row_cache import RowCache, key_of, stack_keys
 
 
@@ -14,7 +12,7 @@ def _keys(names: list[str]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return stack_keys(key_of(name) for name in names)
 
 
-def test_rows_come_back_in_the_order_asked_and_missing_ones_are_said(tmp_path: Path) -> None:
+def test_rows_are_returned_in_order_and_missing_ones_are_marked(tmp_path: Path) -> None:
     cache = RowCache(tmp_path / "rows", width=2, dtype=np.float32)
     cache.add(_keys(["a", "b", "c"]), np.array([[1, 1], [2, 2], [3, 3]], dtype=np.float32))
     cache.add(_keys(["d"]), np.array([[4, 4]], dtype=np.float32))
@@ -33,7 +31,7 @@ def test_many_keys_round_trip(tmp_path: Path) -> None:
     assert np.array_equal(rows, values[order])
 
 
-def test_a_key_that_ends_in_zero_bytes_is_found_and_not_mixed_up(tmp_path: Path) -> None:
+def test_key_that_ends_in_zero_bytes_is_found(tmp_path: Path) -> None:
     cache = RowCache(tmp_path, width=1, dtype=np.float32)
     ends_in_zeros, shorter = b"k" * 30 + b"\0\0", b"k" * 30 + b"\0\1"
     cache.add(stack_keys([ends_in_zeros]), np.array([[7]], dtype=np.float32))
@@ -43,7 +41,7 @@ def test_a_key_that_ends_in_zero_bytes_is_found_and_not_mixed_up(tmp_path: Path)
     assert cache.keys() == {ends_in_zeros}
 
 
-def test_an_empty_cache_finds_nothing_and_makes_no_folder(tmp_path: Path) -> None:
+def test_empty_cache_finds_nothing_and_creates_no_folder(tmp_path: Path) -> None:
     cache = RowCache(tmp_path / "rows", width=3, dtype=np.float16)
     rows, found = cache.get(_keys(["a"]))
     assert rows.shape == (1, 3)
@@ -52,7 +50,7 @@ def test_an_empty_cache_finds_nothing_and_makes_no_folder(tmp_path: Path) -> Non
     assert not (tmp_path / "rows").exists()
 
 
-def test_a_damaged_shard_is_a_miss_not_a_crash(tmp_path: Path) -> None:
+def test_damaged_shard_is_a_miss(tmp_path: Path) -> None:
     cache = RowCache(tmp_path, width=1, dtype=np.float32)
     cache.add(_keys(["a"]), np.array([[1]], dtype=np.float32))
     shard = next(tmp_path.glob("*.safetensors"))
@@ -64,36 +62,20 @@ def test_a_damaged_shard_is_a_miss_not_a_crash(tmp_path: Path) -> None:
     assert cache.get(_keys(["a"]))[0].tolist() == [[2]]
 
 
-def test_writers_at_once_lose_nothing_and_leave_no_drafts(tmp_path: Path) -> None:
+def test_concurrent_writers_lose_no_rows_and_leave_no_drafts(tmp_path: Path) -> None:
     def write(number: int) -> None:
         cache = RowCache(tmp_path, width=1, dtype=np.float32)
-        cache.add(_keys([f"mine {number}", "shared"]), np.array([[number], [99]], dtype=np.float32))
+        cache.add(_keys([f"own {number}", "shared"]), np.array([[number], [99]], dtype=np.float32))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(24)))
-    wanted = _keys([*(f"mine {number}" for number in range(24)), "shared"])
+    wanted = _keys([*(f"own {number}" for number in range(24)), "shared"])
     rows, found = RowCache(tmp_path, width=1, dtype=np.float32).get(wanted)
     assert found.all()
     assert rows[:, 0].tolist() == [*range(24), 99]
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".safetensors"] == []
 
 
-def test_the_border_between_key_parts_counts() -> None:
+def test_boundaries_of_key_parts_change_the_key() -> None:
     assert key_of("ab", "c") != key_of("a", "bc")
     assert key_of("a", b"b") == key_of(b"a", "b")
-
-
-def test_a_failed_write_leaves_the_file_that_was_there(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    write_bytes(path, b"old")
-
-    def fail() -> None:
-        with replacing(path) as draft:
-            draft.write_bytes(b"half of the n")
-            raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        fail()
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-    assert path.stat().st_mode & 0o777 == 0o644

@@ -1,4 +1,4 @@
-"""WebDataset shards: read as class folders are, as the webdataset library reads them, and refused by name."""
+"""WebDataset shards: same samples as the webdataset library, same training as class folders; bad shards are named."""
 
 import io
 import os
@@ -15,7 +15,6 @@ import torch
 from webdataset import TarWriter
 from webdataset.tariterators import group_by_keys, tar_file_iterator
 
-from distill.data.counter_rng import shuffled, shuffled_in_windows
 from distill.data.image_folders import FolderError
 from distill.data.image_index import ImageIndex, scan
 from distill.data.shards import file_stamp, is_member, read_image, shard_of
@@ -31,14 +30,16 @@ LABELS = ("blue jay", "crane", "heron", "red finch")
 ALL_SEEN = {"by": "seed", "id_fraction": 1, "held_out": 0.25}
 
 
-def write_shards(folder: Path, pictures: list[Path], said: Callable[[int], dict[str, Any]], per_shard: int = 6) -> None:
-    """`said(number)` gives the members of a sample besides its image."""
+def write_shards(
+    folder: Path, pictures: list[Path], fields: Callable[[int], dict[str, Any]], per_shard: int = 6
+) -> None:
+    """`fields(number)`: the members of a sample other than its image."""
     folder.mkdir(parents=True, exist_ok=True)
     for start in range(0, len(pictures), per_shard):
         with TarWriter(str(folder / f"birds-{start // per_shard:03d}.tar")) as writer:
             for number, path in enumerate(pictures[start : start + per_shard], start):
                 image = {path.suffix[1:]: path.read_bytes()}
-                writer.write({"__key__": f"part{start}/{number:04d}", **image, **said(number)})
+                writer.write({"__key__": f"part{start}/{number:04d}", **image, **fields(number)})
     for shard in folder.glob("*.tar"):
         os.utime(shard, (time.time() - 60,) * 2)
 
@@ -58,7 +59,7 @@ def scanned(root: Path, split: dict[str, Any] = ALL_SEEN) -> ImageIndex:
     return scan(root, LABELS, SPLIT.validate_python(split))
 
 
-def test_samples_are_those_of_the_webdataset_library(root: Path) -> None:
+def test_samples_equal_those_of_the_webdataset_library(root: Path) -> None:
     image_index = scanned(root)
     wanted: dict[str, dict[str, Any]] = {}
     for shard in root.glob("*.tar"):
@@ -79,7 +80,7 @@ def test_samples_are_those_of_the_webdataset_library(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "fields",
     [
         lambda number: {"cls": number % 4},
         lambda number: {"json": {"label": LABELS[number % 4], "width": 3}},
@@ -87,16 +88,16 @@ def test_samples_are_those_of_the_webdataset_library(root: Path) -> None:
         lambda number: {"txt": "a bird", "cls": LABELS[number % 4].upper().replace(" ", "_")},
     ],
 )
-def test_labels_are_places_names_or_in_json(
-    tmp_path: Path, pictures: list[Path], said: Callable[[int], dict[str, Any]]
+def test_labels_are_indices_names_or_in_json(
+    tmp_path: Path, pictures: list[Path], fields: Callable[[int], dict[str, Any]]
 ) -> None:
-    write_shards(tmp_path / "shards", pictures, said)
+    write_shards(tmp_path / "shards", pictures, fields)
     image_index = scanned(tmp_path / "shards")
     for item in image_index:
         assert item.label == int(item.path.rpartition("/")[2].partition(".")[0]) % 4
 
 
-def test_a_manifest_of_shards_is_saved_and_loaded(root: Path, tmp_path: Path) -> None:
+def test_index_of_shards_is_saved_and_loaded(root: Path, tmp_path: Path) -> None:
     image_index = scanned(root)
     image_index.save(tmp_path / "manifest.jsonl")
     loaded = ImageIndex.load(tmp_path / "manifest.jsonl")
@@ -111,7 +112,7 @@ def test_parts_can_be_folders_of_shards(tmp_path: Path, pictures: list[Path]) ->
     assert image_index.counts == {"train": 16, "held_out": 0, "ood": 16, "id_labels": 2, "ood_labels": 2}
 
 
-def spoil_label(root: Path) -> None:
+def add_sample_without_label(root: Path) -> None:
     add(root / "more.tar", {"a.jpg": b"x", "b.jpg": b"y", "b.cls": b"crane"})
 
 
@@ -123,31 +124,31 @@ def add(shard: Path, members: dict[str, bytes]) -> None:
             archive.addfile(member, io.BytesIO(data))
 
 
-def cut(root: Path) -> None:
+def truncate(root: Path) -> None:
     shard = root / "birds-002.tar"
     shard.write_bytes(shard.read_bytes()[:5000])
 
 
 @pytest.mark.parametrize(
-    ("spoil", "code", "says"),
+    ("damage", "code", "message"),
     [
         (lambda root: (root / "more.tar").write_bytes(b"no tar" * 200), "bad_shard", '"more.tar" is not a tar file'),
-        (cut, "bad_shard", '"birds-002.tar" is not a tar file, or is truncated'),
-        (spoil_label, "no_label", 'more.tar: sample "a" has no .cls'),
+        (truncate, "bad_shard", '"birds-002.tar" is not a tar file, or is truncated'),
+        (add_sample_without_label, "no_label", 'more.tar: sample "a" has no .cls'),
         (lambda root: add(root / "more.tar", {"a.jpg": b"x", "a.cls": b"9"}), "folder_matches_no_label", '"9"'),
         (lambda root: add(root / "more.tar", {"a.jpg": b"x", "a.json": b"{"}), "no_label", '"a.json" cannot be read'),
         (lambda root: (root / "more.tar.gz").write_bytes(b""), "packed_shard", "unpack it"),
         (lambda root: (root / "out.tar").symlink_to("/etc/hostname"), "link", "leaves the folder"),
     ],
 )
-def test_shards_that_cannot_be_used_are_named(root: Path, spoil: Callable[[Path], None], code: str, says: str) -> None:
-    spoil(root)
-    with pytest.raises(FolderError, match=says) as caught:
+def test_unusable_shards_are_refused(root: Path, damage: Callable[[Path], None], code: str, message: str) -> None:
+    damage(root)
+    with pytest.raises(FolderError, match=message) as caught:
         scanned(root)
     assert caught.value.code == code
 
 
-def test_training_from_shards_is_training_from_folders_and_resumes_to_the_bit(
+def test_training_from_shards_equals_training_from_folders_and_resumes_exactly(
     root: Path, tmp_path: Path, tiny_teacher: Teacher
 ) -> None:
     image_index = scanned(root)
@@ -155,38 +156,24 @@ def test_training_from_shards_is_training_from_folders_and_resumes_to_the_bit(
         tiny_teacher, [render("names", label, LabelAttributes()) for label in LABELS], cache=None
     )
 
-    def data_for(cache: str, **asked: Any) -> Any:
-        config = small_config(num_workers=2, epochs=3, batch_size=6, average="ema", **asked)
+    def data_for(cache: str, **overrides: Any) -> Any:
+        config = small_config(num_workers=2, epochs=3, batch_size=6, average="ema", **overrides)
         return config, training_data(config, image_index, tiny_teacher, targets, cache=tmp_path / cache)
 
-    config, data = data_for("kept")
-    # Members are part0/0004.jpg, the files they were made from pictures/004.jpg.
+    config, data = data_for("stored")
+    # Members are part0/0004.jpg, made from the files pictures/004.jpg.
     files = [tmp_path / "pictures" / image_index.paths[row].rpartition("/0")[2] for row in image_index.part("train")]
     plain = image_features(tiny_teacher, files, cache=tmp_path / "plain").features
     torch.testing.assert_close(data.teacher[:, 0].float(), plain)
     whole, steps = run(config, data=data)
 
-    on_the_fly_config, on_the_fly = data_for("not kept", decoded_gb=0)
-    assert not isinstance(on_the_fly.pixels, np.ndarray)
-    assert not list((tmp_path / "not kept").rglob("*.npy"))
-    assert on_the_fly.digests == data.digests
+    on_demand_config, on_demand = data_for("not stored", decoded_gb=0)
+    assert not isinstance(on_demand.pixels, np.ndarray)
+    assert not list((tmp_path / "not stored").rglob("*.npy"))
+    assert on_demand.digests == data.digests
     saves = SavedStates(tmp_path)
-    run(on_the_fly_config, stop_at=5, save=saves, data=on_the_fly)
-    resumed, more = run(on_the_fly_config, resume=saves.paths[-1], data=on_the_fly)
+    run(on_demand_config, stop_at=5, save=saves, data=on_demand)
+    resumed, more = run(on_demand_config, resume=saves.paths[-1], data=on_demand)
     assert len(steps) == 12
     assert [metrics.step for metrics in more] == list(range(6, 13))
     assert all(torch.equal(weights(resumed)[name], tensor) for name, tensor in weights(whole).items())
-
-
-def test_a_pass_goes_through_a_few_shards_at_a_time() -> None:
-    rows = np.arange(1000, 2000)
-    blocks = rows // 50 - 20  # 20 shards of 50
-    order = shuffled_in_windows(rows, blocks, 4, 7, 0)
-    assert sorted(order) == rows.tolist()
-    for window in order.reshape(5, 200):
-        assert len(np.unique(window // 50)) == 4
-        assert len(np.unique(window[:50] // 50)) == 4
-    assert (order != shuffled_in_windows(rows, blocks, 4, 7, 1)).mean() > 0.9
-    np.testing.assert_array_equal(order, shuffled_in_windows(rows[::-1], blocks[::-1], 4, 7, 0))
-    assert len(shuffled_in_windows(rows[:0], blocks[:0], 4, 7, 0)) == 0
-    assert len(np.unique(shuffled(rows, 7, 0)[:200] // 50)) > 15

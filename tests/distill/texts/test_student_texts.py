@@ -1,4 +1,4 @@
-"""Texts of a student: captions per image, unseen labels only if configured, unit vectors for the closed-set baseline."""
+"""Texts of a student: caption features, unseen labels only if configured, unit vectors for the closed-set baseline."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,6 @@ from distill.data.splits import SPLIT
 from distill.pipeline import MeasureOptions, measure_epochs, measure_student, measure_teacher, training_data
 from distill.student.model import build_student
 from distill.teacher.teacher import Teacher
-from distill.texts.captions import read_captions
 from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets, encode_text_targets
 from distill.texts.text_templates import LabelAttributes, TextsError, render
@@ -47,40 +46,6 @@ def config(**overrides: object) -> TrainConfig:
     return small_config(num_workers=2, epochs=1, **overrides)
 
 
-def test_captions_come_from_a_set_or_from_text_files(tmp_path: Path) -> None:
-    paths = ["crane/1.jpg", "crane/2.jpg"]
-    (tmp_path / "crane").mkdir()
-    (tmp_path / "crane" / "1.txt").write_text(" a crane\n  by a lake ")
-    assert read_captions(tmp_path, paths) == ["a crane by a lake", None]
-    (tmp_path / "captions.json").write_text(json.dumps({"crane/2.jpg": "a flying crane", "heron/1.jpg": "a heron"}))
-    assert read_captions(tmp_path, paths) == [None, "a flying crane"]
-    (tmp_path / "other.json").write_text(json.dumps({"crane/1.jpg": "one", "crane/2.jpg": " "}))
-    assert read_captions(tmp_path, paths, tmp_path / "other.json") == ["one", None]
-    lines = [{"path": "crane/2.jpg", "sha256": "ab", "caption": text} for text in ("first", "second")]
-    (tmp_path / "set.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert read_captions(tmp_path, paths, tmp_path / "set.jsonl") == [None, "first"]
-    (tmp_path / "set.jsonl").write_text('{"path": "crane/2.jpg"}\n')
-    with pytest.raises(TextsError, match="set.jsonl"):
-        read_captions(tmp_path, paths, tmp_path / "set.jsonl")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("[1]", "is not a caption set"),
-        ('{"a.jpg": 3}', "is not a caption set"),
-        ("{", "is not JSON"),
-        ('{"b.jpg": "b"}', "none of the images: its keys must be paths like a.jpg"),
-        (None, "cannot be read"),
-    ],
-)
-def test_invalid_caption_set_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
-    if content is not None:
-        (tmp_path / "set.json").write_text(content)
-    with pytest.raises(TextsError, match=message):
-        read_captions(tmp_path, ["a.jpg"], tmp_path / "set.json")
-
-
 def test_images_with_captions_get_caption_features(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
@@ -95,49 +60,49 @@ def test_images_with_captions_get_caption_features(
     assert data.captioned.tolist() == [at < 9 for at in range(12)]
     own = tiny_teacher.encode_text([f"a bird, number {rows[3]}"])[0]
     torch.testing.assert_close(data.captions[3], own, atol=1e-5, rtol=1e-5)
-    seen: list[StepMetrics] = []
-    train(train_config, data, hooks=TrainHooks(on_step=seen.append))
-    assert seen[-1].losses["cap"] > 0
+    steps: list[StepMetrics] = []
+    train(train_config, data, hooks=TrainHooks(on_step=steps.append))
+    assert steps[-1].losses["cap"] > 0
     (tmp_path / "set.json").write_text(json.dumps(given | {image_index.paths[rows[0]]: "another"}))
     assert training_data(train_config, image_index, tiny_teacher, targets, **options).digests != data.digests
     assert "captions" not in training_data(config(), image_index, tiny_teacher, targets, **options).digests
 
 
-def test_no_caption_at_all_is_an_error(
+def test_dataset_without_captions_is_an_error(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     with pytest.raises(TextsError, match="none of 12 images has a caption"):
         training_data(config(losses={"cap": 1}), image_index, tiny_teacher, targets, cache=tmp_path / "cache")
 
 
-def test_unseen_labels_are_told_of_only_by_the_term_that_is_about_them(
+def test_texts_of_unseen_labels_are_used_only_by_the_term_unseen(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
-    given = {"cache": tmp_path / "cache"}
-    assert training_data(config(), image_index, tiny_teacher, targets, **given).unseen is None
+    cache = {"cache": tmp_path / "cache"}
+    assert training_data(config(), image_index, tiny_teacher, targets, **cache).unseen is None
     train_config = config(losses={"unseen": 0.5}, context_tokens=2)
-    data = training_data(train_config, image_index, tiny_teacher, targets, **given)
+    data = training_data(train_config, image_index, tiny_teacher, targets, **cache)
     assert data.unseen is not None
     assert torch.equal(data.unseen, targets.features[[0, 2]])
     assert len(data.usable) == 12
-    seen: list[StepMetrics] = []
-    result = train(train_config, data, hooks=TrainHooks(on_step=seen.append))
-    assert seen[-1].losses["unseen"] > 0
+    steps: list[StepMetrics] = []
+    result = train(train_config, data, hooks=TrainHooks(on_step=steps.append))
+    assert steps[-1].losses["unseen"] > 0
     assert result.context is not None
     assert result.context.shape == (2, 16)
     bare = ImageIndex.of(image_index.root, LABELS, (item for item in image_index if item.part != "ood"))
     with pytest.raises(TextsError, match="there are no unseen labels"):
-        training_data(train_config, bare, tiny_teacher, targets, **given)
+        training_data(train_config, bare, tiny_teacher, targets, **cache)
 
 
-def test_few_shot_images_join_the_training_and_leave_the_test(
+def test_few_shot_images_are_trained_on_and_not_evaluated(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
-    given = {"cache": tmp_path / "cache"}
+    cache = {"cache": tmp_path / "cache"}
     train_config = config(protocol="fine_tune", shots=3)
     broken = image_index.file(support_rows(image_index, 3)[1])
-    broken.write_bytes(b"no picture")
-    data = training_data(train_config, image_index, tiny_teacher, targets, **given)
+    broken.write_bytes(b"not an image")
+    data = training_data(train_config, image_index, tiny_teacher, targets, **cache)
     assert len(data.pixels) == 12 + 6
     assert data.few.tolist() == [12, 14, 15, 16, 17]
     assert torch.equal(data.texts, targets.features[[1, 3, 0, 2]])
@@ -145,24 +110,24 @@ def test_few_shot_images_join_the_training_and_leave_the_test(
     assert data.unseen is None
     student = build_student("test_resnet", width=32, image_px=32, seed=0)
     measured = measure_student(
-        student, image_index, targets, "names", MeasureOptions(temperature=0.07, shots=3), **given
+        student, image_index, targets, "names", MeasureOptions(temperature=0.07, shots=3), **cache
     )
-    teacher = measure_teacher(tiny_teacher, image_index, targets, "names", shots=3, **given)
+    teacher = measure_teacher(tiny_teacher, image_index, targets, "names", shots=3, **cache)
     for evaluation in (measured, teacher):
         assert evaluation.ood is not None
         assert evaluation.ood.num_images == 16 - 6
     with pytest.raises(FewShotError, match='"blue jay" has 8'):
-        training_data(config(protocol="fine_tune", shots=8), image_index, tiny_teacher, targets, **given)
+        training_data(config(protocol="fine_tune", shots=8), image_index, tiny_teacher, targets, **cache)
 
 
 def test_student_is_evaluated_by_retrieval_and_by_texts(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
-    given = {"cache": tmp_path / "cache", "teacher": tiny_teacher}
+    cache = {"cache": tmp_path / "cache", "teacher": tiny_teacher}
     options = MeasureOptions(temperature=0.07, shots=2)
     student = build_student("test_resnet", width=32, image_px=32, seed=0)
-    plain = measure_student(student, image_index, targets, "names", options, **given)
-    both = measure_student(student, image_index, targets, "names", replace(options, retrieve=True), **given)
+    plain = measure_student(student, image_index, targets, "names", options, **cache)
+    both = measure_student(student, image_index, targets, "names", replace(options, retrieve=True), **cache)
     assert plain.retrieval is None
     assert both.retrieval is not None
     assert both.ood == plain.ood
@@ -188,16 +153,16 @@ def test_closed_set_baseline_is_trained_and_evaluated_on_id_labels_only(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     train_config = config(protocol="closed_set", measured_epochs=1)
-    given = {"cache": tmp_path / "cache"}
-    data = training_data(train_config, image_index, tiny_teacher, targets, **given)
+    cache = {"cache": tmp_path / "cache"}
+    data = training_data(train_config, image_index, tiny_teacher, targets, **cache)
     assert torch.equal(data.texts, torch.eye(2))
-    on_epoch = measure_epochs(train_config, image_index, tiny_teacher, targets, "names", **given)
-    seen: list[StepMetrics] = []
-    result = train(train_config, data, hooks=TrainHooks(on_step=seen.append, on_epoch=on_epoch))
-    assert set(seen[0].losses) == {"closed_set"}
+    on_epoch = measure_epochs(train_config, image_index, tiny_teacher, targets, "names", **cache)
+    steps: list[StepMetrics] = []
+    result = train(train_config, data, hooks=TrainHooks(on_step=steps.append, on_epoch=on_epoch))
+    assert set(steps[0].losses) == {"closed_set"}
     assert result.student.width == 2
     known, classes = evaluation_inputs(train_config, image_index, None, targets, None)
-    measured = measure_student(result.student, known, classes, "names", MeasureOptions(temperature=0.07), **given)
+    measured = measure_student(result.student, known, classes, "names", MeasureOptions(temperature=0.07), **cache)
     assert measured.ood is measured.joint is None
     assert measured.id is not None
     assert set(measured.id.per_label) == {"crane", "red finch"}

@@ -77,8 +77,8 @@ def test_texts_are_batched_by_length_and_returned_in_order(tiny_teacher: Teacher
 
 def test_stopping_keeps_encoded_texts(tiny_teacher: Teacher, tmp_path: Path, encoded: list[str]) -> None:
     prompts = [(f"a photo of {number}",) for number in range(2 * BATCH)]
+    hooks = PipelineHooks(should_stop=lambda: len(encoded) > 0)
     with pytest.raises(Stopped):
-        hooks = PipelineHooks(should_stop=lambda: len(encoded) > 0)
         encode_text_targets(tiny_teacher, prompts, cache=tmp_path, hooks=hooks)
     assert len(encoded) == BATCH
     encode_text_targets(tiny_teacher, prompts, cache=tmp_path)

@@ -1,0 +1,43 @@
+"""Captions of images: from a caption set or from text files; invalid sets are refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from distill.texts.captions import read_captions
+from distill.texts.text_templates import TextsError
+
+
+def test_captions_come_from_a_set_or_from_text_files(tmp_path: Path) -> None:
+    paths = ["crane/1.jpg", "crane/2.jpg"]
+    (tmp_path / "crane").mkdir()
+    (tmp_path / "crane" / "1.txt").write_text(" a crane\n  by a lake ")
+    assert read_captions(tmp_path, paths) == ["a crane by a lake", None]
+    (tmp_path / "captions.json").write_text(json.dumps({"crane/2.jpg": "a flying crane", "heron/1.jpg": "a heron"}))
+    assert read_captions(tmp_path, paths) == [None, "a flying crane"]
+    (tmp_path / "other.json").write_text(json.dumps({"crane/1.jpg": "one", "crane/2.jpg": " "}))
+    assert read_captions(tmp_path, paths, tmp_path / "other.json") == ["one", None]
+    lines = [{"path": "crane/2.jpg", "sha256": "ab", "caption": text} for text in ("first", "second")]
+    (tmp_path / "set.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert read_captions(tmp_path, paths, tmp_path / "set.jsonl") == [None, "first"]
+    (tmp_path / "set.jsonl").write_text('{"path": "crane/2.jpg"}\n')
+    with pytest.raises(TextsError, match="set.jsonl"):
+        read_captions(tmp_path, paths, tmp_path / "set.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1]", "is not a caption set"),
+        ('{"a.jpg": 3}', "is not a caption set"),
+        ("{", "is not JSON"),
+        ('{"b.jpg": "b"}', "none of the images: its keys must be paths like a.jpg"),
+        (None, "cannot be read"),
+    ],
+)
+def test_invalid_caption_set_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "set.json").write_text(content)
+    with pytest.raises(TextsError, match=message):
+        read_captions(tmp_path, ["a.jpg"], tmp_path / "set.json")
