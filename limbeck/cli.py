@@ -1,10 +1,10 @@
-"""The `limbeck` command: the service, its keys and its database for who runs it, and the main job for who uses it.
+"""The `limbeck` command: the service, its keys and its database for operators; enrichment and distillation for users.
 
     limbeck serve
     limbeck run --labels birds.txt --domain birds --images birds --teacher ViT-B-32:openai --out student
 
-Exit codes: 0 done; 1 the service or the machine failed; 2 the command was given something wrong. Every error is one
-line on stderr. The rooms that a command needs are imported when it runs, so that `--help` is quick.
+Exit codes: 0 success; 1 the service or the machine failed; 2 invalid input; 130 interrupted. Every error is one line on
+stderr. A command imports the packages that it needs when it runs, so that `--help` is fast.
 """
 
 import os
@@ -14,11 +14,11 @@ from collections.abc import Sequence
 import typer
 
 from limbeck.commands import attributes, classify, enrich, jobs, operate, prove, run, serve
-from limbeck.commands.common import BadInput, Failed
+from limbeck.commands.common import BadInput, CommandFailed
 
 cli = typer.Typer(
     name="limbeck",
-    help="A small image model that understands words, from a list of labels and a folder of images.",
+    help="Distil a small image model that understands text, from a list of labels and a folder of images.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -39,31 +39,31 @@ cli.add_typer(operate.key, name="key")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; its exit code."""
+    """Run a command and return its exit code."""
     try:
         code = cli(args=arguments, prog_name="limbeck", standalone_mode=False)
     except typer.TyperException as error:
-        return _say(error.format_message(), error.exit_code)
+        return _print_error(error.format_message(), error.exit_code)
     except BadInput as error:
-        return _say(str(error), 2)
-    except Failed as error:
-        return _say(str(error), 1)
+        return _print_error(str(error), 2)
+    except CommandFailed as error:
+        return _print_error(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
-        return _say("stopped", 130)
+        return _print_error("stopped", 130)
     except BrokenPipeError:
-        # The reader of our output has gone (`limbeck jobs | head`); what is still buffered goes nowhere.
+        # The reader of stdout has closed it (`limbeck jobs | head`): discard the buffered output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code if isinstance(code, int) else 0
 
 
-def _say(message: str, code: int) -> int:
+def _print_error(message: str, code: int) -> int:
     print("limbeck: " + " ".join(message.split()), file=sys.stderr)
     return code
 
 
 def app() -> None:
-    """The entry point."""
+    """Entry point of the console script."""
     sys.exit(main())
 
 

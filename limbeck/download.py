@@ -1,6 +1,6 @@
-"""Files of a checkpoint's bundle: resumed where they broke off, and checked against the manifest byte for byte.
+"""Download the files of a checkpoint's bundle: resumable, and verified against the manifest.
 
-A file grows as `NAME.part` and takes its name once its sha256 is right, so that whatever has its name is whole.
+A file is written as `NAME.part` and renamed when its sha256 has been verified: a file without `.part` is complete.
 """
 
 import hashlib
@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 from urllib.parse import quote
 
 import httpx2
@@ -22,24 +22,25 @@ MANIFEST = "manifest.json"
 OnBytes = Callable[[int, int], None]
 
 
-def files_of(manifest: bytes) -> list[BundleFile]:
-    """What a manifest lists. Raises BrokenDownload where it is none, or names a place outside the bundle."""
+def manifest_files(manifest: bytes) -> list[BundleFile]:
+    """The files that a manifest lists. Raises BrokenDownload for an invalid manifest or a path outside the bundle."""
     try:
-        listed: Any = json.loads(manifest)["files"]
-        files = [BundleFile.model_validate(one) for one in listed]
+        files = [BundleFile.model_validate(entry) for entry in json.loads(manifest)["files"]]
     except (ValueError, KeyError, TypeError) as error:
         raise BrokenDownload(f"{MANIFEST} cannot be read: {error}") from None
     for file in files:
         path = PurePosixPath(file.path)
         if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in file.path or ":" in file.path:
-            raise BrokenDownload(f"{MANIFEST} names {file.path!r}, which is no place inside the bundle")
+            raise BrokenDownload(f"{MANIFEST} lists {file.path!r}, which is not a path inside the bundle")
     return files
 
 
-def wanted(files: Iterable[BundleFile], parts: Iterable[str] | None, *, optional: Iterable[str]) -> list[BundleFile]:
-    """The files of the `parts` (folders of the bundle; None: of all), and all that is in no `optional` part."""
-    left_out = set() if parts is None else set(optional) - set(parts)
-    return [file for file in files if PurePosixPath(file.path).parts[0] not in left_out]
+def select_files(
+    files: Iterable[BundleFile], parts: Iterable[str] | None, *, optional: Iterable[str]
+) -> list[BundleFile]:
+    """The files in the folders `parts` (None: all folders), and all files outside the `optional` folders."""
+    excluded = set() if parts is None else set(optional) - set(parts)
+    return [file for file in files if PurePosixPath(file.path).parts[0] not in excluded]
 
 
 def sha256_of(path: Path) -> str:
@@ -48,10 +49,10 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fetch(http: Http, url: str, file: BundleFile, folder: Path, on_bytes: OnBytes | None = None) -> Path:
-    """Bring one file below `folder`; nothing is sent for one that is there and right.
+def fetch_file(http: Http, url: str, file: BundleFile, folder: Path, on_bytes: OnBytes | None = None) -> Path:
+    """Download one file to `folder`, unless a file with the right sha256 exists; the path of the file.
 
-    `on_bytes(done, size)` is called as bytes arrive. Raises BrokenDownload, Problem or Unreachable.
+    `on_bytes(done, size)` is called for each chunk. Raises BrokenDownload, Problem or Unreachable.
     """
     target = folder / file.path
     if target.is_file() and target.stat().st_size == file.size and sha256_of(target) == file.sha256:
@@ -62,13 +63,13 @@ def fetch(http: Http, url: str, file: BundleFile, folder: Path, on_bytes: OnByte
     partial = target.with_name(target.name + ".part")
     address = f"{url}/files/{quote(file.path)}"
     failures = 0
-    for _ in range(2):  # a partial file left by some other download is worth one fresh start
-        while not _whole(partial, file):
+    for _ in range(2):  # start over once if the partial file came from a different download
+        while not _is_complete(partial, file):
             before = _size(partial)
             try:
-                _more(http, address, file, partial, on_bytes)
+                _append_missing(http, address, file, partial, on_bytes)
             except httpx2.TransportError as error:
-                # Only tries in a row that brought nothing count: a long file may break off often.
+                # Count only consecutive attempts without new bytes: a large file can need many attempts.
                 failures = 0 if _size(partial) > before else failures + 1
                 if failures >= http.attempts:
                     raise http.unreachable(error) from error
@@ -77,25 +78,25 @@ def fetch(http: Http, url: str, file: BundleFile, folder: Path, on_bytes: OnByte
             os.replace(partial, target)
             return target
         partial.unlink()
-    raise BrokenDownload(f"{file.path} arrived with a wrong sha256, twice")
+    raise BrokenDownload(f"{file.path} has a wrong sha256 after two downloads")
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _whole(partial: Path, file: BundleFile) -> bool:
+def _is_complete(partial: Path, file: BundleFile) -> bool:
     if _size(partial) > file.size:
         partial.unlink()
     return partial.exists() and _size(partial) == file.size
 
 
-def _more(http: Http, address: str, file: BundleFile, partial: Path, on_bytes: OnBytes | None) -> None:
-    """Ask for what is missing and append it, or start over where the service sends the whole file."""
-    have = _size(partial)
+def _append_missing(http: Http, address: str, file: BundleFile, partial: Path, on_bytes: OnBytes | None) -> None:
+    """Request the missing bytes and append them; start over if the service sends the complete file."""
+    num_bytes = _size(partial)
     headers = {"Accept-Encoding": "identity"}
-    if have:
-        headers |= {"Range": f"bytes={have}-", "If-Range": f'"{file.sha256}"'}
+    if num_bytes:
+        headers |= {"Range": f"bytes={num_bytes}-", "If-Range": f'"{file.sha256}"'}
     for attempt in range(1, ATTEMPTS + 1):
         with http.stream("GET", address, headers=headers) as response:
             if response.status_code in (200, 206):
@@ -111,12 +112,12 @@ def _more(http: Http, address: str, file: BundleFile, partial: Path, on_bytes: O
 
 
 def _copy(response: httpx2.Response, out: BinaryIO, file: BundleFile, on_bytes: OnBytes | None) -> None:
-    # As they come: gathered into larger pieces, the last ones before a break would be lost.
+    # Write chunks as they arrive: buffered chunks would be lost when the connection breaks.
     for chunk in response.iter_raw():
         if out.tell() + len(chunk) > file.size:
-            raise BrokenDownload(f"{file.path} is longer than the {file.size} bytes that the manifest gives")
+            raise BrokenDownload(f"{file.path} is longer than {file.size} bytes, its size in the manifest")
         out.write(chunk)
         if on_bytes:
             on_bytes(out.tell(), file.size)
     if out.tell() < file.size:
-        raise BrokenDownload(f"{file.path} ends before the {file.size} bytes that the manifest gives")
+        raise BrokenDownload(f"{file.path} is shorter than {file.size} bytes, its size in the manifest")

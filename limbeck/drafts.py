@@ -8,18 +8,17 @@
     )
     better = limbeck.drafts.seal(set_id)
 
-An operation names its label by `position`, or by `label` (with `sense` where it has one):
+An operation names its label by `position`, or by `label` (and `sense`, if it has one):
 
-    add            `kind`, `text`, what fits of `part`, `value`, `about`, `other_value`, `locked`, `before` (an id)
-    edit           `line` (its id), and what is to be other
+    add            `kind`, `text`; optional `part`, `value`, `about`, `other_value`, `locked`, `before` (a line id)
+    edit           `line` (its id), and the fields to change
     delete         `line`
-    lock, unlock   `line`, or all of the label's
-    replace        `lines`, in place of all
-    revert         back to what the set has
+    lock, unlock   `line`, or all lines of the label if left out
+    replace        `lines`, which replace all lines
+    revert         restores the lines of the set
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 from urllib.parse import quote
 
 from limbeck.http import Http
@@ -27,33 +26,35 @@ from limbeck.models import Attributes, AttributeSet, Draft, DraftChanged
 
 
 class Drafts:
-    """The draft that each set has. Raises as `Limbeck` does; a stale version is a Problem of status 412."""
+    """Drafts of attribute sets, one per set. Raises as `Limbeck` does; a stale version is a Problem of status 412."""
 
     def __init__(self, http: Http) -> None:
         self._http = http
 
     def get(self, set_id: str) -> Draft:
-        """How far the draft is; version 0 where nobody has touched it."""
+        """The state of the draft; version 0 means no edits."""
         return Draft.model_validate(self._http.json("GET", _path(set_id)))
 
     def labels(self, set_id: str) -> Iterator[Attributes]:
-        """The labels that the draft changes, as it has them."""
-        return (Attributes.model_validate(one) for one in self._http.every(f"{_path(set_id)}/labels", limit=1000))
+        """The labels that the draft changes, with their lines in the draft."""
+        return (
+            Attributes.model_validate(item) for item in self._http.items(f"{_path(set_id)}/labels", {"limit": 1000})
+        )
 
-    def change(self, set_id: str, operations: Sequence[Mapping[str, Any]], *, version: int | None) -> DraftChanged:
-        """Make the changes, all of them or none, if the draft is still at this version; None: whatever it is at."""
+    def change(self, set_id: str, operations: Sequence[Mapping[str, object]], *, version: int | None) -> DraftChanged:
+        """Apply the operations, all or none, if the draft is at `version` (None: at any version)."""
         body = {"operations": [dict(operation) for operation in operations]}
-        answer = self._http.json("PATCH", _path(set_id), body=body, headers=_if_match(version))
-        return DraftChanged.model_validate(answer)
+        response = self._http.json("PATCH", _path(set_id), body=body, headers=_if_match(version))
+        return DraftChanged.model_validate(response)
 
     def drop(self, set_id: str, *, version: int | None = None) -> Draft:
-        """Forget all edits that are not sealed."""
+        """Discard all edits of the draft."""
         return Draft.model_validate(self._http.json("DELETE", _path(set_id), headers=_if_match(version)))
 
     def seal(self, set_id: str, *, version: int | None = None) -> AttributeSet:
-        """Make the draft a new set, whose parent is this one."""
-        answer = self._http.json("POST", f"{_path(set_id)}/seal", headers=_if_match(version))
-        return AttributeSet.model_validate(answer)
+        """Seal the draft: create a new set, whose parent is this set."""
+        response = self._http.json("POST", f"{_path(set_id)}/seal", headers=_if_match(version))
+        return AttributeSet.model_validate(response)
 
 
 def _path(set_id: str) -> str:

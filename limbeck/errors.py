@@ -1,4 +1,4 @@
-"""What the client raises. Each is a `LimbeckError`, and its text is one line that can be shown to a person."""
+"""Exceptions of the client. Each is a `LimbeckError`; its text is one line that can be shown to users."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 class LimbeckError(Exception):
-    """Something that the service said, or that kept it from answering."""
+    """The service returned an error or could not be reached."""
 
 
 @dataclass(frozen=True)
 class FieldError:
-    """Where in the request something is wrong, and what: a pointer (RFC 6901) into the body, or a parameter's name."""
+    """An invalid field of a request: a JSON pointer (RFC 6901) into the body or a parameter's name, and the reason."""
 
     pointer: str
     detail: str
@@ -22,7 +22,7 @@ class FieldError:
 
 
 class Problem(LimbeckError):
-    """The service refused (RFC 9457). `code` is stable; `errors` point at the culprits in what was sent."""
+    """The service rejected a request (RFC 9457). `code` is stable; `errors` point to the invalid fields."""
 
     def __init__(self, *, status: int, code: str, detail: str, errors: Sequence[FieldError] = ()) -> None:
         self.status = status
@@ -38,23 +38,23 @@ class Problem(LimbeckError):
         more = f" (and {len(self.errors) - 1} more)" if len(self.errors) > 1 else ""
         place = first.pointer or first.parameter
         where = f"{self.code} at {place}" if place else self.code
-        # A problem with one culprit often says the same twice.
-        said = self.detail if first.detail in self.detail else first.detail
-        return f"{where}: {said}{more}"
+        # With one invalid field, both details are often equal.
+        detail = self.detail if first.detail in self.detail else first.detail
+        return f"{where}: {detail}{more}"
 
 
 class Unreachable(LimbeckError):
-    """No answer, after as many tries as there are to be."""
+    """The service did not respond to any attempt."""
 
 
 class JobFailed(LimbeckError):
-    """A job that was waited for ended otherwise than well."""
+    """A job failed or was cancelled."""
 
     def __init__(self, job: "Job") -> None:
         self.job = job
-        why = f": {job.error.code}: {job.error.message}" if job.error else ""
-        super().__init__(f"{job.kind} job {job.id} {job.status}{why}")
+        reason = f": {job.error.code}: {job.error.message}" if job.error else ""
+        super().__init__(f"{job.kind} job {job.id} {job.status}{reason}")
 
 
 class BrokenDownload(LimbeckError):
-    """A file whose bytes are not what the manifest says, or a manifest that names what no bundle may hold."""
+    """A downloaded file does not match the manifest, or the manifest is invalid."""

@@ -1,4 +1,4 @@
-"""A job's events as they happen: server-sent events, taken up again with `Last-Event-ID` wherever the line was lost."""
+"""Stream a job's events (server-sent events); a lost connection is resumed with `Last-Event-ID`."""
 
 from collections.abc import Iterator
 
@@ -7,14 +7,14 @@ import httpx2
 from limbeck.http import Http, pause_s, problem_of, retry_after_s
 from limbeck.models import ENDED, Event
 
-# The service sends a sign of life every 15 s; three missed ones mean that the line is dead.
-_SILENCE_S = 45.0
+# The service sends a keep-alive comment every 15 s; after three missed ones the connection is considered lost.
+_READ_TIMEOUT_S = 45.0
 
 
 def watch(http: Http, path: str, *, after: int) -> Iterator[Event]:
-    """Events numbered above `after`, each once, until the one that ends the job.
+    """Yield each event with an id above `after` once, up to the event that ends the job.
 
-    Raises Problem for an answer that will not change, Unreachable after tries in a row that brought nothing.
+    Raises Problem for a permanent error, Unreachable after consecutive attempts without a new event.
     """
     failures = 0
     while True:
@@ -22,8 +22,8 @@ def watch(http: Http, path: str, *, after: int) -> Iterator[Event]:
         wait_s: float | None = None
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store", "Last-Event-ID": str(after)}
         try:
-            with http.stream("GET", path, headers=headers, read_timeout_s=_SILENCE_S) as response:
-                if response.status_code == 204:  # the job ended before event `after`: there is nothing to wait for
+            with http.stream("GET", path, headers=headers, read_timeout_s=_READ_TIMEOUT_S) as response:
+                if response.status_code == 204:  # the job has ended and has no event above `after`
                     return
                 if response.status_code != 200:
                     response.read()
@@ -39,8 +39,8 @@ def watch(http: Http, path: str, *, after: int) -> Iterator[Event]:
                         yield event
                         if event.type == "state" and event.data.get("status") in ENDED:
                             return
-        except httpx2.TransportError as lost:
-            error = lost
+        except httpx2.TransportError as transport_error:
+            error = transport_error
         failures += 1
         if failures >= http.attempts:
             raise http.unreachable(error) from error
@@ -48,6 +48,6 @@ def watch(http: Http, path: str, *, after: int) -> Iterator[Event]:
 
 
 def _events(response: httpx2.Response) -> Iterator[Event]:
-    for sent in httpx2.EventSource(response):
-        if sent.data:
-            yield Event.model_validate_json(sent.data)
+    for message in httpx2.EventSource(response):
+        if message.data:
+            yield Event.model_validate_json(message.data)

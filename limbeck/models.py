@@ -1,4 +1,4 @@
-"""What the service answers, as frozen pydantic models; fields that a newer service adds are kept in `model_extra`."""
+"""Responses of the service as frozen pydantic models; fields of newer services are kept in `model_extra`."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -11,12 +11,12 @@ TextKind = Literal["names", "sentence", "phrases", "phrases_joined", "answers", 
 TEXT_KINDS: tuple[TextKind, ...] = get_args(TextKind)
 
 
-class _Answer(BaseModel):
+class _Response(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
-class Vocabulary(_Answer):
-    """An ordered, immutable list of labels. `domain` is what they are kinds of."""
+class Vocabulary(_Response):
+    """An ordered, immutable list of labels. `domain` is their category (birds)."""
 
     id: str
     name: str
@@ -26,16 +26,16 @@ class Vocabulary(_Answer):
     created_at: datetime
 
 
-class Label(_Answer):
-    """A label at its place; `sense` tells two of one name apart."""
+class Label(_Response):
+    """A label and its position; `sense` distinguishes labels with the same name."""
 
     position: int
     name: str
     sense: str | None = None
 
 
-class Line(_Answer):
-    """One thing said of a label: a sentence, or a phrase that completes "which has", with its part and value."""
+class Line(_Response):
+    """A line of a label: a sentence, or a phrase that completes "which has", with its part and value."""
 
     id: str
     kind: str
@@ -50,8 +50,8 @@ class Line(_Answer):
     call: str = ""
 
 
-class Attributes(_Answer):
-    """What is said of one label, line by line. Where nothing is, `described` is false."""
+class Attributes(_Response):
+    """The lines of one label. `described` is false if there are none."""
 
     position: int
     label: str
@@ -62,24 +62,24 @@ class Attributes(_Answer):
 
     @property
     def sentence(self) -> str:
-        """The first sentence, or nothing."""
+        """The first sentence, or ""."""
         return next((line.text for line in self.lines if line.kind == "sentence"), "")
 
     @property
     def phrases(self) -> tuple[str, ...]:
-        """The words of the phrases, in order."""
+        """The texts of the phrases, in order."""
         return tuple(line.text for line in self.lines if line.kind == "phrase")
 
 
 class SetLabel(Attributes):
-    """What a set says of one label; `edited` where its draft was asked for and says something else."""
+    """The lines of one label in a set. `edited`: the draft was requested and changes the label."""
 
     edited: bool = False
 
 
-class LabelDifference(_Answer):
-    """A label of which two sets say different things. `position` and `with_position` are None where one lacks it;
-    `other` tells what differs beside lines and locks: order, provenance, flags, spelling."""
+class LabelDifference(_Response):
+    """A label that differs between two sets. `position` or `with_position` is None if one set does not have the label;
+    `other` names further differences: order, provenance, flags, spelling."""
 
     position: int | None
     with_position: int | None
@@ -92,8 +92,8 @@ class LabelDifference(_Answer):
     other: tuple[str, ...]
 
 
-class Draft(_Answer):
-    """Edits of a set that are not sealed yet; a change names the `version` that it starts from."""
+class Draft(_Response):
+    """Edits of a set that are not sealed yet. A change names the `version` that it applies to."""
 
     attribute_set_id: str
     version: int
@@ -102,13 +102,13 @@ class Draft(_Answer):
 
 
 class DraftChanged(Draft):
-    """The draft after a change, and the labels that the change was about as they now stand."""
+    """The draft after a change, with the new state of the changed labels."""
 
     changed: tuple[Attributes, ...]
 
 
-class LLMAnswer(_Answer):
-    """What an LLM was asked and what it answered; `key` is the `call` of the lines that came of it."""
+class LLMAnswer(_Response):
+    """A request to an LLM and its response. `key` is the `call` of the lines that it produced."""
 
     key: str
     model: str
@@ -120,13 +120,13 @@ class LLMAnswer(_Answer):
 
 
 class LabelResult(Attributes):
-    """What an enrich job has of a label so far, and the `reason` why a question about it failed."""
+    """The result of an enrich job for one label so far; `reason` says why a question failed."""
 
     reason: str | None = None
     detail: str | None = None
 
 
-class AttributeSet(_Answer):
+class AttributeSet(_Response):
     """An immutable set of attributes, one entry for each label of its vocabulary."""
 
     id: str
@@ -140,8 +140,9 @@ class AttributeSet(_Answer):
     created_at: datetime
 
 
-class Offender(_Answer):
-    """A label that a gate caught, its lines that offend (`{"id", "text", "words"}`), the labels that it runs into."""
+class Offender(_Response):
+    """A label that violates a gate, its violating lines (`{"id", "text", "words"}`), and `others` that it conflicts
+    with."""
 
     position: int
     label: str
@@ -150,8 +151,8 @@ class Offender(_Answer):
     note: str = ""
 
 
-class Gate(_Answer):
-    """A gate over a set. `holds` is None where it was not measured; `worst` are the first of `num_labels` offenders."""
+class Gate(_Response):
+    """The result of a gate. `holds` is None if it was not measured; `worst`: the worst of `num_labels` violations."""
 
     gate: str
     tells: str
@@ -165,8 +166,8 @@ class Gate(_Answer):
     worst: tuple[Offender, ...] = ()
 
 
-class Report(_Answer):
-    """What the quality gates found in an attribute set. `teacher` is None where none was asked."""
+class Report(_Response):
+    """The results of the quality gates on an attribute set. `teacher` is None without text margins."""
 
     attribute_set_id: str
     teacher: str | None
@@ -178,8 +179,8 @@ class Report(_Answer):
     gates: tuple[Gate, ...]
 
 
-class Teacher(_Answer):
-    """A teacher by its weights' digest; `ref` is the name it was first loaded by, `context_length` in tokens."""
+class Teacher(_Response):
+    """A teacher, identified by the digest of its weights. `ref`: its first reference; `context_length` in tokens."""
 
     id: str
     ref: str
@@ -191,8 +192,8 @@ class Teacher(_Answer):
     created_at: datetime
 
 
-class TextTargets(_Answer):
-    """A teacher's text features of a vocabulary's rendered texts; `report` tells what was shortened or fell back."""
+class TextTargets(_Response):
+    """A teacher's text features of a vocabulary's label texts. `report`: shortened texts and fallbacks to names."""
 
     id: str
     vocabulary_id: str
@@ -205,8 +206,8 @@ class TextTargets(_Answer):
     created_at: datetime
 
 
-class CaptionSet(_Answer):
-    """A caption for each training image of a dataset, as far as there is one."""
+class CaptionSet(_Response):
+    """Captions of the training images of a dataset; images can lack one."""
 
     id: str
     dataset_id: str
@@ -219,8 +220,8 @@ class CaptionSet(_Answer):
     created_at: datetime
 
 
-class Dataset(_Answer):
-    """Images under the service's data root, matched to a vocabulary and split; `counts` of images and labels."""
+class Dataset(_Response):
+    """Images in the service's data root, matched to a vocabulary and split. `counts`: images and labels."""
 
     id: str
     vocabulary_id: str
@@ -232,8 +233,8 @@ class Dataset(_Answer):
     created_at: datetime
 
 
-class Progress(_Answer):
-    """How far a job is; `eta_s` is the time left in seconds, None where it cannot be told."""
+class Progress(_Response):
+    """The progress of a job. `eta_s`: remaining seconds, None if unknown."""
 
     done: int
     total: int
@@ -242,24 +243,24 @@ class Progress(_Answer):
 
 
 class Stage(Progress):
-    """How far one stage of a job is; `rate` in units a second, None where nothing of it runs."""
+    """The progress of one stage of a job. `rate`: units per second, None if the stage is not running."""
 
     stage: str
     rate: float | None = None
 
 
-class JobError(_Answer):
+class JobError(_Response):
     """Why a job failed."""
 
     code: str
     message: str
 
 
-class Spend(_Answer):
-    """What an enrich job's calls took so far, and its cap; dollars are exact.
+class Spend(_Response):
+    """Usage and cost of an enrich job so far, and its budget (cap). Dollars are exact.
 
-    `usd` lacks the `unpriced_calls`, and is None where those are all. `projected_usd` is what the job will have cost if
-    the rest costs what the questions so far did.
+    `usd` excludes `unpriced_calls`, and is None if all calls are unpriced. `projected_usd` is the total cost if the
+    remaining questions cost as much as those so far.
     """
 
     usd: Decimal | None
@@ -271,8 +272,8 @@ class Spend(_Answer):
     projected_usd: Decimal | None
 
 
-class Call(_Answer):
-    """One HTTP attempt of an enrich job, or one line of a batch; `cost_usd` is None where nobody knows it."""
+class Call(_Response):
+    """One HTTP attempt of an enrich job, or one request of a batch. `cost_usd` is None if the price is unknown."""
 
     id: str
     position: int
@@ -291,15 +292,16 @@ class Call(_Answer):
     created_at: datetime
 
 
-class Range(_Answer):
-    """As expected, and the most it can come to if no call has to be made again."""
+class Range(_Response):
+    """The expected value, and the maximum without retries."""
 
     expected: Decimal
     at_most: Decimal
 
 
-class StrategyEstimate(_Answer):
-    """What one strategy will ask: no more than that where `is_bound`. `basis`: `ledger` or `guess`."""
+class StrategyEstimate(_Response):
+    """The estimate of one strategy. `is_bound`: the number of calls is an upper bound. `basis`: `ledger` (means of
+    `num_seen` past responses) or `guess` (default lengths)."""
 
     strategy: str
     questions: int
@@ -312,8 +314,8 @@ class StrategyEstimate(_Answer):
     num_seen: int
 
 
-class AgainEstimate(_Answer):
-    """The most that asking again for what the gates catch can take."""
+class AgainEstimate(_Response):
+    """The maximum usage of repair rounds."""
 
     rounds: int
     calls: int
@@ -322,9 +324,9 @@ class AgainEstimate(_Answer):
     usd: Decimal | None
 
 
-class Estimate(_Answer):
-    """What an enrich job will ask and cost; `usd` is None where `usd_unknown` says why, `again` where nothing is asked
-    for again."""
+class Estimate(_Response):
+    """The estimated usage and cost of an enrich job. `usd` is None if the price is unknown (`usd_unknown`: the reason),
+    `again` is None without repair rounds."""
 
     model: str
     calls: int
@@ -336,8 +338,8 @@ class Estimate(_Answer):
     again: AgainEstimate | None = None
 
 
-class Job(_Answer):
-    """A request for work; `stage` is the kind of part that it is in, or ended in, and `progress` that of the stage."""
+class Job(_Response):
+    """A job. `stage` is the kind of its current or last part, `progress` the progress of that stage."""
 
     id: str
     kind: str
@@ -359,14 +361,14 @@ class Job(_Answer):
 
     @property
     def seconds(self) -> float | None:
-        """From start to end, None before both are known."""
+        """Seconds from start to end; None before the end."""
         if self.started_at is None or self.finished_at is None:
             return None
         return (self.finished_at - self.started_at).total_seconds()
 
 
-class Event(_Answer):
-    """Something that happened to a job; `id` ascends from 1 within the job."""
+class Event(_Response):
+    """An event of a job. `id` counts from 1 within the job."""
 
     id: int
     at: datetime
@@ -376,7 +378,7 @@ class Event(_Answer):
     data: dict[str, Any] = Field(default_factory=dict)
 
 
-class BundleFile(_Answer):
+class BundleFile(_Response):
     """A file of a checkpoint's bundle; `size` in bytes."""
 
     path: str
@@ -384,8 +386,8 @@ class BundleFile(_Answer):
     size: int
 
 
-class Checkpoint(_Answer):
-    """A trained student's bundle; `digest` is its manifest's sha256."""
+class Checkpoint(_Response):
+    """A delivered student and its bundle. `digest` is the sha256 of the manifest."""
 
     id: str
     job_id: str
@@ -401,8 +403,8 @@ class Checkpoint(_Answer):
     created_at: datetime
 
 
-class Page(_Answer):
-    """A part of a list, its items as they came; `last_id` goes into `after` for the next one where `has_more`."""
+class Page(_Response):
+    """One page of a list. If `has_more`, pass `last_id` as `after` to get the next page."""
 
     data: tuple[dict[str, Any], ...]
     has_more: bool

@@ -1,6 +1,6 @@
-"""Following a job on a terminal: a bar with rate and remaining time, and its warnings above it as they happen.
+"""Follow a job on a terminal: a progress bar with rate and remaining time, and warnings above it.
 
-Where the output is no terminal the bar is printed once, when the job has ended.
+If the output is not a terminal, the bar is printed once, at the end of the job.
 """
 
 import time
@@ -18,12 +18,12 @@ from limbeck.client import Limbeck
 from limbeck.errors import JobFailed
 from limbeck.models import Job, Spend
 
-_RATE_OVER_S = 10.0
-_EVENTS_EVERY_S = 2.0
+_RATE_WINDOW_S = 10.0
+_EVENTS_INTERVAL_S = 2.0
 
 
-class _Numbers(ProgressColumn):
-    """`done/total unit  rate/s  m:ss left`, of which each is shown once it is known."""
+class _NumbersColumn(ProgressColumn):
+    """`done/total unit  rate/s  m:ss left  cost`; values that are not known are left out."""
 
     def render(self, task: Task) -> Text:
         fields: dict[str, Any] = task.fields
@@ -40,40 +40,42 @@ class _Numbers(ProgressColumn):
 
 
 class Rate:
-    """Units a second over the last ten seconds of what was seen; begins anew where the unit changes."""
+    """Units per second over the last ten seconds; starts over when the unit changes."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: deque[tuple[float, int]] = deque()
+        self._samples: deque[tuple[float, int]] = deque()
         self._unit = ""
 
-    def see(self, done: int, unit: str) -> float | None:
-        """The rate now that `done` units are done, None while it cannot be told."""
+    def update(self, done: int, unit: str) -> float | None:
+        """Add a sample (`done` units are done); the rate in units per second, None if it is not known yet."""
         now = self._clock()
-        if unit != self._unit or (self._seen and done < self._seen[-1][1]):
-            self._seen.clear()
+        if unit != self._unit or (self._samples and done < self._samples[-1][1]):
+            self._samples.clear()
             self._unit = unit
-        self._seen.append((now, done))
-        while len(self._seen) > 2 and now - self._seen[0][0] > _RATE_OVER_S:
-            self._seen.popleft()
-        then, before = self._seen[0]
-        passed = now - then
-        return (done - before) / passed if passed > 0.2 and done > before else None
+        self._samples.append((now, done))
+        while len(self._samples) > 2 and now - self._samples[0][0] > _RATE_WINDOW_S:
+            self._samples.popleft()
+        start, done_at_start = self._samples[0]
+        elapsed_s = now - start
+        return (done - done_at_start) / elapsed_s if elapsed_s > 0.2 and done > done_at_start else None
 
 
 def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
-    """Wait for the job's end with a live bar under `title`; the job, succeeded. Raises JobFailed."""
-    seen, looked_at, rate = 0, float("-inf"), Rate()
-    bar = Progress(TextColumn("{task.description}"), BarColumn(14), _Numbers(), TimeElapsedColumn(), console=console)
+    """Wait for the job with a live bar called `title`; the succeeded job. Raises JobFailed."""
+    last_event, checked_at, rate = 0, float("-inf"), Rate()
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(14), _NumbersColumn(), TimeElapsedColumn(), console=console
+    )
 
     def show(now: Job, task: TaskID) -> None:
-        nonlocal seen, looked_at
-        if now.ended or time.monotonic() - looked_at > _EVENTS_EVERY_S:
-            looked_at = time.monotonic()
-            for event in client.events(job.id, after=seen):
-                seen = event.id
+        nonlocal last_event, checked_at
+        if now.ended or time.monotonic() - checked_at > _EVENTS_INTERVAL_S:
+            checked_at = time.monotonic()
+            for event in client.events(job.id, after=last_event):
+                last_event = event.id
                 if event.type == "message" and event.level == "warning":
-                    # What an event says is data, and no markup.
+                    # Event messages are data, not markup.
                     console.print(f"[yellow]warning[/] {escape(event.message)}", highlight=False)
         done, total = now.progress.done, now.progress.total
         if now.status == "succeeded":
@@ -85,7 +87,7 @@ def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
             total=total or None,
             unit=unit,
             status=now.status,
-            rate=rate.see(done, unit),
+            rate=rate.update(done, unit),
             eta_s=now.progress.eta_s,
             spend=spend_text(now.spend),
         )
@@ -100,32 +102,32 @@ def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
 
 
 def spend_text(spend: Spend | None) -> str:
-    """`$0.12 spent, about $1.40 in all (cap $2.50)`; tokens where money is not known; nothing where none was spent."""
+    """`$0.12 spent, about $1.40 in all (cap $2.50)`; tokens if the price is unknown; "" without calls."""
     if spend is None or not spend.calls:
         return ""
     if spend.usd is None:
-        said = f"{spend.tokens:,} tokens spent, price unknown"
+        text = f"{spend.tokens:,} tokens spent, price unknown"
     else:
-        said = f"{usd_text(spend.usd)} spent"
+        text = f"{usd_text(spend.usd)} spent"
         if spend.projected_usd is not None and spend.projected_usd > spend.usd:
-            said += f", about {usd_text(spend.projected_usd)} in all"
+            text += f", about {usd_text(spend.projected_usd)} in all"
         if spend.unpriced_calls:
-            said += f", {spend.unpriced_calls:,} calls unknown"
+            text += f", cost of {spend.unpriced_calls:,} calls unknown"
     caps = [usd_text(spend.cap_usd)] if spend.cap_usd is not None else []
     if spend.cap_tokens is not None:
         caps.append(f"{spend.tokens:,} of {spend.cap_tokens:,} tokens")
-    return said + (f" (cap {', '.join(caps)})" if caps else "")
+    return text + (f" (cap {', '.join(caps)})" if caps else "")
 
 
 def usd_text(dollars: Decimal) -> str:
-    """Dollars and cents, or as many digits as a small amount needs: never a bare zero for money spent."""
+    """Dollars and cents; two significant digits below one cent, so that a cost is never shown as zero."""
     if dollars and abs(dollars) < Decimal("0.01"):
         return f"${dollars.quantize(Decimal(1).scaleb(dollars.adjusted() - 1)).normalize():f}"
     return f"${dollars:,.2f}"
 
 
 def rate_text(rate: float) -> str:
-    """A rate with as many digits as tell something."""
+    """A rate with one decimal below 10, else without decimals."""
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
 
 

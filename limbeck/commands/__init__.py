@@ -1,1 +1,1 @@
-"""The commands of `limbeck`, a file for those that belong together."""
+"""The commands of `limbeck`, one module per group."""

@@ -1,9 +1,9 @@
-"""`limbeck attributes`: sets to look at, search, compare and correct, and as files."""
+"""`limbeck attributes`: list, show, search, compare, import and export attribute sets."""
 
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,32 +13,37 @@ from limbeck.commands.common import DEFAULT_URL, BadInput, Url, id_table, read_t
 from limbeck.commands.editing import LabelName, SetId, find, line_text, show_label
 from limbeck.commands.label_text import name_of
 
-cli = typer.Typer(help="What is said of labels: look, search, correct, check; files in and out.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from limbeck.models import LabelDifference
+
+cli = typer.Typer(help="Attributes of labels: show, search, edit, check, import and export.", no_args_is_help=True)
 cli.command("check")(check)
 cli.command("report")(report)
 for _command in (editing.edit, editing.lock, editing.unlock, editing.draft, editing.discard, editing.seal):
     cli.command(_command.__name__)(_command)
 
 _FORMATS = ("json", "csv", "dclip", "cupl", "label2text")
-_Shown = Annotated[int, typer.Option(min=1, help="How many to show.")]
+_Limit = Annotated[int, typer.Option(min=1, help="Maximum number to show.")]
 
 
 @cli.command("list")
 def list_(
-    vocabulary: Annotated[str, typer.Option(help="Those of this vocabulary only.")] = "",
-    limit: _Shown = 20,
+    vocabulary: Annotated[str, typer.Option(help="Only sets of this vocabulary.")] = "",
+    limit: _Limit = 20,
     url: Url = DEFAULT_URL,
 ) -> None:
     """List attribute sets, newest first."""
     from rich.console import Console
 
-    table = id_table("of", "described", "flagged", "made")
+    table = id_table("source", "described", "flagged", "created")
     with service(url) as client:
         for row in islice(client.attribute_sets(vocabulary_id=vocabulary or None), limit):
             source = row.parent_id or row.source.get("job_id") or row.source.get("import") or ""
             described = f"{row.num_described:,}/{row.num_labels:,}"
-            made = f"{row.created_at:%Y-%m-%d %H:%M} UTC"
-            table.add_row(row.id, str(source), described, f"{row.num_flagged:,}", made)
+            created = f"{row.created_at:%Y-%m-%d %H:%M} UTC"
+            table.add_row(row.id, str(source), described, f"{row.num_flagged:,}", created)
     Console().print(table)
 
 
@@ -46,10 +51,10 @@ def list_(
 def show(
     id: SetId,
     label: LabelName,
-    draft: Annotated[bool, typer.Option("--draft", help="As the set's draft has it.")] = False,
+    draft: Annotated[bool, typer.Option("--draft", help="Show the lines of the set's draft.")] = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Show what a set says of a label, line by line."""
+    """Show the attributes of a label, line by line."""
     from rich.console import Console
 
     with service(url) as client:
@@ -59,16 +64,16 @@ def show(
 @cli.command("search")
 def search(
     id: SetId,
-    text: Annotated[str, typer.Argument(metavar="[TEXT]", help="A part of the label or its sense.")] = "",
-    gate: Annotated[str, typer.Option(help="Caught by this gate in the set's report.")] = "",
-    flag: Annotated[str, typer.Option(help="With this flag, such as too_few_phrases.")] = "",
-    origin: Annotated[str, typer.Option(help="With a line of this origin: llm, human or import.")] = "",
-    locked: Annotated[bool, typer.Option("--locked", help="With a locked line.")] = False,
-    undescribed: Annotated[bool, typer.Option("--undescribed", help="Of which nothing is said.")] = False,
-    limit: _Shown = 20,
+    text: Annotated[str, typer.Argument(metavar="[TEXT]", help="Part of the label's name or sense.")] = "",
+    gate: Annotated[str, typer.Option(help="Violates this gate in the set's report.")] = "",
+    flag: Annotated[str, typer.Option(help="Has this flag, for example too_few_phrases.")] = "",
+    origin: Annotated[str, typer.Option(help="Has a line of this origin: llm, human or import.")] = "",
+    locked: Annotated[bool, typer.Option("--locked", help="Has a locked line.")] = False,
+    undescribed: Annotated[bool, typer.Option("--undescribed", help="Has no attributes.")] = False,
+    limit: _Limit = 20,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Find labels of a set; what is asked for counts together."""
+    """Find labels of a set that match all given filters."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -78,93 +83,107 @@ def search(
         found = client.attributes(
             id, q=text, gate=gate, flag=flag, origin=origin, locked=locked, undescribed=undescribed
         )
-        for one in islice(found, limit):
-            first = line_text(one.lines[0]) if one.lines else ""
-            cells = (str(one.position), name_of(one), str(len(one.lines)), first, ", ".join(one.flags))
+        for label in islice(found, limit):
+            first = line_text(label.lines[0]) if label.lines else ""
+            cells = (str(label.position), name_of(label), str(len(label.lines)), first, ", ".join(label.flags))
             table.add_row(*map(Text, cells))
-        more = next(found, None) is not None
-    Console().print(table if table.row_count else "no label is like that")
-    if more:
-        Console().print(f"and more: --limit shows more than {limit}", highlight=False)
+        has_more = next(found, None) is not None
+    Console().print(table if table.row_count else "no matching label")
+    if has_more:
+        Console().print(f"more labels match; raise --limit above {limit} to show them", highlight=False)
 
 
 @cli.command("compare")
 def compare(
-    id: Annotated[str, typer.Argument(metavar="A", help="The set to start from.")],
-    other: Annotated[str, typer.Argument(metavar="B", help="The set that says something else.")],
-    limit: _Shown = 20,
+    id: Annotated[str, typer.Argument(metavar="A", help="The first set.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="The second set.")],
+    limit: _Limit = 20,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Show what B says that A does not, and the other way round, label by label."""
+    """Show the differences between the sets A and B, label by label."""
     from rich.console import Console
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     with service(url) as client:
-        told = client.compare_attributes(other, id)
-        count = 0
-        for one in islice(told, limit):
-            count += 1
-            name = f"{one.label} ({one.sense})" if one.sense else one.label
-            lone = " (only in A)" if one.position is None else " (only in B)" if one.with_position is None else ""
-            console.print(name + lone + (f"  other {', '.join(one.other)}" if one.other else ""), style="bold")
-            marks = (("-", one.removed), ("+", one.added), ("locked", one.locked), ("unlocked", one.unlocked))
-            for mark, lines in marks:
-                for line in lines:
-                    console.print(f"  {mark} {line.kind}: {line_text(line)}")
-        more = next(told, None) is not None
-    if not count:
-        console.print("they say the same")
-    if more:
-        console.print(f"and more: --limit shows more than {limit}")
+        differences = client.compare_attributes(other, id)
+        num_shown = 0
+        for difference in islice(differences, limit):
+            num_shown += 1
+            _print_difference(console, difference)
+        has_more = next(differences, None) is not None
+    if not num_shown:
+        console.print("the sets have equal attributes")
+    if has_more:
+        console.print(f"more labels differ; raise --limit above {limit} to show them")
+
+
+def _print_difference(console: "Console", difference: "LabelDifference") -> None:
+    name = f"{difference.label} ({difference.sense})" if difference.sense else difference.label
+    if difference.position is None:
+        name += " (only in A)"
+    elif difference.with_position is None:
+        name += " (only in B)"
+    console.print(name + (f"  other {', '.join(difference.other)}" if difference.other else ""), style="bold")
+    groups = (
+        ("-", difference.removed),
+        ("+", difference.added),
+        ("locked", difference.locked),
+        ("unlocked", difference.unlocked),
+    )
+    for mark, lines in groups:
+        for line in lines:
+            console.print(f"  {mark} {line.kind}: {line_text(line)}")
 
 
 @cli.command("uses")
 def uses(id: SetId, url: Url = DEFAULT_URL) -> None:
-    """List what was made from a set: sets edited from it, text targets, students."""
+    """List what was made from a set: edited sets, text targets and checkpoints."""
     from rich.console import Console
 
-    table = id_table("what", "made")
+    table = id_table("kind", "created")
     with service(url) as client:
         for child in client.attribute_sets(parent_id=id):
             table.add_row(child.id, "attribute set", f"{child.created_at:%Y-%m-%d %H:%M} UTC")
         for targets in client.every_text_targets(attribute_set_id=id):
             table.add_row(targets.id, f"text targets, {targets.text}", f"{targets.created_at:%Y-%m-%d %H:%M} UTC")
-        for student in client.checkpoints(attribute_set_id=id):
-            table.add_row(student.id, f"student, {student.student}", f"{student.created_at:%Y-%m-%d %H:%M} UTC")
-    Console().print(table if table.row_count else "nothing was made from it yet")
+        for checkpoint in client.checkpoints(attribute_set_id=id):
+            table.add_row(
+                checkpoint.id, f"checkpoint, {checkpoint.student}", f"{checkpoint.created_at:%Y-%m-%d %H:%M} UTC"
+            )
+    Console().print(table if table.row_count else "nothing was made from this set yet")
 
 
 @cli.command("answer")
 def answer(
-    key: Annotated[str, typer.Argument(metavar="CALL", help="The call of a line.")], url: Url = DEFAULT_URL
+    key: Annotated[str, typer.Argument(metavar="CALL", help="The `call` of a line.")], url: Url = DEFAULT_URL
 ) -> None:
-    """Show what an LLM was asked, and what it answered."""
+    """Show a request to an LLM and its response."""
     from rich.console import Console
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     with service(url) as client:
-        told = client.answer(key)
-    console.print(f"{told.model} at {told.base_url or 'the default server'}, {told.strategy}", style="bold")
-    for message in told.messages:
+        stored = client.answer(key)
+    console.print(f"{stored.model} at {stored.base_url or 'the default server'}, {stored.strategy}", style="bold")
+    for message in stored.messages:
         console.print(f"{message.get('role', '')}:", style="bold")
         console.print(str(message.get("content", "")))
-    console.print("answer:", style="bold")
-    console.print(told.answer)
+    console.print("response:", style="bold")
+    console.print(stored.answer)
 
 
 @cli.command("export")
 def export(
     id: SetId,
-    format: Annotated[str, typer.Option(help="json or csv (everything), dclip, cupl, or label2text.")] = "json",
+    format: Annotated[str, typer.Option(help="json or csv (all fields), dclip, cupl, or label2text.")] = "json",
     out: Annotated[
-        Path | None, typer.Option(help="The file to write, stdout if left out; for label2text a folder.")
+        Path | None, typer.Option(help="The file to write (default: stdout); a folder for label2text.")
     ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Take a set out."""
-    _known(format)
+    """Export a set to a file."""
+    _check_format(format)
     if format == "label2text" and out is None:
-        raise BadInput("label2text is two files: say with --out in which folder")
+        raise BadInput("label2text writes two files; give their folder with --out")
     with service(url) as client:
         if format == "label2text" and out is not None:
             _write(out / "label2text.txt", client.export_attributes(id, format="label2text"))
@@ -186,32 +205,38 @@ def _write(path: Path, content: bytes) -> None:
 
 @cli.command("import")
 def import_(
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Our own JSON, CSV, DCLIP's or CuPL's.")] = None,
-    format: Annotated[str, typer.Option(help="What FILE is: json, csv, dclip or cupl.")] = "json",
-    label2text: Annotated[Path | None, typer.Option(help="In place of FILE: `folder number label` a line.")] = None,
-    sentences: Annotated[Path | None, typer.Option(help="With --label2text: a sentence a line, same order.")] = None,
-    vocabulary: Annotated[str, typer.Option(help="Whose labels they describe; a new vocabulary if left out.")] = "",
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Limbeck's JSON, CSV, DCLIP's or CuPL's.")
+    ] = None,
+    format: Annotated[str, typer.Option(help="Format of FILE: json, csv, dclip or cupl.")] = "json",
+    label2text: Annotated[
+        Path | None, typer.Option(help="Instead of FILE: one `folder number label` per line.")
+    ] = None,
+    sentences: Annotated[
+        Path | None, typer.Option(help="With --label2text: one sentence per line, same order.")
+    ] = None,
+    vocabulary: Annotated[str, typer.Option(help="The vocabulary of the labels; a new one by default.")] = "",
     name: Annotated[str, typer.Option(help="Name of the new vocabulary.")] = "imported",
     domain: Annotated[str, typer.Option(help="Domain of the new vocabulary.")] = "",
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Bring descriptions in: a file, or labels and sentences as Li et al. publish them."""
-    _known(format)
-    where = {"vocabulary_id": vocabulary or None, "name": name, "domain": domain}
+    """Import attributes: a file, or labels and sentences in the format of Li et al."""
+    _check_format(format)
+    vocabulary_fields = {"vocabulary_id": vocabulary or None, "name": name, "domain": domain}
     if file is not None and format != "label2text" and label2text is None and sentences is None:
         document = read_text(file)
         with service(url) as client:
-            made = client.import_attributes(document, format=format, **where)  # type: ignore[arg-type]
+            imported = client.import_attributes(document, format=format, **vocabulary_fields)  # type: ignore[arg-type]
     elif file is None and label2text is not None and sentences is not None:
         labels, lines = read_text(label2text), read_text(sentences)
         with service(url) as client:
-            made = client.import_sentences(labels, lines, **where)  # type: ignore[arg-type]
+            imported = client.import_sentences(labels, lines, **vocabulary_fields)  # type: ignore[arg-type]
     else:
         raise BadInput("give FILE, or both --label2text and --sentences")
-    told = f"{made.num_described} of {made.num_labels} labels, {made.num_flagged} flagged"
-    typer.echo(f"{made.id} (of {made.vocabulary_id}): {told}")
+    counts = f"{imported.num_described} of {imported.num_labels} labels, {imported.num_flagged} flagged"
+    typer.echo(f"{imported.id} (vocabulary {imported.vocabulary_id}): {counts}")
 
 
-def _known(format: str) -> None:
+def _check_format(format: str) -> None:
     if format not in _FORMATS:
         raise BadInput(f"--format {format!r}: choose {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}")

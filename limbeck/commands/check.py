@@ -1,4 +1,4 @@
-"""The gates: `limbeck attributes check` over a file, without a service; `report` over a set of the service's."""
+"""Quality gates: `limbeck attributes check` evaluates a file without a service, `report` a set of the service."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,24 +10,30 @@ from limbeck.commands.common import DEFAULT_URL, BadInput, Url, service
 
 def check(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Our own JSON, DCLIP's, CuPL's, or CSV.")
+        Path | None, typer.Argument(metavar="[FILE]", help="Limbeck's JSON, DCLIP's, CuPL's, or CSV.")
     ] = None,
-    format: Annotated[str, typer.Option(help="What FILE is: auto, json, dclip, cupl or csv.")] = "auto",
-    label2text: Annotated[Path | None, typer.Option(help="In place of FILE: `folder number label` a line.")] = None,
-    sentences: Annotated[Path | None, typer.Option(help="With --label2text: a sentence a line, same order.")] = None,
-    words: Annotated[list[Path] | None, typer.Option(help="More words that no picture shows; may be repeated.")] = None,
-    tokenizer: Annotated[Path | None, typer.Option(help="A teacher's tokenizer.json; CLIP's if left out.")] = None,
-    context: Annotated[int, typer.Option(help="How many tokens that teacher reads.")] = 77,
-    second_opinion: Annotated[str, typer.Option(metavar="MODEL", help="Let an LLM look at what the words found.")] = "",
-    json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Write the report as a page, too.")] = None,
-    worst: Annotated[int, typer.Option(min=0, help="Offenders to print for each gate that fails.")] = 5,
+    format: Annotated[str, typer.Option(help="Format of FILE: auto, json, dclip, cupl or csv.")] = "auto",
+    label2text: Annotated[
+        Path | None, typer.Option(help="Instead of FILE: one `folder number label` per line.")
+    ] = None,
+    sentences: Annotated[
+        Path | None, typer.Option(help="With --label2text: one sentence per line, same order.")
+    ] = None,
+    words: Annotated[list[Path] | None, typer.Option(help="A file with more non-visual words; repeatable.")] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="A teacher's tokenizer.json; CLIP's by default.")] = None,
+    context: Annotated[int, typer.Option(help="Token limit of the teacher.")] = 77,
+    second_opinion: Annotated[
+        str, typer.Option(metavar="MODEL", help="Let an LLM review the lines with non-visual words.")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Also write the report as an HTML page to this file.")] = None,
+    worst: Annotated[int, typer.Option(min=0, help="Violations to print per failing gate.")] = 5,
 ) -> None:
-    """Hold a file against the quality gates. Exit code 0: all hold; 1: some gate fails; 2: bad input."""
+    """Evaluate the quality gates on a file. Exit code 0: all gates hold; 1: a gate fails; 2: invalid input."""
     from attributes.cli.check_gates import CheckOptions, check_file
-    from attributes.cli.output_file import InvalidInput
+    from attributes.cli.input_files import InvalidInput
 
-    asked = CheckOptions(
+    options = CheckOptions(
         file=file,
         format=format,
         label2text=label2text,
@@ -41,7 +47,7 @@ def check(
         worst=worst,
     )
     try:
-        code = check_file(asked)
+        code = check_file(options)
     except InvalidInput as error:
         raise BadInput(str(error)) from None
     if code:
@@ -50,12 +56,12 @@ def check(
 
 def report(
     id: Annotated[str, typer.Argument(metavar="SET", help="The attribute set's id.")],
-    teacher: Annotated[str, typer.Option(help="Compare how far apart this teacher hears the labels' texts, too.")] = "",
-    json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
-    worst: Annotated[int, typer.Option(min=0, help="Offenders to print for each gate that fails.")] = 5,
+    teacher: Annotated[str, typer.Option(help="Also measure text margins with this teacher.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    worst: Annotated[int, typer.Option(min=0, help="Violations to print per failing gate.")] = 5,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Show what the gates found in a set, which is checked first where nobody has. Exit code as for check."""
+    """Show the quality report of a set; make one first if there is none. Exit codes as for `check`."""
     from rich.console import Console
 
     from attributes.gates.text_report import print_report
@@ -65,15 +71,15 @@ def report(
 
     with service(url) as client:
         try:
-            found = client.report(id, teacher=teacher or None)
+            shown = client.report(id, teacher=teacher or None)
         except Problem as error:
             if error.code != "report_not_found":
                 raise
             follow(client, client.check(id, teacher=teacher or None), Console(stderr=True), title="check the set")
-            found = client.report(id, teacher=teacher or None)
+            shown = client.report(id, teacher=teacher or None)
     if json:
-        typer.echo(found.model_dump_json(indent=1))
+        typer.echo(shown.model_dump_json(indent=1))
     else:
-        print_report(id, report_from_json(found.model_dump()), worst=worst)
-    if not found.holds:
+        print_report(id, report_from_json(shown.model_dump()), worst=worst)
+    if not shown.holds:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""`limbeck classify`: what a downloaded student sees in pictures; timm and the bundle are all it takes."""
+"""`limbeck classify`: classify images with a downloaded student. Needs timm and the bundle, but no service."""
 
 import json
 import sys
@@ -13,33 +13,33 @@ AMONG = ("all", "seen", "unseen")
 
 
 def classify(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures to look at.")],
-    checkpoint: Annotated[Path, typer.Option(help="A downloaded bundle: its folder, with image/ and targets/.")],
-    top: Annotated[int, typer.Option(min=1, help="How many labels to show for each.")] = 3,
-    among: Annotated[str, typer.Option(help="Labels to choose from: all, seen in training, or unseen.")] = "all",
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line instead of text.")] = False,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files to classify.")],
+    checkpoint: Annotated[Path, typer.Option(help="The folder of a downloaded bundle, with image/ and targets/.")],
+    top: Annotated[int, typer.Option(min=1, help="Number of labels to show per image.")] = 3,
+    among: Annotated[str, typer.Option(help="Candidate labels: all, seen (in training), or unseen.")] = "all",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Show the labels that a downloaded student finds likeliest, with their scores. Needs no service."""
+    """Show the labels with the highest scores for each image. Needs no service."""
     if among not in AMONG:
         raise BadInput(f"--among {among!r}: choose {', '.join(AMONG)}")
-    from limbeck.classify import BundleError, PictureError, load_student
+    from limbeck.classify import BundleError, ImageError, load_student
 
     try:
         student = load_student(checkpoint, among=among)
     except BundleError as error:
         raise BadInput(str(error)) from None
-    failed = 0
+    num_failed = 0
     for path in images:
         try:
             found = student.classify(path, top=top)
-        except PictureError as error:
+        except ImageError as error:
             print(f"limbeck: {error}", file=sys.stderr)
-            failed += 1
+            num_failed += 1
             continue
         if as_json:
             labels = [{"label": label, "score": score} for label, score in found]
             typer.echo(json.dumps({"image": str(path), "labels": labels}, ensure_ascii=False))
         else:
             typer.echo(f"{path}: " + ", ".join(f"{label} {score:.1%}" for label, score in found))
-    if failed:
-        raise BadInput(f"{failed} of {len(images)} pictures could not be read")
+    if num_failed:
+        raise BadInput(f"{num_failed} of {len(images)} images could not be read")

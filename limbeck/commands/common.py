@@ -1,4 +1,4 @@
-"""What commands share: errors that become one line, the options that say which service, and reading what was given."""
+"""Shared by the commands: exceptions for exit codes, the `--url` option, the client, the database, and input files."""
 
 import json
 import os
@@ -21,30 +21,30 @@ DEFAULT_URL = "http://127.0.0.1:8420"
 
 
 class BadInput(Exception):
-    """The command was given something wrong: exit code 2."""
+    """Invalid input to a command: exit code 2."""
 
 
-class Failed(Exception):
+class CommandFailed(Exception):
     """The service or the machine failed: exit code 1."""
 
 
-Url = Annotated[str, typer.Option("--url", envvar="LIMBECK_URL", help="Where the service answers.")]
+Url = Annotated[str, typer.Option("--url", envvar="LIMBECK_URL", help="URL of the service.")]
 
 
 @contextmanager
 def service(url: str) -> Iterator["Limbeck"]:
-    """A client of the service; its key is read from LIMBECK_KEY alone, for a command line can be seen by others."""
+    """A client of the service. The key comes from LIMBECK_KEY only: other users of a machine can see command lines."""
     from limbeck.client import Limbeck, LimbeckError
 
     try:
         with Limbeck(url, os.environ.get("LIMBECK_KEY") or None) as client:
             yield client
     except (LimbeckError, TimeoutError) as error:
-        raise Failed(str(error)) from None
+        raise CommandFailed(str(error)) from None
 
 
 def settings() -> "Settings":
-    """The operator's settings. Raises BadInput with the variable's name."""
+    """The operator's settings. Raises BadInput that names the invalid variable."""
     from pydantic import ValidationError
 
     from store.settings import Settings
@@ -59,30 +59,30 @@ def settings() -> "Settings":
 
 @contextmanager
 def database(*, upgraded: bool = True) -> Iterator["Database"]:
-    """The operator's database. Embedded, it is brought up to date; distributed, that is `limbeck db upgrade`'s part."""
+    """The operator's database. An embedded one is upgraded; a distributed one must be (`limbeck db upgrade`)."""
     from sqlalchemy.exc import SQLAlchemyError
 
     from store import migrate
     from store.db import Database
 
-    chosen = settings()
+    config = settings()
     try:
-        db = Database(chosen.database)
+        db = Database(config.database)
         try:
             if upgraded and not migrate.is_current(db):
-                if chosen.distributed:
-                    raise Failed("the database is not at the newest revision: run limbeck db upgrade")
+                if config.distributed:
+                    raise CommandFailed("the database is not at the newest revision: run limbeck db upgrade")
                 migrate.upgrade(db)
             yield db
         finally:
             db.dispose()
     except SQLAlchemyError as error:
-        said = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise Failed(f"the database does not answer: {said}") from None
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise CommandFailed(f"the database does not respond: {reason}") from None
 
 
 def id_table(*columns: str) -> "Table":
-    """A table whose first column, the id, is whole however narrow the terminal: ids are there to be copied."""
+    """A table whose first column, the id, is never truncated, so that ids can be copied."""
     from rich.table import Table
 
     table = Table(box=None)
@@ -93,7 +93,7 @@ def id_table(*columns: str) -> "Table":
 
 
 def read_text(path: Path) -> str:
-    """A file's text. Raises BadInput for one that cannot be read."""
+    """The text of a file. Raises BadInput if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -102,24 +102,25 @@ def read_text(path: Path) -> str:
         raise BadInput(f"{path}: is not UTF-8 (byte {error.start})") from None
 
 
-def assignments(given: list[str], option: str) -> dict[str, Any]:
-    """`["epochs=10", "losses.mse=0"]` as nested fields; a value is JSON where it can be read so, else text."""
+def assignments(texts: list[str], option: str) -> dict[str, Any]:
+    """`["epochs=10", "losses.mse=0"]` as nested fields. A value is parsed as JSON if possible, else it is text."""
     fields: dict[str, Any] = {}
-    for one in given:
-        name, equals, value = one.partition("=")
+    for text in texts:
+        name, equals, value = text.partition("=")
         if not equals or not all(steps := name.strip().split(".")):
-            raise BadInput(f"{option} {one!r}: write it as field=value")
+            raise BadInput(f"{option} {text!r}: write it as field=value")
         inner = fields
         for step in steps[:-1]:
             inner = inner.setdefault(step, {})
             if not isinstance(inner, dict):
-                raise BadInput(f"{option} {one!r}: {step} is already set to a value")
+                raise BadInput(f"{option} {text!r}: {step} is already set to a value")
         inner[steps[-1]] = _value(value.strip())
     return fields
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> object:
     try:
-        return json.loads(text)
+        parsed: object = json.loads(text)
     except ValueError:
         return text
+    return parsed

@@ -1,8 +1,8 @@
-"""`limbeck enrich`: have an LLM describe a vocabulary's labels, or be told first what that will cost."""
+"""`limbeck enrich`: describe a vocabulary's labels with an LLM, or estimate the cost (`--dry-run`)."""
 
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,40 +12,45 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from limbeck.client import Limbeck
+    from limbeck.client import EnrichOptions, Limbeck
     from limbeck.models import AgainEstimate, Estimate, Job
 
 
 def enrich(
     of: Annotated[
         str,
-        typer.Argument(metavar="VOCABULARY_OR_FILE", help="voc_…, or a file: a label a line, or .csv."),
+        typer.Argument(metavar="VOCABULARY_OR_FILE", help="voc_…, or a file: one label per line, or .csv."),
     ],
-    strategies: Annotated[str, typer.Option(help="One after the other: sentence,phrases,contrast.")] = "describe",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it will ask and cost; ask nothing.")] = False,
-    budget_usd: Annotated[str, typer.Option(help="The most that it may cost: 2.50.")] = "",
-    budget_tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens that it may take.")] = None,
-    batch: Annotated[
-        bool, typer.Option("--batch", help="By the server's Batch API: half the price, up to a day.")
+    strategies: Annotated[
+        str, typer.Option(help="Prompt strategies in order: sentence,phrases,contrast.")
+    ] = "describe",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the estimated calls and cost; send nothing.")
     ] = False,
-    domain: Annotated[str, typer.Option(help="What a file's labels are kinds of: birds, dishes, tools.")] = "",
+    budget_usd: Annotated[str, typer.Option(help="Maximum cost in US dollars: 2.50.")] = "",
+    budget_tokens: Annotated[int | None, typer.Option(min=1, help="Maximum number of tokens.")] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Use the server's Batch API: half the price, takes up to a day.")
+    ] = False,
+    domain: Annotated[str, typer.Option(help="The category of a file's labels: birds, dishes, tools.")] = "",
     base_set: Annotated[str, typer.Option(help="A set whose locked and human lines are kept.")] = "",
-    teacher: Annotated[str, typer.Option(help="For contrast: who takes labels for each other.")] = "",
-    neighbours: Annotated[int | None, typer.Option(help="For contrast: how many each is told apart from.")] = None,
-    samples: Annotated[int | None, typer.Option(help="Answers to a question, where a strategy samples.")] = None,
+    teacher: Annotated[str, typer.Option(help="For contrast: the teacher that finds confusable labels.")] = "",
+    neighbours: Annotated[int | None, typer.Option(help="For contrast: number of confusable labels per label.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Responses per question, for strategies that sample.")] = None,
     mend_rounds: Annotated[
-        int | None, typer.Option(min=0, help="How often what the gates catch is asked for again; once if left out.")
+        int | None,
+        typer.Option(min=0, help="Maximum number of repair rounds for violations of the gates; 1 by default."),
     ] = None,
-    llm_model: Annotated[str, typer.Option(help="The LLM to ask; the service's own if left out.")] = "",
+    llm_model: Annotated[str, typer.Option(help="The LLM; the service's by default.")] = "",
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Describe each label by one or more strategies; what is answered already is not asked again."""
+    """Describe each label with one or more strategies. Stored responses are reused."""
     from rich.console import Console
 
     from limbeck.progress import follow
 
-    how: dict[str, Any] = {
-        "strategies": _names(strategies),
+    options: EnrichOptions = {
+        "strategies": _strategies(strategies),
         "model": llm_model or None,
         "base_set_id": base_set or None,
         "teacher": teacher or None,
@@ -60,98 +65,98 @@ def enrich(
     with service(url) as client:
         vocabulary_id = _vocabulary(client, of, domain, console)
         if dry_run:
-            told = client.estimate(vocabulary_id, **how)
-            console.print(estimate_table(told))
-            console.print(estimate_text(told, _dollars(budget_usd), budget_tokens), highlight=False, markup=False)
+            estimate = client.estimate(vocabulary_id, **options)
+            console.print(estimate_table(estimate))
+            console.print(estimate_text(estimate, _dollars(budget_usd), budget_tokens), highlight=False, markup=False)
             return
-        job = follow(client, client.enrich(vocabulary_id, **how), console, title="describe labels")
-    console.print(_told(job), highlight=False, markup=False)
+        job = follow(client, client.enrich(vocabulary_id, **options), console, title="describe labels")
+    console.print(_result_text(job), highlight=False, markup=False)
 
 
-def estimate_table(told: "Estimate") -> "Table":
-    """What each strategy will ask, as expected and at most."""
+def estimate_table(estimate: "Estimate") -> "Table":
+    """The calls and tokens of each strategy, expected and at most."""
     from rich.table import Table
 
     table = Table("strategy", box=None)
-    for name in ("calls", "answered", "prompt tokens", "answer tokens"):
+    for name in ("calls", "stored", "prompt tokens", "response tokens"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("expected from")
-    for one in told.strategies:
-        bound = "≤ " if one.is_bound else ""
-        basis = f"{one.num_seen:,} answers seen" if one.basis == "ledger" else "a guess"
+    table.add_column("estimated from")
+    for item in estimate.strategies:
+        bound = "≤ " if item.is_bound else ""
+        basis = f"{item.num_seen:,} past responses" if item.basis == "ledger" else "default lengths"
         tokens = (
-            f"{round(each.expected):,} (≤ {round(each.at_most):,})"
-            for each in (one.prompt_tokens, one.completion_tokens)
+            f"{round(count.expected):,} (≤ {round(count.at_most):,})"
+            for count in (item.prompt_tokens, item.completion_tokens)
         )
-        table.add_row(one.strategy, f"{bound}{one.calls:,}", f"{one.answered:,}", *tokens, basis)
+        table.add_row(item.strategy, f"{bound}{item.calls:,}", f"{item.answered:,}", *tokens, basis)
     return table
 
 
-def estimate_text(told: "Estimate", budget_usd: str | None, budget_tokens: int | None) -> str:
-    """The sum, and how it stands to the budget."""
+def estimate_text(estimate: "Estimate", budget_usd: str | None, budget_tokens: int | None) -> str:
+    """The totals, and a note if they exceed the budget."""
     from limbeck.progress import usd_text
 
-    expected = round(told.prompt_tokens.expected + told.completion_tokens.expected)
-    said = f"{told.calls:,} calls to {told.model}, about {expected:,} tokens"
-    if told.usd is None:
-        said += f"; {told.usd_unknown}"
+    expected = round(estimate.prompt_tokens.expected + estimate.completion_tokens.expected)
+    text = f"{estimate.calls:,} calls to {estimate.model}, about {expected:,} tokens"
+    if estimate.usd is None:
+        text += f"; {estimate.usd_unknown}"
     else:
-        said += f": about {usd_text(told.usd.expected)}, at most {usd_text(told.usd.at_most)} if no call is made twice"
-        if budget_usd and told.usd.expected > Decimal(budget_usd):
-            said += f"; a budget of {usd_text(Decimal(budget_usd))} will end before all is asked"
+        text += f": about {usd_text(estimate.usd.expected)}, at most {usd_text(estimate.usd.at_most)} without retries"
+        if budget_usd and estimate.usd.expected > Decimal(budget_usd):
+            text += f"; the budget of {usd_text(Decimal(budget_usd))} is expected to run out"
     if budget_tokens and expected > budget_tokens:
-        said += f"; a budget of {budget_tokens:,} tokens will end before all is asked"
-    return f"{said}{again_text(told.again)}" if told.again else said
+        text += f"; the budget of {budget_tokens:,} tokens is expected to run out"
+    return f"{text}{repair_text(estimate.again)}" if estimate.again else text
 
 
-def again_text(again: "AgainEstimate") -> str:
-    """What asking again for what the gates catch can add."""
+def repair_text(repair: "AgainEstimate") -> str:
+    """The most that repair rounds can add."""
     from limbeck.progress import usd_text
 
-    rounds = "once" if again.rounds == 1 else f"up to {again.rounds} times"
-    cost = "" if again.usd is None else f", {usd_text(again.usd)}"
-    return f"\nwhat the gates catch is asked for again {rounds}: at most {again.calls:,} calls more{cost}"
+    rounds = "1 repair round" if repair.rounds == 1 else f"up to {repair.rounds} repair rounds"
+    cost = "" if repair.usd is None else f", {usd_text(repair.usd)}"
+    return f"\nplus {rounds} for violations of the gates: at most {repair.calls:,} more calls{cost}"
 
 
-def _told(job: "Job") -> str:
+def _result_text(job: "Job") -> str:
     from limbeck.progress import spend_text
 
     result = job.result or {}
-    failed = result["num_labels"] - result["num_described"]
-    said = f"{result['num_described']:,} labels described as {result['attribute_set_id']}"
-    if failed:
-        said += f", {failed:,} without an answer"
+    num_failed = result["num_labels"] - result["num_described"]
+    text = f"{result['num_described']:,} labels described as {result['attribute_set_id']}"
+    if num_failed:
+        text += f", {num_failed:,} without attributes"
     spent = spend_text(job.spend)
-    return f"{said}; {spent}" if spent else f"{said}; nothing had to be asked"
+    return f"{text}; {spent}" if spent else f"{text}; no LLM call was necessary"
 
 
 def _vocabulary(client: "Limbeck", of: str, domain: str, console: "Console") -> str:
     if of.startswith("voc_"):
         if domain:
-            raise BadInput("--domain is for a file of labels; a vocabulary has its own")
+            raise BadInput("--domain applies to a file of labels only; a vocabulary has its own domain")
         return of
     path = Path(of)
-    made = client.create_vocabulary_from_text(
+    vocabulary = client.create_vocabulary_from_text(
         path.stem, read_text(path), format="csv" if path.suffix.lower() == ".csv" else "lines", domain=domain
     )
-    console.print(f"{made.num_labels:,} labels as {made.id}", highlight=False)
-    return made.id
+    console.print(f"{vocabulary.num_labels:,} labels as {vocabulary.id}", highlight=False)
+    return vocabulary.id
 
 
-def _names(given: str) -> list[str]:
-    names = [name.strip() for name in given.split(",") if name.strip()]
+def _strategies(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise BadInput("--strategies names none: sentence,phrases")
+        raise BadInput(f"--strategies {text!r}: give at least one strategy, for example sentence,phrases")
     return names
 
 
-def _dollars(given: str) -> str | None:
-    if not given:
+def _dollars(amount: str) -> str | None:
+    if not amount:
         return None
     try:
-        dollars = Decimal(given.removeprefix("$"))
+        dollars = Decimal(amount.removeprefix("$"))
     except InvalidOperation:
-        raise BadInput(f"--budget-usd {given!r} is no amount of dollars such as 2.50") from None
+        raise BadInput(f"--budget-usd {amount!r} is not an amount of dollars; write it as 2.50") from None
     if not dollars.is_finite() or dollars <= 0:
-        raise BadInput(f"--budget-usd {given!r} must be above 0")
+        raise BadInput(f"--budget-usd {amount!r} must be above 0")
     return f"{dollars:f}"

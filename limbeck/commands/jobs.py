@@ -1,11 +1,11 @@
-"""`limbeck jobs`, `job`, `cancel` and `download`: looking after what runs on a service, and fetching what it made."""
+"""`limbeck jobs`, `job`, `cancel` and `download`: list, show and cancel jobs, and download a checkpoint."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, Failed, Url, id_table, service
+from limbeck.commands.common import DEFAULT_URL, BadInput, CommandFailed, Url, id_table, service
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 
 
-def jobs(url: Url = DEFAULT_URL, limit: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20) -> None:
+def jobs(
+    url: Url = DEFAULT_URL, limit: Annotated[int, typer.Option(min=1, help="Maximum number to show.")] = 20
+) -> None:
     """List jobs, newest first."""
     from itertools import islice
 
     from rich.console import Console
 
-    table = id_table("kind", "status", "progress", "made")
+    table = id_table("kind", "status", "progress", "created")
     with service(url) as client:
         for job in islice(client.jobs(), limit):
             table.add_row(job.id, job.kind, job.status, progress_text(job), f"{job.created_at:%Y-%m-%d %H:%M} UTC")
@@ -32,9 +34,9 @@ def jobs(url: Url = DEFAULT_URL, limit: Annotated[int, typer.Option(min=1, help=
 def job(
     id: JobId,
     url: Url = DEFAULT_URL,
-    watch: Annotated[bool, typer.Option("--watch", help="Show events as they happen, until the job ends.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Stream events until the job ends.")] = False,
 ) -> None:
-    """Show a job: how far it is, what it has said, what it made. Exit code 1 for one that has failed."""
+    """Show a job: status, progress, events and results. Exit code 1 if it failed."""
     from rich.console import Console
 
     console = Console()
@@ -44,39 +46,39 @@ def job(
         for event in client.watch(id) if watch else client.events(id):
             console.print(f"{event.at:%H:%M:%S} {event.level:7} {event.message}", highlight=False, markup=False)
         shown = client.job(id)
-        _tell_end(client, shown, console)
+        _print_result(client, shown, console)
     if shown.error:
-        raise Failed(f"{shown.kind} job {shown.id} {shown.status}: {shown.error.code}: {shown.error.message}")
+        raise CommandFailed(f"{shown.kind} job {shown.id} {shown.status}: {shown.error.code}: {shown.error.message}")
 
 
 def cancel(id: JobId, url: Url = DEFAULT_URL) -> None:
-    """Ask a job to stop."""
+    """Cancel a job."""
     with service(url) as client:
         typer.echo(f"{id} {client.cancel(id).status}")
 
 
 def download(
     checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="The checkpoint's id.")],
-    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    out: Annotated[Path, typer.Option(help="The destination folder.")],
     parts: Annotated[
         str, typer.Option(help="Comma-separated: image, pairing, onnx, targets; or all.")
     ] = "image,targets",
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Fetch a checkpoint's bundle; one that broke off goes on where it stopped."""
+    """Download a checkpoint's bundle; an interrupted download is resumed."""
     from rich.console import Console
 
     from limbeck.client import BUNDLE_PARTS
 
-    wanted = None if parts.strip() == "all" else [part.strip() for part in parts.split(",") if part.strip()]
-    if unknown := set(wanted or ()) - set(BUNDLE_PARTS):
-        raise BadInput(f"--parts: no part {', '.join(sorted(unknown))}; there are {', '.join(BUNDLE_PARTS)}, or all")
+    chosen = None if parts.strip() == "all" else [part.strip() for part in parts.split(",") if part.strip()]
+    if unknown := set(chosen or ()) - set(BUNDLE_PARTS):
+        raise BadInput(f"--parts: unknown part {', '.join(sorted(unknown))}; choose {', '.join(BUNDLE_PARTS)}, or all")
     with service(url) as client:
-        fetch_bundle(client, checkpoint, out, wanted, Console())
+        fetch_bundle(client, checkpoint, out, chosen, Console())
 
 
 def fetch_bundle(client: "Limbeck", checkpoint: str, out: Path, parts: list[str] | None, console: "Console") -> None:
-    """Download with a bar; every file is checked against the manifest."""
+    """Download a bundle with a progress bar; every file is verified against the manifest."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
     columns = TextColumn("{task.description}"), BarColumn(bar_width=28), DownloadColumn(), TransferSpeedColumn()
@@ -91,18 +93,18 @@ def fetch_bundle(client: "Limbeck", checkpoint: str, out: Path, parts: list[str]
         try:
             paths = client.download_checkpoint(checkpoint, out, parts, show)
         except OSError as error:
-            raise Failed(f"{error.filename or out}: {error.strerror}") from None
+            raise CommandFailed(f"{error.filename or out}: {error.strerror}") from None
     size = sum(path.stat().st_size for path in paths)
-    console.print(f"{len(paths)} files, {size / 1e6:.1f} MB in {out}, each as its manifest says", highlight=False)
+    console.print(f"{len(paths)} files, {size / 1e6:.1f} MB in {out}, verified against the manifest", highlight=False)
 
 
 def progress_text(job: "Job") -> str:
-    """`120/200 labels`, or nothing where there is nothing to count."""
+    """`120/200 labels`; "" if the total is not known."""
     progress = job.progress
     return f"{progress.done:,}/{progress.total:,} {progress.unit}" if progress.total else ""
 
 
-def _tell_end(client: "Limbeck", job: "Job", console: "Console") -> None:
+def _print_result(client: "Limbeck", job: "Job", console: "Console") -> None:
     result = job.result or {}
     for name in ("attribute_set_id", "text_targets_id", "checkpoint_id"):
         if result.get(name):

@@ -1,12 +1,12 @@
-"""The lines of one label as a text that a person edits, and back.
+"""The lines of one label as an editable text: formatting and parsing.
 
     phrase [3f2a9c0d1e2f] locked
       text: a long hooked bill
       part: bill
       value: long and hooked
 
-A block a line: its kind, its id where it was there before, `locked` where enrichments are to keep it, and its fields. A
-block that is taken away is a line deleted; one without an id is a new line; their order is that of the lines.
+One block per line: its kind, the id of an existing line, `locked` if enrichments must keep the line, and its fields. A
+removed block deletes the line; a block without an id adds a line; the order of the blocks is the order of the lines.
 """
 
 import re
@@ -22,18 +22,18 @@ _HEAD = re.compile(r"(?P<kind>\w+)\s*(?:\[(?P<id>[^\]]*)\])?\s*(?P<locked>locked
 _FIELD = re.compile(rf"\s+(?P<name>{'|'.join(FIELDS)})\s*:(?P<text>.*)")
 _HELP = """\
 # {name}
-# Change what you like; lines that begin with # do not count. A block taken away is a line deleted, a block without
-# [id] is a new one. Kinds: {kinds}. Write "locked" behind a kind to have every later enrichment keep the line.
+# Lines that begin with # are ignored. Remove a block to delete the line; add a block without [id] to add one.
+# Kinds: {kinds}. Write "locked" after the kind to keep the line in later enrichments.
 """
 
 
 def name_of(label: Attributes) -> str:
-    """A label with its sense, as people and `limbeck attributes` write it."""
+    """The label's name, with its sense in parentheses."""
     return f"{label.label} ({label.sense})" if label.sense else label.label
 
 
-def written(label: Attributes) -> str:
-    """The text to edit."""
+def format_label(label: Attributes) -> str:
+    """The editable text of a label."""
     blocks = [_HELP.format(name=name_of(label), kinds=", ".join(KINDS))]
     blocks += [_block(line) for line in label.lines]
     return "\n".join(blocks)
@@ -45,22 +45,22 @@ def _block(line: Line) -> str:
     return "\n".join([head, *fields]) + "\n"
 
 
-def read(text: str) -> list[dict[str, Any]]:
-    """The lines of a text, as the operation `replace` takes them. Raises BadInput that names the line."""
+def parse_lines(text: str) -> list[dict[str, Any]]:
+    """The lines of a text, for the operation `replace`. Raises BadInput that names the line number."""
     lines: list[dict[str, Any]] = []
     for number, content in enumerate(text.splitlines(), start=1):
         if not content.strip() or content.startswith("#"):
             continue
         if found := _FIELD.fullmatch(content):
             if not lines or found["name"] in lines[-1]["given"]:
-                what = f"a second {found['name']}" if lines else "a field"
-                raise BadInput(f"line {number}: {what} without a line of its own to belong to")
+                field = f"a second {found['name']}" if lines else "a field"
+                raise BadInput(f"line {number}: {field} without a `kind` line above it")
             lines[-1]["given"].add(found["name"])
             lines[-1][found["name"]] = found["text"].strip()
         elif (head := _HEAD.fullmatch(content)) and head["kind"] in KINDS:
-            emptied = dict.fromkeys(FIELDS, "") if head["id"] else {}
-            known = {"id": head["id"]} if head["id"] else {}
-            lines.append({**known, "kind": head["kind"], "locked": bool(head["locked"]), **emptied, "given": set()})
+            defaults = dict.fromkeys(FIELDS, "") if head["id"] else {}
+            line_id = {"id": head["id"]} if head["id"] else {}
+            lines.append({**line_id, "kind": head["kind"], "locked": bool(head["locked"]), **defaults, "given": set()})
         else:
             raise BadInput(
                 f"line {number}: {content.strip()[:60]!r} is neither `kind [id]` nor an indented `field: text`"
@@ -70,34 +70,34 @@ def read(text: str) -> list[dict[str, Any]]:
     return lines
 
 
-def addition(given: str) -> dict[str, Any]:
-    """`phrase,part=bill: a long bill` as the fields of an `add`. Raises BadInput."""
-    head, colon, text = given.partition(":")
+def parse_addition(option: str) -> dict[str, Any]:
+    """`phrase,part=bill: a long bill` as the fields of the operation `add`. Raises BadInput."""
+    head, colon, text = option.partition(":")
     kind, *fields = (part.strip() for part in head.split(","))
     if not colon or kind not in KINDS:
         raise BadInput(
-            f"--add {given!r}: write it as KIND: TEXT, or KIND,part=…,value=…: TEXT; kinds: {', '.join(KINDS)}"
+            f"--add {option!r}: write it as KIND: TEXT, or KIND,part=…,value=…: TEXT; kinds: {', '.join(KINDS)}"
         )
-    return {"kind": kind, "text": text.strip(), **_assigned(fields, given)}
+    return {"kind": kind, "text": text.strip(), **_parse_fields(fields, option)}
 
 
-def _assigned(fields: Iterable[str], given: str) -> dict[str, str]:
-    told: dict[str, str] = {}
+def _parse_fields(fields: Iterable[str], option: str) -> dict[str, str]:
+    parsed: dict[str, str] = {}
     for field in fields:
         name, equals, value = field.partition("=")
         if not equals or name.strip() not in FIELDS[1:]:
-            raise BadInput(f"--add {given!r}: {field!r} is none of {', '.join(f'{name}=…' for name in FIELDS[1:])}")
-        told[name.strip()] = value.strip()
-    return told
+            raise BadInput(f"--add {option!r}: {field!r} is not one of {', '.join(f'{name}=…' for name in FIELDS[1:])}")
+        parsed[name.strip()] = value.strip()
+    return parsed
 
 
-def change(given: str) -> tuple[str, str, str]:
+def parse_change(option: str) -> tuple[str, str, str]:
     """`LINE=TEXT` or `LINE.field=TEXT` as (line, field, text). Raises BadInput."""
-    place, equals, text = given.partition("=")
+    place, equals, text = option.partition("=")
     line, _, field = place.strip().partition(".")
     field = field or "text"
     if not equals or not line or field not in FIELDS:
         raise BadInput(
-            f"--set {given!r}: write it as LINE=TEXT, or LINE.field=TEXT with a field of {', '.join(FIELDS)}"
+            f"--set {option!r}: write it as LINE=TEXT, or LINE.field=TEXT with a field of {', '.join(FIELDS)}"
         )
     return line, field, text.strip()

@@ -1,4 +1,4 @@
-"""`limbeck db` and `limbeck key`: the database's revision and the keys, for who runs the service."""
+"""`limbeck db` and `limbeck key`: database migrations and API keys, for operators."""
 
 import re
 import time
@@ -7,17 +7,17 @@ from typing import Annotated
 
 import typer
 
-from limbeck.commands.common import BadInput, Failed, database, id_table
+from limbeck.commands.common import BadInput, CommandFailed, database, id_table
 
-db = typer.Typer(help="The database's tables.", no_args_is_help=True)
-key = typer.Typer(help="Keys that let clients in.", no_args_is_help=True)
+db = typer.Typer(help="Database migrations.", no_args_is_help=True)
+key = typer.Typer(help="API keys.", no_args_is_help=True)
 
 _UNITS_S = {"h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 
 @db.command("upgrade")
 def upgrade() -> None:
-    """Bring the database to the newest revision."""
+    """Upgrade the database to the newest revision."""
     from store import migrate
 
     with database(upgraded=False) as opened:
@@ -27,58 +27,58 @@ def upgrade() -> None:
 
 @db.command("check")
 def check() -> None:
-    """Say whether the database is at the newest revision; exit code 1 where it is not."""
+    """Check that the database is at the newest revision. Exit code 1 if it is not."""
     from store import migrate
 
     with database(upgraded=False) as opened:
         if not migrate.is_current(opened):
-            raise Failed("the database is not at the newest revision: run limbeck db upgrade")
+            raise CommandFailed("the database is not at the newest revision: run limbeck db upgrade")
         typer.echo("at the newest revision")
 
 
 @key.command("create")
 def create(
-    name: Annotated[str, typer.Option(help="Whose key it is, or what for.")],
+    name: Annotated[str, typer.Option(help="The owner or the purpose of the key.")],
     scopes: Annotated[str, typer.Option(help="Comma-separated: read, write.")] = "read,write",
-    expires: Annotated[str, typer.Option(help="After how long it ends: 12h, 90d, 52w, or never.")] = "90d",
+    expires: Annotated[str, typer.Option(help="Lifetime: 12h, 90d, 52w, or never.")] = "90d",
 ) -> None:
-    """Make a key. Its secret is printed once, alone on stdout, and kept nowhere."""
+    """Create a key. Its secret is printed once, to stdout, and is not stored."""
     from store import keys
-    from store.errors import Refused
+    from store.errors import InvalidRequest
 
     if not name.strip():
         raise BadInput("--name is blank")
-    wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
+    scope_list = [scope.strip() for scope in scopes.split(",") if scope.strip()]
     expires_at = _expires_at(expires)
     with database() as opened, opened.write() as tx:
         try:
-            made, secret = keys.create(tx, name=name.strip(), scopes=wanted, expires_at=expires_at)
-        except Refused as error:
+            made, secret = keys.create(tx, name=name.strip(), scopes=scope_list, expires_at=expires_at)
+        except InvalidRequest as error:
             raise BadInput(str(error)) from None
-        told = f"key {made.id} ({made.name}): {', '.join(made.scopes)}; {_until(made.expires_at)}"
-    typer.echo(told, err=True)
+        summary = f"key {made.id} ({made.name}): {', '.join(made.scopes)}; {_expiry_text(made.expires_at)}"
+    typer.echo(summary, err=True)
     typer.echo(secret)
 
 
 @key.command("list")
 def list_keys() -> None:
-    """All keys ever made, without their secrets."""
+    """List all keys, without their secrets."""
     from rich.console import Console
     from rich.markup import escape
 
     from store import keys
 
-    table = id_table("name", "scopes", "made", "state")
+    table = id_table("name", "scopes", "created", "state")
     with database() as opened, opened.read() as tx:
-        for row in keys.every(tx):
-            state = f"revoked {_date(row.revoked_at)}" if row.revoked_at else _until(row.expires_at)
+        for row in keys.list_keys(tx):
+            state = f"revoked {_date(row.revoked_at)}" if row.revoked_at else _expiry_text(row.expires_at)
             table.add_row(row.id, escape(row.name), ",".join(row.scopes), _date(row.created_at), state)
     Console().print(table)
 
 
 @key.command("revoke")
-def revoke(id: Annotated[str, typer.Argument(help="As `limbeck key list` shows it.")]) -> None:
-    """End a key now."""
+def revoke(id: Annotated[str, typer.Argument(help="The key's id, as in `limbeck key list`.")]) -> None:
+    """Revoke a key."""
     from store import keys
     from store.errors import NotFound
 
@@ -90,16 +90,16 @@ def revoke(id: Annotated[str, typer.Argument(help="As `limbeck key list` shows i
     typer.echo(f"{id} is revoked")
 
 
-def _expires_at(given: str) -> float | None:
-    if given == "never":
+def _expires_at(lifetime: str) -> float | None:
+    if lifetime == "never":
         return None
-    match = re.fullmatch(r"([1-9]\d{0,4})([hdw])", given)
+    match = re.fullmatch(r"([1-9]\d{0,4})([hdw])", lifetime)
     if match is None:
-        raise BadInput(f"--expires {given!r}: write 12h, 90d, 52w or never")
+        raise BadInput(f"--expires {lifetime!r}: write 12h, 90d, 52w or never")
     return time.time() + int(match[1]) * _UNITS_S[match[2]]
 
 
-def _until(expires_at: float | None) -> str:
+def _expiry_text(expires_at: float | None) -> str:
     if expires_at is None:
         return "never expires"
     return f"expired {_date(expires_at)}" if expires_at <= time.time() else f"expires {_date(expires_at)}"

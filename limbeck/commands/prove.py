@@ -1,4 +1,4 @@
-"""`limbeck attributes prove`: whether a set's attributes help, beside controls that say nothing."""
+"""`limbeck attributes prove`: measure whether a set's attributes improve a teacher beyond empty controls."""
 
 import json
 from pathlib import Path
@@ -16,17 +16,17 @@ _PARTS = {"id": "seen", "ood": "unseen"}
 
 def prove(
     id: Annotated[str, typer.Argument(metavar="SET", help="The attribute set's id.")],
-    dataset: Annotated[str, typer.Option(help="The dataset whose held-out and unseen images are told.")],
+    dataset: Annotated[str, typer.Option(help="The dataset whose held-out and unseen images are classified.")],
     teacher: Annotated[str, typer.Option(help="ViT-B-32:openai, hf-hub:org/name, or local-dir:PATH (data root).")],
-    concept: Annotated[str, typer.Option(help="One word for all labels: bird.")] = "",
-    seeds: Annotated[int, typer.Option(help="How often each control is drawn.")] = 3,
+    concept: Annotated[str, typer.Option(help="A word for all labels: bird.")] = "",
+    seeds: Annotated[int, typer.Option(help="Number of random samples of each control.")] = 3,
     filter_phrases: Annotated[
-        bool, typer.Option("--filter-phrases", help="Make a set without phrases that training images deny.")
+        bool, typer.Option("--filter-phrases", help="Create a set without phrases that the training images contradict.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Write the whole proof to this file, as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write all measurements to this file, as JSON.")] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Measure a teacher told of the labels in several ways, and say whether the attributes help beyond Waffle."""
+    """Evaluate a teacher with different label texts, and report whether the attributes help beyond Waffle."""
     from rich.console import Console
 
     from limbeck.progress import follow
@@ -44,11 +44,11 @@ def prove(
     console.print(proof_table(proof))
     console.print(proof["verdict"], highlight=False, markup=False)
     if (filtered := proof["filtered"]) is not None:
-        console.print(_told_filtered(filtered, result["attribute_set_id"]), highlight=False, markup=False)
+        console.print(_filter_text(filtered, result["attribute_set_id"]), highlight=False, markup=False)
 
 
 def proof_table(proof: dict[str, Any]) -> "Table":
-    """Accuracy of every arm, and its gain over the control with its interval over labels, in points."""
+    """Accuracy of every arm, and its gain over the control with a bootstrap interval over labels, in points."""
     from rich.table import Table
 
     parts = [part for part in _PARTS if part in proof["num_images"]]
@@ -66,20 +66,20 @@ def proof_table(proof: dict[str, Any]) -> "Table":
 
 
 def _gain(result: dict[str, Any]) -> str:
-    over = result["over_control"]
-    if over is None:
+    gain = result["over_control"]
+    if gain is None:
         return ""
-    low, high = over["labels"]
-    return f"{100 * over['mean']:+.1f} \\[{100 * low:+.0f}, {100 * high:+.0f}]"
+    low, high = gain["labels"]
+    return f"{100 * gain['mean']:+.1f} \\[{100 * low:+.0f}, {100 * high:+.0f}]"
 
 
-def _told_filtered(filtered: dict[str, Any], set_id: str | None) -> str:
+def _filter_text(filtered: dict[str, Any], set_id: str | None) -> str:
     if filtered["refused"]:
-        return f"Phrases are left as they are: {filtered['refused']}."
+        return f"No phrase was removed: {filtered['refused']}."
     if set_id is None:
-        return "The training images deny no phrase."
+        return "The training images contradict no phrase."
     dropped = sum(map(len, filtered["dropped"].values()))
     return (
-        f"{dropped} phrases that training images deny are left out in {set_id}: held-out accuracy by phrases "
+        f"{dropped} phrases that training images contradict are removed in {set_id}: held-out accuracy by phrases "
         f"{filtered['before']:.1%} before, {filtered['after']:.1%} after."
     )

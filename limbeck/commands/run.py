@@ -1,4 +1,4 @@
-"""`limbeck run`: the main job on one's own labels and images, from a label list to a downloaded student."""
+"""`limbeck run`: the complete workflow on your labels and images, from a label list to a downloaded student."""
 
 import json
 import re
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from limbeck.models import Job, TextKind
+    from limbeck.client import Limbeck
+    from limbeck.models import TextKind
 
 _SPLIT = "seed=0,id_fraction=0.5,held_out=0.3"
 _STRATEGIES = {
@@ -25,30 +26,32 @@ _STRATEGIES = {
 
 
 def run(
-    labels: Annotated[Path, typer.Option(help="A label a line; or a .csv with the header name or name,sense.")],
+    labels: Annotated[Path, typer.Option(help="One label per line; or a .csv with the header name or name,sense.")],
     images: Annotated[str, typer.Option(help="A folder of class folders, relative to the service's data root.")],
     teacher: Annotated[str, typer.Option(help="ViT-B-32:openai, hf-hub:org/name, or local-dir:PATH (data root).")],
-    out: Annotated[Path, typer.Option(help="The folder for the student.")],
-    domain: Annotated[str, typer.Option(help="What the labels are kinds of: birds, dishes, tools.")] = "",
+    out: Annotated[Path, typer.Option(help="The destination folder of the student.")],
+    domain: Annotated[str, typer.Option(help="The category of the labels: birds, dishes, tools.")] = "",
     text: Annotated[
-        str, typer.Option(help="What the teacher reads: names, sentence, phrases, contrast …")
+        str, typer.Option(help="The teacher's label texts: names, sentence, phrases, contrast …")
     ] = "sentence",
-    concept: Annotated[str, typer.Option(help="One word said of every label: bird.")] = "",
-    student: Annotated[str, typer.Option(help="A timm model; the recipe's own if left out.")] = "",
-    recipe: Annotated[str, typer.Option(help="limbeck, li2023_resnet or li2023_vit, or a _5shot one.")] = "limbeck",
+    concept: Annotated[str, typer.Option(help="A word for all labels: bird.")] = "",
+    student: Annotated[str, typer.Option(help="A timm model; the recipe's by default.")] = "",
+    recipe: Annotated[
+        str, typer.Option(help="limbeck, li2023_resnet or li2023_vit, or their _5shot variants.")
+    ] = "limbeck",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="A field of the recipe: epochs=10, losses.mse=0. Repeatable.")
+        list[str] | None, typer.Option("--set", help="Set a recipe field: epochs=10, losses.mse=0. Repeatable.")
     ] = None,
     split: Annotated[
-        str, typer.Option(help="Which labels are unseen: seed=0,id_fraction=0.5,held_out=0.3; folders; or JSON.")
+        str, typer.Option(help="Seen and unseen labels: seed=0,id_fraction=0.5,held_out=0.3; folders; or JSON.")
     ] = _SPLIT,
     strategies: Annotated[
-        str, typer.Option(help="What the LLM is asked: sentence,phrases,contrast …; what --text needs if left out.")
+        str, typer.Option(help="Prompt strategies: sentence,phrases,contrast …; by default those that --text needs.")
     ] = "",
-    llm_model: Annotated[str, typer.Option(help="The LLM to ask; the service's own if left out.")] = "",
+    llm_model: Annotated[str, typer.Option(help="The LLM; the service's by default.")] = "",
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Post labels, describe them, distil a student from the teacher, measure it on labels it never saw, fetch it."""
+    """Describe labels with an LLM, distil a student, evaluate it on seen and unseen labels, and download it."""
     from rich.console import Console
 
     from limbeck.commands.jobs import fetch_bundle
@@ -56,25 +59,21 @@ def run(
 
     kind = _text_kind(text)
     config = assignments(set_ or [], "--set") | ({"student": student} if student else {})
-    chosen_split = split_of(split)
-    listed = read_text(labels)
+    chosen_split = parse_split(split)
+    label_text = read_text(labels)
     console = Console()
     with service(url) as client:
         vocabulary = client.create_vocabulary_from_text(
-            labels.stem, listed, format="csv" if labels.suffix.lower() == ".csv" else "lines", domain=domain
+            labels.stem, label_text, format="csv" if labels.suffix.lower() == ".csv" else "lines", domain=domain
         )
         console.print(f"{vocabulary.num_labels:,} labels as {vocabulary.id}", highlight=False)
-        # The folder is looked at before the LLM is asked: a wrong one should cost nothing.
+        # The dataset is registered before the first LLM call, so that a wrong folder costs nothing.
         dataset = client.register_dataset(vocabulary.id, images, split=chosen_split)
-        console.print(_counted(dataset.counts), highlight=False)
+        console.print(_counts_text(dataset.counts), highlight=False)
         attribute_set = None
         if kind != "names":
-            chain = _chain(strategies or _STRATEGIES.get(kind, "describe"))
-            between = any(name.partition("@")[0] == "contrast" for name in chain)
-            asked = client.enrich(
-                vocabulary.id, strategies=chain, model=llm_model or None, teacher=teacher if between else None
-            )
-            attribute_set = _told_set(follow(client, asked, console, title="describe labels"), console)
+            chain = _strategies(strategies or _STRATEGIES.get(kind, "describe"))
+            attribute_set = _describe(client, console, vocabulary.id, chain, llm_model, teacher)
         job = client.distill(
             dataset.id,
             teacher=teacher,
@@ -86,12 +85,11 @@ def run(
         )
         trained = follow(client, job, console, title="distil the student").result or {}
         evaluation = trained["evaluation"]
-        rows = [("student", kind, evaluation), *(("teacher", kind, one) for one in evaluation["teacher"])]
+        rows = [("student", kind, evaluation), *(("teacher", kind, result) for result in evaluation["teacher"])]
         if kind != "names":
-            asked = client.evaluate(dataset.id, teacher=teacher)
-            job = follow(client, asked, console, title="measure the teacher")
+            job = follow(client, client.evaluate(dataset.id, teacher=teacher), console, title="measure the teacher")
             rows.append(("teacher", "names", (job.result or {})["evaluation"]))
-        # The closed-set baseline is measured, and has no bundle.
+        # The closed-set baseline has an evaluation, but no bundle.
         if trained.get("checkpoint_id"):
             fetch_bundle(client, trained["checkpoint_id"], out, ["image", "targets"], console)
     console.print(results_table(rows))
@@ -99,28 +97,51 @@ def run(
         console.print(f"try it: limbeck classify --checkpoint {out} IMAGE", highlight=False, markup=False)
 
 
-def split_of(given: str) -> dict[str, Any]:
-    """`folders`, a JSON object, or `seed=…,id_fraction=…,held_out=…`, as the API takes it."""
-    if given == "folders":
+def _describe(
+    client: "Limbeck", console: "Console", vocabulary_id: str, strategies: list[str], llm_model: str, teacher: str
+) -> str:
+    """Enrich the vocabulary; the id of the attribute set."""
+    from limbeck.progress import follow
+
+    needs_teacher = any(name.partition("@")[0] == "contrast" for name in strategies)
+    job = client.enrich(
+        vocabulary_id,
+        strategies=strategies,
+        model=llm_model or None,
+        teacher=teacher if needs_teacher else None,
+    )
+    result = follow(client, job, console, title="describe labels").result or {}
+    num_failed = result["num_labels"] - result["num_described"]
+    text = f"{result['num_described']:,} labels described as {result['attribute_set_id']}"
+    if num_failed:
+        text += f", {num_failed:,} without attributes (only their names are used)"
+    console.print(text, highlight=False)
+    attribute_set_id: str = result["attribute_set_id"]
+    return attribute_set_id
+
+
+def parse_split(text: str) -> dict[str, Any]:
+    """`folders`, a JSON object, or `seed=…,id_fraction=…,held_out=…`, as the API's `split`. Raises BadInput."""
+    if text == "folders":
         return {"by": "folders"}
-    if given.lstrip().startswith("{"):
+    if text.lstrip().startswith("{"):
         try:
-            split: dict[str, Any] = json.loads(given)
+            split: dict[str, Any] = json.loads(text)
         except ValueError as error:
-            raise BadInput(f"--split is no JSON: {error}") from None
+            raise BadInput(f"--split is not JSON: {error}") from None
         return split
-    return {"by": "seed"} | assignments(re.split(r"\s*,\s*", given.strip()), "--split")
+    return {"by": "seed"} | assignments(re.split(r"\s*,\s*", text.strip()), "--split")
 
 
-def _chain(given: str) -> list[str]:
-    chain = [name.strip() for name in given.split(",") if name.strip()]
-    if not chain:
-        raise BadInput(f"--strategies {given!r}: name them with commas between, such as sentence,phrases")
-    return chain
+def _strategies(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise BadInput(f"--strategies {text!r}: separate strategies by commas, for example sentence,phrases")
+    return names
 
 
 def results_table(rows: Sequence[tuple[str, str, dict[str, Any]]]) -> "Table":
-    """Mean per-class accuracy of each (who, text, evaluation), and what guessing would give."""
+    """Mean per-class accuracy of each (model, text, evaluation), and of random guessing."""
     from rich.table import Table
 
     table = Table("", "text", title="mean per-class accuracy", title_style="bold")
@@ -128,33 +149,22 @@ def results_table(rows: Sequence[tuple[str, str, dict[str, Any]]]) -> "Table":
     for part in parts:
         num_labels = rows[0][2][part]["num_labels"]
         table.add_column(f"{'seen' if part == 'id' else 'unseen'} labels ({num_labels})", justify="right")
-    for who, text, evaluation in rows:
-        table.add_row(who, text, *(f"{evaluation[part]['accuracy']:.1%}" for part in parts))
+    for model, text, evaluation in rows:
+        table.add_row(model, text, *(f"{evaluation[part]['accuracy']:.1%}" for part in parts))
     table.add_row("chance", "", *(f"{rows[0][2][part]['chance']:.1%}" for part in parts), style="dim")
     return table
 
 
-def _text_kind(given: str) -> "TextKind":
+def _text_kind(text: str) -> "TextKind":
     from limbeck.models import TEXT_KINDS
 
-    if given not in TEXT_KINDS:
-        raise BadInput(f"--text {given!r}: choose one of {', '.join(TEXT_KINDS)}")
-    return given
+    if text not in TEXT_KINDS:
+        raise BadInput(f"--text {text!r}: choose one of {', '.join(TEXT_KINDS)}")
+    return text
 
 
-def _counted(counts: dict[str, int]) -> str:
+def _counts_text(counts: dict[str, int]) -> str:
     return (
-        f"{counts['train']:,} images to train on and {counts['held_out']:,} held out, of {counts['id_labels']} labels; "
-        f"{counts['ood']:,} of {counts['ood_labels']} labels it will never see"
+        f"{counts['train']:,} training images and {counts['held_out']:,} held-out images of {counts['id_labels']} seen "
+        f"labels; {counts['ood']:,} images of {counts['ood_labels']} unseen labels"
     )
-
-
-def _told_set(job: "Job", console: "Console") -> str:
-    result = job.result or {}
-    failed = result["num_labels"] - result["num_described"]
-    told = f"{result['num_described']:,} labels described as {result['attribute_set_id']}"
-    console.print(
-        told + (f", {failed:,} without an answer (their names stand alone)" if failed else ""), highlight=False
-    )
-    made: str = result["attribute_set_id"]
-    return made

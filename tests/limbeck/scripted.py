@@ -1,4 +1,4 @@
-"""An HTTP server in this process that gives, request after request, what a test's script says."""
+"""An HTTP server in this process that sends the responses of a script, in order."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Say:
-    """One answer. `cut_after`: bytes of the body after which the connection breaks off (0: before the status line)."""
+    """One response. `cut_after`: bytes of the body after which the connection is closed (0: before the status line)."""
 
     status: int = 200
     body: Any = None
@@ -27,7 +27,7 @@ class Say:
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as it came in."""
+    """One received request."""
 
     method: str
     path: str
@@ -37,7 +37,7 @@ class Seen:
 
 @dataclass
 class Scripted:
-    """`url` to ask, `seen` to look at."""
+    """The server's `url`, and the requests that it has `seen`."""
 
     url: str
     seen: list[Seen]
@@ -50,7 +50,7 @@ def problem(status: int, code: str, detail: str = "no", **more: Any) -> Say:
 
 @contextmanager
 def scripted(script: Sequence[Say]) -> Iterator[Scripted]:
-    """Serve the script; a request beyond its end is answered 418, which no client tries again."""
+    """Serve the script; requests after its end get status 418, which clients do not retry."""
     waiting, seen = list(script), list[Seen]()
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""The command: exit codes, one line for each error, and keys that are shown once."""
+"""The `limbeck` command: exit codes, one-line errors, and keys whose secret is printed once."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import pytest
 
 from limbeck.cli import main
 from limbeck.commands.common import BadInput, assignments
-from limbeck.commands.run import split_of
+from limbeck.commands.run import parse_split
 from tests.limbeck.scripted import Say, problem, scripted
 from tests.limbeck.test_client import job
 
@@ -31,14 +31,14 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def failed(arguments: list[str], capsys: Capture) -> tuple[int, str]:
     """The exit code and the one line on stderr."""
     code = main(arguments)
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 1, said.err
-    assert said.err.startswith("limbeck: ")
-    return code, said.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1, printed.err
+    assert printed.err.startswith("limbeck: ")
+    return code, printed.err
 
 
-def test_help_names_every_command_and_loads_no_room() -> None:
+def test_help_lists_all_commands_without_heavy_imports() -> None:
     program = (
         "import sys; from limbeck.cli import main; main(['--help']); "
         "print([n for n in ('torch', 'sqlalchemy', 'fastapi', 'httpx2', 'store', 'api') if n in sys.modules])"
@@ -51,7 +51,7 @@ def test_help_names_every_command_and_loads_no_room() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["frobnicate"], "frobnicate"),
         (["jobs", "--frobnicate"], "--frobnicate"),
@@ -60,54 +60,54 @@ def test_help_names_every_command_and_loads_no_room() -> None:
         ([*RUN, "missing.txt"], "missing.txt: No such file"),
         ([*RUN, "labels.txt", "--text", "poems"], "--text 'poems': choose"),
         ([*RUN, "labels.txt", "--set", "epochs"], "--set 'epochs': write it as field=value"),
-        ([*RUN, "labels.txt", "--split", "{half"], "--split is no JSON"),
-        (["download", "ckp_1", "--out", "x", "--parts", "imagge"], "no part imagge"),
+        ([*RUN, "labels.txt", "--split", "{half"], "--split is not JSON"),
+        (["download", "ckp_1", "--out", "x", "--parts", "imagge"], "unknown part imagge"),
         (["attributes", "export", "ats_1", "--format", "yaml"], "--format 'yaml'"),
         (["attributes", "import", "--label2text", "labels.txt"], "both --label2text and --sentences"),
-        (["classify", "--checkpoint", "nowhere", "picture.png"], "nowhere is no downloaded student"),
+        (["classify", "--checkpoint", "nowhere", "picture.png"], "nowhere is not a downloaded student"),
         (["classify", "--checkpoint", "x", "--among", "most", "picture.png"], "--among 'most'"),
         (["key", "create", "--name", "ci", "--expires", "soon"], "--expires 'soon'"),
-        (["key", "create", "--name", "ci", "--scopes", "read,admin"], "admin: a key's scopes are read and write"),
+        (["key", "create", "--name", "ci", "--scopes", "read,admin"], "admin: valid scopes are read and write"),
         (["key", "create", "--name", " "], "--name is blank"),
         (["key", "revoke", "key_unknown"], "no key 'key_unknown'"),
     ],
 )
-def test_what_was_given_wrong_is_said_in_a_line_with_code_2(
-    arguments: list[str], says: str, capsys: Capture, tmp_path: Path
+def test_invalid_input_is_one_line_with_exit_code_2(
+    arguments: list[str], message: str, capsys: Capture, tmp_path: Path
 ) -> None:
     (tmp_path / "labels.txt").write_text("crane\n")
     code, line = failed(arguments, capsys)
     assert code == 2
-    assert says in line
+    assert message in line
 
 
-def test_a_wrong_setting_is_named(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_is_named(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMBECK_PORT", "99999")
     code, line = failed(["serve"], capsys)
     assert code == 2
     assert "LIMBECK_PORT" in line
 
 
-def test_what_the_service_refuses_is_said_with_its_pointer_and_code_1(capsys: Capture, tmp_path: Path) -> None:
+def test_a_rejected_request_is_reported_with_its_pointer_and_exit_code_1(capsys: Capture, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("crane\n\n")
-    refusal = problem(422, "label_invalid", "is blank", errors=[{"pointer": "/labels/1/name", "detail": "is blank"}])
-    with scripted([refusal]) as server:
+    rejection = problem(422, "label_invalid", "is blank", errors=[{"pointer": "/labels/1/name", "detail": "is blank"}])
+    with scripted([rejection]) as server:
         code, line = failed([*RUN, "labels.txt", "--url", server.url], capsys)
     assert (code, line) == (1, "limbeck: label_invalid at /labels/1/name: is blank\n")
     assert server.seen[0].headers["content-type"] == "text/plain"
     assert server.seen[0].body == b"crane\n\n"
 
 
-def test_a_service_that_is_not_there_is_code_1(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_service_is_exit_code_1(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("limbeck.http.pause_s", lambda attempt: 0.0)
     with scripted([]) as server:
         pass
     code, line = failed(["jobs", "--url", server.url], capsys)
     assert code == 1
-    assert "does not answer" in line
+    assert "does not respond" in line
 
 
-def test_jobs_and_cancel_show_what_the_service_says(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_and_cancel_show_the_status(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMBECK_KEY", "lbk_secret")
     with scripted([Say(200, {"data": [job("running")], "has_more": False})]) as server:
         assert main(["jobs", "--url", server.url]) == 0
@@ -118,34 +118,34 @@ def test_jobs_and_cancel_show_what_the_service_says(capsys: Capture, monkeypatch
     assert capsys.readouterr().out == "job_1 cancelling\n"
 
 
-def test_a_failed_job_is_shown_with_its_events_and_code_1(capsys: Capture) -> None:
+def test_a_failed_job_is_shown_with_its_events_and_exit_code_1(capsys: Capture) -> None:
     ended = job("failed", error={"code": "worker_lost", "message": "its worker stopped answering"})
     event = {"id": 1, "at": "2026-11-23T21:04:05Z", "level": "warning", "type": "message", "message": "[red]odd[/red]"}
     with scripted([Say(200, ended), Say(200, {"data": [event], "has_more": False}), Say(200, ended)]) as server:
         code = main(["job", "job_1", "--url", server.url])
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     assert code == 1
-    assert "[red]odd[/red]" in said.out
-    assert said.err == "limbeck: enrich job job_1 failed: worker_lost: its worker stopped answering\n"
+    assert "[red]odd[/red]" in printed.out
+    assert printed.err == "limbeck: enrich job job_1 failed: worker_lost: its worker stopped answering\n"
 
 
-def test_a_key_is_printed_once_alone_on_stdout_and_kept_nowhere(capsys: Capture, tmp_path: Path) -> None:
+def test_a_secret_is_printed_once_on_stdout_and_not_stored(capsys: Capture, tmp_path: Path) -> None:
     assert main(["key", "create", "--name", "ci", "--scopes", "read", "--expires", "never"]) == 0
-    said = capsys.readouterr()
-    secret = said.out.strip()
+    printed = capsys.readouterr()
+    secret = printed.out.strip()
     assert re.fullmatch(r"lbk_[\w-]{43}", secret)
-    assert said.out.count("\n") == 1
-    assert secret not in said.err
-    key_id = said.err.split()[1]
+    assert printed.out.count("\n") == 1
+    assert secret not in printed.err
+    key_id = printed.err.split()[1]
 
     assert main(["key", "list"]) == 0
     listed = capsys.readouterr().out
     assert key_id in listed
     assert secret not in listed
     assert "never expires" in listed
-    held = b"".join(path.read_bytes() for path in (tmp_path / "home").rglob("*") if path.is_file())
-    assert b"ci" in held
-    assert secret.encode() not in held
+    stored = b"".join(path.read_bytes() for path in (tmp_path / "home").rglob("*") if path.is_file())
+    assert b"ci" in stored
+    assert secret.encode() not in stored
 
     assert main(["key", "revoke", key_id]) == 0
     assert capsys.readouterr().out == f"{key_id} is revoked\n"
@@ -153,7 +153,7 @@ def test_a_key_is_printed_once_alone_on_stdout_and_kept_nowhere(capsys: Capture,
     assert "revoked" in capsys.readouterr().out
 
 
-def test_the_database_is_checked_and_brought_up_to_date(capsys: Capture) -> None:
+def test_db_check_and_upgrade(capsys: Capture) -> None:
     code, line = failed(["db", "check"], capsys)
     assert code == 1
     assert "limbeck db upgrade" in line
@@ -162,22 +162,22 @@ def test_the_database_is_checked_and_brought_up_to_date(capsys: Capture) -> None
     assert "at the newest revision" in capsys.readouterr().out
 
 
-def test_a_database_that_is_away_is_a_line(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_database_is_one_line(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMBECK_DATABASE_URL", "postgresql://nobody:hunter2@127.0.0.1:1/none")
     code, line = failed(["db", "check"], capsys)
     assert code == 1
-    assert "the database does not answer" in line
+    assert "the database does not respond" in line
     assert "hunter2" not in line
 
 
-def test_serve_beyond_loopback_wants_a_key_first(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_beyond_loopback_requires_a_key(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMBECK_HOST", "0.0.0.0")
     code, line = failed(["serve"], capsys)
     assert code == 1
     assert "limbeck key create" in line
 
 
-def test_distributed_serve_leaves_the_tables_to_db_upgrade(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distributed_serve_does_not_upgrade_the_database(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMBECK_HOST", "0.0.0.0")
     monkeypatch.setenv("LIMBECK_REDIS_URL", "redis://127.0.0.1:1/0")
     code, line = failed(["serve"], capsys)
@@ -185,7 +185,7 @@ def test_distributed_serve_leaves_the_tables_to_db_upgrade(capsys: Capture, monk
     assert "run limbeck db upgrade" in line
 
 
-def test_a_port_that_is_taken_is_a_line(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_used_port_is_one_line(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("LIMBECK_PORT", str(taken.getsockname()[1]))
         code, line = failed(["serve"], capsys)
@@ -202,18 +202,18 @@ def test_a_port_that_is_taken_is_a_line(capsys: Capture, monkeypatch: pytest.Mon
         (["a=b=c", "empty="], {"a": "b=c", "empty": ""}),
     ],
 )
-def test_assignments_are_nested_and_read_as_json(given: list[str], fields: dict[str, Any]) -> None:
+def test_assignments_are_nested_and_parsed_as_json(given: list[str], fields: dict[str, Any]) -> None:
     assert assignments(given, "--set") == fields
 
 
 @pytest.mark.parametrize("given", [["=1"], ["a..b=1"], ["losses=1", "losses.mse=0"]])
-def test_assignments_that_make_no_sense_are_refused(given: list[str]) -> None:
+def test_invalid_assignments_are_rejected(given: list[str]) -> None:
     with pytest.raises(BadInput, match="--set"):
         assignments(given, "--set")
 
 
-def test_a_split_is_what_the_api_takes() -> None:
-    assert split_of("folders") == {"by": "folders"}
-    assert split_of("seed=3, id_fraction=0.5") == {"by": "seed", "seed": 3, "id_fraction": 0.5}
+def test_a_split_is_parsed_for_the_api() -> None:
+    assert parse_split("folders") == {"by": "folders"}
+    assert parse_split("seed=3, id_fraction=0.5") == {"by": "seed", "seed": 3, "id_fraction": 0.5}
     by_list = {"by": "list", "id": ["a"], "ood": ["b"]}
-    assert split_of(json.dumps(by_list)) == by_list
+    assert parse_split(json.dumps(by_list)) == by_list

@@ -1,4 +1,4 @@
-"""The client against a server that breaks off, stalls, refuses and repeats itself."""
+"""The client with a server that closes connections, responds late and rejects requests."""
 
 import json
 from email.utils import formatdate
@@ -35,44 +35,44 @@ def client(url: str, slept: list[float] | None = None, **options: Any) -> Limbec
     return Limbeck(url, sleep=(slept if slept is not None else []).append, **options)
 
 
-def test_a_post_that_broke_off_is_sent_again_with_the_same_key_and_body() -> None:
+def test_a_post_is_retried_with_the_same_key_and_body() -> None:
     slept: list[float] = []
     with scripted([Say(cut_after=0), problem(503, "database_unavailable"), Say(201, VOCABULARY)]) as server:
         limbeck = client(server.url, slept)
-        made = limbeck.create_vocabulary("birds", ["crane", {"name": "crane", "sense": "the machine"}])
+        vocabulary = limbeck.create_vocabulary("birds", ["crane", {"name": "crane", "sense": "the machine"}])
         limbeck.close()
-    assert made.id == "voc_1"
-    assert made.created_at.isoformat() == "2026-11-23T21:04:05.678000+00:00"
+    assert vocabulary.id == "voc_1"
+    assert vocabulary.created_at.isoformat() == "2026-11-23T21:04:05.678000+00:00"
     assert len(slept) == 2
     assert len({seen.headers["idempotency-key"] for seen in server.seen}) == 1
     assert len({seen.body for seen in server.seen}) == 1
     assert json.loads(server.seen[0].body)["labels"] == [{"name": "crane"}, {"name": "crane", "sense": "the machine"}]
 
 
-def test_a_change_of_a_draft_that_broke_off_is_the_same_change_again() -> None:
+def test_a_draft_change_is_retried_with_the_same_key_and_version() -> None:
     changed = {"attribute_set_id": "ats_1", "version": 4, "num_edited": 1, "changed": []}
     with scripted([Say(cut_after=0), Say(200, changed)]) as server, client(server.url) as limbeck:
-        told = limbeck.drafts.change("ats_1", [{"op": "lock", "position": 3}], version=3)
-    assert told.version == 4
+        draft = limbeck.drafts.change("ats_1", [{"op": "lock", "position": 3}], version=3)
+    assert draft.version == 4
     assert [(seen.method, seen.headers["if-match"]) for seen in server.seen] == [("PATCH", '"3"')] * 2
     assert len({seen.headers["idempotency-key"] for seen in server.seen}) == 1
 
 
-def test_two_posts_have_two_keys() -> None:
+def test_two_posts_have_different_keys() -> None:
     with scripted([Say(201, VOCABULARY), Say(201, VOCABULARY)]) as server, client(server.url) as limbeck:
         limbeck.create_vocabulary("birds", ["crane"])
         limbeck.create_vocabulary("birds", ["crane"])
     assert len({seen.headers["idempotency-key"] for seen in server.seen}) == 2
 
 
-def test_the_key_is_sent_as_bearer_and_never_shown() -> None:
+def test_the_api_key_is_sent_as_bearer_token_and_not_in_the_repr() -> None:
     with scripted([Say(200, VOCABULARY)]) as server, client(server.url, key="lbk_secret") as limbeck:
         limbeck.vocabulary("voc_1")
         assert "lbk_secret" not in repr(vars(limbeck))
     assert server.seen[0].headers["authorization"] == "Bearer lbk_secret"
 
 
-def test_retry_after_is_honoured_in_both_forms() -> None:
+def test_retry_after_is_honoured_in_both_formats() -> None:
     slept: list[float] = []
     busy = problem(429, "slow_down")
     script = [
@@ -85,14 +85,14 @@ def test_retry_after_is_honoured_in_both_forms() -> None:
     assert slept == [7.0, 0.0]
 
 
-def test_a_wait_of_hours_is_no_wait_but_an_error() -> None:
+def test_a_long_retry_after_is_an_error() -> None:
     script = [Say(503, problem(503, "maintenance").body, {"Retry-After": "7200"})]
     with scripted(script) as server, client(server.url) as limbeck, pytest.raises(Problem, match="maintenance"):
         limbeck.vocabulary("voc_1")
     assert len(server.seen) == 1
 
 
-def test_an_answer_under_way_elsewhere_is_waited_for() -> None:
+def test_a_request_in_progress_is_retried() -> None:
     with (
         scripted([problem(409, "idempotency_in_progress"), Say(202, job("queued"))]) as server,
         client(server.url) as limbeck,
@@ -102,7 +102,7 @@ def test_an_answer_under_way_elsewhere_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 409, 422, 500])
-def test_what_will_not_change_is_not_asked_again(status: int) -> None:
+def test_permanent_errors_are_not_retried(status: int) -> None:
     with (
         scripted([problem(status, "no_way")]) as server,
         client(server.url) as limbeck,
@@ -113,7 +113,7 @@ def test_what_will_not_change_is_not_asked_again(status: int) -> None:
     assert len(server.seen) == 1
 
 
-def test_a_problem_points_at_its_culprits_in_one_line() -> None:
+def test_a_problem_names_the_invalid_fields_in_one_line() -> None:
     errors = [{"pointer": "/labels/3/name", "detail": "is blank"}, {"pointer": "/labels/5/name", "detail": "is blank"}]
     with (
         scripted([problem(422, "label_invalid", "is blank", errors=errors)]) as server,
@@ -125,14 +125,14 @@ def test_a_problem_points_at_its_culprits_in_one_line() -> None:
     assert str(caught.value) == "label_invalid at /labels/3/name: is blank (and 1 more)"
 
 
-def test_what_a_proxy_says_is_a_problem_too() -> None:
+def test_an_error_page_of_a_proxy_is_a_problem() -> None:
     page = Say(413, b"<html>too large</html>", {"Content-Type": "text/html"})
     with scripted([page]) as server, client(server.url) as limbeck, pytest.raises(Problem) as caught:
         limbeck.vocabulary("voc_1")
     assert str(caught.value) == "http_413: <html>too large</html>"
 
 
-def test_something_else_at_the_address_is_an_error_in_a_line() -> None:
+def test_a_response_that_is_not_json_is_an_error() -> None:
     with (
         scripted([Say(200, b"<html>welcome</html>")]) as server,
         client(server.url) as limbeck,
@@ -141,42 +141,42 @@ def test_something_else_at_the_address_is_an_error_in_a_line() -> None:
         limbeck.vocabulary("voc_1")
 
 
-def test_a_dead_address_is_unreachable_after_all_attempts() -> None:
+def test_a_closed_port_is_unreachable_after_all_attempts() -> None:
     with scripted([]) as server:
         pass
     slept: list[float] = []
-    with client(server.url, slept, attempts=3) as limbeck, pytest.raises(Unreachable, match="does not answer"):
+    with client(server.url, slept, attempts=3) as limbeck, pytest.raises(Unreachable, match="does not respond"):
         limbeck.vocabulary("voc_1")
     assert len(slept) == 2
     assert slept[0] < slept[1]
 
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://host", "http://[::1"])
-def test_an_address_that_is_none_is_told_so(url: str) -> None:
+def test_an_invalid_url_is_rejected(url: str) -> None:
     with pytest.raises(Unreachable, match="URL"):
         Limbeck(url)
 
 
-def test_lists_are_followed_to_their_end() -> None:
-    said = [{"position": n, "label": f"label {n}", "described": n == 2} for n in range(3)]
+def test_all_pages_of_a_list_are_fetched() -> None:
+    labels = [{"position": n, "label": f"label {n}", "described": n == 2} for n in range(3)]
     pages = [
-        {"data": said[:2], "has_more": True, "last_id": 1},
-        {"data": said[2:], "has_more": False, "last_id": 2},
+        {"data": labels[:2], "has_more": True, "last_id": 1},
+        {"data": labels[2:], "has_more": False, "last_id": 2},
     ]
-    with scripted([Say(200, one) for one in pages]) as server, client(server.url) as limbeck:
-        labels = [entry.label for entry in limbeck.attributes("ats_1")]
-    assert labels == ["label 0", "label 1", "label 2"]
+    with scripted([Say(200, page) for page in pages]) as server, client(server.url) as limbeck:
+        names = [entry.label for entry in limbeck.attributes("ats_1")]
+    assert names == ["label 0", "label 1", "label 2"]
     assert "after" not in server.seen[0].path
     assert server.seen[1].path.endswith("after=1")
 
 
-def test_an_id_cannot_leave_its_resource() -> None:
+def test_an_id_is_quoted_in_the_path() -> None:
     with scripted([problem(404, "not_found")]) as server, client(server.url) as limbeck, pytest.raises(Problem):
         limbeck.job("../datasets?x")
     assert server.seen[0].path == "/v1/jobs/..%2Fdatasets%3Fx"
 
 
-def test_wait_reports_each_look_and_gives_the_end() -> None:
+def test_wait_reports_each_poll_and_returns_the_ended_job() -> None:
     seen: list[str] = []
     ended = job("succeeded", result={"attribute_set_id": "ats_1"})
     script = [Say(200, one) for one in (job("queued"), job("running"), ended)]
@@ -186,7 +186,7 @@ def test_wait_reports_each_look_and_gives_the_end() -> None:
     assert done.result == {"attribute_set_id": "ats_1"}
 
 
-def test_wait_raises_for_a_job_that_failed_and_carries_it() -> None:
+def test_wait_raises_job_failed_with_the_job() -> None:
     failed = job("failed", error={"code": "worker_lost", "message": "its worker stopped answering"})
     with (
         scripted([Say(200, failed)]) as server,
@@ -197,7 +197,7 @@ def test_wait_raises_for_a_job_that_failed_and_carries_it() -> None:
     assert caught.value.job.id == "job_1"
 
 
-def test_wait_ends_at_its_time() -> None:
+def test_wait_raises_after_its_timeout() -> None:
     with (
         scripted([Say(200, job("running"))]) as server,
         client(server.url) as limbeck,
@@ -206,6 +206,6 @@ def test_wait_ends_at_its_time() -> None:
         limbeck.wait("job_1", timeout_s=0.0)
 
 
-def test_ready_is_false_while_something_is_missing() -> None:
+def test_ready_is_false_for_status_503() -> None:
     with scripted([problem(503, "not_ready"), Say(200, {})]) as server, client(server.url) as limbeck:
         assert [limbeck.ready(), limbeck.ready()] == [False, True]

@@ -1,4 +1,4 @@
-"""Downloads that break off, resume, and are checked."""
+"""Downloads: interruption, resumption and verification."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from limbeck.client import BrokenDownload, Limbeck, Problem, Unreachable
-from limbeck.download import fetch, files_of
+from limbeck.download import fetch_file, manifest_files
 from limbeck.http import Http
 from limbeck.models import BundleFile
 from tests.limbeck.scripted import Say, problem, scripted
@@ -18,7 +18,7 @@ SHA = hashlib.sha256(CONTENT).hexdigest()
 FILE = BundleFile(path="image/model.safetensors", sha256=SHA, size=len(CONTENT))
 
 
-def listed(path: str, content: bytes) -> dict[str, Any]:
+def manifest_entry(path: str, content: bytes) -> dict[str, Any]:
     return {"path": path, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
 
 
@@ -26,7 +26,7 @@ def fetched(script: list[Say], folder: Path, attempts: int = 4) -> tuple[Path, l
     with scripted(script) as server:
         http = Http(server.url, sleep=lambda _: None, attempts=attempts)
         try:
-            path = fetch(http, "/v1/checkpoints/ckp_1", FILE, folder)
+            path = fetch_file(http, "/v1/checkpoints/ckp_1", FILE, folder)
         finally:
             http.close()
     for seen in server.seen:
@@ -36,14 +36,14 @@ def fetched(script: list[Say], folder: Path, attempts: int = 4) -> tuple[Path, l
     return path, [seen.headers.get("range") for seen in server.seen]
 
 
-def test_a_whole_file_arrives_once_and_is_not_fetched_again(tmp_path: Path) -> None:
+def test_a_complete_file_is_not_downloaded_again(tmp_path: Path) -> None:
     path, ranges = fetched([Say(200, CONTENT)], tmp_path)
     assert path.read_bytes() == CONTENT
     assert ranges == [None]
     assert fetched([], tmp_path) == (path, [])
 
 
-def test_a_broken_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_an_interrupted_download_is_resumed(tmp_path: Path) -> None:
     script = [Say(200, CONTENT, cut_after=3000), Say(206, CONTENT[3000:], cut_after=100), Say(206, CONTENT[3100:])]
     path, ranges = fetched(script, tmp_path)
     assert path.read_bytes() == CONTENT
@@ -51,7 +51,7 @@ def test_a_broken_download_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["model.safetensors"]
 
 
-def test_a_part_left_by_an_earlier_process_is_used(tmp_path: Path) -> None:
+def test_a_partial_file_of_an_earlier_process_is_resumed(tmp_path: Path) -> None:
     part = tmp_path / "image" / "model.safetensors.part"
     part.parent.mkdir()
     part.write_bytes(CONTENT[:5000])
@@ -60,12 +60,12 @@ def test_a_part_left_by_an_earlier_process_is_used(tmp_path: Path) -> None:
     assert ranges == ["bytes=5000-"]
 
 
-def test_a_service_that_sends_the_whole_file_again_is_believed(tmp_path: Path) -> None:
+def test_a_response_with_the_complete_file_replaces_the_partial_file(tmp_path: Path) -> None:
     path, _ = fetched([Say(200, CONTENT, cut_after=3000), Say(200, CONTENT)], tmp_path)
     assert path.read_bytes() == CONTENT
 
 
-def test_a_part_of_another_file_is_thrown_away_once(tmp_path: Path) -> None:
+def test_a_partial_file_of_another_file_is_discarded(tmp_path: Path) -> None:
     part = tmp_path / "image" / "model.safetensors.part"
     part.parent.mkdir()
     part.write_bytes(b"x" * 5000)
@@ -74,53 +74,53 @@ def test_a_part_of_another_file_is_thrown_away_once(tmp_path: Path) -> None:
     assert ranges == ["bytes=5000-", None]
 
 
-def test_wrong_bytes_are_refused_and_leave_nothing(tmp_path: Path) -> None:
+def test_wrong_bytes_are_rejected_and_removed(tmp_path: Path) -> None:
     wrong = Say(200, CONTENT[:-1] + b"!")
     with pytest.raises(BrokenDownload, match="wrong sha256"):
         fetched([wrong, wrong], tmp_path)
     assert not any((tmp_path / "image").iterdir())
 
 
-def test_more_bytes_than_promised_are_refused(tmp_path: Path) -> None:
+def test_a_file_longer_than_its_manifest_entry_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(BrokenDownload, match="longer"):
         fetched([Say(200, CONTENT + b"!")], tmp_path)
 
 
-def test_fewer_bytes_than_promised_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BrokenDownload, match="ends before"):
+def test_a_file_shorter_than_its_manifest_entry_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(BrokenDownload, match="shorter"):
         fetched([Say(200, CONTENT[:-1])], tmp_path)
 
 
-def test_a_line_that_brings_nothing_is_given_up_but_one_that_creeps_is_not(tmp_path: Path) -> None:
+def test_attempts_without_new_bytes_are_limited_and_slow_progress_is_not(tmp_path: Path) -> None:
     with pytest.raises(Unreachable):
         fetched([Say(cut_after=0)] * 3, tmp_path, attempts=3)
-    creeping = [Say(200, CONTENT, cut_after=1000)]
-    creeping += [Say(206, CONTENT[n:], cut_after=1000) for n in range(1000, 9000, 1000)]
-    path, _ = fetched([*creeping, Say(206, CONTENT[9000:])], tmp_path, attempts=2)
+    slow = [Say(200, CONTENT, cut_after=1000)]
+    slow += [Say(206, CONTENT[n:], cut_after=1000) for n in range(1000, 9000, 1000)]
+    path, _ = fetched([*slow, Say(206, CONTENT[9000:])], tmp_path, attempts=2)
     assert path.read_bytes() == CONTENT
 
 
-def test_a_busy_service_is_asked_again_and_a_missing_file_is_not(tmp_path: Path) -> None:
+def test_a_busy_service_is_retried_and_a_missing_file_is_not(tmp_path: Path) -> None:
     assert fetched([problem(503, "busy"), Say(200, CONTENT)], tmp_path)[0].read_bytes() == CONTENT
     with pytest.raises(Problem, match="file_not_found"):
         fetched([problem(404, "file_not_found")], tmp_path / "other")
 
 
 @pytest.mark.parametrize("path", ["../evil", "/etc/passwd", "image/../../evil", "", "C:evil", "image\\evil"])
-def test_a_manifest_cannot_name_a_place_outside(path: str) -> None:
-    with pytest.raises(BrokenDownload, match="no place inside"):
-        files_of(json.dumps({"files": [listed(path, b"")]}).encode())
+def test_a_manifest_cannot_name_a_path_outside_the_bundle(path: str) -> None:
+    with pytest.raises(BrokenDownload, match="not a path inside"):
+        manifest_files(json.dumps({"files": [manifest_entry(path, b"")]}).encode())
 
 
 @pytest.mark.parametrize("manifest", [b"not json", b"{}", b'{"files": [{"path": "x"}]}', b"[]"])
-def test_a_manifest_that_is_none_is_told_so(manifest: bytes) -> None:
+def test_an_invalid_manifest_is_rejected(manifest: bytes) -> None:
     with pytest.raises(BrokenDownload, match="cannot be read"):
-        files_of(manifest)
+        manifest_files(manifest)
 
 
 def bundle_script(names: list[str]) -> tuple[list[Say], dict[str, bytes]]:
-    held = {name: name.encode() * 50 for name in names}
-    manifest = json.dumps({"files": [listed(name, content) for name, content in held.items()]}).encode()
+    contents = {name: name.encode() * 50 for name in names}
+    manifest = json.dumps({"files": [manifest_entry(name, content) for name, content in contents.items()]}).encode()
     checkpoint: dict[str, Any] = {
         "id": "ckp_1",
         "job_id": "job_1",
@@ -133,12 +133,12 @@ def bundle_script(names: list[str]) -> tuple[list[Say], dict[str, bytes]]:
         "evaluation": {},
         "digest": "d",
         "created_at": "2026-11-23T21:04:05Z",
-        "files": [listed("manifest.json", manifest)],
+        "files": [manifest_entry("manifest.json", manifest)],
     }
-    return [Say(200, checkpoint), Say(200, manifest)], held
+    return [Say(200, checkpoint), Say(200, manifest)], contents
 
 
-def test_a_bundle_comes_without_the_parts_that_nobody_asked_for(tmp_path: Path) -> None:
+def test_a_bundle_is_downloaded_without_unselected_parts(tmp_path: Path) -> None:
     names = [
         "README.md",
         "image/config.json",
@@ -146,17 +146,20 @@ def test_a_bundle_comes_without_the_parts_that_nobody_asked_for(tmp_path: Path) 
         "pairing/open_clip_config.json",
         "targets/labels.json",
     ]
-    script, held = bundle_script(names)
-    wanted = ["README.md", "image/config.json", "targets/labels.json"]
+    script, contents = bundle_script(names)
+    selected = ["README.md", "image/config.json", "targets/labels.json"]
     progress: list[tuple[str, int, int]] = []
-    with scripted([*script, *(Say(200, held[name]) for name in wanted)]) as server, Limbeck(server.url) as limbeck:
-        paths = limbeck.download_checkpoint("ckp_1", tmp_path, on_progress=lambda *seen: progress.append(seen))
-    assert [path.relative_to(tmp_path).as_posix() for path in paths] == ["manifest.json", *wanted]
-    assert all((tmp_path / name).read_bytes() == held[name] for name in wanted)
+    with (
+        scripted([*script, *(Say(200, contents[name]) for name in selected)]) as server,
+        Limbeck(server.url) as limbeck,
+    ):
+        paths = limbeck.download_checkpoint("ckp_1", tmp_path, on_progress=lambda *update: progress.append(update))
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == ["manifest.json", *selected]
+    assert all((tmp_path / name).read_bytes() == contents[name] for name in selected)
     assert progress[-1] == ("targets/labels.json", 950, 950)
 
 
-def test_a_part_that_no_bundle_has_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
-    with scripted([]) as server, Limbeck(server.url) as limbeck, pytest.raises(ValueError, match="no part imagge"):
+def test_an_unknown_part_is_rejected_before_any_request(tmp_path: Path) -> None:
+    with scripted([]) as server, Limbeck(server.url) as limbeck, pytest.raises(ValueError, match="unknown part imagge"):
         limbeck.download_checkpoint("ckp_1", tmp_path, parts=["imagge"])
     assert server.seen == []

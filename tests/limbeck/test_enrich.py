@@ -1,4 +1,4 @@
-"""`limbeck enrich` against a scripted service: what it will cost, what it costs, and what it refuses."""
+"""`limbeck enrich` with a scripted service: estimates, results and invalid input."""
 
 import json
 from decimal import Decimal
@@ -55,26 +55,26 @@ ESTIMATE = {
 }
 
 
-def test_a_dry_run_tells_and_asks_nothing(capsys: Capture) -> None:
+def test_a_dry_run_prints_the_estimate_and_starts_no_job(capsys: Capture) -> None:
     with scripted(
         [Say(200, ESTIMATE), Say(200, {**ESTIMATE, "usd": None, "usd_unknown": "no price", "again": None})]
     ) as server:
-        asked = ["enrich", "voc_1", "--strategies", "sentence", "--dry-run", "--url", server.url]
-        assert main([*asked, "--budget-usd", "0.10", "--mend-rounds", "2"]) == 0
-        assert main([*asked, "--budget-tokens", "100000"]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "1,500 calls to gpt-4o-mini, about 450,000 tokens: about $0.14, at most $0.76" in said
-    assert "a budget of $0.10 will end before all is asked" in said
-    assert "500 answers seen" in said
-    assert "is asked for again up to 2 times: at most 4,000 calls more, $6.78" in said
-    assert said.count("is asked for again") == 1
-    assert "no price; a budget of 100,000 tokens will end" in said
+        command = ["enrich", "voc_1", "--strategies", "sentence", "--dry-run", "--url", server.url]
+        assert main([*command, "--budget-usd", "0.10", "--mend-rounds", "2"]) == 0
+        assert main([*command, "--budget-tokens", "100000"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "1,500 calls to gpt-4o-mini, about 450,000 tokens: about $0.14, at most $0.76 without retries" in printed
+    assert "the budget of $0.10 is expected to run out" in printed
+    assert "500 past responses" in printed
+    assert "plus up to 2 repair rounds for violations of the gates: at most 4,000 more calls, $6.78" in printed
+    assert printed.count("repair round") == 1
+    assert "no price; the budget of 100,000 tokens is expected to run out" in printed
     assert [one.path for one in server.seen] == ["/v1/jobs/estimate"] * 2
     body = json.loads(server.seen[0].body)
     assert (body["budget_usd"], body["mend_rounds"]) == ("0.10", 2)
 
 
-def test_a_file_becomes_a_vocabulary_and_is_described(tmp_path: Path, capsys: Capture) -> None:
+def test_a_file_of_labels_is_described(tmp_path: Path, capsys: Capture) -> None:
     labels = tmp_path / "birds.txt"
     labels.write_text("crane\nauk\n")
     result = {"attribute_set_id": "ats_1", "num_labels": 2, "num_described": 2}
@@ -85,14 +85,14 @@ def test_a_file_becomes_a_vocabulary_and_is_described(tmp_path: Path, capsys: Ca
             ["enrich", str(labels), "--strategies", "sentence,phrases", "--budget-usd", "2.50", "--url", server.url]
         )
     assert code == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "2 labels described as ats_1; $0.01 spent, about $0.02 in all (cap $2.50)" in said
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "2 labels described as ats_1; $0.01 spent, about $0.02 in all (cap $2.50)" in printed
     body = json.loads(server.seen[1].body)
     assert (body["strategies"], body["budget_usd"]) == (["sentence", "phrases"], "2.50")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["voc_1", "--budget-usd", "much"], "--budget-usd 'much'"),
         (["voc_1", "--budget-usd", "0"], "must be above 0"),
@@ -101,12 +101,12 @@ def test_a_file_becomes_a_vocabulary_and_is_described(tmp_path: Path, capsys: Ca
         (["nowhere.txt"], "nowhere.txt"),
     ],
 )
-def test_what_makes_no_sense_is_refused(arguments: list[str], said: str, capsys: Capture) -> None:
+def test_invalid_input_is_rejected(arguments: list[str], message: str, capsys: Capture) -> None:
     assert main(["enrich", *arguments, "--url", "http://127.0.0.1:9"]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_money_is_told_without_bare_zeros() -> None:
+def test_small_amounts_are_not_shown_as_zero() -> None:
     assert [usd_text(Decimal(text)) for text in ("0", "0.000135", "0.0099", "1234.5")] == [
         "$0.00",
         "$0.00014",

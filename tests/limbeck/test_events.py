@@ -1,4 +1,4 @@
-"""Watching a job over a line that breaks."""
+"""Streaming a job's events over a connection that breaks."""
 
 import json
 from typing import Any
@@ -34,34 +34,34 @@ def watched(script: list[Say], *, after: int = 0, attempts: int = 7) -> tuple[li
     return numbers, [seen.headers["last-event-id"] for seen in server.seen]
 
 
-def test_events_come_until_the_one_that_ends_the_job() -> None:
-    numbers, asked_from = watched([stream(event(1, "state", status="running"), event(2), event(3), END, event(5))])
+def test_events_end_with_the_one_that_ends_the_job() -> None:
+    numbers, last_event_ids = watched([stream(event(1, "state", status="running"), event(2), event(3), END, event(5))])
     assert numbers == [1, 2, 3, 4]
-    assert asked_from == ["0"]
+    assert last_event_ids == ["0"]
 
 
-def test_a_lost_line_is_taken_up_after_the_last_event_and_nothing_comes_twice() -> None:
+def test_a_lost_connection_is_resumed_after_the_last_event() -> None:
     first = stream(event(1), event(2))
     cut = stream(event(3), END, cut_after=len(b": ping\n\n" + event(3)) + 10)
-    numbers, asked_from = watched([first, Say(cut_after=0), cut, problem(503, "starting"), stream(event(3), END)])
+    numbers, last_event_ids = watched([first, Say(cut_after=0), cut, problem(503, "starting"), stream(event(3), END)])
     assert numbers == [1, 2, 3, 4]
-    assert asked_from == ["0", "2", "2", "3", "3"]
+    assert last_event_ids == ["0", "2", "2", "3", "3"]
 
 
-def test_watching_can_begin_in_the_middle() -> None:
-    numbers, asked_from = watched([stream(event(3), END)], after=2)
-    assert (numbers, asked_from) == ([3, 4], ["2"])
+def test_the_stream_can_start_after_an_event() -> None:
+    numbers, last_event_ids = watched([stream(event(3), END)], after=2)
+    assert (numbers, last_event_ids) == ([3, 4], ["2"])
 
 
-def test_a_job_that_has_ended_has_nothing_more_to_say() -> None:
+def test_an_ended_job_without_further_events_ends_the_stream() -> None:
     assert watched([Say(204, b"")], after=4) == ([], ["4"])
 
 
-def test_an_unknown_job_is_a_problem_at_once() -> None:
+def test_an_unknown_job_is_a_problem_without_retries() -> None:
     with pytest.raises(Problem, match="job_not_found"):
         watched([problem(404, "job_not_found")])
 
 
-def test_a_line_that_brings_nothing_is_given_up() -> None:
+def test_consecutive_attempts_without_events_are_limited() -> None:
     with pytest.raises(Unreachable):
         watched([stream(event(1)), *[stream()] * 3], attempts=3)

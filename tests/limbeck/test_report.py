@@ -1,4 +1,4 @@
-"""`limbeck attributes report`: a set that was checked, one that was not, and exit codes."""
+"""`limbeck attributes report`: sets with and without a report, and exit codes."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ Capture = pytest.CaptureFixture[str]
 
 def gate(name: str, *, holds: bool) -> dict[str, Any]:
     line = {"id": "ab", "text": "a nocturnal [bird]", "words": ["nocturnal"]}
-    offender = {"position": 4, "label": "Nighthawk", "lines": [line], "others": ["Owl"], "note": ""}
+    violation = {"position": 4, "label": "Nighthawk", "lines": [line], "others": ["Owl"], "note": ""}
     return {
         "gate": name,
         "tells": name,
@@ -24,7 +24,7 @@ def gate(name: str, *, holds: bool) -> dict[str, Any]:
         "num_labels": 0 if holds else 1,
         "judged_by": "our word list",
         "details": {},
-        "worst": [] if holds else [offender],
+        "worst": [] if holds else [violation],
     }
 
 
@@ -61,39 +61,42 @@ def job(status: str) -> dict[str, Any]:
     }
 
 
-def test_a_set_that_holds_and_one_that_does_not(capsys: Capture) -> None:
+def test_exit_codes_of_a_passing_and_a_failing_set(capsys: Capture) -> None:
     with scripted([Say(body=report(holds=True)), Say(body=report(holds=False))]) as service:
         assert main(["attributes", "report", "ats_1", "--url", service.url]) == 0
         assert "Nighthawk" not in capsys.readouterr().out
         assert main(["attributes", "report", "ats_1", "--url", service.url]) == 1
-    said = capsys.readouterr().out
-    assert "5 of 5 labels described, 30 lines" in said
-    assert "a nocturnal [bird] (nocturnal)" in said
-    assert "→ Owl" in said
+    printed = capsys.readouterr().out
+    assert "5 of 5 labels described, 30 lines" in printed
+    assert "a nocturnal [bird] (nocturnal)" in printed
+    assert "→ Owl" in printed
 
 
-def test_a_set_that_nobody_checked_is_checked_first(capsys: Capture) -> None:
+def test_a_set_without_a_report_is_checked_first(capsys: Capture) -> None:
     events = {"object": "list", "data": [], "has_more": False, "first_id": None, "last_id": None}
     script = [
-        problem(404, "report_not_found"), Say(202, job("queued")), Say(body=job("succeeded")), Say(body=events),
+        problem(404, "report_not_found"),
+        Say(202, job("queued")),
+        Say(body=job("succeeded")),
+        Say(body=events),
         Say(body=report(holds=True)),
-    ]  # fmt: skip
+    ]
     with scripted(script) as service:
-        given = ["attributes", "report", "ats_1", "--teacher", "ViT-B-32:openai", "--json", "--url", service.url]
-        assert main(given) == 0
-        assert [one.method for one in service.seen] == ["GET", "POST", "GET", "GET", "GET"]
+        command = ["attributes", "report", "ats_1", "--teacher", "ViT-B-32:openai", "--json", "--url", service.url]
+        assert main(command) == 0
+        assert [request.method for request in service.seen] == ["GET", "POST", "GET", "GET", "GET"]
         assert b"ViT-B-32:openai" in service.seen[1].body
     assert '"attribute_set_id": "ats_1"' in capsys.readouterr().out
 
 
-def test_a_set_that_is_not_there_is_a_line(capsys: Capture) -> None:
+def test_an_unknown_set_is_reported_in_one_line(capsys: Capture) -> None:
     with scripted([problem(404, "attribute_set_not_found", "there is no attribute set ats_1")]) as service:
         assert main(["attributes", "report", "ats_1", "--url", service.url]) == 1
     assert "there is no attribute set ats_1" in capsys.readouterr().err
 
 
-def test_a_report_comes_back_as_it_was() -> None:
-    given = report(holds=False)
-    read = report_from_json(given)
-    assert [one.as_json() | {"tells": one.gate} for one in read.results] == given["gates"]
-    assert read.holds is False
+def test_a_report_survives_a_json_round_trip() -> None:
+    document = report(holds=False)
+    parsed = report_from_json(document)
+    assert [result.as_json() | {"tells": result.gate} for result in parsed.results] == document["gates"]
+    assert parsed.holds is False

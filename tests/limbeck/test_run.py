@@ -1,4 +1,4 @@
-"""`limbeck run` against a scripted service, and how progress is told."""
+"""`limbeck run` with a scripted service, and the texts of progress bars."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def evaluation(seen: float, unseen: float) -> dict[str, Any]:
 
 
 def followed(result: dict[str, Any]) -> list[Say]:
-    """A job that is posted, looked at once, and has said nothing."""
+    """Responses for a job that succeeds at the first poll, without events."""
     no_events = Say(200, {"data": [], "has_more": False})
     return [Say(202, job_of("queued")), Say(200, job_of("succeeded", result=result)), no_events]
 
@@ -64,9 +64,9 @@ def run(script: list[Say], tmp_path: Path, *more: str) -> tuple[int, Scripted]:
     return code, server
 
 
-def test_the_whole_job_in_one_command(tmp_path: Path, capsys: Capture) -> None:
+def test_the_complete_workflow(tmp_path: Path, capsys: Capture) -> None:
     names = ["README.md", "image/config.json", "pairing/open_clip_config.json", "targets/labels.json"]
-    download, held = bundle_script(names)
+    download, contents = bundle_script(names)
     described = {"attribute_set_id": "ats_1", "num_labels": 2, "num_described": 1, "failed_labels": {"refused": 1}}
     trained = evaluation(0.9, 0.6) | {"teacher": [evaluation(0.95, 0.85)]}
     script = [
@@ -76,12 +76,12 @@ def test_the_whole_job_in_one_command(tmp_path: Path, capsys: Capture) -> None:
         *followed({"checkpoint_id": "ckp_1", "evaluation": trained}),
         *followed({"evaluation": evaluation(0.55, 0.45)}),
         *download,
-        *(Say(200, held[name]) for name in names if not name.startswith("pairing")),
+        *(Say(200, contents[name]) for name in names if not name.startswith("pairing")),
     ]
     options = ("--student", "resnet18", "--set", "epochs=3", "--set", "losses.mse=0")
     code, server = run(script, tmp_path, *options)
-    said = capsys.readouterr()
-    assert (code, said.err) == (0, "")
+    printed = capsys.readouterr()
+    assert (code, printed.err) == (0, "")
     assert [one.path.partition("?")[0] for one in server.seen if one.method == "POST"] == [
         "/v1/vocabularies",
         "/v1/datasets",
@@ -101,60 +101,60 @@ def test_the_whole_job_in_one_command(tmp_path: Path, capsys: Capture) -> None:
         "config": {"epochs": 3, "losses": {"mse": 0}, "student": "resnet18"},
     }
     assert evaluate == {"kind": "evaluate", "dataset_id": "dst_1", "teacher": "ViT-B-32:openai", "text": "names"}
-    assert "1 without an answer" in said.out
+    assert "1 without attributes" in printed.out
     for figure in ("90.0%", "60.0%", "95.0%", "85.0%", "55.0%", "45.0%", "50.0%"):
-        assert figure in said.out, figure
+        assert figure in printed.out, figure
     assert (tmp_path / "out" / "targets" / "labels.json").is_file()
     assert not (tmp_path / "out" / "pairing").exists()
 
 
-def test_names_ask_no_llm_and_measure_the_teacher_once(tmp_path: Path, capsys: Capture) -> None:
-    download, held = bundle_script(["README.md"])
+def test_text_names_needs_no_llm_and_no_second_evaluation(tmp_path: Path, capsys: Capture) -> None:
+    download, contents = bundle_script(["README.md"])
     trained = evaluation(0.9, 0.6) | {"teacher": [evaluation(0.95, 0.85)]}
     script = [Say(201, VOCABULARY), Say(201, DATASET), *followed({"checkpoint_id": "ckp_1", "evaluation": trained})]
-    code, server = run([*script, *download, Say(200, held["README.md"])], tmp_path, "--text", "names")
+    code, server = run([*script, *download, Say(200, contents["README.md"])], tmp_path, "--text", "names")
     assert code == 0
     assert [json.loads(one.body)["kind"] for one in server.seen if one.path == "/v1/jobs"] == ["distill"]
 
 
-def test_a_wrong_folder_costs_no_llm_call(tmp_path: Path, capsys: Capture) -> None:
-    refusal = problem(422, "no_such_folder", "there is no folder", errors=[{"pointer": "/path", "detail": "missing"}])
-    code, server = run([Say(201, VOCABULARY), refusal], tmp_path)
+def test_a_wrong_folder_is_found_before_any_llm_call(tmp_path: Path, capsys: Capture) -> None:
+    rejection = problem(422, "no_such_folder", "there is no folder", errors=[{"pointer": "/path", "detail": "missing"}])
+    code, server = run([Say(201, VOCABULARY), rejection], tmp_path)
     assert code == 1
     assert capsys.readouterr().err == "limbeck: no_such_folder at /path: missing\n"
     assert not any(one.path == "/v1/jobs" for one in server.seen)
 
 
-def test_a_rate_is_of_the_last_seconds_and_begins_anew_with_the_unit() -> None:
+def test_a_rate_covers_the_last_seconds_and_restarts_with_a_new_unit() -> None:
     now = 0.0
     rate = Rate(clock=lambda: now)
-    assert rate.see(0, "steps") is None
+    assert rate.update(0, "steps") is None
     for second in range(1, 31):
         now = float(second)
-        found = rate.see(5 * second if second <= 10 else 50 + (second - 10), "steps")
-    assert found == pytest.approx(1.0)
+        latest = rate.update(5 * second if second <= 10 else 50 + (second - 10), "steps")
+    assert latest == pytest.approx(1.0)
     now = 31.0
-    assert rate.see(3, "images") is None
+    assert rate.update(3, "images") is None
     now = 32.0
-    assert rate.see(13, "images") == pytest.approx(10.0)
+    assert rate.update(13, "images") == pytest.approx(10.0)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "0:00"), (42.4, "0:42"), (725, "12:05"), (11220, "3:07:00")])
-def test_durations_are_read_like_a_clock(seconds: float, text: str) -> None:
+def test_duration_text(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
 
 
 @pytest.mark.parametrize(("rate", "text"), [(0.25, "0.2"), (9.94, "9.9"), (1234.5, "1,234")])
-def test_rates_have_the_digits_that_tell_something(rate: float, text: str) -> None:
+def test_rate_text(rate: float, text: str) -> None:
     assert rate_text(rate) == text
 
 
-def test_the_closed_set_baseline_is_measured_and_has_nothing_to_fetch(tmp_path: Path, capsys: Capture) -> None:
+def test_the_closed_set_baseline_has_no_bundle_to_download(tmp_path: Path, capsys: Capture) -> None:
     plain = evaluation(0.9, 0.6) | {"ood": None, "teacher": [evaluation(0.95, 0.85)]}
     script = [Say(201, VOCABULARY), Say(201, DATASET), *followed({"evaluation": plain})]
     code, server = run(script, tmp_path, "--text", "names", "--set", "protocol=closed_set")
-    said = capsys.readouterr()
-    assert (code, said.err) == (0, "")
-    assert "90.0%" in said.out
-    assert "limbeck classify" not in said.out
+    printed = capsys.readouterr()
+    assert (code, printed.err) == (0, "")
+    assert "90.0%" in printed.out
+    assert "limbeck classify" not in printed.out
     assert not any("checkpoints" in one.path for one in server.seen)

@@ -1,4 +1,4 @@
-"""The supervisor, and `limbeck serve` with its two processes."""
+"""The supervisor, and `limbeck serve` with its two child processes."""
 
 import os
 import re
@@ -17,11 +17,11 @@ from limbeck import supervisor
 from limbeck.client import Limbeck, Unreachable
 from limbeck.supervisor import Supervisor
 
-NOTE_AND = "import os, sys, time, signal; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); "
+WRITE_PID_AND = "import os, sys, time, signal; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n'); "
 
 
-def pids(note: Path) -> list[int]:
-    return [int(line) for line in note.read_text().split()] if note.exists() else []
+def pids(pid_file: Path) -> list[int]:
+    return [int(line) for line in pid_file.read_text().split()] if pid_file.exists() else []
 
 
 def alive(pid: int) -> bool:
@@ -33,65 +33,65 @@ def alive(pid: int) -> bool:
 
 
 def until(condition: Callable[[], bool], *, within_s: float = 20.0) -> None:
-    give_up = time.monotonic() + within_s
+    deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < give_up, "it did not happen"
+        assert time.monotonic() < deadline, "timeout"
         time.sleep(0.02)
 
 
-def python(code: str, note: Path) -> list[str]:
-    return [sys.executable, "-S", "-c", NOTE_AND + code, str(note)]
+def python(code: str, pid_file: Path) -> list[str]:
+    return [sys.executable, "-S", "-c", WRITE_PID_AND + code, str(pid_file)]
 
 
-def test_what_dies_is_started_again_and_later_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exited_process_is_restarted_after_a_growing_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.05)
     dying, steady = tmp_path / "dying", tmp_path / "steady"
-    said: list[str] = []
-    watched = Supervisor(
+    messages: list[str] = []
+    supervised = Supervisor(
         {"dying": python("sys.exit(3)", dying), "steady": python("time.sleep(60)", steady)},
         env=os.environ,
-        say=said.append,
+        log=messages.append,
     )
-    thread = threading.Thread(target=watched.run)
+    thread = threading.Thread(target=supervised.run)
     thread.start()
     until(lambda: len(pids(dying)) >= 3 and len(pids(steady)) == 1)
-    watched.stop()
+    supervised.stop()
     thread.join(timeout=20)
     assert not thread.is_alive()
-    assert [re.search(r"in ([\d.]+) s", line) is not None for line in said[:2]] == [True, True]
-    assert said[0] == "the dying process ended (exit code 3); starting it again in 0.05 s"
-    assert said[1].endswith("in 0.1 s")
+    assert [re.search(r"in ([\d.]+) s", line) is not None for line in messages[:2]] == [True, True]
+    assert messages[0] == "the dying process ended (exit code 3); restarting it in 0.05 s"
+    assert messages[1].endswith("in 0.1 s")
     assert len(pids(steady)) == 1
     assert not any(alive(pid) for pid in pids(dying) + pids(steady))
 
 
-def test_a_child_that_will_not_end_is_killed_when_asked_twice(tmp_path: Path) -> None:
-    note = tmp_path / "note"
+def test_a_second_stop_kills_a_child_that_ignores_sigterm(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pids"
     stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN); open(sys.argv[1] + '.up', 'w'); time.sleep(60)"
-    watched = Supervisor({"stubborn": python(stubborn, note)}, env=os.environ, say=lambda line: None)
-    thread = threading.Thread(target=watched.run)
+    supervised = Supervisor({"stubborn": python(stubborn, pid_file)}, env=os.environ, log=lambda line: None)
+    thread = threading.Thread(target=supervised.run)
     thread.start()
-    until((tmp_path / "note.up").exists)
-    watched.stop()
+    until((tmp_path / "pids.up").exists)
+    supervised.stop()
     time.sleep(0.3)
-    assert alive(pids(note)[0])
-    watched.stop()
+    assert alive(pids(pid_file)[0])
+    supervised.stop()
     thread.join(timeout=20)
-    assert not alive(pids(note)[0])
+    assert not alive(pids(pid_file)[0])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
-def test_children_end_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
-    note = tmp_path / "note"
+def test_children_end_with_a_killed_supervisor(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pids"
     program = (
         "import os, sys; from limbeck.supervisor import Supervisor; "
-        f"Supervisor({{'child': {python('time.sleep(60)', note)!r}}}, env=os.environ).run()"
+        f"Supervisor({{'child': {python('time.sleep(60)', pid_file)!r}}}, env=os.environ).run()"
     )
     running = subprocess.Popen([sys.executable, "-c", program])
-    until(lambda: len(pids(note)) == 1)
+    until(lambda: len(pids(pid_file)) == 1)
     running.kill()
     running.wait()
-    until(lambda: not alive(pids(note)[0]))
+    until(lambda: not alive(pids(pid_file)[0]))
 
 
 def children(pid: int) -> dict[str, int]:
@@ -107,12 +107,12 @@ def children(pid: int) -> dict[str, int]:
 def is_ready(client: Limbeck) -> bool:
     try:
         return client.ready()
-    except Unreachable:  # it is still starting
+    except Unreachable:  # the API is still starting
         return False
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_serve_runs_api_and_worker_survives_a_kill_and_ends_clean(tmp_path: Path) -> None:
+def test_serve_restarts_a_killed_api_and_stops_cleanly(tmp_path: Path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("LIMBECK_")}
     env |= {"LIMBECK_HOME": str(tmp_path / "home"), "LIMBECK_PORT": "0", "OMP_NUM_THREADS": "1"}
     out = tmp_path / "out"
@@ -127,7 +127,7 @@ def test_serve_runs_api_and_worker_survives_a_kill_and_ends_clean(tmp_path: Path
             assert set(before) == {"api", "workers.embedded"}
             os.kill(before["api"], signal.SIGKILL)
             until(lambda: children(running.pid).get("api", 0) != before["api"])
-            # The socket stayed open: whoever asks in between waits, and is not refused.
+            # The socket stays open: requests during the restart wait and are not refused.
             assert httpx2.get(f"{url}/healthz", timeout=60, trust_env=False).status_code == 200
             assert list(client.jobs()) == []
         now = children(running.pid)

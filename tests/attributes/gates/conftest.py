@@ -1,4 +1,4 @@
-"""Sets that hold at every gate, to be spoilt one line at a time."""
+"""A set that passes every gate, and variants with violations."""
 
 from collections.abc import Sequence
 
@@ -20,11 +20,11 @@ def phrases(*texts: str) -> tuple[Line, ...]:
 
 
 def entries_with(label: str = "", *more: str, instead: Sequence[str] | None = None) -> list[Entry]:
-    """The good set, with more phrases of a label, or others instead of its own."""
-    said = {name: list(texts) for name, texts in _WORDS.items()}
+    """The good set with `more` phrases for a label, or with the phrases `instead`."""
+    phrases_of = {name: list(texts) for name, texts in _WORDS.items()}
     if label:
-        said[label] = [*(said[label] if instead is None else instead), *more]
-    return [Entry(name, lines=phrases(*texts)) for name, texts in said.items()]
+        phrases_of[label] = [*(phrases_of[label] if instead is None else instead), *more]
+    return [Entry(name, lines=phrases(*texts)) for name, texts in phrases_of.items()]
 
 
 @pytest.fixture

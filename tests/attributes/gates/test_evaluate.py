@@ -1,4 +1,4 @@
-"""Every gate over a set: what it finds, what it lets be, and the figures of published files."""
+"""All gates over a set: violations, accepted lines, and the figures of published files."""
 
 import json
 from dataclasses import replace
@@ -19,15 +19,15 @@ from tests.attributes.gates.conftest import LABELS, entries_with, phrases
 from tests.conftest import SHARED_DATA
 
 
-def report_on(entries: list[Entry], judges: GateCriteria | None = None) -> Report:
-    return evaluate_gates(lambda: entries, judges)
+def report_on(entries: list[Entry], criteria: GateCriteria | None = None) -> Report:
+    return evaluate_gates(lambda: entries, criteria)
 
 
 def failing(report: Report) -> set[Gate]:
     return {result.gate for result in report.results if result.holds is False}
 
 
-def test_a_good_set_holds_at_every_gate(good: list[Entry]) -> None:
+def test_a_good_set_passes_every_gate(good: list[Entry]) -> None:
     report = report_on(good)
     assert failing(report) == set()
     assert report.holds
@@ -45,20 +45,20 @@ def test_a_good_set_holds_at_every_gate(good: list[Entry]) -> None:
         ("length", "feathers " + "of many small colours " * 20, ("90 tokens",)),
     ],
 )
-def test_a_line_that_offends_is_named_with_its_words(gate: Gate, text: str, words: tuple[str, ...]) -> None:
-    heard: list[Violation] = []
+def test_a_violation_names_the_line_and_its_words(gate: Gate, text: str, words: tuple[str, ...]) -> None:
+    reported: list[Violation] = []
     entries = entries_with("crane", text)
-    report = evaluate_gates(lambda: entries, on_violation=heard.append)
+    report = evaluate_gates(lambda: entries, on_violation=reported.append)
     assert failing(report) == {gate}
-    (offence,) = report[gate].worst
-    assert heard == [offence]
-    assert (offence.position, offence.label) == (0, "crane")
-    (line,) = offence.lines
+    (violation,) = report[gate].worst
+    assert reported == [violation]
+    assert (violation.position, violation.label) == (0, "crane")
+    (line,) = violation.lines
     assert (line.id, line.text, line.words) == (entries[0].lines[-1].id, text, words)
     assert report[gate].num_labels == 1
 
 
-def test_the_non_visual_share_must_be_under_two_percent() -> None:
+def test_the_nonvisual_share_must_be_below_two_percent() -> None:
     entries = [Entry(f"bird {n}", lines=phrases(f"a crest of {n} plumes", f"a band of {n} rows")) for n in range(50)]
     entries[7] = replace(entries[7], lines=phrases("a crest of 7 plumes", "a loud voice"))
     assert report_on(entries)["nonvisual"].figure == 0.01
@@ -68,7 +68,7 @@ def test_the_non_visual_share_must_be_under_two_percent() -> None:
     assert not report_on(entries)["nonvisual"].holds
 
 
-def test_what_an_llm_sees_after_all_does_not_count_and_is_told() -> None:
+def test_lines_cleared_by_the_judge_model_are_counted_separately() -> None:
     entries = entries_with("crane", "a tail that it likes to wag")
     assert failing(report_on(entries)) == {"nonvisual"}
     report = report_on(entries, GateCriteria(visible_texts={"a tail that it likes to wag"}, judge_model="some-model"))
@@ -77,10 +77,10 @@ def test_what_an_llm_sees_after_all_does_not_count_and_is_told() -> None:
     assert report["nonvisual"].details["cleared_by_model"] == 1
 
 
-def test_a_paraphrase_is_no_attribute_of_its_own() -> None:
+def test_a_paraphrase_is_a_shared_attribute() -> None:
     entries = entries_with("crane", instead=["eyebrow stripes in black", "yellow dagger-shaped bills", "a red crown"])
     report = report_on(entries)
-    assert failing(report) == {"own", "shared"}  # heron too has but one left
+    assert failing(report) == {"own", "shared"}  # heron has only one own attribute left
     assert [(one.label, one.note) for one in report["own"].worst] == [
         ("crane", "1 own attribute"),
         ("heron", "1 own attribute"),
@@ -89,7 +89,7 @@ def test_a_paraphrase_is_no_attribute_of_its_own() -> None:
     assert report["verbatim"].figure == 0
 
 
-def test_sharing_word_for_word_is_counted_by_lines_and_labels() -> None:
+def test_lines_shared_verbatim_are_counted_by_line_and_label() -> None:
     entries = entries_with("crane", instead=["A black  eyebrow stripe", "a straight orange beak"])
     report = report_on(entries)
     assert report["verbatim"].figure == pytest.approx(4 / 11)
@@ -98,7 +98,7 @@ def test_sharing_word_for_word_is_counted_by_lines_and_labels() -> None:
     assert report["verbatim"].worst[0].lines[0].words == ("shared with 1 other label",)
 
 
-def test_the_same_phrase_twice_is_one_attribute_and_no_line_is_none() -> None:
+def test_equal_phrases_are_one_attribute_and_a_label_without_lines_has_none() -> None:
     entries = [*entries_with("crane", instead=["a red crown", "red crowns"]), Entry("egret")]
     report = report_on(entries)
     assert failing(report) == {"own"}
@@ -109,7 +109,7 @@ def test_the_same_phrase_twice_is_one_attribute_and_no_line_is_none() -> None:
     assert (report.num_labels, report.num_described) == (5, 4)
 
 
-def test_a_sentence_is_taken_apart_and_the_own_name_says_nothing() -> None:
+def test_a_sentence_is_split_into_attributes_without_its_own_name() -> None:
     sentences = {
         "crane": "The crane has a red crown, a long neck and a grey back.",
         "heron": "The heron has a long neck, a black eyebrow stripe and a dagger-shaped bill.",
@@ -120,7 +120,7 @@ def test_a_sentence_is_taken_apart_and_the_own_name_says_nothing() -> None:
     assert report["own"].holds
 
 
-def test_a_line_that_says_nothing_is_shared_with_nobody() -> None:
+def test_lines_without_letters_are_not_shared() -> None:
     entries = [*entries_with(), *(Entry(f"bird {n}", lines=(Line("sentence", "."),)) for n in range(2))]
     report = report_on(entries)
     assert report["verbatim"].holds
@@ -128,7 +128,7 @@ def test_a_line_that_says_nothing_is_shared_with_nobody() -> None:
     assert [one.label for one in report["own"].worst] == ["bird 0", "bird 1"]
 
 
-def test_near_twins_are_named_with_their_likeness() -> None:
+def test_near_duplicates_are_named_with_their_jaccard() -> None:
     text = "a {} with a black crown, white cheeks, a grey back, long slender legs and a short {} tail"
     entries = [
         *entries_with(),
@@ -145,7 +145,7 @@ def test_near_twins_are_named_with_their_likeness() -> None:
     assert report_on(entries, GateCriteria(thresholds=Thresholds(twin=0.9)))["twins"].holds
 
 
-def test_margins_that_shrink_are_offences_and_the_most_confusable_pairs_are_told(good: list[Entry]) -> None:
+def test_reduced_margins_are_violations_and_confusable_pairs_are_listed(good: list[Entry]) -> None:
     margins = Margins(
         before=np.array([0.3, 0.3, 0.5, 0.5], np.float32),
         after=np.array([0.2, 0.4, 0.5, 0.500001], np.float32),
@@ -155,14 +155,14 @@ def test_margins_that_shrink_are_offences_and_the_most_confusable_pairs_are_told
     )
     report = report_on(good, GateCriteria(margins=margins))
     assert failing(report) == {"margin"}
-    (offence,) = report["margin"].worst
-    assert (offence.label, offence.others, offence.note) == ("crane", ("stork",), "0.300 before, 0.200 after")
+    (violation,) = report["margin"].worst
+    assert (violation.label, violation.others, violation.note) == ("crane", ("stork",), "0.300 before, 0.200 after")
     pairs = [one["labels"] for one in report["margin"].details["most_confusable"]]
     assert pairs == [["crane", "stork"], ["crane", "heron"], ["stork", "ibis"]]
     assert report["margin"].judged_by == "toy"
 
 
-def test_the_worst_are_capped_and_the_count_is_not() -> None:
+def test_the_number_of_worst_violations_is_limited() -> None:
     entries = [Entry(f"bird {n}", lines=phrases(*["a loud voice"] * (1 + n % 30))) for n in range(90)]
     result = report_on(entries)["nonvisual"]
     assert result.num_labels == 90
@@ -170,7 +170,7 @@ def test_the_worst_are_capped_and_the_count_is_not() -> None:
     assert [one.position for one in result.worst[:3]] == [29, 59, 89]
 
 
-def test_tokens_are_counted_by_the_teacher_named(good: list[Entry]) -> None:
+def test_tokens_are_counted_by_the_given_counter(good: list[Entry]) -> None:
     letters = TokenCounter(lambda texts: [len(text) for text in texts], 40, "letters")
     report = report_on(good, GateCriteria(token_counter=letters))
     assert failing(report) == {"length"}
@@ -180,22 +180,20 @@ def test_tokens_are_counted_by_the_teacher_named(good: list[Entry]) -> None:
     assert crane.lines[-1].words == (f"{len(rendered)} tokens",)
 
 
-def test_it_can_be_stopped(good: list[Entry]) -> None:
+def test_should_stop_interrupts_the_evaluation(good: list[Entry]) -> None:
     with pytest.raises(InterruptedError):
         evaluate_gates(lambda: good, should_stop=lambda: True)
 
 
-def test_a_report_is_json(good: list[Entry]) -> None:
-    said = json.loads(json.dumps(report_on(entries_with("crane", "a loud call")).as_json()))
-    gate = next(one for one in said["gates"] if one["gate"] == "nonvisual")
+def test_a_report_is_serializable(good: list[Entry]) -> None:
+    document = json.loads(json.dumps(report_on(entries_with("crane", "a loud call")).as_json()))
+    gate = next(one for one in document["gates"] if one["gate"] == "nonvisual")
     assert (gate["holds"], gate["num_labels"], gate["worst"][0]["label"]) == (False, 1, LABELS[0])
     assert gate["worst"][0]["lines"][0]["words"] == ["loud"]
 
 
 @pytest.mark.parametrize(("name", "share"), [("CaltechBirds", (0.25, 0.29)), ("Flower102", (0.2, 0.28))])
-def test_about_a_quarter_of_the_published_sentences_say_what_no_picture_shows(
-    name: str, share: tuple[float, float]
-) -> None:
+def test_about_a_quarter_of_the_published_sentences_are_nonvisual(name: str, share: tuple[float, float]) -> None:
     folder = SHARED_DATA / "li2023" / name
     if not folder.is_dir():
         pytest.skip(f"the published sentences are not in {folder}")
@@ -204,7 +202,7 @@ def test_about_a_quarter_of_the_published_sentences_say_what_no_picture_shows(
     assert share[0] <= (report["nonvisual"].figure or 0) <= share[1]
 
 
-def test_the_twins_of_the_published_bird_sentences_are_found(cub: Path) -> None:
+def test_the_published_bird_sentences(cub: Path) -> None:
     rows = read_label2text((cub / "label2text.txt").read_text())
     report = report_on(join_sentences(rows, (cub / "chatgpt.txt").read_text()))
     assert report["twins"].figure == 17
@@ -214,7 +212,7 @@ def test_the_twins_of_the_published_bird_sentences_are_found(cub: Path) -> None:
     assert report["comparatives"].num_labels == 1
 
 
-def test_the_published_bird_descriptors_share_what_they_share() -> None:
+def test_the_published_bird_descriptors() -> None:
     path = SHARED_DATA / "dclip" / "descriptors_cub.json"
     if not path.is_file():
         pytest.skip(f"the published descriptors are not at {path}")
@@ -225,7 +223,7 @@ def test_the_published_bird_descriptors_share_what_they_share() -> None:
     assert failing(report) == {"own", "shared", "verbatim", "twins"}
 
 
-def test_labels_of_one_name_are_told_apart_by_sense() -> None:
+def test_labels_with_equal_names_are_shown_with_their_sense() -> None:
     margins = Margins(
         before=np.array([0.5, 0.5], np.float32),
         after=np.array([0.1, 0.1], np.float32),

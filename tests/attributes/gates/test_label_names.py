@@ -1,4 +1,4 @@
-"""Other labels named: whole names, singular or plural, and what is no offence."""
+"""Names of other labels: whole names, singular or plural, and exceptions."""
 
 import pytest
 
@@ -37,19 +37,19 @@ def test_other_labels_are_found_whole(label: str, text: str, others: list[str]) 
         ("goose", "an orange bill that can open"),
     ],
 )
-def test_what_is_no_offence(label: str, text: str) -> None:
+def test_names_that_are_not_violations(label: str, text: str) -> None:
     assert named(label, text) == []
 
 
-def test_the_words_of_the_own_sense_are_allowed() -> None:
+def test_words_of_the_labels_sense_are_allowed() -> None:
     vocabulary = [Label("crane", "tall bird"), Label("bird"), Label("machine")]
     assert named("crane", "a tall bird", "tall bird", vocabulary) == []
     assert named("crane", "a tall bird", None, vocabulary) == ["bird"]
 
 
-def test_the_own_name_is_taken_out_of_the_text_whole() -> None:
-    text, said = without_name("The Brewer's Blackbirds, and a blackbird.", name_words("Brewer Blackbird"))
-    assert said == ["the", "", "", "and", "a", "blackbird"]
+def test_the_own_name_is_removed_as_a_whole() -> None:
+    text, words = without_name("The Brewer's Blackbirds, and a blackbird.", name_words("Brewer Blackbird"))
+    assert words == ["the", "", "", "and", "a", "blackbird"]
     assert " ".join(text.split()) == "The , and a blackbird."
     assert without_name("nothing here", name_words("crow")) == ("nothing here", ["nothing", "here"])
     assert without_name("x", ()) == ("x", ["x"])

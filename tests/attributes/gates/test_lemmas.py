@@ -1,4 +1,4 @@
-"""Words and their meaning: what is the same said otherwise, and what is not."""
+"""Words and their meaning: paraphrases are equal, different meanings are not."""
 
 import pytest
 
@@ -6,10 +6,10 @@ from attributes.gates.lemmas import clauses, lemma, meaning, singular, words
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two labels that say these share an attribute."""
+    """Whether two labels with these attributes share an attribute."""
     first, second = meaning(one), meaning(other)
-    bound = first.chunks == second.chunks or first.single or second.single
-    return first.bag == second.bag and bound
+    grouped = first.chunks == second.chunks or first.single or second.single
+    return first.bag == second.bag and grouped
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def same(one: str, other: str) -> bool:
         ("It has a short, thick bill.", "short thick bills"),
     ],
 )
-def test_a_paraphrase_is_no_new_attribute(one: str, other: str) -> None:
+def test_paraphrases_have_the_same_meaning(one: str, other: str) -> None:
     assert same(one, other)
 
 
@@ -37,17 +37,17 @@ def test_a_paraphrase_is_no_new_attribute(one: str, other: str) -> None:
         ("two white bars", "three white bars"),
     ],
 )
-def test_what_differs_is_not_the_same(one: str, other: str) -> None:
+def test_different_texts_have_different_meanings(one: str, other: str) -> None:
     assert not same(one, other)
 
 
-def test_a_sentence_falls_into_what_it_says() -> None:
-    said = list(clauses("A crane has a long neck, red crown and white wings, with a grey back; its legs are black."))
-    assert said == ["A crane has a long neck, red crown and white wings", "a grey back", "its legs are black"]
+def test_a_sentence_is_split_into_clauses() -> None:
+    found = list(clauses("A crane has a long neck, red crown and white wings, with a grey back; its legs are black."))
+    assert found == ["A crane has a long neck, red crown and white wings", "a grey back", "its legs are black"]
     assert list(clauses(".")) == []
 
 
-def test_words_are_folded_and_parted() -> None:
+def test_words_are_folded_and_split() -> None:
     assert words("The Brewer’s Red-winged BLACKBIRD's eye") == ["the", "brewer", "red", "winged", "blackbird", "eye"]
     assert [singular(word) for word in ("auklets", "geese", "finches", "bus", "grass", "iris", "striped")] == [
         "auklet",

@@ -1,4 +1,4 @@
-"""Near-twins: exactly those that every pair compared would find, whatever the words are like."""
+"""Near-duplicates: the same result as comparing all pairs, for any word frequencies."""
 
 import random
 
@@ -10,50 +10,49 @@ from attributes.gates.near_duplicates import NearDuplicateFinder
 THRESHOLD = 0.7
 
 
-def brute(sets: list[set[str]]) -> dict[int, float]:
+def compare_all_pairs(sets: list[set[str]]) -> dict[int, float]:
     best: dict[int, float] = {}
-    for one, mine in enumerate(sets):
-        for other, theirs in enumerate(sets):
-            if one != other and mine and theirs:
-                jaccard = len(mine & theirs) / len(mine | theirs)
+    for position, words in enumerate(sets):
+        for other, other_words in enumerate(sets):
+            if position != other and words and other_words:
+                jaccard = len(words & other_words) / len(words | other_words)
                 if jaccard >= THRESHOLD:
-                    best[one] = max(best.get(one, 0.0), jaccard)
+                    best[position] = max(best.get(position, 0.0), jaccard)
     return best
 
 
-def fast(sets: list[set[str]]) -> dict[int, float]:
-    found = NearDuplicateFinder(THRESHOLD)
-    for position, one in enumerate(sets):
-        found.add(position, one)
-    by_position = found.find()
-    for position, twin in by_position.items():
-        assert len(sets[position] & sets[twin.position]) / len(sets[position] | sets[twin.position]) == pytest.approx(
-            twin.jaccard
-        )
-    return {position: twin.jaccard for position, twin in by_position.items()}
+def find(sets: list[set[str]]) -> dict[int, float]:
+    finder = NearDuplicateFinder(THRESHOLD)
+    for position, words in enumerate(sets):
+        finder.add(position, words)
+    by_position = finder.find()
+    for position, nearest in by_position.items():
+        words, other_words = sets[position], sets[nearest.position]
+        assert len(words & other_words) / len(words | other_words) == pytest.approx(nearest.jaccard)
+    return {position: nearest.jaccard for position, nearest in by_position.items()}
 
 
-@pytest.mark.parametrize("sieved", [0.0, 2.0])
+@pytest.mark.parametrize("selected", [0.0, 2.0])
 @pytest.mark.parametrize("scan", [0.0, 0.1, 1e9])
 @pytest.mark.parametrize("num_words", [12, 40, 400])
-def test_the_same_as_comparing_every_pair(
-    monkeypatch: pytest.MonkeyPatch, num_words: int, scan: float, sieved: float
+def test_the_result_equals_comparing_all_pairs(
+    monkeypatch: pytest.MonkeyPatch, num_words: int, scan: float, selected: float
 ) -> None:
-    monkeypatch.setattr(near_duplicates, "_SCAN", scan)  # 0: always run over all; 1e9: always look up
-    monkeypatch.setattr(near_duplicates, "_SELECTED", sieved)  # 0: always over all lanes; 2: never
+    monkeypatch.setattr(near_duplicates, "_SCAN", scan)  # 0: always scan; 1e9: always look up
+    monkeypatch.setattr(near_duplicates, "_SELECTED", selected)  # 0: always scan all lanes; 2: never
     rng = random.Random(num_words)
     words = [f"w{number}" for number in range(num_words)]
     sets = [set(rng.sample(words, rng.randint(0, min(12, num_words)))) for _ in range(120)]
-    for _ in range(60):  # near copies, of which some pass and some do not
+    for _ in range(60):  # similar sets above and below the threshold
         near = set(rng.choice(sets))
         for word in rng.sample(words, 2):
             near ^= {word}
         sets.append(near)
-    expected = brute(sets)
+    expected = compare_all_pairs(sets)
     assert len(expected) > 20
-    assert fast(sets) == pytest.approx(expected)
+    assert find(sets) == pytest.approx(expected)
 
 
-def test_equal_words_are_twins_and_no_words_are_not() -> None:
-    assert fast([{"a", "b"}, {"c"}, {"b", "a"}, set(), set()]) == {0: 1.0, 2: 1.0}
-    assert fast([]) == {}
+def test_equal_word_sets_are_near_duplicates_and_empty_sets_are_not() -> None:
+    assert find([{"a", "b"}, {"c"}, {"b", "a"}, set(), set()]) == {0: 1.0, 2: 1.0}
+    assert find([]) == {}

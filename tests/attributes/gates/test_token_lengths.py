@@ -1,4 +1,4 @@
-"""Tokens without torch: the same numbers as the teacher's own tokenizer, and texts rendered as a teacher hears them."""
+"""Token counts without torch: equal to the teacher's tokenizer, for texts rendered as for the teacher."""
 
 import random
 from typing import get_args
@@ -10,24 +10,24 @@ from attributes.gates.token_lengths import TokenCounter, clip_token_counter, ren
 from attributes.types import LineKind
 from distill.teacher.tokenizer import BytePairTokenizer
 from distill.texts.text_templates import LabelAttributes
-from distill.texts.text_templates import render as heard
+from distill.texts.text_templates import render as render_for_teacher
 
 TEXTS = ["", "a photo of a crane", "It's 3.5 feet -- héllo wörld!", "日本語のラベル", "UPPER   lower\ttab", "x" * 200]
 
 
-def test_clips_byte_pairs_without_open_clips_code() -> None:
+def test_clip_tokens_are_counted_without_importing_open_clip() -> None:
     assert clip_token_counter().name == "CLIP's byte pairs, context 77"
     assert clip_token_counter().count(TEXTS) == [len(ids) for ids in BytePairTokenizer(77, {}).ids(TEXTS)]
 
 
-def test_a_tokenizers_file_counts_as_the_teacher_does() -> None:
+def test_a_tokenizers_file_counts_like_the_teacher() -> None:
     data = BytePairTokenizer(77, {}).as_file().to_str().encode()
     assert token_counter_from_file(data, 77, "file").count(TEXTS) == clip_token_counter().count(TEXTS)
     with pytest.raises(ValueError, match="the tokenizer of toy is not a tokenizers file"):
         token_counter_from_file(b"{}", 77, "toy")
 
 
-def test_skipping_what_must_fit_finds_the_same_as_counting_everything() -> None:
+def test_too_long_equals_counting_all_texts() -> None:
     rng = random.Random(0)
     words = ["a", "long", "iridescent", "supercalifragilistic", "3.5", "blue-gray", "über", "鳥"]
     texts = [" ".join(rng.choices(words, k=rng.randint(0, 60))) for _ in range(300)]
@@ -37,7 +37,7 @@ def test_skipping_what_must_fit_finds_the_same_as_counting_everything() -> None:
     assert clip_token_counter().too_long(texts) == expected
 
 
-def test_most_texts_are_never_counted() -> None:
+def test_most_texts_are_not_tokenized() -> None:
     counted: list[str] = []
 
     def count(texts: object) -> list[int]:
@@ -51,8 +51,8 @@ def test_most_texts_are_never_counted() -> None:
 
 
 @pytest.mark.parametrize("kind", get_args(LineKind))
-def test_a_line_is_rendered_as_the_teacher_hears_it(kind: LineKind) -> None:
-    said = "a  red crown."
+def test_a_line_is_rendered_as_for_the_teacher(kind: LineKind) -> None:
+    line_text = "a  red crown."
     field, text = {
         "sentence": ("sentence", "sentence"),
         "phrase": ("phrases", "phrases"),
@@ -60,11 +60,13 @@ def test_a_line_is_rendered_as_the_teacher_hears_it(kind: LineKind) -> None:
         "contrast": ("contrasts", "contrast"),
         "caption": ("sentence", "sentence"),
     }[kind]
-    value = said if field == "sentence" else (said,)
-    assert heard(text, " grey  crane", LabelAttributes(**{field: value})) == (render_line(" grey  crane", kind, said),)  # type: ignore[arg-type]
+    value = line_text if field == "sentence" else (line_text,)
+    attributes = LabelAttributes(**{field: value})  # type: ignore[arg-type]
+    rendered = render_for_teacher(text, " grey  crane", attributes)  # type: ignore[arg-type]
+    assert rendered == (render_line(" grey  crane", kind, line_text),)
 
 
-def test_without_open_clip_an_estimate_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_open_clip_the_count_is_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_lengths, "find_spec", lambda name: None)
     clip_token_counter.cache_clear()
     try:

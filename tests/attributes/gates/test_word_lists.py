@@ -1,4 +1,4 @@
-"""Word lists: forms, stars, numbers, exceptions, files of a user's own."""
+"""Word lists: word forms, prefixes, numbers, exceptions, and user files."""
 
 from pathlib import Path
 
@@ -9,37 +9,37 @@ from attributes.gates.lemmas import words
 from attributes.gates.word_lists import PhraseIndex, WordListError, read_word_lists
 
 
-def found(book: PhraseIndex, text: str) -> list[str]:
-    said = words(text)
-    return [" ".join(said[one.start : one.stop]) for one in book.find(said)]
+def found(index: PhraseIndex, text: str) -> list[str]:
+    text_words = words(text)
+    return [" ".join(text_words[match.start : match.stop]) for match in index.find(text_words)]
 
 
-def test_a_word_stands_for_its_forms_a_star_for_its_endings_a_number_for_any(tmp_path: Path) -> None:
+def test_words_match_their_forms_prefixes_and_any_number(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
     path.write_text("# mine\n[habit]\nperch\nvocal*\n3 feet\nin the air\n!growth habit\nhabit\n", encoding="utf-8")
-    book = read_word_lists([path])
-    assert found(book, "Perching, vocalising, 40 feet tall; perched in the air") == [
+    index = read_word_lists([path])
+    assert found(index, "Perching, vocalising, 40 feet tall; perched in the air") == [
         "perching",
         "vocalising",
         "40 feet",
         "perched",
         "in the air",
     ]
-    assert found(book, "webbed feet in the open") == []
-    assert found(book, "a bushy growth habit") == []
-    assert found(book, "a habit of its growth") == ["habit"]
-    assert {one.category for one in book.find(words("it perches"))} == {"habit"}
+    assert found(index, "webbed feet in the open") == []
+    assert found(index, "a bushy growth habit") == []
+    assert found(index, "a habit of its growth") == ["habit"]
+    assert {match.category for match in index.find(words("it perches"))} == {"habit"}
 
 
-def test_the_longest_phrase_wins_and_gaps_are_not_read_over(tmp_path: Path) -> None:
-    book = PhraseIndex()
-    book.add("known as", "name")
-    book.add("also known as", "name")
-    assert found(book, "also known as a crane") == ["also known as"]
-    assert book.find(["also", "known", "", "as"]) == []
+def test_the_longest_phrase_is_found_and_gaps_end_a_phrase(tmp_path: Path) -> None:
+    index = PhraseIndex()
+    index.add("known as", "name")
+    index.add("also known as", "name")
+    assert found(index, "also known as a crane") == ["also known as"]
+    assert index.find(["also", "known", "", "as"]) == []
 
 
-def test_a_users_file_adds_and_takes_out(tmp_path: Path) -> None:
+def test_a_user_file_adds_and_removes_phrases(tmp_path: Path) -> None:
     mine = tmp_path / "mine.txt"
     mine.write_text("-habit\n[price]\nexpensive\n", encoding="utf-8")
     assert found(read_word_lists([NONVISUAL]), "an expensive habit") == ["habit"]
@@ -47,16 +47,16 @@ def test_a_users_file_adds_and_takes_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "fault"), [("[habit\n", "line 1"), ("ok\n!\n", "line 2"), ("a*b c\n", "line 1"), ("[]\n", "line 1")]
+    ("content", "location"), [("[habit\n", "line 1"), ("ok\n!\n", "line 2"), ("a*b c\n", "line 1"), ("[]\n", "line 1")]
 )
-def test_a_malformed_file_names_the_line(tmp_path: Path, content: str, fault: str) -> None:
+def test_a_malformed_file_error_names_the_line(tmp_path: Path, content: str, location: str) -> None:
     path = tmp_path / "bad.txt"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(WordListError, match=rf"bad\.txt {fault}"):
+    with pytest.raises(WordListError, match=rf"bad\.txt {location}"):
         read_word_lists([path])
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(WordListError, match=r"none\.txt: No such file"):
         read_word_lists([tmp_path / "none.txt"])
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
@@ -80,7 +80,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         "a unique habit of frequently perching on poles",
     ],
 )
-def test_our_list_finds_what_no_picture_shows(text: str) -> None:
+def test_nonvisual_phrases_are_found(text: str) -> None:
     assert found(read_word_lists([NONVISUAL]), text)
 
 
@@ -98,7 +98,7 @@ def test_our_list_finds_what_no_picture_shows(text: str) -> None:
         "a silver ring on its bill",
     ],
 )
-def test_our_list_leaves_what_a_picture_shows(text: str) -> None:
+def test_visual_phrases_are_not_found(text: str) -> None:
     assert found(read_word_lists([NONVISUAL]), text) == []
 
 
@@ -116,7 +116,7 @@ def test_our_list_leaves_what_a_picture_shows(text: str) -> None:
         "the same as a wren",
     ],
 )
-def test_comparisons_are_found(text: str) -> None:
+def test_comparatives_are_found(text: str) -> None:
     assert found(read_word_lists([COMPARATIVES]), text)
 
 
@@ -133,5 +133,5 @@ def test_comparisons_are_found(text: str) -> None:
         "a long bill",
     ],
 )
-def test_similes_of_shape_are_no_comparisons(text: str) -> None:
+def test_similes_of_shape_are_not_comparatives(text: str) -> None:
     assert found(read_word_lists([COMPARATIVES]), text) == []

@@ -1,0 +1,1 @@
+"""The methods of the client `Limbeck`, one module per group of API resources."""
