@@ -1,19 +1,16 @@
-"""Turn a list of labels into visual text: ask an LLM what each label looks like, check it, keep it exchangeable.
+"""Generate visual attributes for a list of labels with an LLM, check them, and read and write them as files.
 
-Useful alone: `python -m attributes labels.txt --domain birds --base-url URL --model NAME --out set.json`. Knows no
-database, no web framework and no torch. Only `attributes.llm.transport` loads the openai library, and only when the
-first call is made, so that importing this room stays cheap:
+    python -m attributes labels.txt --domain birds --base-url URL --model NAME --out set.json
+    python -m attributes.cli.check_gates set.json
 
-    types       what a label, a line and an entry are            text     cleaning, caps, comparing of short text
-    strategy    prompts as files                                 asks     questions, their requests and cache keys
-    settings    which server, and how                            calls    ledger, outcomes
-    answers     from an LLM's answer to lines                    contrast what tells two labels apart
-    ladder      which form of request a server understands       limits   calls a minute, calls in flight, and spending
-    asking      one question, its retries and corrections        wire     one HTTP attempt
-    client      many questions at once                           batch    many questions in files, at half the price
-    checks      flags on an answer                               formats  exchange files
-    gates/      what is wrong with a set                         check    `python -m attributes.cli.check_gates
-    set.json`
+The package can be used alone: it needs no database, no web framework and no torch. Only `attributes.llm.transport`
+imports the openai library, and only for the first call, so that importing the package is fast.
+
+    types      labels, lines, entries                      text       cleaning and limits of short untrusted texts
+    prompts/   strategies (TOML files), questions          llm/       requests, retries, limits, batches, costs
+    parsing/   from an LLM response to lines               flags      faults of a single response or entry
+    gates/     quality checks of a whole set               editing    edits of a label's lines by a person
+    formats/   file formats                                cli/       command-line programs
 """
 
 from attributes.types import Entry, Label, Line

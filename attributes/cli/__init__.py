@@ -1,1 +1,1 @@
-"""The command-line programs of this package."""
+"""Command-line programs of this package: `describe` (`python -m attributes`) and `check_gates`."""

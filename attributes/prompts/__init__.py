@@ -1,1 +1,1 @@
-"""Prompt strategies: one TOML file each, with the code that loads and chains them."""
+"""Prompt strategies, one TOML file each, and the questions that they define."""

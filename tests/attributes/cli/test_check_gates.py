@@ -1,5 +1,5 @@
-"""`python -m attributes.cli.check_gates` and `limbeck attributes check`: formats, exit codes, one-line errors, JSON and
-page."""
+"""`python -m attributes.cli.check_gates` and `limbeck attributes check`: formats, exit codes, one-line errors, and the
+JSON and HTML reports."""
 
 import json
 import re
@@ -20,26 +20,31 @@ from tests.attributes.gates.conftest import entries_with
 
 
 @pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_limbeck_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LIMBECK_NONVISUAL_WORDS", "LIMBECK_LLM_BASE_URL", "LIMBECK_LLM_API_KEY"):
         monkeypatch.delenv(name, raising=False)
 
 
-def write(path: Path, entries: list[Entry]) -> str:
+@pytest.fixture
+def good() -> list[Entry]:
+    return entries_with()
+
+
+def write_set(path: Path, entries: list[Entry]) -> str:
     path.write_text("".join(write_json(entries)), encoding="utf-8")
     return str(path)
 
 
 def test_exit_codes_and_the_table(tmp_path: Path, good: list[Entry], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([write(tmp_path / "good.json", good)]) == 0
-    said = capsys.readouterr().out
-    assert "good.json: 4 of 4 labels described, 12 lines" in said
-    assert "not measured: name a teacher" in " ".join(said.split())
-    bad = write(tmp_path / "bad.json", entries_with("crane", "a loud [bold]call[/bold]"))
+    assert main([write_set(tmp_path / "good.json", good)]) == 0
+    output = capsys.readouterr().out
+    assert "good.json: 4 of 4 labels described, 12 lines" in output
+    assert "not measured: name a teacher" in " ".join(output.split())
+    bad = write_set(tmp_path / "bad.json", entries_with("crane", "a loud [bold]call[/bold]"))
     assert main([bad, "--worst", "1"]) == 1
-    said = capsys.readouterr().out
-    assert re.search(r"lines with non-visual words +fails +7.7% +under 2% +1", said)
-    assert "a loud [bold]call[/bold] (loud)" in said
+    output = capsys.readouterr().out
+    assert re.search(r"lines with non-visual words +fails +7.7% +under 2% +1", output)
+    assert "a loud [bold]call[/bold] (loud)" in output
     assert limbeck(["attributes", "check", bad]) == 1
     assert limbeck(["attributes", "check", str(tmp_path / "good.json")]) == 0
 
@@ -48,8 +53,8 @@ def test_exit_codes_and_the_table(tmp_path: Path, good: list[Entry], capsys: pyt
     ("arguments", "fault"),
     [
         (["none.json"], "none.json: No such file or directory"),
-        (["broken.json"], "broken.json: line 1: is no JSON"),
-        (["empty.json"], "empty.json: holds no label"),
+        (["broken.json"], "broken.json: line 1: is not JSON"),
+        (["empty.json"], "empty.json: has no labels"),
         (["set.json", "--format", "xml"], "--format 'xml': choose auto, json"),
         (["set.json", "--words", "none.txt"], "none.txt: No such file"),
         (["set.json", "--tokenizer", "set.json"], "--tokenizer: the tokenizer of set.json"),
@@ -58,7 +63,7 @@ def test_exit_codes_and_the_table(tmp_path: Path, good: list[Entry], capsys: pyt
         (["set.json", "--html", "no/folder.html"], "no/folder.html: No such file"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(
+def test_invalid_input_gives_one_line_and_exit_code_2(
     arguments: list[str],
     fault: str,
     tmp_path: Path,
@@ -67,17 +72,17 @@ def test_bad_input_is_one_line_and_exit_code_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write(tmp_path / "set.json", good)
+    write_set(tmp_path / "set.json", good)
     (tmp_path / "broken.json").write_text('{"crane": [', encoding="utf-8")
     (tmp_path / "empty.json").write_text("{}", encoding="utf-8")
     for run, prefix in ((main, "error: "), (lambda argv: limbeck(["attributes", "check", *argv]), "limbeck: ")):
         assert run(arguments) == 2
-        said = capsys.readouterr().err
-        assert said.startswith(prefix + fault)
-        assert said.count("\n") == 1
+        stderr = capsys.readouterr().err
+        assert stderr.startswith(prefix + fault)
+        assert stderr.count("\n") == 1
 
 
-def test_every_format_is_known_by_its_looks(good: list[Entry]) -> None:
+def test_every_format_is_detected(good: list[Entry]) -> None:
     names = [entry.label for entry in good]
     answers = [
         Entry(name, lines=(Line("answer", f"{name}s have long necks and broad wings with black tips."),))
@@ -95,18 +100,18 @@ def test_every_format_is_known_by_its_looks(good: list[Entry]) -> None:
     assert parse_entries(write_dclip(good), "cupl")[0].lines[0].kind == "answer"
 
 
-def test_sentences_beside_their_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_label2text_with_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "l.txt").write_text("1.A_crane 1 A_crane\n2.B 2 B\n", encoding="utf-8")
     (tmp_path / "s.txt").write_text("A tall bird with a red crown, a grey back.\nA loud bird.\n", encoding="utf-8")
     files = ["--label2text", str(tmp_path / "l.txt"), "--sentences", str(tmp_path / "s.txt")]
     assert main([*files, "--json"]) == 1
-    said = json.loads(capsys.readouterr().out)
-    assert (said["file"], said["num_labels"], said["holds"]) == ("s.txt", 2, False)
-    assert [one["gate"] for one in said["gates"] if one["holds"] is False] == ["nonvisual", "own"]
+    report = json.loads(capsys.readouterr().out)
+    assert (report["file"], report["num_labels"], report["holds"]) == ("s.txt", 2, False)
+    assert [one["gate"] for one in report["gates"] if one["holds"] is False] == ["nonvisual", "own"]
 
 
-def test_words_of_a_users_own(tmp_path: Path, good: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path / "set.json", good)
+def test_word_files_can_be_added(tmp_path: Path, good: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_set(tmp_path / "set.json", good)
     words = tmp_path / "words.txt"
     words.write_text("[taste]\nglossy\n", encoding="utf-8")
     assert main([path, "--words", str(words)]) == 1
@@ -115,10 +120,10 @@ def test_words_of_a_users_own(tmp_path: Path, good: list[Entry], monkeypatch: py
     assert main([path]) == 1
 
 
-def test_the_page_stands_by_itself_and_escapes_what_it_shows(tmp_path: Path) -> None:
+def test_the_html_report_is_self_contained_and_escaped(tmp_path: Path) -> None:
     entries = entries_with("crane", "a loud <script>alert(1)</script> tuft & crest")
     page = tmp_path / "page.html"
-    assert main([write(tmp_path / "<i>.json", entries), "--html", str(page), "--worst", "0"]) == 1
+    assert main([write_set(tmp_path / "<i>.json", entries), "--html", str(page), "--worst", "0"]) == 1
     text = page.read_text(encoding="utf-8")
     assert "<h1>&lt;i&gt;.json</h1>" in text
     assert "a <mark>loud</mark> &lt;script&gt;alert(1)&lt;/script&gt; tuft &amp; crest" in text
@@ -127,13 +132,13 @@ def test_the_page_stands_by_itself_and_escapes_what_it_shows(tmp_path: Path) -> 
     assert text.count('<section class="fails">') == 1
     assert text.count('<section class="open">') == 1
     assert 'style="--at:7.69"' in text
-    assert 'data-said="under 2% allowed"' in text
+    assert 'data-label="under 2% allowed"' in text
 
 
-def test_a_second_opinion_clears_what_is_seen_after_all(
+def test_a_second_opinion_accepts_visible_lines(
     tmp_path: Path, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = write(tmp_path / "set.json", entries_with("crane", "a tail held as if to wag", "a loud call"))
+    path = write_set(tmp_path / "set.json", entries_with("crane", "a tail held as if to wag", "a loud call"))
     monkeypatch.setenv("LIMBECK_LLM_BASE_URL", llm.url)
     llm.script = lambda _seen, _nth: FakeResponse(
         body=completion({"label": "crane", "answer": "1 seen, 2 unseen, 9 seen"})
@@ -146,9 +151,9 @@ def test_a_second_opinion_clears_what_is_seen_after_all(
     assert '{"1": "a tail held as if to wag", "2": "a loud call"}' in llm.requests[0].prompt
 
 
-def test_an_opinion_that_says_nothing_usable_changes_nothing() -> None:
+def test_the_questions_of_a_second_opinion_have_unique_numbered_lines() -> None:
     opinion = SecondOpinion()
-    asks = list(opinion.questions({Label("crane"): ["one", "two", "one"]}))
-    assert [ask.strategy for ask in asks] == [judge_strategy()]
-    assert asks[0].text == '{"1": "one", "2": "two"}'
+    questions = list(opinion.questions({Label("crane"): ["one", "two", "one"]}))
+    assert [question.strategy for question in questions] == [judge_strategy()]
+    assert questions[0].text == '{"1": "one", "2": "two"}'
     assert opinion.visible_texts == set()

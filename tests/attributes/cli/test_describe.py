@@ -147,9 +147,7 @@ def test_lines_of_people_are_kept(labels: Path, out: Path, llm: FakeLLM, capsys:
     assert "1 of them from an earlier run, not in the label list" in capsys.readouterr().err
 
 
-def test_a_wrong_key_ends_the_run_at_once(
-    labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_key_ends_the_run(labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]) -> None:
     llm.script = lambda seen, nth: error_response(401, "bad key")
     assert main(command(labels, out, llm)) == 1
     assert "error: the LLM server refuses the key" in capsys.readouterr().err

@@ -1,0 +1,38 @@
+"""Input of the command-line programs: arguments and files whose errors are one line of text."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from attributes.formats.common import FormatError
+
+T = TypeVar("T")
+
+
+class InvalidInput(Exception):
+    """An invalid argument or file. The message is the line that the user sees."""
+
+
+class InputParser(argparse.ArgumentParser):
+    """An argument parser that raises InvalidInput instead of printing the usage and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InvalidInput(message)
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file. Raises InvalidInput."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"is not UTF-8 (byte {error.start})"
+        raise InvalidInput(f"{path}: {reason}") from None
+
+
+def parse_file(path: Path, parse: Callable[[str], T]) -> T:
+    """The result of `parse` on the text of a file. Raises InvalidInput."""
+    try:
+        return parse(read_text(path))
+    except FormatError as error:
+        raise InvalidInput(f"{path}: {error}") from None
