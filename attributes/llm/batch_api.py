@@ -48,8 +48,8 @@ class BatchUnavailable(Exception):
 class BatchAPI:
     """The Batch API of one server.
 
-    Raises FatalLLMError for faults that waiting cannot fix and BatchUnavailable for transient ones. A batch that fails
-    raises nothing: its `BatchState` says so.
+    Raises FatalLLMError for faults that waiting cannot fix and BatchUnavailable for transient ones. For a batch that
+    failed nothing is raised; the reason is in its `BatchState`.
     """
 
     def __init__(self, settings: LLMSettings, transport: Transport) -> None:

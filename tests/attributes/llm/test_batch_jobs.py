@@ -3,15 +3,11 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from attributes.llm import batch_jobs
-from attributes.llm.batch_jobs import BatchJobs, BatchResponse, BatchState, BatchUnavailable
-from attributes.llm.concurrency import QueryTotals
+from attributes.llm.batch_jobs import BatchJobs, BatchResponse, BatchState
 from attributes.llm.requests import cache_key_of
 from attributes.llm.response_format import FormatFallback
 from attributes.llm.results import REASONS, FatalLLMError, QuestionResult
@@ -19,7 +15,7 @@ from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import ImageFile, Question
 from attributes.prompts.strategy import load_strategy
 from attributes.types import Label
-from tests.attributes.conftest import KEY, describe_question
+from tests.attributes.conftest import KEY
 from tests.attributes.custom_strategies import PNG
 from tests.attributes.fake_batch_api import FakeBatch, FakeBatchAPI
 from tests.attributes.fake_llm import (
@@ -31,44 +27,16 @@ from tests.attributes.fake_llm import (
     error_response,
     respond_correctly,
 )
-
-QUESTIONS = [describe_question(f"bird {i}") for i in range(10)]
-Run = Callable[..., tuple[QueryTotals, list[QuestionResult]]]
+from tests.attributes.llm.conftest import QUESTIONS, RunBatches
 
 
-@pytest.fixture
-def batch_api(llm: FakeLLM) -> FakeBatchAPI:
-    return FakeBatchAPI(llm)
-
-
-@pytest.fixture
-def settings(llm: FakeLLM) -> LLMSettings:
-    return LLMSettings(base_url=llm.url, model="m", api_key=SecretStr(KEY), timeout_s=30, max_attempts=3)
-
-
-@pytest.fixture
-def run(settings: LLMSettings) -> Run:
-    """Sends all questions in batches; returns the totals and the results."""
-
-    def run_all(
-        questions: list[Question] = QUESTIONS, *, fallback: FormatFallback | None = None, **options: Any
-    ) -> tuple[QueryTotals, list[QuestionResult]]:
-        kept: list[QuestionResult] = []
-
-        async def main() -> QueryTotals:
-            async with BatchJobs(settings, fallback=fallback or FormatFallback()) as batches:
-                return await batches.query_all(questions, on_result=kept.append, poll_s=0.001, **options)
-
-        return asyncio.run(main()), kept
-
-    return run_all
-
-
-def test_a_batch_answers_every_question(batch_api: FakeBatchAPI, llm: FakeLLM, settings: LLMSettings, run: Run) -> None:
+def test_a_batch_answers_every_question(
+    batch_api: FakeBatchAPI, llm: FakeLLM, batch_settings: LLMSettings, run_batches: RunBatches
+) -> None:
     states: list[BatchState] = []
-    totals, results = run([*QUESTIONS, QUESTIONS[0]], on_state=states.append)
+    totals, results = run_batches([*QUESTIONS, QUESTIONS[0]], on_state=states.append)
     assert (totals.done, totals.calls, totals.stopped) == (10, 10, "")
-    assert {result.key for result in results} == {cache_key_of(question, settings) for question in QUESTIONS}
+    assert {result.key for result in results} == {cache_key_of(question, batch_settings) for question in QUESTIONS}
     assert all(result.question.label.name in result.lines[0].text for result in results)
     assert all(result.lines[0].call == result.key for result in results)
     assert [state.status for state in states] == ["in_progress", "in_progress", "completed"]
@@ -78,14 +46,14 @@ def test_a_batch_answers_every_question(batch_api: FakeBatchAPI, llm: FakeLLM, s
 
 
 def test_completed_lines_of_an_expired_batch_are_kept_and_the_rest_is_resubmitted(
-    batch_api: FakeBatchAPI, run: Run
+    batch_api: FakeBatchAPI, run_batches: RunBatches
 ) -> None:
     def plan(batch: FakeBatch) -> None:
         if not batch_api.batches:
             batch.final_status, batch.max_processed = "expired", 6
 
     batch_api.plan = plan
-    totals, results = run()
+    totals, results = run_batches()
     assert (totals.done, totals.calls) == (10, 10)
     assert [len(batch.lines) for batch in batch_api.batches] == [10, 4]
     first, second = ({line["custom_id"] for line in batch.lines} for batch in batch_api.batches)
@@ -93,19 +61,19 @@ def test_completed_lines_of_an_expired_batch_are_kept_and_the_rest_is_resubmitte
     assert Counter(result.key for result in results) == Counter(first)
 
 
-def test_unprocessed_questions_end_as_batch_unfinished(batch_api: FakeBatchAPI, run: Run) -> None:
+def test_unprocessed_questions_end_as_batch_unfinished(batch_api: FakeBatchAPI, run_batches: RunBatches) -> None:
     def plan(batch: FakeBatch) -> None:
         batch.final_status, batch.max_processed = "expired", 0
 
     batch_api.plan = plan
-    totals, results = run()
+    totals, results = run_batches()
     assert totals.failed == {"batch_unfinished": 10}
     assert "batch_unfinished" in REASONS
     assert totals.calls == 0
     assert all(result.detail for result in results)
 
 
-def test_a_stop_cancels_the_batch_and_keeps_its_responses(batch_api: FakeBatchAPI, run: Run) -> None:
+def test_a_stop_cancels_the_batch_and_keeps_its_responses(batch_api: FakeBatchAPI, run_batches: RunBatches) -> None:
     def plan(batch: FakeBatch) -> None:
         batch.polls, batch.max_processed = 10_000, 7
 
@@ -115,26 +83,28 @@ def test_a_stop_cancels_the_batch_and_keeps_its_responses(batch_api: FakeBatchAP
         return bool(batch_api.batches)
 
     batch_api.plan = plan
-    totals, results = run(should_stop=stop)
+    totals, results = run_batches(should_stop=stop)
     assert ("POST", "/batches/batch-0/cancel") in batch_api.requests
     assert (totals.done, totals.stopped, len(results), len(batch_api.batches)) == (7, "asked", 7, 1)
 
 
 def test_a_refused_format_falls_back_one_level_in_the_next_batch(
-    batch_api: FakeBatchAPI, llm: FakeLLM, run: Run
+    batch_api: FakeBatchAPI, llm: FakeLLM, run_batches: RunBatches
 ) -> None:
     llm.script = lambda request, index: (
         error_response(400) if request.level == "json_schema" else respond_correctly(request, index)
     )
     fallback = FormatFallback()
-    totals, results = run(fallback=fallback)
+    totals, results = run_batches(fallback=fallback)
     assert (totals.done, totals.calls, len(batch_api.batches)) == (10, 20, 2)
     assert [call.level for call in results[0].calls] == ["json_schema", "json_object_schema"]
-    assert run(fallback=fallback)[0].calls == 10  # the format is known from the first run
+    assert run_batches(fallback=fallback)[0].calls == 10  # the format is known from the first run
     assert len(batch_api.batches) == 3
 
 
-def test_failed_lines_are_retried_according_to_their_fault(batch_api: FakeBatchAPI, llm: FakeLLM, run: Run) -> None:
+def test_failed_lines_are_retried_according_to_their_fault(
+    batch_api: FakeBatchAPI, llm: FakeLLM, run_batches: RunBatches
+) -> None:
     def script(request: FakeRequest, index: int) -> FakeResponse:
         number = int(request.subject["label"].split()[1])
         first = len(batch_api.batches) < 2
@@ -153,7 +123,7 @@ def test_failed_lines_are_retried_according_to_their_fault(batch_api: FakeBatchA
         )
 
     llm.script = script
-    totals, results = run()
+    totals, results = run_batches()
     assert (totals.done, totals.failed) == (9, {"refused": 1})
     retried = {FakeRequest(line["body"], {}, 0.0).subject["label"]: line["body"] for line in batch_api.batches[1].lines}
     assert {label: body["max_tokens"] for label, body in retried.items()} == {
@@ -167,7 +137,9 @@ def test_failed_lines_are_retried_according_to_their_fault(batch_api: FakeBatchA
     assert statuses["bird 2"] == ["answer_too_long", "ok"]
 
 
-def test_a_question_continues_in_another_process(batch_api: FakeBatchAPI, llm: FakeLLM, settings: LLMSettings) -> None:
+def test_a_question_continues_in_another_process(
+    batch_api: FakeBatchAPI, llm: FakeLLM, batch_settings: LLMSettings
+) -> None:
     """The level, the correction, the attempts and a first response with flags are restored from JSON."""
     llm.script = lambda request, index: (
         FakeResponse(body=completion(content_for_request(request, phrases=content_for_request(request)["phrases"][:3])))
@@ -176,7 +148,7 @@ def test_a_question_continues_in_another_process(batch_api: FakeBatchAPI, llm: F
     )
 
     async def run_one_batch(saved: str | None) -> tuple[BatchResponse, str]:
-        async with BatchJobs(settings, fallback=FormatFallback()) as batches:
+        async with BatchJobs(batch_settings, fallback=FormatFallback()) as batches:
             (attempts,) = batches.prepare(QUESTIONS[:1])
             if saved:
                 attempts.restore(json.loads(saved))
@@ -195,20 +167,20 @@ def test_a_question_continues_in_another_process(batch_api: FakeBatchAPI, llm: F
     assert [call.attempt for call in second.calls] == [2]
 
 
-def test_the_error_of_a_failed_batch_names_the_reason(batch_api: FakeBatchAPI, run: Run) -> None:
+def test_the_error_of_a_failed_batch_names_the_reason(batch_api: FakeBatchAPI, run_batches: RunBatches) -> None:
     def plan(batch: FakeBatch) -> None:
         batch.final_status = "failed"
         batch.errors = [{"code": "model_mismatch", "line": 3, "message": f"no such model, says {KEY}"}]
 
     batch_api.plan = plan
     with pytest.raises(FatalLLMError, match="line 3: no such model") as caught:
-        run()
+        run_batches()
     assert caught.value.code == "llm_batch_failed"
     assert KEY not in str(caught.value)
 
 
 def test_a_fatal_line_ends_the_run_after_the_other_lines_are_kept(
-    batch_api: FakeBatchAPI, llm: FakeLLM, settings: LLMSettings
+    batch_api: FakeBatchAPI, llm: FakeLLM, batch_settings: LLMSettings
 ) -> None:
     llm.script = lambda request, index: (
         error_response(429, code="insufficient_quota") if index >= 6 else respond_correctly(request, index)
@@ -216,7 +188,7 @@ def test_a_fatal_line_ends_the_run_after_the_other_lines_are_kept(
     kept: list[QuestionResult] = []
 
     async def main() -> None:
-        async with BatchJobs(settings, fallback=FormatFallback()) as batches:
+        async with BatchJobs(batch_settings, fallback=FormatFallback()) as batches:
             await batches.query_all(QUESTIONS, on_result=kept.append, poll_s=0.001)
 
     with pytest.raises(FatalLLMError) as caught:
@@ -225,75 +197,33 @@ def test_a_fatal_line_ends_the_run_after_the_other_lines_are_kept(
     assert len(kept) == 6
 
 
-@pytest.mark.parametrize(
-    ("fault", "code"),
-    [
-        (error_response(401), "llm_wrong_key"),
-        (error_response(404), "llm_no_batches"),
-        (error_response(400), "llm_batch_failed"),
-    ],
-)
-def test_a_refused_upload_is_fatal_at_the_first_request(
-    fault: FakeResponse, code: str, batch_api: FakeBatchAPI, run: Run
-) -> None:
-    batch_api.fault = lambda method, path, index: fault
-    with pytest.raises(FatalLLMError) as caught:
-        run()
-    assert (caught.value.code, len(batch_api.requests)) == (code, 1)
-
-
-def test_a_server_without_a_batch_api_is_fatal(llm: FakeLLM, run: Run) -> None:
-    with pytest.raises(FatalLLMError, match="has no Batch API"):
-        run()
-
-
-@pytest.mark.parametrize(
-    "fault", [error_response(503), error_response(429, headers={"Retry-After": "0.01"}), FakeResponse(drop=True)]
-)
-def test_transient_faults_are_retried(fault: FakeResponse, batch_api: FakeBatchAPI, run: Run) -> None:
-    batch_api.fault = lambda method, path, index: fault if index in (0, 2, 5, 8) else None
-    assert run()[0].done == 10
-    assert len(batch_api.batches) == 1
-    batch_api.fault = lambda method, path, index: fault
-    with pytest.raises(BatchUnavailable, match="after 3 attempts"):
-        run()
-
-
-def test_a_batch_is_not_created_twice_when_the_response_is_lost(batch_api: FakeBatchAPI, run: Run) -> None:
-    batch_api.lost_response = lambda method, path, index: (
-        FakeResponse(drop=True) if (method, path) == ("POST", "/batches") else None
-    )
-    assert run()[0].done == 10
-    assert len(batch_api.batches) == 1
-
-
-def test_pairs_and_images_can_be_batched(batch_api: FakeBatchAPI, run: Run) -> None:
+def test_pairs_and_images_can_be_batched(batch_api: FakeBatchAPI, run_batches: RunBatches) -> None:
     questions = [
         Question(load_strategy("contrast"), Label("robin"), "birds", other=Label("wren")),
         Question(load_strategy("captions"), Label("robin"), "birds", image=ImageFile(PNG)),
     ]
-    totals, results = run(questions)
+    totals, results = run_batches(questions)
     assert totals.done == 2
     assert {line.kind for result in results for line in result.lines} == {"contrast", "caption"}
     assert ImageFile(PNG).url in json.dumps(batch_api.batches[0].lines[1]["body"])
 
 
 def test_files_stay_below_the_limits_of_the_server(
-    batch_api: FakeBatchAPI, run: Run, monkeypatch: pytest.MonkeyPatch
+    batch_api: FakeBatchAPI, run_batches: RunBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_jobs, "MAX_REQUESTS", 4)
-    assert run()[0].done == 10
+    assert run_batches()[0].done == 10
     assert [len(batch.lines) for batch in batch_api.batches] == [4, 4, 2]
     monkeypatch.setattr(batch_jobs, "MAX_BYTES", 9_000)
-    run()
+    run_batches()
     assert all(len(batch_api.files[batch.input_file_id]) <= 9_000 for batch in batch_api.batches[3:])
 
 
 def test_invalid_duplicate_and_unknown_lines_are_ignored(
-    batch_api: FakeBatchAPI, llm: FakeLLM, settings: LLMSettings
+    batch_api: FakeBatchAPI, llm: FakeLLM, batch_settings: LLMSettings
 ) -> None:
     async def main() -> list[BatchResponse]:
-        async with BatchJobs(settings, fallback=FormatFallback()) as batches:
+        async with BatchJobs(batch_settings, fallback=FormatFallback()) as batches:
             pending = batches.prepare(QUESTIONS[:3])
             keys = [attempts.key for attempts in pending]
             response = {
