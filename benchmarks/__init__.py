@@ -1,1 +1,1 @@
-"""How fast Limbeck is, measured on the machine at hand and printed with it."""
+"""Speed benchmarks; every one prints the machine and its targets."""

@@ -1,4 +1,4 @@
-"""Documents that several commands write: each writes its own part, between two marks, and leaves the others alone."""
+"""Documents that several commands write: each command replaces its own section, between two markers."""
 
 from pathlib import Path
 
@@ -6,14 +6,14 @@ from distill.data.atomic_files import write_bytes
 
 
 def put_part(path: Path, name: str, text: str) -> None:
-    """Replace the part `name` of a Markdown document, or add it at the end; the document is made if it is not there."""
+    """Replace the section `name` of a Markdown document, or append it; creates a missing document."""
     begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    part = f"{begin}\n{text.strip()}\n\n{end}"
-    start = before.find(begin)
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    section = f"{begin}\n{text.strip()}\n\n{end}"
+    start = old.find(begin)
     if start < 0:
-        made = f"{before.rstrip()}\n\n{part}" if before.strip() else part
+        new = f"{old.rstrip()}\n\n{section}" if old.strip() else section
     else:
-        stop = before.index(end, start) + len(end)
-        made = before[:start] + part + before[stop:]
-    write_bytes(path, made.encode())
+        stop = old.index(end, start) + len(end)
+        new = old[:start] + section + old[stop:]
+    write_bytes(path, new.encode())

@@ -1,7 +1,7 @@
 """Editing, searching and comparing a set of 100,000 labels: `python -m benchmarks.editing [--only sqlite|postgres]`.
 
-The API runs in a process of its own. Each label has a sentence and six phrases. Figures are medians of requests, with
-the slowest one; the exit status is 1 where a target is missed.
+The API runs in its own process. Each label has one sentence and six phrases. Each measurement is the median time of
+several requests, with the slowest one; the exit code is 1 if a target is missed.
 """
 
 import argparse
@@ -20,7 +20,8 @@ from rich.table import Table
 from sqlalchemy import func, select
 
 from benchmarks import load
-from benchmarks.service import Figure, database
+from benchmarks.measurement import Measurement
+from benchmarks.service import database
 from store import vocabularies
 from store.db import Database
 from store.migrate import upgrade
@@ -30,29 +31,29 @@ from store.sets.attribute_sets import EntryContent
 from store.vocabularies import NewLabel
 
 NUM_LABELS = 100_000
-TIMES = 15
+NUM_REPEATS = 15
 _TABLES = {
     "entries": AttributeEntry,
     "pages": AttributePage,
-    "places of pages": AttributeSetPage,
+    "page references": AttributeSetPage,
     "sets": AttributeSet,
 }
 
 
 def fill(db: Database) -> tuple[str, str]:
-    """A set of a sentence and six phrases a label, and the same of another vocabulary, turned round; their ids.
+    """Create two sets of one sentence and six phrases per label: one in order, one of a vocabulary in reverse order.
 
-    Every third label has a flag; one, near the end, has a flag of its own.
+    Every third label has a flag; one label near the end has another flag. Returns the ids of the sets.
     """
     names = [NewLabel(f"species number {n}") for n in range(NUM_LABELS)]
     ids: list[str] = []
-    for listed in (names, names[::-1]):
+    for labels in (names, names[::-1]):
         with db.write() as tx:
-            vocabulary = vocabularies.create(tx, name="all", domain="birds", labels=listed)
+            vocabulary = vocabularies.create(tx, name="all", domain="birds", labels=labels)
             pages: list[str] = []
             for start in range(0, NUM_LABELS, 40 * attribute_sets.PAGE_SIZE):
-                some = listed[start : start + 40 * attribute_sets.PAGE_SIZE]
-                pages += attribute_sets.put_pages(tx, [_content(label.name) for label in some])
+                chunk = labels[start : start + 40 * attribute_sets.PAGE_SIZE]
+                pages += attribute_sets.put_pages(tx, [_content(label.name) for label in chunk])
             made = attribute_sets.create(tx, vocabulary_id=vocabulary.id, pages=pages, source={})
             report = {"set_id": made.id, "teacher": "", "figures": {}, "file_key": "", "created_at": time.time()}
             tx.add(SetReport(**report))
@@ -73,100 +74,101 @@ def _content(name: str) -> EntryContent:
     return EntryContent(label=name, sense=None, lines=lines, flags=flags)
 
 
-class Client:
-    """Requests to a set, each timed."""
+class TimedClient:
+    """HTTP client of one attribute set that records the time of each request."""
 
     def __init__(self, port: int, set_id: str) -> None:
         self.http = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False)
         self.set_id = set_id
-        self.took: list[float] = []
+        self.times_s: list[float] = []
 
-    def ask(self, method: str, path: str = "", *, set_id: str = "", **more: Any) -> dict[str, Any]:
-        """The JSON of an answer below 400; how long it took is noted."""
-        began = time.perf_counter()
-        answer = self.http.request(method, f"/v1/attribute-sets/{set_id or self.set_id}{path}", **more)
-        self.took.append(time.perf_counter() - began)
-        answer.raise_for_status()
-        told: dict[str, Any] = answer.json()
-        return told
+    def request(self, method: str, path: str = "", *, set_id: str = "", **options: Any) -> dict[str, Any]:
+        """The JSON of the response. Records the time. Raises for a status of 400 or above."""
+        start = time.perf_counter()
+        response = self.http.request(method, f"/v1/attribute-sets/{set_id or self.set_id}{path}", **options)
+        self.times_s.append(time.perf_counter() - start)
+        response.raise_for_status()
+        body: dict[str, Any] = response.json()
+        return body
 
-    def told(self, what: str, target_ms: float, more: str = "") -> Figure:
-        """What was measured since the last figure."""
-        median, worst = statistics.median(self.took) * 1000, max(self.took) * 1000
-        self.took.clear()
-        return Figure(what, f"< {target_ms:g} ms", f"{median:.1f} ms, slowest {worst:.1f} ms{more}", median < target_ms)
+    def measurement(self, name: str, target_ms: float, note: str = "") -> Measurement:
+        """The median of the times recorded since the last measurement."""
+        median, slowest = statistics.median(self.times_s) * 1000, max(self.times_s) * 1000
+        self.times_s.clear()
+        measured = f"{median:.1f} ms, slowest {slowest:.1f} ms{note}"
+        return Measurement(name, f"< {target_ms:g} ms", measured, median < target_ms)
 
 
-def editing(client: Client, db: Database) -> Iterator[Figure]:
-    """One label edited, and the set sealed, again and again."""
-    version = client.ask("GET", "/draft")["version"]
-    client.took.clear()
-    for number in range(TIMES):
+def editing(client: TimedClient, db: Database) -> Iterator[Measurement]:
+    """Edit one label, and seal the draft, several times."""
+    version = client.request("GET", "/draft")["version"]
+    client.times_s.clear()
+    for number in range(NUM_REPEATS):
         add = {"op": "add", "position": 61_000 + number, "kind": "phrase", "text": f"a crown {number}"}
-        told = client.ask("PATCH", "/draft", json={"operations": [add]}, headers={"If-Match": f'"{version}"'})
-        version = told["version"]
-    yield client.told("PATCH of one label", 50)
-    client.ask("DELETE", "/draft")
-    client.took.clear()
-    sealed: list[float] = []
-    for number in range(TIMES):
+        draft = client.request("PATCH", "/draft", json={"operations": [add]}, headers={"If-Match": f'"{version}"'})
+        version = draft["version"]
+    yield client.measurement("PATCH of one label", 50)
+    client.request("DELETE", "/draft")
+    client.times_s.clear()
+    seal_times_s: list[float] = []
+    for number in range(NUM_REPEATS):
         add = {"op": "add", "position": 50_000, "kind": "phrase", "text": f"a crest {number}"}
-        client.ask("PATCH", "/draft", json={"operations": [add]}, headers={"If-Match": "*"})
-        client.took.clear()
-        before = _rows(db)
-        client.ask("POST", "/draft/seal")
-        sealed += client.took
-        after = _rows(db)
-    client.took[:] = sealed
-    grown = ", ".join(f"{after[name] - before[name]} {name}" for name in _TABLES)
-    yield client.told("seal after an edit of one label", 100, f"; rows written: {grown}")
+        client.request("PATCH", "/draft", json={"operations": [add]}, headers={"If-Match": "*"})
+        client.times_s.clear()
+        before = _num_rows(db)
+        client.request("POST", "/draft/seal")
+        seal_times_s += client.times_s
+        after = _num_rows(db)
+    client.times_s[:] = seal_times_s
+    written = ", ".join(f"{after[name] - before[name]} {name}" for name in _TABLES)
+    yield client.measurement("seal after an edit of one label", 100, f"; rows written: {written}")
 
 
-def _rows(db: Database) -> dict[str, int]:
+def _num_rows(db: Database) -> dict[str, int]:
     with db.read() as tx:
         return {name: tx.scalar(select(func.count()).select_from(table)) or 0 for name, table in _TABLES.items()}
 
 
-def comparing(client: Client, other_id: str) -> Iterator[Figure]:
-    """A set with a child that differs in one label, and with the same labels of another vocabulary, turned round."""
+def comparing(client: TimedClient, other_id: str) -> Iterator[Measurement]:
+    """Compare a set with its parent, which differs in one label, and with a set of a vocabulary in reverse order."""
     child = client.http.get("/v1/attribute-sets", params={"parent_id": client.set_id}).json()["data"][0]["id"]
-    for _ in range(TIMES):
-        told = client.ask("GET", "/compare", set_id=child, params={"with": client.set_id})
-    assert [one["position"] for one in told["data"]] == [50_000]
-    yield client.told("compare of two sets that differ in one label", 50)
+    for _ in range(NUM_REPEATS):
+        page = client.request("GET", "/compare", set_id=child, params={"with": client.set_id})
+    assert [one["position"] for one in page["data"]] == [50_000]
+    yield client.measurement("compare two sets that differ in one label", 50)
     for _ in range(3):
-        told = client.ask("GET", "/compare", set_id=child, params={"with": other_id})
-    assert [one["position"] for one in told["data"]] == [50_000]
-    yield client.told("the same of two vocabularies, the whole walk", 5_000)
+        page = client.request("GET", "/compare", set_id=child, params={"with": other_id})
+    assert [one["position"] for one in page["data"]] == [50_000]
+    yield client.measurement("compare two sets of different vocabularies", 5_000)
 
 
-def searching(client: Client) -> Iterator[Figure]:
-    """First and last pages, plain and by each filter."""
+def searching(client: TimedClient) -> Iterator[Measurement]:
+    """List labels: the first and last page, and pages with each filter."""
     cases: list[tuple[str, Mapping[str, Any], int]] = [
-        ("labels, first page", {}, 100),
-        ("labels, last page", {"after": NUM_LABELS - 101}, 100),
+        ("first page", {}, 100),
+        ("last page", {"after": NUM_LABELS - 101}, 100),
         ("q in every label", {"q": "SPECIES"}, 100),
         ("q in one label", {"q": "number 99950"}, 1),
-        ("q in none", {"q": "heron"}, 0),
+        ("q in no label", {"q": "heron"}, 0),
         ("one label by name", {"label": "Species number 77777"}, 1),
         ("gate, first page", {"gate": "twins"}, 100),
         ("gate, a late page", {"gate": "twins", "after": 90_000}, 100),
         ("gate and q", {"gate": "twins", "q": "number 9700"}, 2),
-        ("flag of every third", {"flag": "too_few_phrases"}, 100),
+        ("flag of every third label", {"flag": "too_few_phrases"}, 100),
         ("flag of one label", {"flag": "long_sentence"}, 1),
-        ("flag of every third and q of one", {"flag": "too_few_phrases", "q": "number 99999"}, 1),
-        ("origin of all", {"origin": "llm", "after": 90_000}, 100),
-        ("locked: none", {"locked": True}, 0),
+        ("flag of every third label and q in one", {"flag": "too_few_phrases", "q": "number 99999"}, 1),
+        ("origin of all labels", {"origin": "llm", "after": 90_000}, 100),
+        ("locked, no label", {"locked": True}, 0),
     ]
-    for what, params, count in cases:
-        for _ in range(TIMES):
-            told = client.ask("GET", "/labels", params={"limit": 100, **params})
-        assert len(told["data"]) == count, (what, len(told["data"]))
-        yield client.told(f"labels: {what.removeprefix('labels, ')}", 100)
+    for name, params, count in cases:
+        for _ in range(NUM_REPEATS):
+            page = client.request("GET", "/labels", params={"limit": 100, **params})
+        assert len(page["data"]) == count, (name, len(page["data"]))
+        yield client.measurement(f"labels: {name}", 100)
 
 
-def measure(kind: str, show: Callable[[Figure], None]) -> None:
-    """All figures over one kind of database."""
+def measure(kind: str, show: Callable[[Measurement], None]) -> None:
+    """Measure on one kind of database; `show` receives each measurement."""
     with tempfile.TemporaryDirectory() as scratch, database(kind, Path(scratch)) as url:
         db = Database(url)
         upgrade(db)
@@ -183,34 +185,34 @@ def measure(kind: str, show: Callable[[Figure], None]) -> None:
         }
         with load.process(["-m", "api"], environment) as child:
             load.wait_for(f"http://127.0.0.1:{port}/healthz", child)
-            client = Client(port, set_id)
-            for figures in (searching(client), editing(client, db), comparing(client, other_id)):
-                for figure in figures:
-                    show(figure)
+            client = TimedClient(port, set_id)
+            for measurements in (searching(client), editing(client, db), comparing(client, other_id)):
+                for one in measurements:
+                    show(one)
             client.http.close()
         db.dispose()
 
 
 def main() -> int:
-    """Measure and print the table; 1 where a target is missed."""
+    """Run the command line: print the table; returns 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=["sqlite", "postgres"])
-    asked = parser.parse_args()
+    only = parser.parse_args().only
     table = Table("", "database", "target", "measured", "", title=load.machine(), title_justify="left")
-    missed = 0
-    for kind in ("sqlite", "postgres") if asked.only is None else (asked.only,):
+    num_missed = 0
+    for kind in ("sqlite", "postgres") if only is None else (only,):
 
-        def show(figure: Figure, kind: str = kind) -> None:
-            nonlocal missed
-            missed += not figure.ok
-            table.add_row(figure.what, kind, figure.target, figure.measured, "ok" if figure.ok else "MISSED")
+        def show(one: Measurement, kind: str = kind) -> None:
+            nonlocal num_missed
+            num_missed += not one.ok
+            table.add_row(one.name, kind, one.target, one.measured, one.verdict)
 
         try:
             measure(kind, show)
         except psycopg.OperationalError as error:
             table.add_row("all", kind, "", f"skipped: no server ({error})".strip(), "")
     Console(width=170).print(table)
-    return 1 if missed else 0
+    return 1 if num_missed else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What a benchmark needs around a service: processes, their memory, and clients that cost little themselves.
+"""Helpers of service benchmarks: child processes, their memory and CPU time, and clients with little overhead.
 
-A poll's latency counts from the moment it was due and not from when it could be sent, so that a service that stalls
-is not let off the polls that it held up.
+The latency of a poll is measured from the time it was due, not from the time it was sent, so that a stalled service is
+charged for the polls that it delayed (coordinated omission).
 """
 
 import asyncio
@@ -20,16 +20,16 @@ from pathlib import Path
 
 
 def machine() -> str:
-    """CPU, cores, memory, Python and how busy the machine is, in one line."""
+    """CPU, cores, memory, system, Python and load average, in one line."""
     cpu = next(
         (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
         platform.processor() or platform.machine(),
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    busy = os.getloadavg()[0]
+    load = os.getloadavg()[0]
     return (
         f"{cpu}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}; load {busy:.1f} at the start"
+        f"Python {platform.python_version()}; load {load:.1f} at the start"
     )
 
 
@@ -47,18 +47,18 @@ def memory_mib(pid: int, field: str) -> float:
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds of CPU, its own and the system's for it, that a process has used so far."""
+    """User and system CPU seconds that a process has used so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def forget_peak(pid: int) -> None:
-    """Let `VmHWM` begin anew at what the process uses now."""
+def reset_peak_memory(pid: int) -> None:
+    """Reset `VmHWM` of a process to its current memory."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """An unused TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -67,7 +67,7 @@ def free_port() -> int:
 
 @contextmanager
 def process(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A Python process that ends with the block."""
+    """A Python process that is terminated at the end of the block."""
     child = subprocess.Popen(
         [sys.executable, *arguments],
         env={**os.environ, **environment},
@@ -88,9 +88,9 @@ def process(arguments: Sequence[str], environment: Mapping[str, str]) -> Iterato
             child.stdin.close()
 
 
-def wait_for(url: str, child: subprocess.Popen[bytes], patience_s: float = 60) -> None:
-    """Return once the URL answers anything at all."""
-    deadline = time.monotonic() + patience_s
+def wait_for(url: str, child: subprocess.Popen[bytes], timeout_s: float = 60) -> None:
+    """Return as soon as the URL gives any HTTP response. Raises RuntimeError after the timeout or if `child` ended."""
+    deadline = time.monotonic() + timeout_s
     while True:
         try:
             urllib.request.urlopen(url, timeout=5).close()
@@ -99,14 +99,14 @@ def wait_for(url: str, child: subprocess.Popen[bytes], patience_s: float = 60) -
             return
         except OSError:
             if child.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{url} does not answer") from None
+                raise RuntimeError(f"{url} does not respond") from None
             time.sleep(0.05)
 
 
 async def polls(
     port: int, path: str, *, per_s: float, seconds: float, connections: int = 20
 ) -> tuple[list[float], int, float]:
-    """Latencies in seconds of GETs that fall due `per_s` times a second, how many were no 200, and seconds in all."""
+    """Send GETs at a rate of `per_s`. Returns latencies in seconds, the number of non-200 responses, the duration."""
     due: asyncio.Queue[float | None] = asyncio.Queue()
     latencies: list[float] = []
     failed = 0
@@ -115,10 +115,10 @@ async def polls(
     async def worker() -> None:
         nonlocal failed
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while (at := await due.get()) is not None:
+        while (due_at := await due.get()) is not None:
             writer.write(request)
             status, _ = await _response(reader)
-            latencies.append(time.perf_counter() - at)
+            latencies.append(time.perf_counter() - due_at)
             failed += status != 200
         writer.close()
 
@@ -126,10 +126,10 @@ async def polls(
     await asyncio.sleep(0.3)
     start = time.perf_counter()
     for number in range(int(per_s * seconds)):
-        at = start + number / per_s
-        if (pause := at - time.perf_counter()) > 0:
-            await asyncio.sleep(pause)
-        due.put_nowait(at)
+        due_at = start + number / per_s
+        if (pause_s := due_at - time.perf_counter()) > 0:
+            await asyncio.sleep(pause_s)
+        due.put_nowait(due_at)
     for _ in workers:
         due.put_nowait(None)
     await asyncio.gather(*workers)
@@ -145,23 +145,23 @@ async def _response(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 def request_s(port: int, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> float:
-    """Seconds from sending a request to the end of its answer, over a connection of its own. Raises for an error."""
+    """Seconds from sending a request to the end of its response, over a new connection. Raises for an HTTP error."""
     url = f"http://127.0.0.1:{port}{path}"
     started = time.perf_counter()
     request = urllib.request.Request(url, data=body or None, headers=dict(headers or {}), method=method)
-    with urllib.request.urlopen(request, timeout=120) as answer:
-        answer.read()
+    with urllib.request.urlopen(request, timeout=120) as response:
+        response.read()
     return time.perf_counter() - started
 
 
 def download_s(port: int, path: str, size: int) -> float:
-    """Seconds to receive a file of `size` bytes and drop it, at the least cost to the receiver."""
+    """Seconds to receive and discard a file of `size` bytes, with little overhead in the receiver."""
     buffer = bytearray(2**20)
     started = time.perf_counter()
-    with socket.create_connection(("127.0.0.1", port)) as line:
-        line.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
         received = 0
-        while count := line.recv_into(buffer):
+        while count := connection.recv_into(buffer):
             received += count
     if received < size:
         raise RuntimeError(f"{received} of {size} bytes arrived")

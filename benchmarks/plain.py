@@ -1,8 +1,8 @@
-"""What is compared with: the same work written plainly, as the published code of arXiv:2307.03135 goes about it.
+"""The baseline of the loop benchmark: the same training, written in the plain way of the code of arXiv:2307.03135.
 
-Each epoch every picture is read, decoded by Pillow and resized to 256 x 256 by a loader with as many workers as cores;
-the tensors are stacked, and one random crop and flip is made of the whole stack; everything is float32 and contiguous,
-in pinned memory where there is a GPU. Written anew for this benchmark, from its description.
+In each epoch a loader with one worker per core reads every image, decodes it with Pillow and resizes it to 256 x 256.
+The tensors are stacked, and the whole batch gets the same random crop and flip. Everything is float32 and contiguous,
+in pinned memory with a GPU. Written for this benchmark from the description, not copied.
 """
 
 import os
@@ -29,7 +29,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class JpegDataset(Dataset[tuple[Tensor, int]]):
-    """Decoded anew whenever they are asked for."""
+    """Image files that are decoded at every access; items are the pixels (3, 256, 256) in 0..1 and the index."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
@@ -38,12 +38,12 @@ class JpegDataset(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, at: int) -> tuple[Tensor, int]:
-        with Image.open(self._paths[at]) as image:
-            return self._prepare(image.convert("RGB")), at
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        with Image.open(self._paths[index]) as image:
+            return self._prepare(image.convert("RGB")), index
 
 
-def epochs(
+def train_steps(
     config: TrainConfig,
     paths: Sequence[Path],
     labels: np.ndarray,
@@ -53,7 +53,7 @@ def epochs(
     steps: int,
     device: torch.device,
 ) -> Iterator[float]:
-    """Train for `steps`, and give the time at which each was done."""
+    """Train for `steps` steps; yields the time at the end of each step."""
     model: nn.Module = timm.create_model(config.student.architecture, num_classes=texts.shape[1]).to(device).train()
     optimizer = build_optimizer(model, config.optimizer)
     augment = transforms.Compose(
@@ -63,26 +63,26 @@ def epochs(
             transforms.Normalize(MEAN, STD),
         ]
     )
-    cuda = device.type == "cuda"
     loader = DataLoader(
         JpegDataset(paths),
         config.schedule.batch_size,
         shuffle=True,
         drop_last=True,
         num_workers=len(os.sched_getaffinity(0)),
-        pin_memory=cuda,
+        pin_memory=device.type == "cuda",
     )
-    truth, features, words = torch.from_numpy(labels).to(device), teacher.to(device), texts.to(device)
-    done = 0
+    all_labels, all_features = torch.from_numpy(labels).to(device), teacher.to(device)
+    label_texts, done = texts.to(device), 0
     while True:
-        for stacked, at in loader:
-            pictures, rows = stacked.to(device), at.to(device)
-            seen = model(augment(pictures))
-            taught = features[rows]
+        for stacked, indices in loader:
+            images, rows = stacked.to(device), indices.to(device)
+            student_features = model(augment(images))
+            teacher_features = all_features[rows]
+            temperature = config.objective.temperature
             loss = (
-                text_classification(seen, words, truth[rows], temperature=config.objective.temperature)
-                + feature_mse(seen, taught)
-                + image_contrastive(seen, taught, temperature=config.objective.temperature)
+                text_classification(student_features, label_texts, all_labels[rows], temperature=temperature)
+                + feature_mse(student_features, teacher_features)
+                + image_contrastive(student_features, teacher_features, temperature=temperature)
             )
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -96,9 +96,9 @@ def epochs(
 
 @torch.no_grad()
 def text_features(model: nn.Module, tokenize: "object", prompts: Sequence[str], *, batch_size: int = 256) -> Tensor:
-    """Normalised features (N, D) of prompts, batch by batch at the full context length, as they come."""
-    pieces = []
+    """Normalised features (N, D) of prompts in their given order, batch by batch at the full context length."""
+    batches = []
     for start in range(0, len(prompts), batch_size):
         tokens = tokenize(list(prompts[start : start + batch_size]))  # type: ignore[operator]
-        pieces.append(F.normalize(model.encode_text(tokens), dim=-1))  # type: ignore[operator]
-    return torch.cat(pieces)
+        batches.append(F.normalize(model.encode_text(tokens), dim=-1))  # type: ignore[operator]
+    return torch.cat(batches)

@@ -1,8 +1,8 @@
-"""Where an enrich worker's time goes: `python -m benchmarks.sampling OUT.json` is the embedded worker, looked at.
+"""CPU profile of an enrich worker: `python -m benchmarks.sampling OUT.json` runs the embedded worker under a sampler.
 
-A thread notes every few milliseconds what each of the others is doing, by the innermost frame that belongs to a
-subject: the CPU time that the kernel counted for the thread since the last look goes there, so that a thread which
-waits (for an answer, a commit, the GIL) counts for what it computes and no more. Written at the end.
+A thread samples all other threads every few milliseconds. The CPU time that the kernel counted for a thread since the
+last sample goes to the subject of its innermost frame. A waiting thread (for a response, a commit, the GIL) uses no CPU
+and counts nothing. The profile is written at the end.
 """
 
 import json
@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-EVERY_S = 0.003
-SWITCH_S = 1e-4  # how long the sampler waits for the GIL; by default it would come whenever a thread lets go of it
-# The first piece of a path that is found, from the innermost frame outwards, says what is being done.
+SAMPLE_INTERVAL_S = 0.003
+SWITCH_INTERVAL_S = 1e-4  # shorter than Python's default of 5 ms, so that the sampler gets the GIL in time
+# Part of a path -> subject; the first match from the innermost frame outwards counts.
 SUBJECTS = {
     "/openai/": "LLM client",
     "/httpx2/": "LLM client",
@@ -33,7 +33,7 @@ SUBJECTS = {
     "/psycopg/": "commit",
     "store/": "commit",
     "workers/enrich/usage.py": "commit",
-    "workers/": "the worker's own",
+    "workers/": "worker",
     "/asyncio/selector_events.py": "LLM client",
     "/asyncio/": "event loop",
 }
@@ -41,45 +41,45 @@ OTHER = "other"
 
 
 def subject_of(frame: FrameType | None) -> str:
-    """What a thread in this frame is about."""
+    """The subject of the innermost frame that has one, else `other`."""
     while frame is not None:
         path = frame.f_code.co_filename
-        for piece, subject in SUBJECTS.items():
-            if piece in path:
+        for path_part, subject in SUBJECTS.items():
+            if path_part in path:
                 return subject
         frame = frame.f_back
     return OTHER
 
 
-class Sampler:
-    """Looks at the threads of this process from `start` to `stop`."""
+class CpuSampler:
+    """Samples the threads of this process from `start` to `stop`."""
 
     def __init__(self) -> None:
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="sampler", daemon=True)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
         self._seconds: dict[str, float] = defaultdict(float)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> dict[str, float]:
-        """Subject → seconds of CPU."""
-        self._ended.set()
+        """Subject -> seconds of CPU."""
+        self._stopped.set()
         self._thread.join()
         return dict(self._seconds)
 
-    def _look(self) -> None:
+    def _run(self) -> None:
         own = threading.get_ident()
-        before: dict[int, float] = {}
-        while not self._ended.wait(EVERY_S):
+        last_cpu_s: dict[int, float] = {}
+        while not self._stopped.wait(SAMPLE_INTERVAL_S):
             frames = sys._current_frames()
             for thread in threading.enumerate():
                 if thread.ident is None or thread.native_id is None or thread.ident == own:
                     continue
-                used = _thread_cpu_s(thread.native_id)
-                # A thread's CPU since it was last looked at goes to what it is at now.
-                self._seconds[subject_of(frames.get(thread.ident))] += used - before.get(thread.native_id, used)
-                before[thread.native_id] = used
+                cpu_s = _thread_cpu_s(thread.native_id)
+                # The CPU time since the last sample goes to the current subject.
+                self._seconds[subject_of(frames.get(thread.ident))] += cpu_s - last_cpu_s.get(thread.native_id, cpu_s)
+                last_cpu_s[thread.native_id] = cpu_s
 
 
 def _thread_cpu_s(native_id: int) -> float:
@@ -90,16 +90,16 @@ def _thread_cpu_s(native_id: int) -> float:
 
 
 def main(work: Callable[[], None]) -> None:
-    """Work under the sampler, and write what it found."""
-    sys.setswitchinterval(SWITCH_S)
-    sampler = Sampler()
+    """Run `work` under the sampler and write the profile."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    sampler = CpuSampler()
     sampler.start()
-    began = time.monotonic()
+    start = time.monotonic()
     work()
     seconds = sampler.stop()
-    used = os.times()
-    told = {"wall_s": time.monotonic() - began, "cpu_s": used.user + used.system, "seconds": seconds}
-    Path(sys.argv[1]).write_text(json.dumps(told))
+    cpu = os.times()
+    profile = {"wall_s": time.monotonic() - start, "cpu_s": cpu.user + cpu.system, "seconds": seconds}
+    Path(sys.argv[1]).write_text(json.dumps(profile))
 
 
 if __name__ == "__main__":

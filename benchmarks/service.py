@@ -1,9 +1,8 @@
-"""How fast the service is, on SQLite and on Postgres: `python -m benchmarks.service [--only sqlite|postgres]`.
+"""Speed of the service on SQLite and on Postgres: `python -m benchmarks.service [--only sqlite|postgres]`.
 
-The API runs as it does in earnest, `python -m api` in a process of its own; what it is compared with and what writes
-beside it run in others. Each figure is printed with its target and the machine, and the exit status is 1 where one is
-missed. Downloads are compared with Starlette's StaticFiles under the same uvicorn: the way a Python service sends a
-file when it does nothing else.
+The API runs as in production (`python -m api`) in its own process; the concurrent writer and the baseline run in other
+processes. Prints each measurement with its target and the machine; the exit code is 1 if a target is missed. The
+baseline of downloads is Starlette's StaticFiles under the same uvicorn, which does nothing but send the file.
 """
 
 import argparse
@@ -28,11 +27,15 @@ from rich.table import Table
 from sqlalchemy.engine import make_url
 
 from benchmarks import load
+from benchmarks.measurement import Measurement
 from store import resources, vocabularies
 from store.artefacts import Artefacts
 from store.db import Database
 from store.enrich import results
-from store.jobs import lifecycle
+from store.jobs import claims, jobs
+from store.jobs.part_results import PartResult
+from store.jobs.specs import EncodeSpec, RangeSpec
+from store.lifecycle import transitions
 from store.migrate import upgrade
 from store.models import EnrichResult, Job, Vocabulary
 from store.vocabularies import NewLabel
@@ -46,18 +49,8 @@ JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One measurement against its target."""
-
-    what: str
-    target: str
-    measured: str
-    ok: bool
-
-
-@dataclass(frozen=True)
-class Running:
-    """A service to measure."""
+class ApiUnderTest:
+    """The API process under test, and its database and home folder."""
 
     port: int
     pid: int
@@ -66,95 +59,98 @@ class Running:
     home: Path
 
 
-def import_time() -> Figure:
-    """Import of the API in a fresh interpreter: the best of five, for the rest of the machine is no part of it."""
+def import_time() -> Measurement:
+    """Import time of the API in a fresh interpreter; the best of five, to exclude other load on the machine."""
     code = "import time; t = time.perf_counter(); import api.app; print(time.perf_counter() - t)"
-    took = [
+    times_s = [
         float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout) for _ in range(5)
     ]
-    return Figure("import of the API", "< 1.5 s", f"{min(took):.2f} s", min(took) < 1.5)
+    return Measurement("import of the API", "< 1.5 s", f"{min(times_s):.2f} s", min(times_s) < 1.5)
 
 
-def post_labels(run: Running) -> tuple[Figure, str]:
-    """A POST of 100,000 labels as JSON; the figure, and the vocabulary's id."""
+def post_labels(run: ApiUnderTest) -> tuple[Measurement, str]:
+    """Time and peak memory of a POST of 100,000 labels as JSON; also returns the id of the vocabulary."""
     labels = [{"name": f"species number {n}", "sense": None} for n in range(NUM_LABELS)]
     body = json.dumps({"name": "all", "domain": "birds", "labels": labels}).encode()
-    took = load.request_s(run.port, "POST", "/v1/vocabularies", body, {**JSON, "Idempotency-Key": "bench"})
-    peak = load.memory_mib(run.pid, "VmHWM")
+    elapsed_s = load.request_s(run.port, "POST", "/v1/vocabularies", body, {**JSON, "Idempotency-Key": "bench"})
+    peak_mib = load.memory_mib(run.pid, "VmHWM")
     with run.db.read() as tx:
         (row,) = resources.page(tx, Vocabulary, limit=1, after=None)[0]
-    measured = f"{took:.2f} s, {peak:.0f} MiB at the peak"
-    return Figure("POST of 100,000 labels", "≤ 5 s, ≤ 300 MB", measured, took <= 5 and peak <= 300e6 / 2**20), row.id
+    measured = f"{elapsed_s:.2f} s, peak {peak_mib:.0f} MiB"
+    return Measurement(
+        "POST of 100,000 labels", "≤ 5 s, ≤ 300 MB", measured, elapsed_s <= 5 and peak_mib <= 300e6 / 2**20
+    ), row.id
 
 
-def pages(run: Running, vocabulary_id: str) -> Figure:
-    """The last page of 100,000 labels against the first, in turns; medians."""
-    places: dict[str, list[float]] = {"": [], f"&after={NUM_LABELS - 101}": []}
+def pages(run: ApiUnderTest, vocabulary_id: str) -> Measurement:
+    """Median time of the last page of 100,000 labels, compared with the first page; requests alternate."""
+    times_s: dict[str, list[float]] = {"": [], f"&after={NUM_LABELS - 101}": []}
     for _ in range(60):
-        for place, took in places.items():
-            took.append(load.request_s(run.port, "GET", f"/v1/vocabularies/{vocabulary_id}/labels?limit=100{place}"))
-    first, last = (statistics.median(took) for took in places.values())
+        for query, each in times_s.items():
+            each.append(load.request_s(run.port, "GET", f"/v1/vocabularies/{vocabulary_id}/labels?limit=100{query}"))
+    first, last = (statistics.median(each) for each in times_s.values())
     measured = f"{last * 1000:.1f} ms, first {first * 1000:.1f} ms"
-    return Figure("last page of 100,000 labels", "≤ 1.2 × first", measured, last <= 1.2 * first)
+    return Measurement("last page of 100,000 labels", "≤ 1.2 × first", measured, last <= 1.2 * first)
 
 
-def poll_while_writing(run: Running, vocabulary_id: str, seconds: float) -> Figure:
-    """200 polls a second of one job while another process writes its labels' answers."""
+def poll_while_writing(run: ApiUnderTest, vocabulary_id: str, seconds: float) -> Measurement:
+    """Latency of 200 polls per second of one job while another process writes the results of its labels."""
     body = json.dumps({"kind": "enrich", "vocabulary_id": vocabulary_id}).encode()
     load.request_s(run.port, "POST", "/v1/jobs", body, JSON)
     with run.db.read() as tx:
         job_id = resources.page(tx, Job, limit=1, after=None)[0][0].id
     arguments = ["-m", "benchmarks.service", "--write", job_id, "--seconds", str(seconds + 3)]
     with load.process(arguments, {"LIMBECK_DATABASE_URL": run.url}):
-        while _written(run, job_id) == 0:
+        while _num_written(run, job_id) == 0:
             time.sleep(0.1)
-        before, started = _written(run, job_id), time.monotonic()
-        latencies, failed, took = asyncio.run(
+        num_before, start = _num_written(run, job_id), time.monotonic()
+        latencies, num_failed, elapsed_s = asyncio.run(
             load.polls(run.port, f"/v1/jobs/{job_id}", per_s=POLLS_PER_S, seconds=seconds)
         )
-        writes = (_written(run, job_id) - before) / (time.monotonic() - started)
+        writes_per_s = (_num_written(run, job_id) - num_before) / (time.monotonic() - start)
     latencies.sort()
     p50, p99 = (latencies[int(len(latencies) * share)] * 1000 for share in (0.5, 0.99))
-    measured = f"{len(latencies) / took:.0f}/s, p50 {p50:.1f} ms, p99 {p99:.1f} ms, {writes:.0f} labels/s written"
-    if failed:
-        measured += f", {failed} failed"
-    ok = p99 < 50 and not failed and writes > 0.8 * WRITES_PER_S
-    return Figure("job polls while an enrichment writes", "200/s, p99 < 50 ms", measured, ok)
+    polls_per_s = len(latencies) / elapsed_s
+    measured = f"{polls_per_s:.0f}/s, p50 {p50:.1f} ms, p99 {p99:.1f} ms, {writes_per_s:.0f} labels/s written"
+    if num_failed:
+        measured += f", {num_failed} failed"
+    ok = p99 < 50 and not num_failed and writes_per_s > 0.8 * WRITES_PER_S
+    return Measurement("job polls while an enrichment writes", "200/s, p99 < 50 ms", measured, ok)
 
 
-def _written(run: Running, job_id: str) -> int:
+def _num_written(run: ApiUnderTest, job_id: str) -> int:
     with run.db.read() as tx:
         return tx.query(EnrichResult).filter_by(job_id=job_id).count()
 
 
 def write(job_id: str, seconds: float, url: str) -> None:
-    """Write answers of a job's labels as an enrich worker does: each a commit of its own."""
+    """Write the results of a job's labels as an enrich worker does, with one commit per label."""
     db = Database(url)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with db.write() as tx:
-            claims = (
-                lifecycle.claim(tx, id, worker="bench", lease_s=60) for id in lifecycle.ready(tx, ["enrich"], limit=1)
-            )
-            claim = next((claim for claim in claims if claim), None)
+            claim = None
+            for part_id in claims.ready(tx, ["enrich"], limit=1):
+                claim = claims.claim(tx, part_id, worker="bench", lease_s=60)
         if claim is None or claim.job_id != job_id:
-            raise RuntimeError("nothing left to write")
-        start, stop = claim.spec["start"], claim.spec["stop"]
-        began = time.monotonic()
+            raise RuntimeError("no part of the job is left to write: shorten --seconds")
+        part = claim.part(RangeSpec)
+        start, stop = part.start, part.stop
+        start_s = time.monotonic()
         for number, position in enumerate(range(start, stop)):
             _write_one(db, claim, position)
             if number % 20 == 19:
                 with db.write() as tx:
-                    lifecycle.progress(
+                    claims.record_progress(
                         tx, claim, done=number + 1, total=stop - start, unit="labels", rate=float(WRITES_PER_S)
                     )
-            time.sleep(max(0.0, began + (number + 1) / WRITES_PER_S - time.monotonic()))
+            time.sleep(max(0.0, start_s + (number + 1) / WRITES_PER_S - time.monotonic()))
         with db.write() as tx:
-            lifecycle.finish(tx, claim, {})
+            transitions.finish(tx, claim, PartResult())
     db.dispose()
 
 
-def _write_one(db: Database, claim: lifecycle.Claim, position: int) -> None:
+def _write_one(db: Database, claim: claims.Claim, position: int) -> None:
     lines: list[Any] = [
         {
             "kind": "phrase",
@@ -195,14 +191,14 @@ def _write_one(db: Database, claim: lifecycle.Claim, position: int) -> None:
         "flags": [],
     }
     with db.write() as tx:
-        lifecycle.check(tx, claim)
+        claims.check(tx, claim)
         results.record_calls(tx, claim, [call])
         results.record_answers(tx, [answer])
         results.record_results(tx, claim, [(results.Place(0, position), key)])
 
 
-def download(run: Running) -> Figure:
-    """A file of 512 MiB from the service and from StaticFiles, in turns, and what the service's memory grew by."""
+def download(run: ApiUnderTest) -> Measurement:
+    """Download speed of a file of 512 MiB, compared with StaticFiles in turns, and the growth of the API's memory."""
     artefacts = Artefacts(f"file://{run.home / 'artefacts'}")
     source = run.home / "big"
     with source.open("wb") as out:
@@ -213,25 +209,27 @@ def download(run: Running) -> Figure:
     port = load.free_port()
     with load.process(["-m", "benchmarks.service", "--static", str(run.home), "--port", str(port)], {}) as child:
         load.wait_for(f"http://127.0.0.1:{port}/", child)
-        took: dict[str, list[float]] = {"static": [], "service": []}
+        times_s: dict[str, list[float]] = {"static": [], "service": []}
         load.download_s(port, "/big", FILE_BYTES)
         load.download_s(run.port, path, FILE_BYTES)
-        load.forget_peak(run.pid)
-        before = load.memory_mib(run.pid, "VmRSS")
+        load.reset_peak_memory(run.pid)
+        before_mib = load.memory_mib(run.pid, "VmRSS")
         for _ in range(5):
-            took["static"].append(load.download_s(port, "/big", FILE_BYTES))
-            took["service"].append(load.download_s(run.port, path, FILE_BYTES))
-        grown = max(0.0, load.memory_mib(run.pid, "VmHWM") - before)
-    speed = {name: FILE_BYTES / 1e6 / statistics.median(each) for name, each in took.items()}
-    share = speed["service"] / speed["static"]
-    measured = f"{share:.2f} × ({speed['service']:.0f} and {speed['static']:.0f} MB/s), memory +{grown:.0f} MiB"
-    return Figure("download, against StaticFiles", "≥ 0.8 ×, flat memory", measured, share >= 0.8 and grown < 16)
+            times_s["static"].append(load.download_s(port, "/big", FILE_BYTES))
+            times_s["service"].append(load.download_s(run.port, path, FILE_BYTES))
+        growth_mib = max(0.0, load.memory_mib(run.pid, "VmHWM") - before_mib)
+    speed = {name: FILE_BYTES / 1e6 / statistics.median(each) for name, each in times_s.items()}
+    ratio = speed["service"] / speed["static"]
+    measured = f"{ratio:.2f} × ({speed['service']:.0f} and {speed['static']:.0f} MB/s), memory +{growth_mib:.0f} MiB"
+    return Measurement(
+        "download, against StaticFiles", "≥ 0.8 ×, flat memory", measured, ratio >= 0.8 and growth_mib < 16
+    )
 
 
 def _publish(db: Database, stored: Any) -> str:
     with db.write() as tx:
         row = vocabularies.create(tx, name="v", domain="", labels=[NewLabel("crane")])
-        job = lifecycle.create(tx, "distill", {}, [])
+        job = jobs.create(tx, EncodeSpec(vocabulary_id=row.id, teacher="t", text="names"), [])
         teacher = resources.put_teacher(
             tx, ref="t", digest="0" * 64, width=8, context_length=77, logit_scale=1.0, preprocess={}, tokenizer_key="t"
         )
@@ -277,7 +275,7 @@ def _publish(db: Database, stored: Any) -> str:
 
 
 def serve_static(folder: str, port: int) -> None:
-    """What downloads are compared with."""
+    """Serve a folder with StaticFiles: the baseline of downloads."""
     import uvicorn
     from starlette.applications import Starlette
     from starlette.routing import Mount
@@ -289,7 +287,7 @@ def serve_static(folder: str, port: int) -> None:
 
 @contextmanager
 def database(kind: str, home: Path) -> Iterator[str]:
-    """The URL of a fresh database. Raises psycopg.OperationalError where there is no server."""
+    """The URL of a fresh database. Raises psycopg.OperationalError if there is no server."""
     if kind == "sqlite":
         yield f"sqlite:///{home / 'limbeck.db'}"
         return
@@ -303,8 +301,8 @@ def database(kind: str, home: Path) -> Iterator[str]:
             admin.execute(f'drop database "{name}" with (force)'.encode())
 
 
-def measure(kind: str, seconds: float, show: Callable[[Figure], None]) -> None:
-    """All figures of the service over one kind of database."""
+def measure(kind: str, seconds: float, show: Callable[[Measurement], None]) -> None:
+    """Measure the service on one kind of database; `show` receives each measurement."""
     with tempfile.TemporaryDirectory() as scratch, database(kind, Path(scratch)) as url:
         home = Path(scratch)
         db = Database(url)
@@ -321,9 +319,9 @@ def measure(kind: str, seconds: float, show: Callable[[Figure], None]) -> None:
         }
         with load.process(["-m", "api"], environment) as child:
             load.wait_for(f"http://127.0.0.1:{port}/healthz", child)
-            run = Running(port, child.pid, db, url, home)
-            figure, vocabulary_id = post_labels(run)
-            show(figure)
+            run = ApiUnderTest(port, child.pid, db, url, home)
+            measurement, vocabulary_id = post_labels(run)
+            show(measurement)
             show(pages(run, vocabulary_id))
             show(poll_while_writing(run, vocabulary_id, seconds))
             show(download(run))
@@ -331,39 +329,39 @@ def measure(kind: str, seconds: float, show: Callable[[Figure], None]) -> None:
 
 
 def main() -> int:
-    """Measure everything and print the table; 1 where a target is missed."""
+    """Run the command line: print the table; returns 1 if a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=["sqlite", "postgres"])
-    parser.add_argument("--seconds", type=float, default=15.0, help="how long to poll")
+    parser.add_argument("--seconds", type=float, default=15.0, help="duration of the polling")
     parser.add_argument("--write", help=argparse.SUPPRESS)
     parser.add_argument("--static", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.write:
-        write(asked.write, asked.seconds, os.environ["LIMBECK_DATABASE_URL"])
+    arguments = parser.parse_args()
+    if arguments.write:
+        write(arguments.write, arguments.seconds, os.environ["LIMBECK_DATABASE_URL"])
         return 0
-    if asked.static:
-        serve_static(asked.static, asked.port)
+    if arguments.static:
+        serve_static(arguments.static, arguments.port)
         return 0
     table = Table("", "database", "target", "measured", "", title=load.machine(), title_justify="left")
-    missed = 0
+    num_missed = 0
 
-    def shown(kind: str) -> Callable[[Figure], None]:
-        def show(figure: Figure) -> None:
-            nonlocal missed
-            missed += not figure.ok
-            table.add_row(figure.what, kind, figure.target, figure.measured, "ok" if figure.ok else "MISSED")
+    def show_on(kind: str) -> Callable[[Measurement], None]:
+        def show(one: Measurement) -> None:
+            nonlocal num_missed
+            num_missed += not one.ok
+            table.add_row(one.name, kind, one.target, one.measured, one.verdict)
 
         return show
 
-    shown("")(import_time())
-    for kind in ("sqlite", "postgres") if asked.only is None else (asked.only,):
+    show_on("")(import_time())
+    for kind in ("sqlite", "postgres") if arguments.only is None else (arguments.only,):
         try:
-            measure(kind, asked.seconds, shown(kind))
+            measure(kind, arguments.seconds, show_on(kind))
         except psycopg.OperationalError as error:
             table.add_row("all", kind, "", f"skipped: no server ({error})".strip(), "")
     Console(width=150).print(table)
-    return 1 if missed else 0
+    return 1 if num_missed else 0
 
 
 if __name__ == "__main__":
