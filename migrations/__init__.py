@@ -1,1 +1,1 @@
-"""Alembic's revisions. `limbeck db upgrade` applies them; a test holds the head against `store.models`."""
+"""Alembic revisions. `limbeck db upgrade` applies them; a test compares the newest revision with `store.models`."""

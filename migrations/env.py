@@ -1,4 +1,4 @@
-"""Alembic's environment. The engine comes from `store.migrate`, or from the settings for the `alembic` command."""
+"""The Alembic environment. The engine comes from `store.migrate`, or from the settings for the `alembic` command."""
 
 from alembic import context
 from sqlalchemy import Engine, text
@@ -7,11 +7,11 @@ from store.db import Database
 from store.models import Base
 from store.settings import Settings
 
-_LOCK = 0x11BECC  # any number that nothing else in the database locks
+_LOCK = 0x11BECC  # an arbitrary number that no other advisory lock in the database uses
 
 
 def run() -> None:
-    """Apply revisions in one transaction; on Postgres under a lock, so that two services may start at once."""
+    """Apply the revisions in one transaction; on Postgres under a lock, so that two services can start at once."""
     engine: Engine = context.config.attributes.get("engine") or Database(Settings().database).writer
     with engine.connect() as connection, connection.begin():
         if engine.dialect.name == "postgresql":

@@ -1,4 +1,4 @@
-"""A job's parts by kind: progress is summed per kind, and comes out of this index in that order."""
+"""Index the parts of a job by kind: progress is summed per kind and read from this index in order."""
 
 from alembic import op
 

@@ -1,7 +1,7 @@
-"""Entries become lines, parts wait by stage, results name the question; tables for money, drafts, reports, captions.
+"""Entries consist of lines, parts have stages, results name their question; tables for costs, drafts and more.
 
-What was stored is carried over. Three tables change their keys or what they refer to: they are set aside, made anew and
-filled from what was set aside.
+Stored rows are converted. Three tables change their keys or references: they are copied, created again and filled from
+the copies.
 """
 
 import json
@@ -26,7 +26,7 @@ _Row = Mapping[str, Any]
 
 def upgrade() -> None:
     for name in ("enrich_results", "llm_answers", "attribute_entries"):
-        _set_aside(name)
+        _copy_and_drop(name)
     op.create_table(
         "attribute_entries",
         _text("digest"),
@@ -36,7 +36,7 @@ def upgrade() -> None:
         _json("flags"),
         _pk("attribute_entries", "digest"),
     )
-    _refill("attribute_entries", _entry_with_lines)
+    _fill_from_copy("attribute_entries", _entry_with_lines)
     op.create_table(
         "llm_answers",
         _text("key"),
@@ -51,7 +51,7 @@ def upgrade() -> None:
         _number("created_at"),
         _pk("llm_answers", "key"),
     )
-    _refill("llm_answers", _answer_with_lines())
+    _fill_from_copy("llm_answers", _answer_with_lines())
     op.create_table(
         "enrich_results",
         _text("job_id"),
@@ -66,7 +66,7 @@ def upgrade() -> None:
         _fk("enrich_results", "key", "llm_answers.key"),
         _pk("enrich_results", "job_id", "step", "position", "slot"),
     )
-    _refill("enrich_results", _result_by_key())
+    _fill_from_copy("enrich_results", _result_by_key())
     for name in ("enrich_results", "llm_answers", "attribute_entries"):
         op.execute(f"drop table before_{name}")
 
@@ -115,7 +115,7 @@ def downgrade() -> None:
     op.drop_column("labels", "folded")
 
     for name in ("enrich_results", "llm_answers", "attribute_entries"):
-        _set_aside(name)
+        _copy_and_drop(name)
     op.create_table(
         "attribute_entries",
         _text("digest"),
@@ -128,8 +128,8 @@ def downgrade() -> None:
         _json("provenance"),
         _pk("attribute_entries", "digest"),
     )
-    _refill("attribute_entries", _entry_without_lines)
-    # Answers are a cache, and say of no entry any more which it became: they are asked for again.
+    _fill_from_copy("attribute_entries", _entry_without_lines)
+    # The table is a cache whose rows no longer name their entry, so it stays empty: the questions are sent again.
     op.create_table(
         "llm_answers",
         _text("key"),
@@ -293,44 +293,44 @@ def _fk(table: str, column: str, target: str) -> sa.ForeignKeyConstraint:
 
 
 def _add(table: str, column: sa.Column[Any], default: str) -> None:
-    """A column that may not be null. SQLite cannot take its default away again without making the table anew."""
+    """Add a NOT NULL column. On SQLite its default stays, because removing it would require a new table."""
     column.server_default = sa.DefaultClause(sa.text(default))
     op.add_column(table, column)
     if op.get_bind().dialect.name != "sqlite":
         op.alter_column(table, column.name, server_default=None)
 
 
-def _set_aside(name: str) -> None:
+def _copy_and_drop(name: str) -> None:
     op.execute(f"create table before_{name} as select * from {name}")
     op.drop_table(name)
 
 
 def _rows(query: str) -> Iterator[dict[str, Any]]:
-    """Rows of a query on a table of a migration's own, which nobody else reads, in pieces."""
-    found = op.get_bind().execute(sa.text(query)).mappings()
-    for rows in iter(lambda: found.fetchmany(_BATCH), []):
+    """The rows of a query, fetched in batches."""
+    result = op.get_bind().execute(sa.text(query)).mappings()
+    for rows in iter(lambda: result.fetchmany(_BATCH), []):
         yield from (dict(row) for row in rows)
 
 
-def _refill(name: str, convert: Callable[[_Row], _Row | None]) -> None:
+def _fill_from_copy(name: str, convert: Callable[[_Row], _Row | None]) -> None:
     bind = op.get_bind()
     table = sa.Table(name, sa.MetaData(), autoload_with=bind)
     for column in table.columns:
         if isinstance(column.type, sa.JSON | postgresql.JSONB):
             column.type = _JSON
-    held: list[_Row] = []
+    batch: list[_Row] = []
     for row in list(_rows(f"select * from before_{name}")):
-        if (made := convert(row)) is not None:
-            held.append(made)
-        if len(held) == _BATCH:
-            bind.execute(sa.insert(table), held)
-            held = []
-    if held:
-        bind.execute(sa.insert(table), held)
+        if (converted := convert(row)) is not None:
+            batch.append(converted)
+        if len(batch) == _BATCH:
+            bind.execute(sa.insert(table), batch)
+            batch = []
+    if batch:
+        bind.execute(sa.insert(table), batch)
 
 
 def _value(stored: Any) -> Any:
-    """A JSON column of a plain select: SQLite gives its text, Postgres its value."""
+    """The value of a JSON column in a textual query: SQLite returns the text, Postgres the value."""
     return json.loads(stored) if isinstance(stored, str) else stored
 
 
@@ -402,7 +402,7 @@ def _fold_labels() -> None:
     statement = (
         sa.update(labels)
         .where(labels.c.vocabulary_id == sa.bindparam("of"), labels.c.position == sa.bindparam("at"))
-        .values(folded=sa.bindparam("said"))
+        .values(folded=sa.bindparam("folded_label"))
     )
     rows = list(_rows("select vocabulary_id, position, name, sense from labels"))
     for start in range(0, len(rows), _BATCH):
@@ -412,7 +412,7 @@ def _fold_labels() -> None:
                 {
                     "of": row["vocabulary_id"],
                     "at": row["position"],
-                    "said": (f"{row['name']}\n{row['sense']}" if row["sense"] else row["name"]).casefold(),
+                    "folded_label": (f"{row['name']}\n{row['sense']}" if row["sense"] else row["name"]).casefold(),
                 }
                 for row in rows[start : start + _BATCH]
             ],

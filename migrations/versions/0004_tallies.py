@@ -1,4 +1,4 @@
-"""A job keeps the sums of its parts by kind; a poll adds up only those that run, by an index of theirs."""
+"""A job stores the sums over its parts by kind; a poll adds only the running parts, which have their own index."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ _JSON = sa.JSON(none_as_null=True).with_variant(
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("tally", _JSON, nullable=False, server_default=sa.text("'[]'")))
-    if op.get_bind().dialect.name != "sqlite":  # which would have to make the table anew
+    if op.get_bind().dialect.name != "sqlite":  # SQLite would need a new table for this
         op.alter_column("jobs", "tally", server_default=None)
     _sum_up()
     running = sa.text("status = 'running'")
@@ -31,11 +31,11 @@ def downgrade() -> None:
 
 
 def _sum_up() -> None:
-    rests = "sum(case when status <> 'running' then {} else 0 end)"
+    not_running = "sum(case when status <> 'running' then {} else 0 end)"
     rows = op.get_bind().execute(
         sa.text(
-            f"select job_id, kind, {rests.format('done')} as done, {rests.format('total')} as total, "
-            f"max(unit) as unit, {rests.format('1')} - count(finished_at) as num_live, "
+            f"select job_id, kind, {not_running.format('done')} as done, {not_running.format('total')} as total, "
+            f"max(unit) as unit, {not_running.format('1')} - count(finished_at) as num_live, "
             "count(started_at) as num_begun from parts group by job_id, kind order by min(position)"
         )
     )

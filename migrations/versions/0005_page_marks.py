@@ -1,4 +1,4 @@
-"""Pages say which of their entries are flagged, locked, of what origin; indexes from a set to what was made of it."""
+"""Pages store marks: which entries are flagged, locked or of which origin. Indexes from a set to rows made from it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -40,21 +40,21 @@ def _mark_pages() -> None:
     pages = sa.table("attribute_pages", sa.column("digest"), sa.column("entries", _JSON), sa.column("marks", _JSON))
     entries = sa.table("attribute_entries", sa.column("digest"), sa.column("lines", _JSON), sa.column("flags", _JSON))
     for digest in list(bind.scalars(sa.select(pages.c.digest))):
-        held = bind.scalar(sa.select(pages.c.entries).where(pages.c.digest == digest)) or []
-        rows = bind.execute(sa.select(entries).where(entries.c.digest.in_([entry for entry in held if entry])))
-        said = {row.digest: (row.lines, row.flags) for row in rows}
-        bind.execute(sa.update(pages).where(pages.c.digest == digest).values(marks=_marks(held, said)))
+        digests = bind.scalar(sa.select(pages.c.entries).where(pages.c.digest == digest)) or []
+        rows = bind.execute(sa.select(entries).where(entries.c.digest.in_([entry for entry in digests if entry])))
+        contents = {row.digest: (row.lines, row.flags) for row in rows}
+        bind.execute(sa.update(pages).where(pages.c.digest == digest).values(marks=_marks(digests, contents)))
 
 
-def _marks(page: Sequence[str | None], said: Mapping[str, tuple[Any, Any]]) -> dict[str, list[int]]:
+def _marks(page: Sequence[str | None], contents: Mapping[str, tuple[Any, Any]]) -> dict[str, list[int]]:
     marks: dict[str, list[int]] = {}
     for offset, digest in enumerate(page):
-        for mark in sorted(set(_of(*said[digest]))) if digest else ["undescribed"]:
+        for mark in sorted(set(_entry_marks(*contents[digest]))) if digest else ["undescribed"]:
             marks.setdefault(mark, []).append(offset)
     return marks
 
 
-def _of(lines: Any, flags: Any) -> Iterator[str]:
+def _entry_marks(lines: Any, flags: Any) -> Iterator[str]:
     for line in lines:
         yield f"origin:{line['origin']}"
         if line.get("locked"):

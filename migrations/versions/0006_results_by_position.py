@@ -1,5 +1,5 @@
-"""Results of enrich jobs by position: what a page of labels came to, whatever the step, is one range of the key. And
-a job names a chain of strategies."""
+"""Results of enrich jobs are keyed by position first, so that all results of a page of labels are one range of the key.
+An enrich job names a list of strategies."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,27 +20,27 @@ _JSON = sa.JSON(none_as_null=True).with_variant(
 
 
 def upgrade() -> None:
-    _keyed_by("job_id", "position", "step", "slot")
-    _respecify(lambda spec: {**_without(spec, "strategy"), "strategies": [f"{spec.get('strategy', 'describe')}@1"]})
+    _set_primary_key("job_id", "position", "step", "slot")
+    _convert_specs(lambda spec: {**_without(spec, "strategy"), "strategies": [f"{spec.get('strategy', 'describe')}@1"]})
 
 
 def downgrade() -> None:
-    _keyed_by("job_id", "step", "position", "slot")
-    _respecify(lambda spec: {**_without(spec, "strategies"), "strategy": "describe"})
+    _set_primary_key("job_id", "step", "position", "slot")
+    _convert_specs(lambda spec: {**_without(spec, "strategies"), "strategy": "describe"})
 
 
 def _without(spec: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in spec.items() if key != name}
 
 
-def _respecify(convert: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def _convert_specs(convert: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     jobs = sa.table("jobs", sa.column("id"), sa.column("kind"), sa.column("spec", _JSON))
     bind = op.get_bind()
     for id, spec in bind.execute(sa.select(jobs.c.id, jobs.c.spec).where(jobs.c.kind == "enrich")).all():
         bind.execute(sa.update(jobs).where(jobs.c.id == id).values(spec=convert(spec)))
 
 
-def _keyed_by(*columns: str) -> None:
+def _set_primary_key(*columns: str) -> None:
     if op.get_bind().dialect.name != "sqlite":
         op.drop_constraint(f"pk_{_TABLE}", _TABLE, type_="primary")
         op.create_primary_key(f"pk_{_TABLE}", _TABLE, list(columns))
@@ -58,6 +58,6 @@ def _keyed_by(*columns: str) -> None:
         sa.ForeignKeyConstraint(["key"], ["llm_answers.key"], name=op.f(f"fk_{_TABLE}_key_llm_answers")),
         sa.PrimaryKeyConstraint(*columns, name=op.f(f"pk_{_TABLE}")),
     )
-    named = "job_id, step, position, slot, key, side, reason, detail"
-    op.execute(f"insert into {_TABLE} ({named}) select {named} from before_{_TABLE}")
+    columns_in_order = "job_id, step, position, slot, key, side, reason, detail"
+    op.execute(f"insert into {_TABLE} ({columns_in_order}) select {columns_in_order} from before_{_TABLE}")
     op.execute(f"drop table before_{_TABLE}")

@@ -1,4 +1,4 @@
-"""What each page of an enrich job was put together from, so that the next job with the same finds it made."""
+"""A digest of the inputs of each page of an enrich job, so that the next job with equal inputs reuses the page."""
 
 import sqlalchemy as sa
 from alembic import op

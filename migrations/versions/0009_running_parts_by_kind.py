@@ -1,4 +1,4 @@
-"""The index of running parts has their kind, too: SQLite takes the larger one for its order where this one has none."""
+"""The index of running parts includes the kind; otherwise SQLite uses the larger index to get rows in order of kind."""
 
 import sqlalchemy as sa
 from alembic import op

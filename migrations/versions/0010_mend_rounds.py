@@ -1,4 +1,4 @@
-"""What a round of mending came to, so that the same set is not judged for it again."""
+"""The result of a repair round, so that an equal set is not evaluated again."""
 
 import sqlalchemy as sa
 from alembic import op

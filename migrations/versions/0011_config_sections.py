@@ -1,4 +1,4 @@
-"""Distill jobs keep their training config in sections: `{"epochs": 3}` becomes `{"schedule": {"epochs": 3}}`."""
+"""Distill jobs store their training config in sections: `{"epochs": 3}` becomes `{"schedule": {"epochs": 3}}`."""
 
 from collections.abc import Callable
 from typing import Any

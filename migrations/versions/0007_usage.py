@@ -1,4 +1,4 @@
-"""Spending: the ledger is paged by job, sums of a job know how much it will ask, parts say whether they hold budget."""
+"""Calls are paged by job, the sums of a job contain its planned questions, and parts state whether they hold budget."""
 
 import sqlalchemy as sa
 from alembic import op
