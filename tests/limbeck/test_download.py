@@ -1,25 +1,25 @@
-"""Downloads: interruption, resumption and verification."""
+"""Downloads of files: interruption, resumption and verification."""
 
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from limbeck.client import BrokenDownload, Limbeck, Problem, Unreachable
+from limbeck.client import BrokenDownload, Problem, Unreachable
 from limbeck.download import fetch_file, manifest_files
 from limbeck.http import Http
 from limbeck.models import BundleFile
+from tests.limbeck.helpers import manifest_entry
 from tests.limbeck.scripted import Say, problem, scripted
 
 CONTENT = bytes(range(256)) * 40
+
+
 SHA = hashlib.sha256(CONTENT).hexdigest()
+
+
 FILE = BundleFile(path="image/model.safetensors", sha256=SHA, size=len(CONTENT))
-
-
-def manifest_entry(path: str, content: bytes) -> dict[str, Any]:
-    return {"path": path, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
 
 
 def fetched(script: list[Say], folder: Path, attempts: int = 4) -> tuple[Path, list[str | None]]:
@@ -116,50 +116,3 @@ def test_a_manifest_cannot_name_a_path_outside_the_bundle(path: str) -> None:
 def test_an_invalid_manifest_is_rejected(manifest: bytes) -> None:
     with pytest.raises(BrokenDownload, match="cannot be read"):
         manifest_files(manifest)
-
-
-def bundle_script(names: list[str]) -> tuple[list[Say], dict[str, bytes]]:
-    contents = {name: name.encode() * 50 for name in names}
-    manifest = json.dumps({"files": [manifest_entry(name, content) for name, content in contents.items()]}).encode()
-    checkpoint: dict[str, Any] = {
-        "id": "ckp_1",
-        "job_id": "job_1",
-        "dataset_id": "dst_1",
-        "vocabulary_id": "voc_1",
-        "attribute_set_id": None,
-        "text_targets_id": "txt_1",
-        "student": "resnet18",
-        "text": "names",
-        "evaluation": {},
-        "digest": "d",
-        "created_at": "2026-11-23T21:04:05Z",
-        "files": [manifest_entry("manifest.json", manifest)],
-    }
-    return [Say(200, checkpoint), Say(200, manifest)], contents
-
-
-def test_a_bundle_is_downloaded_without_unselected_parts(tmp_path: Path) -> None:
-    names = [
-        "README.md",
-        "image/config.json",
-        "onnx/image.onnx",
-        "pairing/open_clip_config.json",
-        "targets/labels.json",
-    ]
-    script, contents = bundle_script(names)
-    selected = ["README.md", "image/config.json", "targets/labels.json"]
-    progress: list[tuple[str, int, int]] = []
-    with (
-        scripted([*script, *(Say(200, contents[name]) for name in selected)]) as server,
-        Limbeck(server.url) as limbeck,
-    ):
-        paths = limbeck.download_checkpoint("ckp_1", tmp_path, on_progress=lambda *update: progress.append(update))
-    assert [path.relative_to(tmp_path).as_posix() for path in paths] == ["manifest.json", *selected]
-    assert all((tmp_path / name).read_bytes() == contents[name] for name in selected)
-    assert progress[-1] == ("targets/labels.json", 950, 950)
-
-
-def test_an_unknown_part_is_rejected_before_any_request(tmp_path: Path) -> None:
-    with scripted([]) as server, Limbeck(server.url) as limbeck, pytest.raises(ValueError, match="unknown part imagge"):
-        limbeck.download_checkpoint("ckp_1", tmp_path, parts=["imagge"])
-    assert server.seen == []

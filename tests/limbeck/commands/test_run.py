@@ -1,4 +1,4 @@
-"""`limbeck run` with a scripted service, and the texts of progress bars."""
+"""`limbeck run` with a scripted service."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from limbeck.cli import main
-from limbeck.progress import Rate, duration_text, rate_text
+from limbeck.commands.run import parse_split
+from tests.limbeck.helpers import VOCABULARY, bundle_script
+from tests.limbeck.helpers import job as job_of
 from tests.limbeck.scripted import Say, Scripted, problem, scripted
-from tests.limbeck.test_client import VOCABULARY
-from tests.limbeck.test_client import job as job_of
-from tests.limbeck.test_download import bundle_script
 
 Capture = pytest.CaptureFixture[str]
+
+
 DATASET = {
     "id": "dst_1",
     "vocabulary_id": "voc_1",
@@ -125,30 +126,6 @@ def test_a_wrong_folder_is_found_before_any_llm_call(tmp_path: Path, capsys: Cap
     assert not any(one.path == "/v1/jobs" for one in server.seen)
 
 
-def test_a_rate_covers_the_last_seconds_and_restarts_with_a_new_unit() -> None:
-    now = 0.0
-    rate = Rate(clock=lambda: now)
-    assert rate.update(0, "steps") is None
-    for second in range(1, 31):
-        now = float(second)
-        latest = rate.update(5 * second if second <= 10 else 50 + (second - 10), "steps")
-    assert latest == pytest.approx(1.0)
-    now = 31.0
-    assert rate.update(3, "images") is None
-    now = 32.0
-    assert rate.update(13, "images") == pytest.approx(10.0)
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0:00"), (42.4, "0:42"), (725, "12:05"), (11220, "3:07:00")])
-def test_duration_text(seconds: float, text: str) -> None:
-    assert duration_text(seconds) == text
-
-
-@pytest.mark.parametrize(("rate", "text"), [(0.25, "0.2"), (9.94, "9.9"), (1234.5, "1,234")])
-def test_rate_text(rate: float, text: str) -> None:
-    assert rate_text(rate) == text
-
-
 def test_the_closed_set_baseline_has_no_bundle_to_download(tmp_path: Path, capsys: Capture) -> None:
     plain = evaluation(0.9, 0.6) | {"ood": None, "teacher": [evaluation(0.95, 0.85)]}
     script = [Say(201, VOCABULARY), Say(201, DATASET), *followed({"evaluation": plain})]
@@ -158,3 +135,10 @@ def test_the_closed_set_baseline_has_no_bundle_to_download(tmp_path: Path, capsy
     assert "90.0%" in printed.out
     assert "limbeck classify" not in printed.out
     assert not any("checkpoints" in one.path for one in server.seen)
+
+
+def test_a_split_is_parsed_for_the_api() -> None:
+    assert parse_split("folders") == {"by": "folders"}
+    assert parse_split("seed=3, id_fraction=0.5") == {"by": "seed", "seed": 3, "id_fraction": 0.5}
+    by_list = {"by": "list", "id": ["a"], "ood": ["b"]}
+    assert parse_split(json.dumps(by_list)) == by_list

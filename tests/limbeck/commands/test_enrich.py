@@ -1,29 +1,17 @@
 """`limbeck enrich` with a scripted service: estimates, results and invalid input."""
 
 import json
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from limbeck.cli import main
-from limbeck.models import Spend
-from limbeck.progress import spend_text, usd_text
+from tests.limbeck.helpers import SPEND, VOCABULARY
+from tests.limbeck.helpers import job as job_of
 from tests.limbeck.scripted import Say, scripted
-from tests.limbeck.test_client import VOCABULARY
-from tests.limbeck.test_client import job as job_of
 
 Capture = pytest.CaptureFixture[str]
-SPEND = {
-    "usd": "0.0123",
-    "tokens": 2100,
-    "calls": 12,
-    "unpriced_calls": 0,
-    "cap_usd": "2.50",
-    "cap_tokens": None,
-    "projected_usd": "0.0246",
-}
 
 
 def range_of(expected: Any, at_most: Any) -> dict[str, Any]:
@@ -104,14 +92,3 @@ def test_a_file_of_labels_is_described(tmp_path: Path, capsys: Capture) -> None:
 def test_invalid_input_is_rejected(arguments: list[str], message: str, capsys: Capture) -> None:
     assert main(["enrich", *arguments, "--url", "http://127.0.0.1:9"]) == 2
     assert message in capsys.readouterr().err
-
-
-def test_small_amounts_are_not_shown_as_zero() -> None:
-    assert [usd_text(Decimal(text)) for text in ("0", "0.000135", "0.0099", "1234.5")] == [
-        "$0.00",
-        "$0.00014",
-        "$0.0099",
-        "$1,234.50",
-    ]
-    unknown = Spend.model_validate({**SPEND, "usd": None, "projected_usd": None, "cap_usd": None, "cap_tokens": 5000})
-    assert spend_text(unknown) == "2,100 tokens spent, price unknown (cap 2,100 of 5,000 tokens)"

@@ -1,0 +1,36 @@
+"""`limbeck jobs`, `job` and `cancel`."""
+
+import re
+
+import pytest
+
+from limbeck.cli import main
+from tests.limbeck.helpers import job
+from tests.limbeck.scripted import Say, scripted
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_jobs_and_cancel_show_the_status(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMBECK_KEY", "lbk_secret")
+    with scripted([Say(200, {"data": [job("running")], "has_more": False})]) as server:
+        assert main(["jobs", "--url", server.url]) == 0
+    assert server.seen[0].headers["authorization"] == "Bearer lbk_secret"
+    assert re.search(r"job_1\s+enrich\s+running\s+1/4 labels", capsys.readouterr().out)
+    with scripted([Say(202, job("cancelling"))]) as server:
+        assert main(["cancel", "job_1", "--url", server.url]) == 0
+    assert capsys.readouterr().out == "job_1 cancelling\n"
+
+
+def test_a_failed_job_is_shown_with_its_events_and_exit_code_1(capsys: Capture) -> None:
+    ended = job("failed", error={"code": "worker_lost", "message": "its worker stopped answering"})
+    event = {"id": 1, "at": "2026-11-23T21:04:05Z", "level": "warning", "type": "message", "message": "[red]odd[/red]"}
+    with scripted([Say(200, ended), Say(200, {"data": [event], "has_more": False}), Say(200, ended)]) as server:
+        code = main(["job", "job_1", "--url", server.url])
+    printed = capsys.readouterr()
+    assert code == 1
+    assert "[red]odd[/red]" in printed.out
+    assert printed.err == "limbeck: enrich job job_1 failed: worker_lost: its worker stopped answering\n"

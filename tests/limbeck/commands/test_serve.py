@@ -1,0 +1,90 @@
+"""`limbeck serve`: preconditions, and its two child processes."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from limbeck.client import Limbeck, Unreachable
+from tests.limbeck.helpers import failed
+from tests.limbeck.processes import alive, until
+
+pytestmark = pytest.mark.usefixtures("home")
+
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_serve_beyond_loopback_requires_a_key(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMBECK_HOST", "0.0.0.0")
+    code, line = failed(["serve"], capsys)
+    assert code == 1
+    assert "limbeck key create" in line
+
+
+def test_distributed_serve_does_not_upgrade_the_database(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMBECK_HOST", "0.0.0.0")
+    monkeypatch.setenv("LIMBECK_REDIS_URL", "redis://127.0.0.1:1/0")
+    code, line = failed(["serve"], capsys)
+    assert code == 1
+    assert "run limbeck db upgrade" in line
+
+
+def test_a_used_port_is_one_line(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("LIMBECK_PORT", str(taken.getsockname()[1]))
+        code, line = failed(["serve"], capsys)
+    assert code == 1
+    assert "Address already in use" in line
+
+
+def children(pid: int) -> dict[str, int]:
+    """Module → pid of the processes that a process started with `-m`."""
+    found = {}
+    for task in Path("/proc", str(pid), "task").iterdir():
+        for child in (task / "children").read_text().split():
+            words = Path("/proc", child, "cmdline").read_bytes().decode().split("\0")
+            found[words[words.index("-m") + 1] if "-m" in words else "?"] = int(child)
+    return found
+
+
+def is_ready(client: Limbeck) -> bool:
+    try:
+        return client.ready()
+    except Unreachable:  # the API is still starting
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_serve_restarts_a_killed_api_and_stops_cleanly(tmp_path: Path) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("LIMBECK_")}
+    env |= {"LIMBECK_HOME": str(tmp_path / "home"), "LIMBECK_PORT": "0", "OMP_NUM_THREADS": "1"}
+    out = tmp_path / "out"
+    with out.open("w") as stdout:
+        running = subprocess.Popen([sys.executable, "-m", "limbeck.cli", "serve"], env=env, stdout=stdout)
+    try:
+        until(lambda: "http://" in out.read_text(), within_s=60)
+        url = re.findall(r"http://\S+", out.read_text())[0]
+        with Limbeck(url) as client:
+            until(lambda: is_ready(client), within_s=120)
+            before = children(running.pid)
+            assert set(before) == {"api", "workers.embedded"}
+            os.kill(before["api"], signal.SIGKILL)
+            until(lambda: children(running.pid).get("api", 0) != before["api"])
+            # The socket stays open: requests during the restart wait and are not refused.
+            assert httpx2.get(f"{url}/healthz", timeout=60, trust_env=False).status_code == 200
+            assert list(client.jobs()) == []
+        now = children(running.pid)
+        running.terminate()
+        assert running.wait(timeout=60) == 0
+        assert not any(alive(pid) for pid in now.values())
+        assert (tmp_path / "home" / "limbeck.db").is_file()
+    finally:
+        running.kill()
+        running.wait()

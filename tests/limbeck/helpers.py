@@ -1,0 +1,83 @@
+"""Samples and helpers of the client and command tests."""
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+
+from limbeck.cli import main
+from limbeck.client import Limbeck
+from tests.limbeck.scripted import Say
+
+Capture = pytest.CaptureFixture[str]
+VOCABULARY = {
+    "id": "voc_1",
+    "name": "birds",
+    "domain": "",
+    "digest": "d",
+    "num_labels": 2,
+    "created_at": "2026-11-23T21:04:05.678Z",
+}
+SPEND = {
+    "usd": "0.0123",
+    "tokens": 2100,
+    "calls": 12,
+    "unpriced_calls": 0,
+    "cap_usd": "2.50",
+    "cap_tokens": None,
+    "projected_usd": "0.0246",
+}
+
+
+def job(status: str, **more: Any) -> dict[str, Any]:
+    """The JSON of a job."""
+    return {
+        "id": "job_1",
+        "kind": "enrich",
+        "status": status,
+        "created_at": "2026-11-23T21:04:05.678Z",
+        "spec": {},
+        "progress": {"done": 1, "total": 4, "unit": "labels", "eta_s": 3.0},
+        **more,
+    }
+
+
+def client(url: str, slept: list[float] | None = None, **options: Any) -> Limbeck:
+    """A client that appends its pauses to `slept` instead of sleeping."""
+    return Limbeck(url, sleep=(slept if slept is not None else []).append, **options)
+
+
+def failed(arguments: list[str], capsys: Capture) -> tuple[int, str]:
+    """The exit code and the one line on stderr."""
+    code = main(arguments)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1, printed.err
+    assert printed.err.startswith("limbeck: ")
+    return code, printed.err
+
+
+def manifest_entry(path: str, content: bytes) -> dict[str, Any]:
+    return {"path": path, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+
+
+def bundle_script(names: list[str]) -> tuple[list[Say], dict[str, bytes]]:
+    """The responses for a checkpoint and its manifest, and the contents of the files `names`."""
+    contents = {name: name.encode() * 50 for name in names}
+    manifest = json.dumps({"files": [manifest_entry(name, content) for name, content in contents.items()]}).encode()
+    checkpoint: dict[str, Any] = {
+        "id": "ckp_1",
+        "job_id": "job_1",
+        "dataset_id": "dst_1",
+        "vocabulary_id": "voc_1",
+        "attribute_set_id": None,
+        "text_targets_id": "txt_1",
+        "student": "resnet18",
+        "text": "names",
+        "evaluation": {},
+        "digest": "d",
+        "created_at": "2026-11-23T21:04:05Z",
+        "files": [manifest_entry("manifest.json", manifest)],
+    }
+    return [Say(200, checkpoint), Say(200, manifest)], contents

@@ -1,0 +1,44 @@
+"""Texts and rates of progress bars."""
+
+from decimal import Decimal
+
+import pytest
+
+from limbeck.models import Spend
+from limbeck.progress import Rate, duration_text, rate_text, spend_text, usd_text
+from tests.limbeck.helpers import SPEND
+
+
+def test_a_rate_covers_the_last_seconds_and_restarts_with_a_new_unit() -> None:
+    now = 0.0
+    rate = Rate(clock=lambda: now)
+    assert rate.update(0, "steps") is None
+    for second in range(1, 31):
+        now = float(second)
+        latest = rate.update(5 * second if second <= 10 else 50 + (second - 10), "steps")
+    assert latest == pytest.approx(1.0)
+    now = 31.0
+    assert rate.update(3, "images") is None
+    now = 32.0
+    assert rate.update(13, "images") == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0:00"), (42.4, "0:42"), (725, "12:05"), (11220, "3:07:00")])
+def test_duration_text(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(("rate", "text"), [(0.25, "0.2"), (9.94, "9.9"), (1234.5, "1,234")])
+def test_rate_text(rate: float, text: str) -> None:
+    assert rate_text(rate) == text
+
+
+def test_small_amounts_are_not_shown_as_zero() -> None:
+    assert [usd_text(Decimal(text)) for text in ("0", "0.000135", "0.0099", "1234.5")] == [
+        "$0.00",
+        "$0.00014",
+        "$0.0099",
+        "$1,234.50",
+    ]
+    unknown = Spend.model_validate({**SPEND, "usd": None, "projected_usd": None, "cap_usd": None, "cap_tokens": 5000})
+    assert spend_text(unknown) == "2,100 tokens spent, price unknown (cap 2,100 of 5,000 tokens)"
