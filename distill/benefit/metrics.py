@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.data.counter_rng import Ints
-from distill.evaluation.bootstrap import DRAWN_AT_ONCE, REPLICATES, SEED, percentiles
+from distill.evaluation.bootstrap import SAMPLES_AT_ONCE, REPLICATES, SEED, percentiles
 
 Floats = npt.NDArray[np.float64]
 Part = Literal["id", "ood"]
@@ -105,7 +105,7 @@ def bootstrap_gain(values: Floats, labels: Ints) -> Gain:
     random = np.random.default_rng(SEED)
     by_images, by_labels = np.empty(REPLICATES), np.empty(REPLICATES)
     first_row, num_rows = np.repeat(starts, counts), np.repeat(counts, counts)
-    at_once = max(1, DRAWN_AT_ONCE // len(values))
+    at_once = max(1, SAMPLES_AT_ONCE // len(values))
     for start in range(0, REPLICATES, at_once):
         size = min(at_once, REPLICATES - start)
         # Resample the images of each label with replacement, then the labels.

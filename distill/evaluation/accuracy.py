@@ -1,10 +1,9 @@
-"""Zero-shot accuracy, of students and of teachers alike: held-out images among ID labels, unseen ones among OOD labels.
+"""Zero-shot accuracy of students and teachers: held-out images among ID labels, OOD images among OOD labels.
 
-Mean per-class accuracy, as arXiv:2307.03135 reports: the share of each label's images that are closest to its own text,
-averaged over labels, so that a label with many images counts no more than another. Beside it what it leaves out: both
-kinds of image among all labels at once (generalised zero-shot), the five best labels, calibration, what is taken for
-what, how far chance could move the figure, and how far student and teacher agree. What is measured here chooses
-nothing: no weights, no epoch, no recipe. N images, K labels, D embedding width.
+Accuracy is mean per-class accuracy, as in arXiv:2307.03135: the share of a label's images that are closest to its own
+text, averaged over labels, so that labels with many images count no more than others. Also measured: all images among
+all labels (generalised zero-shot), top-5 accuracy, calibration, confusions, bootstrap intervals, and the agreement of
+student and teacher. No result selects weights, an epoch or a recipe. N images, K labels, D embedding width.
 """
 
 import json
@@ -29,12 +28,12 @@ NUM_CONFUSIONS = 20
 
 Bools = npt.NDArray[np.bool_]
 ExtraScores = Callable[[Tensor], Tensor]
-"""From normalised features (n, D) to what is added to their cosines with the labels' texts (n, K)."""
+"""Scores (n, K) of normalised features (n, D), to add to their cosines with the texts of the labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """Images of `label` that are closest to the text of `taken_for`, and their share of the label's images."""
+    """Images of `label` that are closest to the text of `taken_for`: their number and share of the label's images."""
 
     label: str
     taken_for: str
@@ -44,10 +43,10 @@ class Confusion:
 
 @dataclass(frozen=True, kw_only=True)
 class PartResult:
-    """Accuracy among a set of labels. `chance`: what guessing gives; `per_label`: of the labels that have images.
+    """Accuracy among a set of labels. `chance`: accuracy of guessing. `per_label`: for the labels that have images.
 
-    `top5`: mean over labels of the share of images whose own text is among the five closest. `confusions`: the most
-    frequent, first. `agreement`: of a student with its teacher, where the teacher's features were at hand.
+    `top5`: mean over labels of the share of images whose own text is among the five closest. `confusions`: most
+    frequent first. `agreement`: of a student with its teacher, if teacher features were given.
     """
 
     accuracy: float
@@ -64,9 +63,9 @@ class PartResult:
 
 @dataclass(frozen=True, kw_only=True)
 class JointResult:
-    """Generalised zero-shot: images of seen and of unseen labels, each told among all labels.
+    """Generalised zero-shot: images of ID and OOD labels, all classified among all labels.
 
-    `id_accuracy` and `ood_accuracy` are means over the labels of either kind; intervals are of all three figures.
+    `id_accuracy`, `ood_accuracy`: means over the ID and the OOD labels. `harmonic_mean`: of the two.
     """
 
     id_accuracy: float
@@ -81,9 +80,9 @@ class JointResult:
 
 @dataclass(frozen=True, kw_only=True)
 class LastEpochs:
-    """Means over the last epochs of a training, as arXiv:2307.03135 reports; None for a part without images.
+    """Mean accuracies over the last epochs of a training, as in arXiv:2307.03135; None for a part without images.
 
-    `epochs`: which, from 1. `harmonic_mean`: the mean of each epoch's harmonic mean among all labels.
+    `epochs`: their numbers, from 1. `harmonic_mean`: the mean over epochs of the harmonic mean among all labels.
     """
 
     epochs: tuple[int, ...]
@@ -94,10 +93,10 @@ class LastEpochs:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Held-out images among ID labels, OOD images among OOD labels, both among all; None for what has no image.
+    """Held-out images among ID labels, OOD images among OOD labels, both among all labels; None without images.
 
-    All of the weights that were given, the last ones of a training; only `last_epochs` is of the weights before them.
-    `retrieval`: the OOD part again, with a memory of few images beside the texts, where that was asked for.
+    All parts use the final weights, except `last_epochs`, the mean over the weights of several epochs.
+    `retrieval`: the OOD part with few-shot retrieval in addition to the texts, if requested.
     """
 
     text: str
@@ -108,12 +107,12 @@ class Evaluation:
     retrieval: PartResult | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """`{"text", "id": {...} or None, "ood", "joint", "last_epochs", "retrieval"}`, of JSON's types alone."""
+        """`{"text", "id": {...} or None, "ood", "joint", "last_epochs", "retrieval"}`, of JSON types only."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
 
     def summary(self) -> dict[str, Any]:
-        """The line of an epoch in a training log, from which `last_epochs` takes its means."""
+        """The accuracies as a line of the training log, from which `last_epochs` computes its means."""
         return {
             "accuracy": {
                 "id": self.id and self.id.accuracy,
@@ -124,13 +123,13 @@ class Evaluation:
 
 
 def last_epochs(log: Sequence[dict[str, Any]], num_epochs: int) -> LastEpochs | None:
-    """The means over the last `num_epochs` lines that `Evaluation.in_short` made, None where there is none."""
+    """The means over the last `num_epochs` lines of `Evaluation.summary` in a training log; None without lines."""
     lines = [line for line in log if "accuracy" in line][-num_epochs:] if num_epochs else []
     if not lines:
         return None
 
-    def mean(figure: str) -> float | None:
-        values = [line["accuracy"][figure] for line in lines]
+    def mean(name: str) -> float | None:
+        values = [line["accuracy"][name] for line in lines]
         return None if None in values else float(np.mean(values))
 
     return LastEpochs(
@@ -154,34 +153,35 @@ def evaluate_features(
 ) -> PartResult:
     """Classify images among the labels of a subset.
 
-    `features` (N, D) and `targets` (K, D) float, normalised here; `labels` (N,) int64 and `label_subset` index
-    `targets` and `names` (K). `temperature`: of the softmax that is the confidence. `teacher_features` (N, D): to
-    measure agreement with. `extra`: scores to add to the cosines with the subset's texts, ascending. Raises
-    ValueError for no image, an image of a label outside the subset, features that are not finite, or two labels of
-    one name.
+    `features` (N, D) and `targets` (K, D) float, normalised here; `labels` (N,) int64 and `label_subset` are indices of
+    `targets` and `names` (K). `temperature`: of the softmax for the confidence. `teacher_features` (N, D): for the
+    agreement. `extra`: scores to add to the cosines with the texts of the subset, ascending. Raises ValueError for no
+    image, an image of a label outside the subset, features that are not finite, or two labels with the same name.
     """
     subset, truth = _validate(features, labels, label_subset, names)
-    told = _predict(features, truth, targets[torch.from_numpy(subset)], temperature, extra)
+    subset_targets = targets[torch.from_numpy(subset)]
+    predictions = _predict(features, truth, subset_targets, temperature, extra)
     counts = np.bincount(truth, minlength=len(subset))
-    held = np.flatnonzero(counts)
-    right = np.bincount(truth[told.right], minlength=len(subset))[held]
-    among_five = np.bincount(truth[told.rank < 5], minlength=len(subset))[held]
-    images = counts[held]
+    with_images = np.flatnonzero(counts)
+    images = counts[with_images]
+    correct = np.bincount(truth[predictions.correct], minlength=len(subset))[with_images]
+    in_top5 = np.bincount(truth[predictions.rank < 5], minlength=len(subset))[with_images]
+    shares = correct / images
     return PartResult(
-        accuracy=float((right / images).mean()),
+        accuracy=float(shares.mean()),
         chance=1 / len(subset),
         num_labels=len(subset),
         num_images=len(labels),
         per_label={
-            names[subset[at]]: share for at, share in zip(held.tolist(), (right / images).tolist(), strict=True)
+            names[subset[index]]: share for index, share in zip(with_images.tolist(), shares.tolist(), strict=True)
         },
-        top5=float((among_five / images).mean()),
-        intervals=accuracy_intervals(right, images),
-        calibration=calibration(told.confidence, told.right, temperature=temperature),
-        confusions=_confusions(truth, told.chosen, counts, [names[at] for at in subset.tolist()]),
+        top5=float((in_top5 / images).mean()),
+        intervals=accuracy_intervals(correct, images),
+        calibration=calibration(predictions.confidence, predictions.correct, temperature=temperature),
+        confusions=_confusions(truth, predictions.chosen, counts, [names[label] for label in subset.tolist()]),
         agreement=None
         if teacher_features is None
-        else agreement(features, teacher_features, targets[torch.from_numpy(subset)], temperature=temperature),
+        else agreement(features, teacher_features, subset_targets, temperature=temperature),
     )
 
 
@@ -197,23 +197,23 @@ def evaluate(
     temperature: float = TEMPERATURE,
     teacher_features: Tensor | None = None,
 ) -> Evaluation:
-    """All parts of an evaluation; an image belongs to the part that its label is in.
+    """Evaluate all parts; an image belongs to the part of its label.
 
-    Arguments as for `evaluate_features`. Raises ValueError where a label is both ID and OOD, because what is called
-    unseen would then have been trained on.
+    Arguments as for `evaluate_features`. Raises ValueError for a label that is both ID and OOD, because OOD labels must
+    not be trained on.
     """
     both = sorted(set(id_labels) & set(ood_labels))
     if both:
-        raise ValueError(f'"{names[both[0]]}" is both ID and OOD: an unseen label cannot be one that was trained on')
+        raise ValueError(f'"{names[both[0]]}" is both ID and OOD: an unseen label must not be trained on')
     unseen = np.isin(labels, list(ood_labels))
 
-    def part(wanted: Bools, subset: Sequence[int]) -> PartResult | None:
-        if not wanted.any():
+    def part(selected: Bools, subset: Sequence[int]) -> PartResult | None:
+        if not selected.any():
             return None
-        rows = torch.from_numpy(wanted)
+        rows = torch.from_numpy(selected)
         return evaluate_features(
             features[rows],
-            labels[wanted],
+            labels[selected],
             targets,
             subset,
             names=names,
@@ -225,47 +225,50 @@ def evaluate(
         text=text,
         id=part(~unseen, id_labels),
         ood=part(unseen, ood_labels),
-        joint=_joint(features, labels, targets, names, unseen, [*id_labels, *ood_labels])
+        joint=_evaluate_jointly(features, labels, targets, names, unseen, [*id_labels, *ood_labels])
         if unseen.any() and not unseen.all()
         else None,
     )
 
 
-def _joint(
-    features: Tensor, labels: Ints, targets: Tensor, names: Sequence[str], unseen: Bools, everything: Sequence[int]
+def _evaluate_jointly(
+    features: Tensor, labels: Ints, targets: Tensor, names: Sequence[str], unseen: Bools, all_labels: Sequence[int]
 ) -> JointResult:
-    subset, truth = _validate(features, labels, everything, names)
-    told = _predict(features, truth, targets[torch.from_numpy(subset)])
-    images, right = (
-        [np.bincount(truth[rows & kind], minlength=len(subset)) for kind in (~unseen, unseen)]
-        for rows in (np.ones(len(truth), dtype=np.bool_), told.right)
-    )
-    held = [np.flatnonzero(count) for count in images]
-    id_right, ood_right = (count[at] for count, at in zip(right, held, strict=True))
-    id_images, ood_images = (count[at] for count, at in zip(images, held, strict=True))
-    seen, new = float((id_right / id_images).mean()), float((ood_right / ood_images).mean())
+    subset, truth = _validate(features, labels, all_labels, names)
+    predictions = _predict(features, truth, targets[torch.from_numpy(subset)])
+
+    def counts(selected: Bools) -> tuple[Ints, Ints]:
+        """Correct and all selected images, of each label that has any."""
+        images = np.bincount(truth[selected], minlength=len(subset))
+        correct = np.bincount(truth[selected & predictions.correct], minlength=len(subset))
+        with_images = np.flatnonzero(images)
+        return correct[with_images], images[with_images]
+
+    id_correct, id_images = counts(~unseen)
+    ood_correct, ood_images = counts(unseen)
+    id_accuracy, ood_accuracy = float((id_correct / id_images).mean()), float((ood_correct / ood_images).mean())
     return JointResult(
-        id_accuracy=seen,
-        ood_accuracy=new,
-        harmonic_mean=float(harmonic_mean(np.array(seen), np.array(new))),
+        id_accuracy=id_accuracy,
+        ood_accuracy=ood_accuracy,
+        harmonic_mean=float(harmonic_mean(np.array(id_accuracy), np.array(ood_accuracy))),
         chance=1 / len(subset),
         num_labels=len(subset),
-        id_intervals=accuracy_intervals(id_right, id_images),
-        ood_intervals=accuracy_intervals(ood_right, ood_images),
-        harmonic_intervals=harmonic_intervals(id_right, id_images, ood_right, ood_images),
+        id_intervals=accuracy_intervals(id_correct, id_images),
+        ood_intervals=accuracy_intervals(ood_correct, ood_images),
+        harmonic_intervals=harmonic_intervals(id_correct, id_images, ood_correct, ood_images),
     )
 
 
 def _validate(features: Tensor, labels: Ints, label_subset: Sequence[int], names: Sequence[str]) -> tuple[Ints, Ints]:
-    """The labels chosen from, ascending, and each image's place among them; what cannot be told is refused."""
+    """The labels of the subset, ascending, and the position (N,) of each image's label among them."""
     subset = np.unique(np.asarray(label_subset, dtype=np.int64))
     if len(labels) == 0:
         raise ValueError("there is no image to evaluate on")
     outside = np.setdiff1d(labels, subset)
     if len(outside):
-        raise ValueError(f'images of "{names[outside[0]]}" are to be told among labels that do not include it')
-    if len({names[at] for at in subset.tolist()}) < len(subset):
-        raise ValueError("two labels share a name: give each a sense, to tell their accuracies apart")
+        raise ValueError(f'images of "{names[outside[0]]}" cannot be classified among labels that do not include it')
+    if len({names[label] for label in subset.tolist()}) < len(subset):
+        raise ValueError("two labels share a name: give each a sense, so that their accuracies can be told apart")
     if not torch.isfinite(features).all():
         raise ValueError("image features that are not finite cannot be evaluated")
     return subset, np.searchsorted(subset, labels)
@@ -273,10 +276,13 @@ def _validate(features: Tensor, labels: Ints, label_subset: Sequence[int], names
 
 @dataclass(frozen=True, eq=False)
 class _Predictions:
-    """By image (N,): the text it is closest to, whether that is its own, how many are closer, and its confidence."""
+    """For each image (N,): the closest text, whether it is the right one, the rank of the right text, the confidence.
+
+    `rank`: number of texts that are closer than the right one.
+    """
 
     chosen: Ints
-    right: Bools
+    correct: Bools
     rank: Ints
     confidence: npt.NDArray[np.float64]
 
@@ -284,35 +290,37 @@ class _Predictions:
 def _predict(
     features: Tensor, truth: Ints, targets: Tensor, temperature: float | None = None, extra: ExtraScores | None = None
 ) -> _Predictions:
-    """Compare images with texts (K, D), in pieces so that N x K need not fit in memory; no confidence without a
-    temperature, since the softmax costs more than all the rest."""
+    """Compare images with texts (K, D), in batches because N x K numbers may not fit in memory.
+
+    Without a temperature the confidence is 0, because the softmax takes most of the time.
+    """
     texts = F.normalize(targets.float(), dim=-1)
     size = max(1, ELEMENTS_AT_ONCE // len(texts))
-    own = torch.from_numpy(truth)[:, None]
-    pieces: list[tuple[Tensor, Tensor, Tensor]] = []
+    right_text = torch.from_numpy(truth)[:, None]
+    batches: list[tuple[Tensor, Tensor, Tensor]] = []
     for start in range(0, len(features), size):
-        unit = F.normalize(features[start : start + size].float(), dim=-1)
-        similarity = unit @ texts.T  # (n, K)
+        normalised = F.normalize(features[start : start + size].float(), dim=-1)
+        similarity = normalised @ texts.T  # (n, K)
         if extra is not None:
-            similarity += extra(unit)
+            similarity += extra(normalised)
         best, chosen = similarity.max(dim=1)
-        rank = (similarity > similarity.gather(1, own[start : start + size])).sum(dim=1)
-        sure = torch.zeros_like(best)
+        rank = (similarity > similarity.gather(1, right_text[start : start + size])).sum(dim=1)
+        confidence = torch.zeros_like(best)
         if temperature is not None:
-            # exp(best/T) over the sum of all; shifted by the best, so that nothing overflows.
-            sure = 1 / similarity.sub_(best[:, None]).div_(temperature).exp_().sum(dim=1)
-        pieces.append((chosen, rank, sure))
-    chosen_at, closer, confidence = (torch.cat(column).numpy() for column in zip(*pieces, strict=True))
-    return _Predictions(chosen_at, chosen_at == truth, closer, confidence.astype(np.float64))
+            # The softmax of the best text, shifted by its similarity, so that nothing overflows.
+            confidence = 1 / similarity.sub_(best[:, None]).div_(temperature).exp_().sum(dim=1)
+        batches.append((chosen, rank, confidence))
+    chosen_text, ranks, confidences = (torch.cat(column).numpy() for column in zip(*batches, strict=True))
+    return _Predictions(chosen_text, chosen_text == truth, ranks, confidences.astype(np.float64))
 
 
 def _confusions(truth: Ints, chosen: Ints, counts: Ints, names: Sequence[str]) -> tuple[Confusion, ...]:
+    """The most frequent pairs of a label and another label that its images were classified as."""
     wrong = chosen != truth
     pairs, times = np.unique(truth[wrong] * len(names) + chosen[wrong], return_counts=True)
-    most = np.lexsort((pairs, -times))[:NUM_CONFUSIONS]
+    order = np.lexsort((pairs, -times))[:NUM_CONFUSIONS]
+    labels, others, num_images = pairs[order] // len(names), pairs[order] % len(names), times[order]
     return tuple(
-        Confusion(label=names[own], taken_for=names[other], num_images=many, share=many / int(counts[own]))
-        for own, other, many in zip(
-            (pairs[most] // len(names)).tolist(), (pairs[most] % len(names)).tolist(), times[most].tolist(), strict=True
-        )
+        Confusion(label=names[label], taken_for=names[other], num_images=count, share=count / int(counts[label]))
+        for label, other, count in zip(labels.tolist(), others.tolist(), num_images.tolist(), strict=True)
     )

@@ -1,7 +1,7 @@
-"""How far a student sees images as its teacher does, under plain names, each with its formula.
+"""Agreement of a student with its teacher: metrics that compare their features and need no labels.
 
-None of them needs a label. s and v are the L2-normalised features of student and teacher for the same N images, t the
-K normalised text features. N images, K labels, D embedding width.
+s and v are the L2-normalised features of student and teacher for the same N images, t the K normalised text features.
+N images, K labels, D embedding width.
 """
 
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ ELEMENTS_AT_ONCE = 32_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """All figures over the same images, with what they were taken at.
+    """All metrics over the same images, and the settings they were computed with.
 
-    `feature_cosine` in -1..1, `neighbour_overlap`, `linear_cka` and `top1_agreement` in 0..1 (1: the same),
-    `top_texts_kl` in nats (0: the same). None where the figure does not exist: neighbours of one image, CKA of features
-    that are all the same. `num_neighbour_images`: images that neighbours were looked for among.
+    `feature_cosine` in -1..1; `neighbour_overlap`, `linear_cka` and `top1_agreement` in 0..1 (1: equal); `top_texts_kl`
+    in nats (0: equal). None for an undefined metric: neighbours of one image, CKA of features that are all equal.
+    `num_neighbour_images`: number of images among which neighbours were searched.
     """
 
     feature_cosine: float
@@ -40,78 +40,80 @@ class Agreement:
 
 
 def agreement(student: Tensor, teacher: Tensor, texts: Tensor, *, temperature: float, seed: int = 0) -> Agreement:
-    """Every figure of `student` (N, D) and `teacher` (N, D), row by row the same images, and `texts` (K, D).
+    """All metrics of `student` (N, D) and `teacher` (N, D), features of the same images, and `texts` (K, D).
 
-    Neighbours, which cost N x N, are looked for among at most 5,000 of the images, drawn by `seed`. Raises ValueError
-    for no image, or shapes that do not fit.
+    Neighbours, which cost N x N, are searched among at most 5,000 images, sampled by `seed`. Raises ValueError for no
+    image or inconsistent shapes.
     """
     if student.shape != teacher.shape or len(student) == 0:
         raise ValueError(f"features of shapes {tuple(student.shape)} and {tuple(teacher.shape)} cannot be compared")
     if texts.shape[1:] != student.shape[1:]:
-        raise ValueError(f"texts of width {texts.shape[-1]} beside image features of {student.shape[1]}")
-    some = torch.arange(len(student))
+        raise ValueError(
+            f"texts of width {texts.shape[-1]} cannot be compared with image features of width {student.shape[1]}"
+        )
+    sample = torch.arange(len(student))
     if len(student) > NEIGHBOUR_IMAGES:
-        drawn = np.random.default_rng(seed).choice(len(student), NEIGHBOUR_IMAGES, replace=False)
-        some = torch.from_numpy(np.sort(drawn))
+        rows = np.random.default_rng(seed).choice(len(student), NEIGHBOUR_IMAGES, replace=False)
+        sample = torch.from_numpy(np.sort(rows))
     return Agreement(
         feature_cosine=feature_cosine(student, teacher),
-        neighbour_overlap=neighbour_overlap(student[some], teacher[some]),
+        neighbour_overlap=neighbour_overlap(student[sample], teacher[sample]),
         linear_cka=linear_cka(student, teacher),
         top1_agreement=top1_agreement(student, teacher, texts),
         top_texts_kl=top_texts_kl(student, teacher, texts, temperature=temperature),
         num_images=len(student),
-        num_neighbours=min(NUM_NEIGHBOURS, len(some) - 1),
-        num_neighbour_images=len(some),
+        num_neighbours=min(NUM_NEIGHBOURS, len(sample) - 1),
+        num_neighbour_images=len(sample),
         num_texts=min(NUM_TEXTS, len(texts)),
         temperature=temperature,
     )
 
 
 def feature_cosine(student: Tensor, teacher: Tensor) -> float:
-    """mean_N s . v"""
+    """mean_N (s . v), the mean cosine similarity of the features of an image."""
     return float((_normalised(student) * _normalised(teacher)).sum(dim=1, dtype=torch.float64).mean())
 
 
 def neighbour_overlap(student: Tensor, teacher: Tensor, *, num_neighbours: int = NUM_NEIGHBOURS) -> float | None:
-    """mean_N |A_i and B_i| / k, where A_i holds the k nearest other images of image i by s, B_i those by v, by cosine.
+    """mean_N |A_i and B_i| / k, where A_i are the k nearest other images of image i by s, B_i by v, by cosine.
 
     Mutual k-nearest-neighbour overlap (Huh et al. 2024, arXiv:2405.07987); k is at most N - 1. None for one image.
     """
-    count = min(num_neighbours, len(student) - 1)
-    if count < 1:
+    k = min(num_neighbours, len(student) - 1)
+    if k < 1:
         return None
     s, v = _normalised(student), _normalised(teacher)
     shared, at_once = 0, max(1, ELEMENTS_AT_ONCE // len(s))
     for start in range(0, len(s), at_once):
-        near = [_nearest(features, start, min(start + at_once, len(s)), count) for features in (s, v)]
-        shared += int((near[0][:, :, None] == near[1][:, None, :]).sum())
-    return shared / (count * len(s))
+        nearest = [_nearest(features, start, min(start + at_once, len(s)), k) for features in (s, v)]
+        shared += int((nearest[0][:, :, None] == nearest[1][:, None, :]).sum())
+    return shared / (k * len(s))
 
 
-def _nearest(features: Tensor, start: int, stop: int, count: int) -> Tensor:
-    """Rows of the images nearest to each of images start..stop, itself left out, (stop - start, count)."""
+def _nearest(features: Tensor, start: int, stop: int, k: int) -> Tensor:
+    """The k nearest other images of each of the images start..stop, (stop - start, k)."""
     similarity = features[start:stop] @ features.T
-    own = torch.arange(start, stop)
-    similarity[own - start, own] = -torch.inf
-    return similarity.topk(count, dim=1).indices
+    rows = torch.arange(start, stop)
+    similarity[rows - start, rows] = -torch.inf
+    return similarity.topk(k, dim=1).indices
 
 
 def linear_cka(student: Tensor, teacher: Tensor) -> float | None:
-    """||S'V||_F^2 / (||S'S||_F ||V'V||_F), S and V being s and v less their means over images.
+    """||S'V||_F^2 / (||S'S||_F ||V'V||_F), where S and V are s and v minus their means over images.
 
-    Linear centred kernel alignment (Kornblith et al. 2019, arXiv:1905.00414), in its feature form, so that it costs
-    N D^2. None where all features of one side are the same.
+    Linear centred kernel alignment (Kornblith et al. 2019, arXiv:1905.00414), in its feature form, which costs
+    N D^2. None if all features of the student or of the teacher are equal.
     """
     s, v = (_normalised(each).double() for each in (student, teacher))
     s, v = s - s.mean(dim=0), v - v.mean(dim=0)
-    own = torch.linalg.matrix_norm(s.T @ s) * torch.linalg.matrix_norm(v.T @ v)
-    if float(own) <= 1e-12:
+    norms = torch.linalg.matrix_norm(s.T @ s) * torch.linalg.matrix_norm(v.T @ v)
+    if float(norms) <= 1e-12:
         return None
-    return float((s.T @ v).square().sum() / own)
+    return float((s.T @ v).square().sum() / norms)
 
 
 def top1_agreement(student: Tensor, teacher: Tensor, texts: Tensor) -> float:
-    """mean_N [argmax_K s . t = argmax_K v . t]"""
+    """mean_N [argmax_K s . t = argmax_K v . t], the share of images with the same closest text."""
     t, same = _normalised(texts), 0
     for s, v in _normalised_batches(student, teacher, len(t)):
         same += int(((s @ t.T).argmax(dim=1) == (v @ t.T).argmax(dim=1)).sum())
@@ -121,10 +123,10 @@ def top1_agreement(student: Tensor, teacher: Tensor, texts: Tensor) -> float:
 def top_texts_kl(
     student: Tensor, teacher: Tensor, texts: Tensor, *, temperature: float, num_texts: int = NUM_TEXTS
 ) -> float:
-    """mean_N sum_j p_j (log p_j - log q_j), j over the k labels the teacher holds likeliest of the image.
+    """mean_N sum_j p_j (log p_j - log q_j), where j runs over the k texts closest to the image for the teacher.
 
-    p and q are the softmax over those k of v . t / temperature and of s . t / temperature; k is at most K. The formula
-    of arXiv:2307.03135's L-vlalign, taken as a measurement.
+    p and q are the softmax of v . t / temperature and s . t / temperature over those k; k is at most K. This is the
+    formula of L-vlalign of arXiv:2307.03135, used as a metric.
     """
     t, total = _normalised(texts), 0.0
     for s, v in _normalised_batches(student, teacher, len(t)):
@@ -140,7 +142,7 @@ def _normalised(features: Tensor) -> Tensor:
 
 
 def _normalised_batches(student: Tensor, teacher: Tensor, num_texts: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Normalised features of both, in pieces so that N x K need not fit in memory."""
+    """Batches of normalised features of both, because N x K numbers may not fit in memory."""
     size = max(1, ELEMENTS_AT_ONCE // num_texts)
     starts = range(0, len(student), size)
     return (

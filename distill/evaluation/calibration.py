@@ -1,4 +1,4 @@
-"""Calibration: expected calibration error (ECE) and the reliability diagram behind it (Guo et al. 2017, arXiv:1706.04599).
+"""Expected calibration error (ECE) and the bins of its reliability diagram (Guo et al. 2017, arXiv:1706.04599).
 
 The confidence of an image is the largest softmax probability over labels at the stated temperature. Confidences are
 sorted into equal-width bins. ECE = sum over bins of (n_b / N) |accuracy_b - confidence_b|. N images.

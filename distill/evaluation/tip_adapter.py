@@ -61,7 +61,7 @@ def support_features(
 
 
 def support_memory(features: Tensor, labels: Sequence[int], label_subset: Sequence[int]) -> Tensor:
-    """Supports (K, M, D) of the K labels of `label_subset`, ascending, from features (N, V, D) of images of `labels`."""
+    """Supports (K, M, D) of the labels of a subset, ascending, from features (N, V, D) of images of `labels` (N)."""
     subset = sorted(set(label_subset))
     rows = [[row for row, label in enumerate(labels) if label == wanted] for wanted in subset]
     num_views = features.shape[1]

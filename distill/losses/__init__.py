@@ -1,5 +1,6 @@
-"""The terms of the objective: one file each, pure functions of tensors, float32 inside autocast.
+"""The loss terms of the objective, one per file: pure functions of tensors, computed in float32 also under autocast.
 
-B images, K labels, D embedding width. Every function takes features as the towers give them, normalises them where
-its formula says so, and returns a scalar. Adding a term is a file here and an entry in `distill.config.loss_registry`.
+B images, K labels, D embedding width. Every function takes unnormalised features of the towers, normalises them if its
+formula says so, and returns a scalar. To add a loss term, add a file here and an entry in
+`distill.config.loss_registry`.
 """

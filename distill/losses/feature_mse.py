@@ -1,6 +1,7 @@
-"""L-mse: the student's feature is to be the teacher's (arXiv:2307.03135), normalised or as they are.
+"""L-mse: squared distance of the student's feature to the teacher's (arXiv:2307.03135), normalised or not.
 
-Summed over D, mean over B. The sum makes the term independent of the width at equal angle. B images, D embedding width.
+mean_B sum_D (s - v)^2. The sum over D makes the term independent of the width at equal angle. B images, D embedding
+width.
 """
 
 from typing import Literal
@@ -15,10 +16,10 @@ from distill.losses.precision import no_autocast, to_full_precision
 def feature_mse(
     student: Tensor, teacher: Tensor, *, form: Literal["normalised", "unnormalised"] = "normalised"
 ) -> Tensor:
-    """Squared distance of the features (B, D); 0 where they are the same.
+    """Squared distance of the features `student` and `teacher` (B, D); 0 for equal features.
 
-    `normalised`: of their directions, 0 to 4. `unnormalised`: log(1 + d / 10), d the distance of the features as they
-    are; the logarithm tames its range.
+    `normalised`: of the normalised features, 0 to 4. `unnormalised`: log(1 + d / 10), d the squared distance of the
+    unnormalised features; the logarithm limits its range.
     """
     with no_autocast(student):
         s, v = to_full_precision(student), to_full_precision(teacher)

@@ -1,6 +1,6 @@
-"""Rows of all ranks, in the order of the ranks, with the gradient that each rank's own rows have in all of them.
+"""Gathers the rows of all ranks, in rank order, with the gradient of each rank's own rows.
 
-B rows of a rank, W ranks. Without `torch.distributed`, or with one rank, the rows are given back as they are.
+B rows of a rank, W ranks. Without `torch.distributed`, or with one rank, returns the rows unchanged.
 """
 
 from typing import Any
@@ -11,10 +11,10 @@ from torch import Tensor
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """`rows` (B, ...) of every rank as one tensor (W * B, ...); B must be the same on all ranks.
+    """`rows` (B, ...) of every rank as one tensor (W * B, ...); B must be equal on all ranks.
 
-    The gradient of a rank's rows is the sum over ranks of theirs: averaged over ranks afterwards, as DDP does, it is
-    that of one process which holds all rows.
+    The gradient of a rank's rows is summed over ranks. Averaged over ranks afterwards, as in DDP, it is the gradient of
+    one process with all rows.
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return rows
@@ -25,9 +25,9 @@ def gather_rows(rows: Tensor) -> Tensor:
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
-        everyone = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
-        dist.all_gather(everyone, rows.contiguous())
-        return torch.cat(everyone)
+        rows_by_rank = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(rows_by_rank, rows.contiguous())
+        return torch.cat(rows_by_rank)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:

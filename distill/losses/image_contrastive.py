@@ -1,7 +1,7 @@
-"""L-im-cst: each image's student and teacher features find each other among the batch (arXiv:2307.03135).
+"""L-im-cst: contrastive loss of student and teacher features of the images of a batch (arXiv:2307.03135).
 
-S = s v^T / temperature with s and v normalised; CE(S, 0..B-1), in both directions by default. The value grows with the
-batch, because every other image of it is a wrong answer. B images, D embedding width.
+CE(s v^T / temperature, 0..B-1), s and v normalised, by default in both directions. The value grows with the batch,
+because all other images of the batch are negatives. B images, D embedding width.
 """
 
 from typing import Literal
@@ -20,15 +20,15 @@ def image_contrastive(
     temperature: float,
     mode: Literal["both", "image_to_teacher"] = "both",
 ) -> Tensor:
-    """Contrastive loss of `student` (B, D) and `teacher` (B, D), row by row the same images; at least 0.
+    """Contrastive loss of `student` and `teacher` (B, D), features of the same images; at least 0.
 
-    `both` is the mean of the two directions; `image_to_teacher` looks for the teacher's feature of each image only.
+    `both`: mean of the two directions. `image_to_teacher`: only student features classified among teacher features.
     """
     with no_autocast(student):
         s, v = F.normalize(to_full_precision(student), dim=-1), F.normalize(to_full_precision(teacher), dim=-1)
         similarity = s @ v.T / temperature  # (B, B)
-        own = torch.arange(len(similarity), device=similarity.device)
-        forth = F.cross_entropy(similarity, own)
+        positives = torch.arange(len(similarity), device=similarity.device)
+        to_teacher = F.cross_entropy(similarity, positives)
         if mode == "image_to_teacher":
-            return forth
-        return (forth + F.cross_entropy(similarity.T, own)) / 2
+            return to_teacher
+        return (to_teacher + F.cross_entropy(similarity.T, positives)) / 2

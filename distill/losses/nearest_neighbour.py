@@ -1,8 +1,8 @@
-"""Nearest-neighbour guidance: an image finds its neighbour in the teacher's space (after CLIP-PING, arXiv:2412.03871).
+"""Contrastive loss with nearest neighbours in the teacher's space (after CLIP-PING, arXiv:2412.03871).
 
-n_i is the remembered teacher feature closest to v_i that is not v_i's own; CE(s n^T / temperature, 0..B-1), s and n
-normalised. Images with the same neighbour are no wrong answers to each other. Of CLIP-PING's supports, which are
-unimodal encoders', only the image one has a counterpart here: the teacher. B images, Q remembered features, D width.
+CE(s n^T / temperature, 0..B-1), s and n normalised; n_i is the queued teacher feature closest to v_i, except that of
+image i itself. Images with the same neighbour are no negatives of each other. CLIP-PING uses unimodal image and text
+encoders; here the teacher's image features replace the former. B images, Q queued features, D embedding width.
 """
 
 import torch
@@ -11,23 +11,23 @@ from torch import Tensor
 
 from distill.losses.precision import no_autocast, to_full_precision
 
-ITSELF = 1 - 1e-5
-"""A cosine from which on two features are taken for the same image's."""
+SAME_IMAGE = 1 - 1e-5
+"""From this cosine on, two features are taken to be of the same image."""
 
 
 def nearest_neighbour(student: Tensor, teacher: Tensor, queue: Tensor, *, temperature: float) -> Tensor:
-    """Contrast of `student` (B, D) with the neighbours of `teacher` (B, D) in `queue` (Q, D); at least 0.
+    """Contrastive loss of `student` (B, D) with the neighbours of `teacher` (B, D) in `queue` (Q, D); at least 0.
 
-    Images without a neighbour (a queue of nothing but themselves) are left out; without any the term is 0.
+    Images without a neighbour (the queue has only the image itself) are left out; without any image the term is 0.
     """
     with no_autocast(student):
         s, v, q = (F.normalize(to_full_precision(x), dim=-1) for x in (student, teacher, queue))
-        closeness = v @ q.T  # (B, Q)
-        nearest, at = closeness.masked_fill(closeness >= ITSELF, float("-inf")).max(dim=-1)
-        has = nearest > float("-inf")
-        if not has.any():
+        similarity = v @ q.T  # (B, Q)
+        closest, neighbours = similarity.masked_fill(similarity >= SAME_IMAGE, float("-inf")).max(dim=-1)  # (B,)
+        has_neighbour = closest > float("-inf")
+        if not has_neighbour.any():
             return (to_full_precision(student) * 0).sum()
-        s, at = s[has], at[has]
-        own = torch.arange(len(at), device=at.device)
-        shared = (at[:, None] == at[None, :]) & (own[:, None] != own[None, :])
-        return F.cross_entropy((s @ q[at].T / temperature).masked_fill(shared, float("-inf")), own)
+        s, neighbours = s[has_neighbour], neighbours[has_neighbour]
+        positives = torch.arange(len(neighbours), device=neighbours.device)
+        shared = (neighbours[:, None] == neighbours[None, :]) & (positives[:, None] != positives[None, :])
+        return F.cross_entropy((s @ q[neighbours].T / temperature).masked_fill(shared, float("-inf")), positives)

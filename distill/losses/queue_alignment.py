@@ -1,9 +1,8 @@
-"""Queue KL: the student is as near to remembered teacher features as the teacher is (LightlyTrain's distillation v1).
+"""Queue KL: match similarities to queued teacher features to the teacher's (LightlyTrain's distillation v1).
 
 KL(softmax(v q^T / temperature) || softmax(s q^T / temperature)), mean over images; s, v and q normalised. The queue
-stands in for labels, so that the term needs none. Source: the description and the loss of LightlyTrain 0.6,
-`_methods/ distillation`, after Beyer et al. 2022 (arXiv:2106.05237). B images, Q features in the queue, D embedding
-width.
+replaces labels, so that the term needs none. Source: description and loss of LightlyTrain 0.6, `_methods/distillation`,
+after Beyer et al. 2022 (arXiv:2106.05237). B images, Q queued features, D embedding width.
 """
 
 import torch.nn.functional as F
@@ -13,8 +12,8 @@ from distill.losses.precision import no_autocast, to_full_precision
 
 
 def queue_alignment(student: Tensor, teacher: Tensor, queue: Tensor, *, temperature: float) -> Tensor:
-    """Divergence of `student` (B, D) from `teacher` (B, D) over `queue` (Q, D), the batch's own in it; 0 at equal."""
+    """KL divergence of `student` from `teacher` (B, D) over `queue` (Q, D), which includes the batch; 0 if equal."""
     with no_autocast(student):
         s, v, q = (F.normalize(to_full_precision(x), dim=-1) for x in (student, teacher, queue))
-        wanted = (v @ q.T / temperature).softmax(dim=-1)  # (B, Q)
-        return F.kl_div((s @ q.T / temperature).log_softmax(dim=-1), wanted, reduction="batchmean")
+        targets = (v @ q.T / temperature).softmax(dim=-1)  # (B, Q)
+        return F.kl_div((s @ q.T / temperature).log_softmax(dim=-1), targets, reduction="batchmean")

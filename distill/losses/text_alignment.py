@@ -1,8 +1,8 @@
-"""L-vlalign: the student ranks the labels' texts for an image as the teacher does (arXiv:2307.03135).
+"""L-vlalign: match the student's ranking of the labels' texts for an image to the teacher's (arXiv:2307.03135).
 
-KL(softmax(v t^T / temperature) || softmax(s t^T / temperature)) over the k labels that the teacher puts first, mean
-over images; s, v and t normalised. The teacher's side carries no gradient, so that a learned context is not pulled
-towards what the teacher finds easy (the published code lets it through). B images, K labels, D embedding width.
+KL(softmax(v t^T / temperature) || softmax(s t^T / temperature)) over the k labels that the teacher ranks first, mean
+over images; s, v and t normalised. The teacher's side has no gradient, so that learned vectors do not move towards
+texts that are easy for the teacher (the published code keeps this gradient). B images, K labels, D embedding width.
 """
 
 import torch.nn.functional as F
@@ -21,17 +21,19 @@ def text_alignment(
     top_k: int,
     only_right: bool = False,
 ) -> Tensor:
-    """Divergence of `student` (B, D) from `teacher` (B, D) over `texts` (K, D); 0 where they agree.
+    """KL divergence of `student` from `teacher` (B, D) over `texts` (K, D); 0 if they agree.
 
-    `top_k` above K means all of K. `only_right` takes the mean over the images whose own label, of `labels` (B,), the
-    teacher puts first; where there is none, the term is 0.
+    `top_k`: k, cut to K. `only_right`: mean over the images whose label, in `labels` (B,) int64, the teacher ranks
+    first; 0 without such images.
     """
     with no_autocast(student):
         s, v, t = (F.normalize(to_full_precision(x), dim=-1) for x in (student, teacher, texts))
-        ranked, at = (v @ t.T / temperature).detach().topk(min(top_k, len(t)), dim=-1)  # (B, k)
-        own = (s @ t.T / temperature).gather(1, at)
-        each = F.kl_div(own.log_softmax(dim=-1), ranked.softmax(dim=-1), reduction="none").sum(dim=-1)  # (B,)
+        teacher_logits, top = (v @ t.T / temperature).detach().topk(min(top_k, len(t)), dim=-1)  # (B, k)
+        student_logits = (s @ t.T / temperature).gather(1, top)  # (B, k)
+        divergence = F.kl_div(student_logits.log_softmax(dim=-1), teacher_logits.softmax(dim=-1), reduction="none").sum(
+            dim=-1
+        )  # (B,)
         if not only_right:
-            return each.mean()
-        right = (at[:, 0] == labels).to(each.dtype)
-        return (each * right).sum() / right.sum().clamp(min=1)
+            return divergence.mean()
+        right = (top[:, 0] == labels).to(divergence.dtype)
+        return (divergence * right).sum() / right.sum().clamp(min=1)

@@ -1,6 +1,6 @@
-"""L-cls: vision-language alignment by classification among the labels' texts (arXiv:2307.03135).
+"""L-cls: classification of images among the texts of the labels (arXiv:2307.03135).
 
-CE(s t^T / temperature, y), with s and t normalised over D. B images, K labels, D embedding width.
+CE(s t^T / temperature, y), s and t normalised. B images, K labels, D embedding width.
 """
 
 import torch.nn.functional as F
@@ -10,9 +10,9 @@ from distill.losses.precision import no_autocast, to_full_precision
 
 
 def text_classification(student: Tensor, texts: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
-    """Cross-entropy of each image among the labels, mean over images; at least 0.
+    """Cross-entropy of `student` (B, D) among `texts` (K, D), mean over images; at least 0.
 
-    `student` (B, D), `texts` (K, D) float; `labels` (B,) int64 within [0, K).
+    `labels` (B,) int64 within [0, K).
     """
     with no_autocast(student):
         s, t = F.normalize(to_full_precision(student), dim=-1), F.normalize(to_full_precision(texts), dim=-1)

@@ -27,7 +27,7 @@ TIMEOUT = timedelta(days=7)
 
 @dataclass(frozen=True)
 class RankGroup:
-    """The ranks of a run, seen from the process with rank `rank`. `control`: a CPU process group for flags and barriers."""
+    """The ranks of a run, seen from rank `rank`. `control`: a CPU process group for flags and barriers."""
 
     rank: int = 0
     world_size: int = 1
@@ -84,7 +84,7 @@ class RankGroup:
         return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
     def without_gradient_sync(self, parallel: nn.Module, enabled: bool) -> AbstractContextManager[None]:
-        """While `enabled`, gradients are accumulated on each rank only; the next synchronised backward pass adds them."""
+        """While `enabled`, gradients add up on each rank, until a backward pass outside of this averages them."""
         if enabled and isinstance(parallel, DistributedDataParallel):
             return parallel.no_sync()
         return nullcontext()

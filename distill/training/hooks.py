@@ -25,12 +25,14 @@ def _never() -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainHooks:
-    """Callbacks of `train`; each of them does nothing by default. With several ranks, only the first rank calls `save`,
-    `on_step` and `on_epoch`; every rank calls `should_stop`, and one rank is enough to stop all.
+    """Callbacks of `train`; each of them does nothing by default.
+
+    With several ranks, only the first rank calls `save`, `on_step` and `on_epoch`. Every rank calls `should_stop`, and
+    one rank is enough to stop all.
 
     `on_step(metrics)`: called after every step.
-    `on_epoch(epoch, student, context)`: called after every epoch (from 1) with the student on the training device, which
-    it may put into evaluation mode, and the learned vectors (M, W). Its result becomes a line of the training log.
+    `on_epoch(epoch, student, context)`: called after every epoch (from 1) with the student on the training device,
+    which it may put into evaluation mode, and the learned vectors (M, W). Its result becomes a line of the log.
     `should_stop()`: called before every step; when it is true, the state is saved and Stopped is raised.
     `save(write)`: called with a function that writes the training state to a path: after an epoch (at most every 5 s),
     every `save_every_s` seconds, after the last step, and before Stopped is raised.

@@ -1,4 +1,4 @@
-"""From a manifest to what training needs and to accuracies: labels, unusable images, views and caches."""
+"""Pipeline: training data, unusable images, views, and evaluations of students and teachers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,9 +27,9 @@ SPLIT_BY_LIST = {"by": "list", "id": ["red finch", "crane"], "ood": ["blue jay",
 
 
 @pytest.fixture
-def image_index(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> ImageIndex:
+def image_index(tmp_path: Path, make_images: Callable[..., list[Path]]) -> ImageIndex:
     for at, label in enumerate(LABELS):
-        make_pictures(tmp_path / "images" / label.replace(" ", "_"), 8, seed=at)
+        make_images(tmp_path / "images" / label.replace(" ", "_"), 8, seed=at)
     return scan(tmp_path / "images", LABELS, SPLIT.validate_python(SPLIT_BY_LIST))
 
 
@@ -44,7 +44,7 @@ def config(**overrides: object) -> TrainConfig:
     return small_config(num_workers=2, **overrides)
 
 
-def test_training_data_is_of_the_training_images_and_the_id_labels_alone(
+def test_training_data_has_training_images_and_id_labels_only(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     data = training_data(config(), image_index, tiny_teacher, targets, cache=tmp_path / "cache")
@@ -53,12 +53,12 @@ def test_training_data_is_of_the_training_images_and_the_id_labels_alone(
     names = [image_index.paths[row].split("/")[0] for row in image_index.part("train")]
     assert names == [["crane", "red_finch"][label] for label in data.labels]
     paths = [image_index.file(row) for row in image_index.part("train")]
-    own = image_features(tiny_teacher, paths, cache=tmp_path / "other").features
-    torch.testing.assert_close(data.teacher[:, 0].float(), own)
+    expected = image_features(tiny_teacher, paths, cache=tmp_path / "other").features
+    torch.testing.assert_close(data.teacher[:, 0].float(), expected)
     assert data.usable.tolist() == list(range(12))
 
 
-def test_what_it_was_made_from_is_told(
+def test_digests_change_with_their_inputs(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     given = {"cache": tmp_path / "cache"}
@@ -69,7 +69,7 @@ def test_what_it_was_made_from_is_told(
     assert {name for name in changed if changed[name] != data.digests[name]} == {"pictures", "texts"}
 
 
-def test_the_teacher_sees_the_asked_view(
+def test_teacher_features_depend_on_the_view(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     center, squash = (
@@ -79,17 +79,17 @@ def test_the_teacher_sees_the_asked_view(
     assert not torch.equal(center, squash)
 
 
-def test_images_that_cannot_be_used_are_told_once_and_left_out(
+def test_unusable_images_are_reported_once_and_excluded(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     broken = image_index.file(image_index.part("train")[4])
     broken.write_bytes(b"no picture")
-    told: list[Path] = []
-    hooks = PipelineHooks(on_bad_image=lambda path, reason: told.append(path))
+    reported: list[Path] = []
+    hooks = PipelineHooks(on_bad_image=lambda path, reason: reported.append(path))
     data = training_data(config(), image_index, tiny_teacher, targets, cache=tmp_path / "cache", hooks=hooks)
     assert 4 not in data.usable
     assert len(data.usable) == 11
-    assert told == list(hooks.bad_images) == [broken]
+    assert reported == list(hooks.bad_images) == [broken]
 
 
 def test_no_usable_image_is_an_error(
@@ -106,7 +106,7 @@ def test_no_usable_image_is_an_error(
         )
 
 
-def test_measured_on_held_out_and_unseen_images(
+def test_evaluations_use_held_out_and_ood_images(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     student = build_student("test_resnet", width=32, image_px=32, seed=0)
@@ -125,19 +125,19 @@ def test_measured_on_held_out_and_unseen_images(
         assert set(evaluation.ood.per_label) == {"blue jay", "heron"}
 
 
-def test_only_the_last_epochs_are_measured_and_as_at_the_end(
+def test_last_epochs_are_evaluated_like_the_final_student(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     student = build_student("test_resnet", width=32, image_px=32, seed=0)
     given = {"cache": tmp_path / "cache"}
     image_index.file(image_index.part("ood")[0]).write_bytes(b"no picture")
-    told: list[str] = []
+    calls: list[str] = []
     hooks = PipelineHooks(
-        on_progress=lambda done, total, unit: told.append(unit), on_bad_image=lambda path, reason: told.append(reason)
+        on_progress=lambda done, total, unit: calls.append(unit), on_bad_image=lambda path, reason: calls.append(reason)
     )
-    asked = config(epochs=4, measured_epochs=2, device="cpu")
-    on_epoch = measure_epochs(asked, image_index, tiny_teacher, targets, "names", hooks=hooks, **given)
-    assert told == ["pictures"]
+    short_config = config(epochs=4, measured_epochs=2, device="cpu")
+    on_epoch = measure_epochs(short_config, image_index, tiny_teacher, targets, "names", hooks=hooks, **given)
+    assert calls == ["pictures"]
     assert (
         measure_epochs(config(measured_epochs=0), image_index, tiny_teacher, targets, "names", **given)(
             9, student, None
@@ -151,11 +151,11 @@ def test_only_the_last_epochs_are_measured_and_as_at_the_end(
     assert on_epoch(3, student, None) == whole.summary()
     assert whole.joint is not None
     assert whole.summary()["accuracy"]["harmonic_mean"] == whole.joint.harmonic_mean
-    assert told == ["pictures"]
+    assert calls == ["pictures"]
     assert hooks.bad_images == {}
 
 
-def test_a_student_is_held_against_its_teacher_where_that_is_given(
+def test_agreement_with_a_given_teacher_is_measured(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     student = build_student("test_resnet", width=32, image_px=32, seed=0)
@@ -171,29 +171,29 @@ def test_a_student_is_held_against_its_teacher_where_that_is_given(
     )
     assert measured.ood is not None
     assert measured.ood.calibration.temperature == 0.05
-    taught = image_features(tiny_teacher, [image_index.file(row) for row in rows], cache=cache).features
-    pack = decode_images([image_index.file(row) for row in rows], 32, cache=cache)
-    seen = student_features(student, pack.pixels, np.arange(len(rows)), device=torch.device("cpu"))
-    want = agreement(seen, taught, targets.features[[0, 2]], temperature=0.05)
+    teacher_features = image_features(tiny_teacher, [image_index.file(row) for row in rows], cache=cache).features
+    images = decode_images([image_index.file(row) for row in rows], 32, cache=cache)
+    own_features = student_features(student, images.pixels, np.arange(len(rows)), device=torch.device("cpu"))
+    expected = agreement(own_features, teacher_features, targets.features[[0, 2]], temperature=0.05)
     assert measured.ood.agreement is not None
-    assert measured.ood.agreement.feature_cosine == pytest.approx(want.feature_cosine, abs=1e-5)
-    assert measured.ood.agreement.top_texts_kl == pytest.approx(want.top_texts_kl, abs=1e-4)
+    assert measured.ood.agreement.feature_cosine == pytest.approx(expected.feature_cosine, abs=1e-5)
+    assert measured.ood.agreement.top_texts_kl == pytest.approx(expected.top_texts_kl, abs=1e-4)
 
 
-def test_a_teacher_is_measured_by_its_own_features(
+def test_teacher_accuracy_equals_that_of_its_features(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     rows = image_index.part("ood")
     features = image_features(tiny_teacher, [image_index.file(row) for row in rows], cache=tmp_path / "other").features
-    unit = features / features.norm(dim=1, keepdim=True)
-    chosen = np.array([0, 2])[(unit @ targets.features[[0, 2]].T).argmax(1).numpy()]
-    right = chosen == np.array([image_index.label_indices[row] for row in rows])
+    normalised = features / features.norm(dim=1, keepdim=True)
+    chosen = np.array([0, 2])[(normalised @ targets.features[[0, 2]].T).argmax(1).numpy()]
+    correct = chosen == np.array([image_index.label_indices[row] for row in rows])
     got = measure_teacher(tiny_teacher, image_index, targets, "names", cache=tmp_path / "cache").ood
     assert got is not None
-    assert got.accuracy == pytest.approx(right.mean())
+    assert got.accuracy == pytest.approx(correct.mean())
 
 
-def test_a_manifest_made_elsewhere_is_read_from_this_root(
+def test_image_index_of_another_machine_is_read_from_root(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
     (tmp_path / "images").rename(tmp_path / "moved")

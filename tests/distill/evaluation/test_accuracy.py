@@ -1,4 +1,4 @@
-"""Zero-shot accuracy: by label and not by image, chance, no overlap, and student features as the model gives them."""
+"""Zero-shot accuracy: means over labels, parts, top-5, confusions, and errors for invalid inputs."""
 
 import dataclasses
 import itertools
@@ -10,19 +10,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from distill import Stopped
 from distill.evaluation.accuracy import Evaluation, LastEpochs, evaluate, evaluate_features, last_epochs
-from distill.hooks import PipelineHooks
-from distill.student.features import student_features
-from distill.student.model import build_student
-from tests.distill.helpers_train import small_data
 
 NAMES = ["crane", "heron", "finch", "jay"]
 TARGETS = torch.eye(4, 6)
 
 
-def measure(labels: list[int], seen: list[int], **given: object) -> dict[str, object]:
-    """Evaluate images of `labels` whose features are texts number `seen`."""
+def evaluate_texts(labels: list[int], seen: list[int], **given: object) -> dict[str, object]:
+    """Evaluate images of `labels` whose features are the texts with the indices `seen`."""
     features = 7 * TARGETS[seen] + 0.01
     result = evaluate(
         "names",
@@ -36,7 +31,7 @@ def measure(labels: list[int], seen: list[int], **given: object) -> dict[str, ob
 
 
 def test_accuracy_is_the_mean_over_labels() -> None:
-    got = measure([0, 0, 0, 0, 1], [0, 0, 0, 1, 0])
+    got = evaluate_texts([0, 0, 0, 0, 1], [0, 0, 0, 1, 0])
     assert isinstance(got["id"], dict)
     assert {name: got["id"][name] for name in ("accuracy", "chance", "num_labels", "num_images", "per_label")} == {
         "accuracy": 0.375,
@@ -49,8 +44,8 @@ def test_accuracy_is_the_mean_over_labels() -> None:
     assert json.loads(json.dumps(got)) == got
 
 
-def test_each_part_is_told_among_its_own_labels() -> None:
-    # A jay that looks most like a crane is told among finches and jays only, where it looks like neither.
+def test_each_part_is_classified_among_its_own_labels() -> None:
+    # A jay that is closest to the crane is classified among finches and jays only.
     features = torch.tensor([[0, 0, 1.0, 0, 0, 0], [5.0, 0, 0, 1.0, 0, 0], [0, 1.0, 9.0, 0, 0, 0]])
     got = evaluate("names", features, np.array([2, 3, 1]), TARGETS, names=NAMES, id_labels=[1, 0], ood_labels=[3, 2])
     assert got.ood is not None
@@ -60,12 +55,12 @@ def test_each_part_is_told_among_its_own_labels() -> None:
     assert (got.id.num_labels, got.id.chance) == (2, 0.5)
 
 
-def test_a_label_without_images_counts_among_the_choices_only() -> None:
+def test_label_without_images_is_only_a_wrong_choice() -> None:
     result = evaluate_features(TARGETS[[0]], np.array([0]), TARGETS, [0, 1, 2], names=NAMES)
     assert (result.accuracy, result.num_labels, result.per_label) == (1.0, 3, {"crane": 1.0})
 
 
-def test_many_images_in_pieces_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_of_images_equal_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     random = torch.Generator().manual_seed(0)
     features, targets = torch.randn(500, 6, generator=random), torch.randn(9, 6, generator=random)
     labels = np.arange(500) % 9
@@ -79,8 +74,8 @@ def test_many_images_in_pieces_equal_the_whole(monkeypatch: pytest.MonkeyPatch) 
     assert got.per_label == {names[at]: pytest.approx(want[labels == at].mean()) for at in range(9)}
 
 
-def test_among_all_labels_seen_and_unseen_are_told_together() -> None:
-    # Both cranes are told; of the two finches one is taken for a crane once cranes are among the choices.
+def test_joint_result_classifies_among_all_labels() -> None:
+    # Both cranes are right; one of the two finches is classified as a crane if cranes are among the choices.
     features = torch.tensor([[1.0, 0, 0, 0, 0, 0], [1.0, 0, 0, 0, 0, 0], [0, 0, 1.0, 0, 0, 0], [0.9, 0, 0.8, 0, 0, 0]])
     labels = np.array([0, 0, 2, 2])
     got = evaluate("names", features, labels, TARGETS, names=NAMES, id_labels=[0, 1], ood_labels=[2, 3])
@@ -94,7 +89,7 @@ def test_among_all_labels_seen_and_unseen_are_told_together() -> None:
     assert low < 2 / 3 < high
 
 
-def test_five_best_confidence_and_confusions_by_another_way() -> None:
+def test_top5_calibration_and_confusions_equal_an_independent_computation() -> None:
     random = torch.Generator().manual_seed(1)
     features, targets = torch.randn(400, 6, generator=random), torch.randn(12, 6, generator=random)
     labels = np.arange(400) % 10  # two labels have no image
@@ -121,7 +116,7 @@ def test_five_best_confidence_and_confusions_by_another_way() -> None:
     assert got.confusions[0].share == got.confusions[0].num_images / 40
 
 
-def test_agreement_is_measured_where_the_teacher_is_known() -> None:
+def test_agreement_is_measured_with_teacher_features() -> None:
     features = torch.randn(6, 6, generator=torch.Generator().manual_seed(0))
     labels = np.array([0, 1, 2, 3, 0, 2])
     given = {"names": NAMES, "id_labels": [0, 1], "ood_labels": [2, 3]}
@@ -133,7 +128,7 @@ def test_agreement_is_measured_where_the_teacher_is_known() -> None:
         assert (part.agreement.num_images, part.agreement.num_texts) == (3, 2)
 
 
-def test_the_mean_over_the_last_epochs_is_of_the_lines_of_a_log() -> None:
+def test_last_epochs_are_averaged_from_the_training_log() -> None:
     def line(epoch: int, seen: float) -> dict[str, object]:
         part = evaluate_features(TARGETS[[0]], np.array([0]), TARGETS, [0, 1], names=NAMES)
         found = Evaluation(text="names", id=dataclasses.replace(part, accuracy=seen), ood=None, joint=None).summary()
@@ -147,59 +142,28 @@ def test_the_mean_over_the_last_epochs_is_of_the_lines_of_a_log() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "given", "says"),
+    ("labels", "given", "message"),
     [
         ([0], {"ood_labels": [1, 2]}, '"heron" is both ID and OOD'),
         ([3], {"ood_labels": [2]}, 'images of "jay"'),
     ],
 )
-def test_what_is_refused(labels: list[int], given: dict[str, object], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        measure(labels, labels, **given)
+def test_overlapping_or_foreign_labels_are_refused(labels: list[int], given: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluate_texts(labels, labels, **given)
 
 
-def test_no_image_twice_a_name_or_no_number_is_refused() -> None:
-    for features, labels, names, says in (
+def test_no_image_equal_names_and_non_finite_features_are_refused() -> None:
+    for features, labels, names, message in (
         (TARGETS[:0], [], NAMES, "no image"),
         (TARGETS[:1], [0], ["crane", "crane", "finch", "jay"], "share a name"),
         (TARGETS[:1] * float("nan"), [0], NAMES, "not finite"),
     ):
-        with pytest.raises(ValueError, match=says):
+        with pytest.raises(ValueError, match=message):
             evaluate_features(features, np.array(labels, dtype=np.int64), TARGETS, [0, 1], names=names)
 
 
-def test_student_features_are_the_model_s_on_the_centre_in_evaluation_mode() -> None:
-    student = build_student("test_resnet", width=5, image_px=32, seed=0)
-    pixels, rows = small_data(10, side_px=36).pixels, np.array([7, 2, 3, 9, 0])
-    told: list[tuple[int, int, str]] = []
-    given = student_features(
-        student,
-        pixels,
-        rows,
-        device=torch.device("cpu"),
-        batch_size=2,
-        hooks=PipelineHooks(on_progress=lambda *t: told.append(t)),
-    )
-    assert told == [(2, 5, "images"), (4, 5, "images"), (5, 5, "images")]
-    assert not student.model.training
-    cut = torch.from_numpy(pixels[rows][:, 2:34, 2:34]).permute(0, 3, 1, 2)
-    with torch.no_grad():
-        torch.testing.assert_close(given, student.model(student.normalise(cut)), atol=1e-5, rtol=1e-5)
-
-
-def test_student_features_stop_when_told() -> None:
-    student = build_student("test_resnet", width=5, image_px=32, seed=0)
-    with pytest.raises(Stopped):
-        student_features(
-            student,
-            small_data().pixels,
-            np.arange(4),
-            device=torch.device("cpu"),
-            hooks=PipelineHooks(should_stop=lambda: True),
-        )
-
-
-def test_results_cannot_be_altered() -> None:
+def test_results_are_immutable() -> None:
     result = evaluate_features(TARGETS[[0]], np.array([0]), TARGETS, [0, 1], names=NAMES)
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.accuracy = 1.0  # type: ignore[misc]

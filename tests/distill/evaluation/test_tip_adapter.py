@@ -1,4 +1,4 @@
-"""Retrieval from few images: the formula, the views kept, and what an evaluation makes of it."""
+"""Few-shot retrieval: formula, views of the support images, and use in an evaluation."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from distill.hooks import PipelineHooks
 from distill.teacher.teacher import Teacher
 
 
-def test_the_published_numbers() -> None:
+def test_published_hyperparameters() -> None:
     assert (ALPHA, BETA, VIEWS) == (1.0, 5.5, 10)
 
 
@@ -31,12 +31,12 @@ def test_scores_equal_the_formula() -> None:
     ]
     got = retrieval_scores(torch.tensor(student), torch.tensor(supports), alpha=2)
     torch.testing.assert_close(got.double(), torch.tensor(expected, dtype=torch.float64), atol=1e-5, rtol=1e-5)
-    # An image that is the support itself has the whole of its weight.
+    # An image equal to the support has the maximal score.
     same = torch.tensor(supports[0, :1])
     assert retrieval_scores(same, same[None]).item() == pytest.approx(1)
 
 
-def test_the_memory_holds_each_label_s_views_in_the_order_of_labels() -> None:
+def test_memory_has_the_views_of_each_label_in_label_order() -> None:
     features = torch.arange(1, 25, dtype=torch.float32).view(4, 3, 2)
     kept = support_memory(features, [7, 2, 7, 2], [7, 2])
     assert torch.equal(kept[0], torch.cat([features[1], features[3]]))
@@ -44,21 +44,21 @@ def test_the_memory_holds_each_label_s_views_in_the_order_of_labels() -> None:
     assert torch.equal(support_memory(features[:3], [7, 2, 7], [2, 7])[0, 3:], torch.zeros(3, 2))
 
 
-def test_views_are_of_the_seed_and_the_first_is_the_image_itself(
-    tiny_teacher: Teacher, tmp_path: Path, make_pictures: Callable[..., list[Path]]
+def test_views_depend_on_the_seed_and_the_first_is_the_image(
+    tiny_teacher: Teacher, tmp_path: Path, make_images: Callable[..., list[Path]]
 ) -> None:
-    paths = make_pictures(tmp_path, 2)
+    paths = make_images(tmp_path, 2)
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no picture")
-    told: list[Path] = []
+    reported: list[Path] = []
     given = [*paths, broken]
     before = torch.get_rng_state()
     features = support_features(
-        tiny_teacher, given, seed=1, hooks=PipelineHooks(on_bad_image=lambda path, _: told.append(path))
+        tiny_teacher, given, seed=1, hooks=PipelineHooks(on_bad_image=lambda path, _: reported.append(path))
     )
     assert torch.equal(torch.get_rng_state(), before)
     assert features.shape == (3, VIEWS, 32)
-    assert told == [broken]
+    assert reported == [broken]
     assert not features[2].any()
     again, other = (support_features(tiny_teacher, given, seed=seed) for seed in (1, 2))
     assert torch.equal(again, features)
@@ -66,7 +66,7 @@ def test_views_are_of_the_seed_and_the_first_is_the_image_itself(
     assert not torch.allclose(other[:2, 1:], features[:2, 1:])
 
 
-def test_an_evaluation_adds_the_scores_to_the_cosines() -> None:
+def test_evaluation_adds_the_scores_to_the_cosines() -> None:
     features, targets = torch.eye(2, 4), torch.eye(2, 4).flip(0)
     labels, names = np.array([0, 1]), ["crane", "heron"]
     plain = evaluate_features(features, labels, targets, [0, 1], names=names)

@@ -1,4 +1,4 @@
-"""Students of several makes with teachers of either kind: a head of the teacher's width, a step, learned vectors."""
+"""Student architectures with CLIP and SigLIP teachers: width of the head, one training step, learned vectors."""
 
 from pathlib import Path
 from typing import Any
@@ -35,16 +35,16 @@ def siglip(tmp_path_factory: pytest.TempPathFactory) -> Teacher:
 
 
 @pytest.mark.parametrize("name", list(STUDENTS))
-def test_a_step_of_every_make_of_student(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A student learns, and its head is a linear layer to the teacher's width, which is not the student's own."""
+def test_one_training_step_of_each_architecture(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parameters change, and the head is a linear layer of the teacher's width."""
     before: dict[str, torch.Tensor] = {}
 
-    def build_and_look(name: str, **given: Any) -> Student:
+    def build_and_record(name: str, **given: Any) -> Student:
         built = build_student(name, **given)
         before.update({key: parameter.detach().clone() for key, parameter in built.model.named_parameters()})
         return built
 
-    monkeypatch.setattr("distill.training.setup.build_student", build_and_look)
+    monkeypatch.setattr("distill.training.setup.build_student", build_and_record)
     px, seen = STUDENTS[name], list[StepMetrics]()
     config = small_config(
         student=name,
@@ -61,13 +61,13 @@ def test_a_step_of_every_make_of_student(name: str, monkeypatch: pytest.MonkeyPa
     assert all(np.isfinite(value) for value in seen[0].losses.values())
     layers = [layer for layer in model.get_classifier().modules() if isinstance(layer, torch.nn.Linear)]
     assert layers[-1].out_features == WIDTH
-    moved = sum(not torch.equal(parameter, before[key]) for key, parameter in model.named_parameters())
-    # Residual branches that begin at zero learn from the second step on.
-    assert moved > 0.7 * len(before)
+    num_changed = sum(not torch.equal(parameter, before[key]) for key, parameter in model.named_parameters())
+    # Residual branches that are initialised to zero have no gradient in the first step.
+    assert num_changed > 0.7 * len(before)
 
 
-def test_a_student_learns_from_a_siglip_teacher_behind_vectors_of_its_own(siglip: Teacher) -> None:
-    """Text read both ways, pooled at its last place, without a first token, and a width that is not CLIP's."""
+def test_learned_vectors_with_a_siglip_teacher(siglip: Teacher) -> None:
+    """The text tower is bidirectional, pools the last token, has no start token, and another width than CLIP's."""
     prompts = [[f"a photo of {words}"] for words in ("crane", "red crane with cap", "cap")]
     targets = encode_text_targets(siglip, prompts, cache=None)
     assert siglip._opening_tokens == 0
@@ -92,12 +92,10 @@ def test_a_student_learns_from_a_siglip_teacher_behind_vectors_of_its_own(siglip
     assert (result.context - texts.initial(0)).abs().max() > 1e-3
 
 
-def test_a_width_that_does_not_fit_and_another_teacher_s_targets_are_refused(
-    siglip: Teacher, tiny_teacher: Teacher, tmp_path: Path
-) -> None:
+def test_targets_of_another_teacher_are_refused(siglip: Teacher, tiny_teacher: Teacher, tmp_path: Path) -> None:
     base = small_data(width=tiny_teacher.width)
     targets = encode_text_targets(siglip, [["a photo of crane"]] * 3, cache=None)
-    unfit = TrainData(
+    mismatched = TrainData(
         pixels=base.pixels,
         labels=base.labels,
         teacher=base.teacher,
@@ -106,7 +104,7 @@ def test_a_width_that_does_not_fit_and_another_teacher_s_targets_are_refused(
         digests={},
     )
     with pytest.raises(ValueError, match="teacher features of width 32, texts of 64"):
-        train(small_config(), unfit)
+        train(small_config(), mismatched)
     student = build_student("test_resnet", width=siglip.width, image_px=32, seed=0)
     weights = StudentWeights(
         name="test_resnet", width=siglip.width, state=student.model.state_dict(), preprocess=student.preprocess()
@@ -119,11 +117,11 @@ def test_a_width_that_does_not_fit_and_another_teacher_s_targets_are_refused(
         "training_log": tmp_path / "log",
         "provenance": {},
     }
-    with pytest.raises(BundleError, match="head is 64 wide, the teacher 32"):
+    with pytest.raises(BundleError, match="embedding width of the student is 64, of the teacher 32"):
         write_bundle(tmp_path / "bundle", teacher=tiny_teacher, **given)
 
 
-def test_unknown_names_come_with_near_ones() -> None:
+def test_errors_for_unknown_names_suggest_similar_names() -> None:
     with pytest.raises(UnknownName, match="closest: convnext_atto"):
         check_student("convnext_ato")
     with pytest.raises(UnknownName, match="closest: ViT-B-16-SigLIP:webli"):

@@ -1,4 +1,4 @@
-"""A fine-tuning goes on from a bundle's student, vectors and all; another student's or teacher's is refused by name."""
+"""Initial student from a bundle: weights, learned vectors, and errors for other students and teachers."""
 
 import json
 import shutil
@@ -62,7 +62,7 @@ def config(**overrides: Any) -> TrainConfig:
     return small_config(protocol="fine_tune", shots=1, epochs=1, **overrides)
 
 
-def test_training_begins_at_the_student_with_a_fresh_optimiser(bundle: Path, tiny_teacher: Teacher) -> None:
+def test_training_starts_from_the_weights_of_the_bundle(bundle: Path, tiny_teacher: Teacher) -> None:
     start = read_initial_student(bundle, config(), tiny_teacher.digest)
     own = build_student("test_resnet", width=tiny_teacher.width, image_px=32, seed=7).model.state_dict()
     other = build_student("test_resnet", width=tiny_teacher.width, image_px=32, seed=0)
@@ -75,30 +75,30 @@ def test_training_begins_at_the_student_with_a_fresh_optimiser(bundle: Path, tin
     assert not torch.allclose(fresh["fc.weight"], own["fc.weight"], atol=1e-3)
 
 
-def test_its_vectors_come_along_and_must_be_wanted(tiny_teacher: Teacher, tmp_path: Path) -> None:
+def test_learned_vectors_are_loaded_and_need_context_tokens(tiny_teacher: Teacher, tmp_path: Path) -> None:
     context = torch.randn(3, 16)
     bundle = write(tmp_path / "bundle", tiny_teacher, context=context)
     start = read_initial_student(bundle, config(context_tokens=3), tiny_teacher.digest)
-    mine = torch.nn.Parameter(torch.zeros(3, 16))
+    own_context = torch.nn.Parameter(torch.zeros(3, 16))
     model = build_student("test_resnet", width=tiny_teacher.width, image_px=32, seed=0).model
-    start.load_into(model, mine)
-    assert torch.equal(mine, context)
+    start.load_into(model, own_context)
+    assert torch.equal(own_context, context)
     with pytest.raises(InitialStudentError, match="set context_tokens to 3"):
         read_initial_student(bundle, config(), tiny_teacher.digest)
     with pytest.raises(InitialStudentError, match="3 learned vectors of width 16"):
         start.load_into(model, torch.nn.Parameter(torch.zeros(4, 16)))
 
 
-def test_a_bundle_alone_makes_the_target_of_a_new_label(
+def test_code_of_the_model_card_encodes_a_new_label(
     tiny_teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its pairing holds the text tower, its targets the vectors; the card says how."""
+    """The bundle alone is enough: it has the text tower and the learned vectors."""
     bundle = write(tmp_path / "bundle", tiny_teacher, context=torch.randn(3, 16))
     card = (bundle / "README.md").read_text()
     assert "with 3 learned vectors" in card
     (code,) = (part.partition("```")[0] for part in card.split("```python") if "with_context" in part)
     monkeypatch.chdir(bundle)
-    exec(code, {})  # noqa: S102 - what the card tells people to run
+    exec(code, {})  # noqa: S102 - the code of the model card
     context = TextTargets.load(bundle / "targets" / "text_targets.safetensors").context
     assert context is not None
     new = encode_text_targets(tiny_teacher, [["a photo of a crane"], ["a photo of a heron"]], cache=None)
@@ -106,10 +106,10 @@ def test_a_bundle_alone_makes_the_target_of_a_new_label(
     assert "learned vectors" not in (write(tmp_path / "plain", tiny_teacher) / "README.md").read_text()
 
 
-def test_another_student_or_teacher_or_a_damaged_bundle_is_refused(
+def test_bundle_of_another_student_or_teacher_or_damaged_bundle_is_refused(
     bundle: Path, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:
-    with pytest.raises(InitialStudentError, match="holds a test_resnet, and test_vit is to be trained"):
+    with pytest.raises(InitialStudentError, match="holds a test_resnet, but the student is a test_vit: set student"):
         read_initial_student(bundle, config(student="test_vit"), tiny_teacher.digest)
     with pytest.raises(InitialStudentError, match="was distilled from another teacher"):
         read_initial_student(bundle, config(), "0" * 64)
@@ -129,5 +129,5 @@ def test_another_student_or_teacher_or_a_damaged_bundle_is_refused(
 
 def test_weights_of_another_width_are_refused(bundle: Path, tiny_teacher: Teacher) -> None:
     start = read_initial_student(bundle, config(), tiny_teacher.digest)
-    with pytest.raises(InitialStudentError, match="of another make: size mismatch"):
+    with pytest.raises(InitialStudentError, match="do not fit the student: size mismatch"):
         start.load_into(build_student("test_resnet", width=5, image_px=32, seed=0).model, None)

@@ -1,4 +1,4 @@
-"""Students: a linear head of the teacher's width, sizes that a model takes or refuses, initialisation by seed."""
+"""Student models: width of the head, supported image sizes, initialisation by seed."""
 
 import pytest
 import timm
@@ -11,19 +11,19 @@ from distill.student.model import StudentError, build_student
     ("name", "image_px"),
     [("resnet10t", 64), ("vit_tiny_patch16_224", 64), ("convnext_atto", 64), ("mobilenetv4_conv_small_050", 96)],
 )
-def test_a_student_gives_the_teacher_s_width_and_is_rebuilt_by_its_arguments(name: str, image_px: int) -> None:
+def test_features_have_the_width_and_timm_rebuilds_the_model(name: str, image_px: int) -> None:
     student = build_student(name, width=24, image_px=image_px, seed=1)
     assert student.model.training
-    again = timm.create_model(student.name, num_classes=student.width, **student.model_args)
-    again.load_state_dict(student.model.state_dict())
-    pictures = student.normalise(torch.randint(0, 256, (2, 3, image_px, image_px)))
+    rebuilt = timm.create_model(student.name, num_classes=student.width, **student.model_args)
+    rebuilt.load_state_dict(student.model.state_dict())
+    images = student.normalise(torch.randint(0, 256, (2, 3, image_px, image_px)))
     with torch.no_grad():
-        features = student.model.eval()(pictures)
-        assert torch.equal(again.eval()(pictures), features)
+        features = student.model.eval()(images)
+        assert torch.equal(rebuilt.eval()(images), features)
     assert features.shape == (2, 24)
 
 
-def test_initialisation_is_a_function_of_the_seed_and_leaves_the_global_state() -> None:
+def test_initialisation_depends_on_the_seed_and_keeps_the_global_random_state() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     one, same, other = (build_student("resnet10t", width=8, image_px=64, seed=seed) for seed in (1, 1, 2))
@@ -33,7 +33,7 @@ def test_initialisation_is_a_function_of_the_seed_and_leaves_the_global_state() 
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_normalise_is_timm_s_own() -> None:
+def test_normalise_uses_the_mean_and_std_of_timm() -> None:
     student = build_student("resnet10t", width=8, image_px=64, seed=0)
     black, white = torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), 255.0)
     mean, std = torch.tensor(student.mean), torch.tensor(student.std)
@@ -42,17 +42,17 @@ def test_normalise_is_timm_s_own() -> None:
     assert student.preprocess()["mean"] == [0.485, 0.456, 0.406]
 
 
-def test_an_unknown_model_is_refused() -> None:
+def test_unknown_model_is_refused() -> None:
     with pytest.raises(StudentError, match='no model "resnet81"'):
         build_student("resnet81", width=8, image_px=64, seed=0)
 
 
-def test_a_size_that_the_model_does_not_take_is_refused_with_its_own() -> None:
-    with pytest.raises(StudentError, match=r"edgenext_xx_small does not take pictures of 24 px .*256"):
+def test_unsupported_size_is_refused_with_the_default_size() -> None:
+    with pytest.raises(StudentError, match=r"edgenext_xx_small does not support images of 24 px .*256"):
         build_student("edgenext_xx_small", width=8, image_px=24, seed=0)
 
 
-def test_pretrained_weights_that_cannot_be_had_are_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_pretrained_weights_are_a_student_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(StudentError, match="resnet10t cannot be built"):
         build_student("resnet10t", width=8, image_px=64, seed=0, pretrained=True)

@@ -1,0 +1,220 @@
+"""Reference formulas of all loss terms in float64, written independently of the code, and small random inputs.
+
+B images, K labels, D embedding width, Q queued features, U unseen labels.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from distill.losses.affinity import affinity
+from distill.losses.caption_contrastive import caption_contrastive
+from distill.losses.closed_set import closed_set
+from distill.losses.feature_distance import feature_distance
+from distill.losses.feature_mse import feature_mse
+from distill.losses.image_contrastive import image_contrastive
+from distill.losses.interactive_contrastive import interactive_contrastive
+from distill.losses.nearest_neighbour import nearest_neighbour
+from distill.losses.queue_alignment import queue_alignment
+from distill.losses.text_alignment import text_alignment
+from distill.losses.text_classification import text_classification
+from distill.losses.unseen_classification import unseen_classification
+
+Array = npt.NDArray[np.float64]
+B, K, D, Q, U, TAU = 7, 5, 8, 9, 3, 0.07
+LABELS = np.array([0, 4, 2, 2, 1, 3, 0])
+CAPTIONED = np.array([1, 1, 1, 1, 0, 1, 1], dtype=np.bool_)
+_random = np.random.default_rng(99)
+TEXTS, CAPTIONS, QUEUE, UNSEEN = (_random.normal(size=(rows, D)) for rows in (K, B, Q, U))
+
+
+def unit(x: Array) -> Array:
+    return x / np.sqrt((x**2).sum(axis=-1, keepdims=True))
+
+
+def cos(a: Array, b: Array) -> float:
+    return float(a @ b / math.sqrt((a @ a) * (b @ b)))
+
+
+def softmax(row: list[float]) -> list[float]:
+    top = max(row)
+    powers = [math.exp(x - top) for x in row]
+    return [power / sum(powers) for power in powers]
+
+
+def cross_entropy(logits: Array, truth: npt.NDArray[np.int64]) -> float:
+    top = logits.max(axis=1, keepdims=True)
+    log_sum = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
+    return float(np.mean(log_sum - logits[np.arange(len(truth)), truth]))
+
+
+def divergence(targets: list[float], own: list[float]) -> float:
+    return sum(p * math.log(p / q) for p, q in zip(targets, own, strict=True))
+
+
+def expected_cls(s: Array, v: Array) -> float:
+    return cross_entropy(unit(s) @ unit(TEXTS).T / TAU, LABELS)
+
+
+def expected_mse(s: Array, v: Array) -> float:
+    return float(np.mean(2 - 2 * (unit(s) * unit(v)).sum(axis=1)))
+
+
+def expected_mse_unnormalised(s: Array, v: Array) -> float:
+    return float(np.log(1 + np.mean([((a - b) ** 2).sum() for a, b in zip(s, v, strict=True)]) / 10))
+
+
+def expected_im_cst_one(s: Array, v: Array) -> float:
+    return cross_entropy(unit(s) @ unit(v).T / TAU, np.arange(len(s)))
+
+
+def expected_im_cst(s: Array, v: Array) -> float:
+    return (expected_im_cst_one(s, v) + expected_im_cst_one(v, s)) / 2
+
+
+def expected_vlalign(s: Array, v: Array, k: int = 3, only_right: bool = False) -> float:
+    found = []
+    for own, its, label in zip(s, v, LABELS, strict=True):
+        theirs = [cos(its, text) / TAU for text in TEXTS]
+        ranked = sorted(range(K), key=lambda at: -theirs[at])[:k]
+        if not only_right or ranked[0] == label:
+            found.append(
+                divergence(
+                    softmax([theirs[at] for at in ranked]), softmax([cos(own, TEXTS[at]) / TAU for at in ranked])
+                )
+            )
+    return sum(found) / len(found) if found else 0.0
+
+
+def expected_cap(s: Array, v: Array) -> float:
+    found = []
+    rows = [at for at in range(B) if CAPTIONED[at]]
+    for at in rows:
+        among = [other for other in rows if other == at or LABELS[other] != LABELS[at]]
+        likely = softmax([cos(s[at], CAPTIONS[other]) for other in among])
+        found.append(-math.log(likely[among.index(at)]))
+    return sum(found) / len(found)
+
+
+def expected_queue_kl(s: Array, v: Array) -> float:
+    def near(x: Array) -> list[float]:
+        return softmax([cos(x, q) / TAU for q in QUEUE])
+
+    return sum(divergence(near(its), near(own)) for own, its in zip(s, v, strict=True)) / B
+
+
+def expected_icl(s: Array, v: Array) -> float:
+    found = 0.0
+    for at in range(B):
+        among = [other for other in range(B) if other == at or LABELS[other] != LABELS[at]]
+        text = TEXTS[LABELS[at]]
+        found -= math.log(softmax([cos(s[at], TEXTS[LABELS[other]]) / TAU for other in among])[among.index(at)])
+        found -= math.log(softmax([cos(text, v[other]) / TAU for other in among])[among.index(at)])
+    return found / (2 * B)
+
+
+def expected_fd(s: Array, v: Array) -> float:
+    return sum(
+        (a - b) ** 2 for own, its in zip(unit(s), unit(v), strict=True) for a, b in zip(own, its, strict=True)
+    ) / (B * D)
+
+
+def expected_affinity(s: Array, v: Array) -> float:
+    def soft(theirs: list[float], ours: list[float]) -> float:
+        return -sum(p * math.log(q) for p, q in zip(softmax(theirs), softmax(ours), strict=True))
+
+    by_image = [
+        soft([cos(its, t) / TAU for t in TEXTS], [cos(own, t) / TAU for t in TEXTS])
+        for own, its in zip(s, v, strict=True)
+    ]
+    by_text = [soft([cos(its, t) / TAU for its in v], [cos(own, t) / TAU for own in s]) for t in TEXTS]
+    return (sum(by_image) / B + sum(by_text) / K) / 2
+
+
+def expected_neighbour(s: Array, v: Array) -> float:
+    nearest = [max(range(Q), key=lambda at: cos(its, QUEUE[at])) for its in v]
+    found = 0.0
+    for at in range(B):
+        among = [other for other in range(B) if other == at or nearest[other] != nearest[at]]
+        found -= math.log(softmax([cos(s[at], QUEUE[nearest[other]]) / TAU for other in among])[among.index(at)])
+    return found / B
+
+
+def expected_unseen(s: Array, v: Array) -> float:
+    every = np.concatenate([TEXTS, UNSEEN])
+    found = []
+    for own, label in zip(unit(s), LABELS, strict=True):
+        nearest = sorted(range(U), key=lambda at: -cos(TEXTS[label], UNSEEN[at]))[:2]
+        for at in nearest:
+            made = own - unit(TEXTS[label]) + unit(UNSEEN[at])
+            found.append(-math.log(softmax([cos(made, text) / TAU for text in every])[K + at]))
+    return sum(found) / len(found)
+
+
+def like(array: Array, other: Tensor) -> Tensor:
+    """The array as a tensor of the dtype of `other`."""
+    return torch.tensor(array, dtype=other.dtype)
+
+
+def unnormalised(s: Tensor, v: Tensor) -> Tensor:
+    return feature_mse(s, v, form="unnormalised")
+
+
+def labels() -> Tensor:
+    return torch.from_numpy(LABELS)
+
+
+def vlalign(s: Tensor, v: Tensor, k: int = 3, only_right: bool = False) -> Tensor:
+    return text_alignment(s, v, like(TEXTS, s), labels(), temperature=TAU, top_k=k, only_right=only_right)
+
+
+def cap(s: Tensor, v: Tensor) -> Tensor:
+    return caption_contrastive(s, like(CAPTIONS, s), torch.from_numpy(CAPTIONED), labels(), temperature=1.0)
+
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+CASES: dict[str, tuple[Loss, Callable[[Array, Array], float]]] = {
+    "cls": (lambda s, v: text_classification(s, like(TEXTS, s), labels(), temperature=TAU), expected_cls),
+    "mse": (feature_mse, expected_mse),
+    "mse_unnormalised": (unnormalised, expected_mse_unnormalised),
+    "im_cst": (lambda s, v: image_contrastive(s, v, temperature=TAU), expected_im_cst),
+    "im_cst_one": (lambda s, v: image_contrastive(s, v, temperature=TAU, mode="image_to_teacher"), expected_im_cst_one),
+    "vlalign": (vlalign, expected_vlalign),
+    "vlalign_all": (lambda s, v: vlalign(s, v, 256), lambda s, v: expected_vlalign(s, v, K)),
+    "vlalign_right": (lambda s, v: vlalign(s, v, 4, True), lambda s, v: expected_vlalign(s, v, 4, True)),
+    "cap": (cap, expected_cap),
+    "queue_kl": (lambda s, v: queue_alignment(s, v, like(QUEUE, s), temperature=TAU), expected_queue_kl),
+    "icl": (lambda s, v: interactive_contrastive(s, v, like(TEXTS, s), labels(), temperature=TAU), expected_icl),
+    "fd": (feature_distance, expected_fd),
+    "affinity": (lambda s, v: affinity(s, v, like(TEXTS, s), temperature=TAU), expected_affinity),
+    "neighbour": (lambda s, v: nearest_neighbour(s, v, like(QUEUE, s), temperature=TAU), expected_neighbour),
+    "closed_set": (lambda s, v: closed_set(s, labels()), lambda s, v: cross_entropy(s, LABELS)),
+    "unseen": (
+        lambda s, v: unseen_classification(
+            s, like(TEXTS, s), labels(), like(UNSEEN, s), temperature=TAU, num_nearest=2
+        ),
+        expected_unseen,
+    ),
+}
+
+
+def features(seed: int = 0) -> tuple[Array, Array]:
+    """Student and teacher features (B, D)."""
+    rng = np.random.default_rng(seed)
+    teacher = rng.normal(size=(B, D))
+    return teacher + 0.5 * rng.normal(size=(B, D)), teacher
+
+
+def slope(formula: Callable[[Array, Array], float], s: Array, v: Array, step: float = 1e-6) -> Array:
+    """Numerical gradient of a formula with respect to `s`, by central differences."""
+    found = np.zeros_like(s)
+    for at in np.ndindex(s.shape):
+        up, down = s.copy(), s.copy()
+        up[at] += step
+        down[at] -= step
+        found[at] = (formula(up, v) - formula(down, v)) / (2 * step)
+    return found

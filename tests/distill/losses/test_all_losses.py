@@ -1,0 +1,70 @@
+"""Every loss term against its float64 reference formula: value, gradient, and precision under autocast."""
+
+import numpy as np
+import pytest
+import torch
+
+from distill.losses.caption_contrastive import caption_contrastive
+from distill.losses.interactive_contrastive import interactive_contrastive
+from tests.distill.losses import references
+from tests.distill.losses.references import (
+    CAPTIONS,
+    CASES,
+    QUEUE,
+    TAU,
+    TEXTS,
+    UNSEEN,
+    B,
+    features,
+    slope,
+)
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_value_and_gradient_equal_the_float64_formula(name: str) -> None:
+    loss, formula = CASES[name]
+    s, v = features()
+    student = torch.tensor(s, dtype=torch.float32, requires_grad=True)
+    value = loss(student, torch.tensor(v, dtype=torch.float32))
+    value.backward()
+    assert value.dtype == torch.float32
+    assert abs(value.item() - formula(s, v)) < 1e-5 * max(1, abs(formula(s, v)))
+    assert student.grad is not None
+    np.testing.assert_allclose(student.grad.numpy(), slope(formula, s, v), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["cls", "mse", "mse_unnormalised", "im_cst", "im_cst_one"])
+def test_gradient_in_float64(name: str) -> None:
+    s, v = (torch.tensor(x) for x in features(1))
+    s.requires_grad_()
+    assert torch.autograd.gradcheck(lambda own: CASES[name][0](own, v), (s,))
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_losses_ignore_autocast(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss, formula = CASES[name]
+    s, v = (torch.tensor(x, dtype=torch.bfloat16) for x in features(2))
+    arrays = (TEXTS, CAPTIONS, QUEUE, UNSEEN)
+    rounded = [torch.tensor(array, dtype=torch.bfloat16).double().numpy() for array in arrays]
+    for constant, array in zip(("TEXTS", "CAPTIONS", "QUEUE", "UNSEEN"), rounded, strict=True):
+        monkeypatch.setattr(references, constant, array)
+    exact = formula(s.double().numpy(), v.double().numpy())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = loss(s, v)
+    assert value.dtype == torch.float32
+    assert abs(value.item() - exact) < 1e-5 * max(1, exact)
+
+
+@pytest.mark.parametrize("name", ["mse", "mse_unnormalised", "vlalign", "vlalign_all", "queue_kl", "fd"])
+def test_distances_are_zero_only_for_equal_features(name: str) -> None:
+    loss, (s, v) = CASES[name][0], (torch.tensor(x) for x in features(3))
+    assert loss(v, v).item() == pytest.approx(0, abs=1e-12)
+    assert loss(s, v).item() > 1e-3
+
+
+def test_batch_of_one_label_has_no_negatives() -> None:
+    s, v = (torch.tensor(x) for x in features(10))
+    one = torch.zeros(B, dtype=torch.int64)
+    all_captioned = torch.ones(B, dtype=torch.bool)
+    assert caption_contrastive(s, torch.tensor(CAPTIONS), all_captioned, one, temperature=1.0).item() == 0
+    assert interactive_contrastive(s, v, torch.tensor(TEXTS), one, temperature=TAU).item() == 0
