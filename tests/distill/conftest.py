@@ -1,4 +1,4 @@
-"""Small things that the room's tests share: a tiny teacher with random weights, and a folder of generated pictures."""
+"""Shared fixtures: a tiny teacher with random weights, and generated image files."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ IMAGE_PX = 32
 
 
 def tiny_clip_config(*, custom_text: bool = False) -> dict[str, Any]:
-    """open_clip's config of a CLIP with two small layers in each tower."""
+    """open_clip config of a CLIP with two small layers in each tower."""
     return {
         "embed_dim": WIDTH,
         "custom_text": custom_text,
@@ -52,9 +52,9 @@ def save_clip(
 
 
 def save_siglip(folder: Path) -> Path:
-    """A SigLIP in small: timm image tower, bidirectional text read from its last token, tokenizer from a file."""
+    """Write a small SigLIP: timm image tower, bidirectional text tower, last-token pooling, tokenizer from a file."""
     words = ["<pad>", "</s>", "<unk>", "a", "photo", "of", "crane", "with", "red", "cap"]
-    inner = tokenizers.Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="<unk>"))
+    inner = tokenizers.Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
     inner.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     folder.mkdir()
@@ -90,7 +90,7 @@ def save_siglip(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny random CLIP, width 32, context 24, 32 px. Read only: copy it to change it."""
+    """A folder with a tiny random CLIP: width 32, context 24, 32 px. Copy it before changing it."""
     return save_clip(tmp_path_factory.mktemp("teachers") / "tiny", tiny_clip_config())
 
 
@@ -100,8 +100,8 @@ def tiny_teacher(tiny_clip: Path) -> Teacher:
 
 
 @pytest.fixture
-def make_pictures() -> Callable[..., list[Path]]:
-    """`make_pictures(folder, count, seed=0)`: that many different small JPEG and PNG files."""
+def make_images() -> Callable[..., list[Path]]:
+    """`make_images(folder, count, seed=0)` writes `count` different small JPEG and PNG files."""
 
     def make(folder: Path, count: int, seed: int = 0) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from tests.distill.benefit.examples import LABELS, SPLIT_BY_LIST
 
 
 @pytest.fixture
-def image_index(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> ImageIndex:
+def image_index(tmp_path: Path, make_images: Callable[..., list[Path]]) -> ImageIndex:
     for label, name in enumerate(LABELS):
-        make_pictures(tmp_path / "images" / name.replace(" ", "_"), 8, seed=label)
+        make_images(tmp_path / "images" / name.replace(" ", "_"), 8, seed=label)
     return scan(tmp_path / "images", LABELS, SPLIT.validate_python(SPLIT_BY_LIST))

@@ -10,10 +10,10 @@ LABELS = ("crane", "heron", "red finch", "blue jay")
 
 
 @pytest.fixture
-def command(tmp_path: Path, tiny_clip: Path, make_pictures: Callable[..., list[Path]]) -> list[str]:
+def command(tmp_path: Path, tiny_clip: Path, make_images: Callable[..., list[Path]]) -> list[str]:
     """A valid command line, for 32 images of 4 labels."""
     for at, label in enumerate(LABELS):
-        make_pictures(tmp_path / "images" / label.replace(" ", "_"), 8, seed=at)
+        make_images(tmp_path / "images" / label.replace(" ", "_"), 8, seed=at)
     (tmp_path / "labels.txt").write_text("\n".join(LABELS))
     (tmp_path / "set.json").write_text(json.dumps({label: ["long legs", "a grey body"] for label in LABELS[:3]}))
     return [

@@ -1,4 +1,4 @@
-"""Recipes: every one is built, has the published numbers, and can be varied."""
+"""Recipes: each builds, has the published numbers, and can be overridden."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from distill.training.objective import Objective
 
 
 @pytest.mark.parametrize("recipe", list(RECIPES))
-def test_every_recipe_is_built_with_a_student_that_timm_knows_and_has_an_objective(recipe: str) -> None:
+def test_every_recipe_builds_with_a_known_student_and_an_objective(recipe: str) -> None:
     config = resolve_train_config(recipe, {})
     assert check_student(config.student.architecture) == config.student.architecture
     assert TrainConfig.model_validate_json(config.model_dump_json()) == config
@@ -43,14 +43,14 @@ def test_published_few_shot_numbers() -> None:
         assert (recipe.schedule.epochs, recipe.schedule.kind) == (20, "one_cycle")
     assert (resnet.optimizer.name, resnet.optimizer.lr, resnet.schedule.passes_per_epoch) == ("sgd", 1e-3, 5)
     assert (vit.optimizer.name, vit.optimizer.lr, vit.schedule.passes_per_epoch) == ("adamw", 2e-4, 3)
-    # What is not said to differ is that of the student it starts from.
+    # All other settings equal those of the zero-shot recipe.
     changed = {"protocol", "shots", "epochs", "schedule", "lr", "passes_per_epoch"}
     for few, whole in ((resnet, "li2023_resnet"), (vit, "li2023_vit")):
         before, after = RECIPES[whole]().flat(), few.flat()
         assert {name for name in after if after[name] != before[name]} <= changed
 
 
-def test_the_closed_set_baseline_of_any_recipe_is_one_word() -> None:
+def test_closed_set_baseline_needs_one_override() -> None:
     for recipe in ("limbeck", "li2023_resnet"):
         config = resolve_train_config(recipe, {"protocol": "closed_set"})
         assert config.objective.losses.above_zero() == {"closed_set": 1.0}

@@ -1,4 +1,4 @@
-"""What a run is asked to do: recipes build, wrong fields are named, unknown names come with near ones."""
+"""Training config: wrong fields are named, and unknown names are reported with the closest ones."""
 
 import subprocess
 import sys
@@ -38,13 +38,13 @@ from distill.config.train_config import LossWeights
         ({"view": "same", "augmentation": {"per": "batch"}}, ""),
     ],
 )
-def test_a_wrong_field_is_named(overrides: dict[str, object], field: str) -> None:
+def test_wrong_field_is_named(overrides: dict[str, object], field: str) -> None:
     with pytest.raises(ValidationError) as caught:
         resolve_train_config("limbeck", overrides)
     assert ".".join(str(part) for part in caught.value.errors()[0]["loc"]) == field
 
 
-def test_an_unknown_loss_comes_with_near_names_and_the_known_ones_are_the_register() -> None:
+def test_unknown_loss_is_reported_with_the_closest_and_fields_match_the_registry() -> None:
     with pytest.raises(ValidationError, match='no loss is called "im_cts"; closest: im_cst'):
         LossWeights.model_validate({"im_cts": 1})
     with pytest.raises(ValidationError, match='"zebra"; there are cls, mse, im_cst'):
@@ -52,7 +52,7 @@ def test_an_unknown_loss_comes_with_near_names_and_the_known_ones_are_the_regist
     assert list(LossWeights.model_fields) == list(LOSS_TERMS)
 
 
-def test_an_unknown_student_comes_with_near_names() -> None:
+def test_unknown_student_is_reported_with_similar_names() -> None:
     with pytest.raises(UnknownName, match='no student is called "resnet81"') as caught:
         check_student("resnet81")
     assert caught.value.kind == "student"
@@ -62,7 +62,7 @@ def test_an_unknown_student_comes_with_near_names() -> None:
 @pytest.mark.parametrize(
     "ref", ["ViT-B-32:openai", "hf-hub:apple/MobileCLIP-S1-OpenCLIP", "local-dir:teachers/field guide"]
 )
-def test_a_teacher_reference_goes_apart_and_together(ref: str) -> None:
+def test_teacher_reference_round_trips(ref: str) -> None:
     assert str(check_teacher(ref)) == ref
 
 
@@ -77,14 +77,14 @@ def test_a_teacher_reference_goes_apart_and_together(ref: str) -> None:
         ("local-dir:", None),
     ],
 )
-def test_a_wrong_teacher_reference_is_refused(ref: str, near: str | None) -> None:
+def test_wrong_teacher_reference_is_refused(ref: str, near: str | None) -> None:
     with pytest.raises(UnknownName) as caught:
         check_teacher(ref)
     assert caught.value.kind == "teacher"
     assert near is None or near in caught.value.near
 
 
-def test_neither_this_nor_folders_imports_torch() -> None:
+def test_config_and_image_index_import_without_torch() -> None:
     modules = "distill.config.recipes, distill.data.image_index, distill.cli.arguments"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

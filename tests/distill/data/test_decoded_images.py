@@ -1,4 +1,4 @@
-"""Decoded pictures: their values, their cache and what misses it, and bad files that are named and skipped."""
+"""Decoded images: values, cache hits and misses, bad files, and decoding on demand."""
 
 import os
 import time
@@ -16,35 +16,35 @@ from distill.data.decoded_images import DecodedImages, ImagesError, decode_image
 from distill.hooks import PipelineHooks
 
 
-def picture(path: Path, side: tuple[int, int] = (24, 24), seed: int = 0) -> Path:
+def write_image(path: Path, side: tuple[int, int] = (24, 24), seed: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.random.default_rng(seed).integers(0, 256, (*side, 3), dtype=np.uint8)
     Image.fromarray(values).save(path)
-    age(path)
+    make_old(path)
     return path
 
 
-def age(path: Path) -> None:
-    long_ago = time.time() - 60
-    os.utime(path, (long_ago, long_ago))
+def make_old(path: Path) -> None:
+    minute_ago = time.time() - 60
+    os.utime(path, (minute_ago, minute_ago))
 
 
-def many(folder: Path, count: int = 5) -> list[Path]:
-    return [picture(folder / f"{number}.png", seed=number) for number in range(count)]
+def write_images(folder: Path, count: int = 5) -> list[Path]:
+    return [write_image(folder / f"{number}.png", seed=number) for number in range(count)]
 
 
 class Calls:
-    """Counts files decoded, and keeps progress and complaints."""
+    """Counts decoded files, and records progress and bad images."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.decoded = 0
         self.progress: list[tuple[int, int, str]] = []
         self.bad: list[tuple[str, str]] = []
-        true_open = decoded_images.open_rgb
+        original = decoded_images.open_rgb
 
         def open_rgb(data: bytes) -> Image.Image:
             self.decoded += 1
-            return true_open(data)
+            return original(data)
 
         monkeypatch.setattr(decoded_images, "open_rgb", open_rgb)
 
@@ -71,18 +71,18 @@ def test_sides() -> None:
     assert [eval_side_px(224, 0.875), eval_side_px(64, 1.0)] == [256, 64]
 
 
-def test_a_picture_of_the_right_size_is_kept_to_the_bit_and_another_is_squashed(tmp_path: Path, calls: Calls) -> None:
-    same, tall = picture(tmp_path / "same.png"), picture(tmp_path / "tall.png", (60, 30))
-    pack = calls.decode([same, tall], 24, tmp_path / "cache")
-    assert isinstance(pack.pixels, np.memmap)
-    np.testing.assert_array_equal(pack.pixels[0], np.asarray(Image.open(same)))
+def test_image_of_the_right_size_is_unchanged_and_another_is_squashed(tmp_path: Path, calls: Calls) -> None:
+    same, tall = write_image(tmp_path / "same.png"), write_image(tmp_path / "tall.png", (60, 30))
+    images = calls.decode([same, tall], 24, tmp_path / "cache")
+    assert isinstance(images.pixels, np.memmap)
+    np.testing.assert_array_equal(images.pixels[0], np.asarray(Image.open(same)))
     with Image.open(tall) as image:
-        np.testing.assert_array_equal(pack.pixels[1], np.asarray(image.resize((24, 24), Image.Resampling.BICUBIC)))
+        np.testing.assert_array_equal(images.pixels[1], np.asarray(image.resize((24, 24), Image.Resampling.BICUBIC)))
     assert calls.progress[-1] == (2, 2, "pictures")
 
 
-def test_the_second_run_decodes_nothing(tmp_path: Path, calls: Calls) -> None:
-    paths = many(tmp_path)
+def test_second_run_decodes_nothing(tmp_path: Path, calls: Calls) -> None:
+    paths = write_images(tmp_path)
     first = calls.decode(paths, 16, tmp_path / "cache")
     assert calls.decoded == 5
     second = calls.decode(paths, 16, tmp_path / "cache")
@@ -91,11 +91,11 @@ def test_the_second_run_decodes_nothing(tmp_path: Path, calls: Calls) -> None:
     np.testing.assert_array_equal(first.pixels, second.pixels)
 
 
-def test_another_size_order_or_content_misses(tmp_path: Path, calls: Calls) -> None:
-    paths, cache = many(tmp_path), tmp_path / "cache"
+def test_another_size_order_or_content_misses_the_cache(tmp_path: Path, calls: Calls) -> None:
+    paths, cache = write_images(tmp_path), tmp_path / "cache"
     digests = {calls.decode(paths, 16, cache).digest, calls.decode(paths, 20, cache).digest}
     digests.add(calls.decode(paths[::-1], 16, cache).digest)
-    picture(paths[2], seed=99)
+    write_image(paths[2], seed=99)
     changed = calls.decode(paths, 16, cache)
     assert len({*digests, changed.digest}) == 4
     with Image.open(paths[2]) as image:
@@ -103,26 +103,26 @@ def test_another_size_order_or_content_misses(tmp_path: Path, calls: Calls) -> N
     np.testing.assert_array_equal(changed.pixels[2], small)
 
 
-def test_a_file_changed_just_now_is_read_again(tmp_path: Path, calls: Calls) -> None:
-    paths = many(tmp_path, 2)
+def test_recently_changed_file_is_read_again(tmp_path: Path, calls: Calls) -> None:
+    paths = write_images(tmp_path, 2)
     os.utime(paths[0])
     calls.decode(paths, 24, tmp_path / "cache")
     calls.decode(paths, 24, tmp_path / "cache")
     assert calls.decoded == 4
 
 
-def test_bad_files_are_named_each_time_and_leave_their_place_empty(tmp_path: Path, calls: Calls) -> None:
-    paths = many(tmp_path)
+def test_bad_files_are_reported_each_time_and_have_zeros(tmp_path: Path, calls: Calls) -> None:
+    paths = write_images(tmp_path)
     paths[1].write_bytes(paths[1].read_bytes()[:200])
     paths[3].write_text("no picture")
     for path in (paths[1], paths[3]):
-        age(path)
+        make_old(path)
     paths.append(tmp_path / "missing.png")
-    pack = calls.decode(paths, 24, tmp_path / "cache")
+    images = calls.decode(paths, 24, tmp_path / "cache")
     assert [name for name, _ in calls.bad] == ["1.png", "3.png", "missing.png"]
     assert all(reason for _, reason in calls.bad)
-    assert pack.usable().tolist() == [0, 2, 4]
-    assert not pack.pixels[[1, 3, 5]].any()
+    assert images.usable().tolist() == [0, 2, 4]
+    assert not images.pixels[[1, 3, 5]].any()
     calls.decode(paths[:5], 24, tmp_path / "cache")
     calls.bad.clear()
     again = calls.decode(paths[:5], 24, tmp_path / "cache")
@@ -130,14 +130,16 @@ def test_bad_files_are_named_each_time_and_leave_their_place_empty(tmp_path: Pat
     assert [name for name, _ in calls.bad] == ["1.png", "3.png"]
 
 
-def test_stopped_in_the_middle_leaves_no_array(tmp_path: Path) -> None:
+def test_stopping_leaves_no_array(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
-        decode_images(many(tmp_path), 16, cache=tmp_path / "cache", hooks=PipelineHooks(should_stop=lambda: True))
+        decode_images(
+            write_images(tmp_path), 16, cache=tmp_path / "cache", hooks=PipelineHooks(should_stop=lambda: True)
+        )
     assert not list((tmp_path / "cache" / "pixels").iterdir())
 
 
-def test_a_damaged_array_is_made_again(tmp_path: Path, calls: Calls) -> None:
-    paths = many(tmp_path)
+def test_damaged_array_is_written_again(tmp_path: Path, calls: Calls) -> None:
+    paths = write_images(tmp_path)
     whole = calls.decode(paths, 16, tmp_path / "cache")
     values = np.array(whole.pixels)
     array = tmp_path / "cache" / "pixels" / f"{whole.digest}.npy"
@@ -145,35 +147,33 @@ def test_a_damaged_array_is_made_again(tmp_path: Path, calls: Calls) -> None:
     np.testing.assert_array_equal(calls.decode(paths, 16, tmp_path / "cache").pixels, values)
 
 
-def test_a_disk_without_room_is_told_before_decoding(
-    tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_is_reported_before_decoding(tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10})())
     with pytest.raises(ImagesError, match="lower image_px"):
-        calls.decode(many(tmp_path), 16, tmp_path / "cache")
+        calls.decode(write_images(tmp_path), 16, tmp_path / "cache")
     assert calls.decoded == 0
 
 
-def test_what_a_killed_run_left_is_removed_after_a_day(tmp_path: Path, calls: Calls) -> None:
+def test_drafts_of_killed_runs_are_removed_after_a_day(tmp_path: Path, calls: Calls) -> None:
     drafts = [tmp_path / "cache" / "pixels" / f"drafts-1-{name}" for name in ("old", "new")]
     for draft in drafts:
         draft.mkdir(parents=True)
         (draft / "pixels.npy").write_bytes(b"half")
     two_days_ago = time.time() - 2 * 24 * 3600
     os.utime(drafts[0] / "pixels.npy", (two_days_ago, two_days_ago))
-    calls.decode(many(tmp_path, 2), 16, tmp_path / "cache")
+    calls.decode(write_images(tmp_path, 2), 16, tmp_path / "cache")
     assert [draft.exists() for draft in drafts] == [False, True]
 
 
-def on_the_fly(paths: list[Path], cache: Path, **given: Any) -> DecodedImages:
+def decode_on_demand(paths: list[Path], cache: Path, **given: Any) -> DecodedImages:
     return decode_images(paths, 16, cache=cache, num_workers=2, decoded_gb=0, **given)
 
 
-def test_what_does_not_fit_the_budget_is_decoded_when_it_is_asked_for(tmp_path: Path, calls: Calls) -> None:
-    paths = [*many(tmp_path), tmp_path / "missing.png"]
+def test_images_above_the_limit_are_decoded_on_demand(tmp_path: Path, calls: Calls) -> None:
+    paths = [*write_images(tmp_path), tmp_path / "missing.png"]
     kept = calls.decode(paths, 16, tmp_path / "kept")
     calls.decoded = 0
-    live = on_the_fly(
+    live = decode_on_demand(
         paths,
         tmp_path / "cache",
         hooks=PipelineHooks(on_bad_image=lambda path, reason: calls.bad.append((path.name, reason))),
@@ -188,34 +188,36 @@ def test_what_does_not_fit_the_budget_is_decoded_when_it_is_asked_for(tmp_path: 
     assert not list((tmp_path / "cache").rglob("*.npy"))
 
 
-def test_a_budget_is_for_all_the_pictures_together(tmp_path: Path) -> None:
-    paths, size_gb = many(tmp_path), 5 * 16 * 16 * 3 / 1e9
+def test_limit_applies_to_all_images_together(tmp_path: Path) -> None:
+    paths, size_gb = write_images(tmp_path), 5 * 16 * 16 * 3 / 1e9
     for share, kept in ((1.01, True), (0.99, False)):
-        pack = decode_images(paths, 16, cache=tmp_path / f"{share}", decoded_gb=share * size_gb)
-        assert isinstance(pack.pixels, np.memmap) == kept
-    # What is there already is used, whatever the budget.
-    assert isinstance(on_the_fly(paths, tmp_path / "1.01").pixels, np.memmap)
+        images = decode_images(paths, 16, cache=tmp_path / f"{share}", decoded_gb=share * size_gb)
+        assert isinstance(images.pixels, np.memmap) == kept
+    # An existing array is used whatever the limit.
+    assert isinstance(decode_on_demand(paths, tmp_path / "1.01").pixels, np.memmap)
 
 
-def test_looked_through_once_they_are_not_again(tmp_path: Path, calls: Calls) -> None:
-    paths = many(tmp_path)
-    on_the_fly(paths, tmp_path / "cache")
-    again = on_the_fly(paths, tmp_path / "cache")
+def test_known_files_are_not_read_again(tmp_path: Path, calls: Calls) -> None:
+    paths = write_images(tmp_path)
+    decode_on_demand(paths, tmp_path / "cache")
+    again = decode_on_demand(paths, tmp_path / "cache")
     assert calls.decoded == 5
     assert len(again.pixels[np.arange(5)]) == 5
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
-        (lambda path: picture(path, seed=99), r"1.png was changed during the run \(other content\)"),
+        (lambda path: write_image(path, seed=99), r"1.png was changed during the run \(other content\)"),
         (lambda path: path.unlink(), r"1.png was changed .* \(FileNotFoundError: No such file or directory\)"),
     ],
 )
-def test_a_file_that_changes_under_a_run_is_named(tmp_path: Path, change: Callable[[Path], object], says: str) -> None:
-    paths = many(tmp_path)
-    live = on_the_fly(paths, tmp_path / "cache")
+def test_file_that_changes_during_a_run_is_named(
+    tmp_path: Path, change: Callable[[Path], object], message: str
+) -> None:
+    paths = write_images(tmp_path)
+    live = decode_on_demand(paths, tmp_path / "cache")
     change(paths[1])
     assert len(live.pixels[np.array([0, 2])]) == 2
-    with pytest.raises(ImagesError, match=says):
+    with pytest.raises(ImagesError, match=message):
         live.pixels[np.array([0, 1])]

@@ -1,4 +1,4 @@
-"""Few-shot batches as published, the same however they are come to; and how many shots there are to be had."""
+"""Few-shot: which images are selected, and batches composed as published, reproducibly."""
 
 from pathlib import Path
 
@@ -29,14 +29,14 @@ def image_index(ood: dict[str, int]) -> ImageIndex:
     return ImageIndex.of("/images", labels, iter(items))
 
 
-def test_the_first_images_of_every_unseen_label_are_the_shots() -> None:
+def test_support_rows_are_the_first_images_of_each_ood_label() -> None:
     made = image_index({"finch": 4, "jay": 3})
     few = support_rows(made, 2)
     assert [made.paths[at] for at in few] == ["finch/0.jpg", "finch/1.jpg", "jay/0.jpg", "jay/1.jpg"]
     assert [made.paths[at] for at in exclude_rows(made.part("ood"), few)] == ["finch/2.jpg", "finch/3.jpg", "jay/2.jpg"]
 
 
-def test_more_shots_than_there_are_is_told_by_label() -> None:
+def test_too_many_shots_are_refused_by_label() -> None:
     with pytest.raises(FewShotError, match='needs 3 shots and an image to test on; "jay" has 3$'):
         support_rows(image_index({"finch": 4, "jay": 3}), 3)
     with pytest.raises(FewShotError, match="and 3 labels more"):
@@ -47,7 +47,7 @@ def test_more_shots_than_there_are_is_told_by_label() -> None:
 
 @given(st.integers(2, 64), st.integers(1, 100), st.integers(1, 100))
 @settings(max_examples=100, deadline=None)
-def test_half_a_batch_where_there_are_more_else_all(batch_size: int, num_few: int, num_others: int) -> None:
+def test_half_a_batch_is_few_shot_images_or_all_of_them(batch_size: int, num_few: int, num_others: int) -> None:
     parts = split_batch(min(batch_size, num_few + num_others), num_few, num_others)
     size = min(batch_size, num_few + num_others)
     assert parts.few == (size // 2 if num_few > size // 2 else num_few)
@@ -56,22 +56,22 @@ def test_half_a_batch_where_there_are_more_else_all(batch_size: int, num_few: in
 
 
 @pytest.mark.parametrize(("num_few", "parts"), [(9, BatchSplit(few=4, others=4)), (3, BatchSplit(few=3, others=5))])
-def test_batches_hold_their_share_and_a_pass_every_other_image_once(num_few: int, parts: BatchSplit) -> None:
+def test_batches_are_composed_as_split_and_a_pass_has_every_other_image_once(num_few: int, parts: BatchSplit) -> None:
     few, others = np.arange(100, 100 + num_few), np.arange(40)
     assert split_batch(8, num_few, 40) == parts
     order = shuffled(others, 1, 0)
-    drawn = [few_shot_rows(few, order, parts, batch_index=at, seed=1, step=at) for at in range(40 // parts.others)]
-    for rows in drawn:
+    sampled = [few_shot_rows(few, order, parts, batch_index=at, seed=1, step=at) for at in range(40 // parts.others)]
+    for rows in sampled:
         assert len(set(rows.tolist())) == 8
         assert (rows >= 100).sum() == parts.few
-    seen = np.concatenate(drawn)
+    seen = np.concatenate(sampled)
     assert sorted(seen[seen < 100].tolist()) == list(range(40 // parts.others * parts.others)) or parts.others == 5
     assert len(np.unique(seen[seen < 100])) == len(seen[seen < 100])
-    # Another step draws others, and mixes them in another way.
-    assert not np.array_equal(drawn[0] >= 100, drawn[1] >= 100)
+    # Another step samples other images in another order.
+    assert not np.array_equal(sampled[0] >= 100, sampled[1] >= 100)
     if num_few > parts.few:
-        assert set(np.concatenate(drawn)[np.concatenate(drawn) >= 100]) == set(few.tolist())
-        assert {*drawn[0][drawn[0] >= 100]} != {*drawn[1][drawn[1] >= 100]}
+        assert set(np.concatenate(sampled)[np.concatenate(sampled) >= 100]) == set(few.tolist())
+        assert {*sampled[0][sampled[0] >= 100]} != {*sampled[1][sampled[1] >= 100]}
 
 
 def test_batches_are_a_function_of_seed_and_step() -> None:
@@ -82,20 +82,20 @@ def test_batches_are_a_function_of_seed_and_step() -> None:
     whole = list(batches(data, config, 0, torch.device("cpu")))
     assert len(whole) == steps.total_steps == 12
     late = list(batches(data, config, 5, torch.device("cpu")))
-    for ours, theirs in zip(late, whole[5:], strict=True):
-        assert torch.equal(ours.pixels, theirs.pixels)
-        np.testing.assert_array_equal(ours.views.boxes, theirs.views.boxes)
-    # A few-shot image comes back within a pass, and is then seen otherwise.
+    for resumed, expected in zip(late, whole[5:], strict=True):
+        assert torch.equal(resumed.pixels, expected.pixels)
+        np.testing.assert_array_equal(resumed.views.boxes, expected.views.boxes)
+    # A few-shot image that recurs within a pass gets another view.
     boxes: dict[float, list[str]] = {}
     for batch in whole[:4]:
         for teacher, box in zip(batch.teacher[:, 0].tolist(), batch.views.boxes.tolist(), strict=True):
             boxes.setdefault(teacher, []).append(str(box))
-    often = [seen for seen in boxes.values() if len(seen) > 1]
-    assert often
-    assert all(len(set(seen)) == len(seen) for seen in often)
+    recurring = [views for views in boxes.values() if len(views) > 1]
+    assert recurring
+    assert all(len(set(views)) == len(views) for views in recurring)
 
 
-def test_a_fine_tuning_resumes_exactly(tmp_path: Path) -> None:
+def test_fine_tuning_resumes_exactly(tmp_path: Path) -> None:
     data, config = small_data(few=5), small_config(epochs=2, **FEW_SHOT)
     whole = train(config, data)
     state, made = tmp_path / "state", list[int]()
@@ -114,12 +114,12 @@ def test_a_fine_tuning_resumes_exactly(tmp_path: Path) -> None:
         assert torch.equal(resumed.student.model.state_dict()[name], tensor), name
 
 
-def test_few_shot_images_alone_are_no_training_set() -> None:
+def test_few_shot_images_alone_are_refused() -> None:
     with pytest.raises(ValueError, match="all 5 usable images are few-shot images"):
         plan_batches(small_config(**FEW_SHOT), 5, num_few=5)
 
 
-def test_ranks_and_parts_share_a_few_shot_batch_evenly() -> None:
+def test_few_shot_batch_is_divisible_by_ranks_and_parts() -> None:
     config = small_config(batch_size=16, accumulate=2, **FEW_SHOT)
     for num_few in (1, 5, 20):
         steps = plan_batches(config, 30, 2, num_few=num_few)

@@ -45,8 +45,8 @@ def write_shards(
 
 
 @pytest.fixture
-def pictures(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> list[Path]:
-    return make_pictures(tmp_path / "pictures", 32)
+def pictures(tmp_path: Path, make_images: Callable[..., list[Path]]) -> list[Path]:
+    return make_images(tmp_path / "pictures", 32)
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def test_learned_vectors_with_a_siglip_teacher(siglip: Teacher) -> None:
     """The text tower is bidirectional, pools the last token, has no start token, and another width than CLIP's."""
     prompts = [[f"a photo of {words}"] for words in ("crane", "red crane with cap", "cap")]
     targets = encode_text_targets(siglip, prompts, cache=None)
-    assert siglip._opening_tokens == 0
+    assert siglip._num_start_tokens == 0
     texts = PromptedTexts(siglip, prompts, 2)
     words = siglip._token_embedding()(torch.tensor([3, 4]))
     spelled = siglip.encode_text([f"a photo {words[0].removeprefix('a photo of ')}." for words in prompts])

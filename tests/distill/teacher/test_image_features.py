@@ -1,4 +1,4 @@
-"""Cached features are the teacher's own, are found by content, and a damaged file costs itself only."""
+"""Cached features equal the teacher's, are found by content, and a damaged file affects only itself."""
 
 import os
 import shutil
@@ -19,12 +19,12 @@ from distill.teacher.image_features import CPU_BATCH
 from distill.teacher.teacher import Teacher, TeacherError, load_teacher
 from tests.distill.conftest import IMAGE_PX, WIDTH, save_clip, tiny_clip_config
 
-MakePictures = Callable[..., list[Path]]
+MakeImages = Callable[..., list[Path]]
 features_of = image_features.image_features
 
 
-def settle(paths: list[Path]) -> None:
-    """Make files look as if they had lain there for a minute."""
+def make_old(paths: list[Path]) -> None:
+    """Set the modification time of files to a minute ago."""
     for path in paths:
         changed = path.stat().st_mtime - 60
         os.utime(path, (changed, changed))
@@ -32,7 +32,7 @@ def settle(paths: list[Path]) -> None:
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many pictures each call of a teacher was really about: those that are not copies of the first to fill up."""
+    """The number of distinct images in each call of a teacher; batches are filled with copies of the first image."""
     counts: list[int] = []
     original = Teacher.encode_images
 
@@ -47,7 +47,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture
 def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the files read whole from here on."""
+    """Names of the files that are read during the test."""
     names: list[str] = []
     original = Path.read_bytes
 
@@ -59,8 +59,8 @@ def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_live_and_cached_features_agree(tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures) -> None:
-    paths = make_pictures(tmp_path / "pictures", 40)
+def test_live_and_cached_features_agree(tiny_teacher: Teacher, tmp_path: Path, make_images: MakeImages) -> None:
+    paths = make_images(tmp_path / "pictures", 40)
     live = torch.cat([tiny_teacher.encode_images(tiny_teacher.prepare(Image.open(path))[None]) for path in paths])
     first = features_of(tiny_teacher, paths, cache=tmp_path / "cache")
     again = features_of(tiny_teacher, paths, cache=tmp_path / "cache")
@@ -72,11 +72,11 @@ def test_live_and_cached_features_agree(tiny_teacher: Teacher, tmp_path: Path, m
     assert not first.bad.any()
 
 
-def test_nothing_is_encoded_twice_and_a_settled_file_is_not_read_again(
-    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures, encoded: list[int], files_read: list[str]
+def test_known_files_are_neither_encoded_nor_read_again(
+    tiny_teacher: Teacher, tmp_path: Path, make_images: MakeImages, encoded: list[int], files_read: list[str]
 ) -> None:
-    paths = make_pictures(tmp_path / "pictures", 10)
-    settle(paths)
+    paths = make_images(tmp_path / "pictures", 10)
+    make_old(paths)
     features_of(tiny_teacher, paths, cache=tmp_path / "cache")
     assert encoded == [10]
     assert len(files_read) == 10
@@ -85,27 +85,27 @@ def test_nothing_is_encoded_twice_and_a_settled_file_is_not_read_again(
     assert len(files_read) == 10
 
 
-def test_a_file_changed_a_moment_ago_is_hashed_again(
-    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures, encoded: list[int], files_read: list[str]
+def test_recently_changed_file_is_hashed_again(
+    tiny_teacher: Teacher, tmp_path: Path, make_images: MakeImages, encoded: list[int], files_read: list[str]
 ) -> None:
-    paths = make_pictures(tmp_path / "pictures", 3)
+    paths = make_images(tmp_path / "pictures", 3)
     features_of(tiny_teacher, paths, cache=tmp_path / "cache")
     features_of(tiny_teacher, paths, cache=tmp_path / "cache")
     assert encoded == [3]
     assert len(files_read) == 6
 
 
-def test_the_same_content_elsewhere_hits_and_new_content_in_place_misses(
-    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures, encoded: list[int]
+def test_copied_content_hits_and_changed_content_misses(
+    tiny_teacher: Teacher, tmp_path: Path, make_images: MakeImages, encoded: list[int]
 ) -> None:
-    paths = make_pictures(tmp_path / "pictures", 4)
-    settle(paths)
+    paths = make_images(tmp_path / "pictures", 4)
+    make_old(paths)
     first = features_of(tiny_teacher, paths, cache=tmp_path / "cache")
     copies = [Path(shutil.copy(path, tmp_path / f"copy of {path.name}")) for path in paths]
     twice = features_of(tiny_teacher, [*copies, *copies], cache=tmp_path / "cache")
     assert encoded == [4]
     assert torch.equal(twice.features, first.features.repeat(2, 1))
-    (other,) = make_pictures(tmp_path / "other", 1, seed=9)
+    (other,) = make_images(tmp_path / "other", 1, seed=9)
     shutil.copy(other, paths[0])
     changed = features_of(tiny_teacher, paths, cache=tmp_path / "cache")
     assert encoded == [4, 1]
@@ -113,19 +113,19 @@ def test_the_same_content_elsewhere_hits_and_new_content_in_place_misses(
     assert torch.equal(changed.features[1:], first.features[1:])
 
 
-def test_the_same_content_twice_in_one_run_is_encoded_once(
-    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures, encoded: list[int]
+def test_duplicate_content_is_encoded_once(
+    tiny_teacher: Teacher, tmp_path: Path, make_images: MakeImages, encoded: list[int]
 ) -> None:
-    paths = make_pictures(tmp_path / "pictures", 3)
+    paths = make_images(tmp_path / "pictures", 3)
     result = features_of(tiny_teacher, [*paths, *paths], cache=tmp_path / "cache")
     assert encoded == [3]
     assert torch.equal(result.features[:3], result.features[3:])
 
 
-def test_another_teacher_preprocessing_or_view_misses(
-    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures, encoded: list[int]
+def test_another_teacher_preprocessing_or_view_misses_the_cache(
+    tiny_teacher: Teacher, tmp_path: Path, make_images: MakeImages, encoded: list[int]
 ) -> None:
-    paths = make_pictures(tmp_path / "pictures", 3)
+    paths = make_images(tmp_path / "pictures", 3)
     squash = save_clip(tmp_path / "squash", tiny_clip_config(), preprocess={"mean": [0.5, 0.5, 0.5]})
     seed = save_clip(tmp_path / "seed", tiny_clip_config(), seed=1)
     results = [
@@ -138,22 +138,22 @@ def test_another_teacher_preprocessing_or_view_misses(
     assert len({result.features.numpy().tobytes() for result in results}) == 4
 
 
-def test_a_feature_does_not_depend_on_what_else_was_missing(
-    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures
+def test_feature_does_not_depend_on_other_images_of_the_batch(
+    tiny_teacher: Teacher, tmp_path: Path, make_images: MakeImages
 ) -> None:
-    paths = make_pictures(tmp_path / "pictures", CPU_BATCH + 9)
+    paths = make_images(tmp_path / "pictures", CPU_BATCH + 9)
     together = features_of(tiny_teacher, paths, cache=tmp_path / "one")
     for part in (paths[30:33], paths[:5]):
         features_of(tiny_teacher, part, cache=tmp_path / "two")
     assert torch.equal(features_of(tiny_teacher, paths, cache=tmp_path / "two").features, together.features)
 
 
-def test_damaged_files_are_named_counted_and_left_out(
-    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures
+def test_damaged_files_are_reported_and_marked_bad(
+    tiny_teacher: Teacher, tmp_path: Path, make_images: MakeImages
 ) -> None:
-    paths = make_pictures(tmp_path / "pictures", 8)
+    paths = make_images(tmp_path / "pictures", 8)
     paths[1].write_bytes(paths[1].read_bytes()[:-200])
-    paths[2].write_bytes(b"not a picture")
+    paths[2].write_bytes(b"not an image")
     paths[3].write_bytes(b"")
     paths[4].unlink()
     Image.new("RGB", (8, 8)).save(paths[5].with_suffix(".eps"))
@@ -170,17 +170,17 @@ def test_damaged_files_are_named_counted_and_left_out(
     assert torch.equal(result.features[~result.bad], good.features)
 
 
-def test_a_bad_image_that_nobody_asked_about_is_logged(
+def test_bad_image_is_logged_without_hooks(
     tiny_teacher: Teacher, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     features_of(tiny_teacher, [tmp_path / "missing.png"], cache=tmp_path / "cache")
     assert "missing.png" in caplog.text
 
 
-def test_stopping_keeps_what_was_done(
-    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures, encoded: list[int]
+def test_stopping_keeps_finished_features(
+    tiny_teacher: Teacher, tmp_path: Path, make_images: MakeImages, encoded: list[int]
 ) -> None:
-    paths = make_pictures(tmp_path / "pictures", 3 * CPU_BATCH)
+    paths = make_images(tmp_path / "pictures", 3 * CPU_BATCH)
     with pytest.raises(Stopped, match=f"{CPU_BATCH} of {3 * CPU_BATCH}"):
         features_of(
             tiny_teacher, paths, cache=tmp_path / "cache", hooks=PipelineHooks(should_stop=lambda: len(encoded) == 1)
@@ -195,18 +195,18 @@ def test_stopping_keeps_what_was_done(
     assert (steps[-1], {step[1:] for step in steps}) == ((total, total, "images"), {(total, "images")})
 
 
-def test_long_runs_keep_what_they_have_along_the_way(
-    tiny_teacher: Teacher, tmp_path: Path, make_pictures: MakePictures, monkeypatch: pytest.MonkeyPatch
+def test_long_runs_flush_the_cache_regularly(
+    tiny_teacher: Teacher, tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image_features, "FLUSH_EVERY_ROWS", CPU_BATCH)
-    paths = make_pictures(tmp_path / "pictures", 2 * CPU_BATCH)
-    kept: list[int] = []
+    paths = make_images(tmp_path / "pictures", 2 * CPU_BATCH)
+    num_shards: list[int] = []
 
     def count_shards(done: int, total: int, unit: str) -> None:
-        kept.append(len(list((tmp_path / "cache/image").glob("*/*.safetensors"))))
+        num_shards.append(len(list((tmp_path / "cache/image").glob("*/*.safetensors"))))
 
     features_of(tiny_teacher, paths, cache=tmp_path / "cache", hooks=PipelineHooks(on_progress=count_shards))
-    assert kept == [0, 1, 2]
+    assert num_shards == [0, 1, 2]
 
 
 def test_no_images_give_no_features(tiny_teacher: Teacher, tmp_path: Path) -> None:
@@ -214,21 +214,21 @@ def test_no_images_give_no_features(tiny_teacher: Teacher, tmp_path: Path) -> No
     assert result.features.shape == (0, WIDTH)
 
 
-def test_features_that_are_not_finite_end_the_run(tiny_clip: Path, tmp_path: Path, make_pictures: MakePictures) -> None:
+def test_features_that_are_not_finite_are_refused(tiny_clip: Path, tmp_path: Path, make_images: MakeImages) -> None:
     folder = Path(shutil.copytree(tiny_clip, tmp_path / "huge"))
     state = load_file(folder / "open_clip_model.safetensors")
     state["visual.proj"] *= 1e6
     save_file(state, folder / "open_clip_model.safetensors")
     with pytest.raises(TeacherError, match="not finite"):
         features_of(
-            load_teacher(f"local-dir:{folder}"), make_pictures(tmp_path / "pictures", 1), cache=tmp_path / "cache"
+            load_teacher(f"local-dir:{folder}"), make_images(tmp_path / "pictures", 1), cache=tmp_path / "cache"
         )
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "I;16"])
-def test_every_common_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
-    path = tmp_path / ("picture.jpg" if mode == "CMYK" else "picture.png")
+def test_every_common_mode_is_converted_to_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("image.jpg" if mode == "CMYK" else "image.png")
     if mode == "I;16":
         Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000).save(path)
     else:

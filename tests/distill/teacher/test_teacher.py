@@ -1,4 +1,4 @@
-"""A loaded teacher gives open_clip's own embeddings, says what it is, and says what is wrong when it is not whole."""
+"""A loaded teacher gives open_clip's embeddings and describes itself; incomplete teachers are refused with a reason."""
 
 import json
 import shutil
@@ -25,16 +25,16 @@ from tests.distill.conftest import CONTEXT, IMAGE_PX, WIDTH, save_clip, save_sig
 TEXTS = ["a photo of crane", "a photo of a crane, which has a long grey neck and a red cap", "", "It's 3 Äpfel!"]
 
 
-def _own(folder: Path) -> tuple[torch.nn.Module, Callable[[Image.Image], torch.Tensor]]:
+def _open_clip_model(folder: Path) -> tuple[torch.nn.Module, Callable[[Image.Image], torch.Tensor]]:
     model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     return model.eval(), preprocess
 
 
 @pytest.mark.parametrize("custom_text", [False, True])
-def test_texts_and_images_encode_as_open_clip_encodes_them(tmp_path: Path, custom_text: bool) -> None:
+def test_embeddings_equal_open_clip(tmp_path: Path, custom_text: bool) -> None:
     folder = save_clip(tmp_path / "clip", tiny_clip_config(custom_text=custom_text))
     teacher = load_teacher(f"local-dir:{folder}")
-    model, _ = _own(folder)
+    model, _ = _open_clip_model(folder)
     tokens = open_clip.get_tokenizer(f"local-dir:{folder}")(TEXTS)
     images = torch.randn(3, 3, IMAGE_PX, IMAGE_PX)
     with torch.no_grad():
@@ -44,7 +44,7 @@ def test_texts_and_images_encode_as_open_clip_encodes_them(tmp_path: Path, custo
     assert teacher.encode_text([]).shape == (0, WIDTH)
 
 
-def test_it_says_what_it_is(tiny_teacher: Teacher) -> None:
+def test_info_describes_the_teacher(tiny_teacher: Teacher) -> None:
     info = tiny_teacher.info()
     assert json.loads(json.dumps(info)) == info
     assert (info["width"], info["context_length"]) == (WIDTH, CONTEXT)
@@ -52,29 +52,29 @@ def test_it_says_what_it_is(tiny_teacher: Teacher) -> None:
     assert info["preprocess"]["size"] == [IMAGE_PX, IMAGE_PX]
 
 
-def test_preprocessing_is_the_teachers_own(tmp_path: Path) -> None:
+def test_preprocessing_is_the_teachers_open_clip_model(tmp_path: Path) -> None:
     wanted = {"mean": [0.1, 0.2, 0.3], "std": [0.5, 0.6, 0.7], "interpolation": "bilinear", "resize_mode": "squash"}
     folder = save_clip(tmp_path / "clip", tiny_clip_config(), preprocess=wanted)
     teacher = load_teacher(f"local-dir:{folder}")
     assert {field: teacher.preprocess[field] for field in wanted} == wanted
-    picture = Image.linear_gradient("L").resize((90, 40))
-    torch.testing.assert_close(teacher.prepare(picture), _own(folder)[1](picture), atol=0, rtol=0)
+    image = Image.linear_gradient("L").resize((90, 40))
+    torch.testing.assert_close(teacher.prepare(image), _open_clip_model(folder)[1](image), atol=0, rtol=0)
 
 
-def test_the_views_differ_on_a_wide_picture_only(tiny_teacher: Teacher) -> None:
+def test_views_differ_only_for_images_that_are_not_square(tiny_teacher: Teacher) -> None:
     square = Image.linear_gradient("L").rotate(90)
     wide = square.resize((90, 40))
     assert torch.equal(tiny_teacher.prepare(square, "center"), tiny_teacher.prepare(square, "squash"))
     assert not torch.equal(tiny_teacher.prepare(wide, "center"), tiny_teacher.prepare(wide, "squash"))
 
 
-def test_half_precision_weights_are_float32_on_the_cpu(tmp_path: Path) -> None:
+def test_half_precision_weights_are_converted_to_float32(tmp_path: Path) -> None:
     teacher = load_teacher(f"local-dir:{save_clip(tmp_path / 'half', tiny_clip_config(), dtype=torch.float16)}")
     assert {tensor.dtype for tensor in teacher.text_state().values()} == {torch.float32}
     assert teacher.encode_text(["a crane"]).dtype == torch.float32
 
 
-def test_the_digest_is_of_the_content_not_of_the_files(tmp_path: Path, tiny_clip: Path, tiny_teacher: Teacher) -> None:
+def test_digest_depends_on_content_not_on_file_format(tmp_path: Path, tiny_clip: Path, tiny_teacher: Teacher) -> None:
     repacked = tmp_path / "repacked"
     repacked.mkdir()
     shutil.copy(tiny_clip / "open_clip_config.json", repacked)
@@ -88,7 +88,7 @@ def test_the_digest_is_of_the_content_not_of_the_files(tmp_path: Path, tiny_clip
     assert load_teacher(f"local-dir:{half}").digest == load_teacher(f"local-dir:{whole}").digest != tiny_teacher.digest
 
 
-def test_another_weight_config_or_preprocessing_is_another_digest(tmp_path: Path, tiny_teacher: Teacher) -> None:
+def test_other_weights_config_or_preprocessing_change_a_digest(tmp_path: Path, tiny_teacher: Teacher) -> None:
     other_seed = load_teacher(f"local-dir:{save_clip(tmp_path / 'seed', tiny_clip_config(), seed=1)}")
     quick = {**tiny_clip_config(), "quick_gelu": True}
     other_config = load_teacher(f"local-dir:{save_clip(tmp_path / 'quick', quick)}")
@@ -99,7 +99,7 @@ def test_another_weight_config_or_preprocessing_is_another_digest(tmp_path: Path
     assert other_preprocess.preprocess_digest != tiny_teacher.preprocess_digest
 
 
-def test_tokens_are_counted_before_cutting_and_too_many_are_refused(tiny_teacher: Teacher) -> None:
+def test_tokens_are_counted_without_truncation_and_too_many_are_refused(tiny_teacher: Teacher) -> None:
     long = "a photo of " + "crane " * 40
     assert tiny_teacher.count_tokens(["a photo of crane", long]) == [6, 45]
     with pytest.raises(ValueError, match="45 tokens"):
@@ -107,15 +107,15 @@ def test_tokens_are_counted_before_cutting_and_too_many_are_refused(tiny_teacher
 
 
 @pytest.mark.parametrize("settings", [{}, {"clean": "canonicalize"}, {"clean": "whitespace"}])
-def test_the_saved_tokenizer_gives_the_same_tokens_without_torch(tmp_path: Path, settings: dict[str, str]) -> None:
-    ours = BytePairTokenizer(77, settings)
-    ours.save(tmp_path)
+def test_saved_tokenizer_gives_the_same_tokens(tmp_path: Path, settings: dict[str, str]) -> None:
+    tokenizer = BytePairTokenizer(77, settings)
+    tokenizer.save(tmp_path)
     saved = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     texts = [*TEXTS, "it's the bird's 1234 wing--tip_!!", "  A\tb \n C ", "日本語 ☕ 👩‍👩‍👧", "don't we'LL"]
-    assert [saved.encode(text).ids for text in texts] == ours.ids(texts)
+    assert [saved.encode(text).ids for text in texts] == tokenizer.ids(texts)
 
 
-def test_a_siglip_teacher_pads_and_cleans_as_its_files_say(tmp_path: Path) -> None:
+def test_siglip_teacher_pads_and_cleans_as_configured(tmp_path: Path) -> None:
     folder = save_siglip(tmp_path / "siglip")
     teacher = load_teacher(f"local-dir:{folder}")
     assert teacher.logit_bias == pytest.approx(-10)
@@ -123,7 +123,7 @@ def test_a_siglip_teacher_pads_and_cleans_as_its_files_say(tmp_path: Path) -> No
     ids = torch.ones(2, 16, dtype=torch.long)
     ids[0, :5], ids[1, :3] = torch.tensor([3, 4, 5, 6, 1]), torch.tensor([3, 6, 1])
     with torch.no_grad():
-        expected = _own(folder)[0].encode_text(ids, normalize=True)
+        expected = _open_clip_model(folder)[0].encode_text(ids, normalize=True)
     torch.testing.assert_close(teacher.encode_text(["A photo, of CRANE!", "a crane"]), expected, atol=1e-6, rtol=0)
     teacher.save_tokenizer(tmp_path / "saved")
     assert (tmp_path / "saved/tokenizer.json").read_bytes() == (folder / "tokenizer.json").read_bytes()
@@ -137,7 +137,7 @@ def _refused(ref: str, root: Path | None = None) -> TeacherError:
     return caught.value
 
 
-def test_unknown_names_and_missing_folders_are_named(tmp_path: Path) -> None:
+def test_unknown_names_and_missing_folders_are_refused(tmp_path: Path) -> None:
     unknown = _refused("ViT-B-32:openia")
     assert unknown.code == "teacher_not_found"
     assert "ViT-B-32:openai" in unknown.message
@@ -146,7 +146,7 @@ def test_unknown_names_and_missing_folders_are_named(tmp_path: Path) -> None:
     assert "nowhere" in missing.message
 
 
-def test_a_local_folder_may_not_leave_the_root(tmp_path: Path, tiny_clip: Path) -> None:
+def test_local_folder_may_not_leave_the_root(tmp_path: Path, tiny_clip: Path) -> None:
     root = tmp_path / "root"
     shutil.copytree(tiny_clip, root / "inside")
     (root / "link").symlink_to(tiny_clip)
@@ -182,7 +182,7 @@ TEXT_TENSORS = ("token_embedding", "positional_embedding", "transformer", "ln_fi
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "message"),
     [
         (lambda folder: (folder / "open_clip_config.json").unlink(), "open_clip_config.json"),
         (lambda folder: (folder / "open_clip_config.json").write_text('{"model_'), "damaged"),
@@ -203,20 +203,20 @@ TEXT_TENSORS = ("token_embedding", "positional_embedding", "transformer", "ln_fi
         (_fill_with_nan, "ln_final.bias"),
     ],
 )
-def test_a_teacher_that_is_not_whole_is_refused_with_what_is_missing(
-    tmp_path: Path, tiny_clip: Path, damage: Callable[[Path], object], says: str
+def test_incomplete_teacher_is_refused_with_the_missing_part(
+    tmp_path: Path, tiny_clip: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     error = _damaged(tiny_clip, tmp_path / "damaged", damage)
     assert error.code == "teacher_incomplete"
-    assert says in error.message
+    assert message in error.message
 
 
-def test_a_text_tower_of_another_library_is_refused(tmp_path: Path, tiny_clip: Path) -> None:
+def test_text_tower_from_transformers_is_refused(tmp_path: Path, tiny_clip: Path) -> None:
     change = partial(_rewrite_config, lambda cfg: cfg["text_cfg"].update(hf_model_name="roberta-base"))
     assert _damaged(tiny_clip, tmp_path / "roberta", change).code == "teacher_unsupported"
 
 
-def test_weights_are_never_unpickled_into_objects(tmp_path: Path, tiny_clip: Path) -> None:
+def test_weights_are_never_unpickled_as_objects(tmp_path: Path, tiny_clip: Path) -> None:
     folder = tmp_path / "pickled"
     folder.mkdir()
     shutil.copy(tiny_clip / "open_clip_config.json", folder)
@@ -224,32 +224,32 @@ def test_weights_are_never_unpickled_into_objects(tmp_path: Path, tiny_clip: Pat
     assert _refused(f"local-dir:{folder}").code == "teacher_incomplete"
 
 
-def test_an_unreachable_hub_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_hub_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     for ref in ("hf-hub:nobody/nothing", "ViT-B-32:openai"):
         assert _refused(ref).code == "teacher_unreachable"
 
 
-def test_the_activation_follows_the_tag(monkeypatch: pytest.MonkeyPatch, tiny_clip: Path) -> None:
-    """open_clip builds `ViT-B-32:openai` with another activation than its weights were trained with, and warns."""
-    made = {}
+def test_activation_follows_the_pretrained_tag(monkeypatch: pytest.MonkeyPatch, tiny_clip: Path) -> None:
+    """By default, open_clip builds `ViT-B-32:openai` with an activation that differs from its training, and warns."""
+    arguments = {}
 
     def create_model(name: str, tag: str, **options: object) -> torch.nn.Module:
-        made.update(options, name=name, tag=tag)
+        arguments.update(options, name=name, tag=tag)
         model: torch.nn.Module = original(f"local-dir:{tiny_clip}")
         return model
 
     original = open_clip.create_model
     monkeypatch.setattr(open_clip, "create_model", create_model)
     assert load_teacher("ViT-B-32:openai").model_cfg["quick_gelu"] is True
-    assert made["force_quick_gelu"] is True
+    assert arguments["force_quick_gelu"] is True
     assert "quick_gelu" not in load_teacher("ViT-B-32:laion2b_s34b_b79k").model_cfg
-    assert made["force_quick_gelu"] is False
+    assert arguments["force_quick_gelu"] is False
 
 
 class _Hub(SimpleHTTPRequestHandler):
-    """`resolve` of the Hub's protocol over a folder of files; everything else is not found."""
+    """The `resolve` route of the Hub for a folder of files; everything else is not found."""
 
     def send_head(self):  # type: ignore[no-untyped-def]
         name = self.path.rsplit("/", 1)[-1]
@@ -271,8 +271,8 @@ class _Hub(SimpleHTTPRequestHandler):
         pass
 
 
-def test_a_teacher_from_the_hub(tmp_path: Path, tiny_clip: Path, tiny_teacher: Teacher) -> None:
-    """In a process of its own, because the Hub client reads its endpoint when it is imported."""
+def test_teacher_from_the_hub(tmp_path: Path, tiny_clip: Path, tiny_teacher: Teacher) -> None:
+    """In a separate process, because the Hub client reads its endpoint on import."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Hub, directory=str(tiny_clip)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     code = (

@@ -1,4 +1,4 @@
-"""The teacher sees what the student sees: kept as live, whatever their sizes; another key misses."""
+"""View features: the teacher gets the student's crop, cached equals live, and another key misses."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +39,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many different pictures each call of a teacher was about."""
+    """The number of distinct images in each call of a teacher."""
     counts: list[int] = []
     original = Teacher.encode_images
 
@@ -52,9 +52,9 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.fixture
-def image_index(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> ImageIndex:
+def image_index(tmp_path: Path, make_images: Callable[..., list[Path]]) -> ImageIndex:
     for at, label in enumerate(LABELS):
-        make_pictures(tmp_path / "images" / label, 8, seed=at)
+        make_images(tmp_path / "images" / label, 8, seed=at)
     return scan(tmp_path / "images", LABELS, SPLIT.validate_python({"by": "seed", "id_fraction": 1, "held_out": 0.25}))
 
 
@@ -76,65 +76,65 @@ def config_of(**overrides: Any) -> TrainConfig:
     )
 
 
-def test_the_student_sees_the_views_that_the_teacher_saw(data_of: Callable[..., TrainData]) -> None:
+def test_student_gets_the_views_of_the_cached_features(data_of: Callable[..., TrainData]) -> None:
     config = config_of()
     data = data_of(config)
     assert data.teacher.shape == (12, 3, WIDTH)
     assert data.views is not None
     assert len(np.unique(data.views.boxes.reshape(-1, 4), axis=0)) > 30
-    drawn = list(batches(data, config, 0, CPU))
+    loaded = list(batches(data, config, 0, CPU))
     rows_of = {data.teacher[row, view].float(): (row, view) for row in range(12) for view in range(3)}
-    for step, batch in enumerate(drawn):
+    for step, batch in enumerate(loaded):
         assert batch.views.ops is None
         for feature, box, flip, pixels in zip(
             batch.teacher, batch.views.boxes, batch.views.flips, batch.pixels, strict=True
         ):
-            row, view = next(at for known, at in rows_of.items() if torch.equal(known, feature))
+            row, view = next(at for cached, at in rows_of.items() if torch.equal(cached, feature))
             assert view == (step // 3) % 3
             assert box.tolist() == data.views.boxes[row, view].tolist()
             assert flip == data.views.flips[row, view]
             np.testing.assert_array_equal(pixels.numpy(), data.pixels[np.array([row])][0])
 
 
-def test_kept_features_are_the_live_teacher_s(data_of: Callable[..., TrainData]) -> None:
-    kept = data_of(config_of())
+def test_cached_features_equal_the_live_teacher(data_of: Callable[..., TrainData]) -> None:
+    cached = data_of(config_of())
     live = data_of(config_of(view="live"))
     assert live.teacher.shape == (12, 0, WIDTH)
     assert live.live is not None
-    assert kept.views is not None
+    assert cached.views is not None
     rows = np.arange(12)
     for view in range(3):
-        views = kept.views.take((rows, view))
-        now = live.live.features(torch.from_numpy(live.live.pixels[rows]), views, kept.pixels.shape[1])
-        assert torch.nn.functional.cosine_similarity(now, kept.teacher[:, view].float()).min() >= 0.999
-        assert torch.nn.functional.cosine_similarity(now, kept.teacher[:, (view + 1) % 3].float()).min() < 0.99
+        views = cached.views.take((rows, view))
+        computed = live.live.features(torch.from_numpy(live.live.pixels[rows]), views, cached.pixels.shape[1])
+        assert torch.nn.functional.cosine_similarity(computed, cached.teacher[:, view].float()).min() >= 0.999
+        assert torch.nn.functional.cosine_similarity(computed, cached.teacher[:, (view + 1) % 3].float()).min() < 0.99
 
 
-def test_live_batches_hold_the_teacher_s_features_of_their_views(
+def test_live_batches_have_the_teacher_features_of_their_views(
     data_of: Callable[..., TrainData], tiny_teacher: Teacher
 ) -> None:
     config = config_of(view="live", epochs=1)
     data = data_of(config)
     assert data.live is not None
     for batch in batches(data, config, 0, CPU):
-        seen = crop_views(batch.pixels, batch.views, STUDENT_PX)
-        own = torch.nn.functional.interpolate(seen, size=(IMAGE_PX, IMAGE_PX), mode="bilinear", antialias=True)
+        crops = crop_views(batch.pixels, batch.views, STUDENT_PX)
+        resized = torch.nn.functional.interpolate(crops, size=(IMAGE_PX, IMAGE_PX), mode="bilinear", antialias=True)
         mean, std = (torch.tensor(tiny_teacher.preprocess[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
-        about = tiny_teacher.encode_images((own / 255 - mean) / std)
-        # By another way of making the picture small, so that they are near and not the same.
-        assert torch.nn.functional.cosine_similarity(about, batch.teacher).min() > 0.98
+        expected = tiny_teacher.encode_images((resized / 255 - mean) / std)
+        # Resized by another method, so similar but not equal.
+        assert torch.nn.functional.cosine_similarity(expected, batch.teacher).min() > 0.98
     result = train(config, data)
     assert result.steps == 3
 
 
-def test_sizes_and_colours_are_the_teacher_s_own(tiny_teacher: Teacher) -> None:
-    picture = torch.randint(0, 256, (1, IMAGE_PX, IMAGE_PX, 3), dtype=torch.uint8)
+def test_teacher_inputs_have_the_size_and_normalisation_of_the_teacher(tiny_teacher: Teacher) -> None:
+    pixels = torch.randint(0, 256, (1, IMAGE_PX, IMAGE_PX, 3), dtype=torch.uint8)
     whole = Views(np.array([[0, 0, STUDENT_PX, STUDENT_PX]]), np.array([False]))
-    seen = teacher_inputs(tiny_teacher, picture, whole, STUDENT_PX)
-    torch.testing.assert_close(seen[0], tiny_teacher.prepare(Image.fromarray(picture[0].numpy())), atol=1e-4, rtol=0)
+    inputs = teacher_inputs(tiny_teacher, pixels, whole, STUDENT_PX)
+    torch.testing.assert_close(inputs[0], tiny_teacher.prepare(Image.fromarray(pixels[0].numpy())), atol=1e-4, rtol=0)
     half = Views(np.array([[0, 0, STUDENT_PX // 2, STUDENT_PX]]), np.array([True]))
-    left = teacher_inputs(tiny_teacher, picture, half, STUDENT_PX)
-    torch.testing.assert_close(left[0, :, :, 0], seen[0, :, :, IMAGE_PX // 2 - 1], atol=0.2, rtol=0)
+    left = teacher_inputs(tiny_teacher, pixels, half, STUDENT_PX)
+    torch.testing.assert_close(left[0, :, :, 0], inputs[0, :, :, IMAGE_PX // 2 - 1], atol=0.2, rtol=0)
     assert teacher_side_px(tiny_teacher) == IMAGE_PX
 
 
@@ -147,8 +147,8 @@ def test_a_teacher_of_oblong_pictures_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def pack(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> DecodedImages:
-    return decode_images(make_pictures(tmp_path / "pictures", 20), IMAGE_PX, cache=tmp_path / "cache")
+def pack(tmp_path: Path, make_images: Callable[..., list[Path]]) -> DecodedImages:
+    return decode_images(make_images(tmp_path / "pictures", 20), IMAGE_PX, cache=tmp_path / "cache")
 
 
 def views_of(pack: DecodedImages, seed: int = 0, num_views: int = 2, **augmentation: Any) -> Views:
@@ -163,7 +163,7 @@ def features_of(teacher: Teacher, pack: DecodedImages, views: Views, cache: Path
     )
 
 
-def test_what_is_kept_is_found_and_any_change_of_its_key_misses(
+def test_cached_features_hit_and_any_change_of_the_key_misses(
     tiny_teacher: Teacher, pack: DecodedImages, tmp_path: Path, encoded: list[int]
 ) -> None:
     views, cache = views_of(pack), tmp_path / "features"
@@ -177,30 +177,30 @@ def test_what_is_kept_is_found_and_any_change_of_its_key_misses(
     assert torch.equal(more[:, :2], first)
 
     retrained = load_teacher(f"local-dir:{save_clip(tmp_path / 'other', tiny_clip_config(), seed=5)}")
-    lighter = {"mean": [0.6, 0.5, 0.4]}
-    shown_lighter = load_teacher(f"local-dir:{save_clip(tmp_path / 'light', tiny_clip_config(), preprocess=lighter)}")
+    mean = {"mean": [0.6, 0.5, 0.4]}
+    other_mean = load_teacher(f"local-dir:{save_clip(tmp_path / 'light', tiny_clip_config(), preprocess=mean)}")
     other_files = DecodedImages(pack.pixels, pack.bad, pack.digest, pack.contents ^ 1)
-    for teacher, its_pack, its_views in (
+    for teacher, images, other_views in (
         (retrained, pack, views),
-        (shown_lighter, pack, views),
+        (other_mean, pack, views),
         (tiny_teacher, other_files, views),
         (tiny_teacher, pack, views_of(pack, seed=1)),
         (tiny_teacher, pack, views_of(pack, crop_scale=(0.1, 0.2))),
         (tiny_teacher, pack, Views(views.boxes, ~views.flips)),
     ):
         encoded.clear()
-        features_of(teacher, its_pack, its_views, cache)
-        assert sum(encoded) >= 38  # all but whole pictures drawn twice
+        features_of(teacher, images, other_views, cache)
+        assert sum(encoded) >= 38  # all but whole images sampled twice
 
 
-def test_views_hang_on_what_is_in_a_file_and_not_on_its_neighbours(pack: DecodedImages) -> None:
+def test_views_depend_on_file_content_and_not_on_other_images(pack: DecodedImages) -> None:
     every = views_of(pack)
     some = DecodedImages(pack.pixels[5:9], {}, pack.digest, pack.contents[5:9])
     np.testing.assert_array_equal(views_of(some).boxes, every.boxes[5:9])
     assert len(np.unique(every.boxes.reshape(-1, 4), axis=0)) > 36
 
 
-def test_stopped_it_keeps_what_it_has(
+def test_stopping_keeps_finished_features(
     tiny_teacher: Teacher, pack: DecodedImages, tmp_path: Path, encoded: list[int]
 ) -> None:
     progress: list[int] = []
@@ -219,7 +219,7 @@ def test_stopped_it_keeps_what_it_has(
     assert sum(encoded) == 8
 
 
-def test_features_that_are_no_numbers_are_refused(
+def test_features_that_are_not_finite_are_refused(
     tiny_teacher: Teacher, pack: DecodedImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Teacher, "encode_images", lambda self, images: torch.full((len(images), WIDTH), torch.nan))
@@ -230,27 +230,27 @@ def test_features_that_are_no_numbers_are_refused(
         live.features(torch.from_numpy(pack.pixels[np.arange(20)]), views_of(pack).take((slice(None), 0)), IMAGE_PX)
 
 
-def test_bad_pictures_are_left_out(data_of: Callable[..., TrainData], image_index: ImageIndex) -> None:
+def test_bad_images_are_excluded(data_of: Callable[..., TrainData], image_index: ImageIndex) -> None:
     broken = image_index.file(image_index.part("train")[4])
-    broken.write_bytes(b"no picture")
-    told: list[Path] = []
+    broken.write_bytes(b"not an image")
+    bad: list[Path] = []
     for view in ("same", "live"):
-        told.clear()
-        data = data_of(config_of(view=view), hooks=PipelineHooks(on_bad_image=lambda path, reason: told.append(path)))
+        bad.clear()
+        data = data_of(config_of(view=view), hooks=PipelineHooks(on_bad_image=lambda path, reason: bad.append(path)))
         assert 4 not in data.usable
         assert len(data.usable) == 11
-        assert told == [broken]
+        assert bad == [broken]
 
 
-def test_randaugment_and_the_same_crop_go_together(data_of: Callable[..., TrainData]) -> None:
+def test_randaugment_is_sampled_for_batches_with_cached_views(data_of: Callable[..., TrainData]) -> None:
     config = config_of(augmentation={"rand_ops": 2})
     data = data_of(config)
     assert data.views is not None
     assert data.views.ops is None
-    drawn = [batch.views for batch in batches(data, config, 0, CPU)]
-    assert all(views.ops is not None for views in drawn)
+    sampled = [batch.views for batch in batches(data, config, 0, CPU)]
+    assert all(views.ops is not None for views in sampled)
 
 
-def test_one_view_for_a_batch_cannot_be_kept_by_image() -> None:
+def test_augmentation_per_batch_cannot_be_cached_per_image() -> None:
     with pytest.raises(ValueError, match='augmentation is per "batch"'):
         config_of(augmentation={"per": "batch"})

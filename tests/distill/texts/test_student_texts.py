@@ -29,9 +29,9 @@ SPLIT_BY_LIST = {"by": "list", "id": ["red finch", "crane"], "ood": ["blue jay",
 
 
 @pytest.fixture
-def image_index(tmp_path: Path, make_pictures: Callable[..., list[Path]]) -> ImageIndex:
+def image_index(tmp_path: Path, make_images: Callable[..., list[Path]]) -> ImageIndex:
     for at, label in enumerate(LABELS):
-        make_pictures(tmp_path / "images" / label.replace(" ", "_"), 8, seed=at)
+        make_images(tmp_path / "images" / label.replace(" ", "_"), 8, seed=at)
     return scan(tmp_path / "images", LABELS, SPLIT.validate_python(SPLIT_BY_LIST))
 
 

@@ -20,10 +20,10 @@ LABELS = ("blue jay", "crane", "heron", "red finch")
 
 @pytest.mark.slow
 def test_two_ranks_equal_one_process_and_write_one_bundle(
-    tmp_path: Path, tiny_clip: Path, make_pictures: Callable[..., list[Path]]
+    tmp_path: Path, tiny_clip: Path, make_images: Callable[..., list[Path]]
 ) -> None:
     for at, label in enumerate(LABELS):
-        make_pictures(tmp_path / "images" / label.replace(" ", "_"), 8, seed=at)
+        make_images(tmp_path / "images" / label.replace(" ", "_"), 8, seed=at)
     (tmp_path / "labels.txt").write_text("\n".join(LABELS))
     settings = ("image_px=32", "threads=1", "epochs=1", "batch_size=4", "device=cpu", "num_workers=1")
     arguments = ["--images", "images", "--labels", "labels.txt", "--teacher", f"local-dir:{tiny_clip}", "--out", "out"]
