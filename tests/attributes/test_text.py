@@ -1,0 +1,55 @@
+"""Cleaning and comparison of short untrusted texts."""
+
+import pytest
+
+from attributes.text import clean, database_safe, fault_of, has_content, normalize, same_name
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("  a\t long\n\n neck ", "a long neck"),
+        ("cafe\u0301", "caf\u00e9"),
+        ("a\x07b\u202ec", "abc"),
+        ("\u0915\u094d\u200d\u0937", "\u0915\u094d\u200d\u0937"),  # the zero-width joiner is part of the spelling
+        ("abcdefghijk", "abcdefgh"),
+        ("abcdefg hijk", "abcdefg"),
+    ],
+)
+def test_clean(text: str, cleaned: str) -> None:
+    assert clean(text, max_chars=max(8, len(cleaned))) == cleaned
+
+
+def test_normalize_keeps_inner_white_space() -> None:
+    assert normalize(" cafe\u0301  au lait ") == "caf\u00e9  au lait"
+
+
+def test_database_safe_removes_nul_and_lone_surrogates() -> None:
+    assert database_safe("a\0b\ud800c", max_chars=10) == "ab?c"
+    assert database_safe("abc", max_chars=2) == "ab"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("crane", None),
+        (" ", "is blank"),
+        ("crane bird", "has 10 characters; at most 9 are allowed"),
+        ("a\x1bb", "has a control character (U+001B)"),
+    ],
+)
+def test_fault_of(text: str, fault: str | None) -> None:
+    assert fault_of(text, max_chars=9) == fault
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [("Black_footed Albatross", "black-footed albatross", True), ("wren", "wrens", False), ("+++", "---", False)],
+)
+def test_same_name(one: str, other: str, is_same: bool) -> None:
+    assert same_name(one, other) == is_same
+
+
+def test_has_content() -> None:
+    assert has_content(" 7. ")
+    assert not has_content(" . ")
