@@ -1,4 +1,4 @@
-"""A service on a real port of this machine, for what only a real connection shows."""
+"""Serve the app on a local port, for tests that need real connections."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
-    """The base URL of the app, served by uvicorn in a thread until the block ends."""
+    """Serve the app by uvicorn in a thread; yields its base URL."""
     config = uvicorn.Config(app, port=0, log_level="error", proxy_headers=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -123,7 +123,7 @@ def test_pairs_and_unknown_prices_are_said_to_be_so(service: Service) -> None:
     three = service.vocabulary("a", "b", "c")
     few = asked(service, vocabulary_id=three, strategies=["contrast"], teacher="ViT-B-32:openai")
     assert few["calls"] == 3
-    problem = service.refusal("/v1/jobs/estimate", {"kind": "enrich", "vocabulary_id": "voc_none"})
+    problem = service.rejection("/v1/jobs/estimate", {"kind": "enrich", "vocabulary_id": "voc_none"})
     assert problem["errors"][0]["pointer"] == "/vocabulary_id"
 
 

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from api.jobs.plan_enrich import MOST_PARTS
+from api.jobs.plan_enrich import MAX_PARTS
 from store.enrich import results
 from store.enrich.results import Place
-from store.jobs import lifecycle
+from store.lifecycle import transitions
 from store.models import Part
 from store.sets import caption_sets
 from tests.api.conftest import Service
@@ -54,7 +54,7 @@ def test_a_large_vocabulary_has_no_more_parts_than_are_of_use(service: Service) 
     body = {"kind": "enrich", "vocabulary_id": service.vocabulary(*labels)}
     cut = parts(service, service.post("/v1/jobs", body, status=202)["id"])
     chunks = [total for kind, _, _, total in cut if kind == "describe"]
-    assert len(chunks) <= MOST_PARTS
+    assert len(chunks) <= MAX_PARTS
     assert sum(chunks) == 3_001
     assert [total for kind, _, _, total in cut if kind == "assemble"] == [12]
 
@@ -138,9 +138,9 @@ def test_captions_are_a_set_that_a_distillation_can_name(service: Service) -> No
         ({**distill, "caption_set_id": "cap_0"}, "caption_set_not_found"),
         ({**distill, "dataset_id": elsewhere, "config": {"losses": {"cap": 1}}}, "dataset_mismatch"),
     ):
-        problem = service.refusal("/v1/jobs", body)
+        problem = service.rejection("/v1/jobs", body)
         assert (problem["code"], problem["errors"][0]["pointer"]) == (code, "/caption_set_id"), problem
     with service.db.write() as tx:
-        assert lifecycle.cancel(tx, job["id"]).status == "cancelled"
+        assert transitions.cancel(tx, job["id"]).status == "cancelled"
     stopped = service.get(f"/v1/jobs/{job['id']}")["result"]
     assert (stopped["caption_set_id"], stopped["failed_images"]) == (None, {"cancelled": num_images})

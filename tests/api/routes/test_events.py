@@ -1,4 +1,4 @@
-"""A job's events: pages, and streams that a reader can leave and take up again without losing or repeating one."""
+"""Events of a job: pages, and streams that a client resumes without lost or repeated events."""
 
 import json
 import threading
@@ -17,7 +17,7 @@ from tests.api.live import served
 SSE = {"Accept": "text/event-stream"}
 
 
-def _job(service: Service, notes: int = 0) -> str:
+def create_job(service: Service, notes: int = 0) -> str:
     id: str = service.post("/v1/jobs", {"kind": "enrich", "vocabulary_id": service.vocabulary()}, status=202)["id"]
     with service.db.write() as tx:
         for n in range(notes):
@@ -25,27 +25,27 @@ def _job(service: Service, notes: int = 0) -> str:
     return id
 
 
-def _cancel(service: Service, id: str) -> None:
+def cancel(service: Service, id: str) -> None:
     with service.db.write() as tx:
         transitions.cancel(tx, id)
 
 
-def _parse(stream: str) -> list[dict[str, Any]]:
-    found = []
+def parse_stream(stream: str) -> list[dict[str, Any]]:
+    page = []
     for block in stream.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
         if "data" in fields:
             event = json.loads(fields["data"])
             assert (fields["id"], fields["event"]) == (str(event["id"]), event["type"])
-            found.append(event)
-    return found
+            page.append(event)
+    return page
 
 
 def test_pages(service: Service) -> None:
-    id = _job(service, notes=5)
-    found = service.get(f"/v1/jobs/{id}/events")
-    assert [one["id"] for one in found["data"]] == [1, 2, 3, 4, 5, 6]
-    assert found["data"][0] | {"at": ""} == {
+    id = create_job(service, notes=5)
+    page = service.get(f"/v1/jobs/{id}/events")
+    assert [item["id"] for item in page["data"]] == [1, 2, 3, 4, 5, 6]
+    assert page["data"][0] | {"at": ""} == {
         "object": "event",
         "id": 1,
         "at": "",
@@ -55,45 +55,43 @@ def test_pages(service: Service) -> None:
         "data": {"status": "queued"},
     }
     part = service.get(f"/v1/jobs/{id}/events", after=2, limit=3)
-    assert ([one["id"] for one in part["data"]], part["has_more"], part["last_id"]) == ([3, 4, 5], True, "5")
+    assert ([item["id"] for item in part["data"]], part["has_more"], part["last_id"]) == ([3, 4, 5], True, "5")
     assert service.get(f"/v1/jobs/{id}/events", after=6)["data"] == []
 
 
-def test_a_stream_of_a_job_that_ended_is_the_pages_and_ends(service: Service) -> None:
-    id = _job(service, notes=3)
-    _cancel(service, id)
-    answer = service.http.get(f"/v1/jobs/{id}/events", headers=SSE)
-    assert answer.headers["content-type"].startswith("text/event-stream")
-    streamed = _parse(answer.text)
+def test_the_stream_of_a_finished_job_has_the_events_of_the_pages(service: Service) -> None:
+    id = create_job(service, notes=3)
+    cancel(service, id)
+    response = service.http.get(f"/v1/jobs/{id}/events", headers=SSE)
+    assert response.headers["content-type"].startswith("text/event-stream")
+    streamed = parse_stream(response.text)
     assert streamed == service.get(f"/v1/jobs/{id}/events")["data"]
     assert streamed[-1]["data"]["status"] == "cancelled"
     resumed = service.http.get(f"/v1/jobs/{id}/events", headers={**SSE, "Last-Event-ID": "4"})
-    assert _parse(resumed.text) == streamed[4:]
+    assert parse_stream(resumed.text) == streamed[4:]
     assert service.http.get(f"/v1/jobs/{id}/events?after=5", headers=SSE).text.count("id: ") == len(streamed) - 5
     over = service.http.get(f"/v1/jobs/{id}/events", headers={**SSE, "Last-Event-ID": str(streamed[-1]["id"])})
     assert (over.status_code, over.content) == (204, b"")
     for wrong in ("soon", "-1", "1e3", "9" * 12):
-        answer = service.http.get(f"/v1/jobs/{id}/events", headers={**SSE, "Last-Event-ID": wrong})
-        assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "Last-Event-ID")
+        response = service.http.get(f"/v1/jobs/{id}/events", headers={**SSE, "Last-Event-ID": wrong})
+        assert (response.status_code, response.json()["errors"][0]["parameter"]) == (422, "Last-Event-ID")
     assert service.http.get("/v1/jobs/job_none/events", headers=SSE).status_code == 404
 
 
-def test_a_stream_broken_off_at_random_is_taken_up_without_gap(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_stream_is_resumed_without_gaps(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_events, "POLL_S", 0.02)
     monkeypatch.setattr(api_events, "KEEP_ALIVE_S", 0.05)
-    id = _job(service)
+    id = create_job(service)
 
     def work() -> None:
         for n in range(40):
             with service.db.write() as tx:
                 events.add(tx, id, "metrics", f"step {n}")
             time.sleep(0.01 if n % 10 else 0.15)
-        _cancel(service, id)
+        cancel(service, id)
 
     seen: list[int] = []
-    heartbeats = 0
+    keep_alives = 0
     with served(service.app) as url, httpx2.Client(base_url=url, timeout=20, verify=False) as client:
         worker = threading.Thread(target=work)
         worker.start()
@@ -104,22 +102,22 @@ def test_a_stream_broken_off_at_random_is_taken_up_without_gap(
                 assert stream.status_code == 200
                 taken = 0
                 for line in stream.iter_lines():
-                    heartbeats += line.startswith(":")
+                    keep_alives += line.startswith(":")
                     if line.startswith("data: "):
                         event = json.loads(line.removeprefix("data: "))
                         seen.append(event["id"])
                         taken += 1
                         ended = event["data"].get("status") == "cancelled"
                     if taken == 7 and not ended:
-                        break  # the line is lost
+                        break  # disconnect
         worker.join()
     assert seen == list(range(1, len(seen) + 1))
-    assert len(seen) == 44  # queued, 40 steps, cancelling, what was left undone, cancelled
-    assert heartbeats > 0
+    assert len(seen) == 44  # queued, 40 steps, cancelling, the cancelled parts, cancelled
+    assert keep_alives > 0
 
 
-def test_a_server_that_stops_does_not_wait_for_streams(service: Service) -> None:
-    id = _job(service)
+def test_shutdown_does_not_wait_for_streams(service: Service) -> None:
+    id = create_job(service)
     with served(service.app) as url, httpx2.Client(base_url=url, timeout=20, verify=False) as client:
         stream = client.send(client.build_request("GET", f"/v1/jobs/{id}/events", headers=SSE), stream=True)
         assert next(stream.iter_lines()).startswith("retry:")

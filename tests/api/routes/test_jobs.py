@@ -283,24 +283,24 @@ def test_what_can_be_known_to_be_wrong_is_refused_at_once(service: Service, subt
     ]  # fmt: skip
     for body, code, pointer in bad:
         with subtests.test(body=str(body)):
-            problem = service.refusal("/v1/jobs", body)
+            problem = service.rejection("/v1/jobs", body)
             assert problem["code"] == code, problem
             assert problem["errors"][0]["pointer"].startswith(pointer), problem
             assert pointer or problem["errors"][0]["pointer"] == "", problem
     with service.db.read() as tx:
         assert tx.query(Job).count() == 0
-    problem = service.refusal("/v1/jobs", {**distill, "config": {"student": "resnet81"}})
+    problem = service.rejection("/v1/jobs", {**distill, "config": {"student": "resnet81"}})
     assert "resnet18" in problem["detail"]
-    problem = service.refusal("/v1/jobs", {**enrich, "strategies": ["sentense"]})
+    problem = service.rejection("/v1/jobs", {**enrich, "strategies": ["sentense"]})
     assert "sentence" in problem["detail"]
-    problem = service.refusal("/v1/jobs", {**encode, "teacher": "ViT-B-32:opnai"})
+    problem = service.rejection("/v1/jobs", {**encode, "teacher": "ViT-B-32:opnai"})
     assert "ViT-B-32:openai" in problem["detail"]
 
 
 def test_a_model_must_be_named_somewhere(make_service: Any) -> None:
     service = make_service(llm_model="")
     vocabulary_id = service.vocabulary()
-    problem = service.refusal("/v1/jobs", {"kind": "enrich", "vocabulary_id": vocabulary_id})
+    problem = service.rejection("/v1/jobs", {"kind": "enrich", "vocabulary_id": vocabulary_id})
     assert (problem["code"], problem["errors"][0]["pointer"]) == ("model_missing", "/model")
     job = service.post("/v1/jobs", {"kind": "enrich", "vocabulary_id": vocabulary_id, "model": "m"}, status=202)
     assert job["spec"]["model"] == "m"

@@ -1,4 +1,4 @@
-"""A set's report through HTTP: asked for, made by a worker, read, paged; and what there is before it is made."""
+"""Gate reports: start a check, run it as a worker does, get the report and page the labels that fail a gate."""
 
 import threading
 from typing import Any
@@ -28,7 +28,7 @@ def put(service: Service, document: dict[str, list[str]]) -> str:
 
 
 def work(service: Service, job: dict[str, Any]) -> dict[str, Any]:
-    """Run the check job's part as a worker would, and read the job."""
+    """Run the part of the check job as a worker does, and return the job."""
     context = Context(service.settings, service.db, service.artefacts, threading.Event())
     with service.db.read() as tx:
         part = tx.scalars(select(Part).where(Part.job_id == job["id"])).one()
@@ -49,17 +49,17 @@ def report(service: Service, id: str, **body: Any) -> dict[str, Any]:
     return service.get(f"/v1/attribute-sets/{id}/report")
 
 
-def gate(found: dict[str, Any], name: str) -> dict[str, Any]:
-    (one,) = [gate for gate in found["gates"] if gate["gate"] == name]
-    result: dict[str, Any] = one
+def gate(result: dict[str, Any], name: str) -> dict[str, Any]:
+    (item,) = [gate for gate in result["gates"] if gate["gate"] == name]
+    result: dict[str, Any] = item
     return result
 
 
-def test_before_it_is_made_the_404_says_how(service: Service) -> None:
+def test_a_missing_report_returns_404_with_the_fix(service: Service) -> None:
     id = put(service, GOOD)
-    answer = service.http.get(f"/v1/attribute-sets/{id}/report")
-    assert (answer.status_code, answer.json()["code"]) == (404, "report_not_found")
-    assert f"POST /v1/attribute-sets/{id}/report makes one" in answer.json()["detail"]
+    response = service.http.get(f"/v1/attribute-sets/{id}/report")
+    assert (response.status_code, response.json()["code"]) == (404, "report_not_found")
+    assert f"POST /v1/attribute-sets/{id}/report makes one" in response.json()["detail"]
     by_teacher = service.http.get(f"/v1/attribute-sets/{id}/report", params={"teacher": "RN50:openai"})
     assert "with teacher RN50:openai: POST" in by_teacher.json()["detail"]
     assert service.http.get(f"/v1/attribute-sets/{id}/report/own/labels").status_code == 404
@@ -67,7 +67,7 @@ def test_before_it_is_made_the_404_says_how(service: Service) -> None:
     assert unknown.json()["code"] == "attribute_set_not_found"
 
 
-def test_a_set_is_checked_and_its_report_read(service: Service) -> None:
+def test_check_a_set_and_get_its_report(service: Service) -> None:
     id = put(service, {**GOOD, "crane": [*OWN, "a loud call", "a bill like a heron"]})
     job = service.post(f"/v1/attribute-sets/{id}/report", {}, status=202)
     assert (job["kind"], job["status"], job["progress"]["total"], job["progress"]["unit"]) == (
@@ -81,33 +81,33 @@ def test_a_set_is_checked_and_its_report_read(service: Service) -> None:
         "succeeded",
         {"attribute_set_id": id, "failing_gates": ["names", "nonvisual"]},
     )
-    found = service.get(f"/v1/attribute-sets/{id}/report")
-    assert (found["attribute_set_id"], found["teacher"], found["holds"]) == (id, None, False)
-    assert (found["num_labels"], found["num_lines"]) == (3, 11)
-    names = gate(found, "names")
+    result = service.get(f"/v1/attribute-sets/{id}/report")
+    assert (result["attribute_set_id"], result["teacher"], result["holds"]) == (id, None, False)
+    assert (result["num_labels"], result["num_lines"]) == (3, 11)
+    names = gate(result, "names")
     assert (names["figure"], names["threshold"], names["holds"], names["num_labels"]) == (1, 0, False, 1)
-    (offender,) = names["worst"]
+    (violation,) = names["worst"]
     lines = service.get(f"/v1/attribute-sets/{id}/labels")["data"][0]["lines"]
-    assert offender["lines"] == [{"id": lines[4]["id"], "text": "a bill like a heron", "words": ["heron"]}]
-    assert offender["others"] == ["heron"]
-    assert gate(found, "margin")["holds"] is None
+    assert violation["lines"] == [{"id": lines[4]["id"], "text": "a bill like a heron", "words": ["heron"]}]
+    assert violation["others"] == ["heron"]
+    assert gate(result, "margin")["holds"] is None
     page = service.get(f"/v1/attribute-sets/{id}/report/nonvisual/labels")
-    assert [(one["label"], one["lines"][0]["words"]) for one in page["data"]] == [("crane", ["loud"])]
+    assert [(item["label"], item["lines"][0]["words"]) for item in page["data"]] == [("crane", ["loud"])]
     assert service.get(f"/v1/attribute-sets/{id}/report/own/labels")["data"] == []
     missing = service.http.get(f"/v1/attribute-sets/{id}/report/margin/labels")
     assert (missing.status_code, missing.json()["code"]) == (404, "gate_not_measured")
     assert service.http.get(f"/v1/attribute-sets/{id}/report/nothing/labels").status_code == 422
 
 
-def test_labels_are_filtered_by_the_gate_that_caught_them(service: Service) -> None:
+def test_labels_are_filtered_by_gate(service: Service) -> None:
     id = put(service, {**GOOD, "stork": ["a loud call"]})
     report(service, id)
     caught = service.get(f"/v1/attribute-sets/{id}/labels", gate="nonvisual")["data"]
-    assert [one["label"] for one in caught] == ["stork"]
+    assert [item["label"] for item in caught] == ["stork"]
     assert service.get(f"/v1/attribute-sets/{id}/labels", gate="names")["data"] == []
 
 
-def test_every_offender_is_paged_in_order(service: Service) -> None:
+def test_labels_that_fail_a_gate_are_paged_in_order(service: Service) -> None:
     number = 2 * EVERY + 7
     id = put(
         service,
@@ -116,24 +116,24 @@ def test_every_offender_is_paged_in_order(service: Service) -> None:
             for at in range(2 * number)
         },
     )
-    found = report(service, id)
-    assert gate(found, "nonvisual")["num_labels"] == number
-    assert len(gate(found, "nonvisual")["worst"]) == 20
+    result = report(service, id)
+    assert gate(result, "nonvisual")["num_labels"] == number
+    assert len(gate(result, "nonvisual")["worst"]) == 20
     seen: list[int] = []
     after: int | None = None
     while True:
         asked = {"limit": 90} if after is None else {"limit": 90, "after": after}
         page = service.get(f"/v1/attribute-sets/{id}/report/nonvisual/labels", **asked)
-        seen += [one["position"] for one in page["data"]]
+        seen += [item["position"] for item in page["data"]]
         after = int(page["last_id"])
         if not page["has_more"]:
             break
     assert seen == [at for at in range(2 * number) if at % 2]
     odd = service.get(f"/v1/attribute-sets/{id}/report/nonvisual/labels", limit=1, after=2 * EVERY)
-    assert [one["position"] for one in odd["data"]] == [2 * EVERY + 1]
+    assert [item["position"] for item in odd["data"]] == [2 * EVERY + 1]
 
 
-def test_a_second_check_takes_the_place_of_the_first(service: Service) -> None:
+def test_a_second_check_replaces_the_first(service: Service) -> None:
     id = put(service, {**GOOD, "stork": ["a loud call"]})
     first = report(service, id)
     second = report(service, id)
@@ -143,18 +143,18 @@ def test_a_second_check_takes_the_place_of_the_first(service: Service) -> None:
     assert sorted(map(tuple, rows)) == [("nonvisual", 2), ("own", 2)]
 
 
-def test_a_teacher_tells_how_far_apart_labels_are(service: Service) -> None:
+def test_a_check_with_a_teacher_measures_margins(service: Service) -> None:
     save_clip(service.data / "teacher", tiny_clip_config())
     id = put(service, GOOD)
     ref = "local-dir:teacher"
-    found = report(service, id, teacher=ref)
-    assert found["teacher"] == ref
-    margin = gate(found, "margin")
+    result = report(service, id, teacher=ref)
+    assert result["teacher"] == ref
+    margin = gate(result, "margin")
     assert margin["holds"] is (margin["figure"] == 0)
     assert margin["judged_by"] == 'local-dir:teacher, texts "all"'
     assert margin["details"]["most_confusable"][0]["margin"] == pytest.approx(margin["details"]["least_after"])
     assert 0 < margin["details"]["mean_before"] < 2
-    assert gate(found, "length")["judged_by"].startswith("local-dir:teacher, context ")
+    assert gate(result, "length")["judged_by"].startswith("local-dir:teacher, context ")
     page = service.get(f"/v1/attribute-sets/{id}/report/margin/labels", teacher=ref)
     assert len(page["data"]) == margin["num_labels"]
     names = report(service, id, teacher=ref, text="names")
@@ -163,22 +163,26 @@ def test_a_teacher_tells_how_far_apart_labels_are(service: Service) -> None:
 
 @pytest.mark.parametrize(
     ("body", "pointer"),
-    [({"teacher": "local-dir:../x"}, "/teacher"), ({"teacher": "nothing"}, "/teacher"), ({"text": "poems"}, "/text"),
-     ({"more": 1}, "/more")],
-)  # fmt: skip
-def test_a_check_that_cannot_be_is_refused(service: Service, body: dict[str, Any], pointer: str) -> None:
+    [
+        ({"teacher": "local-dir:../x"}, "/teacher"),
+        ({"teacher": "nothing"}, "/teacher"),
+        ({"text": "poems"}, "/text"),
+        ({"more": 1}, "/more"),
+    ],
+)
+def test_invalid_checks_are_rejected(service: Service, body: dict[str, Any], pointer: str) -> None:
     id = put(service, GOOD)
-    problem = service.refusal(f"/v1/attribute-sets/{id}/report", body)
+    problem = service.rejection(f"/v1/attribute-sets/{id}/report", body)
     assert problem["errors"][0]["pointer"] == pointer
 
 
-def test_one_label_has_no_neighbour(service: Service) -> None:
+def test_a_teacher_needs_two_labels(service: Service) -> None:
     id = put(service, {"crane": OWN})
-    problem = service.refusal(f"/v1/attribute-sets/{id}/report", {"teacher": "RN50:openai"})
+    problem = service.rejection(f"/v1/attribute-sets/{id}/report", {"teacher": "RN50:openai"})
     assert problem["code"] == "too_few_labels"
 
 
-def test_words_of_the_operators_own(make_service: Any, tmp_path: Any) -> None:
+def test_the_word_list_of_the_operator(make_service: Any, tmp_path: Any) -> None:
     words = tmp_path / "words.txt"
     words.write_text("[taste]\nred\n", encoding="utf-8")
     service = make_service(nonvisual_words=words)

@@ -1,4 +1,4 @@
-"""Spending through HTTP: sums in a job's answer, the ledger as pages and as CSV, caps that are refused."""
+"""LLM usage of jobs: sums, the calls as pages and as CSV, and caps that are rejected."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from tests.api.conftest import Service
 
 @pytest.fixture
 def job_id(service: Service) -> str:
-    """An enrich job of 4 labels of which one is done, in 3 calls; one of them has no price."""
+    """An enrich job with 4 labels, of which 1 is done. It made 3 calls, of which 1 has no price."""
     vocabulary_id = service.vocabulary()
     body = {"kind": "enrich", "vocabulary_id": vocabulary_id, "budget_tokens": 100_000}
     job = service.post("/v1/jobs", body, status=202)
@@ -55,7 +55,7 @@ def call(attempt: int, cost_pusd: int | None) -> dict[str, Any]:
     }
 
 
-def test_a_job_tells_what_it_spent_and_will_have_spent(service: Service, job_id: str) -> None:
+def test_usage_and_projected_cost_of_a_job(service: Service, job_id: str) -> None:
     spend = service.get(f"/v1/jobs/{job_id}")["spend"]
     assert spend == {
         "usd": "0.000512345",
@@ -76,12 +76,12 @@ def test_a_job_tells_what_it_spent_and_will_have_spent(service: Service, job_id:
     assert service.get(f"/v1/jobs/{other['id']}/calls")["data"] == []
 
 
-def test_the_ledger_is_paged_and_comes_as_csv(service: Service, job_id: str) -> None:
+def test_calls_as_pages_and_as_csv(service: Service, job_id: str) -> None:
     first = service.get(f"/v1/jobs/{job_id}/calls", limit=2)
-    assert [(one["attempt"], one["cost_usd"]) for one in first["data"]] == [(1, "0.000012345"), (2, "0.0005")]
+    assert [(item["attempt"], item["cost_usd"]) for item in first["data"]] == [(1, "0.000012345"), (2, "0.0005")]
     assert first["has_more"]
     rest = service.get(f"/v1/jobs/{job_id}/calls", after=first["last_id"])
-    assert [(one["attempt"], one["cost_usd"], one["prompt_tokens"]) for one in rest["data"]] == [(3, None, None)]
+    assert [(item["attempt"], item["cost_usd"], item["prompt_tokens"]) for item in rest["data"]] == [(3, None, None)]
     assert not rest["has_more"]
     by_format = service.http.get(f"/v1/jobs/{job_id}/calls", params={"format": "csv"})
     by_accept = service.http.get(f"/v1/jobs/{job_id}/calls", headers={"Accept": "text/csv"})
@@ -89,8 +89,8 @@ def test_the_ledger_is_paged_and_comes_as_csv(service: Service, job_id: str) -> 
     assert by_format.text == by_accept.text
     rows = list(csv.DictReader(io.StringIO(by_format.text)))
     assert [(row["id"], row["cost_usd"], row["cached_tokens"]) for row in rows] == [
-        (one["id"], one["cost_usd"] or "", "" if one["cached_tokens"] is None else str(one["cached_tokens"]))
-        for one in (*first["data"], *rest["data"])
+        (item["id"], item["cost_usd"] or "", "" if item["cached_tokens"] is None else str(item["cached_tokens"]))
+        for item in (*first["data"], *rest["data"])
     ]
     assert service.http.get("/v1/jobs/job_none/calls").status_code == 404
 
@@ -106,20 +106,20 @@ def test_the_ledger_is_paged_and_comes_as_csv(service: Service, job_id: str) -> 
         ({"budget_usd": "0.0000000000001"}, "invalid", "/budget_usd"),
         ({"budget_tokens": 0}, "invalid", "/budget_tokens"),
     ],
-)  # fmt: skip
-def test_caps_that_could_not_hold_are_refused(service: Service, budget: Any, code: str, pointer: str) -> None:
+)
+def test_invalid_caps_are_rejected(service: Service, budget: Any, code: str, pointer: str) -> None:
     body = {"kind": "enrich", "vocabulary_id": service.vocabulary(), **budget}
-    problem = service.refusal("/v1/jobs", body)
+    problem = service.rejection("/v1/jobs", body)
     assert [error["pointer"] for error in problem["errors"]] == [pointer]
     assert problem["code"] == code or code == "invalid"
 
 
-def test_a_poll_is_one_statement(service: Service, job_id: str) -> None:
-    told: list[str] = []
+def test_getting_a_job_takes_one_statement(service: Service, job_id: str) -> None:
+    statements: list[str] = []
 
     @event.listens_for(service.db.reader, "before_cursor_execute")
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        told.append(statement)
+    def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
 
     service.get(f"/v1/jobs/{job_id}")
-    assert len([statement for statement in told if statement != "BEGIN"]) == 1
+    assert len([statement for statement in statements if statement != "BEGIN"]) == 1

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: one row and one answer, however often and however much at once a POST is sent."""
+"""`Idempotency-Key`: a request that is repeated, also concurrently, is executed once and gets one response."""
 
 import threading
 from collections.abc import Callable
@@ -14,61 +14,65 @@ from tests.api.live import served
 TIMES = 20
 
 
-def _at_once(url: str, path: str, body: Any, key: str) -> list[tuple[int, str, str]]:
-    """(status, body, Location) of the POST sent many times at one moment, each over a connection of its own."""
+def post_concurrently(url: str, path: str, body: Any, key: str) -> list[tuple[int, str, str]]:
+    """(status, body, Location) of a POST that is sent `TIMES` times at once, each over its own connection."""
     gate = threading.Barrier(TIMES)
 
     def send(_: int) -> tuple[int, str, str]:
         with httpx2.Client(base_url=url, timeout=60, verify=False) as client:
             client.get("/healthz")
             gate.wait(timeout=60)
-            answer = client.post(path, json=body, headers={"Idempotency-Key": key})
-            return answer.status_code, answer.text, answer.headers.get("location", "")
+            response = client.post(path, json=body, headers={"Idempotency-Key": key})
+            return response.status_code, response.text, response.headers.get("location", "")
 
     with ThreadPoolExecutor(TIMES) as threads:
         return list(threads.map(send, range(TIMES)))
 
 
-def test_sent_many_times_at_once_each_post_makes_one_row(service: Service) -> None:
+def test_concurrent_posts_with_one_key_create_one_row(service: Service) -> None:
     vocabulary_id = service.vocabulary()
     folder = service.images("crane", "heron", "stork", "ibis")
     posts: list[tuple[str, Any, int, Any]] = [
         ("/v1/vocabularies", {"name": "b", "labels": ["crane", "heron"]}, 201, Vocabulary),
-        ("/v1/attribute-sets/import", {"format": "dclip", "vocabulary_id": vocabulary_id,
-                                       "document": {"crane": ["a"]}}, 201, AttributeSet),
+        (
+            "/v1/attribute-sets/import",
+            {"format": "dclip", "vocabulary_id": vocabulary_id, "document": {"crane": ["a"]}},
+            201,
+            AttributeSet,
+        ),
         ("/v1/datasets", {"path": folder, "vocabulary_id": vocabulary_id}, 201, Dataset),
         ("/v1/jobs", {"kind": "enrich", "vocabulary_id": vocabulary_id}, 202, Job),
-    ]  # fmt: skip
+    ]
     with served(service.app) as url:
         for path, body, status, model in posts:
             with service.db.read() as tx:
                 before = tx.query(model).count()
-            answers = _at_once(url, path, body, f"once{path}")
-            assert len(set(answers)) == 1, answers
-            assert answers[0][0] == status, answers[0]
+            responses = post_concurrently(url, path, body, f"once{path}")
+            assert len(set(responses)) == 1, responses
+            assert responses[0][0] == status, responses[0]
             with service.db.read() as tx:
                 assert tx.query(model).count() == before + 1, path
-        job_id = answers[0][2].rpartition("/")[2]
-        assert len(set(_at_once(url, f"/v1/jobs/{job_id}/cancel", None, "stop"))) == 1
+        job_id = responses[0][2].rpartition("/")[2]
+        assert len(set(post_concurrently(url, f"/v1/jobs/{job_id}/cancel", None, "stop"))) == 1
     manifests = list((service.settings.home / "artefacts").rglob("manifest.jsonl"))
     assert len(manifests) == 1
 
 
-def test_another_body_is_an_error(service: Service) -> None:
+def test_a_key_with_another_request_returns_409(service: Service) -> None:
     headers = {"Idempotency-Key": "k"}
     first = service.post("/v1/vocabularies", {"name": "a", "labels": ["x"]}, **headers)
-    answer = service.http.post("/v1/vocabularies", json={"name": "b", "labels": ["x"]}, headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_key_reused")
-    answer = service.http.post("/v1/jobs", json={"kind": "enrich", "vocabulary_id": first["id"]}, headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_key_reused")
-    answer = service.http.post("/v1/datasets", json={"path": "x", "vocabulary_id": first["id"]}, headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_key_reused")
+    response = service.http.post("/v1/vocabularies", json={"name": "b", "labels": ["x"]}, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (409, "idempotency_key_reused")
+    response = service.http.post("/v1/jobs", json={"kind": "enrich", "vocabulary_id": first["id"]}, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (409, "idempotency_key_reused")
+    response = service.http.post("/v1/datasets", json={"path": "x", "vocabulary_id": first["id"]}, headers=headers)
+    assert (response.status_code, response.json()["code"]) == (409, "idempotency_key_reused")
     with service.db.read() as tx:
         assert (tx.query(Vocabulary).count(), tx.query(Job).count()) == (1, 0)
     assert service.post("/v1/vocabularies", {"name": "a", "labels": ["x"]}, **headers) == first
 
 
-def test_a_refusal_does_not_use_the_key_up(service: Service) -> None:
+def test_a_rejected_request_does_not_consume_the_key(service: Service) -> None:
     headers = {"Idempotency-Key": "k"}
     body = {"kind": "enrich", "vocabulary_id": "voc_none"}
     assert service.http.post("/v1/jobs", json=body, headers=headers).status_code == 422
@@ -77,7 +81,7 @@ def test_a_refusal_does_not_use_the_key_up(service: Service) -> None:
     service.post("/v1/jobs", {"kind": "enrich", "vocabulary_id": service.vocabulary()}, status=202, **headers)
 
 
-def test_keys_are_checked_and_kept_apart_by_who_sends_them(make_service: Callable[..., Service]) -> None:
+def test_keys_are_validated_and_scoped_to_the_principal(make_service: Callable[..., Service]) -> None:
     from store import keys
 
     service = make_service(host="0.0.0.0")
@@ -91,6 +95,6 @@ def test_keys_are_checked_and_kept_apart_by_who_sends_them(make_service: Callabl
     assert len(ids) == 2
     for wrong in ("", "a b", "x" * 201, "é".encode()):
         headers = {"Authorization": f"Bearer {secrets[0]}", "Idempotency-Key": wrong}
-        answer = service.http.post("/v1/vocabularies", json=body, headers=headers)
-        assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_invalid"), wrong
-        assert answer.json()["errors"][0]["parameter"] == "Idempotency-Key"
+        response = service.http.post("/v1/vocabularies", json=body, headers=headers)
+        assert (response.status_code, response.json()["code"]) == (422, "idempotency_key_invalid"), wrong
+        assert response.json()["errors"][0]["parameter"] == "Idempotency-Key"

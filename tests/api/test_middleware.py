@@ -1,0 +1,67 @@
+"""Request ids, default headers, body limits and the handling of exceptions."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from store.jobs import progress
+from tests.api.conftest import Service
+
+
+def test_every_response_has_the_default_headers(service: Service) -> None:
+    for path in ("/healthz", "/", "/v1/jobs", "/v1/jobs/job_none", "/nowhere"):
+        headers = service.http.get(path, headers={"X-Request-Id": "abc.1"}).headers
+        assert headers["x-request-id"] == "abc.1"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+    generated = service.http.get("/healthz", headers={"X-Request-Id": "a b\tc"}).headers["x-request-id"]
+    assert len(generated) == 16
+
+
+def test_body_limit_applies_to_streamed_bodies(make_service: Callable[..., Service]) -> None:
+    service = make_service(max_body_bytes=2048)
+    sent = 0
+
+    def stream() -> Iterator[bytes]:
+        nonlocal sent
+        for _ in range(100):
+            sent += 1024
+            yield b"x" * 1024
+
+    for path in ("/v1/vocabularies?name=a", "/v1/jobs", "/v1/datasets", "/v1/attribute-sets/import"):
+        for content in (b"x" * 2049, stream()):
+            kind = "text/plain" if "?" in path else "application/json"
+            response = service.http.post(path, content=content, headers={"Content-Type": kind})
+            assert (response.status_code, response.json()["code"]) == (413, "body_too_large"), path
+    response = service.http.post("/v1/vocabularies?name=a", content=b"x", headers={"Content-Length": "-5"})
+    assert response.status_code == 413
+    form = service.http.post("/v1/attribute-sets/import", data={"format": "x" * 3000}, files={"a": b"b"})
+    assert form.status_code == 413
+    assert service.get("/v1/vocabularies")["data"] == []
+
+
+def test_exceptions_become_problems_without_internals(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("the password is swordfish")
+
+    monkeypatch.setattr(progress, "job", broken)
+    response = service.http.get("/v1/jobs/job_1")
+    assert (response.status_code, response.json()["code"]) == (500, "internal_error")
+    assert "swordfish" not in response.text
+    line = json.loads(capfd.readouterr().err.splitlines()[-1])
+    assert (line["level"], line["status"], line["request_id"]) == ("error", 500, response.headers["x-request-id"])
+    assert "swordfish" in line["exception"]
+
+    def unavailable(*_: Any, **__: Any) -> Any:
+        raise OperationalError("select 1", {}, Exception("connection refused"))
+
+    monkeypatch.setattr(progress, "job", unavailable)
+    response = service.http.get("/v1/jobs/job_1")
+    assert (response.status_code, response.json()["code"]) == (503, "database_unavailable")
+    assert response.headers["retry-after"] == "2"
