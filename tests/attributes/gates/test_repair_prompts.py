@@ -1,0 +1,34 @@
+"""The correction of a response with violations."""
+
+import pytest
+
+from attributes.gates.repair_prompts import REPAIRABLE, correction, num_faults
+from attributes.gates.types import Gate, LineViolation, Thresholds, Violation
+from attributes.llm.requests import MAX_CORRECTION_CHARS
+
+
+def test_lines_are_quoted_once_as_json_in_the_order_of_the_gates() -> None:
+    text = correction({"nonvisual": ['a "loud" call'], "shared": ["a bill"], "own": ["a bill"]})
+    assert text.index('["a bill"]') < text.index('["a \\"loud\\" call"]')
+    assert text.count("a bill") == 1
+
+
+def test_a_gate_without_lines_is_a_sentence_about_the_whole_response() -> None:
+    assert correction({"twins": []}).endswith("say what is particular to this one.")
+
+
+def test_the_length_is_limited() -> None:
+    assert len(correction({gate: [f"{gate} {n} " * 20 for n in range(50)] for gate in REPAIRABLE})) <= (
+        MAX_CORRECTION_CHARS
+    )
+
+
+@pytest.mark.parametrize(
+    ("gate", "weight", "num_lines", "expected"),
+    [("own", -1, 3, 1), ("own", 0, 0, 2), ("names", 2, 2, 2), ("twins", 1, 0, 1)],
+)
+def test_faults_are_missing_own_attributes_or_violating_lines(
+    gate: Gate, weight: float, num_lines: int, expected: int
+) -> None:
+    lines = tuple(LineViolation(str(n), "text", ()) for n in range(num_lines))
+    assert num_faults(Violation(gate, 0, "crane", weight, lines), Thresholds(min_own=2)) == expected

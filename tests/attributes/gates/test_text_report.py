@@ -1,0 +1,25 @@
+"""The report for a terminal."""
+
+import pytest
+from rich.console import Console
+
+from attributes.gates.evaluate import evaluate_gates
+from attributes.gates.text_report import format_figure, format_threshold, print_report
+from tests.attributes.gates.conftest import entries_with
+
+
+def test_figures_and_thresholds() -> None:
+    report = evaluate_gates(lambda: entries_with("crane", "a loud call"))
+    assert (format_figure(report["nonvisual"]), format_threshold(report["nonvisual"])) == ("7.7%", "under 2%")
+    assert (format_figure(report["own"]), format_threshold(report["own"])) == ("0", "0")
+    assert format_figure(report["margin"]) == "–"
+
+
+@pytest.mark.parametrize(("worst", "shown"), [(5, True), (0, False)])
+def test_violations_of_failing_gates_are_shown(worst: int, shown: bool) -> None:
+    report = evaluate_gates(lambda: entries_with("crane", "a loud [red]call[/red]"))
+    console = Console(record=True, width=120, highlight=False)
+    print_report("birds.json", report, worst=worst, console=console)
+    text = console.export_text()
+    assert "birds.json: 4 of 4 labels described, 13 lines" in text
+    assert ("a loud [red]call[/red] (loud)" in text) == shown
