@@ -37,7 +37,7 @@ from store.jobs.part_results import PartResult
 from store.jobs.specs import EncodeSpec, RangeSpec
 from store.lifecycle import transitions
 from store.migrate import upgrade
-from store.models import EnrichResult, Job, Vocabulary
+from store.models import Checkpoint, EnrichResult, Job, Vocabulary
 from store.vocabularies import NewLabel
 
 NUM_LABELS = 100_000
@@ -258,17 +258,19 @@ def _publish(db: Database, stored: Any) -> str:
         )
         made = resources.add_checkpoint(
             tx,
-            id="ckp_bench",
-            job_id=job.id,
-            dataset_id=dataset.id,
-            vocabulary_id=row.id,
-            attribute_set_id=None,
-            text_targets_id=targets.id,
-            teacher_id=teacher.id,
-            student="s",
-            text="names",
-            evaluation={},
-            digest="0" * 64,
+            Checkpoint(
+                id="ckp_bench",
+                job_id=job.id,
+                dataset_id=dataset.id,
+                vocabulary_id=row.id,
+                attribute_set_id=None,
+                text_targets_id=targets.id,
+                teacher_id=teacher.id,
+                student="s",
+                text="names",
+                evaluation={},
+                digest="0" * 64,
+            ),
             files=[("image/model.safetensors", stored)],
         )
         return made.id

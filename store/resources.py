@@ -14,6 +14,7 @@ from store import vocabularies
 from store.artefacts import StoredArtefact
 from store.errors import NotFound
 from store.ids import new_id
+from store.jobs.specs import DistillSpec
 from store.models import Base, CaptionSet, Checkpoint, CheckpointFile, Dataset, Teacher, TextTargets
 from store.sets import attribute_sets
 from store.sets.attribute_sets import insert_ignore
@@ -172,59 +173,31 @@ def add_text_targets(
     return row
 
 
-def add_checkpoint(
-    tx: Session,
-    *,
-    id: str,
-    job_id: str,
-    dataset_id: str,
-    vocabulary_id: str,
-    attribute_set_id: str | None,
-    text_targets_id: str,
-    teacher_id: str,
-    student: str,
-    text: str,
-    evaluation: Mapping[str, object],
-    digest: str,
-    files: Sequence[tuple[str, StoredArtefact]],
-) -> Checkpoint:
-    """Publish a bundle: its files as (path, artefact), and `digest`, that of its manifest."""
-    row = Checkpoint(
-        id=id,
-        job_id=job_id,
-        dataset_id=dataset_id,
-        vocabulary_id=vocabulary_id,
-        attribute_set_id=attribute_set_id,
-        text_targets_id=text_targets_id,
-        teacher_id=teacher_id,
-        student=student,
-        text=text,
-        evaluation=dict(evaluation),
-        digest=digest,
-        created_at=time.time(),
-    )
-    tx.add(row)
+def add_checkpoint(tx: Session, checkpoint: Checkpoint, *, files: Sequence[tuple[str, StoredArtefact]]) -> Checkpoint:
+    """Publish a bundle: its files as (path, artefact); `checkpoint.digest` is that of its manifest."""
+    checkpoint.created_at = time.time()
+    tx.add(checkpoint)
     tx.flush()
     tx.add_all(
-        CheckpointFile(checkpoint_id=id, path=path, sha256=file.sha256, size=file.size, file_key=file.key)
+        CheckpointFile(checkpoint_id=checkpoint.id, path=path, sha256=file.sha256, size=file.size, file_key=file.key)
         for path, file in files
     )
     tx.flush()
-    return row
+    return checkpoint
 
 
-def source_digests(tx: Session, spec: Mapping[str, Any], *, text_targets_id: str) -> dict[str, Any]:
+def source_digests(tx: Session, spec: DistillSpec, *, text_targets_id: str) -> dict[str, Any]:
     """The ids and digests of all inputs of a distill job, for the manifest of its bundle."""
-    vocabulary = vocabularies.get(tx, spec["vocabulary_id"])
-    images = dataset(tx, spec["dataset_id"])
+    vocabulary = vocabularies.get(tx, spec.vocabulary_id)
+    images = dataset(tx, spec.dataset_id)
     targets = text_targets(tx, text_targets_id)
     made_from: dict[str, Any] = {
         "vocabulary": {"id": vocabulary.id, "digest": vocabulary.digest},
         "dataset": {"id": images.id, "digest": images.digest, "split": images.split},
         "text_targets": {"id": targets.id, "digest": targets.digest, "text": targets.text},
     }
-    if set_id := spec.get("attribute_set_id"):
+    if set_id := spec.attribute_set_id:
         made_from["attribute_set"] = {"id": set_id, "digest": attribute_sets.get(tx, set_id).digest}
-    if set_id := spec.get("caption_set_id"):
+    if set_id := spec.caption_set_id:
         made_from["caption_set"] = {"id": set_id, "digest": _get(tx, CaptionSet, "caption set", set_id).digest}
     return made_from

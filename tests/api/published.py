@@ -6,7 +6,7 @@ import random
 from store import resources
 from store.artefacts import Artefacts
 from store.db import Database
-from store.models import Job, Vocabulary
+from store.models import Checkpoint, Job, Vocabulary
 from store.sets import attribute_sets
 
 CONTENT = random.Random(7).randbytes(3 * 2**20 + 12_345)
@@ -54,17 +54,19 @@ def publish(db: Database, artefacts: Artefacts) -> str:
         )
         resources.add_checkpoint(
             tx,
-            id="ckp_1",
-            job_id="job_1",
-            dataset_id="dst_1",
-            vocabulary_id="voc_1",
-            attribute_set_id=attribute_set_id,
-            text_targets_id=targets.id,
-            teacher_id=teacher.id,
-            student="resnet18",
-            text="names",
-            evaluation={"id": {"accuracy": 0.5}},
-            digest=SHA,
+            Checkpoint(
+                id="ckp_1",
+                job_id="job_1",
+                dataset_id="dst_1",
+                vocabulary_id="voc_1",
+                attribute_set_id=attribute_set_id,
+                text_targets_id=targets.id,
+                teacher_id=teacher.id,
+                student="resnet18",
+                text="names",
+                evaluation={"id": {"accuracy": 0.5}},
+                digest=SHA,
+            ),
             files=[("image/model.safetensors", stored), ("README.md", card), ("targets/a b#ü.json", odd)],
         )
         return targets.id

@@ -23,8 +23,12 @@ from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets
 from store import resources
 from store.ids import new_id
-from store.jobs import jobs
+from store.jobs import claims
 from store.jobs.claims import Claim
+from store.jobs.jobs import distill_spec
+from store.jobs.part_results import EvaluateResult, TrainPartResult
+from store.jobs.specs import CheckpointSubject, DistillSpec, EvaluateSpec
+from store.models import Checkpoint
 from workers.gpu import inputs
 from workers.gpu.train import CODES, pipeline_hooks
 from workers.runtime.context import Context
@@ -51,23 +55,28 @@ class _Evaluation:
 
     def __init__(self, context: Context, claim: Claim, keeper: Keeper, folder: Path) -> None:
         self.context, self.claim, self.keeper, self.folder = context, claim, keeper, folder
-        self.spec = claim.job_spec
-        self.images = inputs.images(context, self.spec, folder)
+        spec = claim.job_spec
+        assert isinstance(spec, DistillSpec | EvaluateSpec)
+        self.spec: DistillSpec | EvaluateSpec = spec
+        self.images = inputs.images(context, spec.dataset_id, folder)
         self.targets: TextTargets
-        self.targets, self.so_far = inputs.targets(context, claim, folder)
+        self.targets, self.encoded = inputs.targets(context, claim, folder)
         self.image_index = self.images.image_index
         self.hooks: PipelineHooks = pipeline_hooks(keeper)
 
     def run(self) -> Publish:
-        if self.claim.job_kind == "distill":
-            return self._publish_student()
-        checkpoint_id = self.spec["subject"].get("checkpoint_id")
-        measured = self._checkpoint(checkpoint_id) if checkpoint_id else self._teacher(self._load(), shots=0)
-        result = {"evaluation": measured.as_json(), "num_bad_images": len(self.hooks.bad_images)}
+        if isinstance(self.spec, DistillSpec):
+            return self._publish_student(self.spec)
+        subject = self.spec.subject
+        if isinstance(subject, CheckpointSubject):
+            measured = self._checkpoint(subject.checkpoint_id, shots=self.spec.shots)
+        else:
+            measured = self._teacher(self._load(), shots=0)
+        result = EvaluateResult(evaluation=measured.as_json(), num_bad_images=len(self.hooks.bad_images))
         return lambda _tx: result
 
     def _load(self) -> Teacher:
-        return inputs.teacher(self.context, self.spec["teacher"])
+        return inputs.teacher(self.context, self.spec.teacher)
 
     def _student(
         self, student: Student, config: TrainConfig, teacher: Teacher | None, *, shots: int, retrieve: bool
@@ -77,7 +86,7 @@ class _Evaluation:
             student,
             self.image_index,
             self.targets,
-            self.spec["text"],
+            self.spec.text,
             MeasureOptions(
                 temperature=config.objective.temperature,
                 shots=shots,
@@ -96,32 +105,39 @@ class _Evaluation:
             teacher,
             self.images.image_index,
             self.targets,
-            self.spec["text"],
+            self.spec.text,
             cache=self.context.settings.cache,
             root=self.images.root,
             shots=shots,
             hooks=self.hooks,
         )
 
-    def _checkpoint(self, checkpoint_id: str) -> Evaluation:
+    def _checkpoint(self, checkpoint_id: str, *, shots: int) -> Evaluation:
         """A published student, with the vectors it learned before the labels' words and the few images it may know."""
         with self.context.db.read() as tx:
             checkpoint = resources.checkpoint(tx, checkpoint_id)
             weights, targets = (
                 resources.checkpoint_file(tx, checkpoint_id, path).file_key for path in (WEIGHTS, TARGETS)
             )
-            config = TrainConfig.model_validate(jobs.get(tx, checkpoint.job_id).spec["config"])
+            config = distill_spec(tx, checkpoint.job_id).config
         self.context.artefacts.get_file(targets, self.folder / "its_targets.safetensors")
         context = TextTargets.load(self.folder / "its_targets.safetensors").context
-        retrieve = self.spec.get("shots", 0) > 0
+        retrieve = shots > 0
         teacher = self._load() if retrieve or context is not None else None
         self.image_index, self.targets = evaluation_inputs(config, self.image_index, teacher, self.targets, context)
-        shots = max(config.data.shots, self.spec.get("shots", 0))
+        shots = max(config.data.shots, shots)
         return self._student(self._built(config, weights), config, teacher, shots=shots, retrieve=retrieve)
 
-    def _context(self) -> Tensor | None:
+    def _trained(self) -> TrainPartResult:
+        with self.context.db.read() as tx:
+            trained = claims.result_of(tx, self.claim, TrainPartResult)
+        if trained is None:
+            raise PartFailed("no_student", "the job has no train part that succeeded")
+        return trained
+
+    def _context(self, files: Mapping[str, str]) -> Tensor | None:
         """The vectors that the train part learned, if it learned any."""
-        key = self.so_far["files"].get("context")
+        key = files.get("context")
         if key is None:
             return None
         self.context.artefacts.get_file(key, self.folder / "context.safetensors")
@@ -140,16 +156,16 @@ class _Evaluation:
         student.model.load_state_dict(load_file(path))
         return student
 
-    def _publish_student(self) -> Publish:
-        config = TrainConfig.model_validate(self.spec["config"])
+    def _publish_student(self, spec: DistillSpec) -> Publish:
+        config, trained = spec.config, self._trained()
         teacher = self._load()
         baseline = self._teacher(teacher, shots=config.data.shots)
         self.image_index, self.targets = evaluation_inputs(
-            config, self.image_index, teacher, self.targets, self._context()
+            config, self.image_index, teacher, self.targets, self._context(trained.files)
         )
-        student = self._built(config, self.so_far["files"]["student"])
+        student = self._built(config, trained.files["student"])
         log_path = self.folder / "training.jsonl"
-        self.context.artefacts.get_file(self.so_far["files"]["training_log"], log_path)
+        self.context.artefacts.get_file(trained.files["training_log"], log_path)
         log = [json.loads(line) for line in log_path.read_text(encoding="utf-8").splitlines()]
         measured = replace(
             self._student(
@@ -159,13 +175,13 @@ class _Evaluation:
         )
         evaluation = {
             **measured.as_json(),
-            "teacher": [{"run": self.spec["teacher"], **baseline.as_json()}],
+            "teacher": [{"run": self.spec.teacher, **baseline.as_json()}],
         }
-        num_bad = self.so_far["num_bad_images"] + len(self.hooks.bad_images)
+        num_bad = trained.num_bad_images + len(self.hooks.bad_images)
         if config.data.protocol == "closed_set":
             # A plain classifier hears no words: it has nothing to be paired with, and is a baseline and no product.
-            return lambda _tx: {"evaluation": evaluation, "num_bad_images": num_bad}
-        files = self._bundle(student, teacher, evaluation, config, log_path)
+            return lambda _tx: EvaluateResult(evaluation=evaluation, num_bad_images=num_bad)
+        files = self._bundle(student, teacher, evaluation, spec, log_path)
         stored = [
             (path, self.context.artefacts.put_file(self.folder / "bundle" / path, f"{self.claim.place}/bundle/{path}"))
             for path in files
@@ -173,31 +189,33 @@ class _Evaluation:
         digest = dict(stored)["manifest.json"].sha256
         checkpoint_id = new_id("ckp")
 
-        def publish(tx: Session) -> Mapping[str, Any]:
+        def publish(tx: Session) -> EvaluateResult:
             resources.add_checkpoint(
                 tx,
-                id=checkpoint_id,
-                job_id=self.claim.job_id,
-                dataset_id=self.spec["dataset_id"],
-                vocabulary_id=self.spec["vocabulary_id"],
-                attribute_set_id=self.spec.get("attribute_set_id"),
-                text_targets_id=self.so_far["text_targets_id"],
-                teacher_id=self.so_far["teacher_id"],
-                student=config.student.architecture,
-                text=self.spec["text"],
-                evaluation=evaluation,
-                digest=digest,
+                Checkpoint(
+                    id=checkpoint_id,
+                    job_id=self.claim.job_id,
+                    dataset_id=spec.dataset_id,
+                    vocabulary_id=spec.vocabulary_id,
+                    attribute_set_id=spec.attribute_set_id,
+                    text_targets_id=self.encoded.text_targets_id,
+                    teacher_id=self.encoded.teacher_id,
+                    student=config.student.architecture,
+                    text=self.spec.text,
+                    evaluation=evaluation,
+                    digest=digest,
+                ),
                 files=stored,
             )
-            return {"checkpoint_id": checkpoint_id, "evaluation": evaluation, "num_bad_images": num_bad}
+            return EvaluateResult(checkpoint_id=checkpoint_id, evaluation=evaluation, num_bad_images=num_bad)
 
         return publish
 
     def _bundle(
-        self, student: Student, teacher: Teacher, evaluation: Mapping[str, Any], config: TrainConfig, log_path: Path
+        self, student: Student, teacher: Teacher, evaluation: Mapping[str, Any], spec: DistillSpec, log_path: Path
     ) -> list[str]:
         """Write the bundle into the scratch folder; the paths of its files."""
-        texts = inputs.texts(self.context, self.spec)
+        texts = inputs.texts(self.context, spec)
         image_index = self.images.image_index
         parts = {at: "id" for at in image_index.id_labels} | {at: "ood" for at in image_index.ood_labels}
         labels = [
@@ -218,18 +236,18 @@ class _Evaluation:
             labels=labels,
             evaluation=evaluation,
             training_log=log_path,
-            provenance=self._provenance(config),
+            provenance=self._provenance(spec),
         )
         return [file.path for file in made]
 
-    def _provenance(self, config: TrainConfig) -> dict[str, Any]:
+    def _provenance(self, spec: DistillSpec) -> dict[str, Any]:
         with self.context.db.read() as tx:
             return {
                 "job": self.claim.job_id,
-                "recipe": self.spec["recipe"],
-                **({"start": self.spec["start_checkpoint_id"]} if self.spec.get("start_checkpoint_id") else {}),
-                "config": config.model_dump(mode="json"),
-                **resources.source_digests(tx, self.spec, text_targets_id=self.so_far["text_targets_id"]),
+                "recipe": spec.recipe,
+                **({"start": spec.start_checkpoint_id} if spec.start_checkpoint_id else {}),
+                "config": spec.config.model_dump(mode="json"),
+                **resources.source_digests(tx, spec, text_targets_id=self.encoded.text_targets_id),
             }
 
 

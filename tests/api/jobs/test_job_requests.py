@@ -1,0 +1,298 @@
+"""Job requests: the parts and specs of each kind of job, and invalid requests."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from distill.config.train_config import TrainConfig
+from store import resources
+from store.artefacts import StoredArtefact
+from store.jobs.specs import DescribeSpec
+from store.models import Checkpoint, Job, Part
+from tests.api.conftest import Service
+
+TEACHER = "ViT-B-32:openai"
+
+SHA = "ab" * 32
+
+PLAIN = {"concept": "", "templates": ["a photo of {}"], "with_name": True}
+
+
+def parts_of(service: Service, job_id: str) -> list[tuple[str, str, str]]:
+    with service.db.read() as tx:
+        rows = tx.query(Part).filter(Part.job_id == job_id).order_by(Part.position).all()
+        return [(row.kind, row.queue, row.status) for row in rows]
+
+
+def create_checkpoint(service: Service, dataset_id: str, vocabulary_id: str) -> str:
+    job = service.post("/v1/jobs", {"kind": "distill", "dataset_id": dataset_id, "teacher": TEACHER}, status=202)
+    with service.db.write() as tx:
+        teacher = resources.put_teacher(
+            tx,
+            ref="another name",
+            digest=SHA,
+            width=8,
+            context_length=77,
+            logit_scale=100.0,
+            preprocess={},
+            tokenizer_key="t",
+        )
+        targets = resources.add_text_targets(
+            tx,
+            vocabulary_id=vocabulary_id,
+            attribute_set_id=None,
+            teacher_id=teacher.id,
+            job_id=job["id"],
+            text="names",
+            num_labels=4,
+            width=8,
+            report={},
+            file=StoredArtefact("k", SHA, 1),
+        )
+        checkpoint = resources.add_checkpoint(
+            tx,
+            Checkpoint(
+                id="ckp_1",
+                job_id=job["id"],
+                dataset_id=dataset_id,
+                vocabulary_id=vocabulary_id,
+                attribute_set_id=None,
+                text_targets_id=targets.id,
+                teacher_id=teacher.id,
+                student="resnet18",
+                text="names",
+                evaluation={},
+                digest=SHA,
+            ),
+            files=[],
+        )
+    return checkpoint.id
+
+
+def test_enrich_jobs_are_split_into_chunks(service: Service) -> None:
+    vocabulary_id = service.vocabulary(*(f"label {n}" for n in range(10)))
+    response = service.http.post("/v1/jobs", json={"kind": "enrich", "vocabulary_id": vocabulary_id})
+    assert response.status_code == 202
+    job = response.json()
+    assert response.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert set(job) == {
+        "object",
+        "id",
+        "kind",
+        "status",
+        "stage",
+        "created_at",
+        "started_at",
+        "finished_at",
+        "progress",
+        "stages",
+        "spec",
+        "spend",
+        "result",
+        "error",
+    }
+    assert (job["object"], job["kind"], job["status"], job["stage"]) == ("job", "enrich", "queued", "describe")
+    assert job["progress"] == {"done": 0, "total": 10, "unit": "labels", "eta_s": None}
+    spec = DescribeSpec(
+        vocabulary_id=vocabulary_id,
+        num_labels=10,
+        strategies=("describe@1",),
+        model="stand-in",
+        domain="birds",
+        mend_rounds=1,
+    )
+    assert job["spec"] == spec.as_json()
+    assert (job["started_at"], job["finished_at"], job["result"], job["error"]) == (None, None, None, None)
+    assert datetime.fromisoformat(job["created_at"]).utcoffset() is not None
+    kinds = ["describe", "describe", "describe", "mend", "mend", "assemble", "report"]
+    assert parts_of(service, job["id"]) == [
+        (kind, "enrich", "queued" if kind == "describe" else "waiting") for kind in kinds
+    ]
+    assert job["stages"] == [
+        {"stage": "describe", "done": 0, "total": 10, "unit": "labels", "rate": None, "eta_s": None},
+        {"stage": "mend", "done": 0, "total": 20, "unit": "labels", "rate": None, "eta_s": None},
+        {"stage": "assemble", "done": 0, "total": 1, "unit": "pages", "rate": None, "eta_s": None},
+        {"stage": "report", "done": 0, "total": 10, "unit": "labels", "rate": None, "eta_s": None},
+    ]
+    assert service.get(f"/v1/jobs/{job['id']}") == job
+
+
+def test_gpu_jobs_have_the_parts_that_workers_execute(service: Service) -> None:
+    vocabulary_id = service.vocabulary()
+    set_id = service.attribute_set(vocabulary_id)
+    dataset_id = service.dataset(vocabulary_id)
+    encode = service.post(
+        "/v1/jobs", {"kind": "encode", "attribute_set_id": set_id, "teacher": TEACHER, "text": "phrases"}, status=202
+    )
+    assert encode["spec"] == {
+        "vocabulary_id": vocabulary_id,
+        "attribute_set_id": set_id,
+        "teacher": TEACHER,
+        "text": "phrases",
+        "prompt": PLAIN,
+    }
+    assert parts_of(service, encode["id"]) == [("encode", "gpu", "queued")]
+
+    body = {
+        "kind": "distill",
+        "dataset_id": dataset_id,
+        "attribute_set_id": set_id,
+        "teacher": TEACHER,
+        "text": "sentence",
+        "config": {"student": "resnet18", "epochs": 3, "losses": {"mse": 0}},
+    }
+    distill = service.post("/v1/jobs", body, status=202)
+    config = TrainConfig.model_validate(distill["spec"].pop("config"))
+    assert (
+        config.student.architecture,
+        config.schedule.epochs,
+        config.objective.losses.mse,
+        config.objective.losses.cls,
+    ) == ("resnet18", 3, 0, 1)
+    assert distill["spec"] == {
+        "dataset_id": dataset_id,
+        "vocabulary_id": vocabulary_id,
+        "attribute_set_id": set_id,
+        "teacher": TEACHER,
+        "text": "sentence",
+        "recipe": "limbeck",
+        "prompt": PLAIN,
+        "start_checkpoint_id": None,
+        "caption_set_id": None,
+    }
+    assert parts_of(service, distill["id"]) == [
+        ("encode", "gpu", "queued"),
+        ("train", "gpu", "waiting"),
+        ("evaluate", "gpu", "waiting"),
+    ]
+
+    evaluate = service.post("/v1/jobs", {"kind": "evaluate", "dataset_id": dataset_id, "teacher": TEACHER}, status=202)
+    assert evaluate["spec"] == {
+        "subject": {"teacher": TEACHER},
+        "dataset_id": dataset_id,
+        "vocabulary_id": vocabulary_id,
+        "attribute_set_id": None,
+        "teacher": TEACHER,
+        "text": "names",
+        "prompt": PLAIN,
+        "shots": 0,
+    }
+    assert parts_of(service, evaluate["id"]) == [("encode", "gpu", "queued"), ("evaluate", "gpu", "waiting")]
+
+    checkpoint_id = create_checkpoint(service, dataset_id, vocabulary_id)
+    body = {"kind": "evaluate", "dataset_id": dataset_id, "checkpoint_id": checkpoint_id}
+    evaluate = service.post("/v1/jobs", body, status=202)
+    assert (evaluate["spec"]["subject"], evaluate["spec"]["teacher"]) == ({"checkpoint_id": checkpoint_id}, TEACHER)
+
+
+def test_invalid_requests_are_rejected(service: Service, subtests: pytest.Subtests) -> None:
+    vocabulary_id, other_id = service.vocabulary(), service.vocabulary("x", "y")
+    set_id, other_set = service.attribute_set(vocabulary_id), service.attribute_set(other_id)
+    dataset_id = service.dataset(vocabulary_id)
+    distill: dict[str, Any] = {"kind": "distill", "dataset_id": dataset_id, "teacher": TEACHER}
+    enrich: dict[str, Any] = {"kind": "enrich", "vocabulary_id": vocabulary_id}
+    encode: dict[str, Any] = {"kind": "encode", "vocabulary_id": vocabulary_id, "teacher": TEACHER}
+    prove: dict[str, Any] = {
+        "kind": "prove",
+        "dataset_id": dataset_id,
+        "attribute_set_id": set_id,
+        "teacher": TEACHER,
+    }
+    bad: list[tuple[Any, str, str]] = [
+        ({"kind": "enrich", "vocabulary_id": "voc_none"}, "vocabulary_not_found", "/vocabulary_id"),
+        ({**enrich, "strategy": "describe"}, "invalid_request", "/strategy"),
+        ({**enrich, "strategies": []}, "invalid_request", "/strategies"),
+        ({**enrich, "strategies": ["describe", "sentense"]}, "strategy_unknown", "/strategies/1"),
+        ({**enrich, "strategies": ["describe@99"]}, "strategy_unknown", "/strategies/0"),
+        ({**enrich, "strategies": ["/etc/passwd.toml"]}, "strategy_unknown", "/strategies/0"),
+        ({**enrich, "strategies": ["describe", "describe@1"]}, "strategy_unfit", "/strategies/1"),
+        ({**enrich, "strategies": ["captions"]}, "strategy_unfit", "/strategies/0"),
+        ({**enrich, "strategies": ["sentence"], "samples": 3}, "strategy_unfit", "/samples"),
+        ({**enrich, "strategies": ["contrast"]}, "teacher_missing", "/teacher"),
+        ({**enrich, "strategies": ["contrast"], "teacher": "ViT-B-32:opnai"}, "teacher_unknown", "/teacher"),
+        ({**enrich, "neighbours": 11}, "invalid_request", "/neighbours"),
+        ({**enrich, "teacher": TEACHER}, "teacher_unused", "/teacher"),
+        ({**enrich, "base_set_id": "ats_0"}, "attribute_set_not_found", "/base_set_id"),
+        ({**enrich, "vocabulary_id": None}, "vocabulary_missing", "/vocabulary_id"),
+        ({"kind": "enrich", "dataset_id": dataset_id, "strategies": ["sentence"]}, "strategy_unfit", "/strategies/0"),
+        ({"kind": "enrich", "dataset_id": "dst_0", "strategies": ["captions"]}, "dataset_not_found", "/dataset_id"),
+        ({**enrich, "dataset_id": dataset_id, "strategies": ["captions"]}, "field_unused", "/vocabulary_id"),
+        ({"kind": "enrich", "vocabulary_id": vocabulary_id, "model": 4}, "invalid_request", "/model"),
+        ({"kind": "enrich"}, "vocabulary_missing", "/vocabulary_id"),
+        ({"kind": "enrich", "vocabulary_id": vocabulary_id, "dataset_id": "x"}, "strategy_unfit", "/strategies/0"),
+        ({"kind": "paint"}, "invalid_request", ""),
+        ({"vocabulary_id": vocabulary_id}, "invalid_request", ""),
+        ([], "invalid_request", ""),
+        ({**encode, "teacher": "ViT-B-32:opnai"}, "teacher_unknown", "/teacher"),
+        ({**encode, "teacher": "ViT-B32:openai"}, "teacher_unknown", "/teacher"),
+        ({**encode, "teacher": "hf-hub:../x"}, "teacher_unknown", "/teacher"),
+        ({**encode, "teacher": ""}, "invalid_request", "/teacher"),
+        ({**encode, "text": "poem"}, "invalid_request", "/text"),
+        ({**encode, "text": "phrases"}, "attribute_set_missing", "/attribute_set_id"),
+        ({**encode, "prompt": {"templates": ["a photo"]}}, "invalid_request", "/prompt/templates"),
+        ({**prove, "attribute_set_id": other_set}, "vocabulary_mismatch", "/attribute_set_id"),
+        ({**prove, "teacher": "ViT-B-33:openai"}, "teacher_unknown", "/teacher"),
+        ({**prove, "seeds": 0}, "invalid_request", "/seeds"),
+        ({**encode, "text": "names", "attribute_set_id": set_id}, "attribute_set_unused", "/attribute_set_id"),
+        ({**encode, "text": "phrases", "attribute_set_id": other_set}, "vocabulary_mismatch", "/attribute_set_id"),
+        ({**encode, "text": "phrases", "attribute_set_id": "ats_0"}, "attribute_set_not_found", "/attribute_set_id"),
+        ({"kind": "encode", "teacher": TEACHER}, "vocabulary_missing", "/vocabulary_id"),
+        ({**distill, "dataset_id": "dst_none"}, "dataset_not_found", "/dataset_id"),
+        ({**distill, "text": "sentence", "attribute_set_id": other_set}, "vocabulary_mismatch", "/attribute_set_id"),
+        ({**distill, "recipe": "alchemy"}, "recipe_unknown", "/recipe"),
+        ({**distill, "config": {"student": "resnet81"}}, "student_unknown", "/config/student"),
+        ({**distill, "config": {"epochs": 0}}, "invalid_request", "/config/epochs"),
+        ({**distill, "config": {"losses": {"mse": -1}}}, "invalid_request", "/config/losses/mse"),
+        ({**distill, "config": {"epoch": 3}}, "invalid_request", "/config/epoch"),
+        (
+            {**distill, "config": {"augmentation": {"crop_scale": [0.5]}}},
+            "invalid_request",
+            "/config/augmentation/crop_scale",
+        ),
+        ({**distill, "config": 3}, "invalid_request", "/config"),
+        ({**distill, "config": {"losses": {"im_cts": 1}}}, "invalid_request", "/config/losses/im_cts"),
+        ({**distill, "config": {"shots": 5}}, "invalid_request", "/config"),
+        ({**distill, "recipe": "li2023_resnet_5shot"}, "start_unfit", "/start_checkpoint_id"),
+        ({**distill, "start_checkpoint_id": "ckp_0"}, "start_unfit", "/start_checkpoint_id"),
+        (
+            {**distill, "recipe": "li2023_resnet_5shot", "start_checkpoint_id": "ckp_0"},
+            "checkpoint_not_found",
+            "/start_checkpoint_id",
+        ),
+        ({"kind": "evaluate", "dataset_id": dataset_id, "teacher": TEACHER, "shots": 2}, "invalid_request", ""),
+        ({"kind": "evaluate", "dataset_id": dataset_id}, "invalid_request", ""),
+        (
+            {"kind": "evaluate", "dataset_id": dataset_id, "teacher": TEACHER, "checkpoint_id": "c"},
+            "invalid_request",
+            "",
+        ),
+        (
+            {"kind": "evaluate", "dataset_id": dataset_id, "checkpoint_id": "ckp_0"},
+            "checkpoint_not_found",
+            "/checkpoint_id",
+        ),
+    ]
+    for body, code, pointer in bad:
+        with subtests.test(body=str(body)):
+            problem = service.rejection("/v1/jobs", body)
+            assert problem["code"] == code, problem
+            assert problem["errors"][0]["pointer"].startswith(pointer), problem
+            assert pointer or problem["errors"][0]["pointer"] == "", problem
+    with service.db.read() as tx:
+        assert tx.query(Job).count() == 0
+    problem = service.rejection("/v1/jobs", {**distill, "config": {"student": "resnet81"}})
+    assert "resnet18" in problem["detail"]
+    problem = service.rejection("/v1/jobs", {**enrich, "strategies": ["sentense"]})
+    assert "sentence" in problem["detail"]
+    problem = service.rejection("/v1/jobs", {**encode, "teacher": "ViT-B-32:opnai"})
+    assert "ViT-B-32:openai" in problem["detail"]
+
+
+def test_a_model_is_required(make_service: Any) -> None:
+    service = make_service(llm_model="")
+    vocabulary_id = service.vocabulary()
+    problem = service.rejection("/v1/jobs", {"kind": "enrich", "vocabulary_id": vocabulary_id})
+    assert (problem["code"], problem["errors"][0]["pointer"]) == ("model_missing", "/model")
+    job = service.post("/v1/jobs", {"kind": "enrich", "vocabulary_id": vocabulary_id, "model": "m"}, status=202)
+    assert job["spec"]["model"] == "m"
