@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 
-from store.jobs import lifecycle
-from store.jobs.lifecycle import Claim
+from store.jobs import claims
+from store.jobs.claims import Claim
 from store.logs import configure
 from workers.runtime.context import Context
 from workers.runtime.lease_renewal import Keeper
@@ -57,7 +57,7 @@ def _next(context: Context, done: Claim) -> Claim | None:
     if context.shutting_down.is_set():
         return None
     with context.db.read() as tx:
-        part_id = lifecycle.next_of(tx, done.job_id, "gpu")
+        part_id = claims.next_of(tx, done.job_id, "gpu")
     return claim_part(context, part_id) if part_id else None
 
 

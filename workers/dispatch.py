@@ -7,8 +7,8 @@ import time
 
 import structlog
 
-from distill.training.process_environment import environment
-from store.jobs import lifecycle
+from distill.training.process_environment import training_environment
+from store.jobs import claims
 from workers.runtime.context import Context, worker_name
 from workers.runtime.run_part import claim_part, run_claimed
 
@@ -27,14 +27,14 @@ def run_enrich(context: Context, part_id: str) -> None:
         if context.shutting_down.is_set():
             return
         with context.db.read() as tx:
-            after = lifecycle.next_of(tx, claim.job_id, "enrich", after_stage=claim.stage)
+            after = claims.next_of(tx, claim.job_id, "enrich", after_stage=claim.stage)
         claim = claim_part(context, after) if after else None
 
 
 def run_gpu(context: Context, part_id: str) -> None:
     """Run a GPU part in a child process, and wait for it. A child that died is reported, so that none need wait."""
     command = [sys.executable, "-m", "workers.child", part_id, "--parent", str(os.getpid())]
-    with subprocess.Popen(command, process_group=0, env=environment()) as child:
+    with subprocess.Popen(command, process_group=0, env=training_environment()) as child:
         asked_at: float | None = None
         while child.poll() is None:
             if context.shutting_down.is_set() and asked_at is None:
@@ -46,7 +46,7 @@ def run_gpu(context: Context, part_id: str) -> None:
     if child.returncode != 0:
         log.warning("child_died", part=part_id, code=child.returncode)
         with context.db.write() as tx:
-            lifecycle.expire(tx, worker=worker_name(child.pid))
+            claims.expire(tx, worker=worker_name(child.pid))
 
 
 RUN = {"enrich": run_enrich, "gpu": run_gpu}

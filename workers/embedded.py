@@ -12,7 +12,7 @@ import time
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from store.jobs import heartbeats, lifecycle
+from store.jobs import claims, heartbeats
 from store.logs import configure
 from workers.dispatch import RUN
 from workers.runtime.context import Context, worker_name
@@ -34,7 +34,7 @@ def work(context: Context, queue: str) -> None:
                 with context.db.write() as tx:
                     heartbeats.beat(tx, name=f"{worker_name()}:{queue}", role=queue)
             with context.db.read() as tx:
-                ready = lifecycle.ready(tx, [queue], limit=1)
+                ready = claims.ready(tx, [queue], limit=1)
             for part_id in ready:
                 RUN[queue](context, part_id)
         except SQLAlchemyError as error:

@@ -13,7 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from store import idempotency
 from store.enrich import single_flight
-from store.jobs import heartbeats, lifecycle
+from store.jobs import heartbeats, outbox
+from store.lifecycle import transitions
 from store.logs import configure
 from workers.runtime.context import Context, worker_name
 
@@ -40,7 +41,7 @@ class Sweeper:
         """Requeue or end what expired, announce what waits."""
         settings, db = self._context.settings, self._context.db
         with db.write() as tx:
-            moved = lifecycle.requeue_expired(tx, max_attempts=settings.max_attempts)
+            moved = transitions.requeue_expired(tx, max_attempts=settings.max_attempts)
             heartbeats.beat(tx, name=worker_name(), role="sweeper")
         if moved:
             log.warning("leases_expired", parts=moved)
@@ -53,18 +54,18 @@ class Sweeper:
     def _tidy(self) -> None:
         """Forget what is of no more use: old records, calls that nobody makes any more, states of ended trainings."""
         with self._context.db.write() as tx:
-            idempotency.forget_old(tx)
+            idempotency.delete_expired(tx)
             heartbeats.forget_old(tx)
             single_flight.forget_old(tx)
-            spent = lifecycle.spent_states(tx)
+            spent = outbox.unused_states(tx)
         for _, key in spent:
             self._context.artefacts.delete_below(key)
         with self._context.db.write() as tx:
-            lifecycle.forget_states(tx, [part_id for part_id, _ in spent])
+            outbox.forget_states(tx, [part_id for part_id, _ in spent])
 
     def _announce(self) -> None:
         with self._context.db.read() as tx:
-            waiting = lifecycle.to_send(tx, resend_s=self._context.settings.resend_s)
+            waiting = outbox.to_send(tx, resend_s=self._context.settings.resend_s)
         if not waiting:
             return
         from kombu.exceptions import OperationalError
@@ -80,7 +81,7 @@ class Sweeper:
             log.warning("broker_unreachable", waiting=len(waiting) - len(sent), error=str(error)[:200])
         finally:
             with self._context.db.write() as tx:
-                lifecycle.mark_sent(tx, sent)
+                outbox.mark_sent(tx, sent)
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
-"""Jobs: created, listed, read and cancelled; the results of an enrich job while it runs."""
+"""Jobs: create, list, get and cancel; the results of an enrich job while it runs."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body
+from pydantic import Field
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 from starlette.responses import Response, StreamingResponse
@@ -35,87 +36,86 @@ Status = Literal["queued", "running", "cancelling", "succeeded", "failed", "canc
 
 
 class ProgressOut(ResponseModel):
-    """Progress of the current stage; `eta_s` (seconds) is null if it is unknown."""
+    """Progress of the current stage."""
 
     done: int
     total: int
-    unit: str
-    eta_s: float | None
+    unit: str = Field(description="Unit of `done` and `total`, such as `labels`.")
+    eta_s: float | None = Field(description="Remaining time in seconds; null if unknown.")
 
 
 class StageOut(ProgressOut):
-    """Progress of all parts of one kind; `rate` is in units per second, null if no such part runs."""
+    """Progress of all parts of one kind."""
 
-    stage: str
-    rate: float | None
+    stage: str = Field(description="The kind of the parts.")
+    rate: float | None = Field(description="Units per second; null if no part of this kind runs.")
 
 
-class JobError(ResponseModel):
+class JobErrorOut(ResponseModel):
     """Why a job failed."""
 
-    code: str
-    message: str
+    code: str = Field(description="Stable code of this kind of error.")
+    message: str = Field(description="For people.")
 
 
 class JobOut(ResponseModel):
-    """A job. `stage` is the kind of its current or last part, and `progress` that of the stage; `stages` are all stages
-    known so far, in order. `spec` is the resolved request. `spend` is null for jobs without LLM calls."""
+    """A job: a request for work that workers execute in parts."""
 
     object: Literal["job"] = "job"
     id: str
     kind: JobKind
     status: Status
-    stage: str | None
+    stage: str | None = Field(description="The kind of the current or last part.")
     created_at: Timestamp
     started_at: Timestamp | None
     finished_at: Timestamp | None
-    progress: ProgressOut
-    stages: list[StageOut]
-    spec: dict[str, Any]
-    spend: JobUsageOut | None
-    result: dict[str, Any] | None
-    error: JobError | None
+    progress: ProgressOut = Field(description="Progress of `stage`.")
+    stages: list[StageOut] = Field(description="All stages that are known so far, in order.")
+    spec: dict[str, Any] = Field(description="The request, with all defaults resolved.")
+    spend: JobUsageOut | None = Field(description="LLM usage; null for jobs without LLM calls.")
+    result: dict[str, Any] | None = Field(description="Ids and figures of the results; null until the job succeeds.")
+    error: JobErrorOut | None
 
 
 _NO_PROGRESS = Progress(stage="", done=0, total=0, unit="", rate=None, eta_s=None, stages=())
 
 
-def job_out(job: Job | Row[Any], job_progress: Progress | None, spend: Sums | None) -> JobOut:
-    """The response for a job."""
-    known = job_progress or _NO_PROGRESS
+def job_out(job: Job | Row[Any], job_progress: Progress | None, sums: Sums | None) -> JobOut:
+    """The response model of a job with this progress and LLM usage."""
+    current = job_progress or _NO_PROGRESS
     return JobOut(
         id=job.id,
         kind=job.kind,
         status=job.status,
-        stage=known.stage or None,
+        stage=current.stage or None,
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        progress=ProgressOut.model_validate(known),
-        stages=[StageOut.model_validate(stage) for stage in known.stages],
+        progress=ProgressOut.model_validate(current),
+        stages=[StageOut.model_validate(stage) for stage in current.stages],
         spec=job.spec,
-        spend=job_usage_out(spend, known.stages),
+        spend=job_usage_out(sums, current.stages),
         result=job.result,
-        error=JobError(code=job.error["code"], message=job.error["message"]) if job.error else None,
+        error=JobErrorOut(code=job.error["code"], message=job.error["message"]) if job.error else None,
     )
 
 
-def _one(tx: Session, job_id: str) -> JobOut:
+def _get_job(tx: Session, job_id: str) -> JobOut:
     row, job_progress = progress.job(tx, job_id)
     return job_out(row, job_progress, usage.in_row(row))
 
 
 @router.post("", status_code=202, response_model=JobOut)
 def create(
-    services: ServicesDep, idempotency: IdempotencyDep, given: Annotated[JobIn, Body(examples=job_requests.EXAMPLES)]
+    services: ServicesDep, idempotency: IdempotencyDep, body: Annotated[JobIn, Body(examples=job_requests.EXAMPLES)]
 ) -> Response:
     """Queue a job. Poll its Location, or follow its events."""
 
-    def make(tx: Session) -> Created:
-        job = job_requests.create(tx, given, services.settings)
-        return _one(tx, job.id), f"/v1/jobs/{job.id}"
+    def write(tx: Session) -> Created:
+        job = job_requests.create(tx, body, services.settings)
+        return _get_job(tx, job.id), f"/v1/jobs/{job.id}"
 
-    return idempotency.respond(make, status=202)
+    return idempotency.respond(write, status=202)
 
 
 @router.get("", response_model=Page[JobOut])
@@ -129,39 +129,39 @@ def list_all(
     """Jobs, newest first."""
     with services.db.read() as tx:
         rows, more = resources.page(tx, Job, limit=limit, after=after, kind=kind, status=status)
-        by_id = progress.of(tx, [job.id for job in rows])
-        spends = usage.of_many(tx, [job.id for job in rows])
-        out = [job_out(job, by_id.get(job.id), spends.get(job.id)) for job in rows]
-        return page(out, more, lambda one: one.id)
+        ids = [job.id for job in rows]
+        progress_by_job, sums_by_job = progress.of(tx, ids), usage.of_many(tx, ids)
+        data = [job_out(job, progress_by_job.get(job.id), sums_by_job.get(job.id)) for job in rows]
+        return page(data, more, lambda item: item.id)
 
 
 @router.get("/{id}", response_model=JobOut)
 def get(services: ServicesDep, id: str) -> Response:
-    """One job."""
+    """A job."""
     with services.db.read() as tx:
-        found = _one(tx, id)
-    # Jobs are polled often: serialising here saves one change of threads.
-    return Response(found.model_dump_json(), media_type="application/json")
+        job = _get_job(tx, id)
+    # Clients poll jobs often. Serialising the job here saves one switch of threads.
+    return Response(job.model_dump_json(), media_type="application/json")
 
 
 @router.post("/{id}/cancel", status_code=202, response_model=JobOut)
 def cancel(idempotency: IdempotencyDep, id: str) -> Response:
-    """Cancel a job; finished work is kept. No effect on a job that has ended or is already being cancelled."""
+    """Cancel a job; finished work is kept. No effect on a job that has finished or is already being cancelled."""
 
-    def make(tx: Session) -> Created:
-        return _one(tx, transitions.cancel(tx, id).id), f"/v1/jobs/{id}"
+    def write(tx: Session) -> Created:
+        return _get_job(tx, transitions.cancel(tx, id).id), f"/v1/jobs/{id}"
 
-    return idempotency.respond(make, status=202)
-
-
-class LabelResult(AttributesOut):
-    """The results for a label so far, and the `reason` why a question about it failed."""
-
-    reason: str | None
-    detail: str | None
+    return idempotency.respond(write, status=202)
 
 
-@router.get("/{id}/labels", response_model=Page[LabelResult])
+class LabelResultOut(AttributesOut):
+    """The results for a label so far."""
+
+    reason: str | None = Field(description="Code of the reason why a question about the label failed.")
+    detail: str | None = Field(description="Details of `reason`, for people.")
+
+
+@router.get("/{id}/labels", response_model=Page[LabelResultOut])
 def labels(services: ServicesDep, id: str, limit: LongLimit = 100, after: AfterPosition = None) -> object:
     """The labels that an enrich job has results for, by position. While it runs, labels appear between earlier ones."""
     with services.db.read() as tx:
@@ -169,10 +169,11 @@ def labels(services: ServicesDep, id: str, limit: LongLimit = 100, after: AfterP
         positions = results.partial(tx, id, after=-1 if after is None else after, limit=limit + 1)
         rows = vocabularies.labels_at(tx, spec.vocabulary_id, positions[:limit])
         data = []
-        for label, one in zip(rows, assembly.assemble_labels(tx, id, spec, rows), strict=True):
-            reason, detail = one.failures[0] if one.failures else (None, None)
-            data.append(LabelResult(**attributes_fields(label, one.lines, one.flags), reason=reason, detail=detail))
-        return page(data, len(positions) > limit, lambda one: one.position)
+        for label, result in zip(rows, assembly.assemble_labels(tx, id, spec, rows), strict=True):
+            reason, detail = result.failures[0] if result.failures else (None, None)
+            fields = attributes_fields(label, result.lines, result.flags)
+            data.append(LabelResultOut(**fields, reason=reason, detail=detail))
+        return page(data, len(positions) > limit, lambda item: item.position)
 
 
 @router.get("/{id}/export", response_class=Response)
@@ -205,5 +206,7 @@ def _entries(db: Database, job_id: str, spec: DescribeSpec) -> Iterator[Entry]:
         with db.read() as tx:
             rows = vocabularies.labels(tx, spec.vocabulary_id, start=start, stop=start + PAGE_SIZE)
             assembled = assembly.assemble_labels(tx, job_id, spec, rows)
-        for label, one in zip(rows, assembled, strict=True):
-            yield entry_from_json({"label": label.name, "sense": label.sense, "lines": one.lines, "flags": one.flags})
+        for label, result in zip(rows, assembled, strict=True):
+            yield entry_from_json(
+                {"label": label.name, "sense": label.sense, "lines": result.lines, "flags": result.flags}
+            )

@@ -13,12 +13,12 @@ from sqlalchemy import bindparam, delete, literal, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from store.bulk_rows import given
+from store.bulk_rows import values_table
 from store.enrich.assembly import ROUND
 from store.errors import NotFound
 from store.ids import new_id
-from store.jobs.lifecycle import Claim
-from store.models import EnrichResult, LLMAnswer, LLMCall, LLMForm
+from store.jobs.claims import Claim
+from store.models import EnrichResult, LLMAnswer, LLMCall, LLMResponseFormat
 from store.sets.attribute_sets import insert_ignore
 
 _BATCH = 5_000
@@ -48,7 +48,7 @@ def ended(tx: Session, claim: Claim, *, start: int, stop: int) -> set[tuple[int,
 
 def settle_known(tx: Session, claim: Claim, places: Sequence[tuple[Place, str]]) -> set[str]:
     """Give each place whose key an earlier call answered its result; the keys that were found."""
-    wanted = given(
+    wanted = values_table(
         tx,
         {
             "step": (int, [place.step for place, _ in places]),
@@ -76,7 +76,7 @@ def has_answers(tx: Session, *, model: str, strategy: str) -> bool:
 
 def known_answers(tx: Session, keys: Sequence[str]) -> set[str]:
     """Those of the keys under which an earlier call left an answer."""
-    wanted = given(tx, {"key": (str, keys)})
+    wanted = values_table(tx, {"key": (str, keys)})
     return set(tx.scalars(select(LLMAnswer.key).join(wanted, wanted.c.key == LLMAnswer.key)))
 
 
@@ -122,7 +122,7 @@ def adopt(tx: Session, claim: Claim, *, round: int, positions: Collection[int]) 
     of_round = (EnrichResult.job_id == claim.job_id, EnrichResult.step >= first, EnrichResult.step < stop)
     wanted = sorted(positions)
     for start in range(0, len(wanted), _BATCH):
-        some = given(tx, {"position": (int, wanted[start : start + _BATCH])})
+        some = values_table(tx, {"position": (int, wanted[start : start + _BATCH])})
         query = select(EnrichResult.step, EnrichResult.position, EnrichResult.slot, EnrichResult.key)
         query = query.join(some, some.c.position == EnrichResult.position).where(
             *of_round, EnrichResult.key.is_not(None)
@@ -157,13 +157,15 @@ def partial(tx: Session, job_id: str, *, after: int, limit: int) -> list[int]:
 
 def form(tx: Session, *, base_url: str, model: str) -> Mapping[str, Any] | None:
     """What is remembered of the form of request that a server understands for a model."""
-    return tx.scalar(select(LLMForm.form).where(LLMForm.base_url == base_url, LLMForm.model == model))
+    return tx.scalar(
+        select(LLMResponseFormat.form).where(LLMResponseFormat.base_url == base_url, LLMResponseFormat.model == model)
+    )
 
 
 def keep_form(tx: Session, *, base_url: str, model: str, form: Mapping[str, Any]) -> None:
     """Remember it for all workers; the last one to learn something is right."""
     dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
     row = {"base_url": base_url, "model": model, "form": dict(form), "updated_at": time.time()}
-    statement = dialect.insert(LLMForm).values(row)
+    statement = dialect.insert(LLMResponseFormat).values(row)
     again = {"form": statement.excluded.form, "updated_at": statement.excluded.updated_at}
     tx.execute(statement.on_conflict_do_update(index_elements=["base_url", "model"], set_=again))

@@ -12,7 +12,7 @@ from sqlalchemy import Select, delete, exists, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from store.bulk_rows import given
+from store.bulk_rows import values_table
 from store.clock import now_s
 from store.models import LLMFlight
 
@@ -23,7 +23,7 @@ def take(tx: Session, owner: str, keys: Sequence[str], *, lease_s: float) -> set
     Look for answers again afterwards: a flight that ended since the last look has left one.
     """
     dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
-    wanted = given(tx, {"key": (str, sorted(set(keys)))})
+    wanted = values_table(tx, {"key": (str, sorted(set(keys)))})
     # A row that is only looked at here would be locked by the upsert.
     elsewhere = (LLMFlight.key == wanted.c.key) & (LLMFlight.owner != owner) & (LLMFlight.expires_at >= now_s())
     rows = select(wanted.c.key, literal(owner), now_s() + lease_s).where(~exists().where(elsewhere))
@@ -38,7 +38,7 @@ def take(tx: Session, owner: str, keys: Sequence[str], *, lease_s: float) -> set
 
 def held(tx: Session, keys: Sequence[str]) -> set[str]:
     """Those of the keys that somebody holds."""
-    wanted = given(tx, {"key": (str, keys)})
+    wanted = values_table(tx, {"key": (str, keys)})
     query = select(LLMFlight.key).join(wanted, wanted.c.key == LLMFlight.key).where(LLMFlight.expires_at >= now_s())
     return set(tx.scalars(query))
 

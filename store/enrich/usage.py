@@ -18,11 +18,11 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from store.clock import now_s
-from store.enrich.batches import WAITS
-from store.models import LLMCall, Part, Spend
+from store.jobs.batches import WAITS
+from store.models import JobUsage, LLMCall, Part
 
 if TYPE_CHECKING:
-    from store.jobs.lifecycle import Claim
+    from store.jobs.claims import Claim
     from store.jobs.progress import Stage
 
 _QUIETLY = {"synchronize_session": False}
@@ -60,7 +60,7 @@ NOTHING = Amount()
 def begin(tx: Session, job_id: str, *, cap_pusd: int | None, cap_tokens: int | None, plan: Mapping[str, Any]) -> None:
     """Nothing spent yet. `plan`: kind of part → how many units it has at most, and how many questions a unit is."""
     tx.add(
-        Spend(
+        JobUsage(
             job_id=job_id,
             cap_pusd=cap_pusd,
             cap_tokens=cap_tokens,
@@ -87,16 +87,16 @@ def record(tx: Session, job_id: str, calls: Sequence[Mapping[str, Any]], *, rele
     if not calls:
         return
     statement = (
-        update(Spend)
-        .where(Spend.job_id == job_id)
+        update(JobUsage)
+        .where(JobUsage.job_id == job_id)
         .values(
-            calls=Spend.calls + len(calls),
-            prompt_tokens=Spend.prompt_tokens + sum(call["prompt_tokens"] or 0 for call in calls),
-            completion_tokens=Spend.completion_tokens + sum(call["completion_tokens"] or 0 for call in calls),
-            spent_pusd=Spend.spent_pusd + sum(call["cost_pusd"] or 0 for call in calls),
-            unpriced_calls=Spend.unpriced_calls + sum(call["cost_pusd"] is None for call in calls),
-            reserved_pusd=Spend.reserved_pusd - released.pusd,
-            reserved_tokens=Spend.reserved_tokens - released.tokens,
+            calls=JobUsage.calls + len(calls),
+            prompt_tokens=JobUsage.prompt_tokens + sum(call["prompt_tokens"] or 0 for call in calls),
+            completion_tokens=JobUsage.completion_tokens + sum(call["completion_tokens"] or 0 for call in calls),
+            spent_pusd=JobUsage.spent_pusd + sum(call["cost_pusd"] or 0 for call in calls),
+            unpriced_calls=JobUsage.unpriced_calls + sum(call["cost_pusd"] is None for call in calls),
+            reserved_pusd=JobUsage.reserved_pusd - released.pusd,
+            reserved_tokens=JobUsage.reserved_tokens - released.tokens,
         )
     )
     tx.execute(statement, execution_options=_QUIETLY)
@@ -104,16 +104,19 @@ def record(tx: Session, job_id: str, calls: Sequence[Mapping[str, Any]], *, rele
 
 def reserve(tx: Session, job_id: str, wanted: Amount) -> bool:
     """Set this aside if the cap has room for it: one compare-and-set."""
-    used_tokens = Spend.prompt_tokens + Spend.completion_tokens + Spend.reserved_tokens
+    used_tokens = JobUsage.prompt_tokens + JobUsage.completion_tokens + JobUsage.reserved_tokens
     statement = (
-        update(Spend)
+        update(JobUsage)
         .where(
-            Spend.job_id == job_id,
-            Spend.cap_pusd.is_(None) | (Spend.spent_pusd + Spend.reserved_pusd + wanted.pusd <= Spend.cap_pusd),
-            Spend.cap_tokens.is_(None) | (used_tokens + wanted.tokens <= Spend.cap_tokens),
+            JobUsage.job_id == job_id,
+            JobUsage.cap_pusd.is_(None)
+            | (JobUsage.spent_pusd + JobUsage.reserved_pusd + wanted.pusd <= JobUsage.cap_pusd),
+            JobUsage.cap_tokens.is_(None) | (used_tokens + wanted.tokens <= JobUsage.cap_tokens),
         )
-        .values(reserved_pusd=Spend.reserved_pusd + wanted.pusd, reserved_tokens=Spend.reserved_tokens + wanted.tokens)
-        .returning(Spend.job_id)
+        .values(
+            reserved_pusd=JobUsage.reserved_pusd + wanted.pusd, reserved_tokens=JobUsage.reserved_tokens + wanted.tokens
+        )
+        .returning(JobUsage.job_id)
     )
     return tx.scalar(statement, execution_options=_QUIETLY) is not None
 
@@ -121,9 +124,11 @@ def reserve(tx: Session, job_id: str, wanted: Amount) -> bool:
 def give_back(tx: Session, job_id: str, amount: Amount) -> None:
     """Let go of what was set aside and is not needed."""
     statement = (
-        update(Spend)
-        .where(Spend.job_id == job_id)
-        .values(reserved_pusd=Spend.reserved_pusd - amount.pusd, reserved_tokens=Spend.reserved_tokens - amount.tokens)
+        update(JobUsage)
+        .where(JobUsage.job_id == job_id)
+        .values(
+            reserved_pusd=JobUsage.reserved_pusd - amount.pusd, reserved_tokens=JobUsage.reserved_tokens - amount.tokens
+        )
     )
     tx.execute(statement, execution_options=_QUIETLY)
 
@@ -146,7 +151,7 @@ def others_hold(tx: Session, claim: "Claim") -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
-    """A job's row of `Spend`, where there is one row for a poll and no session's object is wanted."""
+    """A job's row of `JobUsage`, where there is one row for a poll and no session's object is wanted."""
 
     job_id: str
     cap_pusd: int | None
@@ -171,7 +176,7 @@ _FIELDS = Sums.__slots__
 
 def of_many(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Sums]:
     """The sums of those jobs that ask an LLM."""
-    query = select(*(getattr(Spend, name) for name in _FIELDS)).where(Spend.job_id.in_(job_ids))
+    query = select(*(getattr(JobUsage, name) for name in _FIELDS)).where(JobUsage.job_id.in_(job_ids))
     return {row.job_id: Sums(**row._mapping) for row in tx.execute(query)}
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from store.models import Beat
+from store.models import Heartbeat
 
 FRESH_S = 30.0
 
@@ -16,17 +16,17 @@ def beat(tx: Session, *, name: str, role: str) -> None:
     """Note that the process `name` is alive in its role (`sweeper`, `enrich`, `gpu`)."""
     dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
     now = time.time()
-    statement = dialect.insert(Beat).values(name=name, role=role, at=now)
-    tx.execute(statement.on_conflict_do_update(index_elements=[Beat.name], set_={"at": now, "role": role}))
+    statement = dialect.insert(Heartbeat).values(name=name, role=role, at=now)
+    tx.execute(statement.on_conflict_do_update(index_elements=[Heartbeat.name], set_={"at": now, "role": role}))
 
 
 def alive(tx: Session) -> Mapping[str, int]:
     """Role → number of processes seen lately."""
-    fresh = Beat.at > time.time() - FRESH_S
-    rows = tx.execute(select(Beat.role, func.count()).where(fresh).group_by(Beat.role))
+    fresh = Heartbeat.at > time.time() - FRESH_S
+    rows = tx.execute(select(Heartbeat.role, func.count()).where(fresh).group_by(Heartbeat.role))
     return {role: count for role, count in rows}
 
 
 def forget_old(tx: Session) -> None:
     """Drop the rows of processes long gone."""
-    tx.execute(delete(Beat).where(Beat.at < time.time() - 3600.0))
+    tx.execute(delete(Heartbeat).where(Heartbeat.at < time.time() - 3600.0))

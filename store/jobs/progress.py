@@ -13,7 +13,7 @@ from sqlalchemy import Row, bindparam, func, literal_column, select, true
 from sqlalchemy.orm import Session
 
 from store.errors import NotFound
-from store.models import Job, Part, Spend
+from store.models import Job, JobUsage, Part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +47,10 @@ _RUNNING = (
 )
 _OF_ONE = select(*_RUNNING).where(Part.job_id == bindparam("job_id"), _RUNS).group_by(Part.kind).subquery()
 # One row of sums at most goes with a job; its columns come after the job's.
-_SPEND = tuple(column.label(f"spend_{column.name}") for column in Spend.__table__.c)
+_SPEND = tuple(column.label(f"spend_{column.name}") for column in JobUsage.__table__.c)
 _JOB = (
     select(*Job.__table__.c, *_SPEND, *(column.label(f"running_{column.name}") for column in _OF_ONE.c))
-    .join(Spend, Spend.job_id == Job.id, isouter=True)
+    .join(JobUsage, JobUsage.job_id == Job.id, isouter=True)
     .join(_OF_ONE, true(), isouter=True)
     .where(Job.id == bindparam("job_id"))
 )

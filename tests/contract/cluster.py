@@ -28,7 +28,7 @@ from examples.fieldguide.world import write_class_folders
 from limbeck.client import Limbeck
 from store.db import Database
 from store.migrate import upgrade
-from tests.conftest import absent, fresh_postgres
+from tests.conftest import fresh_postgres, skip_or_fail
 
 ROOT = Path(__file__).resolve().parents[2]
 TEACHER = "local-dir:teacher"
@@ -147,7 +147,7 @@ def running(mode: Mode, folder: Path, *, species: int = 8, images: int = 10) -> 
             database = f"sqlite:///{folder / 'limbeck.db'}"
         else:
             if not shutil.which("redis-server"):
-                absent("Redis", "redis-server is not installed")
+                skip_or_fail("Redis", "redis-server is not installed")
             database = stack.enter_context(fresh_postgres())
         data = folder / "data"
         shutil.copytree(ROOT / "examples" / "fieldguide" / "teacher", data / "teacher")

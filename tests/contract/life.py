@@ -12,7 +12,7 @@ import psutil
 import pytest
 from sqlalchemy import func, select
 
-from store.jobs import lifecycle
+from store.jobs import jobs
 from store.models import Checkpoint, Event, Part
 from tests.contract.cluster import ROOT, TEACHER, Cluster, until
 from tests.contract.scene import LONG, TINY, distill, ended, in_mid_training, part, weights
@@ -125,7 +125,7 @@ def test_a_stalled_child_changes_nothing_when_it_wakes(cluster: Cluster, dataset
     done = ended(cluster, job, timeout_s=60)
     files = {file.path: file.sha256 for file in cluster.client.checkpoint((done.result or {})["checkpoint_id"]).files}
     with cluster.db.read() as tx:
-        before = lifecycle.get(tx, job.id).num_events
+        before = jobs.get(tx, job.id).num_events
     zombie.resume()
     until(
         lambda: not zombie.is_running() or zombie.status() == psutil.STATUS_ZOMBIE,
@@ -136,7 +136,7 @@ def test_a_stalled_child_changes_nothing_when_it_wakes(cluster: Cluster, dataset
     after = cluster.client.checkpoint((done.result or {})["checkpoint_id"])
     assert {file.path: file.sha256 for file in after.files} == files
     with cluster.db.read() as tx:
-        assert lifecycle.get(tx, job.id).num_events == before
+        assert jobs.get(tx, job.id).num_events == before
         assert tx.scalar(select(func.count()).select_from(Checkpoint).where(Checkpoint.job_id == job.id)) == 1
 
 

@@ -7,15 +7,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, select
 
-from distill.config.recipes import resolve_train_config
 from store.db import Database
 from store.jobs import claims, jobs, progress
 from store.jobs.jobs import NewPart
+from store.jobs.part_results import PartResult
 from store.lifecycle import transitions
 from store.migrate import _config, is_current, upgrade
 from store.models import AttributePage, Base, Job
 from store.sets import attribute_sets
 from store.sets.attribute_sets import EntryContent
+from tests.job_specs import describe_spec, distill_spec
 
 
 def test_the_newest_revision_matches_the_models(db: Database) -> None:
@@ -42,13 +43,11 @@ def test_downgrade_to_base_and_upgrade(sqlite_db: Database) -> None:
 def test_the_tally_of_a_stored_job_is_computed(db: Database) -> None:
     parts = [NewPart(kind="describe", queue="enrich", total=n, unit="labels") for n in range(1, 5)]
     with db.write() as tx:
-        job_id = jobs.create(
-            tx, "enrich", {"strategies": ["describe@1"]}, [*parts, NewPart(kind="encode", queue="gpu", stage=1)]
-        ).id
+        job_id = jobs.create(tx, describe_spec(), [*parts, NewPart(kind="encode", queue="gpu", stage=1)]).id
         for part_id in claims.ready(tx, ["enrich"], limit=2):
             claim = claims.claim(tx, part_id, worker="w", lease_s=30)
             assert claim is not None
-        transitions.finish(tx, claim, {})
+        transitions.finish(tx, claim, PartResult())
     with db.read() as tx:
         job, before = progress.job(tx, job_id)
     assert before is not None
@@ -58,20 +57,19 @@ def test_the_tally_of_a_stored_job_is_computed(db: Database) -> None:
     with db.read() as tx:
         again, after = progress.job(tx, job_id)
     assert (again.tally, after) == (job.tally, before)
-    assert again.spec == {"strategies": ["describe@1"]}
+    assert again.spec == job.spec
 
 
 def test_the_config_of_a_stored_job_is_converted_to_sections_and_back(db: Database) -> None:
-    config = resolve_train_config("limbeck", {"epochs": 3, "losses": {"mse": 0}})
-    spec = {"teacher": "t", "config": config.model_dump(mode="json")}
+    spec = distill_spec(config={"epochs": 3, "losses": {"mse": 0}})
     with db.write() as tx:
-        job_id = jobs.create(tx, "distill", spec, [NewPart(kind="train", queue="gpu")]).id
+        job_id = jobs.create(tx, spec, [NewPart(kind="train", queue="gpu")]).id
     command.downgrade(_config(db), "0010")
     with db.read() as tx:
-        assert tx.get_one(Job, job_id).spec == {"teacher": "t", "config": config.flat()}
+        assert tx.get_one(Job, job_id).spec == {**spec.as_json(), "config": spec.config.flat()}
     upgrade(db)
     with db.read() as tx:
-        assert tx.get_one(Job, job_id).spec == spec
+        assert tx.get_one(Job, job_id).spec == spec.as_json()
 
 
 def test_the_marks_of_stored_pages_are_computed(sqlite_db: Database) -> None:

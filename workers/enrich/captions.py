@@ -49,7 +49,7 @@ def caption(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     spec, part = claim.job(CaptionSpec), claim.part(RangeSpec)
     start, stop = part.start, part.stop
     (strategy,) = llm_settings.strategies(context, spec)
-    root, images = _images(context, spec)
+    root, images = _images(context, spec.dataset_id)
     with context.db.read() as tx:
         ended = results.ended(tx, claim, start=start, stop=stop)
     asking = asking_for(
@@ -84,7 +84,7 @@ def _questions(
 def assemble(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     """Write all captions into a file of JSON lines, `{path, sha256, caption}` an image, and publish it as a set."""
     spec = claim.job(CaptionSpec)
-    _, images = _images(context, spec)
+    _, images = _images(context, spec.dataset_id)
     num_captioned = 0
     context.settings.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="part-", dir=context.settings.cache) as folder:
@@ -119,10 +119,10 @@ def assemble(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     return publish
 
 
-def _images(context: Context, spec: CaptionSpec) -> tuple[Path, list[_Image]]:
+def _images(context: Context, dataset_id: str) -> tuple[Path, list[_Image]]:
     """The dataset's folder on this machine, and its training images. Raises JobFailed."""
     with context.db.read() as tx:
-        row = resources.dataset(tx, spec.dataset_id)
+        row = resources.dataset(tx, dataset_id)
     root = (context.settings.data / row.path).resolve()
     if not root.is_dir():
         raise JobFailed(

@@ -1,20 +1,18 @@
-"""The gates over a set, as a part of a job: the report's figures, a file of every offender, the labels caught.
+"""Parts that judge an attribute set with the quality gates: figures, a file of every violation, the failing labels.
 
-    report   the last part of an enrich job, over the pages of the set that it makes
-    check    the one part of a check job, over a set that is there; `workers.gpu.gates_with_teacher` is the one with a
-    teacher
+    report   the last part of an enrich job, over the pages that the job has assembled
+    check    the only part of a check job, over a stored set; with a teacher: `workers.gpu.gates_with_teacher`
 
-The file is JSON Lines, gate by gate; `places` in the figures says at which byte every so many of a gate's offenders
-begins, so that any page of them is read by itself.
+The file is JSON Lines, ordered by gate. `places` in the figures holds the byte offset of every `EVERY`-th violation of
+a gate, so that a page of violations is read without the rest of the file.
 """
 
 import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from sqlalchemy.orm import Session
 
@@ -28,6 +26,8 @@ from attributes.types import Entry, line_from_json
 from store import resources, vocabularies
 from store.enrich import assembly
 from store.jobs.claims import Claim
+from store.jobs.part_results import CheckResult, GateReport, ReportResult
+from store.jobs.specs import CheckSpec, DescribeSpec
 from store.sets import attribute_sets, reports
 from store.sets.attribute_sets import PAGE_SIZE
 from workers.runtime import memory
@@ -36,61 +36,51 @@ from workers.runtime.errors import PartFailed, Stopped
 from workers.runtime.lease_renewal import Keeper
 from workers.runtime.run_part import Publish
 
-EVERY = 100  # offenders from one place to the next
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """What a check came to, as `store.sets.reports.put` keeps it."""
-
-    teacher: str
-    figures: dict[str, Any]
-    file_key: str
-    failures: dict[str, list[int]]
+EVERY = 100  # violations from one recorded offset to the next
 
 
 def check_set(context: Context, claim: Claim, keeper: Keeper) -> Publish:
-    """Check the set of a check job."""
-    found = run(context, claim, keeper, teacher="", tokens=clip_token_counter())
-    return lambda tx: publish(tx, claim, found)
+    """Judge the set of a check job, without a teacher."""
+    report = judge_set(context, claim, keeper, teacher="", tokens=clip_token_counter())
+    return lambda tx: publish_check(tx, claim, report)
 
 
 def report(context: Context, claim: Claim, keeper: Keeper) -> Publish:
-    """Check what an enrich job has put together; the sealing of its set keeps the report.
+    """Judge the pages of an enrich job; the report is stored with the job's set.
 
-    A set of the same content that was judged alike is not judged again.
+    A set with the same content that was judged by the same criteria is not judged again.
     """
-    ref = claim.job(DescribeSpec).teacher or ""
-    tokens = known_tokens(context, ref) or clip_token_counter()
-    found = _found_before(context, claim, GateCriteria(word_lists=lists(context), token_counter=tokens))
-    found = found or run(context, claim, keeper, teacher="", tokens=tokens)
-    return lambda _tx: {"report": vars(found)}
+    spec = claim.job(DescribeSpec)
+    tokens = known_tokens(context, spec.teacher or "") or clip_token_counter()
+    criteria = GateCriteria(word_lists=word_lists(context), token_counter=tokens)
+    found = _earlier_report(context, claim.job_id, spec, criteria)
+    found = found or judge_set(context, claim, keeper, teacher="", tokens=tokens)
+    return lambda _tx: ReportResult(report=found)
 
 
-def _found_before(context: Context, claim: Claim, judges: GateCriteria) -> Found | None:
+def _earlier_report(context: Context, job_id: str, spec: DescribeSpec, criteria: GateCriteria) -> GateReport | None:
+    """The report over a set of the same content, judged by the same criteria; None if there is none."""
     with context.db.read() as tx:
-        vocabulary = vocabularies.get(tx, claim.job(DescribeSpec).vocabulary_id)
-        pages = [digest for _, digest in sorted(assembly.recorded_pages(tx, claim.job_id).items())]
+        vocabulary = vocabularies.get(tx, spec.vocabulary_id)
+        pages = [digest for _, digest in sorted(assembly.recorded_pages(tx, job_id).items())]
         digest = attribute_sets.content_digest(vocabulary, pages)
-        same = reports.find_for_content(tx, vocabulary_id=vocabulary.id, digest=digest, judges=judges.digest)
-        if same is None:
+        earlier = reports.find_for_content(tx, vocabulary_id=vocabulary.id, digest=digest, judges=criteria.digest)
+        if earlier is None:
             return None
-        caught = reports.flagged_positions(tx, same.set_id)
-    measured = [one["gate"] for one in same.figures["gates"] if one["holds"] is not None]
-    failures = {gate: caught.get(gate, []) for gate in measured}
-    return Found(teacher="", figures=same.figures, file_key=same.file_key, failures=failures)
+        flagged = reports.flagged_positions(tx, earlier.set_id)
+    measured = [one["gate"] for one in earlier.figures["gates"] if one["holds"] is not None]
+    failures = {gate: flagged.get(gate, []) for gate in measured}
+    return GateReport(teacher="", figures=earlier.figures, file_key=earlier.file_key, failures=failures)
 
 
-def publish(tx: Session, claim: Claim, found: Found) -> Mapping[str, Any]:
-    """Keep the report of a check job; what the part says of it."""
-    reports.put(tx, set_id=claim.job_spec["attribute_set_id"], **vars(found))
-    return {
-        "attribute_set_id": claim.job_spec["attribute_set_id"],
-        "failing_gates": reports.failing_gates(found.figures),
-    }
+def publish_check(tx: Session, claim: Claim, report: GateReport) -> CheckResult:
+    """Store the report of a check job; the result of its part."""
+    set_id = claim.job(CheckSpec).attribute_set_id
+    reports.put(tx, set_id=set_id, **report.as_json())
+    return CheckResult(attribute_set_id=set_id, failing_gates=reports.failing_gates(report.figures))
 
 
-def run(
+def judge_set(
     context: Context,
     claim: Claim,
     keeper: Keeper,
@@ -98,46 +88,52 @@ def run(
     teacher: str,
     tokens: TokenCounter,
     margins: Margins | None = None,
-) -> Found:
-    """Judge the set that the claim's job names, or the pages that it has put together. Raises Stopped, and PartFailed
-    for a list of words that cannot be read."""
-    with context.db.read() as tx:
-        pages = {} if "attribute_set_id" in claim.job_spec else assembly.recorded_pages(tx, claim.job_id)
-    num_labels = claim.job_spec["num_labels"]
-    judges = GateCriteria(word_lists=lists(context), token_counter=tokens, margins=margins)
+) -> GateReport:
+    """Judge the set of a check job, or the pages that an enrich job has assembled.
+
+    Raises Stopped, and PartFailed for a word list that cannot be read.
+    """
+    spec = claim.job_spec
+    assert isinstance(spec, CheckSpec | DescribeSpec)
+    pages: Mapping[int, str] = {}
+    if isinstance(spec, DescribeSpec):
+        with context.db.read() as tx:
+            pages = assembly.recorded_pages(tx, claim.job_id)
+    num_labels = spec.num_labels
+    criteria = GateCriteria(word_lists=word_lists(context), token_counter=tokens, margins=margins)
     done = 0
 
     def entries() -> Iterator[Entry]:
         nonlocal done
         for page in range(-(-num_labels // PAGE_SIZE)):
             with context.db.read() as tx:
-                held = list(_page(tx, claim.job_spec, page, pages.get(page)))
-            yield from held
+                of_page = list(_page(tx, spec, page, pages.get(page)))
+            yield from of_page
             done += min(PAGE_SIZE, num_labels - page * PAGE_SIZE)
             keeper.progress(done // 2, num_labels, "labels")
 
     context.settings.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="check-", dir=context.settings.cache) as folder:
-        offenders = Offenders(Path(folder))
+        violations = ViolationFile(Path(folder))
         try:
-            judged = evaluate_gates(entries, judges, on_violation=offenders.add, should_stop=keeper.should_stop)
+            judged = evaluate_gates(entries, criteria, on_violation=violations.add, should_stop=keeper.should_stop)
         except InterruptedError:
             raise Stopped from None
         finally:
             memory.give_back()
         measured: list[Gate] = [result.gate for result in judged.results if result.holds is not None]
-        places = offenders.finish(measured)
-        file = context.artefacts.put_file(offenders.path, f"{claim.place}/offenders.jsonl")
-    return Found(
+        places = violations.finish(measured)
+        file = context.artefacts.put_file(violations.path, f"{claim.place}/offenders.jsonl")
+    return GateReport(
         teacher=teacher,
-        figures={**judged.as_json(), "places": places, "judges": judges.digest},
+        figures={**judged.as_json(), "places": places, "judges": criteria.digest},
         file_key=file.key,
-        failures={gate: offenders.positions.get(gate, []) for gate in measured},
+        failures={gate: violations.positions.get(gate, []) for gate in measured},
     )
 
 
-def lists(context: Context) -> WordLists:
-    """Our word lists with the operator's. Raises PartFailed."""
+def word_lists(context: Context) -> WordLists:
+    """The shipped word lists and the operator's. Raises PartFailed."""
     extra = context.settings.nonvisual_words
     try:
         return load_word_lists([extra] if extra else [])
@@ -146,7 +142,7 @@ def lists(context: Context) -> WordLists:
 
 
 def known_tokens(context: Context, ref: str) -> TokenCounter | None:
-    """The tokens of a teacher that a worker has loaded before; None for one that is not known."""
+    """A token counter with the tokenizer of a teacher that a worker has loaded before; None for an unknown teacher."""
     if not ref:
         return None
     with context.db.read() as tx:
@@ -157,8 +153,8 @@ def known_tokens(context: Context, ref: str) -> TokenCounter | None:
         return token_counter_from_file(file.read(), row.context_length, f"{ref}, context {row.context_length}")
 
 
-class Offenders:
-    """Every offence of a check, written down gate by gate."""
+class ViolationFile:
+    """Writes the violations of a set into one file per gate, then joins them."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "offenders.jsonl"
@@ -167,19 +163,19 @@ class Offenders:
         self._files: dict[Gate, IO[bytes]] = {}
         self._places: dict[Gate, list[list[int]]] = {}
 
-    def add(self, offence: Violation) -> None:
-        """Take an offence; those of a gate come in the order of their positions."""
-        file = self._files.get(offence.gate)
+    def add(self, violation: Violation) -> None:
+        """Write a violation; those of one gate arrive ordered by position."""
+        file = self._files.get(violation.gate)
         if file is None:
-            file = self._files[offence.gate] = (self._folder / offence.gate).open("w+b")
-        positions = self.positions.setdefault(offence.gate, [])
+            file = self._files[violation.gate] = (self._folder / violation.gate).open("w+b")
+        positions = self.positions.setdefault(violation.gate, [])
         if len(positions) % EVERY == 0:
-            self._places.setdefault(offence.gate, []).append([offence.position, file.tell()])
-        positions.append(offence.position)
-        file.write(json.dumps(offence.as_json(), ensure_ascii=False).encode() + b"\n")
+            self._places.setdefault(violation.gate, []).append([violation.position, file.tell()])
+        positions.append(violation.position)
+        file.write(json.dumps(violation.as_json(), ensure_ascii=False).encode() + b"\n")
 
     def finish(self, gates: Iterable[Gate]) -> dict[str, list[list[int]]]:
-        """Put the gates' offenders into one file; gate → (position, byte) of every so manieth, and where they end."""
+        """Join the files; gate -> [position, byte offset] of every `EVERY`-th violation, and [-1, end of the gate]."""
         places: dict[str, list[list[int]]] = {}
         with self.path.open("wb") as out:
             for gate in gates:
@@ -188,18 +184,19 @@ class Offenders:
                     file.seek(0)
                     shutil.copyfileobj(file, out)
                     file.close()
-                begun = [[position, start + at] for position, at in self._places.get(gate, [])]
-                places[gate] = [*begun, [-1, out.tell()]]
+                offsets = [[position, start + at] for position, at in self._places.get(gate, [])]
+                places[gate] = [*offsets, [-1, out.tell()]]
         return places
 
 
-def _page(tx: Session, spec: Mapping[str, Any], page: int, digest: str | None) -> Iterator[Entry]:
-    """The entries of a page's labels: of the page with this digest, or of the set that the job names."""
+def _page(tx: Session, spec: CheckSpec | DescribeSpec, page: int, digest: str | None) -> Iterator[Entry]:
+    """The entries of a page: of the page with this digest, or of the set that a check job names."""
     start = page * PAGE_SIZE
-    labels = vocabularies.labels(tx, spec["vocabulary_id"], start=start, stop=start + PAGE_SIZE)
+    labels = vocabularies.labels(tx, spec.vocabulary_id, start=start, stop=start + PAGE_SIZE)
     if digest is not None:
         rows = attribute_sets.entries_on(tx, digest)
     else:
-        rows = attribute_sets.entries(tx, spec["attribute_set_id"], start=start, stop=start + PAGE_SIZE)
+        assert isinstance(spec, CheckSpec)
+        rows = attribute_sets.entries(tx, spec.attribute_set_id, start=start, stop=start + PAGE_SIZE)
     for label, row in zip(labels, rows, strict=True):
         yield Entry(label.name, label.sense, tuple(map(line_from_json, row.lines)) if row else ())

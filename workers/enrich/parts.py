@@ -16,8 +16,10 @@ any earlier job is not asked at all.
 from attributes.types import Label
 from store import vocabularies
 from store.enrich import assembly, results
-from store.jobs import lifecycle
-from store.jobs.lifecycle import Claim
+from store.jobs import claims
+from store.jobs.claims import Claim
+from store.jobs.part_results import PartResult
+from store.jobs.specs import CaptionSpec, ContrastSpec, DescribeSpec, RangeSpec
 from workers.enrich import captions, gates, llm_settings, repair
 from workers.enrich.batch import asking_for
 from workers.enrich.questions import about_labels, between_labels
@@ -29,55 +31,56 @@ from workers.runtime.run_part import Publish, Work
 
 def describe(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     """Ask all of the job's strategies about labels about a chunk of them."""
-    spec, start, stop = claim.job_spec, claim.spec["start"], claim.spec["stop"]
+    spec, part = claim.job(DescribeSpec), claim.part(RangeSpec)
+    start, stop = part.start, part.stop
     chain = enumerate(llm_settings.strategies(context, spec))
     steps = {step: strategy for step, strategy in chain if strategy.about == "label"}
     with context.db.read() as tx:
-        rows = vocabularies.labels(tx, spec["vocabulary_id"], start=start, stop=stop)
+        rows = vocabularies.labels(tx, spec.vocabulary_id, start=start, stop=stop)
         ended = {at for at in results.ended(tx, claim, start=start, stop=stop) if at[0] in steps}
     labels = [(row.position, Label(row.name, row.sense)) for row in rows]
-    per_label = sum(strategy.num_asks for strategy in steps.values())
+    per_label = sum(strategy.num_questions for strategy in steps.values())
     asking = asking_for(context, keeper, total=len(labels), unit="labels", per_unit=per_label)
-    asking.through(about_labels(steps, labels, spec["domain"], ended), num_ended=len(ended))
-    return lambda _tx: {}
+    asking.through(about_labels(steps, labels, spec.domain, ended), num_ended=len(ended))
+    return lambda _tx: PartResult()
 
 
 def contrast(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     """Ask a step's strategy about a chunk of pairs, which are in the order of their first positions."""
-    spec, step = claim.job_spec, claim.spec["step"]
+    spec, part = claim.job(DescribeSpec), claim.part(ContrastSpec)
+    step, pairs = part.step, part.pairs
     strategy = llm_settings.strategies(context, spec)[step]
-    pairs = [(low, high) for low, high in claim.spec["pairs"]]
     wanted = sorted({position for pair in pairs for position in pair})
     first, last = pairs[0][0], pairs[-1][0]
     with context.db.read() as tx:
-        rows = vocabularies.labels_at(tx, spec["vocabulary_id"], wanted)
+        rows = vocabularies.labels_at(tx, spec.vocabulary_id, wanted)
         known = results.ended(tx, claim, start=first, stop=last + 1)
     samples = range(strategy.samples)
     own = {(step, low, high * strategy.samples + sample) for low, high in pairs for sample in samples}
     labels = {row.position: Label(row.name, row.sense) for row in rows}
     asking = asking_for(context, keeper, total=len(pairs), unit="pairs", per_unit=strategy.samples)
-    questions = between_labels(step, strategy, pairs, labels, spec["domain"], known)
+    questions = between_labels(step, strategy, pairs, labels, spec.domain, known)
     asking.through(questions, num_ended=len(own & known))
-    return lambda _tx: {}
+    return lambda _tx: PartResult()
 
 
 def assemble(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     """Put a run of the job's pages together, each in a transaction of its own, so that the sealing has little to do."""
-    if "dataset_id" in claim.job_spec:
+    if isinstance(claim.job_spec, CaptionSpec):
         return captions.assemble(context, claim, keeper)
-    start, stop = claim.spec["start"], claim.spec["stop"]
+    spec, part = claim.job(DescribeSpec), claim.part(RangeSpec)
+    start, stop = part.start, part.stop
     with context.db.read() as tx:
-        job = lifecycle.get(tx, claim.job_id)
-        noted = assembly.noted_pages(tx, claim.job_id)
+        noted = assembly.recorded_pages(tx, claim.job_id)
     for page in range(start, stop):
         if keeper.should_stop():
             raise Stopped
         if page not in noted:
             with context.db.write() as tx:
-                lifecycle.check(tx, claim)
-                assembly.note_page(tx, job, page)
+                claims.check(tx, claim)
+                assembly.record_page(tx, claim.job_id, spec, page)
         keeper.progress(page + 1 - start, stop - start, "pages")
-    return lambda _tx: {}
+    return lambda _tx: PartResult()
 
 
 WORK: dict[str, Work] = {

@@ -34,9 +34,9 @@ from store.enrich.assembly import ROUND
 from store.enrich.results import Place
 from store.jobs import claims, jobs
 from store.jobs.claims import Claim
+from store.jobs.jobs import NewPart
 from store.jobs.part_results import PartResult, RepairCounts, RepairResult
 from store.jobs.specs import CorrectSpec, DescribeSpec, RepairSpec
-from store.jobs.jobs import NewPart
 from store.sets.attribute_sets import PAGE_SIZE
 from workers.enrich import gates, llm_settings
 from workers.enrich.batch import asking_for
@@ -99,7 +99,7 @@ class _Mending:
         self._context, self._claim, self._keeper = context, claim, keeper
         self._spec, self._round = claim.job(DescribeSpec), claim.part(RepairSpec).round
         tokens = gates.known_tokens(context, self._spec.teacher or "") or clip_token_counter()
-        self._judges = GateCriteria(word_lists=gates.lists(context), token_counter=tokens)
+        self._judges = GateCriteria(word_lists=gates.word_lists(context), token_counter=tokens)
         chain = llm_settings.strategies(context, self._spec)
         self._steps = [step for step, strategy in enumerate(chain) if strategy.about == "label"]
 

@@ -3,9 +3,6 @@
 It makes the parts that ask what tells these apart, in the transaction that ends it.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from sqlalchemy.orm import Session
 
 from distill.hooks import PipelineHooks
@@ -15,8 +12,11 @@ from distill.texts.text_targets import encode_text_targets
 from distill.texts.text_templates import LabelAttributes, TextKind, render, uses_name_only
 from store import vocabularies
 from store.enrich import assembly
-from store.jobs import lifecycle
-from store.jobs.lifecycle import Claim, NewPart
+from store.jobs import jobs
+from store.jobs.claims import Claim
+from store.jobs.jobs import NewPart
+from store.jobs.part_results import PartResult
+from store.jobs.specs import ContrastSpec, DescribeSpec, NeighboursSpec
 from store.sets.attribute_sets import PAGE_SIZE
 from workers.gpu import inputs
 from workers.runtime.context import Context
@@ -31,7 +31,7 @@ _READ: tuple[TextKind, ...] = ("sentence", "phrases", "answers")
 
 def neighbours(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     """Run the part. Without it nothing can be asked of the steps after it: what it cannot do, fails the job."""
-    spec = claim.job_spec
+    spec = claim.job(DescribeSpec)
     rate = Rate()
 
     def on_progress(done: int, total: int, unit: str) -> None:
@@ -39,7 +39,7 @@ def neighbours(context: Context, claim: Claim, keeper: Keeper) -> Publish:
 
     prompts = _texts(context, claim)
     try:
-        teacher = inputs.teacher(context, spec["teacher"])
+        teacher = inputs.teacher(context, spec.teacher or "")
         targets = encode_text_targets(
             teacher,
             prompts,
@@ -50,7 +50,7 @@ def neighbours(context: Context, claim: Claim, keeper: Keeper) -> Publish:
         raise JobFailed(error.code, str(error)) from error
     except TeacherError as error:
         raise JobFailed(error.code, str(error)) from error
-    pairs = nearest_pairs(nearest_labels(targets.features.to(inputs.device()), spec["neighbours"]))
+    pairs = nearest_pairs(nearest_labels(targets.features.to(inputs.device()), spec.neighbours or 0))
     parts = [
         NewPart(
             kind="contrast",
@@ -58,16 +58,16 @@ def neighbours(context: Context, claim: Claim, keeper: Keeper) -> Publish:
             stage=claim.stage + 1,
             total=len(some),
             unit="pairs",
-            spec={"step": step, "pairs": some},
+            spec=ContrastSpec(step=step, pairs=tuple(some)),
         )
-        for step in claim.spec["steps"]
+        for step in claim.part(NeighboursSpec).steps
         for start in range(0, len(pairs), PAIRS_PER_PART)
         for some in (pairs[start : start + PAIRS_PER_PART],)
     ]
 
-    def publish(tx: Session) -> Mapping[str, Any]:
-        lifecycle.add_parts(tx, claim, parts)
-        return {}
+    def publish(tx: Session) -> PartResult:
+        jobs.add_parts(tx, claim, parts)
+        return PartResult()
 
     return publish
 
@@ -75,14 +75,12 @@ def neighbours(context: Context, claim: Claim, keeper: Keeper) -> Publish:
 def _texts(context: Context, claim: Claim) -> list[tuple[str, ...]]:
     """What the teacher reads of each label: its sentence as described so far, else its phrases,
     else its answers, else its name."""
-    spec = claim.job_spec
+    spec = claim.job(DescribeSpec)
     prompts: list[tuple[str, ...]] = []
-    with context.db.read() as tx:
-        job = lifecycle.get(tx, claim.job_id)
-    for start in range(0, spec["num_labels"], PAGE_SIZE):
+    for start in range(0, spec.num_labels, PAGE_SIZE):
         with context.db.read() as tx:
-            labels = vocabularies.labels(tx, spec["vocabulary_id"], start=start, stop=start + PAGE_SIZE)
-            said = assembly.said_of(tx, job, labels)
+            labels = vocabularies.labels(tx, spec.vocabulary_id, start=start, stop=start + PAGE_SIZE)
+            said = assembly.assemble_labels(tx, claim.job_id, spec, labels)
         for label, own in zip(labels, said, strict=True):
             words = LabelAttributes.of_lines(own.lines)
             kind: TextKind = next((kind for kind in _READ if not uses_name_only(kind, words)), "names")

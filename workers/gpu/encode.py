@@ -1,8 +1,5 @@
 """The encode part: the teacher reads the job's texts; the text targets and what is known of the teacher are kept."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from sqlalchemy.orm import Session
 
 from distill.hooks import PipelineHooks
@@ -10,7 +7,9 @@ from distill.teacher.teacher import TeacherError
 from distill.texts.text_targets import encode_text_targets
 from distill.texts.text_templates import uses_name_only
 from store import resources
-from store.jobs.lifecycle import Claim
+from store.jobs.claims import Claim
+from store.jobs.part_results import EncodeResult
+from store.jobs.specs import DistillSpec, EncodeSpec, EvaluateSpec
 from workers.gpu import inputs
 from workers.runtime.context import Context
 from workers.runtime.errors import PartFailed
@@ -22,8 +21,9 @@ from workers.runtime.throughput import Rate
 def encode(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     """Run the part; its result names the text targets and the teacher."""
     spec = claim.job_spec
+    assert isinstance(spec, EncodeSpec | DistillSpec | EvaluateSpec)
     texts = inputs.texts(context, spec)
-    teacher = inputs.teacher(context, spec["teacher"])
+    teacher = inputs.teacher(context, spec.teacher)
     rate = Rate()
 
     def on_progress(done: int, total: int, unit: str) -> None:
@@ -38,9 +38,9 @@ def encode(context: Context, claim: Claim, keeper: Keeper) -> Publish:
         )
     except TeacherError as error:
         raise PartFailed(error.code, str(error)) from error
-    bare = [position for position, said in enumerate(texts.said) if uses_name_only(spec["text"], said)]
+    bare = [position for position, said in enumerate(texts.said) if uses_name_only(spec.text, said)]
     report = {
-        "prompt": spec["prompt"],
+        "prompt": spec.prompt.model_dump(mode="json"),
         "truncated": [shortened._asdict() for shortened in targets.truncated],
         "without_attributes": len(bare),
         "without_attributes_positions": bare[:100],
@@ -59,10 +59,10 @@ def encode(context: Context, claim: Claim, keeper: Keeper) -> Publish:
         teacher.save_tokenizer(folder / "tokenizer")
         tokenizer = context.artefacts.put_file(folder / "tokenizer" / "tokenizer.json", f"{claim.place}/tokenizer.json")
 
-    def publish(tx: Session) -> Mapping[str, Any]:
+    def publish(tx: Session) -> EncodeResult:
         known = resources.put_teacher(
             tx,
-            ref=spec["teacher"],
+            ref=spec.teacher,
             digest=teacher.digest,
             width=teacher.width,
             context_length=teacher.context_length,
@@ -72,21 +72,21 @@ def encode(context: Context, claim: Claim, keeper: Keeper) -> Publish:
         )
         made = resources.add_text_targets(
             tx,
-            vocabulary_id=spec["vocabulary_id"],
-            attribute_set_id=spec.get("attribute_set_id"),
+            vocabulary_id=spec.vocabulary_id,
+            attribute_set_id=spec.attribute_set_id,
             teacher_id=known.id,
             job_id=claim.job_id,
-            text=spec["text"],
+            text=spec.text,
             num_labels=len(texts.labels),
             width=teacher.width,
             report=report,
             file=file,
         )
-        return {
-            "text_targets_id": made.id,
-            "teacher_id": known.id,
-            "num_truncated": len(targets.truncated),
-            "num_without_attributes": len(bare),
-        }
+        return EncodeResult(
+            text_targets_id=made.id,
+            teacher_id=known.id,
+            num_truncated=len(targets.truncated),
+            num_without_attributes=len(bare),
+        )
 
     return publish

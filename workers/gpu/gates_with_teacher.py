@@ -8,8 +8,9 @@ from distill.hooks import PipelineHooks
 from distill.teacher.teacher import Teacher, TeacherError
 from distill.texts.separation import Separation, separation
 from distill.texts.text_targets import encode_text_targets
-from distill.texts.text_templates import PromptOptions, render
-from store.jobs.lifecycle import Claim
+from distill.texts.text_templates import render
+from store.jobs.claims import Claim
+from store.jobs.specs import CheckSpec
 from workers.enrich import gates
 from workers.gpu import inputs
 from workers.runtime.context import Context
@@ -20,25 +21,25 @@ from workers.runtime.run_part import Publish
 
 def check_with_teacher(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     """Run the part."""
-    spec = claim.job_spec
-    teacher = inputs.teacher(context, spec["teacher"])
+    spec = claim.job(CheckSpec)
+    ref = spec.teacher or ""
+    teacher = inputs.teacher(context, ref)
     texts = inputs.texts(context, spec)
-    prompt = PromptOptions.model_validate(spec["prompt"])
-    names = [render("names", label, said, prompt) for label, said in zip(texts.labels, texts.said, strict=True)]
+    names = [render("names", label, said, spec.prompt) for label, said in zip(texts.labels, texts.said, strict=True)]
     before, after = (_separation(context, teacher, prompts, keeper) for prompts in (names, texts.prompts))
     margins = Margins(
         before=before.margin.numpy(),
         after=after.margin.numpy(),
         nearest_before=before.nearest.numpy(),
         nearest_after=after.nearest.numpy(),
-        teacher=f'{spec["teacher"]}, texts "{spec["text"]}"',
+        teacher=f'{ref}, texts "{spec.text}"',
     )
     with inputs.scratch(context) as folder:
         teacher.save_tokenizer(folder)
-        name = f"{spec['teacher']}, context {teacher.context_length}"
+        name = f"{ref}, context {teacher.context_length}"
         tokens = token_counter_from_file((folder / "tokenizer.json").read_bytes(), teacher.context_length, name)
-    found = gates.run(context, claim, keeper, teacher=spec["teacher"], tokens=tokens, margins=margins)
-    return lambda tx: gates.publish(tx, claim, found)
+    found = gates.judge_set(context, claim, keeper, teacher=ref, tokens=tokens, margins=margins)
+    return lambda tx: gates.publish_check(tx, claim, found)
 
 
 def _separation(context: Context, teacher: Teacher, prompts: Sequence[tuple[str, ...]], keeper: Keeper) -> Separation:

@@ -1,7 +1,7 @@
 """What GPU parts start from: labels and their texts, the teacher, the dataset, and files of earlier parts."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,12 @@ import torch
 from distill.data.image_index import ImageIndex
 from distill.teacher.teacher import Teacher, TeacherError, load_teacher
 from distill.texts.text_targets import TextTargets
-from distill.texts.text_templates import LabelAttributes, PromptOptions, render
+from distill.texts.text_templates import LabelAttributes, render
 from store import resources, vocabularies
-from store.jobs import lifecycle
-from store.jobs.lifecycle import Claim
+from store.jobs import claims
+from store.jobs.claims import Claim
+from store.jobs.part_results import EncodeResult
+from store.jobs.specs import TextSource
 from store.sets import attribute_sets, caption_sets
 from workers.runtime.context import Context
 from workers.runtime.errors import PartFailed
@@ -32,20 +34,19 @@ class Texts:
     prompts: list[tuple[str, ...]]
 
 
-def texts(context: Context, spec: Mapping[str, Any]) -> Texts:
+def texts(context: Context, spec: TextSource) -> Texts:
     """The labels of the job's vocabulary with its attribute set's entries, rendered as its text and prompt say."""
     with context.db.read() as tx:
-        labels = vocabularies.labels(tx, spec["vocabulary_id"])
-        set_id = spec.get("attribute_set_id")
+        labels = vocabularies.labels(tx, spec.vocabulary_id)
+        set_id = spec.attribute_set_id
         entries = attribute_sets.entries(tx, set_id) if set_id else [None] * len(labels)
     said = [LabelAttributes.of_lines(entry.lines) if entry else LabelAttributes() for entry in entries]
-    prompt = PromptOptions.model_validate(spec["prompt"])
     return Texts(
         labels=[label.name for label in labels],
         senses=[label.sense for label in labels],
         attributes=[{"lines": entry.lines, "flags": entry.flags} if entry else None for entry in entries],
         said=said,
-        prompts=[render(spec["text"], label.name, own, prompt) for label, own in zip(labels, said, strict=True)],
+        prompts=[render(spec.text, label.name, own, spec.prompt) for label, own in zip(labels, said, strict=True)],
     )
 
 
@@ -80,10 +81,10 @@ class Images:
     root: Path
 
 
-def images(context: Context, spec: Mapping[str, Any], folder: Path) -> Images:
+def images(context: Context, dataset_id: str, folder: Path) -> Images:
     """The job's dataset as it was registered, under this machine's data root."""
     with context.db.read() as tx:
-        row = resources.dataset(tx, spec["dataset_id"])
+        row = resources.dataset(tx, dataset_id)
     context.artefacts.get_file(row.manifest_key, folder / "manifest.jsonl")
     image_index = ImageIndex.load(folder / "manifest.jsonl")
     root = (context.settings.data / row.path).resolve()
@@ -94,20 +95,22 @@ def images(context: Context, spec: Mapping[str, Any], folder: Path) -> Images:
     return Images(row.id, row.digest, image_index, root)
 
 
-def captions(context: Context, spec: Mapping[str, Any], folder: Path) -> Path | None:
+def captions(context: Context, caption_set_id: str | None, folder: Path) -> Path | None:
     """The job's caption set, if it names one."""
-    if (set_id := spec.get("caption_set_id")) is None:
+    if caption_set_id is None:
         return None
     with context.db.read() as tx:
-        row = caption_sets.get(tx, set_id)
+        row = caption_sets.get(tx, caption_set_id)
     context.artefacts.get_file(row.file_key, folder / "captions.jsonl")
     return folder / "captions.jsonl"
 
 
-def targets(context: Context, claim: Claim, folder: Path) -> tuple[TextTargets, dict[str, Any]]:
-    """The text targets that the encode part made, and what the parts so far came to."""
+def targets(context: Context, claim: Claim, folder: Path) -> tuple[TextTargets, EncodeResult]:
+    """The text targets that the encode part of this job made, and the result of that part."""
     with context.db.read() as tx:
-        so_far = lifecycle.results_so_far(tx, claim)
-        row = resources.text_targets(tx, so_far["text_targets_id"])
+        encoded = claims.result_of(tx, claim, EncodeResult)
+        if encoded is None:
+            raise PartFailed("no_text_targets", "the job has no encode part that succeeded")
+        row = resources.text_targets(tx, encoded.text_targets_id)
     context.artefacts.get_file(row.file_key, folder / "text_targets.safetensors")
-    return TextTargets.load(folder / "text_targets.safetensors"), so_far
+    return TextTargets.load(folder / "text_targets.safetensors"), encoded

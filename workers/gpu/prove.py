@@ -15,6 +15,8 @@ from distill.pipeline import NoImages
 from distill.teacher.teacher import TeacherError
 from distill.texts.text_templates import LabelAttributes, render
 from store.jobs.claims import Claim
+from store.jobs.part_results import ProveResult
+from store.jobs.specs import ProveSpec
 from store.sets import attribute_sets
 from store.sets.attribute_sets import EntryContent
 from workers.gpu import inputs
@@ -27,22 +29,22 @@ from workers.runtime.run_part import Publish
 
 def prove(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     """Run the part."""
-    spec = claim.job_spec
+    spec = claim.job(ProveSpec)
     with inputs.scratch(context) as folder:
-        images = inputs.images(context, spec, folder)
+        images = inputs.images(context, spec.dataset_id, folder)
         with context.db.read() as tx:
-            entries = attribute_sets.entries(tx, spec["attribute_set_id"])
+            entries = attribute_sets.entries(tx, spec.attribute_set_id)
         said = [LabelAttributes.of_lines(entry.lines) if entry else LabelAttributes() for entry in entries]
         watch = pipeline_hooks(keeper)
         try:
             proof = prove_benefit(
-                inputs.teacher(context, spec["teacher"]),
+                inputs.teacher(context, spec.teacher),
                 images.image_index,
                 said,
                 cache=context.settings.cache,
-                concept=spec["concept"],
-                seeds=range(spec["seeds"]),
-                filter_phrases=spec["filter_phrases"],
+                concept=spec.concept,
+                seeds=range(spec.seeds),
+                filter_phrases=spec.filter_phrases,
                 root=images.root,
                 hooks=watch,
             )
@@ -55,24 +57,24 @@ def prove(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     if proof.filtered is not None and proof.filtered.refused:
         keeper.note(f"phrases are left as they are: {proof.filtered.refused}", level="warning")
 
-    def publish(tx: Session) -> Mapping[str, Any]:
+    def publish(tx: Session) -> ProveResult:
         made = None
         if proof.filtered is not None and proof.filtered.dropped:
             made = _filtered_set(tx, spec, images.image_index.labels, proof.filtered, job_id=claim.job_id)
-        return {
-            "proof": proof.as_json(),
-            "num_bad_images": len(watch.bad_images),
-            "attribute_set_id": made,
-        }
+        return ProveResult(
+            proof=proof.as_json(),
+            num_bad_images=len(watch.bad_images),
+            attribute_set_id=made,
+        )
 
     return publish
 
 
 def _filtered_set(
-    tx: Session, spec: Mapping[str, Any], labels: tuple[str, ...], filtered: PhraseFilterResult, *, job_id: str
+    tx: Session, spec: ProveSpec, labels: tuple[str, ...], filtered: PhraseFilterResult, *, job_id: str
 ) -> str:
     """A set without the phrases that are left out; lines that a person wrote or locked stay."""
-    parent = attribute_sets.get(tx, spec["attribute_set_id"])
+    parent = attribute_sets.get(tx, spec.attribute_set_id)
     entries = attribute_sets.entries_at(tx, parent.id, sorted(filtered.dropped))
     changed: dict[int, EntryContent | None] = {}
     for position, entry in entries.items():

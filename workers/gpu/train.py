@@ -9,7 +9,6 @@ from safetensors.torch import save_file
 from sqlalchemy.exc import SQLAlchemyError
 
 from distill.bundle.verify import MANIFEST_FILE
-from distill.config.train_config import TrainConfig
 from distill.data.decoded_images import ImagesError
 from distill.data.few_shot import FewShotError
 from distill.hooks import PipelineHooks
@@ -26,6 +25,8 @@ from distill.training.training_state import StateError
 from store import resources
 from store.jobs import claims
 from store.jobs.claims import Claim
+from store.jobs.part_results import TrainPartResult
+from store.jobs.specs import DistillSpec
 from workers.gpu import inputs
 from workers.runtime.context import Context
 from workers.runtime.errors import PartFailed
@@ -50,11 +51,11 @@ CODES: Mapping[type[Exception], str] = {
 
 def train(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     """Run the part, from the state of the attempt before where there is one; its `files` are weights and log."""
-    config = TrainConfig.model_validate(claim.job_spec["config"])
+    spec = claim.job(DistillSpec)
     with inputs.scratch(context) as folder:
         hooks = pipeline_hooks(keeper)
         try:
-            result = _train(context, claim, keeper, config, folder, hooks)
+            result = _train(context, claim, keeper, spec, folder, hooks)
         except TeacherError as error:
             raise PartFailed(error.code, str(error)) from error
         except tuple(CODES) as error:
@@ -70,22 +71,23 @@ def train(context: Context, claim: Claim, keeper: Keeper) -> Publish:
             )
         lines = "".join(json.dumps(line) + "\n" for line in result.log)
         files["training_log"] = context.artefacts.put_bytes(lines.encode(), f"{claim.place}/training.jsonl")
-    made = {
-        "num_steps": result.steps,
-        "train_seconds": round(result.seconds, 1),
-        "num_bad_images": len(hooks.bad_images),
-        "files": {name: file.key for name, file in files.items()},
-    }
+    made = TrainPartResult(
+        num_steps=result.steps,
+        train_seconds=round(result.seconds, 1),
+        num_bad_images=len(hooks.bad_images),
+        files={name: file.key for name, file in files.items()},
+    )
     return lambda _tx: made
 
 
 def _train(
-    context: Context, claim: Claim, keeper: Keeper, config: TrainConfig, folder: Path, hooks: PipelineHooks
+    context: Context, claim: Claim, keeper: Keeper, spec: DistillSpec, folder: Path, hooks: PipelineHooks
 ) -> TrainResult:
-    images = inputs.images(context, claim.job_spec, folder)
+    config = spec.config
+    images = inputs.images(context, spec.dataset_id, folder)
     targets, _ = inputs.targets(context, claim, folder)
-    teacher = inputs.teacher(context, claim.job_spec["teacher"])
-    start = _start(context, claim, config, teacher, folder)
+    teacher = inputs.teacher(context, spec.teacher)
+    start = _start(context, spec, teacher, folder)
     data = training_data(
         config,
         images.image_index,
@@ -93,7 +95,7 @@ def _train(
         targets,
         cache=context.settings.cache,
         root=images.root,
-        captions=inputs.captions(context, claim.job_spec, folder),
+        captions=inputs.captions(context, spec.caption_set_id, folder),
         hooks=hooks,
     )
     if data.captioned is not None:
@@ -132,7 +134,7 @@ def _train(
         images.image_index,
         teacher,
         targets,
-        claim.job_spec["text"],
+        spec.text,
         cache=context.settings.cache,
         root=images.root,
         hooks=hooks,
@@ -151,18 +153,16 @@ def _train(
     )
 
 
-def _start(
-    context: Context, claim: Claim, config: TrainConfig, teacher: Teacher, folder: Path
-) -> InitialStudent | None:
+def _start(context: Context, spec: DistillSpec, teacher: Teacher, folder: Path) -> InitialStudent | None:
     """The student that the job goes on from, where it names one."""
-    checkpoint_id = claim.job_spec.get("start_checkpoint_id")
+    checkpoint_id = spec.start_checkpoint_id
     if checkpoint_id is None:
         return None
     for path in (MANIFEST_FILE, WEIGHTS, TARGETS):
         with context.db.read() as tx:
             key = resources.checkpoint_file(tx, checkpoint_id, path).file_key
         context.artefacts.get_file(key, folder / "start" / path)
-    return read_initial_student(folder / "start", config, teacher.digest)
+    return read_initial_student(folder / "start", spec.config, teacher.digest)
 
 
 def _saver(context: Context, claim: Claim, keeper: Keeper, folder: Path) -> Callable[[Callable[[Path], None]], None]:

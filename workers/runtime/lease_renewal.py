@@ -15,8 +15,8 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from store.errors import LeaseLost
-from store.jobs import events, lifecycle
-from store.jobs.lifecycle import Claim
+from store.jobs import claims, events
+from store.jobs.claims import Claim
 from workers.runtime.context import Context
 
 log = structlog.get_logger()
@@ -85,10 +85,10 @@ class Keeper:
             try:
                 with self._context.db.write() as tx:
                     for type, message, level, data in notes:
-                        lifecycle.note(tx, self.claim, type, message, level=level, data=data)
+                        claims.note(tx, self.claim, type, message, level=level, data=data)
                     if progress:
                         done, total, unit, rate = progress
-                        lifecycle.progress(tx, self.claim, done=done, total=total, unit=unit, rate=rate)
+                        claims.record_progress(tx, self.claim, done=done, total=total, unit=unit, rate=rate)
             except SQLAlchemyError:
                 with self._lock:
                     self._progress = self._progress or progress
@@ -118,7 +118,7 @@ class Keeper:
     def _renew(self) -> None:
         began = time.monotonic()
         with self._context.db.write() as tx:
-            go_on = lifecycle.renew(tx, self.claim, lease_s=self._lease_s)
+            go_on = claims.renew(tx, self.claim, lease_s=self._lease_s)
         if go_on:
             self._renewed = began
         else:

@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -10,8 +10,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from store.errors import LeaseLost
-from store.jobs import lifecycle
-from store.jobs.lifecycle import Claim
+from store.jobs import claims
+from store.jobs.claims import Claim
+from store.jobs.part_results import PartResult
+from store.lifecycle import transitions
 from workers.runtime.context import Context, worker_name
 from workers.runtime.errors import Deferred, JobFailed, PartFailed, Stopped
 from workers.runtime.lease_renewal import Keeper
@@ -21,14 +23,14 @@ _RETRY_S = 2.0
 _WRITE_AGAIN_S = 0.5
 
 # What a part made: its result, and what else is to be written in the transaction that ends it.
-Publish = Callable[[Session], Mapping[str, Any]]
+Publish = Callable[[Session], PartResult]
 Work = Callable[[Context, Claim, Keeper], Publish]
 
 
 def claim_part(context: Context, part_id: str) -> Claim | None:
     """Take the part for this process, or None: a message only says "look"."""
     with context.db.write() as tx:
-        return lifecycle.claim(tx, part_id, worker=worker_name(), lease_s=context.settings.lease_s)
+        return claims.claim(tx, part_id, worker=worker_name(), lease_s=context.settings.lease_s)
 
 
 def run_claimed(context: Context, claim: Claim, work: Work) -> None:
@@ -37,6 +39,8 @@ def run_claimed(context: Context, claim: Claim, work: Work) -> None:
     keeper = Keeper(context, claim)
     try:
         with keeper:
+            if claim.fault:
+                raise PartFailed("spec_invalid", claim.fault)
             publish = work(context, claim, keeper)
         _written(context, keeper, lambda tx: _finish(tx, claim, publish))
         ending = "succeeded"
@@ -55,8 +59,8 @@ def run_claimed(context: Context, claim: Claim, work: Work) -> None:
 
 
 def _finish(tx: Session, claim: Claim, publish: Publish) -> None:
-    lifecycle.lock(tx, claim)
-    lifecycle.finish(tx, claim, publish(tx))
+    claims.lock(tx, claim)
+    transitions.finish(tx, claim, publish(tx))
 
 
 def _written(context: Context, keeper: Keeper, write: Callable[[Session], Any]) -> None:
@@ -86,7 +90,7 @@ def _stopped(context: Context, claim: Claim, keeper: Keeper) -> str:
 
 def _let_go(context: Context, keeper: Keeper, *, in_s: float) -> str:
     try:
-        _written(context, keeper, lambda tx: lifecycle.defer(tx, keeper.claim, in_s=in_s))
+        _written(context, keeper, lambda tx: transitions.defer(tx, keeper.claim, in_s=in_s))
     except LeaseLost:
         return "lease_lost"
     return "deferred" if in_s else "given_back"
@@ -98,11 +102,11 @@ def _failed(context: Context, claim: Claim, keeper: Keeper, error: Exception, *,
 
     def write(tx: Session) -> None:
         if isinstance(error, JobFailed):
-            lifecycle.fail_job(tx, claim, code=code, message=message)
+            transitions.fail_job(tx, claim, code=code, message=message)
         else:
             retry_in_s = _RETRY_S * claim.attempt if retry else None
             max_attempts = context.settings.max_attempts
-            lifecycle.fail(tx, claim, code=code, message=message, retry_in_s=retry_in_s, max_attempts=max_attempts)
+            transitions.fail(tx, claim, code=code, message=message, retry_in_s=retry_in_s, max_attempts=max_attempts)
 
     try:
         _written(context, keeper, write)

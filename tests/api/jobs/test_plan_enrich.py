@@ -6,6 +6,7 @@ from typing import Any
 from api.jobs.plan_enrich import MAX_PARTS
 from store.enrich import results
 from store.enrich.results import Place
+from store.jobs.specs import CaptionSpec
 from store.lifecycle import transitions
 from store.models import Part
 from store.sets import caption_sets
@@ -108,13 +109,9 @@ def test_captions_are_a_set_that_a_distillation_can_name(service: Service) -> No
     caption = {"kind": "enrich", "dataset_id": dataset_id, "strategies": ["captions"]}
     job = service.post("/v1/jobs", caption, status=202)
     num_images = service.get(f"/v1/datasets/{dataset_id}")["counts"]["train"]
-    assert job["spec"] == {
-        "dataset_id": dataset_id,
-        "num_images": num_images,
-        "domain": "birds",
-        "strategies": ["captions@1"],
-        "model": "stand-in",
-    }
+    assert CaptionSpec.model_validate(job["spec"]) == CaptionSpec(
+        dataset_id=dataset_id, num_images=num_images, domain="birds", strategies=("captions@1",), model="stand-in"
+    )
     assert [kind for kind, *_ in parts(service, job["id"])][-2:] == ["caption", "assemble"]
     assert service.http.get(f"/v1/jobs/{job['id']}/labels").json()["code"] == "no_labels"
     content = json.dumps({"path": "crane/0.jpg", "sha256": "ab", "caption": "A crane."}).encode() + b"\n"

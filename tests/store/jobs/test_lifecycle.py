@@ -11,24 +11,29 @@ from sqlalchemy import select
 from store import vocabularies
 from store.db import Database
 from store.errors import LeaseLost
-from store.jobs import events, lifecycle
-from store.jobs.lifecycle import Claim, NewPart
+from store.jobs import claims, events, jobs, outbox
+from store.jobs.claims import Claim
+from store.jobs.jobs import NewPart
+from store.jobs.part_results import PartResult
+from store.jobs.specs import JobKind, RangeSpec
+from store.lifecycle import transitions
 from store.models import Event, Job, Part
 from store.vocabularies import NewLabel
+from tests.job_specs import NumberedResult, describe_spec, job_spec
 
 LEASE_S = 30.0
 
 
-def make(db: Database, *parts: NewPart, kind: lifecycle.Kind = "distill") -> str:
+def make(db: Database, *parts: NewPart, kind: JobKind = "distill") -> str:
     with db.write() as tx:
-        return lifecycle.create(tx, kind, {}, parts or [NewPart(kind="train", queue="gpu", total=10, unit="steps")]).id
+        return jobs.create(tx, job_spec(kind), parts or [NewPart(kind="train", queue="gpu", total=10, unit="steps")]).id
 
 
 def take(db: Database, *, lease_s: float = LEASE_S, worker: str = "w") -> Claim | None:
     with db.read() as tx:
-        ready = lifecycle.ready(tx, ["gpu", "enrich"], limit=1)
+        ready = claims.ready(tx, ["gpu", "enrich"], limit=1)
     with db.write() as tx:
-        return lifecycle.claim(tx, ready[0], worker=worker, lease_s=lease_s) if ready else None
+        return claims.claim(tx, ready[0], worker=worker, lease_s=lease_s) if ready else None
 
 
 def must_take(db: Database, *, lease_s: float = LEASE_S) -> Claim:
@@ -39,7 +44,7 @@ def must_take(db: Database, *, lease_s: float = LEASE_S) -> Claim:
 
 def job(db: Database, job_id: str) -> Job:
     with db.read() as tx:
-        return lifecycle.get(tx, job_id)
+        return jobs.get(tx, job_id)
 
 
 def statuses(db: Database) -> list[str]:
@@ -62,7 +67,7 @@ def test_parts_run_in_order_and_the_last_one_seals(db: Database) -> None:
         assert job(db, job_id).status == "running"
         assert take(db) is None
         with db.write() as tx:
-            lifecycle.finish(tx, claim, {kind: step})
+            transitions.finish(tx, claim, NumberedResult(**{kind: step}))
     done = job(db, job_id)
     assert (done.status, done.result) == ("succeeded", {"encode": 0, "train": 1, "evaluate": 2})
     assert done.finished_at is not None
@@ -75,10 +80,10 @@ def test_a_stage_waits_for_every_part_of_the_one_before(db: Database) -> None:
     first, second = must_take(db), must_take(db)
     assert take(db) is None
     with db.write() as tx:
-        lifecycle.finish(tx, second, {})
+        transitions.finish(tx, second, PartResult())
     assert take(db) is None
     with db.write() as tx:  # what failed is over too, for an enrichment goes on without it
-        lifecycle.fail(tx, first, code="no", message="no")
+        transitions.fail(tx, first, code="no", message="no")
     assert must_take(db).kind == "c"
     assert job(db, job_id).status == "running"
 
@@ -87,14 +92,14 @@ def test_a_part_may_leave_more_parts_behind(db: Database) -> None:
     job_id = make(db, NewPart(kind="a", queue="gpu"), NewPart(kind="z", queue="gpu", stage=2))
     claim = must_take(db)
     with db.write() as tx:
-        lifecycle.lock(tx, claim)
-        lifecycle.add_parts(tx, claim, [NewPart(kind=kind, queue="gpu", stage=1) for kind in "bc"])
-        lifecycle.finish(tx, claim, {})
+        claims.lock(tx, claim)
+        jobs.add_parts(tx, claim, [NewPart(kind=kind, queue="gpu", stage=1) for kind in "bc"])
+        transitions.finish(tx, claim, PartResult())
     order = []
     while claim := take(db):
         order.append(claim.kind)
         with db.write() as tx:
-            lifecycle.finish(tx, claim, {})
+            transitions.finish(tx, claim, PartResult())
     assert order == ["b", "c", "z"]
     assert job(db, job_id).status == "succeeded"
 
@@ -102,7 +107,7 @@ def test_a_part_may_leave_more_parts_behind(db: Database) -> None:
 def test_a_deferred_part_comes_back_without_having_counted(db: Database) -> None:
     make(db)
     with db.write() as tx:
-        lifecycle.defer(tx, must_take(db), in_s=0.3)
+        transitions.defer(tx, must_take(db), in_s=0.3)
     assert take(db) is None
     time.sleep(0.35)
     assert must_take(db).attempt == 1
@@ -117,11 +122,11 @@ def test_many_claimers_take_each_part_once(db: Database) -> None:
         idle = 0
         while idle < 3:
             with db.read() as tx:
-                ready = lifecycle.ready(tx, ["enrich"])
+                ready = claims.ready(tx, ["enrich"])
             idle = 0 if ready else idle + 1
             for part_id in ready:
                 with db.write() as tx:
-                    claim = lifecycle.claim(tx, part_id, worker="w", lease_s=LEASE_S)
+                    claim = claims.claim(tx, part_id, worker="w", lease_s=LEASE_S)
                 if claim:
                     taken.append(claim.part_id)
 
@@ -138,21 +143,21 @@ def test_expired_lease_goes_to_another_and_the_zombie_changes_nothing(db: Databa
     job_id = make(db)
     zombie = must_take(db, lease_s=-1)
     with db.write() as tx:
-        assert lifecycle.requeue_expired(tx, max_attempts=3) == 1
+        assert transitions.requeue_expired(tx, max_attempts=3) == 1
     heir = must_take(db)
     assert heir.part_id == zombie.part_id
     assert heir.token != zombie.token
     assert heir.place != zombie.place
     before = job(db, job_id)
     late: list[Callable[..., object]] = [
-        lambda tx: lifecycle.finish(tx, zombie, {"zombie": True}),
-        lambda tx: lifecycle.fail(tx, zombie, code="x", message="x"),
-        lambda tx: lifecycle.fail_job(tx, zombie, code="x", message="x"),
-        lambda tx: lifecycle.give_back(tx, zombie),
-        lambda tx: lifecycle.progress(tx, zombie, done=9, total=9, unit="steps", rate=None),
-        lambda tx: lifecycle.save_state(tx, zombie, "parts/zombie/state"),
-        lambda tx: lifecycle.renew(tx, zombie, lease_s=LEASE_S),
-        lambda tx: lifecycle.note(tx, zombie, "message", "boo"),
+        lambda tx: transitions.finish(tx, zombie, NumberedResult(zombie=1)),
+        lambda tx: transitions.fail(tx, zombie, code="x", message="x"),
+        lambda tx: transitions.fail_job(tx, zombie, code="x", message="x"),
+        lambda tx: transitions.release(tx, zombie),
+        lambda tx: claims.record_progress(tx, zombie, done=9, total=9, unit="steps", rate=None),
+        lambda tx: claims.save_state(tx, zombie, "parts/zombie/state"),
+        lambda tx: claims.renew(tx, zombie, lease_s=LEASE_S),
+        lambda tx: claims.note(tx, zombie, "message", "boo"),
     ]
     for write in late:
         with pytest.raises(LeaseLost), db.write() as tx:
@@ -160,7 +165,7 @@ def test_expired_lease_goes_to_another_and_the_zombie_changes_nothing(db: Databa
     after = job(db, job_id)
     assert (after.status, after.num_events, after.result) == (before.status, before.num_events, None)
     with db.write() as tx:
-        lifecycle.finish(tx, heir, {"heir": True})
+        transitions.finish(tx, heir, NumberedResult(heir=1))
     assert job(db, job_id).result == {"heir": True}
 
 
@@ -169,7 +174,7 @@ def test_last_attempt_lost_fails_as_worker_lost(db: Database) -> None:
     for _ in range(3):
         must_take(db, lease_s=-1)
         with db.write() as tx:
-            lifecycle.requeue_expired(tx, max_attempts=3)
+            transitions.requeue_expired(tx, max_attempts=3)
     failed = job(db, job_id)
     assert failed.status == "failed"
     assert failed.error is not None
@@ -183,15 +188,15 @@ def test_renewal_keeps_a_part(db: Database) -> None:
     for _ in range(3):
         time.sleep(0.15)
         with db.write() as tx:
-            assert lifecycle.renew(tx, claim, lease_s=0.3)
-            assert lifecycle.requeue_expired(tx, max_attempts=3) == 0
+            assert claims.renew(tx, claim, lease_s=0.3)
+            assert transitions.requeue_expired(tx, max_attempts=3) == 0
 
 
 def test_cancel_while_queued_is_immediate_and_twice_is_harmless(db: Database) -> None:
     job_id = make(db, *CHAIN)
     for _ in range(2):
         with db.write() as tx:
-            assert lifecycle.cancel(tx, job_id).status == "cancelled"
+            assert transitions.cancel(tx, job_id).status == "cancelled"
     assert statuses(db) == ["cancelled"] * 3
     assert take(db) is None
 
@@ -200,24 +205,24 @@ def test_cancel_while_running_reaches_the_worker_at_its_renewal(db: Database) ->
     job_id = make(db, *CHAIN)
     claim = must_take(db)
     with db.write() as tx:
-        assert lifecycle.cancel(tx, job_id).status == "cancelling"
-        assert lifecycle.cancel(tx, job_id).status == "cancelling"
+        assert transitions.cancel(tx, job_id).status == "cancelling"
+        assert transitions.cancel(tx, job_id).status == "cancelling"
     with db.write() as tx:
-        assert not lifecycle.renew(tx, claim, lease_s=LEASE_S)
+        assert not claims.renew(tx, claim, lease_s=LEASE_S)
     with db.write() as tx:
-        lifecycle.give_back(tx, claim)
+        transitions.release(tx, claim)
     assert job(db, job_id).status == "cancelled"
     with db.write() as tx:
-        assert lifecycle.cancel(tx, job_id).status == "cancelled"
+        assert transitions.cancel(tx, job_id).status == "cancelled"
 
 
 def test_cancel_with_the_worker_dead_ends_at_the_lease(db: Database) -> None:
     job_id = make(db)
     must_take(db, lease_s=-1)
     with db.write() as tx:
-        lifecycle.cancel(tx, job_id)
+        transitions.cancel(tx, job_id)
     with db.write() as tx:
-        lifecycle.requeue_expired(tx, max_attempts=3)
+        transitions.requeue_expired(tx, max_attempts=3)
     assert job(db, job_id).status == "cancelled"
 
 
@@ -225,9 +230,9 @@ def test_work_that_finishes_while_cancelling_ends_cancelled(db: Database) -> Non
     job_id = make(db)
     claim = must_take(db)
     with db.write() as tx:
-        lifecycle.cancel(tx, job_id)
+        transitions.cancel(tx, job_id)
     with db.write() as tx:
-        lifecycle.finish(tx, claim, {"kept": 1})
+        transitions.finish(tx, claim, NumberedResult(kept=1))
     assert (job(db, job_id).status, job(db, job_id).result) == ("cancelled", {"kept": 1})
 
 
@@ -237,35 +242,34 @@ def test_giving_back_costs_no_attempt(db: Database) -> None:
         claim = must_take(db)
         assert claim.attempt == 1
         with db.write() as tx:
-            lifecycle.give_back(tx, claim)
+            transitions.release(tx, claim)
 
 
 def test_a_retried_failure_waits_and_the_last_one_ends_the_job(db: Database) -> None:
     job_id = make(db)
     with db.write() as tx:
-        ended = lifecycle.fail(tx, must_take(db), code="x", message="m", retry_in_s=0.2, max_attempts=2)
+        ended = transitions.fail(tx, must_take(db), code="x", message="m", retry_in_s=0.2, max_attempts=2)
     assert not ended
     assert take(db) is None
     time.sleep(0.25)
     with db.write() as tx:
-        assert lifecycle.fail(tx, must_take(db), code="x", message="m", retry_in_s=0.2, max_attempts=2)
+        assert transitions.fail(tx, must_take(db), code="x", message="m", retry_in_s=0.2, max_attempts=2)
     assert job(db, job_id).error == {"code": "x", "message": "m"}
 
 
 def test_a_fault_for_all_stops_the_other_chunks(db: Database) -> None:
     with db.write() as tx:
-        parts = [NewPart(kind="describe", queue="enrich", spec={"start": i, "stop": i + 1}) for i in range(3)]
+        parts = [NewPart(kind="describe", queue="enrich", spec=RangeSpec(start=i, stop=i + 1)) for i in range(3)]
         made = vocabularies.create(tx, name="v", domain="", labels=[NewLabel(name) for name in "abc"])
-        spec = {"num_labels": 3, "vocabulary_id": made.id, "strategies": ["describe@1"]}
-        job_id = lifecycle.create(tx, "enrich", spec, parts).id
+        job_id = jobs.create(tx, describe_spec(num_labels=3, vocabulary_id=made.id), parts).id
     first, second = must_take(db), must_take(db)
     with db.write() as tx:
-        lifecycle.fail_job(tx, first, code="llm_wrong_key", message="the key is wrong")
+        transitions.fail_job(tx, first, code="llm_wrong_key", message="the key is wrong")
     assert statuses(db) == ["failed", "running", "cancelled"]
     with db.write() as tx:
-        assert not lifecycle.renew(tx, second, lease_s=LEASE_S)
+        assert not claims.renew(tx, second, lease_s=LEASE_S)
     with db.write() as tx:
-        lifecycle.give_back(tx, second)
+        transitions.release(tx, second)
     failed = job(db, job_id)
     assert (failed.status, failed.error) == ("failed", {"code": "llm_wrong_key", "message": "the key is wrong"})
     assert failed.result is not None
@@ -276,34 +280,34 @@ def test_dead_child_is_expired_by_its_own_name_only(db: Database) -> None:
     make(db)
     must_take(db)
     with db.write() as tx:
-        lifecycle.expire(tx, worker="other")
-        assert lifecycle.requeue_expired(tx, max_attempts=3) == 0
-        lifecycle.expire(tx, worker="w")
-        assert lifecycle.requeue_expired(tx, max_attempts=3) == 1
+        claims.expire(tx, worker="other")
+        assert transitions.requeue_expired(tx, max_attempts=3) == 0
+        claims.expire(tx, worker="w")
+        assert transitions.requeue_expired(tx, max_attempts=3) == 1
 
 
 def test_messages_are_sent_once_until_they_are_due_again(db: Database) -> None:
     make(db, *CHAIN)
     with db.write() as tx:
-        ((part_id, queue),) = lifecycle.to_send(tx, resend_s=0.2)
+        ((part_id, queue),) = outbox.to_send(tx, resend_s=0.2)
         assert queue == "gpu"
-        lifecycle.mark_sent(tx, [part_id])
-        assert lifecycle.to_send(tx, resend_s=0.2) == []
+        outbox.mark_sent(tx, [part_id])
+        assert outbox.to_send(tx, resend_s=0.2) == []
     time.sleep(0.25)
     with db.write() as tx:
-        assert [row[0] for row in lifecycle.to_send(tx, resend_s=0.2)] == [part_id]
+        assert [row[0] for row in outbox.to_send(tx, resend_s=0.2)] == [part_id]
 
 
 def test_event_numbers_ascend_without_gaps_under_many_writers(db: Database) -> None:
     job_id = make(db, *[NewPart(kind="describe", queue="enrich") for _ in range(4)], kind="enrich")
-    claims = [must_take(db) for _ in range(4)]
+    held = [must_take(db) for _ in range(4)]
 
     def write(claim: Claim) -> None:
         for n in range(20):
             with db.write() as tx:
-                lifecycle.note(tx, claim, "message", f"{n}")
+                claims.note(tx, claim, "message", f"{n}")
 
-    threads = [threading.Thread(target=write, args=(claim,)) for claim in claims]
+    threads = [threading.Thread(target=write, args=(claim,)) for claim in held]
     seen: list[int] = []
     for thread in threads:
         thread.start()

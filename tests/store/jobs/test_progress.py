@@ -10,11 +10,16 @@ from sqlalchemy import select
 from store import vocabularies
 from store.db import Database
 from store.errors import LeaseLost
-from store.jobs import lifecycle, progress
-from store.jobs.lifecycle import Claim, NewPart
+from store.jobs import claims, jobs, progress
+from store.jobs.claims import Claim
+from store.jobs.jobs import NewPart
+from store.jobs.part_results import PartResult
 from store.jobs.progress import Progress, Stage
+from store.jobs.specs import JobKind
+from store.lifecycle import transitions
 from store.models import Part
 from store.vocabularies import NewLabel
+from tests.job_specs import describe_spec, job_spec
 
 UNITS = {"describe": "labels", "encode": "texts", "train": "steps"}
 ACTS = ("claim", "claim", "progress", "progress", "finish", "fail", "retry", "defer", "lose", "add")
@@ -53,41 +58,41 @@ def move(db: Database, chance: random.Random, job_id: str, held: list[Claim]) ->
     with db.write() as tx:
         act = chance.choice(ACTS)
         if act == "claim":
-            if ready := lifecycle.ready(tx, ["enrich", "gpu"], limit=1):
-                claim = lifecycle.claim(tx, ready[0], worker="w", lease_s=30)
+            if ready := claims.ready(tx, ["enrich", "gpu"], limit=1):
+                claim = claims.claim(tx, ready[0], worker="w", lease_s=30)
                 assert claim is not None
                 held.append(claim)
         elif held and act == "progress":
             claim, rate = chance.choice(held), chance.choice([0.5, 2.0, None])
             done, total = sorted(chance.choices(range(9), k=2))
-            lifecycle.progress(tx, claim, done=done, total=total, unit=UNITS[claim.kind], rate=rate)
+            claims.record_progress(tx, claim, done=done, total=total, unit=UNITS[claim.kind], rate=rate)
         elif held:
             claim = held.pop(chance.randrange(len(held)))
             if act == "finish":
-                lifecycle.finish(tx, claim, {})
+                transitions.finish(tx, claim, PartResult())
             elif act == "fail":
-                lifecycle.fail(tx, claim, code="x", message="m")
+                transitions.fail(tx, claim, code="x", message="m")
             elif act == "retry":
-                lifecycle.fail(tx, claim, code="x", message="m", retry_in_s=0.0, max_attempts=2)
+                transitions.fail(tx, claim, code="x", message="m", retry_in_s=0.0, max_attempts=2)
             elif act == "defer":
-                lifecycle.defer(tx, claim, in_s=0.0)
+                transitions.defer(tx, claim, in_s=0.0)
             elif act == "lose":
-                lifecycle.expire(tx, worker="w")
-                lifecycle.requeue_expired(tx, max_attempts=3)
+                claims.expire(tx, worker="w")
+                transitions.requeue_expired(tx, max_attempts=3)
                 held.clear()
             else:
-                lifecycle.add_parts(tx, claim, [NewPart(kind=claim.kind, queue="gpu", total=2, stage=claim.stage)])
-                lifecycle.finish(tx, claim, {})
+                jobs.add_parts(tx, claim, [NewPart(kind=claim.kind, queue="gpu", total=2, stage=claim.stage)])
+                transitions.finish(tx, claim, PartResult())
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_is_kept_is_what_the_parts_come_to(db: Database, seed: int) -> None:
     chance = random.Random(seed)
-    kind: lifecycle.Kind = "encode" if seed else "enrich"
+    kind: JobKind = "encode" if seed else "enrich"
     with db.write() as tx:
         vocabulary = vocabularies.create(tx, name="birds", domain="birds", labels=[NewLabel("crane")])
-        spec = {"num_labels": 1, "vocabulary_id": vocabulary.id, "strategies": ["describe@1"]}
-        job_id = lifecycle.create(tx, kind, spec, PARTS).id
+        spec = job_spec(kind) if kind == "encode" else describe_spec(vocabulary_id=vocabulary.id)
+        job_id = jobs.create(tx, spec, PARTS).id
     held: list[Claim] = []
     for _ in range(60):
         try:
@@ -98,17 +103,17 @@ def test_what_is_kept_is_what_the_parts_come_to(db: Database, seed: int) -> None
             job, found = progress.job(tx, job_id)
             assert progress.of(tx, [job_id, "job_none"]) == {job_id: found}
         assert found == summed(db, job_id)
-        if job.status in lifecycle.ENDED:
+        if job.status in jobs.ENDED:
             break
     with db.write() as tx:
-        lifecycle.cancel(tx, job_id)
+        transitions.cancel(tx, job_id)
     with db.read() as tx:
         assert progress.job(tx, job_id)[1] == summed(db, job_id)
 
 
 def test_a_poll_reads_the_running_parts_alone(db: Database) -> None:
     with db.write() as tx:
-        job_id = lifecycle.create(tx, "encode", {}, [NewPart(kind="encode", queue="gpu") for _ in range(500)]).id
+        job_id = jobs.create(tx, job_spec("encode"), [NewPart(kind="encode", queue="gpu") for _ in range(500)]).id
     statement = progress._JOB.compile(db.reader)
     given = statement.construct_params({"job_id": job_id})
     explain = "explain query plan" if db.is_sqlite else "explain"

@@ -78,8 +78,7 @@ def test_each_training_image_has_a_caption_or_a_reason(here: Bench, dataset_id: 
         assert row["caption"]
         assert row["sha256"] == hashlib.sha256((root / row["path"]).read_bytes()).hexdigest()
     images = here.context.settings.data / "images"
-    spec = {"caption_set_id": job.result["caption_set_id"]}
-    given = inputs.captions(here.context, spec, here.context.settings.home / "scratch")
+    given = inputs.captions(here.context, job.result["caption_set_id"], here.context.settings.home / "scratch")
     assert read_captions(images, [row["path"] for row in kept], given) == [row["caption"] for row in kept]
     calls = here.llm.calls
     again = here.run(dataset_id=dataset_id, strategies=["captions"])
@@ -106,7 +105,7 @@ def test_a_folder_that_is_not_mounted_fails_the_job_by_name(here: Bench, dataset
 
 
 def test_a_picture_is_shown_small_and_is_part_of_the_key_by_its_digest(here: Bench, dataset_id: str) -> None:
-    root, images = captions._images(here.context, {"dataset_id": dataset_id})
+    root, images = captions._images(here.context, dataset_id)
     data = (root / images[0].path).read_bytes()
     with Image.open(io.BytesIO(small_jpeg(data, max_px=MOST_PX))) as shown:
         assert (shown.format, max(shown.size)) == ("JPEG", MOST_PX)

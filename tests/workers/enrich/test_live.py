@@ -9,11 +9,11 @@ import pytest
 import torch
 from sqlalchemy import select, update
 
-from distill.texts.nearest_labels import nearest, pairs_of
+from distill.texts.nearest_labels import nearest_labels, nearest_pairs
 from examples.fieldguide.world import species
 from store.enrich import assembly, single_flight
 from store.enrich import results as enrichment
-from store.jobs import lifecycle
+from store.lifecycle import transitions
 from store.models import EnrichPage, EnrichResult, LLMFlight, Part
 from store.sets import attribute_sets
 from store.sets.attribute_sets import EntryContent
@@ -106,7 +106,7 @@ def test_one_label_more_costs_its_own_calls_and_the_pairs_that_changed(
     def pairs(job_lines: list[list[dict[str, Any]]], labels: Sequence[str]) -> set[frozenset[str]]:
         sentences = [lines[0]["text"] for lines in job_lines]
         said = [f"a photo of {name} . {text}" for name, text in zip(labels, sentences, strict=True)]
-        found = pairs_of(nearest(teacher.features(said), 3))
+        found = nearest_pairs(nearest_labels(teacher.features(said), 3))
         return {frozenset((labels[low], labels[high])) for low, high in found}
 
     before, after = pairs(here.lines(first), names[:200]), pairs(here.lines(more), names)
@@ -243,7 +243,7 @@ def test_pages_are_put_together_before_the_sealing_and_inline_for_a_stopped_job(
     assert part is not None
     run_enrich(here.context, part.id)
     with here.db.write() as tx:
-        lifecycle.cancel(tx, id)
+        transitions.cancel(tx, id)
     stopped = here.job(id)
     assert stopped.status == "cancelled"
     assert (stopped.result or {})["failed_labels"] == {"cancelled": 300 - 16}
@@ -257,13 +257,13 @@ def test_a_page_that_was_made_before_is_not_made_again(here: Bench, monkeypatch:
     chain: dict[str, Any] = {"strategies": ["sentence", "phrases"]}
     first = here.run(vocabulary_id, **chain)
     read: list[int] = []
-    said_of = assembly.said_of
+    assemble_labels = assembly.assemble_labels
 
-    def counted(tx: Any, job: Any, labels: Any) -> Any:
+    def counted(tx: Any, job_id: Any, spec: Any, labels: Any) -> Any:
         read.append(len(labels))
-        return said_of(tx, job, labels)
+        return assemble_labels(tx, job_id, spec, labels)
 
-    monkeypatch.setattr(assembly, "said_of", counted)
+    monkeypatch.setattr(assembly, "assemble_labels", counted)
     assert here.lines(here.run(vocabulary_id, **chain)) == here.lines(first)
     assert read == []
     for other in ({"strategies": ["phrases", "sentence"]}, {"strategies": ["sentence"]}):
@@ -310,4 +310,4 @@ def test_partial_results_hold_what_has_come(here: Bench) -> None:
     run_enrich(here.context, part.id)
     with here.db.read() as tx:
         assert enrichment.partial(tx, id, after=-1, limit=100) == list(range(16))
-        assert assembly.noted_pages(tx, id) == {}
+        assert assembly.recorded_pages(tx, id) == {}

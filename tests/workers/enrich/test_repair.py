@@ -121,8 +121,8 @@ def test_a_second_run_judges_nothing_unless_its_questions_are_lost(
     vocabulary = here.vocabulary(NAMES)
     first = here.run(vocabulary, strategies=["phrases"], mend_rounds=1)
     judged: list[int] = []
-    really = repair.check
-    monkeypatch.setattr(repair, "check", lambda *a, **k: (judged.append(1), really(*a, **k))[1])
+    really = repair.evaluate_gates
+    monkeypatch.setattr(repair, "evaluate_gates", lambda *a, **k: (judged.append(1), really(*a, **k))[1])
     if lost:
         with here.db.read() as tx:
             (key,) = [one for one in tx.scalars(select(RepairRound.file_key)) if one]
@@ -147,7 +147,7 @@ def test_what_was_judged_alike_is_not_judged_again(here: Bench, monkeypatch: pyt
     vocabulary = here.vocabulary(NAMES)
     first = here.run(vocabulary, strategies=["phrases"])
     judged: list[int] = []
-    monkeypatch.setattr(gates, "check", lambda *_a, **_k: judged.append(1))
+    monkeypatch.setattr(gates, "evaluate_gates", lambda *_a, **_k: judged.append(1))
     second = here.run(vocabulary, strategies=["phrases"])
     assert judged == []
     assert first.result is not None
@@ -197,7 +197,7 @@ def test_a_stopped_job_keeps_the_first_answers(here_on_sqlite: Bench, monkeypatc
     here = here_on_sqlite
     teach(monkeypatch, *NAMES)
     id = here.post(here.vocabulary(NAMES), strategies=["phrases"], mend_rounds=1)
-    from store.jobs import lifecycle
+    from store.lifecycle import transitions
     from workers.dispatch import run_enrich
 
     while (part := here.next_part()) is not None and part.kind != "mend":
@@ -218,7 +218,7 @@ def test_a_stopped_job_keeps_the_first_answers(here_on_sqlite: Bench, monkeypatc
             )
         )
         if "assemble" not in kinds:
-            lifecycle.cancel(tx, id)
+            transitions.cancel(tx, id)
     job = here.job(id)
     assert job.result is not None
     assert job.result["attribute_set_id"]

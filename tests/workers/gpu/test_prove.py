@@ -103,8 +103,8 @@ def test_a_proof_is_the_result(context: Context, tmp_path: Path) -> None:
 def test_denied_phrases_go_but_not_those_of_people(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "spoken_against", lambda *_: {1: [0, 1, 2]})
-    monkeypatch.setattr(run, "without", lambda texts, _: texts)
+    monkeypatch.setattr(run, "contradicted_phrases", lambda *_: {1: [0, 1, 2]})
+    monkeypatch.setattr(run, "drop_phrases", lambda texts, _: texts)
     set_id, job = proved(context, tmp_path, filter_phrases=True)
     assert job.result is not None, job.error
     made = job.result["attribute_set_id"]

@@ -13,7 +13,7 @@ HAS_TRIM = hasattr(ctypes.CDLL(None), "malloc_trim") if sys.platform == "linux" 
 HOLD = """
 import threading
 from pathlib import Path
-from workers import memory
+from workers.runtime import memory
 
 def rss_kib():
     lines = Path("/proc/self/status").read_text().splitlines()

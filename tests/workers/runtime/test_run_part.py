@@ -12,10 +12,15 @@ from sqlalchemy.orm import Session
 
 from store.artefacts import Artefacts
 from store.db import Database
-from store.jobs import events, lifecycle
-from store.jobs.lifecycle import Claim, NewPart
+from store.jobs import claims, events, jobs
+from store.jobs.claims import Claim
+from store.jobs.jobs import NewPart
+from store.jobs.part_results import PartResult
+from store.jobs.specs import JobKind
+from store.lifecycle import transitions
 from store.models import Event, Job, Part
 from store.settings import Settings
+from tests.job_specs import NumberedResult, job_spec
 from workers.runtime.context import Context
 from workers.runtime.errors import JobFailed, PartFailed, Stopped
 from workers.runtime.lease_renewal import Keeper
@@ -30,11 +35,11 @@ def context(db: Database, tmp_path: Path) -> Context:
     return Context(settings, db, Artefacts(settings.artefacts))
 
 
-def claimed(context: Context, *, kind: lifecycle.Kind = "encode") -> Claim:
+def claimed(context: Context, *, kind: JobKind = "encode") -> Claim:
     with context.db.write() as tx:
-        job = lifecycle.create(tx, kind, {}, [NewPart(kind="encode", queue="gpu", total=4, unit="texts")])
+        job = jobs.create(tx, job_spec(kind), [NewPart(kind="encode", queue="gpu", total=4, unit="texts")])
     with context.db.read() as tx:
-        (part_id,) = lifecycle.ready(tx, ["gpu"])
+        (part_id,) = claims.ready(tx, ["gpu"])
     claim = claim_part(context, part_id)
     assert claim is not None
     assert claim.job_id == job.id
@@ -44,13 +49,13 @@ def claimed(context: Context, *, kind: lifecycle.Kind = "encode") -> Claim:
 def rows(context: Context, claim: Claim) -> tuple[Job, Part, list[Event]]:
     with context.db.read() as tx:
         return (
-            lifecycle.get(tx, claim.job_id),
+            jobs.get(tx, claim.job_id),
             tx.get_one(Part, claim.part_id),
             events.after(tx, claim.job_id, 0, limit=100),
         )
 
 
-def ends_with(result: Mapping[str, Any], during: Callable[[Keeper], None] = lambda _: None) -> Any:
+def ends_with(result: PartResult, during: Callable[[Keeper], None] = lambda _: None) -> Any:
     def work(_context: Context, _claim: Claim, keeper: Keeper) -> Publish:
         during(keeper)
         return lambda _tx: result
@@ -75,7 +80,7 @@ def test_a_long_part_keeps_its_lease_and_tells_how_far_it_is(context: Context) -
             time.sleep(0.8)
             Sweeper(context).sweep()
 
-    run_claimed(context, claim, ends_with({"x": 1}, slowly))
+    run_claimed(context, claim, ends_with(NumberedResult(x=1), slowly))
     job, part, told = rows(context, claim)
     assert (job.status, job.result, part.attempts) == ("succeeded", {"x": 1}, 1)
     assert (part.done, part.total, part.unit) == (4, 4, "texts")
@@ -111,7 +116,7 @@ def test_work_whose_part_went_to_another_publishes_nothing(context: Context) -> 
             time.sleep(0.02)
         seen.append(keeper.lost)
 
-    run_claimed(context, claim, ends_with({"zombie": True}, stalled))
+    run_claimed(context, claim, ends_with(NumberedResult(zombie=1), stalled))
     job, part, _ = rows(context, claim)
     assert seen == [True]
     assert (job.status, job.result, part.status, part.result) == ("running", None, "running", None)
@@ -167,7 +172,7 @@ def test_cancelled_it_stops_within_a_lease(context: Context) -> None:
 
     def work(_context: Context, _claim: Claim, keeper: Keeper) -> Publish:
         with context.db.write() as tx:
-            lifecycle.cancel(tx, claim.job_id)
+            transitions.cancel(tx, claim.job_id)
         began = time.monotonic()
         while not keeper.should_stop():
             assert time.monotonic() - began < 5
@@ -204,7 +209,7 @@ def test_metrics_thin_out(context: Context) -> None:
             keeper.metrics("step", step=step)
             time.sleep(0.005)
 
-    run_claimed(context, claim, ends_with({}, chatty))
+    run_claimed(context, claim, ends_with(PartResult(), chatty))
     _, _, told = rows(context, claim)
     assert 1 <= len([event for event in told if event.type == "metrics"]) <= 4
 
@@ -227,9 +232,9 @@ def test_the_state_of_an_ended_training_is_swept_away(context: Context) -> None:
     for claim in (running, done):
         context.artefacts.put_bytes(b"weights", f"{claim.place}/state/1")
         with context.db.write() as tx:
-            lifecycle.save_state(tx, claim, f"{claim.place}/state/1")
+            claims.save_state(tx, claim, f"{claim.place}/state/1")
     with context.db.write() as tx:
-        lifecycle.finish(tx, done, {})
+        transitions.finish(tx, done, PartResult())
     Sweeper(context).sweep()
     kept = context.artefacts.local_path(f"{running.place}/state/1")
     gone = context.artefacts.local_path(f"{done.place}/state/1")

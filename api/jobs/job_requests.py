@@ -1,0 +1,291 @@
+"""Bodies of job requests by `kind`, checked against the stored resources and turned into a spec and its parts.
+
+Every error that can be known when the job is posted is reported here, not by a worker an hour later.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+from sqlalchemy.orm import Session
+
+from api.http.problems import StorableRequestModel, json_pointer, not_found_at, unprocessable, validation_problem
+from api.jobs.plan_enrich import EnrichIn, create_enrich
+from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
+from distill.config.model_names import UnknownName, check_student
+from distill.config.recipes import RECIPES, resolve_train_config
+from distill.config.train_config import TrainConfig, TrainSettings
+from distill.texts.text_templates import PromptOptions, TextKind
+from store import resources, vocabularies
+from store.jobs import jobs
+from store.jobs.jobs import NewPart, distill_spec
+from store.jobs.specs import CheckpointSubject, DistillSpec, EncodeSpec, EvaluateSpec, ProveSpec, TeacherSubject
+from store.models import Job
+from store.sets import attribute_sets, caption_sets
+from store.settings import Settings
+
+_SET = Field(None, description="The source of every text except `names`.")
+_PROMPT = Field(PromptOptions(), description="Concept word, templates, and whether texts contain the label's name.")
+_Text = Annotated[TextKind, Field(description="The text of a label that the teacher encodes besides its name.")]
+
+
+class EncodeIn(StorableRequestModel):
+    """Have a teacher encode a vocabulary's texts."""
+
+    kind: Literal["encode"]
+    vocabulary_id: str | None = Field(None, description="The attribute set's own where absent.")
+    attribute_set_id: str | None = _SET
+    teacher: str = TEACHER_FIELD
+    text: _Text = "names"
+    prompt: PromptOptions = _PROMPT
+
+
+class DistillIn(StorableRequestModel):
+    """Distil a teacher into a student, measure it, and keep it as a checkpoint."""
+
+    kind: Literal["distill"]
+    dataset_id: str
+    attribute_set_id: str | None = _SET
+    teacher: str = TEACHER_FIELD
+    text: _Text = "names"
+    prompt: PromptOptions = _PROMPT
+    recipe: str = Field("limbeck", description=f"One of {', '.join(RECIPES)}.")
+    config: TrainSettings = Field(
+        TrainSettings(), description="Settings that override the recipe's.", examples=[{"schedule": {"epochs": 10}}]
+    )
+    start_checkpoint_id: str | None = Field(None, description="For protocol fine_tune: the student to go on from.")
+    caption_set_id: str | None = Field(None, description="For the loss cap: captions of the dataset's images.")
+
+
+class EvaluateIn(StorableRequestModel):
+    """Measure a checkpoint, or a teacher as it is, on a dataset."""
+
+    kind: Literal["evaluate"]
+    dataset_id: str
+    checkpoint_id: str | None = None
+    teacher: Annotated[str | None, TEACHER_FIELD] = None
+    attribute_set_id: str | None = _SET
+    text: _Text = "names"
+    prompt: PromptOptions = _PROMPT
+    shots: int = Field(0, ge=0, le=1000, description="Measure a checkpoint by retrieval too, from so many images.")
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> "EvaluateIn":
+        if (self.checkpoint_id is None) == (self.teacher is None):
+            raise ValueError("name either a checkpoint_id or a teacher to evaluate")
+        if self.shots and self.checkpoint_id is None:
+            raise ValueError("shots are for a checkpoint: leave them out, or name one")
+        return self
+
+
+class ProveIn(StorableRequestModel):
+    """Measure whether a set's attributes help a teacher, beside controls that say nothing."""
+
+    kind: Literal["prove"]
+    dataset_id: str
+    attribute_set_id: str
+    teacher: str = TEACHER_FIELD
+    concept: str = Field("", max_length=100, description="One word for all labels, for the arms that have it.")
+    seeds: int = Field(3, ge=1, le=20, description="How often each control is drawn.")
+    filter_phrases: bool = Field(
+        False, description="Make a set without the phrases that training images deny; refused where held-out ID falls."
+    )
+
+
+JobIn = Annotated[EnrichIn | EncodeIn | DistillIn | EvaluateIn | ProveIn, Field(discriminator="kind")]
+EXAMPLES: list[Any] = [
+    {"kind": "enrich", "vocabulary_id": "voc_01k9yzc3sw8r1mv5n3f4b7qd2x", "strategies": ["sentence", "phrases"]},
+    {
+        "kind": "distill",
+        "dataset_id": "dst_01k9yzf0m1x6tq8v2c9w5rj7ae",
+        "attribute_set_id": "ats_01k9yzd7gh2n4p6s8t0v1w3x5y",
+        "teacher": "ViT-B-32:openai",
+        "text": "phrases",
+        "recipe": "limbeck",
+        "config": {"student": {"architecture": "resnet18"}, "schedule": {"epochs": 30}},
+    },
+]
+
+
+JobRequest = EnrichIn | EncodeIn | DistillIn | EvaluateIn | ProveIn
+
+
+def create(tx: Session, request: JobRequest, settings: Settings) -> Job:
+    """Create the queued job that the body asks for. Raises ProblemError with pointers."""
+    if isinstance(request, EnrichIn):
+        return create_enrich(tx, request, settings)
+    if isinstance(request, EncodeIn):
+        return _encode(tx, request, settings)
+    if isinstance(request, DistillIn):
+        return _distill(tx, request, settings)
+    if isinstance(request, ProveIn):
+        return _prove(tx, request, settings)
+    return _evaluate(tx, request, settings)
+
+
+def _encode(tx: Session, request: EncodeIn, settings: Settings) -> Job:
+    vocabulary_id = request.vocabulary_id
+    if vocabulary_id is None:
+        if request.attribute_set_id is None:
+            raise unprocessable("vocabulary_missing", "name a vocabulary_id or an attribute_set_id", "/vocabulary_id")
+        with not_found_at("/attribute_set_id"):
+            vocabulary_id = attribute_sets.get(tx, request.attribute_set_id).vocabulary_id
+    with not_found_at("/vocabulary_id"):
+        vocabulary = vocabularies.get(tx, vocabulary_id)
+    _check_text(tx, request.text, request.attribute_set_id, vocabulary_id)
+    spec = EncodeSpec(
+        vocabulary_id=vocabulary_id,
+        attribute_set_id=request.attribute_set_id,
+        teacher=parse_teacher_ref(request.teacher, settings.data),
+        text=request.text,
+        prompt=request.prompt,
+    )
+    return jobs.create(tx, spec, [_encode_part(vocabulary.num_labels)])
+
+
+def _distill(tx: Session, request: DistillIn, settings: Settings) -> Job:
+    with not_found_at("/dataset_id"):
+        dataset = resources.dataset(tx, request.dataset_id)
+    _check_text(tx, request.text, request.attribute_set_id, dataset.vocabulary_id)
+    config, teacher = _config(request.recipe, request.config), parse_teacher_ref(request.teacher, settings.data)
+    _check_start(tx, request.start_checkpoint_id, config, teacher)
+    _check_captions(tx, request, config)
+    spec = DistillSpec(
+        dataset_id=dataset.id,
+        vocabulary_id=dataset.vocabulary_id,
+        attribute_set_id=request.attribute_set_id,
+        teacher=teacher,
+        text=request.text,
+        prompt=request.prompt,
+        recipe=request.recipe,
+        config=config,
+        start_checkpoint_id=request.start_checkpoint_id,
+        caption_set_id=request.caption_set_id,
+    )
+    num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
+    parts = [
+        _encode_part(num_labels),
+        NewPart(kind="train", queue="gpu", stage=1),
+        NewPart(kind="evaluate", queue="gpu", stage=2),
+    ]
+    return jobs.create(tx, spec, parts)
+
+
+def _check_captions(tx: Session, request: DistillIn, config: TrainConfig) -> None:
+    """Refuse captions that no loss uses, and captions of other images."""
+    if request.caption_set_id is None:
+        return
+    with not_found_at("/caption_set_id"):
+        caption_set = caption_sets.get(tx, request.caption_set_id)
+    if caption_set.dataset_id != request.dataset_id:
+        detail = f"the captions are of dataset {caption_set.dataset_id}, and the images of {request.dataset_id}"
+        raise unprocessable("dataset_mismatch", detail, "/caption_set_id")
+    if "cap" not in config.objective.losses.above_zero():
+        detail = "captions are for the loss cap, whose weight is 0: set losses.cap in config, or leave the captions out"
+        raise unprocessable("caption_set_unused", detail, "/caption_set_id")
+
+
+def _check_start(tx: Session, checkpoint_id: str | None, config: TrainConfig, teacher: str) -> None:
+    """Refuse an initial student that the protocol does not use, or that does not fit the config or the teacher."""
+    if (checkpoint_id is None) == (config.data.protocol == "fine_tune"):
+        detail = (
+            "protocol fine_tune continues from a student: name its checkpoint"
+            if checkpoint_id is None
+            else f"start_checkpoint_id is for protocol fine_tune, and the protocol is {config.data.protocol}"
+        )
+        raise unprocessable("start_unfit", detail, "/start_checkpoint_id")
+    if checkpoint_id is None:
+        return
+    with not_found_at("/start_checkpoint_id"):
+        checkpoint = resources.checkpoint(tx, checkpoint_id)
+    architecture, its_teacher = config.student.architecture, distill_spec(tx, checkpoint.job_id).teacher
+    if checkpoint.student != architecture:
+        detail = f"the checkpoint is a {checkpoint.student}, and the config trains a {architecture}: set config.student"
+        raise unprocessable("start_unfit", detail, "/start_checkpoint_id")
+    if its_teacher != teacher:
+        detail = f"the checkpoint was distilled from {its_teacher}, and this job's teacher is {teacher}: use the same"
+        raise unprocessable("start_unfit", detail, "/start_checkpoint_id")
+
+
+def _evaluate(tx: Session, request: EvaluateIn, settings: Settings) -> Job:
+    with not_found_at("/dataset_id"):
+        dataset = resources.dataset(tx, request.dataset_id)
+    _check_text(tx, request.text, request.attribute_set_id, dataset.vocabulary_id)
+    subject: CheckpointSubject | TeacherSubject
+    if request.checkpoint_id is not None:
+        with not_found_at("/checkpoint_id"):
+            checkpoint = resources.checkpoint(tx, request.checkpoint_id)
+        # A student is aligned with the texts of the teacher it was distilled from.
+        teacher = distill_spec(tx, checkpoint.job_id).teacher
+        subject = CheckpointSubject(checkpoint_id=checkpoint.id)
+    else:
+        teacher = parse_teacher_ref(request.teacher or "", settings.data)
+        subject = TeacherSubject(teacher=teacher)
+    spec = EvaluateSpec(
+        subject=subject,
+        dataset_id=dataset.id,
+        vocabulary_id=dataset.vocabulary_id,
+        attribute_set_id=request.attribute_set_id,
+        teacher=teacher,
+        text=request.text,
+        prompt=request.prompt,
+        shots=request.shots,
+    )
+    num_labels = vocabularies.get(tx, dataset.vocabulary_id).num_labels
+    parts = [_encode_part(num_labels), NewPart(kind="evaluate", queue="gpu", stage=1)]
+    return jobs.create(tx, spec, parts)
+
+
+def _prove(tx: Session, request: ProveIn, settings: Settings) -> Job:
+    with not_found_at("/dataset_id"):
+        dataset = resources.dataset(tx, request.dataset_id)
+    _check_text(tx, "all", request.attribute_set_id, dataset.vocabulary_id)
+    if not dataset.counts["held_out"] and not dataset.counts["ood"]:
+        detail = "the dataset has no held-out image and no image of an unseen label"
+        raise unprocessable("nothing_to_measure", detail, "/dataset_id")
+    spec = ProveSpec(
+        dataset_id=dataset.id,
+        vocabulary_id=dataset.vocabulary_id,
+        attribute_set_id=request.attribute_set_id,
+        teacher=parse_teacher_ref(request.teacher, settings.data),
+        concept=request.concept,
+        seeds=request.seeds,
+        filter_phrases=request.filter_phrases,
+    )
+    return jobs.create(tx, spec, [NewPart(kind="prove", queue="gpu")])
+
+
+def _encode_part(num_labels: int) -> NewPart:
+    return NewPart(kind="encode", queue="gpu", total=num_labels, unit="texts")
+
+
+def _check_text(tx: Session, text: TextKind, attribute_set_id: str | None, vocabulary_id: str) -> None:
+    if attribute_set_id is None:
+        if text != "names":
+            detail = f'text "{text}" needs attributes: name an attribute_set_id'
+            raise unprocessable("attribute_set_missing", detail, "/attribute_set_id")
+        return
+    with not_found_at("/attribute_set_id"):
+        attribute_set = attribute_sets.get(tx, attribute_set_id)
+    if text == "names":
+        detail = 'text "names" uses no attributes: leave attribute_set_id out, or choose another text'
+        raise unprocessable("attribute_set_unused", detail, "/attribute_set_id")
+    if attribute_set.vocabulary_id != vocabulary_id:
+        detail = f"the set describes {attribute_set.vocabulary_id}, and the labels are those of {vocabulary_id}"
+        raise unprocessable("vocabulary_mismatch", detail, "/attribute_set_id")
+
+
+def _config(recipe: str, settings: TrainSettings) -> TrainConfig:
+    if recipe not in RECIPES:
+        detail = f'no recipe is called "{recipe}"; there are {", ".join(RECIPES)}'
+        raise unprocessable("recipe_unknown", detail, "/recipe")
+    try:
+        config = resolve_train_config(recipe, settings)
+    except ValidationError as error:
+        raise validation_problem(error, settings.model_dump(exclude_unset=True), prefix="/config") from None
+    except ValueError as error:
+        raise unprocessable("config_invalid", str(error), "/config") from None
+    try:
+        check_student(config.student.architecture)
+    except UnknownName as error:
+        raise unprocessable("student_unknown", str(error), json_pointer("config", "student")) from None
+    return config

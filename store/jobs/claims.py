@@ -1,0 +1,233 @@
+"""Claims of parts and the writes that a claim allows.
+
+A claim is one compare-and-set that returns a lease token. Each later write of the worker repeats the token in its WHERE
+clause and raises `LeaseLost` if it changes no row, so that a worker that lost its lease cannot overwrite anything.
+Every transaction that moves a part locks the row of its job first.
+"""
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from pydantic import ValidationError
+from sqlalchemy import CursorResult, Update, bindparam, func, select, update
+from sqlalchemy.orm import Session
+
+from store.clock import now_s
+from store.errors import LeaseLost, NotFound
+from store.jobs import events
+from store.jobs.part_results import PartResult
+from store.jobs.progress import tally
+from store.jobs.specs import JobKind, JobSpec, PartSpec, S, expect, parse_job_spec, parse_part_spec
+from store.models import Job, Part
+
+R = TypeVar("R", bound=PartResult)
+_NO_SYNC = {"synchronize_session": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A part that this worker holds until its lease expires.
+
+    `job_spec` and `spec` are parsed here, once. If the stored JSON is not a spec, `fault` says why.
+    """
+
+    part_id: str
+    job_id: str
+    kind: str
+    token: str
+    attempt: int
+    job_spec: JobSpec
+    spec: PartSpec
+    state_key: str | None
+    stage: int
+    fault: str = ""
+
+    @property
+    def job_kind(self) -> JobKind:
+        """The kind of the job."""
+        return self.job_spec.kind
+
+    @property
+    def place(self) -> str:
+        """Artefact prefix of this attempt: no other attempt writes below it."""
+        return f"parts/{self.part_id}/{self.token}"
+
+    def job(self, kind: type[S]) -> S:
+        """The spec of the job, which is a `kind`."""
+        return expect(self.job_spec, kind)
+
+    def part(self, kind: type[S]) -> S:
+        """The spec of the part, which is a `kind`."""
+        return expect(self.spec, kind)
+
+
+def ready(tx: Session, queues: Sequence[str], *, limit: int = 16) -> list[str]:
+    """Ids of queued parts that may start now, oldest job first."""
+    query = (
+        select(Part.id)
+        .where(Part.status == "queued", Part.queue.in_(queues), Part.not_before <= now_s())
+        .order_by(Part.job_id, Part.position)
+        .limit(limit)
+    )
+    return list(tx.scalars(query))
+
+
+def next_of(tx: Session, job_id: str, queue: str, *, after_stage: int = -1) -> str | None:
+    """The first queued part of this job in a later stage, for a worker that has the job's data loaded."""
+    query = select(Part.id).where(Part.job_id == job_id, Part.queue == queue, Part.status == "queued")
+    query = query.where(Part.stage > after_stage)
+    return tx.scalar(query.where(Part.not_before <= now_s()).order_by(Part.position).limit(1))
+
+
+def claim(tx: Session, part_id: str, *, worker: str, lease_s: float) -> Claim | None:
+    """Claim a queued part; None if it is not available. Of several workers at most one gets it."""
+    token = secrets.token_hex(8)
+    job_id = tx.scalar(select(Part.job_id).where(Part.id == part_id, Part.status == "queued"))
+    if job_id is None:
+        return None
+    job = lock_job(tx, job_id)
+    # The UPDATE tests the status again after it has waited for the row: the second of two workers changes nothing.
+    part = tx.scalars(
+        update(Part)
+        .where(Part.id == part_id, Part.status == "queued", Part.not_before <= now_s())
+        .values(
+            status="running",
+            lease_token=token,
+            lease_expires_at=now_s() + lease_s,
+            worker=worker,
+            attempts=Part.attempts + 1,
+            started_at=func.coalesce(Part.started_at, now_s()),
+            rate=None,
+        )
+        .returning(Part),
+        execution_options={"synchronize_session": False, "populate_existing": True},
+    ).one_or_none()
+    if part is None:
+        return None
+    tally(tx, job)
+    if job.status == "queued":
+        job.status, job.started_at = "running", time.time()
+        tx.flush()
+        events.add(tx, job.id, "state", "running", data={"status": "running"})
+    job_spec, spec, fault = _parsed(job, part)
+    return Claim(
+        part_id=part.id,
+        job_id=job.id,
+        kind=part.kind,
+        token=token,
+        attempt=part.attempts,
+        job_spec=job_spec,
+        spec=spec,
+        state_key=part.state_key,
+        stage=part.stage,
+        fault=fault,
+    )
+
+
+def _parsed(job: Job, part: Part) -> tuple[JobSpec, PartSpec, str]:
+    try:
+        return parse_job_spec(job.kind, job.spec), parse_part_spec(part.kind, part.spec), ""
+    except (ValidationError, KeyError) as error:
+        what = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else error
+        fault = f"the stored spec of the job or of its {part.kind} part is not valid: {what}"
+        return JobSpec.model_construct(), PartSpec(), fault
+
+
+_LOST = "another worker has this part, or it has ended"
+# Built once, because it precedes every response of an LLM that is stored. It takes the lock that an update would take,
+# without writing a new version of the row. SQLite has no such lock, but runs one writing transaction at a time.
+_IS_HELD = (
+    select(Part.id)
+    .where(Part.id == bindparam("part_id"), Part.lease_token == bindparam("token"), Part.status == "running")
+    .with_for_update(key_share=True)
+)
+
+
+def held(claim: Claim) -> Update:
+    """An UPDATE of the claimed part that changes no row if the lease is lost."""
+    return update(Part).where(Part.id == claim.part_id, Part.lease_token == claim.token, Part.status == "running")
+
+
+def changed(tx: Session, statement: Update) -> int:
+    """Number of rows that the UPDATE changed."""
+    result = tx.execute(statement, execution_options=_NO_SYNC)
+    return cast(CursorResult[Any], result).rowcount
+
+
+def must_change(tx: Session, statement: Update) -> None:
+    """Run an UPDATE of the claimed part. Raises LeaseLost if it changes no row."""
+    if changed(tx, statement) != 1:
+        raise LeaseLost(_LOST)
+
+
+def check(tx: Session, claim: Claim) -> None:
+    """Raise LeaseLost unless the claim still holds, and keep the part's row locked until this transaction ends."""
+    values = {"part_id": claim.part_id, "token": claim.token}
+    if tx.connection().scalar(_IS_HELD, values) is None:
+        raise LeaseLost(_LOST)
+
+
+def lock(tx: Session, claim: Claim) -> Job:
+    """Lock the row of the claim's job; every transaction locks it before any other row."""
+    return lock_job(tx, claim.job_id)
+
+
+def lock_job(tx: Session, job_id: str) -> Job:
+    """Lock and return a job. Raises NotFound."""
+    job = tx.get(Job, job_id, with_for_update=True, populate_existing=True)
+    if job is None:
+        raise NotFound("job", job_id)
+    return job
+
+
+def note(
+    tx: Session,
+    claim: Claim,
+    type: events.Type,
+    message: str,
+    *,
+    level: events.Level = "info",
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """Append an event of the claimed part."""
+    lock(tx, claim)  # before the part's row, or two workers could deadlock
+    check(tx, claim)
+    events.add(tx, claim.job_id, type, message, level=level, data=data)
+
+
+def result_of(tx: Session, claim: Claim, kind: type[R]) -> R | None:
+    """The result of the last succeeded part of this kind in the claim's job; None if there is none."""
+    query = select(Part.result).where(Part.job_id == claim.job_id, Part.status == "succeeded")
+    query = query.where(Part.kind == kind.part_kind).order_by(Part.position.desc()).limit(1)
+    stored = tx.scalar(query)
+    return None if stored is None else kind.model_validate(stored)
+
+
+def renew(tx: Session, claim: Claim, *, lease_s: float) -> bool:
+    """Extend the lease; False if the job asks its parts to stop (the lease then expires by itself)."""
+    stopping = tx.scalar(select(Job.stopping).where(Job.id == claim.job_id))
+    if stopping:
+        check(tx, claim)
+    else:
+        must_change(tx, held(claim).values(lease_expires_at=now_s() + lease_s))
+    return stopping is None
+
+
+def record_progress(tx: Session, claim: Claim, *, done: int, total: int, unit: str, rate: float | None) -> None:
+    """Record the part's progress; `rate` is in units per second."""
+    must_change(tx, held(claim).values(done=done, total=total, unit=unit, rate=rate))
+
+
+def save_state(tx: Session, claim: Claim, state_key: str) -> None:
+    """Point the part at the training state that the next attempt resumes from."""
+    must_change(tx, held(claim).values(state_key=state_key))
+
+
+def expire(tx: Session, *, worker: str) -> None:
+    """Expire the leases of a worker that is known to be dead, so that its parts are requeued at once."""
+    tx.execute(
+        update(Part).where(Part.worker == worker, Part.status == "running").values(lease_expires_at=now_s() - 1.0)
+    )

@@ -1,0 +1,105 @@
+"""Jobs and their parts as rows: created, read and locked.
+
+    part: waiting -> queued -> running -> succeeded | failed | cancelled     (waiting: for an earlier stage)
+    job:  queued -> running -> succeeded | failed | cancelled, through cancelling after a cancel request
+
+`store.jobs.claims` claims parts, `store.lifecycle.transitions` ends them and derives the state of their job.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from store.errors import NotFound
+from store.ids import new_id
+from store.jobs import events
+from store.jobs.claims import Claim
+from store.jobs.progress import tally
+from store.jobs.specs import DistillSpec, JobSpec, PartSpec, expect, parse_job_spec
+from store.models import Job, Part
+
+LIVE = ("waiting", "queued", "running")
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewPart:
+    """A part to create; it waits until every part of an earlier stage has ended."""
+
+    kind: str
+    queue: Literal["enrich", "gpu"]
+    spec: PartSpec = field(default_factory=PartSpec)
+    total: int = 0
+    unit: str = ""
+    stage: int = 0
+
+
+def create(tx: Session, spec: JobSpec, parts: Sequence[NewPart]) -> Job:
+    """Create a queued job with its parts."""
+    job = Job(
+        id=new_id("job"),
+        kind=spec.kind,
+        status="queued",
+        spec=spec.as_json(),
+        result=None,
+        error=None,
+        stopping=None,
+        tally=[],
+        num_events=0,
+        created_at=time.time(),
+        started_at=None,
+        finished_at=None,
+    )
+    tx.add(job)
+    tx.flush()
+    first_stage = min((part.stage for part in parts), default=0)
+    _add(tx, job.id, parts, first_position=0, running_stage=first_stage)
+    tally(tx, job)
+    events.add(tx, job.id, "state", "queued", data={"status": "queued"})
+    return job
+
+
+def add_parts(tx: Session, claim: Claim, parts: Sequence[NewPart]) -> None:
+    """Add parts to the claim's job, of the claimed part's stage or a later one, before the claimed part ends."""
+    last: int = tx.scalars(select(func.max(Part.position)).where(Part.job_id == claim.job_id)).one()
+    _add(tx, claim.job_id, parts, first_position=last + 1, running_stage=claim.stage)
+
+
+def _add(tx: Session, job_id: str, parts: Sequence[NewPart], *, first_position: int, running_stage: int) -> None:
+    tx.add_all(
+        Part(
+            id=new_id("prt"),
+            job_id=job_id,
+            position=position,
+            kind=part.kind,
+            queue=part.queue,
+            status="waiting" if part.stage > running_stage else "queued",
+            stage=part.stage,
+            spec=part.spec.as_json(),
+            attempts=0,
+            not_before=0.0,
+            done=0,
+            total=part.total,
+            unit=part.unit,
+        )
+        for position, part in enumerate(parts, first_position)
+    )
+    tx.flush()
+
+
+def get(tx: Session, job_id: str) -> Job:
+    """The job. Raises NotFound."""
+    job = tx.get(Job, job_id)
+    if job is None:
+        raise NotFound("job", job_id)
+    return job
+
+
+def distill_spec(tx: Session, job_id: str) -> DistillSpec:
+    """The spec of a distill job. Raises NotFound."""
+    job = get(tx, job_id)
+    return expect(parse_job_spec(job.kind, job.spec), DistillSpec)

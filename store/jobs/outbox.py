@@ -1,0 +1,33 @@
+"""Messages that the sweeper sends for queued parts, and training states that it deletes after parts have ended."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from store.clock import now_s
+from store.jobs.jobs import ENDED
+from store.models import Part
+
+
+def to_send(tx: Session, *, resend_s: float, limit: int = 500) -> list[tuple[str, str]]:
+    """(part id, queue) of queued parts without a message in the last `resend_s` seconds."""
+    unsent = or_(Part.sent_at.is_(None), Part.sent_at < now_s() - resend_s)
+    query = select(Part.id, Part.queue).where(Part.status == "queued", Part.not_before <= now_s(), unsent)
+    return [(row.id, row.queue) for row in tx.execute(query.order_by(Part.job_id, Part.position).limit(limit))]
+
+
+def mark_sent(tx: Session, part_ids: Sequence[str]) -> None:
+    """Record that a message was sent for each of these parts now."""
+    tx.execute(update(Part).where(Part.id.in_(part_ids)).values(sent_at=now_s()))
+
+
+def unused_states(tx: Session, *, limit: int = 100) -> list[tuple[str, str]]:
+    """(part id, state key) of parts that have ended and will not resume from their training state."""
+    query = select(Part.id, Part.state_key).where(Part.state_key.is_not(None), Part.status.in_(ENDED)).limit(limit)
+    return [(row.id, row.state_key) for row in tx.execute(query)]
+
+
+def forget_states(tx: Session, part_ids: Sequence[str]) -> None:
+    """Remove the pointers to training states whose files were deleted."""
+    tx.execute(update(Part).where(Part.id.in_(part_ids), Part.status.in_(ENDED)).values(state_key=None))

@@ -1,0 +1,206 @@
+"""The result of a job, written in the transaction that ends its last part.
+
+An enrich job publishes an attribute set of every response it got, also if it was cancelled or failed half-way: the
+responses are paid for. The result of any other job is the results of its parts, merged, without their `files`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pydantic import ValidationError
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from store.enrich import assembly, usage
+from store.enrich.assembly import ROUND
+from store.jobs import events
+from store.jobs.part_results import without_files
+from store.jobs.specs import CaptionSpec, DescribeSpec, EnrichSpec, parse_job_spec
+from store.models import EnrichResult, Job, LLMCall
+from store.sets import attribute_sets, reports
+
+BUDGET_SPENT = "budget_spent"
+MAX_NAMED_FAILURES = 1_000
+_NO_USAGE = {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0}
+
+StoredResult = Mapping[str, Any] | None  # of a part, as JSON
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """How a job ends if nobody stopped it; `budget_error` replaces its error if the budget was spent."""
+
+    status: Literal["succeeded", "failed"]
+    result: dict[str, Any]
+    error: dict[str, Any] | None = None
+    budget_error: dict[str, Any] | None = None
+
+
+def publish_result(tx: Session, job: Job, results: Sequence[StoredResult]) -> JobOutcome:
+    """Write what the job publishes; its outcome, from the stored results of its parts."""
+    merged = without_files(list(results))
+    if job.kind != "enrich":
+        return JobOutcome("succeeded", merged)
+    try:
+        spec = parse_job_spec(job.kind, job.spec)
+    except ValidationError:  # the part that read the spec has failed with the reason
+        return JobOutcome("succeeded", {})
+    if isinstance(spec, CaptionSpec):
+        outcome = _publish_captions(tx, job, spec, merged)
+    else:
+        assert isinstance(spec, DescribeSpec)
+        outcome = _publish_set(tx, job, spec, results)
+    return replace(outcome, budget_error=_budget_error(tx, job, outcome.result)) if _is_spent(job) else outcome
+
+
+def _is_spent(job: Job) -> bool:
+    return job.stopping == "failure" and (job.error or {}).get("code") == BUDGET_SPENT
+
+
+def _budget_error(tx: Session, job: Job, result: Mapping[str, Any]) -> dict[str, Any]:
+    """The error of a job whose budget is spent; complete only when its last calls have ended."""
+    spend = usage.of(tx, job.id)
+    what, num, done = (
+        ("images", result["num_images"], result["num_captioned"])
+        if "num_images" in result
+        else ("labels", result["num_labels"], result["num_described"])
+    )
+    kept = f"; the others are kept as {result['attribute_set_id']}" if result.get("attribute_set_id") else ""
+    message = (
+        f"the budget is spent: {usage.exhausted(spend) if spend else 'nothing is left'}; {num - done:,} of {num:,} "
+        f"{what} have no response yet{kept}. Post the job again with a larger budget: responses are not paid for twice"
+    )
+    return {"code": BUDGET_SPENT, "message": message}
+
+
+def _usage_by_strategy(tx: Session, job_id: str) -> dict[str, dict[str, int]]:
+    query = select(
+        LLMCall.strategy,
+        func.count(),
+        func.coalesce(func.sum(LLMCall.prompt_tokens), 0),
+        func.coalesce(func.sum(LLMCall.completion_tokens), 0),
+    ).where(LLMCall.job_id == job_id)
+    return {
+        strategy: {"calls": calls, "prompt_tokens": int(prompt or 0), "completion_tokens": int(completion or 0)}
+        for strategy, calls, prompt, completion in tx.execute(query.group_by(LLMCall.strategy))
+    }
+
+
+def _publish_set(tx: Session, job: Job, spec: DescribeSpec, results: Sequence[StoredResult]) -> JobOutcome:
+    """Pages that a stopped job has not assembled are assembled here; such a job has no report."""
+    recorded = assembly.recorded_pages(tx, job.id)
+    numbers = range(-(-spec.num_labels // attribute_sets.PAGE_SIZE))
+    pages = [recorded.get(number) or assembly.assemble_page(tx, job.id, spec, number) for number in numbers]
+    described = attribute_sets.described_positions(tx, pages)
+    reasons = _failure_reasons(tx, job)
+    failed = [position for position in range(spec.num_labels) if position not in described]
+    partly = [position for position in sorted(reasons) if position in described]
+    counts = Counter(reasons.get(position, _default_reason(job)) for position in failed)
+    result: dict[str, Any] = {
+        "attribute_set_id": None,
+        "num_labels": spec.num_labels,
+        "num_described": spec.num_labels - len(failed),
+        "failed_labels": dict(counts),
+        "failed_positions": failed[:MAX_NAMED_FAILURES],
+        "partly_failed_labels": dict(Counter(reasons[position] for position in partly)),
+        "partly_failed_positions": partly[:MAX_NAMED_FAILURES],
+        "mended": _repair_rounds(results),
+        **_figures(tx, job, spec),
+    }
+    if len(failed) < spec.num_labels:
+        made = attribute_sets.create(
+            tx,
+            vocabulary_id=spec.vocabulary_id,
+            pages=pages,
+            source={"job_id": job.id, **spec.as_json()},
+            parent_id=spec.base_set_id if spec.same_vocabulary else None,
+        )
+        result["attribute_set_id"] = made.id
+        if report := next((each["report"] for each in results if each and "report" in each), None):
+            reports.put(tx, set_id=made.id, **report)
+            result["failing_gates"] = reports.failing_gates(report["figures"])
+    _warn(tx, job, "labels without attributes", counts)
+    _warn(tx, job, "labels with unanswered questions", result["partly_failed_labels"])
+    return _failed_if_all_failed(result, spec.num_labels, counts, "label could be described", "all_labels_failed")
+
+
+def _repair_rounds(results: Sequence[StoredResult]) -> list[dict[str, Any]]:
+    """Counts of each repair round: the part after a round says how many labels it improved."""
+    counted = [each["mended"] for each in results if each and "mended" in each]
+    return [
+        {"num_labels": one["num_labels"], "num_asked": one["num_asked"], "num_better_labels": after["num_better"]}
+        for one, after in zip(counted, counted[1:], strict=False)
+        if one["num_asked"]
+    ]
+
+
+def _publish_captions(tx: Session, job: Job, spec: CaptionSpec, merged: Mapping[str, Any]) -> JobOutcome:
+    """The job's last part has written the caption set. A stopped job has none; the next job finds its responses."""
+    query = select(func.count()).where(EnrichResult.job_id == job.id, EnrichResult.key.is_not(None))
+    num_captioned = tx.scalars(query).one()
+    reasons = _failure_reasons(tx, job)
+    counts = Counter(reasons.values())
+    if without_result := spec.num_images - num_captioned - len(reasons):
+        counts[_default_reason(job)] += without_result
+    result: dict[str, Any] = {
+        "caption_set_id": merged.get("caption_set_id"),
+        "num_images": spec.num_images,
+        "num_captioned": num_captioned,
+        "failed_images": dict(counts),
+        "failed_positions": sorted(reasons)[:MAX_NAMED_FAILURES],
+        **_figures(tx, job, spec),
+    }
+    _warn(tx, job, "images without a caption", counts)
+    return _failed_if_all_failed(result, spec.num_images, counts, "image has a caption", "all_images_failed")
+
+
+def _default_reason(job: Job) -> str:
+    """Why a label or image has no result at all."""
+    if _is_spent(job):
+        return BUDGET_SPENT
+    return "cancelled" if job.stopping == "cancel" else "not_asked" if job.stopping else "worker_lost"
+
+
+def _warn(tx: Session, job: Job, what: str, counts: Mapping[str, int]) -> None:
+    if counts:
+        ordered = sorted(counts.items(), key=lambda item: -item[1])
+        summary = ", ".join(f"{count} {reason}" for reason, count in ordered)
+        events.add(tx, job.id, "message", f"{sum(counts.values())} {what}: {summary}", level="warning")
+
+
+def _failed_if_all_failed(result: dict[str, Any], total: int, counts: Counter[str], what: str, code: str) -> JobOutcome:
+    if counts.total() < total:
+        return JobOutcome("succeeded", result)
+    reason = counts.most_common(1)[0][0]
+    return JobOutcome("failed", result, {"code": code, "message": f"no {what} (most often: {reason})"})
+
+
+def _figures(tx: Session, job: Job, spec: EnrichSpec) -> dict[str, Any]:
+    """Per step: how its questions ended (a question about a pair counts once), and the usage of its calls."""
+    used = _usage_by_strategy(tx, job.id)
+    figures: list[dict[str, Any]] = [
+        {"strategy": ref, "answered": 0, "failed": {}, **used.get(ref, _NO_USAGE)} for ref in spec.strategies
+    ]
+    query = select(EnrichResult.step, EnrichResult.reason, func.count()).where(
+        EnrichResult.job_id == job.id, EnrichResult.side == 0, EnrichResult.step < ROUND
+    )
+    for step, reason, count in tx.execute(query.group_by(EnrichResult.step, EnrichResult.reason)):
+        if reason is None:
+            figures[step]["answered"] = count
+        else:
+            figures[step]["failed"][reason] = count
+    return {"strategies": figures, "usage": {name: sum(each[name] for each in used.values()) for name in _NO_USAGE}}
+
+
+def _failure_reasons(tx: Session, job: Job) -> dict[int, str]:
+    """Position -> why the first failed question about it failed."""
+    query = select(EnrichResult.position, EnrichResult.reason).where(
+        EnrichResult.job_id == job.id, EnrichResult.key.is_(None), EnrichResult.step < ROUND
+    )
+    rows: Iterable[Any] = tx.execute(query.order_by(EnrichResult.position, EnrichResult.step, EnrichResult.slot))
+    reasons: dict[int, str] = {}
+    for position, reason in rows:
+        reasons.setdefault(position, reason or "unknown")
+    return reasons

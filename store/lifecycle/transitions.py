@@ -1,0 +1,194 @@
+"""Transitions of parts and jobs: finish, fail, defer, cancel, requeue. The last part to end ends the job.
+
+Every transition locks the row of the job first, so that the ends of two parts are serialised, and the transaction that
+ends the last part publishes the result of the job (`store.lifecycle.job_results`).
+"""
+
+import time
+from collections.abc import Mapping
+
+from sqlalchemy import ColumnElement, Update, select, update
+from sqlalchemy.orm import Session
+
+from store.clock import now_s
+from store.jobs import batches, events
+from store.jobs.claims import Claim, changed, held, lock, lock_job, must_change
+from store.jobs.jobs import ENDED, LIVE
+from store.jobs.part_results import PartResult
+from store.jobs.progress import tally
+from store.lifecycle.job_results import publish_result
+from store.models import Job, Part
+
+STOPPING_POLL_S = 5.0  # between polls of a batch that was asked to end
+_NO_SYNC = {"synchronize_session": False}
+
+
+def finish(tx: Session, claim: Claim, result: PartResult) -> None:
+    """End the part as succeeded; start the next stage after the last part of a stage, end the job after the last."""
+    job = lock(tx, claim)
+    values = {"status": "succeeded", "result": result.as_json(), "finished_at": now_s(), "lease_token": None}
+    must_change(tx, held(claim).values(**values, rate=None, done=Part.total))
+    update_job(tx, job)
+
+
+def fail(
+    tx: Session, claim: Claim, *, code: str, message: str, retry_in_s: float | None = None, max_attempts: int = 1
+) -> bool:
+    """End the part as failed, or requeue it after `retry_in_s` while attempts remain; True if it ended.
+
+    A failed part stops its job (see `stop`), unless the job can continue without it.
+    """
+    job = lock(tx, claim)
+    if retry_in_s is not None and claim.attempt < max_attempts and not job.stopping:
+        must_change(tx, _requeued(held(claim), not_before=now_s() + retry_in_s))
+        tally(tx, job)
+        events.add(
+            tx, job.id, "message", f"{claim.kind}: {message}; trying again", level="warning", data={"code": code}
+        )
+        return False
+    error = _end_failed(tx, claim, job, code=code, message=message, event=f"{claim.kind}: {message}")
+    if not _is_optional(job, claim.kind):
+        stop(tx, job, error)
+    update_job(tx, job)
+    return True
+
+
+def fail_job(tx: Session, claim: Claim, *, code: str, message: str) -> None:
+    """End the part as failed and stop its job: the fault (a wrong API key, for example) affects every part."""
+    job = lock(tx, claim)
+    stop(tx, job, _end_failed(tx, claim, job, code=code, message=message, event=message))
+    update_job(tx, job)
+
+
+def _end_failed(tx: Session, claim: Claim, job: Job, *, code: str, message: str, event: str) -> dict[str, str]:
+    error = {"code": code, "message": message}
+    must_change(tx, held(claim).values(status="failed", error=error, finished_at=now_s(), lease_token=None, rate=None))
+    events.add(tx, job.id, "message", event, level="error", data={"code": code})
+    return error
+
+
+def _is_optional(job: Job, kind: str) -> bool:
+    """An enrichment keeps the results of its other chunks; but without confusable labels there are no pairs."""
+    return job.kind == "enrich" and kind != "neighbours"
+
+
+def stop(tx: Session, job: Job, error: Mapping[str, str]) -> None:
+    """Start no further part of the job, and ask the running ones to stop; the job will end as failed by `error`."""
+    if job.stopping is None:
+        job.stopping, job.error = "failure", dict(error)
+    _cancel_idle_parts(tx, job)
+
+
+def _cancel_idle_parts(tx: Session, job: Job) -> None:
+    """Cancel the parts that have not started. A part with an open batch is due at once, to end the batch."""
+    idle = update(Part).where(Part.job_id == job.id, Part.status.in_(("waiting", "queued")))
+    tx.execute(idle.where(batches.WAITS).values(not_before=0.0, sent_at=None), execution_options=_NO_SYNC)
+    cancelled = idle.where(~batches.WAITS).values(status="cancelled", finished_at=now_s())
+    tx.execute(cancelled, execution_options=_NO_SYNC)
+    tx.flush()
+
+
+def release(tx: Session, claim: Claim) -> None:
+    """Release the part without counting the attempt (the worker shuts down), or end it if its job is stopping."""
+    defer(tx, claim, in_s=0.0)
+
+
+def defer(tx: Session, claim: Claim, *, in_s: float) -> None:
+    """Release the part for `in_s` seconds without counting the attempt (it waits for something elsewhere).
+
+    If the job is stopping, the part ends, unless it has an open batch.
+    """
+    job = lock(tx, claim)
+    if job.stopping and batches.waits(tx, claim.part_id):
+        in_s = min(in_s, STOPPING_POLL_S)
+    elif job.stopping:
+        must_change(tx, held(claim).values(status="cancelled", finished_at=now_s(), lease_token=None, rate=None))
+        update_job(tx, job)
+        return
+    must_change(tx, _requeued(held(claim), not_before=now_s() + in_s).values(attempts=Part.attempts - 1))
+    update_job(tx, job)
+
+
+def cancel(tx: Session, job_id: str) -> Job:
+    """Ask the job to stop: idle parts end now, running ones at their next renewal or when their lease expires."""
+    job = lock_job(tx, job_id)
+    if job.status in ENDED or job.stopping == "cancel":
+        return job
+    job.stopping, job.status = "cancel", "cancelling"
+    _cancel_idle_parts(tx, job)
+    events.add(tx, job.id, "state", "cancelling", data={"status": "cancelling"})
+    update_job(tx, job)
+    return job
+
+
+def update_job(tx: Session, job: Job) -> None:
+    """Start the next stage if a stage is over, and end the job if no part is live.
+
+    The caller has locked the row of the job.
+    """
+    tally(tx, job)
+    live = select(Part.stage, Part.status).where(Part.job_id == job.id, Part.status.in_(LIVE))
+    if first := tx.execute(live.order_by(Part.stage, Part.status).limit(1)).first():
+        # "waiting" sorts last: if the first row of the lowest stage waits, the stage has no queued or running part.
+        if first.status == "waiting":
+            next_stage = update(Part).where(Part.job_id == job.id, Part.stage == first.stage, Part.status == "waiting")
+            tx.execute(next_stage.values(status="queued"), execution_options=_NO_SYNC)
+        return
+    results = tx.scalars(select(Part.result).where(Part.job_id == job.id).order_by(Part.position)).all()
+    outcome = publish_result(tx, job, results)
+    job.result = outcome.result
+    if job.stopping == "cancel":
+        job.status = "cancelled"
+    elif job.stopping == "failure":
+        job.status, job.error = "failed", outcome.budget_error or job.error
+    else:
+        job.status, job.error = outcome.status, outcome.error
+    job.finished_at = time.time()
+    tx.flush()
+    level: events.Level = "error" if job.status == "failed" else "info"
+    message = f"failed: {job.error['message']}" if job.error else job.status
+    events.add(tx, job.id, "state", message, level=level, data={"status": job.status, "error": job.error})
+
+
+def requeue_expired(tx: Session, *, max_attempts: int) -> int:
+    """Requeue the parts of silent workers, or end them; returns how many parts changed."""
+    expired = select(Part.id, Part.job_id).where(Part.status == "running", Part.lease_expires_at < now_s())
+    moved = 0
+    for part_id, job_id in tx.execute(expired.order_by(Part.job_id, Part.id)).all():
+        job = lock_job(tx, job_id)
+        part = tx.get_one(Part, part_id, populate_existing=True)
+        expired_part = update(Part).where(Part.id == part_id, Part.status == "running", Part.lease_expires_at < now_s())
+        ended = {"finished_at": now_s(), "lease_token": None, "rate": None}
+        error = {
+            "code": "worker_lost",
+            "message": f"{part.kind}: its worker stopped answering, {part.attempts} times in a row",
+        }
+        again = part.attempts < max_attempts
+        if job.stopping and not batches.waits(tx, part_id):
+            statement = expired_part.values(status="cancelled", **ended)
+        elif again:
+            statement = _requeued(expired_part, not_before=0.0)
+        else:
+            statement = expired_part.values(status="failed", error=error, **ended)
+        if not changed(tx, statement):
+            continue  # the worker renewed its lease, or another sweeper was first
+        moved += 1
+        if not job.stopping:
+            message = f"{part.kind}: worker lost" + ("; trying again" if again else "")
+            events.add(tx, job.id, "message", message, level="warning", data={"code": "worker_lost"})
+            if not again and not _is_optional(job, part.kind):
+                stop(tx, job, error)
+        update_job(tx, job)
+    return moved
+
+
+def _requeued(statement: Update, *, not_before: float | ColumnElement[float]) -> Update:
+    return statement.values(
+        status="queued",
+        lease_token=None,
+        lease_expires_at=None,
+        worker=None,
+        sent_at=None,
+        rate=None,
+        not_before=not_before,
+    )
