@@ -29,8 +29,8 @@ _DEFAULT_HEADERS = (
 class RequestMiddleware:
     """Wraps the whole app.
 
-    Sets `state.request_id` for the layers below. A layer that answers for an exception sets `state.exception`, so that
-    the exception is logged here.
+    Sets `state.request_id` for the inner layers. An inner layer that turns an exception into a response sets
+    `state.exception`, which is then logged here.
     """
 
     def __init__(self, app: ASGIApp, *, log: FilteringBoundLogger, metrics: Metrics, max_body_bytes: int) -> None:

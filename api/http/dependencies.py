@@ -27,7 +27,7 @@ class Services:
     artefacts: Artefacts
 
 
-# Dependencies are coroutines, because FastAPI runs every plain function in a thread of its own.
+# Dependencies are coroutines, because FastAPI runs every plain function in a separate thread.
 async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services

@@ -233,7 +233,7 @@ def _on_stale(request: Request, error: DraftStale) -> Response:
 
 def _on_database(request: Request, error: Exception) -> Response:
     request.state.exception = error
-    detail = "the database does not answer; nothing was changed"
+    detail = "the database does not respond; nothing was changed"
     return problem_response(request.scope, 503, "database_unavailable", detail, headers={"Retry-After": "2"})
 
 

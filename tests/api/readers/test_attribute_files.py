@@ -98,12 +98,12 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
 
 
 def test_invalid_files_are_rejected(service: Service, subtests: pytest.Subtests) -> None:
-    for body, code, pointer, says in BAD:
+    for body, code, pointer, detail in BAD:
         with subtests.test(body=str(body)[:80]):
             problem = service.rejection(IMPORT, body)
             assert problem["code"] == code, problem
             assert problem["errors"][0]["pointer"] == pointer, problem
-            assert says in problem["errors"][0]["detail"], problem
+            assert detail in problem["errors"][0]["detail"], problem
     with service.db.read() as tx:
         assert tx.query(Vocabulary).count() == tx.query(AttributeSet).count() == 0
 

@@ -105,11 +105,11 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
 
 
 def test_invalid_operations_change_nothing(service: Service, set_id: str, subtests: pytest.Subtests) -> None:
-    for operation, pointer, says in BAD:
+    for operation, pointer, detail in BAD:
         with subtests.test(operation=str(operation)[:90]):
             problem = patch(service, set_id, {**ADD, "text": "fine"}, operation, status=422)
             assert problem["errors"][0]["pointer"] == f"/operations/1{pointer}", problem
-            assert says in problem["errors"][0]["detail"], problem
+            assert detail in problem["errors"][0]["detail"], problem
     draft = service.get(f"/v1/attribute-sets/{set_id}/draft")
     assert (draft["version"], draft["num_edited"]) == (0, 0)
 

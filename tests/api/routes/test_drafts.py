@@ -46,7 +46,7 @@ def test_if_match_is_required_and_must_be_current(service: Service, set_id: str)
     )
     assert (response.status_code, response.headers["ETag"]) == (412, '"1"')
     assert "at version 1, not 0" in response.json()["detail"]
-    patch(service, set_id, {**ADD, "text": "whatever it is at"}, version="*")
+    patch(service, set_id, {**ADD, "text": "with any version"}, version="*")
     for method, path in (("DELETE", "draft"), ("POST", "draft/seal")):
         response = service.http.request(method, f"/v1/attribute-sets/{set_id}/{path}", headers={"If-Match": '"1"'})
         assert (response.status_code, response.json()["code"]) == (412, "draft_stale")

@@ -122,8 +122,8 @@ def test_labels_that_fail_a_gate_are_paged_in_order(service: Service) -> None:
     seen: list[int] = []
     after: int | None = None
     while True:
-        asked = {"limit": 90} if after is None else {"limit": 90, "after": after}
-        page = service.get(f"/v1/attribute-sets/{id}/report/nonvisual/labels", **asked)
+        params = {"limit": 90} if after is None else {"limit": 90, "after": after}
+        page = service.get(f"/v1/attribute-sets/{id}/report/nonvisual/labels", **params)
         seen += [item["position"] for item in page["data"]]
         after = int(page["last_id"])
         if not page["has_more"]:
