@@ -29,11 +29,11 @@ from attributes.formats.label2text import join_sentences, read_label2text
 from attributes.formats.limbeck_json import read_json
 from attributes.gates.criteria import GateCriteria, load_word_lists
 from attributes.gates.evaluate import evaluate_gates
-from attributes.gates.html_report import render_html
-from attributes.gates.text_report import print_report
+from attributes.gates.reports.html_report import render_html
+from attributes.gates.reports.text_report import print_report
 from attributes.gates.token_lengths import TokenCounter, clip_token_counter, token_counter_from_file
 from attributes.gates.types import Violation
-from attributes.gates.word_lists import WordListError
+from attributes.gates.words.word_lists import WordListError
 from attributes.llm.settings import LLMSettings
 from attributes.text import num_words
 from attributes.types import Entry, Label

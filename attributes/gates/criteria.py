@@ -9,10 +9,10 @@ from pathlib import Path
 from attributes.gates.margins import Margins
 from attributes.gates.token_lengths import TokenCounter, clip_token_counter
 from attributes.gates.types import Thresholds
-from attributes.gates.word_lists import PhraseIndex, read_word_lists
+from attributes.gates.words.word_lists import PhraseIndex, read_word_lists
 
-NONVISUAL = Path(__file__).with_name("nonvisual.txt")
-COMPARATIVES = Path(__file__).with_name("comparatives.txt")
+NONVISUAL = Path(__file__).parent / "words" / "nonvisual.txt"
+COMPARATIVES = Path(__file__).parent / "words" / "comparatives.txt"
 EVALUATION_VERSION = 1  # increase it when a gate finds something else in the same set: old reports are then not reused
 
 

@@ -8,7 +8,7 @@ are common words: colours (`an orange bill`) and auxiliary verbs (`can`).
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from attributes.gates.lemmas import WORD, listed, singular, words
+from attributes.gates.words.lemmas import WORD, listed, singular, words
 from attributes.types import Label
 
 # One-word labels that usually are not names in running text: colours, auxiliary verbs and other common words.

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from attributes.gates.lemmas import Meaning, clauses, meaning
+from attributes.gates.words.lemmas import Meaning, clauses, meaning
 from attributes.text import has_content
 from attributes.types import Line
 

@@ -7,7 +7,7 @@ from attributes.gates.gate_results import Tally
 from attributes.gates.label_names import NameIndex, name_words, without_name
 from attributes.gates.set_counts import SetCounts
 from attributes.gates.types import Gate, LineViolation, Violation
-from attributes.gates.word_lists import PhraseIndex
+from attributes.gates.words.word_lists import PhraseIndex
 from attributes.types import Entry, Line
 
 _LINE_GATES: tuple[Gate, ...] = ("length", "names", "comparatives", "nonvisual")

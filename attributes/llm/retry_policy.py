@@ -12,12 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from attributes.llm.requests import build_request, cache_key_of, max_tokens_of, temperature_of
-from attributes.llm.response_format import (
-    FormatFallback,
-    ResponseFormat,
-    ResponseFormatJSON,
-    response_format_from_json,
-)
+from attributes.llm.response_format import FormatFallback, ResponseFormat, ResponseFormatJSON, response_format_from_json
 from attributes.llm.results import Call, FatalLLMError, QuestionResult
 from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import RawResponse

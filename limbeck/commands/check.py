@@ -64,7 +64,7 @@ def report(
     """Show the quality report of a set; make one first if there is none. Exit codes as for `check`."""
     from rich.console import Console
 
-    from attributes.gates.text_report import print_report
+    from attributes.gates.reports.text_report import print_report
     from attributes.gates.types import report_from_json
     from limbeck.errors import Problem
     from limbeck.progress import follow

@@ -21,7 +21,7 @@ from attributes.gates.evaluate import evaluate_gates
 from attributes.gates.margins import Margins
 from attributes.gates.token_lengths import TokenCounter, clip_token_counter, token_counter_from_file
 from attributes.gates.types import Gate, Violation
-from attributes.gates.word_lists import WordListError
+from attributes.gates.words.word_lists import WordListError
 from attributes.types import Entry, line_from_json
 from store import resources, vocabularies
 from store.enrich import assembly
@@ -32,20 +32,20 @@ from store.sets import attribute_sets, reports
 from store.sets.attribute_sets import PAGE_SIZE
 from workers.runtime import memory
 from workers.runtime.context import Context
-from workers.runtime.errors import PartFailed, Stopped
-from workers.runtime.lease_renewal import Keeper
+from workers.runtime.errors import PartError, Stopped
+from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish
 
 EVERY = 100  # violations from one recorded offset to the next
 
 
-def check_set(context: Context, claim: Claim, keeper: Keeper) -> Publish:
+def check_set(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     """Judge the set of a check job, without a teacher."""
-    report = judge_set(context, claim, keeper, teacher="", tokens=clip_token_counter())
+    report = judge_set(context, claim, lease, teacher="", tokens=clip_token_counter())
     return lambda tx: publish_check(tx, claim, report)
 
 
-def report(context: Context, claim: Claim, keeper: Keeper) -> Publish:
+def report(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     """Judge the pages of an enrich job; the report is stored with the job's set.
 
     A set with the same content that was judged by the same criteria is not judged again.
@@ -54,7 +54,7 @@ def report(context: Context, claim: Claim, keeper: Keeper) -> Publish:
     tokens = known_tokens(context, spec.teacher or "") or clip_token_counter()
     criteria = GateCriteria(word_lists=word_lists(context), token_counter=tokens)
     found = _earlier_report(context, claim.job_id, spec, criteria)
-    found = found or judge_set(context, claim, keeper, teacher="", tokens=tokens)
+    found = found or judge_set(context, claim, lease, teacher="", tokens=tokens)
     return lambda _tx: ReportResult(report=found)
 
 
@@ -83,7 +83,7 @@ def publish_check(tx: Session, claim: Claim, report: GateReport) -> CheckResult:
 def judge_set(
     context: Context,
     claim: Claim,
-    keeper: Keeper,
+    lease: LeaseRenewal,
     *,
     teacher: str,
     tokens: TokenCounter,
@@ -91,7 +91,7 @@ def judge_set(
 ) -> GateReport:
     """Judge the set of a check job, or the pages that an enrich job has assembled.
 
-    Raises Stopped, and PartFailed for a word list that cannot be read.
+    Raises Stopped, and PartError for a word list that cannot be read.
     """
     spec = claim.job_spec
     assert isinstance(spec, CheckSpec | DescribeSpec)
@@ -110,17 +110,17 @@ def judge_set(
                 of_page = list(_page(tx, spec, page, pages.get(page)))
             yield from of_page
             done += min(PAGE_SIZE, num_labels - page * PAGE_SIZE)
-            keeper.progress(done // 2, num_labels, "labels")
+            lease.progress(done // 2, num_labels, "labels")
 
     context.settings.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="check-", dir=context.settings.cache) as folder:
         violations = ViolationFile(Path(folder))
         try:
-            judged = evaluate_gates(entries, criteria, on_violation=violations.add, should_stop=keeper.should_stop)
+            judged = evaluate_gates(entries, criteria, on_violation=violations.add, should_stop=lease.should_stop)
         except InterruptedError:
             raise Stopped from None
         finally:
-            memory.give_back()
+            memory.release_free_memory()
         measured: list[Gate] = [result.gate for result in judged.results if result.holds is not None]
         places = violations.finish(measured)
         file = context.artefacts.put_file(violations.path, f"{claim.place}/offenders.jsonl")
@@ -133,12 +133,12 @@ def judge_set(
 
 
 def word_lists(context: Context) -> WordLists:
-    """The shipped word lists and the operator's. Raises PartFailed."""
+    """The shipped word lists and the operator's. Raises PartError."""
     extra = context.settings.nonvisual_words
     try:
         return load_word_lists([extra] if extra else [])
     except WordListError as error:
-        raise PartFailed("words_unreadable", f"LIMBECK_NONVISUAL_WORDS: {error}") from error
+        raise PartError("words_unreadable", f"LIMBECK_NONVISUAL_WORDS: {error}") from error
 
 
 def known_tokens(context: Context, ref: str) -> TokenCounter | None:

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from attributes.gates.lemmas import Meaning
 from attributes.gates.shared_attributes import SharingCounter
+from attributes.gates.words.lemmas import Meaning
 from attributes.types import Line
 
 

@@ -8,11 +8,7 @@ from itertools import pairwise
 import pytest
 
 from attributes.llm.client import LLMClient, QueryTotals
-from attributes.llm.limits import (
-    BudgetSpent,
-    LocalLimiter,
-    max_prompt_tokens,
-)
+from attributes.llm.limits import BudgetSpent, LocalLimiter, max_prompt_tokens
 from attributes.llm.requests import build_request
 from attributes.llm.response_format import ResponseFormat
 from attributes.llm.results import Call, FatalLLMError, QuestionResult

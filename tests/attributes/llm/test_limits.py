@@ -9,14 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attributes.llm.limits import (
-    MARGIN_S,
-    MAX_IMAGE_TOKENS,
-    SPREAD,
-    LocalLimiter,
-    estimated_tokens,
-    max_prompt_tokens,
-)
+from attributes.llm.limits import MARGIN_S, MAX_IMAGE_TOKENS, SPREAD, LocalLimiter, estimated_tokens, max_prompt_tokens
 from attributes.llm.requests import build_request
 from attributes.llm.response_format import FORMAT_LEVELS, ResponseFormat
 from attributes.prompts.questions import ImageFile, Question

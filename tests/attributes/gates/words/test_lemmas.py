@@ -2,7 +2,7 @@
 
 import pytest
 
-from attributes.gates.lemmas import clauses, lemma, meaning, singular, words
+from attributes.gates.words.lemmas import clauses, lemma, meaning, singular, words
 
 
 def same(one: str, other: str) -> bool:

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from attributes.gates.text_report import format_figure, format_threshold
+from attributes.gates.reports.text_report import format_figure, format_threshold
 from attributes.gates.types import GATE_TITLES, GateResult, LineViolation, Report, Violation
 from attributes.text import clean
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from attributes.gates.lemmas import lemma, words
+from attributes.gates.words.lemmas import lemma, words
 
 EXCEPTION = "!"
 

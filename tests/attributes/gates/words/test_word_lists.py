@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from attributes.gates.criteria import COMPARATIVES, NONVISUAL
-from attributes.gates.lemmas import words
-from attributes.gates.word_lists import PhraseIndex, WordListError, read_word_lists
+from attributes.gates.words.lemmas import words
+from attributes.gates.words.word_lists import PhraseIndex, WordListError, read_word_lists
 
 
 def found(index: PhraseIndex, text: str) -> list[str]:

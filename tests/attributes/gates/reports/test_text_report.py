@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from attributes.gates.evaluate import evaluate_gates
-from attributes.gates.text_report import format_figure, format_threshold, print_report
+from attributes.gates.reports.text_report import format_figure, format_threshold, print_report
 from tests.attributes.gates.conftest import entries_with
 
 

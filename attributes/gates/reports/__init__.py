@@ -1,0 +1,1 @@
+"""Reports of the gates: for a terminal and as an HTML page."""

@@ -1,0 +1,1 @@
+"""Words: lemmas and word lists."""
