@@ -6,10 +6,10 @@ import psycopg
 import pytest
 
 from store.enrich import results
-from store.enrich.results import Place
+from store.enrich.results import ResultSlot
 from store.jobs import claims
 from store.jobs.part_results import PartResult
-from store.jobs.progress import of as progress_of
+from store.jobs.progress import of_jobs as progress_of
 from store.lifecycle import transitions
 from tests.api.conftest import Service
 from tests.conftest import POSTGRES
@@ -82,11 +82,11 @@ def test_results_of_a_running_enrichment(service: Service) -> None:
         "flags": ["too_few_phrases"],
     }
     with service.db.write() as tx:
-        results.record_answers(tx, [response])
-        results.record_results(tx, claim, [(Place(0, 5), "k")])
-        results.record_failures(tx, claim, [(Place(0, 7), "refused", "I would rather not.")])
-    progress = service.get(f"/v1/jobs/{id}/labels")
-    first, second = progress["data"]
+        results.record_responses(tx, [response])
+        results.record_results(tx, claim, [(ResultSlot(0, 5), "k")])
+        results.record_failures(tx, claim, [(ResultSlot(0, 7), "refused", "I would rather not.")])
+    page = service.get(f"/v1/jobs/{id}/labels")
+    first, second = page["data"]
     assert line.items() <= first["lines"][0].items()
     assert (first["position"], first["described"], first["flags"], first["reason"]) == (
         5,
