@@ -3,14 +3,7 @@
 import pytest
 import torch
 
-from tests.distill.losses.references import (
-    CASES,
-    TAU,
-    TEXTS,
-    features,
-    like,
-    unit,
-)
+from tests.distill.losses.references import CASES, TAU, TEXTS, features, like, unit
 
 
 def test_minimum_is_the_entropy_of_the_teacher() -> None:

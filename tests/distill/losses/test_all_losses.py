@@ -7,17 +7,7 @@ import torch
 from distill.losses.caption_contrastive import caption_contrastive
 from distill.losses.interactive_contrastive import interactive_contrastive
 from tests.distill.losses import references
-from tests.distill.losses.references import (
-    CAPTIONS,
-    CASES,
-    QUEUE,
-    TAU,
-    TEXTS,
-    UNSEEN,
-    B,
-    features,
-    slope,
-)
+from tests.distill.losses.references import CAPTIONS, CASES, QUEUE, TAU, TEXTS, UNSEEN, B, features, slope
 
 
 @pytest.mark.parametrize("name", list(CASES))

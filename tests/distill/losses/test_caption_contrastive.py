@@ -3,13 +3,7 @@
 import torch
 
 from distill.losses.caption_contrastive import caption_contrastive
-from tests.distill.losses.references import (
-    CAPTIONED,
-    CAPTIONS,
-    D,
-    features,
-    labels,
-)
+from tests.distill.losses.references import CAPTIONED, CAPTIONS, D, features, labels
 
 
 def test_images_without_a_caption_are_ignored() -> None:

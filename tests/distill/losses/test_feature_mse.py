@@ -4,9 +4,7 @@ import pytest
 import torch
 
 from distill.losses.feature_mse import feature_mse
-from tests.distill.losses.references import (
-    features,
-)
+from tests.distill.losses.references import features
 
 
 def test_normalised_form_ignores_lengths() -> None:

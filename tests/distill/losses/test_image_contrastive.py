@@ -5,11 +5,7 @@ import pytest
 import torch
 
 from distill.losses.image_contrastive import image_contrastive
-from tests.distill.losses.references import (
-    B,
-    D,
-    features,
-)
+from tests.distill.losses.references import B, D, features
 
 
 def test_minimum_is_at_paired_features() -> None:

@@ -5,10 +5,7 @@ import pytest
 import torch
 
 from distill.losses.text_classification import text_classification
-from tests.distill.losses.references import (
-    D,
-    K,
-)
+from tests.distill.losses.references import D, K
 
 
 def test_minimum_is_at_the_text_of_the_label() -> None:
