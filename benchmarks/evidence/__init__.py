@@ -1,1 +1,1 @@
-"""Which parts of the method earn their keep, measured on the field guide: `python -m benchmarks.evidence --help`."""
+"""The effect of each part of the method, measured on the field guide: `python -m benchmarks.evidence --help`."""

@@ -1,107 +1,111 @@
-"""The evidence: arms of the method on the field guide, each with several seeds, told in `docs/evidence.md`.
+"""Trains and measures the arms with several seeds, and writes the report `docs/evidence.md`.
 
     make evidence            # the core arms
-    make evidence-full       # all of them
-    python -m benchmarks.evidence --arms cls,mse --seeds 0 --groups validation     # to choose recipes by
+    make evidence-full       # all arms
+    python -m benchmarks.evidence --arms cls,mse --seeds 0 --groups validation     # to choose recipes
 
-Results are JSON files below `--out`, one an arm and seed, found again on the next run; broken off, it goes on. `test`
-is measured only for what is published: leave it out of `--groups` while choosing anything.
+The results are JSON files in `--out`, one per arm and seed; the next run finds them, and an interrupted run resumes.
+The group `test` is only for published figures: leave it out of `--groups` while choosing anything.
 """
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from benchmarks.evidence.arms import ARMS
-from benchmarks.evidence.report import unseen, write_report
-from benchmarks.evidence.run import Result, run_arm
-from benchmarks.evidence.world import prepare
+from benchmarks.evidence.report import unseen_accuracy, write_report
+from benchmarks.evidence.run import ArmRecord, run_arm
+from benchmarks.evidence.world import World, prepare
 from distill import Stopped
 from distill.cli.console import Console, duration
+from distill.cli.stop_signal import StopSignal
 from distill.texts.text_templates import TextKind
+from distill.training.hooks import TrainHooks
+
+TEXTS: tuple[TextKind, ...] = ("names", "sentence", "phrases")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the arms; 0, or 130 where it was stopped."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.evidence", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--arms", default="core", help="core, full, or names of arms, separated by commas")
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--groups", default="validation,test", help="groups of unseen species to measure on")
-    parser.add_argument("--out", type=Path, default=Path("evidence"), help="pictures, caches and results")
-    parser.add_argument("--write", type=Path, metavar="DOCS", help="write evidence.md and its plot into this folder")
-    parser.add_argument("--list", action="store_true", help="say which arms there are")
-    asked = parser.parse_args(arguments)
-    if asked.list:
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns 0, or 130 if it was stopped."""
+    parser = _argument_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.list:
         for arm in ARMS.values():
-            print(f"{arm.name:24} {'core' if arm.core else 'full'}  {arm.title}")
+            print(f"{arm.name:24} {'core' if arm.is_core else 'full'}  {arm.title}")
         return 0
-    names = _chosen(parser, asked.arms)
-    groups, seeds = asked.groups.split(","), [int(seed) for seed in asked.seeds.split(",")]
-    console, stop = Console(sys.stderr), _Stop()
-    world = prepare(asked.out)
-    results: list[Result] = []
+    names = _chosen_arms(parser, arguments.arms)
+    groups, seeds = arguments.groups.split(","), [int(seed) for seed in arguments.seeds.split(",")]
+    console, world = Console(sys.stderr), prepare(arguments.out)
     try:
-        # Seed by seed, so that a run that is cut short has every arm before any of them has its second seed.
-        for seed in seeds:
-            for name in names:
-                console.begin(name)
-                result = run_arm(
-                    ARMS[name], seed, world, groups, asked.out / "results", on_step=console.step, should_stop=stop
-                )
-                results.append(result)
-                console.say(_line(result))
+        records = _run_arms(names, seeds, groups, world, console)
     except Stopped as stopped:
-        print(f"stopped: {stopped}; run it again to go on", file=sys.stderr)
+        print(f"stopped: {stopped}; run the same command again to resume", file=sys.stderr)
         return 130
-    if asked.write:
-        command = f"make evidence{'-full' if asked.arms == 'full' else ''}"
-        if asked.arms not in ("core", "full"):
-            command = (
-                f"python -m benchmarks.evidence --arms '{asked.arms}' --seeds {asked.seeds} --groups {asked.groups}"
-            )
-        texts: tuple[TextKind, ...] = ("names", "sentence", "phrases")
-        teacher = {group: {str(text): world.teacher_on(group, text).as_json() for text in texts} for group in groups}
-        write_report(results, teacher, command=command, docs=asked.write)
-        console.say(f"written: {asked.write / 'evidence.md'}")
+    if arguments.write:
+        teacher = {group: {str(text): world.teacher_on(group, text).as_json() for text in TEXTS} for group in groups}
+        write_report(records, teacher, command=_command(arguments), docs=arguments.write)
+        console.message(f"written: {arguments.write / 'evidence.md'}")
     return 0
 
 
-def _chosen(parser: argparse.ArgumentParser, given: str) -> list[str]:
-    if given in ("core", "full"):
-        return [name for name, arm in ARMS.items() if arm.core or given == "full"]
-    names = given.split(",")
+def _argument_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.evidence", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--arms", default="core", help="core, full, or a comma-separated list of arms")
+    parser.add_argument("--seeds", default="0,1,2", help="comma-separated list of seeds")
+    parser.add_argument("--groups", default="validation,test", help="groups of unseen species to measure on")
+    parser.add_argument("--out", type=Path, default=Path("evidence"), help="folder for images, caches and results")
+    parser.add_argument("--write", type=Path, metavar="DOCS", help="write evidence.md and its plot to this folder")
+    parser.add_argument("--list", action="store_true", help="list the arms")
+    return parser
+
+
+def _run_arms(
+    names: Sequence[str], seeds: Sequence[int], groups: Sequence[str], world: World, console: Console
+) -> list[ArmRecord]:
+    """Run the arms with each seed. Raises Stopped on SIGINT and SIGTERM."""
+    should_stop = StopSignal()
+    records: list[ArmRecord] = []
+    try:
+        # Seed by seed, so that an interrupted run has every arm with one seed before any arm has a second seed.
+        for seed in seeds:
+            for name in names:
+                console.begin(name)
+                hooks = TrainHooks(on_step=console.step, should_stop=should_stop)
+                record = run_arm(ARMS[name], seed, world, groups, world.folder / "results", hooks=hooks)
+                records.append(record)
+                console.message(_summary(record))
+    finally:
+        should_stop.restore()
+    return records
+
+
+def _chosen_arms(parser: argparse.ArgumentParser, option: str) -> list[str]:
+    if option in ("core", "full"):
+        return [name for name, arm in ARMS.items() if arm.is_core or option == "full"]
+    names = option.split(",")
     unknown = [name for name in names if name not in ARMS]
     if unknown:
-        parser.error(f'no arm is called "{unknown[0]}"; --list tells which there are')
+        parser.error(f'no arm is called "{unknown[0]}"; --list shows all arms')
     return names
 
 
-def _line(result: Result) -> str:
-    shown = "; ".join(
-        f"{group} {'none' if (found := unseen(result, group)) is None else f'{found:.1%}'}"
-        for group in result["groups"]
+def _command(arguments: argparse.Namespace) -> str:
+    """The command that repeats the run, for the report."""
+    if arguments.arms in ("core", "full"):
+        return f"make evidence{'-full' if arguments.arms == 'full' else ''}"
+    return (
+        f"python -m benchmarks.evidence --arms '{arguments.arms}' --seeds {arguments.seeds} --groups {arguments.groups}"
     )
-    seen = next(iter(result["groups"].values()))["id"]["accuracy"]
-    return f"{result['arm']}, seed {result['seed']}: seen {seen:.1%}; {shown}; {duration(result['seconds'])}"
 
 
-class _Stop:
-    """True once the process was asked to end."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
-        signal.signal(number, signal.SIG_DFL)
-
-    def __call__(self) -> bool:
-        return self._asked
+def _summary(record: ArmRecord) -> str:
+    accuracies = "; ".join(
+        f"{group} {'none' if (accuracy := unseen_accuracy(record, group)) is None else f'{accuracy:.1%}'}"
+        for group in record["groups"]
+    )
+    seen = next(iter(record["groups"].values()))["id"]["accuracy"]
+    return f"{record['arm']}, seed {record['seed']}: seen {seen:.1%}; {accuracies}; {duration(record['seconds'])}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The arms: what is varied, everything else being as in `BASE`.
+"""The training arms: each changes some settings of `BASE`.
 
-An arm is a name, what it shows, and what it changes. Each is a whole training of the same student on the same pictures
-for as many steps, unless it says otherwise; each is run with several seeds, which draw weights, order and views.
+Each arm is a whole training of the same student on the same images for the same number of steps, unless it changes
+them. Each is run with several seeds, which determine the initial weights, the order and the views.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,8 @@ BASE: Mapping[str, Any] = {
     "device": "cpu",
     "view": "center",
 }
-"""What all arms share: a small student from scratch, which sees a quarter of the pixels that its teacher sees, in a run
-short enough for many arms and seeds. Few pictures leave something for the objectives to tell apart."""
+"""Settings of all arms: a small student from scratch at a quarter of the teacher's pixels, and a run short enough for
+many arms and seeds. There are few images, so that accuracy differs between the objectives."""
 
 PAPER_ORDER = ("cls", "mse", "im_cst", "vlalign")
 THREE = "+".join(PAPER_ORDER[:3])
@@ -37,17 +37,18 @@ WEIGHTS = {"fd": 2000.0}  # CLIP-KD's (arXiv:2307.12732); the others' are 1
 OTHERS = ("queue_kl", "icl", "fd", "affinity", "neighbour", "unseen")
 
 
-def only(*terms: str, **weights: float) -> dict[str, float]:
-    """Weights by which just these terms count, 1 each unless said."""
+def only_losses(*terms: str, **weights: float) -> dict[str, float]:
+    """Loss weights with which only these terms count; 1 each unless given in `weights`."""
     return {name: weights.get(name, 1.0) if name in terms else 0.0 for name in LOSS_TERMS}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingArm:
-    """`changes`: fields of `TrainConfig` laid over `BASE`, or over the recipe alone where it is not `based` on it.
+    """One training. `changes`: settings that override `BASE`, or the recipe alone if `uses_base` is false.
 
-    `section`: where the report tells of it. `core`: run by `make evidence` too. `starts_from`: the arm whose student of
-    the same seed is gone on with. `pictures`: of each seen species, to train on. `captions`: each picture has one.
+    `section`: section of the report. `is_core`: run by `make evidence`, not only by `make evidence-full`.
+    `starts_from`: the arm whose student of the same seed is the initial student. `num_images`: training images of each
+    seen species. `has_captions`: train with a caption for each image.
     """
 
     name: str
@@ -55,20 +56,20 @@ class TrainingArm:
     section: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     text: TextKind = "sentence"
-    core: bool = True
+    is_core: bool = True
     recipe: str = "limbeck"
-    based: bool = True
+    uses_base: bool = True
     starts_from: str | None = None
-    pictures: int = 18
-    captions: bool = False
+    num_images: int = 18
+    has_captions: bool = False
 
     def config(self, seed: int) -> TrainConfig:
-        """The whole of what is trained."""
-        base = dict(BASE) if self.based else {"device": "cpu", "measured_epochs": BASE["measured_epochs"]}
+        """The config of the training."""
+        base = dict(BASE) if self.uses_base else {"device": "cpu", "measured_epochs": BASE["measured_epochs"]}
         return resolve_train_config(self.recipe, base | dict(self.changes) | {"seed": seed})
 
 
-def _sum(*terms: str) -> str:
+def _loss_names(*terms: str) -> str:
     return " + ".join(f"L-{term.replace('_', '-')}" for term in terms)
 
 
@@ -76,29 +77,42 @@ def _weight(term: str) -> str:
     return f", weight {WEIGHTS[term]:,g}" if term in WEIGHTS else ""
 
 
-def _arms() -> list[TrainingArm]:
+def _objective_arms() -> list[TrainingArm]:
+    """Each loss term alone, the terms added in the order of the paper, and texts without attributes."""
     arms = [
-        TrainingArm(name=term, title=f"{_sum(term)} alone", section="alone", changes={"losses": only(term)})
+        TrainingArm(
+            name=term, title=f"{_loss_names(term)} alone", section="alone", changes={"losses": only_losses(term)}
+        )
         for term in PAPER_ORDER
     ]
     for count in range(2, len(PAPER_ORDER) + 1):
         terms = PAPER_ORDER[:count]
         arms.append(
-            TrainingArm(name="+".join(terms), title=_sum(*terms), section="added up", changes={"losses": only(*terms)})
+            TrainingArm(
+                name="+".join(terms),
+                title=_loss_names(*terms),
+                section="added up",
+                changes={"losses": only_losses(*terms)},
+            )
         )
     for terms in (("cls",), PAPER_ORDER[:3]):
         arms.append(
             TrainingArm(
                 name=f"{'+'.join(terms)} (names)",
-                title=f"{_sum(*terms)}, names alone",
+                title=f"{_loss_names(*terms)}, names alone",
                 section="text",
                 text="names",
-                changes={"losses": only(*terms)},
+                changes={"losses": only_losses(*terms)},
             )
         )
-    three = {"losses": only(*PAPER_ORDER[:3])}
+    return arms
+
+
+def _variant_arms() -> list[TrainingArm]:
+    """Variants of the arm with the first three terms, and the closed-set baseline."""
+    three = {"losses": only_losses(*PAPER_ORDER[:3])}
     few = {"protocol": "fine_tune", "shots": 5, "epochs": 5, "lr": 5e-4}
-    arms += [
+    return [
         TrainingArm(
             name="averaged",
             title="mean of the weights of the last third of all steps",
@@ -140,52 +154,57 @@ def _arms() -> list[TrainingArm]:
             name="CoOp",
             title="8 learned vectors in the place of “a photo of”",
             section="language",
-            core=False,
+            is_core=False,
             changes=three | {"context_tokens": 8},
         ),
         TrainingArm(
             name=f"{THREE}+cap",
-            title=f"{_sum(*PAPER_ORDER[:3], 'cap')}, a caption for each picture",
+            title=f"{_loss_names(*PAPER_ORDER[:3], 'cap')}, a caption for each picture",
             section="language",
-            core=False,
-            captions=True,
-            changes={"losses": only(*PAPER_ORDER[:3], "cap")},
+            is_core=False,
+            has_captions=True,
+            changes={"losses": only_losses(*PAPER_ORDER[:3], "cap")},
         ),
         *(
             TrainingArm(
                 name=f"{THREE}+{term}",
-                title=f"{_sum(*PAPER_ORDER[:3])} + {term}{_weight(term)}",
+                title=f"{_loss_names(*PAPER_ORDER[:3])} + {term}{_weight(term)}",
                 section="others",
-                core=False,
-                changes={"losses": only(*PAPER_ORDER[:3], term, **WEIGHTS)},
+                is_core=False,
+                changes={"losses": only_losses(*PAPER_ORDER[:3], term, **WEIGHTS)},
             )
             for term in OTHERS
         ),
+    ]
+
+
+def _recipe_arms() -> list[TrainingArm]:
+    """Our recipe, with names instead of attributes, and with the terms and view of the paper."""
+    return [
         TrainingArm(
             name="limbeck",
             title="our recipe (resnet10t at 64 px, 54 pictures of a species)",
             section="recipe",
-            based=False,
-            pictures=54,
+            uses_base=False,
+            num_images=54,
         ),
         TrainingArm(
             name="limbeck (names)",
             title="the same, names alone",
             section="recipe",
-            based=False,
-            pictures=54,
+            uses_base=False,
+            num_images=54,
             text="names",
         ),
         TrainingArm(
             name=AS_PAPER,
             title="the same with the paper's four terms and the centre view",
             section="recipe",
-            based=False,
-            pictures=54,
-            changes={"losses": only(*PAPER_ORDER), "view": "center"},
+            uses_base=False,
+            num_images=54,
+            changes={"losses": only_losses(*PAPER_ORDER), "view": "center"},
         ),
     ]
-    return arms
 
 
-ARMS: Mapping[str, TrainingArm] = {arm.name: arm for arm in _arms()}
+ARMS: Mapping[str, TrainingArm] = {arm.name: arm for arm in [*_objective_arms(), *_variant_arms(), *_recipe_arms()]}

@@ -1,10 +1,10 @@
-"""Means over seeds with their intervals: Student's t, because seeds are few. S seeds."""
+"""Means over seeds with confidence intervals by Student's t, because there are few seeds. S seeds."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# The 97.5% points of Student's t for 1, 2, … degrees of freedom; beyond them, the normal distribution's.
+# 97.5% quantiles of Student's t for 1, 2, … degrees of freedom; for more, the quantile of the normal distribution.
 T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 NORMAL975 = 1.96
 
@@ -26,24 +26,24 @@ class Mean:
 
 
 def mean_of(values: Sequence[float]) -> Mean:
-    """Mean and interval of values drawn alike. Raises ValueError for none."""
+    """Mean and 95% interval of independent values. Raises ValueError if there are no values."""
     if not values:
-        raise ValueError("there is no value to take a mean of")
+        raise ValueError("the mean needs at least one value")
     mean, freedom = sum(values) / len(values), len(values) - 1
     if freedom == 0:
         return Mean(mean, None)
-    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / freedom)
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / freedom)
     factor = T975[freedom - 1] if freedom <= len(T975) else NORMAL975
-    return Mean(mean, factor * spread / math.sqrt(len(values)))
+    return Mean(mean, factor * deviation / math.sqrt(len(values)))
 
 
 def verdict(differences: Sequence[float]) -> str:
-    """What paired differences say of the claim that they are above 0."""
-    found = mean_of(differences)
-    if found.half is None:
-        return "one seed decides nothing"
-    if found.low > 0:
-        return "holds here"
-    if found.high < 0:
-        return "does not hold here: the opposite does"
-    return "not decided: the interval holds 0"
+    """Whether paired differences confirm the claim that the true difference is above 0."""
+    mean = mean_of(differences)
+    if mean.half is None:
+        return "not decided: only one seed"
+    if mean.low > 0:
+        return "confirmed"
+    if mean.high < 0:
+        return "refuted: the difference is negative"
+    return "not decided: the interval contains 0"

@@ -1,7 +1,7 @@
-"""What every arm starts from: the frozen field guide's pictures, sentences and teacher, and three groups of labels.
+"""Inputs of every arm: images, sentences and teacher of the frozen field guide, and three groups of species.
 
-Students learn from the `train` group. Recipes are chosen on `validation`; `test` is for the figure that is published.
-Pictures are drawn once; decoded pictures and the teacher's features are shared by all arms through the cache.
+Students are trained on the `train` group. Recipes are chosen on `validation`; `test` is for the published figures.
+Images are drawn once; all arms share decoded images and teacher features through the cache.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ LOCK = TEACHER.parent / "world.lock.json"
 
 @dataclass(frozen=True)
 class World:
-    """Pictures below `folder`, with caches beside them."""
+    """The field guide's images in `folder`, and their caches."""
 
     folder: Path
 
@@ -48,52 +48,55 @@ class World:
 
     @cached_property
     def digest(self) -> str:
-        """Of the frozen world and of how much of it is used."""
-        said = f"{LOCK.read_text(encoding='utf-8')} {sorted(IMAGES_PER_SPECIES.items())} {HELD_OUT} {SEED}"
-        return hashlib.sha256(said.encode()).hexdigest()
+        """Digest of the frozen field guide and of the images that are used."""
+        content = f"{LOCK.read_text(encoding='utf-8')} {sorted(IMAGES_PER_SPECIES.items())} {HELD_OUT} {SEED}"
+        return hashlib.sha256(content.encode()).hexdigest()
 
-    def image_index(self, group: str, pictures: int = IMAGES_PER_SPECIES[SEEN]) -> ImageIndex:
-        """Images to train on, `pictures` at most of each seen species, and held out; those of `group` as never seen."""
+    def image_index(self, group: str, num_images: int = IMAGES_PER_SPECIES[SEEN]) -> ImageIndex:
+        """Training and held-out images of the seen species, and images of the unseen species of `group`.
+
+        `num_images`: maximum number of training images per seen species.
+        """
         labels = [one.name for one in species()]
         seen, unseen = ([one.name for one in species(name)] for name in (SEEN, group))
         split = ByList(by="list", id=tuple(seen), ood=tuple(unseen), held_out=HELD_OUT, seed=SEED)
         whole = scan(self.folder / "pictures", labels, split)
-        used: Counter[int] = Counter()
+        counts: Counter[int] = Counter()
 
-        def within(item: Item) -> bool:
-            used[item.label] += item.part == "train"
-            return item.part != "train" or used[item.label] <= pictures
+        def is_kept(item: Item) -> bool:
+            counts[item.label] += item.part == "train"
+            return item.part != "train" or counts[item.label] <= num_images
 
-        return ImageIndex.of(whole.root, whole.labels, filter(within, whole))
+        return ImageIndex.of(whole.root, whole.labels, filter(is_kept, whole))
 
     def targets(self, text: TextKind) -> TextTargets:
-        """What the teacher makes of every species' text."""
-        said = [
+        """Text targets of all species."""
+        texts = [
             render(text, one.name, LabelAttributes(one.sentence, tuple(entry["phrase"] for entry in one.phrases)))
             for one in species()
         ]
-        return encode_text_targets(self.teacher, said, cache=self.cache)
+        return encode_text_targets(self.teacher, texts, cache=self.cache)
 
     @cached_property
     def captions(self) -> Path:
-        """A caption set: each picture of the seen species in words of its own, as a captioning model might see it."""
-        said = {}
+        """A caption set: each image of the seen species has its own caption, as from a captioning model."""
+        captions = {}
         for one in species(SEEN):
             for number in range(IMAGES_PER_SPECIES[SEEN]):
                 rng = Random(f"caption {SEED} {one.name} {number}")
                 parts = rng.sample(PARTS, k=rng.randint(5, len(PARTS)))
-                said[f"{one.folder}/{number:04d}.png"] = f"a photo of {describe(rng, one.attributes, parts)}."
+                captions[f"{one.folder}/{number:04d}.png"] = f"a photo of {describe(rng, one.attributes, parts)}."
         path = self.folder / "captions.json"
-        write_bytes(path, json.dumps(said).encode())
+        write_bytes(path, json.dumps(captions).encode())
         return path
 
     def teacher_on(self, group: str, text: TextKind) -> Evaluation:
-        """The teacher itself among the same labels, the baseline of every student."""
+        """The teacher's evaluation on the same labels: the baseline of every student."""
         return measure_teacher(self.teacher, self.image_index(group), self.targets(text), text, cache=self.cache)
 
 
 def prepare(folder: Path) -> World:
-    """The world below `folder`, drawn where it is not there yet."""
+    """The inputs in `folder`; draws missing images."""
     for group, count in IMAGES_PER_SPECIES.items():
         done = folder / "drawn" / f"{group} {count} {SEED}"
         if not done.exists():

@@ -1,4 +1,4 @@
-"""The evidence: arms differ in what they say they vary, finished ones are found again, the report says what is so."""
+"""The evidence: arms differ as their titles say, finished arms are not repeated, and the report is correct."""
 
 import json
 from collections.abc import Iterator
@@ -11,13 +11,14 @@ import pytest
 from benchmarks.documents import put_part
 from benchmarks.evidence import arms, run, world
 from benchmarks.evidence.__main__ import main
-from benchmarks.evidence.arms import ARMS, TrainingArm, only
+from benchmarks.evidence.arms import ARMS, TrainingArm, only_losses
 from benchmarks.evidence.claims import CLAIMS
-from benchmarks.evidence.report import PLOT, SECTIONS, paired, write_report
+from benchmarks.evidence.report import PLOT, SECTIONS, paired_differences, write_report
 from benchmarks.evidence.statistics import mean_of, verdict
 from benchmarks.evidence.world import World, prepare
 from distill import Stopped
 from distill.config.loss_registry import LOSS_TERMS
+from distill.training.hooks import TrainHooks
 from examples.fieldguide.world import species
 
 TINY = {
@@ -32,7 +33,7 @@ TINY = {
 }
 
 
-def test_every_arm_is_a_run_of_its_own() -> None:
+def test_every_arm_is_a_different_training() -> None:
     configs = {name: (arm.config(0), arm.text, arm.starts_from) for name, arm in ARMS.items()}
     assert len({repr(each) for each in configs.values()}) == len(ARMS)
     for name, arm in ARMS.items():
@@ -42,32 +43,32 @@ def test_every_arm_is_a_run_of_its_own() -> None:
         assert "," not in name
     assert set(configs["cls+mse"][0].objective.losses.above_zero()) == {"cls", "mse"}
     for claim in CLAIMS:
-        assert {claim.better, claim.worse} <= ARMS.keys(), claim.says
-    assert {name for name, weight in only("cls", "icl").items() if weight} == {"cls", "icl"} <= LOSS_TERMS.keys()
+        assert {claim.better, claim.worse} <= ARMS.keys(), claim.text
+    assert {name for name, weight in only_losses("cls", "icl").items() if weight} == {"cls", "icl"} <= LOSS_TERMS.keys()
 
 
-def test_an_interval_is_students_t() -> None:
-    found = mean_of([0.5, 0.6, 0.7])
-    assert found.value == pytest.approx(0.6)
-    assert found.half == pytest.approx(4.303 * 0.1 / 3**0.5)
+def test_interval_of_students_t() -> None:
+    mean = mean_of([0.5, 0.6, 0.7])
+    assert mean.value == pytest.approx(0.6)
+    assert mean.half == pytest.approx(4.303 * 0.1 / 3**0.5)
     assert mean_of([0.4]).half is None
-    assert verdict([0.1, 0.11, 0.12]) == "holds here"
-    assert verdict([-0.1, -0.11, -0.12]).startswith("does not hold")
+    assert verdict([0.1, 0.11, 0.12]) == "confirmed"
+    assert verdict([-0.1, -0.11, -0.12]).startswith("refuted")
     assert verdict([0.1, -0.05, 0.02]).startswith("not decided")
-    assert verdict([0.3]) == "one seed decides nothing"
-    with pytest.raises(ValueError, match="no value"):
+    assert verdict([0.3]) == "not decided: only one seed"
+    with pytest.raises(ValueError, match="at least one value"):
         mean_of([])
 
 
-def test_the_code_counts_but_not_what_is_said_about_it() -> None:
-    plain = run._bare('"""Says."""\ndef f(x: int) -> int:\n    """Doc."""\n    return x + 1  # why\n')
-    assert plain == run._bare("def f(x: int) -> int:\n    return x + 1\n")
-    assert plain != run._bare("def f(x: int) -> int:\n    return x + 2\n")
+def test_digest_ignores_comments_and_docstrings() -> None:
+    plain = run._without_docstrings('"""Module."""\ndef f(x: int) -> int:\n    """Doc."""\n    return x + 1  # why\n')
+    assert plain == run._without_docstrings("def f(x: int) -> int:\n    return x + 1\n")
+    assert plain != run._without_docstrings("def f(x: int) -> int:\n    return x + 2\n")
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Three species a group, a few pictures of each, and arms that are over at once."""
+    """A field guide of three species per group with a few images each, and very short arms."""
     few = [one for group in ("train", "validation", "test") for one in species(group)[:3]]
     with pytest.MonkeyPatch.context() as patch:
         listed = lambda group=None: [one for one in few if group in (None, one.group)]  # noqa: E731
@@ -75,7 +76,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         patch.setattr("examples.fieldguide.world.species", listed)
         patch.setattr(world, "IMAGES_PER_SPECIES", {"train": 10, "validation": 4, "test": 4})
         patch.setattr(arms, "BASE", TINY)
-        patch.setattr(run, "DISTILL", Path(run.__file__).parent)  # hashing all of distill/ is not what is tested
+        patch.setattr(run, "DISTILL", Path(run.__file__).parent)  # hashing all of distill/ takes long
         yield prepare(tmp_path_factory.mktemp("evidence"))
 
 
@@ -85,11 +86,11 @@ TUNED = TrainingArm(
     title="t",
     section="few-shot",
     starts_from="cls",
-    changes={"losses": only("cls"), "protocol": "fine_tune", "shots": 2},
+    changes={"losses": only_losses("cls"), "protocol": "fine_tune", "shots": 2},
 )
 
 
-def test_an_arm_is_run_once_and_goes_on_where_it_was_broken_off(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arm_is_not_repeated_and_resumes_after_a_stop(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
     results, steps = small.folder / "results", []
     monkeypatch.setattr(run, "SAVE_EVERY_S", 0.0)
 
@@ -97,19 +98,23 @@ def test_an_arm_is_run_once_and_goes_on_where_it_was_broken_off(small: World, mo
         steps.append(metrics.step)
 
     with pytest.raises(Stopped):
-        run.run_arm(ARMS["cls"], 0, small, GROUPS, results, on_step=step, should_stop=lambda: len(steps) == 3)
+        run.run_arm(
+            ARMS["cls"], 0, small, GROUPS, results, hooks=TrainHooks(on_step=step, should_stop=lambda: len(steps) == 3)
+        )
     assert steps == [1, 2, 3]
-    first = run.run_arm(ARMS["cls"], 0, small, GROUPS, results, on_step=step)
+    first = run.run_arm(ARMS["cls"], 0, small, GROUPS, results, hooks=TrainHooks(on_step=step))
     assert steps == list(range(1, first["steps"] + 1))
     assert not list((results / "unfinished").iterdir())
-    assert run.run_arm(ARMS["cls"], 0, small, GROUPS, results, on_step=step) == json.loads(json.dumps(first))
+    assert run.run_arm(ARMS["cls"], 0, small, GROUPS, results, hooks=TrainHooks(on_step=step)) == json.loads(
+        json.dumps(first)
+    )
     assert len(steps) == first["steps"]
     whole = run.run_arm(ARMS["cls"], 0, small, GROUPS, small.folder / "whole")
     assert whole["groups"] == first["groups"]
     assert first["groups"]["test"]["last_epochs"]["epochs"] == [2]
     assert first["groups"]["validation"]["last_epochs"] is None
     keys = {
-        run.key(ARMS[name], seed, small, groups)
+        run.record_key(ARMS[name], seed, small, groups)
         for name in ("cls", "mse")
         for seed in (0, 1)
         for groups in (["test"], GROUPS)
@@ -117,7 +122,7 @@ def test_an_arm_is_run_once_and_goes_on_where_it_was_broken_off(small: World, mo
     assert len(keys) == 8
 
 
-def test_protocols_are_measured_as_they_are_meant(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_each_protocol_is_measured_on(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
     results = small.folder / "results"
     monkeypatch.setitem(arms.ARMS, "tuned", TUNED)
     tuned = run.run_arm(TUNED, 1, small, GROUPS, results)
@@ -131,7 +136,7 @@ def test_protocols_are_measured_as_they_are_meant(small: World, monkeypatch: pyt
     assert closed["id"]["num_labels"] == 3
 
 
-def result(arm: str, seed: int, accuracy: float, small: dict[str, Any]) -> dict[str, Any]:
+def record(arm: str, seed: int, accuracy: float, small: dict[str, Any]) -> dict[str, Any]:
     part = {
         "accuracy": accuracy,
         "intervals": {"labels": [accuracy - 0.1, accuracy + 0.1]},
@@ -149,60 +154,64 @@ def result(arm: str, seed: int, accuracy: float, small: dict[str, Any]) -> dict[
     }
 
 
-def test_the_report_tells_means_intervals_and_verdicts(tmp_path: Path) -> None:
-    results = [result("cls", seed, 0.5 + seed / 100, {}) for seed in range(3)]
-    results += [result("cls (names)", seed, 0.1 + seed / 50, {}) for seed in range(3)]
-    results += [result("closed set", 0, 0.9, {"ood": None, "joint": None, "last_epochs": None})]
+def test_report_has_means_intervals_and_verdicts(tmp_path: Path) -> None:
+    results = [record("cls", seed, 0.5 + seed / 100, {}) for seed in range(3)]
+    results += [record("cls (names)", seed, 0.1 + seed / 50, {}) for seed in range(3)]
+    results += [record("closed set", 0, 0.9, {"ood": None, "joint": None, "last_epochs": None})]
     teacher = {"test": {"sentence": {part: {"accuracy": 0.998, "chance": 0.025} for part in ("id", "ood")}}}
     write_report(results, teacher, command="make evidence", docs=tmp_path)
-    said = (tmp_path / "evidence.md").read_text()
-    assert "| L-cls alone | sentence | 51.0% ± 2.5 | 51.0% ± 2.5 | 51% | 30.0%" in said
-    assert "| the paper's | +39.0 ± 2.5 points | holds here |" in said
-    assert "- **Holds here** (the paper's): Attributes in the texts help, with L-cls alone." in said
-    assert "50.0% to 70.0%" not in said
-    assert "7 trainings, 7 minutes in all, on a machine." in said
-    assert paired(CLAIMS[0], {"cls": results[:3], "cls (names)": results[3:5]}, "test") == pytest.approx([0.4, 0.39])
-    retrieving = [result("5-shot retrieval", 0, 0.5, {"retrieval": {"accuracy": 0.75}})]
+    document = (tmp_path / "evidence.md").read_text()
+    assert "| L-cls alone | sentence | 51.0% ± 2.5 | 51.0% ± 2.5 | 51% | 30.0%" in document
+    assert "| paper | +39.0 ± 2.5 points | confirmed |" in document
+    assert "- **Confirmed** (paper): Attributes in the texts help with L-cls alone." in document
+    assert "50.0% to 70.0%" not in document
+    assert "7 trainings, 7 minutes in total, on a machine." in document
+    assert paired_differences(CLAIMS[0], {"cls": results[:3], "cls (names)": results[3:5]}, "test") == pytest.approx(
+        [0.4, 0.39]
+    )
+    retrieving = [record("5-shot retrieval", 0, 0.5, {"retrieval": {"accuracy": 0.75}})]
     (by_retrieval,) = (claim for claim in CLAIMS if claim.better == claim.worse)
-    assert paired(by_retrieval, {"5-shot retrieval": retrieving}, "test") == [0.25]
+    assert paired_differences(by_retrieval, {"5-shot retrieval": retrieving}, "test") == [0.25]
     plot = (tmp_path / PLOT).read_bytes()
     write_report(results, teacher, command="make evidence", docs=tmp_path)
     assert (tmp_path / PLOT).read_bytes() == plot
-    assert (tmp_path / "evidence.md").read_text() == said
-    with pytest.raises(ValueError, match="no result"):
+    assert (tmp_path / "evidence.md").read_text() == document
+    with pytest.raises(ValueError, match="no records"):
         write_report([], teacher, command="", docs=tmp_path)
 
 
-def test_what_the_document_says_of_attributes_stays(tmp_path: Path) -> None:
+def test_other_sections_of_the_document_are_kept(tmp_path: Path) -> None:
     teacher = {"test": {"sentence": {part: {"accuracy": 0.998, "chance": 0.025} for part in ("id", "ood")}}}
-    document = tmp_path / "evidence.md"
-    put_part(document, "attributes", "# Attributes\n\nThey help.")
-    before = document.read_text()
+    path = tmp_path / "evidence.md"
+    put_part(path, "attributes", "# Attributes\n\nThey help.")
+    before = path.read_text()
     for accuracy in (0.5, 0.6):
-        write_report([result("cls", 0, accuracy, {})], teacher, command="make evidence", docs=tmp_path)
-        said = document.read_text()
-        assert said.startswith(before)
-        assert said.count("# Distillation") == said.count("# Attributes") == 1
-    assert "| L-cls alone | sentence | 60.0% |" in said
-    assert "| L-cls alone | sentence | 50.0% |" not in said
-    put_part(document, "attributes", "# Attributes\n\nThey do not help.")
-    assert document.read_text() == said.replace("They help.", "They do not help.")
+        write_report([record("cls", 0, accuracy, {})], teacher, command="make evidence", docs=tmp_path)
+        document = path.read_text()
+        assert document.startswith(before)
+        assert document.count("# Distillation") == document.count("# Attributes") == 1
+    assert "| L-cls alone | sentence | 60.0% |" in document
+    assert "| L-cls alone | sentence | 50.0% |" not in document
+    put_part(path, "attributes", "# Attributes\n\nThey do not help.")
+    assert path.read_text() == document.replace("They help.", "They do not help.")
 
 
-def test_a_caption_is_of_its_picture(small: World) -> None:
-    said = json.loads(small.captions.read_text())
-    assert len(said) == 30
-    assert all((small.folder / "pictures" / path).is_file() for path in said)
-    assert len(set(said.values())) > 25
-    asked = TrainingArm(name="cap", title="t", section="language", changes={"losses": only("cap")}, captions=True)
-    found = run.run_arm(asked, 0, small, ["test"], small.folder / "captioned")
+def test_every_training_image_has_its_caption(small: World) -> None:
+    captions = json.loads(small.captions.read_text())
+    assert len(captions) == 30
+    assert all((small.folder / "pictures" / path).is_file() for path in captions)
+    assert len(set(captions.values())) > 25
+    arm = TrainingArm(
+        name="cap", title="t", section="language", changes={"losses": only_losses("cap")}, has_captions=True
+    )
+    found = run.run_arm(arm, 0, small, ["test"], small.folder / "captioned")
     assert found["groups"]["test"]["ood"]["num_labels"] == 3
 
 
-def test_the_command_runs_arms_and_writes(small: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_runs_arms_and_writes_the_report(small: World, capsys: pytest.CaptureFixture[str]) -> None:
     docs = small.folder / "docs"
-    words = ["--arms", "cls", "--seeds", "0", "--out", str(small.folder), "--write", str(docs)]
-    assert main(words) == 0
+    command = ["--arms", "cls", "--seeds", "0", "--out", str(small.folder), "--write", str(docs)]
+    assert main(command) == 0
     assert "cls, seed 0: seen" in capsys.readouterr().err
     assert "--arms 'cls' --seeds 0" in (docs / "evidence.md").read_text()
     assert main(["--list"]) == 0
