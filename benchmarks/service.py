@@ -193,8 +193,8 @@ def _write_one(db: Database, claim: claims.Claim, position: int) -> None:
     with db.write() as tx:
         claims.check(tx, claim)
         results.record_calls(tx, claim, [call])
-        results.record_answers(tx, [answer])
-        results.record_results(tx, claim, [(results.Place(0, position), key)])
+        results.record_responses(tx, [answer])
+        results.record_results(tx, claim, [(results.ResultSlot(0, position), key)])
 
 
 def download(run: ApiUnderTest) -> Measurement:

@@ -1,1 +1,1 @@
-"""Our client against servers that others wrote, with tiny models of random weights."""
+"""Our client with LLM servers of other projects, which serve tiny models of random weights."""

@@ -1,12 +1,12 @@
-"""Our client against two OpenAI-compatible servers written by others, each with a tiny model of random weights.
+"""Our client with two OpenAI-compatible servers of other projects, each with a tiny model of random weights.
 
     python -m benchmarks.real_servers --llama-python VENV/bin/python --transformers-python VENV/bin/python
 
-The servers live in environments of their own: `pip install 'llama-cpp-python[server]' gguf` (built from source, some
-twenty minutes on two cores) and `pip install 'transformers[serving]'`. Without one of the two options that server is
-left out. What a random model says means nothing. What counts is that every question ends with lines or a named reason,
-that llama.cpp's grammar holds the answers to our schemas, and that wrong models stop the run at its first calls. Exit
-code 1 where that does not hold.
+The servers are installed in their own environments: `pip install 'llama-cpp-python[server]' gguf` (built from source,
+about twenty minutes on two cores) and `pip install 'transformers[serving]'`. A server whose option is missing is left
+out. The content of a random model's responses is meaningless. The benchmark checks that every question ends with lines
+or a named reason, that llama.cpp's grammar makes responses fit our schemas, and that an unknown model stops the run at
+its first calls. Exit code 1 if a check fails.
 """
 
 import argparse
@@ -39,120 +39,138 @@ from attributes.types import Label
 HERE = Path(__file__).parent
 LABELS = [Label("robin"), Label("crane", "bird"), Label("crane", "machine"), Label('x"}\nSing.')]
 DOMAIN = "things that fly"
-START_S = 180.0
+FIXED_LABEL = "phrases, label fixed"
+START_TIMEOUT_S = 180.0
+UNFINISHED = ("answer_too_long", "bad_request")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run against the servers given; the exit code."""
-    parser = argparse.ArgumentParser(description="Our client against servers that others wrote.")
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Test our client with LLM servers of other projects.")
     parser.add_argument(
-        "--llama-python", type=Path, help="Python of an environment with llama-cpp-python[server], gguf"
+        "--llama-python", type=Path, help="Python of an environment with llama-cpp-python[server] and gguf"
     )
-    parser.add_argument("--transformers-python", type=Path, help="Python of one with transformers[serving]")
-    asked = parser.parse_args(argv)
+    parser.add_argument("--transformers-python", type=Path, help="Python of an environment with transformers[serving]")
+    arguments = parser.parse_args(argv)
     faults: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if asked.llama_python:
-            with _llama(asked.llama_python, folder) as (base_url, model):
-                faults += _try("llama-cpp-python", base_url, model, grammar=True)
-        if asked.transformers_python:
-            with _transformers(asked.transformers_python, folder) as (base_url, model):
-                faults += _try("transformers serve", base_url, model, grammar=False)
+        if arguments.llama_python:
+            with _llama(arguments.llama_python, folder) as (base_url, model):
+                faults += _test_server("llama-cpp-python", base_url, model, has_grammar=True)
+        if arguments.transformers_python:
+            with _transformers(arguments.transformers_python, folder) as (base_url, model):
+                faults += _test_server("transformers serve", base_url, model, has_grammar=False)
     for fault in faults:
         print(f"fault: {fault}", file=sys.stderr)
     return 1 if faults else 0
 
 
-def _try(name: str, base_url: str, model: str, *, grammar: bool) -> list[str]:
-    """Ask everything there is to ask, show what came, and say what should not have come."""
+def _test_server(name: str, base_url: str, model: str, *, has_grammar: bool) -> list[str]:
+    """Send all test questions, print a table of the results, and return the faults."""
     faults: list[str] = []
-    ladder = FormatFallback()
-    how = {"timeout_s": 120, "max_attempts": 4, "concurrency": 2, "max_tokens": 400, "temperature": 1.0}
-    settings = LLMSettings.model_validate({"base_url": base_url, "model": model, **how})
+    fallback = FormatFallback()
+    options = {"timeout_s": 120, "max_attempts": 4, "concurrency": 2, "max_tokens": 400, "temperature": 1.0}
+    settings = LLMSettings.model_validate({"base_url": base_url, "model": model, **options})
     table = Table(
-        "strategy", "labels", "ended", "calls by form and status", "answers that fit the schema", "s", title=name
+        "strategy",
+        "questions",
+        "results",
+        "calls by level and status",
+        "responses that fit the schema",
+        "s",
+        title=name,
     )
-    for title, asks in _questions():
-        began = time.monotonic()
-        outcomes = asyncio.run(_ask(settings, ladder, asks))
-        took_s = time.monotonic() - began
-        calls = [(outcome.question.strategy, call) for outcome in outcomes for call in outcome.calls]
-        whole = [(strategy, call) for strategy, call in calls if call.status not in ("answer_too_long", "bad_request")]
-        fitting = sum(_fits(strategy, call) for strategy, call in whole)
-        ended = Counter(outcome.reason or "lines" for outcome in outcomes)
+    for title, questions in _question_sets():
+        start = time.monotonic()
+        results = asyncio.run(_send(settings, fallback, questions))
+        elapsed_s = time.monotonic() - start
+        calls = [(result.question.strategy, call) for result in results for call in result.calls]
+        finished = [(strategy, call) for strategy, call in calls if call.status not in UNFINISHED]
         table.add_row(
             title,
-            str(len(outcomes)),
-            _counted(ended),
-            _counted(Counter(f"{c.level}: {c.status}" for _, c in calls)),
-            f"{fitting} of {len(whole)}",
-            f"{took_s:.1f}",
+            str(len(results)),
+            _format_counts(Counter(result.reason or "lines" for result in results)),
+            _format_counts(Counter(f"{call.level}: {call.status}" for _, call in calls)),
+            f"{sum(_fits_schema(strategy, call) for strategy, call in finished)} of {len(finished)}",
+            f"{elapsed_s:.1f}",
         )
-        if len(outcomes) != len(asks) or any(o.reason is not None and o.reason not in REASONS for o in outcomes):
-            faults.append(f"{name}, {title}: a question ended without lines or a named reason")
-        if any(outcome.reason is not None and not outcome.detail for outcome in outcomes):
-            faults.append(f"{name}, {title}: a reason without its detail")
-        if grammar and any(not _fits(strategy, call) for strategy, call in whole if call.level.endswith("schema")):
-            faults.append(f"{name}, {title}: an answer under the grammar does not fit the schema")
-        if grammar and title == "label given" and ended["lines"] != len(asks):
-            faults.append(f"{name}, {title}: with the label held by the schema every answer should be valid")
+        faults += [f"{name}, {title}: {fault}" for fault in _result_faults(len(questions), results)]
+        if has_grammar:
+            faults += [f"{name}, {title}: {fault}" for fault in _grammar_faults(title, results, finished)]
     Console(width=160).print(table)
     sys.stdout.flush()
     wrong = settings.model_copy(update={"model": "no-such-model"})
-    print(f"{name}, a model that is not there: {asyncio.run(_wrong_model(wrong))}")
+    print(f"{name}, with an unknown model: {asyncio.run(_unknown_model(wrong))}")
     return faults
 
 
-def _questions() -> Iterator[tuple[str, list[Question]]]:
+def _result_faults(num_questions: int, results: Sequence[QuestionResult]) -> Iterator[str]:
+    if len(results) != num_questions or any(each.reason is not None and each.reason not in REASONS for each in results):
+        yield "a question ended without lines or a named reason"
+    if any(each.reason is not None and not each.detail for each in results):
+        yield "a reason has no detail"
+
+
+def _grammar_faults(
+    title: str, results: Sequence[QuestionResult], finished: Sequence[tuple[Strategy, Call]]
+) -> Iterator[str]:
+    """Faults of a server whose grammar enforces the schema."""
+    if any(not _fits_schema(strategy, call) for strategy, call in finished if call.level.endswith("schema")):
+        yield "a response under the grammar does not fit the schema"
+    if title == FIXED_LABEL and any(each.reason is not None for each in results):
+        yield "with the label fixed by the schema, every response should be valid"
+
+
+def _question_sets() -> Iterator[tuple[str, list[Question]]]:
+    """Titles and questions of the rows of the table."""
     for name in ("describe", "sentence", "phrases"):
-        yield name, [ask for label in LABELS for ask in questions_for_label(load_strategy(name), label, DOMAIN)]
+        strategy = load_strategy(name)
+        yield name, [question for label in LABELS for question in questions_for_label(strategy, label, DOMAIN)]
     yield "questions", list(questions_for_label(load_strategy("questions"), LABELS[0], DOMAIN))[:4]
-    pairs = [(one, other) for at, one in enumerate(LABELS) for other in LABELS[:at]]
-    yield (
-        "contrast",
-        [ask for one, other in pairs for ask in questions_for_pair(load_strategy("contrast"), one, other, DOMAIN)],
-    )
-    yield "label given", [Question(_holding(load_strategy("phrases"), label), label, DOMAIN) for label in LABELS[:3]]
+    contrast = load_strategy("contrast")
+    pairs = [(label, other) for number, label in enumerate(LABELS) for other in LABELS[:number]]
+    yield "contrast", [each for label, other in pairs for each in questions_for_pair(contrast, label, other, DOMAIN)]
+    phrases = load_strategy("phrases")
+    yield FIXED_LABEL, [Question(_with_fixed_label(phrases, label), label, DOMAIN) for label in LABELS[:3]]
 
 
-def _holding(strategy: Strategy, label: Label) -> Strategy:
-    """The strategy with a schema that admits one label only, which not even a random model can get wrong."""
+def _with_fixed_label(strategy: Strategy, label: Label) -> Strategy:
+    """The strategy with a schema that allows only this label, so that even a random model returns the right one."""
     properties = {**strategy.schema["properties"], "label": {"type": "string", "enum": [label.name]}}
     return replace(strategy, schema={**strategy.schema, "properties": properties})
 
 
-async def _ask(settings: LLMSettings, ladder: FormatFallback, asks: Sequence[Question]) -> list[QuestionResult]:
-    outcomes: list[QuestionResult] = []
-    async with LLMClient(settings, fallback=ladder) as enricher:
-        await enricher.query_all(asks, on_result=outcomes.append)
-    return outcomes
+async def _send(settings: LLMSettings, fallback: FormatFallback, questions: Sequence[Question]) -> list[QuestionResult]:
+    results: list[QuestionResult] = []
+    async with LLMClient(settings, fallback=fallback) as client:
+        await client.query_all(questions, on_result=results.append)
+    return results
 
 
-async def _wrong_model(settings: LLMSettings) -> str:
-    asks = [
-        ask
-        for number in range(50)
-        for ask in questions_for_label(load_strategy("sentence"), Label(f"bird {number}"), DOMAIN)
-    ]
-    kept: list[QuestionResult] = []
+async def _unknown_model(settings: LLMSettings) -> str:
+    """How a run with an unknown model ends, in words."""
+    strategy = load_strategy("sentence")
+    labels = [Label(f"bird {number}") for number in range(50)]
+    questions = [question for label in labels for question in questions_for_label(strategy, label, DOMAIN)]
+    results: list[QuestionResult] = []
     try:
-        async with LLMClient(settings, fallback=FormatFallback()) as enricher:
-            await enricher.query_all(asks[:50], on_result=kept.append, should_stop=lambda: len(kept) >= 5)
+        async with LLMClient(settings, fallback=FormatFallback()) as client:
+            await client.query_all(questions[:50], on_result=results.append, should_stop=lambda: len(results) >= 5)
     except FatalLLMError as error:
-        return f"{error.code} after {sum(len(outcome.calls) for outcome in kept)} calls for 50 labels: {error.message}"
-    return "not refused: the server answers with the model it has"
+        return f"{error.code} after {sum(len(result.calls) for result in results)} calls for 50 labels: {error.message}"
+    return "not refused: the server responds with its own model"
 
 
-def _fits(strategy: Strategy, call: Call) -> bool:
-    """Whether the raw text of an answer is JSON that fits the schema."""
+def _fits_schema(strategy: Strategy, call: Call) -> bool:
+    """Whether the raw text of a response is JSON that fits the schema."""
     try:
         return strategy.validator.is_valid(json.loads(call.response_text or "", strict=False))
     except ValueError:
         return False
 
 
-def _counted(counts: Counter[str]) -> str:
+def _format_counts(counts: Counter[str]) -> str:
     return "\n".join(f"{count} {name}" for name, count in counts.most_common())
 
 
@@ -204,14 +222,14 @@ def _transformers(python: Path, folder: Path) -> Iterator[tuple[str, str]]:
 
 @contextlib.contextmanager
 def _served(command: Sequence[str | Path], port: int, log: Path) -> Iterator[None]:
-    """The server's process, once it answers; its log is shown where it does not."""
+    """Run a server during the block, from its first response. Raises SystemExit with its log if it does not start."""
     env = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
     with log.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=out, cwd=log.parent, env=env) as process:
         try:
-            deadline = time.monotonic() + START_S
-            while not _answers(port):
+            deadline = time.monotonic() + START_TIMEOUT_S
+            while not _responds(port):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit(f"{command[0]} does not serve:\n{log.read_text(errors='replace')[-3000:]}")
+                    raise SystemExit(f"{command[0]} did not start:\n{log.read_text(errors='replace')[-3000:]}")
                 time.sleep(0.5)
             yield
         finally:
@@ -219,20 +237,20 @@ def _served(command: Sequence[str | Path], port: int, log: Path) -> Iterator[Non
             process.wait(timeout=20)
 
 
-def _answers(port: int) -> bool:
+def _responds(port: int) -> bool:
     try:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=5).close()
     except urllib.error.HTTPError:
-        return True  # transformers serve has no list of models where nothing was downloaded before
+        return True  # transformers serve has no list of models if none was downloaded
     except OSError:
         return False
     return True
 
 
 def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
         return port
 
 

@@ -1,7 +1,8 @@
-"""Writes a tiny Llama of random weights for llama.cpp: `PYTHON tiny_gguf.py FILE.gguf`, PYTHON one that has `gguf`.
+"""Writes a tiny Llama of random weights for llama.cpp: `PYTHON tiny_gguf.py FILE.gguf`; PYTHON needs `gguf`.
 
-Its vocabulary are bytes and printable characters, so that it can say anything a grammar asks for; one channel of its
-embeddings is constant, and the output for a closing quote reads it, so that strings come to an end.
+The vocabulary consists of bytes and printable characters, so that the model can generate any text that a grammar
+allows. One channel of the embeddings is constant, and the output weight of the closing quote reads this channel, so
+that strings end.
 """
 
 import string
@@ -21,7 +22,7 @@ def main(path: str) -> None:
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *printable]
     kinds = [UNKNOWN, CONTROL, CONTROL, *[BYTE] * 256, *[NORMAL] * (1 + len(printable))]
 
-    def drawn(*shape: int, scale: float = 0.05) -> np.ndarray:
+    def random_weights(*shape: int, scale: float = 0.05) -> np.ndarray:
         return rng.normal(0, scale, shape).astype(np.float32)
 
     writer = gguf.GGUFWriter(path, "llama")
@@ -42,9 +43,9 @@ def main(path: str) -> None:
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
-    embeddings = drawn(len(tokens), WIDTH, scale=0.5)
+    embeddings = random_weights(len(tokens), WIDTH, scale=0.5)
     embeddings[:, 0] = 2.0
-    output = drawn(len(tokens), WIDTH, scale=0.3)
+    output = random_weights(len(tokens), WIDTH, scale=0.3)
     output[:, 0] = 0.0
     output[tokens.index('"'), 0] = 1.2
     writer.add_tensor("token_embd.weight", embeddings)
@@ -54,9 +55,9 @@ def main(path: str) -> None:
         for name in ("attn_norm", "ffn_norm"):
             writer.add_tensor(f"blk.{layer}.{name}.weight", np.ones(WIDTH, np.float32))
         for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            writer.add_tensor(f"blk.{layer}.{name}.weight", drawn(WIDTH, WIDTH))
+            writer.add_tensor(f"blk.{layer}.{name}.weight", random_weights(WIDTH, WIDTH))
         for name, shape in (("ffn_gate", (HIDDEN, WIDTH)), ("ffn_up", (HIDDEN, WIDTH)), ("ffn_down", (WIDTH, HIDDEN))):
-            writer.add_tensor(f"blk.{layer}.{name}.weight", drawn(*shape))
+            writer.add_tensor(f"blk.{layer}.{name}.weight", random_weights(*shape))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -1,5 +1,5 @@
-"""Writes a tiny Llama of random weights with a tokenizer: `PYTHON tiny_transformers.py FOLDER`, PYTHON one that has
-`transformers`. Its tokens are bytes, its chat template the barest."""
+"""Writes a tiny Llama of random weights with a tokenizer: `PYTHON tiny_transformers.py FOLDER`; PYTHON needs
+`transformers`. Its tokens are bytes; its chat template is minimal."""
 
 import sys
 
@@ -14,8 +14,8 @@ TEMPLATE = "{% for message in messages %}{{ message['role'] }}: {{ message['cont
 def main(folder: str) -> None:
     """Write the folder."""
     torch.manual_seed(0)
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: number for number, token in enumerate(["<s>", "</s>", *letters])}
+    characters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate(["<s>", "</s>", *characters])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -35,10 +35,10 @@ def main(folder: str) -> None:
     )
     model = LlamaForCausalLM(config)
     with torch.no_grad():
-        # One channel of the embeddings is constant, and the output for the end reads it, so that answers end.
+        # One channel of the embeddings is constant, and the output weight of the end token reads it: responses end.
         model.get_input_embeddings().weight[:, 0] = 1.0
         model.get_output_embeddings().weight[1, 0] = END_BIAS
-    model.generation_config.do_sample = True  # else the server ignores the temperature
+    model.generation_config.do_sample = True  # otherwise the server ignores the temperature
     model.save_pretrained(folder)
 
 
