@@ -109,7 +109,7 @@ def _objective_arms() -> list[TrainingArm]:
 
 
 def _variant_arms() -> list[TrainingArm]:
-    """Variants of the arm with the first three terms, and the closed-set baseline."""
+    """Other weights, protocols and views with the first three terms, and the closed-set baseline."""
     three = {"losses": only_losses(*PAPER_ORDER[:3])}
     few = {"protocol": "fine_tune", "shots": 5, "epochs": 5, "lr": 5e-4}
     return [
@@ -150,6 +150,13 @@ def _variant_arms() -> list[TrainingArm]:
             section="views",
             changes=three | {"view": "same", "num_views": 20},
         ),
+    ]
+
+
+def _extension_arms() -> list[TrainingArm]:
+    """Learned vectors, captions and the terms of other methods, added to the first three terms."""
+    three = {"losses": only_losses(*PAPER_ORDER[:3])}
+    return [
         TrainingArm(
             name="CoOp",
             title="8 learned vectors in the place of “a photo of”",
@@ -207,4 +214,6 @@ def _recipe_arms() -> list[TrainingArm]:
     ]
 
 
-ARMS: Mapping[str, TrainingArm] = {arm.name: arm for arm in [*_objective_arms(), *_variant_arms(), *_recipe_arms()]}
+ARMS: Mapping[str, TrainingArm] = {
+    arm.name: arm for arm in [*_objective_arms(), *_variant_arms(), *_extension_arms(), *_recipe_arms()]
+}
