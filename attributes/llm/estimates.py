@@ -58,7 +58,8 @@ def estimate_tokens(strategy: Strategy, settings: LLMSettings, domain: str = "")
 
 def label_bytes(label: Label) -> int:
     """The bytes that a label adds to the upper bound of its prompt, quoted as JSON."""
-    return len(json.dumps([label.name, label.sense or ""], ensure_ascii=False).encode("utf-8", "replace"))
+    subject = {"label": label.name, "sense": label.sense} if label.sense else {"label": label.name}
+    return len(json.dumps(subject, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _longest_question(strategy: Strategy, domain: str) -> Question:

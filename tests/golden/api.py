@@ -17,9 +17,18 @@ from tests.golden import sources
 BASE_URL = "http://127.0.0.1:8420"
 METHODS = ("delete", "get", "head", "options", "patch", "post", "put")
 NOT_FOUND_KINDS = (
-    "answer", "attribute set", "caption set", "checkpoint", "dataset", "file", "job", "key", "teacher", "text targets",
+    "answer",
+    "attribute set",
+    "caption set",
+    "checkpoint",
+    "dataset",
+    "file",
+    "job",
+    "key",
+    "teacher",
+    "text targets",
     "vocabulary",
-)  # fmt: skip
+)
 """The kinds of rows that a code `<kind>_not_found` is made from."""
 
 
@@ -27,9 +36,15 @@ def settings_below(home: Path) -> Settings:
     """Settings with an SQLite database below `home`, and nothing from the environment."""
     (home / "data").mkdir(parents=True, exist_ok=True)
     given: dict[str, Any] = {
-        "home": home, "database_url": "", "redis_url": "", "data_root": home / "data", "artefacts_url": "",
-        "host": "127.0.0.1", "llm_model": "stand-in", "enrich_chunk": 4,
-    }  # fmt: skip
+        "home": home,
+        "database_url": "",
+        "redis_url": "",
+        "data_root": home / "data",
+        "artefacts_url": "",
+        "host": "127.0.0.1",
+        "llm_model": "stand-in",
+        "enrich_chunk": 4,
+    }
     return Settings(**given)
 
 

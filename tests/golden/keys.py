@@ -219,20 +219,20 @@ def teacher_cache(folder: Path) -> dict[str, Any]:
 def cached(cache: Path) -> dict[str, list[str]]:
     """Folder below the cache → the keys of its rows, or the names of its files.
 
-    The caches that say which content a path had are keyed by time: only that they are there is recorded.
+    The caches that map a path to its content are keyed by time and are not recorded.
     """
     found: dict[str, set[str]] = {}
     for path in sorted(cache.rglob("*")):
         if path.is_dir() or path.name.startswith("."):
             continue
-        said = found.setdefault(path.parent.relative_to(cache).as_posix(), set())
-        if path.parent.name == "contents":
+        if path.parent.name == "contents":  # written only for files older than two seconds
             continue
+        keys_of_folder = found.setdefault(path.parent.relative_to(cache).as_posix(), set())
         if path.suffix == ".safetensors":
             with safe_open(path, framework="numpy") as opened:
-                said |= {row.tobytes().hex() for row in opened.get_tensor("keys")}
+                keys_of_folder |= {row.tobytes().hex() for row in opened.get_tensor("keys")}
         else:
-            said.add(path.name)
+            keys_of_folder.add(path.name)
     return {name: sorted(values) for name, values in sorted(found.items())}
 
 
@@ -241,11 +241,13 @@ def stored(home: Path) -> dict[str, Any]:
     with api.service(home) as (_, client, db):
         contents = [
             EntryContent(
-                label=entry.label, sense=entry.sense, lines=[line.as_json() for line in entry.lines],
+                label=entry.label,
+                sense=entry.sense,
+                lines=[line.as_json() for line in entry.lines],
                 flags=list(entry.flags),
             )
             for entry in exports.ENTRIES
-        ]  # fmt: skip
+        ]
         names = [NewLabel(entry.label, entry.sense) for entry in exports.ENTRIES]
         many = [NewLabel(f"label {number}") for number in range(PAGE_SIZE + 3)]
         found: dict[str, Any] = {}
@@ -290,11 +292,18 @@ def _inputs(tx: Any, vocabulary: Vocabulary) -> dict[str, Any]:
         answer_key = f"{position:064x}"
         tx.add(
             LLMAnswer(
-                key=answer_key, model="stand-in", base_url="http://127.0.0.1", strategy="describe@1", messages=[],
-                answer="{}", lines=[{"kind": "sentence", "text": f"Sentence {position} – 鳥.", "origin": "llm"}],
-                other_lines=None, flags=["long_sentence"] if position == 1 else [], created_at=0.0,
+                key=answer_key,
+                model="stand-in",
+                base_url="http://127.0.0.1",
+                strategy="describe@1",
+                messages=[],
+                answer="{}",
+                lines=[{"kind": "sentence", "text": f"Sentence {position} – 鳥.", "origin": "llm"}],
+                other_lines=None,
+                flags=["long_sentence"] if position == 1 else [],
+                created_at=0.0,
             )
-        )  # fmt: skip
+        )
         tx.flush()
         tx.add(
             EnrichResult(

@@ -43,9 +43,16 @@ CAPTIONED = 5
 """Of each species, this many pictures have a caption."""
 
 TINY: Mapping[str, Any] = {
-    "student": "test_resnet", "image_px": 32, "epochs": 3, "passes_per_epoch": 1, "batch_size": 8,
-    "device": "cpu", "threads": 1, "num_workers": 1, "seed": 7,
-}  # fmt: skip
+    "student": "test_resnet",
+    "image_px": 32,
+    "epochs": 3,
+    "passes_per_epoch": 1,
+    "batch_size": 8,
+    "device": "cpu",
+    "threads": 1,
+    "num_workers": 1,
+    "seed": 7,
+}
 TINY_VIT: Mapping[str, Any] = {**TINY, "student": "test_vit"}
 
 RATES = 60
@@ -140,9 +147,12 @@ def prepare(folder: Path) -> Setting:
     teacher = load_teacher(f"local-dir:{TEACHER}")
     texts = [render("sentence", one.name, LabelAttributes(sentence=one.sentence)) for one in chosen]
     return Setting(
-        folder=folder, chosen=chosen, image_index=image_index, teacher=teacher,
+        folder=folder,
+        chosen=chosen,
+        image_index=image_index,
+        teacher=teacher,
         targets=encode_text_targets(teacher, texts, cache=None),
-    )  # fmt: skip
+    )
 
 
 def steps_of(
@@ -153,11 +163,13 @@ def steps_of(
     data = training_data(config, setting.image_index, setting.teacher, setting.targets, cache=setting.cache)
     told: list[Any] = []
     train(
-        config, data, initial_student=start,
+        config,
+        data,
+        initial_student=start,
         hooks=TrainHooks(
             on_step=lambda made: told.append({"lr": made.lr, "loss": made.loss, "losses": dict(made.losses)})
         ),
-    )  # fmt: skip
+    )
     return told
 
 

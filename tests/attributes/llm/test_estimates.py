@@ -21,7 +21,7 @@ def test_estimates_are_positive_and_below_their_upper_bounds(name: str) -> None:
     assert 0 < estimate.completion_tokens <= estimate.max_completion_tokens
 
 
-@pytest.mark.parametrize("label", [Label("crane"), Label('a "great" heron'), Label("鶴")])
+@pytest.mark.parametrize("label", [Label("crane"), Label("crane", "bird"), Label('a "great" heron'), Label("鶴")])
 @pytest.mark.parametrize("name", ["describe", "questions"])
 def test_label_bytes_raise_the_upper_bound_above_the_real_request(name: str, label: Label) -> None:
     strategy = load_strategy(name)
