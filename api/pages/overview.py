@@ -50,7 +50,7 @@ def landing(services: ServicesDep) -> HTMLResponse:
     """Links to the reference, live processes, and the latest jobs, attribute sets and checkpoints."""
     with services.db.read() as tx:
         jobs, _ = resources.page(tx, Job, limit=_LATEST, after=None)
-        progress_by_job = progress.of(tx, [job.id for job in jobs])
+        progress_by_job = progress.of_jobs(tx, [job.id for job in jobs])
         checkpoints, _ = resources.page(tx, Checkpoint, limit=_LATEST, after=None)
         sets, _ = resources.page(tx, AttributeSet, limit=_LATEST, after=None)
         alive = heartbeats.alive(tx)

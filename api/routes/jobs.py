@@ -22,7 +22,7 @@ from attributes.types import Entry, entry_from_json
 from store import resources, vocabularies
 from store.db import Database
 from store.enrich import assembly, results, usage
-from store.enrich.usage import Sums
+from store.enrich.usage import UsageTotals
 from store.jobs import jobs, progress
 from store.jobs.progress import Progress
 from store.jobs.specs import DescribeSpec, JobKind, parse_job_spec
@@ -80,7 +80,7 @@ class JobOut(ResponseModel):
 _NO_PROGRESS = Progress(stage="", done=0, total=0, unit="", rate=None, eta_s=None, stages=())
 
 
-def job_out(job: Job | Row[Any], job_progress: Progress | None, sums: Sums | None) -> JobOut:
+def job_out(job: Job | Row[Any], job_progress: Progress | None, totals: UsageTotals | None) -> JobOut:
     """The response model of a job with this progress and LLM usage."""
     current = job_progress or _NO_PROGRESS
     return JobOut(
@@ -94,15 +94,15 @@ def job_out(job: Job | Row[Any], job_progress: Progress | None, sums: Sums | Non
         progress=ProgressOut.model_validate(current),
         stages=[StageOut.model_validate(stage) for stage in current.stages],
         spec=job.spec,
-        spend=job_usage_out(sums, current.stages),
+        spend=job_usage_out(totals, current.stages),
         result=job.result,
         error=JobErrorOut(code=job.error["code"], message=job.error["message"]) if job.error else None,
     )
 
 
 def _get_job(tx: Session, job_id: str) -> JobOut:
-    row, job_progress = progress.job(tx, job_id)
-    return job_out(row, job_progress, usage.in_row(row))
+    row, job_progress = progress.of_job(tx, job_id)
+    return job_out(row, job_progress, usage.totals_from_row(row))
 
 
 @router.post("", status_code=202, response_model=JobOut)
@@ -130,8 +130,8 @@ def list_all(
     with services.db.read() as tx:
         rows, more = resources.page(tx, Job, limit=limit, after=after, kind=kind, status=status)
         ids = [job.id for job in rows]
-        progress_by_job, sums_by_job = progress.of(tx, ids), usage.of_many(tx, ids)
-        data = [job_out(job, progress_by_job.get(job.id), sums_by_job.get(job.id)) for job in rows]
+        progress_by_job, totals_by_job = progress.of_jobs(tx, ids), usage.totals_of_jobs(tx, ids)
+        data = [job_out(job, progress_by_job.get(job.id), totals_by_job.get(job.id)) for job in rows]
         return page(data, more, lambda item: item.id)
 
 
@@ -166,7 +166,7 @@ def labels(services: ServicesDep, id: str, limit: LongLimit = 100, after: AfterP
     """The labels that an enrich job has results for, by position. While it runs, labels appear between earlier ones."""
     with services.db.read() as tx:
         spec = _describe_spec(tx, id)
-        positions = results.partial(tx, id, after=-1 if after is None else after, limit=limit + 1)
+        positions = results.positions_with_results(tx, id, after=-1 if after is None else after, limit=limit + 1)
         rows = vocabularies.labels_at(tx, spec.vocabulary_id, positions[:limit])
         data = []
         for label, result in zip(rows, assembly.assemble_labels(tx, id, spec, rows), strict=True):

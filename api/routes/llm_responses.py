@@ -36,4 +36,4 @@ class LLMResponseOut(ResponseModel):
 def get(services: ServicesDep, key: str) -> object:
     """The messages and the response, unchanged."""
     with services.db.read() as tx:
-        return LLMResponseOut.model_validate(results.answer(tx, key))
+        return LLMResponseOut.model_validate(results.get_response(tx, key))

@@ -167,6 +167,6 @@ def check(services: ServicesDep, idempotency: IdempotencyDep, id: str, body: Rep
         )
         queue: Literal["enrich", "gpu"] = "gpu" if teacher else "enrich"
         job = jobs.create(tx, spec, [NewPart(kind="check", queue=queue, total=num_labels, unit="labels")])
-        return job_out(*progress.job(tx, job.id), None), f"/v1/jobs/{job.id}"
+        return job_out(*progress.of_job(tx, job.id), None), f"/v1/jobs/{job.id}"
 
     return idempotency.respond(write, status=202)

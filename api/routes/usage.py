@@ -1,4 +1,4 @@
-"""LLM usage of enrich jobs: the sums in `JobOut.spend`, and the list of calls. Money is decimal text in USD."""
+"""LLM usage of enrich jobs: the totals in `JobOut.spend`, and the list of calls. Money is decimal text in USD."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from api.http.dependencies import ServicesDep
 from api.http.schemas import LongLimit, Page, ResponseModel, Timestamp, iso_utc, page
 from store.db import Database
 from store.enrich import usage
-from store.enrich.usage import Sums, usd_text
+from store.enrich.usage import UsageTotals, usd_text
 from store.jobs import jobs
 from store.jobs.progress import Stage
 from store.models import LLMCall
@@ -37,18 +37,18 @@ class JobUsageOut(ResponseModel):
     )
 
 
-def job_usage_out(sums: Sums | None, stages: Sequence[Stage]) -> JobUsageOut | None:
+def job_usage_out(totals: UsageTotals | None, stages: Sequence[Stage]) -> JobUsageOut | None:
     """The response model of a job's usage; None for a job without LLM calls."""
-    if sums is None:
+    if totals is None:
         return None
     return JobUsageOut(
-        usd=usd_text(sums.spent_pusd) if sums.is_priced else None,
-        tokens=sums.prompt_tokens + sums.completion_tokens,
-        calls=sums.calls,
-        unpriced_calls=sums.unpriced_calls,
-        cap_usd=_optional_usd(sums.cap_pusd),
-        cap_tokens=sums.cap_tokens,
-        projected_usd=_optional_usd(usage.projected_pusd(sums, stages)),
+        usd=usd_text(totals.spent_pusd) if totals.is_priced else None,
+        tokens=totals.prompt_tokens + totals.completion_tokens,
+        calls=totals.calls,
+        unpriced_calls=totals.unpriced_calls,
+        cap_usd=_optional_usd(totals.cap_pusd),
+        cap_tokens=totals.cap_tokens,
+        projected_usd=_optional_usd(usage.projected_pusd(totals, stages)),
     )
 
 
@@ -109,7 +109,7 @@ def calls(
         if (format or _accepted_format(request)) == "csv":
             headers = {"Content-Disposition": f'attachment; filename="{id}.calls.csv"'}
             return StreamingResponse(_csv(services.db, id), headers=headers, media_type="text/csv; charset=utf-8")
-        rows, more = usage.calls(tx, id, after=after, limit=limit)
+        rows, more = usage.list_calls(tx, id, after=after, limit=limit)
     return page([_call_out(row) for row in rows], more, lambda item: item.id)
 
 
@@ -123,7 +123,7 @@ def _csv(db: Database, job_id: str) -> Iterator[str]:
     after, more = None, True
     while more:
         with db.read() as tx:
-            rows, more = usage.calls(tx, job_id, after=after, limit=_ROWS_PER_QUERY)
+            rows, more = usage.list_calls(tx, job_id, after=after, limit=_ROWS_PER_QUERY)
         yield _csv_rows([_cells(call) for call in rows])
         after = rows[-1].id if rows else None
 

@@ -50,7 +50,7 @@ def test_exceptions_become_problems_without_internals(
     def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("the password is swordfish")
 
-    monkeypatch.setattr(progress, "job", broken)
+    monkeypatch.setattr(progress, "of_job", broken)
     response = service.http.get("/v1/jobs/job_1")
     assert (response.status_code, response.json()["code"]) == (500, "internal_error")
     assert "swordfish" not in response.text
@@ -61,7 +61,7 @@ def test_exceptions_become_problems_without_internals(
     def unavailable(*_: Any, **__: Any) -> Any:
         raise OperationalError("select 1", {}, Exception("connection refused"))
 
-    monkeypatch.setattr(progress, "job", unavailable)
+    monkeypatch.setattr(progress, "of_job", unavailable)
     response = service.http.get("/v1/jobs/job_1")
     assert (response.status_code, response.json()["code"]) == (503, "database_unavailable")
     assert response.headers["retry-after"] == "2"

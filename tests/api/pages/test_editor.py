@@ -179,7 +179,7 @@ def test_edit_a_set_in_a_browser(sqlite_db: Database, tmp_path: Path) -> None:
         "flags": [],
     }
     with sqlite_db.write() as tx:
-        results.record_answers(tx, [response])
+        results.record_responses(tx, [response])
     with served(create_app(settings_at(tmp_path / "home"), sqlite_db)) as url, Limbeck(url) as client:
         created = client.import_attributes(json.dumps(document), name="birds")
         with browser(tmp_path / "profile", f"{url}/attributes/{created.id}") as page:

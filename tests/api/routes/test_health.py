@@ -25,7 +25,7 @@ def test_readiness_lists_missing_processes(service: Service) -> None:
     }
     with service.db.write() as tx:
         for role in ("sweeper", "enrich", "gpu"):
-            heartbeats.beat(tx, name=role, role=role)
+            heartbeats.record(tx, name=role, role=role)
     response = service.http.get("/readyz")
     assert (response.status_code, response.json()["status"]) == (200, "ready")
 

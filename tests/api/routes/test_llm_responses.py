@@ -18,7 +18,7 @@ def test_get_by_key_without_credentials(service: Service) -> None:
         "flags": [],
     }
     with service.db.write() as tx:
-        results.record_answers(tx, [row])
+        results.record_responses(tx, [row])
     body = service.get("/v1/answers/ab12")
     assert body.pop("created_at").endswith("Z")
     assert body == {

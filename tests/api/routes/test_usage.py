@@ -32,7 +32,7 @@ def job_id(service: Service) -> str:
         assert claim is not None
         rows = [call(1, 12_345_000), call(2, 500_000_000), call(3, None)]
         results.record_calls(tx, claim, rows)
-        usage.record(tx, claim.job_id, rows)
+        usage.add_calls(tx, claim.job_id, rows)
         claims.record_progress(tx, claim, done=1, total=4, unit="labels", rate=None)
     id: str = job["id"]
     return id
