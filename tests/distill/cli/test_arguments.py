@@ -28,7 +28,7 @@ from distill.__main__ import main
         (["--start", "."], "error: --start is for protocol fine_tune"),
         (["--start", ".", "--set", "protocol=fine_tune", "--set", "shots=1"], "error: --start . holds no manifest"),
         (["--captions", "nowhere"], "error: --captions nowhere cannot be read"),
-        (["--set", "losses.cap=1"], "error: losses.cap has a weight, and none of 12 images has a caption"),
+        (["--set", "losses.cap=1"], "error: losses.cap has a weight, but none of 12 images has a caption"),
         (["--set", "protocol=retrieval", "--set", "shots=8"], "error: each OOD label needs 8 shots and an image"),
         (
             ["--student", "edgenext_xx_small", "--set", "image_px=24"],
