@@ -32,6 +32,7 @@ SUBJECTS = {
     "/sqlalchemy/": "commit",
     "/psycopg/": "commit",
     "store/": "commit",
+    "workers/enrich/recording.py": "commit",
     "workers/enrich/usage.py": "commit",
     "workers/": "worker",
     "/asyncio/selector_events.py": "LLM client",

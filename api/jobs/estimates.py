@@ -26,7 +26,7 @@ from attributes.prompts.strategy import Strategy
 from attributes.types import Label
 from store import vocabularies
 from store.enrich import results, usage
-from store.enrich.usage import Averages, usd_text
+from store.enrich.usage import AverageUsage, usd_text
 from store.jobs.specs import CaptionSpec, DescribeSpec
 from store.settings import Settings
 
@@ -178,7 +178,7 @@ def _estimate_strategy(
         answered, is_sampled = _num_cached(tx, strategy, labels, spec.domain, llm)
     open_questions = units * strategy.num_questions - answered
     tokens = estimate_tokens(strategy, llm, spec.domain)
-    averages = usage.averages(tx, model=llm.model, strategy=strategy.ref)
+    averages = usage.average_usage(tx, model=llm.model, strategy=strategy.ref)
     prompt, completion, calls = _expected(tokens, averages, open_questions)
     max_prompt = round(open_questions * (tokens.max_prompt_tokens + _mean_label_bytes(strategy, labels)))
     return StrategyEstimate(
@@ -197,7 +197,7 @@ def _estimate_strategy(
     )
 
 
-def _expected(tokens: TokenEstimate, averages: Averages | None, questions: int) -> tuple[int, int, int]:
+def _expected(tokens: TokenEstimate, averages: AverageUsage | None, questions: int) -> tuple[int, int, int]:
     """(prompt tokens, completion tokens, calls) of these questions; more calls than questions if some are repeated."""
     if averages is None:
         return questions * tokens.prompt_tokens, questions * tokens.completion_tokens, questions
@@ -215,7 +215,7 @@ def _num_cached(
 
     Of very many labels, an evenly spaced part is looked up.
     """
-    if not results.has_answers(tx, model=llm.model, strategy=strategy.ref):
+    if not results.has_responses(tx, model=llm.model, strategy=strategy.ref):
         return 0, False
     max_labels = max(1, MAX_LOOKUPS // strategy.num_questions)
     step = -(-len(labels) // max_labels)
@@ -225,7 +225,7 @@ def _num_cached(
     )
     found = 0
     while window := list(islice(keys, _LOOKUPS_PER_QUERY)):
-        known = results.known_answers(tx, window)
+        known = results.cached_keys(tx, window)
         found += sum(key in known for key in window)
     return found * len(labels) // max(1, len(sample)), step > 1
 

@@ -118,7 +118,7 @@ def create_enrich(tx: Session, request: EnrichIn, settings: Settings) -> Job:
     plan = plan_enrich(tx, request, settings)
     job = jobs.create(tx, plan.spec, plan.parts)
     budget_usd = plan.spec.budget_usd
-    usage.begin(
+    usage.create(
         tx,
         job.id,
         cap_pusd=None if budget_usd is None else pusd_from_usd(Decimal(budget_usd)),

@@ -1,5 +1,4 @@
-"""Outcomes of repair rounds, stored under a digest of everything that decides them: equal
-rounds are judged once."""
+"""Outcomes of repair rounds, stored under a digest of everything that decides them: equal rounds are judged once."""
 
 import hashlib
 import json

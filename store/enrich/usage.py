@@ -1,12 +1,12 @@
-"""What an enrich job spends: running sums beside its ledger of calls, and the cap that all its workers keep together.
+"""LLM usage of enrich jobs: totals per job, and the budget that all workers of a job share.
 
-    spent + set aside ≤ cap, at every moment
+    spent + reserved <= cap, at every moment
 
-Each part sets the worst case of its next calls aside before it makes them, in blocks, so that not every call costs a
-transaction; what the calls then really took is moved from there to what is spent in the transaction that records them,
-and what is left of a block is given back. What was set aside for a call whose use nobody ever states (its worker died,
-or its server does not say) stays there: it counts as spent, for it may be billed. Whoever writes to a job's sums does
-so last in its transaction, since all of the job's workers share the row.
+Each part reserves the maximum cost of its next calls before it makes them, in blocks, so that not every call needs a
+transaction. The transaction that records a call moves its actual cost from the reserved to the spent amount; the unused
+rest of a block is released. The reservation of a call with unknown usage (its worker died, or its server does not
+report tokens) is never released: it counts as spent, because the call may be billed. All workers of a job share one row
+of totals, so a transaction updates this row last.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,47 +18,47 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from store.clock import now_s
-from store.jobs.batches import WAITS
+from store.jobs.batches import HAS_OPEN_BATCH
 from store.models import JobUsage, LLMCall, Part
 
 if TYPE_CHECKING:
     from store.jobs.claims import Claim
     from store.jobs.progress import Stage
 
-_QUIETLY = {"synchronize_session": False}
+_NO_SYNC = {"synchronize_session": False}
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
-    """Money and tokens; prompt and answer count alike."""
+class Cost:
+    """Pico-dollars and tokens; prompt and completion tokens count alike."""
 
     pusd: int = 0
     tokens: int = 0
 
-    def __add__(self, other: Self) -> "Amount":
-        return Amount(self.pusd + other.pusd, self.tokens + other.tokens)
+    def __add__(self, other: Self) -> "Cost":
+        return Cost(self.pusd + other.pusd, self.tokens + other.tokens)
 
-    def __sub__(self, other: Self) -> "Amount":
-        return Amount(self.pusd - other.pusd, self.tokens - other.tokens)
+    def __sub__(self, other: Self) -> "Cost":
+        return Cost(self.pusd - other.pusd, self.tokens - other.tokens)
 
-    def times(self, number: int) -> "Amount":
-        """So many of it."""
-        return Amount(self.pusd * number, self.tokens * number)
+    def times(self, number: int) -> "Cost":
+        """Multiply by `number`."""
+        return Cost(self.pusd * number, self.tokens * number)
 
     def covers(self, other: Self) -> bool:
-        """Whether `other` is no more, in money nor in tokens."""
+        """Whether `other` is not larger, in money and in tokens."""
         return self.pusd >= other.pusd and self.tokens >= other.tokens
 
-    def at_most(self, other: Self) -> "Amount":
-        """The smaller of both, and never less than nothing."""
-        return Amount(max(0, min(self.pusd, other.pusd)), max(0, min(self.tokens, other.tokens)))
+    def at_most(self, limit: Self) -> "Cost":
+        """Clamp money and tokens each to the range from 0 to `limit`."""
+        return Cost(max(0, min(self.pusd, limit.pusd)), max(0, min(self.tokens, limit.tokens)))
 
 
-NOTHING = Amount()
+NO_COST = Cost()
 
 
-def begin(tx: Session, job_id: str, *, cap_pusd: int | None, cap_tokens: int | None, plan: Mapping[str, Any]) -> None:
-    """Nothing spent yet. `plan`: kind of part → how many units it has at most, and how many questions a unit is."""
+def create(tx: Session, job_id: str, *, cap_pusd: int | None, cap_tokens: int | None, plan: Mapping[str, Any]) -> None:
+    """Add the totals of a new job, all 0. `plan`: kind of part -> (maximum number of units, questions per unit)."""
     tx.add(
         JobUsage(
             job_id=job_id,
@@ -77,13 +77,13 @@ def begin(tx: Session, job_id: str, *, cap_pusd: int | None, cap_tokens: int | N
     tx.flush()
 
 
-def came_to(calls: Sequence[Mapping[str, Any]]) -> Amount:
-    """What these rows of the ledger are known to have taken."""
-    return Amount(sum(call["cost_pusd"] or 0 for call in calls), sum(_tokens(call) for call in calls))
+def cost_of_calls(calls: Sequence[Mapping[str, Any]]) -> Cost:
+    """The known cost of these rows of `LLMCall`."""
+    return Cost(sum(call["cost_pusd"] or 0 for call in calls), sum(_tokens(call) for call in calls))
 
 
-def record(tx: Session, job_id: str, calls: Sequence[Mapping[str, Any]], *, released: Amount = NOTHING) -> None:
-    """Add rows that were just appended to the ledger, and let go of what was set aside for them."""
+def add_calls(tx: Session, job_id: str, calls: Sequence[Mapping[str, Any]], *, released: Cost = NO_COST) -> None:
+    """Add newly recorded rows of `LLMCall` to the totals, and release what was reserved for them."""
     if not calls:
         return
     statement = (
@@ -99,59 +99,59 @@ def record(tx: Session, job_id: str, calls: Sequence[Mapping[str, Any]], *, rele
             reserved_tokens=JobUsage.reserved_tokens - released.tokens,
         )
     )
-    tx.execute(statement, execution_options=_QUIETLY)
+    tx.execute(statement, execution_options=_NO_SYNC)
 
 
-def reserve(tx: Session, job_id: str, wanted: Amount) -> bool:
-    """Set this aside if the cap has room for it: one compare-and-set."""
+def reserve(tx: Session, job_id: str, cost: Cost) -> bool:
+    """Reserve this cost if the cap has room for it, in one compare-and-set; whether it was reserved."""
     used_tokens = JobUsage.prompt_tokens + JobUsage.completion_tokens + JobUsage.reserved_tokens
     statement = (
         update(JobUsage)
         .where(
             JobUsage.job_id == job_id,
             JobUsage.cap_pusd.is_(None)
-            | (JobUsage.spent_pusd + JobUsage.reserved_pusd + wanted.pusd <= JobUsage.cap_pusd),
-            JobUsage.cap_tokens.is_(None) | (used_tokens + wanted.tokens <= JobUsage.cap_tokens),
+            | (JobUsage.spent_pusd + JobUsage.reserved_pusd + cost.pusd <= JobUsage.cap_pusd),
+            JobUsage.cap_tokens.is_(None) | (used_tokens + cost.tokens <= JobUsage.cap_tokens),
         )
         .values(
-            reserved_pusd=JobUsage.reserved_pusd + wanted.pusd, reserved_tokens=JobUsage.reserved_tokens + wanted.tokens
+            reserved_pusd=JobUsage.reserved_pusd + cost.pusd, reserved_tokens=JobUsage.reserved_tokens + cost.tokens
         )
         .returning(JobUsage.job_id)
     )
-    return tx.scalar(statement, execution_options=_QUIETLY) is not None
+    return tx.scalar(statement, execution_options=_NO_SYNC) is not None
 
 
-def give_back(tx: Session, job_id: str, amount: Amount) -> None:
-    """Let go of what was set aside and is not needed."""
+def release(tx: Session, job_id: str, cost: Cost) -> None:
+    """Release a reservation that is not needed."""
     statement = (
         update(JobUsage)
         .where(JobUsage.job_id == job_id)
         .values(
-            reserved_pusd=JobUsage.reserved_pusd - amount.pusd, reserved_tokens=JobUsage.reserved_tokens - amount.tokens
+            reserved_pusd=JobUsage.reserved_pusd - cost.pusd, reserved_tokens=JobUsage.reserved_tokens - cost.tokens
         )
     )
-    tx.execute(statement, execution_options=_QUIETLY)
+    tx.execute(statement, execution_options=_NO_SYNC)
 
 
-def mark_holder(tx: Session, claim: "Claim", *, holds: bool) -> None:
-    """Note whether the part has anything set aside that may come back."""
+def set_holds_budget(tx: Session, claim: "Claim", *, holds: bool) -> None:
+    """Store whether the part has a reservation that it may release later."""
     tx.execute(
         update(Part).where(Part.id == claim.part_id, Part.lease_token == claim.token).values(holds_budget=holds),
-        execution_options=_QUIETLY,
+        execution_options=_NO_SYNC,
     )
 
 
-def others_hold(tx: Session, claim: "Claim") -> bool:
-    """Whether another part of the job is at work with something set aside, some of which may come back."""
+def others_hold_budget(tx: Session, claim: "Claim") -> bool:
+    """Whether another active part of the job has a reservation that it may release later."""
     runs = (Part.status == "running") & (Part.lease_expires_at >= now_s()) & Part.holds_budget
-    waits = Part.status.in_(("queued", "running")) & WAITS
+    waits = Part.status.in_(("queued", "running")) & HAS_OPEN_BATCH
     query = select(Part.id).where(Part.job_id == claim.job_id, Part.id != claim.part_id, runs | waits)
     return tx.scalar(query.limit(1)) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sums:
-    """A job's row of `JobUsage`, where there is one row for a poll and no session's object is wanted."""
+class UsageTotals:
+    """The columns of a job's `JobUsage` row, without an ORM object."""
 
     job_id: str
     cap_pusd: int | None
@@ -167,44 +167,47 @@ class Sums:
 
     @property
     def is_priced(self) -> bool:
-        """Whether what was spent is known in money, at least of some calls: a price that is not known is not 0."""
+        """Whether `spent_pusd` is known at least for some calls: an unknown price is not 0."""
         return not self.unpriced_calls or self.spent_pusd > 0
 
 
-_FIELDS = Sums.__slots__
+_FIELDS = UsageTotals.__slots__
 
 
-def of_many(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Sums]:
-    """The sums of those jobs that ask an LLM."""
+def totals_of_jobs(tx: Session, job_ids: Sequence[str]) -> Mapping[str, UsageTotals]:
+    """Job id -> totals; without the jobs that use no LLM."""
     query = select(*(getattr(JobUsage, name) for name in _FIELDS)).where(JobUsage.job_id.in_(job_ids))
-    return {row.job_id: Sums(**row._mapping) for row in tx.execute(query)}
+    return {row.job_id: UsageTotals(**row._mapping) for row in tx.execute(query)}
 
 
-def of(tx: Session, job_id: str) -> Sums | None:
-    """The job's sums; None for a job that asks no LLM."""
-    return of_many(tx, [job_id]).get(job_id)
+def totals_of_job(tx: Session, job_id: str) -> UsageTotals | None:
+    """The totals of a job; None for a job that uses no LLM."""
+    return totals_of_jobs(tx, [job_id]).get(job_id)
 
 
-def in_row(row: Any) -> Sums | None:
-    """The sums that came with a job's row from `store.jobs.progress.job`."""
-    return None if row.spend_job_id is None else Sums(**{name: getattr(row, f"spend_{name}") for name in _FIELDS})
+def totals_from_row(row: Any) -> UsageTotals | None:
+    """The totals in a row of `store.jobs.progress`, which has them as columns `spend_*`; None without any."""
+    if row.spend_job_id is None:
+        return None
+    return UsageTotals(**{name: getattr(row, f"spend_{name}") for name in _FIELDS})
 
 
-def projected_pusd(spend: Sums, stages: Sequence["Stage"]) -> int | None:
-    """What the job will have cost when it is done, if what is left costs what the questions so far did; None where
-    that cannot be told yet. A stage whose size is not known counts as large as it can be."""
+def projected_pusd(totals: UsageTotals, stages: Sequence["Stage"]) -> int | None:
+    """The cost of the finished job if each further question costs the average of those so far; None if unknown.
+
+    A stage of unknown size counts with its maximum size.
+    """
     known = {stage.stage: stage for stage in stages}
     done = total = 0
-    for kind, (units, questions) in spend.plan.items():
+    for kind, (units, questions) in totals.plan.items():
         stage = known.get(kind)
         done += (stage.done if stage else 0) * questions
         total += (stage.total if stage else units) * questions
-    return spend.spent_pusd * total // done if done and spend.is_priced else None
+    return totals.spent_pusd * total // done if done and totals.is_priced else None
 
 
-def calls(tx: Session, job_id: str, *, after: str | None, limit: int) -> tuple[list[LLMCall], bool]:
-    """Up to `limit` calls of the ledger after the call `after`, in the order of their ids; and whether there are
-    more."""
+def list_calls(tx: Session, job_id: str, *, after: str | None, limit: int) -> tuple[list[LLMCall], bool]:
+    """Up to `limit` calls of a job with ids above `after`, ordered by id; and whether more calls follow."""
     query = select(LLMCall).where(LLMCall.job_id == job_id).order_by(LLMCall.id).limit(limit + 1)
     if after is not None:
         query = query.where(LLMCall.id > after)
@@ -212,8 +215,8 @@ def calls(tx: Session, job_id: str, *, after: str | None, limit: int) -> tuple[l
     return rows[:limit], len(rows) > limit
 
 
-def averages(tx: Session, *, model: str, strategy: str, latest: int = 5_000) -> "Averages | None":
-    """What the latest questions of a strategy to a model took, all attempts at them counted; None without any."""
+def average_usage(tx: Session, *, model: str, strategy: str, latest: int = 5_000) -> "AverageUsage | None":
+    """Average usage per question of a strategy, from the `latest` calls including retries; None without any."""
     some = (
         select(LLMCall.status, LLMCall.prompt_tokens, LLMCall.completion_tokens)
         .where(LLMCall.model == model, LLMCall.strategy == strategy)
@@ -228,7 +231,7 @@ def averages(tx: Session, *, model: str, strategy: str, latest: int = 5_000) -> 
     num_answered, num_calls, prompt, completion = row
     if not num_answered:
         return None
-    return Averages(
+    return AverageUsage(
         num_answered=num_answered,
         calls=num_calls / num_answered,
         prompt_tokens=float(prompt) / num_answered,
@@ -237,8 +240,8 @@ def averages(tx: Session, *, model: str, strategy: str, latest: int = 5_000) -> 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Averages:
-    """Per question that got an answer; `num_answered` is how many there were."""
+class AverageUsage:
+    """Averages per question with a valid response; `num_answered` is the number of these questions."""
 
     num_answered: int
     calls: float
@@ -251,19 +254,19 @@ def usd_text(pusd: int) -> str:
     return f"{Decimal(pusd).scaleb(-12):f}".rstrip("0").rstrip(".") if pusd else "0"
 
 
-def exhausted(spend: Sums) -> str:
-    """How far a budget went, for people."""
-    tokens = spend.prompt_tokens + spend.completion_tokens
+def spent_text(totals: UsageTotals) -> str:
+    """How much of a budget is spent, as part of an error message."""
+    tokens = totals.prompt_tokens + totals.completion_tokens
     parts = []
-    if spend.cap_pusd is not None:
-        parts.append(f"${usd_text(spend.spent_pusd)} of ${usd_text(spend.cap_pusd)}")
-    if spend.cap_tokens is not None:
-        parts.append(f"{tokens:,} of {spend.cap_tokens:,} tokens")
-    said = f"{' and '.join(parts)} spent in {spend.calls:,} calls, and another could go beyond"
-    if spend.reserved_pusd or spend.reserved_tokens:
-        unstated = f"${usd_text(spend.reserved_pusd)}" if spend.cap_pusd else f"{spend.reserved_tokens:,} tokens"
-        said += f" ({unstated} are counted for calls whose use nobody stated)"
-    return said
+    if totals.cap_pusd is not None:
+        parts.append(f"${usd_text(totals.spent_pusd)} of ${usd_text(totals.cap_pusd)}")
+    if totals.cap_tokens is not None:
+        parts.append(f"{tokens:,} of {totals.cap_tokens:,} tokens")
+    text = f"{' and '.join(parts)} spent in {totals.calls:,} calls, and another call could exceed the budget"
+    if totals.reserved_pusd or totals.reserved_tokens:
+        unknown = f"${usd_text(totals.reserved_pusd)}" if totals.cap_pusd else f"{totals.reserved_tokens:,} tokens"
+        text += f" ({unknown} are reserved for calls with unknown usage)"
+    return text
 
 
 def _tokens(call: Mapping[str, Any]) -> int:

@@ -61,7 +61,7 @@ def _is_spent(job: Job) -> bool:
 
 def _budget_error(tx: Session, job: Job, result: Mapping[str, Any]) -> dict[str, Any]:
     """The error of a job whose budget is spent; complete only when its last calls have ended."""
-    spend = usage.of(tx, job.id)
+    spend = usage.totals_of_job(tx, job.id)
     what, num, done = (
         ("images", result["num_images"], result["num_captioned"])
         if "num_images" in result
@@ -69,7 +69,7 @@ def _budget_error(tx: Session, job: Job, result: Mapping[str, Any]) -> dict[str,
     )
     kept = f"; the others are kept as {result['attribute_set_id']}" if result.get("attribute_set_id") else ""
     message = (
-        f"the budget is spent: {usage.exhausted(spend) if spend else 'nothing is left'}; {num - done:,} of {num:,} "
+        f"the budget is spent: {usage.spent_text(spend) if spend else 'nothing is left'}; {num - done:,} of {num:,} "
         f"{what} have no response yet{kept}. Post the job again with a larger budget: responses are not paid for twice"
     )
     return {"code": BUDGET_SPENT, "message": message}

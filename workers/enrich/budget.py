@@ -1,9 +1,9 @@
-"""The cap of a job as one of its parts keeps it: worst cases set aside before calls, what they took put in their place.
+"""Budget of a job, enforced by one part: reserve the maximum cost before a call, record the actual cost after it.
 
-`held` of the job's sums (`store.enrich.usage`) was set aside for this part, in blocks. Of that the calls in flight need
-their worst case; calls that ended need what they took, until the transaction that records them. Where the cap has no
-room for another call, the part gives back what it can spare and waits: for its own calls first, then for those of the
-other parts. Only when nothing can come back any more, the budget is spent.
+The part reserves blocks of the job's budget (`store.enrich.usage`). Of its reservation, calls in flight need their
+maximum cost; finished calls need their actual cost until the transaction that records them. If the budget has no room
+for another call, the part releases what it does not need and waits: first for its own calls, then for those of other
+parts. The budget is spent when nothing can be released any more.
 """
 
 import asyncio
@@ -17,128 +17,118 @@ from attributes.llm.results import Call
 from attributes.prompts.questions import Question
 from store.db import Database
 from store.enrich import usage
-from store.enrich.usage import NOTHING, Amount
+from store.enrich.usage import NO_COST, Cost
 from store.jobs import claims
 from store.jobs.claims import Claim
-from workers.enrich.usage import cost_of, is_refused, is_stated
+from workers.enrich.usage import cost_of_call, max_cost
 
 CALLS_PER_BLOCK = 32
-LOOK_AGAIN_S = 0.5
+RECHECK_S = 0.5
 
 
-class Budget:
-    """A `Meter` for one attempt at a part of a job with a cap; of one event loop. `price` is None where only tokens are
-    capped. Needs `close`, once nothing is in flight."""
+class PartBudget:
+    """A `BudgetGuard` for one attempt at a part of a job with a budget. Belongs to one event loop.
+
+    `price` is None if only tokens are capped. Call `close` when no call is in flight.
+    """
 
     def __init__(self, db: Database, claim: Claim, price: Price | None) -> None:
         self._db, self._claim, self._price = db, claim, price
-        self._lock = threading.Lock()  # blocks are fetched and calls recorded in threads
-        self._held = self._in_flight = self._ended = NOTHING
-        self._is_holder = False
+        self._lock = threading.Lock()  # blocks are reserved and calls recorded in threads
+        self._reserved = self._in_flight = self._unrecorded = NO_COST
+        self._holds_budget = False
         self._turn = asyncio.Lock()
-        self._news = asyncio.Event()
-        self._fetching: set[asyncio.Future[bool]] = set()
+        self._released = asyncio.Event()
+        self._block_requests: set[asyncio.Future[bool]] = set()
 
-    async def reserve(self, ask: Question, max_prompt_tokens: int, max_completion_tokens: int) -> Amount:
-        """Set aside the worst case of one attempt; may wait until others are settled. Raises BudgetSpent, LeaseLost."""
-        wanted = worst_case(self._price, max_prompt_tokens, max_completion_tokens)
-        while not self._takes(wanted):
+    async def reserve(self, question: Question, max_prompt_tokens: int, max_completion_tokens: int) -> Cost:
+        """Reserve the maximum cost of one attempt; may wait for other calls. Raises BudgetSpent, LeaseLost."""
+        cost = max_cost(self._price, max_prompt_tokens, max_completion_tokens)
+        while not self._take(cost):
             async with self._turn:
-                if self._takes(wanted):
+                if self._take(cost):
                     break
-                self._news.clear()
-                if await self._in_thread(wanted):
+                self._released.clear()
+                if await self._reserve_block_in_thread(cost):
                     continue
-                if self._in_flight == NOTHING and not await asyncio.to_thread(self._others_may_give):
+                if self._in_flight == NO_COST and not await asyncio.to_thread(self._others_may_release):
                     raise BudgetSpent
                 try:
-                    async with asyncio.timeout(LOOK_AGAIN_S):
-                        await self._news.wait()
+                    async with asyncio.timeout(RECHECK_S):
+                        await self._released.wait()
                 except TimeoutError:
                     pass
-        return wanted
+        return cost
 
     async def release(self, reservation: object, call: Call | None) -> None:
-        """Put what the attempt came to in its place; what nobody stated stays set aside for good."""
-        assert isinstance(reservation, Amount)
-        took, is_all = (NOTHING, True) if call is None else took_by(call, self._price)
+        """Replace the reservation by the actual cost of the call; a call with unknown usage keeps its reservation."""
+        assert isinstance(reservation, Cost)
+        known, is_complete = (NO_COST, True) if call is None else cost_of_call(call, self._price)
         with self._lock:
             self._in_flight -= reservation
-            self._ended += took
-            if not is_all:
-                self._held -= (reservation - took).at_most(reservation)
-        self._news.set()
+            self._unrecorded += known
+            if not is_complete:
+                self._reserved -= (reservation - known).at_most(reservation)
+        self._released.set()
 
-    def released(self, rows: Sequence[Mapping[str, Any]]) -> Amount:
-        """What these rows of the ledger, once recorded, no longer need set aside."""
-        return usage.came_to(rows).at_most(self._held)
+    def releasable(self, calls: Sequence[Mapping[str, Any]]) -> Cost:
+        """The part of the job's reservation to release in the transaction that records these rows of `LLMCall`."""
+        return usage.cost_of_calls(calls).at_most(self._reserved)
 
-    def recorded(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """The transaction that recorded them, and let go of `released`, is committed."""
+    def confirm_recorded(self, calls: Sequence[Mapping[str, Any]]) -> None:
+        """Call it after the transaction that recorded these rows and released `releasable` is committed."""
         with self._lock:
-            took = usage.came_to(rows)
-            self._held -= took.at_most(self._held)
-            self._ended -= took.at_most(self._ended)
+            cost = usage.cost_of_calls(calls)
+            self._reserved -= cost.at_most(self._reserved)
+            self._unrecorded -= cost.at_most(self._unrecorded)
 
     async def close(self) -> None:
-        """Give back what no call needs."""
-        if self._fetching:
-            await asyncio.wait(self._fetching)
-        await asyncio.to_thread(self._give_back)
+        """Release what no call needs."""
+        if self._block_requests:
+            await asyncio.wait(self._block_requests)
+        await asyncio.to_thread(self._release_unused)
 
-    def _takes(self, wanted: Amount) -> bool:
+    def _take(self, cost: Cost) -> bool:
+        """Take the cost from the part's free reservation; False if it is too small."""
         with self._lock:
-            if not (self._held - self._in_flight - self._ended).covers(wanted):
+            if not (self._reserved - self._in_flight - self._unrecorded).covers(cost):
                 return False
-            self._in_flight += wanted
+            self._in_flight += cost
             return True
 
-    async def _in_thread(self, wanted: Amount) -> bool:
-        # Whoever waits may be cancelled; what is set aside meanwhile is counted all the same.
-        fetching = asyncio.ensure_future(asyncio.to_thread(self._fetch, wanted))
-        self._fetching.add(fetching)
-        fetching.add_done_callback(self._fetching.discard)
-        return await asyncio.shield(fetching)
+    async def _reserve_block_in_thread(self, cost: Cost) -> bool:
+        # Shielded: if the caller is cancelled, the block that is being reserved is still counted.
+        request = asyncio.ensure_future(asyncio.to_thread(self._reserve_block, cost))
+        self._block_requests.add(request)
+        request.add_done_callback(self._block_requests.discard)
+        return await asyncio.shield(request)
 
-    def _fetch(self, wanted: Amount) -> bool:
-        blocks = (wanted.times(CALLS_PER_BLOCK), wanted)
+    def _reserve_block(self, cost: Cost) -> bool:
+        """Reserve a block of calls of this cost, else one call; False if the job's budget has no room."""
+        blocks = (cost.times(CALLS_PER_BLOCK), cost)
         with self._db.write() as tx:
             claims.check(tx, self._claim)
-            block = next((one for one in blocks if usage.reserve(tx, self._claim.job_id, one)), NOTHING)
-            if block != NOTHING and not self._is_holder:
-                usage.mark_holder(tx, self._claim, holds=True)
+            block = next((one for one in blocks if usage.reserve(tx, self._claim.job_id, one)), NO_COST)
+            if block != NO_COST and not self._holds_budget:
+                usage.set_holds_budget(tx, self._claim, holds=True)
         with self._lock:
-            self._is_holder = self._is_holder or block != NOTHING
-            self._held += block
-        return block != NOTHING
+            self._holds_budget = self._holds_budget or block != NO_COST
+            self._reserved += block
+        return block != NO_COST
 
-    def _others_may_give(self) -> bool:
-        self._give_back()
+    def _others_may_release(self) -> bool:
+        self._release_unused()
         with self._db.read() as tx:
-            return usage.others_hold(tx, self._claim)
+            return usage.others_hold_budget(tx, self._claim)
 
-    def _give_back(self) -> None:
-        """Give back what no call needs. Of what calls that ended took nothing comes back, recorded or not."""
+    def _release_unused(self) -> None:
+        """Release what no call needs. The cost of finished calls is never released."""
         with self._lock:
-            spare = (self._held - self._in_flight - self._ended).at_most(self._held)
-            self._held -= spare
-            was_holder, self._is_holder = self._is_holder, self._in_flight != NOTHING
-            holds = self._is_holder
-        if was_holder or spare != NOTHING:
+            unused = (self._reserved - self._in_flight - self._unrecorded).at_most(self._reserved)
+            self._reserved -= unused
+            held_before, self._holds_budget = self._holds_budget, self._in_flight != NO_COST
+            holds = self._holds_budget
+        if held_before or unused != NO_COST:
             with self._db.write() as tx:
-                usage.mark_holder(tx, self._claim, holds=holds)
-                usage.give_back(tx, self._claim.job_id, spare)
-
-
-def worst_case(price: Price | None, prompt_tokens: int, completion_tokens: int, *, batch: bool = False) -> Amount:
-    """What a call of so many tokens takes; without a price the cap is one of tokens alone."""
-    cost = 0
-    if price is not None:
-        cost = price.cost(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, batch=batch)
-    return Amount(cost, prompt_tokens + completion_tokens)
-
-
-def took_by(call: Call, price: Price | None, *, batch: bool = False) -> tuple[Amount, bool]:
-    """What a call is known to have taken, and whether that is all: nobody may have stated its use."""
-    known = Amount(cost_of(call, price, batch=batch) or 0, (call.prompt_tokens or 0) + (call.completion_tokens or 0))
-    return known, is_stated(call) or is_refused(call)
+                usage.set_holds_budget(tx, self._claim, holds=holds)
+                usage.release(tx, self._claim.job_id, unused)

@@ -1,7 +1,7 @@
-"""Captions: a model that sees is shown each training image of a dataset and says in a sentence what is on it.
+"""Captions: a vision model describes each training image of a dataset in one sentence.
 
-Images are read from the data root and shown as JPEGs of at most `MOST_PX`, with the name of their label. What cannot
-be read is a failure by name.
+Images are read from the data root and sent as JPEGs of at most `MAX_IMAGE_PX` with the name of their label. An image
+that cannot be read is a failure of its position.
 """
 
 import hashlib
@@ -21,22 +21,22 @@ from distill.data.image_index import ImageIndex
 from distill.data.shards import read_image
 from store import resources
 from store.enrich import results
-from store.enrich.results import Place
+from store.enrich.results import ResultSlot
 from store.jobs.claims import Claim
 from store.jobs.part_results import CaptionsResult, PartResult
 from store.jobs.specs import CaptionSpec, RangeSpec
 from store.sets import caption_sets
 from workers.enrich import llm_settings
-from workers.enrich.batch import asking_for
-from workers.enrich.questions import Ended, PlannedQuestion, Unaskable
+from workers.enrich.enrichment import create_enrichment
+from workers.enrich.questions import FinishedQuestions, InvalidQuestion, PlannedQuestion
 from workers.runtime.context import Context
-from workers.runtime.errors import JobFailed, Stopped
-from workers.runtime.lease_renewal import Keeper
+from workers.runtime.errors import FatalJobError, Stopped
+from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish
 
-MOST_PX = 512
-IMAGES_AT_ONCE = 64  # what waits to be asked holds its JPEG
-_ROWS_AT_ONCE = 1_000
+MAX_IMAGE_PX = 512
+IMAGES_PER_WINDOW = 64  # each prepared question holds its JPEG in memory
+_IMAGES_PER_QUERY = 1_000
 
 
 class _Image(NamedTuple):
@@ -44,68 +44,75 @@ class _Image(NamedTuple):
     label: str
 
 
-def caption(context: Context, claim: Claim, keeper: Keeper) -> Publish:
-    """Ask about a chunk of images."""
+def caption(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
+    """Send the questions about a chunk of images."""
     spec, part = claim.job(CaptionSpec), claim.part(RangeSpec)
     start, stop = part.start, part.stop
     (strategy,) = llm_settings.strategies(context, spec)
     root, images = _images(context, spec.dataset_id)
     with context.db.read() as tx:
-        ended = results.ended(tx, claim, start=start, stop=stop)
-    asking = asking_for(
-        context, keeper, total=stop - start, unit="images", per_unit=strategy.num_questions, window=IMAGES_AT_ONCE
+        finished = results.finished_questions(tx, claim, start=start, stop=stop)
+    enrichment = create_enrichment(
+        context, lease, total=stop - start, unit="images", per_unit=strategy.num_questions, window=IMAGES_PER_WINDOW
     )
-    asked = _questions(strategy, root, images, range(start, stop), spec.domain, ended)
-    asking.through(asked, num_ended=len(ended))
+    questions = _questions(strategy, root, images, range(start, stop), spec.domain, finished)
+    enrichment.run(questions, num_finished=len(finished))
     return lambda _tx: PartResult()
 
 
 def _questions(
-    strategy: Strategy, root: Path, images: Sequence[_Image], positions: range, domain: str, ended: Ended
-) -> Iterator[PlannedQuestion | Unaskable]:
+    strategy: Strategy,
+    root: Path,
+    images: Sequence[_Image],
+    positions: range,
+    domain: str,
+    finished: FinishedQuestions,
+) -> Iterator[PlannedQuestion | InvalidQuestion]:
+    """The unfinished questions about the images at these positions."""
     for position in positions:
-        slots = [slot for slot in range(strategy.num_questions) if (0, position, slot) not in ended]
+        slots = [slot for slot in range(strategy.num_questions) if (0, position, slot) not in finished]
         if not slots:
             continue
+        path, label = images[position]
         try:
-            content = read_image(root / images[position].path)
-            picture = ImageFile(small_jpeg(content, max_px=MOST_PX))
-        except Exception as error:  # Pillow raises whatever it likes for a damaged file
+            content = read_image(root / path)
+            image = ImageFile(small_jpeg(content, max_px=MAX_IMAGE_PX))
+        except Exception as error:  # Pillow raises exceptions of any type for a damaged file
             detail = f"{type(error).__name__}: {error}"[:300]
-            places = tuple(Place(0, position, slot) for slot in slots)
-            yield Unaskable(images[position].path, places, "unreadable_image", detail)
+            failed = tuple(ResultSlot(0, position, slot) for slot in slots)
+            yield InvalidQuestion(path, failed, "unreadable_image", detail)
             continue
-        asks = questions_for_image(strategy, picture, Label(images[position].label), domain)
+        questions = questions_for_image(strategy, image, Label(label), domain)
         sha256 = hashlib.sha256(content).hexdigest()
         for slot in slots:
-            yield PlannedQuestion(asks[slot], (Place(0, position, slot, detail=sha256),), images[position].path)
+            yield PlannedQuestion(questions[slot], (ResultSlot(0, position, slot, detail=sha256),), path)
 
 
-def assemble(context: Context, claim: Claim, keeper: Keeper) -> Publish:
-    """Write all captions into a file of JSON lines, `{path, sha256, caption}` an image, and publish it as a set."""
+def assemble(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
+    """Write all captions as JSON Lines (`path`, `sha256`, `caption`), and publish the file as a caption set."""
     spec = claim.job(CaptionSpec)
     _, images = _images(context, spec.dataset_id)
     num_captioned = 0
     context.settings.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="part-", dir=context.settings.cache) as folder:
-        draft = Path(folder) / "captions.jsonl"
-        with draft.open("w", encoding="utf-8") as out:
-            for start in range(0, len(images), _ROWS_AT_ONCE):
-                if keeper.should_stop():
+        path = Path(folder) / "captions.jsonl"
+        with path.open("w", encoding="utf-8") as out:
+            for start in range(0, len(images), _IMAGES_PER_QUERY):
+                if lease.should_stop():
                     raise Stopped
                 with context.db.read() as tx:
-                    rows = caption_sets.captions(tx, claim.job_id, start=start, stop=start + _ROWS_AT_ONCE)
+                    rows = caption_sets.captions(tx, claim.job_id, start=start, stop=start + _IMAGES_PER_QUERY)
                 for position, sha256, text in rows:
                     line = {"path": images[position].path, "sha256": sha256, "caption": text}
                     out.write(json.dumps(line, ensure_ascii=False) + "\n")
                 num_captioned += len({position for position, _, _ in rows})
-                keeper.progress(min(start + _ROWS_AT_ONCE, len(images)), len(images), "images")
+                lease.progress(min(start + _IMAGES_PER_QUERY, len(images)), len(images), "images")
         if not num_captioned:
             return lambda _tx: PartResult()
-        file = context.artefacts.put_file(draft, f"{claim.place}/captions.jsonl")
+        file = context.artefacts.put_file(path, f"{claim.place}/captions.jsonl")
 
     def publish(tx: Session) -> PartResult:
-        made = caption_sets.add(
+        caption_set = caption_sets.add(
             tx,
             dataset_id=spec.dataset_id,
             job_id=claim.job_id,
@@ -114,18 +121,18 @@ def assemble(context: Context, claim: Claim, keeper: Keeper) -> Publish:
             num_captioned=num_captioned,
             file=file,
         )
-        return CaptionsResult(caption_set_id=made.id)
+        return CaptionsResult(caption_set_id=caption_set.id)
 
     return publish
 
 
 def _images(context: Context, dataset_id: str) -> tuple[Path, list[_Image]]:
-    """The dataset's folder on this machine, and its training images. Raises JobFailed."""
+    """The dataset's folder on this machine, and its training images. Raises FatalJobError if the folder is missing."""
     with context.db.read() as tx:
         row = resources.dataset(tx, dataset_id)
     root = (context.settings.data / row.path).resolve()
     if not root.is_dir():
-        raise JobFailed(
+        raise FatalJobError(
             "dataset_missing", f'dataset folder "{row.path}" is not under the data root of this worker: mount it there'
         )
     context.settings.cache.mkdir(parents=True, exist_ok=True)

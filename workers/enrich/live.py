@@ -1,324 +1,274 @@
-"""Asking an LLM all that a part of an enrich job asks, each answer committed as it arrives.
+"""Live enrichment: sends the questions of a part one by one, and commits each response as it arrives.
 
-The questions go through in windows. Of each window what an earlier call answered is settled in one statement, what
-another part is asking just now is put aside, and the rest is asked. What was put aside is looked at again at the end:
-its answer has come meanwhile, or its call failed and is made here, or it is waited for, and after a while the part
-steps back and comes again later.
+The questions are processed in windows. Per window, one statement records the results of questions with a cached
+response; questions that another part is sending are postponed; the rest is sent. At the end the postponed questions are
+checked again: their response is cached by now, or their call failed and is repeated here. Otherwise the part waits, and
+after `_MAX_WAIT_S` without news it is queued again.
 """
 
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any
 
 import structlog
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from attributes.llm.client import LLMClient
-from attributes.llm.requests import cache_key_of
 from attributes.llm.results import BUDGET_SPENT, FatalLLMError, QuestionResult
 from attributes.prompts.questions import Question
-from store.enrich import results, single_flight, usage
+from store.enrich import results, single_flight
 from store.enrich.assembly import ROUND
-from store.enrich.results import Place
+from store.enrich.results import ResultSlot
 from store.errors import LeaseLost
 from store.jobs import claims
 from store.jobs.specs import EnrichSpec
 from workers.enrich import llm_settings
-from workers.enrich.budget import Budget
+from workers.enrich.budget import PartBudget
 from workers.enrich.group_commit import GroupCommit
-from workers.enrich.questions import PlannedQuestion, Unaskable
-from workers.enrich.usage import answer_row, call_rows
+from workers.enrich.questions import InvalidQuestion, PlannedQuestion, group_by_key
+from workers.enrich.recording import STOPPED, CallRow, FinishedQuestion, Recorder, acquire_questions
 from workers.runtime.context import Context
-from workers.runtime.errors import Deferred, JobFailed, Stopped
-from workers.runtime.lease_renewal import Keeper
-from workers.runtime.throughput import Rate
+from workers.runtime.errors import Deferred, FatalJobError, Stopped
+from workers.runtime.lease_renewal import LeaseRenewal
+from workers.runtime.throughput import Throughput
 
 log = structlog.get_logger()
-WINDOW = 1_024
-MAX_NAMED = 50  # failures that a part tells of one by one; all of them are in the job's result
-_GATHER_S = 0.05  # a transaction costs as much as ten answers in it
-_LOOK_EVERY_S = 0.25
-_PATIENCE_S = 2.0  # without anything new of what others ask, before the part steps back
-_COME_AGAIN_S = 1.0
-_WRITE_AGAIN_S = 0.5
+QUESTIONS_PER_WINDOW = 1_024
+MAX_FAILURE_EVENTS = 50  # failures with an event of their own; the job's result has all of them
+_COMMIT_DELAY_S = 0.05  # a transaction costs as much as ten responses in it
+_POLL_S = 0.25
+_MAX_WAIT_S = 2.0
+_REQUEUE_S = 1.0
+_COMMIT_RETRY_S = 0.5
 
 
-class Asking:
-    """One attempt at a part. `per_unit` questions make one of the `total` units that progress is told in."""
+class LiveEnrichment:
+    """One attempt at a part. `total` is the number of units of progress; a unit has `per_unit` questions."""
 
     def __init__(
         self,
         context: Context,
-        keeper: Keeper,
+        lease: LeaseRenewal,
         *,
         total: int,
         unit: str,
         per_unit: int = 1,
-        window: int = WINDOW,
+        window: int = QUESTIONS_PER_WINDOW,
     ) -> None:
-        self._context, self._keeper, self._claim = context, keeper, keeper.claim
-        self._learnt: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._context, self._lease, self._claim = context, lease, lease.claim
         spec = self._claim.job(EnrichSpec)
         self._settings = llm_settings.llm_settings(context, spec.model)
-        self._price = llm_settings.price(context, self._settings, spec)
-        self._budget = Budget(context.db, self._claim, self._price) if spec.has_budget else None
-        self._ladder = llm_settings.ladder(context, self._settings, self._learn)
+        price = llm_settings.model_price(context, self._settings, spec)
+        self._budget = PartBudget(context.db, self._claim, price) if spec.has_budget else None
+        self._recorder = Recorder(self._claim, self._settings, price, mode="live", budget=self._budget)
+        self._fallback = llm_settings.format_fallback(context, self._settings, self._recorder.learn_format)
         self._owner = self._claim.part_id
         self._refs: Sequence[str] = spec.strategies
         self._total, self._unit, self._per_unit, self._window = total, unit, per_unit, window
-        self._open: dict[str, list[PlannedQuestion]] = {}  # by key: what this part holds
-        self._elsewhere: dict[str, list[PlannedQuestion]] = {}  # by key: what another part held when it was looked at
-        self._ahead: asyncio.Task[list[Question] | None] | None = None
-        self._commits = GroupCommit(self._commit, gather_s=_GATHER_S)
-        self._counting = threading.Lock()
-        self._rate = Rate()
-        self._num_ended = 0
+        self._in_flight: dict[str, list[PlannedQuestion]] = {}  # key -> questions that this part sends
+        self._postponed: dict[str, list[PlannedQuestion]] = {}  # key -> questions that another part was sending
+        self._next_window: asyncio.Task[list[Question] | None] | None = None
+        self._commits = GroupCommit(self._commit, delay_s=_COMMIT_DELAY_S)
+        self._count_lock = threading.Lock()
+        self._throughput = Throughput()
+        self._num_finished = 0
         self._num_failed = 0
 
-    def through(self, questions: Iterator[PlannedQuestion | Unaskable], *, num_ended: int) -> None:
-        """Ask until every question has a result; `num_ended` have one already.
+    def run(self, questions: Iterator[PlannedQuestion | InvalidQuestion], *, num_finished: int) -> None:
+        """Send questions until each has a result. `num_finished` others had a result before.
 
-        Raises JobFailed where no call can succeed, Stopped, Deferred, LeaseLost.
+        Raises FatalJobError if no call can succeed, Stopped, Deferred, LeaseLost.
         """
-        self._num_ended = num_ended
-        self._tell()
-        self._context.exchange.run(lambda: self._through(questions))
-        if self._num_failed > MAX_NAMED:
-            self._keeper.note(f"{self._num_failed - MAX_NAMED} more questions without an answer", level="warning")
+        self._num_finished = num_finished
+        self._report_progress()
+        self._context.client_pool.run(lambda: self._run(questions))
+        if self._num_failed > MAX_FAILURE_EVENTS:
+            num_more = self._num_failed - MAX_FAILURE_EVENTS
+            self._lease.note(f"{num_more} more questions without a valid response", level="warning")
 
-    async def _through(self, questions: Iterator[PlannedQuestion | Unaskable]) -> None:
-        renewing = asyncio.create_task(self._renew())
+    async def _run(self, questions: Iterator[PlannedQuestion | InvalidQuestion]) -> None:
+        renewal = asyncio.create_task(self._renew_locks())
         try:
-            async with self._context.exchange.line(self._context.settings, self._settings) as line:
-                enricher = LLMClient(
+            async with self._context.client_pool.client(self._context.settings, self._settings) as pooled:
+                client = LLMClient(
                     self._settings,
-                    fallback=self._ladder,
-                    limiter=line.limiter(),
+                    fallback=self._fallback,
+                    limiter=pooled.limiter(),
                     budget=self._budget,
-                    transport=line.wire,
+                    transport=pooled.transport,
                 )
-                await self._ask(enricher, questions)
-                await self._see_to_what_others_ask(enricher)
+                await self._send(client, questions)
+                await self._send_postponed(client)
         except FatalLLMError as error:
-            raise JobFailed(error.code, error.message) from error
+            raise FatalJobError(error.code, error.message) from error
         finally:
-            renewing.cancel()
+            renewal.cancel()
             await self._commits.drain()
-            with suppress(SQLAlchemyError):  # they run out by themselves
-                await asyncio.to_thread(self._release)
-            with suppress(SQLAlchemyError):  # it then counts as spent
+            with suppress(SQLAlchemyError):  # the locks expire by themselves
+                await asyncio.to_thread(self._release_locks)
+            with suppress(SQLAlchemyError):  # the rest of the reservation then counts as spent
                 if self._budget is not None:
                     await self._budget.close()
 
-    async def _ask(self, enricher: LLMClient, questions: Iterator[PlannedQuestion | Unaskable]) -> None:
-        asks = self._drawn(questions)
+    async def _send(self, client: LLMClient, questions: Iterator[PlannedQuestion | InvalidQuestion]) -> None:
+        to_send = self._questions_to_send(questions)
         try:
-            # More at a time than may be in flight: the others wait for their answers to be committed.
-            tally = await enricher.query_all(
-                asks,
+            # Twice the number of calls in flight: the other half waits for the commit of its responses.
+            totals = await client.query_all(
+                to_send,
                 concurrency=2 * self._settings.concurrency,
                 on_result=self._commits.add,
-                should_stop=self._keeper.should_stop,
+                should_stop=self._lease.should_stop,
             )
         finally:
-            if self._ahead is not None:
-                await asyncio.wait([self._ahead])
-            await asks.aclose()
-        if tally.stopped == "budget_spent":
-            raise JobFailed(BUDGET_SPENT, "the job's budget is spent; what was answered is kept")
-        if tally.stopped:
+            if self._next_window is not None:
+                await asyncio.wait([self._next_window])
+            await to_send.aclose()
+        if totals.stopped == "budget_spent":
+            raise FatalJobError(BUDGET_SPENT, "the job's budget is spent; responses received so far are kept")
+        if totals.stopped:
             raise Stopped
 
-    async def _drawn(self, questions: Iterator[PlannedQuestion | Unaskable]) -> AsyncGenerator[Question]:
-        """The asks that are to be made here; looks one window ahead."""
+    async def _questions_to_send(
+        self, questions: Iterator[PlannedQuestion | InvalidQuestion]
+    ) -> AsyncGenerator[Question]:
+        """The questions that this part has to send; prepares one window ahead."""
 
-        def take() -> list[Question] | None:
+        def prepare() -> list[Question] | None:
             window = list(islice(questions, self._window))
-            return self._take(window) if window else None
+            return self._prepare_window(window) if window else None
 
-        self._ahead = asyncio.create_task(asyncio.to_thread(take))
-        while (asks := await self._ahead) is not None and not self._keeper.should_stop():
-            self._ahead = asyncio.create_task(asyncio.to_thread(take))
-            for ask in asks:
-                yield ask
+        self._next_window = asyncio.create_task(asyncio.to_thread(prepare))
+        while (to_send := await self._next_window) is not None and not self._lease.should_stop():
+            self._next_window = asyncio.create_task(asyncio.to_thread(prepare))
+            for question in to_send:
+                yield question
 
-    def _take(self, window: Sequence[PlannedQuestion | Unaskable]) -> list[Question]:
-        """Settle what is known, put aside what is asked elsewhere; what is to be asked here."""
-        by_key: dict[str, list[PlannedQuestion]] = {}
-        unaskable: list[Unaskable] = []
-        for question in window:
-            if isinstance(question, Unaskable):
-                unaskable.append(question)
-            else:
-                by_key.setdefault(cache_key_of(question.ask, self._settings), []).append(question)
-        failures = [(place, one.reason, one.detail) for one in unaskable for place in one.places]
+    def _prepare_window(self, window: Sequence[PlannedQuestion | InvalidQuestion]) -> list[Question]:
+        """Record invalid and cached questions, postpone those locked elsewhere; returns the questions to send here."""
+        by_key, invalid = group_by_key(window, self._settings)
         with self._context.db.write() as tx:
             claims.check(tx, self._claim)
-            results.record_failures(tx, self._claim, failures)
-            known = self._settle(tx, by_key)
-            left = [key for key in by_key if key not in known]
-            mine = single_flight.take(tx, self._owner, left, lease_s=self._context.settings.lease_s) if left else set()
-            if mine:  # of a flight that ended in between there is an answer now
-                known |= (late := self._settle(tx, {key: by_key[key] for key in mine}))
-                single_flight.release(tx, self._owner, list(late))
-        for one in unaskable:
-            self._failed(one.subject, one.places[0], one.reason, one.detail)
-        self._count(len(failures))
-        asks = []
-        for key, questions in by_key.items():
-            if key in known:
-                self._count(len(questions))
-            elif key in mine:
-                asks.append(questions[0].ask)
-                self._open.setdefault(key, []).extend(questions)
+            acquired = acquire_questions(tx, self._claim, by_key, invalid, lease_s=self._context.settings.lease_s)
+        for one in invalid:
+            self._report_failure(one.subject, one.slots[0], one.reason, one.detail)
+        self._count(sum(len(one.slots) for one in invalid))
+        to_send = []
+        for key, planned in by_key.items():
+            if key in acquired.cached:
+                self._count(len(planned))
+            elif key in acquired.locked:
+                to_send.append(planned[0].question)
+                self._in_flight.setdefault(key, []).extend(planned)
             else:
-                self._elsewhere.setdefault(key, []).extend(questions)
-        self._tell()
-        return asks
+                self._postponed.setdefault(key, []).extend(planned)
+        self._report_progress()
+        return to_send
 
-    def _learn(self, base_url: str, model: str, form: Mapping[str, Any]) -> None:
-        self._learnt[base_url, model] = form
-
-    def _settle(self, tx: Session, by_key: dict[str, list[PlannedQuestion]]) -> set[str]:
-        places = [(place, key) for key, each in by_key.items() for question in each for place in question.places]
-        return results.settle_known(tx, self._claim, places)
-
-    async def _see_to_what_others_ask(self, enricher: LLMClient) -> None:
+    async def _send_postponed(self, client: LLMClient) -> None:
         last_news = time.monotonic()
-        while self._elsewhere:
-            if self._keeper.should_stop():
+        while self._postponed:
+            if self._lease.should_stop():
                 raise Stopped
-            if to_look_at := await asyncio.to_thread(self._news):
+            if unlocked := await asyncio.to_thread(self._take_unlocked):
                 last_news = time.monotonic()
-                await self._ask(enricher, iter(to_look_at))
-            elif time.monotonic() - last_news > _PATIENCE_S:
-                raise Deferred(_COME_AGAIN_S)
+                await self._send(client, iter(unlocked))
+            elif time.monotonic() - last_news > _MAX_WAIT_S:
+                raise Deferred(_REQUEUE_S)
             else:
-                await asyncio.sleep(_LOOK_EVERY_S)
+                await asyncio.sleep(_POLL_S)
 
-    def _news(self) -> list[PlannedQuestion]:
-        """What was put aside and has been answered, or is asked by nobody any more."""
-        keys = list(self._elsewhere)
+    def _take_unlocked(self) -> list[PlannedQuestion]:
+        """Remove the postponed questions that have a cached response or are not locked any more, and return them."""
+        keys = list(self._postponed)
         with self._context.db.read() as tx:
-            still = single_flight.held(tx, keys) - results.known_answers(tx, keys)
-        return [question for key in keys if key not in still for question in self._elsewhere.pop(key)]
+            still_locked = single_flight.locked_keys(tx, keys) - results.cached_keys(tx, keys)
+        return [planned for key in keys if key not in still_locked for planned in self._postponed.pop(key)]
 
-    def _commit(self, outcomes: Sequence[QuestionResult]) -> None:
-        """Commit what these questions came to. Their calls and answers stay even where the part is another's by now:
-        they are paid for."""
+    def _commit(self, finished: Sequence[QuestionResult]) -> None:
+        """Commit these results; retries for the length of a lease if the database fails."""
         give_up = time.monotonic() + self._context.settings.lease_s
         while True:
             try:
-                self._write(outcomes)
+                self._write(finished)
                 break
             except OperationalError as error:
                 if time.monotonic() > give_up:
                     raise
-                log.warning("answers_not_committed", part=self._owner, error=str(error.orig)[:200])
-                time.sleep(_WRITE_AGAIN_S)
-        self._learnt.clear()
-        for outcome in outcomes:
-            self._end(outcome, self._open.pop(outcome.key, []))
-        self._tell()
+                log.warning("responses_not_committed", part=self._owner, error=str(error.orig)[:200])
+                time.sleep(_COMMIT_RETRY_S)
+        self._recorder.forget_formats()
+        for result in finished:
+            self._finish(result, self._in_flight.pop(result.key, []))
+        self._report_progress()
 
-    def _write(self, outcomes: Sequence[QuestionResult]) -> None:
-        rows = self._rows(outcomes)
+    def _write(self, finished: Sequence[QuestionResult]) -> None:
+        """Record these results. Their calls and responses are recorded even if the lease is lost: they are paid for."""
+        calls = self._call_rows(finished)
+        questions = [FinishedQuestion(result, self._in_flight.get(result.key, ())) for result in finished]
         try:
             with self._context.db.write() as tx:
                 claims.check(tx, self._claim)
-                self._keep(tx, outcomes, rows)
-                self._conclude(tx, outcomes)
-                self._count_costs(tx, rows)
+                self._recorder.record(tx, calls, questions, lock_keys=[result.key for result in finished])
         except LeaseLost:
             with self._context.db.write() as tx:
-                self._keep(tx, outcomes, rows)
-                self._count_costs(tx, rows)
+                self._recorder.record_paid(tx, calls, questions)
             raise
         if self._budget is not None:
-            self._budget.recorded(rows)
+            self._budget.confirm_recorded(calls)
 
-    def _rows(self, outcomes: Sequence[QuestionResult]) -> list[dict[str, Any]]:
-        settings = self._settings
-        rows: list[dict[str, Any]] = []
-        for outcome in outcomes:
-            key = cache_key_of(outcome.question, settings)
-            position = self._open[key][0].places[0].position
-            rows += call_rows(outcome.question, outcome.calls, settings, self._price, key=key, position=position)
+    def _call_rows(self, finished: Sequence[QuestionResult]) -> list[CallRow]:
+        rows: list[CallRow] = []
+        for result in finished:
+            position = self._in_flight[result.key][0].slots[0].position
+            rows += self._recorder.call_rows(result.question, result.calls, key=result.key, position=position)
         return rows
 
-    def _count_costs(self, tx: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-        released = self._budget.released(rows) if self._budget is not None else usage.NOTHING
-        usage.record(tx, self._claim.job_id, rows, released=released)
-
-    def _keep(self, tx: Session, outcomes: Sequence[QuestionResult], rows: Sequence[Mapping[str, Any]]) -> None:
-        settings = self._settings
-        results.record_calls(tx, self._claim, rows)
-        for (base_url, model), form in list(self._learnt.items()):
-            results.keep_form(tx, base_url=base_url, model=model, form=form)
-        results.record_answers(tx, [answer_row(outcome, settings) for outcome in outcomes if not outcome.reason])
-
-    def _conclude(self, tx: Session, outcomes: Sequence[QuestionResult]) -> None:
-        ended = [outcome for outcome in outcomes if outcome.reason != "stopped"]
-        places = [
-            (place, outcome)
-            for outcome in ended
-            for question in self._open.get(outcome.key, ())
-            for place in question.places
-        ]
-        results.record_results(
-            tx, self._claim, [(place, outcome.key) for place, outcome in places if not outcome.reason]
-        )
-        results.record_failures(
-            tx, self._claim, [(place, outcome.reason, outcome.detail) for place, outcome in places if outcome.reason]
-        )
-        single_flight.release(tx, self._owner, [outcome.key for outcome in outcomes])
-
-    def _end(self, outcome: QuestionResult, questions: Sequence[PlannedQuestion]) -> None:
-        if outcome.reason == "stopped":
+    def _finish(self, result: QuestionResult, questions: Sequence[PlannedQuestion]) -> None:
+        if result.reason == STOPPED:
             return
         self._count(len(questions))
-        for question in questions if outcome.reason else ():
-            self._failed(question.subject, question.places[0], outcome.reason or "", outcome.detail)
+        for planned in questions if result.reason else ():
+            self._report_failure(planned.subject, planned.slots[0], result.reason or "", result.detail)
 
-    def _failed(self, subject: str, place: Place, reason: str, detail: str) -> None:
-        with self._counting:
+    def _report_failure(self, subject: str, slot: ResultSlot, reason: str, detail: str) -> None:
+        with self._count_lock:
             self._num_failed += 1
-        if self._num_failed <= MAX_NAMED:
-            self._keeper.note(
-                f'{self._refs[place.step % ROUND]}: no answer about "{subject}": {reason}',
+        if self._num_failed <= MAX_FAILURE_EVENTS:
+            self._lease.note(
+                f'{self._refs[slot.step % ROUND]}: no valid response about "{subject}": {reason}',
                 level="warning",
-                position=place.position,
-                step=place.step,
+                position=slot.position,
+                step=slot.step,
                 reason=reason,
                 detail=detail,
             )
 
-    def _count(self, num_ended: int) -> None:
-        with self._counting:  # a window is looked at while answers are committed
-            self._num_ended += num_ended
+    def _count(self, num_finished: int) -> None:
+        with self._count_lock:  # a window is prepared while results are committed
+            self._num_finished += num_finished
 
-    def _tell(self) -> None:
-        done = self._num_ended // self._per_unit
-        rate = self._rate(done)
-        self._keeper.progress(min(done, self._total), self._total, self._unit, rate)
+    def _report_progress(self) -> None:
+        done = self._num_finished // self._per_unit
+        rate = self._throughput(done)
+        self._lease.progress(min(done, self._total), self._total, self._unit, rate)
 
-    async def _renew(self) -> None:
+    async def _renew_locks(self) -> None:
         lease_s = self._context.settings.lease_s
         while True:
             await asyncio.sleep(lease_s / 3)
             with suppress(SQLAlchemyError):
                 await asyncio.to_thread(
-                    self._write_alone, lambda tx: single_flight.renew(tx, self._owner, lease_s=lease_s)
+                    self._in_transaction, lambda tx: single_flight.renew(tx, self._owner, lease_s=lease_s)
                 )
 
-    def _release(self) -> None:
-        self._write_alone(lambda tx: single_flight.release(tx, self._owner))
+    def _release_locks(self) -> None:
+        self._in_transaction(lambda tx: single_flight.release(tx, self._owner))
 
-    def _write_alone(self, write: Callable[[Session], None]) -> None:
+    def _in_transaction(self, write: Callable[[Session], None]) -> None:
         with self._context.db.write() as tx:
             write(tx)

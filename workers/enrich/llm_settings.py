@@ -1,4 +1,4 @@
-"""The LLM that a job asks: its server, model and strategies, and what all workers know of them."""
+"""The LLM of a job: server, model, price, strategies, and the response format that the server is known to support."""
 
 from functools import cache
 from pathlib import Path
@@ -11,57 +11,60 @@ from attributes.prompts.strategy import Strategy, StrategyError
 from store.enrich import results
 from store.jobs.specs import EnrichSpec
 from workers.runtime.context import Context
-from workers.runtime.errors import JobFailed
+from workers.runtime.errors import FatalJobError
 
 
 def llm_settings(context: Context, model: str) -> LLMSettings:
-    """The operator's server and this model. Raises JobFailed."""
-    given = context.settings
+    """The settings of the operator's server for this model. Raises FatalJobError."""
+    settings = context.settings
     try:
         return LLMSettings(
-            base_url=given.llm_base_url,
+            base_url=settings.llm_base_url,
             model=model,
-            api_key=given.llm_api_key,
-            temperature=given.llm_temperature,
-            max_tokens=given.llm_max_tokens,
-            timeout_s=given.llm_timeout_s,
-            max_attempts=given.llm_max_attempts,
-            concurrency=given.llm_concurrency,
+            api_key=settings.llm_api_key,
+            temperature=settings.llm_temperature,
+            max_tokens=settings.llm_max_tokens,
+            timeout_s=settings.llm_timeout_s,
+            max_attempts=settings.llm_max_attempts,
+            concurrency=settings.llm_concurrency,
         )
     except ValueError as error:
-        raise JobFailed("enrich_misconfigured", str(error)) from error
+        raise FatalJobError("enrich_misconfigured", str(error)) from error
 
 
-def ladder(context: Context, llm: LLMSettings, on_learnt: OnFormatLearned) -> FormatFallback:
-    """What all workers know of the server's ways; `on_learnt` is told what is found out of them."""
-    known = FormatFallback(on_learnt)
+def format_fallback(context: Context, llm: LLMSettings, on_learned: OnFormatLearned) -> FormatFallback:
+    """A fallback that starts at the response format stored by all workers; `on_learned` gets every change."""
+    fallback = FormatFallback(on_learned)
     with context.db.read() as tx:
-        form = results.form(tx, base_url=llm.base_url, model=llm.model)
-    if form is not None:
-        known.restore(llm.base_url, llm.model, form)
-    return known
+        response_format = results.response_format(tx, base_url=llm.base_url, model=llm.model)
+    if response_format is not None:
+        fallback.restore(llm.base_url, llm.model, response_format)
+    return fallback
 
 
-def price(context: Context, llm: LLMSettings, spec: EnrichSpec) -> Price | None:
-    """What the model costs; None where nobody knows. Raises JobFailed for a job that must know."""
+def model_price(context: Context, llm: LLMSettings, spec: EnrichSpec) -> Price | None:
+    """The price of the model; None if it is unknown. Raises FatalJobError for a job with a budget in dollars."""
     try:
-        found = _prices(context.settings.prices).find(llm.model, llm.base_url)
+        price = _prices(context.settings.prices).find(llm.model, llm.base_url)
     except PriceError as error:
-        raise JobFailed("enrich_misconfigured", str(error)) from error
-    if found is None and spec.budget_usd is not None:
-        detail = f"this worker knows no price of {llm.model} at {llm.base_url}: LIMBECK_PRICES is not the API's"
-        raise JobFailed("enrich_misconfigured", detail)
-    return found
+        raise FatalJobError("enrich_misconfigured", str(error)) from error
+    if price is None and spec.budget_usd is not None:
+        detail = (
+            f"this worker has no price of {llm.model} at {llm.base_url}: "
+            "set its LIMBECK_PRICES to the price file of the API"
+        )
+        raise FatalJobError("enrich_misconfigured", detail)
+    return price
 
 
 @cache
-def _prices(own: Path | None) -> Prices:
-    return load_prices(own)
+def _prices(path: Path | None) -> Prices:
+    return load_prices(path)
 
 
 def strategies(context: Context, spec: EnrichSpec) -> list[Strategy]:
-    """The job's strategies, one a step. Raises JobFailed where this worker has not the file of one."""
+    """The job's strategies, one per step. Raises FatalJobError if this worker has no file of one of them."""
     try:
         return select_strategies(spec.strategies, folder=context.settings.strategies_dir, samples=spec.samples)
     except StrategyError as error:
-        raise JobFailed("enrich_misconfigured", str(error)) from error
+        raise FatalJobError("enrich_misconfigured", str(error)) from error

@@ -1,16 +1,15 @@
-"""The kinds of part that an enrich job is made of, on the `enrich` queue; `workers.gpu.confusable_labels` is the one
-with torch.
+"""Work of the parts of enrich jobs, on the `enrich` queue; `workers.gpu.confusable_labels` needs torch and a teacher.
 
-    describe   a chunk of labels, asked about by all of the job's strategies about labels
-    contrast   a chunk of pairs of labels, asked what tells them apart; made by the neighbours part
-    caption    a chunk of images
-    mend       the gates over what is said so far, and `correct` what they catch, asked again (`workers.enrich.repair`)
-    assemble   a run of pages of the job's set, put together from the answers; or its captions as a file
-    report     the gates over these pages; `check` over a set that is there, as a job of its own
-    (`workers.enrich.gates`)
+    describe   send all of the job's questions about a chunk of labels
+    contrast   send the questions about a chunk of pairs of confusable labels
+    caption    send the questions about a chunk of images (`workers.enrich.captions`)
+    mend       judge the results with the gates and plan the repair prompts (`workers.enrich.repair`)
+    correct    send a chunk of the repair prompts
+    assemble   assemble pages of the job's set, or the job's caption file
+    report     judge the assembled pages (`workers.enrich.gates`); `check`: judge a stored set, as a job of its own
 
-A part that is begun again finds the results of the last attempt and asks for the rest; a question that was answered for
-any earlier job is not asked at all.
+A retried part continues after the results of its last attempt. A question with a response from any earlier job is not
+sent again.
 """
 
 from attributes.types import Label
@@ -21,65 +20,66 @@ from store.jobs.claims import Claim
 from store.jobs.part_results import PartResult
 from store.jobs.specs import CaptionSpec, ContrastSpec, DescribeSpec, RangeSpec
 from workers.enrich import captions, gates, llm_settings, repair
-from workers.enrich.batch import asking_for
-from workers.enrich.questions import about_labels, between_labels
+from workers.enrich.enrichment import create_enrichment
+from workers.enrich.questions import label_questions, pair_questions
 from workers.runtime.context import Context
 from workers.runtime.errors import Stopped
-from workers.runtime.lease_renewal import Keeper
+from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish, Work
 
 
-def describe(context: Context, claim: Claim, keeper: Keeper) -> Publish:
-    """Ask all of the job's strategies about labels about a chunk of them."""
+def describe(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
+    """Send the questions of all strategies about labels, for one chunk of labels."""
     spec, part = claim.job(DescribeSpec), claim.part(RangeSpec)
     start, stop = part.start, part.stop
-    chain = enumerate(llm_settings.strategies(context, spec))
-    steps = {step: strategy for step, strategy in chain if strategy.about == "label"}
+    strategies = enumerate(llm_settings.strategies(context, spec))
+    steps = {step: strategy for step, strategy in strategies if strategy.about == "label"}
     with context.db.read() as tx:
         rows = vocabularies.labels(tx, spec.vocabulary_id, start=start, stop=stop)
-        ended = {at for at in results.ended(tx, claim, start=start, stop=stop) if at[0] in steps}
+        found = results.finished_questions(tx, claim, start=start, stop=stop)
+    finished = {question for question in found if question[0] in steps}
     labels = [(row.position, Label(row.name, row.sense)) for row in rows]
     per_label = sum(strategy.num_questions for strategy in steps.values())
-    asking = asking_for(context, keeper, total=len(labels), unit="labels", per_unit=per_label)
-    asking.through(about_labels(steps, labels, spec.domain, ended), num_ended=len(ended))
+    enrichment = create_enrichment(context, lease, total=len(labels), unit="labels", per_unit=per_label)
+    enrichment.run(label_questions(steps, labels, spec.domain, finished), num_finished=len(finished))
     return lambda _tx: PartResult()
 
 
-def contrast(context: Context, claim: Claim, keeper: Keeper) -> Publish:
-    """Ask a step's strategy about a chunk of pairs, which are in the order of their first positions."""
+def contrast(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
+    """Send the questions of one strategy about a chunk of pairs, which are ordered by their first position."""
     spec, part = claim.job(DescribeSpec), claim.part(ContrastSpec)
     step, pairs = part.step, part.pairs
     strategy = llm_settings.strategies(context, spec)[step]
-    wanted = sorted({position for pair in pairs for position in pair})
+    positions = sorted({position for pair in pairs for position in pair})
     first, last = pairs[0][0], pairs[-1][0]
     with context.db.read() as tx:
-        rows = vocabularies.labels_at(tx, spec.vocabulary_id, wanted)
-        known = results.ended(tx, claim, start=first, stop=last + 1)
+        rows = vocabularies.labels_at(tx, spec.vocabulary_id, positions)
+        finished = results.finished_questions(tx, claim, start=first, stop=last + 1)
     samples = range(strategy.samples)
-    own = {(step, low, high * strategy.samples + sample) for low, high in pairs for sample in samples}
+    of_part = {(step, low, high * strategy.samples + sample) for low, high in pairs for sample in samples}
     labels = {row.position: Label(row.name, row.sense) for row in rows}
-    asking = asking_for(context, keeper, total=len(pairs), unit="pairs", per_unit=strategy.samples)
-    questions = between_labels(step, strategy, pairs, labels, spec.domain, known)
-    asking.through(questions, num_ended=len(own & known))
+    enrichment = create_enrichment(context, lease, total=len(pairs), unit="pairs", per_unit=strategy.samples)
+    questions = pair_questions(step, strategy, pairs, labels, spec.domain, finished)
+    enrichment.run(questions, num_finished=len(of_part & finished))
     return lambda _tx: PartResult()
 
 
-def assemble(context: Context, claim: Claim, keeper: Keeper) -> Publish:
-    """Put a run of the job's pages together, each in a transaction of its own, so that the sealing has little to do."""
+def assemble(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
+    """Assemble a range of the job's pages, one transaction per page, so that publishing the job is short."""
     if isinstance(claim.job_spec, CaptionSpec):
-        return captions.assemble(context, claim, keeper)
+        return captions.assemble(context, claim, lease)
     spec, part = claim.job(DescribeSpec), claim.part(RangeSpec)
     start, stop = part.start, part.stop
     with context.db.read() as tx:
-        noted = assembly.recorded_pages(tx, claim.job_id)
+        recorded = assembly.recorded_pages(tx, claim.job_id)
     for page in range(start, stop):
-        if keeper.should_stop():
+        if lease.should_stop():
             raise Stopped
-        if page not in noted:
+        if page not in recorded:
             with context.db.write() as tx:
                 claims.check(tx, claim)
                 assembly.record_page(tx, claim.job_id, spec, page)
-        keeper.progress(page + 1 - start, stop - start, "pages")
+        lease.progress(page + 1 - start, stop - start, "pages")
     return lambda _tx: PartResult()
 
 
@@ -88,8 +88,8 @@ WORK: dict[str, Work] = {
     "contrast": contrast,
     "caption": captions.caption,
     "assemble": assemble,
-    "mend": repair.mend,
-    "correct": repair.correct,
+    "mend": repair.plan_repairs,
+    "correct": repair.query_repairs,
     "report": gates.report,
     "check": gates.check_set,
 }

@@ -1,65 +1,87 @@
-"""What the parts of an enrich job ask: a question with the places in the job's results that its answer goes to."""
+"""Questions that the parts of an enrich job plan to send, each with the result slots that its response is stored in."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from attributes.llm.requests import cache_key_of
+from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import Question, questions_for_label, questions_for_pair
 from attributes.prompts.strategy import Strategy
 from attributes.types import Label
-from store.enrich.results import Place
+from store.enrich.results import ResultSlot
 
-Ended = frozenset[tuple[int, int, int]] | set[tuple[int, int, int]]
+# (step, position, slot) of the questions that have a result.
+FinishedQuestions = frozenset[tuple[int, int, int]] | set[tuple[int, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedQuestion:
-    """An ask, and where its answer goes: to one label or image, or to both labels of a pair. `subject` is for people:
-    whom it is about."""
+    """A question, and the result slots of its label or image, or of both labels of a pair.
 
-    ask: Question
-    places: tuple[Place, ...]
+    `subject` names the label, pair or image in messages.
+    """
+
+    question: Question
+    slots: tuple[ResultSlot, ...]
     subject: str
 
 
 @dataclass(frozen=True, slots=True)
-class Unaskable:
-    """What cannot even be asked: it ends at once, for `reason`."""
+class InvalidQuestion:
+    """A question that cannot be sent: it fails at once with `reason`."""
 
     subject: str
-    places: tuple[Place, ...]
+    slots: tuple[ResultSlot, ...]
     reason: str
     detail: str
 
 
-def about_labels(
-    steps: Mapping[int, Strategy], labels: Iterable[tuple[int, Label]], domain: str, ended: Ended
+def label_questions(
+    steps: Mapping[int, Strategy], labels: Iterable[tuple[int, Label]], domain: str, finished: FinishedQuestions
 ) -> Iterator[PlannedQuestion]:
-    """Every step's questions about each (position, label), without those that have ended."""
+    """The questions of every step about each (position, label), without the finished ones."""
     for position, label in labels:
         for step, strategy in steps.items():
-            for slot, ask in enumerate(questions_for_label(strategy, label, domain)):
-                if (step, position, slot) not in ended:
-                    yield PlannedQuestion(ask, (Place(step, position, slot),), str(label))
+            for slot, question in enumerate(questions_for_label(strategy, label, domain)):
+                if (step, position, slot) not in finished:
+                    yield PlannedQuestion(question, (ResultSlot(step, position, slot),), str(label))
 
 
-def between_labels(
+def pair_questions(
     step: int,
     strategy: Strategy,
     pairs: Sequence[tuple[int, int]],
     labels: Mapping[int, Label],
     domain: str,
-    ended: Ended,
+    finished: FinishedQuestions,
 ) -> Iterator[PlannedQuestion]:
-    """The step's questions about pairs of positions, the lower one first, without those that have ended.
+    """The step's questions about pairs of positions (lower position first), without the finished ones.
 
-    A label's slot names the other one: what is said of a pair stands at both of its labels.
+    A response is stored at both labels of the pair; the slot of each label is derived from the position of the other.
     """
     for low, high in pairs:
-        for sample, ask in enumerate(questions_for_pair(strategy, labels[low], labels[high], domain)):
+        for sample, question in enumerate(questions_for_pair(strategy, labels[low], labels[high], domain)):
             slots = high * strategy.samples + sample, low * strategy.samples + sample
-            if (step, low, slots[0]) in ended:
+            if (step, low, slots[0]) in finished:
                 continue
-            # The ask has its two labels in an order of its own, so that a pair is one question however it is met.
-            swapped = ask.label != labels[low]
-            places = Place(step, low, slots[0], int(swapped)), Place(step, high, slots[1], int(not swapped))
-            yield PlannedQuestion(ask, places, f"{labels[low]} and {labels[high]}")
+            # The question orders its labels by itself, so that a pair has one cache key in any vocabulary.
+            swapped = question.label != labels[low]
+            both = (
+                ResultSlot(step, low, slots[0], int(swapped)),
+                ResultSlot(step, high, slots[1], int(not swapped)),
+            )
+            yield PlannedQuestion(question, both, f"{labels[low]} and {labels[high]}")
+
+
+def group_by_key(
+    questions: Iterable[PlannedQuestion | InvalidQuestion], settings: LLMSettings
+) -> tuple[dict[str, list[PlannedQuestion]], list[InvalidQuestion]]:
+    """Cache key -> the questions with this key, in order; and the invalid questions."""
+    by_key: dict[str, list[PlannedQuestion]] = {}
+    invalid: list[InvalidQuestion] = []
+    for planned in questions:
+        if isinstance(planned, InvalidQuestion):
+            invalid.append(planned)
+        else:
+            by_key.setdefault(cache_key_of(planned.question, settings), []).append(planned)
+    return by_key, invalid

@@ -1,11 +1,11 @@
-"""What the gates catch is asked for again, pointedly, for as many rounds as the job allows.
+"""Repair of labels that fail a quality gate: their questions are sent again with a correction, for a number of rounds.
 
-    mend      judges what is said so far, makes the questions to ask again and the parts that ask them; before that,
-              from the second on, judges the last round's answers and lets those stand that leave a label fewer faults
-    correct   a chunk of these questions
+    mend      judges the current responses, and plans the repair prompts of a round and the parts that send them; from
+              round 2 on it first judges the last round's responses, and accepts those that leave a label fewer faults
+    correct   sends a chunk of the repair prompts
 
-The answers of round r stand beside the job's own as steps r * ROUND + step until the next mend part has chosen; no
-other part sees them. What still fails stays as it is, and the report names it.
+Responses of round r are stored at steps r * ROUND + step until the next `mend` part has accepted or deleted them; no
+other part reads them. Labels that still fail keep their responses, and the report names them.
 """
 
 import json
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypedDict
 
 from sqlalchemy.orm import Session
 
@@ -28,10 +28,9 @@ from attributes.gates.types import Gate, Report, Violation
 from attributes.prompts.questions import questions_for_label
 from attributes.types import Entry, Label, line_from_json
 from store import vocabularies
-from store.enrich import assembly, results
-from store.enrich import repair_rounds as mend_rounds
+from store.enrich import assembly, repair_rounds, results
 from store.enrich.assembly import ROUND
-from store.enrich.results import Place
+from store.enrich.results import ResultSlot
 from store.jobs import claims, jobs
 from store.jobs.claims import Claim
 from store.jobs.jobs import NewPart
@@ -39,53 +38,66 @@ from store.jobs.part_results import PartResult, RepairCounts, RepairResult
 from store.jobs.specs import CorrectSpec, DescribeSpec, RepairSpec
 from store.sets.attribute_sets import PAGE_SIZE
 from workers.enrich import gates, llm_settings
-from workers.enrich.batch import asking_for
+from workers.enrich.enrichment import create_enrichment
 from workers.enrich.questions import PlannedQuestion
 from workers.runtime import memory
 from workers.runtime.context import Context
 from workers.runtime.errors import Stopped
-from workers.runtime.lease_renewal import Keeper
+from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish
 
 QUESTIONS_PER_PART = 256
-_AT_ONCE = 512
-_WAY = 1  # of choosing what to ask again; another way wants another number
+_LABELS_PER_QUERY = 512
+_ALGORITHM = 1  # version of how repairs are planned; part of the digest of a round
 
 
-def mend(context: Context, claim: Claim, keeper: Keeper) -> Publish:
-    """Choose between the last round's answers and those before, then make the next round's questions."""
-    return _Mending(context, claim, keeper).run()
+class RepairQuestion(TypedDict):
+    """A line of the file of repair prompts. `faults`: the number of faults of the label before the repair."""
+
+    position: int
+    step: int
+    slot: int
+    faults: int
+    correction: str
 
 
-def correct(context: Context, claim: Claim, keeper: Keeper) -> Publish:
-    """Ask a chunk of a round's questions."""
+def plan_repairs(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
+    """Accept the better responses of the last round, then plan the repair prompts of this round."""
+    return _RoundPlanner(context, claim, lease).run()
+
+
+def query_repairs(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
+    """Send a chunk of a round's repair prompts."""
     spec, part = claim.job(DescribeSpec), claim.part(CorrectSpec)
-    steps = llm_settings.strategies(context, spec)
+    strategies = llm_settings.strategies(context, spec)
     with context.artefacts.open(part.file_key) as file:
         file.seek(part.start)
-        asked = [json.loads(line) for line in file.read(part.stop - part.start).splitlines()]
-    positions = sorted({one["position"] for one in asked})
+        repairs: list[RepairQuestion] = [json.loads(line) for line in file.read(part.stop - part.start).splitlines()]
+    positions = sorted({repair["position"] for repair in repairs})
     with context.db.read() as tx:
         rows = vocabularies.labels_at(tx, spec.vocabulary_id, positions)
-        ended = results.ended(tx, claim, start=positions[0], stop=positions[-1] + 1)
+        finished = results.finished_questions(tx, claim, start=positions[0], stop=positions[-1] + 1)
     labels = {row.position: Label(row.name, row.sense) for row in rows}
     questions = []
-    for one in asked:
-        place = Place(part.round * ROUND + one["step"], one["position"], one["slot"])
-        if (place.step, place.position, place.slot) in ended:
+    for repair in repairs:
+        slot = ResultSlot(part.round * ROUND + repair["step"], repair["position"], repair["slot"])
+        if (slot.step, slot.position, slot.slot) in finished:
             continue
-        label = labels[one["position"]]
-        ask = questions_for_label(steps[one["step"]], label, spec.domain)[one["slot"]]
-        questions.append(PlannedQuestion(replace(ask, correction=one["correction"]), (place,), str(label)))
-    asking = asking_for(context, keeper, total=len(asked), unit="answers")
-    asking.through(iter(questions), num_ended=len(asked) - len(questions))
+        label = labels[repair["position"]]
+        question = questions_for_label(strategies[repair["step"]], label, spec.domain)[repair["slot"]]
+        questions.append(PlannedQuestion(replace(question, correction=repair["correction"]), (slot,), str(label)))
+    enrichment = create_enrichment(context, lease, total=len(repairs), unit="answers")
+    enrichment.run(iter(questions), num_finished=len(repairs) - len(questions))
     return lambda _tx: PartResult()
 
 
 @dataclass(frozen=True)
-class _Outcome:
-    """What a round comes to: labels that fail, the questions to ask again, as (first byte, end, how many) of a file,
-    and the positions at which the last round's answers are better, where there was one."""
+class _RoundOutcome:
+    """The outcome of a round; the names of the fields are a stored format.
+
+    `num_labels` labels fail a gate. `chunks`: (first byte, end, number of questions) in the file of repair prompts.
+    `has_last`: there was a round before; its responses are better at the positions in `better`.
+    """
 
     num_labels: int = 0
     chunks: Sequence[tuple[int, int, int]] = ()
@@ -94,23 +106,29 @@ class _Outcome:
     better: Sequence[int] = ()
 
 
-class _Mending:
-    def __init__(self, context: Context, claim: Claim, keeper: Keeper) -> None:
-        self._context, self._claim, self._keeper = context, claim, keeper
+class _RoundPlanner:
+    """Runs the `mend` part of one round."""
+
+    def __init__(self, context: Context, claim: Claim, lease: LeaseRenewal) -> None:
+        self._context, self._claim, self._lease = context, claim, lease
         self._spec, self._round = claim.job(DescribeSpec), claim.part(RepairSpec).round
         tokens = gates.known_tokens(context, self._spec.teacher or "") or clip_token_counter()
-        self._judges = GateCriteria(word_lists=gates.word_lists(context), token_counter=tokens)
-        chain = llm_settings.strategies(context, self._spec)
-        self._steps = [step for step, strategy in enumerate(chain) if strategy.about == "label"]
+        self._criteria = GateCriteria(word_lists=gates.word_lists(context), token_counter=tokens)
+        strategies = llm_settings.strategies(context, self._spec)
+        self._steps = [step for step, strategy in enumerate(strategies) if strategy.about == "label"]
 
     def run(self) -> Publish:
         with self._context.db.read() as tx:
-            inputs = mend_rounds.inputs_of(tx, self._claim.job_id, self._spec, self._ways())
-        outcome = self._known(inputs) or self._judged()
-        num_asked = sum(total for _, _, total in outcome.chunks)
-        told: dict[str, Any] = {"round": self._round, "num_labels": outcome.num_labels, "num_asked": num_asked}
-        if num_asked:
-            self._keeper.note(f"{outcome.num_labels} labels fail a gate: {num_asked} questions are asked again", **told)
+            inputs = repair_rounds.inputs_of(tx, self._claim.job_id, self._spec, self._digest_inputs())
+        outcome = self._stored_outcome(inputs) or self._judge()
+        num_questions = sum(total for _, _, total in outcome.chunks)
+        if num_questions:
+            self._lease.note(
+                f"{outcome.num_labels} labels fail a gate: {num_questions} questions are sent again with a correction",
+                round=self._round,
+                num_labels=outcome.num_labels,
+                num_asked=num_questions,
+            )
         parts = [
             NewPart(
                 kind="correct",
@@ -124,50 +142,57 @@ class _Mending:
         ]
 
         def publish(tx: Session) -> PartResult:
-            kept = asdict(outcome)
-            mend_rounds.put(tx, inputs=inputs, file_key=kept.pop("file_key"), outcome=kept)
+            stored = asdict(outcome)
+            repair_rounds.put(tx, inputs=inputs, file_key=stored.pop("file_key"), outcome=stored)
             if outcome.has_last:
-                results.adopt(tx, self._claim, round=self._round - 1, positions=outcome.better)
+                results.accept_repairs(tx, self._claim, round=self._round - 1, positions=outcome.better)
             jobs.add_parts(tx, self._claim, parts)
-            counts = RepairCounts(**told, num_better=len(outcome.better), file_key=outcome.file_key)
+            counts = RepairCounts(
+                round=self._round,
+                num_labels=outcome.num_labels,
+                num_asked=num_questions,
+                num_better=len(outcome.better),
+                file_key=outcome.file_key,
+            )
             return RepairResult(mended=counts)
 
         return publish
 
-    def _ways(self) -> dict[str, Any]:
-        """All that a round goes by, but for what the job has said so far."""
+    def _digest_inputs(self) -> dict[str, object]:
+        """Everything that decides the outcome of a round, except for the job's results. The keys enter a digest."""
         return {
-            "way": _WAY,
-            "judges": self._judges.digest,
+            "way": _ALGORITHM,
+            "judges": self._criteria.digest,
             "round": self._round,
             "rounds": self._spec.mend_rounds,
             "strategies": list(self._spec.strategies),
             "steps": self._steps,
         }
 
-    def _known(self, inputs: str) -> "_Outcome | None":
-        """What the same round came to in an earlier job, as long as its questions are still there."""
+    def _stored_outcome(self, inputs: str) -> "_RoundOutcome | None":
+        """The outcome of an equal round of an earlier job; None if there is none or its file is deleted."""
         with self._context.db.read() as tx:
-            found = mend_rounds.outcome(tx, inputs)
-        if found is None:
+            stored = repair_rounds.outcome(tx, inputs)
+        if stored is None:
             return None
-        if found.file_key is not None:
+        if stored.file_key is not None:
             try:
-                self._context.artefacts.open(found.file_key).close()
+                self._context.artefacts.open(stored.file_key).close()
             except FileNotFoundError:
                 return None
-        return _Outcome(**found.outcome, file_key=found.file_key)
+        return _RoundOutcome(**stored.outcome, file_key=stored.file_key)
 
-    def _judged(self) -> "_Outcome":
-        last = self._last_round()
-        better = self._better(last) if last else set()
-        asked = _Outcome()
+    def _judge(self) -> "_RoundOutcome":
+        """Judge the last round, then plan this one, except after the last allowed round or one without improvement."""
+        faults_before = self._faults_before_last_round()
+        better = self._improved_labels(faults_before) if faults_before else set()
+        outcome = _RoundOutcome()
         if self._round <= self._spec.mend_rounds and (self._round == 1 or better):
-            asked = self._ask_again(better)
-        return replace(asked, has_last=bool(last), better=sorted(better))
+            outcome = self._plan_questions(better)
+        return replace(outcome, has_last=bool(faults_before), better=sorted(better))
 
-    def _last_round(self) -> dict[int, int]:
-        """The labels asked about again in the round before: position → its faults then."""
+    def _faults_before_last_round(self) -> dict[int, int]:
+        """Position -> number of faults before the last round, of the labels that it tried to repair."""
         if self._round == 1:
             return {}
         with self._context.db.read() as tx:
@@ -176,89 +201,95 @@ class _Mending:
         if key is None:
             return {}
         with self._context.artefacts.open(key) as file:
-            return {one["position"]: one["faults"] for one in map(json.loads, file)}
+            return {repair["position"]: repair["faults"] for repair in map(json.loads, file)}
 
-    def _better(self, last: Mapping[int, int]) -> set[int]:
-        """The labels that the last round's answers leave fewer faults.
+    def _improved_labels(self, faults_before: Mapping[int, int]) -> set[int]:
+        """The labels that have fewer faults with the last round's responses.
 
-        All of them are tried together; then those that still have faults are tried with their answers of before, for
-        what was shared with others need not be shared with the others' new answers.
+        All new responses are judged together first. Labels that still have faults are then judged with their earlier
+        responses: what these share with other labels may not be shared with the new responses of those labels.
         """
-        tried = self._faults(last, only=None)
-        better = {position for position, before in last.items() if tried[position] < before}
-        after = tried if len(better) == len(last) else self._faults(last, only=better)
-        doubtful = {position for position in better if after[position]}
+        faults_new = self._count_faults(faults_before, only=None)
+        better = {position for position, before in faults_before.items() if faults_new[position] < before}
+        faults_better = faults_new
+        if len(better) < len(faults_before):
+            faults_better = self._count_faults(faults_before, only=better)
+        doubtful = {position for position in better if faults_better[position]}
         if doubtful:
-            reverted = self._faults(last, only=better - doubtful)
-            better -= {position for position in doubtful if reverted[position] < after[position]}
+            faults_reverted = self._count_faults(faults_before, only=better - doubtful)
+            better -= {position for position in doubtful if faults_reverted[position] < faults_better[position]}
         return better
 
-    def _faults(self, of: Collection[int], *, only: Collection[int] | None) -> Counter[int]:
-        """The faults of each of these labels where the last round's answers stand at the positions in `only`, or at
-        all."""
+    def _count_faults(self, positions: Collection[int], *, only: Collection[int] | None) -> Counter[int]:
+        """The number of faults of each label, with the last round's responses at the positions in `only`, or at all."""
         faults: Counter[int] = Counter()
 
-        def count(offence: Violation) -> None:
-            if offence.position in of:
-                faults[offence.position] += num_faults(offence, self._judges.thresholds)
+        def count(violation: Violation) -> None:
+            if violation.position in positions:
+                faults[violation.position] += num_faults(violation, self._criteria.thresholds)
 
-        self._check(count, trial=self._round - 1, only=only)
+        self._evaluate(count, only=only)
         return faults
 
-    def _ask_again(self, better: Collection[int]) -> "_Outcome":
-        """How many labels fail, and the questions to ask about them again, in a file."""
+    def _plan_questions(self, better: Collection[int]) -> "_RoundOutcome":
+        """Judge the current responses and write the repair prompts of the failing labels to a file."""
         self._context.settings.cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="mend-", dir=self._context.settings.cache) as folder:
-            heard = Path(folder) / "offences"
-            with heard.open("w", encoding="utf-8") as out:
+        with tempfile.TemporaryDirectory(prefix="repair-", dir=self._context.settings.cache) as folder:
+            violations = Path(folder) / "violations"
+            with violations.open("w", encoding="utf-8") as out:
 
-                def note(offence: Violation) -> None:
-                    lines = [[line.call, line.text] for line in offence.lines]
-                    faults = num_faults(offence, self._judges.thresholds)
-                    out.write(json.dumps([offence.position, offence.gate, faults, lines]) + "\n")
+                def write(violation: Violation) -> None:
+                    lines = [[line.call, line.text] for line in violation.lines]
+                    faults = num_faults(violation, self._criteria.thresholds)
+                    out.write(json.dumps([violation.position, violation.gate, faults, lines]) + "\n")
 
-                report = self._check(note, trial=self._round - 1, only=better)
-            return self._write(heard, report, Path(folder) / "questions.jsonl", better)
+                report = self._evaluate(write, only=better)
+            failing = {result.gate for result in report.results if result.holds is False} & {*REPAIRABLE}
+            questions = Path(folder) / "questions.jsonl"
+            num_labels, ends = self._write_questions(violations, failing, questions, better)
+            file_key = None
+            if num_labels:
+                file_key = self._context.artefacts.put_file(questions, f"{self._claim.place}/questions.jsonl").key
+        return _RoundOutcome(num_labels=num_labels, chunks=_chunks(ends), file_key=file_key)
 
-    def _write(self, heard: Path, report: Report, path: Path, better: Collection[int]) -> "_Outcome":
-        failing = {result.gate for result in report.results if result.holds is False} & {*REPAIRABLE}
+    def _write_questions(
+        self, violations: Path, failing: Collection[Gate], path: Path, better: Collection[int]
+    ) -> tuple[int, list[int]]:
+        """Write the repair prompts; the number of their labels, and the byte offsets 0 and of the end of each line."""
         num_labels, ends = 0, [0]
         with path.open("wb") as out:
-            for some in _by_label(heard, failing):
-                places = self._places([position for position, _, _ in some], better)
-                for position, faults, said in some:
-                    questions = _questions(said, places.get(position, {}))
+            for labels in _violations_by_label(violations, failing):
+                slots = self._current_slots([label.position for label in labels], better)
+                for label in labels:
+                    questions = _questions_to_repair(label.violations, slots.get(label.position, {}))
                     num_labels += bool(questions)
-                    for (step, slot), about in questions.items():
-                        row: dict[str, Any] = {"position": position, "step": step, "slot": slot, "faults": faults}
-                        row["correction"] = correction(about)
-                        out.write(json.dumps(row).encode() + b"\n")
+                    for (step, slot), faults in questions.items():
+                        repair = RepairQuestion(
+                            position=label.position,
+                            step=step,
+                            slot=slot,
+                            faults=label.num_faults,
+                            correction=correction(faults),
+                        )
+                        out.write(json.dumps(repair).encode() + b"\n")
                         ends.append(out.tell())
-        file_key = None
-        if num_labels:
-            file_key = self._context.artefacts.put_file(path, f"{self._claim.place}/questions.jsonl").key
-        last = len(ends) - 1
-        firsts = range(0, last, QUESTIONS_PER_PART)
-        stops = [min(first + QUESTIONS_PER_PART, last) for first in firsts]
-        chunks = [(ends[first], ends[stop], stop - first) for first, stop in zip(firsts, stops, strict=True)]
-        return _Outcome(num_labels=num_labels, chunks=chunks, file_key=file_key)
+        return num_labels, ends
 
-    def _places(self, positions: Sequence[int], better: Collection[int]) -> dict[int, dict[str, tuple[int, int]]]:
-        """Position → key of an answer that stands → the step and slot of its question, of questions about labels."""
+    def _current_slots(
+        self, positions: Sequence[int], better: Collection[int]
+    ) -> dict[int, dict[str, tuple[int, int]]]:
+        """Position -> key of a current response -> (step, slot) of its question; only questions about labels."""
         with self._context.db.read() as tx:
             rows = assembly.current_results(tx, self._claim.job_id, positions, trial=self._round - 1, only=better)
-        places: defaultdict[int, dict[str, tuple[int, int]]] = defaultdict(dict)
+        slots: defaultdict[int, dict[str, tuple[int, int]]] = defaultdict(dict)
         for row in rows:
             if row.key is not None and row.step % ROUND in self._steps:
-                places[row.position][row.key] = row.step % ROUND, row.slot
-        return places
+                slots[row.position][row.key] = row.step % ROUND, row.slot
+        return slots
 
-    def _check(
-        self, on_violation: Callable[[Violation], None], *, trial: int, only: Collection[int] | None = None
-    ) -> Report:
-        """The gates over what is said so far, where a round's answers stand in for those before: of all labels, or only
-        of some."""
-        num_labels = self._spec.num_labels
+    def _evaluate(self, on_violation: Callable[[Violation], None], *, only: Collection[int] | None) -> Report:
+        """Judge the current responses with those of the last round at the positions in `only`, or at all positions."""
+        num_labels, trial = self._spec.num_labels, self._round - 1
         done = 0
 
         def entries() -> Iterator[Entry]:
@@ -266,52 +297,75 @@ class _Mending:
             for start in range(0, num_labels, PAGE_SIZE):
                 with self._context.db.read() as tx:
                     labels = vocabularies.labels(tx, self._spec.vocabulary_id, start=start, stop=start + PAGE_SIZE)
-                    said = assembly.assemble_labels(tx, self._claim.job_id, self._spec, labels, trial=trial, only=only)
-                for label, own in zip(labels, said, strict=True):
-                    yield Entry(label.name, label.sense, tuple(map(line_from_json, own.lines)))
+                    assembled = assembly.assemble_labels(
+                        tx, self._claim.job_id, self._spec, labels, trial=trial, only=only
+                    )
+                for label, content in zip(labels, assembled, strict=True):
+                    yield Entry(label.name, label.sense, tuple(map(line_from_json, content.lines)))
                 done += len(labels)
-                self._keeper.progress(done // 2, num_labels, "labels")
+                self._lease.progress(done // 2, num_labels, "labels")
 
         try:
             return evaluate_gates(
-                entries, self._judges, on_violation=on_violation, should_stop=self._keeper.should_stop
+                entries, self._criteria, on_violation=on_violation, should_stop=self._lease.should_stop
             )
         except InterruptedError:
             raise Stopped from None
         finally:
-            memory.give_back()
+            memory.release_free_memory()
 
 
-_Said = tuple[Gate, list[tuple[str, str]]]  # a gate, and the lines that offend: (key of their answer, text)
+def _chunks(ends: Sequence[int]) -> list[tuple[int, int, int]]:
+    """(first byte, end, number of questions) of each part; `ends`: byte offsets 0 and of the end of each question."""
+    last = len(ends) - 1
+    firsts = range(0, last, QUESTIONS_PER_PART)
+    stops = [min(first + QUESTIONS_PER_PART, last) for first in firsts]
+    return [(ends[first], ends[stop], stop - first) for first, stop in zip(firsts, stops, strict=True)]
 
 
-def _by_label(heard: Path, failing: Collection[Gate]) -> Iterator[list[tuple[int, int, list[_Said]]]]:
-    """(position, faults in all, what was heard of failing gates) of the labels that one of these caught, some at a
-    time."""
-    some: list[tuple[int, int, list[_Said]]] = []
-    with heard.open(encoding="utf-8") as file:
-        for position, heard_of_it in groupby(map(json.loads, file), key=itemgetter(0)):
-            offences = list(heard_of_it)
-            said = [(gate, lines) for _, gate, _, lines in offences if gate in failing]
-            if said:
-                some.append((position, sum(faults for _, _, faults, _ in offences), said))
-            if len(some) == _AT_ONCE:
-                yield some
-                some = []
-    if some:
-        yield some
+class _GateViolation(NamedTuple):
+    """A gate, and (cache key of the response, text) of the violating lines; no lines: the whole set of lines."""
+
+    gate: Gate
+    lines: list[tuple[str, str]]
 
 
-def _questions(
-    said: Sequence[_Said], places: Mapping[str, tuple[int, int]]
+class _LabelViolations(NamedTuple):
+    """The violations of the failing gates at a label; `num_faults` counts the faults of all gates."""
+
+    position: int
+    num_faults: int
+    violations: list[_GateViolation]
+
+
+def _violations_by_label(path: Path, failing: Collection[Gate]) -> Iterator[list[_LabelViolations]]:
+    """The labels that violate one of the failing gates, in lists of `_LABELS_PER_QUERY`."""
+    labels: list[_LabelViolations] = []
+    with path.open(encoding="utf-8") as file:
+        for position, group in groupby(map(json.loads, file), key=itemgetter(0)):
+            rows = list(group)
+            violations = [_GateViolation(gate, lines) for _, gate, _, lines in rows if gate in failing]
+            if violations:
+                labels.append(_LabelViolations(position, sum(faults for _, _, faults, _ in rows), violations))
+            if len(labels) == _LABELS_PER_QUERY:
+                yield labels
+                labels = []
+    if labels:
+        yield labels
+
+
+def _questions_to_repair(
+    violations: Sequence[_GateViolation], slots: Mapping[str, tuple[int, int]]
 ) -> dict[tuple[int, int], dict[Gate, list[str]]]:
-    """(step, slot) of the questions to ask again → gate → the texts that offend. An offence that is of no line is one
-    of every answer; lines that no question of this job is behind (people's) are nobody's to mend."""
-    found: dict[tuple[int, int], dict[Gate, list[str]]] = {}
-    for gate, lines in said:
+    """(step, slot) of the questions to send again -> gate -> texts of the violating lines.
+
+    Set-level violations apply to every response. Lines without a question of this job (human lines) are not repaired.
+    """
+    questions: dict[tuple[int, int], dict[Gate, list[str]]] = {}
+    for gate, lines in violations:
         for key, text in lines:
-            if key in places:
-                found.setdefault(places[key], {}).setdefault(gate, []).append(text)
-        for place in places.values() if not lines else ():
-            found.setdefault(place, {}).setdefault(gate, [])
-    return found
+            if key in slots:
+                questions.setdefault(slots[key], {}).setdefault(gate, []).append(text)
+        for slot in slots.values() if not lines else ():
+            questions.setdefault(slot, {}).setdefault(gate, [])
+    return questions

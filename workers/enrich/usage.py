@@ -1,36 +1,16 @@
-"""Outcomes as the rows that are kept of them: the calls made, with what each cost, and the answer."""
-
-from collections.abc import Iterable
-from typing import Any, Literal
+"""Cost of LLM calls, as far as the server reports it, and the maximum cost of a call that is not yet made."""
 
 from attributes.llm.prices import Price
-from attributes.llm.results import Call, QuestionResult
-from attributes.llm.settings import LLMSettings
-from attributes.prompts.questions import Question
+from attributes.llm.results import Call
+from store.enrich.usage import Cost
 
 
-def answer_row(outcome: QuestionResult, settings: LLMSettings) -> dict[str, Any]:
-    """The fields of `store.models.LLMAnswer` for an outcome with lines."""
-    other = [line.as_json() for line in outcome.other_lines] if outcome.question.other else None
-    return {
-        "key": outcome.key,
-        "model": settings.model,
-        "base_url": settings.base_url,
-        "strategy": outcome.question.strategy.ref,
-        "messages": [dict(message) for message in outcome.messages],
-        "answer": outcome.response_text or "",
-        "lines": [line.as_json() for line in outcome.lines],
-        "other_lines": other,
-        "flags": list(outcome.flags),
-    }
+def cost_pusd(call: Call, price: Price | None, *, batch: bool = False) -> int | None:
+    """Pico-dollars of a call; None if the price is unknown or the server reported no token counts.
 
-
-def cost_of(call: Call, price: Price | None, *, batch: bool = False) -> int | None:
-    """Pico-dollars of a call; None where the price is unknown or the server stated no tokens.
-
-    A request that the server refused (4xx) made no answer, and costs nothing whatever the price.
+    A request that the server rejected (4xx) costs nothing.
     """
-    if is_stated(call):
+    if has_token_counts(call):
         if price is None:
             return None
         return price.cost(
@@ -39,45 +19,28 @@ def cost_of(call: Call, price: Price | None, *, batch: bool = False) -> int | No
             completion_tokens=call.completion_tokens or 0,
             batch=batch,
         )
-    return 0 if is_refused(call) else None
+    return 0 if is_rejected(call) else None
 
 
-def is_stated(call: Call) -> bool:
-    """Whether the server said how many tokens it took."""
+def has_token_counts(call: Call) -> bool:
+    """Whether the server reported the token counts of the call."""
     return call.prompt_tokens is not None and call.completion_tokens is not None
 
 
-def is_refused(call: Call) -> bool:
-    """Whether the server did not even begin with it."""
-    return call.http_status is not None and 400 <= call.http_status < 500 and not is_stated(call)
+def is_rejected(call: Call) -> bool:
+    """Whether the server rejected the request before it used any tokens."""
+    return call.http_status is not None and 400 <= call.http_status < 500 and not has_token_counts(call)
 
 
-def call_rows(
-    ask: Question,
-    calls: Iterable[Call],
-    settings: LLMSettings,
-    price: Price | None,
-    *,
-    key: str,
-    position: int,
-    mode: Literal["live", "batch"] = "live",
-) -> list[dict[str, Any]]:
-    """The calls as the ledger (`store.models.LLMCall`) keeps them: all but the answers' text."""
-    return [
-        {
-            "position": position,
-            "key": key,
-            "strategy": ask.strategy.ref,
-            "model": settings.model,
-            "mode": mode,
-            "attempt": call.attempt,
-            "status": call.status,
-            "http_status": call.http_status,
-            "prompt_tokens": call.prompt_tokens,
-            "cached_tokens": call.cached_tokens,
-            "completion_tokens": call.completion_tokens,
-            "cost_pusd": cost_of(call, price, batch=mode == "batch"),
-            "latency_s": call.latency_s,
-        }
-        for call in calls
-    ]
+def cost_of_call(call: Call, price: Price | None, *, batch: bool = False) -> tuple[Cost, bool]:
+    """The known cost of a call, and whether this is the whole cost: it is not if the usage is unknown."""
+    known = Cost(cost_pusd(call, price, batch=batch) or 0, (call.prompt_tokens or 0) + (call.completion_tokens or 0))
+    return known, has_token_counts(call) or is_rejected(call)
+
+
+def max_cost(price: Price | None, prompt_tokens: int, completion_tokens: int, *, batch: bool = False) -> Cost:
+    """The maximum cost of a call with these token limits. Without a price the money is 0: only tokens are capped."""
+    pusd = 0
+    if price is not None:
+        pusd = price.cost(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, batch=batch)
+    return Cost(pusd, prompt_tokens + completion_tokens)

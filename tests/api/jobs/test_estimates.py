@@ -1,4 +1,4 @@
-"""What an enrich job will ask and cost, before it is posted."""
+"""Estimates of enrich jobs: calls, tokens and cost before a job is posted."""
 
 import time
 from decimal import Decimal
@@ -14,7 +14,7 @@ from attributes.prompts.questions import questions_for_label
 from attributes.prompts.strategy import load_strategy
 from attributes.types import Label
 from store.enrich import results
-from store.enrich.results import record_answers
+from store.enrich.results import record_responses
 from store.jobs import claims
 from tests.api.conftest import Service
 from tests.api.routes.test_usage import call
@@ -30,15 +30,15 @@ PRICES = """
 def priced(service: Service, tmp_path: Path) -> Service:
     path = tmp_path / "prices.toml"
     path.write_text(PRICES)
-    service.settings.__dict__["prices"] = path  # frozen for everyone else
+    service.settings.__dict__["prices"] = path  # the model is frozen
     return service
 
 
-def asked(service: Service, **body: Any) -> dict[str, Any]:
+def post_estimate(service: Service, **body: Any) -> dict[str, Any]:
     return service.post("/v1/jobs/estimate", {"kind": "enrich", **body}, status=200)
 
 
-def answer_some(service: Service, names: list[str], strategy: str) -> None:
+def store_responses(service: Service, names: list[str], strategy: str) -> None:
     llm = LLMSettings(base_url="", model="stand-in")
     keys = [
         cache_key_of(ask, llm)
@@ -56,14 +56,14 @@ def answer_some(service: Service, names: list[str], strategy: str) -> None:
         "flags": [],
     }
     with service.db.write() as tx:
-        record_answers(tx, [{"key": key, **row} for key in keys])
+        record_responses(tx, [{"key": key, **row} for key in keys])
 
 
-def test_what_is_answered_is_not_asked_and_money_is_exact(priced: Service) -> None:
+def test_cached_responses_need_no_call_and_costs_are_exact(priced: Service) -> None:
     vocabulary_id = priced.vocabulary("crane", "heron", "stork", "ibis")
-    answer_some(priced, ["heron", "ibis", "wren"], "sentence")
-    told = asked(priced, vocabulary_id=vocabulary_id, strategies=["sentence", "questions"])
-    sentence, questions = told["strategies"]
+    store_responses(priced, ["heron", "ibis", "wren"], "sentence")
+    estimate = post_estimate(priced, vocabulary_id=vocabulary_id, strategies=["sentence", "questions"])
+    sentence, questions = estimate["strategies"]
     assert (sentence["questions"], sentence["answered"], sentence["calls"]) == (4, 2, 2)
     num_questions = load_strategy("questions").num_questions
     assert (questions["questions"], questions["answered"], questions["calls"]) == (
@@ -71,70 +71,70 @@ def test_what_is_answered_is_not_asked_and_money_is_exact(priced: Service) -> No
         0,
         4 * num_questions,
     )
-    assert told["calls"] == 2 + 4 * num_questions
+    assert estimate["calls"] == 2 + 4 * num_questions
     for kind in ("expected", "at_most"):
-        prompt, completion = told["prompt_tokens"][kind], told["completion_tokens"][kind]
-        assert Decimal(told["usd"][kind]) == (prompt + 4 * completion) / Decimal(1_000_000)
-        assert prompt == sum(one["prompt_tokens"][kind] for one in told["strategies"])
-    assert told["completion_tokens"]["at_most"] == 2 * 700 + 4 * num_questions * 200
-    assert Decimal(told["usd"]["expected"]) < Decimal(told["usd"]["at_most"])
+        prompt, completion = estimate["prompt_tokens"][kind], estimate["completion_tokens"][kind]
+        assert Decimal(estimate["usd"][kind]) == (prompt + 4 * completion) / Decimal(1_000_000)
+        assert prompt == sum(one["prompt_tokens"][kind] for one in estimate["strategies"])
+    assert estimate["completion_tokens"]["at_most"] == 2 * 700 + 4 * num_questions * 200
+    assert Decimal(estimate["usd"]["expected"]) < Decimal(estimate["usd"]["at_most"])
     assert priced.get("/v1/jobs")["data"] == []
 
 
-def test_what_may_be_asked_again_is_told_apart(priced: Service) -> None:
+def test_repair_rounds_are_estimated_apart(priced: Service) -> None:
     vocabulary_id = priced.vocabulary("crane", "heron", "stork", "ibis")
-    answer_some(priced, ["crane", "heron", "stork", "ibis"], "sentence")
-    told = asked(priced, vocabulary_id=vocabulary_id, strategies=["sentence"], mend_rounds=2)
-    again = told["again"]
-    assert (told["calls"], told["completion_tokens"]["at_most"], told["usd"]["at_most"]) == (0, 0, "0")
+    store_responses(priced, ["crane", "heron", "stork", "ibis"], "sentence")
+    estimate = post_estimate(priced, vocabulary_id=vocabulary_id, strategies=["sentence"], mend_rounds=2)
+    again = estimate["again"]
+    assert (estimate["calls"], estimate["completion_tokens"]["at_most"], estimate["usd"]["at_most"]) == (0, 0, "0")
     assert (again["rounds"], again["calls"], again["completion_tokens"]) == (2, 8, 8 * 700)
     assert again["prompt_tokens"] > 8 * MAX_CORRECTION_BYTES
     assert Decimal(again["usd"]) == (again["prompt_tokens"] + 4 * again["completion_tokens"]) / Decimal(1_000_000)
-    assert asked(priced, vocabulary_id=vocabulary_id, strategies=["sentence"], mend_rounds=0)["again"] is None
+    assert post_estimate(priced, vocabulary_id=vocabulary_id, strategies=["sentence"], mend_rounds=0)["again"] is None
 
 
-def test_what_the_ledger_knows_is_expected(priced: Service) -> None:
+def test_recorded_calls_determine_the_expected_usage(priced: Service) -> None:
     vocabulary_id = priced.vocabulary("crane", "heron", "stork", "ibis")
-    guessed = asked(priced, vocabulary_id=vocabulary_id)["strategies"][0]
+    guessed = post_estimate(priced, vocabulary_id=vocabulary_id)["strategies"][0]
     assert (guessed["basis"], guessed["num_seen"]) == ("guess", 0)
     priced.post("/v1/jobs", {"kind": "enrich", "vocabulary_id": vocabulary_id}, status=202)
-    told = {"model": "stand-in", "prompt_tokens": 300, "completion_tokens": 100}
+    estimate = {"model": "stand-in", "prompt_tokens": 300, "completion_tokens": 100}
     with priced.db.write() as tx:
         claim = claims.claim(tx, claims.ready(tx, ["enrich"])[0], worker="w", lease_s=60)
         assert claim is not None
         failed = {**call(1, None), "model": "stand-in", "status": "rate_limited"}
-        wrong = {**call(2, 1), **told, "status": "invalid_answer"}
-        results.record_calls(tx, claim, [failed, wrong, *({**call(3, 1), **told} for _ in range(2))])
-    known = asked(priced, vocabulary_id=vocabulary_id)["strategies"][0]
+        wrong = {**call(2, 1), **estimate, "status": "invalid_answer"}
+        results.record_calls(tx, claim, [failed, wrong, *({**call(3, 1), **estimate} for _ in range(2))])
+    known = post_estimate(priced, vocabulary_id=vocabulary_id)["strategies"][0]
     assert (known["basis"], known["num_seen"]) == ("ledger", 2)
-    # Four calls, three of them with tokens, were made for two answers.
+    # Four calls, three of them with tokens, for two responses.
     assert known["calls"] == 8
     assert known["prompt_tokens"]["expected"] == 4 * 450
     assert known["completion_tokens"]["expected"] == 4 * 150
 
 
-def test_pairs_and_unknown_prices_are_said_to_be_so(service: Service) -> None:
+def test_pairs_are_an_upper_bound_and_unknown_prices_are_reported(service: Service) -> None:
     vocabulary_id = service.vocabulary(*(f"label {n}" for n in range(30)))
-    told = asked(service, vocabulary_id=vocabulary_id, strategies=["contrast"], teacher="ViT-B-32:openai")
-    (contrast,) = told["strategies"]
+    estimate = post_estimate(service, vocabulary_id=vocabulary_id, strategies=["contrast"], teacher="ViT-B-32:openai")
+    (contrast,) = estimate["strategies"]
     assert (contrast["calls"], contrast["is_bound"]) == (300, True)
-    assert told["usd"] is None
-    assert "stand-in" in told["usd_unknown"]
+    assert estimate["usd"] is None
+    assert "stand-in" in estimate["usd_unknown"]
     three = service.vocabulary("a", "b", "c")
-    few = asked(service, vocabulary_id=three, strategies=["contrast"], teacher="ViT-B-32:openai")
+    few = post_estimate(service, vocabulary_id=three, strategies=["contrast"], teacher="ViT-B-32:openai")
     assert few["calls"] == 3
     problem = service.rejection("/v1/jobs/estimate", {"kind": "enrich", "vocabulary_id": "voc_none"})
     assert problem["errors"][0]["pointer"] == "/vocabulary_id"
 
 
-def test_many_labels_take_seconds(priced: Service) -> None:
+def test_many_labels_are_estimated_from_a_sample_in_seconds(priced: Service) -> None:
     if not priced.db.is_sqlite:
         pytest.skip("one database will do: the time goes into the keys")
     names = [f"label {n}" for n in range(20_000)]
     vocabulary_id = priced.post("/v1/vocabularies", {"name": "v", "domain": "birds", "labels": names})["id"]
-    answer_some(priced, names[:1], "phrases")
+    store_responses(priced, names[:1], "phrases")
     began = time.process_time()
-    told = asked(priced, vocabulary_id=vocabulary_id, strategies=["sentence", "phrases", "questions"])
+    estimate = post_estimate(priced, vocabulary_id=vocabulary_id, strategies=["sentence", "phrases", "questions"])
     assert time.process_time() - began < 6
-    assert told["strategies"][1]["answered"] == 1
-    assert told["calls"] == 20_000 * (2 + load_strategy("questions").num_questions) - 1
+    assert estimate["strategies"][1]["answered"] == 1
+    assert estimate["calls"] == 20_000 * (2 + load_strategy("questions").num_questions) - 1

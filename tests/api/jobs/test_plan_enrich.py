@@ -1,11 +1,11 @@
-"""Enrich jobs through HTTP: how they are cut into parts, what has come read as a file, and sets of captions."""
+"""Plans of enrich jobs: stages and parts, export of results while a job runs, caption sets."""
 
 import json
 from typing import Any
 
 from api.jobs.plan_enrich import MAX_PARTS
 from store.enrich import results
-from store.enrich.results import Place
+from store.enrich.results import ResultSlot
 from store.jobs.specs import CaptionSpec
 from store.lifecycle import transitions
 from store.models import Part
@@ -21,7 +21,7 @@ def parts(service: Service, job_id: str) -> list[tuple[str, str, int, int]]:
         return [(row.kind, row.queue, row.stage, row.total) for row in rows]
 
 
-def test_a_chain_is_cut_into_stages(service: Service) -> None:
+def test_strategies_are_planned_in_stages(service: Service) -> None:
     body = {
         "kind": "enrich",
         "vocabulary_id": service.vocabulary(*"abcdef"),
@@ -44,13 +44,13 @@ def test_a_chain_is_cut_into_stages(service: Service) -> None:
     ]
     stages = [stage for _, _, stage, _ in cut]
     assert stages == sorted(stages)
-    assert stages[0] == stages[1] < stages[2] < stages[3] - 1  # the chunks of pairs come in between
+    assert stages[0] == stages[1] < stages[2] < stages[3] - 1  # the chunks of pairs lie between
     with service.db.read() as tx:
         (spec,) = [row.spec for row in tx.query(Part).filter_by(job_id=job["id"], kind="neighbours")]
     assert spec == {"steps": [1]}
 
 
-def test_a_large_vocabulary_has_no_more_parts_than_are_of_use(service: Service) -> None:
+def test_the_number_of_parts_of_a_large_vocabulary_is_limited(service: Service) -> None:
     labels = [f"label {n}" for n in range(3_001)]
     body = {"kind": "enrich", "vocabulary_id": service.vocabulary(*labels)}
     cut = parts(service, service.post("/v1/jobs", body, status=202)["id"])
@@ -60,7 +60,7 @@ def test_a_large_vocabulary_has_no_more_parts_than_are_of_use(service: Service) 
     assert [total for kind, _, _, total in cut if kind == "assemble"] == [12]
 
 
-def test_what_has_come_can_be_had_as_a_file_while_the_job_runs(service: Service) -> None:
+def test_results_can_be_exported_while_the_job_runs(service: Service) -> None:
     vocabulary_id = service.vocabulary("crane", "heron", "stork", "ibis", "egret")
     body = {"kind": "enrich", "vocabulary_id": vocabulary_id, "strategies": ["sentence", "phrases"]}
     id = service.post("/v1/jobs", body, status=202)["id"]
@@ -78,8 +78,8 @@ def test_what_has_come_can_be_had_as_a_file_while_the_job_runs(service: Service)
         "flags": [],
     }
     with service.db.write() as tx:
-        results.record_answers(tx, [answer])
-        results.record_results(tx, claim, [(Place(1, 2), "k")])
+        results.record_responses(tx, [answer])
+        results.record_results(tx, claim, [(ResultSlot(1, 2), "k")])
     answered = service.http.get(f"/v1/jobs/{id}/export", params={"format": "json"})
     assert answered.headers["content-disposition"] == f'attachment; filename="{id}.json"'
     document = answered.json()
@@ -88,7 +88,7 @@ def test_what_has_come_can_be_had_as_a_file_while_the_job_runs(service: Service)
         "stand-in",
         "birds",
     )
-    assert {one["label"]: [said["text"] for said in one["lines"]] for one in document["entries"]} == {
+    assert {one["label"]: [line["text"] for line in one["lines"]] for one in document["entries"]} == {
         "crane": [],
         "heron": [],
         "stork": ["a long bill"],
@@ -104,7 +104,7 @@ def test_what_has_come_can_be_had_as_a_file_while_the_job_runs(service: Service)
         assert service.http.get(f"/v1/jobs/{other}/export").status_code == 404
 
 
-def test_captions_are_a_set_that_a_distillation_can_name(service: Service) -> None:
+def test_captions_form_a_set_that_a_distill_job_can_use(service: Service) -> None:
     dataset_id = service.dataset(service.vocabulary())
     caption = {"kind": "enrich", "dataset_id": dataset_id, "strategies": ["captions"]}
     job = service.post("/v1/jobs", caption, status=202)

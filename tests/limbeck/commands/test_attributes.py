@@ -43,7 +43,7 @@ def test_answer_shows_the_prompt_and_the_response(
         "flags": [],
     }
     with sqlite_db.write() as tx:
-        results.record_answers(tx, [row])
+        results.record_responses(tx, [row])
     shown = printed(capsys, "answer", KEY)
     assert "m at http://llm.test/v1, describe@1" in shown
     assert "Describe [bold]it[/bold]." in shown

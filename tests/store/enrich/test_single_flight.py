@@ -13,7 +13,7 @@ KEYS = [f"key {n:03}" for n in range(40)]
 
 def take(db: Database, owner: str, keys: list[str], *, lease_s: float = 30) -> set[str]:
     with db.write() as tx:
-        return single_flight.take(tx, owner, keys, lease_s=lease_s)
+        return single_flight.acquire(tx, owner, keys, lease_s=lease_s)
 
 
 def test_a_key_has_one_holder_until_it_lets_go(db: Database) -> None:
@@ -23,22 +23,22 @@ def test_a_key_has_one_holder_until_it_lets_go(db: Database) -> None:
     with db.write() as tx:
         single_flight.release(tx, "other", KEYS[:2])  # not its own
         single_flight.release(tx, "one", KEYS[:1])
-        assert single_flight.held(tx, KEYS[:6]) == set(KEYS[1:5])
+        assert single_flight.locked_keys(tx, KEYS[:6]) == set(KEYS[1:5])
     assert take(db, "other", KEYS[:2]) == {KEYS[0]}
     with db.write() as tx:
         single_flight.release(tx, "one")
-        assert single_flight.held(tx, KEYS) == {KEYS[0], *KEYS[3:5]}
+        assert single_flight.locked_keys(tx, KEYS) == {KEYS[0], *KEYS[3:5]}
 
 
 def test_a_silent_holder_is_followed_by_the_next(db: Database) -> None:
     take(db, "one", KEYS[:2], lease_s=-1)
     with db.read() as tx:
-        assert single_flight.held(tx, KEYS) == set()
+        assert single_flight.locked_keys(tx, KEYS) == set()
     assert take(db, "other", KEYS[:2]) == set(KEYS[:2])
     with db.write() as tx:
         single_flight.renew(tx, "one", lease_s=30)
         single_flight.renew(tx, "other", lease_s=-1)
-        single_flight.forget_old(tx, older_than_s=0)
+        single_flight.delete_expired(tx, older_than_s=0)
     assert take(db, "third", KEYS[:2]) == set(KEYS[:2])
 
 

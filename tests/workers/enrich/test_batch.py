@@ -91,7 +91,7 @@ def post(here: Bench, names: list[str] = NAMES, **more: Any) -> str:
 def spent(here: Bench, job_id: str) -> tuple[int, int, int]:
     """Calls, pico-dollars and what is still set aside; the ledger agrees with the sums."""
     with here.db.read() as tx:
-        found = usage.of(tx, job_id)
+        found = usage.totals_of_job(tx, job_id)
         ledger = tx.execute(
             select(func.count(), func.coalesce(func.sum(LLMCall.cost_pusd), 0)).where(LLMCall.job_id == job_id)
         ).one()
@@ -151,15 +151,15 @@ def test_what_an_expired_batch_completed_is_kept_and_the_rest_asked_again(here: 
 def test_a_worker_that_dies_while_it_submits_submits_nothing_twice(
     here: Bench, desk: FakeBatchAPI, at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    note = rows.note
+    record = rows.record
 
     def dies(tx: Any, batch: LLMBatch, **values: Any) -> None:
         if at in {*values, *values.get("detail", {})}:
-            monkeypatch.setattr(rows, "note", note)
+            monkeypatch.setattr(rows, "record", record)
             raise RuntimeError("killed")
-        note(tx, batch, **values)
+        record(tx, batch, **values)
 
-    monkeypatch.setattr(rows, "note", dies)
+    monkeypatch.setattr(rows, "record", dies)
     job_id = post(here)
     until_ended(here, job_id)
     assert (here.job(job_id).status, asked(desk)) == ("succeeded", [12])

@@ -17,7 +17,7 @@ from examples.fieldguide.llm_server import serve
 from examples.fieldguide.world import species
 from store.db import Database
 from store.enrich import usage
-from store.enrich.usage import Amount, Sums
+from store.enrich.usage import Cost, UsageTotals
 from store.jobs import claims
 from store.lifecycle import transitions
 from store.models import Job, JobUsage, LLMCall, Part
@@ -44,7 +44,7 @@ def begin_on_sqlite(sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.Mon
 
 def beginning(db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
     def made(**billing: Any) -> Bench:
-        monkeypatch.setattr(budget, "LOOK_AGAIN_S", 0.02)
+        monkeypatch.setattr(budget, "RECHECK_S", 0.02)
         here = make_bench(db, tmp_path, monkeypatch)
         settings = here.context.settings.model_copy(update={"prices": price_file(tmp_path), "enrich_chunk": 8})
         llm = Billing(**billing)
@@ -78,9 +78,9 @@ def with_workers(here: Bench, job_id: str, num_workers: int = 4) -> None:
         thread.join()
 
 
-def sums(here: Bench, job_id: str) -> Sums:
+def sums(here: Bench, job_id: str) -> UsageTotals:
     with here.db.read() as tx:
-        found = usage.of(tx, job_id)
+        found = usage.totals_of_job(tx, job_id)
     assert found is not None
     return found
 
@@ -100,7 +100,7 @@ def ledger(here: Bench, job_id: str) -> tuple[int, int, int, int]:
     return row[0], int(row[1] or 0), int(row[2]), row[3]
 
 
-def of_sums(found: Sums) -> tuple[int, int, int, int]:
+def of_sums(found: UsageTotals) -> tuple[int, int, int, int]:
     return found.calls, found.prompt_tokens + found.completion_tokens, found.spent_pusd, found.unpriced_calls
 
 
@@ -167,7 +167,7 @@ def test_a_server_that_states_no_usage_counts_what_was_set_aside(begin: Begin) -
     assert (found.spent_pusd, found.is_priced) == (0, False)
     assert found.calls < 40
     assert pusd_from_usd(Decimal("0.05")) < found.reserved_pusd <= pusd_from_usd(Decimal("0.1"))
-    assert "nobody stated" in (job.error or {})["message"]
+    assert "unknown usage" in (job.error or {})["message"]
 
 
 def test_what_a_worker_that_died_had_set_aside_counts_as_spent(begin: Begin) -> None:
@@ -176,8 +176,8 @@ def test_what_a_worker_that_died_had_set_aside_counts_as_spent(begin: Begin) -> 
     with here.db.write() as tx:
         claim = claims.claim(tx, claims.ready(tx, ["enrich"])[0], worker="w", lease_s=0.0)
         assert claim is not None
-        usage.mark_holder(tx, claim, holds=True)
-        assert usage.reserve(tx, job_id, Amount(0, 95_000))
+        usage.set_holds_budget(tx, claim, holds=True)
+        assert usage.reserve(tx, job_id, Cost(0, 95_000))
         tx.execute(update(Part).where(Part.id == claim.part_id).values(lease_expires_at=0.0))
         transitions.requeue_expired(tx, max_attempts=4)
     here.work()

@@ -20,7 +20,7 @@ from store.models import Job
 from store.sets import caption_sets
 from tests.workers.enriching import Bench
 from workers.enrich import captions
-from workers.enrich.captions import MOST_PX
+from workers.enrich.captions import MAX_IMAGE_PX
 from workers.enrich.questions import PlannedQuestion
 from workers.gpu import inputs
 
@@ -107,14 +107,14 @@ def test_a_folder_that_is_not_mounted_fails_the_job_by_name(here: Bench, dataset
 def test_a_picture_is_shown_small_and_is_part_of_the_key_by_its_digest(here: Bench, dataset_id: str) -> None:
     root, images = captions._images(here.context, dataset_id)
     data = (root / images[0].path).read_bytes()
-    with Image.open(io.BytesIO(small_jpeg(data, max_px=MOST_PX))) as shown:
-        assert (shown.format, max(shown.size)) == ("JPEG", MOST_PX)
-    assert small_jpeg(data, max_px=MOST_PX) == small_jpeg(data, max_px=MOST_PX)
+    with Image.open(io.BytesIO(small_jpeg(data, max_px=MAX_IMAGE_PX))) as shown:
+        assert (shown.format, max(shown.size)) == ("JPEG", MAX_IMAGE_PX)
+    assert small_jpeg(data, max_px=MAX_IMAGE_PX) == small_jpeg(data, max_px=MAX_IMAGE_PX)
     tiny = io.BytesIO()
     Image.new("RGBA", (8, 6)).save(tiny, "PNG")
-    with Image.open(io.BytesIO(small_jpeg(tiny.getvalue(), max_px=MOST_PX))) as shown:
+    with Image.open(io.BytesIO(small_jpeg(tiny.getvalue(), max_px=MAX_IMAGE_PX))) as shown:
         assert shown.size == (8, 6)
     (strategy,) = [load_strategy("captions")]
     (question,) = captions._questions(strategy, root, images, range(1), "", set())
     assert isinstance(question, PlannedQuestion)
-    assert "base64" not in str(build_request(question.ask).messages)
+    assert "base64" not in str(build_request(question.question).messages)

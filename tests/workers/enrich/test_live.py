@@ -174,14 +174,14 @@ def test_a_call_that_failed_elsewhere_is_made_here(here: Bench) -> None:
 def test_what_a_dead_worker_was_asking_is_waited_for_and_then_taken(
     here: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "_PATIENCE_S", 0.1)
-    monkeypatch.setattr(live, "_LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(live, "_MAX_WAIT_S", 0.1)
+    monkeypatch.setattr(live, "_POLL_S", 0.05)
     first = here.run(here.vocabulary(NAMES[:3]), strategies=["sentence"])
     keys = here.asked(first.id)
     with here.db.write() as tx:
         tx.execute(update(EnrichResult).values(key=None))
         tx.execute(enrichment.LLMAnswer.__table__.delete())  # type: ignore[attr-defined]
-        assert single_flight.take(tx, "prt_dead", keys, lease_s=60) == set(keys)
+        assert single_flight.acquire(tx, "prt_dead", keys, lease_s=60) == set(keys)
     id = here.post(here.vocabulary(NAMES[:4]), strategies=["sentence"])
     here.work()  # asks for the fourth, and steps back
     with here.db.read() as tx:
@@ -280,18 +280,18 @@ def test_a_killed_attempt_is_gone_on_with(here: Bench) -> None:
     id = here.post(here.vocabulary(NAMES[:16]), strategies=["sentence"])
     part = here.next_part()
     assert part is not None
-    wrote = live.Asking._write
+    wrote = live.LiveEnrichment._write
     written = []
 
-    def dies(self: live.Asking, outcomes: Any) -> None:
+    def dies(self: live.LiveEnrichment, outcomes: Any) -> None:
         if written:
             raise MemoryError("the worker is gone")
         wrote(self, outcomes)
         written.extend(outcomes)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(live.Asking, "_write", dies)
-        patch.setattr(live.Asking, "_release", lambda _self: None)
+        patch.setattr(live.LiveEnrichment, "_write", dies)
+        patch.setattr(live.LiveEnrichment, "_release_locks", lambda _self: None)
         run_enrich(here.context, part.id)
     calls = here.llm.calls
     assert 0 < len(written) < 16
@@ -309,5 +309,5 @@ def test_partial_results_hold_what_has_come(here: Bench) -> None:
     assert part is not None
     run_enrich(here.context, part.id)
     with here.db.read() as tx:
-        assert enrichment.partial(tx, id, after=-1, limit=100) == list(range(16))
+        assert enrichment.positions_with_results(tx, id, after=-1, limit=100) == list(range(16))
         assert assembly.recorded_pages(tx, id) == {}
