@@ -1,1 +1,1 @@
-"""What runs parts: Celery's tasks or the embedded loop, the sweeper, and the child process that does GPU work."""
+"""Worker processes: Celery tasks or the embedded loop, the sweeper, and the child process for GPU parts."""

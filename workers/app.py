@@ -1,7 +1,8 @@
-"""The Celery app: `celery -A workers.app worker -Q enrich -c 4`, and `-Q gpu -c 1` beside each GPU.
+"""The Celery app: `celery -A workers.app worker -Q enrich -c 4`, and `-Q gpu -c 1` for each GPU.
 
-A message carries a part's id and means "look": nothing is kept in results, nothing is acknowledged late (Redis gives a
-message out again after an hour, and training takes longer), nothing is prefetched behind a long training.
+A message holds only the id of a part; the worker then tries to claim the part. Celery stores no results. Messages are
+acknowledged early, because Redis delivers an unacknowledged message again after an hour and training takes longer.
+Nothing is prefetched, because it would wait behind a long training.
 """
 
 import os
@@ -17,7 +18,7 @@ from store.logs import configure
 from workers.runtime.context import Context, worker_name
 
 log = structlog.get_logger()
-_BEAT_S = 10.0
+_HEARTBEAT_S = 10.0
 context = Context.open()
 
 app = Celery("limbeck", broker=context.settings.redis_url.get_secret_value() or None, include=["workers.tasks"])
@@ -29,7 +30,7 @@ app.conf.update(
     task_create_missing_queues=True,
     worker_disable_prefetch=True,
     worker_prefetch_multiplier=1,
-    worker_pool="threads",  # one process: when it dies, its children see it; training has a process of its own anyway
+    worker_pool="threads",  # one process, so that GPU children notice its death; training runs in a child
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
@@ -38,29 +39,29 @@ app.conf.update(
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
-def _logs(**_: Any) -> None:
+def _configure_logs(**_: object) -> None:
     configure()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
-def _ready(sender: Any, **_: Any) -> None:
+def _start_heartbeats(sender: Any, **_: object) -> None:
     roles = [role for role in ("enrich", "gpu") if role in sender.app.amqp.queues.consume_from]
 
-    def beat() -> None:
+    def send_heartbeats() -> None:
         while not context.shutting_down.is_set():
             try:
                 with context.db.write() as tx:
                     for role in roles:
-                        heartbeats.beat(tx, name=f"{worker_name()}:{role}", role=role)
+                        heartbeats.record(tx, name=f"{worker_name()}:{role}", role=role)
             except Exception as error:
-                log.warning("beat_failed", error=type(error).__name__)
-            context.shutting_down.wait(_BEAT_S)
+                log.warning("heartbeat_failed", error=type(error).__name__)
+            context.shutting_down.wait(_HEARTBEAT_S)
 
-    threading.Thread(target=beat, daemon=True).start()
+    threading.Thread(target=send_heartbeats, daemon=True).start()
     log.info("worker_ready", pid=os.getpid(), roles=roles)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
-def _ending(**_: Any) -> None:
-    """What runs saves its state and gives its part back; the worker's own warm shutdown then has little to wait for."""
+def _shut_down(**_: object) -> None:
+    """Running parts save their state and release their claims, so that the warm shutdown of Celery is short."""
     context.shutting_down.set()

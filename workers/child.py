@@ -1,9 +1,9 @@
-"""The process that runs a GPU part, and then the parts of its job that waited for it:
-`python -m workers.child PART_ID [--parent PID]`.
+"""The child process for a GPU part and the later parts of its job: `python -m workers.child PART_ID [--parent PID]`.
 
-It claims the part itself and renews its own lease, so that nothing but the rows connects it to whoever started it. It
-ends when the work ends, on SIGTERM or SIGINT, when its parent dies, when its job is cancelled, when its time is up and
-when its lease is lost; asked to end, it saves its state and gives the part back, and is gone within `GRACE_S`.
+The child claims the part and renews its lease itself; it shares only the database with the process that started it. It
+stops when the work ends, on SIGTERM or SIGINT, when its parent dies, when its job is cancelled, when the time limit is
+exceeded and when the lease is lost. When it has to stop early, it saves its state, releases the part and exits within
+`GRACE_S`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from store.jobs import claims
 from store.jobs.claims import Claim
 from store.logs import configure
 from workers.runtime.context import Context
-from workers.runtime.lease_renewal import Keeper
+from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish, claim_part, run_claimed
 
 GRACE_S = 20.0
@@ -25,44 +25,44 @@ _POLL_S = 0.25
 
 
 def main() -> int:
-    """Run the part and those behind it; 0 however they ended, for their rows tell."""
+    """Run the part and the parts that wait for it. Always returns 0: the rows of the parts say how they ended."""
     parser = argparse.ArgumentParser(description="Run one GPU part.")
     parser.add_argument("part_id")
-    parser.add_argument("--parent", type=int, default=os.getppid(), help="end when this process dies")
+    parser.add_argument("--parent", type=int, default=os.getppid(), help="stop when this process dies")
     arguments = parser.parse_args()
     configure()
     context = Context.open()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
-    threading.Thread(target=_watch, args=(context, arguments.parent), daemon=True).start()
+    threading.Thread(target=_stop_with_parent, args=(context, arguments.parent), daemon=True).start()
 
     claim = claim_part(context, arguments.part_id)
     if claim is None:
         return 0
     while claim is not None:
         run_claimed(context, claim, _work)
-        claim = _next(context, claim)
+        claim = _claim_next(context, claim)
     return 0
 
 
-def _work(context: Context, claim: Claim, keeper: Keeper) -> Publish:
-    """Torch takes seconds to import: not before there is something to do, and with the lease being renewed."""
+def _work(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
+    """Import torch late: it takes seconds, and the lease is renewed meanwhile."""
     from workers.gpu.parts import WORK
 
-    return WORK[claim.kind](context, claim, keeper)
+    return WORK[claim.kind](context, claim, lease)
 
 
-def _next(context: Context, done: Claim) -> Claim | None:
-    """The part that waited for the one just done: this process has torch loaded, and its caches warm."""
+def _claim_next(context: Context, done: Claim) -> Claim | None:
+    """Claim the next part of the same job: this process has loaded torch and the teacher already."""
     if context.shutting_down.is_set():
         return None
     with context.db.read() as tx:
-        part_id = claims.next_of(tx, done.job_id, "gpu")
+        part_id = claims.next_part(tx, done.job_id, "gpu")
     return claim_part(context, part_id) if part_id else None
 
 
-def _watch(context: Context, parent: int) -> None:
-    """Ask for the end when the parent is gone; make it happen where the work does not answer."""
+def _stop_with_parent(context: Context, parent: int) -> None:
+    """Request a stop when the parent is gone; exit after `GRACE_S` if the work does not stop by itself."""
     while os.getppid() == parent and not context.shutting_down.is_set():
         time.sleep(_POLL_S)
     context.shutting_down.set()

@@ -1,4 +1,4 @@
-"""What a message, or the embedded loop, leads to: the part is looked at and, if it is to be had, run."""
+"""Run a part, if it can be claimed: one function per queue, called by the Celery tasks and by the embedded loop."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ _KILL_AFTER_S = 30.0
 
 
 def run_enrich(context: Context, part_id: str) -> None:
-    """Run a part of an enrich job in this process, and then the one of its job that waited for it."""
+    """Run a part of an enrich job in this process, then the next part of the same job."""
     claim = claim_part(context, part_id)
     while claim is not None:
         from workers.enrich.parts import WORK
@@ -27,20 +27,23 @@ def run_enrich(context: Context, part_id: str) -> None:
         if context.shutting_down.is_set():
             return
         with context.db.read() as tx:
-            after = claims.next_of(tx, claim.job_id, "enrich", after_stage=claim.stage)
-        claim = claim_part(context, after) if after else None
+            next_id = claims.next_part(tx, claim.job_id, "enrich", after_stage=claim.stage)
+        claim = claim_part(context, next_id) if next_id else None
 
 
 def run_gpu(context: Context, part_id: str) -> None:
-    """Run a GPU part in a child process, and wait for it. A child that died is reported, so that none need wait."""
+    """Run a GPU part in a child process and wait for it.
+
+    If the child died, its lease is expired, so that the part is requeued at once.
+    """
     command = [sys.executable, "-m", "workers.child", part_id, "--parent", str(os.getpid())]
     with subprocess.Popen(command, process_group=0, env=training_environment()) as child:
-        asked_at: float | None = None
+        terminated_at: float | None = None
         while child.poll() is None:
-            if context.shutting_down.is_set() and asked_at is None:
-                asked_at = time.monotonic()
+            if context.shutting_down.is_set() and terminated_at is None:
+                terminated_at = time.monotonic()
                 child.terminate()
-            if asked_at and time.monotonic() - asked_at > _KILL_AFTER_S:
+            if terminated_at and time.monotonic() - terminated_at > _KILL_AFTER_S:
                 child.kill()
             time.sleep(_POLL_S)
     if child.returncode != 0:

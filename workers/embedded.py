@@ -1,8 +1,8 @@
-"""The embedded loop: `python -m workers.embedded` claims rows itself, with neither Celery nor Redis.
+"""The embedded loop, without Celery and Redis: `python -m workers.embedded`.
 
-Threads for each queue, and the sweeper in the main thread: the same `RUN` as under Celery. Three parts are asked for at
-a time: while one waits for its last answers and another is begun, the third keeps all the calls in flight that there
-may be.
+Each queue has threads that claim parts from the database and run them with the same `RUN` as under Celery; the sweeper
+runs in the main thread. Three enrich parts run at a time: while one waits for its last responses and another starts,
+the third keeps the number of calls in flight at its limit.
 """
 
 import signal
@@ -20,19 +20,19 @@ from workers.sweeper import Sweeper
 
 log = structlog.get_logger()
 _IDLE_S = 0.2
-_BEAT_S = 10.0
-_THREADS = {"enrich": 3, "gpu": 1}
+_HEARTBEAT_S = 10.0
+_NUM_THREADS = {"enrich": 3, "gpu": 1}
 
 
 def work(context: Context, queue: str) -> None:
     """Run ready parts of a queue, one at a time, until the context shuts down."""
-    beaten = float("-inf")
+    last_heartbeat = float("-inf")
     while not context.shutting_down.is_set():
         try:
-            if time.monotonic() - beaten > _BEAT_S:
-                beaten = time.monotonic()
+            if time.monotonic() - last_heartbeat > _HEARTBEAT_S:
+                last_heartbeat = time.monotonic()
                 with context.db.write() as tx:
-                    heartbeats.beat(tx, name=f"{worker_name()}:{queue}", role=queue)
+                    heartbeats.record(tx, name=f"{worker_name()}:{queue}", role=queue)
             with context.db.read() as tx:
                 ready = claims.ready(tx, [queue], limit=1)
             for part_id in ready:
@@ -45,14 +45,14 @@ def work(context: Context, queue: str) -> None:
 
 
 def main() -> None:
-    """Work until asked to end; what runs then is saved and given back."""
+    """Work until SIGTERM or SIGINT; running parts then save their state and are released."""
     configure()
     context = Context.open()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
     threads = [
         threading.Thread(target=work, args=(context, queue), name=queue)
-        for queue, count in _THREADS.items()
+        for queue, count in _NUM_THREADS.items()
         for _ in range(count)
     ]
     for thread in threads:

@@ -1,8 +1,8 @@
-"""The sweeper: `python -m workers.sweeper`. The one that sends messages, and the one that mends what died.
+"""The sweeper: `python -m workers.sweeper`. It requeues parts of dead workers and sends the messages for queued parts.
 
-Every `LIMBECK_SWEEP_S` it gives the parts of silent workers to others, and, where there is a broker, sends a message
-for each queued part that has none under way. The rows are the truth: a broker that is down or was emptied costs time
-only, and two sweepers do no harm, since a part is claimed once however often it is announced.
+Every `LIMBECK_SWEEP_S` seconds it requeues parts whose lease has expired and, if there is a broker, sends a message for
+each queued part without a recent message. The database is authoritative: a broker that is down or has lost its data
+only costs time. Several sweepers can run, because a part is claimed once, however many messages are sent for it.
 """
 
 import signal
@@ -19,18 +19,18 @@ from store.logs import configure
 from workers.runtime.context import Context, worker_name
 
 log = structlog.get_logger()
-_TIDY_EVERY_S = 600.0
+_CLEANUP_EVERY_S = 600.0
 
 
 class Sweeper:
-    """`sweep()` is one round; `run()` goes on until the context shuts down."""
+    """`sweep()` does one round; `run()` repeats it until the context shuts down."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._tidied = float("-inf")
+        self._last_cleanup = float("-inf")
 
     def run(self) -> None:
-        """Round after round; a fault of the database or the broker is logged and tried again."""
+        """Sweep until shutdown; errors of the database are logged, and the next round retries."""
         while not self._context.shutting_down.wait(self._context.settings.sweep_s):
             try:
                 self.sweep()
@@ -38,32 +38,33 @@ class Sweeper:
                 log.warning("sweep_failed", error=type(error).__name__)
 
     def sweep(self) -> None:
-        """Requeue or end what expired, announce what waits."""
+        """Requeue or end parts with an expired lease, clean up now and then, and send messages for queued parts."""
         settings, db = self._context.settings, self._context.db
         with db.write() as tx:
             moved = transitions.requeue_expired(tx, max_attempts=settings.max_attempts)
-            heartbeats.beat(tx, name=worker_name(), role="sweeper")
+            heartbeats.record(tx, name=worker_name(), role="sweeper")
         if moved:
             log.warning("leases_expired", parts=moved)
-        if time.monotonic() - self._tidied > _TIDY_EVERY_S:
-            self._tidied = time.monotonic()
-            self._tidy()
+        if time.monotonic() - self._last_cleanup > _CLEANUP_EVERY_S:
+            self._last_cleanup = time.monotonic()
+            self._clean_up()
         if settings.distributed:
-            self._announce()
+            self._send_messages()
 
-    def _tidy(self) -> None:
-        """Forget what is of no more use: old records, calls that nobody makes any more, states of ended trainings."""
+    def _clean_up(self) -> None:
+        """Delete expired idempotency records, old heartbeats and locks, and training states of ended parts."""
         with self._context.db.write() as tx:
             idempotency.delete_expired(tx)
-            heartbeats.forget_old(tx)
-            single_flight.forget_old(tx)
-            spent = outbox.unused_states(tx)
-        for _, key in spent:
+            heartbeats.delete_old(tx)
+            single_flight.delete_expired(tx)
+            unused = outbox.unused_states(tx)
+        for _, key in unused:
             self._context.artefacts.delete_below(key)
         with self._context.db.write() as tx:
-            outbox.forget_states(tx, [part_id for part_id, _ in spent])
+            outbox.forget_states(tx, [part_id for part_id, _ in unused])
 
-    def _announce(self) -> None:
+    def _send_messages(self) -> None:
+        """Send a message for each queued part that is due; parts that the broker did not accept are sent next time."""
         with self._context.db.read() as tx:
             waiting = outbox.to_send(tx, resend_s=self._context.settings.resend_s)
         if not waiting:
@@ -85,7 +86,7 @@ class Sweeper:
 
 
 def main() -> None:
-    """Sweep until asked to end."""
+    """Sweep until SIGTERM or SIGINT."""
     configure()
     context = Context.open()
     for number in (signal.SIGTERM, signal.SIGINT):

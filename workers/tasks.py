@@ -1,4 +1,4 @@
-"""The two tasks, one a queue: each takes a part's id and looks at it."""
+"""The Celery tasks, one per queue: each takes the id of a part and runs the part if it can be claimed."""
 
 from workers.app import app, context
 from workers.dispatch import run_enrich, run_gpu
@@ -6,7 +6,7 @@ from workers.dispatch import run_enrich, run_gpu
 
 @app.task(name="limbeck.enrich")  # type: ignore[untyped-decorator]
 def enrich(part_id: str) -> None:
-    """Run a chunk of LLM work."""
+    """Run a part of an enrich job."""
     if not context.shutting_down.is_set():
         run_enrich(context, part_id)
 
@@ -19,5 +19,5 @@ def gpu(part_id: str) -> None:
 
 
 def send(part_id: str, queue: str) -> None:
-    """Announce a part. Raises kombu's `OperationalError` within seconds where the broker is out of reach."""
+    """Send the message for a part. Raises kombu's `OperationalError` within seconds if the broker is unreachable."""
     app.send_task(f"limbeck.{queue}", args=[part_id], queue=queue, retry=False)

@@ -16,20 +16,28 @@ from sqlalchemy.orm import Session
 
 from store import vocabularies
 from store.jobs.specs import DescribeSpec
+from store.json_types import LineJSON
 from store.models import EnrichPage, EnrichResult, Label, LLMAnswer
 from store.sets import attribute_sets
 from store.sets.attribute_sets import PAGE_SIZE, EntryContent, insert_ignore
 
 _ALGORITHM = 1  # version of how pages are assembled; part of the key under which a page is reused
 ROUND = 1_000  # steps between the results of two repair rounds
-_CONTENT_FIELDS = ("kind", "text", "part", "value", "about", "other_value")
+_CONTENT_FIELDS: tuple[Literal["kind", "text", "part", "value", "about", "other_value"], ...] = (
+    "kind",
+    "text",
+    "part",
+    "value",
+    "about",
+    "other_value",
+)
 
 
 @dataclass
 class AssembledLabel:
     """What a job has of one label so far: lines, flags, and (reason, detail) of each failed question."""
 
-    lines: list[dict[str, Any]] = field(default_factory=list)
+    lines: list[LineJSON] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
 
@@ -100,14 +108,14 @@ def current_results(
     return list(rows.values())
 
 
-def _without_duplicates(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    first: dict[tuple[Any, ...], dict[str, Any]] = {}
+def _without_duplicates(lines: Sequence[LineJSON]) -> list[LineJSON]:
+    first: dict[tuple[str, ...], LineJSON] = {}
     for line in lines:
         first.setdefault(tuple([line.get(name, "") for name in _CONTENT_FIELDS]), line)
     return list(first.values())
 
 
-def _kept_lines(tx: Session, spec: DescribeSpec, labels: Sequence[Label]) -> Iterable[list[dict[str, Any]]]:
+def _kept_lines(tx: Session, spec: DescribeSpec, labels: Sequence[Label]) -> Iterable[list[LineJSON]]:
     """The human and locked lines of each label in the job's base set, found there by name and sense."""
     if spec.base_set_id is None:
         return [[] for _ in labels]

@@ -1,9 +1,11 @@
-"""Batches handed to a server's Batch API: written down before they are submitted, so that none is forgotten or made
-twice, and ended in the transaction that keeps what they brought.
+"""Batches for the Batch API of an LLM server.
 
-    new        the questions are chosen and their worst case is set aside; perhaps the file is up (`detail.file_id`)
-    submitted  the server has it as `server_id`; `status` is then what the server says
-    ended_at   what it brought is kept; `detail.again` is what to go on with, for questions that have to be asked again
+A row is stored before its batch is submitted, so that no batch is lost or submitted twice. A batch ends in the
+transaction that stores its responses.
+
+    new        questions are chosen, their worst-case usage is reserved; the file may be uploaded (`detail.file_id`)
+    submitted  the server knows it as `server_id`; `status` is then the status that the server reports
+    ended_at   its responses are stored; `detail.again` holds the state of the questions to send again
 """
 
 import time
@@ -17,13 +19,13 @@ from sqlalchemy.sql.elements import ColumnElement
 from store.ids import new_id
 from store.models import LLMBatch, Part
 
-# What a part still waits for, in a query about parts.
-WAITS: ColumnElement[bool] = exists().where(LLMBatch.part_id == Part.id, LLMBatch.ended_at.is_(None))
+# Condition for queries over parts: the part has a batch that has not ended.
+HAS_OPEN_BATCH: ColumnElement[bool] = exists().where(LLMBatch.part_id == Part.id, LLMBatch.ended_at.is_(None))
 
 
 def add(tx: Session, *, job_id: str, part_id: str, num_requests: int, detail: Mapping[str, Any]) -> LLMBatch:
-    """A batch that is about to be submitted."""
-    made = LLMBatch(
+    """Store a batch that is about to be submitted."""
+    batch = LLMBatch(
         id=new_id("bat"),
         job_id=job_id,
         part_id=part_id,
@@ -34,18 +36,18 @@ def add(tx: Session, *, job_id: str, part_id: str, num_requests: int, detail: Ma
         created_at=time.time(),
         ended_at=None,
     )
-    tx.add(made)
+    tx.add(batch)
     tx.flush()
-    return made
+    return batch
 
 
 def of_part(tx: Session, part_id: str) -> Sequence[LLMBatch]:
-    """All batches of a part, in the order in which they were made."""
+    """All batches of a part, in order of creation."""
     return tx.scalars(select(LLMBatch).where(LLMBatch.part_id == part_id).order_by(LLMBatch.id)).all()
 
 
-def note(tx: Session, batch: LLMBatch, **values: Any) -> None:
-    """Write down what has become of a batch; `detail` is added to what is there."""
+def record(tx: Session, batch: LLMBatch, **values: Any) -> None:
+    """Update columns of a batch; `detail` is merged into the stored one."""
     if "detail" in values:
         values["detail"] = {**batch.detail, **values["detail"]}
     tx.execute(
@@ -57,10 +59,10 @@ def note(tx: Session, batch: LLMBatch, **values: Any) -> None:
 
 
 def end(tx: Session, batch: LLMBatch, *, status: str, again: Mapping[str, Any]) -> None:
-    """What it brought is kept."""
-    note(tx, batch, status=status, ended_at=time.time(), detail={"again": dict(again), "reserved": [0, 0]})
+    """End a batch whose responses are stored; `again` is the state of the questions to send again."""
+    record(tx, batch, status=status, ended_at=time.time(), detail={"again": dict(again), "reserved": [0, 0]})
 
 
-def waits(tx: Session, part_id: str) -> bool:
-    """Whether the part has a batch under way."""
-    return tx.scalar(select(Part.id).where(Part.id == part_id, WAITS)) is not None
+def has_open_batch(tx: Session, part_id: str) -> bool:
+    """Whether the part has a batch that has not ended."""
+    return tx.scalar(select(Part.id).where(Part.id == part_id, HAS_OPEN_BATCH)) is not None

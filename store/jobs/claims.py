@@ -20,7 +20,7 @@ from store.errors import LeaseLost, NotFound
 from store.jobs import events
 from store.jobs.part_results import PartResult
 from store.jobs.progress import tally
-from store.jobs.specs import JobKind, JobSpec, PartSpec, S, expect, parse_job_spec, parse_part_spec
+from store.jobs.specs import JobSpec, PartSpec, S, expect, parse_job_spec, parse_part_spec
 from store.models import Job, Part
 
 R = TypeVar("R", bound=PartResult)
@@ -44,11 +44,6 @@ class Claim:
     state_key: str | None
     stage: int
     fault: str = ""
-
-    @property
-    def job_kind(self) -> JobKind:
-        """The kind of the job."""
-        return self.job_spec.kind
 
     @property
     def place(self) -> str:
@@ -75,7 +70,7 @@ def ready(tx: Session, queues: Sequence[str], *, limit: int = 16) -> list[str]:
     return list(tx.scalars(query))
 
 
-def next_of(tx: Session, job_id: str, queue: str, *, after_stage: int = -1) -> str | None:
+def next_part(tx: Session, job_id: str, queue: str, *, after_stage: int = -1) -> str | None:
     """The first queued part of this job in a later stage, for a worker that has the job's data loaded."""
     query = select(Part.id).where(Part.job_id == job_id, Part.queue == queue, Part.status == "queued")
     query = query.where(Part.stage > after_stage)
@@ -131,9 +126,15 @@ def _parsed(job: Job, part: Part) -> tuple[JobSpec, PartSpec, str]:
     try:
         return parse_job_spec(job.kind, job.spec), parse_part_spec(part.kind, part.spec), ""
     except (ValidationError, KeyError) as error:
-        what = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else error
-        fault = f"the stored spec of the job or of its {part.kind} part is not valid: {what}"
+        fault = f"the stored spec of the job or of its {part.kind} part is invalid ({_reason(error)}); create a new job"
         return JobSpec.model_construct(), PartSpec(), fault
+
+
+def _reason(error: ValidationError | KeyError) -> str:
+    if isinstance(error, KeyError):
+        return f"unknown kind {error}"
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 _LOST = "another worker has this part, or it has ended"

@@ -1,6 +1,7 @@
-"""A job's events, numbered per job. The number is taken from the job's row, so that it ascends in the order of commit:
+"""Events of jobs, numbered per job.
 
-a reader that has seen event n will never find a lower number appear later.
+The number comes from a counter in the row of the job, so that numbers ascend in commit order: after a reader has seen
+event n, no lower number appears.
 """
 
 import time
@@ -19,7 +20,7 @@ Type = Literal["message", "metrics", "state"]
 def add(
     tx: Session, job_id: str, type: Type, message: str, *, level: Level = "info", data: Mapping[str, Any] | None = None
 ) -> None:
-    """Append an event; the job's row stays locked until the transaction ends."""
+    """Append an event; the row of the job stays locked until the transaction ends."""
     number = tx.scalar(
         update(Job)
         .where(Job.id == job_id)
@@ -34,6 +35,6 @@ def add(
 
 
 def after(tx: Session, job_id: str, last: int, *, limit: int) -> list[Event]:
-    """Up to `limit` events numbered above `last`."""
+    """Up to `limit` events with numbers above `last`, in order."""
     query = select(Event).where(Event.job_id == job_id, Event.id > last).order_by(Event.id).limit(limit)
     return list(tx.scalars(query))

@@ -1,4 +1,4 @@
-"""Signs of life of long-lived processes, for `/readyz`."""
+"""Heartbeats of long-lived processes, for `/readyz`."""
 
 import time
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from store.models import Heartbeat
 FRESH_S = 30.0
 
 
-def beat(tx: Session, *, name: str, role: str) -> None:
-    """Note that the process `name` is alive in its role (`sweeper`, `enrich`, `gpu`)."""
+def record(tx: Session, *, name: str, role: str) -> None:
+    """Record that the process `name` is alive in its role (`sweeper`, `enrich`, `gpu`)."""
     dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
     now = time.time()
     statement = dialect.insert(Heartbeat).values(name=name, role=role, at=now)
@@ -21,12 +21,12 @@ def beat(tx: Session, *, name: str, role: str) -> None:
 
 
 def alive(tx: Session) -> Mapping[str, int]:
-    """Role → number of processes seen lately."""
+    """Role → number of processes with a heartbeat in the last `FRESH_S` seconds."""
     fresh = Heartbeat.at > time.time() - FRESH_S
     rows = tx.execute(select(Heartbeat.role, func.count()).where(fresh).group_by(Heartbeat.role))
     return {role: count for role, count in rows}
 
 
-def forget_old(tx: Session) -> None:
-    """Drop the rows of processes long gone."""
+def delete_old(tx: Session) -> None:
+    """Delete heartbeats that are older than an hour."""
     tx.execute(delete(Heartbeat).where(Heartbeat.at < time.time() - 3600.0))

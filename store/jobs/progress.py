@@ -1,8 +1,9 @@
-"""How far jobs are, summed over their parts; and how many jobs and parts there are in each state.
+"""Progress of jobs, summed over their parts, and numbers of jobs and parts per status.
 
-A job is polled far more often than its parts move, and may have thousands of them. So its row keeps their sums, made
-anew by each transaction that moves one. Only parts that run are left out, for these count on all the while: a poll
-adds up the job's row and theirs, in one statement.
+A job is polled far more often than its parts change status, and may have thousands of parts. Therefore the row of the
+job stores sums over its parts (`tally`), and each transaction that changes the status of a part recomputes them.
+Running parts are not in these sums, because their progress changes all the time: a poll adds their rows to the tally,
+in one statement.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from store.models import Job, JobUsage, Part
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """How far all parts of one kind are. `rate`: units a second; `eta_s`: seconds left, where a rate is known."""
+    """Progress of all parts of one kind. `rate` is in units per second; without a rate, `eta_s` is None."""
 
     stage: str
     done: int
@@ -30,49 +31,51 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress(Stage):
-    """The stage that a job is in, and all of its `stages`, in order."""
+    """Progress of the current stage of a job, and of all its `stages`, in order."""
 
     stages: Sequence[Stage]
 
 
-# Statements are built once: jobs are polled often, and putting them together costs more than running them. The state
-# is no parameter, or the planner could not tell that the index of running parts holds what is asked for.
-_RUNS = Part.status == literal_column("'running'")
-_RUNNING = (
+# Statements are built once: jobs are polled often, and building a statement costs more than running it. The status is a
+# literal and not a parameter, so that the planner can use the partial index over running parts.
+_IS_RUNNING = Part.status == literal_column("'running'")
+_RUNNING_SUMS = (
     Part.kind,
     func.sum(Part.done).label("done"),
     func.sum(Part.total).label("total"),
     func.max(Part.unit).label("unit"),
     func.sum(Part.rate).label("rate"),
 )
-_OF_ONE = select(*_RUNNING).where(Part.job_id == bindparam("job_id"), _RUNS).group_by(Part.kind).subquery()
-# One row of sums at most goes with a job; its columns come after the job's.
-_SPEND = tuple(column.label(f"spend_{column.name}") for column in JobUsage.__table__.c)
+_RUNNING_OF_JOB = (
+    select(*_RUNNING_SUMS).where(Part.job_id == bindparam("job_id"), _IS_RUNNING).group_by(Part.kind).subquery()
+)
+# A job has at most one row of usage; its columns follow the columns of the job.
+_USAGE = tuple(column.label(f"spend_{column.name}") for column in JobUsage.__table__.c)
 _JOB = (
-    select(*Job.__table__.c, *_SPEND, *(column.label(f"running_{column.name}") for column in _OF_ONE.c))
+    select(*Job.__table__.c, *_USAGE, *(column.label(f"running_{column.name}") for column in _RUNNING_OF_JOB.c))
     .join(JobUsage, JobUsage.job_id == Job.id, isouter=True)
-    .join(_OF_ONE, true(), isouter=True)
+    .join(_RUNNING_OF_JOB, true(), isouter=True)
     .where(Job.id == bindparam("job_id"))
 )
-_NUM_RUNNING = len(_OF_ONE.c)
-_OF_MANY = (
-    select(Part.job_id, *_RUNNING)
-    .where(Part.job_id.in_(bindparam("job_ids", expanding=True)), _RUNS)
+_NUM_RUNNING = len(_RUNNING_OF_JOB.c)
+_RUNNING_OF_JOBS = (
+    select(Part.job_id, *_RUNNING_SUMS)
+    .where(Part.job_id.in_(bindparam("job_ids", expanding=True)), _IS_RUNNING)
     .group_by(Part.job_id, Part.kind)
     .subquery()
 )
 _JOBS = (
-    select(Job.id, Job.tally, *(column for column in _OF_MANY.c if column.name != "job_id"))
-    .join(_OF_MANY, _OF_MANY.c.job_id == Job.id, isouter=True)
+    select(Job.id, Job.tally, *(column for column in _RUNNING_OF_JOBS.c if column.name != "job_id"))
+    .join(_RUNNING_OF_JOBS, _RUNNING_OF_JOBS.c.job_id == Job.id, isouter=True)
     .where(Job.id.in_(bindparam("job_ids", expanding=True)))
 )
 _TALLY = (
     select(
         Part.kind,
-        func.coalesce(func.sum(Part.done).filter(~_RUNS), 0).label("done"),
-        func.coalesce(func.sum(Part.total).filter(~_RUNS), 0).label("total"),
+        func.coalesce(func.sum(Part.done).filter(~_IS_RUNNING), 0).label("done"),
+        func.coalesce(func.sum(Part.total).filter(~_IS_RUNNING), 0).label("total"),
         func.max(Part.unit).label("unit"),
-        (func.count().filter(~_RUNS) - func.count(Part.finished_at)).label("num_live"),
+        (func.count().filter(~_IS_RUNNING) - func.count(Part.finished_at)).label("num_live"),
         func.count(Part.started_at).label("num_begun"),
     )
     .where(Part.job_id == bindparam("job_id"))
@@ -82,7 +85,10 @@ _TALLY = (
 
 
 def tally(tx: Session, job: Job) -> None:
-    """Sum up the job's parts, in the transaction that has just moved one of them and holds the job's lock."""
+    """Recompute the sums over the parts of the job.
+
+    Call it in the transaction that changed the status of a part and holds the lock of the job.
+    """
     job.tally = [
         {
             "kind": row.kind,
@@ -96,41 +102,43 @@ def tally(tx: Session, job: Job) -> None:
     ]
 
 
-def of(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Progress]:
-    """Each job's progress. A stage is all parts of one kind: the first that is not over, or else the last that ran."""
+def of_jobs(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Progress]:
+    """Job id → progress. A stage is all parts of one kind; the current one is the first that has not ended, or else the
+    last that started. Unknown jobs and jobs without parts are left out."""
     tallies: dict[str, list[Any]] = {}
     running: dict[str, list[Sequence[Any]]] = {}
-    for job_id, kept, *runs in tx.execute(_JOBS, {"job_ids": list(job_ids)}):
-        tallies[job_id] = kept
-        running.setdefault(job_id, []).append(runs)
-    return {job_id: found for job_id, kept in tallies.items() if (found := _present(kept, running[job_id]))}
+    for job_id, job_tally, *running_sums in tx.execute(_JOBS, {"job_ids": list(job_ids)}):
+        tallies[job_id] = job_tally
+        running.setdefault(job_id, []).append(running_sums)
+    return {job_id: found for job_id, stored in tallies.items() if (found := _progress(stored, running[job_id]))}
 
 
-def job(tx: Session, job_id: str) -> tuple[Row[Any], Progress | None]:
-    """A job's row with its progress, in one statement; `NotFound` where there is none."""
+def of_job(tx: Session, job_id: str) -> tuple[Row[Any], Progress | None]:
+    """The row of a job and its progress, in one statement. Raises NotFound."""
     tx.flush()
-    # Past the session, which would take longer over the one row than the database does.
+    # On the connection: the session would take longer to load one row than the database takes to find it.
     rows = tx.connection().execute(_JOB, {"job_id": job_id}).all()
     if not rows:
         raise NotFound("job", job_id)
-    return rows[0], _present(rows[0].tally, [row[-_NUM_RUNNING:] for row in rows])
+    return rows[0], _progress(rows[0].tally, [row[-_NUM_RUNNING:] for row in rows])
 
 
-def _present(tally: Sequence[Mapping[str, Any]], running: Sequence[Sequence[Any]]) -> Progress | None:
+def _progress(tally: Sequence[Mapping[str, Any]], running: Sequence[Sequence[Any]]) -> Progress | None:
+    """Progress from the stored sums of each kind of part and the rows of sums over running parts."""
     if not tally:
         return None
-    runs = {run[0]: run[1:] for run in running}
-    stages = [_stage(kept, runs.get(kept["kind"])) for kept in tally]
-    begun = [at for at, kept in enumerate(tally) if kept["num_begun"]] or [0]
-    live = (at for at, kept in enumerate(tally) if kept["num_live"] or kept["kind"] in runs)
-    return Progress(**vars(stages[next(live, begun[-1])]), stages=stages)
+    running_by_kind = {sums[0]: sums[1:] for sums in running}
+    stages = [_stage(stored, running_by_kind.get(stored["kind"])) for stored in tally]
+    started = [index for index, stored in enumerate(tally) if stored["num_begun"]] or [0]
+    live = (index for index, stored in enumerate(tally) if stored["num_live"] or stored["kind"] in running_by_kind)
+    return Progress(**vars(stages[next(live, started[-1])]), stages=stages)
 
 
-def _stage(kept: Mapping[str, Any], runs: Sequence[Any] | None) -> Stage:
-    done, total, unit, per_s = runs or (0, 0, "", None)
-    done, total = kept["done"] + int(done), kept["total"] + int(total)
-    eta_s = max(0.0, (total - done) / per_s) if per_s else None
-    return Stage(stage=kept["kind"], done=done, total=total, unit=unit or kept["unit"], rate=per_s, eta_s=eta_s)
+def _stage(stored: Mapping[str, Any], running: Sequence[Any] | None) -> Stage:
+    done, total, unit, rate = running or (0, 0, "", None)
+    done, total = stored["done"] + int(done), stored["total"] + int(total)
+    eta_s = max(0.0, (total - done) / rate) if rate else None
+    return Stage(stage=stored["kind"], done=done, total=total, unit=unit or stored["unit"], rate=rate, eta_s=eta_s)
 
 
 def jobs_by_status(tx: Session) -> Mapping[tuple[str, str], int]:

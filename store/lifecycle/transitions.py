@@ -82,8 +82,8 @@ def stop(tx: Session, job: Job, error: Mapping[str, str]) -> None:
 def _cancel_idle_parts(tx: Session, job: Job) -> None:
     """Cancel the parts that have not started. A part with an open batch is due at once, to end the batch."""
     idle = update(Part).where(Part.job_id == job.id, Part.status.in_(("waiting", "queued")))
-    tx.execute(idle.where(batches.WAITS).values(not_before=0.0, sent_at=None), execution_options=_NO_SYNC)
-    cancelled = idle.where(~batches.WAITS).values(status="cancelled", finished_at=now_s())
+    tx.execute(idle.where(batches.HAS_OPEN_BATCH).values(not_before=0.0, sent_at=None), execution_options=_NO_SYNC)
+    cancelled = idle.where(~batches.HAS_OPEN_BATCH).values(status="cancelled", finished_at=now_s())
     tx.execute(cancelled, execution_options=_NO_SYNC)
     tx.flush()
 
@@ -99,7 +99,7 @@ def defer(tx: Session, claim: Claim, *, in_s: float) -> None:
     If the job is stopping, the part ends, unless it has an open batch.
     """
     job = lock(tx, claim)
-    if job.stopping and batches.waits(tx, claim.part_id):
+    if job.stopping and batches.has_open_batch(tx, claim.part_id):
         in_s = min(in_s, STOPPING_POLL_S)
     elif job.stopping:
         must_change(tx, held(claim).values(status="cancelled", finished_at=now_s(), lease_token=None, rate=None))
@@ -164,7 +164,7 @@ def requeue_expired(tx: Session, *, max_attempts: int) -> int:
             "message": f"{part.kind}: its worker stopped answering, {part.attempts} times in a row",
         }
         again = part.attempts < max_attempts
-        if job.stopping and not batches.waits(tx, part_id):
+        if job.stopping and not batches.has_open_batch(tx, part_id):
             statement = expired_part.values(status="cancelled", **ended)
         elif again:
             statement = _requeued(expired_part, not_before=0.0)

@@ -49,13 +49,13 @@ def test_the_tally_of_a_stored_job_is_computed(db: Database) -> None:
             assert claim is not None
         transitions.finish(tx, claim, PartResult())
     with db.read() as tx:
-        job, before = progress.job(tx, job_id)
+        job, before = progress.of_job(tx, job_id)
     assert before is not None
     assert (before.done, before.total) == (2, 10)
     command.downgrade(_config(db), "0003")
     upgrade(db)
     with db.read() as tx:
-        again, after = progress.job(tx, job_id)
+        again, after = progress.of_job(tx, job_id)
     assert (again.tally, after) == (job.tally, before)
     assert again.spec == job.spec
 

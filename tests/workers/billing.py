@@ -8,7 +8,7 @@ from typing import Any
 
 from attributes.llm.prices import Price, read_prices
 from attributes.llm.transport import RawResponse
-from tests.workers.enriching import Scripted
+from tests.workers.enrich_bench import ScriptedLLM
 
 PRICE = Price(input=2_000_000, cached_input=500_000, output=8_000_000)  # 2, 0.5 and 8 dollars a million
 _PRICES = """
@@ -28,7 +28,7 @@ def price_file(folder: Path) -> Path:
     return path
 
 
-class Billing(Scripted):
+class BillingLLM(ScriptedLLM):
     """Uses as many tokens as chance says, up to the limits of a call, and fails now and then; `billed` is what it takes
     for all that it did, stated or not."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from store.db import Database
-from tests.workers.enriching import Bench, make_bench
+from tests.workers.enrich_bench import Bench, make_bench
 
 
 @pytest.fixture

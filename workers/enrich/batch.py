@@ -13,7 +13,6 @@ records what they completed.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -332,7 +331,7 @@ class BatchEnrichment:
             if key[:_KEY_CHARS] in short_keys
         ]
 
-    def _attempts(self, planned: PlannedQuestion, saved: Mapping[str, Any] | None) -> QuestionAttempts:
+    def _attempts(self, planned: PlannedQuestion, saved: AttemptsJSON | None) -> QuestionAttempts:
         attempts = QuestionAttempts(planned.question, self._settings, self._fallback)
         if saved is not None:
             attempts.restore(saved)
@@ -349,7 +348,7 @@ class BatchEnrichment:
         self._lease.progress(min(done, self._total), self._total, self._unit)
 
 
-def _saved_attempts(batches: Sequence[LLMBatch]) -> dict[str, Mapping[str, Any]]:
+def _saved_attempts(batches: Sequence[LLMBatch]) -> dict[str, AttemptsJSON]:
     """Cache key -> the attempts to continue, as the last batch of the question saved them."""
     return {key: saved for batch in batches for key, saved in batch.detail.get("again", {}).items()}
 

@@ -1,1 +1,1 @@
-"""Parts that need torch; they run in a child process."""
+"""Parts that need torch. They run in a child process (`workers.child`)."""

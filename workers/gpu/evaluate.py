@@ -1,4 +1,4 @@
-"""The evaluate part: a student or a teacher is measured; a student just trained is bundled and published."""
+"""The evaluate part: evaluates a student or a teacher; in a distill job, publishes the trained student as a bundle."""
 
 import json
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session
 from torch import Tensor
 
 from attributes.types import line_from_json
-from distill.bundle.write import BundleError, StudentWeights, write_bundle
+from distill.bundle.write import StudentWeights, write_bundle
 from distill.config.train_config import TrainConfig
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
 from distill.pipeline import MeasureOptions, measure_student, measure_teacher
 from distill.student.init_from_bundle import TARGETS, WEIGHTS
 from distill.student.model import Student, build_student
-from distill.teacher.teacher import Teacher, TeacherError
+from distill.teacher.teacher import Teacher
 from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets
 from store import resources
@@ -28,33 +28,26 @@ from store.jobs.claims import Claim
 from store.jobs.jobs import distill_spec
 from store.jobs.part_results import EvaluateResult, TrainPartResult
 from store.jobs.specs import CheckpointSubject, DistillSpec, EvaluateSpec
-from store.models import Checkpoint
+from store.models import AttributeEntry, Checkpoint
 from workers.gpu import inputs
-from workers.gpu.train import CODES, pipeline_hooks
+from workers.gpu.pipeline import pipeline_errors, pipeline_hooks
 from workers.runtime.context import Context
-from workers.runtime.errors import PartFailed
-from workers.runtime.lease_renewal import Keeper
+from workers.runtime.errors import PartError
+from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish
 
 
-def evaluate(context: Context, claim: Claim, keeper: Keeper) -> Publish:
-    """Run the part; its result holds the evaluation, and the checkpoint where one is published."""
-    with inputs.scratch(context) as folder:
-        try:
-            return _Evaluation(context, claim, keeper, folder).run()
-        except TeacherError as error:
-            raise PartFailed(error.code, str(error)) from error
-        except BundleError as error:
-            raise PartFailed("bundle_unfit", str(error)) from error
-        except tuple(CODES) as error:
-            raise PartFailed(CODES[type(error)], str(error)) from error
+def evaluate(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
+    """Run the part; its result holds the evaluation, and the checkpoint if one is published."""
+    with inputs.scratch(context) as folder, pipeline_errors():
+        return _EvaluationRun(context, claim, lease, folder).run()
 
 
-class _Evaluation:
-    """One attempt: what it starts from, read once."""
+class _EvaluationRun:
+    """One attempt of the part, with its inputs."""
 
-    def __init__(self, context: Context, claim: Claim, keeper: Keeper, folder: Path) -> None:
-        self.context, self.claim, self.keeper, self.folder = context, claim, keeper, folder
+    def __init__(self, context: Context, claim: Claim, lease: LeaseRenewal, folder: Path) -> None:
+        self.context, self.claim, self.lease, self.folder = context, claim, lease, folder
         spec = claim.job_spec
         assert isinstance(spec, DistillSpec | EvaluateSpec)
         self.spec: DistillSpec | EvaluateSpec = spec
@@ -62,26 +55,26 @@ class _Evaluation:
         self.targets: TextTargets
         self.targets, self.encoded = inputs.targets(context, claim, folder)
         self.image_index = self.images.image_index
-        self.hooks: PipelineHooks = pipeline_hooks(keeper)
+        self.hooks: PipelineHooks = pipeline_hooks(lease)
 
     def run(self) -> Publish:
         if isinstance(self.spec, DistillSpec):
             return self._publish_student(self.spec)
         subject = self.spec.subject
         if isinstance(subject, CheckpointSubject):
-            measured = self._checkpoint(subject.checkpoint_id, shots=self.spec.shots)
+            measured = self._measure_checkpoint(subject.checkpoint_id, shots=self.spec.shots)
         else:
-            measured = self._teacher(self._load(), shots=0)
+            measured = self._measure_teacher(self._load_teacher(), shots=0)
         result = EvaluateResult(evaluation=measured.as_json(), num_bad_images=len(self.hooks.bad_images))
         return lambda _tx: result
 
-    def _load(self) -> Teacher:
+    def _load_teacher(self) -> Teacher:
         return inputs.teacher(self.context, self.spec.teacher)
 
-    def _student(
+    def _measure_student(
         self, student: Student, config: TrainConfig, teacher: Teacher | None, *, shots: int, retrieve: bool
     ) -> Evaluation:
-        plain = config.data.protocol == "closed_set"
+        is_closed_set = config.data.protocol == "closed_set"
         return measure_student(
             student,
             self.image_index,
@@ -95,12 +88,12 @@ class _Evaluation:
                 num_workers=config.system.num_workers,
             ),
             cache=self.context.settings.cache,
-            teacher=None if plain else teacher,
+            teacher=None if is_closed_set else teacher,
             root=self.images.root,
             hooks=self.hooks,
         )
 
-    def _teacher(self, teacher: Teacher, *, shots: int) -> Evaluation:
+    def _measure_teacher(self, teacher: Teacher, *, shots: int) -> Evaluation:
         return measure_teacher(
             teacher,
             self.images.image_index,
@@ -112,38 +105,39 @@ class _Evaluation:
             hooks=self.hooks,
         )
 
-    def _checkpoint(self, checkpoint_id: str, *, shots: int) -> Evaluation:
-        """A published student, with the vectors it learned before the labels' words and the few images it may know."""
+    def _measure_checkpoint(self, checkpoint_id: str, *, shots: int) -> Evaluation:
+        """Evaluate a published student with its learned vectors, on images that it was not trained on."""
         with self.context.db.read() as tx:
             checkpoint = resources.checkpoint(tx, checkpoint_id)
             weights, targets = (
                 resources.checkpoint_file(tx, checkpoint_id, path).file_key for path in (WEIGHTS, TARGETS)
             )
             config = distill_spec(tx, checkpoint.job_id).config
-        self.context.artefacts.get_file(targets, self.folder / "its_targets.safetensors")
-        context = TextTargets.load(self.folder / "its_targets.safetensors").context
+        self.context.artefacts.get_file(targets, self.folder / "checkpoint_targets.safetensors")
+        context = TextTargets.load(self.folder / "checkpoint_targets.safetensors").context
         retrieve = shots > 0
-        teacher = self._load() if retrieve or context is not None else None
+        teacher = self._load_teacher() if retrieve or context is not None else None
         self.image_index, self.targets = evaluation_inputs(config, self.image_index, teacher, self.targets, context)
         shots = max(config.data.shots, shots)
-        return self._student(self._built(config, weights), config, teacher, shots=shots, retrieve=retrieve)
+        student = self._load_student(config, weights)
+        return self._measure_student(student, config, teacher, shots=shots, retrieve=retrieve)
 
-    def _trained(self) -> TrainPartResult:
+    def _train_result(self) -> TrainPartResult:
         with self.context.db.read() as tx:
-            trained = claims.result_of(tx, self.claim, TrainPartResult)
-        if trained is None:
-            raise PartFailed("no_student", "the job has no train part that succeeded")
-        return trained
+            result = claims.result_of(tx, self.claim, TrainPartResult)
+        if result is None:
+            raise PartError("no_student", "the job has no train part that succeeded")
+        return result
 
-    def _context(self, files: Mapping[str, str]) -> Tensor | None:
-        """The vectors that the train part learned, if it learned any."""
+    def _learned_context(self, files: Mapping[str, str]) -> Tensor | None:
+        """The vectors (M, W) that the train part learned; None without prompt learning."""
         key = files.get("context")
         if key is None:
             return None
         self.context.artefacts.get_file(key, self.folder / "context.safetensors")
         return load_file(self.folder / "context.safetensors")["context"]
 
-    def _built(self, config: TrainConfig, weights_key: str) -> Student:
+    def _load_student(self, config: TrainConfig, weights_key: str) -> Student:
         path = self.folder / "student.safetensors"
         self.context.artefacts.get_file(weights_key, path)
         student = build_student(
@@ -157,18 +151,19 @@ class _Evaluation:
         return student
 
     def _publish_student(self, spec: DistillSpec) -> Publish:
-        config, trained = spec.config, self._trained()
-        teacher = self._load()
-        baseline = self._teacher(teacher, shots=config.data.shots)
+        """Evaluate the trained student and its teacher, then publish the student as a checkpoint."""
+        config, trained = spec.config, self._train_result()
+        teacher = self._load_teacher()
+        baseline = self._measure_teacher(teacher, shots=config.data.shots)
         self.image_index, self.targets = evaluation_inputs(
-            config, self.image_index, teacher, self.targets, self._context(trained.files)
+            config, self.image_index, teacher, self.targets, self._learned_context(trained.files)
         )
-        student = self._built(config, trained.files["student"])
+        student = self._load_student(config, trained.files["student"])
         log_path = self.folder / "training.jsonl"
         self.context.artefacts.get_file(trained.files["training_log"], log_path)
         log = [json.loads(line) for line in log_path.read_text(encoding="utf-8").splitlines()]
         measured = replace(
-            self._student(
+            self._measure_student(
                 student, config, teacher, shots=config.data.shots, retrieve=config.data.protocol == "retrieval"
             ),
             last_epochs=last_epochs(log, config.evaluation.measured_epochs),
@@ -179,9 +174,21 @@ class _Evaluation:
         }
         num_bad = trained.num_bad_images + len(self.hooks.bad_images)
         if config.data.protocol == "closed_set":
-            # A plain classifier hears no words: it has nothing to be paired with, and is a baseline and no product.
+            # The closed-set baseline has no text features: it cannot be paired with a teacher, so it has no bundle.
             return lambda _tx: EvaluateResult(evaluation=evaluation, num_bad_images=num_bad)
-        files = self._bundle(student, teacher, evaluation, spec, log_path)
+        return self._publish_checkpoint(spec, student, teacher, evaluation, log_path, num_bad)
+
+    def _publish_checkpoint(
+        self,
+        spec: DistillSpec,
+        student: Student,
+        teacher: Teacher,
+        evaluation: dict[str, Any],
+        log_path: Path,
+        num_bad: int,
+    ) -> Publish:
+        """Upload the bundle, and publish it as a checkpoint when the part ends."""
+        files = self._write_bundle(student, teacher, evaluation, spec, log_path)
         stored = [
             (path, self.context.artefacts.put_file(self.folder / "bundle" / path, f"{self.claim.place}/bundle/{path}"))
             for path in files
@@ -200,7 +207,7 @@ class _Evaluation:
                     attribute_set_id=spec.attribute_set_id,
                     text_targets_id=self.encoded.text_targets_id,
                     teacher_id=self.encoded.teacher_id,
-                    student=config.student.architecture,
+                    student=spec.config.student.architecture,
                     text=self.spec.text,
                     evaluation=evaluation,
                     digest=digest,
@@ -211,18 +218,23 @@ class _Evaluation:
 
         return publish
 
-    def _bundle(
+    def _write_bundle(
         self, student: Student, teacher: Teacher, evaluation: Mapping[str, Any], spec: DistillSpec, log_path: Path
     ) -> list[str]:
-        """Write the bundle into the scratch folder; the paths of its files."""
+        """Write the bundle into the scratch folder; returns the paths of its files."""
         texts = inputs.texts(self.context, spec)
         image_index = self.images.image_index
         parts = {at: "id" for at in image_index.id_labels} | {at: "ood" for at in image_index.ood_labels}
         labels = [
-            {"label": label, "sense": texts.senses[at], "part": parts.get(at), **_said(texts.attributes[at])}
+            {
+                "label": label,
+                "sense": texts.senses[at],
+                "part": parts.get(at),
+                **_attributes_with_ids(texts.entries[at]),
+            }
             for at, label in enumerate(texts.labels)
         ]
-        made = write_bundle(
+        written = write_bundle(
             self.folder / "bundle",
             student=StudentWeights(
                 name=student.name,
@@ -238,7 +250,7 @@ class _Evaluation:
             training_log=log_path,
             provenance=self._provenance(spec),
         )
-        return [file.path for file in made]
+        return [file.path for file in written]
 
     def _provenance(self, spec: DistillSpec) -> dict[str, Any]:
         with self.context.db.read() as tx:
@@ -251,9 +263,8 @@ class _Evaluation:
             }
 
 
-def _said(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What is said of a label, each line with the id that it goes by in its set."""
-    if attributes is None:
+def _attributes_with_ids(entry: AttributeEntry | None) -> dict[str, Any]:
+    """The lines and flags of a label; each line with its id in the attribute set. Empty without an entry."""
+    if entry is None:
         return {}
-    lines = [{"id": line_from_json(line).id, **line} for line in attributes["lines"]]
-    return {**attributes, "lines": lines}
+    return {"lines": [{"id": line_from_json(line).id, **line} for line in entry.lines], "flags": entry.flags}

@@ -1,11 +1,13 @@
-"""The check part with a teacher: the gates, and whether the set brings labels nearer together than their names are."""
+"""The check part with a teacher: the quality gates, including the margins between the text features of labels.
+
+The margins compare the texts with attributes to the names alone, and show labels that the attributes make more similar.
+"""
 
 from collections.abc import Sequence
 
 from attributes.gates.margins import Margins
 from attributes.gates.token_lengths import token_counter_from_file
-from distill.hooks import PipelineHooks
-from distill.teacher.teacher import Teacher, TeacherError
+from distill.teacher.teacher import Teacher
 from distill.texts.separation import Separation, separation
 from distill.texts.text_targets import encode_text_targets
 from distill.texts.text_templates import render
@@ -13,20 +15,23 @@ from store.jobs.claims import Claim
 from store.jobs.specs import CheckSpec
 from workers.enrich import gates
 from workers.gpu import inputs
+from workers.gpu.pipeline import pipeline_errors, pipeline_hooks
 from workers.runtime.context import Context
-from workers.runtime.errors import PartFailed
-from workers.runtime.lease_renewal import Keeper
+from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish
 
 
-def check_with_teacher(context: Context, claim: Claim, keeper: Keeper) -> Publish:
-    """Run the part."""
+def check_with_teacher(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
+    """Run the part; publishes the report of the gates."""
     spec = claim.job(CheckSpec)
     ref = spec.teacher or ""
     teacher = inputs.teacher(context, ref)
     texts = inputs.texts(context, spec)
-    names = [render("names", label, said, spec.prompt) for label, said in zip(texts.labels, texts.said, strict=True)]
-    before, after = (_separation(context, teacher, prompts, keeper) for prompts in (names, texts.prompts))
+    names = [
+        render("names", label, attributes, spec.prompt)
+        for label, attributes in zip(texts.labels, texts.attributes, strict=True)
+    ]
+    before, after = (_separation(context, teacher, prompts, lease) for prompts in (names, texts.prompts))
     margins = Margins(
         before=before.margin.numpy(),
         after=after.margin.numpy(),
@@ -36,20 +41,15 @@ def check_with_teacher(context: Context, claim: Claim, keeper: Keeper) -> Publis
     )
     with inputs.scratch(context) as folder:
         teacher.save_tokenizer(folder)
-        name = f"{ref}, context {teacher.context_length}"
-        tokens = token_counter_from_file((folder / "tokenizer.json").read_bytes(), teacher.context_length, name)
-    found = gates.judge_set(context, claim, keeper, teacher=ref, tokens=tokens, margins=margins)
+        tokenizer = f"{ref}, context {teacher.context_length}"
+        tokens = token_counter_from_file((folder / "tokenizer.json").read_bytes(), teacher.context_length, tokenizer)
+    found = gates.judge_set(context, claim, lease, teacher=ref, tokens=tokens, margins=margins)
     return lambda tx: gates.publish_check(tx, claim, found)
 
 
-def _separation(context: Context, teacher: Teacher, prompts: Sequence[tuple[str, ...]], keeper: Keeper) -> Separation:
-    try:
-        targets = encode_text_targets(
-            teacher,
-            prompts,
-            cache=context.settings.cache,
-            hooks=PipelineHooks(on_progress=keeper.progress, should_stop=keeper.should_stop),
-        )
-    except TeacherError as error:
-        raise PartFailed(error.code, str(error)) from error
+def _separation(
+    context: Context, teacher: Teacher, prompts: Sequence[tuple[str, ...]], lease: LeaseRenewal
+) -> Separation:
+    with pipeline_errors():
+        targets = encode_text_targets(teacher, prompts, cache=context.settings.cache, hooks=pipeline_hooks(lease))
     return separation(targets.features.to(inputs.device()))

@@ -1,11 +1,10 @@
-"""What GPU parts start from: labels and their texts, the teacher, the dataset, and files of earlier parts."""
+"""Inputs of GPU parts: labels with their texts, the teacher, the dataset, and files of earlier parts."""
 
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,62 +17,66 @@ from store.jobs import claims
 from store.jobs.claims import Claim
 from store.jobs.part_results import EncodeResult
 from store.jobs.specs import TextSource
+from store.models import AttributeEntry
 from store.sets import attribute_sets, caption_sets
 from workers.runtime.context import Context
-from workers.runtime.errors import PartFailed
+from workers.runtime.errors import PartError
 
 
 @dataclass(frozen=True)
-class Texts:
-    """A vocabulary as a teacher hears of it: `labels` and `prompts` by position, `attributes` as they are stored."""
+class JobTexts:
+    """The labels of a vocabulary and their texts, by position; `prompts` are the rendered texts of each label."""
 
     labels: list[str]
     senses: list[str | None]
-    attributes: list[dict[str, Any] | None]
-    said: list[LabelAttributes]
+    entries: list[AttributeEntry | None]
+    attributes: list[LabelAttributes]
     prompts: list[tuple[str, ...]]
 
 
-def texts(context: Context, spec: TextSource) -> Texts:
-    """The labels of the job's vocabulary with its attribute set's entries, rendered as its text and prompt say."""
+def texts(context: Context, spec: TextSource) -> JobTexts:
+    """The labels of the job's vocabulary, with the attributes of its attribute set, rendered by its text and prompt."""
     with context.db.read() as tx:
         labels = vocabularies.labels(tx, spec.vocabulary_id)
         set_id = spec.attribute_set_id
-        entries = attribute_sets.entries(tx, set_id) if set_id else [None] * len(labels)
-    said = [LabelAttributes.of_lines(entry.lines) if entry else LabelAttributes() for entry in entries]
-    return Texts(
+        entries: list[AttributeEntry | None] = attribute_sets.entries(tx, set_id) if set_id else [None for _ in labels]
+    attributes = [LabelAttributes.of_lines(entry.lines) if entry else LabelAttributes() for entry in entries]
+    return JobTexts(
         labels=[label.name for label in labels],
         senses=[label.sense for label in labels],
-        attributes=[{"lines": entry.lines, "flags": entry.flags} if entry else None for entry in entries],
-        said=said,
-        prompts=[render(spec.text, label.name, own, spec.prompt) for label, own in zip(labels, said, strict=True)],
+        entries=entries,
+        attributes=attributes,
+        prompts=[
+            render(spec.text, label.name, of_label, spec.prompt)
+            for label, of_label in zip(labels, attributes, strict=True)
+        ],
     )
 
 
 def device() -> str:
-    """Where this worker computes."""
+    """The torch device of this worker."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def teacher(context: Context, ref: str) -> Teacher:
-    """The job's teacher, loaded; `PartFailed` where it is not to be had."""
+    """Load the teacher. Raises PartError if it cannot be loaded."""
     try:
         return load_teacher(ref, device=device(), root=context.settings.data)
     except TeacherError as error:
-        raise PartFailed(error.code, str(error)) from error
+        raise PartError(error.code, str(error)) from error
 
 
 @contextmanager
 def scratch(context: Context) -> Iterator[Path]:
-    """A folder of this attempt's own on this machine; gone afterwards."""
+    """A temporary folder for this attempt on the local disk."""
     context.settings.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="part-", dir=context.settings.cache) as folder:
         yield Path(folder)
 
 
 @dataclass(frozen=True)
-class Images:
-    """A registered dataset: its manifest, and the folder that the manifest's paths start from."""
+class JobImages:
+    """A registered dataset: its image index, and the folder to which the paths of the index are relative."""
 
     dataset_id: str
     digest: str
@@ -81,22 +84,22 @@ class Images:
     root: Path
 
 
-def images(context: Context, dataset_id: str, folder: Path) -> Images:
-    """The job's dataset as it was registered, under this machine's data root."""
+def images(context: Context, dataset_id: str, folder: Path) -> JobImages:
+    """The dataset as it was registered, below the data root of this worker. Raises PartError without its folder."""
     with context.db.read() as tx:
         row = resources.dataset(tx, dataset_id)
     context.artefacts.get_file(row.manifest_key, folder / "manifest.jsonl")
     image_index = ImageIndex.load(folder / "manifest.jsonl")
     root = (context.settings.data / row.path).resolve()
     if not root.is_dir():
-        raise PartFailed(
+        raise PartError(
             "dataset_missing", f'dataset folder "{row.path}" is not under the data root of this worker: mount it there'
         )
-    return Images(row.id, row.digest, image_index, root)
+    return JobImages(row.id, row.digest, image_index, root)
 
 
 def captions(context: Context, caption_set_id: str | None, folder: Path) -> Path | None:
-    """The job's caption set, if it names one."""
+    """The file of the caption set; None without a caption set."""
     if caption_set_id is None:
         return None
     with context.db.read() as tx:
@@ -106,11 +109,11 @@ def captions(context: Context, caption_set_id: str | None, folder: Path) -> Path
 
 
 def targets(context: Context, claim: Claim, folder: Path) -> tuple[TextTargets, EncodeResult]:
-    """The text targets that the encode part of this job made, and the result of that part."""
+    """The text targets of this job, and the result of the encode part that made them. Raises PartError without one."""
     with context.db.read() as tx:
         encoded = claims.result_of(tx, claim, EncodeResult)
         if encoded is None:
-            raise PartFailed("no_text_targets", "the job has no encode part that succeeded")
+            raise PartError("no_text_targets", "the job has no encode part that succeeded")
         row = resources.text_targets(tx, encoded.text_targets_id)
     context.artefacts.get_file(row.file_key, folder / "text_targets.safetensors")
     return TextTargets.load(folder / "text_targets.safetensors"), encoded

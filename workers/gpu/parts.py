@@ -1,4 +1,4 @@
-"""The kinds of part that run in a child process, where torch is."""
+"""Part kind → function that runs it, for the parts that run in a child process."""
 
 from workers.gpu.confusable_labels import neighbours
 from workers.gpu.encode import encode

@@ -1,7 +1,7 @@
-"""The train part: the student learns; its state is kept as it goes, its weights and log when it is done."""
+"""The train part: trains the student, saves its training state regularly, and stores its weights and log at the end."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -9,85 +9,72 @@ from safetensors.torch import save_file
 from sqlalchemy.exc import SQLAlchemyError
 
 from distill.bundle.verify import MANIFEST_FILE
-from distill.data.decoded_images import ImagesError
-from distill.data.few_shot import FewShotError
 from distill.hooks import PipelineHooks
-from distill.pipeline import NoImages, measure_epochs, training_data
-from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, InitialStudentError, read_initial_student
-from distill.student.model import StudentError
-from distill.teacher.teacher import Teacher, TeacherError
-from distill.texts.text_templates import TextsError
+from distill.pipeline import measure_epochs, training_data
+from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, read_initial_student
+from distill.teacher.teacher import Teacher
 from distill.training.hooks import TrainHooks
-from distill.training.loop import NonFiniteLoss, OutOfMemory, TrainResult
+from distill.training.loop import TrainResult
 from distill.training.loop import train as train_student
 from distill.training.metrics import StepMetrics
-from distill.training.training_state import StateError
 from store import resources
 from store.jobs import claims
 from store.jobs.claims import Claim
 from store.jobs.part_results import TrainPartResult
 from store.jobs.specs import DistillSpec
 from workers.gpu import inputs
+from workers.gpu.pipeline import pipeline_errors, pipeline_hooks
 from workers.runtime.context import Context
-from workers.runtime.errors import PartFailed
-from workers.runtime.lease_renewal import Keeper
+from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish
-from workers.runtime.throughput import Rate
 
 log = structlog.get_logger()
 
-CODES: Mapping[type[Exception], str] = {
-    NoImages: "no_usable_images",
-    ImagesError: "images_not_ready",
-    StudentError: "student_unfit",
-    FewShotError: "too_few_images",
-    InitialStudentError: "start_unfit",
-    StateError: "state_unusable",
-    TextsError: "texts_unfit",
-    NonFiniteLoss: "loss_not_finite",
-    OutOfMemory: "gpu_out_of_memory",
-}
 
+def train(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
+    """Run the part; resumes from the training state of an earlier attempt, if there is one.
 
-def train(context: Context, claim: Claim, keeper: Keeper) -> Publish:
-    """Run the part, from the state of the attempt before where there is one; its `files` are weights and log."""
+    `files` of the result: `student` weights, `training_log` and, with prompt learning, `context`.
+    """
     spec = claim.job(DistillSpec)
     with inputs.scratch(context) as folder:
-        hooks = pipeline_hooks(keeper)
-        try:
-            result = _train(context, claim, keeper, spec, folder, hooks)
-        except TeacherError as error:
-            raise PartFailed(error.code, str(error)) from error
-        except tuple(CODES) as error:
-            raise PartFailed(CODES[type(error)], str(error)) from error
-        parts = {"student": result.student.model.state_dict()}
-        if result.context is not None:
-            parts["context"] = {"context": result.context}
-        files = {}
-        for name, tensors in parts.items():
-            save_file(tensors, folder / f"{name}.safetensors")
-            files[name] = context.artefacts.put_file(
-                folder / f"{name}.safetensors", f"{claim.place}/{name}.safetensors"
-            )
-        lines = "".join(json.dumps(line) + "\n" for line in result.log)
-        files["training_log"] = context.artefacts.put_bytes(lines.encode(), f"{claim.place}/training.jsonl")
-    made = TrainPartResult(
-        num_steps=result.steps,
-        train_seconds=round(result.seconds, 1),
+        hooks = pipeline_hooks(lease)
+        with pipeline_errors():
+            trained = _train(context, claim, lease, spec, folder, hooks)
+        files = _upload(context, claim, trained, folder)
+    result = TrainPartResult(
+        num_steps=trained.steps,
+        train_seconds=round(trained.seconds, 1),
         num_bad_images=len(hooks.bad_images),
-        files={name: file.key for name, file in files.items()},
+        files=files,
     )
-    return lambda _tx: made
+    return lambda _tx: result
+
+
+def _upload(context: Context, claim: Claim, trained: TrainResult, folder: Path) -> dict[str, str]:
+    """Store weights, learned vectors and log as artefacts; name → artefact key."""
+    tensors = {"student": trained.student.model.state_dict()}
+    if trained.context is not None:
+        tensors["context"] = {"context": trained.context}
+    files = {}
+    for name, state in tensors.items():
+        save_file(state, folder / f"{name}.safetensors")
+        files[name] = context.artefacts.put_file(
+            folder / f"{name}.safetensors", f"{claim.place}/{name}.safetensors"
+        ).key
+    lines = "".join(json.dumps(line) + "\n" for line in trained.log)
+    files["training_log"] = context.artefacts.put_bytes(lines.encode(), f"{claim.place}/training.jsonl").key
+    return files
 
 
 def _train(
-    context: Context, claim: Claim, keeper: Keeper, spec: DistillSpec, folder: Path, hooks: PipelineHooks
+    context: Context, claim: Claim, lease: LeaseRenewal, spec: DistillSpec, folder: Path, hooks: PipelineHooks
 ) -> TrainResult:
     config = spec.config
     images = inputs.images(context, spec.dataset_id, folder)
     targets, _ = inputs.targets(context, claim, folder)
     teacher = inputs.teacher(context, spec.teacher)
-    start = _start(context, spec, teacher, folder)
+    initial_student = _initial_student(context, spec, teacher, folder)
     data = training_data(
         config,
         images.image_index,
@@ -99,36 +86,11 @@ def _train(
         hooks=hooks,
     )
     if data.captioned is not None:
-        keeper.note(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
+        lease.note(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
     resume: Path | None = None
     if claim.state_key:
         resume = folder / "resume.safetensors"
         context.artefacts.get_file(claim.state_key, resume)
-
-    begun = False
-
-    def on_step(step: StepMetrics) -> None:
-        nonlocal begun
-        if not begun:
-            begun = True
-            how = f"going on from step {step.step - 1}" if step.step > 1 else "training begins: step 1"
-            keeper.note(f"{how} of {step.total_steps}", step=step.step, total_steps=step.total_steps)
-        rate = step.images_per_s / max(config.schedule.batch_size, 1)
-        keeper.progress(step.step, step.total_steps, "steps", rate)
-        terms = {name: round(value, 5) for name, value in step.losses.items()}
-        keeper.metrics(
-            f"step {step.step}/{step.total_steps}: loss {step.loss:.3f}, {step.images_per_s:.0f} images/s",
-            step=step.step,
-            total_steps=step.total_steps,
-            epoch=step.epoch,
-            loss=round(step.loss, 5),
-            losses=terms,
-            lr=step.lr,
-            images_per_s=round(step.images_per_s, 1),
-            eta_s=round(step.eta_s, 1),
-            data_wait=round(step.data_wait, 4),
-        )
-
     on_epoch = measure_epochs(
         config,
         images.image_index,
@@ -142,19 +104,47 @@ def _train(
     return train_student(
         config,
         data,
-        initial_student=start,
+        initial_student=initial_student,
         resume=resume,
         hooks=TrainHooks(
-            on_step=on_step,
+            on_step=_step_reporter(lease, config.schedule.batch_size),
             on_epoch=on_epoch,
-            should_stop=keeper.should_stop,
-            save=_saver(context, claim, keeper, folder),
+            should_stop=lease.should_stop,
+            save=_state_saver(context, claim, lease, folder),
         ),
     )
 
 
-def _start(context: Context, spec: DistillSpec, teacher: Teacher, folder: Path) -> InitialStudent | None:
-    """The student that the job goes on from, where it names one."""
+def _step_reporter(lease: LeaseRenewal, batch_size: int) -> Callable[[StepMetrics], None]:
+    """A hook that reports each step as progress and metrics of the part."""
+    started = False
+
+    def on_step(step: StepMetrics) -> None:
+        nonlocal started
+        if not started:
+            started = True
+            action = f"training resumes after step {step.step - 1}" if step.step > 1 else "training starts with step 1"
+            lease.note(f"{action} of {step.total_steps}", step=step.step, total_steps=step.total_steps)
+        rate = step.images_per_s / max(batch_size, 1)
+        lease.progress(step.step, step.total_steps, "steps", rate)
+        lease.metrics(
+            f"step {step.step}/{step.total_steps}: loss {step.loss:.3f}, {step.images_per_s:.0f} images/s",
+            step=step.step,
+            total_steps=step.total_steps,
+            epoch=step.epoch,
+            loss=round(step.loss, 5),
+            losses={name: round(value, 5) for name, value in step.losses.items()},
+            lr=step.lr,
+            images_per_s=round(step.images_per_s, 1),
+            eta_s=round(step.eta_s, 1),
+            data_wait=round(step.data_wait, 4),
+        )
+
+    return on_step
+
+
+def _initial_student(context: Context, spec: DistillSpec, teacher: Teacher, folder: Path) -> InitialStudent | None:
+    """The student that the job continues from; None if the job names no checkpoint."""
     checkpoint_id = spec.start_checkpoint_id
     if checkpoint_id is None:
         return None
@@ -165,14 +155,18 @@ def _start(context: Context, spec: DistillSpec, teacher: Teacher, folder: Path) 
     return read_initial_student(folder / "start", spec.config, teacher.digest)
 
 
-def _saver(context: Context, claim: Claim, keeper: Keeper, folder: Path) -> Callable[[Callable[[Path], None]], None]:
-    """Keeps a state in this attempt's place and moves the row's pointer there; a state that cannot be kept (a full
-    disk, a database away) leaves the last one standing, and training goes on."""
-    kept: list[str] = []
+def _state_saver(
+    context: Context, claim: Claim, lease: LeaseRenewal, folder: Path
+) -> Callable[[Callable[[Path], None]], None]:
+    """A hook that stores the training state as an artefact of this attempt and points the row of the part at it.
+
+    If a state cannot be stored (full disk, unreachable database), the previous one stays valid and training continues.
+    """
+    previous: str | None = None
     count = 0
 
     def save(write: Callable[[Path], None]) -> None:
-        nonlocal count
+        nonlocal count, previous
         count += 1
         key = f"{claim.place}/state/{count:06d}.safetensors"
         try:
@@ -182,24 +176,10 @@ def _saver(context: Context, claim: Claim, keeper: Keeper, folder: Path) -> Call
                 claims.save_state(tx, claim, key)
         except (OSError, SQLAlchemyError) as error:
             log.warning("state_not_saved", part=claim.part_id, error=f"{type(error).__name__}: {error}"[:300])
-            keeper.note(f"state not saved ({type(error).__name__}); the one before it stands", level="warning")
+            lease.note(f"state not saved ({type(error).__name__}); the previous one is kept", level="warning")
             return
-        for old in kept:
-            context.artefacts.delete_below(old)
-        kept[:] = [key]
+        if previous is not None:
+            context.artefacts.delete_below(previous)
+        previous = key
 
     return save
-
-
-def pipeline_hooks(keeper: Keeper) -> PipelineHooks:
-    """What the steps of a run tell, as progress and events of the part."""
-    rates: dict[str, Rate] = {}
-
-    def on_progress(done: int, total: int, unit: str) -> None:
-        keeper.progress(done, total, unit, rates.setdefault(unit, Rate())(done))
-
-    def on_bad_image(path: Path, reason: str) -> None:
-        name = f"{path.parent.name}/{path.name}"
-        keeper.note(f"image {name} is left out: {reason}", level="warning", image=name, reason=reason)
-
-    return PipelineHooks(on_progress=on_progress, should_stop=keeper.should_stop, on_bad_image=on_bad_image)

@@ -1,8 +1,9 @@
-"""What all parts share that a process asks an LLM for at a time: an event loop, connections, limits, calls in flight.
+"""The client pool of a worker process: one event loop, open connections, rate limits and slots for LLM calls.
 
-Parts run in threads and bring their questions to one loop. There the calls in flight are counted together, and the
-part that began first goes first: a second one only fills what the first leaves over, and is on its way already when
-the first waits for its last answers. So a worker's calls do not run dry between parts, and the connections stay open.
+Parts run in threads and submit their questions to one event loop. The loop limits the calls in flight of all parts
+together. Slots go to the part that started first; a later part gets only the slots that are left, and its calls are
+already in flight when the first part waits for its last responses. Therefore a worker always has calls in flight
+between two parts, and connections stay open.
 """
 
 import asyncio
@@ -22,75 +23,75 @@ if TYPE_CHECKING:
     from store.settings import Settings
 
 T = TypeVar("T")
-_THREADS = 32  # each part commits in one and looks ahead in another; they mostly wait
+_NUM_THREADS = 32  # a part commits in one thread and prepares questions in another; both mostly wait
 
 
-class Slots:
-    """`most` at a time; of those who wait for one the lowest rank comes first. Belongs to one event loop."""
+class PrioritySlots:
+    """At most `limit` holders at a time; a free slot goes to the waiter with the lowest rank. For one event loop."""
 
-    def __init__(self, most: int) -> None:
-        self._free = most
+    def __init__(self, limit: int) -> None:
+        self._num_free = limit
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._came = itertools.count()
+        self._arrivals = itertools.count()
 
     @asynccontextmanager
     async def slot(self, rank: int) -> AsyncIterator[None]:
-        """Wait for a slot, and hold it."""
-        await self._take(rank)
+        """Wait for a slot and hold it."""
+        await self._acquire(rank)
         try:
             yield
         finally:
-            self._give()
+            self._release()
 
-    async def _take(self, rank: int) -> None:
-        if self._free:
-            self._free -= 1
+    async def _acquire(self, rank: int) -> None:
+        if self._num_free:
+            self._num_free -= 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (rank, next(self._came), turn))
+        heapq.heappush(self._waiting, (rank, next(self._arrivals), turn))
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._give()
+                self._release()
             raise
 
-    def _give(self) -> None:
+    def _release(self) -> None:
         while self._waiting:
             *_, turn = heapq.heappop(self._waiting)
-            if not turn.done():  # whoever waited may have been cancelled
+            if not turn.done():  # a cancelled waiter does not take the slot
                 turn.set_result(None)
                 return
-        self._free += 1
+        self._num_free += 1
 
 
-class Line:
-    """The way to one server and model, for all parts that ask it."""
+class PooledClient:
+    """Connections and limits for one LLM server and model, shared by all parts that use it."""
 
     def __init__(self, llm: LLMSettings, limiter: Limiter) -> None:
-        self.wire = Transport(llm)
-        self.users = 0
+        self.transport = Transport(llm)
+        self.num_users = 0
         self._limiter = limiter
-        self._slots = Slots(llm.concurrency)
+        self._slots = PrioritySlots(llm.concurrency)
         self._ranks = itertools.count()
 
     def limiter(self) -> Limiter:
-        """What holds back the calls of a part that begins now."""
-        return _Ranked(self._slots, next(self._ranks), self._limiter)
+        """A limiter for the calls of a part that starts now: it ranks behind the parts that started before."""
+        return _RankedLimiter(self._slots, next(self._ranks), self._limiter)
 
     async def close(self) -> None:
         """Close the connections."""
         from workers.runtime.redis_limits import SharedLimiter
 
-        await self.wire.close()
+        await self.transport.close()
         if isinstance(self._limiter, SharedLimiter):
             await self._limiter.close()
 
 
-class _Ranked:
-    """A part's share of the slots, and then of the limits: a call that got its moment must not wait any more."""
+class _RankedLimiter:
+    """Waits for a slot first and for the rate limit second: a call that the rate limit admits must start at once."""
 
-    def __init__(self, slots: Slots, rank: int, limiter: Limiter) -> None:
+    def __init__(self, slots: PrioritySlots, rank: int, limiter: Limiter) -> None:
         self._slots, self._rank, self._limiter = slots, rank, limiter
 
     @asynccontextmanager
@@ -99,19 +100,19 @@ class _Ranked:
             yield slot
 
 
-class Exchange:
-    """The loop runs, in a thread of its own, for as long as somebody uses it."""
+class ClientPool:
+    """Runs the event loop in its own thread while at least one part uses it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._users = 0
+        self._num_users = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._over: asyncio.Event | None = None
-        self._lines: dict[LLMSettings, Line] = {}
+        self._finished: asyncio.Event | None = None
+        self._clients: dict[LLMSettings, PooledClient] = {}
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What `work` comes to in the loop; for threads outside of it."""
+        """Run `work` in the event loop; its result or exception. Call it from another thread than the loop's."""
         loop = self._enter()
         try:
             return asyncio.run_coroutine_threadsafe(work(), loop).result()
@@ -119,46 +120,47 @@ class Exchange:
             self._leave(loop)
 
     @asynccontextmanager
-    async def line(self, settings: "Settings", llm: LLMSettings) -> AsyncIterator[Line]:
-        """The line to a server and model; the last one to leave closes it. For work in the loop."""
+    async def client(self, settings: "Settings", llm: LLMSettings) -> AsyncIterator[PooledClient]:
+        """The client of an LLM server and model; the last user closes it. Use it inside the event loop."""
         from workers.runtime.redis_limits import limiter
 
-        if llm not in self._lines:
-            self._lines[llm] = Line(llm, limiter(settings, llm))
-        line = self._lines[llm]
-        line.users += 1
+        if llm not in self._clients:
+            self._clients[llm] = PooledClient(llm, limiter(settings, llm))
+        client = self._clients[llm]
+        client.num_users += 1
         try:
-            yield line
+            yield client
         finally:
-            line.users -= 1
-            if not line.users:
-                del self._lines[llm]
-                await line.close()
+            client.num_users -= 1
+            if not client.num_users:
+                del self._clients[llm]
+                await client.close()
 
     def _enter(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 started: Future[asyncio.AbstractEventLoop] = Future()
-                self._thread = threading.Thread(target=lambda: asyncio.run(self._live(started)), name="exchange")
+                self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), name="client-pool")
                 self._thread.start()
                 self._loop = started.result()
-            self._users += 1
+            self._num_users += 1
             return self._loop
 
     def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
-            self._users -= 1
-            if self._users:
+            self._num_users -= 1
+            if self._num_users:
                 return
-            assert self._over is not None
+            assert self._finished is not None
             assert self._thread is not None
-            loop.call_soon_threadsafe(self._over.set)
+            loop.call_soon_threadsafe(self._finished.set)
             self._thread.join()
             self._loop = None
 
-    async def _live(self, started: Future[asyncio.AbstractEventLoop]) -> None:
+    async def _serve(self, started: Future[asyncio.AbstractEventLoop]) -> None:
+        """The main coroutine of the loop: runs until the last user has left."""
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="exchange"))
-        self._over = asyncio.Event()
+        loop.set_default_executor(ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="client-pool"))
+        self._finished = asyncio.Event()
         started.set_result(loop)
-        await self._over.wait()
+        await self._finished.wait()

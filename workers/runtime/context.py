@@ -1,4 +1,4 @@
-"""What every worker process opens once: settings, database, artefacts; and how it is called in the rows it holds."""
+"""The context of a worker process: settings, database, artefacts and client pool; and the name of the process."""
 
 import os
 import socket
@@ -8,26 +8,26 @@ from dataclasses import dataclass, field
 from store.artefacts import Artefacts
 from store.db import Database
 from store.settings import Settings
-from workers.runtime.client_pool import Exchange
+from workers.runtime.client_pool import ClientPool
 
 
 @dataclass(frozen=True)
 class Context:
-    """Handed to whatever runs a part. `shutting_down` is set once, when the process is asked to end."""
+    """Opened once per process and passed to every part. `shutting_down` is set when the process has to stop."""
 
     settings: Settings
     db: Database
     artefacts: Artefacts
     shutting_down: threading.Event = field(default_factory=threading.Event)
-    exchange: Exchange = field(default_factory=Exchange)
+    client_pool: ClientPool = field(default_factory=ClientPool)
 
     @classmethod
     def open(cls, settings: Settings | None = None) -> "Context":
-        """A context from the environment."""
+        """A context from the given settings, or from the environment."""
         settings = settings or Settings()
         return cls(settings, Database(settings.database), Artefacts(settings.artefacts))
 
 
 def worker_name(pid: int | None = None) -> str:
-    """`host:pid`: a parent can tell which lease its dead child held."""
+    """`host:pid`, stored with a lease: a parent process can find the lease of its dead child by it."""
     return f"{socket.gethostname()}:{pid or os.getpid()}"

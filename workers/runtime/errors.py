@@ -1,25 +1,25 @@
-"""How a part ends other than well."""
+"""Exceptions that end a part without a result."""
 
 from distill import Stopped
 
-__all__ = ["Deferred", "JobFailed", "PartFailed", "Stopped"]
+__all__ = ["Deferred", "FatalJobError", "PartError", "Stopped"]
 
 
-class PartFailed(RuntimeError):
-    """The part cannot succeed, however often it is tried. `code` is stable; the message names thing, reason, mend."""
+class PartError(RuntimeError):
+    """The part cannot succeed, and a retry cannot help. `code` is stable; the message names thing, reason and fix."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
 
 
-class JobFailed(PartFailed):
-    """Nor can any other part of its job."""
+class FatalJobError(PartError):
+    """The whole job fails with this error, and its other parts stop."""
 
 
 class Deferred(RuntimeError):
-    """What the part waits for happens elsewhere: it is to come again in `in_s` seconds, which counts as no attempt."""
+    """The part waits for an external event. It is queued again after `in_s` seconds, without counting an attempt."""
 
     def __init__(self, in_s: float) -> None:
-        super().__init__(f"comes again in {in_s:g} s")
+        super().__init__(f"deferred for {in_s:g} s")
         self.in_s = in_s

@@ -1,21 +1,24 @@
-"""Memory that is free goes back to the system: glibc keeps an arena for each thread, and what one part has let go of in
-its thread would stand beside what the next one takes in another."""
+"""Return free memory to the operating system.
+
+glibc keeps one arena per thread. Without a trim, memory that a part freed in one thread stays with the process while
+the next part allocates in another thread.
+"""
 
 import ctypes
 from collections.abc import Callable
 from functools import cache
 
 
-def give_back() -> None:
-    """Give back what nobody holds; does nothing where the C library has no such call."""
-    if (trim := _trim()) is not None:
+def release_free_memory() -> None:
+    """Return unused heap memory to the system. Does nothing if the C library has no `malloc_trim`."""
+    if (trim := _malloc_trim()) is not None:
         trim(0)
 
 
 @cache
-def _trim() -> Callable[[int], int] | None:
+def _malloc_trim() -> Callable[[int], int] | None:
     try:
-        found: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):  # another C library, as on Alpine or macOS
+        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # another C library, for example on Alpine or macOS
         return None
-    return found
+    return trim

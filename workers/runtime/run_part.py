@@ -1,9 +1,8 @@
-"""Running one claimed part to its end, whatever that is. One transaction publishes what it made and ends it."""
+"""Run one claimed part. One transaction publishes its result and ends it."""
 
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -15,46 +14,46 @@ from store.jobs.claims import Claim
 from store.jobs.part_results import PartResult
 from store.lifecycle import transitions
 from workers.runtime.context import Context, worker_name
-from workers.runtime.errors import Deferred, JobFailed, PartFailed, Stopped
-from workers.runtime.lease_renewal import Keeper
+from workers.runtime.errors import Deferred, FatalJobError, PartError, Stopped
+from workers.runtime.lease_renewal import LeaseRenewal
 
 log = structlog.get_logger()
 _RETRY_S = 2.0
-_WRITE_AGAIN_S = 0.5
+_WRITE_RETRY_S = 0.5
 
-# What a part made: its result, and what else is to be written in the transaction that ends it.
+# Writes what a part produced, in the transaction that ends the part, and returns its result.
 Publish = Callable[[Session], PartResult]
-Work = Callable[[Context, Claim, Keeper], Publish]
+Work = Callable[[Context, Claim, LeaseRenewal], Publish]
 
 
 def claim_part(context: Context, part_id: str) -> Claim | None:
-    """Take the part for this process, or None: a message only says "look"."""
+    """Claim the part for this process; None if it is not available (another worker has it, or it is not due)."""
     with context.db.write() as tx:
         return claims.claim(tx, part_id, worker=worker_name(), lease_s=context.settings.lease_s)
 
 
 def run_claimed(context: Context, claim: Claim, work: Work) -> None:
-    """Do the work and write down how it ended. Never raises for what went wrong inside the part."""
+    """Do the work and store how the part ended. Exceptions of the work end the part and are not raised."""
     log.info("part_started", part=claim.part_id, job=claim.job_id, kind=claim.kind, attempt=claim.attempt)
-    keeper = Keeper(context, claim)
+    lease = LeaseRenewal(context, claim)
     try:
-        with keeper:
+        with lease:
             if claim.fault:
-                raise PartFailed("spec_invalid", claim.fault)
-            publish = work(context, claim, keeper)
-        _written(context, keeper, lambda tx: _finish(tx, claim, publish))
+                raise FatalJobError("spec_invalid", claim.fault)
+            publish = work(context, claim, lease)
+        _write(context, lease, lambda tx: _finish(tx, claim, publish))
         ending = "succeeded"
     except LeaseLost:
         ending = "lease_lost"
     except Stopped:
-        ending = _stopped(context, claim, keeper)
+        ending = _stopped(context, claim, lease)
     except Deferred as error:
-        ending = _let_go(context, keeper, in_s=error.in_s)
-    except PartFailed as error:
-        ending = _failed(context, claim, keeper, error, retry=False)
+        ending = _release(context, lease, in_s=error.in_s)
+    except PartError as error:
+        ending = _failed(context, claim, lease, error, retry=False)
     except Exception as error:
         log.error("part_crashed", part=claim.part_id, error=traceback.format_exc(limit=12))
-        ending = _failed(context, claim, keeper, error, retry=True)
+        ending = _failed(context, claim, lease, error, retry=True)
     log.info("part_ended", part=claim.part_id, job=claim.job_id, kind=claim.kind, ending=ending)
 
 
@@ -63,45 +62,45 @@ def _finish(tx: Session, claim: Claim, publish: Publish) -> None:
     transitions.finish(tx, claim, publish(tx))
 
 
-def _written(context: Context, keeper: Keeper, write: Callable[[Session], Any]) -> None:
-    """Write how the part ended, trying again for the length of a lease where the database is away."""
-    give_up = time.monotonic() + context.settings.lease_s
+def _write(context: Context, lease: LeaseRenewal, write: Callable[[Session], object]) -> None:
+    """Store how the part ended; retry for the length of a lease while the database is unreachable. Raises LeaseLost."""
+    give_up_at = time.monotonic() + context.settings.lease_s
     while True:
         try:
-            keeper.flush()
+            lease.flush()
             with context.db.write() as tx:
                 write(tx)
             return
         except OperationalError as error:
-            if time.monotonic() > give_up:
+            if time.monotonic() > give_up_at:
                 raise LeaseLost("the database could not be reached for the length of a lease") from error
-            log.warning("database_unreachable", part=keeper.claim.part_id, error=type(error).__name__)
-            time.sleep(_WRITE_AGAIN_S)
+            log.warning("database_unreachable", part=lease.claim.part_id, error=type(error).__name__)
+            time.sleep(_WRITE_RETRY_S)
 
 
-def _stopped(context: Context, claim: Claim, keeper: Keeper) -> str:
-    if keeper.lost:
+def _stopped(context: Context, claim: Claim, lease: LeaseRenewal) -> str:
+    if lease.lost:
         return "lease_lost"
-    if keeper.overtime:
+    if lease.overtime:
         limit = context.settings.part_limit_s
-        return _failed(context, claim, keeper, PartFailed("time_limit", f"ran longer than {limit:.0f} s"), retry=False)
-    return _let_go(context, keeper, in_s=0.0)
+        return _failed(context, claim, lease, PartError("time_limit", f"ran longer than {limit:.0f} s"), retry=False)
+    return _release(context, lease, in_s=0.0)
 
 
-def _let_go(context: Context, keeper: Keeper, *, in_s: float) -> str:
+def _release(context: Context, lease: LeaseRenewal, *, in_s: float) -> str:
     try:
-        _written(context, keeper, lambda tx: transitions.defer(tx, keeper.claim, in_s=in_s))
+        _write(context, lease, lambda tx: transitions.defer(tx, lease.claim, in_s=in_s))
     except LeaseLost:
         return "lease_lost"
-    return "deferred" if in_s else "given_back"
+    return "deferred" if in_s else "released"
 
 
-def _failed(context: Context, claim: Claim, keeper: Keeper, error: Exception, *, retry: bool) -> str:
-    code = error.code if isinstance(error, PartFailed) else "internal_error"
-    message = str(error) if isinstance(error, PartFailed) else f"{type(error).__name__}: {error}"
+def _failed(context: Context, claim: Claim, lease: LeaseRenewal, error: Exception, *, retry: bool) -> str:
+    code = error.code if isinstance(error, PartError) else "internal_error"
+    message = str(error) if isinstance(error, PartError) else f"{type(error).__name__}: {error}"
 
     def write(tx: Session) -> None:
-        if isinstance(error, JobFailed):
+        if isinstance(error, FatalJobError):
             transitions.fail_job(tx, claim, code=code, message=message)
         else:
             retry_in_s = _RETRY_S * claim.attempt if retry else None
@@ -109,7 +108,7 @@ def _failed(context: Context, claim: Claim, keeper: Keeper, error: Exception, *,
             transitions.fail(tx, claim, code=code, message=message, retry_in_s=retry_in_s, max_attempts=max_attempts)
 
     try:
-        _written(context, keeper, write)
+        _write(context, lease, write)
     except LeaseLost:
         return "lease_lost"
     return "failed"

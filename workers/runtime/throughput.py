@@ -1,22 +1,24 @@
-"""Units per second over the last half minute: what a remaining time is computed from."""
+"""Throughput in units per second, over the last 30 seconds; the remaining time is computed from it."""
 
 import time
 from collections import deque
 
 _WINDOW_S = 30.0
+_MIN_INTERVAL_S = 0.2  # between two recorded counts
+_MIN_SPAN_S = 0.5  # before a rate is reported
 
 
-class Rate:
-    """`rate(done)` notes how many units are done now; None until it can tell."""
+class Throughput:
+    """`throughput(done)` records the number of units done so far; returns units per second, at first None."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
+        self._counts: deque[tuple[float, int]] = deque()
 
     def __call__(self, done: int) -> float | None:
         now = time.monotonic()
-        if not self._seen or now - self._seen[-1][0] > 0.2:
-            self._seen.append((now, done))
-        while now - self._seen[0][0] > _WINDOW_S:
-            self._seen.popleft()
-        began, before = self._seen[0]
-        return (done - before) / (now - began) if now - began > 0.5 else None
+        if not self._counts or now - self._counts[-1][0] > _MIN_INTERVAL_S:
+            self._counts.append((now, done))
+        while now - self._counts[0][0] > _WINDOW_S:
+            self._counts.popleft()
+        start, done_at_start = self._counts[0]
+        return (done - done_at_start) / (now - start) if now - start > _MIN_SPAN_S else None

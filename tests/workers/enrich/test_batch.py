@@ -20,7 +20,7 @@ from store.lifecycle import transitions
 from store.models import LLMBatch, LLMCall, LLMFlight, Part
 from tests.attributes.fake_batch_api import FakeBatch, FakeBatchAPI
 from tests.attributes.fake_llm import FakeLLM, FakeResponse, completion, error_response, respond_correctly
-from tests.workers.enriching import Bench, make_bench
+from tests.workers.enrich_bench import Bench, make_bench
 from workers.dispatch import run_enrich
 from workers.enrich import batch as batching
 from workers.runtime import run_part

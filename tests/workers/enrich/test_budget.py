@@ -21,8 +21,8 @@ from store.enrich.usage import Cost, UsageTotals
 from store.jobs import claims
 from store.lifecycle import transitions
 from store.models import Job, JobUsage, LLMCall, Part
-from tests.workers.billing import Billing, price_file
-from tests.workers.enriching import Bench, make_bench
+from tests.workers.billing import BillingLLM, price_file
+from tests.workers.enrich_bench import Bench, make_bench
 from workers.dispatch import run_enrich
 from workers.enrich import batch, budget
 from workers.runtime.context import Context
@@ -47,7 +47,7 @@ def beginning(db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(budget, "RECHECK_S", 0.02)
         here = make_bench(db, tmp_path, monkeypatch)
         settings = here.context.settings.model_copy(update={"prices": price_file(tmp_path), "enrich_chunk": 8})
-        llm = Billing(**billing)
+        llm = BillingLLM(**billing)
         monkeypatch.setattr(Transport, "send", lambda _self, body: llm.send(body))
         here.context = Context(settings, db, here.context.artefacts, here.context.shutting_down)
         here.llm = llm
@@ -56,8 +56,8 @@ def beginning(db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return made
 
 
-def billing(here: Bench) -> Billing:
-    assert isinstance(here.llm, Billing)
+def billing(here: Bench) -> BillingLLM:
+    assert isinstance(here.llm, BillingLLM)
     return here.llm
 
 

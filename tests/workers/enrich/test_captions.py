@@ -18,7 +18,7 @@ from store import resources
 from store.ids import new_id
 from store.models import Job
 from store.sets import caption_sets
-from tests.workers.enriching import Bench
+from tests.workers.enrich_bench import Bench
 from workers.enrich import captions
 from workers.enrich.captions import MAX_IMAGE_PX
 from workers.enrich.questions import PlannedQuestion

@@ -18,7 +18,7 @@ from store.models import EnrichPage, EnrichResult, LLMFlight, Part
 from store.sets import attribute_sets
 from store.sets.attribute_sets import EntryContent
 from store.vocabularies import NewLabel
-from tests.workers.enriching import Bench, HashingTeacher
+from tests.workers.enrich_bench import Bench, HashingTeacher
 from workers.dispatch import run_enrich
 from workers.enrich import live
 from workers.gpu import confusable_labels, inputs

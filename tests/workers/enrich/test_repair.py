@@ -12,7 +12,7 @@ from attributes.llm.transport import RawResponse, Transport
 from store.enrich.assembly import ROUND
 from store.models import EnrichResult, GateFailure, Job, LLMAnswer, Part, RepairRound
 from store.sets import reports as set_reports
-from tests.workers.enriching import Bench
+from tests.workers.enrich_bench import Bench
 from workers.enrich import gates, repair
 
 NAMES = ["crane", "heron", "stork", "ibis"]

@@ -1,4 +1,4 @@
-"""The prove part: its result, and the set without phrases that images deny. On both databases."""
+"""The prove part: its result, and the set without phrases that images contradict. On both databases."""
 
 from pathlib import Path
 from typing import Any
@@ -47,18 +47,20 @@ def context(db: Database, tmp_path: Path) -> Context:
     return Context(settings, db, Artefacts(settings.artefacts))
 
 
-def proved(context: Context, tmp_path: Path, *, filter_phrases: bool) -> tuple[str, Job]:
+def run_prove_job(context: Context, tmp_path: Path, *, filter_phrases: bool) -> tuple[str, Job]:
     image_index = scan(tmp_path / "data" / "birds", LABELS, SPLIT.validate_python(SPLIT_BY_LIST))
     image_index.save(tmp_path / "manifest.jsonl")
     stored = context.artefacts.put_file(tmp_path / "manifest.jsonl", "m")
-    said = [line("a tail"), line("a beak", locked=True), line("a beak of mine", origin="human"), line("legs")]
+    lines = [line("a tail"), line("a beak", locked=True), line("a beak of mine", origin="human"), line("legs")]
     with context.db.write() as tx:
         vocabulary = vocabularies.create(tx, name="v", domain="", labels=[NewLabel(name) for name in LABELS])
         entries: list[EntryContent | None] = [
-            EntryContent(label=name, sense=None, lines=said, flags=[]) for name in LABELS
+            EntryContent(label=name, sense=None, lines=lines, flags=[]) for name in LABELS
         ]
         pages = attribute_sets.put_pages(tx, entries)
-        given = attribute_sets.create(tx, vocabulary_id=vocabulary.id, pages=pages, source={"strategy": "phrases@1"})
+        attribute_set = attribute_sets.create(
+            tx, vocabulary_id=vocabulary.id, pages=pages, source={"strategy": "phrases@1"}
+        )
         dataset = resources.add_dataset(
             tx,
             id="dst_1",
@@ -73,7 +75,7 @@ def proved(context: Context, tmp_path: Path, *, filter_phrases: bool) -> tuple[s
         spec = ProveSpec(
             dataset_id=dataset.id,
             vocabulary_id=vocabulary.id,
-            attribute_set_id=given.id,
+            attribute_set_id=attribute_set.id,
             teacher="local-dir:teacher",
             concept="bird",
             seeds=2,
@@ -86,11 +88,11 @@ def proved(context: Context, tmp_path: Path, *, filter_phrases: bool) -> tuple[s
     assert claim is not None
     run_claimed(context, claim, prove)
     with context.db.read() as tx:
-        return given.id, jobs.get(tx, job.id)
+        return attribute_set.id, jobs.get(tx, job.id)
 
 
-def test_a_proof_is_the_result(context: Context, tmp_path: Path) -> None:
-    _, job = proved(context, tmp_path, filter_phrases=False)
+def test_the_result_holds_the_proof(context: Context, tmp_path: Path) -> None:
+    _, job = run_prove_job(context, tmp_path, filter_phrases=False)
     assert job.status == "succeeded", job.error
     assert job.result is not None
     proof = job.result["proof"]
@@ -100,17 +102,17 @@ def test_a_proof_is_the_result(context: Context, tmp_path: Path) -> None:
     assert job.result["attribute_set_id"] is None
 
 
-def test_denied_phrases_go_but_not_those_of_people(
+def test_contradicted_phrases_are_removed_but_not_those_of_people(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "contradicted_phrases", lambda *_: {1: [0, 1, 2]})
     monkeypatch.setattr(run, "drop_phrases", lambda texts, _: texts)
-    set_id, job = proved(context, tmp_path, filter_phrases=True)
+    set_id, job = run_prove_job(context, tmp_path, filter_phrases=True)
     assert job.result is not None, job.error
-    made = job.result["attribute_set_id"]
+    filtered_id = job.result["attribute_set_id"]
     with context.db.read() as tx:
-        row = attribute_sets.get(tx, made)
-        entries = attribute_sets.entries(tx, made)
+        row = attribute_sets.get(tx, filtered_id)
+        entries = attribute_sets.entries(tx, filtered_id)
         before = attribute_sets.entries(tx, set_id)
     assert (row.parent_id, row.source["filtered_by"], row.source["strategy"]) == (set_id, job.id, "phrases@1")
     assert [at for at in range(4) if entries[at] != before[at]] == [1]

@@ -1,4 +1,4 @@
-"""What a part lets go of does not stay with its thread."""
+"""Memory that a part freed in its thread is returned to the system."""
 
 import ctypes
 import subprocess
@@ -19,7 +19,7 @@ def rss_kib():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
-def work():  # beyond 512 bytes, so that it is the C library's; one in so many stays and keeps its arena from shrinking
+def work():  # more than 512 bytes each: allocated by the C library. The kept one prevents the arena from shrinking.
     held = [bytes(2_000) for _ in range(50_000)]
     kept.append(held[-1])
 
@@ -28,22 +28,22 @@ thread = threading.Thread(target=work)
 thread.start()
 thread.join()
 before = rss_kib()
-memory.give_back()
+memory.release_free_memory()
 print(before - rss_kib())
 """
 
 
-@pytest.mark.skipif(not HAS_TRIM, reason="this C library gives memory back in its own way")
-def test_what_a_thread_has_let_go_of_goes_back() -> None:
-    told = subprocess.run([sys.executable, "-c", HOLD], capture_output=True, text=True, check=True)
-    assert int(told.stdout) > 80_000
+@pytest.mark.skipif(not HAS_TRIM, reason="this C library has no malloc_trim")
+def test_memory_of_an_ended_thread_is_returned() -> None:
+    output = subprocess.run([sys.executable, "-c", HOLD], capture_output=True, text=True, check=True)
+    assert int(output.stdout) > 80_000
 
 
-def test_without_such_a_call_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_happens_without_malloc_trim(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda _name: object())
-    memory._trim.cache_clear()
+    memory._malloc_trim.cache_clear()
     try:
-        memory.give_back()
-        assert memory._trim() is None
+        memory.release_free_memory()
+        assert memory._malloc_trim() is None
     finally:
-        memory._trim.cache_clear()
+        memory._malloc_trim.cache_clear()

@@ -1,4 +1,4 @@
-"""Limits that all workers keep together, on a redis-server of the test's own: processes, recounts, outages."""
+"""Limits shared by all workers, on a redis-server that the tests start: processes, recounts, outages."""
 
 import asyncio
 import shutil
@@ -45,8 +45,8 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.wait()
 
 
-def most_within(moments: list[float], window_s: float) -> int:
-    ordered = sorted(moments)
+def max_in_window(times: list[float], window_s: float) -> int:
+    ordered = sorted(times)
     return max(sum(at <= one < at + window_s for one in ordered) for at in ordered)
 
 
@@ -70,16 +70,16 @@ asyncio.run(main())
 """
 
 
-def test_four_processes_keep_one_limit_and_use_it(redis_url: str) -> None:
+def test_four_processes_share_one_limit_and_use_all_of_it(redis_url: str) -> None:
     command = [sys.executable, "-c", WORKER, redis_url, "6"]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    moments = [float(line) for worker in workers for line in worker.communicate(timeout=60)[0].split()]
-    assert most_within(moments, 2.0) <= 40
-    busy_s = max(moments) - min(moments)
-    assert len(moments) >= 0.9 * 40 * (busy_s - 2.5) / 2.5
+    times = [float(line) for worker in workers for line in worker.communicate(timeout=60)[0].split()]
+    assert max_in_window(times, 2.0) <= 40
+    busy_s = max(times) - min(times)
+    assert len(times) >= 0.9 * 40 * (busy_s - 2.5) / 2.5
 
 
-async def timed(shared: SharedLimiter, tokens: int, used: int | None = None) -> float:
+async def start_time(shared: SharedLimiter, tokens: int, used: int | None = None) -> float:
     async with shared.slot(tokens) as slot:
         at = time.monotonic()
         if used is not None:
@@ -87,14 +87,14 @@ async def timed(shared: SharedLimiter, tokens: int, used: int | None = None) -> 
     return at
 
 
-def test_tokens_are_held_as_estimated_and_then_as_used(redis_url: str) -> None:
+def test_estimated_tokens_are_replaced_by_used_tokens(redis_url: str) -> None:
     async def run() -> None:
         shared = SharedLimiter(redis_url, "tokens", tokens_per_min=100, window_s=WINDOW_S, margin_s=0.0)
         began = time.monotonic()
-        first = await timed(shared, 90, used=10)
-        await asyncio.sleep(0.1)  # the count comes a moment later
-        second = await timed(shared, 90)
-        third = await timed(shared, 500)
+        first = await start_time(shared, 90, used=10)
+        await asyncio.sleep(0.1)  # the recount runs in the background
+        second = await start_time(shared, 90)
+        third = await start_time(shared, 500)
         assert first - began < 0.3
         assert second - began < 0.5
         assert third - second >= 0.98 * WINDOW_S
@@ -103,7 +103,7 @@ def test_tokens_are_held_as_estimated_and_then_as_used(redis_url: str) -> None:
     asyncio.run(run())
 
 
-def test_a_dead_workers_calls_in_flight_are_given_back(redis_url: str) -> None:
+def test_calls_in_flight_of_a_dead_worker_expire(redis_url: str) -> None:
     async def run() -> None:
         dead = SharedLimiter(redis_url, "flight", in_flight=2, lease_s=1.0)
         held = [dead.slot(1) for _ in range(2)]
@@ -119,7 +119,7 @@ def test_a_dead_workers_calls_in_flight_are_given_back(redis_url: str) -> None:
     asyncio.run(run())
 
 
-def test_no_more_are_in_flight_than_may_be(redis_url: str) -> None:
+def test_calls_in_flight_do_not_exceed_the_limit(redis_url: str) -> None:
     async def run() -> int:
         limiters = [SharedLimiter(redis_url, "many", in_flight=3) for _ in range(2)]
         now = most = 0
@@ -140,7 +140,7 @@ def test_no_more_are_in_flight_than_may_be(redis_url: str) -> None:
     assert asyncio.run(run()) == 3
 
 
-def test_a_redis_that_is_away_holds_calls_until_it_is_back(tmp_path: Path) -> None:
+def test_calls_wait_while_redis_is_unreachable(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -148,7 +148,7 @@ def test_a_redis_that_is_away_holds_calls_until_it_is_back(tmp_path: Path) -> No
     async def run() -> float:
         shared = SharedLimiter(f"redis://127.0.0.1:{port}/0", "away", requests_per_min=5)
         began = time.monotonic()
-        waiting = asyncio.create_task(timed(shared, 1))
+        waiting = asyncio.create_task(start_time(shared, 1))
         await asyncio.sleep(0.5)
         assert not waiting.done()
         server = await asyncio.to_thread(start_redis, port, tmp_path)
@@ -161,25 +161,25 @@ def test_a_redis_that_is_away_holds_calls_until_it_is_back(tmp_path: Path) -> No
     assert asyncio.run(run()) < 10
 
 
-def test_which_limiter_an_operator_gets() -> None:
+def test_the_limiter_depends_on_the_settings() -> None:
     llm = LLMSettings(model="m")
     assert isinstance(limiter(Settings(redis_url=""), llm), NoLimit)  # type: ignore[arg-type]
-    own = Settings(redis_url="", llm_requests_per_min=60)  # type: ignore[arg-type]
+    local = Settings(redis_url="", llm_requests_per_min=60)  # type: ignore[arg-type]
     shared = Settings(redis_url="redis://127.0.0.1:1/0", llm_in_flight=4)  # type: ignore[arg-type]
-    assert isinstance(limiter(own, llm), LocalLimiter)
+    assert isinstance(limiter(local, llm), LocalLimiter)
     assert isinstance(limiter(shared, llm), SharedLimiter)
 
 
-def test_the_minute_goes_on_from_one_part_to_the_next(tmp_path: Path) -> None:
-    """Embedded, each part has an event loop of its own."""
-    llm = LLMSettings(base_url="http://of-this-test/v1", model="m")
+def test_calls_of_earlier_parts_still_count(tmp_path: Path) -> None:
+    """Each part may run in a new event loop when there is no Redis."""
+    llm = LLMSettings(base_url="http://limiter-test/v1", model="m")
     settings = Settings(home=tmp_path, redis_url="", llm_requests_per_min=2, llm_in_flight=1)
 
     async def calls(number: int) -> float:
         began = time.monotonic()
-        held = limiter(settings, llm)
+        shared = limiter(settings, llm)
         for _ in range(number):
-            async with asyncio.timeout(4), held.slot(10):  # two a minute go out at least 3 s apart
+            async with asyncio.timeout(4), shared.slot(10):  # two per minute start at least 3 s apart
                 pass
         return time.monotonic() - began
 

@@ -43,7 +43,7 @@ _DIFFERENCES = [
 ]
 
 
-class Scripted:
+class ScriptedLLM:
     """The stand-in LLM in the wire's place. Labels in `refused` are declined so many times."""
 
     def __init__(self, latency_s: float = 0.0) -> None:
@@ -69,7 +69,7 @@ class Scripted:
 class Bench:
     """A worker's context, the stand-in LLM, and the API's way to make jobs."""
 
-    def __init__(self, context: Context, llm: Scripted) -> None:
+    def __init__(self, context: Context, llm: ScriptedLLM) -> None:
         self.context, self.llm, self.db = context, llm, context.db
 
     def vocabulary(self, names: Sequence[str | NewLabel], domain: str = "creatures") -> str:
@@ -119,7 +119,7 @@ class Bench:
 
 def make_bench(db: Database, folder: Path, monkeypatch: pytest.MonkeyPatch, *, latency_s: float = 0.0) -> Bench:
     """A bench whose leases are short."""
-    llm = Scripted(latency_s)
+    llm = ScriptedLLM(latency_s)
     monkeypatch.setattr(Transport, "send", lambda _self, body: llm.send(body))
     known: dict[str, Any] = {
         "home": folder,

@@ -1,0 +1,61 @@
+"""Lease renewal: the lease of a long part, progress, events, and a lease that is lost. On both databases."""
+
+import time
+
+from sqlalchemy import text
+
+from store.jobs.part_results import PartResult
+from tests.job_specs import NumberedResult
+from tests.workers.runtime.part_helpers import claim_new_part, read_rows, work_returning
+from workers.runtime.context import Context
+from workers.runtime.lease_renewal import LeaseRenewal
+from workers.runtime.run_part import run_claimed
+from workers.sweeper import Sweeper
+
+
+def test_a_long_part_keeps_its_lease_and_reports_progress(context: Context) -> None:
+    claim = claim_new_part(context)
+
+    def work_slowly(lease: LeaseRenewal) -> None:
+        for done in range(4):
+            lease.progress(done, 4, "texts", 2.0)
+            lease.note(f"at {done}")
+            time.sleep(0.8)
+            Sweeper(context).sweep()
+
+    run_claimed(context, claim, work_returning(NumberedResult(x=1), work_slowly))
+    job, part, events = read_rows(context, claim)
+    assert (job.status, job.result, part.attempts) == ("succeeded", {"x": 1}, 1)
+    assert (part.done, part.total, part.unit) == (4, 4, "texts")
+    assert [event.message for event in events if event.type == "message"] == ["at 0", "at 1", "at 2", "at 3"]
+
+
+def test_work_that_lost_its_lease_stops_and_publishes_nothing(context: Context) -> None:
+    claim = claim_new_part(context)
+    lost: list[bool] = []
+
+    def lose_the_lease(lease: LeaseRenewal) -> None:
+        with context.db.write() as tx:
+            tx.execute(text("update parts set lease_token = 'other'"))
+        give_up_at = time.monotonic() + 5
+        while not lease.should_stop() and time.monotonic() < give_up_at:
+            time.sleep(0.02)
+        lost.append(lease.lost)
+
+    run_claimed(context, claim, work_returning(NumberedResult(late=1), lose_the_lease))
+    job, part, _ = read_rows(context, claim)
+    assert lost == [True]
+    assert (job.status, job.result, part.status, part.result) == ("running", None, "running", None)
+
+
+def test_metrics_events_are_limited_in_number(context: Context) -> None:
+    claim = claim_new_part(context)
+
+    def report_often(lease: LeaseRenewal) -> None:
+        for step in range(200):
+            lease.metrics("step", step=step)
+            time.sleep(0.005)
+
+    run_claimed(context, claim, work_returning(PartResult(), report_often))
+    _, _, events = read_rows(context, claim)
+    assert 1 <= len([event for event in events if event.type == "metrics"]) <= 4

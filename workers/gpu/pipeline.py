@@ -1,0 +1,58 @@
+"""Connects a GPU part with the pipeline of `distill`: hooks that report to the lease, and codes of errors."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from distill.bundle.write import BundleError
+from distill.data.decoded_images import ImagesError
+from distill.data.few_shot import FewShotError
+from distill.hooks import PipelineHooks
+from distill.pipeline import NoImages
+from distill.student.init_from_bundle import InitialStudentError
+from distill.student.model import StudentError
+from distill.teacher.teacher import TeacherError
+from distill.texts.text_templates import TextsError
+from distill.training.guards import NonFiniteLoss, OutOfMemory
+from distill.training.training_state import StateError
+from workers.runtime.errors import PartError
+from workers.runtime.lease_renewal import LeaseRenewal
+from workers.runtime.throughput import Throughput
+
+ERROR_CODES: Mapping[type[Exception], str] = {
+    NoImages: "no_usable_images",
+    ImagesError: "images_not_ready",
+    StudentError: "student_unfit",
+    FewShotError: "too_few_images",
+    InitialStudentError: "start_unfit",
+    StateError: "state_unusable",
+    TextsError: "texts_unfit",
+    NonFiniteLoss: "loss_not_finite",
+    OutOfMemory: "gpu_out_of_memory",
+    BundleError: "bundle_unfit",
+}
+
+
+@contextmanager
+def pipeline_errors() -> Iterator[None]:
+    """Turns the errors of the pipeline into PartError with a stable code."""
+    try:
+        yield
+    except TeacherError as error:
+        raise PartError(error.code, str(error)) from error
+    except tuple(ERROR_CODES) as error:
+        raise PartError(ERROR_CODES[type(error)], str(error)) from error
+
+
+def pipeline_hooks(lease: LeaseRenewal) -> PipelineHooks:
+    """Hooks that report progress and unusable images of the part, and stop the pipeline when the part should stop."""
+    throughputs: dict[str, Throughput] = {}
+
+    def on_progress(done: int, total: int, unit: str) -> None:
+        lease.progress(done, total, unit, throughputs.setdefault(unit, Throughput())(done))
+
+    def on_bad_image(path: Path, reason: str) -> None:
+        name = f"{path.parent.name}/{path.name}"
+        lease.note(f"image {name} is left out: {reason}", level="warning", image=name, reason=reason)
+
+    return PipelineHooks(on_progress=on_progress, should_stop=lease.should_stop, on_bad_image=on_bad_image)
