@@ -2,12 +2,36 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, NotRequired, TypedDict
 
 Origin = Literal["llm", "human", "import"]
 LineKind = Literal["sentence", "phrase", "answer", "contrast", "caption"]
+
+
+class LineJSON(TypedDict):
+    """A line as in files and database rows: empty fields are left out, and a missing `origin` means `import`."""
+
+    kind: LineKind
+    text: str
+    origin: NotRequired[Origin]
+    part: NotRequired[str]
+    value: NotRequired[str]
+    about: NotRequired[str]
+    other_value: NotRequired[str]
+    locked: NotRequired[bool]
+    strategy: NotRequired[str]
+    call: NotRequired[str]
+
+
+class EntryJSON(TypedDict):
+    """An entry as in files."""
+
+    label: str
+    sense: NotRequired[str | None]
+    lines: NotRequired[list[LineJSON]]
+    flags: NotRequired[list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +80,23 @@ class Line:
         """Whether enrichments must keep the line: it is locked, or a person wrote it."""
         return self.locked or self.origin == "human"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> LineJSON:
         """The line as in files and database rows, without empty fields. `line_from_json` reads it."""
-        fields: dict[str, Any] = {"kind": self.kind, "text": self.text, "origin": self.origin}
-        for name in ("part", "value", "about", "other_value", "locked", "strategy", "call"):
-            if value := getattr(self, name):
-                fields[name] = value
+        fields: LineJSON = {"kind": self.kind, "text": self.text, "origin": self.origin}
+        if self.part:
+            fields["part"] = self.part
+        if self.value:
+            fields["value"] = self.value
+        if self.about:
+            fields["about"] = self.about
+        if self.other_value:
+            fields["other_value"] = self.other_value
+        if self.locked:
+            fields["locked"] = self.locked
+        if self.strategy:
+            fields["strategy"] = self.strategy
+        if self.call:
+            fields["call"] = self.call
         return fields
 
 
@@ -84,7 +119,7 @@ class Entry:
         """The texts of the phrases, in order."""
         return tuple(line.text for line in self.lines if line.kind == "phrase")
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> EntryJSON:
         """The entry as in files. `entry_from_json` reads it."""
         return {
             "label": self.label,
@@ -94,12 +129,13 @@ class Entry:
         }
 
 
-def line_from_json(data: Mapping[str, Any]) -> Line:
+def line_from_json(data: LineJSON) -> Line:
     """The line that `as_json` wrote. `data` must be valid as a `LineModel` (`attributes.formats.set_schema`)."""
-    return Line(**{"origin": "import", **data})
+    fields: LineJSON = {"origin": "import", **data}
+    return Line(**fields)
 
 
-def entry_from_json(data: Mapping[str, Any]) -> Entry:
+def entry_from_json(data: EntryJSON) -> Entry:
     """The entry that `as_json` wrote. `data` must be valid as an `EntryModel` (`attributes.formats.set_schema`)."""
     return Entry(
         label=data["label"],

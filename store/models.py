@@ -10,6 +10,8 @@ from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, MetaData, Te
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from store.json_types import LineJSON
+
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
@@ -24,7 +26,17 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: Json, list[Any]: Json, float: Double, str: Text}
+    type_annotation_map = {
+        dict[str, Any]: Json,
+        dict[str, list[int]]: Json,
+        dict[str, str]: Json,
+        list[Any]: Json,
+        list[LineJSON]: Json,
+        list[str | None]: Json,
+        list[str]: Json,
+        float: Double,
+        str: Text,
+    }
 
 
 class ApiKey(Base):
@@ -34,7 +46,7 @@ class ApiKey(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
     sha256: Mapped[str] = mapped_column(unique=True)
-    scopes: Mapped[list[Any]]
+    scopes: Mapped[list[str]]
     created_at: Mapped[float]
     expires_at: Mapped[float | None]
     revoked_at: Mapped[float | None]
@@ -48,7 +60,7 @@ class IdempotencyRecord(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     request_sha256: Mapped[str]
     status: Mapped[int | None]
-    headers: Mapped[dict[str, Any] | None]
+    headers: Mapped[dict[str, str] | None]
     body: Mapped[str | None]
     created_at: Mapped[float] = mapped_column(index=True)
 
@@ -91,9 +103,9 @@ class LLMAnswer(Base):
     strategy: Mapped[str]
     messages: Mapped[list[Any]]
     answer: Mapped[str]
-    lines: Mapped[list[Any]]
-    other_lines: Mapped[list[Any] | None]
-    flags: Mapped[list[Any]]
+    lines: Mapped[list[LineJSON]]
+    other_lines: Mapped[list[LineJSON] | None]
+    flags: Mapped[list[str]]
     created_at: Mapped[float]
 
 
@@ -182,8 +194,8 @@ class AttributeEntry(Base):
     digest: Mapped[str] = mapped_column(primary_key=True)
     label: Mapped[str]
     sense: Mapped[str | None]
-    lines: Mapped[list[Any]]
-    flags: Mapped[list[Any]]
+    lines: Mapped[list[LineJSON]]
+    flags: Mapped[list[str]]
 
 
 class AttributePage(Base):
@@ -194,8 +206,8 @@ class AttributePage(Base):
 
     __tablename__ = "attribute_pages"
     digest: Mapped[str] = mapped_column(primary_key=True)
-    entries: Mapped[list[Any]]
-    marks: Mapped[dict[str, Any]]
+    entries: Mapped[list[str | None]]
+    marks: Mapped[dict[str, list[int]]]
     num_described: Mapped[int]
     num_flagged: Mapped[int]
 
@@ -241,8 +253,8 @@ class AttributeDraftEntry(Base):
     __tablename__ = "attribute_draft_entries"
     set_id: Mapped[str] = mapped_column(ForeignKey("attribute_drafts.set_id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
-    lines: Mapped[list[Any]]
-    flags: Mapped[list[Any]]
+    lines: Mapped[list[LineJSON]]
+    flags: Mapped[list[str]]
 
 
 class SetReport(Base):

@@ -1,6 +1,6 @@
 """Draft changes in requests: the schemas of the operations, and their application to a draft (all or none)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
@@ -11,7 +11,7 @@ from api.http.schemas import MAX_INT32, RequestModel
 from attributes import editing
 from attributes.editing import EditError, LineChange, Lines
 from attributes.text import normalize
-from attributes.types import Entry, LineKind, line_from_json
+from attributes.types import Entry, LineJSON, LineKind, line_from_json
 from attributes.types import Label as NamedLabel
 from store import vocabularies
 from store.errors import InvalidField, InvalidRequest
@@ -113,7 +113,7 @@ class LabelState(NamedTuple):
     """A label with its lines (as JSON) and flags in a draft."""
 
     label: Label
-    lines: Sequence[Mapping[str, object]]
+    lines: Sequence[LineJSON]
     flags: Sequence[str]
 
 

@@ -1,7 +1,7 @@
 """Attributes: the lines of each label of an attribute set, paged, with filters and with the edits of the draft."""
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from api.http.dependencies import ServicesDep
 from api.http.schemas import AfterPosition, LongLimit, Page, ResponseModel, page
 from attributes.gates.types import Gate
-from attributes.types import LineKind, Origin, line_from_json
+from attributes.types import LineJSON, LineKind, Origin, line_from_json
 from store import vocabularies
 from store.models import AttributeEntry, AttributeSet, Label
 from store.sets import attribute_sets, drafts, search
@@ -54,7 +54,7 @@ class SetLabelOut(AttributesOut):
     edited: bool = Field(False, description="Whether the lines are from the draft and differ from the set.")
 
 
-def attributes_fields(label: Label, lines: Sequence[Mapping[str, Any]], flags: Sequence[str]) -> dict[str, Any]:
+def attributes_fields(label: Label, lines: Sequence[LineJSON], flags: Sequence[str]) -> dict[str, Any]:
     """The fields of `AttributesOut` for a label with these lines (as JSON) and flags."""
     return {
         "position": label.position,

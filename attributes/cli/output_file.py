@@ -9,13 +9,13 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from attributes.cli.input_files import InvalidInput, parse_file, read_text
 from attributes.formats.common import LabelKey, label_key
 from attributes.formats.limbeck_json import FORMAT, VERSION, AttributeFile, read_json, write_json
 from attributes.formats.set_schema import EntryModel, SetModel
-from attributes.types import Entry, Label, entry_from_json
+from attributes.types import Entry, EntryJSON, Label, entry_from_json
 
 
 class OutputFile:
@@ -96,7 +96,7 @@ class OutputFile:
                 if number == 1:
                     head = SetModel.model_validate({**json.loads(line), "entries": []})
                 else:
-                    entries.append(entry_from_json(EntryModel.model_validate_json(line).model_dump()))
+                    entries.append(entry_from_json(cast(EntryJSON, EntryModel.model_validate_json(line).model_dump())))
             except (ValueError, TypeError):
                 fault = f"line {number} is damaged; fix it, or remove the file to continue from {self.path.name}"
                 raise InvalidInput(f"{self.journal_path}: {fault}") from None

@@ -3,11 +3,12 @@
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Literal
 
 from attributes.gates.criteria import GateCriteria
 from attributes.gates.set_counts import SetCounts
 from attributes.gates.types import Gate, GateResult, Violation
+from attributes.json_types import JSONObject
 
 MAX_WORST = 20  # violations that a report holds for each gate
 
@@ -58,7 +59,7 @@ def gate_results(criteria: GateCriteria, counts: SetCounts, tally: Tally) -> Ite
     yield _count(tally, "names", "lines", "the label names of the vocabulary")
     yield _count(tally, "comparatives", "lines", "our word list")
     judges = f"{word_list}, then {criteria.judge_model}" if criteria.judge_model else word_list
-    details: dict[str, Any] = {"num_lines": tally.num_lines["nonvisual"], "cleared_by_model": tally.num_cleared}
+    details: JSONObject = {"num_lines": tally.num_lines["nonvisual"], "cleared_by_model": tally.num_cleared}
     yield _share(tally, "nonvisual", num_lines, limits.nonvisual, judges, details)
     details = {"min_own": limits.min_own, "num_without_any": tally.num_without_own}
     yield _count(tally, "own", "labels", lemmas, details)
@@ -84,7 +85,7 @@ def _count(
     gate: Gate,
     unit: Literal["labels", "lines"],
     judged_by: str,
-    details: dict[str, Any] | None = None,
+    details: JSONObject | None = None,
 ) -> GateResult:
     """The result of a gate that allows no violation."""
     figure = tally.num_labels[gate] if unit == "labels" else tally.num_lines[gate]
@@ -101,9 +102,7 @@ def _count(
     )
 
 
-def _share(
-    tally: Tally, gate: Gate, total: int, threshold: float, judged_by: str, details: dict[str, Any]
-) -> GateResult:
+def _share(tally: Tally, gate: Gate, total: int, threshold: float, judged_by: str, details: JSONObject) -> GateResult:
     """The result of a gate that allows violations in a share of all `total` lines or attributes."""
     figure = tally.num_lines[gate] / total if total else 0.0
     return GateResult(

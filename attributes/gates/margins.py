@@ -6,11 +6,11 @@ this package does not import torch. K labels; a margin is 1 - cosine: 0..2.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from attributes.json_types import JSONObject
 from attributes.types import Label
 
 TOLERANCE = 1e-5  # float32 cosines of the same texts differ by less between batch sizes
@@ -32,7 +32,7 @@ class Margins:
         loss = float(self.before[position] - self.after[position])
         return loss if loss > TOLERANCE else 0.0
 
-    def details(self, labels: Sequence[Label]) -> dict[str, Any]:
+    def details(self, labels: Sequence[Label]) -> JSONObject:
         """Mean and minimum margins, and the most confusable pairs with the set's attributes, as JSON."""
         return {
             "mean_before": float(self.before.mean()),

@@ -1,10 +1,13 @@
 """Gates, thresholds, violations and reports. A gate compares a figure of the set with a threshold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, TypedDict
+
+from attributes.json_types import JSONObject
 
 Gate = Literal["length", "names", "comparatives", "nonvisual", "own", "shared", "verbatim", "twins", "margin"]
+FigureUnit = Literal["share", "labels", "lines"]
 
 GATES: tuple[Gate, ...] = (
     "length",
@@ -29,6 +32,49 @@ GATE_TITLES: dict[Gate, str] = {
     "twins": "labels with a near-duplicate",
     "margin": "labels with a reduced margin",
 }
+
+
+class LineViolationJSON(TypedDict):
+    """A line that violates a gate, as in reports and violation files."""
+
+    id: str
+    text: str
+    words: list[str]
+
+
+class ViolationJSON(TypedDict):
+    """A violation, as in reports and violation files."""
+
+    position: int
+    label: str
+    lines: list[LineViolationJSON]
+    others: list[str]
+    note: str
+
+
+class GateResultJSON(TypedDict):
+    """The result of a gate, as in reports."""
+
+    gate: Gate
+    tells: str
+    figure: float | None
+    threshold: float
+    unit: FigureUnit
+    holds: bool | None
+    num_labels: int
+    judged_by: str
+    details: JSONObject
+    worst: list[ViolationJSON]
+
+
+class ReportJSON(TypedDict):
+    """A report, as in files and API responses."""
+
+    num_labels: int
+    num_described: int
+    num_lines: int
+    holds: bool
+    gates: list[GateResultJSON]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +112,7 @@ class Violation:
     others: tuple[str, ...] = ()
     note: str = ""
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> ViolationJSON:
         """The violation as JSON, as in reports and violation files."""
         return {
             "position": self.position,
@@ -88,14 +134,14 @@ class GateResult:
     gate: Gate
     figure: float | None
     threshold: float
-    unit: Literal["share", "labels", "lines"]
+    unit: FigureUnit
     holds: bool | None
     num_labels: int = 0
     judged_by: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
+    details: JSONObject = field(default_factory=dict)
     worst: Sequence[Violation] = ()
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> GateResultJSON:
         """The result as JSON, as in reports."""
         return {
             "gate": self.gate,
@@ -128,7 +174,7 @@ class Report:
     def __getitem__(self, gate: Gate) -> GateResult:
         return next(result for result in self.results if result.gate == gate)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> ReportJSON:
         """The report as JSON, as in files and API responses."""
         return {
             "num_labels": self.num_labels,
@@ -139,11 +185,11 @@ class Report:
         }
 
 
-def report_from_json(data: Mapping[str, Any]) -> Report:
+def report_from_json(data: ReportJSON) -> Report:
     """The report in an API response. JSON holds no weights, so that `weight` is 0 for all violations."""
 
-    def result(item: Mapping[str, Any]) -> GateResult:
-        gate: Gate = item["gate"]
+    def result(item: GateResultJSON) -> GateResult:
+        gate = item["gate"]
         worst = [
             Violation(
                 gate=gate,
@@ -156,8 +202,21 @@ def report_from_json(data: Mapping[str, Any]) -> Report:
             )
             for entry in item["worst"]
         ]
-        names = ("figure", "threshold", "unit", "holds", "num_labels", "judged_by", "details")
-        return GateResult(gate=gate, worst=worst, **{name: item[name] for name in names})
+        return GateResult(
+            gate=gate,
+            figure=item["figure"],
+            threshold=item["threshold"],
+            unit=item["unit"],
+            holds=item["holds"],
+            num_labels=item["num_labels"],
+            judged_by=item["judged_by"],
+            details=item["details"],
+            worst=worst,
+        )
 
-    counts = {name: data[name] for name in ("num_labels", "num_described", "num_lines")}
-    return Report(results=tuple(map(result, data["gates"])), **counts)
+    return Report(
+        num_labels=data["num_labels"],
+        num_described=data["num_described"],
+        num_lines=data["num_lines"],
+        results=tuple(map(result, data["gates"])),
+    )

@@ -4,22 +4,31 @@ import asyncio
 import json
 import random
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Final, Protocol
 
+from attributes.json_types import JSONObject
 from attributes.llm import retry_policy
 from attributes.llm.results import FatalLLMError
 from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import RawResponse, Transport
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, Omit
 
 FINAL_STATUSES = ("completed", "failed", "expired", "cancelled")
-ENDPOINT = "/v1/chat/completions"
+ENDPOINT: Final = "/v1/chat/completions"
 TRANSFER_TIMEOUT_S = 900.0
 MAX_LISTED = 5_000
+
+
+class HTTPContent(Protocol):
+    """A response of the openai library, not yet parsed."""
+
+    @property
+    def content(self) -> bytes:
+        """The body of the response."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +75,11 @@ class BatchAPI:
 
     async def create(self, file_id: str) -> BatchState:
         """Create a batch of the requests in an uploaded file."""
-        params: Any = {"input_file_id": file_id, "endpoint": ENDPOINT, "completion_window": "24h"}
         created = await self._call(
             "the creation of a batch",
-            lambda api: api.batches.with_raw_response.create(**params),
+            lambda api: api.batches.with_raw_response.create(
+                input_file_id=file_id, endpoint=ENDPOINT, completion_window="24h"
+            ),
             # If only the response was lost, the batch exists, and a second one would be paid for again.
             find_existing=lambda: self._find_by_file(file_id),
         )
@@ -77,7 +87,7 @@ class BatchAPI:
 
     async def find_by_file(self, file_id: str) -> BatchState | None:
         """The batch that was created from a file; None if no batch was."""
-        found: list[Mapping[str, Any] | None] = []
+        found: list[JSONObject | None] = []
 
         async def search(_api: "AsyncOpenAI") -> None:
             found.append(await self._find_by_file(file_id))
@@ -118,7 +128,7 @@ class BatchAPI:
         file.seek(0)
         return file
 
-    def _state(self, data: Mapping[str, Any]) -> BatchState:
+    def _state(self, data: JSONObject) -> BatchState:
         counts, errors = data.get("request_counts"), data.get("errors")
         counted = counts if isinstance(counts, dict) else {}
         listed = errors.get("data") if isinstance(errors, dict) else errors
@@ -130,8 +140,8 @@ class BatchAPI:
             num_requests=_count(counted.get("total")),
             num_completed=_count(counted.get("completed")),
             num_failed=_count(counted.get("failed")),
-            output_file_id=data.get("output_file_id") or None,
-            error_file_id=data.get("error_file_id") or None,
+            output_file_id=str(data.get("output_file_id") or "") or None,
+            error_file_id=str(data.get("error_file_id") or "") or None,
             errors=tuple(map(self._error_text, listed if isinstance(listed, list) else ())),
         )
 
@@ -141,18 +151,22 @@ class BatchAPI:
         line = f"line {error['line']}: " if error.get("line") else ""
         return line + self._transport.printable(error.get("message") or error.get("code") or "an unnamed error")
 
-    async def _upload(self, api: "AsyncOpenAI", file: IO[bytes]) -> Any:
+    async def _upload(self, api: "AsyncOpenAI", file: IO[bytes]) -> HTTPContent:
         file.seek(0)
         async with asyncio.timeout(TRANSFER_TIMEOUT_S):
             return await api.files.with_raw_response.create(
                 file=("limbeck.jsonl", file, "application/jsonl"), purpose="batch", timeout=TRANSFER_TIMEOUT_S
             )
 
-    async def _find_by_file(self, file_id: str) -> Mapping[str, Any] | None:
+    async def _find_by_file(self, file_id: str) -> JSONObject | None:
         """The batch that was created from this file, searched among the latest `MAX_LISTED`."""
-        params: dict[str, Any] = {"limit": 100}
+        from openai import omit
+
+        after: str | Omit = omit
         for _ in range(MAX_LISTED // 100):
-            listed = json_object((await self._transport.openai().batches.with_raw_response.list(**params)).content)
+            listed = json_object(
+                (await self._transport.openai().batches.with_raw_response.list(after=after, limit=100)).content
+            )
             data = listed.get("data")
             batches = [batch for batch in data if isinstance(batch, dict)] if isinstance(data, list) else []
             for batch in batches:
@@ -160,16 +174,16 @@ class BatchAPI:
                     return batch
             if not batches or not listed.get("has_more"):
                 return None
-            params["after"] = str(batches[-1].get("id"))
+            after = str(batches[-1].get("id"))
         return None
 
     async def _call(
         self,
         what: str,
-        call: Callable[["AsyncOpenAI"], Awaitable[Any]],
+        call: Callable[["AsyncOpenAI"], Awaitable[HTTPContent | None]],
         *,
-        find_existing: Callable[[], Awaitable[Mapping[str, Any] | None]] | None = None,
-    ) -> Mapping[str, Any]:
+        find_existing: Callable[[], Awaitable[JSONObject | None]] | None = None,
+    ) -> JSONObject:
         """The JSON object of a response; empty if `call` returns None because it stores its result itself.
 
         Waits and retries after transient faults. `find_existing` is called before each retry; if it finds that the
@@ -213,7 +227,7 @@ class BatchAPI:
             raise FatalLLMError("llm_batch_failed", f"the LLM server refuses {what} ({raw.detail})")
 
 
-def json_object(content: bytes) -> Mapping[str, Any]:
+def json_object(content: bytes) -> JSONObject:
     """The JSON object in `content`; empty if there is none."""
     try:
         value = json.loads(content)

@@ -17,12 +17,13 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Self
 
+from attributes.json_types import JSONObject
 from attributes.llm.batch_api import ENDPOINT, BatchAPI, BatchState, BatchUnavailable, json_object
 from attributes.llm.concurrency import POLL_S, OnResult, QueryTotals
 from attributes.llm.response_format import FORMAT_LEVELS, FormatFallback, shared_fallback
@@ -210,7 +211,7 @@ class BatchJobs:
             on_state(state)
         return state
 
-    def _parse_line(self, line: Mapping[str, Any]) -> RawResponse | str:
+    def _parse_line(self, line: JSONObject) -> RawResponse | str:
         """The response in a line of an output or error file; a string says why the batch did not process it."""
         response, error = line.get("response"), line.get("error")
         if isinstance(response, dict) and type(response.get("status_code")) is int:
@@ -241,7 +242,7 @@ def _file_line(attempts: QuestionAttempts) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
 
 
-def _objects(file: IO[bytes]) -> Iterator[Mapping[str, Any]]:
+def _objects(file: IO[bytes]) -> Iterator[JSONObject]:
     """The lines of a file that are JSON objects. Only a line feed ends a line: texts may hold other separators."""
     for line in file:
         if value := json_object(line):

@@ -7,12 +7,13 @@ one process; `NoLimit` and `NoBudget` enforce nothing.
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from attributes.llm.response_format import ChatBody
 from attributes.prompts.questions import Question
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class LocalLimiter:
         self._changed.set()
 
 
-def max_prompt_tokens(body: Mapping[str, Any]) -> int:
+def max_prompt_tokens(body: ChatBody) -> int:
     """An upper bound on the prompt's tokens, since no token is shorter than a byte.
 
     The sum of the UTF-8 bytes of all messages and of the schema, an overhead per message, and `MAX_IMAGE_TOKENS` per
@@ -185,20 +186,25 @@ def max_prompt_tokens(body: Mapping[str, Any]) -> int:
     return num_bytes + _MAX_MESSAGE_OVERHEAD_TOKENS * (len(body["messages"]) + 1) + MAX_IMAGE_TOKENS * num_images
 
 
-def estimated_tokens(body: Mapping[str, Any], max_tokens: int) -> int:
+def estimated_tokens(body: ChatBody, max_tokens: int) -> int:
     """The tokens that servers count against a rate limit in advance: about one per four characters of the prompt, plus
     the full token limit of the response."""
     texts, num_images = _contents(body)
     return sum(map(len, texts)) // _CHARS_PER_TOKEN + max_tokens + 100 * num_images
 
 
-def _contents(body: Mapping[str, Any]) -> tuple[list[str], int]:
+def _contents(body: ChatBody) -> tuple[list[str], int]:
     """The texts in a body's messages, and the number of images."""
     texts: list[str] = []
     num_images = 0
     for message in body["messages"]:
         content = message["content"]
-        for part in [{"text": content}] if isinstance(content, str) else content:
-            num_images += "image_url" in part
-            texts.append(part.get("text", ""))
+        if isinstance(content, str):
+            texts.append(content)
+            continue
+        for part in content:
+            if part["type"] == "text":
+                texts.append(part["text"])
+            else:
+                num_images += 1
     return texts, num_images

@@ -8,16 +8,44 @@ One `Question` (`attributes.prompts.questions`) is one LLM call with its retries
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from string import Template
-from typing import Any
+from typing import Literal, TypedDict
 
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import NO_LABEL, ImageFile, Question
+from attributes.prompts.strategy import ObjectSchema
 from attributes.text import MAX_DOMAIN_CHARS, MAX_LABEL_CHARS, MAX_SENSE_CHARS, clean
 
 MAX_CORRECTION_CHARS = 2_000
+
+
+class TextPart(TypedDict):
+    """A text in the content of a message."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ImageURL(TypedDict):
+    """A data URL, or the digest of an image, and the detail to read it in."""
+
+    url: str
+    detail: Literal["low"]
+
+
+class ImagePart(TypedDict):
+    """An image in the content of a message."""
+
+    type: Literal["image_url"]
+    image_url: ImageURL
+
+
+class Message(TypedDict):
+    """A chat message. A message with an image has a text part and an image part."""
+
+    role: Literal["system", "user"]
+    content: str | list[TextPart | ImagePart]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +53,8 @@ class ChatRequest:
     """A chat request before a response format is chosen. `messages` name an image by its digest; `messages_to_send`
     puts the image in."""
 
-    messages: tuple[Mapping[str, Any], ...]
-    schema: Mapping[str, Any] = field(repr=False)
+    messages: tuple[Message, ...]
+    schema: ObjectSchema = field(repr=False)
     schema_name: str
     version: int
     image: ImageFile | None = field(default=None, repr=False)
@@ -40,21 +68,25 @@ class ChatRequest:
 
     def with_paragraph(self, text: str) -> "ChatRequest":
         """The same request with `text` as a paragraph at the end of its last message."""
-        content = self.messages[-1]["content"]
+        *before, last = self.messages
+        content = last["content"]
         if isinstance(content, str):
             content = f"{content}\n\n{text}"
         else:
             first, *rest = content
-            content = [{**first, "text": f"{first['text']}\n\n{text}"}, *rest]
-        return replace(self, messages=(*self.messages[:-1], {**self.messages[-1], "content": content}))
+            assert first["type"] == "text"
+            content = [{"type": "text", "text": f"{first['text']}\n\n{text}"}, *rest]
+        return replace(self, messages=(*before, {"role": last["role"], "content": content}))
 
-    def messages_to_send(self) -> list[dict[str, Any]]:
+    def messages_to_send(self) -> list[Message]:
         """The messages for the server, with the image as a data URL."""
         if self.image is None:
-            return [dict(message) for message in self.messages]
+            return list(self.messages)
         *before, last = self.messages
-        content = [_image_part(self.image.url) if part["type"] == "image_url" else part for part in last["content"]]
-        return [*map(dict, before), {**last, "content": content}]
+        parts = last["content"]
+        assert not isinstance(parts, str)
+        content = [_image_part(self.image.url) if part["type"] == "image_url" else part for part in parts]
+        return [*before, {"role": last["role"], "content": content}]
 
 
 def build_request(question: Question) -> ChatRequest:
@@ -65,7 +97,7 @@ def build_request(question: Question) -> ChatRequest:
     """
     strategy = question.strategy
     text = Template(strategy.user).safe_substitute(subject=_subject(question), question=question.text)
-    content: Any = text
+    content: str | list[TextPart | ImagePart] = text
     if question.image is not None:
         content = [{"type": "text", "text": text}, _image_part(f"sha256:{question.image.digest}")]
     request = ChatRequest(
@@ -124,6 +156,6 @@ def _subject(question: Question) -> str:
     return json.dumps({key: value for key, value in subject.items() if value}, ensure_ascii=False)
 
 
-def _image_part(url: str) -> dict[str, Any]:
+def _image_part(url: str) -> ImagePart:
     # Low detail is enough for a one-line caption, and OpenAI bills it as one tile.
     return {"type": "image_url", "image_url": {"url": url, "detail": "low"}}

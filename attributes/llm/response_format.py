@@ -12,15 +12,43 @@ base URL and model.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict, cast
 
-from attributes.llm.requests import ChatRequest
+from attributes.llm.requests import ChatRequest, Message
 from attributes.llm.settings import LLMSettings
+from attributes.prompts.strategy import ObjectSchema
 
 FormatLevel = Literal["json_schema", "json_object_schema", "json_object", "prose"]
 LimitName = Literal["max_tokens", "max_completion_tokens"]
 FORMAT_LEVELS: tuple[FormatLevel, ...] = ("json_schema", "json_object_schema", "json_object", "prose")
 MAX_FAILURES = 3
+
+
+class NamedSchema(TypedDict):
+    """The schema of a `json_schema` response format."""
+
+    name: str
+    strict: bool
+    schema: ObjectSchema
+
+
+class ResponseFormatParam(TypedDict):
+    """The parameter `response_format` of a request: `json_schema` has a named schema, `json_object` may have one."""
+
+    type: Literal["json_schema", "json_object"]
+    json_schema: NotRequired[NamedSchema]
+    schema: NotRequired[ObjectSchema]
+
+
+class ChatBody(TypedDict):
+    """The body of a request to `/chat/completions`."""
+
+    model: str
+    messages: list[Message]
+    max_tokens: NotRequired[int]
+    max_completion_tokens: NotRequired[int]
+    temperature: NotRequired[float]
+    response_format: NotRequired[ResponseFormatParam]
 
 
 class ResponseFormatJSON(TypedDict):
@@ -52,15 +80,16 @@ class ResponseFormat:
             return replace(self, send_temperature=False)
         return None
 
-    def body(self, request: ChatRequest, *, model: str, temperature: float, max_tokens: int) -> dict[str, Any]:
+    def body(self, request: ChatRequest, *, model: str, temperature: float, max_tokens: int) -> ChatBody:
         """The body of the HTTP request."""
         if self.level != "json_schema":
             request = request.with_schema_in_prompt()
-        body: dict[str, Any] = {"model": model, "messages": request.messages_to_send(), self.limit_name: max_tokens}
+        body: ChatBody = {"model": model, "messages": request.messages_to_send()}
+        body[self.limit_name] = max_tokens
         if self.send_temperature:
             body["temperature"] = temperature
         if self.level == "json_schema":
-            schema = {"name": request.schema_name, "strict": True, "schema": request.schema}
+            schema: NamedSchema = {"name": request.schema_name, "strict": True, "schema": request.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         elif self.level == "json_object_schema":
             body["response_format"] = {"type": "json_object", "schema": request.schema}
@@ -73,7 +102,7 @@ class ResponseFormat:
         return {"rung": self.level, "limit_name": self.limit_name, "send_temperature": self.send_temperature}
 
 
-def response_format_from_json(data: Mapping[str, Any]) -> ResponseFormat | None:
+def response_format_from_json(data: Mapping[str, object]) -> ResponseFormat | None:
     """Read what `as_json` wrote. Returns None for anything else, such as the format of a later release."""
     allowed = {
         "rung": FORMAT_LEVELS,
@@ -82,7 +111,8 @@ def response_format_from_json(data: Mapping[str, Any]) -> ResponseFormat | None:
     }
     if set(data) != set(allowed) or any(data[name] not in values for name, values in allowed.items()):
         return None
-    return ResponseFormat(data["rung"], data["limit_name"], data["send_temperature"])
+    saved = cast(ResponseFormatJSON, data)
+    return ResponseFormat(saved["rung"], saved["limit_name"], saved["send_temperature"])
 
 
 OnFormatLearned = Callable[[str, str, ResponseFormatJSON], None]
@@ -106,7 +136,7 @@ class FormatFallback:
         """Whether this server and model have given a valid response before."""
         return _place(settings) in self._known
 
-    def restore(self, base_url: str, model: str, saved: Mapping[str, Any]) -> None:
+    def restore(self, base_url: str, model: str, saved: Mapping[str, object]) -> None:
         """Take over a stored format. One that cannot be read is ignored, and the server is tried again."""
         if found := response_format_from_json(saved):
             self._known[base_url, model] = self._params[base_url, model] = found

@@ -1,9 +1,8 @@
 """Results of LLM questions: HTTP attempts, question results, fatal errors."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from attributes.llm.requests import Message
 from attributes.prompts.questions import Question
 from attributes.types import Line
 
@@ -63,7 +62,7 @@ class QuestionResult:
     reason: str | None
     detail: str
     calls: list[Call]
-    messages: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    messages: tuple[Message, ...] = field(default=(), repr=False)
     response_text: str | None = field(default=None, repr=False)
 
 

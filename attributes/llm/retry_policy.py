@@ -7,12 +7,17 @@ level. Faults that waiting cannot fix: raise FatalLLMError. This module sends no
 """
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from attributes.llm.requests import build_request, cache_key_of, max_tokens_of, temperature_of
-from attributes.llm.response_format import FormatFallback, ResponseFormat, ResponseFormatJSON, response_format_from_json
+from attributes.llm.response_format import (
+    ChatBody,
+    FormatFallback,
+    ResponseFormat,
+    ResponseFormatJSON,
+    response_format_from_json,
+)
 from attributes.llm.results import Call, FatalLLMError, QuestionResult
 from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import RawResponse
@@ -68,7 +73,7 @@ class QuestionAttempts:
         self._correction = ""
         self._best: tuple[ParsedResponse, str] | None = None
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> ChatBody:
         """The body of the next HTTP request."""
         request = self._request.with_paragraph(self._correction) if self._correction else self._request
         temperature = temperature_of(self.question, self._settings)
@@ -146,7 +151,7 @@ class QuestionAttempts:
             "best": self._best[1] if self._best else None,
         }
 
-    def restore(self, saved: Mapping[str, Any]) -> None:
+    def restore(self, saved: AttemptsJSON) -> None:
         """Continue from the state that `to_json` of the same question returned."""
         self._format = response_format_from_json(saved["form"]) or self._format
         self._num_restored_calls, self.calls = saved["calls"], []

@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
+from attributes.json_types import JSONObject
+from attributes.llm.response_format import ChatBody
 from attributes.llm.settings import LLMSettings
 from attributes.text import clean, database_safe
 
@@ -68,7 +70,7 @@ class Transport:
         self._http: httpx2.AsyncClient | None = None
         self.has_responded = False  # whether any HTTP response came, which proves the address
 
-    async def send(self, body: Mapping[str, Any]) -> RawResponse:
+    async def send(self, body: ChatBody) -> RawResponse:
         """Make one attempt. Server and network faults are returned, not raised; cancelling it ends the request."""
         import httpx2
 
@@ -129,7 +131,7 @@ class Transport:
                 api_key=self._key,
                 max_retries=0,
                 timeout=self._timeout(),
-                default_headers=cast(Any, omitted),
+                default_headers=cast(Mapping[str, str], omitted),
                 http_client=self.open(),
             )
         return self._openai
@@ -199,7 +201,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _status_of(status: int, error: Mapping[str, Any]) -> str:
+def _status_of(status: int, error: JSONObject) -> str:
     """The status of an HTTP error: a code of `RawResponse.status`."""
     code = str(error.get("code") or "")
     if code in _QUOTA_CODES or status == 402:
@@ -219,7 +221,7 @@ def _status_of(status: int, error: Mapping[str, Any]) -> str:
     return "bad_request"
 
 
-def _bytes_of(body: Mapping[str, Any]) -> bytes:
+def _bytes_of(body: ChatBody) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
@@ -230,7 +232,7 @@ def _json(content: bytes) -> object:
         return None
 
 
-def _error_in(data: object) -> Mapping[str, Any]:
+def _error_in(data: object) -> JSONObject:
     """The error object of a response. Some servers send only a string or put its fields at the top level; FastAPI
     servers send `detail`."""
     error = data.get("error", data) if isinstance(data, dict) else None

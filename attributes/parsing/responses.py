@@ -9,23 +9,25 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal, TypedDict, cast
 
 from jsonschema.exceptions import ValidationError
 
 from attributes.flags import flags_of
+from attributes.json_types import JSONObject, JSONValue
 from attributes.prompts.contrast import PairLines, lines_for_pair
 from attributes.prompts.questions import Question
 from attributes.prompts.strategy import Limits
 from attributes.text import clean, same_name
 from attributes.types import Entry, Label, Line, LineKind
 
+SentenceField = Literal["sentence", "answer", "caption"]
 ResponseFault = Literal["empty_answer", "refused", "truncated_answer", "invalid_answer", "wrong_label"]
 
 MAX_SENTENCE_CHARS = 1_000
 MAX_PHRASE_CHARS = 200
 MAX_PHRASES = 32
-SENTENCES: Mapping[str, LineKind] = {"sentence": "sentence", "answer": "answer", "caption": "caption"}
+SENTENCES: Mapping[SentenceField, LineKind] = {"sentence": "sentence", "answer": "answer", "caption": "caption"}
 _MAX_OBJECTS_TRIED = 64
 _FLAGGED = {"minItems", "maxItems"}  # flagged, not refused: a response with four phrases is better than none
 _IGNORED = {"additionalProperties"}  # an additional field is harmless and is not read
@@ -34,6 +36,26 @@ _REFUSAL = re.compile(
     r"^\W*(sorry\b|i( a|[’']?)m (sorry|unable)|i (can(no|[’'])?t|won[’']?t|will not|must decline))",
     re.IGNORECASE,
 )
+
+
+class PhraseJSON(TypedDict, total=False):
+    """A phrase in a response, with the components that the schema of the strategy asks for."""
+
+    phrase: str
+    part: str
+    value: str
+
+
+class ResponseJSON(TypedDict, total=False):
+    """The fields that are read from a response. The schema of the strategy says which are required."""
+
+    label: str
+    other: str
+    sentence: str
+    answer: str
+    caption: str
+    phrases: list[str | PhraseJSON]
+    differences: list[dict[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +99,11 @@ def _no_object(text: str, incomplete: bool) -> ParsedResponse:
     return _failed("invalid_answer", "no JSON object in the response", "The last answer held no JSON object.")
 
 
-def _objects_in(text: str) -> tuple[list[Mapping[str, Any]], bool]:
+def _objects_in(text: str) -> tuple[list[JSONObject], bool]:
     """The outermost JSON objects in a text, in order, and whether an opening brace starts no complete object."""
     text = _THINKING.sub("", text)
     decoder = json.JSONDecoder(strict=False)
-    objects: list[Mapping[str, Any]] = []
+    objects: list[JSONObject] = []
     incomplete = False
     start = text.find("{")
     for _ in range(_MAX_OBJECTS_TRIED):
@@ -96,16 +118,17 @@ def _objects_in(text: str) -> tuple[list[Mapping[str, Any]], bool]:
     return objects, incomplete
 
 
-def _parse_object(data: Mapping[str, Any], question: Question) -> ParsedResponse:
+def _parse_object(data: JSONObject, question: Question) -> ParsedResponse:
     errors = [e for e in question.strategy.validator.iter_errors(data) if e.validator not in _IGNORED | _FLAGGED]
     if errors:
         fault = "; ".join(dict.fromkeys(_describe_error(error) for error in errors[:5]))
         return _failed("invalid_answer", fault, f"The last answer did not fit the schema: {fault}.")
-    if wrong_label := _wrong_label(data, question):
+    response = cast(ResponseJSON, data)  # it fits the schema
+    if wrong_label := _wrong_label(response, question):
         return wrong_label
     if excess := _excess(data):
         return _failed("invalid_answer", excess, f"The last answer was far too long: {excess}.")
-    parsed = _lines(data, question)
+    parsed = _lines(response, question)
     flags = flags_of(
         Entry(question.label.name, question.label.sense, (*parsed.lines, *parsed.other_lines)),
         question.strategy.limits,
@@ -120,7 +143,7 @@ def _parse_object(data: Mapping[str, Any], question: Question) -> ParsedResponse
     return ParsedResponse(lines=parsed.lines, other_lines=parsed.other_lines, flags=flags, correction=correction)
 
 
-def _wrong_label(data: Mapping[str, Any], question: Question) -> ParsedResponse | None:
+def _wrong_label(data: ResponseJSON, question: Question) -> ParsedResponse | None:
     """The fault of a response that names other labels than the question; None if the labels match."""
     if question.strategy.about == "image":
         return None
@@ -142,7 +165,7 @@ def _same_labels(labels: Sequence[Label], given: Sequence[str]) -> bool:
     )
 
 
-def _lines(data: Mapping[str, Any], question: Question) -> PairLines:
+def _lines(data: ResponseJSON, question: Question) -> PairLines:
     strategy = question.strategy
     if question.other is not None:
         pair = (question.label, question.other)
@@ -159,10 +182,11 @@ def _lines(data: Mapping[str, Any], question: Question) -> PairLines:
     return PairLines(tuple(lines))
 
 
-def _parse_phrase(item: str | Mapping[str, str], ref: str) -> Line:
+def _parse_phrase(item: str | PhraseJSON, ref: str) -> Line:
     if isinstance(item, str):
         return Line("phrase", _noun_phrase(item), strategy=ref)
-    part, value = (clean(item.get(key, ""), MAX_PHRASE_CHARS) for key in ("part", "value"))
+    part = clean(item.get("part", ""), MAX_PHRASE_CHARS)
+    value = clean(item.get("value", ""), MAX_PHRASE_CHARS)
     return Line("phrase", _noun_phrase(item.get("phrase", "")), part, value, strategy=ref)
 
 
@@ -170,18 +194,18 @@ def _noun_phrase(text: str) -> str:
     return clean(text, MAX_PHRASE_CHARS).rstrip(" .")
 
 
-def _excess(data: Mapping[str, Any]) -> str | None:
+def _excess(data: JSONObject) -> str | None:
     """Which text or list is far too long, or None. It is refused and not cut, because a cut text is not a response."""
     for name in SENTENCES:
         if isinstance(text := data.get(name), str) and len(text) > MAX_SENTENCE_CHARS:
             return f"the {name} has more than {MAX_SENTENCE_CHARS} characters"
-    for name in ("phrases", "differences"):
-        items: object = data.get(name, ())
+    for list_name in ("phrases", "differences"):
+        items = data.get(list_name, ())
         if not isinstance(items, list):
             continue
         if len(items) > MAX_PHRASES:
-            return f"there are more than {MAX_PHRASES} {name}"
-        texts: Iterable[Any] = (
+            return f"there are more than {MAX_PHRASES} {list_name}"
+        texts: Iterable[JSONValue] = (
             text for item in items for text in (item.values() if isinstance(item, dict) else [item])
         )
         if any(len(text) > MAX_PHRASE_CHARS for text in texts if isinstance(text, str)):
@@ -193,7 +217,7 @@ def _describe_error(error: ValidationError) -> str:
     """Describe a schema error without quoting the response; the message of the library quotes it."""
     place = ".".join("[]" if isinstance(step, int) else str(step) for step in error.absolute_path) or "the object"
     if error.validator == "required":
-        required, given = cast(Sequence[str], error.validator_value), cast(Mapping[str, Any], error.instance)
+        required, given = cast(Sequence[str], error.validator_value), cast(JSONObject, error.instance)
         return f"{place} lacks {', '.join(name for name in required if name not in given)}"
     if error.validator == "type":
         return f"{place} must be of type {error.validator_value}"

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, NotRequired, TypedDict, cast, get_args
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
@@ -73,6 +73,41 @@ _TYPE_NAMES: Mapping[_FieldType, str] = {
 }
 
 
+class FieldSchema(TypedDict, total=False):
+    """The JSON Schema of a field of a response, or of the items of a list; further keywords are passed on."""
+
+    type: str
+    enum: list[str]
+    items: "FieldSchema"
+    properties: "dict[str, FieldSchema]"
+    required: list[str]
+
+
+class ObjectSchema(TypedDict):
+    """The JSON Schema of a response; further keywords are passed on."""
+
+    type: Literal["object"]
+    properties: dict[str, FieldSchema]
+    required: list[str]
+
+
+class StrategyFile(TypedDict):
+    """The content of a strategy file."""
+
+    name: str
+    version: int
+    says: str
+    about: About
+    system: str
+    user: str
+    schema: ObjectSchema
+    questions: NotRequired[list[str]]
+    samples: NotRequired[int]
+    temperature: NotRequired[float]
+    max_tokens: NotRequired[int]
+    limits: NotRequired[dict[str, int]]
+
+
 class StrategyError(ValueError):
     """An unknown strategy or an invalid strategy file. The message names the strategy, the reason and the fix."""
 
@@ -102,7 +137,7 @@ class Strategy:
     samples: int = 1
     temperature: float | None = None
     max_tokens: int | None = None
-    schema: Mapping[str, Any] = field(repr=False)
+    schema: ObjectSchema = field(repr=False)
     limits: Limits
     digest: str
 
@@ -201,23 +236,30 @@ class _Fault(Exception):
         self.path = path
 
 
-def _parse_strategy(data: Mapping[str, Any], digest: str) -> Strategy:
-    for key in data:
+def _parse_strategy(content: Mapping[str, object], digest: str) -> Strategy:
+    for key in content:
         if key not in _REQUIRED and key not in _OPTIONAL:
             raise _Fault(f"{key!r} is not a field; the fields are {', '.join([*_REQUIRED, *_OPTIONAL])}", key)
     for key, kind in [*_REQUIRED.items(), *_OPTIONAL.items()]:
-        if key in data and (not isinstance(data[key], kind) or isinstance(data[key], bool)):
+        if key in content and (not isinstance(content[key], kind) or isinstance(content[key], bool)):
             raise _Fault(f"{key!r} must be {_TYPE_NAMES[kind]}", key)
-        if key not in data and key in _REQUIRED:
+        if key not in content and key in _REQUIRED:
             raise _Fault(f"{key!r} is missing; it must be {_TYPE_NAMES[kind]}")
+    data = cast(StrategyFile, content)
     _check_identity(data)
-    about: About = data["about"]
+    about = data["about"]
     questions = _parse_questions(data, about)
     _check_sampling(data)
     _check_schema(data["schema"], about, bool(questions))
     return Strategy(
-        **{key: data[key] for key in ("name", "version", "says", "about", "schema")},
-        **{key: data[key] for key in ("samples", "temperature", "max_tokens") if key in data},
+        name=data["name"],
+        version=data["version"],
+        says=data["says"],
+        about=about,
+        schema=data["schema"],
+        samples=data.get("samples", 1),
+        temperature=data.get("temperature"),
+        max_tokens=data.get("max_tokens"),
         questions=questions,
         system=data["system"].strip(),
         user=data["user"].strip(),
@@ -226,7 +268,7 @@ def _parse_strategy(data: Mapping[str, Any], digest: str) -> Strategy:
     )
 
 
-def _check_identity(data: Mapping[str, Any]) -> None:
+def _check_identity(data: StrategyFile) -> None:
     if not data["name"].replace("-", "").replace("_", "").isalnum() or len(data["name"]) > 60:
         raise _Fault("'name' must be 1 to 60 letters, digits, - and _", "name")
     if data["version"] < 1:
@@ -237,7 +279,7 @@ def _check_identity(data: Mapping[str, Any]) -> None:
         raise _Fault("'user' must hold $subject, which is replaced by the label", "user")
 
 
-def _parse_questions(data: Mapping[str, Any], about: About) -> tuple[str, ...]:
+def _parse_questions(data: StrategyFile, about: About) -> tuple[str, ...]:
     questions = data.get("questions", [])
     has_placeholder = "$question" in data["user"] or "${question}" in data["user"]
     if questions and about != "label":
@@ -251,7 +293,7 @@ def _parse_questions(data: Mapping[str, Any], about: About) -> tuple[str, ...]:
     return tuple(questions)
 
 
-def _check_sampling(data: Mapping[str, Any]) -> None:
+def _check_sampling(data: StrategyFile) -> None:
     samples, temperature = data.get("samples", 1), data.get("temperature")
     if not 1 <= samples <= MAX_SAMPLES:
         raise _Fault(f"'samples' must be 1 to {MAX_SAMPLES}", "samples")
@@ -263,12 +305,12 @@ def _check_sampling(data: Mapping[str, Any]) -> None:
         raise _Fault("'max_tokens' must be 16 or more", "max_tokens")
 
 
-def _check_schema(schema: Mapping[str, Any], about: About, has_questions: bool) -> None:
+def _check_schema(schema: ObjectSchema, about: About, has_questions: bool) -> None:
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise _Fault(f"'schema' is not a JSON Schema: {error.message}", "schema", *map(str, error.path)) from None
-    properties: Mapping[str, Any] = schema.get("properties", {})
+    properties = schema.get("properties", {})
     missing = [name for name in _LABEL_FIELDS[about] if name not in schema.get("required", ())]
     if schema.get("type") != "object" or missing:
         names = "".join(f" that requires {name!r}" for name in missing[:1])
@@ -289,7 +331,9 @@ def _check_schema(schema: Mapping[str, Any], about: About, has_questions: bool) 
         _check_items(properties, "differences", DIFFERENCE_FIELDS, allow_strings=False)
 
 
-def _check_items(properties: Mapping[str, Any], name: str, required: Sequence[str], *, allow_strings: bool) -> None:
+def _check_items(
+    properties: Mapping[str, FieldSchema], name: str, required: Sequence[str], *, allow_strings: bool
+) -> None:
     items = properties[name].get("items", {})
     fields = items.get("properties", {})
     if allow_strings and items.get("type") == "string":
@@ -302,7 +346,7 @@ def _check_items(properties: Mapping[str, Any], name: str, required: Sequence[st
         raise _Fault(message, "schema", "properties", name)
 
 
-def _parse_limits(data: Mapping[str, Any]) -> Limits:
+def _parse_limits(data: Mapping[str, int]) -> Limits:
     for key, value in data.items():
         if key not in vars(Limits()):
             raise _Fault(f"'limits' can have {', '.join(vars(Limits()))}, not {key!r}", "limits", key)

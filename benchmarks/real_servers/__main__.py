@@ -137,7 +137,8 @@ def _question_sets() -> Iterator[tuple[str, list[Question]]]:
 
 def _with_fixed_label(strategy: Strategy, label: Label) -> Strategy:
     """The strategy with a schema that allows only this label, so that even a random model returns the right one."""
-    properties = {**strategy.schema["properties"], "label": {"type": "string", "enum": [label.name]}}
+    properties = {**strategy.schema["properties"]}
+    properties["label"] = {"type": "string", "enum": [label.name]}
     return replace(strategy, schema={**strategy.schema, "properties": properties})
 
 

@@ -1,7 +1,7 @@
 """Quality gates: `limbeck attributes check` evaluates a file without a service, `report` a set of the service."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -65,7 +65,7 @@ def report(
     from rich.console import Console
 
     from attributes.gates.reports.text_report import print_report
-    from attributes.gates.types import report_from_json
+    from attributes.gates.types import ReportJSON, report_from_json
     from limbeck.errors import Problem
     from limbeck.progress import follow
 
@@ -80,6 +80,6 @@ def report(
     if json:
         typer.echo(shown.model_dump_json(indent=1))
     else:
-        print_report(id, report_from_json(shown.model_dump()), worst=worst)
+        print_report(id, report_from_json(cast(ReportJSON, shown.model_dump())), worst=worst)
     if not shown.holds:
         raise typer.Exit(1)

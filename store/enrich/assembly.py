@@ -23,14 +23,6 @@ from store.sets.attribute_sets import PAGE_SIZE, EntryContent, insert_ignore
 
 _ALGORITHM = 1  # version of how pages are assembled; part of the key under which a page is reused
 ROUND = 1_000  # steps between the results of two repair rounds
-_CONTENT_FIELDS: tuple[Literal["kind", "text", "part", "value", "about", "other_value"], ...] = (
-    "kind",
-    "text",
-    "part",
-    "value",
-    "about",
-    "other_value",
-)
 
 
 @dataclass
@@ -111,8 +103,14 @@ def current_results(
 def _without_duplicates(lines: Sequence[LineJSON]) -> list[LineJSON]:
     first: dict[tuple[str, ...], LineJSON] = {}
     for line in lines:
-        first.setdefault(tuple([line.get(name, "") for name in _CONTENT_FIELDS]), line)
+        first.setdefault(_content(line), line)
     return list(first.values())
+
+
+def _content(line: LineJSON) -> tuple[str, ...]:
+    """What identifies a line, as in `attributes.types.Line.id`."""
+    part, value, about = line.get("part", ""), line.get("value", ""), line.get("about", "")
+    return line["kind"], line["text"], part, value, about, line.get("other_value", "")
 
 
 def _kept_lines(tx: Session, spec: DescribeSpec, labels: Sequence[Label]) -> Iterable[list[LineJSON]]:

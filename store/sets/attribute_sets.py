@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from store import vocabularies
 from store.errors import NotFound
 from store.ids import new_id
+from store.json_types import LineJSON
 from store.models import AttributeEntry, AttributePage, AttributeSet, AttributeSetPage, Base, Vocabulary
 
 PAGE_SIZE = 256
@@ -37,8 +38,24 @@ class EntryContent(TypedDict):
 
     label: str
     sense: str | None
-    lines: list[Any]
+    lines: list[LineJSON]
     flags: list[str]
+
+
+class EntryRow(EntryContent):
+    """A row of `AttributeEntry`."""
+
+    digest: str
+
+
+class PageRow(TypedDict):
+    """A row of `AttributePage`."""
+
+    digest: str
+    entries: list[str | None]
+    marks: dict[str, list[int]]
+    num_described: int
+    num_flagged: int
 
 
 def _digest(content: object) -> str:
@@ -65,11 +82,11 @@ def put_entries(tx: Session, entries: Iterable[EntryContent]) -> list[str]:
     return [row["digest"] for row in rows]
 
 
-def _entry_row(entry: EntryContent) -> dict[str, Any]:
+def _entry_row(entry: EntryContent) -> EntryRow:
     return {"digest": _digest(entry), **entry}
 
 
-def _insert_entries(tx: Session, rows: Iterable[dict[str, Any]]) -> None:
+def _insert_entries(tx: Session, rows: Iterable[EntryRow]) -> None:
     # The same order in every transaction, so that two transactions that store the same entries cannot deadlock.
     insert_ignore(tx, AttributeEntry, sorted(rows, key=lambda row: str(row["digest"])))
 
@@ -84,7 +101,7 @@ def origin_mark(origin: str) -> str:
     return _ORIGIN + origin
 
 
-def marks_of(lines: Iterable[Mapping[str, Any]], flags: Iterable[str]) -> frozenset[str]:
+def marks_of(lines: Iterable[LineJSON], flags: Iterable[str]) -> frozenset[str]:
     """The marks of an entry with these lines and flags."""
     lines = list(lines)
     origins = {origin_mark(line["origin"]) for line in lines}
@@ -114,7 +131,7 @@ def put_page_rows(tx: Session, pages: Sequence[Sequence[PageSlot]]) -> list[str]
     """Store pages whose entries are already stored; returns their digests in the same order."""
     rows = [_page_row(page) for page in pages]
     insert_ignore(tx, AttributePage, sorted(rows, key=lambda row: str(row["digest"])))
-    return [str(row["digest"]) for row in rows]
+    return [row["digest"] for row in rows]
 
 
 def _put_slots(tx: Session, entries: Sequence[EntryContent | None]) -> list[PageSlot]:
@@ -122,11 +139,11 @@ def _put_slots(tx: Session, entries: Sequence[EntryContent | None]) -> list[Page
     return [_slot(next(digests), entry) if entry else _EMPTY_SLOT for entry in entries]
 
 
-def _slot(digest: str, entry: Mapping[str, Any]) -> PageSlot:
+def _slot(digest: str, entry: EntryContent) -> PageSlot:
     return digest, marks_of(entry["lines"], entry["flags"])
 
 
-def _page_row(page: Sequence[PageSlot]) -> dict[str, Any]:
+def _page_row(page: Sequence[PageSlot]) -> PageRow:
     marks: dict[str, list[int]] = {}
     for offset, (_, slot_marks) in enumerate(page):
         for mark in sorted(slot_marks):
@@ -156,7 +173,7 @@ def content_digest(vocabulary: Vocabulary, pages: Sequence[str]) -> str:
 
 
 def create(
-    tx: Session, *, vocabulary_id: str, pages: Sequence[str], source: Mapping[str, Any], parent_id: str | None = None
+    tx: Session, *, vocabulary_id: str, pages: Sequence[str], source: Mapping[str, object], parent_id: str | None = None
 ) -> AttributeSet:
     """Create a set from the digests of its pages, all of which must be stored."""
     vocabulary = vocabularies.get(tx, vocabulary_id)
@@ -188,7 +205,7 @@ def create(
 
 
 def derive(
-    tx: Session, parent: AttributeSet, changed: Mapping[int, EntryContent | None], *, source: Mapping[str, Any]
+    tx: Session, parent: AttributeSet, changed: Mapping[int, EntryContent | None], *, source: Mapping[str, object]
 ) -> AttributeSet:
     """Create a set that differs from `parent` at these positions. Unchanged pages are neither read nor written. Only
     the INSERT … SELECT of the list of pages and the digest over that list are linear in the size of the set."""

@@ -9,13 +9,14 @@ overwrite later edits.
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from store import vocabularies
 from store.errors import Conflict, DraftStale
+from store.json_types import LineJSON
 from store.models import AttributeDraft, AttributeDraftEntry, AttributeSet
 from store.sets import attribute_sets
 from store.sets.attribute_sets import EntryContent, insert_ignore
@@ -27,7 +28,7 @@ _INHERITED = ("strategy", "model", "domain", "label2text")
 class LabelContent(TypedDict):
     """The lines and flags of one label in a draft."""
 
-    lines: list[dict[str, Any]]
+    lines: list[LineJSON]
     flags: list[str]
 
 

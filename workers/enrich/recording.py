@@ -11,9 +11,11 @@ from typing import Any, Literal, TypedDict
 from sqlalchemy.orm import Session
 
 from attributes.llm.prices import Price
+from attributes.llm.requests import Message
 from attributes.llm.results import Call, QuestionResult
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import Question
+from attributes.types import LineJSON
 from store.enrich import results, single_flight, usage
 from store.enrich.results import ResultSlot
 from store.jobs.claims import Claim
@@ -50,10 +52,10 @@ class ResponseRow(TypedDict):
     model: str
     base_url: str
     strategy: str
-    messages: list[dict[str, Any]]
+    messages: list[Message]
     answer: str
-    lines: list[dict[str, Any]]
-    other_lines: list[dict[str, Any]] | None
+    lines: list[LineJSON]
+    other_lines: list[LineJSON] | None
     flags: list[str]
 
 
@@ -190,7 +192,7 @@ def response_row(result: QuestionResult, settings: LLMSettings) -> ResponseRow:
         "model": settings.model,
         "base_url": settings.base_url,
         "strategy": result.question.strategy.ref,
-        "messages": [dict(message) for message in result.messages],
+        "messages": list(result.messages),
         "answer": result.response_text or "",
         "lines": [line.as_json() for line in result.lines],
         "other_lines": other_lines,
