@@ -42,7 +42,7 @@ class Confusion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartResult:
+class LabelSetAccuracy:
     """Accuracy among a set of labels. `chance`: accuracy of guessing. `per_label`: for the labels that have images.
 
     `top5`: mean over labels of the share of images whose own text is among the five closest. `confusions`: most
@@ -100,11 +100,11 @@ class Evaluation:
     """
 
     text: str
-    id: PartResult | None
-    ood: PartResult | None
+    id: LabelSetAccuracy | None
+    ood: LabelSetAccuracy | None
     joint: JointResult | None
     last_epochs: LastEpochs | None = None
-    retrieval: PartResult | None = None
+    retrieval: LabelSetAccuracy | None = None
 
     def as_json(self) -> dict[str, Any]:
         """`{"text", "id": {...} or None, "ood", "joint", "last_epochs", "retrieval"}`, of JSON types only."""
@@ -150,7 +150,7 @@ def evaluate_features(
     temperature: float = TEMPERATURE,
     teacher_features: Tensor | None = None,
     extra: ExtraScores | None = None,
-) -> PartResult:
+) -> LabelSetAccuracy:
     """Classify images among the labels of a subset.
 
     `features` (N, D) and `targets` (K, D) float, normalised here; `labels` (N,) int64 and `label_subset` are indices of
@@ -167,7 +167,7 @@ def evaluate_features(
     correct = np.bincount(truth[predictions.correct], minlength=len(subset))[with_images]
     in_top5 = np.bincount(truth[predictions.rank < 5], minlength=len(subset))[with_images]
     shares = correct / images
-    return PartResult(
+    return LabelSetAccuracy(
         accuracy=float(shares.mean()),
         chance=1 / len(subset),
         num_labels=len(subset),
@@ -207,7 +207,7 @@ def evaluate(
         raise ValueError(f'"{names[both[0]]}" is both ID and OOD: an unseen label must not be trained on')
     unseen = np.isin(labels, list(ood_labels))
 
-    def part(selected: Bools, subset: Sequence[int]) -> PartResult | None:
+    def part(selected: Bools, subset: Sequence[int]) -> LabelSetAccuracy | None:
         if not selected.any():
             return None
         rows = torch.from_numpy(selected)

@@ -10,14 +10,14 @@ from store.jobs.specs import Spec
 
 
 class PartResult(Spec):
-    """What a part produced; nothing for most kinds. Only the fields that were set are stored."""
+    """The result of a part; empty for most kinds. Only the fields that were set are stored."""
 
     part_kind: ClassVar[str] = ""
 
     files: dict[str, str] = {}
 
     def as_json(self) -> dict[str, Any]:
-        """What is stored."""
+        """The JSON that is stored."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
@@ -73,7 +73,7 @@ class RepairCounts(Spec):
 
 
 class RepairResult(PartResult):
-    """What a repair round found."""
+    """The counts of a repair round."""
 
     part_kind: ClassVar[str] = "mend"
 

@@ -20,7 +20,7 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def as_json(self) -> dict[str, Any]:
-        """What is stored."""
+        """The JSON that is stored."""
         return self.model_dump(mode="json")
 
 
@@ -28,7 +28,7 @@ S = TypeVar("S", bound=Spec)
 
 
 class JobSpec(Spec):
-    """What a job does. Subclasses name their kind of job."""
+    """The task of a job. Subclasses name their kind of job."""
 
     kind: ClassVar[JobKind]
 
@@ -47,7 +47,7 @@ class TextSource(Protocol):
 
 
 class EnrichSpec(JobSpec):
-    """What both kinds of enrichment share. `domain` is the vocabulary's; `strategies` are `name@version`."""
+    """Fields of both kinds of enrichment. `domain`: of the vocabulary; `strategies`: as `name@version`."""
 
     kind: ClassVar[JobKind] = "enrich"
 
@@ -85,7 +85,7 @@ class CaptionSpec(EnrichSpec):
 
 
 class EncodeSpec(JobSpec):
-    """A teacher encodes the texts of a vocabulary."""
+    """A job that encodes the texts of a vocabulary with a teacher."""
 
     kind: ClassVar[JobKind] = "encode"
 
@@ -97,7 +97,7 @@ class EncodeSpec(JobSpec):
 
 
 class DistillSpec(JobSpec):
-    """A teacher is distilled into a student. `config` is the resolved config of the recipe."""
+    """A job that distills a teacher into a student. `config` is the resolved config of the recipe."""
 
     kind: ClassVar[JobKind] = "distill"
 
@@ -114,19 +114,22 @@ class DistillSpec(JobSpec):
 
 
 class CheckpointSubject(Spec):
-    """A student is evaluated."""
+    """The student to evaluate."""
 
     checkpoint_id: str
 
 
 class TeacherSubject(Spec):
-    """A teacher is evaluated."""
+    """The teacher to evaluate."""
 
     teacher: str
 
 
 class EvaluateSpec(JobSpec):
-    """A student or a teacher is evaluated on a dataset. `teacher` encodes the texts. `shots`: for Tip-Adapter."""
+    """A job that evaluates a student or a teacher on a dataset.
+
+    `teacher` encodes the texts. `shots`: images per label for Tip-Adapter.
+    """
 
     kind: ClassVar[JobKind] = "evaluate"
 
@@ -141,7 +144,7 @@ class EvaluateSpec(JobSpec):
 
 
 class ProveSpec(JobSpec):
-    """The benefit of an attribute set is measured against controls."""
+    """A job that measures the benefit of an attribute set against controls."""
 
     kind: ClassVar[JobKind] = "prove"
 
@@ -155,7 +158,7 @@ class ProveSpec(JobSpec):
 
 
 class CheckSpec(JobSpec):
-    """The quality gates judge an attribute set; with a `teacher` also the margins between its text features."""
+    """A job that checks an attribute set with the quality gates; a `teacher` adds the margins between text features."""
 
     kind: ClassVar[JobKind] = "check"
 
@@ -168,7 +171,7 @@ class CheckSpec(JobSpec):
 
 
 class PartSpec(Spec):
-    """What a part does beyond its job's spec. Most kinds of part need nothing."""
+    """Parameters of a part in addition to the spec of its job. Most kinds of part have none."""
 
 
 class RangeSpec(PartSpec):
@@ -221,14 +224,14 @@ _PART_SPECS: Mapping[str, type[PartSpec]] = {
 
 
 def parse_job_spec(kind: str, stored: Mapping[str, Any]) -> JobSpec:
-    """The spec of a job. Raises pydantic's ValidationError for JSON that is not one."""
+    """The spec of a job. Raises pydantic's ValidationError for invalid JSON, KeyError for an unknown kind."""
     if kind == "enrich":
         return (CaptionSpec if "dataset_id" in stored else DescribeSpec).model_validate(stored)
     return _JOB_SPECS[kind].model_validate(stored)
 
 
 def parse_part_spec(kind: str, stored: Mapping[str, Any]) -> PartSpec:
-    """The spec of a part. Raises pydantic's ValidationError for JSON that is not one."""
+    """The spec of a part. Raises pydantic's ValidationError for invalid JSON."""
     return _PART_SPECS.get(kind, PartSpec).model_validate(stored)
 
 

@@ -30,7 +30,7 @@ StoredResult = Mapping[str, Any] | None  # of a part, as JSON
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """How a job ends if nobody stopped it; `budget_error` replaces its error if the budget was spent."""
+    """How a job ends unless it was stopped; `budget_error` replaces its error if the budget was spent."""
 
     status: Literal["succeeded", "failed"]
     result: dict[str, Any]

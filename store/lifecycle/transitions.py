@@ -19,7 +19,7 @@ from store.jobs.progress import tally
 from store.lifecycle.job_results import publish_result
 from store.models import Job, Part
 
-STOPPING_POLL_S = 5.0  # between polls of a batch that was asked to end
+STOPPING_POLL_S = 5.0  # between polls of a batch that is being cancelled
 _NO_SYNC = {"synchronize_session": False}
 
 
@@ -73,7 +73,7 @@ def _is_optional(job: Job, kind: str) -> bool:
 
 
 def stop(tx: Session, job: Job, error: Mapping[str, str]) -> None:
-    """Start no further part of the job, and ask the running ones to stop; the job will end as failed by `error`."""
+    """Start no further part of the job and request a stop of the running ones; the job will fail with `error`."""
     if job.stopping is None:
         job.stopping, job.error = "failure", dict(error)
     _cancel_idle_parts(tx, job)

@@ -1,10 +1,10 @@
-"""The whole service as processes, in either of its two ways, on servers and files of the test's own.
+"""The whole service as processes, in one of its two modes, with servers and files that the tests start.
 
     embedded      the API and `python -m workers.embedded`, on SQLite
-    distributed   the API, and the very commands of docker-compose.yml's sweeper, enrich and cpu services, on the real
-                  Postgres and a redis-server of the test's own (so that it can be stopped and emptied)
+    distributed   the API, and the commands of the sweeper, enrich and cpu services in docker-compose.yml, on the real
+                  Postgres and on a redis-server that the tests start (so that they can stop and empty it)
 
-Leases are short, so that what dies is missed within seconds.
+Leases are short, so that dead workers are detected within seconds.
 """
 
 import os
@@ -36,18 +36,18 @@ Mode = Literal["embedded", "distributed"]
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T | None], *, timeout_s: float = 60.0, what: str = "it") -> T:
-    """Wait for `look` to find something."""
-    give_up = time.monotonic() + timeout_s
-    while time.monotonic() < give_up:
-        if found := look():
+def wait_until(condition: Callable[[], T | None], *, timeout_s: float = 60.0, what: str) -> T:
+    """Wait until `condition` returns a true value; returns that value. `what` names it in the error message."""
+    give_up_at = time.monotonic() + timeout_s
+    while time.monotonic() < give_up_at:
+        if found := condition():
             return found
         time.sleep(0.05)
-    raise AssertionError(f"{what} did not come about within {timeout_s:g} s")
+    raise AssertionError(f"{what}: still waiting after {timeout_s:g} s")
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A TCP port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -55,7 +55,7 @@ def free_port() -> int:
 
 
 class Cluster:
-    """Processes by name; `client` speaks to the API, `db` looks behind it."""
+    """The processes of the service by name. `client` uses the API; `db` reads the database directly."""
 
     def __init__(self, mode: Mode, folder: Path, env: Mapping[str, str], llm: RunningServer, redis_port: int) -> None:
         self.mode = mode
@@ -108,19 +108,19 @@ class Cluster:
                 continue
         return None
 
-    def ready(self) -> None:
-        """Wait for the API to answer."""
+    def wait_for_api(self) -> None:
+        """Wait until the API responds."""
 
-        def answers() -> bool:
+        def responds() -> bool:
             try:
                 return httpx2.get(f"{self.url}/healthz").status_code == 200
             except httpx2.TransportError:
                 return False
 
-        until(answers, what="the API")
+        wait_until(responds, what="the API responds")
 
     def stop(self) -> None:
-        """End everything, in order; what does not end is killed."""
+        """Terminate all processes, the last one first; kill those that do not exit."""
         for name in reversed(list(self.processes)):
             self.processes[name].terminate()
         for process in self.processes.values():
@@ -133,13 +133,13 @@ class Cluster:
         self.db.dispose()
 
     def logs(self) -> str:
-        """What all processes said."""
+        """The logs of all processes."""
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
 
 
 @contextmanager
-def running(mode: Mode, folder: Path, *, species: int = 8, images: int = 10) -> Iterator[Cluster]:
-    """A cluster with all its processes, a few species' pictures under its data root and the tiny teacher."""
+def running(mode: Mode, folder: Path, *, num_species: int = 8, images_per_species: int = 10) -> Iterator[Cluster]:
+    """A cluster with all its processes, images of a few species below its data root, and the tiny teacher."""
     with ExitStack() as stack:
         llm = stack.enter_context(serve(latency_ms=30))
         redis_port = free_port()
@@ -151,9 +151,9 @@ def running(mode: Mode, folder: Path, *, species: int = 8, images: int = 10) -> 
             database = stack.enter_context(fresh_postgres())
         data = folder / "data"
         shutil.copytree(ROOT / "examples" / "fieldguide" / "teacher", data / "teacher")
-        write_class_folders(data / "all", ["train"], images, seed=0)
+        write_class_folders(data / "all", ["train"], images_per_species, seed=0)
         (data / "images").mkdir()
-        for path in sorted((data / "all").iterdir())[:species]:
+        for path in sorted((data / "all").iterdir())[:num_species]:
             path.rename(data / "images" / path.name)
         shutil.rmtree(data / "all")
         env = {
@@ -179,5 +179,5 @@ def running(mode: Mode, folder: Path, *, species: int = 8, images: int = 10) -> 
         upgrade(cluster.db)
         stack.callback(cluster.stop)
         cluster.start(*(["redis"] if mode == "distributed" else []), "api", *cluster.workers)
-        cluster.ready()
+        cluster.wait_for_api()
         yield cluster

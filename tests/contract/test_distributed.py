@@ -1,11 +1,11 @@
-"""The contract on Postgres, Redis and real Celery workers."""
+"""The contract tests on Postgres, Redis and real Celery workers."""
 
 import pytest
 
-from tests.contract.enriching import *  # noqa: F403
-from tests.contract.life import *  # noqa: F403
-from tests.contract.scene import *  # noqa: F403
-from tests.contract.whole import *  # noqa: F403
+from tests.contract.end_to_end import *  # noqa: F403
+from tests.contract.enrichment import *  # noqa: F403
+from tests.contract.fixtures import *  # noqa: F403
+from tests.contract.job_lifecycle import *  # noqa: F403
 
 
 @pytest.fixture(scope="module")

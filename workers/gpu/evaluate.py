@@ -172,11 +172,11 @@ class _EvaluationRun:
             **measured.as_json(),
             "teacher": [{"run": self.spec.teacher, **baseline.as_json()}],
         }
-        num_bad = trained.num_bad_images + len(self.hooks.bad_images)
+        num_bad_images = trained.num_bad_images + len(self.hooks.bad_images)
         if config.data.protocol == "closed_set":
             # The closed-set baseline has no text features: it cannot be paired with a teacher, so it has no bundle.
-            return lambda _tx: EvaluateResult(evaluation=evaluation, num_bad_images=num_bad)
-        return self._publish_checkpoint(spec, student, teacher, evaluation, log_path, num_bad)
+            return lambda _tx: EvaluateResult(evaluation=evaluation, num_bad_images=num_bad_images)
+        return self._publish_checkpoint(spec, student, teacher, evaluation, log_path, num_bad_images)
 
     def _publish_checkpoint(
         self,
@@ -185,7 +185,7 @@ class _EvaluationRun:
         teacher: Teacher,
         evaluation: dict[str, Any],
         log_path: Path,
-        num_bad: int,
+        num_bad_images: int,
     ) -> Publish:
         """Upload the bundle, and publish it as a checkpoint when the part ends."""
         files = self._write_bundle(student, teacher, evaluation, spec, log_path)
@@ -214,7 +214,7 @@ class _EvaluationRun:
                 ),
                 files=stored,
             )
-            return EvaluateResult(checkpoint_id=checkpoint_id, evaluation=evaluation, num_bad_images=num_bad)
+            return EvaluateResult(checkpoint_id=checkpoint_id, evaluation=evaluation, num_bad_images=num_bad_images)
 
         return publish
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from distill.benefit.phrase_filter import PhraseFilterResult
-from distill.benefit.run import measure_benefit as prove_benefit
+from distill.benefit.run import measure_benefit
 from distill.pipeline import NoImages
 from distill.teacher.teacher import TeacherError
 from distill.texts.text_templates import LabelAttributes, render
@@ -37,7 +37,7 @@ def prove(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
         attributes = [LabelAttributes.of_lines(entry.lines) if entry else LabelAttributes() for entry in entries]
         hooks = pipeline_hooks(lease)
         try:
-            proof = prove_benefit(
+            proof = measure_benefit(
                 inputs.teacher(context, spec.teacher),
                 images.image_index,
                 attributes,

@@ -13,7 +13,7 @@ from distill.hooks import PipelineHooks
 from distill.pipeline import measure_epochs, training_data
 from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, read_initial_student
 from distill.teacher.teacher import Teacher
-from distill.training.hooks import TrainHooks
+from distill.training.hooks import SaveState, TrainHooks, WriteState
 from distill.training.loop import TrainResult
 from distill.training.loop import train as train_student
 from distill.training.metrics import StepMetrics
@@ -155,9 +155,7 @@ def _initial_student(context: Context, spec: DistillSpec, teacher: Teacher, fold
     return read_initial_student(folder / "start", spec.config, teacher.digest)
 
 
-def _state_saver(
-    context: Context, claim: Claim, lease: LeaseRenewal, folder: Path
-) -> Callable[[Callable[[Path], None]], None]:
+def _state_saver(context: Context, claim: Claim, lease: LeaseRenewal, folder: Path) -> SaveState:
     """A hook that stores the training state as an artefact of this attempt and points the row of the part at it.
 
     If a state cannot be stored (full disk, unreachable database), the previous one stays valid and training continues.
@@ -165,7 +163,7 @@ def _state_saver(
     previous: str | None = None
     count = 0
 
-    def save(write: Callable[[Path], None]) -> None:
+    def save(write: WriteState) -> None:
         nonlocal count, previous
         count += 1
         key = f"{claim.place}/state/{count:06d}.safetensors"

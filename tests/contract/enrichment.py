@@ -1,4 +1,4 @@
-"""The contract of an enrichment: kills, an LLM that fails for some labels or for all, and nothing asked twice."""
+"""Contract of enrich jobs: killed workers, an LLM that fails for some or all labels, and no question sent twice."""
 
 import random
 import time
@@ -9,58 +9,58 @@ import pytest
 from examples.fieldguide.world import species
 from limbeck.errors import JobFailed
 from limbeck.models import Job
-from tests.contract.cluster import Cluster, until
-from tests.contract.scene import ended
+from tests.contract.cluster import Cluster, wait_until
+from tests.contract.fixtures import wait_for_end
 
 
-def test_enrichment_survives_kills_at_random_points(cluster: Cluster) -> None:
-    """The final set equals an undisturbed one, and what is asked twice is at most what was in flight."""
+def test_an_enrichment_with_killed_workers_has_the_same_result(cluster: Cluster) -> None:
+    """The set equals the set of an uninterrupted job, and only calls that were in flight at a kill are repeated."""
     labels = [one.name for one in species("validation")][:32]
     concurrency = int(cluster.env["LIMBECK_LLM_CONCURRENCY"]) * (4 if cluster.mode == "distributed" else 1)
     vocabularies = [cluster.client.create_vocabulary(f"v{n}", labels, domain=f"creatures {n}") for n in range(2)]
     calls_before = cluster.llm.stats()["calls"]
     job = cluster.client.enrich(vocabularies[0].id, mend_rounds=0)
-    chance = random.Random(7)
-    kills = 3
-    for _ in range(kills):
-        until(lambda: cluster.client.job(job.id).status == "running", what="the enrichment")
-        time.sleep(chance.uniform(0.05, 0.5))
+    rng = random.Random(7)
+    num_kills = 3
+    for _ in range(num_kills):
+        wait_until(lambda: cluster.client.job(job.id).status == "running", what="enrich job running")
+        time.sleep(rng.uniform(0.05, 0.5))
         cluster.kill(cluster.enrich_worker)
         cluster.start(cluster.enrich_worker)
-    disturbed = ended(cluster, job, timeout_s=90)
+    interrupted = wait_for_end(cluster, job, timeout_s=90)
     calls = cluster.llm.stats()["calls"] - calls_before
-    assert len(labels) <= calls <= len(labels) + kills * concurrency
-    quiet = cluster.client.wait(cluster.client.enrich(vocabularies[1].id, mend_rounds=0))
-    sets = [said(cluster, done) for done in (disturbed, quiet)]
+    assert len(labels) <= calls <= len(labels) + num_kills * concurrency
+    uninterrupted = cluster.client.wait(cluster.client.enrich(vocabularies[1].id, mend_rounds=0))
+    sets = [attributes_of(cluster, done) for done in (interrupted, uninterrupted)]
     assert sets[0] == sets[1]
     assert [row[0] for row in sets[0]] == labels
 
 
-def test_two_enrichments_at_once_make_each_call_once(cluster: Cluster) -> None:
+def test_concurrent_enrichments_share_their_calls(cluster: Cluster) -> None:
     labels = [one.name for one in species("validation")][:24]
     vocabularies = [cluster.client.create_vocabulary(f"v{n}", labels, domain="shared") for n in range(2)]
     calls = cluster.llm.stats()["calls"]
     jobs_at_once = [cluster.client.enrich(one.id, strategies=["sentence"], mend_rounds=0) for one in vocabularies]
     one, other = (cluster.client.wait(job, timeout_s=60) for job in jobs_at_once)
     assert cluster.llm.stats()["calls"] - calls == len(labels)
-    assert said(cluster, one) == said(cluster, other)
+    assert attributes_of(cluster, one) == attributes_of(cluster, other)
     assert sum((job.result or {})["usage"]["calls"] for job in (one, other)) == len(labels)
 
 
-def said(cluster: Cluster, job: Job) -> list[Any]:
+def attributes_of(cluster: Cluster, job: Job) -> list[Any]:
     assert job.result is not None
-    described = cluster.client.attributes(job.result["attribute_set_id"])
-    return [(one.label, one.sentence, list(one.phrases)) for one in described]
+    entries = cluster.client.attributes(job.result["attribute_set_id"])
+    return [(entry.label, entry.sentence, list(entry.phrases)) for entry in entries]
 
 
-def test_enriching_again_asks_nothing(cluster: Cluster, dataset_id: str, attribute_set_id: str) -> None:
+def test_a_repeated_enrichment_makes_no_calls(cluster: Cluster, dataset_id: str, attribute_set_id: str) -> None:
     calls = cluster.llm.stats()["calls"]
-    again = cluster.client.wait(cluster.client.enrich(cluster.client.dataset(dataset_id).vocabulary_id))
+    repeated = cluster.client.wait(cluster.client.enrich(cluster.client.dataset(dataset_id).vocabulary_id))
     assert cluster.llm.stats()["calls"] == calls
-    assert (again.result or {})["usage"]["calls"] == 0
+    assert (repeated.result or {})["usage"]["calls"] == 0
 
 
-def test_labels_that_fail_are_named_and_the_rest_is_kept(cluster: Cluster) -> None:
+def test_failed_labels_are_reported_and_the_others_are_kept(cluster: Cluster) -> None:
     labels = [one.name for one in species("validation")][32:38]
     cluster.llm.set_faults(
         [
@@ -79,12 +79,12 @@ def test_labels_that_fail_are_named_and_the_rest_is_kept(cluster: Cluster) -> No
     assert any(labels[1] in event.message and "refused" in event.message for event in warnings)
     cluster.llm.set_faults([])
     calls = cluster.llm.stats()["calls"]
-    mended = cluster.client.wait(cluster.client.enrich(vocabulary.id, mend_rounds=0), timeout_s=60)
-    assert (mended.result or {})["num_described"] == 6
+    repeated = cluster.client.wait(cluster.client.enrich(vocabulary.id, mend_rounds=0), timeout_s=60)
+    assert (repeated.result or {})["num_described"] == 6
     assert cluster.llm.stats()["calls"] - calls == 2
 
 
-def test_an_llm_that_fails_every_label_fails_the_job_by_name(cluster: Cluster) -> None:
+def test_a_job_without_any_described_label_fails(cluster: Cluster) -> None:
     cluster.llm.set_faults([{"fault": "refusal"}])
     vocabulary = cluster.client.create_vocabulary("v", ["Alpha", "Beta"], domain="refused")
     with pytest.raises(JobFailed):
@@ -95,12 +95,12 @@ def test_an_llm_that_fails_every_label_fails_the_job_by_name(cluster: Cluster) -
     assert (failed.result or {})["failed_labels"] == {"refused": 2}
 
 
-def test_a_wrong_model_stops_the_job_at_the_first_calls(cluster: Cluster) -> None:
+def test_an_unknown_model_stops_the_job_at_the_first_calls(cluster: Cluster) -> None:
     cluster.llm.set_faults([{"fault": "status", "status": 404}])
     labels = [f"Label {n}" for n in range(60)]
     vocabulary = cluster.client.create_vocabulary("v", labels, domain="no model")
     calls = cluster.llm.stats()["calls"]
-    failed = ended(cluster, cluster.client.enrich(vocabulary.id), timeout_s=60)
+    failed = wait_for_end(cluster, cluster.client.enrich(vocabulary.id), timeout_s=60)
     assert failed.status == "failed"
     assert failed.error is not None
     assert failed.error.code == "llm_unknown_model"

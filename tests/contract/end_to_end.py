@@ -1,4 +1,4 @@
-"""The contract, from end to end: what a client asks for, and what it gets."""
+"""Contract of the service from end to end, through the Python client and HTTP."""
 
 import json
 import os
@@ -23,21 +23,22 @@ from sqlalchemy import func, select
 from limbeck.client import Limbeck
 from limbeck.errors import Problem
 from store.models import Dataset
-from tests.contract.cluster import ROOT, TEACHER, Cluster, until
-from tests.contract.scene import SPECIES, SPLIT, TINY, distill, ended
+from tests.contract.cluster import ROOT, TEACHER, Cluster, wait_until
+from tests.contract.fixtures import NUM_SPECIES, SPLIT, TINY_CONFIG, start_distill, wait_for_end
 
 
-def test_from_labels_to_a_student_that_loads_elsewhere(
+def test_a_downloaded_student_has_the_same_features_in_timm_and_open_clip(
     cluster: Cluster, dataset_id: str, attribute_set_id: str, tmp_path: Path
 ) -> None:
-    """The whole way, and then the student in plain timm and open_clip gives the service's own features."""
+    """From labels to a published student, which plain timm and open_clip can load."""
     client = cluster.client
     job = client.wait(
-        distill(cluster, dataset_id, TINY, text="sentence", attribute_set_id=attribute_set_id), timeout_s=180
+        start_distill(cluster, dataset_id, TINY_CONFIG, text="sentence", attribute_set_id=attribute_set_id),
+        timeout_s=180,
     )
     assert job.result is not None
     checkpoint = client.checkpoint(job.result["checkpoint_id"])
-    assert job.result["evaluation"]["ood"]["num_labels"] == SPECIES // 2
+    assert job.result["evaluation"]["ood"]["num_labels"] == NUM_SPECIES // 2
     bundle = tmp_path / "bundle"
     client.download_checkpoint(checkpoint.id, bundle, parts=None)
     assert {file.path for file in checkpoint.files} == {
@@ -48,22 +49,22 @@ def test_from_labels_to_a_student_that_loads_elsewhere(
     student = timm.create_model(config["architecture"], num_classes=width).eval()
     student.load_state_dict(load_file(bundle / "image" / "model.safetensors"))
     paired, _, _ = open_clip.create_model_and_transforms(f"local-dir:{bundle / 'pairing'}")
-    seen = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        ours = student(seen)
-        theirs = paired.eval().encode_image(seen)
-    assert torch.allclose(ours, theirs, atol=1e-5)
+        from_timm = student(images)
+        from_open_clip = paired.eval().encode_image(images)
+    assert torch.allclose(from_timm, from_open_clip, atol=1e-5)
     labels = json.loads((bundle / "targets" / "labels.json").read_text())
-    assert str(labels).count("a photo of") >= SPECIES
-    said = [[(line.id, line.text, line.call) for line in one.lines] for one in client.attributes(attribute_set_id)]
-    held = [[(line["id"], line["text"], line.get("call", "")) for line in one["lines"]] for one in labels["labels"]]
-    assert held == said
+    assert str(labels).count("a photo of") >= NUM_SPECIES
+    expected = [[(line.id, line.text, line.call) for line in one.lines] for one in client.attributes(attribute_set_id)]
+    bundled = [[(line["id"], line["text"], line.get("call", "")) for line in one["lines"]] for one in labels["labels"]]
+    assert bundled == expected
     assert checkpoint.id in {one.id for one in client.checkpoints(attribute_set_id=attribute_set_id)}
     types = {event.type for event in client.events(job.id)}
     assert {"state", "metrics"} <= types
 
 
-def test_events_are_watched_live_and_taken_up_again(cluster: Cluster, dataset_id: str) -> None:
+def test_events_can_be_watched_live_and_after_an_id(cluster: Cluster, dataset_id: str) -> None:
     job = cluster.client.encode(cluster.client.dataset(dataset_id).vocabulary_id, teacher=TEACHER, text="names")
     watched = list(cluster.client.watch(job))
     assert [event.data["status"] for event in watched if event.type == "state"] == ["queued", "running", "succeeded"]
@@ -71,35 +72,37 @@ def test_events_are_watched_live_and_taken_up_again(cluster: Cluster, dataset_id
     assert [event.id for event in cluster.client.watch(job, after=watched[-2].id)] == [watched[-1].id]
 
 
-def test_a_corrupt_image_is_named_counted_and_skipped(cluster: Cluster, names: list[str], dataset_id: str) -> None:
+def test_a_corrupt_image_is_reported_counted_and_skipped(
+    cluster: Cluster, label_names: list[str], dataset_id: str
+) -> None:
     source = cluster.folder / "data" / "images"
     broken = cluster.folder / "data" / "broken"
     shutil.copytree(source, broken)
-    victim = sorted(sorted(broken.iterdir())[0].iterdir())[0]
+    image = sorted(sorted(broken.iterdir())[0].iterdir())[0]
     for folder in broken.iterdir():
-        (folder / "zz_cut.png").write_bytes(victim.read_bytes()[:200])
+        (folder / "zz_cut.png").write_bytes(image.read_bytes()[:200])
     vocabulary_id = cluster.client.dataset(dataset_id).vocabulary_id
     dataset = cluster.client.register_dataset(vocabulary_id, "broken", split=SPLIT)
-    job = cluster.client.wait(distill(cluster, dataset.id, TINY), timeout_s=120)
+    job = cluster.client.wait(start_distill(cluster, dataset.id, TINY_CONFIG), timeout_s=120)
     events = list(cluster.client.events(job.id))
     assert any("zz_cut.png" in str(event.data) + event.message for event in events if event.level == "warning")
-    assert (job.result or {})["num_bad_images"] == SPECIES
+    assert (job.result or {})["num_bad_images"] == NUM_SPECIES
 
 
-def test_a_teacher_gone_at_run_time_fails_by_name(cluster: Cluster, dataset_id: str) -> None:
+def test_a_teacher_that_is_missing_at_run_time_fails_the_job(cluster: Cluster, dataset_id: str) -> None:
     shutil.copytree(cluster.folder / "data" / "teacher", cluster.folder / "data" / "gone")
     cluster.kill(cluster.gpu_worker, signal.SIGTERM)
-    job = cluster.client.distill(dataset_id, teacher="local-dir:gone", text="names", config=TINY)
+    job = cluster.client.distill(dataset_id, teacher="local-dir:gone", text="names", config=TINY_CONFIG)
     (cluster.folder / "data" / "gone" / "open_clip_model.safetensors").unlink()
     cluster.start(cluster.gpu_worker)
-    failed = ended(cluster, job, timeout_s=60)
+    failed = wait_for_end(cluster, job, timeout_s=60)
     assert failed.error is not None
     assert failed.error.code == "teacher_incomplete"
     assert "gone" in failed.error.message
     shutil.rmtree(cluster.folder / "data" / "gone")
 
 
-def test_the_same_post_twenty_times_makes_one_job(cluster: Cluster, dataset_id: str) -> None:
+def test_twenty_posts_with_one_idempotency_key_create_one_job(cluster: Cluster, dataset_id: str) -> None:
     body = {
         "kind": "encode",
         "vocabulary_id": cluster.client.dataset(dataset_id).vocabulary_id,
@@ -115,9 +118,9 @@ def test_the_same_post_twenty_times_makes_one_job(cluster: Cluster, dataset_id: 
         return response.status_code, response.text
 
     with ThreadPoolExecutor(20) as pool:
-        answers = set(pool.map(post, range(20)))
-    assert len(answers) == 1
-    (status, _) = answers.pop()
+        responses = set(pool.map(post, range(20)))
+    assert len(responses) == 1
+    (status, _) = responses.pop()
     assert status == 202
     other = httpx2.post(
         f"{cluster.url}/v1/jobs", json={**body, "text": "phrases"}, headers={"Idempotency-Key": "twenty"}
@@ -125,7 +128,7 @@ def test_the_same_post_twenty_times_makes_one_job(cluster: Cluster, dataset_id: 
     assert other.status_code == 409
 
 
-def test_a_broken_download_is_taken_up_again(cluster: Cluster) -> None:
+def test_an_interrupted_download_can_be_continued(cluster: Cluster) -> None:
     checkpoint = cluster.client.checkpoint(next(iter(cluster.client.checkpoints())).id)
     file = max(checkpoint.files, key=lambda file: file.size)
     url = f"{cluster.url}/v1/checkpoints/{checkpoint.id}/files/{file.path}"
@@ -140,19 +143,19 @@ def test_a_broken_download_is_taken_up_again(cluster: Cluster) -> None:
         assert httpx2.get(f"{cluster.url}/v1/checkpoints/{checkpoint.id}/files/{wrong}").status_code == 404
 
 
-def test_unknown_names_are_refused_at_once_with_near_ones(cluster: Cluster, dataset_id: str) -> None:
+def test_unknown_names_are_rejected_with_suggestions(cluster: Cluster, dataset_id: str) -> None:
     with pytest.raises(Problem) as refused:
-        distill(cluster, dataset_id, {"student": "resnet81"})
+        start_distill(cluster, dataset_id, {"student": "resnet81"})
     assert refused.value.status == 422
     assert "resnet18" in str(refused.value)
     with pytest.raises(Problem) as refused:
-        cluster.client.distill(dataset_id, teacher="ViT-B-23:openai", text="names", config=TINY)
+        cluster.client.distill(dataset_id, teacher="ViT-B-23:openai", text="names", config=TINY_CONFIG)
     assert "ViT-B-32:openai" in str(refused.value)
     with cluster.db.read() as tx:
         assert tx.scalar(select(func.count()).select_from(Dataset)) == len(list(cluster.client.datasets()))
 
 
-def test_pictures_are_classified_by_the_download(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_downloaded_student_classifies_images(cluster: Cluster, tmp_path: Path) -> None:
     checkpoint = next(iter(cluster.client.checkpoints()))
     cluster.client.download_checkpoint(checkpoint.id, tmp_path / "b")
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "x.png")
@@ -165,13 +168,13 @@ def test_pictures_are_classified_by_the_download(cluster: Cluster, tmp_path: Pat
         str(tmp_path / "b"),
         str(tmp_path / "x.png"),
     ]
-    answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, env=dict(os.environ))
-    assert answer.returncode == 0, answer.stderr
-    assert "x.png" in answer.stdout
+    completed = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, env=dict(os.environ))
+    assert completed.returncode == 0, completed.stderr
+    assert "x.png" in completed.stdout
 
 
-def test_readiness_tells_what_is_missing(cluster: Cluster) -> None:
+def test_the_service_is_ready(cluster: Cluster) -> None:
     with Limbeck(cluster.url) as client:
-        until(client.ready, timeout_s=30, what="readiness")
-    answer = httpx2.get(f"{cluster.url}/readyz").json()
-    assert answer["status"] == "ready", answer
+        wait_until(client.ready, timeout_s=30, what="readiness")
+    response = httpx2.get(f"{cluster.url}/readyz").json()
+    assert response["status"] == "ready", response

@@ -1,0 +1,198 @@
+"""Contract of the life cycle of jobs: lost and repeated messages, dead and suspended processes, and cancelling."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+from sqlalchemy import func, select
+
+from store.jobs import jobs
+from store.models import Checkpoint, Event, Part
+from tests.contract.cluster import ROOT, TEACHER, Cluster, wait_until
+from tests.contract.fixtures import (
+    LONG_CONFIG,
+    TINY_CONFIG,
+    get_part,
+    start_distill,
+    wait_for_end,
+    wait_for_saved_state,
+    weights_sha256,
+)
+
+
+def test_ten_concurrent_messages_run_a_part_once(cluster: Cluster, dataset_id: str) -> None:
+    cluster.kill(cluster.gpu_worker, signal.SIGTERM)
+    job = start_distill(cluster, dataset_id, TINY_CONFIG)
+    first = get_part(cluster, job, "encode").id
+    if cluster.mode == "distributed":
+        from celery import Celery
+
+        app = Celery(broker=cluster.env["LIMBECK_REDIS_URL"])
+        with ThreadPoolExecutor(10) as pool:
+            list(pool.map(lambda _: app.send_task("limbeck.gpu", args=[first], queue="gpu"), range(10)))
+        app.close()
+        cluster.start(cluster.gpu_worker)
+    else:
+        command = [sys.executable, "-m", "workers.child", first]
+        children = [subprocess.Popen(command, env=cluster.env, cwd=ROOT) for _ in range(10)]
+        assert [child.wait(120) for child in children] == [0] * 10
+        cluster.start(cluster.gpu_worker)
+    assert wait_for_end(cluster, job, timeout_s=120).status == "succeeded"
+    with cluster.db.read() as tx:
+        attempts = tx.scalars(select(Part.attempts).where(Part.job_id == job.id)).all()
+        num_checkpoints = tx.scalar(select(func.count()).select_from(Checkpoint).where(Checkpoint.job_id == job.id))
+        states = tx.scalars(select(Event.message).where(Event.job_id == job.id, Event.type == "state")).all()
+    assert list(attempts) == [1, 1, 1]
+    assert num_checkpoints == 1
+    assert states == ["queued", "running", "succeeded"]
+
+
+def test_a_job_posted_without_redis_runs_later(cluster: Cluster, dataset_id: str) -> None:
+    if cluster.mode == "embedded":
+        pytest.skip("there is no Redis in embedded mode")
+    vocabulary_id = cluster.client.dataset(dataset_id).vocabulary_id
+    cluster.kill("redis")
+    started_at = time.monotonic()
+    job = cluster.client.encode(vocabulary_id, teacher=TEACHER, text="names")
+    assert time.monotonic() - started_at < 2
+    time.sleep(1.5)
+    assert cluster.client.job(job.id).status == "queued"
+    cluster.start("redis")
+    assert wait_for_end(cluster, job, timeout_s=90).status == "succeeded"
+
+
+def test_queued_jobs_survive_the_loss_of_all_redis_data(cluster: Cluster, dataset_id: str) -> None:
+    if cluster.mode == "embedded":
+        pytest.skip("there is no Redis in embedded mode")
+    vocabulary_id = cluster.client.dataset(dataset_id).vocabulary_id
+    cluster.kill(cluster.gpu_worker, signal.SIGTERM)
+    cluster.kill(cluster.enrich_worker, signal.SIGTERM)
+    waiting = [
+        cluster.client.encode(vocabulary_id, teacher=TEACHER, text="names"),
+        cluster.client.enrich(vocabulary_id),
+    ]
+    wait_until(lambda: get_part(cluster, waiting[0], "encode").sent_at, what="message sent")
+    subprocess.run(["redis-cli", "-p", str(cluster.redis_port), "flushall"], check=True, stdout=subprocess.DEVNULL)
+    cluster.start(cluster.gpu_worker, cluster.enrich_worker)
+    assert [wait_for_end(cluster, job, timeout_s=90).status for job in waiting] == ["succeeded", "succeeded"]
+
+
+def test_training_resumes_after_its_process_was_killed(cluster: Cluster, dataset_id: str, expected_sha256: str) -> None:
+    job = start_distill(cluster, dataset_id, LONG_CONFIG)
+    wait_for_saved_state(cluster, job)
+    child = wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process")
+    child.kill()
+    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=120)) == expected_sha256
+    assert get_part(cluster, job, "train").attempts == 2
+    messages = [event.message for event in cluster.client.events(job.id)]
+    assert any("worker lost" in message for message in messages)
+    assert any("training resumes after step" in message for message in messages)
+
+
+def test_a_killed_worker_leaves_no_child_and_the_training_resumes(
+    cluster: Cluster, dataset_id: str, expected_sha256: str
+) -> None:
+    job = start_distill(cluster, dataset_id, LONG_CONFIG)
+    wait_for_saved_state(cluster, job)
+    child = wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process")
+    cluster.kill(cluster.gpu_worker)
+    wait_until(
+        lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE,
+        timeout_s=20,
+        what="end of the child process",
+    )
+    cluster.start(cluster.gpu_worker)
+    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=120)) == expected_sha256
+
+
+def test_a_terminated_worker_releases_its_part(cluster: Cluster, dataset_id: str, expected_sha256: str) -> None:
+    job = start_distill(cluster, dataset_id, LONG_CONFIG)
+    wait_for_saved_state(cluster, job)
+    cluster.kill(cluster.gpu_worker, signal.SIGTERM)
+    released = get_part(cluster, job, "train")
+    assert (released.status, released.attempts) == ("queued", 0)
+    cluster.start(cluster.gpu_worker)
+    assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=120)) == expected_sha256
+
+
+def test_a_suspended_child_writes_nothing_after_it_lost_its_lease(
+    cluster: Cluster, dataset_id: str, expected_sha256: str
+) -> None:
+    """A process is suspended until its lease has expired, and resumes after another process has finished the job."""
+    job = start_distill(cluster, dataset_id, LONG_CONFIG)
+    wait_for_saved_state(cluster, job)
+    suspended = wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process")
+    suspended.suspend()
+    wait_until(lambda: get_part(cluster, job, "train").status == "queued", timeout_s=20, what="expired lease")
+    # The worker still waits for its suspended child, so the test starts another process for the part.
+    command = [sys.executable, "-m", "workers.child", get_part(cluster, job, "train").id]
+    subprocess.run(command, env=cluster.env, cwd=ROOT, check=True, timeout=120)
+    done = wait_for_end(cluster, job, timeout_s=60)
+    files = {file.path: file.sha256 for file in cluster.client.checkpoint((done.result or {})["checkpoint_id"]).files}
+    with cluster.db.read() as tx:
+        before = jobs.get(tx, job.id).num_events
+    suspended.resume()
+    wait_until(
+        lambda: not suspended.is_running() or suspended.status() == psutil.STATUS_ZOMBIE,
+        timeout_s=40,
+        what="end of the suspended process",
+    )
+    assert weights_sha256(cluster, done) == expected_sha256
+    checkpoint_after = cluster.client.checkpoint((done.result or {})["checkpoint_id"])
+    assert {file.path: file.sha256 for file in checkpoint_after.files} == files
+    with cluster.db.read() as tx:
+        assert jobs.get(tx, job.id).num_events == before
+        assert tx.scalar(select(func.count()).select_from(Checkpoint).where(Checkpoint.job_id == job.id)) == 1
+
+
+def test_a_part_that_kills_every_worker_fails_with_worker_lost(cluster: Cluster, dataset_id: str) -> None:
+    job = start_distill(cluster, dataset_id, LONG_CONFIG)
+    for attempt in range(1, int(cluster.env["LIMBECK_MAX_ATTEMPTS"]) + 1):
+
+        def worker_of_attempt(attempt: int = attempt) -> str | None:
+            claimed = get_part(cluster, job, "encode")
+            return claimed.worker if claimed.status == "running" and claimed.attempts == attempt else None
+
+        os.kill(
+            int(wait_until(worker_of_attempt, timeout_s=40, what="claimed part").rpartition(":")[2]), signal.SIGKILL
+        )
+    failed = wait_for_end(cluster, job)
+    assert failed.status == "failed"
+    assert failed.error is not None
+    assert failed.error.code == "worker_lost"
+
+
+def test_cancel_a_queued_job(cluster: Cluster, dataset_id: str) -> None:
+    cluster.kill(cluster.gpu_worker, signal.SIGTERM)
+    job = start_distill(cluster, dataset_id, TINY_CONFIG)
+    assert cluster.client.cancel(job.id).status == "cancelled"
+    assert cluster.client.cancel(job.id).status == "cancelled"
+
+
+def test_cancel_a_running_job(cluster: Cluster, dataset_id: str) -> None:
+    job = start_distill(cluster, dataset_id, LONG_CONFIG)
+    wait_for_saved_state(cluster, job)
+    assert cluster.client.cancel(job.id).status == "cancelling"
+    cluster.client.cancel(job.id)
+    assert wait_for_end(cluster, job, timeout_s=15).status == "cancelled"
+    wait_until(lambda: cluster.child_of(cluster.gpu_worker) is None, timeout_s=15, what="end of the child process")
+
+
+def test_cancel_a_job_whose_worker_is_dead(cluster: Cluster, dataset_id: str) -> None:
+    job = start_distill(cluster, dataset_id, LONG_CONFIG)
+    wait_for_saved_state(cluster, job)
+    child = wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process")
+    child.suspend()
+    cluster.kill(cluster.gpu_worker)
+    cluster.client.cancel(job.id)
+    if cluster.mode == "embedded":  # the worker also runs the sweeper
+        cluster.start(cluster.gpu_worker)
+    assert wait_for_end(cluster, job, timeout_s=20).status == "cancelled"
+    with contextlib.suppress(psutil.NoSuchProcess):  # a suspended process may die together with its session
+        child.kill()
