@@ -1,0 +1,51 @@
+"""Codes of pipeline errors, and hooks that report to the lease."""
+
+from pathlib import Path
+
+import pytest
+
+from distill import Stopped
+from distill.teacher.teacher import TeacherError
+from store.db import Database
+from tests.workers.runtime.part_helpers import claim_new_part, make_context, read_rows
+from workers.gpu.pipeline import ERROR_CODES, pipeline_errors, pipeline_hooks
+from workers.runtime.errors import PartError
+from workers.runtime.lease_renewal import LeaseRenewal
+
+
+@pytest.mark.parametrize(("kind", "code"), ERROR_CODES.items())
+def test_a_pipeline_error_becomes_a_part_error_with_its_code(kind: type[Exception], code: str) -> None:
+    with pytest.raises(PartError, match="reason") as raised, pipeline_errors():
+        raise kind.__new__(kind, "reason")
+    assert raised.value.code == code
+
+
+def test_a_teacher_error_keeps_its_code() -> None:
+    with pytest.raises(PartError, match="no such teacher") as raised, pipeline_errors():
+        raise TeacherError("teacher_not_found", "no such teacher")
+    assert raised.value.code == "teacher_not_found"
+
+
+@pytest.mark.parametrize("error", [Stopped(), OSError("disk")])
+def test_other_exceptions_are_not_converted(error: Exception) -> None:
+    with pytest.raises(type(error)) as raised, pipeline_errors():
+        raise error
+    assert raised.value is error
+
+
+def test_an_unusable_image_becomes_one_warning(db: Database, tmp_path: Path) -> None:
+    context = make_context(db, tmp_path)
+    claim = claim_new_part(context)
+    lease = LeaseRenewal(context, claim)
+    hooks = pipeline_hooks(lease)
+    for _ in range(2):
+        hooks.bad_image(Path("/data/crane/1.png"), "truncated")
+    hooks.progress(3, 7, "images")
+    lease.flush()
+    _, part, events = read_rows(context, claim)
+    assert (part.done, part.total, part.unit) == (3, 7, "images")
+    warnings = [(event.message, event.data) for event in events if event.level == "warning"]
+    assert warnings == [
+        ("image crane/1.png is left out: truncated", {"image": "crane/1.png", "reason": "truncated"}),
+    ]
+    assert hooks.bad_images == {Path("/data/crane/1.png"): "truncated"}
