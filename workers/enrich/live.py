@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from attributes.llm.client import LLMClient
+from attributes.llm.requests import cache_key_of
 from attributes.llm.results import BUDGET_SPENT, FatalLLMError, QuestionResult
 from attributes.prompts.questions import Question
 from store.enrich import results, single_flight
@@ -38,7 +39,7 @@ from workers.runtime.throughput import Throughput
 
 log = structlog.get_logger()
 QUESTIONS_PER_WINDOW = 1_024
-MAX_FAILURE_EVENTS = 50  # failures with an event of their own; the job's result has all of them
+MAX_FAILURE_EVENTS = 50  # failures that have their own event; the job's result has all of them
 _COMMIT_DELAY_S = 0.05  # a transaction costs as much as ten responses in it
 _POLL_S = 0.25
 _MAX_WAIT_S = 2.0
@@ -224,8 +225,9 @@ class LiveEnrichment:
     def _call_rows(self, finished: Sequence[QuestionResult]) -> list[CallRow]:
         rows: list[CallRow] = []
         for result in finished:
-            position = self._in_flight[result.key][0].slots[0].position
-            rows += self._recorder.call_rows(result.question, result.calls, key=result.key, position=position)
+            key = cache_key_of(result.question, self._settings)  # the result of a fatal error has no key
+            position = self._in_flight[key][0].slots[0].position
+            rows += self._recorder.call_rows(result.question, result.calls, key=key, position=position)
         return rows
 
     def _finish(self, result: QuestionResult, questions: Sequence[PlannedQuestion]) -> None:
