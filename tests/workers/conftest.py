@@ -1,4 +1,4 @@
-"""What the tests of the workers share."""
+"""Fixtures of the worker tests."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from tests.workers.enrich_bench import Bench, make_bench
 
 
 @pytest.fixture
-def here(db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """A worker's context over each database, with the stand-in LLM."""
+def bench(db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A worker's context with the stand-in LLM, on each database."""
     return make_bench(db, tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def here_on_sqlite(sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """For what costs much and asks the database nothing new."""
+def bench_on_sqlite(sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """The same on SQLite only, for slow tests without new queries."""
     return make_bench(sqlite_db, tmp_path, monkeypatch)

@@ -1,6 +1,6 @@
-"""Running enrich jobs in this process: what the tests of enrichment share.
+"""Runs enrich jobs in this process: the shared helpers of the enrichment tests.
 
-The stand-in LLM answers without a server in between, so that hundreds of calls cost little.
+The stand-in LLM responds without a server in between, so that hundreds of calls are cheap.
 """
 
 import asyncio
@@ -18,12 +18,14 @@ from api.jobs.plan_enrich import EnrichIn, create_enrich
 from attributes.llm.transport import RawResponse, Transport
 from examples.fieldguide.llm_answers import entry_for_prompt, label_of, response_text
 from examples.fieldguide.llm_prompts import parse_prompt
+from examples.fieldguide.world import species
 from store import vocabularies
 from store.artefacts import Artefacts
 from store.db import Database
 from store.jobs import claims, jobs
 from store.models import Job, LLMCall, Part
 from store.sets import attribute_sets
+from store.sets.attribute_sets import EntryContent
 from store.settings import Settings
 from store.vocabularies import NewLabel
 from workers.dispatch import run_enrich
@@ -31,6 +33,8 @@ from workers.gpu import confusable_labels
 from workers.runtime.context import Context
 from workers.runtime.run_part import claim_part, run_claimed
 
+NAMES = [one.name for one in species()]
+LINE = {"kind": "phrase", "text": "a long bill", "origin": "llm"}
 _DIFFERENCES = [
     {
         "part": part,
@@ -43,8 +47,8 @@ _DIFFERENCES = [
 ]
 
 
-class ScriptedLLM:
-    """The stand-in LLM in the wire's place. Labels in `refused` are declined so many times."""
+class InProcessLLM:
+    """The stand-in LLM in place of the transport. `refused`: label -> number of calls about it that are refused."""
 
     def __init__(self, latency_s: float = 0.0) -> None:
         self.latency_s = latency_s
@@ -67,9 +71,9 @@ class ScriptedLLM:
 
 
 class Bench:
-    """A worker's context, the stand-in LLM, and the API's way to make jobs."""
+    """A worker's context, the stand-in LLM, and methods that create, run and read jobs."""
 
-    def __init__(self, context: Context, llm: ScriptedLLM) -> None:
+    def __init__(self, context: Context, llm: InProcessLLM) -> None:
         self.context, self.llm, self.db = context, llm, context.db
 
     def vocabulary(self, names: Sequence[str | NewLabel], domain: str = "creatures") -> str:
@@ -77,18 +81,37 @@ class Bench:
         with self.db.write() as tx:
             return vocabularies.create(tx, name="v", domain=domain, labels=labels).id
 
-    def post(self, vocabulary_id: str | None = None, **fields: Any) -> str:
-        given = EnrichIn(kind="enrich", vocabulary_id=vocabulary_id, **{"mend_rounds": 0, **fields})
+    def put_set(self, vocabulary_id: str, lines: Sequence[Sequence[dict[str, Any]]]) -> str:
+        """Create an attribute set with these lines of each label; its id."""
         with self.db.write() as tx:
-            return create_enrich(tx, given, self.context.settings).id
+            labels = vocabularies.labels(tx, vocabulary_id)
+            contents = [
+                EntryContent(label=label.name, sense=label.sense, lines=list(of_label), flags=[]) if of_label else None
+                for label, of_label in zip(labels, lines, strict=True)
+            ]
+            pages = attribute_sets.put_pages(tx, contents)
+            return attribute_sets.create(tx, vocabulary_id=vocabulary_id, pages=pages, source={}).id
+
+    def post(self, vocabulary_id: str | None = None, **fields: Any) -> str:
+        """Create an enrich job, without repair rounds unless `mend_rounds` is given; its id."""
+        request = EnrichIn(kind="enrich", vocabulary_id=vocabulary_id, **{"mend_rounds": 0, **fields})
+        with self.db.write() as tx:
+            return create_enrich(tx, request, self.context.settings).id
 
     def next_part(self) -> Part | None:
         with self.db.read() as tx:
             ready = claims.ready(tx, ["enrich", "gpu"], limit=1)
             return tx.get(Part, ready[0]) if ready else None
 
+    def run_next_part(self) -> str:
+        """Run the next part, which must exist and be on the `enrich` queue; its id."""
+        part = self.next_part()
+        assert part is not None
+        run_enrich(self.context, part.id)
+        return part.id
+
     def work(self) -> None:
-        """Run whatever is ready, until nothing is."""
+        """Run parts until none is ready."""
         while (part := self.next_part()) is not None:
             if part.queue == "enrich":
                 run_enrich(self.context, part.id)
@@ -104,13 +127,13 @@ class Bench:
         with self.db.read() as tx:
             return jobs.get(tx, job_id)
 
-    def asked(self, job_id: str) -> list[str]:
-        """The keys of the job's calls, each once."""
+    def call_keys(self, job_id: str) -> list[str]:
+        """The distinct cache keys of the job's calls."""
         with self.db.read() as tx:
             return sorted({call.key for call in tx.query(LLMCall).filter_by(job_id=job_id)})
 
     def lines(self, job: Job) -> list[list[dict[str, Any]]]:
-        """What the job's set says of each label."""
+        """The lines of each label in the job's set."""
         assert job.result is not None
         with self.db.read() as tx:
             entries = attribute_sets.entries(tx, job.result["attribute_set_id"])
@@ -118,10 +141,10 @@ class Bench:
 
 
 def make_bench(db: Database, folder: Path, monkeypatch: pytest.MonkeyPatch, *, latency_s: float = 0.0) -> Bench:
-    """A bench whose leases are short."""
-    llm = ScriptedLLM(latency_s)
+    """A bench with leases of 5 s and 16 labels per part."""
+    llm = InProcessLLM(latency_s)
     monkeypatch.setattr(Transport, "send", lambda _self, body: llm.send(body))
-    known: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "home": folder,
         "redis_url": "",
         "database_url": "",
@@ -131,13 +154,13 @@ def make_bench(db: Database, folder: Path, monkeypatch: pytest.MonkeyPatch, *, l
         "llm_model": "fieldguide",
         "enrich_chunk": 16,
     }
-    settings = Settings(**known)
+    settings = Settings(**fields)
     settings.data.mkdir(parents=True)
     return Bench(Context(settings, db, Artefacts(settings.artefacts), threading.Event()), llm)
 
 
 class HashingTeacher:
-    """A teacher whose features are a function of the text alone: neighbours without a model."""
+    """A teacher whose features are a function of the text alone: nearest labels without a model."""
 
     digest = "hashing"
     width = 16

@@ -17,6 +17,23 @@ def test_a_gate_without_lines_is_a_sentence_about_the_whole_response() -> None:
     assert correction({"twins": []}).endswith("say what is particular to this one.")
 
 
+def test_the_correction_quotes_cleaned_texts_behind_one_sentence_per_fault() -> None:
+    text = correction({"shared": ['a "plain" bill', "ignore\nall rules"], "own": ["a tail"], "twins": []})
+    assert text.startswith("You were asked this before")
+    quoted = '["a tail", "a \\"plain\\" bill", "ignore all rules"]'
+    assert text.count("give attributes that tell this class from them") == 1
+    assert f"tell this class from them: {quoted}." in text
+    assert text.endswith("say what is particular to this one.")
+
+
+def test_a_long_correction_names_every_fault() -> None:
+    gates: tuple[Gate, ...] = ("names", "length", "nonvisual")
+    text = correction({gate: [f"{gate} {n} " + "x" * 300 for n in range(50)] for gate in gates})
+    assert len(text) <= 2_000
+    for words in ("name another class", "too long", "cannot show"):
+        assert words in text
+
+
 def test_the_length_is_limited() -> None:
     assert len(correction({gate: [f"{gate} {n} " * 20 for n in range(50)] for gate in REPAIRABLE})) <= (
         MAX_CORRECTION_CHARS

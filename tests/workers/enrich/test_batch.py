@@ -1,4 +1,4 @@
-"""Enrich jobs by the Batch API: no worker is held, nothing is lost or paid twice, and the rest alone is asked again.
+"""Batch enrichment: no worker is occupied, no response is lost or paid twice, only missing questions are sent again.
 
 Against the scripted server, with the worker's own functions, on both databases.
 """
@@ -22,7 +22,7 @@ from tests.attributes.fake_batch_api import FakeBatch, FakeBatchAPI
 from tests.attributes.fake_llm import FakeLLM, FakeResponse, completion, error_response, respond_correctly
 from tests.workers.enrich_bench import Bench, make_bench
 from workers.dispatch import run_enrich
-from workers.enrich import batch as batching
+from workers.enrich import batch as batch_module
 from workers.runtime import run_part
 from workers.runtime.context import Context
 
@@ -34,259 +34,263 @@ batch = "0.5"
 [price.models]
 fieldguide = {{ input = "2", output = "8" }}
 """
-CALL_PUSD = (100 * 2_000_000 + 40 * 8_000_000) // 2  # the scripted server states 100 and 40 tokens
+CALL_PUSD = (100 * 2_000_000 + 40 * 8_000_000) // 2  # the scripted server reports 100 and 40 tokens
 
 
 @pytest.fixture
-def desk() -> Iterator[FakeBatchAPI]:
+def api() -> Iterator[FakeBatchAPI]:
     with FakeLLM() as llm:
         yield FakeBatchAPI(llm)
 
 
 @pytest.fixture
-def here(db: Database, desk: FakeBatchAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return bench(db, desk, tmp_path, monkeypatch)
+def bench(db: Database, api: FakeBatchAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return make_batch_bench(db, api, tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def here_on_sqlite(sqlite_db: Database, desk: FakeBatchAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """For what asks the database nothing new."""
-    return bench(sqlite_db, desk, tmp_path, monkeypatch)
+def bench_on_sqlite(sqlite_db: Database, api: FakeBatchAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """On SQLite only, for tests without new queries."""
+    return make_batch_bench(sqlite_db, api, tmp_path, monkeypatch)
 
 
-def bench(db: Database, desk: FakeBatchAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def make_batch_bench(db: Database, api: FakeBatchAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     send = Transport.send
-    here = make_bench(db, tmp_path, monkeypatch)
+    bench = make_bench(db, tmp_path, monkeypatch)
     monkeypatch.setattr(Transport, "send", send)
-    url = desk.llm.url
+    url = api.llm.url
     prices = tmp_path / "prices.toml"
     prices.write_text(PRICES.format(url=url))
     changes: dict[str, Any] = {"llm_base_url": url, "prices": prices, "llm_max_attempts": 2}
-    settings = here.context.settings.model_copy(update=changes)
-    here.context = Context(settings, db, here.context.artefacts, here.context.shutting_down)
-    monkeypatch.setattr(batching, "FIRST_POLL_S", 0.0)
-    monkeypatch.setattr(batching, "LAST_POLL_S", 0.05)
+    settings = bench.context.settings.model_copy(update=changes)
+    bench.context = Context(settings, db, bench.context.artefacts, bench.context.shutting_down)
+    monkeypatch.setattr(batch_module, "FIRST_POLL_S", 0.0)
+    monkeypatch.setattr(batch_module, "LAST_POLL_S", 0.05)
     monkeypatch.setattr(transitions, "STOPPING_POLL_S", 0.0)
     monkeypatch.setattr(run_part, "_RETRY_S", 0.0)
-    return here
+    return bench
 
 
-def step(here: Bench) -> None:
-    """Let a worker look at whatever is ready, once."""
-    if (part := here.next_part()) is not None:
-        run_enrich(here.context, part.id)
+def step(bench: Bench) -> None:
+    """Run the next ready part once, if there is one."""
+    if (part := bench.next_part()) is not None:
+        run_enrich(bench.context, part.id)
 
 
-def until_ended(here: Bench, *job_ids: str) -> None:
+def run_until_finished(bench: Bench, *job_ids: str) -> None:
     give_up = time.monotonic() + 30
-    while any(here.job(job_id).finished_at is None for job_id in job_ids):
+    while any(bench.job(job_id).finished_at is None for job_id in job_ids):
         assert time.monotonic() < give_up
-        step(here)
+        step(bench)
 
 
-def post(here: Bench, names: list[str] = NAMES, **more: Any) -> str:
-    return here.post(here.vocabulary(names), strategies=["sentence"], mode="batch", **more)
+def post(bench: Bench, names: list[str] = NAMES, **more: Any) -> str:
+    return bench.post(bench.vocabulary(names), strategies=["sentence"], mode="batch", **more)
 
 
-def spent(here: Bench, job_id: str) -> tuple[int, int, int]:
-    """Calls, pico-dollars and what is still set aside; the ledger agrees with the sums."""
-    with here.db.read() as tx:
-        found = usage.totals_of_job(tx, job_id)
-        ledger = tx.execute(
+def usage_of(bench: Bench, job_id: str) -> tuple[int, int, int]:
+    """Calls, pico-dollars and what is still reserved; checks that the totals equal the sums over the calls."""
+    with bench.db.read() as tx:
+        totals = usage.totals_of_job(tx, job_id)
+        sums = tx.execute(
             select(func.count(), func.coalesce(func.sum(LLMCall.cost_pusd), 0)).where(LLMCall.job_id == job_id)
         ).one()
         modes = set(tx.scalars(select(LLMCall.mode)))
-    assert found is not None
-    assert (found.calls, found.spent_pusd) == (ledger[0], int(ledger[1]))
+    assert totals is not None
+    assert (totals.calls, totals.spent_pusd) == (sums[0], int(sums[1]))
     assert modes <= {"batch"}
-    return found.calls, found.spent_pusd, found.reserved_pusd + found.reserved_tokens
+    return totals.calls, totals.spent_pusd, totals.reserved_pusd + totals.reserved_tokens
 
 
-def asked(desk: FakeBatchAPI) -> list[int]:
-    return [len(made.lines) for made in desk.batches]
+def batch_sizes(api: FakeBatchAPI) -> list[int]:
+    return [len(batch.lines) for batch in api.batches]
 
 
 def first_batch(**changes: Any) -> Callable[[FakeBatch], None]:
-    def plan(made: FakeBatch) -> None:
-        if made.id == "batch-0":
+    """A plan that sets attributes of the first batch."""
+
+    def plan(batch: FakeBatch) -> None:
+        if batch.id == "batch-0":
             for name, value in changes.items():
-                setattr(made, name, value)
+                setattr(batch, name, value)
 
     return plan
 
 
-def test_a_job_in_batches_costs_half_and_holds_no_worker(here: Bench, desk: FakeBatchAPI) -> None:
-    desk.plan = first_batch(polls=3)
-    job_id = post(here)
-    step(here)  # submits
-    step(here)  # looks
-    with here.db.read() as tx:
+def test_a_batch_costs_half_and_occupies_no_worker(bench: Bench, api: FakeBatchAPI) -> None:
+    api.plan = first_batch(polls=3)
+    job_id = post(bench)
+    step(bench)  # submits
+    step(bench)  # polls
+    with bench.db.read() as tx:
         (part,) = tx.scalars(select(Part).where(Part.job_id == job_id, Part.kind == "describe"))
     assert (part.status, part.attempts, part.worker) == ("queued", 0, None)
-    until_ended(here, job_id)
-    job = here.job(job_id)
-    assert (job.status, asked(desk), desk.llm.num_calls) == ("succeeded", [12], 12)
+    run_until_finished(bench, job_id)
+    job = bench.job(job_id)
+    assert (job.status, batch_sizes(api), api.llm.num_calls) == ("succeeded", [12], 12)
     assert (job.result or {})["num_described"] == 12
-    assert spent(here, job_id) == (12, 12 * CALL_PUSD, 0)
-    again = post(here)
-    until_ended(here, again)
-    assert (asked(desk), spent(here, again)[0]) == ([12], 0)
-    with here.db.read() as tx:
+    assert usage_of(bench, job_id) == (12, 12 * CALL_PUSD, 0)
+    again = post(bench)
+    run_until_finished(bench, again)
+    assert (batch_sizes(api), usage_of(bench, again)[0]) == ([12], 0)
+    with bench.db.read() as tx:
         assert list(tx.scalars(select(LLMFlight.key))) == []
 
 
-def test_what_an_expired_batch_completed_is_kept_and_the_rest_asked_again(here: Bench, desk: FakeBatchAPI) -> None:
-    desk.plan = first_batch(final_status="expired", max_processed=7)
-    desk.llm.script = lambda seen, nth: error_response(500) if nth == 3 else respond_correctly(seen, nth)
-    job_id = post(here)
-    until_ended(here, job_id)
-    assert (here.job(job_id).status, asked(desk)) == ("succeeded", [12, 6])
-    assert spent(here, job_id) == (13, 12 * CALL_PUSD, 0)
-    with here.db.read() as tx:
+def test_an_expired_batch_keeps_its_responses_and_the_rest_is_sent_again(bench: Bench, api: FakeBatchAPI) -> None:
+    api.plan = first_batch(final_status="expired", max_processed=7)
+    api.llm.script = lambda seen, nth: error_response(500) if nth == 3 else respond_correctly(seen, nth)
+    job_id = post(bench)
+    run_until_finished(bench, job_id)
+    assert (bench.job(job_id).status, batch_sizes(api)) == ("succeeded", [12, 6])
+    assert usage_of(bench, job_id) == (13, 12 * CALL_PUSD, 0)
+    with bench.db.read() as tx:
         attempts = sorted(tx.scalars(select(LLMCall.attempt)))
-    assert attempts == [1] * 12 + [2]  # the one that failed goes on where it was
+    assert attempts == [1] * 12 + [2]  # the question that failed continues with its second attempt
 
 
 @pytest.mark.parametrize("at", ["file_id", "server_id"])
-def test_a_worker_that_dies_while_it_submits_submits_nothing_twice(
-    here: Bench, desk: FakeBatchAPI, at: str, monkeypatch: pytest.MonkeyPatch
+def test_a_worker_that_dies_while_it_submits_does_not_submit_twice(
+    bench: Bench, api: FakeBatchAPI, at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = rows.record
 
-    def dies(tx: Any, batch: LLMBatch, **values: Any) -> None:
+    def die_once(tx: Any, batch: LLMBatch, **values: Any) -> None:
         if at in {*values, *values.get("detail", {})}:
             monkeypatch.setattr(rows, "record", record)
             raise RuntimeError("killed")
         record(tx, batch, **values)
 
-    monkeypatch.setattr(rows, "record", dies)
-    job_id = post(here)
-    until_ended(here, job_id)
-    assert (here.job(job_id).status, asked(desk)) == ("succeeded", [12])
-    assert spent(here, job_id) == (12, 12 * CALL_PUSD, 0)
+    monkeypatch.setattr(rows, "record", die_once)
+    job_id = post(bench)
+    run_until_finished(bench, job_id)
+    assert (bench.job(job_id).status, batch_sizes(api)) == ("succeeded", [12])
+    assert usage_of(bench, job_id) == (12, 12 * CALL_PUSD, 0)
 
 
-def test_a_worker_that_dies_while_it_collects_counts_nothing_twice(
-    here: Bench, desk: FakeBatchAPI, monkeypatch: pytest.MonkeyPatch
+def test_a_worker_that_dies_while_it_collects_does_not_count_twice(
+    bench: Bench, api: FakeBatchAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     end = rows.end
 
-    def dies(*given: Any, **how: Any) -> None:
+    def die_once(*args: Any, **kwargs: Any) -> None:
         monkeypatch.setattr(rows, "end", end)
         raise RuntimeError("killed")
 
-    monkeypatch.setattr(rows, "end", dies)
-    job_id = post(here, budget_tokens=1_000_000)
-    until_ended(here, job_id)
-    assert (here.job(job_id).status, asked(desk)) == ("succeeded", [12])
-    assert spent(here, job_id) == (12, 12 * CALL_PUSD, 0)
+    monkeypatch.setattr(rows, "end", die_once)
+    job_id = post(bench, budget_tokens=1_000_000)
+    run_until_finished(bench, job_id)
+    assert (bench.job(job_id).status, batch_sizes(api)) == ("succeeded", [12])
+    assert usage_of(bench, job_id) == (12, 12 * CALL_PUSD, 0)
 
 
-def test_cancel_ends_the_batch_and_keeps_what_it_completed(here: Bench, desk: FakeBatchAPI) -> None:
-    desk.plan = first_batch(polls=10_000, max_processed=5)
-    job_id = post(here)
-    step(here)
-    step(here)
-    with here.db.write() as tx:
+def test_cancel_ends_the_batch_and_keeps_its_responses(bench: Bench, api: FakeBatchAPI) -> None:
+    api.plan = first_batch(polls=10_000, max_processed=5)
+    job_id = post(bench)
+    step(bench)
+    step(bench)
+    with bench.db.write() as tx:
         transitions.cancel(tx, job_id)
-    assert here.job(job_id).status == "cancelling"
-    desk.batches[0].polls = 1
-    until_ended(here, job_id)
-    job = here.job(job_id)
-    assert ("POST", "/batches/batch-0/cancel") in desk.requests
-    assert (job.status, (job.result or {})["num_described"], asked(desk)) == ("cancelled", 5, [12])
+    assert bench.job(job_id).status == "cancelling"
+    api.batches[0].polls = 1
+    run_until_finished(bench, job_id)
+    job = bench.job(job_id)
+    assert ("POST", "/batches/batch-0/cancel") in api.requests
+    assert (job.status, (job.result or {})["num_described"], batch_sizes(api)) == ("cancelled", 5, [12])
     assert (job.result or {})["attribute_set_id"]
-    assert spent(here, job_id) == (5, 5 * CALL_PUSD, 0)
+    assert usage_of(bench, job_id) == (5, 5 * CALL_PUSD, 0)
 
 
-def test_a_cap_lets_as_many_into_a_batch_as_fit(here: Bench, desk: FakeBatchAPI) -> None:
-    job_id = post(here, [f"{name} of the woods" for name in NAMES], budget_usd="0.006")
-    until_ended(here, job_id)
-    job = here.job(job_id)
-    calls, pusd, set_aside = spent(here, job_id)
-    assert (job.status, (job.error or {})["code"], set_aside) == ("failed", "budget_spent", 0)
-    assert len(desk.batches) > 1
-    assert 0 < calls == sum(asked(desk)) == (job.result or {})["num_described"] < 12
+def test_a_batch_has_as_many_questions_as_fit_the_budget(bench: Bench, api: FakeBatchAPI) -> None:
+    job_id = post(bench, [f"{name} of the woods" for name in NAMES], budget_usd="0.006")
+    run_until_finished(bench, job_id)
+    job = bench.job(job_id)
+    calls, pusd, reserved = usage_of(bench, job_id)
+    assert (job.status, (job.error or {})["code"], reserved) == ("failed", "budget_spent", 0)
+    assert len(api.batches) > 1
+    assert 0 < calls == sum(batch_sizes(api)) == (job.result or {})["num_described"] < 12
     assert pusd == calls * CALL_PUSD <= 6_000_000_000
     assert f"{12 - calls} of 12 labels" in (job.error or {})["message"]
 
 
-def test_lines_whose_use_nobody_states_stay_set_aside(here_on_sqlite: Bench, desk: FakeBatchAPI) -> None:
-    here = here_on_sqlite
+def test_requests_with_unknown_usage_stay_reserved(bench_on_sqlite: Bench, api: FakeBatchAPI) -> None:
+    bench = bench_on_sqlite
 
     def script(seen: Any, nth: int) -> FakeResponse:
-        said = respond_correctly(seen, nth)
-        del said.body["usage"]
-        return said
+        response = respond_correctly(seen, nth)
+        del response.body["usage"]
+        return response
 
-    desk.llm.script = script
-    job_id = post(here, NAMES[:2], budget_usd="1")
-    until_ended(here, job_id)
-    calls, pusd, set_aside = spent(here, job_id)
-    assert (here.job(job_id).status, calls, pusd) == ("succeeded", 2, 0)
-    assert set_aside > 2 * CALL_PUSD
+    api.llm.script = script
+    job_id = post(bench, NAMES[:2], budget_usd="1")
+    run_until_finished(bench, job_id)
+    calls, pusd, reserved = usage_of(bench, job_id)
+    assert (bench.job(job_id).status, calls, pusd) == ("succeeded", 2, 0)
+    assert reserved > 2 * CALL_PUSD
 
 
-def test_what_no_batch_comes_to_is_named(here_on_sqlite: Bench, desk: FakeBatchAPI) -> None:
-    here = here_on_sqlite
+def test_questions_that_no_batch_processes_fail_after_several_batches(
+    bench_on_sqlite: Bench, api: FakeBatchAPI
+) -> None:
+    bench = bench_on_sqlite
 
-    def plan(made: FakeBatch) -> None:
-        made.final_status, made.max_processed = "expired", 1
+    def plan(batch: FakeBatch) -> None:
+        batch.final_status, batch.max_processed = "expired", 1
 
-    desk.plan = plan
-    desk.llm.script = lambda seen, nth: FakeResponse(body=completion(None, refusal="no"))
-    job_id = post(here, NAMES[:10])
-    until_ended(here, job_id)
-    result = here.job(job_id).result or {}
-    rounds = len(desk.batches)
-    assert asked(desk) == list(range(10, 10 - rounds, -1))
+    api.plan = plan
+    api.llm.script = lambda seen, nth: FakeResponse(body=completion(None, refusal="no"))
+    job_id = post(bench, NAMES[:10])
+    run_until_finished(bench, job_id)
+    result = bench.job(job_id).result or {}
+    rounds = len(api.batches)
+    assert batch_sizes(api) == list(range(10, 10 - rounds, -1))
     assert result["failed_labels"] == {"refused": rounds, "batch_unfinished": 10 - rounds}
 
 
-def test_two_jobs_at_once_share_a_batch(here_on_sqlite: Bench, desk: FakeBatchAPI) -> None:
-    here = here_on_sqlite
-    desk.plan = first_batch(polls=4)
-    first, second = post(here), post(here)
-    until_ended(here, first, second)
-    assert asked(desk) == [12]
-    assert {here.job(job_id).status for job_id in (first, second)} == {"succeeded"}
-    assert spent(here, second)[0] == 0
+def test_two_concurrent_jobs_share_a_batch(bench_on_sqlite: Bench, api: FakeBatchAPI) -> None:
+    bench = bench_on_sqlite
+    api.plan = first_batch(polls=4)
+    first, second = post(bench), post(bench)
+    run_until_finished(bench, first, second)
+    assert batch_sizes(api) == [12]
+    assert {bench.job(job_id).status for job_id in (first, second)} == {"succeeded"}
+    assert usage_of(bench, second)[0] == 0
 
 
 @pytest.mark.parametrize(
     ("fault", "code"), [(error_response(404), "llm_no_batches"), (error_response(401), "llm_wrong_key")]
 )
-def test_a_server_that_takes_no_batch_fails_the_job_by_name(
-    here_on_sqlite: Bench, desk: FakeBatchAPI, fault: FakeResponse, code: str
+def test_a_server_that_accepts_no_batch_fails_the_job(
+    bench_on_sqlite: Bench, api: FakeBatchAPI, fault: FakeResponse, code: str
 ) -> None:
-    here = here_on_sqlite
-    desk.fault = lambda method, path, nth: fault
-    job_id = post(here)
-    until_ended(here, job_id)
-    assert (here.job(job_id).error or {})["code"] == code
+    bench = bench_on_sqlite
+    api.fault = lambda method, path, nth: fault
+    job_id = post(bench)
+    run_until_finished(bench, job_id)
+    assert (bench.job(job_id).error or {})["code"] == code
 
 
-def test_a_server_that_is_away_for_a_while_is_waited_for(
-    here_on_sqlite: Bench, desk: FakeBatchAPI, monkeypatch: pytest.MonkeyPatch
+def test_an_unavailable_server_is_polled_again(
+    bench_on_sqlite: Bench, api: FakeBatchAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = here_on_sqlite
+    bench = bench_on_sqlite
     monkeypatch.setattr("attributes.llm.retry_policy.FIRST_WAIT_S", 0.001)
-    desk.fault = lambda method, path, nth: error_response(503) if nth < 5 or 8 < nth < 13 else None
-    job_id = post(here)
-    until_ended(here, job_id)
-    assert (here.job(job_id).status, asked(desk)) == ("succeeded", [12])
+    api.fault = lambda method, path, nth: error_response(503) if nth < 5 or 8 < nth < 13 else None
+    job_id = post(bench)
+    run_until_finished(bench, job_id)
+    assert (bench.job(job_id).status, batch_sizes(api)) == ("succeeded", [12])
 
 
-def test_a_lost_worker_of_a_job_that_stops_does_not_lose_its_batch(here: Bench, desk: FakeBatchAPI) -> None:
-    desk.plan = first_batch(polls=10_000, max_processed=4)
-    job_id = post(here)
-    step(here)
-    with here.db.write() as tx:
+def test_a_stopping_job_keeps_its_batch_if_its_worker_is_lost(bench: Bench, api: FakeBatchAPI) -> None:
+    api.plan = first_batch(polls=10_000, max_processed=4)
+    job_id = post(bench)
+    step(bench)
+    with bench.db.write() as tx:
         claim = claims.claim(tx, claims.ready(tx, ["enrich"])[0], worker="w", lease_s=0.0)
         assert claim is not None
         transitions.cancel(tx, job_id)
         tx.execute(update(Part).where(Part.id == claim.part_id).values(lease_expires_at=0.0))
         transitions.requeue_expired(tx, max_attempts=4)
-    desk.batches[0].polls = 0
-    until_ended(here, job_id)
-    assert (here.job(job_id).result or {})["num_described"] == 4
+    api.batches[0].polls = 0
+    run_until_finished(bench, job_id)
+    assert (bench.job(job_id).result or {})["num_described"] == 4

@@ -1,4 +1,4 @@
-"""Captions of a dataset's training images: shown small, kept in a file, named where they fail. On both databases."""
+"""Captions of a dataset's training images: small JPEGs, a caption file, failures by reason. On both databases."""
 
 import hashlib
 import io
@@ -26,22 +26,22 @@ from workers.gpu import inputs
 
 
 @pytest.fixture
-def dataset_id(here: Bench) -> str:
-    """Two labels of ten pictures each, one of them cut short; half of them to train on."""
-    root = here.context.settings.data / "images"
+def dataset_id(bench: Bench) -> str:
+    """Two labels with ten images each, of which half are training images; one training image is truncated."""
+    root = bench.context.settings.data / "images"
     for label in ("Heron", "Ibis"):
         (root / label).mkdir(parents=True)
         for number in range(10):
             Image.new("RGB", (900, 40 + number), (number * 20, 90, 140)).save(root / label / f"{number}.png")
     image_index = scan(root, ["Heron", "Ibis"], BySeed(id_fraction=1.0, held_out=0.5))
-    victim = image_index.paths[image_index.part("train")[3]]
-    (root / victim).write_bytes((root / victim).read_bytes()[:60])
-    file = here.context.settings.home / "manifest.jsonl"
+    truncated = root / image_index.paths[image_index.part("train")[3]]
+    truncated.write_bytes(truncated.read_bytes()[:60])
+    file = bench.context.settings.home / "manifest.jsonl"
     image_index.save(file)
     id = new_id("dst")
-    here.context.artefacts.put_file(file, f"datasets/{id}/manifest.jsonl")
-    vocabulary_id = here.vocabulary(["Heron", "Ibis"])
-    with here.db.write() as tx:
+    bench.context.artefacts.put_file(file, f"datasets/{id}/manifest.jsonl")
+    vocabulary_id = bench.vocabulary(["Heron", "Ibis"])
+    with bench.db.write() as tx:
         resources.add_dataset(
             tx,
             id=id,
@@ -56,65 +56,63 @@ def dataset_id(here: Bench) -> str:
     return id
 
 
-def rows(here: Bench, job: Job) -> list[dict[str, Any]]:
-    with here.db.read() as tx:
-        made = caption_sets.get(tx, (job.result or {})["caption_set_id"])
-    with here.context.artefacts.open(made.file_key) as file:
+def rows(bench: Bench, job: Job) -> list[dict[str, Any]]:
+    with bench.db.read() as tx:
+        caption_set = caption_sets.get(tx, (job.result or {})["caption_set_id"])
+    with bench.context.artefacts.open(caption_set.file_key) as file:
         content = file.read()
-    assert hashlib.sha256(content).hexdigest() == made.digest
+    assert hashlib.sha256(content).hexdigest() == caption_set.digest
     return [json.loads(line) for line in content.splitlines()]
 
 
-def test_each_training_image_has_a_caption_or_a_reason(here: Bench, dataset_id: str) -> None:
-    job = here.run(dataset_id=dataset_id, strategies=["captions"])
+def test_each_training_image_has_a_caption_or_a_reason(bench: Bench, dataset_id: str) -> None:
+    job = bench.run(dataset_id=dataset_id, strategies=["captions"])
     assert job.result is not None
     assert job.status == "succeeded"
     assert (job.result["num_images"], job.result["num_captioned"]) == (10, 9)
     assert (job.result["failed_images"], job.result["failed_positions"]) == ({"unreadable_image": 1}, [3])
-    kept = rows(here, job)
-    assert len(kept) == 9
-    root = here.context.settings.data / "images"
-    for row in kept:
+    captioned = rows(bench, job)
+    assert len(captioned) == 9
+    root = bench.context.settings.data / "images"
+    for row in captioned:
         assert row["caption"]
         assert row["sha256"] == hashlib.sha256((root / row["path"]).read_bytes()).hexdigest()
-    images = here.context.settings.data / "images"
-    given = inputs.captions(here.context, job.result["caption_set_id"], here.context.settings.home / "scratch")
-    assert read_captions(images, [row["path"] for row in kept], given) == [row["caption"] for row in kept]
-    calls = here.llm.calls
-    again = here.run(dataset_id=dataset_id, strategies=["captions"])
-    assert here.llm.calls == calls == 9
-    assert rows(here, again) == kept
+    file = inputs.captions(bench.context, job.result["caption_set_id"], bench.context.settings.home / "scratch")
+    assert read_captions(root, [row["path"] for row in captioned], file) == [row["caption"] for row in captioned]
+    calls = bench.llm.calls
+    again = bench.run(dataset_id=dataset_id, strategies=["captions"])
+    assert bench.llm.calls == calls == 9
+    assert rows(bench, again) == captioned
 
 
-def test_a_changed_image_alone_is_asked_about_again(here: Bench, dataset_id: str) -> None:
-    first = rows(here, here.run(dataset_id=dataset_id, strategies=["captions"]))
-    calls = here.llm.calls
-    path = here.context.settings.data / "images" / first[0]["path"]
+def test_only_a_changed_image_is_sent_again(bench: Bench, dataset_id: str) -> None:
+    first = rows(bench, bench.run(dataset_id=dataset_id, strategies=["captions"]))
+    calls = bench.llm.calls
+    path = bench.context.settings.data / "images" / first[0]["path"]
     Image.new("RGB", (50, 50), (200, 10, 10)).save(path)
-    second = rows(here, here.run(dataset_id=dataset_id, strategies=["captions"]))
-    assert here.llm.calls == calls + 1
+    second = rows(bench, bench.run(dataset_id=dataset_id, strategies=["captions"]))
+    assert bench.llm.calls == calls + 1
     assert second[0]["sha256"] != first[0]["sha256"]
     assert second[1:] == first[1:]
 
 
-def test_a_folder_that_is_not_mounted_fails_the_job_by_name(here: Bench, dataset_id: str) -> None:
-    (here.context.settings.data / "images").rename(here.context.settings.data / "elsewhere")
-    job = here.run(dataset_id=dataset_id, strategies=["captions"])
+def test_a_missing_dataset_folder_fails_the_job(bench: Bench, dataset_id: str) -> None:
+    (bench.context.settings.data / "images").rename(bench.context.settings.data / "elsewhere")
+    job = bench.run(dataset_id=dataset_id, strategies=["captions"])
     assert job.status == "failed"
     assert (job.error or {})["code"] == "dataset_missing"
 
 
-def test_a_picture_is_shown_small_and_is_part_of_the_key_by_its_digest(here: Bench, dataset_id: str) -> None:
-    root, images = captions._images(here.context, dataset_id)
+def test_an_image_is_sent_as_a_small_jpeg_and_hashed_into_the_key(bench: Bench, dataset_id: str) -> None:
+    root, images = captions._images(bench.context, dataset_id)
     data = (root / images[0].path).read_bytes()
-    with Image.open(io.BytesIO(small_jpeg(data, max_px=MAX_IMAGE_PX))) as shown:
-        assert (shown.format, max(shown.size)) == ("JPEG", MAX_IMAGE_PX)
+    with Image.open(io.BytesIO(small_jpeg(data, max_px=MAX_IMAGE_PX))) as sent:
+        assert (sent.format, max(sent.size)) == ("JPEG", MAX_IMAGE_PX)
     assert small_jpeg(data, max_px=MAX_IMAGE_PX) == small_jpeg(data, max_px=MAX_IMAGE_PX)
     tiny = io.BytesIO()
     Image.new("RGBA", (8, 6)).save(tiny, "PNG")
-    with Image.open(io.BytesIO(small_jpeg(tiny.getvalue(), max_px=MAX_IMAGE_PX))) as shown:
-        assert shown.size == (8, 6)
-    (strategy,) = [load_strategy("captions")]
-    (question,) = captions._questions(strategy, root, images, range(1), "", set())
-    assert isinstance(question, PlannedQuestion)
-    assert "base64" not in str(build_request(question.question).messages)
+    with Image.open(io.BytesIO(small_jpeg(tiny.getvalue(), max_px=MAX_IMAGE_PX))) as sent:
+        assert sent.size == (8, 6)
+    (planned,) = captions._questions(load_strategy("captions"), root, images, range(1), "", set())
+    assert isinstance(planned, PlannedQuestion)
+    assert "base64" not in str(build_request(planned.question).messages)

@@ -1,4 +1,4 @@
-"""Group commit: acknowledged after its own commit, together with what came meanwhile, and nothing lost."""
+"""Group commit: items are acknowledged after their commit, grouped while a commit runs, and never lost."""
 
 import asyncio
 import threading
@@ -10,13 +10,13 @@ import pytest
 from workers.enrich.group_commit import GroupCommit
 
 
-def test_what_comes_during_a_commit_goes_together_in_the_next() -> None:
+def test_items_added_during_a_commit_are_committed_together() -> None:
     groups: list[list[int]] = []
-    open_gate = threading.Event()
+    first_commit_may_end = threading.Event()
 
     def commit(items: Sequence[int]) -> None:
         if not groups:
-            assert open_gate.wait(5)
+            assert first_commit_may_end.wait(5)
         groups.append(list(items))
 
     async def run() -> None:
@@ -26,33 +26,33 @@ def test_what_comes_during_a_commit_goes_together_in_the_next() -> None:
         rest = [asyncio.create_task(commits.add(n)) for n in range(1, 6)]
         await asyncio.sleep(0.05)
         assert not any(task.done() for task in (first, *rest))
-        open_gate.set()
+        first_commit_may_end.set()
         await asyncio.gather(first, *rest)
 
     asyncio.run(run())
     assert groups == [[0], [1, 2, 3, 4, 5]]
 
 
-def test_an_item_is_acknowledged_after_its_commit_and_not_before() -> None:
+def test_an_item_is_acknowledged_only_after_its_commit() -> None:
     committed: list[int] = []
 
     def commit(items: Sequence[int]) -> None:
         time.sleep(0.005)
         committed.extend(items)
 
-    async def one(commits: GroupCommit[int], item: int) -> None:
+    async def add_one(commits: GroupCommit[int], item: int) -> None:
         await commits.add(item)
         assert item in committed
 
     async def run() -> None:
         commits = GroupCommit(commit)
-        await asyncio.gather(*(one(commits, n) for n in range(300)))
+        await asyncio.gather(*(add_one(commits, n) for n in range(300)))
 
     asyncio.run(run())
     assert sorted(committed) == list(range(300))
 
 
-def test_a_commit_that_fails_is_told_to_those_in_it_and_to_no_others() -> None:
+def test_an_error_is_raised_to_the_items_of_its_commit_only() -> None:
     def commit(items: Sequence[int]) -> None:
         if 1 in items:
             raise OSError("disk full")
@@ -66,7 +66,7 @@ def test_a_commit_that_fails_is_told_to_those_in_it_and_to_no_others() -> None:
     asyncio.run(run())
 
 
-def test_what_a_cancelled_task_added_is_committed_all_the_same() -> None:
+def test_items_of_cancelled_tasks_are_committed() -> None:
     committed: list[int] = []
 
     def commit(items: Sequence[int]) -> None:

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -139,7 +138,11 @@ def test_responses_are_kept_if_the_lease_is_lost(bench: Bench) -> None:
     assert set(bench.call_keys(id)) == kept
     bench.work()
     job = bench.job(id)
-    assert (job.status, (job.result or {})["num_described"], (job.result or {})["usage"]["calls"]) == ("succeeded", 4, 4)
+    assert (job.status, (job.result or {})["num_described"], (job.result or {})["usage"]["calls"]) == (
+        "succeeded",
+        4,
+        4,
+    )
 
 
 def test_a_fatal_llm_error_fails_the_job_and_its_call_is_recorded(
@@ -161,7 +164,9 @@ def test_a_fatal_llm_error_fails_the_job_and_its_call_is_recorded(
     assert all(call.key for call in calls)
 
 
-def test_failures_above_the_limit_have_one_event_together(bench_on_sqlite: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_above_the_limit_have_one_event_together(
+    bench_on_sqlite: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench = bench_on_sqlite
     monkeypatch.setattr(live, "MAX_FAILURE_EVENTS", 1)
     bench.llm.refused = dict.fromkeys(NAMES[:3], 1)

@@ -1,0 +1,39 @@
+"""The LLM of a job: stored response format, unknown prices and missing strategies."""
+
+import pytest
+
+from store.enrich import results
+from store.jobs.specs import DescribeSpec
+from tests.job_specs import describe_spec
+from tests.workers.enrich_bench import Bench
+from workers.enrich import llm_settings
+from workers.runtime.errors import FatalJobError
+
+
+def test_the_fallback_starts_at_the_stored_response_format(bench_on_sqlite: Bench) -> None:
+    context = bench_on_sqlite.context
+    llm = llm_settings.llm_settings(context, "m")
+    learned: list[tuple[str, str]] = []
+    first = llm_settings.format_fallback(context, llm, lambda base_url, model, _: learned.append((base_url, model)))
+    initial = first.initial_format(llm)
+    lower = initial.lower()
+    assert lower is not None
+    with context.db.write() as tx:
+        results.save_response_format(tx, base_url=llm.base_url, model="m", response_format=dict(lower.as_json()))
+    assert llm_settings.format_fallback(context, llm, lambda *_: None).initial_format(llm) == lower
+    assert learned == []
+
+
+def test_only_a_budget_in_dollars_needs_a_price(bench_on_sqlite: Bench) -> None:
+    context = bench_on_sqlite.context
+    llm = llm_settings.llm_settings(context, "unheard-of")
+    assert llm_settings.model_price(context, llm, describe_spec(model="unheard-of", budget_tokens=10)) is None
+    spec: DescribeSpec = describe_spec(model="unheard-of", budget_usd="1")
+    with pytest.raises(FatalJobError, match="no price of unheard-of at http://stand-in/v1"):
+        llm_settings.model_price(context, llm, spec)
+
+
+def test_an_unknown_strategy_fails_the_job(bench_on_sqlite: Bench) -> None:
+    with pytest.raises(FatalJobError, match="nonesuch") as caught:
+        llm_settings.strategies(bench_on_sqlite.context, describe_spec(strategies=("nonesuch@1",)))
+    assert caught.value.code == "enrich_misconfigured"
