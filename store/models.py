@@ -1,7 +1,8 @@
 """The tables. Times are seconds since 1970 (UTC) as doubles; digests are sha256 in hex; `*_key` is an artefact key.
 Money is in whole pico-dollars (`*_pusd`, 1e-12 USD), so that the price of a single token is exact; null means unknown.
 
-Only `store.jobs.claims` and `store.lifecycle.transitions` change the state of jobs and parts. Most other rows are written once.
+Only `store.jobs.claims` and `store.lifecycle.transitions` change the state of jobs and parts. Most other rows are
+written once.
 """
 
 from typing import Any

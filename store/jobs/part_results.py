@@ -1,10 +1,12 @@
-"""Results of parts: one model per kind of part, stored as JSON in `parts.result`.
+"""Results of parts and jobs: one model per kind, stored as JSON in `parts.result` and `jobs.result`.
 
 `files` names artefacts for later parts of the job; the result of the job leaves them out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
+
+from pydantic import ConfigDict
 
 from store.jobs.specs import Spec
 
@@ -47,7 +49,7 @@ class EvaluateResult(PartResult):
 
     part_kind: ClassVar[str] = "evaluate"
 
-    evaluation: dict[str, Any]
+    evaluation: Mapping[str, object]
     num_bad_images: int = 0
     checkpoint_id: str | None = None
 
@@ -57,7 +59,7 @@ class ProveResult(PartResult):
 
     part_kind: ClassVar[str] = "prove"
 
-    proof: dict[str, Any]
+    proof: Mapping[str, object]
     num_bad_images: int = 0
     attribute_set_id: str | None = None
 
@@ -114,9 +116,91 @@ class CaptionsResult(PartResult):
     caption_set_id: str
 
 
-def without_files(results: list[Mapping[str, Any] | None]) -> dict[str, Any]:
-    """The results of parts as one mapping, later parts last, without `files`."""
+class JobResult(Spec):
+    """What a job publishes. A stopped job has the fields of the parts that succeeded; only these are stored."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What is stored in `jobs.result`."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+class CallUsage(Spec):
+    """Calls of an LLM and their tokens."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class StrategyResult(CallUsage):
+    """The questions of one strategy: how many have a response, and the others by the reason of their failure."""
+
+    strategy: str
+    answered: int = 0
+    failed: dict[str, int] = {}
+
+
+class RepairRoundResult(Spec):
+    """One repair round: labels that violated a gate, questions asked again, and labels that it improved."""
+
+    num_labels: int
+    num_asked: int
+    num_better_labels: int
+
+
+class DescribeJobResult(JobResult):
+    """An enrichment of labels; positions are limited to the first 1,000."""
+
+    attribute_set_id: str | None
+    num_labels: int
+    num_described: int
+    failed_labels: dict[str, int]
+    failed_positions: list[int]
+    partly_failed_labels: dict[str, int]
+    partly_failed_positions: list[int]
+    mended: list[RepairRoundResult]
+    strategies: list[StrategyResult]
+    usage: CallUsage
+    failing_gates: list[str] = []
+
+
+class CaptionJobResult(JobResult):
+    """An enrichment of images; positions are limited to the first 1,000."""
+
+    caption_set_id: str | None
+    num_images: int
+    num_captioned: int
+    failed_images: dict[str, int]
+    failed_positions: list[int]
+    strategies: list[StrategyResult]
+    usage: CallUsage
+
+
+class GpuJobResult(JobResult):
+    """The results of the parts of an encode, distill, evaluate, prove or check job, merged without their `files`.
+
+    Fields that a newer version of a part adds are kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    text_targets_id: str | None = None
+    teacher_id: str | None = None
+    num_truncated: int = 0
+    num_without_attributes: int = 0
+    num_steps: int = 0
+    train_seconds: float = 0.0
+    num_bad_images: int = 0
+    evaluation: dict[str, Any] | None = None
+    checkpoint_id: str | None = None
+    proof: dict[str, Any] | None = None
+    attribute_set_id: str | None = None
+    failing_gates: list[str] = []
+
+
+def merge_results(results: Iterable[Mapping[str, Any] | None]) -> GpuJobResult:
+    """The stored results of parts as one, later parts last, without `files`."""
     merged: dict[str, Any] = {}
     for result in results:
         merged |= {name: value for name, value in (result or {}).items() if name != "files"}
-    return merged
+    return GpuJobResult.model_validate(merged)

@@ -16,14 +16,24 @@ from sqlalchemy.orm import Session
 from store.enrich import assembly, usage
 from store.enrich.assembly import ROUND
 from store.jobs import events
-from store.jobs.part_results import without_files
+from store.jobs.part_results import (
+    CallUsage,
+    CaptionJobResult,
+    CaptionsResult,
+    DescribeJobResult,
+    JobResult,
+    RepairResult,
+    RepairRoundResult,
+    ReportResult,
+    StrategyResult,
+    merge_results,
+)
 from store.jobs.specs import CaptionSpec, DescribeSpec, EnrichSpec, parse_job_spec
 from store.models import EnrichResult, Job, LLMCall
 from store.sets import attribute_sets, reports
 
 BUDGET_SPENT = "budget_spent"
 MAX_NAMED_FAILURES = 1_000
-_NO_USAGE = {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0}
 
 StoredResult = Mapping[str, Any] | None  # of a part, as JSON
 
@@ -33,22 +43,21 @@ class JobOutcome:
     """How a job ends unless it was stopped; `budget_error` replaces its error if the budget was spent."""
 
     status: Literal["succeeded", "failed"]
-    result: dict[str, Any]
-    error: dict[str, Any] | None = None
-    budget_error: dict[str, Any] | None = None
+    result: JobResult
+    error: dict[str, str] | None = None
+    budget_error: dict[str, str] | None = None
 
 
 def publish_result(tx: Session, job: Job, results: Sequence[StoredResult]) -> JobOutcome:
     """Write what the job publishes; its outcome, from the stored results of its parts."""
-    merged = without_files(list(results))
     if job.kind != "enrich":
-        return JobOutcome("succeeded", merged)
+        return JobOutcome("succeeded", merge_results(results))
     try:
         spec = parse_job_spec(job.kind, job.spec)
     except ValidationError:  # the part that read the spec has failed with the reason
-        return JobOutcome("succeeded", {})
+        return JobOutcome("succeeded", JobResult())
     if isinstance(spec, CaptionSpec):
-        outcome = _publish_captions(tx, job, spec, merged)
+        outcome = _publish_captions(tx, job, spec, results)
     else:
         assert isinstance(spec, DescribeSpec)
         outcome = _publish_set(tx, job, spec, results)
@@ -59,15 +68,17 @@ def _is_spent(job: Job) -> bool:
     return job.stopping == "failure" and (job.error or {}).get("code") == BUDGET_SPENT
 
 
-def _budget_error(tx: Session, job: Job, result: Mapping[str, Any]) -> dict[str, Any]:
+def _budget_error(tx: Session, job: Job, result: JobResult) -> dict[str, str]:
     """The error of a job whose budget is spent; complete only when its last calls have ended."""
     spend = usage.totals_of_job(tx, job.id)
-    what, num, done = (
-        ("images", result["num_images"], result["num_captioned"])
-        if "num_images" in result
-        else ("labels", result["num_labels"], result["num_described"])
-    )
-    kept = f"; the others are kept as {result['attribute_set_id']}" if result.get("attribute_set_id") else ""
+    kept = ""
+    if isinstance(result, CaptionJobResult):
+        what, num, done = "images", result.num_images, result.num_captioned
+    else:
+        assert isinstance(result, DescribeJobResult)
+        what, num, done = "labels", result.num_labels, result.num_described
+        if result.attribute_set_id:
+            kept = f"; the others are kept as {result.attribute_set_id}"
     message = (
         f"the budget is spent: {usage.spent_text(spend) if spend else 'nothing is left'}; {num - done:,} of {num:,} "
         f"{what} have no response yet{kept}. Post the job again with a larger budget: responses are not paid for twice"
@@ -75,7 +86,7 @@ def _budget_error(tx: Session, job: Job, result: Mapping[str, Any]) -> dict[str,
     return {"code": BUDGET_SPENT, "message": message}
 
 
-def _usage_by_strategy(tx: Session, job_id: str) -> dict[str, dict[str, int]]:
+def _usage_by_strategy(tx: Session, job_id: str) -> dict[str, CallUsage]:
     query = select(
         LLMCall.strategy,
         func.count(),
@@ -83,7 +94,7 @@ def _usage_by_strategy(tx: Session, job_id: str) -> dict[str, dict[str, int]]:
         func.coalesce(func.sum(LLMCall.completion_tokens), 0),
     ).where(LLMCall.job_id == job_id)
     return {
-        strategy: {"calls": calls, "prompt_tokens": int(prompt or 0), "completion_tokens": int(completion or 0)}
+        strategy: CallUsage(calls=calls, prompt_tokens=int(prompt or 0), completion_tokens=int(completion or 0))
         for strategy, calls, prompt, completion in tx.execute(query.group_by(LLMCall.strategy))
     }
 
@@ -98,45 +109,57 @@ def _publish_set(tx: Session, job: Job, spec: DescribeSpec, results: Sequence[St
     failed = [position for position in range(spec.num_labels) if position not in described]
     partly = [position for position in sorted(reasons) if position in described]
     counts = Counter(reasons.get(position, _default_reason(job)) for position in failed)
-    result: dict[str, Any] = {
-        "attribute_set_id": None,
-        "num_labels": spec.num_labels,
-        "num_described": spec.num_labels - len(failed),
-        "failed_labels": dict(counts),
-        "failed_positions": failed[:MAX_NAMED_FAILURES],
-        "partly_failed_labels": dict(Counter(reasons[position] for position in partly)),
-        "partly_failed_positions": partly[:MAX_NAMED_FAILURES],
-        "mended": _repair_rounds(results),
-        **_figures(tx, job, spec),
-    }
-    if len(failed) < spec.num_labels:
-        made = attribute_sets.create(
-            tx,
-            vocabulary_id=spec.vocabulary_id,
-            pages=pages,
-            source={"job_id": job.id, **spec.as_json()},
-            parent_id=spec.base_set_id if spec.same_vocabulary else None,
-        )
-        result["attribute_set_id"] = made.id
-        if report := next((each["report"] for each in results if each and "report" in each), None):
-            reports.put(tx, set_id=made.id, **report)
-            result["failing_gates"] = reports.failing_gates(report["figures"])
+    set_id, gates = _create_set(tx, job, spec, pages, results) if len(failed) < spec.num_labels else (None, {})
+    strategies, total = _figures(tx, job, spec)
+    partly_failed = dict(Counter(reasons[position] for position in partly))
+    result = DescribeJobResult(
+        attribute_set_id=set_id,
+        num_labels=spec.num_labels,
+        num_described=spec.num_labels - len(failed),
+        failed_labels=dict(counts),
+        failed_positions=failed[:MAX_NAMED_FAILURES],
+        partly_failed_labels=partly_failed,
+        partly_failed_positions=partly[:MAX_NAMED_FAILURES],
+        mended=_repair_rounds(results),
+        strategies=strategies,
+        usage=total,
+        **gates,
+    )
     _warn(tx, job, "labels without attributes", counts)
-    _warn(tx, job, "labels with unanswered questions", result["partly_failed_labels"])
+    _warn(tx, job, "labels with unanswered questions", partly_failed)
     return _failed_if_all_failed(result, spec.num_labels, counts, "label could be described", "all_labels_failed")
 
 
-def _repair_rounds(results: Sequence[StoredResult]) -> list[dict[str, Any]]:
+def _create_set(
+    tx: Session, job: Job, spec: DescribeSpec, pages: Sequence[str], results: Sequence[StoredResult]
+) -> tuple[str, dict[str, list[str]]]:
+    """Create the attribute set with its report; its id, and the failing gates if there is a report."""
+    made = attribute_sets.create(
+        tx,
+        vocabulary_id=spec.vocabulary_id,
+        pages=pages,
+        source={"job_id": job.id, **spec.as_json()},
+        parent_id=spec.base_set_id if spec.same_vocabulary else None,
+    )
+    for stored in results:
+        if stored and "report" in stored:
+            report = ReportResult.model_validate(stored).report
+            reports.put(tx, set_id=made.id, **report.as_json())
+            return made.id, {"failing_gates": reports.failing_gates(report.figures)}
+    return made.id, {}
+
+
+def _repair_rounds(results: Sequence[StoredResult]) -> list[RepairRoundResult]:
     """Counts of each repair round: the part after a round says how many labels it improved."""
-    counted = [each["mended"] for each in results if each and "mended" in each]
+    counted = [RepairResult.model_validate(stored).mended for stored in results if stored and "mended" in stored]
     return [
-        {"num_labels": one["num_labels"], "num_asked": one["num_asked"], "num_better_labels": after["num_better"]}
+        RepairRoundResult(num_labels=one.num_labels, num_asked=one.num_asked, num_better_labels=after.num_better)
         for one, after in zip(counted, counted[1:], strict=False)
-        if one["num_asked"]
+        if one.num_asked
     ]
 
 
-def _publish_captions(tx: Session, job: Job, spec: CaptionSpec, merged: Mapping[str, Any]) -> JobOutcome:
+def _publish_captions(tx: Session, job: Job, spec: CaptionSpec, results: Sequence[StoredResult]) -> JobOutcome:
     """The job's last part has written the caption set. A stopped job has none; the next job finds its responses."""
     query = select(func.count()).where(EnrichResult.job_id == job.id, EnrichResult.key.is_not(None))
     num_captioned = tx.scalars(query).one()
@@ -144,14 +167,17 @@ def _publish_captions(tx: Session, job: Job, spec: CaptionSpec, merged: Mapping[
     counts = Counter(reasons.values())
     if without_result := spec.num_images - num_captioned - len(reasons):
         counts[_default_reason(job)] += without_result
-    result: dict[str, Any] = {
-        "caption_set_id": merged.get("caption_set_id"),
-        "num_images": spec.num_images,
-        "num_captioned": num_captioned,
-        "failed_images": dict(counts),
-        "failed_positions": sorted(reasons)[:MAX_NAMED_FAILURES],
-        **_figures(tx, job, spec),
-    }
+    caption_sets = [CaptionsResult.model_validate(one) for one in results if one and "caption_set_id" in one]
+    strategies, total = _figures(tx, job, spec)
+    result = CaptionJobResult(
+        caption_set_id=caption_sets[-1].caption_set_id if caption_sets else None,
+        num_images=spec.num_images,
+        num_captioned=num_captioned,
+        failed_images=dict(counts),
+        failed_positions=sorted(reasons)[:MAX_NAMED_FAILURES],
+        strategies=strategies,
+        usage=total,
+    )
     _warn(tx, job, "images without a caption", counts)
     return _failed_if_all_failed(result, spec.num_images, counts, "image has a caption", "all_images_failed")
 
@@ -170,28 +196,41 @@ def _warn(tx: Session, job: Job, what: str, counts: Mapping[str, int]) -> None:
         events.add(tx, job.id, "message", f"{sum(counts.values())} {what}: {summary}", level="warning")
 
 
-def _failed_if_all_failed(result: dict[str, Any], total: int, counts: Counter[str], what: str, code: str) -> JobOutcome:
+def _failed_if_all_failed(result: JobResult, total: int, counts: Counter[str], what: str, code: str) -> JobOutcome:
     if counts.total() < total:
         return JobOutcome("succeeded", result)
     reason = counts.most_common(1)[0][0]
     return JobOutcome("failed", result, {"code": code, "message": f"no {what} (most often: {reason})"})
 
 
-def _figures(tx: Session, job: Job, spec: EnrichSpec) -> dict[str, Any]:
-    """Per step: how its questions ended (a question about a pair counts once), and the usage of its calls."""
+def _figures(tx: Session, job: Job, spec: EnrichSpec) -> tuple[list[StrategyResult], CallUsage]:
+    """Per step: how its questions ended (a question about a pair counts once) and the usage of its calls; the total."""
     used = _usage_by_strategy(tx, job.id)
-    figures: list[dict[str, Any]] = [
-        {"strategy": ref, "answered": 0, "failed": {}, **used.get(ref, _NO_USAGE)} for ref in spec.strategies
-    ]
+    answered: Counter[int] = Counter()
+    failed: list[dict[str, int]] = [{} for _ in spec.strategies]
     query = select(EnrichResult.step, EnrichResult.reason, func.count()).where(
         EnrichResult.job_id == job.id, EnrichResult.side == 0, EnrichResult.step < ROUND
     )
     for step, reason, count in tx.execute(query.group_by(EnrichResult.step, EnrichResult.reason)):
         if reason is None:
-            figures[step]["answered"] = count
+            answered[step] = count
         else:
-            figures[step]["failed"][reason] = count
-    return {"strategies": figures, "usage": {name: sum(each[name] for each in used.values()) for name in _NO_USAGE}}
+            failed[step][reason] = count
+    strategies = [
+        StrategyResult(
+            strategy=ref,
+            answered=answered[step],
+            failed=failed[step],
+            **used.get(ref, CallUsage()).model_dump(),
+        )
+        for step, ref in enumerate(spec.strategies)
+    ]
+    total = CallUsage(
+        calls=sum(one.calls for one in used.values()),
+        prompt_tokens=sum(one.prompt_tokens for one in used.values()),
+        completion_tokens=sum(one.completion_tokens for one in used.values()),
+    )
+    return strategies, total
 
 
 def _failure_reasons(tx: Session, job: Job) -> dict[int, str]:

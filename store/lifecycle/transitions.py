@@ -136,7 +136,7 @@ def update_job(tx: Session, job: Job) -> None:
         return
     results = tx.scalars(select(Part.result).where(Part.job_id == job.id).order_by(Part.position)).all()
     outcome = publish_result(tx, job, results)
-    job.result = outcome.result
+    job.result = outcome.result.as_json()
     if job.stopping == "cancel":
         job.status = "cancelled"
     elif job.stopping == "failure":

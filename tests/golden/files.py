@@ -38,5 +38,5 @@ def _cpu() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
     except OSError:
         return f"{platform.machine()} {platform.processor()}"
-    said = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return " | ".join([platform.machine(), *(f"{name} {said[name]}" for name in CPU_FIELDS if name in said)])
+    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return " | ".join([platform.machine(), *(f"{name} {fields[name]}" for name in CPU_FIELDS if name in fields)])

@@ -205,9 +205,9 @@ def teacher_cache(folder: Path) -> dict[str, Any]:
             setting.teacher, folder / "images", list(setting.image_index.paths), given=None, cache=setting.cache
         )
     info = setting.teacher.info()
-    said = ("digest", "preprocess_digest", "tokenizer_fingerprint", "width", "context_length", "preprocess")
+    names = ("digest", "preprocess_digest", "tokenizer_fingerprint", "width", "context_length", "preprocess")
     return {
-        "info": {name: info[name] for name in said},
+        "info": {name: info[name] for name in names},
         "manifest": setting.image_index.digest,
         "made from": digests,
         "views": drawn,

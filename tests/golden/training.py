@@ -161,16 +161,16 @@ def steps_of(
     """The rate, the loss and each term of every step of a run."""
     config = resolve_train_config(recipe, overrides)
     data = training_data(config, setting.image_index, setting.teacher, setting.targets, cache=setting.cache)
-    told: list[Any] = []
+    steps: list[Any] = []
     train(
         config,
         data,
         initial_student=start,
         hooks=TrainHooks(
-            on_step=lambda made: told.append({"lr": made.lr, "loss": made.loss, "losses": dict(made.losses)})
+            on_step=lambda made: steps.append({"lr": made.lr, "loss": made.loss, "losses": dict(made.losses)})
         ),
     )
-    return told
+    return steps
 
 
 def recipe_steps(setting: Setting, recipe: str) -> list[Any]:
@@ -278,10 +278,10 @@ def whole_run(folder: Path, fields: tuple[str, ...]) -> dict[str, Any]:
         *("--out", str(out), "--cache", str(folder / "cache")),
         *(word for one in (*tiny, *fields) for word in ("--set", one)),
     ]
-    said = StringIO()
-    with one_thread(), redirect_stdout(said), redirect_stderr(said):
+    output = StringIO()
+    with one_thread(), redirect_stdout(output), redirect_stderr(output):
         code = distill_main(words)
-    assert code == 0, said.getvalue()
+    assert code == 0, output.getvalue()
     bundle = out / "bundle"
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     log = [json.loads(line) for line in (bundle / "training.jsonl").read_text(encoding="utf-8").splitlines()]

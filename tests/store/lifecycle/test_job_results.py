@@ -4,7 +4,7 @@ from store import vocabularies
 from store.db import Database
 from store.jobs import events, jobs
 from store.jobs.jobs import NewPart
-from store.jobs.part_results import EncodeResult, EvaluateResult, PartResult, TrainPartResult
+from store.jobs.part_results import EncodeResult, EvaluateResult, JobResult, PartResult, TrainPartResult
 from store.jobs.specs import RangeSpec
 from store.lifecycle import job_results, transitions
 from store.models import Job
@@ -79,4 +79,4 @@ def test_an_enrich_job_with_an_invalid_spec_has_an_empty_result(db: Database) ->
     with db.write() as tx:
         job = tx.get_one(Job, job_id)
         job.spec = {"strategies": []}
-        assert job_results.publish_result(tx, job, []) == job_results.JobOutcome("succeeded", {})
+        assert job_results.publish_result(tx, job, []) == job_results.JobOutcome("succeeded", JobResult())
