@@ -68,7 +68,7 @@ class LiveEnrichment:
         self._recorder = Recorder(self._claim, self._settings, price, mode="live", budget=self._budget)
         self._fallback = llm_settings.format_fallback(context, self._settings, self._recorder.learn_format)
         self._owner = self._claim.part_id
-        self._refs: Sequence[str] = spec.strategies
+        self._strategy_refs: Sequence[str] = spec.strategies
         self._total, self._unit, self._per_unit, self._window = total, unit, per_unit, window
         self._in_flight: dict[str, list[PlannedQuestion]] = {}  # key -> questions that this part sends
         self._postponed: dict[str, list[PlannedQuestion]] = {}  # key -> questions that another part was sending
@@ -242,7 +242,7 @@ class LiveEnrichment:
             self._num_failed += 1
         if self._num_failed <= MAX_FAILURE_EVENTS:
             self._lease.note(
-                f'{self._refs[slot.step % ROUND]}: no valid response about "{subject}": {reason}',
+                f'{self._strategy_refs[slot.step % ROUND]}: no valid response about "{subject}": {reason}',
                 level="warning",
                 position=slot.position,
                 step=slot.step,
