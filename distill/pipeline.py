@@ -7,7 +7,7 @@ slow results are cached below one folder. N images, K labels, V teacher views, D
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from distill.data.shards import is_member, shard_of
 from distill.evaluation.accuracy import Evaluation, evaluate, evaluate_features
 from distill.evaluation.tip_adapter import retrieval_scores, support_features, support_memory
 from distill.hooks import PipelineHooks
+from distill.json_types import EpochLine
 from distill.student.features import student_features
 from distill.student.model import Student
 from distill.teacher.image_features import image_features
@@ -250,7 +251,7 @@ def measure_epochs(
     images = _decode_for_training(config, _paths(evaluated, rows, root), side_px, cache, quiet)
     usable, device = images.usable(), choose_device(config.system.device)
 
-    def on_epoch(epoch: int, student: Student, context: Tensor | None) -> dict[str, Any] | None:
+    def on_epoch(epoch: int, student: Student, context: Tensor | None) -> EpochLine | None:
         if epoch <= config.schedule.epochs - config.evaluation.measured_epochs:
             return None
         features = student_features(student, images.pixels, usable, device=device)

@@ -1,14 +1,13 @@
 """The result of `distill.benefit` as a Markdown table and as a chart with an interval for every arm."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from distill.data.atomic_files import replacing
+from distill.json_types import ArmPartJSON, BenefitReportJSON, EvaluatedPart, GainJSON
 
 COLOURS = {"baseline": "#7a7a7a", "control": "#c2571a", "attributes": "#2f6f9f", "nameless": "#8fb6d0"}
 ROLES = {
@@ -17,10 +16,10 @@ ROLES = {
     "attributes": "attributes",
     "nameless": "attributes without the name",
 }
-TITLES = {"id": "seen labels, held-out images", "ood": "unseen labels"}
+TITLES: dict[EvaluatedPart, str] = {"id": "seen labels, held-out images", "ood": "unseen labels"}
 
 
-def markdown_table(report: Mapping[str, Any]) -> str:
+def markdown_table(report: BenefitReportJSON) -> str:
     """One row per arm: accuracy in percent, and the gain over the control with its interval over labels.
 
     `report`: `distill.benefit.run.BenefitReport.as_json()`.
@@ -29,7 +28,7 @@ def markdown_table(report: Mapping[str, Any]) -> str:
     head = ["", "texts", *(f"{TITLES[part]}, %" for part in parts), *(f"over waffle, {part}" for part in parts)]
     rows = [head, ["---"] + ["--:"] * (len(head) - 1)]
     for arm in report["arms"]:
-        results = [arm[part] for part in parts]
+        results = [result for part in parts if (result := arm[part])]
         gains = [_gain(result["over_control"]) for result in results]
         name = f"**{arm['name']}**" if arm["name"] == report["chosen"] else arm["name"]
         rows.append([name, f"{arm['num_texts']:,}", *(_accuracy(result) for result in results), *gains])
@@ -37,20 +36,20 @@ def markdown_table(report: Mapping[str, Any]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _accuracy(result: Mapping[str, Any]) -> str:
-    draws: Sequence[float] = result["draws"]
+def _accuracy(result: ArmPartJSON) -> str:
+    draws = result["draws"]
     spread = f" ({100 * min(draws):.1f} to {100 * max(draws):.1f})" if len(draws) > 1 else ""
     return f"{100 * result['accuracy']:.1f}{spread}"
 
 
-def _gain(gain: Mapping[str, Any] | None) -> str:
+def _gain(gain: GainJSON | None) -> str:
     if gain is None:
         return ""
     low, high = gain["labels"]
     return f"{100 * gain['mean']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
-def draw_chart(report: Mapping[str, Any], path: Path) -> None:
+def draw_chart(report: BenefitReportJSON, path: Path) -> None:
     """Write a PNG: accuracy of every arm by part, and the 95% interval (over labels) of its gain over the control."""
     parts = [part for part in TITLES if part in report["num_images"]]
     arms = list(reversed(report["arms"]))
@@ -59,6 +58,7 @@ def draw_chart(report: Mapping[str, Any], path: Path) -> None:
         axes = figure.add_subplot(1, len(parts), column)
         for row, arm in enumerate(arms):
             result = arm[part]
+            assert result is not None
             axes.barh(row, 100 * result["accuracy"], color=COLOURS[arm["role"]], height=0.7)
             if (gain := result["over_control"]) is not None:
                 control = result["accuracy"] - gain["mean"]

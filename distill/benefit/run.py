@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 from torch import Tensor
@@ -24,6 +24,7 @@ from distill.benefit.phrase_filter import PhraseFilterResult, class_prototypes, 
 from distill.data.counter_rng import Ints
 from distill.data.image_index import ImageIndex
 from distill.hooks import PipelineHooks
+from distill.json_types import BenefitReportJSON
 from distill.pipeline import NoImages
 from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
@@ -65,12 +66,12 @@ class BenefitReport:
     num_shortened: int
     filtered: PhraseFilterResult | None = None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> BenefitReportJSON:
         """The report in JSON types; the labels in `filtered.dropped` become strings."""
         report = asdict(self)
         if self.filtered is not None:
             report["filtered"]["dropped"] = {str(label): texts for label, texts in self.filtered.dropped.items()}
-        return report
+        return cast(BenefitReportJSON, report)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,28 +1,28 @@
 """Metrics beyond accuracy, as Markdown for the model card. Metrics that the evaluation lacks are left out."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Literal
 
-PART_NAMES = {"id": "seen labels (held-out images)", "ood": "unseen labels"}
+from distill.json_types import AgreementJSON, EvaluatedPart, EvaluationJSON, JointJSON, LabelSetJSON, LastEpochsJSON
 
-EvaluationJSON = Mapping[str, Any]
-"""`distill.evaluation.accuracy.Evaluation.as_json()`, or a part of it."""
+PART_NAMES: dict[EvaluatedPart, str] = {"id": "seen labels (held-out images)", "ood": "unseen labels"}
 
 
 def metrics_markdown(evaluation: EvaluationJSON) -> str:
     """Tables and sentences in Markdown; empty if there is nothing to report."""
-    parts = [name for name in PART_NAMES if (evaluation.get(name) or {}).get("calibration")]
+    parts = [(title, part) for name, title in PART_NAMES.items() if (part := evaluation.get(name))]
+    parts = [(title, part) for title, part in parts if part.get("calibration")]
     if not parts:
         return ""
-    blocks = [_parts_table([evaluation[name] for name in parts], [PART_NAMES[name] for name in parts])]
+    blocks = [_parts_table([part for _, part in parts], [title for title, _ in parts])]
     blocks += [*_joint_sentence(evaluation.get("joint")), *_last_epochs_sentence(evaluation.get("last_epochs"))]
     return "\n\n".join(blocks)
 
 
-def _parts_table(parts: Sequence[EvaluationJSON], titles: Sequence[str]) -> str:
+def _parts_table(parts: Sequence[LabelSetJSON], titles: Sequence[str]) -> str:
     first = parts[0]
     calibration = first["calibration"]
-    rows: list[tuple[str, Callable[[EvaluationJSON], str]]] = [
+    rows: list[tuple[str, Callable[[LabelSetJSON], str]]] = [
         ("95% interval over other images of these labels", lambda part: _range(part["intervals"]["images"])),
         ("95% interval over other labels of this kind", lambda part: _range(part["intervals"]["labels"])),
         ("top-5 accuracy", lambda part: f"{part['top5']:.1%}"),
@@ -31,16 +31,20 @@ def _parts_table(parts: Sequence[EvaluationJSON], titles: Sequence[str]) -> str:
             lambda part: f"{part['calibration']['error']:.1%}",
         ),
     ]
-    if first.get("agreement"):
-        rows += _agreement_rows(first["agreement"])
+    if agreement := first.get("agreement"):
+        rows += _agreement_rows(agreement)
     lines = [["", *titles], ["---"] * (1 + len(titles)), *([name, *map(cell, parts)] for name, cell in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _agreement_rows(agreement: EvaluationJSON) -> list[tuple[str, Callable[[EvaluationJSON], str]]]:
-    def cell(metric: str) -> Callable[[EvaluationJSON], str]:
-        def show(part: EvaluationJSON) -> str:
-            value = (part.get("agreement") or {}).get(metric)
+_AgreementMetric = Literal["feature_cosine", "neighbour_overlap", "linear_cka", "top1_agreement", "top_texts_kl"]
+
+
+def _agreement_rows(agreement: AgreementJSON) -> list[tuple[str, Callable[[LabelSetJSON], str]]]:
+    def cell(metric: _AgreementMetric) -> Callable[[LabelSetJSON], str]:
+        def show(part: LabelSetJSON) -> str:
+            shown = part.get("agreement")
+            value = shown.get(metric) if shown else None
             return "" if value is None else f"{value:.3f}"
 
         return show
@@ -61,7 +65,7 @@ def _agreement_rows(agreement: EvaluationJSON) -> list[tuple[str, Callable[[Eval
     ]
 
 
-def _joint_sentence(joint: EvaluationJSON | None) -> list[str]:
+def _joint_sentence(joint: JointJSON | None) -> list[str]:
     if not joint:
         return []
     return [
@@ -71,14 +75,11 @@ def _joint_sentence(joint: EvaluationJSON | None) -> list[str]:
     ]
 
 
-def _last_epochs_sentence(last: EvaluationJSON | None) -> list[str]:
+def _last_epochs_sentence(last: LastEpochsJSON | None) -> list[str]:
     if not last:
         return []
-    accuracies = [
-        f"{last[key]:.1%} on {PART_NAMES[part]}"
-        for part, key in (("id", "id_accuracy"), ("ood", "ood_accuracy"))
-        if last[key] is not None
-    ]
+    by_part = ((PART_NAMES["id"], last["id_accuracy"]), (PART_NAMES["ood"], last["ood_accuracy"]))
+    accuracies = [f"{accuracy:.1%} on {title}" for title, accuracy in by_part if accuracy is not None]
     return [
         f"Mean over the last {len(last['epochs'])} epochs, as arXiv:2307.03135 reports: {' and '.join(accuracies)}.\n"
         "All other figures are of the delivered weights, which were not selected by accuracy."

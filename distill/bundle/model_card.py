@@ -9,9 +9,9 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from distill.bundle.card_metrics import PART_NAMES, EvaluationJSON, metrics_markdown
+from distill.bundle.card_metrics import PART_NAMES, metrics_markdown
+from distill.json_types import EvaluationJSON, JSONObject, ModelArgs, StudentEvaluation, StudentPreprocess
 from distill.texts.text_templates import TEXT_KIND_TITLES
 
 TEMPLATE_FILE = Path(__file__).with_name("model_card.md")
@@ -83,12 +83,12 @@ class CardFacts:
     student: str
     num_parameters: int
     width: int
-    preprocess: Mapping[str, Any]
+    preprocess: StudentPreprocess
     teacher: str
     labels: Sequence[str]
-    evaluation: EvaluationJSON
-    made_from: Mapping[str, Any]
-    model_args: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: StudentEvaluation
+    made_from: JSONObject
+    model_args: ModelArgs = field(default_factory=ModelArgs)
     num_shortened: int = 0
     is_resized: bool = False
     needs_transformers: bool = False
@@ -115,7 +115,7 @@ def model_card(facts: CardFacts) -> str:
         image_px=image_px,
         text=_text_title(facts.evaluation),
         num_labels=f"{len(facts.labels):,}",
-        accuracy=_accuracy_table(facts.evaluation) + _unseen_label_notes(facts.made_from.get("config") or {}),
+        accuracy=_accuracy_table(facts.evaluation) + _unseen_label_notes(_section(facts.made_from, "config")),
         metrics=metrics_markdown(facts.evaluation),
         build=", ".join(build),
         open_clip_code=load + OPEN_CLIP_USE,
@@ -132,28 +132,34 @@ def _text_title(evaluation: EvaluationJSON) -> str:
     return TEXT_KIND_TITLES.get(str(evaluation.get("text")), "unknown")
 
 
-def _accuracy_table(evaluation: EvaluationJSON) -> str:
-    parts = [part for part in PART_NAMES if evaluation.get(part)]
-    if not parts:
+def _accuracy_table(evaluation: StudentEvaluation) -> str:
+    measured = {name: part for name in PART_NAMES if (part := evaluation.get(name))}
+    if not measured:
         return "The student was not evaluated."
-    rows = [["", "texts", *(PART_NAMES[part] for part in parts)], ["---"] * (2 + len(parts))]
-    models = [("**student**", evaluation), *(("teacher", one) for one in evaluation.get("teacher") or ())]
+    rows = [["", "texts", *(PART_NAMES[name] for name in measured)], ["---"] * (2 + len(measured))]
+    models: list[tuple[str, EvaluationJSON]] = [("**student**", evaluation)]
+    models += [("teacher", one) for one in evaluation.get("teacher") or ()]
     for name, one in models:
-        results = (one.get(part) for part in parts)
+        results = (one.get(part) for part in measured)
         rows.append([name, _text_title(one), *(f"{result['accuracy']:.1%}" if result else "" for result in results)])
-    if evaluation.get("retrieval"):
-        retrieval = {"ood": f"{evaluation['retrieval']['accuracy']:.1%}"}
-        cells = (retrieval.get(part, "") for part in parts)
+    if retrieval := evaluation.get("retrieval"):
+        cells = (f"{retrieval['accuracy']:.1%}" if name == "ood" else "" for name in measured)
         rows.append(["**student**, with retrieval", _text_title(evaluation), *cells])
-    rows.append(["chance", "", *(f"{evaluation[part]['chance']:.1%}" for part in parts)])
-    rows.append(["labels", "", *(f"{evaluation[part]['num_labels']:,}" for part in parts)])
-    rows.append(["images", "", *(f"{evaluation[part]['num_images']:,}" for part in parts)])
+    rows.append(["chance", "", *(f"{part['chance']:.1%}" for part in measured.values())])
+    rows.append(["labels", "", *(f"{part['num_labels']:,}" for part in measured.values())])
+    rows.append(["images", "", *(f"{part['num_images']:,}" for part in measured.values())])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _unseen_label_notes(config: Mapping[str, Any]) -> str:
+def _section(tree: JSONObject, name: str) -> JSONObject:
+    """The object `name` of `tree`; empty if there is none."""
+    section = tree.get(name)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _unseen_label_notes(config: JSONObject) -> str:
     """What the training used of the unseen labels; `config`: `distill.config.train_config.TrainConfig` as JSON."""
-    data, losses = config.get("data") or {}, (config.get("objective") or {}).get("losses") or {}
+    data, losses = _section(config, "data"), _section(_section(config, "objective"), "losses")
     shots, protocol = data.get("shots", 0), data.get("protocol")
     notes = []
     if protocol == "fine_tune":
@@ -166,7 +172,8 @@ def _unseen_label_notes(config: Mapping[str, Any]) -> str:
             "Retrieval adds to the text of a label the teacher's features of the label's first "
             f"{shots} images; these\nimages are not measured."
         )
-    if losses.get("unseen", 0) > 0:
+    weight = losses.get("unseen")
+    if isinstance(weight, int | float) and weight > 0:
         notes.append(
             "The training used the texts of the unseen labels, but none of their images. The accuracy on them is\n"
             "therefore higher than on labels whose texts were not used."
@@ -180,7 +187,7 @@ def _label_list(labels: Sequence[str]) -> str:
     return f"{shown} and {num_more:,} more." if num_more > 0 else f"{shown}."
 
 
-def _crop_note(preprocess: Mapping[str, Any]) -> str:
+def _crop_note(preprocess: StudentPreprocess) -> str:
     if preprocess["crop_pct"] == 1:
         return "Both libraries read the student's preprocessing from its folder."
     return (
@@ -196,12 +203,12 @@ def _shortened_note(num_shortened: int) -> str:
     return f" {num_shortened:,} texts longer than the teacher's context were shortened or left out; the file lists all."
 
 
-def _made_from_table(made_from: Mapping[str, Any]) -> str:
+def _made_from_table(made_from: JSONObject) -> str:
     rows = [f"| {escape(name)} | {escape(value)} |" for name, value in _flatten(made_from)]
     return "\n".join(["| | |", "|---|---|", *rows])
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def _flatten(tree: JSONObject, prefix: str = "") -> list[tuple[str, str]]:
     """Nested values as rows of dotted name and value."""
     rows: list[tuple[str, str]] = []
     for name, value in sorted(tree.items()):

@@ -7,23 +7,24 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from distill.data.atomic_files import replacing
+from distill.json_types import EvaluatedPart, JSONObject, LabelSetJSON
 
 MAX_BARS = 60
 """Up to this many labels have one bar each, with their name; more are drawn as one sorted curve."""
 
 CURVE_POINTS = 2000
 MAX_LABEL_LENGTH = 40
-COLOURS = {"id": "#2f6f9f", "ood": "#c2571a"}
-PARTS = {"id": "seen labels, held-out images", "ood": "unseen labels"}
+COLOURS: dict[EvaluatedPart, str] = {"id": "#2f6f9f", "ood": "#c2571a"}
+PARTS: dict[EvaluatedPart, str] = {"id": "seen labels, held-out images", "ood": "unseen labels"}
 
-EvaluationParts = Mapping[str, Mapping[str, Any]]
+EvaluationParts = Mapping[EvaluatedPart, LabelSetJSON]
 """The parts `id` and `ood` of `distill.evaluation.accuracy.Evaluation.as_json()`."""
 
 
@@ -36,12 +37,12 @@ def read_curve(training_log: Path) -> dict[str, list[tuple[float, float]]]:
     with training_log.open(encoding="utf-8") as lines:
         for line in lines:
             entry = _parse_line(line)
-            if not _is_number(entry.get("step")) or not _is_number(entry.get("loss")):
+            step, loss, terms = entry.get("step"), entry.get("loss"), entry.get("losses")
+            if not _is_number(step) or not _is_number(loss):
                 continue
-            terms = entry.get("losses")
-            for name, value in {"loss": entry["loss"], **(terms if isinstance(terms, dict) else {})}.items():
+            for name, value in {"loss": loss, **(terms if isinstance(terms, dict) else {})}.items():
                 if _is_number(value):
-                    curves.setdefault(name, []).append((float(entry["step"]), float(value)))
+                    curves.setdefault(name, []).append((float(step), float(value)))
     return curves
 
 
@@ -163,7 +164,7 @@ def _shorten(label: str) -> str:
     return printable if len(printable) <= MAX_LABEL_LENGTH else printable[: MAX_LABEL_LENGTH - 1] + "…"
 
 
-def _parse_line(line: str) -> dict[str, Any]:
+def _parse_line(line: str) -> JSONObject:
     """A line of the log; empty if it is not a JSON object."""
     try:
         entry = json.loads(line)
@@ -172,5 +173,5 @@ def _parse_line(line: str) -> dict[str, Any]:
     return entry if isinstance(entry, dict) else {}
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

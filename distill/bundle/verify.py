@@ -9,10 +9,51 @@ import hashlib
 import json
 import sys
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TypedDict
+
+from distill.json_types import StudentPreprocess
 
 MANIFEST_FILE = "manifest.json"
 MANIFEST_FORMAT = "limbeck bundle 1"
+
+
+class ManifestFile(TypedDict):
+    """A file in a manifest."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+class ManifestStudent(TypedDict):
+    """The student in a manifest."""
+
+    name: str
+    width: int
+    preprocess: StudentPreprocess
+
+
+class ManifestTeacher(TypedDict):
+    """The teacher in a manifest."""
+
+    ref: str
+    digest: str
+    preprocess_digest: str
+
+
+class MadeFrom(TypedDict):
+    """The inputs in a manifest; only the field that is read."""
+
+    teacher: ManifestTeacher
+
+
+class Manifest(TypedDict):
+    """The manifest of a bundle."""
+
+    format: str
+    student: ManifestStudent
+    made_from: MadeFrom
+    files: list[ManifestFile]
 
 
 class BundleError(ValueError):
@@ -25,7 +66,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def verify_bundle(folder: Path, *, partial: bool = False) -> dict[str, Any]:
+def verify_bundle(folder: Path, *, partial: bool = False) -> Manifest:
     """The manifest of the bundle in `folder`, after checking the size and sha256 of every file.
 
     `partial`: missing files are no fault. Raises BundleError naming every file that is missing, changed, or not in the
@@ -51,10 +92,10 @@ def verify_bundle(folder: Path, *, partial: bool = False) -> dict[str, Any]:
     return manifest
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def _read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_FILE
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))
         if manifest["format"] != MANIFEST_FORMAT:
             raise BundleError(f"{path} has the manifest format {manifest['format']!r}, not {MANIFEST_FORMAT!r}")
         names = [PurePosixPath(entry["path"]) for entry in manifest["files"]]

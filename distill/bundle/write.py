@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import open_clip
 import timm
@@ -31,6 +31,8 @@ from distill.bundle import plots
 from distill.bundle.model_card import CardFacts, model_card
 from distill.bundle.verify import MANIFEST_FILE, MANIFEST_FORMAT, BundleError, file_sha256
 from distill.data.atomic_files import replacing, write_bytes
+from distill.json_types import JSONObject, ModelArgs, StudentEvaluation, StudentPreprocess
+from distill.teacher.clip_model import ClipModel
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets
 
@@ -59,8 +61,8 @@ class StudentWeights:
     name: str
     width: int
     state: Mapping[str, torch.Tensor]
-    preprocess: Mapping[str, Any]
-    model_args: Mapping[str, Any] = field(default_factory=dict)
+    preprocess: StudentPreprocess
+    model_args: ModelArgs = field(default_factory=ModelArgs)
 
 
 def write_bundle(
@@ -69,10 +71,10 @@ def write_bundle(
     student: StudentWeights,
     teacher: Teacher,
     targets: TextTargets,
-    labels: Sequence[Mapping[str, Any]],
-    evaluation: Mapping[str, Any],
+    labels: Sequence[Mapping[str, object]],
+    evaluation: StudentEvaluation,
     training_log: Path,
-    provenance: Mapping[str, Any],
+    provenance: JSONObject,
 ) -> list[BundleFile]:
     """Write a bundle to `out`, which must be missing or an empty folder. The bundle appears atomically.
 
@@ -93,9 +95,13 @@ def write_bundle(
         _write_json(draft / "evaluation.json", evaluation)
         write_bytes(draft / "training.jsonl", training_log.read_bytes())
         _draw_plots(draft, training_log, evaluation)
-        made_from = {
+        made_from: JSONObject = {
             **provenance,
-            "teacher": {key: teacher.info()[key] for key in ("ref", "digest", "preprocess_digest")},
+            "teacher": {
+                "ref": teacher.ref,
+                "digest": teacher.digest,
+                "preprocess_digest": teacher.preprocess_digest,
+            },
             "versions": {"timm": timm.__version__, "open_clip": open_clip.__version__},
         }
         facts = CardFacts(
@@ -124,7 +130,7 @@ def write_bundle(
 
 
 def _check_inputs(
-    out: Path, student: StudentWeights, teacher: Teacher, targets: TextTargets, labels: Sequence[Mapping[str, Any]]
+    out: Path, student: StudentWeights, teacher: Teacher, targets: TextTargets, labels: Sequence[Mapping[str, object]]
 ) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BundleError(f"{out} already exists: name a new folder")
@@ -226,31 +232,32 @@ def _verify_features(
             )
 
 
-def _load_pairing(folder: Path, image_px: int | None) -> Any:
+def _load_pairing(folder: Path, image_px: int | None) -> ClipModel:
     if image_px is None:
-        return open_clip.create_model(f"local-dir:{folder}", require_pretrained=True).eval()
-    model: Any = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+        paired: ClipModel = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True)
+        return paired.eval()
+    model: ClipModel = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
     model.visual.set_input_size(image_px)
     open_clip.load_checkpoint(model, str(folder / "open_clip_model.safetensors"))
     return model.eval()
 
 
-def _draw_plots(draft: Path, training_log: Path, evaluation: Mapping[str, Any]) -> None:
-    parts = {part: evaluation[part] for part in ("id", "ood") if evaluation.get(part)}
+def _draw_plots(draft: Path, training_log: Path, evaluation: StudentEvaluation) -> None:
+    parts = {name: part for name in plots.PARTS if (part := evaluation.get(name))}
     plots.draw_loss(plots.read_curve(training_log), draft / "loss.png")
     plots.draw_accuracy(parts, draft / "accuracy.png")
     plots.draw_reliability(parts, draft / "reliability.png")
     plots.draw_confusions(parts, draft / "confusions.png")
 
 
-def _write_targets(folder: Path, targets: TextTargets, labels: Sequence[Mapping[str, Any]]) -> None:
+def _write_targets(folder: Path, targets: TextTargets, labels: Sequence[Mapping[str, object]]) -> None:
     targets.save(folder / "text_targets.safetensors")
     entries = [{**entry, "prompts": list(prompts)} for entry, prompts in zip(labels, targets.prompts, strict=True)]
     shortened = [entry._asdict() for entry in targets.truncated]
     _write_json(folder / "labels.json", {"labels": entries, "shortened": shortened})
 
 
-def _write_manifest(draft: Path, student: StudentWeights, made_from: Mapping[str, Any]) -> list[BundleFile]:
+def _write_manifest(draft: Path, student: StudentWeights, made_from: JSONObject) -> list[BundleFile]:
     files = [
         BundleFile(path.relative_to(draft).as_posix(), file_sha256(path), path.stat().st_size)
         for path in sorted(draft.rglob("*"))

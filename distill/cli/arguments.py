@@ -18,6 +18,7 @@ from distill.config.train_config import TrainConfig
 from distill.data.few_shot import support_rows
 from distill.data.image_index import ImageIndex, scan
 from distill.data.splits import SPLIT
+from distill.json_types import JSONObject
 from distill.texts.text_templates import TEXT_KINDS, PromptOptions, TextKind
 
 
@@ -46,7 +47,7 @@ class RunArguments:
         """The folder of the training state and the logs."""
         return self.out / "work"
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> JSONObject:
         """Values that identify the run, in JSON types: a run with other values needs another folder."""
         start = self.initial_student
         return {

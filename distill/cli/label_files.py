@@ -5,13 +5,14 @@ Label list: a text file with one label per line. Attribute set: Limbeck's JSON (
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from distill.json_types import JSONObject
 from distill.texts.text_templates import LabelAttributes
 
-Lines = tuple[Mapping[str, Any], ...]
+Lines = tuple[JSONObject, ...]
 """The attribute lines of one label, each with at least `kind` and `text`."""
 
 
@@ -62,7 +63,7 @@ def _entries(data: Any) -> dict[str, Lines]:
     return lines_of
 
 
-def _checked(lines: Sequence[Mapping[str, Any]]) -> Lines:
+def _checked(lines: Sequence[JSONObject]) -> Lines:
     LabelAttributes.of_lines(lines)  # raises TypeError and KeyError
     return tuple(lines)
 

@@ -1,29 +1,27 @@
 """The report of a run, `report.json`, and its table of accuracies."""
 
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Literal, TypedDict
 
-EvaluationJSON = dict[str, Any]
-"""`run` (the model's name) and `distill.evaluation.accuracy.Evaluation.as_json()`."""
+from distill.json_types import ModelEvaluation
 
 
-class Report(TypedDict):
+class RunReport(TypedDict):
     """`teacher`: one evaluation per text kind. `seconds`: of training. `bad_images`: path -> reason."""
 
-    teacher: list[EvaluationJSON]
-    student: EvaluationJSON
+    teacher: list[ModelEvaluation]
+    student: ModelEvaluation
     seconds: float
     bad_images: dict[str, str]
 
 
-def accuracy_table(report: Report) -> str:
+def accuracy_table(report: RunReport) -> str:
     """Accuracies of teacher and student, and of guessing, as lines of text."""
     student = report["student"]
     rows = [["", "text", "ID", "OOD"]]
     rows += [_row(f"teacher {teacher['run']}", teacher, "accuracy") for teacher in report["teacher"]]
     rows += [_row(f"student {student['run']}", student, "accuracy")]
-    if student.get("retrieval"):
-        rows += [_row("with retrieval", {**student, "id": None, "ood": student["retrieval"]}, "accuracy")]
+    if retrieval := student.get("retrieval"):
+        rows += [_row("with retrieval", {**student, "id": None, "ood": retrieval}, "accuracy")]
     rows += [_row("chance", {**student, "text": ""}, "chance")]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
@@ -32,6 +30,6 @@ def accuracy_table(report: Report) -> str:
     )
 
 
-def _row(name: str, evaluation: Mapping[str, Any], key: str) -> list[str]:
+def _row(name: str, evaluation: ModelEvaluation, key: Literal["accuracy", "chance"]) -> list[str]:
     parts = (evaluation["id"], evaluation["ood"])
     return [name, evaluation["text"], *(f"{part[key]:.1%}" if part else "-" for part in parts)]

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from distill.bundle.write import StudentWeights, write_bundle
 from distill.cli.arguments import RunArguments
 from distill.cli.console import Console, duration
-from distill.cli.report import Report, accuracy_table
+from distill.cli.report import RunReport, accuracy_table
 from distill.data.atomic_files import write_bytes
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
+from distill.json_types import StudentEvaluation
 from distill.pipeline import MeasureOptions, measure_epochs, measure_student, measure_teacher, training_data
 from distill.student.init_from_bundle import InitialStudent, read_initial_student
 from distill.teacher.teacher import Teacher, load_teacher
@@ -98,7 +99,7 @@ def _claim_folder(arguments: RunArguments) -> None:
 
 def _distill(
     arguments: RunArguments, ranks: RankGroup, console: Console, should_stop: Callable[[], bool]
-) -> Report | None:
+) -> RunReport | None:
     """Carry out all stages. The report on the first rank, None on the others."""
     hooks = PipelineHooks(
         on_progress=console.progress,
@@ -112,7 +113,7 @@ def _distill(
         return None
     console.message(f"trained {result.steps} steps in {duration(result.seconds)}")
     student, targets = _measure_student(session, inputs, result)
-    report = Report(
+    report = RunReport(
         teacher=[{"run": inputs.teacher.ref, **one.as_json()} for one in _measure_teacher(session, inputs)],
         student={"run": arguments.config.student.architecture, **student.as_json()},
         seconds=result.seconds,
@@ -258,7 +259,7 @@ def _measure_teacher(session: _Session, inputs: _Inputs) -> list[Evaluation]:
 
 
 def _write_bundle(
-    session: _Session, inputs: _Inputs, result: TrainResult, targets: TextTargets, evaluation: dict[str, object]
+    session: _Session, inputs: _Inputs, result: TrainResult, targets: TextTargets, evaluation: StudentEvaluation
 ) -> None:
     arguments, student = session.arguments, result.student
     log, out = arguments.work / "training.jsonl", arguments.out / "bundle"

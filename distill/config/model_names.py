@@ -11,13 +11,21 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 CATALOG_FILE = Path(__file__).with_name("model_names.json")
 
 
-def installed_models() -> dict[str, Any]:
+class Catalog(TypedDict):
     """Models of the installed libraries: `versions` by library, `timm` names, `open_clip` tags by model name."""
+
+    versions: dict[str, str]
+    timm: list[str]
+    open_clip: dict[str, list[str]]
+
+
+def installed_models() -> Catalog:
+    """The models of the installed libraries. Imports torch."""
     import open_clip
     import timm
 
@@ -33,9 +41,9 @@ def installed_models() -> dict[str, Any]:
     }
 
 
-def read_catalog() -> dict[str, Any]:
-    """The content of `model_names.json`, in the form of `installed_models()`. Imports neither torch nor the libraries."""
-    catalog: dict[str, Any] = json.loads(CATALOG_FILE.read_text(encoding="utf-8"))
+def read_catalog() -> Catalog:
+    """The content of `model_names.json`. Imports neither torch nor the libraries."""
+    catalog: Catalog = json.loads(CATALOG_FILE.read_text(encoding="utf-8"))
     return catalog
 
 

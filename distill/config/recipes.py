@@ -6,7 +6,6 @@ of the four example commands that it gives, but with an augmentation per image. 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -107,7 +106,7 @@ def _li2023_objective() -> ObjectiveConfig:
     return ObjectiveConfig(losses=LossWeights(**LI2023_LOSSES), vlalign_top_k=256, vlalign_only_right=True)
 
 
-def _merged(base: dict[str, Any], over: Mapping[str, object]) -> dict[str, Any]:
+def _merged(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)

@@ -7,13 +7,14 @@ import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple, TypedDict
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from distill.config.recipes import RECIPES
 from distill.config.train_config import Augmentation, LossWeights, TrainConfig, short_names
+from distill.json_types import JSONObject, JSONValue
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "config.md"
 _HEAD = """# Training config
@@ -92,7 +93,28 @@ def _setting(path: str, short: str, info: FieldInfo, model: type[BaseModel]) -> 
     return Setting(path, short, default, _allowed(schema), info.description or "")
 
 
-def _allowed(schema: dict[str, Any]) -> str:
+class _FieldSchema(TypedDict, total=False):
+    """The keywords of a JSON Schema that are read here."""
+
+    anyOf: "list[_FieldSchema]"
+    enum: list[str | int]
+    type: str
+    maxItems: int
+    minimum: float
+    exclusiveMinimum: float
+    maximum: float
+    exclusiveMaximum: float
+
+
+_BOUNDS: dict[Literal["minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"], str] = {
+    "minimum": "≥",
+    "exclusiveMinimum": ">",
+    "maximum": "≤",
+    "exclusiveMaximum": "<",
+}
+
+
+def _allowed(schema: _FieldSchema) -> str:
     """The values a JSON schema allows, in words."""
     if "anyOf" in schema:
         return " or ".join(_allowed(one) for one in schema["anyOf"])
@@ -101,17 +123,17 @@ def _allowed(schema: dict[str, Any]) -> str:
     kind = {"integer": "integer", "number": "number", "boolean": "true or false", "null": "null", "string": "text"}
     if schema.get("type") == "array":
         return "two numbers" if schema.get("maxItems") == 2 else "integers"
-    bounds = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
-    limits = [f"{sign} {schema[bound]:,}" for bound, sign in bounds if bound in schema]
+    limits = [f"{sign} {schema[bound]:,}" for bound, sign in _BOUNDS.items() if bound in schema]
     return " ".join([kind[schema["type"]], ", ".join(limits)]).strip()
 
 
-def _changed(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    changed: dict[str, Any] = {}
+def _changed(before: JSONObject, after: JSONObject, prefix: str = "") -> dict[str, JSONValue]:
+    changed: dict[str, JSONValue] = {}
     for name, value in after.items():
-        if isinstance(value, dict):
-            changed |= _changed(before[name], value, f"{prefix}{name}.")
-        elif value != before[name]:
+        below = before[name]
+        if isinstance(below, dict) and isinstance(value, dict):
+            changed |= _changed(below, value, f"{prefix}{name}.")
+        elif value != below:
             changed[prefix + name] = value
     return changed
 

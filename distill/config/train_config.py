@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from distill.config.loss_registry import LOSS_TERMS
+from distill.json_types import JSONValue
 
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
@@ -39,20 +40,24 @@ class _Frozen(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _known_fields(cls, given: Any) -> Any:
-        unknown = [name for name in given if name not in cls.model_fields] if isinstance(given, Mapping) else []
+    def _known_fields(cls, given: object) -> object:
+        if not isinstance(given, Mapping):
+            return given
+        unknown = [name for name in given if name not in cls.model_fields]
         if unknown:
             # Each error is located at the unknown name itself, so that a JSON pointer leads there.
             raise ValidationError.from_exception_data(cls.__name__, [cls._unknown(str(n), given[n]) for n in unknown])
         return given
 
     @classmethod
-    def _unknown(cls, name: str, value: Any) -> InitErrorDetails:
+    def _unknown(cls, name: str, value: object) -> InitErrorDetails:
         error = _unknown_name("setting_unknown", "setting", name, list(cls.model_fields))
         return InitErrorDetails(type=error, loc=(name,), input=value)
 
 
-def _unknown_name(code: Literal["setting_unknown", "loss_unknown"], kind: str, name: str, known: list[str]) -> Any:
+def _unknown_name(
+    code: Literal["setting_unknown", "loss_unknown"], kind: str, name: str, known: list[str]
+) -> PydanticCustomError:
     near = difflib.get_close_matches(name, known, n=MAX_NEAR_NAMES, cutoff=0.5)
     hint = f"closest: {', '.join(near)}" if near else f"there are {', '.join(known)}"
     message = 'no {kind} is called "{name}"; {hint}'
@@ -63,7 +68,7 @@ class _Weights(_Frozen):
     """A weight for each name in `distill.config.loss_registry.LOSS_TERMS`; a term of weight 0 is not computed."""
 
     @classmethod
-    def _unknown(cls, name: str, value: Any) -> InitErrorDetails:
+    def _unknown(cls, name: str, value: object) -> InitErrorDetails:
         error = _unknown_name("loss_unknown", "loss", name, list(LOSS_TERMS))
         return InitErrorDetails(type=error, loc=(name,), input=value)
 
@@ -267,7 +272,7 @@ class TrainSettings(_Frozen):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _accept_short_names(cls, given: Any, validate: Callable[[Any], Self]) -> Self:
+    def _accept_short_names(cls, given: object, validate: Callable[[object], Self]) -> Self:
         if not isinstance(given, Mapping):
             return validate(given)
         nested, short = _expand(given)
@@ -277,11 +282,11 @@ class TrainSettings(_Frozen):
             raise _located(error, short) from None
 
     @classmethod
-    def _unknown(cls, name: str, value: Any) -> InitErrorDetails:
+    def _unknown(cls, name: str, value: object) -> InitErrorDetails:
         error = _unknown_name("setting_unknown", "setting", name, [*cls.model_fields, *short_names()])
         return InitErrorDetails(type=error, loc=(name,), input=value)
 
-    def flat(self) -> dict[str, Any]:
+    def flat(self) -> dict[str, JSONValue]:
         """Short name -> value, as JSON. A training state is bound to these values, whatever the sections are."""
         nested = self.model_dump(mode="json")
         return {name: nested[section][field] for name, (section, field) in short_names().items()}
@@ -337,7 +342,7 @@ class TrainConfig(TrainSettings):
             raise ValueError('view "same" caches views per image, and augmentation is per "batch": change one of them')
         return self
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, JSONValue]:
         """`flat()` without the settings that do not change the result."""
         return {name: value for name, value in self.flat().items() if name not in FREE_FIELDS}
 
@@ -358,9 +363,9 @@ def _paths() -> Iterator[tuple[str, str]]:
             yield section, field
 
 
-def _expand(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
+def _expand(given: Mapping[str, object]) -> tuple[dict[str, object], dict[tuple[str, str], str]]:
     """`given` with short names moved into their sections, and the short name that each moved field had."""
-    nested: dict[str, Any] = {}
+    nested: dict[str, object] = {}
     short: dict[tuple[str, str], str] = {}
     for name, value in given.items():
         is_section = name in TrainSettings.model_fields and (
@@ -380,7 +385,7 @@ def _expand(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, s
     return nested, short
 
 
-def located_as_given(error: ValidationError, given: Mapping[str, Any]) -> ValidationError:
+def located_as_given(error: ValidationError, given: Mapping[str, object]) -> ValidationError:
     """The same errors, each at the name under which `given` has the setting."""
     return _located(error, _expand(given)[1])
 
@@ -392,6 +397,7 @@ def _located(error: ValidationError, short: Mapping[tuple[str, str], str]) -> Va
         if len(loc) >= 2 and (name := short.get((str(loc[0]), str(loc[1])))):
             loc = (name, *loc[2:])
         known = one["type"] not in ("setting_unknown", "loss_unknown", "no_loss")
-        kind: Any = one["type"] if known else PydanticCustomError(one["type"], "{message}", {"message": one["msg"]})
+        own = PydanticCustomError(one["type"], "{message}", {"message": one["msg"]})
+        kind = one["type"] if known else own
         details.append(InitErrorDetails(type=kind, loc=loc, input=one["input"], ctx=one.get("ctx", {})))
     return ValidationError.from_exception_data(error.title, details)

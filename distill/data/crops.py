@@ -8,7 +8,6 @@ B images, S side of the stored images in pixels, P side of the output.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +29,11 @@ class Views:
     `ops`: RandAugment operations to apply before the crop, or None.
     """
 
-    boxes: npt.NDArray[Any]
+    boxes: npt.NDArray[np.number]
     flips: npt.NDArray[np.bool_]
     ops: Ops | None = None
 
-    def take(self, at: Any) -> "Views":
+    def take(self, at: Ints | slice | tuple[Ints, Ints | int]) -> "Views":
         """The views at the numpy index `at`."""
         ops = self.ops and Ops(self.ops.kinds[at], self.ops.negative[at], self.ops.magnitude)
         return Views(self.boxes[at], self.flips[at], ops)

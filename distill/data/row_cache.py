@@ -10,7 +10,7 @@ import logging
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from distill.data.atomic_files import replacing
 
 KEY_BYTES = 32
 Keys = npt.NDArray[np.uint8]
-Rows = npt.NDArray[Any]
+ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 log = logging.getLogger(__name__)
 
@@ -41,20 +41,20 @@ def stack_keys(keys: Iterable[bytes]) -> Keys:
     return np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, KEY_BYTES)
 
 
-class RowCache:
+class RowCache(Generic[ScalarT]):
     """Rows of `width` numbers of `dtype` in the shards of `folder`, which is created with the first row."""
 
-    def __init__(self, folder: Path, *, width: int, dtype: npt.DTypeLike) -> None:
+    def __init__(self, folder: Path, *, width: int, dtype: type[ScalarT]) -> None:
         self.folder = folder
         self.width = width
         self.dtype = np.dtype(dtype)
 
-    def get(self, keys: Keys) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    def get(self, keys: Keys) -> tuple[npt.NDArray[ScalarT], npt.NDArray[np.bool_]]:
         """Rows (N, W) of `keys` (N, 32), zeros for missing ones, and whether each was found (N,).
 
         Reads one shard at a time; peak memory is the result plus one shard.
         """
-        rows: Rows = np.zeros((len(keys), self.width), dtype=self.dtype)
+        rows = np.zeros((len(keys), self.width), dtype=self.dtype)
         found = np.zeros(len(keys), dtype=np.bool_)
         wanted = _sortable(keys)
         for shard in sorted(self.folder.glob("*.safetensors")):
@@ -80,7 +80,7 @@ class RowCache:
             bytes(key).ljust(KEY_BYTES, b"\0") for content in contents if content is not None for key in content[0]
         )
 
-    def add(self, keys: Keys, rows: Rows) -> None:
+    def add(self, keys: Keys, rows: npt.NDArray[ScalarT]) -> None:
         """Store `rows` (N, W) under `keys` (N, 32) as one new shard; nothing if N is 0."""
         if len(keys) == 0:
             return
@@ -89,7 +89,7 @@ class RowCache:
         with replacing(shard) as draft:
             save_file(content, draft)
 
-    def _read(self, shard: Path) -> tuple[npt.NDArray[Any], Rows] | None:
+    def _read(self, shard: Path) -> tuple[npt.NDArray[np.bytes_], npt.NDArray[ScalarT]] | None:
         try:
             with safe_open(shard, framework="numpy") as opened:
                 keys, rows = opened.get_tensor("keys"), opened.get_tensor("rows")
@@ -102,6 +102,6 @@ class RowCache:
         return _sortable(keys), rows
 
 
-def _sortable(keys: Keys) -> npt.NDArray[Any]:
+def _sortable(keys: Keys) -> npt.NDArray[np.bytes_]:
     # Byte strings of one fixed length sort and compare as a whole; numpy defines no order for uint8 rows.
     return np.ascontiguousarray(keys).view(f"S{KEY_BYTES}").reshape(-1)

@@ -17,11 +17,11 @@ PARTS: tuple[Part, ...] = ("train", "held_out", "ood")
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
-class _Frozen(BaseModel):
+class _Split(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class BySeed(_Frozen):
+class BySeed(_Split):
     """Random split of the labels by `seed`: `id_fraction` are ID; `held_out` of each ID label's images are held out."""
 
     by: Literal["seed"] = "seed"
@@ -30,7 +30,7 @@ class BySeed(_Frozen):
     held_out: Fraction = 0.3
 
 
-class ByList(_Frozen):
+class ByList(_Split):
     """ID and OOD labels by name; folders of other labels are ignored."""
 
     by: Literal["list"]
@@ -40,13 +40,13 @@ class ByList(_Frozen):
     seed: int = Field(default=0, ge=0, lt=2**63)
 
 
-class ByFolders(_Frozen):
+class ByFolders(_Split):
     """`train/`, `val/` (OOD) and `val_on_train/` (held out) below the root, each with class folders."""
 
     by: Literal["folders"]
 
 
-class ByImageLists(_Frozen):
+class ByImageLists(_Split):
     """Text files below the root with one image path per line, relative to the root; the image's folder is its label."""
 
     by: Literal["image_lists"]

@@ -9,7 +9,7 @@ student and teacher. No result selects weights, an epoch or a recipe. N images, 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from distill.data.counter_rng import Ints
 from distill.evaluation.agreement import Agreement, agreement
 from distill.evaluation.bootstrap import Intervals, accuracy_intervals, harmonic_intervals, harmonic_mean
 from distill.evaluation.calibration import Calibration, calibration
+from distill.json_types import EpochLine, EvaluationJSON, LogLine
 
 ELEMENTS_AT_ONCE = 32_000_000
 TEMPERATURE = 0.07
@@ -106,31 +107,31 @@ class Evaluation:
     last_epochs: LastEpochs | None = None
     retrieval: LabelSetAccuracy | None = None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> EvaluationJSON:
         """`{"text", "id": {...} or None, "ood", "joint", "last_epochs", "retrieval"}`, of JSON types only."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        plain: EvaluationJSON = json.loads(json.dumps(asdict(self)))
         return plain
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> EpochLine:
         """The accuracies as a line of the training log, from which `last_epochs` computes its means."""
         return {
             "accuracy": {
-                "id": self.id and self.id.accuracy,
-                "ood": self.ood and self.ood.accuracy,
-                "harmonic_mean": self.joint and self.joint.harmonic_mean,
+                "id": self.id.accuracy if self.id else None,
+                "ood": self.ood.accuracy if self.ood else None,
+                "harmonic_mean": self.joint.harmonic_mean if self.joint else None,
             }
         }
 
 
-def last_epochs(log: Sequence[dict[str, Any]], num_epochs: int) -> LastEpochs | None:
+def last_epochs(log: Sequence[LogLine], num_epochs: int) -> LastEpochs | None:
     """The means over the last `num_epochs` lines of `Evaluation.summary` in a training log; None without lines."""
     lines = [line for line in log if "accuracy" in line][-num_epochs:] if num_epochs else []
     if not lines:
         return None
 
-    def mean(name: str) -> float | None:
-        values = [line["accuracy"][name] for line in lines]
-        return None if None in values else float(np.mean(values))
+    def mean(name: Literal["id", "ood", "harmonic_mean"]) -> float | None:
+        values = [value for line in lines if (value := line["accuracy"][name]) is not None]
+        return float(np.mean(values)) if len(values) == len(lines) else None
 
     return LastEpochs(
         epochs=tuple(int(line["epoch"]) for line in lines),

@@ -8,7 +8,7 @@ one array operation. The same counts and seed give the same interval. K labels, 
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ SEED = 0
 SAMPLES_AT_ONCE = 4_000_000
 
 Floats = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.integer[Any]]
+Counts = npt.NDArray[np.int64]
 Over = Literal["images", "labels"]
 
 
@@ -46,7 +46,7 @@ def accuracy_draws(
     at_once = max(1, SAMPLES_AT_ONCE // len(images))
     for start in range(0, replicates, at_once):
         rows = min(at_once, replicates - start)
-        sampled: Any = np.arange(len(images))[None, :].repeat(rows, axis=0)  # (rows, K)
+        sampled = np.arange(len(images))[None, :].repeat(rows, axis=0)  # (rows, K)
         if over == "labels":
             sampled = random.integers(len(images), size=(rows, len(images)))
         resampled = random.binomial(images[sampled], share[sampled]) / images[sampled]

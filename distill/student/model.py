@@ -5,12 +5,13 @@ of a side.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import timm
 import torch
 from timm.models import PretrainedCfg
 from torch import Tensor, nn
+
+from distill.json_types import ModelArgs, StudentPreprocess
 
 
 class StudentError(ValueError):
@@ -31,10 +32,10 @@ class Student:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     model: nn.Module
-    model_args: dict[str, Any] = field(default_factory=dict)
+    model_args: ModelArgs = field(default_factory=ModelArgs)
     test_crop: float = 1.0
 
-    def preprocess(self) -> dict[str, Any]:
+    def preprocess(self) -> StudentPreprocess:
         """The preprocessing at evaluation, JSON-serialisable.
 
         The image is resized to a square of side round(image_px / crop_pct), whatever its aspect ratio, and cropped to
@@ -74,7 +75,7 @@ def build_student(
     # `fixed_input_size` marks the models that support other sizes only with the argument `img_size`.
     published = timm.get_pretrained_cfg(name) or PretrainedCfg()
     fixed = published.fixed_input_size and published.input_size[-1] != image_px
-    model_args: dict[str, Any] = {"img_size": image_px} if fixed else {}
+    model_args: ModelArgs = {"img_size": image_px} if fixed else {}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:

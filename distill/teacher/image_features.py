@@ -21,10 +21,12 @@ import torch
 
 from distill import Stopped
 from distill.data.image_files import open_rgb
-from distill.data.row_cache import KEY_BYTES, RowCache, Rows, key_of, stack_keys
+from distill.data.row_cache import KEY_BYTES, RowCache, key_of, stack_keys
 from distill.data.shards import file_stamp, read_image
 from distill.hooks import PipelineHooks, logging_hooks
 from distill.teacher.teacher import Teacher, TeacherError, View
+
+Features = npt.NDArray[np.float16]
 
 CPU_BATCH, GPU_BATCH = 32, 256
 FLUSH_EVERY_S, FLUSH_EVERY_ROWS = 30.0, 8192
@@ -73,7 +75,7 @@ def _encode_missing(
     store: "_FeatureStore",
     paths: Sequence[Path],
     missing: Sequence[int],
-    features: Rows,
+    features: Features,
     bad: npt.NDArray[np.bool_],
     threads: int | None,
     hooks: PipelineHooks,
@@ -126,7 +128,7 @@ class _FeatureStore:
         self.contents = RowCache(cache / "image" / "contents", width=KEY_BYTES, dtype=np.uint8)
         self.cached_keys: frozenset[bytes] = frozenset()
         self.claimed: set[bytes] = set()
-        self.new_features: list[tuple[bytes, Rows]] = []
+        self.new_features: list[tuple[bytes, Features]] = []
         self.new_contents: dict[bytes, bytes] = {}
         self.flushed_at = time.monotonic()
 
@@ -139,7 +141,7 @@ class _FeatureStore:
         rows, found = self.contents.get(stack_keys(stamps))
         return [row.tobytes() if known else None for row, known in zip(rows, found, strict=True)]
 
-    def cached_rows(self, digests: Sequence[bytes | None]) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    def cached_rows(self, digests: Sequence[bytes | None]) -> tuple[Features, npt.NDArray[np.bool_]]:
         """Cached features (N, D) float16 of file contents, and whether each was found; None is never found."""
         return self.features.get(stack_keys(self.key(digest) if digest else bytes(KEY_BYTES) for digest in digests))
 
@@ -168,7 +170,7 @@ class _FeatureStore:
         self.claimed.add(digest)
         return new
 
-    def encode(self, files: Sequence[_DecodedFile], batch_size: int) -> Rows:
+    def encode(self, files: Sequence[_DecodedFile], batch_size: int) -> Features:
         """Encode decoded files, buffer their features for the cache, and return them, (B, D) float16."""
         rows = encode_rows(
             self.teacher, torch.stack([file.pixels for file in files if file.pixels is not None]), batch_size
@@ -191,12 +193,12 @@ class _FeatureStore:
         self.flushed_at = time.monotonic()
 
 
-def encode_rows(teacher: Teacher, prepared: torch.Tensor, batch_size: int) -> Rows:
+def encode_rows(teacher: Teacher, prepared: torch.Tensor, batch_size: int) -> Features:
     """Features (B, D) float16 of at most `batch_size` prepared images. Raises TeacherError if they are not finite."""
     # Always encode a full batch: kernels differ by batch size, and a feature must not depend on the other images.
     full = torch.cat([prepared, prepared[:1].expand(batch_size - len(prepared), -1, -1, -1)])
     with np.errstate(over="ignore"):  # overflow gives infinity, which is refused below
-        rows: Rows = teacher.encode_images(full)[: len(prepared)].cpu().numpy().astype(np.float16)
+        rows: Features = teacher.encode_images(full)[: len(prepared)].cpu().numpy().astype(np.float16)
     if not np.isfinite(rows).all():
         raise TeacherError(
             "teacher_not_finite", f"{teacher.ref} gives image features that are not finite: check its weights"

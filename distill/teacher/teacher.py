@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, cast
 
 import open_clip
 import torch
@@ -22,6 +22,8 @@ from PIL import Image
 
 from distill.config.model_names import TeacherRef, UnknownName, check_teacher
 from distill.data.row_cache import key_of
+from distill.json_types import ModelConfig, TeacherInfo, TeacherPreprocess
+from distill.teacher.clip_model import ClipModel, TextTower
 from distill.teacher.errors import TeacherError, check_supported, local_teacher_folder, teacher_errors
 from distill.teacher.tokenizer import Tokenizer, load_tokenizer
 
@@ -32,7 +34,6 @@ View = Literal["center", "squash"]
 
 TRANSFORM_VERSION = "open_clip image_transform_v2"
 MAX_TEXT_BATCH = 256
-PREPROCESS_FIELDS = ("size", "mean", "std", "interpolation", "resize_mode", "fill_color")
 
 
 class Teacher:
@@ -45,7 +46,7 @@ class Teacher:
     """
 
     def __init__(
-        self, ref: str, model: torch.nn.Module, model_cfg: dict[str, Any], tokenizer: Tokenizer, device: torch.device
+        self, ref: str, model: ClipModel, model_cfg: ModelConfig, tokenizer: Tokenizer, device: torch.device
     ) -> None:
         self.ref = ref
         self.model_cfg = model_cfg
@@ -55,9 +56,9 @@ class Teacher:
         self.preprocess = _plain_preprocess(model)
         self.preprocess_digest = _digest_json({"transform": TRANSFORM_VERSION, **self.preprocess})
         self.digest = _digest_model(model, model_cfg, tokenizer)
-        self._model: Any = model.to(device).eval().requires_grad_(False)
+        self._model = model.to(device).eval().requires_grad_(False)
         # The CLIP class holds the parts of the text tower directly; the other classes have a `text` module.
-        self._text: Any = getattr(model, "text", model)
+        self._text = cast(TextTower, getattr(model, "text", model))
         self.context_length = int(self._text.context_length)
         state = model.state_dict()
         self.logit_scale = float(state["logit_scale"].exp())
@@ -202,7 +203,7 @@ class Teacher:
         """Write `tokenizer.json` (a Hugging Face `tokenizers` file) and its settings into `folder`."""
         self.tokenizer.save(folder)
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> TeacherInfo:
         """Description of the teacher for packages without torch; can be written as JSON."""
         return {
             "ref": self.ref,
@@ -252,16 +253,20 @@ def _needs_quick_gelu(parsed: TeacherRef) -> bool:
     return bool(tag.get("quick_gelu", False))
 
 
-def _plain_preprocess(model: torch.nn.Module) -> dict[str, Any]:
-    visual: Any = model.visual
-    cfg = {field: visual.preprocess_cfg[field] for field in PREPROCESS_FIELDS}
+def _plain_preprocess(model: ClipModel) -> TeacherPreprocess:
+    cfg = model.visual.preprocess_cfg
     size = cfg["size"]
-    cfg["size"] = [int(size), int(size)] if isinstance(size, int) else [int(side) for side in size]
-    cfg["mean"], cfg["std"] = ([float(value) for value in cfg[field]] for field in ("mean", "std"))
-    return cfg
+    return {
+        "size": [int(size), int(size)] if isinstance(size, int) else [int(side) for side in size],
+        "mean": [float(value) for value in cfg["mean"]],
+        "std": [float(value) for value in cfg["std"]],
+        "interpolation": cfg["interpolation"],
+        "resize_mode": cfg["resize_mode"],
+        "fill_color": cfg["fill_color"],
+    }
 
 
-def _transform(preprocess: dict[str, Any]) -> Callable[[Image.Image], torch.Tensor]:
+def _transform(preprocess: TeacherPreprocess) -> Callable[[Image.Image], torch.Tensor]:
     transform: Callable[[Image.Image], torch.Tensor] = image_transform_v2(
         PreprocessCfg(**{**preprocess, "size": tuple(preprocess["size"])}), is_train=False
     )
@@ -272,7 +277,7 @@ def _digest_json(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _digest_model(model: torch.nn.Module, model_cfg: dict[str, Any], tokenizer: Tokenizer) -> str:
+def _digest_model(model: ClipModel, model_cfg: ModelConfig, tokenizer: Tokenizer) -> str:
     digest = hashlib.sha256(key_of(_digest_json(_architecture(model_cfg)), tokenizer.fingerprint))
     for name, tensor in sorted(model.state_dict().items()):
         plain = tensor.float().contiguous()
@@ -283,7 +288,7 @@ def _digest_model(model: torch.nn.Module, model_cfg: dict[str, Any], tokenizer: 
     return digest.hexdigest()
 
 
-def _architecture(model_cfg: dict[str, Any]) -> dict[str, Any]:
+def _architecture(model_cfg: ModelConfig) -> ModelConfig:
     """The config without fields that do not change a loaded model: download sources of towers and tokenizers."""
     plain = copy.deepcopy(model_cfg)
     plain["vision_cfg"].pop("timm_model_pretrained", None)

@@ -8,7 +8,7 @@ saved as `tokenizer.json`, so that packages without torch can count tokens.
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import open_clip
 import tokenizers
@@ -17,6 +17,7 @@ from tokenizers import Regex, models, normalizers, pre_tokenizers, processors
 
 from distill.data.atomic_files import write_bytes
 from distill.data.row_cache import key_of
+from distill.json_types import JSONObject, TextConfig
 
 TOKENIZER_FILE = "tokenizer.json"
 SETTINGS_FILES = ("tokenizer_config.json", "special_tokens_map.json")
@@ -40,7 +41,7 @@ class BytePairTokenizer:
 
     pad_id = 0
 
-    def __init__(self, context_length: int, settings: dict[str, Any]) -> None:
+    def __init__(self, context_length: int, settings: JSONObject) -> None:
         self._inner = SimpleTokenizer(context_length=context_length, **settings)
         self._settings = settings
         self._context_length = context_length
@@ -92,7 +93,7 @@ class BytePairTokenizer:
 class FileTokenizer:
     """A `tokenizer.json` used as open_clip does: text cleaned first by `clean`, padded with its padding token."""
 
-    def __init__(self, folder: Path, context_length: int, settings: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, context_length: int, settings: JSONObject) -> None:
         """Raises FileNotFoundError without a `tokenizer.json`, ValueError if it or its settings are unusable."""
         source = folder / TOKENIZER_FILE
         data = source.read_bytes()
@@ -131,7 +132,7 @@ class FileTokenizer:
             write_bytes(folder / name, data)
 
 
-def load_tokenizer(open_clip_name: str, text_cfg: dict[str, Any]) -> Tokenizer:
+def load_tokenizer(open_clip_name: str, text_cfg: TextConfig) -> Tokenizer:
     """The tokenizer of an open_clip model (name, `hf-hub:…` or `local-dir:…`) according to its text config.
 
     A local folder has its own `tokenizer.json`; for other models it comes from the Hub or its cache. Raises the errors

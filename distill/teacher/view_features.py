@@ -22,9 +22,9 @@ from distill.config.train_config import Augmentation
 from distill.data.counter_rng import Ints
 from distill.data.crops import Views, crop_views, sample_views
 from distill.data.decoded_images import PixelRows, train_side_px
-from distill.data.row_cache import Keys, RowCache, Rows, key_of, stack_keys
+from distill.data.row_cache import Keys, RowCache, key_of, stack_keys
 from distill.hooks import PipelineHooks
-from distill.teacher.image_features import CPU_BATCH, FLUSH_EVERY_ROWS, FLUSH_EVERY_S, GPU_BATCH, encode_rows
+from distill.teacher.image_features import CPU_BATCH, FLUSH_EVERY_ROWS, FLUSH_EVERY_S, GPU_BATCH, Features, encode_rows
 from distill.teacher.teacher import Teacher, TeacherError
 
 FORMAT = "limbeck view 1: bilinear crop of the squashed picture"
@@ -112,7 +112,7 @@ def view_features(
         for view in range(num_views)
     )
 
-    def encode(at: Ints, batch_size: int) -> Rows:
+    def encode(at: Ints, batch_size: int) -> Features:
         """Features (B, D) float16 at positions `at` (B,) of `keys`."""
         rows, view = usable[at // num_views], at % num_views
         distinct, place = np.unique(rows, return_inverse=True)
@@ -121,14 +121,18 @@ def view_features(
 
     batch_size = GPU_BATCH if teacher.device.type == "cuda" else CPU_BATCH
     encoded = _cached_rows(store, keys, encode, batch_size, hooks or PipelineHooks())
-    features: Rows = np.zeros((num_images, num_views, teacher.width), dtype=np.float16)
+    features: Features = np.zeros((num_images, num_views, teacher.width), dtype=np.float16)
     features[usable] = encoded.reshape(-1, num_views, teacher.width)
     return torch.from_numpy(features)
 
 
 def _cached_rows(
-    store: RowCache, keys: Keys, encode: Callable[[Ints, int], Rows], batch_size: int, hooks: PipelineHooks
-) -> Rows:
+    store: RowCache[np.float16],
+    keys: Keys,
+    encode: Callable[[Ints, int], Features],
+    batch_size: int,
+    hooks: PipelineHooks,
+) -> Features:
     """The row of each key from `store`; missing ones are computed in batches by `encode` and added to it."""
     rows, found = store.get(keys)
     missing = np.flatnonzero(~found)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import safetensors.torch
@@ -23,6 +23,7 @@ from distill import Stopped
 from distill.data.atomic_files import replacing
 from distill.data.row_cache import RowCache, key_of, stack_keys
 from distill.hooks import PipelineHooks
+from distill.json_types import TeacherInfo
 from distill.teacher.teacher import Teacher
 
 BATCH = 128
@@ -50,7 +51,7 @@ class TextTargets:
     features: torch.Tensor
     prompts: tuple[tuple[str, ...], ...]
     truncated: tuple[ShortenedText, ...]
-    teacher: dict[str, Any]
+    teacher: TeacherInfo
     context: torch.Tensor | None = None
 
     def save(self, path: Path) -> None:

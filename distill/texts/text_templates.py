@@ -9,7 +9,7 @@ a type of bird`) is from arXiv:2306.07282. The text target of a label is the mea
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -84,9 +84,9 @@ class LabelAttributes:
     contrasts: tuple[str, ...] = ()
 
     @classmethod
-    def of_lines(cls, lines: Iterable[Mapping[str, Any]]) -> "LabelAttributes":
+    def of_lines(cls, lines: Iterable[Mapping[str, object]]) -> "LabelAttributes":
         """The attributes in the lines of an entry. Raises TypeError or KeyError for lines without kind and text."""
-        texts: dict[str, list[str]] = {"sentence": [], "phrase": [], "answer": [], "contrast": []}
+        texts: dict[object, list[str]] = {"sentence": [], "phrase": [], "answer": [], "contrast": []}
         for line in lines:
             if not isinstance(line["text"], str):
                 raise TypeError(f"the text of a line must be a string, not {line['text']!r}")

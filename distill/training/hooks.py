@@ -1,18 +1,19 @@
 """Hooks of the training loop: one object through which `train` reports progress, saves its state and is stopped."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
+from distill.json_types import EpochLine
 from distill.student.model import Student
 from distill.training.metrics import StepMetrics
 
 WriteState = Callable[[Path], None]
 """Writes the training state atomically to a path."""
 SaveState = Callable[[WriteState], None]
-OnEpoch = Callable[[int, Student, Tensor | None], Mapping[str, object] | None]
+OnEpoch = Callable[[int, Student, Tensor | None], EpochLine | None]
 
 
 def _ignore(*_arguments: object) -> None:

@@ -8,7 +8,6 @@ threads, and on a GPU if `deterministic` is set. B images of a rank, D embedding
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +16,7 @@ from distill import Stopped
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import random_words
 from distill.data.crops import crop_views
+from distill.json_types import LogLine
 from distill.student.init_from_bundle import InitialStudent
 from distill.student.model import Student
 from distill.training.device import torch_settings
@@ -45,7 +45,7 @@ class TrainResult:
     student: Student
     steps: int
     seconds: float
-    log: list[dict[str, Any]]
+    log: list[LogLine]
     last: dict[str, Tensor] | None = None
     context: Tensor | None = None
 
@@ -138,7 +138,7 @@ def _add_gradients(run: TrainingRun, part: Batch) -> dict[str, Tensor]:
 def _end_epoch(run: TrainingRun, epoch: int, hooks: TrainHooks) -> None:
     """Call `on_epoch`, append its result to the log, and put the student back into training mode."""
     if line := hooks.on_epoch(epoch, run.student, run.objective.learned_context()):
-        run.position.log.append({"step": run.position.step, "epoch": epoch, **line})
+        run.position.log.append({"step": run.position.step, "epoch": epoch, "accuracy": line["accuracy"]})
     run.student.model.train()
 
 

@@ -3,10 +3,10 @@
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from distill.config.train_config import TrainConfig
+from distill.json_types import LogLine
 from distill.training.loader import BatchPlan
 from distill.training.training_state import TrainingPosition
 
@@ -81,17 +81,25 @@ class MetricsLog:
             data_wait=min(1.0, sum(waited for _, waited in list(self._recent)[1:]) / elapsed_s),
         )
         if step % self._log_every == 0 or step == plan.total_steps:
-            self._position.log.append(_rounded(asdict(metrics)))
+            self._position.log.append(_log_line(metrics))
         return metrics
 
 
-def _rounded(line: Mapping[str, Any]) -> dict[str, Any]:
-    """Floats with six significant digits, because the log is part of every saved state."""
+def _log_line(metrics: StepMetrics) -> LogLine:
     return {
-        name: _rounded(value)
-        if isinstance(value, Mapping)
-        else float(f"{value:.6g}")
-        if isinstance(value, float)
-        else value
-        for name, value in line.items()
+        "step": metrics.step,
+        "total_steps": metrics.total_steps,
+        "epoch": metrics.epoch,
+        "epochs": metrics.epochs,
+        "loss": _rounded(metrics.loss),
+        "losses": {name: _rounded(value) for name, value in metrics.losses.items()},
+        "lr": _rounded(metrics.lr),
+        "images_per_s": _rounded(metrics.images_per_s),
+        "eta_s": _rounded(metrics.eta_s),
+        "data_wait": _rounded(metrics.data_wait),
     }
+
+
+def _rounded(value: float) -> float:
+    """Six significant digits, because the log is part of every saved state."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -4,15 +4,15 @@
 labels, U unseen labels, D embedding width.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from distill.config.train_config import TrainConfig
+from distill.json_types import JSONObject
 from distill.student.init_from_bundle import InitialStudent
 from distill.student.model import Student, build_student
 from distill.training import distributed
@@ -50,7 +50,7 @@ class TrainingRun:
     scaler: torch.amp.GradScaler
     average: WeightAverage
     position: TrainingPosition
-    identity: Mapping[str, Any]
+    identity: JSONObject
     texts: Tensor
     unseen: Tensor | None
 
@@ -97,7 +97,7 @@ def prepare_training(
     optimizer = build_optimizer(learner, config.optimizer)
     scaler = torch.amp.GradScaler(device.type, enabled=config.system.precision == "float16")
     average = WeightAverage(learner, config.weight_average, plan.total_steps)
-    identity = {"config": config.flat(), "width": built.width, "data": digests}
+    identity: JSONObject = {"config": config.flat(), "width": built.width, "data": digests}
     position = TrainingPosition()
     if resume is not None:
         position = load_state(resume, learner, optimizer, identity, average=average, scaler=scaler)

@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from distill.config.train_config import FREE_FIELDS
 from distill.data.atomic_files import replacing
+from distill.json_types import JSONObject, JSONValue, LogLine
 from distill.training.weight_average import WeightAverage
 
 FORMAT = "limbeck training state 2"
@@ -34,7 +34,7 @@ class TrainingPosition:
 
     step: int = 0
     seconds: float = 0.0
-    log: list[dict[str, Any]] = field(default_factory=list)
+    log: list[LogLine] = field(default_factory=list)
 
 
 def save_state(
@@ -42,7 +42,7 @@ def save_state(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     position: TrainingPosition,
-    identity: Mapping[str, Any],
+    identity: JSONObject,
     *,
     average: WeightAverage | None = None,
     scaler: torch.amp.GradScaler | None = None,
@@ -90,7 +90,7 @@ def load_state(
     path: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    identity: Mapping[str, Any],
+    identity: JSONObject,
     *,
     average: WeightAverage | None = None,
     scaler: torch.amp.GradScaler | None = None,
@@ -142,7 +142,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Ten
         optimizer.state[parameter][name] = tensor
 
 
-def _check_identity(path: Path, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+def _check_identity(path: Path, saved: JSONObject, current: JSONObject) -> None:
     """Raise StateError for identities that differ in more than `FREE_FIELDS`."""
     was, now = _flattened(saved), _flattened(current)
     differing = [
@@ -155,8 +155,8 @@ def _check_identity(path: Path, saved: Mapping[str, Any], current: Mapping[str, 
         raise StateError(f"{path} is the state of another run: {'; '.join(differing[:4])}{more}")
 
 
-def _flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flattened(values: JSONObject, prefix: str = "") -> dict[str, JSONValue]:
+    flat: dict[str, JSONValue] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
             flat |= _flattened(value, f"{prefix}{name}.")

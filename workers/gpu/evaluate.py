@@ -15,6 +15,7 @@ from distill.bundle.write import StudentWeights, write_bundle
 from distill.config.train_config import TrainConfig
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
+from distill.json_types import StudentEvaluation
 from distill.pipeline import MeasureOptions, measure_student, measure_teacher
 from distill.student.init_from_bundle import TARGETS, WEIGHTS
 from distill.student.model import Student, build_student
@@ -168,7 +169,7 @@ class _EvaluationRun:
             ),
             last_epochs=last_epochs(log, config.evaluation.measured_epochs),
         )
-        evaluation = {
+        evaluation: StudentEvaluation = {
             **measured.as_json(),
             "teacher": [{"run": self.spec.teacher, **baseline.as_json()}],
         }
@@ -183,7 +184,7 @@ class _EvaluationRun:
         spec: DistillSpec,
         student: Student,
         teacher: Teacher,
-        evaluation: dict[str, Any],
+        evaluation: StudentEvaluation,
         log_path: Path,
         num_bad_images: int,
     ) -> Publish:
@@ -219,7 +220,7 @@ class _EvaluationRun:
         return publish
 
     def _write_bundle(
-        self, student: Student, teacher: Teacher, evaluation: Mapping[str, Any], spec: DistillSpec, log_path: Path
+        self, student: Student, teacher: Teacher, evaluation: StudentEvaluation, spec: DistillSpec, log_path: Path
     ) -> list[str]:
         """Write the bundle into the scratch folder; returns the paths of its files."""
         texts = inputs.texts(self.context, spec)

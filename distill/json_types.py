@@ -1,0 +1,264 @@
+"""Types of the JSON that several packages of `distill` read or write. Imports nothing of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NotRequired, TypeAlias, TypedDict
+
+JSONValue: TypeAlias = "str | int | float | bool | None | Sequence[JSONValue] | Mapping[str, JSONValue]"
+JSONObject: TypeAlias = Mapping[str, JSONValue]
+EvaluatedPart = Literal["id", "ood"]
+
+
+class Preprocess(TypedDict):
+    """Preprocessing of an image: `size` [height, width] in pixels, `mean` and `std` of values in 0..1."""
+
+    size: list[int]
+    mean: list[float]
+    std: list[float]
+    interpolation: str
+    resize_mode: str
+
+
+class TeacherPreprocess(Preprocess):
+    """Preprocessing of a teacher."""
+
+    fill_color: int | list[int]
+
+
+class StudentPreprocess(Preprocess):
+    """Preprocessing of a student. `crop_pct`: `size` as a share of the resized side."""
+
+    crop_pct: float
+
+
+class ModelArgs(TypedDict, total=False):
+    """Arguments of `timm.create_model` besides name and number of outputs."""
+
+    img_size: int
+
+
+class TeacherInfo(TypedDict):
+    """Description of a teacher: `distill.teacher.teacher.Teacher.info()`."""
+
+    ref: str
+    digest: str
+    width: int
+    context_length: int
+    logit_scale: float
+    logit_bias: float | None
+    preprocess: TeacherPreprocess
+    preprocess_digest: str
+    tokenizer_fingerprint: str
+    num_parameters: int
+
+
+class TextConfig(TypedDict, total=False):
+    """The text tower in an open_clip config; only the fields that are read here."""
+
+    context_length: int
+    tokenizer_kwargs: dict[str, JSONValue] | None
+    tokenizer_mode: str | None
+    hf_tokenizer_name: str
+    hf_model_name: str
+    output_tokens: bool
+
+
+class ModelConfig(TypedDict):
+    """The config of an open_clip model; only the fields that are read here."""
+
+    embed_dim: int
+    vision_cfg: dict[str, JSONValue]
+    text_cfg: TextConfig
+    multimodal_cfg: NotRequired[JSONObject]
+    quick_gelu: NotRequired[bool]
+
+
+class Accuracies(TypedDict):
+    """Accuracies in 0..1; None for a part without images."""
+
+    id: float | None
+    ood: float | None
+    harmonic_mean: float | None
+
+
+class EpochLine(TypedDict):
+    """The evaluation of an epoch, without its position."""
+
+    accuracy: Accuracies
+
+
+class LogLine(TypedDict):
+    """A line of the training log: the metrics of a step (`distill.training.metrics`), or the evaluation of an epoch."""
+
+    step: int
+    epoch: int
+    total_steps: NotRequired[int]
+    epochs: NotRequired[int]
+    loss: NotRequired[float]
+    losses: NotRequired[dict[str, float]]
+    lr: NotRequired[float]
+    images_per_s: NotRequired[float]
+    eta_s: NotRequired[float]
+    data_wait: NotRequired[float]
+    accuracy: NotRequired[Accuracies]
+
+
+class IntervalsJSON(TypedDict):
+    """`distill.evaluation.bootstrap.Intervals`: lower and upper bound."""
+
+    images: list[float]
+    labels: list[float]
+
+
+class BinJSON(TypedDict):
+    """`distill.evaluation.calibration.Bin`."""
+
+    low: float
+    high: float
+    num_images: int
+    confidence: float
+    accuracy: float
+
+
+class CalibrationJSON(TypedDict):
+    """`distill.evaluation.calibration.Calibration`."""
+
+    error: float
+    num_bins: int
+    temperature: float
+    bins: list[BinJSON]
+
+
+class ConfusionJSON(TypedDict):
+    """`distill.evaluation.accuracy.Confusion`."""
+
+    label: str
+    taken_for: str
+    num_images: int
+    share: float
+
+
+class AgreementJSON(TypedDict):
+    """`distill.evaluation.agreement.Agreement`."""
+
+    feature_cosine: float
+    neighbour_overlap: float | None
+    linear_cka: float | None
+    top1_agreement: float
+    top_texts_kl: float
+    num_images: int
+    num_neighbours: int
+    num_neighbour_images: int
+    temperature: float
+
+
+class LabelSetJSON(TypedDict):
+    """`distill.evaluation.accuracy.LabelSetAccuracy`."""
+
+    accuracy: float
+    chance: float
+    num_labels: int
+    num_images: int
+    per_label: dict[str, float]
+    top5: float
+    intervals: IntervalsJSON
+    calibration: CalibrationJSON
+    confusions: list[ConfusionJSON]
+    agreement: AgreementJSON | None
+
+
+class JointJSON(TypedDict):
+    """`distill.evaluation.accuracy.JointResult`."""
+
+    id_accuracy: float
+    ood_accuracy: float
+    harmonic_mean: float
+    chance: float
+    num_labels: int
+    id_intervals: IntervalsJSON
+    ood_intervals: IntervalsJSON
+    harmonic_intervals: IntervalsJSON
+
+
+class LastEpochsJSON(TypedDict):
+    """`distill.evaluation.accuracy.LastEpochs`."""
+
+    epochs: list[int]
+    id_accuracy: float | None
+    ood_accuracy: float | None
+    harmonic_mean: float | None
+
+
+class EvaluationJSON(TypedDict):
+    """`distill.evaluation.accuracy.Evaluation`. Fields that an evaluation of an earlier release lacks are absent."""
+
+    text: str
+    id: LabelSetJSON | None
+    ood: LabelSetJSON | None
+    joint: NotRequired[JointJSON | None]
+    last_epochs: NotRequired[LastEpochsJSON | None]
+    retrieval: NotRequired[LabelSetJSON | None]
+
+
+class GainJSON(TypedDict):
+    """`distill.benefit.metrics.Gain`."""
+
+    mean: float
+    images: list[float]
+    labels: list[float]
+
+
+class ArmPartJSON(TypedDict):
+    """`distill.benefit.metrics.ArmResult`."""
+
+    accuracy: float
+    draws: list[float]
+    over_names: GainJSON
+    over_control: GainJSON | None
+
+
+class ArmJSON(TypedDict):
+    """`distill.benefit.run.ArmReport`."""
+
+    name: str
+    role: str
+    num_texts: int
+    id: ArmPartJSON | None
+    ood: ArmPartJSON | None
+
+
+class FilteredJSON(TypedDict):
+    """`distill.benefit.phrase_filter.PhraseFilterResult`."""
+
+    dropped: dict[str, list[str]]
+    before: float
+    after: float
+    refused: str
+
+
+class BenefitReportJSON(TypedDict):
+    """`distill.benefit.run.BenefitReport`."""
+
+    teacher: str
+    concept: str
+    seeds: list[int]
+    num_images: dict[str, int]
+    num_labels: dict[str, int]
+    chance: dict[str, float]
+    arms: list[ArmJSON]
+    chosen: str
+    verdict: str
+    label_gains: dict[str, dict[str, dict[str, float]]]
+    num_shortened: int
+    filtered: FilteredJSON | None
+
+
+class ModelEvaluation(EvaluationJSON):
+    """The evaluation of a model; `run` is its name."""
+
+    run: str
+
+
+class StudentEvaluation(EvaluationJSON):
+    """The evaluation of a student, and those of its teacher if it was measured."""
+
+    teacher: NotRequired[list[ModelEvaluation]]
