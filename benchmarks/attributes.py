@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import psycopg
@@ -33,7 +32,7 @@ from sqlalchemy import func, select
 from benchmarks import load
 from benchmarks.measurement import Measurement
 from benchmarks.service import database
-from benchmarks.standin import busiest, ceiling
+from benchmarks.standin import StatsJSON, busiest, ceiling
 from limbeck.client import Limbeck
 from limbeck.models import Job
 from store.db import Database
@@ -56,9 +55,9 @@ class StandInProcess:
     url: str
     pid: int
 
-    def stats(self) -> Mapping[str, Any]:
+    def stats(self) -> StatsJSON:
         """Counts and times, as in `benchmarks.standin.StandInState.stats`."""
-        stats: Mapping[str, Any] = httpx2.get(f"{self.url}/stats").json()
+        stats: StatsJSON = httpx2.get(f"{self.url}/stats").json()
         return stats
 
     def times(self) -> list[float]:
@@ -233,9 +232,9 @@ def instant(kind: str) -> Iterator[Measurement]:
         yield Measurement("CPU profile of the worker", "", cpu_shares(json.loads(out.read_text())), True)
 
 
-def cpu_shares(profile: Mapping[str, Any]) -> str:
+def cpu_shares(profile: Mapping[str, Mapping[str, float]]) -> str:
     """Shares of the CPU time by subject, largest first; shares below 1% are left out."""
-    seconds: Mapping[str, float] = profile["seconds"]
+    seconds = profile["seconds"]
     total = sum(seconds.values())
     shares = sorted(((value / total, name) for name, value in seconds.items()), reverse=True)
     return ", ".join(f"{name} {share:.0%}" for share, name in shares if share >= 0.01)

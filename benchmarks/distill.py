@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ from benchmarks.measurement import Measurement
 from distill.config.recipes import resolve_train_config, variant
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
-from distill.data.decoded_images import decode_images
+from distill.data.decoded_images import PixelRows, decode_images
 from distill.evaluation.accuracy import evaluate
 from distill.hooks import PipelineHooks
 from distill.student.features import BATCH_SIZE, student_features
@@ -46,6 +46,9 @@ from distill.training.metrics import StepMetrics
 from distill.training.objective import Objective, ObjectiveInputs
 from distill.training.process_environment import MALLOC_SETTINGS, restart_with_environment
 from distill.training.schedules import build_optimizer
+
+if TYPE_CHECKING:
+    from distill.teacher.teacher import Teacher
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
@@ -72,7 +75,7 @@ class _EnoughSteps(Exception):
     """Ends a training loop after the timed steps."""
 
 
-def config(sizes: BenchmarkSizes, **changes: Any) -> TrainConfig:
+def config(sizes: BenchmarkSizes, **changes: object) -> TrainConfig:
     """ResNet-18 at 224 px as published, with the three loss terms of the plain loop and practically unlimited steps."""
     settings = {
         "batch_size": sizes.batch,
@@ -86,7 +89,9 @@ def config(sizes: BenchmarkSizes, **changes: Any) -> TrainConfig:
     return resolve_train_config("li2023_resnet", settings | changes)
 
 
-def synthetic_data(pixels: Any, num_images: int, *, width: int = WIDTH, num_labels: int = NUM_LABELS) -> TrainData:
+def synthetic_data(
+    pixels: PixelRows, num_images: int, *, width: int = WIDTH, num_labels: int = NUM_LABELS
+) -> TrainData:
     """Training data with random teacher features and text features."""
     random = torch.Generator().manual_seed(0)
     return TrainData(
@@ -209,7 +214,7 @@ def time_plain_loop(sizes: BenchmarkSizes, folder: Path) -> float:
 def run_plain_loop(sizes: BenchmarkSizes, folder: Path) -> float:
     """Seconds per step of the plain loop, in this process."""
     paths = sorted(folder.glob("*.jpg"))
-    data = synthetic_data(None, len(paths))
+    data = synthetic_data(np.empty((0, 1, 1, 3), dtype=np.uint8), len(paths))  # this loop decodes its own images
     ticks = list(
         plain.train_steps(
             config(sizes),
@@ -308,7 +313,7 @@ def texts_row(sizes: BenchmarkSizes) -> Iterator[Measurement]:
     name = "ViT-L-14" if CUDA else "ViT-B-32"
     prompts = synthetic_prompts(sizes.prompts * 50 if CUDA else sizes.prompts)
     with random_teacher(name) as teacher:
-        model: Any = teacher._model
+        model = cast(torch.nn.Module, teacher._model)
         tokenizer = open_clip.get_tokenizer(name)
 
         def tokenize(texts: Sequence[str]) -> torch.Tensor:
@@ -335,7 +340,7 @@ def texts_row(sizes: BenchmarkSizes) -> Iterator[Measurement]:
 
 
 @contextmanager
-def random_teacher(name: str) -> Iterator[Any]:
+def random_teacher(name: str) -> Iterator["Teacher"]:
     """A teacher with an architecture of open_clip and random weights."""
     import json
 

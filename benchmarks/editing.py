@@ -24,6 +24,7 @@ from benchmarks.measurement import Measurement
 from benchmarks.service import database
 from store import vocabularies
 from store.db import Database
+from store.json_types import LineJSON
 from store.migrate import upgrade
 from store.models import AttributeEntry, AttributePage, AttributeSet, AttributeSetPage, GateFailure, SetReport
 from store.sets import attribute_sets
@@ -66,7 +67,7 @@ def _content(name: str) -> EntryContent:
     number = int(name.rpartition(" ")[2])
     flags = ["too_few_phrases"] if number % 3 == 0 else []
     flags += ["long_sentence"] if number == NUM_LABELS - 50 else []
-    lines: list[Any] = [
+    lines: list[LineJSON] = [
         {"kind": "phrase", "text": f"a long part {n} of {number}", "part": f"part {n}", "origin": "llm", "call": name}
         for n in range(6)
     ]
@@ -144,7 +145,7 @@ def comparing(client: TimedClient, other_id: str) -> Iterator[Measurement]:
 
 def searching(client: TimedClient) -> Iterator[Measurement]:
     """List labels: the first and last page, and pages with each filter."""
-    cases: list[tuple[str, Mapping[str, Any], int]] = [
+    cases: list[tuple[str, Mapping[str, str | int], int]] = [
         ("first page", {}, 100),
         ("last page", {"after": NUM_LABELS - 101}, 100),
         ("q in every label", {"q": "SPECIES"}, 100),

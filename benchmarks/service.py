@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from rich.console import Console
@@ -29,12 +28,13 @@ from sqlalchemy.engine import make_url
 from benchmarks import load
 from benchmarks.measurement import Measurement
 from store import resources, vocabularies
-from store.artefacts import Artefacts
+from store.artefacts import Artefacts, StoredArtefact
 from store.db import Database
 from store.enrich import results
 from store.jobs import claims, jobs
 from store.jobs.part_results import PartResult
 from store.jobs.specs import EncodeSpec, RangeSpec
+from store.json_types import LineJSON
 from store.lifecycle import transitions
 from store.migrate import upgrade
 from store.models import Checkpoint, EnrichResult, Job, Vocabulary
@@ -151,7 +151,7 @@ def write(job_id: str, seconds: float, url: str) -> None:
 
 
 def _write_one(db: Database, claim: claims.Claim, position: int) -> None:
-    lines: list[Any] = [
+    lines: list[LineJSON] = [
         {
             "kind": "phrase",
             "text": f"a long part {n} of {position}",
@@ -226,7 +226,7 @@ def download(run: ApiUnderTest) -> Measurement:
     )
 
 
-def _publish(db: Database, stored: Any) -> str:
+def _publish(db: Database, stored: StoredArtefact) -> str:
     with db.write() as tx:
         row = vocabularies.create(tx, name="v", domain="", labels=[NewLabel("crane")])
         job = jobs.create(tx, EncodeSpec(vocabulary_id=row.id, teacher="t", text="names"), [])

@@ -16,7 +16,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from hashlib import blake2b
 from struct import Struct
-from typing import Any, cast
+from typing import TypedDict, cast
 
 import uvloop
 
@@ -71,6 +71,17 @@ def busiest(times: Sequence[float], window_s: float) -> int:
     return max((index - bisect_left(times, moment - window_s) + 1 for index, moment in enumerate(times)), default=0)
 
 
+class StatsJSON(TypedDict):
+    """Counts of requests since the start; times in seconds of the machine's monotonic clock."""
+
+    calls: int
+    refused: int
+    max_in_flight: int
+    first_at: float | None
+    last_at: float | None
+    cpu_s: float
+
+
 class StandInState:
     """State shared by all connections: settings, counts and the times of the requests."""
 
@@ -79,7 +90,7 @@ class StandInState:
         self.in_flight = self.max_in_flight = self.refused = 0
         self.times = array("d")
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> StatsJSON:
         """Counts of requests since the start; times in seconds of the machine's monotonic clock."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return {
@@ -119,7 +130,7 @@ class StandInProtocol(asyncio.Protocol):
     def _handle(self, request: bytes, body_start: int) -> None:
         state = self._state
         if request.startswith(b"GET"):
-            found: dict[str, Any] | list[float] = state.times.tolist() if b"/times" in request[:20] else state.stats()
+            found: StatsJSON | list[float] = state.times.tolist() if b"/times" in request[:20] else state.stats()
             body = json.dumps(found).encode()
             self._send(_HEAD % len(body) + body)
             return

@@ -104,7 +104,9 @@ def _summary(record: ArmRecord) -> str:
         f"{group} {'none' if (accuracy := unseen_accuracy(record, group)) is None else f'{accuracy:.1%}'}"
         for group in record["groups"]
     )
-    seen = next(iter(record["groups"].values()))["id"]["accuracy"]
+    part = next(iter(record["groups"].values()))["id"]
+    assert part is not None
+    seen = part["accuracy"]
     return f"{record['arm']}, seed {record['seed']}: seen {seen:.1%}; {accuracies}; {duration(record['seconds'])}"
 
 

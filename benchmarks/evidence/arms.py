@@ -6,14 +6,13 @@ them. Each is run with several seeds, which determine the initial weights, the o
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from distill.config.loss_registry import LOSS_TERMS
 from distill.config.recipes import resolve_train_config
 from distill.config.train_config import TrainConfig
 from distill.texts.text_templates import TextKind
 
-BASE: Mapping[str, Any] = {
+BASE: Mapping[str, object] = {
     "student": "test_resnet",
     "image_px": 32,
     "epochs": 20,
@@ -54,7 +53,7 @@ class TrainingArm:
     name: str
     title: str
     section: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, object] = field(default_factory=dict)
     text: TextKind = "sentence"
     is_core: bool = True
     recipe: str = "limbeck"

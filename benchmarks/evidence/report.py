@@ -5,7 +5,6 @@ The same records give the same bytes. The sections of other commands are kept.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -16,9 +15,10 @@ from benchmarks.evidence.claims import CLAIMS, PaperClaim
 from benchmarks.evidence.run import ArmRecord
 from benchmarks.evidence.statistics import Mean, mean_of, verdict
 from distill.data.atomic_files import replacing
+from distill.json_types import EvaluatedPart, EvaluationJSON, LabelSetJSON
 
 Metric = Callable[[ArmRecord], float | None]
-TeacherJSON = Mapping[str, Mapping[str, Mapping[str, Any]]]
+TeacherJSON = Mapping[str, Mapping[str, EvaluationJSON]]
 """Evaluations of the teacher as JSON, by group and text kind."""
 
 PART = "distillation"
@@ -125,9 +125,16 @@ def _by_seed(records: Sequence[ArmRecord], read: Metric) -> dict[int, float]:
 
 def unseen_accuracy(record: ArmRecord, group: str) -> float | None:
     """Accuracy on the unseen labels of a group, with retrieval if the arm retrieves; None if it was not measured."""
-    evaluation = record["groups"].get(group, {})
-    part = evaluation.get("retrieval") or evaluation.get("ood")
+    evaluation = record["groups"].get(group)
+    part = evaluation and (evaluation.get("retrieval") or evaluation["ood"])
     return None if part is None else float(part["accuracy"])
+
+
+def _part(evaluation: EvaluationJSON, name: EvaluatedPart) -> LabelSetJSON:
+    """A part of the evaluation of the teacher, which is always measured."""
+    part = evaluation[name]
+    assert part is not None
+    return part
 
 
 def _teacher_table(teacher: TeacherJSON, groups: Sequence[str]) -> str:
@@ -138,9 +145,10 @@ def _teacher_table(teacher: TeacherJSON, groups: Sequence[str]) -> str:
     ]
     for text in next(iter(teacher.values())):
         evaluations = [teacher[group][text] for group in groups]
-        cells = [evaluations[0]["id"]["accuracy"], *(one["ood"]["accuracy"] for one in evaluations)]
+        cells = [_part(evaluations[0], "id")["accuracy"], *(_part(one, "ood")["accuracy"] for one in evaluations)]
         lines.append(f"| {text} | {' | '.join(f'{cell:.1%}' for cell in cells)} |")
-    chances = [teacher[groups[0]][text]["id"]["chance"], *(teacher[group][text]["ood"]["chance"] for group in groups)]
+    chances = [_part(teacher[groups[0]][text], "id")["chance"]]
+    chances += [_part(teacher[group][text], "ood")["chance"] for group in groups]
     lines.append(f"| chance | {' | '.join(f'{chance:.1%}' for chance in chances)} |")
     return "\n".join(lines)
 
@@ -166,7 +174,7 @@ def _section(
         "cosine",
         "s",
     ]
-    teacher_accuracy = teacher[groups[-1]]["sentence"]["ood"]["accuracy"]
+    teacher_accuracy = _part(teacher[groups[-1]]["sentence"], "ood")["accuracy"]
     rows = [_row(arm, by_arm[arm.name], groups, teacher_accuracy) for arm in arms]
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join([f"## {title}\n", *(_table_line(cells) for cells in lines)])
@@ -206,10 +214,10 @@ def _read(*path: str) -> Metric:
     """A function that reads a figure from the groups of a record; None if a key on the path is missing."""
 
     def read(record: ArmRecord) -> float | None:
-        value: Any = record["groups"]
+        value: object = record["groups"]
         for key in path:
-            value = (value or {}).get(key)
-        return None if value is None else float(value)
+            value = value.get(key) if isinstance(value, dict) else None
+        return float(value) if isinstance(value, int | float) else None
 
     return read
 
@@ -252,7 +260,7 @@ def draw_plot(by_arm: Mapping[str, Sequence[ArmRecord]], group: str, teacher: Te
         axes.barh(row, mean_of(values).value, color=colour, alpha=0.35)
         axes.plot(values, [row] * len(values), "o", color=colour, markersize=4)
     axes.set_yticks(range(len(arms)), [arm.title for arm in reversed(arms)], fontsize=8)
-    best = teacher[group]["sentence"]["ood"]
+    best = _part(teacher[group]["sentence"], "ood")
     axes.axvline(100 * best["accuracy"], color="black", label=f"teacher, sentences {best['accuracy']:.1%}")
     axes.axvline(100 * best["chance"], color="black", linestyle=":", label=f"chance {best['chance']:.1%}")
     axes.set(xlim=(0, 102), ylim=(-0.7, len(arms) - 0.3), xlabel=f"accuracy on 40 unseen species ({group}), %")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -27,6 +27,7 @@ from distill.data.atomic_files import replacing, write_bytes
 from distill.data.image_index import ImageIndex
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
+from distill.json_types import EvaluationJSON, JSONValue
 from distill.pipeline import MeasureOptions, measure_epochs, measure_student, training_data
 from distill.student.init_from_bundle import InitialStudent
 from distill.texts.student_texts import evaluation_inputs
@@ -50,8 +51,8 @@ class ArmRecord(TypedDict):
     key: str
     text: str
     pictures: int
-    config: dict[str, Any]
-    groups: dict[str, dict[str, Any]]
+    config: dict[str, JSONValue]
+    groups: dict[str, EvaluationJSON]
     train_seconds: float
     seconds: float
     steps: int

@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from examples.demo import job
-from examples.demo.report import MeasuredRun, Results, Text, read_curve, write_html, write_json
+from examples.demo.report import PARTS, MeasuredRun, Results, Text, read_curve, write_html, write_json
 from examples.demo.services import StepFailed, environment, llm_command, process, serve_command, wait_until_ready
 from limbeck.client import Limbeck, LimbeckError
 
@@ -119,11 +119,11 @@ def table(runs: Sequence[MeasuredRun]) -> Table:
     """A table of the mean per-class accuracy of teacher and students, and of chance."""
     first = runs[0].evaluation
     rows = Table("", "text", title="mean per-class accuracy", title_style="bold", title_justify="left")
-    for part, seen in (("id", "seen"), ("ood", "unseen")):
+    for part, seen in PARTS.items():
         rows.add_column(f"{seen} species\n({first[part]['num_labels']}, {part.upper()})", justify="right")
     for run in runs:
-        rows.add_row(run.who, run.text, *(_percent(run.evaluation[part]["accuracy"]) for part in ("id", "ood")))
-    rows.add_row("chance", "", *(_percent(first[part]["chance"]) for part in ("id", "ood")), style="dim")
+        rows.add_row(run.who, run.text, *(_percent(run.evaluation[part]["accuracy"]) for part in PARTS))
+    rows.add_row("chance", "", *(_percent(first[part]["chance"]) for part in PARTS), style="dim")
     return rows
 
 

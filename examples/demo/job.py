@@ -17,7 +17,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from examples.demo.report import DescribedLabel, MeasuredRun, SampleImage, Text
+from distill.json_types import EvaluatedPart, LabelSetJSON
+from examples.demo.report import PARTS, DescribedLabel, MeasuredRun, SampleImage, Text
 from examples.demo.services import StepFailed
 from examples.fieldguide.world import species, write_class_folders
 from limbeck.client import Limbeck
@@ -47,7 +48,7 @@ class DistilledStudent:
 
     text: Text
     checkpoint: str
-    evaluation: Mapping[str, Any]
+    evaluation: Mapping[EvaluatedPart, LabelSetJSON]
     teacher: MeasuredRun
 
 
@@ -137,7 +138,7 @@ class Demo:
             attribute_set_id=_set_for(text, set_id),
         )
         evaluation = _result(self._follow(job, f"student, {text}"))["evaluation"]
-        for part in ("id", "ood"):
+        for part in PARTS:
             before, now = student.evaluation[part]["accuracy"], evaluation[part]["accuracy"]
             if abs(before - now) > 1e-6:
                 raise StepFailed(

@@ -10,13 +10,26 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
+from distill.json_types import EvaluatedPart, LabelSetJSON
 from examples.demo.charts import Pair, Series, line_chart, pair_chart, smoothed
 
 Text = Literal["names", "enriched"]
+PARTS: dict[EvaluatedPart, str] = {"id": "seen", "ood": "unseen"}
 _PAGE = Path(__file__).with_name("report_page.html")
 _SMOOTHING_WINDOW = 25
+
+
+class RunJSON(TypedDict):
+    """A row of the table in `report.json`; accuracies are fractions."""
+
+    run: str
+    text: Text
+    id_accuracy: float
+    ood_accuracy: float
+    labels_id: int
+    labels_ood: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +39,9 @@ class MeasuredRun:
     run: str
     who: Literal["teacher", "student"]
     text: Text
-    evaluation: Mapping[str, Any]
+    evaluation: Mapping[EvaluatedPart, LabelSetJSON]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> RunJSON:
         """The row for `report.json`; accuracies as fractions."""
         seen, unseen = self.evaluation["id"], self.evaluation["ood"]
         return {
@@ -123,13 +136,13 @@ def write_html(results: Results, path: Path) -> None:
 def _table(results: Results) -> str:
     rows = []
     for run in results.runs:
-        cells = "".join(_accuracy(run.evaluation[part]["accuracy"], run.text) for part in ("id", "ood"))
+        cells = "".join(_accuracy(run.evaluation[part]["accuracy"], run.text) for part in PARTS)
         rows.append(f"<tr><th>{run.who}</th><td>{run.text}</td>{cells}</tr>")
     first = results.runs[0].evaluation
-    cells = "".join(_accuracy(first[part]["chance"], "chance") for part in ("id", "ood"))
+    cells = "".join(_accuracy(first[part]["chance"], "chance") for part in PARTS)
     rows.append(f'<tr class="dim"><th>chance</th><td></td>{cells}</tr>')
     heads = ""
-    for part, seen in (("id", "seen"), ("ood", "unseen")):
+    for part, seen in PARTS.items():
         counts = f"{first[part]['num_labels']} labels, {first[part]['num_images']:,} images"
         heads += f"<th>{seen} labels <small>{counts}</small></th>"
     return f"<table><thead><tr><th></th><th>text</th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
@@ -140,7 +153,7 @@ def _accuracy(accuracy: float, css: str) -> str:
     return f'<td>{bar}<span class="num">{accuracy:.1%}</span></td>'
 
 
-def _pairs(names: MeasuredRun, enriched: MeasuredRun, part: str) -> str:
+def _pairs(names: MeasuredRun, enriched: MeasuredRun, part: EvaluatedPart) -> str:
     before, after = names.evaluation[part]["per_label"], enriched.evaluation[part]["per_label"]
     pairs = [Pair(label, before.get(label, 0.0), accuracy) for label, accuracy in after.items()]
     return pair_chart(pairs, chance=names.evaluation[part]["chance"], before="names", after="enriched")

@@ -7,17 +7,17 @@ classifies one part of the body at a time instead of the species.
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import open_clip
 import torch
 from PIL import Image
 from torch.nn import functional
 
+from distill.teacher.clip_model import ClipModel
 from examples.fieldguide.language import ATTRIBUTES, COLOURS, PARTS, phrase
 from examples.fieldguide.world import Species, species, species_image
 
@@ -73,9 +73,12 @@ def part_accuracies(
     return results
 
 
+Tokenize = Callable[[list[str]], torch.Tensor]
+
+
 def _features(
     folder: Path | str, group: str, images_per_species: int, seed: int
-) -> tuple[Any, Any, torch.Tensor, list[Species]]:
+) -> tuple[ClipModel, Tokenize, torch.Tensor, list[Species]]:
     model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     model.eval()
     members = species(group)
@@ -83,12 +86,14 @@ def _features(
     return model, open_clip.get_tokenizer(f"local-dir:{folder}"), images, members
 
 
-def _image_features(model: Any, preprocess: Any, member: Species, count: int, seed: int) -> torch.Tensor:
+def _image_features(
+    model: ClipModel, preprocess: Callable[[Image.Image], torch.Tensor], member: Species, count: int, seed: int
+) -> torch.Tensor:
     images = [Image.fromarray(species_image(member, number, seed)) for number in range(count)]
     return functional.normalize(model.encode_image(torch.stack([preprocess(image) for image in images])), dim=1)
 
 
-def _text_feature(model: Any, tokenizer: Any, texts: list[str]) -> torch.Tensor:
+def _text_feature(model: ClipModel, tokenizer: Tokenize, texts: list[str]) -> torch.Tensor:
     each = functional.normalize(model.encode_text(tokenizer(texts)), dim=1)
     return functional.normalize(each.mean(dim=0), dim=0)
 

@@ -7,12 +7,13 @@ prose; for an unknown label it says so in the same format. `llm_prompts` adds fi
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import cast
 
 from examples.fieldguide.language import Attributes
 from examples.fieldguide.llm_prompts import ParsedPrompt, extra_fields
+from examples.fieldguide.llm_types import JSONSchema, ResponseFormat
 from examples.fieldguide.world import Species, species
 
 _UNKNOWN_SENTENCE = (
@@ -25,11 +26,13 @@ _MAX_DEPTH = 12  # limit for schemas that refer to themselves
 
 @dataclass(frozen=True)
 class GuideEntry:
-    """The entry of one label. `fields` holds the values of schema properties by property name."""
+    """The entry of one label. `fields` holds the values of further schema properties by property name."""
 
     label: str
     known: bool
-    fields: Mapping[str, Any]
+    sentence: str
+    phrases: Sequence[Mapping[str, str]]
+    fields: Mapping[str, object] = field(default_factory=dict)
 
 
 @cache
@@ -57,9 +60,7 @@ def label_of(message: str) -> str:
 
 
 def _species_entry(one: Species) -> GuideEntry:
-    phrases = [dict(phrase) for phrase in one.phrases]
-    fields = {**one.attributes, "sentence": one.sentence, "description": one.sentence, "phrases": phrases}
-    return GuideEntry(one.name, True, fields)
+    return GuideEntry(one.name, True, one.sentence, one.phrases, {**one.attributes})
 
 
 def entry_for(label: str) -> GuideEntry:
@@ -67,9 +68,7 @@ def entry_for(label: str) -> GuideEntry:
     if one is not None:
         return _species_entry(one)
     phrases = [{"part": part, "value": "unknown", "phrase": f"an unknown {part}"} for part in _UNKNOWN_PARTS]
-    return GuideEntry(
-        label, False, {"sentence": _UNKNOWN_SENTENCE, "description": _UNKNOWN_SENTENCE, "phrases": phrases}
-    )
+    return GuideEntry(label, False, _UNKNOWN_SENTENCE, phrases)
 
 
 def entry_for_prompt(prompt: ParsedPrompt, label: str, *, nth: int = 0) -> GuideEntry:
@@ -78,7 +77,8 @@ def entry_for_prompt(prompt: ParsedPrompt, label: str, *, nth: int = 0) -> Guide
     if not prompt.subject:
         return entry
     other = _attributes(label_of(prompt.subject.get("other", "")))
-    return replace(entry, fields={**entry.fields, **extra_fields(prompt, _attributes(label), other, nth=nth)})
+    extra = extra_fields(prompt, _attributes(label), other, nth=nth)
+    return replace(entry, phrases=extra.get("phrases", entry.phrases), fields={**entry.fields, **extra})
 
 
 def _attributes(label: str) -> Attributes | None:
@@ -89,35 +89,36 @@ def _attributes(label: str) -> Attributes | None:
 def response_text(
     message: str,
     entry: GuideEntry,
-    response_format: Mapping[str, Any] | None,
-    in_prompt: Mapping[str, Any] | None = None,
+    response_format: ResponseFormat | None,
+    in_prompt: JSONSchema | None = None,
 ) -> str:
     """The text of the response. Without a response format, a prompt that contains a schema or the word JSON still gets
     JSON, by that schema if there is one."""
-    kind = (response_format or {}).get("type", "text")
+    kind = response_format.get("type", "text") if response_format else "text"
     if kind != "json_schema" and in_prompt is not None:
         return json.dumps(fill(in_prompt, entry), ensure_ascii=False)
-    if kind == "json_schema":
-        schema = (response_format or {}).get("json_schema", {}).get("schema", {})
+    if response_format and kind == "json_schema":
+        schema = response_format.get("json_schema", {}).get("schema", {})
         return json.dumps(fill(schema, entry), ensure_ascii=False)
     if kind == "json_object" or re.search(r"\bjson\b", message, re.IGNORECASE):
-        phrases: list[Any] = list(entry.fields["phrases"])
-        if not re.search(r"[\"'`]?\bpart\b[\"'`]?", message):
-            phrases = [phrase["phrase"] for phrase in phrases]
-        return json.dumps({"sentence": entry.fields["sentence"], "phrases": phrases}, ensure_ascii=False)
-    text = str(entry.fields["sentence"])
+        texts = [phrase["phrase"] for phrase in entry.phrases]
+        has_parts = re.search(r"[\"'`]?\bpart\b[\"'`]?", message)
+        phrases = list(map(dict, entry.phrases)) if has_parts else texts
+        return json.dumps({"sentence": entry.sentence, "phrases": phrases}, ensure_ascii=False)
+    text = entry.sentence
     if re.search(r"\b(phrases?|bullets?|list)\b", message, re.IGNORECASE):
-        text += "\n\n" + "\n".join(f"- {phrase['phrase']}" for phrase in entry.fields["phrases"])
+        text += "\n\n" + "\n".join(f"- {phrase['phrase']}" for phrase in entry.phrases)
     return text
 
 
-def fill(schema: Mapping[str, Any], entry: GuideEntry) -> Any:
+def fill(schema: JSONSchema, entry: GuideEntry) -> object:
     """A value that conforms to the schema, with the values of the entry for the property names that it knows."""
-    known = {**entry.fields, "label": entry.label, "name": entry.label, "species": entry.label}
+    texts = {"sentence": entry.sentence, "description": entry.sentence, "phrases": entry.phrases}
+    known = {**entry.fields, **texts, "label": entry.label, "name": entry.label, "species": entry.label}
     return _fill(schema, "", known, schema, _MAX_DEPTH)
 
 
-def _fill(schema: Mapping[str, Any], name: str, known: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Any:
+def _fill(schema: JSONSchema, name: str, known: Mapping[str, object], root: JSONSchema, depth: int) -> object:
     schema = _plain(schema, root)
     if "const" in schema:
         return schema["const"]
@@ -129,7 +130,7 @@ def _fill(schema: Mapping[str, Any], name: str, known: Mapping[str, Any], root: 
         kind = next((one for one in kind if one != "null"), "null")
     if kind == "object":
         inner = {**known, **value} if isinstance(value, Mapping) else known
-        wanted: Mapping[str, Any] = schema.get("properties", {})
+        wanted = schema.get("properties", {})
         if depth <= 0:
             wanted = {key: sub for key, sub in wanted.items() if key in schema.get("required", ())}
         return {key: _fill(sub, key, inner, root, depth - 1) for key, sub in wanted.items()}
@@ -147,11 +148,12 @@ def _fill(schema: Mapping[str, Any], name: str, known: Mapping[str, Any], root: 
 
 
 def _fill_array(
-    schema: Mapping[str, Any], value: Any, known: Mapping[str, Any], root: Mapping[str, Any], depth: int
-) -> list[Any]:
+    schema: JSONSchema, value: object, known: Mapping[str, object], root: JSONSchema, depth: int
+) -> list[object]:
     """A list from the entry; for an unknown property name the phrases, which fit most lists."""
     items = _plain(schema.get("items", {}), root)
     source = value if isinstance(value, Sequence) and not isinstance(value, str) else known["phrases"]
+    assert isinstance(source, Sequence)
     min_items, max_items = schema.get("minItems", 0), schema.get("maxItems", len(source))
     if depth <= 0:
         source = source[:min_items]
@@ -165,24 +167,24 @@ def _fill_array(
     return filled
 
 
-def _plain(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
+def _plain(schema: JSONSchema, root: JSONSchema) -> JSONSchema:
     """The schema with `$ref`, `allOf`, `anyOf` and `oneOf` resolved; the first alternative that is not null is used."""
     for _ in range(_MAX_DEPTH):
         if not isinstance(schema, Mapping):
             return {}
         if "$ref" in schema:
-            target: Any = root
+            target: object = root
             for step in str(schema["$ref"]).lstrip("#/").split("/"):
                 target = target.get(step, {}) if isinstance(target, Mapping) else {}
-            schema = target
+            schema = cast(JSONSchema, target)
         elif "allOf" in schema:
-            merged: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
+            merged = {key: value for key, value in schema.items() if key != "allOf"}
             for part in schema["allOf"]:
                 merged |= _plain(part, root)
-            schema = merged
+            schema = cast(JSONSchema, merged)
         elif "anyOf" in schema or "oneOf" in schema:
             options = schema.get("anyOf") or schema.get("oneOf") or []
-            schema = next((one for one in options if one.get("type") != "null"), {"type": "null"})
+            schema = next((one for one in options if one.get("type") != "null"), JSONSchema(type="null"))
         else:
             return schema
     return {}

@@ -3,16 +3,26 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from email.parser import BytesParser
-from typing import Any
+
+from examples.fieldguide.llm_types import (
+    BatchJSON,
+    BatchLine,
+    BatchList,
+    BatchRecord,
+    BatchRequest,
+    ChatBody,
+    FileJSON,
+    LineError,
+)
 
 ENDPOINT = "/v1/chat/completions"
 _RUNNING = ("in_progress", "cancelling")
 
 # Returns status and body of the response to one request body, or None if the batch expires before the request.
-Responder = Callable[[Mapping[str, Any]], Awaitable[tuple[int, Any] | None]]
+Responder = Callable[[ChatBody], Awaitable[tuple[int, object] | None]]
 
 
 class BatchRequestError(Exception):
@@ -24,15 +34,15 @@ class BatchRequestError(Exception):
 
 
 @dataclass
-class _Batch:
+class _StandInBatch:
     id: str
     input_file_id: str
-    lines: list[dict[str, Any]]
+    lines: list[BatchLine]
     created_at: float
     status: str = "in_progress"
     output_file_id: str | None = None
     error_file_id: str | None = None
-    errors: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[LineError] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -43,9 +53,9 @@ class StandInBatches:
         self.duration_s = duration_s
         self._respond = respond
         self._files: dict[str, bytes] = {}
-        self._batches: dict[str, _Batch] = {}
+        self._batches: dict[str, _StandInBatch] = {}
 
-    def upload(self, content_type: str, body: bytes) -> dict[str, Any]:
+    def upload(self, content_type: str, body: bytes) -> FileJSON:
         """Store the file of a multipart form. Raises BatchRequestError."""
         form = BytesParser().parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
         parts = form.get_payload() if form.is_multipart() else []
@@ -66,12 +76,12 @@ class StandInBatches:
             raise BatchRequestError(404, f"No file {file_id}.", "not_found")
         return self._files[file_id]
 
-    def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def create(self, request: BatchRequest) -> BatchJSON:
         """Create a batch of the requests in a file. An invalid file gives a failed batch. Raises BatchRequestError."""
         if request.get("endpoint") != ENDPOINT or request.get("completion_window") != "24h":
             raise BatchRequestError(400, f"endpoint must be {ENDPOINT}, completion_window 24h.", "bad_batch")
         content = self.content(str(request.get("input_file_id")))
-        batch = _Batch(f"batch_{len(self._batches)}", str(request["input_file_id"]), [], time.time())
+        batch = _StandInBatch(f"batch_{len(self._batches)}", str(request["input_file_id"]), [], time.time())
         used_ids: set[str] = set()
         for number, line in enumerate(content.splitlines(), start=1):
             code = _add_request(line, batch.lines, used_ids)
@@ -82,11 +92,11 @@ class StandInBatches:
         self._batches[batch.id] = batch
         return self._as_json(batch)
 
-    def list_all(self) -> dict[str, Any]:
+    def list_all(self) -> BatchList:
         """All batches, newest first."""
         return {"object": "list", "data": [self._as_json(batch) for batch in reversed(self._batches.values())]}
 
-    async def get(self, batch_id: str) -> dict[str, Any]:
+    async def get(self, batch_id: str) -> BatchJSON:
         """The batch. The first call after `duration_s` processes its requests. Raises BatchRequestError."""
         batch = self._batch(batch_id)
         if batch.status == "cancelling":
@@ -95,7 +105,7 @@ class StandInBatches:
             await self._process(batch, "completed")
         return self._as_json(batch)
 
-    def cancel(self, batch_id: str) -> dict[str, Any]:
+    def cancel(self, batch_id: str) -> BatchJSON:
         """Request cancellation of a running batch and return it. Raises BatchRequestError."""
         batch = self._batch(batch_id)
         if batch.status not in _RUNNING:
@@ -103,20 +113,26 @@ class StandInBatches:
         batch.status = "cancelling"
         return self._as_json(batch)
 
-    async def _process(self, batch: _Batch, final_status: str, max_requests: int | None = None) -> None:
+    async def _process(self, batch: _StandInBatch, final_status: str, max_requests: int | None = None) -> None:
         batch.status = "finalizing"  # concurrent calls of `get` must not process the batch again
-        output: list[dict[str, Any]] = []
-        errors: list[dict[str, Any]] = []
+        output: list[BatchRecord] = []
+        errors: list[BatchRecord] = []
         for line in batch.lines[:max_requests]:
             response = await self._respond(line["body"])
             await asyncio.sleep(0)
-            base = {"id": f"batch_req_{len(output) + len(errors)}", "custom_id": line["custom_id"]}
+            record: BatchRecord = {
+                "id": f"batch_req_{len(output) + len(errors)}",
+                "custom_id": line["custom_id"],
+                "response": None,
+                "error": None,
+            }
             if response is None:
                 final_status = "expired"
-                errors.append(base | {"response": None, "error": {"code": "batch_expired", "message": "Too late."}})
+                record["error"] = {"code": "batch_expired", "message": "Too late."}
+                errors.append(record)
                 continue
             status, body = response
-            record = base | {"response": {"status_code": status, "body": body}, "error": None}
+            record["response"] = {"status_code": status, "body": body}
             (output if status == 200 else errors).append(record)
         for line in batch.lines[len(output) + len(errors) :]:
             error = {"code": "batch_cancelled", "message": "The batch was cancelled before."}
@@ -126,7 +142,7 @@ class StandInBatches:
         batch.counts = {"completed": len(output), "failed": len(errors)}
         batch.status = final_status
 
-    def _batch(self, batch_id: str) -> _Batch:
+    def _batch(self, batch_id: str) -> _StandInBatch:
         if batch_id not in self._batches:
             raise BatchRequestError(404, f"No batch {batch_id}.", "not_found")
         return self._batches[batch_id]
@@ -136,7 +152,7 @@ class StandInBatches:
         self._files[file_id] = content
         return file_id
 
-    def _as_json(self, batch: _Batch) -> dict[str, Any]:
+    def _as_json(self, batch: _StandInBatch) -> BatchJSON:
         return {
             "id": batch.id,
             "object": "batch",
@@ -152,7 +168,7 @@ class StandInBatches:
         }
 
 
-def _add_request(line: bytes, lines: list[dict[str, Any]], used_ids: set[str]) -> str:
+def _add_request(line: bytes, lines: list[BatchLine], used_ids: set[str]) -> str:
     """Parse one line of a batch file and append it to `lines`; returns the OpenAI error code, empty if valid."""
     try:
         request = json.loads(line)
@@ -169,5 +185,5 @@ def _add_request(line: bytes, lines: list[dict[str, Any]], used_ids: set[str]) -
     return ""
 
 
-def _jsonl(lines: list[dict[str, Any]]) -> bytes:
+def _jsonl(lines: Sequence[BatchRecord]) -> bytes:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()

@@ -11,10 +11,11 @@ number of applications. `fault` is one of `FAULTS`.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+
+from examples.fieldguide.llm_types import FaultRecord
 
 FAULTS = {
     "status": "returns `status` with an error body, and `retry_after` as a Retry-After header if given",
@@ -43,8 +44,8 @@ class FaultRule:
     retry_after: float | None = None
     seconds: float = 3600.0
     label: str | None = None
-    calls: tuple[int, ...] | None = None
-    attempts: tuple[int, ...] | None = None
+    calls: Sequence[int] | None = None
+    attempts: Sequence[int] | None = None
     share: float | None = None
     times: int | None = None
 
@@ -67,7 +68,7 @@ def _unit_hash(label: str) -> float:
     return int.from_bytes(hashlib.sha256(label.lower().encode()).digest()[:4], "big") / 2**32
 
 
-def parse_rules(records: Iterable[Mapping[str, Any]]) -> list[FaultRule]:
+def parse_rules(records: Iterable[FaultRecord]) -> list[FaultRule]:
     """The rules of a JSON list. Raises ValueError for unknown keys and faults."""
     known = {field.name for field in fields(FaultRule)}
     rules = []
@@ -75,8 +76,7 @@ def parse_rules(records: Iterable[Mapping[str, Any]]) -> list[FaultRule]:
         unknown = set(record) - known
         if unknown:
             raise ValueError(f"fault rule {number} has unknown keys {sorted(unknown)}: choose from {sorted(known)}")
-        lists = {key: tuple(record[key]) for key in ("calls", "attempts") if record.get(key) is not None}
-        rules.append(FaultRule(**{**record, **lists}))
+        rules.append(FaultRule(**record))
     return rules
 
 

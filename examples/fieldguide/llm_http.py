@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 MAX_BODY_BYTES = 64 * 2**20  # a batch file of about ten thousand requests
 _REASONS = {
@@ -41,7 +40,7 @@ class HttpReply:
     is_cut: bool = False  # send half of the body, then close the connection
 
 
-def json_reply(status: int, content: Any, **headers: str) -> HttpReply:
+def json_reply(status: int, content: object, **headers: str) -> HttpReply:
     return HttpReply(status, json.dumps(content, ensure_ascii=False).encode(), {**headers})
 
 

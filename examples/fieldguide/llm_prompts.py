@@ -10,9 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import TypedDict, cast
 
 from examples.fieldguide.language import PARTS, Attributes, describe, phrase, value_of
+from examples.fieldguide.llm_types import ChatBody, ContentPart, JSONSchema
 
 _SUBJECT_KEYS = {"label", "sense", "other", "other_sense", "domain"}
 _BLIND = "I'm sorry, but I can't see pictures, and this one came without the name of what it shows."
@@ -34,7 +35,7 @@ class ParsedPrompt:
 
     text: str
     subject: Mapping[str, str]
-    schema: Mapping[str, Any] | None
+    schema: JSONSchema | None
     image: str
     temperature: float
 
@@ -44,23 +45,24 @@ class ParsedPrompt:
         return "\n".join(line for line in self.text.splitlines() if _json_in(line) is None).strip()
 
 
-def parse_prompt(request: Mapping[str, Any]) -> ParsedPrompt:
+def parse_prompt(request: ChatBody) -> ParsedPrompt:
     """Parse the last user message of a request body.
 
     Raises KeyError, TypeError, ValueError or IndexError if the body has none.
     """
     message = [one for one in request["messages"] if one["role"] == "user"][-1]
     content = message["content"]
-    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    parts: list[ContentPart] = content if isinstance(content, list) else [{"text": content}]
     text = "\n".join(str(part.get("text", "")) for part in parts if isinstance(part, Mapping) and "text" in part)
     images = [part["image_url"]["url"] for part in parts if isinstance(part, Mapping) and "image_url" in part]
     objects = [value for line in text.splitlines() if (value := _json_in(line)) is not None]
     subjects = [one for one in objects if set(one) <= _SUBJECT_KEYS and all(isinstance(v, str) for v in one.values())]
+    schemas = [cast(JSONSchema, one) for one in objects if "properties" in one]
     temperature = request.get("temperature")
     return ParsedPrompt(
         text=text,
-        subject=subjects[-1] if subjects else {},
-        schema=next((one for one in objects if "properties" in one), None),
+        subject={key: str(value) for key, value in subjects[-1].items()} if subjects else {},
+        schema=schemas[0] if schemas else None,
         image=images[-1] if images else "",
         temperature=float(temperature) if isinstance(temperature, int | float) else 0.0,
     )
@@ -71,16 +73,26 @@ def refusal_reason(prompt: ParsedPrompt) -> str | None:
     return _BLIND if prompt.image and not prompt.subject.get("label") else None
 
 
+class ExtraFields(TypedDict, total=False):
+    """The fields of a response that depend on the prompt."""
+
+    other: str
+    answer: str
+    caption: str
+    differences: list[dict[str, str]]
+    phrases: list[dict[str, str]]
+
+
 def extra_fields(
     prompt: ParsedPrompt, attributes: Attributes | None, other: Attributes | None, *, nth: int
-) -> dict[str, Any]:
+) -> ExtraFields:
     """The fields `answer`, `caption` and `differences` from the attributes of the species (None: unknown species).
 
     `nth` is the number of earlier calls; at a temperature above zero it varies the response to equal prompts.
     """
     rng = Random(f"{prompt.text}\n{prompt.image}\n{nth if prompt.temperature else 0}")
     name = prompt.subject.get("label", "")
-    fields: dict[str, Any] = {"other": prompt.subject.get("other", "")}
+    fields: ExtraFields = {"other": prompt.subject.get("other", "")}
     if attributes is None:
         return fields | {
             "answer": f"The field guide has no entry under {name}.",
@@ -140,7 +152,7 @@ def _sentence(text: str) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def _json_in(line: str) -> dict[str, Any] | None:
+def _json_in(line: str) -> dict[str, object] | None:
     if not line.lstrip().startswith("{"):
         return None
     try:

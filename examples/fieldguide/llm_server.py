@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from examples.fieldguide.llm_answers import entry_for_prompt, label_of, response_text
 from examples.fieldguide.llm_batches import BatchRequestError, StandInBatches
@@ -39,6 +39,7 @@ from examples.fieldguide.llm_http import (
     reply_bytes,
 )
 from examples.fieldguide.llm_prompts import ParsedPrompt, parse_prompt, refusal_reason
+from examples.fieldguide.llm_types import ChatBody, Completion, FaultRecord, ReplyMessage, StatsJSON
 from examples.fieldguide.world import species
 
 T = TypeVar("T")
@@ -60,10 +61,17 @@ class ServerStats:
     faults: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
 
-    def as_dict(self) -> dict[str, Any]:
-        counted = {key: dict(getattr(self, key)) for key in ("calls_by_label", "faults", "statuses")}
-        plain = {key: value for key, value in vars(self).items() if key not in counted}
-        return {**plain, **counted}
+    def as_dict(self) -> StatsJSON:
+        return {
+            "calls": self.calls,
+            "in_flight": self.in_flight,
+            "max_in_flight": self.max_in_flight,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "calls_by_label": dict(self.calls_by_label),
+            "faults": dict(self.faults),
+            "statuses": dict(self.statuses),
+        }
 
 
 def count_tokens(text: str) -> int:
@@ -71,7 +79,7 @@ def count_tokens(text: str) -> int:
     return len(re.findall(r"\w+|[^\w\s]", text))
 
 
-def _text_of(message: Any) -> str:
+def _text_of(message: object) -> str:
     """The text of a message whose content is a string or a list of parts."""
     content = message.get("content") if isinstance(message, Mapping) else None
     if isinstance(content, list):
@@ -164,7 +172,7 @@ class StandInLLM:
             return error_reply(400, "The body must be a JSON object.", "bad_body")
         return error_reply(404, "Unknown address.", "not_found")
 
-    async def _respond_in_batch(self, body: Mapping[str, Any]) -> tuple[int, Any] | None:
+    async def _respond_in_batch(self, body: ChatBody) -> tuple[int, object] | None:
         """Status and body for one line of a batch. Connection faults become server errors."""
         try:
             prompt = parse_prompt(body)
@@ -193,7 +201,7 @@ class StandInLLM:
         return label, rule, nth
 
     async def _complete(
-        self, body: Mapping[str, Any], prompt: ParsedPrompt, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, body: ChatBody, prompt: ParsedPrompt, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> HttpReply:
         label, rule, nth = self._count(prompt)
         if self.latency_s:
@@ -204,9 +212,7 @@ class StandInLLM:
                 return fault_reply
         return self._completion_reply(body, prompt, label, rule.fault if rule is not None else "", nth)
 
-    def _completion_reply(
-        self, body: Mapping[str, Any], prompt: ParsedPrompt, label: str, fault: str, nth: int
-    ) -> HttpReply:
+    def _completion_reply(self, body: ChatBody, prompt: ParsedPrompt, label: str, fault: str, nth: int) -> HttpReply:
         """The reply with the completion, after the fault (if any) was applied to its content."""
         entry = entry_for_prompt(prompt, _other_species(label) if fault == "other_label" else label, nth=nth)
         full_text = response_text(prompt.text, entry, body.get("response_format"), prompt.schema)
@@ -244,14 +250,12 @@ class StandInLLM:
             raise CloseConnection
         return None
 
-    def _completion(
-        self, body: Mapping[str, Any], text: str | None, finish: str, refusal: str | None
-    ) -> dict[str, Any]:
+    def _completion(self, body: ChatBody, text: str | None, finish: str, refusal: str | None) -> Completion:
         prompt_tokens = sum(count_tokens(_text_of(one)) + 4 for one in body["messages"])
         completion_tokens = count_tokens(text or "")
         self.stats.prompt_tokens += prompt_tokens
         self.stats.completion_tokens += completion_tokens
-        message = {"role": "assistant", "content": None if refusal else text, "refusal": refusal}
+        message: ReplyMessage = {"role": "assistant", "content": None if refusal else text, "refusal": refusal}
         return {
             "id": f"chatcmpl-{self.stats.calls}",
             "object": "chat.completion",
@@ -292,10 +296,10 @@ class RunningServer:
         self.llm, self.host, self.port, self._loop = llm, host, port, loop
         self.base_url = f"http://{host}:{port}/v1"
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> StatsJSON:
         return self._in_loop(self.llm.stats.as_dict)
 
-    def set_faults(self, faults: Iterable[Mapping[str, Any]]) -> None:
+    def set_faults(self, faults: Iterable[FaultRecord]) -> None:
         """Replace the fault rules."""
         rules = parse_rules(faults)
         self._in_loop(lambda: setattr(self.llm, "faults", Faults(rules)))
@@ -341,7 +345,7 @@ def serve(
     port: int = 0,
     latency_ms: float = 0,
     api_key: str | None = None,
-    faults: Iterable[Mapping[str, Any]] = (),
+    faults: Iterable[FaultRecord] = (),
     batch_s: float = 0.0,
 ) -> Iterator[RunningServer]:
     """Run the server in a thread until the block ends; by default on a free port."""

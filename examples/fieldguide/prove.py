@@ -11,15 +11,15 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from benchmarks.documents import put_part
 from benchmarks.load import machine
 from distill.benefit.charts import draw_chart, markdown_table
+from distill.json_types import BenefitReportJSON
 from examples.demo import job
 from examples.demo.services import StepFailed, environment, llm_command, process, serve_command, wait_until_ready
 from examples.fieldguide.world import species, write_class_folders
@@ -33,8 +33,8 @@ CHART = "evidence-attributes.png"
 COMMAND = "make prove"
 
 
-def prove(out: Path, console: Console) -> dict[str, Any]:
-    """Run everything from labels to the proof through the service; returns the result of the prove job."""
+def prove(out: Path, console: Console) -> BenefitReportJSON:
+    """Run everything from labels to the proof through the service; returns the report."""
     data = out / "data"
     write_class_folders(data / job.IMAGE_FOLDER, [job.SEEN, job.UNSEEN], 20, job.SEED)
     shutil.copytree(Path(__file__).with_name("teacher"), data / job.TEACHER)
@@ -46,7 +46,7 @@ def prove(out: Path, console: Console) -> dict[str, Any]:
             return _run_jobs(client, console)
 
 
-def _run_jobs(client: Limbeck, console: Console) -> dict[str, Any]:
+def _run_jobs(client: Limbeck, console: Console) -> BenefitReportJSON:
     teacher = f"local-dir:{job.TEACHER}"
     names = [member.name for group in (job.SEEN, job.UNSEEN) for member in species(group)]
     vocabulary = client.create_vocabulary("field guide", names, domain=job.DOMAIN)
@@ -63,13 +63,15 @@ def _run_jobs(client: Limbeck, console: Console) -> dict[str, Any]:
     prove_job = client.prove(
         described["attribute_set_id"], dataset.id, teacher=teacher, concept=CONCEPT, filter_phrases=True
     )
-    return follow(client, prove_job, console, title="prove the benefit").result or {}
+    proof: BenefitReportJSON = (follow(client, prove_job, console, title="prove the benefit").result or {})["proof"]
+    return proof
 
 
-def write(proof: Mapping[str, Any], docs: Path) -> None:
+def write(proof: BenefitReportJSON, docs: Path) -> None:
     """Write the section of `evidence.md` about attributes and its chart."""
     draw_chart(proof, docs / CHART)
     filtered = proof["filtered"]
+    assert filtered is not None
     filter_result = (
         f"not applied, because {filtered['refused']}"
         if filtered["refused"]
@@ -114,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"prove: {out} exists: choose another folder with --out, or remove it", file=sys.stderr)
         return 2
     try:
-        proof = prove(out, console)["proof"]
+        proof = prove(out, console)
     except KeyboardInterrupt:
         return 130
     except (StepFailed, LimbeckError, OSError, TimeoutError) as error:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Protocol
 
 from examples.fieldguide.language import (
     ATTRIBUTES,
@@ -75,11 +75,18 @@ def _group(rng: Random, count: int, existing: list[Attributes]) -> list[Attribut
     return made
 
 
+class _Encoder(Protocol):
+    """The part of open_clip's tokenizer that is used here."""
+
+    def encode(self, text: str) -> list[int]: ...
+
+
 @cache
-def _tokenizer() -> Any:
+def _tokenizer() -> _Encoder:
     from open_clip.tokenizer import SimpleTokenizer  # imported here because it imports torch
 
-    return SimpleTokenizer()
+    tokenizer: _Encoder = SimpleTokenizer()
+    return tokenizer
 
 
 def _has_meaning(word: str) -> bool:

@@ -18,13 +18,13 @@ import json
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import open_clip
@@ -50,7 +50,7 @@ from examples.fieldguide.world import species
 
 CONTEXT_LENGTH = 64
 MEAN, STD = (0.46, 0.45, 0.45), (0.22, 0.22, 0.22)
-MODEL_CFG: dict[str, Any] = {
+MODEL_CFG: Mapping[str, object] = {
     "embed_dim": 128,
     "vision_cfg": {
         "image_size": IMAGE_PX,
@@ -67,7 +67,7 @@ MODEL_CFG: dict[str, Any] = {
         "layers": 4,
     },
 }
-PREPROCESS_CFG: dict[str, Any] = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}
+PREPROCESS_CFG: Mapping[str, object] = {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}
 LOSSES = ("contrast", "phrases")
 PARTS_WEIGHT = 3.0
 _KEYS = tuple(ATTRIBUTES)
@@ -152,7 +152,27 @@ def parts_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return torch.stack(losses).mean()
 
 
-def encode_text(model: Any, tokens: torch.Tensor) -> torch.Tensor:
+class _Model(Protocol):
+    """The parts of open_clip's `CLIP` that are used here."""
+
+    token_embedding: torch.nn.Embedding
+    positional_embedding: torch.Tensor
+    transformer: Callable[..., torch.Tensor]
+    attn_mask: torch.Tensor
+    ln_final: Callable[[torch.Tensor], torch.Tensor]
+    text_projection: torch.Tensor
+    logit_scale: torch.Tensor
+
+    def encode_image(self, image: torch.Tensor) -> torch.Tensor: ...
+
+    def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]: ...
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]: ...
+
+    def state_dict(self) -> dict[str, torch.Tensor]: ...
+
+
+def encode_text(model: _Model, tokens: torch.Tensor) -> torch.Tensor:
     """`model.encode_text` without the padding: attention is causal, so tokens after the end of a text have no effect.
 
     (B, context) -> (B, D). The shorter and the longer half of the batch are each truncated to their longest text.
@@ -176,7 +196,7 @@ def learning_rate(step: int, steps: int, peak: float, warmup: int = 100) -> floa
     return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
 
 
-def _optimiser(model: torch.nn.Module, peak: float) -> torch.optim.AdamW:
+def _optimiser(model: _Model, peak: float) -> torch.optim.AdamW:
     """AdamW. Vectors and embeddings have no weight decay: tokens unseen in training must keep their initial values."""
     decayed: list[torch.nn.Parameter] = []
     not_decayed: list[torch.nn.Parameter] = []
@@ -186,7 +206,7 @@ def _optimiser(model: torch.nn.Module, peak: float) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98), fused=True)
 
 
-def save_teacher(model: torch.nn.Module, out: Path) -> None:
+def save_teacher(model: _Model, out: Path) -> None:
     """Write the two files that `local-dir:` of open_clip reads, with tensors in float16."""
     out.mkdir(parents=True, exist_ok=True)
     config = {"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS_CFG}
@@ -225,7 +245,7 @@ class _Data:
         self._rng, self._order = Random(f"teacher captions {options.seed}"), np.random.default_rng(options.seed)
         self._queue: list[int] = []
 
-    def next_batch(self) -> "_Batch":
+    def next_batch(self) -> "_TrainingBatch":
         """The next batch; every image is used once before any is used again."""
         size = self._options.batch
         if len(self._queue) < size:
@@ -235,11 +255,11 @@ class _Data:
         tokens = self._tokenizer([*texts, *class_texts(self._rng)])
         pixels = torch.from_numpy(self._pixels[chosen]).permute(0, 3, 1, 2).float()
         masked = also_true(torch.tensor([_codes(attributes) for attributes in stated]), self._shown[chosen])
-        return _Batch((pixels / 255 - self._mean) / self._std, tokens, masked, self._targets[chosen])
+        return _TrainingBatch((pixels / 255 - self._mean) / self._std, tokens, masked, self._targets[chosen])
 
 
 @dataclass(frozen=True)
-class _Batch:
+class _TrainingBatch:
     images: torch.Tensor  # (B, 3, 64, 64)
     tokens: torch.Tensor  # (B + K, context): captions, then class texts
     also_true: torch.Tensor  # (B, B)
@@ -252,7 +272,7 @@ class _Log:
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="utf-8")
 
-    def write(self, record: dict[str, Any]) -> None:
+    def write(self, record: Mapping[str, object]) -> None:
         print(json.dumps(record), flush=True)
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
@@ -291,7 +311,7 @@ def train(out: Path, options: TrainOptions) -> None:
     log.close()
 
 
-def _run_steps(model: Any, data: _Data, options: TrainOptions, out: Path, log: _Log) -> None:
+def _run_steps(model: _Model, data: _Data, options: TrainOptions, out: Path, log: _Log) -> None:
     optimiser = _optimiser(model, options.peak_lr)
     steps = options.steps
     began, loss_sums = time.perf_counter(), torch.zeros(len(LOSSES))
@@ -319,7 +339,9 @@ def _run_steps(model: Any, data: _Data, options: TrainOptions, out: Path, log: _
             log.write({"step": step + 1, "group": "validation", **accuracies(out, "validation", images_per_species=10)})
 
 
-def _step(model: Any, optimiser: torch.optim.AdamW, batch: _Batch, step: int, lr: float) -> tuple[torch.Tensor, float]:
+def _step(
+    model: _Model, optimiser: torch.optim.AdamW, batch: _TrainingBatch, step: int, lr: float
+) -> tuple[torch.Tensor, float]:
     """One optimiser step; returns the losses in the order of `LOSSES` and the logit scale before the step."""
     for group in optimiser.param_groups:
         group["lr"] = lr

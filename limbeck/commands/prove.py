@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,9 @@ from limbeck.commands.common import DEFAULT_URL, BadInput, Url, service
 if TYPE_CHECKING:
     from rich.table import Table
 
-_PARTS = {"id": "seen", "ood": "unseen"}
+    from distill.json_types import ArmPartJSON, BenefitReportJSON, EvaluatedPart, FilteredJSON
+
+_PARTS: dict["EvaluatedPart", str] = {"id": "seen", "ood": "unseen"}
 
 
 def prove(
@@ -35,7 +37,7 @@ def prove(
     with service(url) as client:
         job = client.prove(id, dataset, teacher=teacher, concept=concept, seeds=seeds, filter_phrases=filter_phrases)
         result = follow(client, job, console, title="prove the benefit").result or {}
-    proof = result["proof"]
+    proof: BenefitReportJSON = result["proof"]
     if out is not None:
         try:
             out.write_text(json.dumps(proof, indent=1) + "\n", encoding="utf-8")
@@ -47,7 +49,7 @@ def prove(
         console.print(_filter_text(filtered, result["attribute_set_id"]), highlight=False, markup=False)
 
 
-def proof_table(proof: dict[str, Any]) -> "Table":
+def proof_table(proof: "BenefitReportJSON") -> "Table":
     """Accuracy of every arm, and its gain over the control with a bootstrap interval over labels, in points."""
     from rich.table import Table
 
@@ -58,14 +60,15 @@ def proof_table(proof: dict[str, Any]) -> "Table":
         table.add_column(f"{_PARTS[part]} ({proof['num_labels'][part]})", justify="right")
         table.add_column("over waffle", justify="right", no_wrap=True)
     for arm in proof["arms"]:
-        cells = [cell for part in parts for cell in (f"{100 * arm[part]['accuracy']:.1f}", _gain(arm[part]))]
+        results = [result for part in parts if (result := arm[part])]
+        cells = [cell for result in results for cell in (f"{100 * result['accuracy']:.1f}", _gain(result))]
         table.add_row(arm["name"], *cells, style="bold" if arm["name"] == proof["chosen"] else None)
     chance = [cell for part in parts for cell in (f"{100 * proof['chance'][part]:.1f}", "")]
     table.add_row("chance", *chance, style="dim")
     return table
 
 
-def _gain(result: dict[str, Any]) -> str:
+def _gain(result: "ArmPartJSON") -> str:
     gain = result["over_control"]
     if gain is None:
         return ""
@@ -73,7 +76,7 @@ def _gain(result: dict[str, Any]) -> str:
     return f"{100 * gain['mean']:+.1f} \\[{100 * low:+.0f}, {100 * high:+.0f}]"
 
 
-def _filter_text(filtered: dict[str, Any], set_id: str | None) -> str:
+def _filter_text(filtered: "FilteredJSON", set_id: str | None) -> str:
     if filtered["refused"]:
         return f"No phrase was removed: {filtered['refused']}."
     if set_id is None:
