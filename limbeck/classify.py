@@ -7,9 +7,10 @@ A score is the softmax over the candidate labels at the student's training tempe
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import timm
 import torch
@@ -34,7 +35,7 @@ class LoadedStudent:
     """A student ready for inference. `targets` are the text targets of `labels`: (K, D) float32, L2-normalised."""
 
     model: torch.nn.Module
-    transform: Any
+    transform: Callable[[Image.Image], torch.Tensor]
     targets: torch.Tensor
     labels: tuple[str, ...]
     temperature: float
@@ -71,7 +72,7 @@ def load_student(folder: Path, *, among: str = "all") -> LoadedStudent:
     chosen = [index for index, entry in enumerate(entries) if entry.get("part") in parts]
     if not chosen:
         raise BundleError(f"{folder} has no {among} labels")
-    timm_data: Any = timm.data
+    timm_data: Any = timm.data  # it does not export these names to type checkers
     transform = timm_data.create_transform(**timm_data.resolve_model_data_config(model))
     return LoadedStudent(
         model,
@@ -82,7 +83,24 @@ def load_student(folder: Path, *, among: str = "all") -> LoadedStudent:
     )
 
 
-def _temperature(manifest: dict[str, Any]) -> float:
+class _TrainConfig(TypedDict, total=False):
+    """The config in a manifest. Older bundles have a config without sections."""
+
+    objective: "_TrainConfig"
+    temperature: float
+
+
+class _MadeFrom(TypedDict, total=False):
+    config: _TrainConfig
+
+
+class _Manifest(TypedDict, total=False):
+    """The part of a bundle's manifest that is read."""
+
+    made_from: _MadeFrom
+
+
+def _temperature(manifest: _Manifest) -> float:
     config = manifest.get("made_from", {}).get("config", {})
-    objective = config.get("objective", config)  # older bundles have a config without sections
+    objective = config.get("objective", config)
     return float(objective.get("temperature", TEMPERATURE))

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import httpx2
 
@@ -60,7 +59,7 @@ class Http:
     def close(self) -> None:
         self._client.close()
 
-    def items(self, path: str, params: Mapping[str, Param], *, start: int | None = None) -> Iterator[dict[str, Any]]:
+    def items(self, path: str, params: Mapping[str, Param], *, start: int | None = None) -> Iterator[dict[str, object]]:
         """The items of a list after `start`, fetched page by page."""
         after: str | int | None = start
         while True:
@@ -78,13 +77,14 @@ class Http:
         params: Mapping[str, Param] | None = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Any:
+    ) -> object:
         """Send a request with an optional JSON body; the JSON of the response. Raises Problem or Unreachable."""
         response = self.request(method, path, params=params, headers=headers, json=body)
         if not response.content:
             return None
         try:
-            return response.json()
+            content: object = response.json()
+            return content
         except ValueError:
             url = self._client.base_url.join(path)
             raise LimbeckError(
@@ -99,7 +99,8 @@ class Http:
         params: Mapping[str, Param] | None = None,
         headers: Mapping[str, str] | None = None,
         attempts: int | None = None,
-        **body: Any,
+        json: object = None,
+        content: bytes | None = None,
     ) -> httpx2.Response:
         """Send a request with retries; the complete response. Raises Problem from status 400 on, and Unreachable."""
         attempts = attempts or self.attempts
@@ -110,7 +111,9 @@ class Http:
         for attempt in range(1, attempts + 1):
             is_last = attempt == attempts
             try:
-                response = self._client.request(method, path, params=given, headers=all_headers, **body)
+                response = self._client.request(
+                    method, path, params=given, headers=all_headers, json=json, content=content
+                )
             except httpx2.TransportError as error:
                 if is_last:
                     raise self.unreachable(error) from error

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 ENDED = ("succeeded", "failed", "cancelled")
 TextKind = Literal["names", "sentence", "phrases", "phrases_joined", "answers", "contrast", "all"]
@@ -114,7 +114,7 @@ class LLMAnswer(_Response):
     model: str
     base_url: str
     strategy: str
-    messages: tuple[dict[str, Any], ...]
+    messages: tuple[dict[str, JsonValue], ...]
     answer: str
     created_at: datetime
 
@@ -136,7 +136,7 @@ class AttributeSet(_Response):
     num_labels: int
     num_described: int
     num_flagged: int
-    source: dict[str, Any]
+    source: dict[str, JsonValue]
     created_at: datetime
 
 
@@ -146,7 +146,7 @@ class Offender(_Response):
 
     position: int
     label: str
-    lines: tuple[dict[str, Any], ...] = ()
+    lines: tuple[dict[str, JsonValue], ...] = ()
     others: tuple[str, ...] = ()
     note: str = ""
 
@@ -162,7 +162,7 @@ class Gate(_Response):
     holds: bool | None
     num_labels: int
     judged_by: str
-    details: dict[str, Any]
+    details: dict[str, JsonValue]
     worst: tuple[Offender, ...] = ()
 
 
@@ -188,7 +188,7 @@ class Teacher(_Response):
     width: int
     context_length: int
     logit_scale: float
-    preprocess: dict[str, Any]
+    preprocess: dict[str, JsonValue]
     created_at: datetime
 
 
@@ -201,7 +201,7 @@ class TextTargets(_Response):
     text: TextKind
     num_labels: int
     width: int
-    report: dict[str, Any]
+    report: dict[str, JsonValue]
     digest: str
     created_at: datetime
 
@@ -212,7 +212,7 @@ class CaptionSet(_Response):
     id: str
     dataset_id: str
     job_id: str
-    source: dict[str, Any]
+    source: dict[str, JsonValue]
     num_images: int
     num_captioned: int
     digest: str
@@ -227,7 +227,7 @@ class Dataset(_Response):
     vocabulary_id: str
     name: str
     path: str
-    split: dict[str, Any]
+    split: dict[str, JsonValue]
     counts: dict[str, int]
     digest: str
     created_at: datetime
@@ -350,7 +350,7 @@ class Job(_Response):
     finished_at: datetime | None = None
     progress: Progress
     stages: tuple[Stage, ...] = ()
-    spec: dict[str, Any]
+    spec: dict[str, JsonValue]
     spend: Spend | None = None
     result: dict[str, Any] | None = None
     error: JobError | None = None
@@ -375,7 +375,7 @@ class Event(_Response):
     level: Literal["info", "warning", "error"]
     type: Literal["message", "metrics", "state"]
     message: str
-    data: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class BundleFile(_Response):
@@ -406,6 +406,6 @@ class Checkpoint(_Response):
 class Page(_Response):
     """One page of a list. If `has_more`, pass `last_id` as `after` to get the next page."""
 
-    data: tuple[dict[str, Any], ...]
+    data: tuple[dict[str, object], ...]
     has_more: bool
     last_id: str | int | None = None

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -102,18 +102,19 @@ def read_text(path: Path) -> str:
         raise BadInput(f"{path}: is not UTF-8 (byte {error.start})") from None
 
 
-def assignments(texts: list[str], option: str) -> dict[str, Any]:
+def assignments(texts: list[str], option: str) -> dict[str, object]:
     """`["epochs=10", "losses.mse=0"]` as nested fields. A value is parsed as JSON if possible, else it is text."""
-    fields: dict[str, Any] = {}
+    fields: dict[str, object] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not all(steps := name.strip().split(".")):
             raise BadInput(f"{option} {text!r}: write it as field=value")
         inner = fields
         for step in steps[:-1]:
-            inner = inner.setdefault(step, {})
-            if not isinstance(inner, dict):
+            below = inner.setdefault(step, {})
+            if not isinstance(below, dict):
                 raise BadInput(f"{option} {text!r}: {step} is already set to a value")
+            inner = below
         inner[steps[-1]] = _value(value.strip())
     return fields
 

@@ -4,9 +4,9 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -167,7 +167,7 @@ def _line_id(label: "Attributes", prefix: str) -> str:
 
 
 def _change(
-    client: "Limbeck", id: str, label: "Attributes", operations: Sequence[dict[str, Any]], version: int
+    client: "Limbeck", id: str, label: "Attributes", operations: Sequence[Mapping[str, object]], version: int
 ) -> "DraftChanged":
     from limbeck.client import Problem
 
@@ -181,7 +181,7 @@ def _change(
         raise
 
 
-def _read_lines(path: Path) -> list[dict[str, Any]]:
+def _read_lines(path: Path) -> list[dict[str, str | bool]]:
     try:
         return label_text.parse_lines(read_text(path))
     except BadInput as error:

@@ -11,7 +11,6 @@ removed block deletes the line; a block without an id adds a line; the order of 
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from limbeck.commands.common import BadInput
 from limbeck.models import Attributes, Line
@@ -45,32 +44,32 @@ def _block(line: Line) -> str:
     return "\n".join([head, *fields]) + "\n"
 
 
-def parse_lines(text: str) -> list[dict[str, Any]]:
+def parse_lines(text: str) -> list[dict[str, str | bool]]:
     """The lines of a text, for the operation `replace`. Raises BadInput that names the line number."""
-    lines: list[dict[str, Any]] = []
+    lines: list[dict[str, str | bool]] = []
+    given: set[str] = set()  # the fields that the text gives for the last line
     for number, content in enumerate(text.splitlines(), start=1):
         if not content.strip() or content.startswith("#"):
             continue
         if found := _FIELD.fullmatch(content):
-            if not lines or found["name"] in lines[-1]["given"]:
+            if not lines or found["name"] in given:
                 field = f"a second {found['name']}" if lines else "a field"
                 raise BadInput(f"line {number}: {field} without a `kind` line above it")
-            lines[-1]["given"].add(found["name"])
+            given.add(found["name"])
             lines[-1][found["name"]] = found["text"].strip()
         elif (head := _HEAD.fullmatch(content)) and head["kind"] in KINDS:
             defaults = dict.fromkeys(FIELDS, "") if head["id"] else {}
             line_id = {"id": head["id"]} if head["id"] else {}
-            lines.append({**line_id, "kind": head["kind"], "locked": bool(head["locked"]), **defaults, "given": set()})
+            lines.append({**line_id, "kind": head["kind"], "locked": bool(head["locked"]), **defaults})
+            given.clear()
         else:
             raise BadInput(
                 f"line {number}: {content.strip()[:60]!r} is neither `kind [id]` nor an indented `field: text`"
             )
-    for line in lines:
-        del line["given"]
     return lines
 
 
-def parse_addition(option: str) -> dict[str, Any]:
+def parse_addition(option: str) -> dict[str, str]:
     """`phrase,part=bill: a long bill` as the fields of the operation `add`. Raises BadInput."""
     head, colon, text = option.partition(":")
     kind, *fields = (part.strip() for part in head.split(","))

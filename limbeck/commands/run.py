@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -120,13 +120,13 @@ def _describe(
     return attribute_set_id
 
 
-def parse_split(text: str) -> dict[str, Any]:
+def parse_split(text: str) -> dict[str, object]:
     """`folders`, a JSON object, or `seed=…,id_fraction=…,held_out=…`, as the API's `split`. Raises BadInput."""
     if text == "folders":
         return {"by": "folders"}
     if text.lstrip().startswith("{"):
         try:
-            split: dict[str, Any] = json.loads(text)
+            split: dict[str, object] = json.loads(text)
         except ValueError as error:
             raise BadInput(f"--split is not JSON: {error}") from None
         return split
@@ -140,7 +140,15 @@ def _strategies(text: str) -> list[str]:
     return names
 
 
-def results_table(rows: Sequence[tuple[str, str, dict[str, Any]]]) -> "Table":
+class PartAccuracy(TypedDict):
+    """The part of an evaluation that the table shows."""
+
+    accuracy: float
+    chance: float
+    num_labels: int
+
+
+def results_table(rows: Sequence[tuple[str, str, Mapping[str, PartAccuracy]]]) -> "Table":
     """Mean per-class accuracy of each (model, text, evaluation), and of random guessing."""
     from rich.table import Table
 
