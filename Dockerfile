@@ -3,7 +3,7 @@ FROM python:3.11-slim AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
 
-# Dependencies first: they change seldom and weigh gigabytes.
+# Dependencies first: they rarely change and are several gigabytes.
 COPY requirements.lock ./
 RUN pip install --require-hashes -r requirements.lock
 

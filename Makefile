@@ -6,45 +6,45 @@ READY := $(VENV)/.ready
 
 .PHONY: prove demo test check serve evidence evidence-full bench-service bench-editing bench-attributes bench-distill lock clean setup
 
-demo: $(READY)  ## The main job on the field guide, through the service, in some three minutes
+demo: $(READY)  ## The whole job on the field guide, through the service, in about three minutes
 	$(BIN)/python -m examples.demo --out demo
 
 test: check  ## Every check and test
 	$(BIN)/pytest -n 2 --dist loadfile
 
-check: $(READY)  ## The quick part: style, types, import contracts, migrations, locked names
+check: $(READY)  ## The quick part: style, types, import contracts, migrations, model names
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/store/test_migrations.py tests/distill/config/test_model_names.py
 
-prove: $(READY)  ## Whether attributes help beyond Waffle, on the field guide, into docs/evidence.md
+prove: $(READY)  ## Measure whether attributes help more than Waffle on the field guide, and write docs/evidence.md
 	rm -rf proof
 	$(BIN)/python -m examples.fieldguide.prove --write docs
 
-serve: $(READY)  ## The service, embedded unless LIMBECK_* says otherwise
+serve: $(READY)  ## Start the service, embedded unless LIMBECK_* variables change it
 	$(BIN)/limbeck serve
 
-bench-service: $(READY)  ## How fast the service is, on SQLite and on Postgres
+bench-service: $(READY)  ## Benchmark of the service on SQLite and Postgres
 	$(BIN)/python -m benchmarks.service
 
-bench-editing: $(READY)  ## Editing, searching and comparing 100,000 labels, on SQLite and on Postgres
+bench-editing: $(READY)  ## Benchmark of editing, search and comparison of 100,000 labels on SQLite and Postgres
 	$(BIN)/python -m benchmarks.editing
 
-bench-attributes: $(READY)  ## Enriching against a stand-in LLM: pace, limits, 100,000 labels, on SQLite and on Postgres
+bench-attributes: $(READY)  ## Benchmark of enrichment against a stand-in LLM: rate, limits, 100,000 labels, on SQLite and Postgres
 	$(BIN)/python -m benchmarks.attributes
 
-bench-distill: $(READY)  ## How fast distilling is, beside what it is compared with
+bench-distill: $(READY)  ## Benchmark of distillation, each figure relative to a reference
 	$(BIN)/python -m benchmarks.distill
 
-evidence: $(READY)  ## The core arms on the field guide, into docs/evidence.md; broken off, it goes on
+evidence: $(READY)  ## Run the core arms on the field guide and write docs/evidence.md; an interrupted run continues
 	$(BIN)/python -m benchmarks.evidence --arms core --write docs
 
-evidence-full: $(READY)  ## All arms
+evidence-full: $(READY)  ## Run all arms
 	$(BIN)/python -m benchmarks.evidence --arms full --write docs
 
-setup: $(READY)  ## The virtual environment alone
+setup: $(READY)  ## Create the virtual environment
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
@@ -53,11 +53,11 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
-lock: $(READY)  ## Lock the dependencies anew, and the names that they know
+lock: $(READY)  ## Lock the dependencies again, and the model names that they know
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
 		--no-header --python-version 3.11 --upgrade --quiet --output-file requirements.lock
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m distill.config.model_names
 
-clean:  ## Remove what was built and what the demo left
+clean:  ## Remove build outputs and the demo folder
 	rm -rf $(VENV) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -11,12 +11,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from sqlite3 import Connection as SQLiteConnection
+from typing import Literal, Protocol
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 _BUSY_TIMEOUT_S = 60
 _PING_AFTER_S = 5
@@ -59,6 +62,12 @@ class Database:
         self.writer.dispose()
 
 
+class _PostgresConnection(DBAPIConnection, Protocol):
+    """A connection of psycopg."""
+
+    def fileno(self) -> int: ...
+
+
 def _postgres(url: str, *, pool_size: int, isolation_level: Literal["AUTOCOMMIT", "READ COMMITTED"]) -> Engine:
     engine = create_engine(
         url,
@@ -70,14 +79,14 @@ def _postgres(url: str, *, pool_size: int, isolation_level: Literal["AUTOCOMMIT"
     )
 
     @event.listens_for(engine, "checkin")
-    def _checkin(_dbapi: Any, record: Any) -> None:
+    def _checkin(_dbapi: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         record.info["idle_since"] = time.monotonic()
 
     # A ping at every checkout (`pool_pre_ping`) would cost a round trip for each statement of a read. A server that
     # shut down has closed the connection, and a closed socket is readable. Only an idle connection needs a ping: the
     # network may have dropped it without closing it.
     @event.listens_for(engine, "checkout")
-    def _checkout(dbapi: Any, record: Any, _proxy: Any) -> None:
+    def _checkout(dbapi: _PostgresConnection, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
         idle_since = record.info.get("idle_since")
         if idle_since is None:
             return
@@ -107,7 +116,7 @@ def _sqlite(url: str, *, begin: str, pool_size: int) -> Engine:
 
     # The sqlite3 module begins transactions by its own rules; these two hooks let SQLAlchemy begin them instead.
     @event.listens_for(engine, "connect")
-    def _connect(dbapi: Any, _record: Any) -> None:
+    def _connect(dbapi: SQLiteConnection, _record: ConnectionPoolEntry) -> None:
         dbapi.isolation_level = None
         cursor = dbapi.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
@@ -117,7 +126,7 @@ def _sqlite(url: str, *, begin: str, pool_size: int) -> Engine:
         cursor.close()
 
     @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:
+    def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
     return engine

@@ -1,10 +1,6 @@
 """Types of the JSON in the columns of the tables."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, NotRequired, TypeAlias, TypedDict
-
-JSONValue: TypeAlias = "str | int | float | bool | None | Sequence[JSONValue] | Mapping[str, JSONValue]"
-JSONObject: TypeAlias = Mapping[str, JSONValue]
+from typing import Literal, NotRequired, TypedDict
 
 
 class LineJSON(TypedDict):
@@ -20,3 +16,14 @@ class LineJSON(TypedDict):
     locked: NotRequired[bool]
     strategy: NotRequired[str]
     call: NotRequired[str]
+
+
+class TallyJSON(TypedDict):
+    """Sums over the parts of one kind of a job; running parts count in `num_begun` only."""
+
+    kind: str
+    done: int
+    total: int
+    unit: str
+    num_live: int
+    num_begun: int

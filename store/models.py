@@ -11,7 +11,7 @@ from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, MetaData, Te
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from store.json_types import LineJSON
+from store.json_types import LineJSON, TallyJSON
 
 Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
@@ -30,9 +30,12 @@ class Base(DeclarativeBase):
     type_annotation_map = {
         dict[str, Any]: Json,
         dict[str, list[int]]: Json,
+        dict[str, int]: Json,
+        dict[str, object]: Json,
         dict[str, str]: Json,
-        list[Any]: Json,
         list[LineJSON]: Json,
+        list[TallyJSON]: Json,
+        list[dict[str, object]]: Json,
         list[str | None]: Json,
         list[str]: Json,
         float: Double,
@@ -102,7 +105,7 @@ class LLMAnswer(Base):
     model: Mapped[str]
     base_url: Mapped[str]
     strategy: Mapped[str]
-    messages: Mapped[list[Any]]
+    messages: Mapped[list[dict[str, object]]]
     answer: Mapped[str]
     lines: Mapped[list[LineJSON]]
     other_lines: Mapped[list[LineJSON] | None]
@@ -125,7 +128,7 @@ class LLMResponseFormat(Base):
     __tablename__ = "llm_forms"
     base_url: Mapped[str] = mapped_column(primary_key=True)
     model: Mapped[str] = mapped_column(primary_key=True)
-    form: Mapped[dict[str, Any]]
+    form: Mapped[dict[str, object]]
     updated_at: Mapped[float]
 
 
@@ -178,7 +181,7 @@ class JobUsage(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     cap_pusd: Mapped[int | None] = mapped_column(BigInteger)
     cap_tokens: Mapped[int | None] = mapped_column(BigInteger)
-    plan: Mapped[dict[str, Any]]
+    plan: Mapped[dict[str, list[int]]]
     calls: Mapped[int]
     prompt_tokens: Mapped[int] = mapped_column(BigInteger)
     completion_tokens: Mapped[int] = mapped_column(BigInteger)
@@ -345,7 +348,7 @@ class Teacher(Base):
     width: Mapped[int]
     context_length: Mapped[int]
     logit_scale: Mapped[float]
-    preprocess: Mapped[dict[str, Any]]
+    preprocess: Mapped[dict[str, object]]
     tokenizer_key: Mapped[str]
     created_at: Mapped[float]
 
@@ -362,7 +365,7 @@ class TextTargets(Base):
     text: Mapped[str]
     num_labels: Mapped[int]
     width: Mapped[int]
-    report: Mapped[dict[str, Any]]
+    report: Mapped[dict[str, object]]
     file_key: Mapped[str]
     digest: Mapped[str]
     size: Mapped[int]
@@ -377,8 +380,8 @@ class Dataset(Base):
     vocabulary_id: Mapped[str] = mapped_column(ForeignKey("vocabularies.id"), index=True)
     name: Mapped[str]
     path: Mapped[str]
-    split: Mapped[dict[str, Any]]
-    counts: Mapped[dict[str, Any]]
+    split: Mapped[dict[str, object]]
+    counts: Mapped[dict[str, int]]
     digest: Mapped[str]
     manifest_key: Mapped[str]
     created_at: Mapped[float]
@@ -392,11 +395,11 @@ class Job(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
     status: Mapped[str] = mapped_column(index=True)
-    spec: Mapped[dict[str, Any]]
-    result: Mapped[dict[str, Any] | None]
-    error: Mapped[dict[str, Any] | None]
+    spec: Mapped[dict[str, object]]
+    result: Mapped[dict[str, object] | None]
+    error: Mapped[dict[str, str] | None]
     stopping: Mapped[str | None]
-    tally: Mapped[list[Any]]
+    tally: Mapped[list[TallyJSON]]
     num_events: Mapped[int]
     created_at: Mapped[float]
     started_at: Mapped[float | None]
@@ -421,9 +424,9 @@ class Part(Base):
     queue: Mapped[str]
     status: Mapped[str]
     stage: Mapped[int]
-    spec: Mapped[dict[str, Any]]
-    result: Mapped[dict[str, Any] | None]
-    error: Mapped[dict[str, Any] | None]
+    spec: Mapped[dict[str, object]]
+    result: Mapped[dict[str, object] | None]
+    error: Mapped[dict[str, str] | None]
     attempts: Mapped[int]
     lease_token: Mapped[str | None]
     lease_expires_at: Mapped[float | None]
@@ -457,7 +460,7 @@ class Event(Base):
     level: Mapped[str]
     type: Mapped[str]
     message: Mapped[str]
-    data: Mapped[dict[str, Any]]
+    data: Mapped[dict[str, object]]
 
 
 class Checkpoint(Base):
@@ -473,7 +476,7 @@ class Checkpoint(Base):
     teacher_id: Mapped[str] = mapped_column(ForeignKey("teachers.id"))
     student: Mapped[str]
     text: Mapped[str]
-    evaluation: Mapped[dict[str, Any]]
+    evaluation: Mapped[dict[str, object]]
     digest: Mapped[str]
     created_at: Mapped[float]
 

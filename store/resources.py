@@ -5,7 +5,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -26,13 +26,13 @@ def page(
     tx: Session, model: type[RowT], *, limit: int, after: str | None, **where: str | None
 ) -> tuple[list[RowT], bool]:
     """Up to `limit` rows, newest first, that follow the row with id `after`; and whether more rows follow."""
-    columns: Any = model
+    columns = model.__table__.c
     query = select(model).order_by(columns.id.desc()).limit(limit + 1)
     if after is not None:
         query = query.where(columns.id < after)
     for name, value in where.items():
         if value is not None:
-            query = query.where(getattr(columns, name) == value)
+            query = query.where(columns[name] == value)
     rows = list(tx.scalars(query))
     return rows[:limit], len(rows) > limit
 
@@ -186,12 +186,12 @@ def add_checkpoint(tx: Session, checkpoint: Checkpoint, *, files: Sequence[tuple
     return checkpoint
 
 
-def source_digests(tx: Session, spec: DistillSpec, *, text_targets_id: str) -> dict[str, Any]:
+def source_digests(tx: Session, spec: DistillSpec, *, text_targets_id: str) -> dict[str, object]:
     """The ids and digests of all inputs of a distill job, for the manifest of its bundle."""
     vocabulary = vocabularies.get(tx, spec.vocabulary_id)
     images = dataset(tx, spec.dataset_id)
     targets = text_targets(tx, text_targets_id)
-    made_from: dict[str, Any] = {
+    made_from: dict[str, object] = {
         "vocabulary": {"id": vocabulary.id, "digest": vocabulary.digest},
         "dataset": {"id": images.id, "digest": images.digest, "split": images.split},
         "text_targets": {"id": targets.id, "digest": targets.digest, "text": targets.text},

@@ -13,6 +13,14 @@ DOCUMENT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 MAX_MODULES = 15
 # One file per route, command, loss or migration.
 ONE_FILE_EACH = ("api/routes", "limbeck/commands", "distill/losses", "migrations/versions")
+# One concept in several layers: a row of the store, a schema of the API, a model of the client, JSON of two servers.
+SAME_CONCEPT = frozenset(
+    """
+    AgainEstimate AttributeSet BundleError BundleFile Call CaptionSet ChatBody Checkpoint Dataset Draft Event ImageURL
+    Job LLMAnswer Label Line LineJSON NamedSchema Page Problem Progress Range Report ResponseFormat Stage StatsJSON
+    StrategyEstimate Teacher TextTargets Vocabulary
+    """.split()
+)
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +112,13 @@ def test_the_glossary_defines_thirty_words() -> None:
     assert 25 <= len(words) <= 35
     for path in re.findall(r"`((?:\w+/)+\w+\.py)`", text):
         assert (ROOT / path).is_file(), path
+
+
+def test_no_class_name_stands_for_two_things() -> None:
+    names = Counter(
+        name
+        for package in (*PACKAGES, "benchmarks", "examples")
+        for path in (ROOT / package).rglob("*.py")
+        for name in re.findall(r"^class (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    assert {name for name, number in names.items() if number > 1} <= SAME_CONCEPT

@@ -14,8 +14,8 @@ from celery import Celery
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
 from store.jobs import heartbeats
-from store.logs import configure
 from workers.runtime.context import Context, worker_name
+from workers.runtime.logs import configure
 
 log = structlog.get_logger()
 _HEARTBEAT_S = 10.0

@@ -15,9 +15,9 @@ import time
 
 from store.jobs import claims
 from store.jobs.claims import Claim
-from store.logs import configure
 from workers.runtime.context import Context
 from workers.runtime.lease_renewal import LeaseRenewal
+from workers.runtime.logs import configure
 from workers.runtime.run_part import Publish, claim_part, run_claimed
 
 GRACE_S = 20.0

@@ -13,9 +13,9 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from store.jobs import claims, heartbeats
-from store.logs import configure
 from workers.dispatch import RUN
 from workers.runtime.context import Context, worker_name
+from workers.runtime.logs import configure
 from workers.sweeper import Sweeper
 
 log = structlog.get_logger()

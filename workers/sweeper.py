@@ -15,8 +15,8 @@ from store import idempotency
 from store.enrich import single_flight
 from store.jobs import heartbeats, outbox
 from store.lifecycle import transitions
-from store.logs import configure
 from workers.runtime.context import Context, worker_name
+from workers.runtime.logs import configure
 
 log = structlog.get_logger()
 _CLEANUP_EVERY_S = 600.0

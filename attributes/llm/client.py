@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from attributes.llm.concurrency import OnResult, QueryTotals, RunStopped, StopSignal, query_many
+from attributes.llm.concurrency import OnResult, QueryTotals, RunStop, RunStopped, query_many
 from attributes.llm.limits import (
     BudgetGuard,
     BudgetSpent,
@@ -78,7 +78,7 @@ class LLMClient:
 
         If the budget is spent, the reason is `stopped` and the detail `budget_spent`.
         """
-        return await self._query(question, StopSignal())
+        return await self._query(question, RunStop())
 
     async def query_all(
         self,
@@ -105,7 +105,7 @@ class LLMClient:
             should_stop=should_stop,
         )
 
-    async def _query(self, question: Question, stop: StopSignal) -> QuestionResult:
+    async def _query(self, question: Question, stop: RunStop) -> QuestionResult:
         attempts = QuestionAttempts(question, self.settings, self._fallback)
         wait_s = 0.0
         while True:
@@ -136,14 +136,14 @@ class LLMClient:
             message = f"the LLM server refuses every request: model {self.settings.model!r} at {self.settings.base_url}"
             raise FatalLLMError("llm_bad_request", f"{message} ({result.detail})", result.calls)
 
-    async def _pause(self, wait_s: float, stop: StopSignal) -> None:
+    async def _pause(self, wait_s: float, stop: RunStop) -> None:
         """Wait `wait_s`, and for the server's `Retry-After`."""
         until = time.monotonic() + wait_s
         with stop.interruptible_wait():
             while (left_s := max(until, self._not_before) - time.monotonic()) > 0:
                 await asyncio.sleep(left_s)
 
-    async def _attempt(self, attempts: QuestionAttempts, stop: StopSignal) -> RawResponse:
+    async def _attempt(self, attempts: QuestionAttempts, stop: RunStop) -> RawResponse:
         """One HTTP attempt, once budget and limiter allow it. Raises BudgetSpent and RunStopped."""
         body = attempts.body()
         with stop.interruptible_wait():
@@ -165,7 +165,7 @@ class LLMClient:
             await self._budget.release(reservation, call)
 
     @asynccontextmanager
-    async def _slot(self, tokens: int, stop: StopSignal) -> AsyncIterator[Slot]:
+    async def _slot(self, tokens: int, stop: RunStop) -> AsyncIterator[Slot]:
         """A slot of the limiter, taken outside the server's `Retry-After`."""
         while True:
             async with AsyncExitStack() as stack:

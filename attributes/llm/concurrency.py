@@ -21,7 +21,7 @@ class RunStopped(Exception):
     """The run stopped during an interruptible wait."""
 
 
-class StopSignal:
+class RunStop:
     """Set once, to end a run. Calls in flight continue; interruptible waits raise RunStopped."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class StopSignal:
             self._waiting.discard(task)
 
 
-QueryOne = Callable[[Question, StopSignal], Awaitable[QuestionResult]]
+QueryOne = Callable[[Question, RunStop], Awaitable[QuestionResult]]
 
 
 @dataclass
@@ -133,7 +133,7 @@ class _QueryRun:
         self._source = source
         self._on_result = on_result
         self._should_stop = should_stop
-        self._stop = StopSignal()
+        self._stop = RunStop()
         self._totals = QueryTotals()
 
     async def run(self, concurrency: int, probe_first: bool) -> QueryTotals:

@@ -4,9 +4,6 @@ The result holds the proof. On request, phrases that training images contradict 
 derived set without them, unless the filter lowers held-out accuracy.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from sqlalchemy.orm import Session
 
 from distill.benefit.phrase_filter import PhraseFilterResult
@@ -17,6 +14,7 @@ from distill.texts.text_templates import LabelAttributes, render
 from store.jobs.claims import Claim
 from store.jobs.part_results import ProveResult
 from store.jobs.specs import ProveSpec
+from store.json_types import LineJSON
 from store.sets import attribute_sets
 from store.sets.attribute_sets import EntryContent
 from workers.gpu import inputs
@@ -86,7 +84,7 @@ def _derive_filtered_set(
     return attribute_sets.derive(tx, parent, changed, source=source).id
 
 
-def _is_dropped(line: Mapping[str, Any], label: str, dropped: set[str]) -> bool:
+def _is_dropped(line: LineJSON, label: str, dropped: set[str]) -> bool:
     if line["kind"] != "phrase" or line.get("locked") or line["origin"] == "human":
         return False
     return render("phrases", label, LabelAttributes(phrases=(line["text"],)))[0] in dropped
