@@ -83,10 +83,21 @@ class TimedClient:
         self.set_id = set_id
         self.times_s: list[float] = []
 
-    def request(self, method: str, path: str = "", *, set_id: str = "", **options: Any) -> dict[str, Any]:
+    def request(
+        self,
+        method: str,
+        path: str = "",
+        *,
+        set_id: str = "",
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str | int] | None = None,
+    ) -> dict[str, Any]:
         """The JSON of the response. Records the time. Raises for a status of 400 or above."""
         start = time.perf_counter()
-        response = self.http.request(method, f"/v1/attribute-sets/{set_id or self.set_id}{path}", **options)
+        response = self.http.request(
+            method, f"/v1/attribute-sets/{set_id or self.set_id}{path}", json=json, headers=headers, params=params
+        )
         self.times_s.append(time.perf_counter() - start)
         response.raise_for_status()
         body: dict[str, Any] = response.json()
