@@ -13,8 +13,8 @@ class PipelineHooks:
     """Callbacks of the steps that read images and encode features; each is optional.
 
     `on_progress(done, total, unit)`: `unit` is `images` or `views` for image features, `texts` for text features and
-    `pictures` for decoding. `should_stop()`: true to stop; the step then raises `Stopped`. `on_bad_image(path, reason)`:
-    called once per unusable file. `bad_images`: the reason for each unusable file, by path.
+    `pictures` for decoding. `should_stop()`: true to stop; the step then raises `Stopped`.
+    `on_bad_image(path, reason)`: called once per unusable file. `bad_images`: path -> reason of each unusable file.
     """
 
     on_progress: Callable[[int, int, str], None] | None = None

@@ -16,7 +16,7 @@ from torch import Tensor
 from distill.config.loss_registry import required_inputs
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
-from distill.data.crops import Views
+from distill.data.crops import Views, sample_shared_views
 from distill.data.decoded_images import DecodedImages, decode_images, eval_side_px, train_side_px
 from distill.data.few_shot import exclude_rows, support_rows
 from distill.data.image_index import ImageIndex
@@ -31,7 +31,7 @@ from distill.student.features import student_features
 from distill.student.model import Student
 from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
-from distill.teacher.view_features import LiveTeacher, sample_shared_views, teacher_side_px, view_features
+from distill.teacher.view_features import LiveTeacher, teacher_side_px, view_features
 from distill.texts.student_texts import caption_features, evaluation_inputs, student_texts
 from distill.texts.text_targets import TextTargets
 from distill.texts.text_templates import TextKind

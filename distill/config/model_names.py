@@ -5,13 +5,14 @@
 and not when it runs. Regenerate it whenever the locked dependencies change: `python -m distill.config.model_names`.
 """
 
-import difflib
 import json
 import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, TypedDict
+
+from distill.config.closest_names import closest_names
 
 CATALOG_FILE = Path(__file__).with_name("model_names.json")
 
@@ -78,7 +79,7 @@ def check_student(name: str) -> str:
     """Return `name` if timm has it. Raises UnknownName."""
     students, _ = _names()
     if name not in students:
-        raise UnknownName(name, "student", difflib.get_close_matches(name, sorted(students), n=5, cutoff=0.6))
+        raise UnknownName(name, "student", closest_names(name, students, limit=5, cutoff=0.6))
     return name
 
 
@@ -100,10 +101,10 @@ def check_teacher(ref: str) -> TeacherRef:
     if rest in teachers.get(kind, ()):
         return TeacherRef("open_clip", kind, rest)
     if kind in teachers:
-        near = difflib.get_close_matches(rest, teachers[kind], n=5, cutoff=0.0)
+        near = closest_names(rest, teachers[kind], limit=5, cutoff=0.0)
         raise UnknownName(ref, "teacher", [f"{kind}:{tag}" for tag in near])
     known = [f"{model}:{tag}" for model, tags in teachers.items() for tag in tags]
-    raise UnknownName(ref, "teacher", difflib.get_close_matches(ref, known, n=5, cutoff=0.5))
+    raise UnknownName(ref, "teacher", closest_names(ref, known, limit=5))
 
 
 def main() -> None:

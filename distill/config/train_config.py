@@ -6,7 +6,6 @@ which both classes accept instead of section and field: `epochs` is `schedule.ep
 field, except for `student`, `optimizer`, `schedule` and `average` (see `_RENAMED`).
 """
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, Self
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from distill.config.closest_names import closest_names
 from distill.config.loss_registry import LOSS_TERMS
 from distill.json_types import JSONValue
 
@@ -30,7 +30,6 @@ _RENAMED = {
     "schedule": ("schedule", "kind"),
     "average": ("weight_average", "kind"),
 }
-MAX_NEAR_NAMES = 3
 
 
 class _Frozen(BaseModel):
@@ -58,7 +57,7 @@ class _Frozen(BaseModel):
 def _unknown_name(
     code: Literal["setting_unknown", "loss_unknown"], kind: str, name: str, known: list[str]
 ) -> PydanticCustomError:
-    near = difflib.get_close_matches(name, known, n=MAX_NEAR_NAMES, cutoff=0.5)
+    near = closest_names(name, known)
     hint = f"closest: {', '.join(near)}" if near else f"there are {', '.join(known)}"
     message = 'no {kind} is called "{name}"; {hint}'
     return PydanticCustomError(code, message, {"kind": kind, "name": name, "hint": hint})

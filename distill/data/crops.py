@@ -1,10 +1,14 @@
-"""RandAugment, random resized crop and flip, sampled per image and applied to a whole batch on the device.
+"""Crops: the part of an image that student and teacher see, with flip and RandAugment.
 
-`sample_views` is a function of (seed, pass, image), so a view can be reproduced. `crop_views` samples the image with
-coordinates clamped to the crop, like an unantialiased resize of the crop. The published code (arXiv:2307.03135)
-transforms the stacked tensor with one crop and one flip per batch; to reproduce it, `Augmentation.per` = `batch` gives
-the whole batch the view of one image.
-B images, S side of the stored images in pixels, P side of the output.
+The student sees a new view in each pass (`sample_views`). The teacher sees, by the setting `view`: the same views, of
+which `num_views` per image are sampled once and cached (`same`: `sample_shared_views`, used for both), every view of the
+student (`live`), or its own preprocessing of the whole image (`center`, `squash`: `distill.teacher.image_features`).
+
+A view is a function of (seed, pass, image), so it can be reproduced. `crop_views` applies views to a whole batch on the
+device; it reads the image with coordinates clamped to the crop, like an unantialiased resize of the crop. The published
+code (arXiv:2307.03135) transforms the stacked tensor with one crop and one flip per batch; to reproduce it,
+`Augmentation.per` = `batch` gives the whole batch the view of one image.
+N images of the dataset, B of a batch, V views per image, S side of the stored images in pixels, P side of the output.
 """
 
 from dataclasses import dataclass
@@ -18,6 +22,7 @@ from torch import Tensor
 from distill.config.train_config import Augmentation
 from distill.data.counter_rng import Ints, uniform
 from distill.data.randaugment import Ops, rand_augment, sample_ops
+from distill.data.row_cache import Keys
 
 ATTEMPTS = 10
 
@@ -50,6 +55,19 @@ def sample_views(seed: int, pass_index: int, images: Ints, *, side_px: int, augm
     flips = uniform(seed, pass_index, images, 4) < (0.5 if augmentation.flip else 0.0)
     boxes = np.stack([left, top, width, height], axis=1).astype(np.int64)
     return Views(boxes, flips, sample_augmentations(seed, pass_index, images, augmentation))
+
+
+def sample_shared_views(
+    seed: int, contents: Keys, *, num_views: int, side_px: int, augmentation: Augmentation
+) -> Views:
+    """`num_views` crops and flips for each of `contents` (N, 32): boxes (N, V, 4) in images of `side_px`.
+
+    Sampled by the content of the image file, so they do not depend on the other images of the dataset.
+    """
+    images = np.ascontiguousarray(contents[:, :8]).view(np.int64)[:, 0]
+    plain = augmentation.model_copy(update={"rand_ops": 0})
+    sampled = [sample_views(seed, view, images, side_px=side_px, augmentation=plain) for view in range(num_views)]
+    return Views(np.stack([view.boxes for view in sampled], axis=1), np.stack([view.flips for view in sampled], axis=1))
 
 
 def _sample_sizes(

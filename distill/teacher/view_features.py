@@ -18,9 +18,8 @@ import torch
 from torch import Tensor
 
 from distill import Stopped
-from distill.config.train_config import Augmentation
 from distill.data.counter_rng import Ints
-from distill.data.crops import Views, crop_views, sample_views
+from distill.data.crops import Views, crop_views
 from distill.data.decoded_images import PixelRows, train_side_px
 from distill.data.row_cache import Keys, RowCache, key_of, stack_keys
 from distill.hooks import PipelineHooks
@@ -39,19 +38,6 @@ def teacher_side_px(teacher: Teacher) -> int:
             f"{teacher.ref} takes images of {width} by {height} px, but views are square: set view to center or squash",
         )
     return train_side_px(int(height))
-
-
-def sample_shared_views(
-    seed: int, contents: Keys, *, num_views: int, side_px: int, augmentation: Augmentation
-) -> Views:
-    """`num_views` crops and flips for each of `contents` (N, 32): boxes (N, V, 4) in images of `side_px`.
-
-    Sampled by the content of the image file, so they do not depend on the other images of the dataset.
-    """
-    images = np.ascontiguousarray(contents[:, :8]).view(np.int64)[:, 0]
-    plain = augmentation.model_copy(update={"rand_ops": 0})
-    sampled = [sample_views(seed, view, images, side_px=side_px, augmentation=plain) for view in range(num_views)]
-    return Views(np.stack([view.boxes for view in sampled], axis=1), np.stack([view.flips for view in sampled], axis=1))
 
 
 @dataclass(frozen=True, eq=False)

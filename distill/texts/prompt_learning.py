@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from distill.teacher.teacher import Teacher
-from distill.texts.text_targets import ShortenedText, TextTargets, fit_context
+from distill.texts.shortening import ShortenedText, fit_context
+from distill.texts.text_targets import TextTargets
 from distill.texts.text_templates import TextsError, without_prefix
 
 INITIAL_STD = 0.02

@@ -25,10 +25,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from examples.fieldguide.llm_answers import entry_for_prompt, label_of, response_text
-from examples.fieldguide.llm_batches import BatchRequestError, StandInBatches
-from examples.fieldguide.llm_faults import FaultRule, Faults, parse_rules, read_rules
-from examples.fieldguide.llm_http import (
+from examples.fieldguide.llm.answers import entry_for_prompt, label_of, response_text
+from examples.fieldguide.llm.batches import BatchRequestError, StandInBatches
+from examples.fieldguide.llm.faults import FaultRule, Faults, parse_rules, read_rules
+from examples.fieldguide.llm.http import (
     MAX_BODY_BYTES,
     CloseConnection,
     HttpReply,
@@ -38,8 +38,8 @@ from examples.fieldguide.llm_http import (
     read_request,
     reply_bytes,
 )
-from examples.fieldguide.llm_prompts import ParsedPrompt, parse_prompt, refusal_reason
-from examples.fieldguide.llm_types import ChatBody, Completion, FaultRecord, ReplyMessage, StatsJSON
+from examples.fieldguide.llm.prompts import ParsedPrompt, parse_prompt, refusal_reason
+from examples.fieldguide.llm.types import ChatBody, Completion, FaultRecord, ReplyMessage, StatsJSON
 from examples.fieldguide.world import species
 
 T = TypeVar("T")

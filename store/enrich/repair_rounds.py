@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,7 +15,7 @@ from store.sets.attribute_sets import insert_ignore
 _LABELS_PER_QUERY = 1_024
 
 
-def inputs_of(tx: Session, job_id: str, spec: DescribeSpec, criteria: Mapping[str, Any]) -> str:
+def inputs_of(tx: Session, job_id: str, spec: DescribeSpec, criteria: Mapping[str, object]) -> str:
     """sha256 over everything that decides the outcome of a round: the job's results and how they are judged.
 
     The response under a key never changes, and neither do the lines that a base set keeps.
@@ -43,6 +42,6 @@ def outcome(tx: Session, inputs: str) -> RepairRound | None:
     return tx.get(RepairRound, inputs)
 
 
-def put(tx: Session, *, inputs: str, outcome: Mapping[str, Any], file_key: str | None) -> None:
+def put(tx: Session, *, inputs: str, outcome: Mapping[str, object], file_key: str | None) -> None:
     """Store the outcome of a round; an existing one stays."""
     insert_ignore(tx, RepairRound, [{"inputs": inputs, "outcome": dict(outcome), "file_key": file_key}])

@@ -98,7 +98,7 @@ def record_calls(tx: Session, claim: Claim, calls: Sequence[Mapping[str, Any]]) 
     )
 
 
-def record_responses(tx: Session, responses: Sequence[Mapping[str, Any]]) -> None:
+def record_responses(tx: Session, responses: Sequence[Mapping[str, object]]) -> None:
     """Cache valid responses (fields of `LLMAnswer`) for all jobs; an existing response under a key stays."""
     now = time.time()
     rows = [{**response, "created_at": now} for response in responses]
@@ -158,14 +158,14 @@ def positions_with_results(tx: Session, job_id: str, *, after: int, limit: int) 
     return list(tx.scalars(query.distinct().order_by(EnrichResult.position).limit(limit)))
 
 
-def response_format(tx: Session, *, base_url: str, model: str) -> Mapping[str, Any] | None:
+def response_format(tx: Session, *, base_url: str, model: str) -> Mapping[str, object] | None:
     """The stored response format that a server supports for a model; None if there is none."""
     return tx.scalar(
         select(LLMResponseFormat.form).where(LLMResponseFormat.base_url == base_url, LLMResponseFormat.model == model)
     )
 
 
-def save_response_format(tx: Session, *, base_url: str, model: str, response_format: Mapping[str, Any]) -> None:
+def save_response_format(tx: Session, *, base_url: str, model: str, response_format: Mapping[str, object]) -> None:
     """Store the response format for all workers; the last write wins."""
     dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
     row = {"base_url": base_url, "model": model, "form": dict(response_format), "updated_at": time.time()}

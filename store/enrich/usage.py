@@ -57,7 +57,9 @@ class Cost:
 NO_COST = Cost()
 
 
-def create(tx: Session, job_id: str, *, cap_pusd: int | None, cap_tokens: int | None, plan: Mapping[str, Any]) -> None:
+def create(
+    tx: Session, job_id: str, *, cap_pusd: int | None, cap_tokens: int | None, plan: Mapping[str, list[int]]
+) -> None:
     """Add the totals of a new job, all 0. `plan`: kind of part -> (maximum number of units, questions per unit)."""
     tx.add(
         JobUsage(
@@ -156,7 +158,7 @@ class UsageTotals:
     job_id: str
     cap_pusd: int | None
     cap_tokens: int | None
-    plan: Mapping[str, Any]
+    plan: Mapping[str, list[int]]
     calls: int
     prompt_tokens: int
     completion_tokens: int

@@ -14,6 +14,7 @@ from sqlalchemy import Row, bindparam, func, literal_column, select, true
 from sqlalchemy.orm import Session
 
 from store.errors import NotFound
+from store.json_types import TallyJSON
 from store.models import Job, JobUsage, Part
 
 
@@ -105,7 +106,7 @@ def tally(tx: Session, job: Job) -> None:
 def of_jobs(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Progress]:
     """Job id → progress. A stage is all parts of one kind; the current one is the first that has not ended, or else the
     last that started. Unknown jobs and jobs without parts are left out."""
-    tallies: dict[str, list[Any]] = {}
+    tallies: dict[str, list[TallyJSON]] = {}
     running: dict[str, list[Sequence[Any]]] = {}
     for job_id, job_tally, *running_sums in tx.execute(_JOBS, {"job_ids": list(job_ids)}):
         tallies[job_id] = job_tally
@@ -123,7 +124,7 @@ def of_job(tx: Session, job_id: str) -> tuple[Row[Any], Progress | None]:
     return rows[0], _progress(rows[0].tally, [row[-_NUM_RUNNING:] for row in rows])
 
 
-def _progress(tally: Sequence[Mapping[str, Any]], running: Sequence[Sequence[Any]]) -> Progress | None:
+def _progress(tally: Sequence[TallyJSON], running: Sequence[Sequence[Any]]) -> Progress | None:
     """Progress from the stored sums of each kind of part and the rows of sums over running parts."""
     if not tally:
         return None
@@ -134,7 +135,7 @@ def _progress(tally: Sequence[Mapping[str, Any]], running: Sequence[Sequence[Any
     return Progress(**vars(stages[next(live, started[-1])]), stages=stages)
 
 
-def _stage(stored: Mapping[str, Any], running: Sequence[Any] | None) -> Stage:
+def _stage(stored: TallyJSON, running: Sequence[Any] | None) -> Stage:
     done, total, unit, rate = running or (0, 0, "", None)
     done, total = stored["done"] + int(done), stored["total"] + int(total)
     eta_s = max(0.0, (total - done) / rate) if rate else None

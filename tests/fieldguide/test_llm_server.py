@@ -16,8 +16,8 @@ import jsonschema
 import openai
 import pytest
 
-from examples.fieldguide.llm_answers import entry_for, fill, label_of, response_text
-from examples.fieldguide.llm_faults import Faults, parse_rules
+from examples.fieldguide.llm.answers import entry_for, fill, label_of, response_text
+from examples.fieldguide.llm.faults import Faults, parse_rules
 from examples.fieldguide.llm_server import RunningServer, serve
 from examples.fieldguide.world import species
 

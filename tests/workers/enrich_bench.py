@@ -16,8 +16,8 @@ import torch
 
 from api.jobs.plan_enrich import EnrichIn, create_enrich
 from attributes.llm.transport import RawResponse, Transport
-from examples.fieldguide.llm_answers import entry_for_prompt, label_of, response_text
-from examples.fieldguide.llm_prompts import parse_prompt
+from examples.fieldguide.llm.answers import entry_for_prompt, label_of, response_text
+from examples.fieldguide.llm.prompts import parse_prompt
 from examples.fieldguide.world import species
 from store import vocabularies
 from store.artefacts import Artefacts

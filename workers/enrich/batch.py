@@ -28,10 +28,10 @@ from store.jobs import claims, jobs
 from store.jobs.specs import EnrichSpec
 from store.models import LLMBatch
 from workers.enrich import llm_settings
+from workers.enrich.call_costs import cost_of_call, max_cost
 from workers.enrich.live import MAX_FAILURE_EVENTS
 from workers.enrich.questions import InvalidQuestion, PlannedQuestion, group_by_key
 from workers.enrich.recording import Acquired, CallRow, FinishedQuestion, Recorder, acquire_questions
-from workers.enrich.usage import cost_of_call, max_cost
 from workers.runtime.context import Context
 from workers.runtime.errors import Deferred, FatalJobError, Stopped
 from workers.runtime.lease_renewal import LeaseRenewal

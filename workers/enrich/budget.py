@@ -20,7 +20,7 @@ from store.enrich import usage
 from store.enrich.usage import NO_COST, Cost
 from store.jobs import claims
 from store.jobs.claims import Claim
-from workers.enrich.usage import cost_of_call, max_cost
+from workers.enrich.call_costs import cost_of_call, max_cost
 
 CALLS_PER_BLOCK = 32
 RECHECK_S = 0.5

@@ -20,8 +20,8 @@ from store.enrich import results, single_flight, usage
 from store.enrich.results import ResultSlot
 from store.jobs.claims import Claim
 from workers.enrich.budget import PartBudget
+from workers.enrich.call_costs import cost_pusd
 from workers.enrich.questions import InvalidQuestion, PlannedQuestion
-from workers.enrich.usage import cost_pusd
 
 Mode = Literal["live", "batch"]
 STOPPED = "stopped"  # the reason of a question that is still open

@@ -17,7 +17,7 @@ from store.jobs.part_results import PartResult
 from store.jobs.specs import ContrastSpec, DescribeSpec, NeighboursSpec
 from store.sets.attribute_sets import PAGE_SIZE
 from workers.gpu import inputs
-from workers.gpu.pipeline import pipeline_errors, pipeline_hooks
+from workers.gpu.pipeline_hooks import pipeline_errors, pipeline_hooks
 from workers.runtime.context import Context
 from workers.runtime.errors import FatalJobError, PartError
 from workers.runtime.lease_renewal import LeaseRenewal

@@ -31,7 +31,7 @@ from store.jobs.part_results import EvaluateResult, TrainPartResult
 from store.jobs.specs import CheckpointSubject, DistillSpec, EvaluateSpec
 from store.models import AttributeEntry, Checkpoint
 from workers.gpu import inputs
-from workers.gpu.pipeline import pipeline_errors, pipeline_hooks
+from workers.gpu.pipeline_hooks import pipeline_errors, pipeline_hooks
 from workers.runtime.context import Context
 from workers.runtime.errors import PartError
 from workers.runtime.lease_renewal import LeaseRenewal

@@ -15,7 +15,7 @@ from store.jobs.claims import Claim
 from store.jobs.specs import CheckSpec
 from workers.enrich import gates
 from workers.gpu import inputs
-from workers.gpu.pipeline import pipeline_errors, pipeline_hooks
+from workers.gpu.pipeline_hooks import pipeline_errors, pipeline_hooks
 from workers.runtime.context import Context
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish

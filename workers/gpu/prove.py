@@ -18,7 +18,7 @@ from store.json_types import LineJSON
 from store.sets import attribute_sets
 from store.sets.attribute_sets import EntryContent
 from workers.gpu import inputs
-from workers.gpu.pipeline import pipeline_hooks
+from workers.gpu.pipeline_hooks import pipeline_hooks
 from workers.runtime.context import Context
 from workers.runtime.errors import PartError
 from workers.runtime.lease_renewal import LeaseRenewal

@@ -23,7 +23,7 @@ from store.jobs.claims import Claim
 from store.jobs.part_results import TrainPartResult
 from store.jobs.specs import DistillSpec
 from workers.gpu import inputs
-from workers.gpu.pipeline import pipeline_errors, pipeline_hooks
+from workers.gpu.pipeline_hooks import pipeline_errors, pipeline_hooks
 from workers.runtime.context import Context
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish

@@ -11,20 +11,14 @@ from PIL import Image
 
 from distill import Stopped
 from distill.config.train_config import Augmentation, TrainConfig
-from distill.data.crops import Views, crop_views
+from distill.data.crops import Views, crop_views, sample_shared_views
 from distill.data.decoded_images import DecodedImages, decode_images
 from distill.data.image_index import ImageIndex, scan
 from distill.data.splits import SPLIT
 from distill.hooks import PipelineHooks
 from distill.pipeline import training_data
 from distill.teacher.teacher import Teacher, TeacherError, load_teacher
-from distill.teacher.view_features import (
-    LiveTeacher,
-    sample_shared_views,
-    teacher_inputs,
-    teacher_side_px,
-    view_features,
-)
+from distill.teacher.view_features import LiveTeacher, teacher_inputs, teacher_side_px, view_features
 from distill.texts.text_targets import encode_text_targets
 from distill.texts.text_templates import LabelAttributes, render
 from distill.training.loader import TrainData, batches

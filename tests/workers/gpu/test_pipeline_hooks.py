@@ -8,7 +8,7 @@ from distill import Stopped
 from distill.teacher.teacher import TeacherError
 from store.db import Database
 from tests.workers.runtime.part_helpers import claim_new_part, make_context, read_rows
-from workers.gpu.pipeline import ERROR_CODES, pipeline_errors, pipeline_hooks
+from workers.gpu.pipeline_hooks import ERROR_CODES, pipeline_errors, pipeline_hooks
 from workers.runtime.errors import PartError
 from workers.runtime.lease_renewal import LeaseRenewal
 

@@ -13,7 +13,7 @@ from random import Random
 from typing import TypedDict, cast
 
 from examples.fieldguide.language import PARTS, Attributes, describe, phrase, value_of
-from examples.fieldguide.llm_types import ChatBody, ContentPart, JSONSchema
+from examples.fieldguide.llm.types import ChatBody, ContentPart, JSONSchema
 
 _SUBJECT_KEYS = {"label", "sense", "other", "other_sense", "domain"}
 _BLIND = "I'm sorry, but I can't see pictures, and this one came without the name of what it shows."

@@ -12,8 +12,8 @@ from functools import cache
 from typing import cast
 
 from examples.fieldguide.language import Attributes
-from examples.fieldguide.llm_prompts import ParsedPrompt, extra_fields
-from examples.fieldguide.llm_types import JSONSchema, ResponseFormat
+from examples.fieldguide.llm.prompts import ParsedPrompt, extra_fields
+from examples.fieldguide.llm.types import JSONSchema, ResponseFormat
 from examples.fieldguide.world import Species, species
 
 _UNKNOWN_SENTENCE = (

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from email.parser import BytesParser
 
-from examples.fieldguide.llm_types import (
+from examples.fieldguide.llm.types import (
     BatchJSON,
     BatchLine,
     BatchList,

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from examples.fieldguide.llm_types import FaultRecord
+from examples.fieldguide.llm.types import FaultRecord
 
 FAULTS = {
     "status": "returns `status` with an error body, and `retry_after` as a Retry-After header if given",

@@ -23,7 +23,7 @@ from tests.workers.billing import (
 )
 from tests.workers.enrich_bench import NAMES, make_bench
 from workers.enrich import batch
-from workers.enrich.usage import cost_of_call, cost_pusd, max_cost
+from workers.enrich.call_costs import cost_of_call, cost_pusd, max_cost
 from workers.runtime.context import Context
 
 

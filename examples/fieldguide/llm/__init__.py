@@ -1,0 +1,1 @@
+"""Parts of the stand-in LLM, behind `examples.fieldguide.llm_server`."""
