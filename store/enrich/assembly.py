@@ -129,7 +129,7 @@ def _kept_lines(tx: Session, spec: DescribeSpec, labels: Sequence[Label]) -> Ite
 
 
 def assemble_page(tx: Session, job_id: str, spec: DescribeSpec, page: int) -> str:
-    """Assemble one page of the job's set and store it; its digest."""
+    """Assemble one page of the job's set and store it. Returns its digest."""
     return _store(tx, job_id, spec, _labels_of_page(tx, spec, page))
 
 

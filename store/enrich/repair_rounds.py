@@ -43,5 +43,5 @@ def outcome(tx: Session, inputs: str) -> RepairRound | None:
 
 
 def put(tx: Session, *, inputs: str, outcome: Mapping[str, object], file_key: str | None) -> None:
-    """Store the outcome of a round; an existing one stays."""
+    """Store the outcome of a round. An existing outcome is kept."""
     insert_ignore(tx, RepairRound, [{"inputs": inputs, "outcome": dict(outcome), "file_key": file_key}])

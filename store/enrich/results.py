@@ -49,7 +49,7 @@ def finished_questions(tx: Session, claim: Claim, *, start: int, stop: int) -> s
 
 
 def record_cached(tx: Session, claim: Claim, slots: Sequence[tuple[ResultSlot, str]]) -> set[str]:
-    """Record a result in each slot whose key has a cached response; the keys that were found."""
+    """Record a result in each slot whose key has a cached response. Returns these keys."""
     wanted = values_table(
         tx,
         {
@@ -99,7 +99,7 @@ def record_calls(tx: Session, claim: Claim, calls: Sequence[Mapping[str, Any]]) 
 
 
 def record_responses(tx: Session, responses: Sequence[Mapping[str, object]]) -> None:
-    """Cache valid responses (fields of `LLMAnswer`) for all jobs; an existing response under a key stays."""
+    """Cache valid responses (fields of `LLMAnswer`) for all jobs. An existing response under a key is kept."""
     now = time.time()
     rows = [{**response, "created_at": now} for response in responses]
     insert_ignore(tx, LLMAnswer, sorted(rows, key=lambda row: str(row["key"])))

@@ -20,7 +20,7 @@ from store.models import LLMFlight
 def acquire(tx: Session, owner: str, keys: Sequence[str], *, lease_s: float) -> set[str]:
     """Lock the keys that no other owner has locked; returns those that `owner` may send now.
 
-    Look for cached responses again afterwards: a lock that was released since the last look has left one.
+    Look up cached responses again after this call: an owner that has just released a lock may have stored a response.
     """
     dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
     wanted = values_table(tx, {"key": (str, sorted(set(keys)))})
@@ -56,8 +56,8 @@ def release(tx: Session, owner: str, keys: Sequence[str] | None = None) -> None:
 
 
 def _locks_of(owner: str) -> Select[str]:
-    """The keys that the owner has locked. Their rows are locked in key order, as in `acquire`, so that two transactions
-    wait for each other instead of a deadlock."""
+    """The keys that the owner has locked. Their rows are locked in key order, as in `acquire`, so that one
+    of two transactions waits for the other and they cannot deadlock."""
     return select(LLMFlight.key).where(LLMFlight.owner == owner).order_by(LLMFlight.key).with_for_update()
 
 

@@ -105,7 +105,7 @@ def add_calls(tx: Session, job_id: str, calls: Sequence[Mapping[str, Any]], *, r
 
 
 def reserve(tx: Session, job_id: str, cost: Cost) -> bool:
-    """Reserve this cost if the cap has room for it, in one compare-and-set; whether it was reserved."""
+    """Reserve this cost in one compare-and-set if the cap allows it. Returns whether it was reserved."""
     used_tokens = JobUsage.prompt_tokens + JobUsage.completion_tokens + JobUsage.reserved_tokens
     statement = (
         update(JobUsage)
