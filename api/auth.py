@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.http import problems
-from store import keys
+from store import api_keys
 from store.db import Database
 
 PUBLIC_PATHS = frozenset({"/healthz"})
@@ -96,7 +96,7 @@ class AuthMiddleware:
     def _find_key(self, secret: str) -> tuple[str, list[str]] | None:
         """(id, scopes) of the active key with this secret."""
         with self.db.read() as tx:
-            key = keys.find(tx, secret)
+            key = api_keys.find(tx, secret)
             return (key.id, key.scopes) if key else None
 
 

@@ -33,7 +33,7 @@ SUBJECTS = {
     "/psycopg/": "commit",
     "store/": "commit",
     "workers/enrich/recording.py": "commit",
-    "workers/enrich/usage.py": "commit",
+    "workers/enrich/call_costs.py": "commit",
     "workers/": "worker",
     "/asyncio/selector_events.py": "LLM client",
     "/asyncio/": "event loop",

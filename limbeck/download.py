@@ -50,7 +50,7 @@ def sha256_of(path: Path) -> str:
 
 
 def fetch_file(http: Http, url: str, file: BundleFile, folder: Path, on_bytes: OnBytes | None = None) -> Path:
-    """Download one file to `folder`, unless a file with the right sha256 exists; the path of the file.
+    """Download one file to `folder`, unless a file with the right sha256 exists. Returns its path.
 
     `on_bytes(done, size)` is called for each chunk. Raises BrokenDownload, Problem or Unreachable.
     """

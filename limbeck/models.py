@@ -152,7 +152,7 @@ class Offender(_Response):
 
 
 class Gate(_Response):
-    """The result of a gate. `holds` is None if it was not measured; `worst`: the worst of `num_labels` violations."""
+    """The result of a gate. `holds` is None if it was not measured; `worst`: the worst of `num_labels` labels."""
 
     gate: str
     tells: str

@@ -48,7 +48,7 @@ class Rate:
         self._unit = ""
 
     def update(self, done: int, unit: str) -> float | None:
-        """Add a sample (`done` units are done); the rate in units per second, None if it is not known yet."""
+        """Add a sample (`done` units are done). Returns the rate in units per second, None if it is not known yet."""
         now = self._clock()
         if unit != self._unit or (self._samples and done < self._samples[-1][1]):
             self._samples.clear()
@@ -62,7 +62,7 @@ class Rate:
 
 
 def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
-    """Wait for the job with a live bar called `title`; the succeeded job. Raises JobFailed."""
+    """Wait for the job with a live bar called `title`. Returns the succeeded job. Raises JobFailed."""
     last_event, checked_at, rate = 0, float("-inf"), Rate()
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(14), _NumbersColumn(), TimeElapsedColumn(), console=console

@@ -29,10 +29,10 @@ _Text = Annotated[TextKind, Field(description="The text of a label that the teac
 
 
 class EncodeIn(StorableRequestModel):
-    """Have a teacher encode a vocabulary's texts."""
+    """Encode the texts of a vocabulary's labels with a teacher."""
 
     kind: Literal["encode"]
-    vocabulary_id: str | None = Field(None, description="The attribute set's own where absent.")
+    vocabulary_id: str | None = Field(None, description="If absent, the vocabulary of the attribute set.")
     attribute_set_id: str | None = _SET
     teacher: str = TEACHER_FIELD
     text: _Text = "names"
@@ -40,7 +40,7 @@ class EncodeIn(StorableRequestModel):
 
 
 class DistillIn(StorableRequestModel):
-    """Distil a teacher into a student, measure it, and keep it as a checkpoint."""
+    """Distil a teacher into a student, evaluate it, and publish it as a checkpoint."""
 
     kind: Literal["distill"]
     dataset_id: str
@@ -52,12 +52,12 @@ class DistillIn(StorableRequestModel):
     config: TrainSettings = Field(
         TrainSettings(), description="Settings that override the recipe's.", examples=[{"schedule": {"epochs": 10}}]
     )
-    start_checkpoint_id: str | None = Field(None, description="For protocol fine_tune: the student to go on from.")
+    start_checkpoint_id: str | None = Field(None, description="For protocol fine_tune: the initial student.")
     caption_set_id: str | None = Field(None, description="For the loss cap: captions of the dataset's images.")
 
 
 class EvaluateIn(StorableRequestModel):
-    """Measure a checkpoint, or a teacher as it is, on a dataset."""
+    """Evaluate a checkpoint or a teacher on a dataset."""
 
     kind: Literal["evaluate"]
     dataset_id: str
@@ -66,7 +66,12 @@ class EvaluateIn(StorableRequestModel):
     attribute_set_id: str | None = _SET
     text: _Text = "names"
     prompt: PromptOptions = _PROMPT
-    shots: int = Field(0, ge=0, le=1000, description="Measure a checkpoint by retrieval too, from so many images.")
+    shots: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Images per label for an additional evaluation of a checkpoint with retrieval; 0: none.",
+    )
 
     @model_validator(mode="after")
     def _one_subject(self) -> "EvaluateIn":
@@ -78,16 +83,20 @@ class EvaluateIn(StorableRequestModel):
 
 
 class ProveIn(StorableRequestModel):
-    """Measure whether a set's attributes help a teacher, beside controls that say nothing."""
+    """Measure whether a set's attributes improve a teacher more than controls without information."""
 
     kind: Literal["prove"]
     dataset_id: str
     attribute_set_id: str
     teacher: str = TEACHER_FIELD
-    concept: str = Field("", max_length=100, description="One word for all labels, for the arms that have it.")
-    seeds: int = Field(3, ge=1, le=20, description="How often each control is drawn.")
+    concept: str = Field(
+        "", max_length=100, description="A word for all labels, such as `bird`, for the arms that use one."
+    )
+    seeds: int = Field(3, ge=1, le=20, description="Number of random samples of each control.")
     filter_phrases: bool = Field(
-        False, description="Make a set without the phrases that training images deny; refused where held-out ID falls."
+        False,
+        description="Also create a set without the phrases that the training images contradict, unless the accuracy on "
+        "held-out images falls without them.",
     )
 
 

@@ -211,7 +211,7 @@ def _plan_descriptions(
     if pair_steps:
         neighbours = NeighboursSpec(steps=pair_steps)
         parts.append(NewPart(kind="neighbours", queue="gpu", stage=1, spec=neighbours, total=num_labels, unit="texts"))
-    # After the last round one more part chooses between its responses and those before.
+    # One more part after the last round chooses between its responses and the earlier ones.
     for number in range(1, request.mend_rounds + 2) if request.mend_rounds else ():
         stage, repair = REPAIR_STAGE + 2 * (number - 1), RepairSpec(round=number)
         parts.append(NewPart(kind="mend", queue="enrich", stage=stage, spec=repair, total=num_labels, unit="labels"))

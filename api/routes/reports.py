@@ -60,7 +60,7 @@ class GateResultOut(ResponseModel):
     num_labels: int = Field(description="Number of labels that fail the gate.")
     judged_by: str = Field(description="How the gate was measured, or why it was not.")
     details: dict[str, Any]
-    worst: list[LabelViolationOut] = Field(description="The first labels that fail the gate.")
+    worst: list[LabelViolationOut] = Field(description="The worst of the labels that fail the gate.")
 
 
 class ReportOut(ResponseModel):

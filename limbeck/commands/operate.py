@@ -43,7 +43,7 @@ def create(
     expires: Annotated[str, typer.Option(help="Lifetime: 12h, 90d, 52w, or never.")] = "90d",
 ) -> None:
     """Create a key. Its secret is printed once, to stdout, and is not stored."""
-    from store import keys
+    from store import api_keys
     from store.errors import InvalidRequest
 
     if not name.strip():
@@ -52,7 +52,7 @@ def create(
     expires_at = _expires_at(expires)
     with database() as opened, opened.write() as tx:
         try:
-            made, secret = keys.create(tx, name=name.strip(), scopes=scope_list, expires_at=expires_at)
+            made, secret = api_keys.create(tx, name=name.strip(), scopes=scope_list, expires_at=expires_at)
         except InvalidRequest as error:
             raise BadInput(str(error)) from None
         summary = f"key {made.id} ({made.name}): {', '.join(made.scopes)}; {_expiry_text(made.expires_at)}"
@@ -66,11 +66,11 @@ def list_keys() -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from store import keys
+    from store import api_keys
 
     table = id_table("name", "scopes", "created", "state")
     with database() as opened, opened.read() as tx:
-        for row in keys.list_keys(tx):
+        for row in api_keys.list_keys(tx):
             state = f"revoked {_date(row.revoked_at)}" if row.revoked_at else _expiry_text(row.expires_at)
             table.add_row(row.id, escape(row.name), ",".join(row.scopes), _date(row.created_at), state)
     Console().print(table)
@@ -79,12 +79,12 @@ def list_keys() -> None:
 @key.command("revoke")
 def revoke(id: Annotated[str, typer.Argument(help="The key's id, as in `limbeck key list`.")]) -> None:
     """Revoke a key."""
-    from store import keys
+    from store import api_keys
     from store.errors import NotFound
 
     with database() as opened, opened.write() as tx:
         try:
-            keys.revoke(tx, id)
+            api_keys.revoke(tx, id)
         except NotFound as error:
             raise BadInput(str(error)) from None
     typer.echo(f"{id} is revoked")

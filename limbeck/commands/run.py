@@ -100,7 +100,7 @@ def run(
 def _describe(
     client: "Limbeck", console: "Console", vocabulary_id: str, strategies: list[str], llm_model: str, teacher: str
 ) -> str:
-    """Enrich the vocabulary; the id of the attribute set."""
+    """Enrich the vocabulary. Returns the id of the attribute set."""
     from limbeck.progress import follow
 
     needs_teacher = any(name.partition("@")[0] == "contrast" for name in strategies)

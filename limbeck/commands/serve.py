@@ -35,10 +35,10 @@ def serve() -> None:
 
 
 def _require_key(config: "Settings") -> None:
-    from store import keys
+    from store import api_keys
 
     with database() as db, db.read() as tx:
-        if not keys.has_active_key(tx):
+        if not api_keys.has_active_key(tx):
             raise CommandFailed(
                 f"LIMBECK_HOST={config.host} is reachable from other machines, and there is no active key; "
                 "create one with limbeck key create --name NAME, or bind to 127.0.0.1"

@@ -177,7 +177,7 @@ class JobMethods:
         poll_s: float = 0.5,
         timeout_s: float | None = None,
     ) -> Job:
-        """Poll a job until it has succeeded; the job. `on_progress` is called with the job after each poll.
+        """Poll a job until it has succeeded, and return it. `on_progress` is called with the job after each poll.
 
         Raises JobFailed if it failed or was cancelled, TimeoutError after `timeout_s`.
         """

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from store import keys
+from store import api_keys
 from store.artefacts import Artefacts
 from store.db import Database
 from store.jobs import claims
@@ -113,7 +113,7 @@ class Service:
 def create_key(service: Service, *scopes: str, expires_at: float | None = None) -> str:
     """The secret of a new key."""
     with service.db.write() as tx:
-        return keys.create(tx, name="k", scopes=scopes, expires_at=expires_at)[1]
+        return api_keys.create(tx, name="k", scopes=scopes, expires_at=expires_at)[1]
 
 
 def bearer(secret: str) -> dict[str, str]:

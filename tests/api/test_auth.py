@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from api.auth import is_loopback
-from store import keys
+from store import api_keys
 from store.models import Vocabulary
 from tests.api.conftest import Service, bearer, create_key
 
@@ -52,9 +52,9 @@ def test_invalid_expired_and_revoked_keys(public: Service) -> None:
     expired = create_key(public, "read", expires_at=time.time() - 1)
     revoked = create_key(public, "read")
     with public.db.write() as tx:
-        for key in keys.list_keys(tx):
+        for key in api_keys.list_keys(tx):
             if key.expires_at is None:
-                keys.revoke(tx, key.id)
+                api_keys.revoke(tx, key.id)
     for header in (
         f"Bearer {expired}",
         f"Bearer {revoked}",

@@ -41,7 +41,7 @@ from distill.texts.student_texts import caption_features
 from distill.texts.text_targets import FORMAT as TARGETS_FORMAT
 from distill.texts.text_targets import encode_text_targets
 from distill.training.training_state import FORMAT as STATE_FORMAT
-from store import keys, vocabularies
+from store import api_keys, vocabularies
 from store.enrich import assembly, repair_rounds
 from store.jobs import jobs
 from store.models import EnrichPage, EnrichResult, IdempotencyRecord, LLMAnswer, Vocabulary
@@ -263,7 +263,7 @@ def stored(home: Path) -> dict[str, Any]:
             found["pages"] = [pages, empty_pages]
             found["sets"] = [made.digest, empty.digest]
             with mock.patch("secrets.token_urlsafe", return_value="golden"):
-                key, secret = keys.create(tx, name="golden", scopes=["read"], expires_at=None)
+                key, secret = api_keys.create(tx, name="golden", scopes=["read"], expires_at=None)
             found["api key"] = [secret, key.sha256]
         with db.write() as tx:
             found["inputs"] = _inputs(tx, vocabulary)

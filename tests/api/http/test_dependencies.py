@@ -82,11 +82,11 @@ def test_a_rejected_request_does_not_consume_the_key(service: Service) -> None:
 
 
 def test_keys_are_validated_and_scoped_to_the_principal(make_service: Callable[..., Service]) -> None:
-    from store import keys
+    from store import api_keys
 
     service = make_service(host="0.0.0.0")
     with service.db.write() as tx:
-        secrets = [keys.create(tx, name="k", scopes=["write"], expires_at=None)[1] for _ in range(2)]
+        secrets = [api_keys.create(tx, name="k", scopes=["write"], expires_at=None)[1] for _ in range(2)]
     body = {"name": "a", "labels": ["x"]}
     ids = {
         service.post("/v1/vocabularies", body, Authorization=f"Bearer {secret}", **{"Idempotency-Key": "k"})["id"]
