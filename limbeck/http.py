@@ -78,7 +78,7 @@ class Http:
         body: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> object:
-        """Send a request with an optional JSON body. Returns the JSON of the response. Raises Problem or Unreachable."""
+        """Send a request with an optional JSON body. Returns the response's JSON. Raises Problem or Unreachable."""
         response = self.request(method, path, params=params, headers=headers, json=body)
         if not response.content:
             return None
@@ -102,7 +102,7 @@ class Http:
         json: object = None,
         content: bytes | None = None,
     ) -> httpx2.Response:
-        """Send a request with retries. Returns the complete response. Raises Problem (status 400 or higher) and Unreachable."""
+        """Send a request with retries. Returns the complete response. Raises Problem (status >= 400) and Unreachable."""
         attempts = attempts or self.attempts
         all_headers = dict(headers or {})
         if method not in ("GET", "HEAD"):

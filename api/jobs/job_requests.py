@@ -70,7 +70,7 @@ class EvaluateIn(StorableRequestModel):
         0,
         ge=0,
         le=1000,
-        description="Images per label for an additional evaluation of a checkpoint with retrieval; 0: none.",
+        description="Images per label for a further evaluation with retrieval; 0: none.",
     )
 
     @model_validator(mode="after")
@@ -89,9 +89,7 @@ class ProveIn(StorableRequestModel):
     dataset_id: str
     attribute_set_id: str
     teacher: str = TEACHER_FIELD
-    concept: str = Field(
-        "", max_length=100, description="A word for all labels, such as `bird`, for the arms that use one."
-    )
+    concept: str = Field("", max_length=100, description="A word for all labels (`bird`), for the arms that use one.")
     seeds: int = Field(3, ge=1, le=20, description="Number of random samples of each control.")
     filter_phrases: bool = Field(
         False,

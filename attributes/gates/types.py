@@ -80,7 +80,7 @@ class ReportJSON(TypedDict):
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
     """Thresholds of the gates. `nonvisual` and `shared` are maximum shares (0..1), `min_own` is the minimum number of
-    own attributes of a label; two labels are near-duplicates from the word Jaccard `twin` (0..1) on."""
+    own attributes of a label; two labels are near-duplicates if their word Jaccard is at least `twin`."""
 
     nonvisual: float = 0.02
     shared: float = 0.15

@@ -196,7 +196,7 @@ class _QueryRun:
             self._stop.set()
 
     async def _work(self, max_questions: int | None = None) -> None:
-        """Query question after question; all of them if `max_questions` is None."""
+        """Send one question after another, at most `max_questions` (None: all)."""
         while max_questions is None or max_questions > 0:
             max_questions = None if max_questions is None else max_questions - 1
             try:

@@ -92,8 +92,8 @@ class ChatRequest:
 def build_request(question: Question) -> ChatRequest:
     """The chat request of a question.
 
-    Labels, senses and domain are data: cleaned, capped, and quoted as JSON strings on one line of their own, which none
-    of these texts can end.
+    Labels, senses and domain are data: cleaned, capped, and quoted as JSON strings on a separate line. No text can
+    end that line.
     """
     strategy = question.strategy
     text = Template(strategy.user).safe_substitute(subject=_subject(question), question=question.text)

@@ -56,8 +56,7 @@ def release(tx: Session, owner: str, keys: Sequence[str] | None = None) -> None:
 
 
 def _locks_of(owner: str) -> Select[str]:
-    """The keys that the owner has locked. Their rows are locked in key order, as in `acquire`, so that one
-    of two transactions waits for the other and they cannot deadlock."""
+    """The keys that the owner has locked. Their rows are locked in key order, as in `acquire`, to avoid deadlocks."""
     return select(LLMFlight.key).where(LLMFlight.owner == owner).order_by(LLMFlight.key).with_for_update()
 
 

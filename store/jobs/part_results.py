@@ -117,10 +117,10 @@ class CaptionsResult(PartResult):
 
 
 class JobResult(Spec):
-    """What a job publishes. A stopped job has the fields of the parts that succeeded; only these are stored."""
+    """The published result of a job. A stopped job has only the fields of the parts that succeeded."""
 
     def as_json(self) -> dict[str, Any]:
-        """What is stored in `jobs.result`."""
+        """The JSON that is stored in `jobs.result`."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 

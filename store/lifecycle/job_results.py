@@ -49,7 +49,7 @@ class JobOutcome:
 
 
 def publish_result(tx: Session, job: Job, results: Sequence[StoredResult]) -> JobOutcome:
-    """Write what the job publishes; its outcome, from the stored results of its parts."""
+    """Publish the result of the job, from the stored results of its parts. Returns the outcome."""
     if job.kind != "enrich":
         return JobOutcome("succeeded", merge_results(results))
     try:
@@ -100,7 +100,7 @@ def _usage_by_strategy(tx: Session, job_id: str) -> dict[str, CallUsage]:
 
 
 def _publish_set(tx: Session, job: Job, spec: DescribeSpec, results: Sequence[StoredResult]) -> JobOutcome:
-    """Pages that a stopped job has not assembled are assembled here; such a job has no report."""
+    """Pages that a stopped job has not assembled are assembled here. A stopped job has no report."""
     recorded = assembly.recorded_pages(tx, job.id)
     numbers = range(-(-spec.num_labels // attribute_sets.PAGE_SIZE))
     pages = [recorded.get(number) or assembly.assemble_page(tx, job.id, spec, number) for number in numbers]
@@ -133,7 +133,7 @@ def _publish_set(tx: Session, job: Job, spec: DescribeSpec, results: Sequence[St
 def _create_set(
     tx: Session, job: Job, spec: DescribeSpec, pages: Sequence[str], results: Sequence[StoredResult]
 ) -> tuple[str, dict[str, list[str]]]:
-    """Create the attribute set with its report; its id, and the failing gates if there is a report."""
+    """Create the attribute set with its report. Returns its id, and the failing gates if there is a report."""
     made = attribute_sets.create(
         tx,
         vocabulary_id=spec.vocabulary_id,

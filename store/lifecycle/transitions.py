@@ -161,7 +161,7 @@ def requeue_expired(tx: Session, *, max_attempts: int) -> int:
         ended = {"finished_at": now_s(), "lease_token": None, "rate": None}
         error = {
             "code": "worker_lost",
-            "message": f"{part.kind}: its worker stopped answering, {part.attempts} times in a row",
+            "message": f"{part.kind}: its worker stopped responding, {part.attempts} times in a row",
         }
         again = part.attempts < max_attempts
         if job.stopping and not batches.has_open_batch(tx, part_id):

@@ -82,7 +82,7 @@ class Bench:
             return vocabularies.create(tx, name="v", domain=domain, labels=labels).id
 
     def put_set(self, vocabulary_id: str, lines: Sequence[Sequence[dict[str, Any]]]) -> str:
-        """Create an attribute set with these lines of each label; its id."""
+        """Create an attribute set with these lines of each label. Returns its id."""
         with self.db.write() as tx:
             labels = vocabularies.labels(tx, vocabulary_id)
             contents = [
@@ -93,7 +93,7 @@ class Bench:
             return attribute_sets.create(tx, vocabulary_id=vocabulary_id, pages=pages, source={}).id
 
     def post(self, vocabulary_id: str | None = None, **fields: Any) -> str:
-        """Create an enrich job, without repair rounds unless `mend_rounds` is given; its id."""
+        """Create an enrich job, without repair rounds unless `mend_rounds` is given. Returns its id."""
         request = EnrichIn(kind="enrich", vocabulary_id=vocabulary_id, **{"mend_rounds": 0, **fields})
         with self.db.write() as tx:
             return create_enrich(tx, request, self.context.settings).id
@@ -104,7 +104,7 @@ class Bench:
             return tx.get(Part, ready[0]) if ready else None
 
     def run_next_part(self) -> str:
-        """Run the next part, which must exist and be on the `enrich` queue; its id."""
+        """Run the next part, which must exist and be on the `enrich` queue. Returns its id."""
         part = self.next_part()
         assert part is not None
         run_enrich(self.context, part.id)

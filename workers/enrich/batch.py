@@ -138,7 +138,7 @@ class BatchEnrichment:
             raise Deferred(FIRST_POLL_S)
 
     async def _submit_chunks(self, server: BatchJobs, pending: Sequence[QuestionAttempts]) -> int:
-        """Store and submit batches of the questions while the budget has room; the number of batches."""
+        """Store and submit batches of the questions while the budget allows it. Returns the number of batches."""
         num_submitted = 0
         for chunk in server.chunks(pending):
             batch, num_fitting = self._store_batch(chunk)
@@ -183,7 +183,7 @@ class BatchEnrichment:
         return exhausted
 
     def _store_batch(self, chunk: Sequence[QuestionAttempts]) -> tuple[LLMBatch | None, int]:
-        """Store a batch of the first questions of the chunk that fit the budget, and their number; None if none fit."""
+        """Store a batch of the first questions that fit the budget. Returns it and their number; None if none fit."""
         with self._context.db.write() as tx:
             claims.check(tx, self._claim)
             num_fitting, reserved = self._reserve(tx, chunk)
@@ -197,7 +197,7 @@ class BatchEnrichment:
         return batch, num_fitting
 
     def _reserve(self, tx: Session, chunk: Sequence[QuestionAttempts]) -> tuple[int, Cost]:
-        """Reserve the maximum cost of the chunk, or of its first half, quarter, ...; the number of questions."""
+        """Reserve the maximum cost of the chunk, or of its first half, quarter, ... Returns the number of questions."""
         if not self._spec.has_budget:
             return len(chunk), NO_COST
         num_fitting = len(chunk)

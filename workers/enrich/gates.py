@@ -74,7 +74,7 @@ def _earlier_report(context: Context, job_id: str, spec: DescribeSpec, criteria:
 
 
 def publish_check(tx: Session, claim: Claim, report: GateReport) -> CheckResult:
-    """Store the report of a check job; the result of its part."""
+    """Store the report of a check job. Returns the result of its part."""
     set_id = claim.job(CheckSpec).attribute_set_id
     reports.put(tx, set_id=set_id, **report.as_json())
     return CheckResult(attribute_set_id=set_id, failing_gates=reports.failing_gates(report.figures))

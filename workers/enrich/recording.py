@@ -172,7 +172,7 @@ def acquire_questions(
     owner = claim.part_id
     locks = single_flight.acquire(tx, owner, [lock_prefix + key for key in missing], lease_s=lease_s)
     locked = {lock.removeprefix(lock_prefix) for lock in locks}
-    if locked:  # a lock that was released since the first look has left a response
+    if locked:  # an owner that has just released a lock may have stored a response
         late = results.record_cached(tx, claim, _keyed_slots({key: by_key[key] for key in missing if key in locked}))
         single_flight.release(tx, owner, [lock_prefix + key for key in late])
         cached |= late

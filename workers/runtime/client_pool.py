@@ -112,7 +112,7 @@ class ClientPool:
         self._clients: dict[LLMSettings, PooledClient] = {}
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run `work` in the event loop; its result or exception. Call it from another thread than the loop's."""
+        """Run `work` in the event loop. Returns or raises its outcome. Call it from another thread than the loop's."""
         loop = self._enter()
         try:
             return asyncio.run_coroutine_threadsafe(work(), loop).result()

@@ -1,4 +1,4 @@
-"""The facts are in the card, and texts of other people are escaped."""
+"""Model card: its facts, its tables, and the escaping of texts from users."""
 
 from dataclasses import replace
 from typing import Any
@@ -85,7 +85,7 @@ def test_unknown_text_kind_and_missing_parts() -> None:
     assert "| texts of labels | unknown |" in card_with(evaluation={})
 
 
-def test_accuracies_beside_those_of_the_teacher_and_chance() -> None:
+def test_table_compares_student_teacher_and_chance() -> None:
     scores = {"accuracy": 0.4256, "chance": 0.02, "num_labels": 50, "num_images": 7000}
     teacher = {"text": "names", "id": None, "ood": {**scores, "accuracy": 0.875}}
     card = card_with(evaluation={"text": "phrases", "id": None, "ood": scores, "teacher": [teacher]})
@@ -131,7 +131,7 @@ def test_metrics_beyond_accuracy() -> None:
     assert "Among all" not in model_card(FACTS)
 
 
-def test_card_says_what_was_used_of_unseen_labels() -> None:
+def test_card_states_the_use_of_unseen_labels() -> None:
     config = {"data": {"protocol": "fine_tune", "shots": 5}, "objective": {"losses": {"unseen": 0.5}}}
     card = card_with(made_from={"config": config})
     assert "fine-tuned on the first 5 images of every unseen label" in card

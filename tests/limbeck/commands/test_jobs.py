@@ -26,11 +26,11 @@ def test_jobs_and_cancel_show_the_status(capsys: Capture, monkeypatch: pytest.Mo
 
 
 def test_a_failed_job_is_shown_with_its_events_and_exit_code_1(capsys: Capture) -> None:
-    ended = job("failed", error={"code": "worker_lost", "message": "its worker stopped answering"})
+    ended = job("failed", error={"code": "worker_lost", "message": "its worker stopped responding"})
     event = {"id": 1, "at": "2026-11-23T21:04:05Z", "level": "warning", "type": "message", "message": "[red]odd[/red]"}
     with scripted([Say(200, ended), Say(200, {"data": [event], "has_more": False}), Say(200, ended)]) as server:
         code = main(["job", "job_1", "--url", server.url])
     printed = capsys.readouterr()
     assert code == 1
     assert "[red]odd[/red]" in printed.out
-    assert printed.err == "limbeck: enrich job job_1 failed: worker_lost: its worker stopped answering\n"
+    assert printed.err == "limbeck: enrich job job_1 failed: worker_lost: its worker stopped responding\n"

@@ -18,11 +18,11 @@ def test_wait_reports_each_poll_and_returns_the_ended_job() -> None:
 
 
 def test_wait_raises_job_failed_with_the_job() -> None:
-    failed = job("failed", error={"code": "worker_lost", "message": "its worker stopped answering"})
+    failed = job("failed", error={"code": "worker_lost", "message": "its worker stopped responding"})
     with (
         scripted([Say(200, failed)]) as server,
         client(server.url) as limbeck,
-        pytest.raises(JobFailed, match="failed: worker_lost: its worker stopped answering") as caught,
+        pytest.raises(JobFailed, match="failed: worker_lost: its worker stopped responding") as caught,
     ):
         limbeck.wait("job_1")
     assert caught.value.job.id == "job_1"
