@@ -102,7 +102,7 @@ class Http:
         json: object = None,
         content: bytes | None = None,
     ) -> httpx2.Response:
-        """Send a request with retries. Returns the complete response. Raises Problem (status >= 400) and Unreachable."""
+        """Send a request with retries. Returns the complete response. Raises Problem (status >= 400) or Unreachable."""
         attempts = attempts or self.attempts
         all_headers = dict(headers or {})
         if method not in ("GET", "HEAD"):

@@ -1,5 +1,5 @@
-"""Golden files: what the project did before its modules moved, and tests that compare it with what it does now.
+"""Golden files: recorded behaviour of the project, and tests that compare the current behaviour with it.
 
-`python -m tests.golden.record` writes the golden files again from the code as it stands. Do this only for a change of
-behaviour that is meant.
+`python -m tests.golden.record` records the golden files again from the current code. Do this only for an intended
+change of behaviour.
 """

@@ -1,4 +1,4 @@
-"""The surface of the HTTP API: its paths, methods and status codes, and the codes of its errors."""
+"""The interface of the HTTP API: paths, methods, status codes and error codes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,13 +80,13 @@ def operations(app: FastAPI) -> dict[str, dict[str, Any]]:
 
 
 def pages(client: TestClient) -> dict[str, int]:
-    """The status of pages that the OpenAPI document does not name."""
+    """The status codes of the pages that are not in the OpenAPI document."""
     paths = ("/", "/docs", "/redoc", "/openapi.json", "/metrics", "/healthz", "/readyz", "/v1", "/v1/jobs/", "/nothing")
     return {path: client.get(path, follow_redirects=False).status_code for path in paths}
 
 
 def surface(home: Path) -> dict[str, Any]:
-    """What `api.json` holds."""
+    """The content of `api.json`."""
     with service(home) as (app, client, _):
         return {
             "operations": operations(app),

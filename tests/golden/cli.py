@@ -1,4 +1,4 @@
-"""The surface of the command line: the `limbeck` command, and the programs that are run by `python -m`."""
+"""The command-line interface: the `limbeck` command, and the programs that run as `python -m`."""
 
 import argparse
 import os
@@ -45,7 +45,7 @@ PROGRAMS: Mapping[str, Callable[[], Any]] = {
     "python -m examples.fieldguide.train_teacher": train_teacher_main,
     "python -m examples.fieldguide.world": world_main,
 }
-"""How a program is called → the function that builds its parser and parses the command line."""
+"""Command of a program → the function that builds its parser and parses the command line."""
 
 SWEEPER = sweeper_main
 TASKS = (enrich, gpu)
@@ -83,7 +83,7 @@ def parser_of(program: Callable[[], Any]) -> argparse.ArgumentParser:
 
 
 def arguments_of(parser: argparse.ArgumentParser) -> list[dict[str, Any]]:
-    """Every argument of a parser but `--help`, in the order of their names."""
+    """Every argument of a parser except `--help`, sorted by name."""
     found = [
         {
             "dest": action.dest,
@@ -101,12 +101,12 @@ def arguments_of(parser: argparse.ArgumentParser) -> list[dict[str, Any]]:
 
 
 def _default(name: str, value: Any) -> str:
-    """The default as text. What differs between machines has a fixed word in its place."""
+    """The default as text; fixed texts replace values that differ between machines."""
     return "of the machine" if name in OF_THE_MACHINE else str(value).replace(str(ROOT), "ROOT")
 
 
 def commands_of(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Every command below `command`, with its parameters in the order of their names."""
+    """Every command below `command`, with its parameters sorted by name."""
     below = getattr(command, "commands", {})
     for name in sorted(below):
         yield from commands_of(below[name], (*path, name))
@@ -134,13 +134,13 @@ def _type(annotation: Any) -> str:
 
 
 def tasks() -> list[str]:
-    """The names of our tasks, as the Celery app has them."""
+    """The names of Limbeck's tasks in the Celery app."""
     assert all(task.name in celery_app.tasks for task in TASKS)
     return sorted(name for name in celery_app.tasks if name.startswith("limbeck."))
 
 
 def surface(_: Path | None = None) -> dict[str, Any]:
-    """What `cli.json` holds."""
+    """The content of `cli.json`."""
     return {
         "limbeck": dict(commands_of(typer.main.get_command(limbeck_cli))),
         "programs": {name: arguments_of(parser_of(program)) for name, program in PROGRAMS.items()},

@@ -1,4 +1,4 @@
-"""One attribute set with everything that a line can carry, written in every format."""
+"""One attribute set with every field that a line can have, written in every format."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -62,10 +62,10 @@ ENTRIES = (
 )  # fmt: skip
 
 WITH_LINE_ENDS = (Entry("two lines", None, (Line("phrase", 'first\nsecond, "third"\r\nfourth', "a\nb"),)),)
-"""Our readers refuse such a text; this fixes how the writers quote it."""
+"""The readers reject these texts. The golden file records how the writers quote them."""
 
 LABEL2TEXT = "007.colt's_foot 7 colt's_foot\n"
-"""A file that a set came with: its rows keep their folder and number."""
+"""An imported file: its rows keep their folder and number."""
 
 WRITERS: Mapping[str, Callable[[], str]] = {
     "set.json": lambda: "".join(write_json(ENTRIES, **HEAD)),
@@ -78,7 +78,7 @@ WRITERS: Mapping[str, Callable[[], str]] = {
     "line_ends.csv": lambda: "".join(write_csv(WITH_LINE_ENDS)),
     "known.label2text.txt": lambda: write_label2text(label2text_of(ENTRIES, read_label2text(LABEL2TEXT))),
 }
-"""Golden file → what is written into it."""
+"""Golden file → the function that returns its content."""
 
 READERS: Mapping[str, Callable[[str], list[Entry]]] = {
     "set.json": lambda text: read_json(text).entries,
@@ -104,7 +104,7 @@ def golden_bytes(name: str) -> bytes:
 
 
 def record(_: Path) -> dict[str, Any]:
-    """Write the golden files of the formats; what `export.json` holds: what the readers make of them."""
+    """Write the golden files of the formats. Returns the content of `export.json`: the parsed files."""
     FOLDER.mkdir(exist_ok=True)
     for name, write in WRITERS.items():
         (FOLDER / name).write_bytes(write().encode())
@@ -112,7 +112,7 @@ def record(_: Path) -> dict[str, Any]:
 
 
 def read_back() -> dict[str, Any]:
-    """What each reader makes of the golden file of its format."""
+    """The golden file of each format, parsed by its reader."""
     found = {name: read(golden_bytes(name).decode()) for name, read in READERS.items()}
     rows = read_label2text(golden_bytes("set.label2text.txt").decode())
     found["sentences"] = join_sentences(rows, golden_bytes("set.sentences.txt").decode())
@@ -120,7 +120,7 @@ def read_back() -> dict[str, Any]:
 
 
 def import_body(format: str) -> dict[str, str]:
-    """The body of an import of the golden file of this format."""
+    """The request body that imports the golden file of this format."""
     if format in ("label2text", "sentences"):
         return {
             "format": "label2text",
@@ -131,7 +131,7 @@ def import_body(format: str) -> dict[str, str]:
 
 
 def imported(client: TestClient, format: str) -> dict[str, Any]:
-    """Import the golden file of a format as a new set, with a vocabulary of its own."""
+    """Import the golden file of a format as a new set with a new vocabulary."""
     answer = client.post("/v1/attribute-sets/import", json=import_body(format))
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()

@@ -24,12 +24,12 @@ def write(name: str, content: Any) -> None:
 
 
 def plain(content: Any) -> Any:
-    """The content as it reads after a trip through JSON: tuples become lists, keys become strings."""
+    """The content after a JSON round trip: tuples become lists, keys become strings."""
     return json.loads(json.dumps(content))
 
 
 def machine() -> dict[str, str]:
-    """What the bits of a training on the CPU depend on: the processor and the version of torch."""
+    """The processor and the version of torch, on which the exact result of a training on the CPU depends."""
     return {"cpu": _cpu(), "capability": torch.backends.cpu.get_cpu_capability(), "torch": str(torch.__version__)}
 
 

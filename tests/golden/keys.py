@@ -1,7 +1,7 @@
-"""Keys and digests under which data is kept. A change to one of them loses what a user has paid for or waited for.
+"""Keys and digests of stored data. If one of them changes, users lose results that they have paid or waited for.
 
-Calls to an LLM and their answers; attribute sets and vocabularies; idempotent requests; API keys; teachers and the
-caches below a teacher; manifests; random choices. None of them depends on the machine.
+They cover LLM calls and responses, attribute sets, vocabularies, idempotent requests, API keys, the caches of a
+teacher, image indexes and random choices. None of them depends on the machine.
 """
 
 import json
@@ -66,7 +66,7 @@ PAIRS = (
     (LABELS[3], Label("Ålesund")),
 )
 DOMAINS = ("", "birds of North America", "Vögel – 鳥")
-PICTURES = (
+IMAGES = (
     ImageFile(b"\x89PNG\r\n\x1a\nnot more than its head"),
     ImageFile(b"\xff\xd8\xffa jpeg"),
     ImageFile(b"GIF89a"),
@@ -84,7 +84,7 @@ SETTINGS: Mapping[str, LLMSettings] = {
 
 
 def record(folder: Path) -> dict[str, Any]:
-    """What `cache_keys.json` holds."""
+    """The content of `cache_keys.json`."""
     return {
         "calls": call_keys(),
         "strategies": strategy_digests(),
@@ -124,7 +124,7 @@ def _asks(strategy: Strategy) -> Iterator[tuple[str, Question]]:
                 for one, other in (pair, pair[::-1])
             ]
         else:
-            for number, picture in enumerate(PICTURES):
+            for number, picture in enumerate(IMAGES):
                 made.append((f"picture {number} in {domain}", questions_for_image(strategy, picture, domain=domain)))
                 label = LABELS[number]
                 made.append(
@@ -151,7 +151,7 @@ def strategy_digests() -> dict[str, list[str]]:
 
 
 def chance() -> dict[str, Any]:
-    """Random words, numbers and orders: functions of their keys alone."""
+    """Random words, numbers and orders, which depend only on their keys."""
     rows, blocks = np.arange(12), np.arange(12) // 3
     return {
         "words": [str(random_words(*key)) for key in ((), (0,), (0, 0), (1, 2, 3), (2**32 - 1, 7), (2**63 - 1,))],
@@ -163,7 +163,7 @@ def chance() -> dict[str, Any]:
 
 
 def splits(folder: Path) -> dict[str, Any]:
-    """The digest of a manifest, and the part of each image, for several splits."""
+    """The digest of an image index, and the part of each image, for several splits."""
     names = ["crane", "heron", "Schöner Kolibri", "red finch"]
     for name in names:
         (folder / name.replace(" ", "_")).mkdir(parents=True)
@@ -187,7 +187,7 @@ def row_keys() -> dict[str, str]:
 
 
 def teacher_cache(folder: Path) -> dict[str, Any]:
-    """The field guide's teacher, and the names and keys of everything that a training caches below a folder."""
+    """Digest of the field guide's teacher, and the names and keys of everything that a training caches in a folder."""
     with training.one_thread():
         setting = training.prepare(folder)
         encode_text_targets(
@@ -284,7 +284,7 @@ def stored(home: Path) -> dict[str, Any]:
 
 
 def _inputs(tx: Any, vocabulary: Vocabulary) -> dict[str, Any]:
-    """Digests of what a page of an enrichment, and a round of mending, are made from."""
+    """Digests of the inputs of a page of an enrichment and of a repair round."""
     num_labels = vocabulary.num_labels
     spec = describe_spec(vocabulary_id=vocabulary.id, num_labels=num_labels)
     job = jobs.create(tx, spec, [])

@@ -1,6 +1,6 @@
-"""`python -m tests.golden.record [NAME …]`: write the golden files again from the code as it stands.
+"""`python -m tests.golden.record [NAME …]`: record the golden files again from the current code.
 
-NAME is one of the names in `PARTS`; without one, all are written.
+NAME is one of the names in `PARTS`. Without a name, all files are written.
 """
 
 import sys
@@ -23,7 +23,7 @@ PARTS: Mapping[str, Callable[[Path], Any]] = {
 
 
 def main(names: Sequence[str]) -> int:
-    """Write the golden files of these names; the exit code."""
+    """Write the golden files with these names. Returns the exit code."""
     unknown = [name for name in names if name not in PARTS]
     if unknown:
         print(f"{', '.join(unknown)}: there are {', '.join(PARTS)}", file=sys.stderr)

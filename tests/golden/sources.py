@@ -1,7 +1,7 @@
 """Find the string constants and the error codes in the source files, without importing these files.
 
 The search does not depend on the names of modules or classes: `code_constants` looks for functions and classes that
-take a parameter in `CODE_KEYS`, and reads what is given to it.
+have a parameter in `CODE_KEYS`, and reads the arguments for it.
 """
 
 import ast
@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tests.golden.files import ROOT
 
-# Folders that hold no source of the service. Every other folder of the repository is searched.
+# Folders without source code of the service. Every other folder of the repository is searched.
 NO_SOURCES = frozenset({"tests", "benchmarks", "examples", "docs", "migrations", "build", "dist", "shared", "demo"})
-# Parameters, keys and fields that hold a code; the later ones name why a question to the LLM failed.
+# Parameters, keys and fields that hold a code; `reason` and `status` hold the reason why an LLM question failed.
 CODE_KEYS = ("code", "reason", "status")
 CODE_FORM = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 # Tables whose values (`CODES`) or whose keys (`REASONS`) are codes.
@@ -47,7 +47,7 @@ def every_constant() -> frozenset[str]:
 
 
 def code_constants() -> frozenset[str]:
-    """The string constants that are given as a code.
+    """The string constants that are used as a code.
 
     These are: arguments for a parameter, and values of a key or a keyword, in `CODE_KEYS`; values that are assigned
     to, or returned as, a code; the entries of tables whose name ends with one of `TABLE_ENDINGS`.
@@ -57,7 +57,7 @@ def code_constants() -> frozenset[str]:
 
 
 def not_found_suffixes() -> frozenset[str]:
-    """The constant ends of f-strings that make a code from a kind of row: `_not_found`."""
+    """The constant suffixes of f-strings that build a code from a kind of row: `_not_found`."""
     ends: set[str] = set()
     for tree in trees():
         for node in ast.walk(tree):
@@ -68,7 +68,7 @@ def not_found_suffixes() -> frozenset[str]:
 
 @dataclass
 class _Reader:
-    """`places`: where in the calls of a function or class a code stands. `known`: constants by their names.
+    """`places`: the position of the code among the arguments of a function or class. `known`: constants by name.
 
     `bases`: the base classes of a class.
     """
@@ -89,7 +89,7 @@ class _Reader:
                     reader._add_class(node)
                 elif isinstance(node, Function) and (place := _place(node)) is not None and node.name != "__init__":
                     reader.places[node.name] = place
-        # A class without an `__init__` of its own takes what its base takes.
+        # A class without an `__init__` has the parameters of its base class.
         for _ in range(4):
             for name, bases in reader.bases.items():
                 inherited = next((reader.places[base] for base in bases if base in reader.places), None)
@@ -155,7 +155,7 @@ class _Reader:
             yield from self._values(value)
 
     def _values(self, node: ast.expr) -> Iterator[str]:
-        """The constants that an expression can give."""
+        """The constants that an expression can evaluate to."""
         if (text := _text(node)) is not None:
             yield text
         elif isinstance(node, ast.IfExp):
@@ -180,7 +180,7 @@ def _name(node: ast.AST) -> str | None:
 
 
 def _place(function: Function) -> int | None:
-    """The position of the parameter for a code among those that can be given by position, without `self`."""
+    """The position of the parameter for a code among the positional parameters, without `self`."""
     given = [one for one in (*function.args.posonlyargs, *function.args.args) if one.arg not in ("self", "cls")]
     for key in CODE_KEYS:
         for place, one in enumerate(given):

@@ -1,4 +1,4 @@
-"""Every key and digest under which data is kept is the one that `cache_keys.json` records."""
+"""Every key and digest of stored data equals the one that `cache_keys.json` records."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The command lines take the options, and the Celery app has the tasks, that `cli.json` records."""
+"""The programs have the options, and the Celery app the tasks, that `cli.json` records."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Attribute sets are written, read back, imported and exported as the files in `export/` record."""
+"""Attribute sets are written, parsed, imported and exported as recorded in `export/`."""
 
 from collections.abc import Iterator
 
@@ -21,16 +21,16 @@ def test_written_bytes(name: str) -> None:
     assert exports.WRITERS[name]().encode() == exports.golden_bytes(name)
 
 
-def test_what_is_read_back() -> None:
+def test_files_are_parsed_as_recorded() -> None:
     assert files.plain(exports.read_back()) == GOLDEN
 
 
-def test_our_own_json_is_read_back_as_it_was() -> None:
+def test_limbeck_json_round_trip() -> None:
     assert exports.READERS["set.json"](exports.golden_bytes("set.json").decode()) == list(exports.ENTRIES)
 
 
-def test_csv_is_read_back_with_every_line() -> None:
-    """Flags are no column of the CSV: they are computed anew."""
+def test_csv_round_trip_of_lines() -> None:
+    """The CSV has no column for flags: they are recomputed."""
     found = exports.READERS["set.csv"](exports.golden_bytes("set.csv").decode())
     assert [(entry.label, entry.sense, entry.lines) for entry in found] == [
         (entry.label, entry.sense, entry.lines) for entry in exports.ENTRIES
@@ -38,12 +38,12 @@ def test_csv_is_read_back_with_every_line() -> None:
 
 
 @pytest.mark.parametrize("format", exports.API_FORMATS)
-def test_every_export_after_an_import_of_our_own_json(format: str, client: TestClient) -> None:
+def test_every_export_after_an_import_of_limbeck_json(format: str, client: TestClient) -> None:
     made = exports.imported(client, "json")
     assert exports.exported(client, made["id"], format) == exports.golden_bytes(exports.API_FORMATS[format])
 
 
 @pytest.mark.parametrize("format", exports.API_FORMATS)
-def test_an_export_in_the_format_of_the_import(format: str, client: TestClient) -> None:
+def test_an_export_equals_the_import_in_the_same_format(format: str, client: TestClient) -> None:
     made = exports.imported(client, format)
     assert exports.exported(client, made["id"], format) == exports.golden_bytes(exports.API_FORMATS[format])

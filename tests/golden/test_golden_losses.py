@@ -1,4 +1,4 @@
-"""Every recipe, every term and every variant gives the losses and rates that `losses.json` records, step by step.
+"""Every recipe, loss term and variant has the losses and learning rates that `losses.json` records, step by step.
 
 The relative tolerance is `REL` on the machine that the file names. On another processor, or with another version of
 torch, it is `ELSEWHERE`: the teacher's features are kept in float16, where a last bit is a thousandth.
@@ -36,7 +36,7 @@ def test_the_plan_and_the_rates_of_a_whole_recipe(recipe: str) -> None:
 
 @pytest.mark.parametrize("recipe", sorted(GOLDEN["recipe fields"]))
 def test_the_fields_of_a_recipe(recipe: str) -> None:
-    """A recipe with all its recorded values laid over it, by their flat names, is the recipe itself."""
+    """Overriding a recipe with all its recorded values gives the same recipe."""
     assert resolve_train_config(recipe, GOLDEN["recipe fields"][recipe]) == resolve_train_config(recipe, {})
 
 

@@ -1,8 +1,8 @@
-"""Whole runs of `python -m distill` end with the tensors that `weights.json` records.
+"""Complete runs of `python -m distill` have the tensors that `weights.json` records.
 
-The bits of a training depend on the processor and on the version of torch. On the machine that the file names, every
-tensor of the bundle must have the recorded sha256. On another machine the losses are compared instead, with the
-relative tolerance `ELSEWHERE`; a warning text in the test's output says so.
+The exact result of a training depends on the processor and on the version of torch. On the machine that the file names,
+every tensor of the bundle must have the recorded sha256. On another machine the losses are compared instead, with the
+relative tolerance `ELSEWHERE`, and the output of the test contains a warning.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Small trainings on the CPU with one thread, on pictures of the field guide: their losses, rates and final weights.
+"""Small training runs on images of the field guide, on the CPU with one thread: losses, learning rates, final weights.
 
-Configs are built by `resolve_train_config` from flat overrides alone. The pictures are stored as BMP files, whose bytes
-are the same for every version of the libraries; the crops of a run depend on these bytes.
+Configs are built by `resolve_train_config` from overrides with short names. The images are stored as BMP files, whose
+bytes are the same for every version of the libraries; the crops of a run depend on these bytes.
 """
 
 import hashlib
@@ -38,9 +38,9 @@ from examples.fieldguide.world import Species, species, species_image
 from tests.golden import files
 
 TEACHER = files.ROOT / "examples" / "fieldguide" / "teacher"
-NUM_SPECIES, NUM_ID, NUM_PICTURES = 6, 3, 8
+NUM_SPECIES, NUM_ID, NUM_IMAGES = 6, 3, 8
 CAPTIONED = 5
-"""Of each species, this many pictures have a caption."""
+"""Number of images of each species that have a caption."""
 
 TINY: Mapping[str, Any] = {
     "student": "test_resnet",
@@ -56,12 +56,12 @@ TINY: Mapping[str, Any] = {
 TINY_VIT: Mapping[str, Any] = {**TINY, "student": "test_vit"}
 
 RATES = 60
-"""About this many rates of a whole recipe are recorded."""
+"""Approximate number of learning rates that are recorded for a full recipe."""
 OPTIMIZER_SETTINGS = ("weight_decay", "momentum", "betas", "eps", "nesterov", "dampening", "amsgrad")
 
 # The recipes whose student is a vision transformer.
 VIT_RECIPES = frozenset({"li2023_vit", "li2023_vit_5shot"})
-# The recipes that go on from a student.
+# The recipes that fine-tune an initial student.
 FEW_SHOT_RECIPES = frozenset({"li2023_resnet_5shot", "li2023_vit_5shot"})
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
@@ -88,7 +88,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What every run of this module is made from."""
+    """The inputs of every run of this module."""
 
     folder: Path
     chosen: tuple[Species, ...]
@@ -103,7 +103,7 @@ class Setting:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch use one thread, and put back its number of threads afterwards."""
+    """Limit torch to one thread during the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -117,14 +117,14 @@ def chosen_species() -> tuple[Species, ...]:
     return tuple(species("train")[:NUM_SPECIES])
 
 
-def write_pictures(root: Path) -> None:
-    """Write the pictures of the chosen species as class folders, and a caption set beside them."""
+def write_images(root: Path) -> None:
+    """Write the images of the chosen species as class folders, and a caption set."""
     captions: dict[str, str] = {}
     for one in chosen_species():
         (root / one.folder).mkdir(parents=True)
-        for number in range(NUM_PICTURES):
+        for number in range(NUM_IMAGES):
             path = f"{one.folder}/{number:04d}.bmp"
-            # Half of the pictures are no squares, so that the views `center` and `squash` differ.
+            # Half of the images are not square, so that the views `center` and `squash` differ.
             pixels = species_image(one, number, seed=0)[: 48 if number % 2 else 64]
             Image.fromarray(pixels).save(root / path)
             if number < CAPTIONED:
@@ -139,9 +139,9 @@ def split_by_list() -> dict[str, Any]:
 
 
 def prepare(folder: Path) -> Setting:
-    """Write the pictures below `folder`, and load the field guide's teacher."""
+    """Write the images to `folder`, and load the field guide's teacher."""
     chosen = chosen_species()
-    write_pictures(folder / "images")
+    write_images(folder / "images")
     labels = [one.name for one in chosen]
     image_index = scan(folder / "images", labels, SPLIT.validate_python(split_by_list()))
     teacher = load_teacher(f"local-dir:{TEACHER}")
@@ -158,7 +158,7 @@ def prepare(folder: Path) -> Setting:
 def steps_of(
     setting: Setting, recipe: str, overrides: Mapping[str, Any], *, start: InitialStudent | None = None
 ) -> list[Any]:
-    """The rate, the loss and each term of every step of a run."""
+    """The learning rate, the loss and each loss term of every step of a run."""
     config = resolve_train_config(recipe, overrides)
     data = training_data(config, setting.image_index, setting.teacher, setting.targets, cache=setting.cache)
     steps: list[Any] = []
@@ -184,7 +184,7 @@ def recipe_steps(setting: Setting, recipe: str) -> list[Any]:
 
 
 def term_steps(setting: Setting, term: str) -> list[Any]:
-    """The steps of the recipe `limbeck` with this term alone."""
+    """The steps of the recipe `limbeck` with only this loss term."""
     losses = {name: float(name == term) for name in LOSS_TERMS}
     protocol = {"protocol": "closed_set"} if term == "closed_set" else {}
     return steps_of(setting, "limbeck", {**TINY, **protocol, "queue_size": 16, "losses": losses})
@@ -200,11 +200,11 @@ KINDS: Mapping[str, tuple[Callable[[Setting, str], list[Any]], tuple[str, ...]]]
     "terms": (term_steps, tuple(LOSS_TERMS)),
     "variants": (variant_steps, tuple(VARIANTS)),
 }
-"""Kind of run → the function that makes it, and the names of its runs."""
+"""Kind of run → the function that executes a run, and the names of the runs."""
 
 
 def whole_recipe(recipe: str, num_images: int = 1000) -> dict[str, Any]:
-    """What a recipe as it stands makes of `num_images` images: its plan, its optimizer, its rate through the epochs."""
+    """The batch plan, optimizer and learning rates of an unchanged recipe for `num_images` images."""
     config = resolve_train_config(recipe, {})
     num_few = 50 if recipe in FEW_SHOT_RECIPES else 0
     steps = plan_batches(config, num_images, num_few=num_few)
@@ -227,13 +227,13 @@ def whole_recipe(recipe: str, num_images: int = 1000) -> dict[str, Any]:
 
 
 def recipe_fields(recipe: str) -> dict[str, Any]:
-    """Every field of a recipe, as overrides that `resolve_train_config` takes."""
+    """Every field of a recipe, as overrides for `resolve_train_config`."""
     fields: dict[str, Any] = resolve_train_config(recipe, {}).model_dump(mode="json")
     return fields
 
 
 def losses(folder: Path) -> dict[str, Any]:
-    """What `losses.json` holds."""
+    """The content of `losses.json`."""
     with one_thread():
         setting = prepare(folder)
         whole = {recipe: whole_recipe(recipe) for recipe in RECIPES}
@@ -244,7 +244,7 @@ def losses(folder: Path) -> dict[str, Any]:
 
 
 def tensor_digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """sha256 over the kind, the shape and the bytes of each tensor, in the order of the names."""
+    """sha256 of the dtype, shape and bytes of each tensor, in the order of the names."""
     return {name: _tensor_digest(tensors[name]) for name in sorted(tensors)}
 
 
@@ -262,10 +262,10 @@ WEIGHT_RUNS: Mapping[str, tuple[str, ...]] = {
 
 
 def whole_run(folder: Path, fields: tuple[str, ...]) -> dict[str, Any]:
-    """A run of `python -m distill` in this process: digests of its tensors, its losses, its accuracies, its files."""
+    """A run of `python -m distill` in this process: digests of tensors, losses, accuracies and files."""
     chosen = chosen_species()
     if not (folder / "images").exists():
-        write_pictures(folder / "images")
+        write_images(folder / "images")
         (folder / "labels.txt").write_text("".join(f"{one.name}\n" for one in chosen), encoding="utf-8")
         phrases = {one.name: [phrase["phrase"] for phrase in one.phrases] for one in chosen}
         (folder / "set.json").write_text(json.dumps(phrases), encoding="utf-8")
@@ -300,7 +300,7 @@ def whole_run(folder: Path, fields: tuple[str, ...]) -> dict[str, Any]:
 
 
 def weights(folder: Path) -> dict[str, Any]:
-    """What `weights.json` holds."""
+    """The content of `weights.json`."""
     return {
         "machine": files.machine(),
         "runs": {name: whole_run(folder, fields) for name, fields in WEIGHT_RUNS.items()},
@@ -308,7 +308,7 @@ def weights(folder: Path) -> dict[str, Any]:
 
 
 def differences(found: Any, golden: Any, *, rel: float, at: str = "") -> list[str]:
-    """Where two values of nested lists, mappings and numbers differ; numbers by more than `rel` of the golden one."""
+    """The differences between two nested values; numbers may differ by the relative tolerance `rel`."""
     if isinstance(golden, dict) and isinstance(found, dict):
         if found.keys() != golden.keys():
             return [f"{at}: keys {sorted(found)}, not {sorted(golden)}"]

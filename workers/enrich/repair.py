@@ -255,7 +255,7 @@ class _RoundPlanner:
     def _write_questions(
         self, violations: Path, failing: Collection[Gate], path: Path, better: Collection[int]
     ) -> tuple[int, list[int]]:
-        """Write the repair prompts. Returns the number of their labels, and the byte offsets of 0 and of each line end."""
+        """Write the repair prompts. Returns the number of labels, and the byte offsets: 0 and the end of each line."""
         num_labels, ends = 0, [0]
         with path.open("wb") as out:
             for labels in _violations_by_label(violations, failing):
