@@ -182,7 +182,7 @@ def _plan_descriptions(
         raise unprocessable("vocabulary_missing", "name the vocabulary whose labels to describe", "/vocabulary_id")
     with not_found_at("/vocabulary_id"):
         vocabulary = vocabularies.get(tx, request.vocabulary_id)
-    same_vocabulary = False
+    same_vocabulary: bool | None = None
     if request.base_set_id is not None:
         with not_found_at("/base_set_id"):
             same_vocabulary = attribute_sets.get(tx, request.base_set_id).vocabulary_id == vocabulary.id

@@ -28,9 +28,20 @@ S = TypeVar("S", bound=Spec)
 
 
 class JobSpec(Spec):
-    """The task of a job. Subclasses name their kind of job."""
+    """The task of a job. Subclasses name their kind of job.
+
+    Fields in `optional` are stored only if they differ from their default: clients read the stored JSON, and earlier
+    releases, which can run these jobs after a downgrade, test whether such a field is there.
+    """
 
     kind: ClassVar[JobKind]
+    optional: ClassVar[frozenset[str]] = frozenset()
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON that is stored."""
+        defaults = {name: type(self).model_fields[name].default for name in self.optional}
+        unused = {name for name, default in defaults.items() if getattr(self, name) == default}
+        return self.model_dump(mode="json", exclude=unused)
 
 
 class TextSource(Protocol):
@@ -50,6 +61,7 @@ class EnrichSpec(JobSpec):
     """Fields of both kinds of enrichment. `domain`: of the vocabulary; `strategies`: as `name@version`."""
 
     kind: ClassVar[JobKind] = "enrich"
+    optional: ClassVar[frozenset[str]] = frozenset({"samples", "mode", "budget_usd", "budget_tokens"})
 
     strategies: tuple[str, ...] = Field(min_length=1)
     model: str
@@ -66,12 +78,22 @@ class EnrichSpec(JobSpec):
 
 
 class DescribeSpec(EnrichSpec):
-    """An enrichment that describes the labels of a vocabulary. `teacher` finds the confusable pairs of labels."""
+    """An enrichment that describes the labels of a vocabulary. `teacher` finds the confusable pairs of labels.
+
+    `same_vocabulary`: whether the base set is of this vocabulary; None without a base set.
+    """
+
+    optional: ClassVar[frozenset[str]] = EnrichSpec.optional | {
+        "base_set_id",
+        "same_vocabulary",
+        "teacher",
+        "neighbours",
+    }
 
     vocabulary_id: str
     num_labels: int
     base_set_id: str | None = None
-    same_vocabulary: bool = False
+    same_vocabulary: bool | None = None
     teacher: str | None = None
     neighbours: int | None = None
     mend_rounds: int = 0
@@ -100,6 +122,7 @@ class DistillSpec(JobSpec):
     """A job that distills a teacher into a student. `config` is the resolved config of the recipe."""
 
     kind: ClassVar[JobKind] = "distill"
+    optional: ClassVar[frozenset[str]] = frozenset({"start_checkpoint_id", "caption_set_id"})
 
     dataset_id: str
     vocabulary_id: str
@@ -132,6 +155,7 @@ class EvaluateSpec(JobSpec):
     """
 
     kind: ClassVar[JobKind] = "evaluate"
+    optional: ClassVar[frozenset[str]] = frozenset({"shots"})
 
     subject: CheckpointSubject | TeacherSubject
     dataset_id: str
@@ -158,9 +182,13 @@ class ProveSpec(JobSpec):
 
 
 class CheckSpec(JobSpec):
-    """A job that checks an attribute set with the quality gates; a `teacher` adds the margins between text features."""
+    """A job that checks an attribute set with the quality gates; a `teacher` adds the margins between text features.
+
+    `text` and `prompt` are stored only with a teacher, which encodes the texts.
+    """
 
     kind: ClassVar[JobKind] = "check"
+    optional: ClassVar[frozenset[str]] = frozenset({"teacher"})
 
     attribute_set_id: str
     vocabulary_id: str
@@ -168,6 +196,11 @@ class CheckSpec(JobSpec):
     teacher: str | None = None
     text: TextKind = "names"
     prompt: PromptOptions = PromptOptions()
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON that is stored."""
+        stored = super().as_json()
+        return stored if self.teacher else {name: stored[name] for name in stored if name not in ("text", "prompt")}
 
 
 class PartSpec(Spec):
