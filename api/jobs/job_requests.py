@@ -3,9 +3,10 @@
 Every error that can be known when the job is posted is reported here, not by a worker an hour later.
 """
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
 from sqlalchemy.orm import Session
 
 from api.http.problems import StorableRequestModel, json_pointer, not_found_at, unprocessable, validation_problem
@@ -54,6 +55,16 @@ class DistillIn(StorableRequestModel):
     )
     start_checkpoint_id: str | None = Field(None, description="For protocol fine_tune: the initial student.")
     caption_set_id: str | None = Field(None, description="For the loss cap: captions of the dataset's images.")
+    _given_config: Mapping[str, object] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_given_config(cls, body: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Keep the config as the client wrote it: pointers of errors must lead into it, also with short names."""
+        request = validate(body)
+        given = body.get("config") if isinstance(body, Mapping) else None
+        request._given_config = given if isinstance(given, Mapping) else request.config.model_dump(exclude_unset=True)
+        return request
 
 
 class EvaluateIn(StorableRequestModel):
@@ -153,7 +164,7 @@ def _distill(tx: Session, request: DistillIn, settings: Settings) -> Job:
     with not_found_at("/dataset_id"):
         dataset = resources.dataset(tx, request.dataset_id)
     _check_text(tx, request.text, request.attribute_set_id, dataset.vocabulary_id)
-    config, teacher = _config(request.recipe, request.config), parse_teacher_ref(request.teacher, settings.data)
+    config, teacher = _config(request.recipe, request._given_config), parse_teacher_ref(request.teacher, settings.data)
     _check_start(tx, request.start_checkpoint_id, config, teacher)
     _check_captions(tx, request, config)
     spec = DistillSpec(
@@ -281,14 +292,14 @@ def _check_text(tx: Session, text: TextKind, attribute_set_id: str | None, vocab
         raise unprocessable("vocabulary_mismatch", detail, "/attribute_set_id")
 
 
-def _config(recipe: str, settings: TrainSettings) -> TrainConfig:
+def _config(recipe: str, given: Mapping[str, object]) -> TrainConfig:
     if recipe not in RECIPES:
         detail = f'no recipe is called "{recipe}"; there are {", ".join(RECIPES)}'
         raise unprocessable("recipe_unknown", detail, "/recipe")
     try:
-        config = resolve_train_config(recipe, settings)
+        config = resolve_train_config(recipe, given)
     except ValidationError as error:
-        raise validation_problem(error, settings.model_dump(exclude_unset=True), prefix="/config") from None
+        raise validation_problem(error, given, prefix="/config") from None
     except ValueError as error:
         raise unprocessable("config_invalid", str(error), "/config") from None
     try:

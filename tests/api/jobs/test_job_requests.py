@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from distill.config.loss_registry import LOSS_TERMS
 from distill.config.train_config import TrainConfig
 from store import resources
 from store.artefacts import StoredArtefact
-from store.jobs.specs import DescribeSpec
 from store.models import Checkpoint, Job, Part
 from tests.api.conftest import Service
 
@@ -94,15 +94,14 @@ def test_enrich_jobs_are_split_into_chunks(service: Service) -> None:
     }
     assert (job["object"], job["kind"], job["status"], job["stage"]) == ("job", "enrich", "queued", "describe")
     assert job["progress"] == {"done": 0, "total": 10, "unit": "labels", "eta_s": None}
-    spec = DescribeSpec(
-        vocabulary_id=vocabulary_id,
-        num_labels=10,
-        strategies=("describe@1",),
-        model="stand-in",
-        domain="birds",
-        mend_rounds=1,
-    )
-    assert job["spec"] == spec.as_json()
+    assert job["spec"] == {
+        "vocabulary_id": vocabulary_id,
+        "num_labels": 10,
+        "domain": "birds",
+        "strategies": ["describe@1"],
+        "model": "stand-in",
+        "mend_rounds": 1,
+    }
     assert (job["started_at"], job["finished_at"], job["result"], job["error"]) == (None, None, None, None)
     assert datetime.fromisoformat(job["created_at"]).utcoffset() is not None
     kinds = ["describe", "describe", "describe", "mend", "mend", "assemble", "report"]
@@ -158,8 +157,6 @@ def test_gpu_jobs_have_the_parts_that_workers_execute(service: Service) -> None:
         "text": "sentence",
         "recipe": "limbeck",
         "prompt": PLAIN,
-        "start_checkpoint_id": None,
-        "caption_set_id": None,
     }
     assert parts_of(service, distill["id"]) == [
         ("encode", "gpu", "queued"),
@@ -176,7 +173,6 @@ def test_gpu_jobs_have_the_parts_that_workers_execute(service: Service) -> None:
         "teacher": TEACHER,
         "text": "names",
         "prompt": PLAIN,
-        "shots": 0,
     }
     assert parts_of(service, evaluate["id"]) == [("encode", "gpu", "queued"), ("evaluate", "gpu", "waiting")]
 
@@ -199,6 +195,7 @@ def test_invalid_requests_are_rejected(service: Service, subtests: pytest.Subtes
         "attribute_set_id": set_id,
         "teacher": TEACHER,
     }
+    no_losses = dict.fromkeys(LOSS_TERMS, 0)
     bad: list[tuple[Any, str, str]] = [
         ({"kind": "enrich", "vocabulary_id": "voc_none"}, "vocabulary_not_found", "/vocabulary_id"),
         ({**enrich, "strategy": "describe"}, "invalid_request", "/strategy"),
@@ -253,6 +250,8 @@ def test_invalid_requests_are_rejected(service: Service, subtests: pytest.Subtes
         ({**distill, "config": 3}, "invalid_request", "/config"),
         ({**distill, "config": {"losses": {"im_cts": 1}}}, "invalid_request", "/config/losses/im_cts"),
         ({**distill, "config": {"shots": 5}}, "invalid_request", "/config"),
+        ({**distill, "config": {"losses": no_losses}}, "invalid_request", "/config/losses"),
+        ({**distill, "config": {"objective": {"losses": no_losses}}}, "invalid_request", "/config/objective/losses"),
         ({**distill, "recipe": "li2023_resnet_5shot"}, "start_unfit", "/start_checkpoint_id"),
         ({**distill, "start_checkpoint_id": "ckp_0"}, "start_unfit", "/start_checkpoint_id"),
         (
