@@ -71,9 +71,11 @@ class JobOut(ResponseModel):
     finished_at: Timestamp | None
     progress: ProgressOut = Field(description="Progress of `stage`.")
     stages: list[StageOut] = Field(description="All stages that are known so far, in order.")
-    spec: dict[str, Any] = Field(description="The request, with all defaults resolved.")
+    spec: dict[str, Any] = Field(
+        description="The request with its references resolved; options that are not used are left out."
+    )
     spend: JobUsageOut | None = Field(description="LLM usage; null for jobs without LLM calls.")
-    result: dict[str, Any] | None = Field(description="Ids and figures of the results; null until the job succeeds.")
+    result: dict[str, Any] | None = Field(description="Ids and figures of the results; null until the job ends.")
     error: JobErrorOut | None
 
 
@@ -194,7 +196,7 @@ def export(services: ServicesDep, id: str, format: Literal["json"] = "json") -> 
 
 def _describe_spec(tx: Session, id: str) -> DescribeSpec:
     job = jobs.get(tx, id)
-    spec = parse_job_spec(job.kind, job.spec)
+    spec = parse_job_spec(job.kind, job.spec) if job.kind == "enrich" else None
     if not isinstance(spec, DescribeSpec):
         what = "of captions" if job.kind == "enrich" else f"of kind {job.kind}"
         raise ProblemError(404, "no_labels", f"a job {what} has no labels; a job that describes a vocabulary has")
