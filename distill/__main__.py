@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        _print_error(f"error: {'.'.join(map(str, first['loc']))}: {first['msg']}")
+        place = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
+        _print_error(f"error: {place}{first['msg'].removeprefix('Value error, ')}")
         return 2
     except (ValueError, OSError) as error:
         _print_error(f"error: {error}")

@@ -5,16 +5,19 @@ Imports no torch, so that a typing error is reported at once.
 
 import argparse
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from distill.bundle.verify import MANIFEST_FILE, file_sha256
 from distill.cli.label_files import Lines, read_attributes, read_labels
 from distill.config.model_names import check_student, check_teacher
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.reference import help_text
-from distill.config.train_config import TrainConfig
+from distill.config.train_config import TrainConfig, expand_short_names, located, merged
 from distill.data.few_shot import support_rows
 from distill.data.image_index import ImageIndex, scan
 from distill.data.splits import SPLIT
@@ -133,10 +136,22 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
 
 
 def _train_config(namespace: argparse.Namespace) -> TrainConfig:
-    overrides: dict[str, Any] = {} if namespace.student is None else {"student": namespace.student}
-    for assignment in namespace.set:
-        _assign(overrides, assignment)
-    return resolve_train_config(namespace.recipe, overrides)
+    """The config of the recipe and the assignments; the last assignment of a setting counts, by either of its names."""
+    assignments = [] if namespace.student is None else [{"student": namespace.student}]
+    assignments += map(_parse_assignment, namespace.set)
+    overrides: dict[str, object] = {}
+    short: dict[tuple[str, str], str] = {}
+    for assignment in assignments:
+        nested, names = expand_short_names(assignment)
+        overrides = merged(overrides, nested)
+        for section, fields in nested.items():
+            for field in fields if isinstance(fields, dict) else ():
+                short.pop((section, field), None)
+        short |= names
+    try:
+        return resolve_train_config(namespace.recipe, overrides)
+    except ValidationError as error:
+        raise located(error, short) from None
 
 
 def _scan_images(namespace: argparse.Namespace, labels: list[str], config: TrainConfig) -> ImageIndex:
@@ -166,18 +181,19 @@ def _check_files(namespace: argparse.Namespace, config: TrainConfig) -> None:
         raise ValueError("--captions is for the loss cap, whose weight is 0: add --set losses.cap=1")
 
 
-def _assign(overrides: dict[str, Any], assignment: str) -> None:
-    """Put `a.b=value` into nested dictionaries; the value is parsed as JSON if it is JSON, else it is a string."""
-    path, equals, value = assignment.partition("=")
-    if not equals or not path:
+def _parse_assignment(assignment: str) -> dict[str, Any]:
+    """`a.b=value` as nested dictionaries; the value is parsed as JSON if it is JSON, else it is a string."""
+    path, equals, text = assignment.partition("=")
+    names = path.split(".")
+    if not equals or not all(names):
         raise ValueError(f'--set "{assignment}" is not of the form setting=value')
-    *sections, name = path.split(".")
-    for section in sections:
-        overrides = overrides.setdefault(section, {})
-    try:
-        overrides[name] = json.loads(value)
-    except ValueError:
-        overrides[name] = value
+    value: Any = text
+    with suppress(ValueError):
+        value = json.loads(text)
+    for name in reversed(names):
+        value = {name: value}
+    settings: dict[str, Any] = value
+    return settings
 
 
 def _parse_json(text: str, option: str) -> Any:

@@ -20,7 +20,9 @@ from distill.config.train_config import (
     StudentConfig,
     TrainConfig,
     TrainSettings,
-    located_as_given,
+    expand_short_names,
+    located,
+    merged,
 )
 
 LI2023_LOSSES = {"cls": 1.0, "mse": 1.0, "im_cst": 1.0, "vlalign": 1.0}
@@ -91,24 +93,17 @@ def resolve_train_config(recipe: str, overrides: TrainSettings | Mapping[str, ob
     if settings.data.protocol == "closed_set" and "losses" not in settings.objective.model_fields_set:
         changes.setdefault("objective", {})["losses"] = {name: float(name == "closed_set") for name in LOSS_TERMS}
     try:
-        return TrainConfig.model_validate(_merged(RECIPES[recipe]().model_dump(), changes))
+        return TrainConfig.model_validate(merged(RECIPES[recipe]().model_dump(), changes))
     except ValidationError as error:
-        raise (located_as_given(error, overrides) if isinstance(overrides, Mapping) else error) from None
+        short = expand_short_names(overrides)[1] if isinstance(overrides, Mapping) else {}
+        raise located(error, short) from None
 
 
 def variant(config: TrainConfig, **settings: object) -> TrainConfig:
     """The config with these settings, by their short names or sections, validated."""
     changes = TrainSettings.model_validate(settings).model_dump(exclude_unset=True)
-    return TrainConfig.model_validate(_merged(config.model_dump(), changes))
+    return TrainConfig.model_validate(merged(config.model_dump(), changes))
 
 
 def _li2023_objective() -> ObjectiveConfig:
     return ObjectiveConfig(losses=LossWeights(**LI2023_LOSSES), vlalign_top_k=256, vlalign_only_right=True)
-
-
-def _merged(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
-    return merged

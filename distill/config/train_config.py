@@ -274,15 +274,16 @@ class TrainSettings(_Frozen):
     def _accept_short_names(cls, given: object, validate: Callable[[object], Self]) -> Self:
         if not isinstance(given, Mapping):
             return validate(given)
-        nested, short = _expand(given)
+        nested, short = expand_short_names(given)
         try:
             return validate(nested)
         except ValidationError as error:
-            raise _located(error, short) from None
+            raise located(error, short) from None
 
     @classmethod
     def _unknown(cls, name: str, value: object) -> InitErrorDetails:
-        error = _unknown_name("setting_unknown", "setting", name, [*cls.model_fields, *short_names()])
+        known = list(dict.fromkeys([*cls.model_fields, *short_names()]))
+        error = _unknown_name("setting_unknown", "setting", name, known)
         return InitErrorDetails(type=error, loc=(name,), input=value)
 
     def flat(self) -> dict[str, JSONValue]:
@@ -362,8 +363,15 @@ def _paths() -> Iterator[tuple[str, str]]:
             yield section, field
 
 
-def _expand(given: Mapping[str, object]) -> tuple[dict[str, object], dict[tuple[str, str], str]]:
-    """`given` with short names moved into their sections, and the short name that each moved field had."""
+ShortNames = Mapping[tuple[str, str], str]
+"""(section, field) -> the short name by which the field was given."""
+
+
+def expand_short_names(given: Mapping[str, object]) -> tuple[dict[str, object], dict[tuple[str, str], str]]:
+    """`given` with short names moved into their sections, and the short name that each moved field had.
+
+    A short name takes precedence over the same field in a section.
+    """
     nested: dict[str, object] = {}
     short: dict[tuple[str, str], str] = {}
     for name, value in given.items():
@@ -371,25 +379,36 @@ def _expand(given: Mapping[str, object]) -> tuple[dict[str, object], dict[tuple[
             isinstance(value, BaseModel | Mapping) or name not in _RENAMED
         )
         if is_section or name not in short_names():
-            before = nested.get(name)
-            nested[name] = {**value, **before} if isinstance(before, dict) and isinstance(value, Mapping) else value
+            below = _as_mapping(value)
+            if isinstance(below, Mapping) and isinstance(before := nested.get(name), Mapping):
+                nested[name] = merged(below, before)
+            else:
+                nested[name] = value
             continue
         section, field = short_names()[name]
-        below = nested.setdefault(section, {})
-        if isinstance(below, BaseModel):
-            below = nested[section] = below.model_dump(exclude_unset=True)
+        below = _as_mapping(nested.get(section, {}))
         if isinstance(below, Mapping):
-            nested[section] = {**below, field: value}
+            nested[section] = merged(below, {field: value})
             short[section, field] = name
     return nested, short
 
 
-def located_as_given(error: ValidationError, given: Mapping[str, object]) -> ValidationError:
-    """The same errors, each at the name under which `given` has the setting."""
-    return _located(error, _expand(given)[1])
+def merged(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
+    """`base` with the values of `over`; nested mappings are merged too."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        result[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return result
 
 
-def _located(error: ValidationError, short: Mapping[tuple[str, str], str]) -> ValidationError:
+def _as_mapping(value: object) -> object:
+    """A model as a dictionary of the fields that were set; any other value unchanged."""
+    return value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value
+
+
+def located(error: ValidationError, short: ShortNames) -> ValidationError:
+    """The same errors, each at the short name by which its setting was given, if there is one."""
     details = []
     for one in error.errors():
         loc = one["loc"]

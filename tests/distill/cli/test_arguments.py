@@ -5,6 +5,7 @@ import re
 import pytest
 
 from distill.__main__ import main
+from distill.cli.arguments import argument_parser, validate_arguments
 
 
 @pytest.mark.parametrize(
@@ -17,7 +18,13 @@ from distill.__main__ import main
         (["--images", "missing"], "error: there is no folder"),
         (["--set", "epochs"], "error: --set .epochs. is not of the form"),
         (["--set", "epochs=0"], "error: epochs: "),
-        (["--set", "losses.clss=1"], "error: losses.clss: "),
+        (["--set", "schedule.epochs=0"], "error: schedule.epochs: "),
+        (["--set", "schedule=cosin"], "error: schedule: Input should be .step."),
+        (["--set", "shedule.epochs=3"], "error: shedule: no setting is called .shedule.; closest: schedule, seed$"),
+        (["--set", "losses.clss=1"], "error: losses.clss: no loss is called .clss.; closest: cls"),
+        (["--set", "epochs=2", "--set", "epochs.x=1"], "error: epochs: Input should be a valid integer"),
+        (["--set", "schedule.=3"], "error: --set .schedule.=3. is not of the form"),
+        (["--set", "milestones=[3,2]"], r"error: milestones \[3, 2\] must be epochs that rise"),
         (["--split", "{"], "error: --split is not JSON"),
         (["--split", '{"by":"moon"}'], "error: .*moon"),
         (["--split", '{"by":"list","id":["crane","heron"],"ood":["heron"]}'], "error: .heron.: a label is either"),
@@ -43,6 +50,31 @@ def test_unusable_input_is_one_line_and_exit_code_2(
     lines = capsys.readouterr().err.strip().splitlines()
     assert sum(line.startswith("error: ") for line in lines) == 1
     assert re.search(message, lines[-1]), lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--student", "resnet18", "--set", "student.image_px=32"], {"student": "resnet18", "image_px": 32}),
+        (["--set", "student.image_px=32", "--set", "student=resnet18"], {"student": "resnet18", "image_px": 32}),
+        (["--set", "schedule=step", "--set", "schedule.epochs=2"], {"schedule": "step", "epochs": 2}),
+        (["--set", 'schedule={"epochs":2}', "--set", "schedule=step"], {"schedule": "step", "epochs": 2}),
+        (["--set", "epochs=2", "--set", "schedule.epochs=3"], {"epochs": 3}),
+        (["--set", "schedule.epochs=3", "--set", "epochs=2"], {"epochs": 2}),
+    ],
+)
+def test_short_and_long_names_of_settings_can_be_mixed_and_the_last_counts(
+    command: list[str], options: list[str], expected: dict[str, object]
+) -> None:
+    namespace = argument_parser("distill", "").parse_args([*command, *options])
+    settings = validate_arguments(namespace).config.flat()
+    assert {name: settings[name] for name in expected} == expected
+
+
+def test_loss_weights_by_short_and_long_names_are_merged(command: list[str]) -> None:
+    options = ["--set", "losses.mse=0", "--set", "objective.losses.cls=0"]
+    namespace = argument_parser("distill", "").parse_args([*command, *options])
+    assert validate_arguments(namespace).config.objective.losses.above_zero() == {"im_cst": 1.0}
 
 
 def test_attribute_text_needs_attributes(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,14 @@ def test_overrides_merge_below_a_field() -> None:
     assert config.objective.losses == RECIPES["limbeck"]().objective.losses.model_copy(update={"mse": 0.0})
 
 
-def test_an_unknown_recipe_is_told_which_there_are() -> None:
+def test_short_names_and_sections_are_merged() -> None:
+    overrides = {"losses": {"mse": 0}, "epochs": 3, "objective": {"losses": {"cls": 0}}, "schedule": {"warmup": 0.5}}
+    for given in (overrides, dict(reversed(overrides.items()))):
+        config = resolve_train_config("limbeck", given)
+        assert config.objective.losses.above_zero() == {"im_cst": 1.0}
+        assert (config.schedule.epochs, config.schedule.warmup) == (3, 0.5)
+
+
+def test_error_for_an_unknown_recipe_lists_the_recipes() -> None:
     with pytest.raises(ValueError, match="no recipe .*li2023_resnet"):
         resolve_train_config("li2024", {})
