@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -187,9 +187,10 @@ class _BatchReader:
         self._data, self._device = data, device
         self._seed, self._augmentation = config.system.seed, config.data.augmentation
         self._rank_rows = ranks.batch_rows(self.plan.batch_size)
-        self._others = np.setdiff1d(data.usable, data.few)
-        # Two, because the batches read ahead may belong to the next pass.
-        self._order = lru_cache(maxsize=2)(self._shuffled)
+        # A function without `self`: a cycle of references would keep the data in memory after the run. Two orders are
+        # cached, because the batches read ahead may belong to the next pass.
+        order = partial(_pass_order, np.setdiff1d(data.usable, data.few), data.shards, self._seed)
+        self._order = lru_cache(maxsize=2)(order)
 
     def read(self, step: int) -> _BatchRows:
         """The rows of the batch of `step`."""
@@ -211,14 +212,6 @@ class _BatchReader:
             views=self._views(rows, view_index, place),
             captions=None if data.captions is None else self._move(data.captions[rows]),
             captioned=None if data.captioned is None else self._move(data.captioned[rows]),
-        )
-
-    def _shuffled(self, pass_index: int) -> Ints:
-        """The rows that are not few-shot in the order of a pass."""
-        if self._data.shards is None:
-            return shuffled(self._others, self._seed, pass_index)
-        return shuffled_in_windows(
-            self._others, self._data.shards[self._others], SHARDS_AT_ONCE, self._seed, pass_index
         )
 
     def _rows(self, pass_index: int, place: int, step: int) -> Ints:
@@ -249,3 +242,10 @@ class _BatchReader:
     def _move(self, part: Tensor) -> Tensor:
         # A copy from pinned memory runs while the step before it computes.
         return part.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else part
+
+
+def _pass_order(rows: Ints, shards: Ints | None, seed: int, pass_index: int) -> Ints:
+    """The rows that are not few-shot in the order of a pass. `shards`: (N,) the shard number of each image."""
+    if shards is None:
+        return shuffled(rows, seed, pass_index)
+    return shuffled_in_windows(rows, shards[rows], SHARDS_AT_ONCE, seed, pass_index)
