@@ -29,7 +29,7 @@ class Console:
         self._start: tuple[float, int] = (0.0, 0)  # time and units done at the first progress of a unit
 
     def message(self, text: str) -> None:
-        """Write a line of its own, above the progress line."""
+        """Write a separate line above the progress line."""
         self._clear()
         print(text, file=self._out, flush=True)
 
