@@ -23,7 +23,7 @@ def test_keys(kind: str, found: Any) -> None:
     assert found[kind] == GOLDEN[kind]
 
 
-def test_what_does_not_shape_an_answer_is_not_in_its_key() -> None:
+def test_settings_that_do_not_change_the_response_are_not_in_the_key() -> None:
     calls: dict[str, str] = GOLDEN["calls"]
     plain = [key for name, key in calls.items() if name.startswith("plain | ")]
     unshaping = [key for name, key in calls.items() if name.startswith("unshaping | ")]

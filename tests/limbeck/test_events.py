@@ -34,7 +34,7 @@ def watched(script: list[Say], *, after: int = 0, attempts: int = 7) -> tuple[li
     return numbers, [seen.headers["last-event-id"] for seen in server.seen]
 
 
-def test_events_end_with_the_one_that_ends_the_job() -> None:
+def test_the_last_event_is_the_end_of_the_job() -> None:
     numbers, last_event_ids = watched([stream(event(1, "state", status="running"), event(2), event(3), END, event(5))])
     assert numbers == [1, 2, 3, 4]
     assert last_event_ids == ["0"]

@@ -92,5 +92,5 @@ def test_the_error_of_an_invalid_file_names_the_place(tmp_path: Path, text: str,
     ("dollars", "text"),
     [("0", "$0.00"), ("1234.5", "$1,234.50"), ("0.01", "$0.01"), ("0.00123", "$0.0012"), ("0.00000015", "$0.00000015")],
 )
-def test_a_cost_never_reads_as_zero(dollars: str, text: str) -> None:
+def test_a_cost_above_zero_is_not_shown_as_zero(dollars: str, text: str) -> None:
     assert usd_text(pusd_from_usd(Decimal(dollars))) == text

@@ -23,9 +23,9 @@ def random_images(count: int, side: int) -> torch.Tensor:
 
 def test_views_depend_only_on_seed_pass_and_image() -> None:
     images = np.arange(100)
-    every, some = sample(images), sample(images[40:60][::-1])
-    np.testing.assert_array_equal(every.boxes[40:60][::-1], some.boxes)
-    np.testing.assert_array_equal(every.flips[40:60][::-1], some.flips)
+    every, subset = sample(images), sample(images[40:60][::-1])
+    np.testing.assert_array_equal(every.boxes[40:60][::-1], subset.boxes)
+    np.testing.assert_array_equal(every.flips[40:60][::-1], subset.flips)
     for other in (sample(images, seed=1), sample(images, pass_index=1)):
         assert (other.boxes != every.boxes).any(axis=1).mean() > 0.95
         assert 0.3 < (other.flips != every.flips).mean() < 0.7
@@ -37,16 +37,16 @@ def test_views_lie_within_the_image_and_are_distributed_like_torchvision() -> No
     assert (left + width).max() == (top + height).max() == 64
     torch.manual_seed(0)
     whole = torch.zeros(3, 64, 64)
-    theirs = [RandomResizedCrop.get_params(whole, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(4000)]
-    their_top, their_left, their_height, their_width = np.array(theirs).T
-    for mine, other in (
-        (width * height / 64**2, their_width * their_height / 64**2),
-        (np.log(width / height), np.log(their_width / their_height)),
-        (left / 64, their_left / 64),
-        (top / 64, their_top / 64),
+    reference_crops = [RandomResizedCrop.get_params(whole, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(4000)]
+    reference_top, reference_left, reference_height, reference_width = np.array(reference_crops).T
+    for sampled, reference in (
+        (width * height / 64**2, reference_width * reference_height / 64**2),
+        (np.log(width / height), np.log(reference_width / reference_height)),
+        (left / 64, reference_left / 64),
+        (top / 64, reference_top / 64),
     ):
-        assert mine.mean() == pytest.approx(other.mean(), abs=0.02)
-        assert mine.std() == pytest.approx(other.std(), abs=0.02)
+        assert sampled.mean() == pytest.approx(reference.mean(), abs=0.02)
+        assert sampled.std() == pytest.approx(reference.std(), abs=0.02)
 
 
 def test_half_of_the_views_are_flipped_or_none() -> None:

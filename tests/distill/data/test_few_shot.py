@@ -30,10 +30,14 @@ def image_index(ood: dict[str, int]) -> ImageIndex:
 
 
 def test_support_rows_are_the_first_images_of_each_ood_label() -> None:
-    made = image_index({"finch": 4, "jay": 3})
-    few = support_rows(made, 2)
-    assert [made.paths[at] for at in few] == ["finch/0.jpg", "finch/1.jpg", "jay/0.jpg", "jay/1.jpg"]
-    assert [made.paths[at] for at in exclude_rows(made.part("ood"), few)] == ["finch/2.jpg", "finch/3.jpg", "jay/2.jpg"]
+    index = image_index({"finch": 4, "jay": 3})
+    few = support_rows(index, 2)
+    assert [index.paths[at] for at in few] == ["finch/0.jpg", "finch/1.jpg", "jay/0.jpg", "jay/1.jpg"]
+    assert [index.paths[at] for at in exclude_rows(index.part("ood"), few)] == [
+        "finch/2.jpg",
+        "finch/3.jpg",
+        "jay/2.jpg",
+    ]
 
 
 def test_too_many_shots_are_refused_by_label() -> None:
@@ -98,14 +102,14 @@ def test_batches_are_a_function_of_seed_and_step() -> None:
 def test_fine_tuning_resumes_exactly(tmp_path: Path) -> None:
     data, config = small_data(few=5), small_config(epochs=2, **FEW_SHOT)
     whole = train(config, data)
-    state, made = tmp_path / "state", list[int]()
+    state, steps = tmp_path / "state", list[int]()
     with pytest.raises(Stopped):
         train(
             config,
             data,
             hooks=TrainHooks(
-                on_step=lambda metrics: made.append(metrics.step),
-                should_stop=lambda: len(made) >= 3,
+                on_step=lambda metrics: steps.append(metrics.step),
+                should_stop=lambda: len(steps) >= 3,
                 save=lambda write: write(state),
             ),
         )

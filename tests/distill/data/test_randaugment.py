@@ -75,9 +75,9 @@ def test_operations_depend_only_on_seed_pass_and_image() -> None:
         return sample_ops(seed, pass_index, images, num_ops=2, magnitude=9)
 
     images = np.arange(7000)
-    every, some = sample(images), sample(images[40:60][::-1])
-    np.testing.assert_array_equal(every.kinds[40:60][::-1], some.kinds)
-    np.testing.assert_array_equal(every.negative[40:60][::-1], some.negative)
+    every, subset = sample(images), sample(images[40:60][::-1])
+    np.testing.assert_array_equal(every.kinds[40:60][::-1], subset.kinds)
+    np.testing.assert_array_equal(every.negative[40:60][::-1], subset.negative)
     counts = np.bincount(every.kinds.ravel(), minlength=len(OPS))
     assert counts.min() > 900
     assert counts.max() < 1100

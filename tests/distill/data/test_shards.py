@@ -61,15 +61,15 @@ def scanned(root: Path, split: dict[str, Any] = ALL_SEEN) -> ImageIndex:
 
 def test_samples_equal_those_of_the_webdataset_library(root: Path) -> None:
     image_index = scanned(root)
-    wanted: dict[str, dict[str, Any]] = {}
+    expected: dict[str, dict[str, Any]] = {}
     for shard in root.glob("*.tar"):
         with shard.open("rb") as file:
             members = ({**member, "__url__": shard.name} for member in tar_file_iterator(file))
-            theirs = group_by_keys(members)
-            wanted |= {sample["__key__"]: sample for sample in theirs}
-    assert len(image_index) == len(wanted) == 32
+            samples = group_by_keys(members)
+            expected |= {sample["__key__"]: sample for sample in samples}
+    assert len(image_index) == len(expected) == 32
     for at, item in enumerate(image_index):
-        sample = wanted[item.path.rpartition("!")[2].rpartition(".")[0]]
+        sample = expected[item.path.rpartition("!")[2].rpartition(".")[0]]
         assert read_image(image_index.file(at)) == sample.get("jpg", sample.get("png"))
         assert LABELS[item.label] == sample["cls"].decode()
         assert is_member(item.path)

@@ -98,12 +98,12 @@ def test_top5_calibration_and_confusions_equal_an_independent_computation() -> N
     logits = (F.normalize(features.double(), dim=1) @ F.normalize(targets.double(), dim=1).T) / 0.2
     hits = np.array([label in row for label, row in zip(labels, logits.topk(5, dim=1).indices.tolist(), strict=True)])
     assert got.top5 == pytest.approx(np.mean([hits[labels == at].mean() for at in range(10)]))
-    sure, chosen = (each.numpy() for each in logits.softmax(dim=1).max(dim=1))
+    confidence, chosen = (each.numpy() for each in logits.softmax(dim=1).max(dim=1))
     edges = np.linspace(0, 1, 16)
     error = sum(
-        inside.mean() * abs((chosen == labels)[inside].mean() - sure[inside].mean())
+        inside.mean() * abs((chosen == labels)[inside].mean() - confidence[inside].mean())
         for low, high in itertools.pairwise(edges)
-        if (inside := (sure > low) & (sure <= high)).any()
+        if (inside := (confidence > low) & (confidence <= high)).any()
     )
     assert got.calibration.error == pytest.approx(error, abs=1e-6)
     assert (got.calibration.num_bins, got.calibration.temperature) == (15, 0.2)

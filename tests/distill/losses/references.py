@@ -52,8 +52,8 @@ def cross_entropy(logits: Array, truth: npt.NDArray[np.int64]) -> float:
     return float(np.mean(log_sum - logits[np.arange(len(truth)), truth]))
 
 
-def divergence(targets: list[float], own: list[float]) -> float:
-    return sum(p * math.log(p / q) for p, q in zip(targets, own, strict=True))
+def divergence(targets: list[float], predictions: list[float]) -> float:
+    return sum(p * math.log(p / q) for p, q in zip(targets, predictions, strict=True))
 
 
 def expected_cls(s: Array, v: Array) -> float:
@@ -77,82 +77,81 @@ def expected_im_cst(s: Array, v: Array) -> float:
 
 
 def expected_vlalign(s: Array, v: Array, k: int = 3, only_right: bool = False) -> float:
-    found = []
-    for own, its, label in zip(s, v, LABELS, strict=True):
-        theirs = [cos(its, text) / TAU for text in TEXTS]
-        ranked = sorted(range(K), key=lambda at: -theirs[at])[:k]
+    divergences = []
+    for student, teacher, label in zip(s, v, LABELS, strict=True):
+        teacher_logits = [cos(teacher, text) / TAU for text in TEXTS]
+        ranked = sorted(range(K), key=lambda at: -teacher_logits[at])[:k]
         if not only_right or ranked[0] == label:
-            found.append(
-                divergence(
-                    softmax([theirs[at] for at in ranked]), softmax([cos(own, TEXTS[at]) / TAU for at in ranked])
-                )
-            )
-    return sum(found) / len(found) if found else 0.0
+            student_logits = [cos(student, TEXTS[at]) / TAU for at in ranked]
+            divergences.append(divergence(softmax([teacher_logits[at] for at in ranked]), softmax(student_logits)))
+    return sum(divergences) / len(divergences) if divergences else 0.0
 
 
 def expected_cap(s: Array, v: Array) -> float:
-    found = []
+    losses = []
     rows = [at for at in range(B) if CAPTIONED[at]]
     for at in rows:
-        among = [other for other in rows if other == at or LABELS[other] != LABELS[at]]
-        likely = softmax([cos(s[at], CAPTIONS[other]) for other in among])
-        found.append(-math.log(likely[among.index(at)]))
-    return sum(found) / len(found)
+        candidates = [other for other in rows if other == at or LABELS[other] != LABELS[at]]
+        probabilities = softmax([cos(s[at], CAPTIONS[other]) for other in candidates])
+        losses.append(-math.log(probabilities[candidates.index(at)]))
+    return sum(losses) / len(losses)
 
 
 def expected_queue_kl(s: Array, v: Array) -> float:
-    def near(x: Array) -> list[float]:
+    def probabilities(x: Array) -> list[float]:
         return softmax([cos(x, q) / TAU for q in QUEUE])
 
-    return sum(divergence(near(its), near(own)) for own, its in zip(s, v, strict=True)) / B
+    pairs = zip(s, v, strict=True)
+    return sum(divergence(probabilities(teacher), probabilities(student)) for student, teacher in pairs) / B
 
 
 def expected_icl(s: Array, v: Array) -> float:
-    found = 0.0
+    total = 0.0
     for at in range(B):
-        among = [other for other in range(B) if other == at or LABELS[other] != LABELS[at]]
-        text = TEXTS[LABELS[at]]
-        found -= math.log(softmax([cos(s[at], TEXTS[LABELS[other]]) / TAU for other in among])[among.index(at)])
-        found -= math.log(softmax([cos(text, v[other]) / TAU for other in among])[among.index(at)])
-    return found / (2 * B)
+        candidates = [other for other in range(B) if other == at or LABELS[other] != LABELS[at]]
+        place, text = candidates.index(at), TEXTS[LABELS[at]]
+        total -= math.log(softmax([cos(s[at], TEXTS[LABELS[other]]) / TAU for other in candidates])[place])
+        total -= math.log(softmax([cos(text, v[other]) / TAU for other in candidates])[place])
+    return total / (2 * B)
 
 
 def expected_fd(s: Array, v: Array) -> float:
-    return sum(
-        (a - b) ** 2 for own, its in zip(unit(s), unit(v), strict=True) for a, b in zip(own, its, strict=True)
-    ) / (B * D)
+    pairs = zip(unit(s), unit(v), strict=True)
+    return sum((a - b) ** 2 for student, teacher in pairs for a, b in zip(student, teacher, strict=True)) / (B * D)
 
 
 def expected_affinity(s: Array, v: Array) -> float:
-    def soft(theirs: list[float], ours: list[float]) -> float:
-        return -sum(p * math.log(q) for p, q in zip(softmax(theirs), softmax(ours), strict=True))
+    def soft_cross_entropy(teacher_logits: list[float], student_logits: list[float]) -> float:
+        pairs = zip(softmax(teacher_logits), softmax(student_logits), strict=True)
+        return -sum(p * math.log(q) for p, q in pairs)
 
     by_image = [
-        soft([cos(its, t) / TAU for t in TEXTS], [cos(own, t) / TAU for t in TEXTS])
-        for own, its in zip(s, v, strict=True)
+        soft_cross_entropy([cos(teacher, t) / TAU for t in TEXTS], [cos(student, t) / TAU for t in TEXTS])
+        for student, teacher in zip(s, v, strict=True)
     ]
-    by_text = [soft([cos(its, t) / TAU for its in v], [cos(own, t) / TAU for own in s]) for t in TEXTS]
+    by_text = [soft_cross_entropy([cos(x, t) / TAU for x in v], [cos(x, t) / TAU for x in s]) for t in TEXTS]
     return (sum(by_image) / B + sum(by_text) / K) / 2
 
 
 def expected_neighbour(s: Array, v: Array) -> float:
-    nearest = [max(range(Q), key=lambda at: cos(its, QUEUE[at])) for its in v]
-    found = 0.0
+    nearest = [max(range(Q), key=lambda at: cos(teacher, QUEUE[at])) for teacher in v]
+    total = 0.0
     for at in range(B):
-        among = [other for other in range(B) if other == at or nearest[other] != nearest[at]]
-        found -= math.log(softmax([cos(s[at], QUEUE[nearest[other]]) / TAU for other in among])[among.index(at)])
-    return found / B
+        candidates = [other for other in range(B) if other == at or nearest[other] != nearest[at]]
+        probabilities = softmax([cos(s[at], QUEUE[nearest[other]]) / TAU for other in candidates])
+        total -= math.log(probabilities[candidates.index(at)])
+    return total / B
 
 
 def expected_unseen(s: Array, v: Array) -> float:
-    every = np.concatenate([TEXTS, UNSEEN])
-    found = []
-    for own, label in zip(unit(s), LABELS, strict=True):
+    all_texts = np.concatenate([TEXTS, UNSEEN])
+    losses = []
+    for student, label in zip(unit(s), LABELS, strict=True):
         nearest = sorted(range(U), key=lambda at: -cos(TEXTS[label], UNSEEN[at]))[:2]
         for at in nearest:
-            made = own - unit(TEXTS[label]) + unit(UNSEEN[at])
-            found.append(-math.log(softmax([cos(made, text) / TAU for text in every])[K + at]))
-    return sum(found) / len(found)
+            synthesised = student - unit(TEXTS[label]) + unit(UNSEEN[at])
+            losses.append(-math.log(softmax([cos(synthesised, text) / TAU for text in all_texts])[K + at]))
+    return sum(losses) / len(losses)
 
 
 def like(array: Array, other: Tensor) -> Tensor:
@@ -211,10 +210,10 @@ def features(seed: int = 0) -> tuple[Array, Array]:
 
 def slope(formula: Callable[[Array, Array], float], s: Array, v: Array, step: float = 1e-6) -> Array:
     """Numerical gradient of a formula with respect to `s`, by central differences."""
-    found = np.zeros_like(s)
+    gradient = np.zeros_like(s)
     for at in np.ndindex(s.shape):
         up, down = s.copy(), s.copy()
         up[at] += step
         down[at] -= step
-        found[at] = (formula(up, v) - formula(down, v)) / (2 * step)
-    return found
+        gradient[at] = (formula(up, v) - formula(down, v)) / (2 * step)
+    return gradient

@@ -189,8 +189,8 @@ def test_cached_features_hit_and_any_change_of_the_key_misses(
 
 def test_views_depend_on_file_content_and_not_on_other_images(pack: DecodedImages) -> None:
     every = views_of(pack)
-    some = DecodedImages(pack.pixels[5:9], {}, pack.digest, pack.contents[5:9])
-    np.testing.assert_array_equal(views_of(some).boxes, every.boxes[5:9])
+    subset = DecodedImages(pack.pixels[5:9], {}, pack.digest, pack.contents[5:9])
+    np.testing.assert_array_equal(views_of(subset).boxes, every.boxes[5:9])
     assert len(np.unique(every.boxes.reshape(-1, 4), axis=0)) > 36
 
 

@@ -77,8 +77,8 @@ def test_chunked_equals_whole_forward_and_backward(teacher: Teacher) -> None:
     whole = target_and_gradient(1000)
     assert whole[1].abs().max() > 1e-4
     for chunk in (1, 2):
-        for ours, theirs in zip(target_and_gradient(chunk), whole, strict=True):
-            torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+        for chunked, expected in zip(target_and_gradient(chunk), whole, strict=True):
+            torch.testing.assert_close(chunked, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_gradient_equals_the_finite_difference_and_the_tower_stays_frozen(tiny_teacher: Teacher) -> None:
@@ -191,14 +191,14 @@ def test_learned_vectors_resume_exactly_and_are_averaged_like_the_student(
     whole = train(config, data)
     assert whole.context is not None
     assert (whole.context - texts.initial(config.system.seed)).abs().max() > 1e-3
-    state, made = tmp_path / "state", list[int]()
+    state, steps = tmp_path / "state", list[int]()
     with pytest.raises(Stopped):
         train(
             config,
             data,
             hooks=TrainHooks(
-                on_step=lambda metrics: made.append(metrics.step),
-                should_stop=lambda: len(made) >= 2,
+                on_step=lambda metrics: steps.append(metrics.step),
+                should_stop=lambda: len(steps) >= 2,
                 save=lambda write: write(state),
             ),
         )

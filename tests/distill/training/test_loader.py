@@ -10,27 +10,27 @@ from tests.distill.helpers_train import WIDTH, small_config, small_data
 
 def test_each_pass_uses_every_image_once_with_new_views() -> None:
     data, config = small_data(24), small_config(epochs=2)
-    drawn = list(batches(data, config, 0, torch.device("cpu")))
-    passes = [torch.cat([batch.teacher for batch in drawn[start : start + 3]]) for start in (0, 3)]
+    all_batches = list(batches(data, config, 0, torch.device("cpu")))
+    passes = [torch.cat([batch.teacher for batch in all_batches[start : start + 3]]) for start in (0, 3)]
     for teacher in passes:
         assert sorted(teacher[:, 0].tolist()) == sorted(data.teacher[:, 0, 0].tolist())
     assert not torch.equal(*passes)
-    boxes = np.concatenate([batch.views.boxes for batch in drawn])
+    boxes = np.concatenate([batch.views.boxes for batch in all_batches])
     assert len(np.unique(boxes, axis=0)) > 40
     late = list(batches(data, config, 4, torch.device("cpu")))
     assert len(late) == 2
-    np.testing.assert_array_equal(late[0].views.boxes, drawn[4].views.boxes)
-    assert torch.equal(late[0].pixels, drawn[4].pixels)
+    np.testing.assert_array_equal(late[0].views.boxes, all_batches[4].views.boxes)
+    assert torch.equal(late[0].pixels, all_batches[4].pixels)
 
 
 def test_all_images_of_a_batch_can_share_one_view() -> None:
     config = small_config(epochs=2, augmentation={"per": "batch", "rand_ops": 2})
-    drawn = [batch.views for batch in batches(small_data(24), config, 0, torch.device("cpu"))]
-    for views in drawn:
+    views_of_batches = [batch.views for batch in batches(small_data(24), config, 0, torch.device("cpu"))]
+    for views in views_of_batches:
         assert views.ops is not None
         for values in (views.boxes, views.flips, views.ops.kinds, views.ops.negative):
             assert len(np.unique(values, axis=0)) == 1
-    assert len({tuple(views.boxes[0]) for views in drawn}) == 6
+    assert len({tuple(views.boxes[0]) for views in views_of_batches}) == 6
 
 
 def test_parts_of_a_batch_are_in_order() -> None:

@@ -251,6 +251,6 @@ def test_float16_skips_overflowing_steps_but_reports_permanent_overflow(
         run(small_config(precision="float16", losses=losses, epochs=20))
 
 
-def test_loop_fits_a_screen() -> None:
+def test_training_loop_is_short() -> None:
     assert len(inspect.getsource(train).splitlines()) <= 50
     assert len(inspect.getsource(training_step).splitlines()) <= 35

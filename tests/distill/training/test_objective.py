@@ -95,8 +95,8 @@ def test_two_ranks_equal_one_process_with_the_whole_batch(tmp_path: Path) -> Non
     mp.spawn(one_rank, (tmp_path, overrides), nprocs=2)
     values, gradient = values_and_gradient(random_inputs(), **overrides)
     ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    for its_values, _ in ranks:
-        assert its_values == pytest.approx(values, abs=1e-5)
+    for rank_values, _ in ranks:
+        assert rank_values == pytest.approx(values, abs=1e-5)
     # DDP averages the gradients over ranks.
     torch.testing.assert_close(torch.cat([g for _, g in ranks]) / 2, gradient, atol=1e-6, rtol=1e-5)
 

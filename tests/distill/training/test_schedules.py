@@ -34,13 +34,13 @@ def test_one_cycle_equals_torch(total: int) -> None:
 @pytest.mark.parametrize(("per", "updates"), [("epoch", 5), ("step", 20)])
 def test_one_cycle_is_updated_per_epoch_or_per_step(per: str, updates: int) -> None:
     config = resolve_train_config("li2023_vit", {"epochs": 5, "one_cycle_per": per})
-    ours, reference = build_optimizer(torch.nn.Linear(2, 2), config.optimizer), torch_optimizer()
+    optimizer, reference = build_optimizer(torch.nn.Linear(2, 2), config.optimizer), torch_optimizer()
     scheduler = torch.optim.lr_scheduler.OneCycleLR(reference, max_lr=config.optimizer.lr, total_steps=updates)
     for step in range(20):
-        assert set_learning_rate(ours, config, step=step, steps_per_epoch=4) == pytest.approx(
+        assert set_learning_rate(optimizer, config, step=step, steps_per_epoch=4) == pytest.approx(
             reference.param_groups[0]["lr"]
         )
-        assert ours.param_groups[0]["betas"][0] == pytest.approx(reference.param_groups[0]["momentum"])
+        assert optimizer.param_groups[0]["betas"][0] == pytest.approx(reference.param_groups[0]["momentum"])
         if (step + 1) % (20 // updates) == 0 and step < 19:
             reference.step()
             scheduler.step()
@@ -49,8 +49,8 @@ def test_one_cycle_is_updated_per_epoch_or_per_step(per: str, updates: int) -> N
 def test_step_schedule_has_a_linear_warmup_if_configured() -> None:
     overrides = {"epochs": 10, "milestones": [5], "warmup": 0.2, "lr": 1.0}
     config = resolve_train_config("li2023_resnet", overrides)
-    ours = build_optimizer(torch.nn.Linear(2, 2), config.optimizer)
-    rates = [set_learning_rate(ours, config, step=step, steps_per_epoch=2) for step in range(20)]
+    optimizer = build_optimizer(torch.nn.Linear(2, 2), config.optimizer)
+    rates = [set_learning_rate(optimizer, config, step=step, steps_per_epoch=2) for step in range(20)]
     assert rates == pytest.approx([0.25, 0.5, 0.75] + [1.0] * 7 + [0.1] * 10)
     assert resolve_train_config("li2023_resnet", {}).schedule.warmup == 0
 
@@ -59,8 +59,8 @@ def test_step_schedule_equals_torch() -> None:
     reference = torch_optimizer()
     scheduler = torch.optim.lr_scheduler.MultiStepLR(reference, [30, 60], gamma=0.1)
     for epoch in range(90):
-        ours = step_lr(epoch, peak=0.05, milestones=(30, 60), factor=0.1)
-        assert ours == pytest.approx(reference.param_groups[0]["lr"])
+        lr = step_lr(epoch, peak=0.05, milestones=(30, 60), factor=0.1)
+        assert lr == pytest.approx(reference.param_groups[0]["lr"])
         reference.step()
         scheduler.step()
 
@@ -77,19 +77,19 @@ def test_cosine_rises_to_its_peak_and_falls_to_almost_zero() -> None:
 @pytest.mark.parametrize("recipe", ["li2023_resnet", "li2023_vit", "limbeck"])
 def test_optimizer_follows_the_schedule_of_its_recipe(recipe: str) -> None:
     config = resolve_train_config(recipe, {"epochs": 90})
-    ours = build_optimizer(torch.nn.Linear(2, 2), config.optimizer)
-    rates = [set_learning_rate(ours, config, step=step, steps_per_epoch=3) for step in range(270)]
+    optimizer = build_optimizer(torch.nn.Linear(2, 2), config.optimizer)
+    rates = [set_learning_rate(optimizer, config, step=step, steps_per_epoch=3) for step in range(270)]
     assert max(rates) == pytest.approx(config.optimizer.lr)
     assert rates[-1] < config.optimizer.lr / 50
-    assert ours.param_groups[0]["lr"] == rates[-1]
-    assert ours.param_groups[0]["weight_decay"] == config.optimizer.weight_decay
+    assert optimizer.param_groups[0]["lr"] == rates[-1]
+    assert optimizer.param_groups[0]["weight_decay"] == config.optimizer.weight_decay
 
 
 def test_one_cycle_sets_the_momentum_of_either_optimizer() -> None:
     for name, read in (("sgd", lambda group: group["momentum"]), ("adamw", lambda group: group["betas"][0])):
         config = resolve_train_config("li2023_vit", {"optimizer": name, "epochs": 10})
-        ours = build_optimizer(torch.nn.Linear(2, 2), config.optimizer)
-        set_learning_rate(ours, config, step=0, steps_per_epoch=1)
-        assert read(ours.param_groups[0]) == pytest.approx(0.95)
-        set_learning_rate(ours, config, step=2, steps_per_epoch=1)
-        assert read(ours.param_groups[0]) == pytest.approx(0.85)
+        optimizer = build_optimizer(torch.nn.Linear(2, 2), config.optimizer)
+        set_learning_rate(optimizer, config, step=0, steps_per_epoch=1)
+        assert read(optimizer.param_groups[0]) == pytest.approx(0.95)
+        set_learning_rate(optimizer, config, step=2, steps_per_epoch=1)
+        assert read(optimizer.param_groups[0]) == pytest.approx(0.85)

@@ -45,15 +45,15 @@ def test_loaded_state_equals_saved_state(tmp_path: Path, kind: str) -> None:
     model, optimizer = trained(kind)
     position = TrainingPosition(step=7, seconds=1.5, log=[{"step": 7, "loss": 0.25}])
     save_state(tmp_path / "state.safetensors", model, optimizer, position, IDENTITY)
-    other, its_optimizer = trained(kind, seed=1)
-    assert load_state(tmp_path / "state.safetensors", other, its_optimizer, IDENTITY) == position
+    other, other_optimizer = trained(kind, seed=1)
+    assert load_state(tmp_path / "state.safetensors", other, other_optimizer, IDENTITY) == position
     for name, tensor in model.state_dict().items():
         assert torch.equal(other.state_dict()[name], tensor)
     assert len(optimizer_tensors(optimizer)) > 3
-    pairs = zip(optimizer_tensors(optimizer), optimizer_tensors(its_optimizer), strict=True)
-    for (index, name, value), (its_index, its_name, its_value) in pairs:
-        assert (index, name, value.stride()) == (its_index, its_name, its_value.stride())
-        assert torch.equal(value, its_value)
+    pairs = zip(optimizer_tensors(optimizer), optimizer_tensors(other_optimizer), strict=True)
+    for (index, name, value), (other_index, other_name, other_value) in pairs:
+        assert (index, name, value.stride()) == (other_index, other_name, other_value.stride())
+        assert torch.equal(value, other_value)
 
 
 def test_file_is_readable_by_others_and_kept_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,9 +142,9 @@ def test_weight_average_and_loss_scale_are_restored(tmp_path: Path) -> None:
     scaler.update(64.0)
     save_state(tmp_path / "s", learner, optimizer, TrainingPosition(), IDENTITY, average=average, scaler=scaler)
     other = nn.ModuleDict({"student": trained("adamw", seed=1)[0]})
-    restored, its_scaler = mean_of(other), torch.amp.GradScaler("cpu")
-    load_state(tmp_path / "s", other, optimizer, IDENTITY, average=restored, scaler=its_scaler)
-    assert its_scaler.get_scale() == 64.0
+    restored, restored_scaler = mean_of(other), torch.amp.GradScaler("cpu")
+    load_state(tmp_path / "s", other, optimizer, IDENTITY, average=restored, scaler=restored_scaler)
+    assert restored_scaler.get_scale() == 64.0
     assert restored.tensors.keys() == average.tensors.keys()
     for name, tensor in average.tensors.items():
         assert torch.equal(restored.tensors[name], tensor)

@@ -28,7 +28,7 @@ def test_kept_lines_are_found_by_label_and_sense_in_any_vocabulary(bench: Bench)
         assert attribute_sets.get(tx, (same.result or {})["attribute_set_id"]).parent_id == base
 
 
-def test_of_equal_lines_the_first_is_kept(bench: Bench) -> None:
+def test_the_first_of_equal_lines_is_kept(bench: Bench) -> None:
     vocabulary_id = bench.vocabulary(NAMES[:1])
     first = bench.run(vocabulary_id, strategies=["describe"])
     lines = bench.lines(first)[0]
