@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.data.counter_rng import Ints
-from distill.evaluation.bootstrap import SAMPLES_AT_ONCE, REPLICATES, SEED, percentiles
+from distill.evaluation.bootstrap import REPLICATES, SAMPLES_AT_ONCE, SEED, percentiles
 
 Floats = npt.NDArray[np.float64]
 Part = Literal["id", "ood"]

@@ -1,8 +1,8 @@
 """Crops: the part of an image that student and teacher see, with flip and RandAugment.
 
 The student sees a new view in each pass (`sample_views`). The teacher sees, by the setting `view`: the same views, of
-which `num_views` per image are sampled once and cached (`same`: `sample_shared_views`, used for both), every view of the
-student (`live`), or its own preprocessing of the whole image (`center`, `squash`: `distill.teacher.image_features`).
+which `num_views` per image are sampled once and cached (`same`: `sample_shared_views`, used for both), every view of
+the student (`live`), or its own preprocessing of the image (`center`, `squash`: `distill.teacher.image_features`).
 
 A view is a function of (seed, pass, image), so it can be reproduced. `crop_views` applies views to a whole batch on the
 device; it reads the image with coordinates clamped to the crop, like an unantialiased resize of the crop. The published
