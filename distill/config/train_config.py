@@ -370,27 +370,36 @@ ShortNames = Mapping[tuple[str, str], str]
 def expand_short_names(given: Mapping[str, object]) -> tuple[dict[str, object], dict[tuple[str, str], str]]:
     """`given` with short names moved into their sections, and the short name that each moved field had.
 
-    A short name takes precedence over the same field in a section.
+    Raises pydantic's ValidationError, code setting_given_twice, for a setting with two different values: one under its
+    short name and one in its section.
     """
-    nested: dict[str, object] = {}
+    sections: dict[str, object] = {}
     short: dict[tuple[str, str], str] = {}
     for name, value in given.items():
-        is_section = name in TrainSettings.model_fields and (
-            isinstance(value, BaseModel | Mapping) or name not in _RENAMED
-        )
-        if is_section or name not in short_names():
-            below = _as_mapping(value)
-            if isinstance(below, Mapping) and isinstance(before := nested.get(name), Mapping):
-                nested[name] = merged(below, before)
-            else:
-                nested[name] = value
+        is_model = name in TrainSettings.model_fields and isinstance(value, BaseModel | Mapping)
+        if not is_model and name in short_names():
+            short[short_names()[name]] = name
+        else:
+            sections[name] = value
+    for (section, field), name in list(short.items()):
+        below = _as_mapping(sections.get(section, {}))
+        if not isinstance(below, Mapping):
+            del short[section, field]  # the section itself is reported as an error
             continue
-        section, field = short_names()[name]
-        below = _as_mapping(nested.get(section, {}))
-        if isinstance(below, Mapping):
-            nested[section] = merged(below, {field: value})
-            short[section, field] = name
-    return nested, short
+        if field in below and _differ(below[field], given[name]):
+            message = f"{name} and {section}.{field} are the same setting and have different values: give one of them"
+            error = PydanticCustomError("setting_given_twice", "{message}", {"message": message})
+            place = InitErrorDetails(type=error, loc=(name,), input=given[name])
+            raise ValidationError.from_exception_data("TrainSettings", [place])
+        sections[section] = merged(below, {field: given[name]})
+    return sections, short
+
+
+def _differ(one: object, other: object) -> bool:
+    one, other = _as_mapping(one), _as_mapping(other)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return any(_differ(one[key], other[key]) for key in one.keys() & other.keys())
+    return one != other
 
 
 def merged(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:

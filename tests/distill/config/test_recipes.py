@@ -1,6 +1,7 @@
 """Recipes: each builds, has the published numbers, and can be overridden."""
 
 import pytest
+from pydantic import ValidationError
 
 from distill.config.loss_registry import LOSS_TERMS
 from distill.config.model_names import check_student
@@ -71,6 +72,15 @@ def test_short_names_and_sections_are_merged() -> None:
         config = resolve_train_config("limbeck", given)
         assert config.objective.losses.above_zero() == {"im_cst": 1.0}
         assert (config.schedule.epochs, config.schedule.warmup) == (3, 0.5)
+
+
+def test_a_setting_with_two_different_values_is_refused() -> None:
+    same = resolve_train_config("limbeck", {"epochs": 3, "schedule": {"epochs": 3}})
+    assert same.schedule.epochs == 3
+    for given in ({"epochs": 2, "schedule": {"epochs": 3}}, {"schedule": {"epochs": 3}, "epochs": 2}):
+        with pytest.raises(ValidationError, match="epochs and schedule.epochs are the same setting") as error:
+            resolve_train_config("limbeck", given)
+        assert error.value.errors()[0]["loc"] == ("epochs",)
 
 
 def test_error_for_an_unknown_recipe_lists_the_recipes() -> None:
