@@ -104,21 +104,7 @@ def write_bundle(
             },
             "versions": {"timm": timm.__version__, "open_clip": open_clip.__version__},
         }
-        facts = CardFacts(
-            student=student.name,
-            num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-            width=student.width,
-            model_args=student.model_args,
-            preprocess=student.preprocess,
-            teacher=teacher.ref,
-            labels=[str(entry["label"]) for entry in labels],
-            num_shortened=len(targets.truncated),
-            evaluation=evaluation,
-            made_from=made_from,
-            is_resized=is_resized,
-            num_context=0 if targets.context is None else len(targets.context),
-            needs_transformers=bool(teacher.model_cfg["text_cfg"].get("hf_tokenizer_name")),
-        )
+        facts = _card_facts(student, model, teacher, targets, labels, evaluation, made_from, is_resized=is_resized)
         write_bytes(draft / "README.md", model_card(facts).encode())
         files = _write_manifest(draft, student, made_from)
         for folder in (draft, *(path for path in draft.iterdir() if path.is_dir())):
@@ -127,6 +113,34 @@ def write_bundle(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return files
+
+
+def _card_facts(
+    student: StudentWeights,
+    model: torch.nn.Module,
+    teacher: Teacher,
+    targets: TextTargets,
+    labels: Sequence[Mapping[str, object]],
+    evaluation: StudentEvaluation,
+    made_from: JSONObject,
+    *,
+    is_resized: bool,
+) -> CardFacts:
+    return CardFacts(
+        student=student.name,
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        width=student.width,
+        model_args=student.model_args,
+        preprocess=student.preprocess,
+        teacher=teacher.ref,
+        labels=[str(entry["label"]) for entry in labels],
+        num_shortened=len(targets.truncated),
+        evaluation=evaluation,
+        made_from=made_from,
+        is_resized=is_resized,
+        num_context=0 if targets.context is None else len(targets.context),
+        needs_transformers=bool(teacher.model_cfg["text_cfg"].get("hf_tokenizer_name")),
+    )
 
 
 def _check_inputs(

@@ -32,17 +32,7 @@ def encode(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
         "without_attributes": len(name_only),
         "without_attributes_positions": name_only[:100],
     }
-    if name_only:
-        lease.note(
-            f"{len(name_only)} labels have no attributes for this text: only their names are encoded",
-            level="warning",
-            positions=name_only[:100],
-        )
-    if targets.truncated:
-        lease.note(
-            f"{len(targets.truncated)} texts were longer than the context of the teacher and were shortened",
-            level="warning",
-        )
+    _warn(lease, name_only, num_truncated=len(targets.truncated))
     with inputs.scratch(context) as folder:
         targets.save(folder / "text_targets.safetensors")
         file = context.artefacts.put_file(
@@ -82,3 +72,18 @@ def encode(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
         )
 
     return publish
+
+
+def _warn(lease: LeaseRenewal, name_only: list[int], *, num_truncated: int) -> None:
+    """Warnings about labels without attributes and about shortened texts, as events of the job."""
+    if name_only:
+        lease.note(
+            f"{len(name_only)} labels have no attributes for this text: only their names are encoded",
+            level="warning",
+            positions=name_only[:100],
+        )
+    if num_truncated:
+        lease.note(
+            f"{num_truncated} texts were longer than the context of the teacher and were shortened",
+            level="warning",
+        )
