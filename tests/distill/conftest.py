@@ -1,4 +1,4 @@
-"""Shared fixtures: a tiny teacher with random weights, and generated image files."""
+"""Shared fixtures: a tiny teacher with random weights, generated image files, and four labels with images and texts."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,12 @@ from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import models, pre_tokenizers, processors
 
+from distill.data.image_index import ImageIndex, scan
+from distill.data.splits import SPLIT
 from distill.teacher.teacher import Teacher, load_teacher
+from distill.texts.text_targets import TextTargets, encode_text_targets
+from distill.texts.text_templates import LabelAttributes, render
+from tests.distill.examples import LABELS, SPLIT_BY_LIST
 
 WIDTH = 32
 CONTEXT = 24
@@ -116,3 +121,19 @@ def make_images() -> Callable[..., list[Path]]:
         return paths
 
     return make
+
+
+@pytest.fixture
+def image_index(tmp_path: Path, make_images: Callable[..., list[Path]]) -> ImageIndex:
+    """Eight images of each label of `tests.distill.examples`, two labels unseen."""
+    for label, name in enumerate(LABELS):
+        make_images(tmp_path / "images" / name.replace(" ", "_"), 8, seed=label)
+    return scan(tmp_path / "images", LABELS, SPLIT.validate_python(SPLIT_BY_LIST))
+
+
+@pytest.fixture
+def targets(tiny_teacher: Teacher) -> TextTargets:
+    """The text targets of the names of these labels."""
+    return encode_text_targets(
+        tiny_teacher, [render("names", label, LabelAttributes()) for label in LABELS], cache=None
+    )

@@ -51,6 +51,16 @@ def small_config(**overrides: Any) -> TrainConfig:
     return resolve_train_config("limbeck", defaults | {"device": "cpu", "view": "center"} | overrides)
 
 
+def hooks_stopping_after(num_steps: int, state: Path) -> TrainHooks:
+    """Hooks that stop a training after `num_steps` steps, with its state in the file `state`."""
+    steps: list[int] = []
+    return TrainHooks(
+        on_step=lambda metrics: steps.append(metrics.step),
+        should_stop=lambda: len(steps) >= num_steps,
+        save=lambda write: write(state),
+    )
+
+
 def sgd_config(**losses: float) -> TrainConfig:
     """Two steps of plain SGD, whose weights show the gradients, with a student that has no batch norm."""
     return small_config(

@@ -1,6 +1,5 @@
 """Pipeline: training data, unusable images, views, and evaluations of students and teachers."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,7 @@ import torch
 
 from distill.config.train_config import TrainConfig
 from distill.data.decoded_images import decode_images
-from distill.data.image_index import ImageIndex, scan
-from distill.data.splits import SPLIT
+from distill.data.image_index import ImageIndex
 from distill.evaluation.agreement import agreement
 from distill.hooks import PipelineHooks
 from distill.pipeline import MeasureOptions, NoImages, measure_epochs, measure_student, measure_teacher, training_data
@@ -19,25 +17,8 @@ from distill.student.model import build_student
 from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets
-from distill.texts.text_templates import LabelAttributes, render
+from tests.distill.examples import LABELS
 from tests.distill.helpers_train import small_config
-
-LABELS = ("blue jay", "crane", "heron", "red finch")
-SPLIT_BY_LIST = {"by": "list", "id": ["red finch", "crane"], "ood": ["blue jay", "heron"], "held_out": 0.25}
-
-
-@pytest.fixture
-def image_index(tmp_path: Path, make_images: Callable[..., list[Path]]) -> ImageIndex:
-    for at, label in enumerate(LABELS):
-        make_images(tmp_path / "images" / label.replace(" ", "_"), 8, seed=at)
-    return scan(tmp_path / "images", LABELS, SPLIT.validate_python(SPLIT_BY_LIST))
-
-
-@pytest.fixture
-def targets(tiny_teacher: Teacher) -> TextTargets:
-    return encode_text_targets(
-        tiny_teacher, [render("names", label, LabelAttributes()) for label in LABELS], cache=None
-    )
 
 
 def config(**overrides: object) -> TrainConfig:

@@ -4,7 +4,7 @@ import pytest
 
 from distill.benefit.arms import build_arms
 from distill.texts.text_templates import LabelAttributes
-from tests.distill.benefit.examples import ATTRIBUTES, LABELS
+from tests.distill.examples import ATTRIBUTES, LABELS
 
 
 def test_every_arm_that_the_attributes_allow_is_built() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from distill.benefit.__main__ import main
 from distill.data.image_index import ImageIndex
-from tests.distill.benefit.examples import ATTRIBUTES, LABELS, SPLIT_BY_LIST
+from tests.distill.examples import ATTRIBUTES, LABELS, SPLIT_BY_LIST
 
 
 def test_command_writes_the_report_and_refuses_bad_input(

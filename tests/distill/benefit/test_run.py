@@ -10,7 +10,7 @@ from distill.benefit.run import measure_benefit
 from distill.data.image_index import ImageIndex
 from distill.pipeline import NoImages
 from distill.teacher.teacher import Teacher
-from tests.distill.benefit.examples import ATTRIBUTES
+from tests.distill.examples import ATTRIBUTES
 
 
 def test_report_of_both_parts(image_index: ImageIndex, tiny_teacher: Teacher, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Control phrases: their number, and that they carry no information about the label or wrong information."""
 
 from distill.benefit.waffle import shuffle_phrases, waffle_phrases
-from tests.distill.benefit.examples import ATTRIBUTES
+from tests.distill.examples import ATTRIBUTES
 
 
 def test_waffle_has_as_many_phrases_and_none_of_their_words() -> None:

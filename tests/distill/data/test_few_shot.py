@@ -12,10 +12,9 @@ from distill import Stopped
 from distill.data.counter_rng import shuffled
 from distill.data.few_shot import BatchSplit, FewShotError, exclude_rows, few_shot_rows, split_batch, support_rows
 from distill.data.image_index import ImageIndex, Item
-from distill.training.hooks import TrainHooks
 from distill.training.loader import batches, plan_batches
 from distill.training.loop import train
-from tests.distill.helpers_train import small_config, small_data
+from tests.distill.helpers_train import hooks_stopping_after, small_config, small_data
 
 FEW_SHOT = {"protocol": "fine_tune", "shots": 2}
 
@@ -102,17 +101,9 @@ def test_batches_are_a_function_of_seed_and_step() -> None:
 def test_fine_tuning_resumes_exactly(tmp_path: Path) -> None:
     data, config = small_data(few=5), small_config(epochs=2, **FEW_SHOT)
     whole = train(config, data)
-    state, steps = tmp_path / "state", list[int]()
+    state = tmp_path / "state"
     with pytest.raises(Stopped):
-        train(
-            config,
-            data,
-            hooks=TrainHooks(
-                on_step=lambda metrics: steps.append(metrics.step),
-                should_stop=lambda: len(steps) >= 3,
-                save=lambda write: write(state),
-            ),
-        )
+        train(config, data, hooks=hooks_stopping_after(3, state))
     resumed = train(config, data, resume=state)
     for name, tensor in whole.student.model.state_dict().items():
         assert torch.equal(resumed.student.model.state_dict()[name], tensor), name

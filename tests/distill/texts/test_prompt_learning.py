@@ -13,11 +13,10 @@ from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.prompt_learning import INITIAL_STD, PromptedTexts, with_context
 from distill.texts.text_targets import TextTargets, encode_text_targets
 from distill.texts.text_templates import LabelAttributes, render
-from distill.training.hooks import TrainHooks
 from distill.training.loop import train
 from distill.training.objective import Objective, ObjectiveInputs
 from tests.distill.conftest import CONTEXT, WIDTH, save_clip, tiny_clip_config
-from tests.distill.helpers_train import small_config, small_data
+from tests.distill.helpers_train import hooks_stopping_after, small_config, small_data
 
 M = 3
 LABELS = ("crane", "red finch", "heron", "blue jay", "kingfisher")
@@ -191,17 +190,9 @@ def test_learned_vectors_resume_exactly_and_are_averaged_like_the_student(
     whole = train(config, data)
     assert whole.context is not None
     assert (whole.context - texts.initial(config.system.seed)).abs().max() > 1e-3
-    state, steps = tmp_path / "state", list[int]()
+    state = tmp_path / "state"
     with pytest.raises(Stopped):
-        train(
-            config,
-            data,
-            hooks=TrainHooks(
-                on_step=lambda metrics: steps.append(metrics.step),
-                should_stop=lambda: len(steps) >= 2,
-                save=lambda write: write(state),
-            ),
-        )
+        train(config, data, hooks=hooks_stopping_after(2, state))
     resumed = train(config, data, resume=state)
     assert resumed.context is not None
     assert torch.equal(resumed.context, whole.context)

@@ -1,7 +1,6 @@
 """Texts of a student: caption features, unseen labels only if configured, unit vectors for the closed-set baseline."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,35 +10,18 @@ import torch
 
 from distill.config.train_config import TrainConfig
 from distill.data.few_shot import FewShotError, support_rows
-from distill.data.image_index import ImageIndex, scan
-from distill.data.splits import SPLIT
+from distill.data.image_index import ImageIndex
 from distill.pipeline import MeasureOptions, measure_epochs, measure_student, measure_teacher, training_data
 from distill.student.model import build_student
 from distill.teacher.teacher import Teacher
 from distill.texts.student_texts import evaluation_inputs
-from distill.texts.text_targets import TextTargets, encode_text_targets
-from distill.texts.text_templates import LabelAttributes, TextsError, render
+from distill.texts.text_targets import TextTargets
+from distill.texts.text_templates import TextsError
 from distill.training.hooks import TrainHooks
 from distill.training.loop import train
 from distill.training.metrics import StepMetrics
+from tests.distill.examples import LABELS
 from tests.distill.helpers_train import small_config
-
-LABELS = ("blue jay", "crane", "heron", "red finch")
-SPLIT_BY_LIST = {"by": "list", "id": ["red finch", "crane"], "ood": ["blue jay", "heron"], "held_out": 0.25}
-
-
-@pytest.fixture
-def image_index(tmp_path: Path, make_images: Callable[..., list[Path]]) -> ImageIndex:
-    for at, label in enumerate(LABELS):
-        make_images(tmp_path / "images" / label.replace(" ", "_"), 8, seed=at)
-    return scan(tmp_path / "images", LABELS, SPLIT.validate_python(SPLIT_BY_LIST))
-
-
-@pytest.fixture
-def targets(tiny_teacher: Teacher) -> TextTargets:
-    return encode_text_targets(
-        tiny_teacher, [render("names", label, LabelAttributes()) for label in LABELS], cache=None
-    )
 
 
 def config(**overrides: object) -> TrainConfig:
