@@ -32,21 +32,29 @@ _RENAMED = {
 }
 
 
+OWN_CODES = ("setting_unknown", "setting_given_twice", "loss_unknown", "no_loss")
+"""Error codes that pydantic does not know."""
+
+
 class _Frozen(BaseModel):
     """Immutable; an unknown field is an error that names the closest ones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _known_fields(cls, given: object) -> object:
-        if not isinstance(given, Mapping):
-            return given
-        unknown = [name for name in given if name not in cls.model_fields]
-        if unknown:
-            # Each error is located at the unknown name itself, so that a JSON pointer leads there.
-            raise ValidationError.from_exception_data(cls.__name__, [cls._unknown(str(n), given[n]) for n in unknown])
-        return given
+    def _known_fields(cls, given: object, validate: Callable[[object], Self]) -> Self:
+        unknown = [name for name in given if name not in cls.model_fields] if isinstance(given, Mapping) else []
+        if not unknown:
+            return validate(given)
+        assert isinstance(given, Mapping)
+        # Each error is located at the unknown name itself, so that a JSON pointer leads there.
+        details = [cls._unknown(str(name), given[name]) for name in unknown]
+        try:
+            validate({name: value for name, value in given.items() if name in cls.model_fields})
+        except ValidationError as error:
+            details += error_details(error)
+        raise ValidationError.from_exception_data(cls.__name__, details)
 
     @classmethod
     def _unknown(cls, name: str, value: object) -> InitErrorDetails:
@@ -418,13 +426,19 @@ def _as_mapping(value: object) -> object:
 
 def located(error: ValidationError, short: ShortNames) -> ValidationError:
     """The same errors, each at the short name by which its setting was given, if there is one."""
+    details = error_details(error)
+    for detail in details:
+        loc = detail["loc"]
+        if len(loc) >= 2 and (name := short.get((str(loc[0]), str(loc[1])))):
+            detail["loc"] = (name, *loc[2:])
+    return ValidationError.from_exception_data(error.title, details)
+
+
+def error_details(error: ValidationError) -> list[InitErrorDetails]:
+    """The errors, to raise them again."""
     details = []
     for one in error.errors():
-        loc = one["loc"]
-        if len(loc) >= 2 and (name := short.get((str(loc[0]), str(loc[1])))):
-            loc = (name, *loc[2:])
-        known = one["type"] not in ("setting_unknown", "loss_unknown", "no_loss")
         own = PydanticCustomError(one["type"], "{message}", {"message": one["msg"]})
-        kind = one["type"] if known else own
-        details.append(InitErrorDetails(type=kind, loc=loc, input=one["input"], ctx=one.get("ctx", {})))
-    return ValidationError.from_exception_data(error.title, details)
+        kind = own if one["type"] in OWN_CODES else one["type"]
+        details.append(InitErrorDetails(type=kind, loc=one["loc"], input=one["input"], ctx=one.get("ctx", {})))
+    return details

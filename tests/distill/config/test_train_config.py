@@ -88,3 +88,10 @@ def test_config_and_image_index_import_without_torch() -> None:
     modules = "distill.config.recipes, distill.data.image_index, distill.cli.arguments"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_unknown_setting_hides_no_other_error() -> None:
+    given = {"epochz": 2, "lr": -1, "losses": {"foo": 1, "mse": -2}}
+    with pytest.raises(ValidationError) as error:
+        resolve_train_config("limbeck", given)
+    assert {one["loc"] for one in error.value.errors()} == {("epochz",), ("lr",), ("losses", "foo"), ("losses", "mse")}
