@@ -57,7 +57,7 @@ class SharingCounter:
 
     def add(self, position: int, line: Line, attributes: Sequence[Meaning]) -> None:
         """Add a line of the label at `position` with its attributes."""
-        # A line without a letter or digit (published sets contain a lone full stop) gets a key of its own.
+        # A line without a letter or digit (published sets contain a lone full stop) gets a separate key.
         text = " ".join(line.text.casefold().split()) if has_content(line.text) else len(self._text)
         self._text.append(hash((text,)))
         self._text_positions.append(position)

@@ -94,7 +94,7 @@ class LLMClient:
         no paid response is lost; the results are not collected in a list. When `should_stop` (polled every 0.2 s)
         returns True, or after a fatal error, no call starts, calls in flight have 10 s to end, and questions that had
         calls but no response are reported as `stopped`. When the budget is spent, the same happens, but calls in flight
-        have their full time limit. Raises FatalLLMError, and whatever `on_result` raises.
+        have their full time limit. Raises FatalLLMError, and any exception of `on_result`.
         """
         return await query_many(
             self._query,

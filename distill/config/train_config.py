@@ -295,7 +295,7 @@ class TrainSettings(_Frozen):
         return InitErrorDetails(type=error, loc=(name,), input=value)
 
     def flat(self) -> dict[str, JSONValue]:
-        """Short name -> value, as JSON. A training state is bound to these values, whatever the sections are."""
+        """Short name -> value, as JSON. The identity of a training state has these names, not the sections."""
         nested = self.model_dump(mode="json")
         return {name: nested[section][field] for name, (section, field) in short_names().items()}
 

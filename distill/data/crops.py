@@ -114,7 +114,7 @@ def crop_views(pixels: Tensor, views: Views, image_px: int) -> Tensor:
     grid = torch.stack(
         [x[:, None, :].expand(-1, image_px, -1), y[:, :, None].expand(-1, -1, image_px)], dim=-1
     )  # (B, P, P, 2)
-    # Half-precision coordinates would be rounded, so sample in float32 whatever the autocast state.
+    # Half-precision coordinates would be rounded, so sample in float32 even under autocast.
     with torch.autocast(device.type, enabled=False):
         return F.grid_sample(pixels.permute(0, 3, 1, 2).float(), grid, padding_mode="border", align_corners=False)
 

@@ -269,7 +269,7 @@ def _validate(features: Tensor, labels: Ints, label_subset: Sequence[int], names
     if len(outside):
         raise ValueError(f'images of "{names[outside[0]]}" cannot be classified among labels that do not include it')
     if len({names[label] for label in subset.tolist()}) < len(subset):
-        raise ValueError("two labels share a name: give each a sense, so that their accuracies can be told apart")
+        raise ValueError("two labels share a name: give each a sense, so that the accuracy of each has a distinct name")
     if not torch.isfinite(features).all():
         raise ValueError("image features that are not finite cannot be evaluated")
     return subset, np.searchsorted(subset, labels)

@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from attributes.llm.results import QuestionResult
+
 
 @dataclass
 class FakeResponse:
@@ -237,3 +239,12 @@ class FakeLLM:
                 return
             handler.wfile.write(data[i : i + 1])
             handler.wfile.flush()
+
+
+ROBIN = content_for_label("robin")
+GOOD = FakeResponse(body=completion(ROBIN))
+
+
+def sentence_of(result: QuestionResult) -> str:
+    """The sentence of a result."""
+    return next(line.text for line in result.lines if line.kind == "sentence")

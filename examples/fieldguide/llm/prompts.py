@@ -18,7 +18,7 @@ from examples.fieldguide.llm.types import ChatBody, ContentPart, JSONSchema
 _SUBJECT_KEYS = {"label", "sense", "other", "other_sense", "domain"}
 _BLIND = "I'm sorry, but I can't see pictures, and this one came without the name of what it shows."
 _PLACES = ("on open ground", "in front of bare rock", "under an even sky", "on a pale background", "in dim light")
-_ASKS_FOR_RARER = re.compile(r"also said of other classes|said of another class")  # words of the repair prompts
+_ASKS_FOR_RARER = re.compile(r"also said of other classes|said of another class")  # as in the repair prompts
 _MAX_WORDS = 15
 _PARTS_PER_PHRASE = 3  # parts in a phrase that should distinguish the species from others
 # Words in a question → the parts that it is about. A question without these words is about all parts.

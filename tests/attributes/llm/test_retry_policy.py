@@ -8,6 +8,8 @@ import pytest
 from attributes.llm.results import REASONS, FatalLLMError, QuestionResult
 from tests.attributes.conftest import RunQuestion
 from tests.attributes.fake_llm import (
+    GOOD,
+    ROBIN,
     FakeLLM,
     FakeRequest,
     FakeResponse,
@@ -15,14 +17,8 @@ from tests.attributes.fake_llm import (
     content_for_label,
     error_response,
     respond_in_turn,
+    sentence_of,
 )
-
-ROBIN = content_for_label("robin")
-GOOD = FakeResponse(body=completion(ROBIN))
-
-
-def sentence_of(result: QuestionResult) -> str:
-    return next(line.text for line in result.lines if line.kind == "sentence")
 
 
 def phrases_of(result: QuestionResult) -> list[str]:

@@ -12,24 +12,20 @@ import pytest
 from pydantic import SecretStr
 
 from attributes.llm.client import LLMClient
-from attributes.llm.results import FatalLLMError, QuestionResult
+from attributes.llm.results import FatalLLMError
 from attributes.llm.settings import LLMSettings
 from tests.attributes.conftest import KEY, RunQuestion
 from tests.attributes.fake_llm import (
+    GOOD,
+    ROBIN,
     FakeLLM,
     FakeResponse,
     completion,
     content_for_label,
     error_response,
     respond_in_turn,
+    sentence_of,
 )
-
-ROBIN = content_for_label("robin")
-GOOD = FakeResponse(body=completion(ROBIN))
-
-
-def sentence_of(result: QuestionResult) -> str:
-    return next(line.text for line in result.lines if line.kind == "sentence")
 
 
 @pytest.mark.parametrize(

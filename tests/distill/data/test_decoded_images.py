@@ -193,7 +193,7 @@ def test_limit_applies_to_all_images_together(tmp_path: Path) -> None:
     for share, kept in ((1.01, True), (0.99, False)):
         images = decode_images(paths, 16, cache=tmp_path / f"{share}", decoded_gb=share * size_gb)
         assert isinstance(images.pixels, np.memmap) == kept
-    # An existing array is used whatever the limit.
+    # The limit does not apply to an existing array.
     assert isinstance(decode_on_demand(paths, tmp_path / "1.01").pixels, np.memmap)
 
 
