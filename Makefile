@@ -4,13 +4,27 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: prove demo test check serve evidence evidence-full bench-service bench-editing bench-attributes bench-distill lock clean setup
+.PHONY: bench-attributes bench-distill bench-editing bench-service check clean coverage demo evidence evidence-full lock \
+	prove serve setup test test-fast test-slow wheel
 
 demo: $(READY)  ## The whole job on the field guide, through the service, in about three minutes
 	$(BIN)/python -m examples.demo --out demo
 
-test: check  ## Every check and test
+test: check  ## Every check, and every test except the nightly ones
 	$(BIN)/pytest -n 2 --dist loadfile
+
+test-fast: $(READY)  ## The tests that need no server and are quick, in about a minute
+	$(BIN)/pytest -n 2 --dist loadfile -m "not servers and not slow and not nightly"
+
+test-slow: $(READY)  ## The tests that take minutes, which `make test` leaves out
+	$(BIN)/pytest -m nightly
+
+coverage: $(READY)  ## Branch coverage of all tests except the nightly ones; fails below 90%
+	rm -rf .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage html --quiet --directory coverage
+	$(BIN)/coverage report
 
 check: $(READY)  ## The quick part: style, types, import contracts, migrations, model names
 	$(BIN)/ruff check .
@@ -53,11 +67,19 @@ $(READY): requirements/all.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
-lock: $(READY)  ## Lock the dependencies again, and the model names that they know
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
-		--no-header --python-version 3.11 --upgrade --quiet --output-file requirements.lock
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+# Each lock file holds the same versions as all.lock.
+LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --quiet
+PARTS := client service gpu s3 build
+
+lock: $(READY)  ## Lock the dependencies of every part again, and the model names that they know
+	$(LOCK) --upgrade --group pyproject.toml:all --output-file requirements/all.lock
+	for part in $(PARTS); do rm -f requirements/$$part.lock && \
+		$(LOCK) --group pyproject.toml:$$part -c requirements/all.lock --output-file requirements/$$part.lock; done
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/all.lock
 	$(BIN)/python -m distill.config.model_names
 
+wheel: $(READY)  ## Build the wheel of the client into dist/
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist
+
 clean:  ## Remove build outputs and the demo folder
-	rm -rf $(VENV) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) demo build dist coverage .coverage .coverage.* *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -4,17 +4,21 @@
     limbeck run --labels birds.txt --domain birds --images birds --teacher ViT-B-32:openai --out student
 
 Exit codes: 0 success; 1 the service or the machine failed; 2 invalid input; 130 interrupted. Every error is one line on
-stderr. A command imports the packages that it needs when it runs, so that `--help` is fast.
+stderr. A command imports the packages that it needs when it runs, so that `--help` is fast and the client works without
+the parts of the service.
 """
 
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
 from limbeck.commands import attributes, classify, enrich, jobs, operate, prove, run, serve
 from limbeck.commands.common import BadInput, CommandFailed
+from limbeck.shared.parts import missing_part
 
 cli = typer.Typer(
     name="limbeck",
@@ -24,6 +28,23 @@ cli = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"limbeck {version('limbeck')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
 cli.command("serve")(serve.serve)
 cli.command("run")(run.run)
 cli.command("enrich")(enrich.enrich)
@@ -43,11 +64,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = cli(args=arguments, prog_name="limbeck", standalone_mode=False)
     except typer.TyperException as error:
-        return _print_error(error.format_message(), error.exit_code)
+        message = error.format_message()
+        if message.startswith("Usage: "):  # no command was given: the message is the help
+            print(message, file=sys.stderr)
+            return error.exit_code
+        return _print_error(message, error.exit_code)
     except BadInput as error:
         return _print_error(str(error), 2)
     except CommandFailed as error:
         return _print_error(str(error), 1)
+    except ModuleNotFoundError as error:
+        if missing := missing_part(error):
+            return _print_error(missing, 1)
+        raise
     except (KeyboardInterrupt, typer.Abort):
         return _print_error("stopped", 130)
     except BrokenPipeError:

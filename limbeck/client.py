@@ -44,11 +44,12 @@ from limbeck.models import (
     TextTargets,
     Vocabulary,
 )
-from limbeck.resources.attribute_sets import AttributeSetMethods, DocumentFormat, FileFormat
+from limbeck.resources.attribute_sets import AttributeSetMethods
 from limbeck.resources.checkpoints import BUNDLE_PARTS, CheckpointMethods
 from limbeck.resources.datasets import DatasetMethods
 from limbeck.resources.jobs import EnrichOptions, JobMethods
 from limbeck.resources.vocabularies import VocabularyMethods
+from limbeck.shared.format_names import DocumentFormat, FileFormat
 
 __all__ = [
     "BUNDLE_PARTS",

@@ -26,6 +26,19 @@ POSTGRES = os.environ.get("LIMBECK_TEST_POSTGRES", "postgresql://postgres@127.0.
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+# The fixtures that need Postgres or Redis.
+_SERVER_FIXTURES = {"postgres_db", "postgres_url", "redis_url"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a server, by their fixtures and by the parameter `postgres`."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        parameters = getattr(item, "callspec", None)
+        if fixtures & _SERVER_FIXTURES or (parameters and "postgres" in parameters.params.values()):
+            item.add_marker("servers")
+
+
 def skip_or_fail(server: str, error: Exception | str) -> NoReturn:
     """Fail the test in CI; skip it elsewhere."""
     message = f"{server} cannot be reached: {error}"

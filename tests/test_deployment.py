@@ -5,10 +5,10 @@
 
 import re
 import shutil
-import tomllib
 from pathlib import Path
 from typing import Any
 
+import grimp
 import pytest
 import yaml
 
@@ -70,9 +70,54 @@ def test_commands_exist(compose: dict[str, Any]) -> None:
         assert program == "python" or shutil.which(program) or (ROOT / ".venv" / "bin" / program).exists(), name
 
 
-def test_the_image_contains_every_package() -> None:
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
-    copied = re.findall(r"^COPY (\S+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    assert {package.rstrip("*") for package in packages} <= set(copied)
-    allowed = (ROOT / ".dockerignore").read_text().split()
-    assert {f"!{package.rstrip('*')}" for package in packages} <= set(allowed)
+@pytest.fixture(scope="module")
+def stages() -> dict[str, list[str]]:
+    """The instructions of each stage of the Dockerfile, by its name."""
+    lines = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        if line.startswith("FROM "):
+            found[line.split()[-1]] = instructions = []
+        elif line and not line.startswith("#"):
+            instructions.append(line)
+    return found
+
+
+def test_the_two_images(stages: dict[str, list[str]], compose: dict[str, Any]) -> None:
+    for target, lock in (("service", "requirements/service.lock"), ("gpu", "requirements/gpu.lock")):
+        instructions = stages[target]
+        assert any(f"--require-hashes -r {lock}" in line for line in instructions), target
+        assert "USER limbeck" in instructions
+        assert not any("--editable" in line or " -e " in line for line in instructions)
+    targets = {name: service["build"]["target"] for name, service in compose["services"].items() if "build" in service}
+    assert targets == {
+        "migrate": "service",
+        "api": "service",
+        "sweeper": "service",
+        "enrich": "service",
+        "gpu": "gpu",
+        "cpu": "gpu",
+    }
+
+
+def test_an_image_contains_every_package_that_its_programs_import(stages: dict[str, list[str]]) -> None:
+    ours = {"api", "attributes", "distill", "migrations", "store", "workers"}
+    copied = {
+        target: {match[1] for line in stages[target] if (match := re.fullmatch(r"COPY (\S+) \S+", line))} & ours
+        for target in ("service", "gpu")
+    }
+    assert copied["service"] == ours
+    graph = grimp.build_graph("api", "attributes", "distill", "limbeck", "store", "workers")
+    for start in ("workers.app", "workers.tasks", "workers.child"):
+        imported = graph.find_upstream_modules(start) | {start}
+        assert {name.partition(".")[0] for name in imported} - {"limbeck"} <= copied["gpu"], start
+
+
+def test_every_copied_path_exists_and_is_in_the_build_context(stages: dict[str, list[str]]) -> None:
+    allowed = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().split() if line.startswith("!")}
+    for instructions in stages.values():
+        for line in instructions:
+            if line.startswith("COPY ") and "--from=" not in line:
+                for source in line.split()[1:-1]:
+                    assert (ROOT / source).exists(), source
+                    assert source.partition("/")[0] in allowed, source

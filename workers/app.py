@@ -11,8 +11,9 @@ from typing import Any
 
 import structlog
 from celery import Celery
-from celery.signals import setup_logging, worker_ready, worker_shutting_down
+from celery.signals import celeryd_after_setup, setup_logging, worker_ready, worker_shutting_down
 
+from limbeck.shared.parts import exit_if_not_installed
 from store.jobs import heartbeats
 from workers.runtime.context import Context, worker_name
 from workers.runtime.logs import configure
@@ -41,6 +42,16 @@ app.conf.update(
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _configure_logs(**_: object) -> None:
     configure()
+
+
+@celeryd_after_setup.connect  # type: ignore[untyped-decorator]
+def _check_installation(instance: Any, **_: object) -> None:
+    """Refuse to take parts that this installation cannot run."""
+    queues = instance.app.amqp.queues.consume_from
+    if "enrich" in queues:
+        exit_if_not_installed("service", "celery worker -Q enrich")
+    if "gpu" in queues:
+        exit_if_not_installed("gpu", "celery worker -Q gpu")
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

@@ -2,7 +2,7 @@
 
 Each queue has threads that claim parts from the database and run them with the same `RUN` as under Celery; the sweeper
 runs in the main thread. Three enrich parts run at a time: while one waits for its last responses and another starts,
-the third keeps the number of calls in flight at its limit.
+the third keeps the number of calls in flight at its limit. Without the part `gpu` of the installation, GPU parts wait.
 """
 
 import signal
@@ -12,6 +12,7 @@ import time
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from limbeck.shared.parts import install_command, is_installed
 from store.jobs import claims, heartbeats
 from workers.dispatch import RUN
 from workers.runtime.context import Context, worker_name
@@ -50,9 +51,13 @@ def main() -> None:
     context = Context.open()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
+    queues = ["enrich", "gpu"] if is_installed("gpu") else ["enrich"]
+    if "gpu" not in queues:
+        log.warning("gpu_part_not_installed", install=install_command("gpu"))
     threads = [
         threading.Thread(target=work, args=(context, queue), name=queue)
         for queue, count in _NUM_THREADS.items()
+        if queue in queues
         for _ in range(count)
     ]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""Parse uploaded attribute files: Limbeck's JSON, CSV, DCLIP's JSON, CuPL's JSON, or label2text with sentences.
+"""Parse uploaded attribute files: a document in a registered format, or label2text with sentences.
 
 The body is JSON (`format` and the content as fields) or a form (the same fields, each a text or a file). The entries
 are matched to the labels of an existing vocabulary, or become the labels of a new one.
@@ -9,16 +9,18 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic_core import from_json
 
 from api.http.problems import MAX_ERRORS, ProblemError, json_pointer, unprocessable, validation_problem
 from api.http.schemas import Name, PlainText, RequestModel, unstorable_reason
-from attributes.formats import csv, cupl, dclip, label2text, limbeck_json
+from attributes.formats import label2text
 from attributes.formats.common import FormatError
 from attributes.formats.limbeck_json import AttributeFile
+from attributes.formats.registry import FORMATS
 from attributes.types import Entry
 from attributes.types import Label as NamedLabel
+from limbeck.shared.format_names import DocumentFormat
 from store.errors import InvalidField
 from store.models import Label
 from store.sets.attribute_sets import EntryContent
@@ -32,32 +34,25 @@ class _ImportIn(RequestModel):
     domain: PlainText = Field("", description="Domain of the new vocabulary. If absent, the file's domain.")
 
 
-class JsonImportIn(_ImportIn):
-    """Limbeck's JSON, as exported with `format=json`."""
+class DocumentImportIn(_ImportIn):
+    """One file. `json` and `csv`: as exported. `dclip`: label → list of phrases. `cupl`: label → list of sentences."""
 
-    format: Literal["json"]
-    document: dict[str, Any] | str
+    format: DocumentFormat
+    document: dict[str, Any] | str = Field(
+        description="The file's content as text; a JSON format also as a value.",
+        examples=[
+            {"Laysan albatross": ["a white head", "dark wings"]},
+            "label,kind,text\nLaysan albatross,phrase,a white head\n",
+        ],
+    )
 
-
-class DclipImportIn(_ImportIn):
-    """DCLIP's JSON: label → list of phrases."""
-
-    format: Literal["dclip"]
-    document: dict[str, Any] | str = Field(examples=[{"Laysan albatross": ["a white head", "dark wings"]}])
-
-
-class CuplImportIn(_ImportIn):
-    """CuPL's JSON: label → list of sentences, which become lines of kind `answer`."""
-
-    format: Literal["cupl"]
-    document: dict[str, Any] | str = Field(examples=[{"Laysan albatross": ["A Laysan albatross has a white head."]}])
-
-
-class CsvImportIn(_ImportIn):
-    """CSV, as exported with `format=csv`: one row for each line of a label."""
-
-    format: Literal["csv"]
-    document: str = Field(examples=["label,kind,text\nLaysan albatross,phrase,a white head\n"])
+    @field_validator("document")
+    @classmethod
+    def _is_text(cls, document: dict[str, Any] | str, info: ValidationInfo) -> dict[str, Any] | str:
+        format: DocumentFormat | None = info.data.get("format")
+        if format is not None and not FORMATS[format].is_json and not isinstance(document, str):
+            raise ValueError(f"must be a string for format {format}")
+        return document
 
 
 class Label2TextImportIn(_ImportIn):
@@ -68,7 +63,7 @@ class Label2TextImportIn(_ImportIn):
     sentences: str = Field(examples=["The Laysan Albatross has a large, white body with black wings.\n"])
 
 
-ImportIn = JsonImportIn | CsvImportIn | DclipImportIn | CuplImportIn | Label2TextImportIn
+ImportIn = DocumentImportIn | Label2TextImportIn
 IMPORT_ADAPTER: TypeAdapter[ImportIn] = TypeAdapter(Annotated[ImportIn, Field(discriminator="format")])
 IMPORT_BODY = {
     "requestBody": {
@@ -105,14 +100,8 @@ def parse_import(body: ImportIn) -> AttributeFile:
     pointer = "/document"
     try:
         match body:
-            case JsonImportIn():
-                file = limbeck_json.read_json(_text(body.document))
-            case CsvImportIn():
-                file = AttributeFile(entries=csv.read_csv(body.document))
-            case DclipImportIn():
-                file = AttributeFile(entries=dclip.read_dclip(_text(body.document)))
-            case CuplImportIn():
-                file = AttributeFile(entries=cupl.read_cupl(_text(body.document)))
+            case DocumentImportIn():
+                file = FORMATS[body.format].read(_text(body.document))
             case Label2TextImportIn():
                 pointer = "/label2text"
                 rows = label2text.read_label2text(body.label2text)

@@ -1,8 +1,8 @@
 """Files of attribute sets: export in every format, and import for an existing or a new vocabulary."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.orm import Session
@@ -15,8 +15,11 @@ from api.readers import attribute_files
 from api.readers.attribute_files import ImportIn, Label2TextImportIn
 from api.routes.attribute_sets import AttributeSetOut
 from api.routes.attributes import labels_with_entries
-from attributes.formats import common, csv, cupl, dclip, label2text, limbeck_json
+from attributes.formats import label2text
+from attributes.formats.common import FormatError
+from attributes.formats.registry import FORMATS, FileHead
 from attributes.types import Entry, entry_from_json
+from limbeck.shared.format_names import FileFormat
 from store import vocabularies
 from store.db import Database
 from store.models import AttributeSet
@@ -26,16 +29,7 @@ from store.vocabularies import NewLabel
 
 router = APIRouter(prefix="/v1/attribute-sets", tags=["attribute sets"])
 _CHUNK_CHARS = 2**18
-
-Format = Literal["json", "csv", "dclip", "cupl", "label2text", "sentences"]
-_FILES: dict[Format, tuple[str, str]] = {
-    "json": ("json", "application/json"),
-    "csv": ("csv", "text/csv; charset=utf-8"),
-    "dclip": ("dclip.json", "application/json"),
-    "cupl": ("cupl.json", "application/json"),
-    "label2text": ("label2text.txt", "text/plain; charset=utf-8"),
-    "sentences": ("sentences.txt", "text/plain; charset=utf-8"),
-}
+_TEXT = "text/plain; charset=utf-8"
 
 
 @router.get("/{id}/export", response_class=Response)
@@ -43,31 +37,31 @@ def export(
     services: ServicesDep,
     id: str,
     format: Annotated[
-        Format, Query(description="json and csv are complete; the other formats contain only some kinds of lines.")
+        FileFormat,
+        Query(description="json and csv are complete; the other formats contain only some kinds of lines."),
     ] = "json",
 ) -> Response:
     """Export the set: Limbeck's JSON, CSV, DCLIP's or CuPL's JSON, label2text.txt, or its file of sentences."""
     with services.db.read() as tx:
         attribute_set = attribute_sets.get(tx, id)
         domain = vocabularies.get(tx, attribute_set.vocabulary_id).domain or None
-    extension, media_type = _FILES[format]
-    headers = {"Content-Disposition": f'attachment; filename="{id}.{extension}"'}
     entries = _entries(services.db, attribute_set)
-    writers: dict[str, Callable[[], str]] = {
-        "dclip": lambda: dclip.write_dclip(entries),
-        "cupl": lambda: cupl.write_cupl(entries),
-        "label2text": lambda: label2text.write_label2text(
-            label2text.label2text_of(entries, _label2text_rows(services, attribute_set))
-        ),
-        "sentences": lambda: label2text.write_sentences(entries),
-    }
-    if format in writers:
-        try:
-            return Response(writers[format](), headers=headers, media_type=media_type)
-        except common.FormatError as error:
-            raise ProblemError(409, "not_in_this_format", str(error)) from None
-    origin = {"strategy": strategy_of(attribute_set.source), "model": attribute_set.source.get("model")}
-    pieces = limbeck_json.write_json(entries, domain=domain, **origin) if format == "json" else csv.write_csv(entries)
+    source = attribute_set.source
+    head = FileHead(domain=domain, strategy=strategy_of(source), model=source.get("model"))
+    try:
+        match format:
+            case "label2text":
+                rows = label2text.label2text_of(entries, _label2text_rows(services, attribute_set))
+                extension, media_type, pieces = "label2text.txt", _TEXT, iter([label2text.write_label2text(rows)])
+            case "sentences":
+                extension, media_type, pieces = "sentences.txt", _TEXT, iter([label2text.write_sentences(entries)])
+            case _:
+                file_format = FORMATS[format]
+                extension, media_type = file_format.extension, file_format.media_type
+                pieces = file_format.write(entries, head)
+    except FormatError as error:
+        raise ProblemError(409, "not_in_this_format", str(error)) from None
+    headers = {"Content-Disposition": f'attachment; filename="{id}.{extension}"'}
     return StreamingResponse(join_into_chunks(pieces), headers=headers, media_type=media_type)
 
 

@@ -14,19 +14,15 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import SecretStr, ValidationError
 
 from attributes.cli.input_files import InputParser, InvalidInput, parse_file
-from attributes.formats.common import FormatError
-from attributes.formats.csv import read_csv
-from attributes.formats.cupl import read_cupl
-from attributes.formats.dclip import read_dclip
 from attributes.formats.label2text import join_sentences, read_label2text
-from attributes.formats.limbeck_json import read_json
+from attributes.formats.registry import parse_entries
 from attributes.gates.criteria import GateCriteria, load_word_lists
 from attributes.gates.evaluate import evaluate_gates
 from attributes.gates.reports.html_report import render_html
@@ -35,12 +31,10 @@ from attributes.gates.token_lengths import TokenCounter, clip_token_counter, tok
 from attributes.gates.types import Violation
 from attributes.gates.words.word_lists import WordListError
 from attributes.llm.settings import LLMSettings
-from attributes.text import num_words
 from attributes.types import Entry, Label
+from limbeck.shared.format_names import DOCUMENT_FORMATS, DocumentFormat
 
-FORMATS = ("auto", "json", "dclip", "cupl", "csv")
 WORDS_VARIABLE = "LIMBECK_NONVISUAL_WORDS"
-_MIN_SENTENCE_WORDS = 9  # texts with at least this median number of words are sentences, not phrases
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,44 +76,24 @@ def check_file(options: CheckOptions) -> int:
 
 def read_entries(options: CheckOptions) -> tuple[str, list[Entry]]:
     """The name of the file, and its entries. Raises InvalidInput."""
-    if options.format not in FORMATS:
-        raise InvalidInput(f"--format {options.format!r}: choose {', '.join(FORMATS)}")
+    format = _format_named(options.format)
     match options.file, options.label2text, options.sentences:
         case Path() as file, None, None:
-            return file.name, parse_file(file, lambda text: parse_entries(text, options.format))
+            return file.name, parse_file(file, lambda text: parse_entries(text, format))
         case None, Path() as label2text, Path() as sentences:
             rows = parse_file(label2text, read_label2text)
             return sentences.name, parse_file(sentences, lambda text: join_sentences(rows, text))
     raise InvalidInput("give FILE, or both --label2text and --sentences")
 
 
-def parse_entries(text: str, format: str = "auto") -> list[Entry]:
-    """The entries of a file in this format; `auto` detects the format. Raises FormatError."""
-    readers: Mapping[str, Callable[[str], list[Entry]]] = {
-        "json": lambda text: read_json(text).entries,
-        "dclip": read_dclip,
-        "cupl": read_cupl,
-        "csv": read_csv,
-    }
-    entries = readers[format if format != "auto" else _detect_format(text)](text)
-    if not entries:
-        raise FormatError("has no labels")
-    return entries
-
-
-def _detect_format(text: str) -> str:
-    """The format by the content; malformed JSON is `json`, whose reader reports the position of the fault."""
-    if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
-        return "csv"
-    try:
-        data = json.loads(text.removeprefix("\ufeff"))
-    except ValueError:
-        return "json"
-    if not isinstance(data, dict) or "entries" in data or "format" in data:
-        return "json"
-    texts = [one for listed in data.values() if isinstance(listed, list) for one in listed if isinstance(one, str)]
-    lengths = sorted(map(num_words, texts))
-    return "cupl" if lengths and lengths[len(lengths) // 2] >= _MIN_SENTENCE_WORDS else "dclip"
+def _format_named(name: str) -> DocumentFormat | None:
+    """The format; None for `auto`. Raises InvalidInput."""
+    if name == "auto":
+        return None
+    for format in DOCUMENT_FORMATS:
+        if name == format:
+            return format
+    raise InvalidInput(f"--format {name!r}: choose auto, {', '.join(DOCUMENT_FORMATS)}")
 
 
 def _criteria(options: CheckOptions) -> GateCriteria:
@@ -203,7 +177,7 @@ def _parse_options(argv: Sequence[str] | None) -> CheckOptions:
     )
     add = parser.add_argument
     add("file", type=Path, nargs="?", help="Limbeck's JSON, DCLIP's, CuPL's, or CSV")
-    add("--format", default="auto", help=f"format of FILE: {', '.join(FORMATS)}")
+    add("--format", default="auto", help=f"format of FILE: auto, {', '.join(DOCUMENT_FORMATS)}")
     add("--label2text", type=Path, help="instead of FILE: one `folder number label` per line")
     add("--sentences", type=Path, help="with --label2text: one sentence per line, in the same order")
     add("--words", type=Path, action="append", default=[], help="a file with more non-visual words; repeatable")

@@ -12,6 +12,7 @@ from limbeck.commands.check import check, report
 from limbeck.commands.common import DEFAULT_URL, BadInput, Url, id_table, read_text, service
 from limbeck.commands.editing import LabelName, SetId, find, line_text, show_label
 from limbeck.commands.label_text import name_of
+from limbeck.shared.format_names import DOCUMENT_FORMATS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +25,7 @@ cli.command("report")(report)
 for _command in (editing.edit, editing.lock, editing.unlock, editing.draft, editing.discard, editing.seal):
     cli.command(_command.__name__)(_command)
 
-_FORMATS = ("json", "csv", "dclip", "cupl", "label2text")
+_FORMATS = (*DOCUMENT_FORMATS, "label2text")
 _Limit = Annotated[int, typer.Option(min=1, help="Maximum number to show.")]
 
 

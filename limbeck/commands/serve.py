@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from limbeck.commands.common import CommandFailed, database, settings
+from limbeck.shared.parts import install_command, is_installed
 
 if TYPE_CHECKING:
     from store.settings import Settings
@@ -85,4 +86,6 @@ def _print_banner(config: "Settings", port: int) -> None:
         typer.echo(f"  database and artefacts: {config.home}")
     if not config.llm_model:
         typer.echo("  no LLM: set LIMBECK_LLM_MODEL, LIMBECK_LLM_BASE_URL and LIMBECK_LLM_API_KEY to enrich labels")
+    if not config.distributed and not is_installed("gpu"):
+        typer.echo(f"  no GPU part, so jobs with a teacher or a student wait; install it: {install_command('gpu')}")
     sys.stdout.flush()

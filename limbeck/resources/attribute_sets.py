@@ -1,14 +1,11 @@
 """Attribute sets: import and export, labels and lines, comparison, quality reports, and stored LLM responses."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 from limbeck.http import Http, Param
 from limbeck.models import AttributeSet, Job, LabelDifference, LLMAnswer, Report, SetLabel, TextKind
 from limbeck.resources.requests import get, items, post, resource_path, without_none
-
-DocumentFormat = Literal["json", "csv", "dclip", "cupl"]
-FileFormat = Literal["json", "csv", "dclip", "cupl", "label2text", "sentences"]
+from limbeck.shared.format_names import DocumentFormat, FileFormat
 
 
 class AttributeSetMethods:

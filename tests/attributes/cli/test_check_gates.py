@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from attributes.cli.check_gates import main, parse_entries
+from attributes.cli.check_gates import main
 from attributes.formats.csv import write_csv
 from attributes.formats.cupl import write_cupl
 from attributes.formats.dclip import write_dclip
 from attributes.formats.limbeck_json import write_json
+from attributes.formats.registry import parse_entries
 from attributes.gates.second_opinion import SecondOpinion, judge_strategy
 from attributes.types import Entry, Label, Line
 from limbeck.cli import main as limbeck

@@ -1,0 +1,103 @@
+"""The parts of an installation, and what to do if one is missing.
+
+The wheel holds only `limbeck`, the client. The service runs from a checkout or a container image, whose dependencies
+are installed in parts: one lock file per dependency group of `pyproject.toml`.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+Part = Literal["service", "gpu", "s3"]
+
+# The modules by which a part is recognised: import names of its own dependencies, without those of `client`.
+MODULES: Mapping[Part, tuple[str, ...]] = {
+    "service": (
+        "alembic",
+        "celery",
+        "fastapi",
+        "fsspec",
+        "genai_prices",
+        "jinja2",
+        "jsonschema",
+        "kombu",
+        "numpy",
+        "openai",
+        "prometheus_client",
+        "psycopg",
+        "pydantic_settings",
+        "redis",
+        "simplemma",
+        "sqlalchemy",
+        "starlette",
+        "structlog",
+        "tokenizers",
+        "uvicorn",
+    ),
+    "gpu": (
+        "huggingface_hub",
+        "matplotlib",
+        "open_clip",
+        "PIL",
+        "safetensors",
+        "tensorboard",
+        "timm",
+        "torch",
+        "torchvision",
+    ),
+    "s3": ("s3fs",),
+}
+_SERVICE_PACKAGES = ("api", "attributes", "distill", "migrations", "store", "workers")
+
+
+def is_installed(part: Part) -> bool:
+    """Whether the modules of a part can be found. Imports none of them."""
+    return all(find_spec(module) for module in MODULES[part])
+
+
+def missing_part(error: ModuleNotFoundError) -> str | None:
+    """What is missing and how to install it, in one line; None if the module belongs to no part."""
+    module = (error.name or "").partition(".")[0]
+    if module in _SERVICE_PACKAGES:
+        return (
+            "this command is part of the service, which runs in a checkout (`make setup`, then `.venv/bin/limbeck`) or "
+            "in a container image; only the client is installed here"
+        )
+    for part, modules in MODULES.items():
+        if module in modules:
+            return _message(module, part)
+    return None
+
+
+def _message(module: str, part: Part) -> str:
+    return f"{module} is not installed; install the part {part!r} with: {install_command(part)}"
+
+
+def install_command(part: Part) -> str:
+    """The command that installs a part in a checkout. Beside the client alone, only `limbeck classify` needs one."""
+    if find_spec("store") is None:
+        return 'pip install "limbeck[classify]"'
+    folder = Path(__file__).resolve().parents[2] / "requirements"
+    file = folder / f"{part}.lock" if folder.is_dir() else f"requirements/{part}.lock"
+    return f"pip install --require-hashes -r {file}"
+
+
+def exit_if_not_installed(part: Part, program: str) -> None:
+    """Exit with code 1 and one line on stderr if a part is missing."""
+    for module in MODULES[part]:
+        if find_spec(module) is None:
+            sys.exit(f"{program}: {_message(module, part)}")
+
+
+@contextmanager
+def exit_if_part_is_missing(program: str) -> Iterator[None]:
+    """Exit with code 1 and one line on stderr if the code inside imports a module of a part that is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if message := missing_part(error):
+            sys.exit(f"{program}: {message}")
+        raise

@@ -1,0 +1,50 @@
+"""Every registered format: round trips, detection, and the names that the client knows."""
+
+from typing import get_args
+
+import pytest
+
+from attributes.formats.common import FormatError
+from attributes.formats.registry import FORMATS, FileHead, detect_format, parse_entries
+from attributes.types import Entry, Line
+from limbeck.shared.format_names import DOCUMENT_FORMATS, DocumentFormat, FileFormat
+
+# What every format can hold: phrases, or in CuPL's JSON answers.
+PHRASES = [Entry("crane", lines=(Line("phrase", "a grey neck", origin="import"),)), Entry("ibis")]
+SENTENCE = "A crane is a tall grey bird with a long neck and long black legs."
+ANSWERS = [Entry("crane", lines=(Line("answer", SENTENCE, origin="import"),))]
+
+
+@pytest.mark.parametrize("name", DOCUMENT_FORMATS)
+def test_each_format_reads_what_it_writes_and_is_detected(name: DocumentFormat) -> None:
+    entries = ANSWERS if name == "cupl" else PHRASES
+    text = "".join(FORMATS[name].write(entries, FileHead(domain="birds")))
+    assert detect_format(text) == name
+    for format in (name, None):
+        read = parse_entries(text, format)
+        assert [(entry.label, [line.text for line in entry.lines]) for entry in read] == [
+            (entry.label, [line.text for line in entry.lines]) for entry in entries
+        ]
+
+
+def test_only_limbecks_json_stores_the_head() -> None:
+    stored = {
+        name: FORMATS[name].read("".join(FORMATS[name].write(entries, FileHead(domain="birds", model="m")))).domain
+        for name, entries in (("json", PHRASES), ("csv", PHRASES), ("dclip", PHRASES), ("cupl", ANSWERS))
+    }
+    assert stored == {"json": "birds", "csv": None, "dclip": None, "cupl": None}
+
+
+def test_a_format_that_cannot_hold_the_entries_fails_before_the_first_piece() -> None:
+    with pytest.raises(FormatError, match="phrase"):
+        FORMATS["dclip"].write(ANSWERS, FileHead())
+
+
+def test_a_file_without_labels_is_refused() -> None:
+    with pytest.raises(FormatError, match="no labels"):
+        parse_entries("{}", "dclip")
+
+
+def test_the_names_agree_with_the_exports() -> None:
+    assert set(FORMATS) < set(get_args(FileFormat))
+    assert len({file_format.extension for file_format in FORMATS.values()}) == len(FORMATS)
