@@ -1,0 +1,1 @@
+"""Nightly tests of installed parts: `make test-slow`."""
