@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx2
 
 from limbeck.errors import BrokenDownload
-from limbeck.http import ATTEMPTS, Http, pause_s, problem_of, retry_after_s
+from limbeck.http import ATTEMPTS, Http, pause_s, problem_of, wait_before_retry_s
 from limbeck.models import BundleFile
 
 MANIFEST = "manifest.json"
@@ -104,7 +104,7 @@ def _append_missing(http: Http, address: str, file: BundleFile, partial: Path, o
                     _copy(response, out, file, on_bytes)
                 return
             response.read()
-            wait_s = retry_after_s(response, attempt)
+            wait_s = wait_before_retry_s(response, attempt)
             problem = problem_of(response)
         if problem.status not in (429, 502, 503, 504) or wait_s is None or attempt == ATTEMPTS:
             raise problem

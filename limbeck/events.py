@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import httpx2
 
-from limbeck.http import Http, pause_s, problem_of, retry_after_s
+from limbeck.http import Http, pause_s, problem_of, wait_before_retry_s
 from limbeck.models import ENDED, Event
 
 # The service sends a keep-alive comment every 15 s; after three missed ones the connection is considered lost.
@@ -27,7 +27,7 @@ def watch(http: Http, path: str, *, after: int) -> Iterator[Event]:
                     return
                 if response.status_code != 200:
                     response.read()
-                    problem, wait_s = problem_of(response), retry_after_s(response, failures + 1)
+                    problem, wait_s = problem_of(response), wait_before_retry_s(response, failures + 1)
                     if problem.status not in (429, 502, 503, 504) or wait_s is None:
                         raise problem
                     error = problem

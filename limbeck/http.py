@@ -4,23 +4,23 @@ Every request can be repeated safely: reads change nothing, and all other reques
 the service performs them once and returns the same response to each repetition.
 """
 
-import random
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
 
 import httpx2
 
 from limbeck.errors import FieldError, LimbeckError, Problem, Unreachable
 from limbeck.models import Page
+from limbeck.shared.retry import backoff_s, retry_after_s
 
 Param = str | int | float | bool | None  # a query parameter; None leaves it out
 
 ATTEMPTS = 7
 _FIRST_PAUSE_S = 0.25
 _MAX_PAUSE_S = 8.0
+_JITTER = (0.75, 1.25)  # no short pauses: the attempts must outlast a restart of the service
 _MAX_RETRY_AFTER_S = 60.0
 _RETRYABLE = frozenset({408, 429, 502, 503, 504})
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -122,7 +122,7 @@ class Http:
             if response.status_code < 400:
                 return response
             problem = problem_of(response)
-            wait_s = retry_after_s(response, attempt)
+            wait_s = wait_before_retry_s(response, attempt)
             if is_last or wait_s is None or not _is_transient(problem):
                 raise problem
             self.sleep(wait_s)
@@ -142,22 +142,17 @@ class Http:
         return Unreachable(f"{self._client.base_url} does not respond: {error or type(error).__name__}")
 
 
-def pause_s(attempt: int) -> float:
-    """Seconds to wait after failed attempt 1, 2, …: exponential backoff with jitter."""
-    doubled = _FIRST_PAUSE_S * 2.0 ** (attempt - 1)
-    return min(_MAX_PAUSE_S, doubled) * random.uniform(0.75, 1.25)
+def pause_s(num_failures: int) -> float:
+    """Seconds to wait after `num_failures` failed attempts: exponential backoff with jitter."""
+    return backoff_s(num_failures, first_s=_FIRST_PAUSE_S, max_s=_MAX_PAUSE_S, jitter=_JITTER)
 
 
-def retry_after_s(response: httpx2.Response, attempt: int) -> float | None:
+def wait_before_retry_s(response: httpx2.Response, num_failures: int) -> float | None:
     """Seconds to wait before a retry: `Retry-After` if given, else `pause_s`; None if `Retry-After` is too long."""
-    header = response.headers.get("Retry-After")
-    if header is None:
-        return pause_s(attempt)
-    try:
-        seconds = float(header) if header.strip().isdigit() else parsedate_to_datetime(header).timestamp() - time.time()
-    except (TypeError, ValueError):
-        return pause_s(attempt)
-    return max(0.0, seconds) if seconds <= _MAX_RETRY_AFTER_S else None
+    wait_s = retry_after_s(response.headers)
+    if wait_s is None:
+        return pause_s(num_failures)
+    return wait_s if wait_s <= _MAX_RETRY_AFTER_S else None
 
 
 def _is_transient(problem: Problem) -> bool:

@@ -6,7 +6,6 @@ If the output is not a terminal, the bar is printed once, at the end of the job.
 import time
 from collections import deque
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +16,7 @@ from rich.text import Text
 from limbeck.client import Limbeck
 from limbeck.errors import JobFailed
 from limbeck.models import Job, Spend
+from limbeck.shared.money import usd_text
 
 _RATE_WINDOW_S = 10.0
 _EVENTS_INTERVAL_S = 2.0
@@ -117,13 +117,6 @@ def spend_text(spend: Spend | None) -> str:
     if spend.cap_tokens is not None:
         caps.append(f"{spend.tokens:,} of {spend.cap_tokens:,} tokens")
     return text + (f" (cap {', '.join(caps)})" if caps else "")
-
-
-def usd_text(dollars: Decimal) -> str:
-    """Dollars and cents; two significant digits below one cent, so that a cost is never shown as zero."""
-    if dollars and abs(dollars) < Decimal("0.01"):
-        return f"${dollars.quantize(Decimal(1).scaleb(dollars.adjusted() - 1)).normalize():f}"
-    return f"${dollars:,.2f}"
 
 
 def rate_text(rate: float) -> str:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from limbeck.shared.retry import NO_JITTER, backoff_s
+
 FIRST_PAUSE_S = 0.5
 MAX_PAUSE_S = 30.0
 STABLE_AFTER_S = 60.0
@@ -82,8 +84,8 @@ class Supervisor:
             return
         if now - child.started_at > STABLE_AFTER_S:
             child.num_exits = 0
-        pause_s = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0**child.num_exits)
         child.num_exits += 1
+        pause_s = backoff_s(child.num_exits, first_s=FIRST_PAUSE_S, max_s=MAX_PAUSE_S, jitter=NO_JITTER)
         child.process, child.start_at = None, now + pause_s
         self._log(f"the {child.name} process ended ({_exit_text(code)}); restarting it in {pause_s:g} s")
 

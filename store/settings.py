@@ -26,6 +26,12 @@ class Settings(BaseSettings):
     llm_base_url: str = Field("", description="URL of an OpenAI-compatible server; if empty, the openai default.")
     llm_model: str = Field("", description="Default model for jobs that name none.")
     llm_api_key: SecretStr = Field(SecretStr(""), description="API key of the LLM server.")
+    llm_api_version: str = Field(
+        "", description="API version of an Azure OpenAI resource, whose endpoint is then `llm_base_url`."
+    )
+    llm_headers: SecretStr = Field(
+        SecretStr(""), description="Extra headers of every request to the LLM server, as a JSON object."
+    )
     llm_timeout_s: float = Field(60.0, gt=0, description="Timeout of one LLM call.")
     llm_max_attempts: int = Field(5, ge=1, le=20, description="Attempts per question before it fails.")
     llm_concurrency: int = Field(16, ge=1, le=512, description="LLM calls in flight per worker process.")
@@ -36,7 +42,7 @@ class Settings(BaseSettings):
         None, ge=1, description="Limit of tokens per minute, over all workers; estimated before each call."
     )
     llm_in_flight: int | None = Field(None, ge=1, description="Limit of calls in flight, over all workers.")
-    prices: Path | None = Field(None, description="Price file that extends and overrides attributes/llm/prices.toml.")
+    prices: Path | None = Field(None, description="Price file that extends and overrides the prices of genai-prices.")
     llm_max_tokens: int = Field(700, ge=16, description="Limit of tokens per response.")
     llm_temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature of the LLM.")
     strategies_dir: Path | None = Field(None, description="Folder with additional strategies, one .toml file each.")

@@ -24,9 +24,10 @@ from attributes.llm.settings import OPENAI_BASE_URL, LLMSettings
 from attributes.prompts.questions import questions_for_label
 from attributes.prompts.strategy import Strategy
 from attributes.types import Label
+from limbeck.shared.money import decimal_text, usd_from_pusd
 from store import vocabularies
 from store.enrich import results, usage
-from store.enrich.usage import AverageUsage, usd_text
+from store.enrich.usage import AverageUsage
 from store.jobs.specs import CaptionSpec, DescribeSpec
 from store.settings import Settings
 
@@ -123,7 +124,7 @@ def _estimate(tx: Session, plan: EnrichPlan, settings: Settings) -> EstimateOut:
         calls=sum(one.calls for one in estimates),
         prompt_tokens=prompt,
         completion_tokens=completion,
-        usd=None if price is None else _usd(price, prompt, completion, batch=batch),
+        usd=None if price is None else _usd_range(price, estimates, batch=batch),
         usd_unknown=unknown if price is None else None,
         strategies=estimates,
         again=_estimate_repair(plan, labels, llm, price, batch=batch),
@@ -150,13 +151,15 @@ def _estimate_repair(
             questions * (tokens.max_prompt_tokens + MAX_CORRECTION_BYTES + _mean_label_bytes(strategy, labels))
         )
         completion += questions * tokens.max_completion_tokens
-    usd = None if price is None else price.cost(prompt_tokens=prompt, completion_tokens=completion, batch=batch)
+    pusd = None
+    if price is not None:
+        pusd = price.max_cost(prompt_tokens=prompt, completion_tokens=completion, batch=batch, num_calls=calls)
     return AgainEstimate(
         rounds=rounds,
         calls=calls,
         prompt_tokens=prompt,
         completion_tokens=completion,
-        usd=None if usd is None else usd_text(usd),
+        usd=None if pusd is None else decimal_text(usd_from_pusd(pusd)),
     )
 
 
@@ -230,12 +233,18 @@ def _num_cached(
     return found * len(labels) // max(1, len(sample)), step > 1
 
 
-def _usd(price: Price, prompt: Range, completion: Range, *, batch: bool) -> UsdRange:
-    expected, at_most = (
-        usd_text(price.cost(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, batch=batch))
-        for prompt_tokens, completion_tokens in (
-            (prompt.expected, completion.expected),
-            (prompt.at_most, completion.at_most),
+def _usd_range(price: Price, estimates: Sequence[StrategyEstimate], *, batch: bool) -> UsdRange:
+    """The cost of all strategies. The price of a call can depend on its length, so each strategy has its own."""
+    expected = at_most = 0
+    for one in estimates:
+        prompt, completion = one.prompt_tokens, one.completion_tokens
+        expected += price.cost(
+            prompt_tokens=prompt.expected, completion_tokens=completion.expected, batch=batch, num_calls=one.calls
         )
-    )
-    return UsdRange(expected=expected, at_most=at_most)
+        at_most += price.max_cost(
+            prompt_tokens=prompt.at_most,
+            completion_tokens=completion.at_most,
+            batch=batch,
+            num_calls=one.questions - one.answered,
+        )
+    return UsdRange(expected=decimal_text(usd_from_pusd(expected)), at_most=decimal_text(usd_from_pusd(at_most)))

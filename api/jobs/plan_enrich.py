@@ -18,10 +18,11 @@ from sqlalchemy.orm import Session
 from api.http.problems import ProblemError, StorableRequestModel, json_pointer, not_found_at, unprocessable
 from api.http.schemas import PlainText
 from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
-from attributes.llm.prices import Price, PriceError, load_prices, pusd_from_usd
+from attributes.llm.prices import Price, PriceError, load_prices
 from attributes.llm.settings import OPENAI_BASE_URL
 from attributes.prompts.selection import StepError, select_strategies
 from attributes.prompts.strategy import MAX_SAMPLES, About, Strategy, StrategyError
+from limbeck.shared.money import pusd_from_usd
 from store import resources, vocabularies
 from store.enrich import usage
 from store.jobs import jobs

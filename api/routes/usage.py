@@ -11,9 +11,10 @@ from starlette.responses import StreamingResponse
 
 from api.http.dependencies import ServicesDep
 from api.http.schemas import LongLimit, Page, ResponseModel, Timestamp, iso_utc, page
+from limbeck.shared.money import decimal_text, usd_from_pusd
 from store.db import Database
 from store.enrich import usage
-from store.enrich.usage import UsageTotals, usd_text
+from store.enrich.usage import UsageTotals
 from store.jobs import jobs
 from store.jobs.progress import Stage
 from store.models import LLMCall
@@ -42,7 +43,7 @@ def job_usage_out(totals: UsageTotals | None, stages: Sequence[Stage]) -> JobUsa
     if totals is None:
         return None
     return JobUsageOut(
-        usd=usd_text(totals.spent_pusd) if totals.is_priced else None,
+        usd=_optional_usd(totals.spent_pusd) if totals.is_priced else None,
         tokens=totals.prompt_tokens + totals.completion_tokens,
         calls=totals.calls,
         unpriced_calls=totals.unpriced_calls,
@@ -53,7 +54,7 @@ def job_usage_out(totals: UsageTotals | None, stages: Sequence[Stage]) -> JobUsa
 
 
 def _optional_usd(pusd: int | None) -> str | None:
-    return None if pusd is None else usd_text(pusd)
+    return None if pusd is None else decimal_text(usd_from_pusd(pusd))
 
 
 class LLMCallOut(ResponseModel):

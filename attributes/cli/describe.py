@@ -2,10 +2,12 @@
 
     python -m attributes labels.txt --domain birds --base-url URL --model NAME --out set.json
 
-The API key is read from LIMBECK_LLM_API_KEY, not from an option, because other users can see command lines. Repeat
-`--strategy` for several strategies: `--strategy sentence --strategy phrases`. Each result is appended to a journal
-(`set.json.part`) as it arrives, so after an interruption or failed questions, the same command sends only the missing
-questions. Exit codes: 0 all questions answered, 1 some missing, 2 invalid input, 130 interrupted.
+The API key is read from LIMBECK_LLM_API_KEY, and extra HTTP headers from LIMBECK_LLM_HEADERS (a JSON object), not from
+options, because other users can see command lines. With `--api-version` the base URL is the endpoint of an Azure OpenAI
+resource, and the model is the name of a deployment. Repeat `--strategy` for several strategies: `--strategy sentence
+--strategy phrases`. Each result is appended to a journal (`set.json.part`) as it arrives, so after an interruption or
+failed questions, the same command sends only the missing questions. Exit codes: 0 all questions answered, 1 some
+missing, 2 invalid input, 130 interrupted.
 """
 
 import argparse
@@ -31,7 +33,10 @@ from attributes.prompts.strategy import DEFAULT_STRATEGY, Strategy, StrategyErro
 from attributes.types import Entry, Label
 
 _MAX_PRINTED_FAILURES = 20
-_KEY_HELP = "The API key is read from LIMBECK_LLM_API_KEY, if the server needs one."
+_KEY_HELP = (
+    "The API key is read from LIMBECK_LLM_API_KEY, if the server needs one, "
+    "and extra HTTP headers from LIMBECK_LLM_HEADERS (a JSON object)."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +172,8 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--domain", default="", help='what all labels are, such as "birds of North America"')
     parser.add_argument("--base-url", default=env.get("LIMBECK_LLM_BASE_URL", ""), help="OpenAI-compatible server")
     parser.add_argument("--model", default=env.get("LIMBECK_LLM_MODEL", ""), help="model of that server")
+    version = env.get("LIMBECK_LLM_API_VERSION", "")
+    parser.add_argument("--api-version", default=version, help="API version, if the server is Azure OpenAI")
     parser.add_argument("--strategy", action="append", help="name, name@version or .toml file; repeatable")
     folder = env.get("LIMBECK_STRATEGIES_DIR")
     parser.add_argument("--strategies-dir", type=Path, default=folder, help="folder with strategies of your own")
@@ -202,11 +209,14 @@ def _settings(arguments: argparse.Namespace) -> LLMSettings:
     if not arguments.model:
         raise InvalidInput("--model is missing (or LIMBECK_LLM_MODEL)")
     given = {name: getattr(arguments, name) for name in LLMSettings.model_fields if hasattr(arguments, name)}
+    secret = {name: SecretStr(os.environ.get(f"LIMBECK_LLM_{name.upper()}", "")) for name in ("api_key", "headers")}
     try:
-        return LLMSettings(**given, api_key=SecretStr(os.environ.get("LIMBECK_LLM_API_KEY", "")))
+        return LLMSettings(**given, **secret)
     except ValidationError as error:
         first = error.errors()[0]
-        raise InvalidInput(f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}") from None
+        name = str(first["loc"][0])
+        place = f"LIMBECK_LLM_{name.upper()}" if name in secret else f"--{name.replace('_', '-')}"
+        raise InvalidInput(f"{place}: {first['msg']}") from None
 
 
 def _progress_bar() -> Progress:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from attributes.llm import retry_policy
 from attributes.llm.results import FatalLLMError
 from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import RawResponse, Transport
+from limbeck.shared.retry import backoff_s
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, Omit
@@ -165,7 +165,7 @@ class BatchAPI:
         after: str | Omit = omit
         for _ in range(MAX_LISTED // 100):
             listed = json_object(
-                (await self._transport.openai().batches.with_raw_response.list(after=after, limit=100)).content
+                (await self._transport.client().batches.with_raw_response.list(after=after, limit=100)).content
             )
             data = listed.get("data")
             batches = [batch for batch in data if isinstance(batch, dict)] if isinstance(data, list) else []
@@ -197,19 +197,16 @@ class BatchAPI:
             try:
                 if attempt > 1 and find_existing is not None and (existing := await find_existing()) is not None:
                     return existing
-                response = await call(self._transport.openai())
+                response = await call(self._transport.client())
                 return {} if response is None else json_object(response.content)
             except openai.APIStatusError as error:
-                raw = self._transport.parse(
-                    error.response.status_code, json_object(error.response.content), error.response.headers
-                )
+                raw = self._transport.parse_response(error.response)
             except (openai.APIConnectionError, httpx2.HTTPError, TimeoutError) as error:
                 raw = RawResponse(status="connection", detail=f"the connection broke ({type(error).__name__})")
             self._raise_if_fatal(raw, what)
             wait_s = raw.retry_after_s
             if wait_s is None:
-                bound_s = min(retry_policy.FIRST_WAIT_S * 2 ** (attempt - 1), settings.max_wait_s)
-                wait_s = random.uniform(0, bound_s)
+                wait_s = backoff_s(attempt, first_s=retry_policy.FIRST_WAIT_S, max_s=settings.max_wait_s)
             if attempt == settings.max_attempts or wait_s > settings.max_wait_s:
                 break
             await asyncio.sleep(wait_s)

@@ -148,7 +148,7 @@ class LLMClient:
         body = attempts.body()
         with stop.interruptible_wait():
             reservation = await self._budget.reserve(attempts.question, max_prompt_tokens(body), attempts.max_tokens)
-        self._transport.open()  # before the slot is taken, so that the request is sent at once
+        self._transport.client()  # before the slot is taken, so that the request is sent at once
         call: Call | None = None
         try:
             async with self._slot(estimated_tokens(body, attempts.max_tokens), stop) as slot:

@@ -30,7 +30,8 @@ class Call:
     """One HTTP attempt. `status` is `ok`, a key of `REASONS`, or the code of a fatal error.
 
     Tokens are None if the server did not report them. `cached_tokens` are the prompt tokens from the server's prompt
-    cache, included in `prompt_tokens`. `level` is the level of the response format; `attempt` counts from 1.
+    cache and `cache_write_tokens` those put into it; `prompt_tokens` includes both. `level` is the level of the
+    response format; `attempt` counts from 1.
     """
 
     attempt: int
@@ -42,6 +43,7 @@ class Call:
     latency_s: float
     response_text: str | None = field(repr=False)
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import RawResponse
 from attributes.parsing.responses import ParsedResponse, parse_response
 from attributes.prompts.questions import Question
+from limbeck.shared.retry import backoff_s
 
 FIRST_WAIT_S = 1.0  # bound of the first random wait; the bound doubles with every further wait
 TOKEN_LIMIT_FACTOR = 3  # multiplies the token limit once, after a response was cut off
@@ -91,6 +92,7 @@ class QuestionAttempts:
             prompt_tokens=raw.prompt_tokens,
             completion_tokens=raw.completion_tokens,
             cached_tokens=raw.cached_tokens,
+            cache_write_tokens=raw.cache_write_tokens,
             latency_s=raw.latency_s,
             response_text=raw.text,
         )
@@ -198,7 +200,7 @@ class QuestionAttempts:
             return self.finish(raw.status, raw.detail)
         server_wait_s, max_wait_s = raw.retry_after_s, self._settings.max_wait_s
         if server_wait_s is None:
-            return Retry(random.uniform(0, min(FIRST_WAIT_S * 2 ** (self._num_attempts - 1), max_wait_s)))
+            return Retry(backoff_s(self._num_attempts, first_s=FIRST_WAIT_S, max_s=max_wait_s))
         if server_wait_s > max_wait_s:
             return self.finish(raw.status, f"{raw.detail} (the server asks to wait {server_wait_s:.0f} s)")
         # A random extra, so that the waiting questions do not all retry at the same moment.

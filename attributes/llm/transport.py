@@ -1,35 +1,51 @@
 """One HTTP attempt at an OpenAI-compatible server, and its parsed response.
 
-`Transport.send` uses the HTTP client directly and without retries; the caller owns the retries. The openai library took
-2.5 times as long per chat completion; it makes the rarer requests (`Transport.openai`) over the same connections. The
-response body is parsed here, field by field, because some compatible servers send other types, no choices, or an error
-under status 200. Each library is imported when first needed.
+`Transport.send` posts through the openai library, without the library's retries; the caller owns the retries. The body
+is built and the response is parsed here, field by field, because some compatible servers send other types, no choices,
+or an error under status 200. `Transport.client` gives the library's client for the other endpoints. The library is
+imported when first needed.
 """
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
 
 from attributes.json_types import JSONObject
 from attributes.llm.response_format import ChatBody
 from attributes.llm.settings import LLMSettings
 from attributes.text import clean, database_safe
+from limbeck.shared.retry import retry_after_s
 
 if TYPE_CHECKING:
     import httpx2
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, Omit
 
 MAX_RESPONSE_CHARS = 100_000
 MAX_DETAIL_CHARS = 300
 MAX_CONNECT_TIMEOUT_S = 10.0
-_MIN_REDACTED_CHARS = 8  # a shorter key is a placeholder; redacting it would damage ordinary words
+_MIN_REDACTED_CHARS = 8  # a shorter secret is a placeholder; redacting it would damage ordinary words
 _MIN_KEEPALIVE_CONNECTIONS = 100
 _NO_KEY = "none"  # the openai library requires a key; servers without keys ignore it
+# Headers that the openai library adds from the environment (organisation, project), and about this machine. No server
+# needs them, and they cost CPU time in every call.
+_OMITTED_HEADERS = (
+    "OpenAI-Organization",
+    "OpenAI-Project",
+    "X-Stainless-Arch",
+    "X-Stainless-Async",
+    "X-Stainless-Lang",
+    "X-Stainless-OS",
+    "X-Stainless-Package-Version",
+    "X-Stainless-Runtime",
+    "X-Stainless-Runtime-Version",
+)
+_OMITTED_PER_REQUEST = ("X-Stainless-Retry-Count", "X-Stainless-Read-Timeout")
 _QUOTA_CODES = {"insufficient_quota", "billing_hard_limit_reached"}
 _CONTENT_FILTER_CODES = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
 
@@ -49,6 +65,7 @@ class RawResponse:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
     retry_after_s: float | None = None
     param: str = ""
     detail: str = ""
@@ -59,31 +76,40 @@ class Transport:
 
     def __init__(self, settings: LLMSettings) -> None:
         self._settings = settings
-        self._key = settings.api_key.get_secret_value() or _NO_KEY
-        self._url = f"{settings.base_url.rstrip('/')}/chat/completions"
-        self._headers = {
-            "Authorization": f"Bearer {self._key}",
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-        }
-        self._openai: AsyncOpenAI | None = None
-        self._http: httpx2.AsyncClient | None = None
+        self._extra_headers = settings.extra_headers()
+        self._client: AsyncOpenAI | None = None
+        self._omitted: dict[str, Omit] = {}
+        self._secrets = [secret for secret in settings.secrets() if len(secret) >= _MIN_REDACTED_CHARS]
         self.has_responded = False  # whether any HTTP response came, which proves the address
 
     async def send(self, body: ChatBody) -> RawResponse:
         """Make one attempt. Server and network faults are returned, not raised; cancelling it ends the request."""
         import httpx2
+        import openai
 
-        http = self.open()
+        client = self.client()
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                response = await http.post(self._url, content=_bytes_of(body), headers=self._headers)
-            raw = self.parse(response.status_code, _json(response.content), response.headers)
-        except (httpx2.RequestError, TimeoutError) as error:
+                response = await client.post(
+                    "/chat/completions",
+                    cast_to=httpx2.Response,
+                    content=_bytes_of(body),
+                    options={"headers": self._omitted},
+                )
+            raw = self.parse_response(response)
+        except openai.APIStatusError as error:
+            raw = self.parse_response(error.response)
+        except openai.APIConnectionError as error:
+            raw = self._no_response(error.__cause__ or error)
+        except TimeoutError as error:
             raw = self._no_response(error)
         self.has_responded = self.has_responded or raw.http_status is not None
         return replace(raw, latency_s=time.monotonic() - started)
+
+    def parse_response(self, response: "httpx2.Response") -> RawResponse:
+        """Parse an HTTP response."""
+        return self.parse(response.status_code, _json(response.content), response.headers)
 
     def parse(self, http_status: int, data: object, headers: Mapping[str, str]) -> RawResponse:
         """Parse an HTTP response; `data` is its JSON, or None without JSON."""
@@ -93,56 +119,79 @@ class Transport:
         return RawResponse(
             status=_status_of(http_status, error),
             http_status=http_status,
-            retry_after_s=retry_after(headers),
+            retry_after_s=retry_after_s(headers),
             param=str(error.get("param") or ""),
             detail=f"HTTP {http_status}: {self.printable(error.get('message'))}",
         )
 
     def printable(self, message: object) -> str:
         """A server's message, made safe to show: short, printable, without the API key."""
-        return self._without_key(clean(str(message or ""), MAX_DETAIL_CHARS))
+        return self._without_secrets(clean(str(message or ""), MAX_DETAIL_CHARS))
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._http is not None:
-            await self._http.aclose()
-            self._openai = self._http = None
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
 
-    def open(self) -> "httpx2.AsyncClient":
-        """The HTTP client. Building it at the first call takes time; call this before timing a request."""
-        if self._http is None:
-            import httpx2
+    def client(self) -> "AsyncOpenAI":
+        """The openai library's client. Building it at the first call takes time; call this before timing a request."""
+        if self._client is None:
+            from openai import Omit
 
-            # One kept-alive connection per call in flight; further calls would each open a new connection.
-            num_kept = max(self._settings.concurrency, _MIN_KEEPALIVE_CONNECTIONS)
-            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=num_kept)
-            self._http = httpx2.AsyncClient(timeout=self._timeout(), limits=limits, follow_redirects=True)
-        return self._http
+            # Per request, because the library adds these to every request unless the request omits them.
+            self._omitted = {name: Omit() for name in _OMITTED_PER_REQUEST}
+            self._client = self._build_client()
+        return self._client
 
-    def openai(self) -> "AsyncOpenAI":
-        """The openai library's client over the same connections, for everything except chat completions."""
-        if self._openai is None:
-            from openai import AsyncOpenAI, Omit
+    def _build_client(self) -> "AsyncOpenAI":
+        import httpx2
+        from openai import AsyncAzureOpenAI, AsyncOpenAI
 
-            # Without this the library sends organisation and project from the environment to every server.
-            omitted = {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
-            self._openai = AsyncOpenAI(
-                base_url=self._settings.base_url,
-                api_key=self._key,
+        settings = self._settings
+        key = settings.api_key.get_secret_value() or _NO_KEY
+        timeout = httpx2.Timeout(settings.timeout_s, connect=min(settings.timeout_s, MAX_CONNECT_TIMEOUT_S))
+        # One kept-alive connection per call in flight; further calls would each open a new connection.
+        limits = httpx2.Limits(
+            max_connections=None, max_keepalive_connections=max(settings.concurrency, _MIN_KEEPALIVE_CONNECTIONS)
+        )
+        http = httpx2.AsyncClient(timeout=timeout, limits=limits, follow_redirects=True)
+        if self._extra_headers:
+            http.event_hooks = {"request": [self._strip_headers_of_others]}
+        # In place of the library's own, which the environment (OPENAI_CUSTOM_HEADERS) can override.
+        own: dict[str, str | Omit] = {} if settings.api_version else {"Authorization": f"Bearer {key}"}
+        headers = _default_headers(own, self._extra_headers)
+        if not settings.api_version:
+            return AsyncOpenAI(
+                base_url=settings.base_url,
+                api_key=key,
                 max_retries=0,
-                timeout=self._timeout(),
-                default_headers=cast(Mapping[str, str], omitted),
-                http_client=self.open(),
+                timeout=timeout,
+                default_headers=cast(Mapping[str, str], headers),
+                http_client=http,
             )
-        return self._openai
+        return AsyncAzureOpenAI(
+            azure_endpoint=settings.base_url,
+            azure_deployment=quote(settings.model, safe=""),
+            api_version=settings.api_version,
+            api_key=key,
+            max_retries=0,
+            timeout=timeout,
+            default_headers=cast(Mapping[str, str], headers),
+            http_client=http,
+        )
 
-    def _timeout(self) -> "httpx2.Timeout":
+    async def _strip_headers_of_others(self, request: "httpx2.Request") -> None:
+        """Remove the user's headers from a request that was redirected to another server: they may hold secrets. The
+        HTTP client itself does so with `Authorization` only."""
         import httpx2
 
-        timeout_s = self._settings.timeout_s
-        return httpx2.Timeout(timeout_s, connect=min(timeout_s, MAX_CONNECT_TIMEOUT_S))
+        own = httpx2.URL(self._settings.base_url)
+        if (request.url.scheme, request.url.host, request.url.port) != (own.scheme, own.host, own.port):
+            for name in self._extra_headers:
+                request.headers.pop(name, None)
 
-    def _no_response(self, error: Exception) -> RawResponse:
+    def _no_response(self, error: BaseException) -> RawResponse:
         import httpx2
 
         if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout) and not self.has_responded:
@@ -167,6 +216,7 @@ class Transport:
             prompt_tokens=_count(usage, "prompt_tokens"),
             completion_tokens=_count(usage, "completion_tokens"),
             cached_tokens=_count(details, "cached_tokens"),
+            cache_write_tokens=_count(details, "cache_write_tokens"),
         )
         choices = data.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
@@ -181,24 +231,25 @@ class Transport:
         return response(status="ok", text=self._storable(text), cut_off=cut_off)
 
     def _storable(self, text: str | None) -> str | None:
-        return None if text is None else self._without_key(database_safe(text, MAX_RESPONSE_CHARS))
+        return None if text is None else self._without_secrets(database_safe(text, MAX_RESPONSE_CHARS))
 
-    def _without_key(self, text: str) -> str:
-        key = self._settings.api_key.get_secret_value()
-        return text.replace(key, "[key]") if len(key) >= _MIN_REDACTED_CHARS else text
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "[key]")
+        return text
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait by `retry-after-ms` or `Retry-After` (seconds or an HTTP date); None without either header."""
-    if (value := _number(headers.get("retry-after-ms"))) is not None:
-        return value / 1000
-    header = headers.get("retry-after")
-    if (value := _number(header)) is not None or header is None:
-        return value
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
-        return None
+def _default_headers(own: "dict[str, str | Omit]", extra: Mapping[str, str]) -> "dict[str, str | Omit]":
+    """The headers of all requests: the user's `extra` ones, `own`, and the omission of those that the openai library
+    adds by itself or reads from the environment."""
+    from openai import Omit
+
+    # The library parses this variable in the same way, line by line.
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+    from_environment = [name.strip() for name, colon, _ in (line.partition(":") for line in lines) if colon]
+    headers: dict[str, str | Omit] = {name: Omit() for name in (*_OMITTED_HEADERS, *from_environment)}
+    spelling = {name.lower(): name for name in (*headers, *own)}
+    return headers | own | {spelling.get(name.lower(), name): value for name, value in extra.items()}
 
 
 def _status_of(status: int, error: JSONObject) -> str:
@@ -254,11 +305,3 @@ def _text_in(content: object) -> str | None:
 def _count(usage: object, key: str) -> int | None:
     value = usage.get(key) if isinstance(usage, dict) else None
     return value if type(value) is int and 0 <= value < 2**31 else None
-
-
-def _number(value: str | None) -> float | None:
-    try:
-        number = float(value) if value is not None else -1.0
-    except ValueError:
-        return None
-    return number if 0 <= number < float("inf") else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from limbeck.commands.common import DEFAULT_URL, BadInput, Url, read_text, service
+from limbeck.shared.money import usd_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,8 +95,6 @@ def estimate_table(estimate: "Estimate") -> "Table":
 
 def estimate_text(estimate: "Estimate", budget_usd: str | None, budget_tokens: int | None) -> str:
     """The totals, and a note if they exceed the budget."""
-    from limbeck.progress import usd_text
-
     expected = round(estimate.prompt_tokens.expected + estimate.completion_tokens.expected)
     text = f"{estimate.calls:,} calls to {estimate.model}, about {expected:,} tokens"
     if estimate.usd is None:
@@ -111,8 +110,6 @@ def estimate_text(estimate: "Estimate", budget_usd: str | None, budget_tokens: i
 
 def repair_text(repair: "AgainEstimate") -> str:
     """The most that repair rounds can add."""
-    from limbeck.progress import usd_text
-
     rounds = "1 repair round" if repair.rounds == 1 else f"up to {repair.rounds} repair rounds"
     cost = "" if repair.usd is None else f", {usd_text(repair.usd)}"
     return f"\nplus {rounds} for violations of the gates: at most {repair.calls:,} more calls{cost}"

@@ -11,12 +11,12 @@ of totals, so a transaction updates this row last.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from limbeck.shared.money import usd_from_pusd, usd_text
 from store.clock import now_s
 from store.jobs.batches import HAS_OPEN_BATCH
 from store.models import JobUsage, LLMCall, Part
@@ -251,24 +251,23 @@ class AverageUsage:
     completion_tokens: float
 
 
-def usd_text(pusd: int) -> str:
-    """Pico-dollars as dollars in exact decimals: `0.000135`."""
-    return f"{Decimal(pusd).scaleb(-12):f}".rstrip("0").rstrip(".") if pusd else "0"
-
-
 def spent_text(totals: UsageTotals) -> str:
     """How much of a budget is spent, as part of an error message."""
     tokens = totals.prompt_tokens + totals.completion_tokens
     parts = []
     if totals.cap_pusd is not None:
-        parts.append(f"${usd_text(totals.spent_pusd)} of ${usd_text(totals.cap_pusd)}")
+        parts.append(f"{_usd(totals.spent_pusd)} of {_usd(totals.cap_pusd)}")
     if totals.cap_tokens is not None:
         parts.append(f"{tokens:,} of {totals.cap_tokens:,} tokens")
     text = f"{' and '.join(parts)} spent in {totals.calls:,} calls, and another call could exceed the budget"
     if totals.reserved_pusd or totals.reserved_tokens:
-        unknown = f"${usd_text(totals.reserved_pusd)}" if totals.cap_pusd else f"{totals.reserved_tokens:,} tokens"
+        unknown = _usd(totals.reserved_pusd) if totals.cap_pusd else f"{totals.reserved_tokens:,} tokens"
         text += f" ({unknown} are reserved for calls with unknown usage)"
     return text
+
+
+def _usd(pusd: int) -> str:
+    return usd_text(usd_from_pusd(pusd))
 
 
 def _tokens(call: Mapping[str, Any]) -> int:

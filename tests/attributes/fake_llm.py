@@ -28,11 +28,12 @@ class FakeResponse:
 
 @dataclass
 class FakeRequest:
-    """One chat request as the server received it."""
+    """One chat request as the server received it. `path` has the query."""
 
     body: dict[str, Any]
     headers: dict[str, str]
     received_at: float
+    path: str = "/v1/chat/completions"
 
     @property
     def subject(self) -> dict[str, str]:
@@ -159,7 +160,7 @@ class FakeLLM:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                if self.path == "/v1/chat/completions":
+                if self.path.partition("?")[0].endswith("/chat/completions"):
                     fake._complete(self)
                 else:
                     fake._batch(self)
@@ -199,7 +200,7 @@ class FakeLLM:
         self._thread.join()
 
     def _complete(self, handler: BaseHTTPRequestHandler) -> None:
-        request = FakeRequest(json.loads(_body_of(handler)), _headers_of(handler), time.monotonic())
+        request = FakeRequest(json.loads(_body_of(handler)), _headers_of(handler), time.monotonic(), handler.path)
         with self._lock:
             index = len(self.requests)
             self.requests.append(request)

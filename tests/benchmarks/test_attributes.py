@@ -10,7 +10,7 @@ from attributes.llm.client import LLMClient
 from attributes.llm.response_format import FormatFallback
 from attributes.llm.results import QuestionResult
 from attributes.llm.settings import LLMSettings
-from attributes.llm.transport import retry_after
+from attributes.llm.transport import Transport
 from attributes.prompts.questions import Question
 from attributes.prompts.strategy import load_strategy
 from attributes.types import Label
@@ -64,6 +64,6 @@ def test_innermost_frame_with_a_subject_counts() -> None:
         def get(self, *_: Any) -> Any:
             subjects.append(subject_of(sys._getframe()))
 
-    retry_after(RecordingHeaders())
+    Transport(LLMSettings(model="m")).parse(429, None, RecordingHeaders())
     assert subjects[0] == "LLM client"
     assert subject_of(sys._getframe()) != "LLM client"

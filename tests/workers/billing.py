@@ -5,13 +5,14 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
-from attributes.llm.prices import Price, read_prices
+from attributes.llm.prices import Price, TokenPrices, load_prices
 from attributes.llm.transport import RawResponse, Transport
 from store.db import Database
 from store.enrich import usage
@@ -22,7 +23,11 @@ from workers.dispatch import run_enrich
 from workers.enrich import budget
 from workers.runtime.context import Context
 
-PRICE = Price(input=2_000_000, cached_input=500_000, output=8_000_000)  # 2, 0.5 and 8 dollars per million tokens
+# 2, 0.5 and 8 dollars per million tokens
+_TOKEN_PRICES = TokenPrices(
+    input=Decimal(2_000_000), cached_input=Decimal(500_000), cache_write=Decimal(2_000_000), output=Decimal(8_000_000)
+)
+PRICE = Price(live=((-1, _TOKEN_PRICES),), batch=((-1, _TOKEN_PRICES * Decimal("0.5")),))
 _PRICES = """
 [[price]]
 base_url = "http://stand-in/v1"
@@ -36,7 +41,7 @@ def price_file(folder: Path) -> Path:
     """A price file with the stand-in LLM."""
     path = folder / "prices.toml"
     path.write_text(_PRICES)
-    assert read_prices(path).find("fieldguide", "http://stand-in/v1") is not None
+    assert load_prices(path).find("fieldguide", "http://stand-in/v1") == PRICE
     return path
 
 

@@ -16,6 +16,7 @@ def cost_pusd(call: Call, price: Price | None, *, batch: bool = False) -> int | 
         return price.cost(
             prompt_tokens=call.prompt_tokens or 0,
             cached_tokens=call.cached_tokens or 0,
+            cache_write_tokens=call.cache_write_tokens or 0,
             completion_tokens=call.completion_tokens or 0,
             batch=batch,
         )
@@ -42,5 +43,5 @@ def max_cost(price: Price | None, prompt_tokens: int, completion_tokens: int, *,
     """The maximum cost of a call with these token limits. Without a price the money is 0: only tokens are capped."""
     pusd = 0
     if price is not None:
-        pusd = price.cost(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, batch=batch)
+        pusd = price.max_cost(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, batch=batch)
     return Cost(pusd, prompt_tokens + completion_tokens)

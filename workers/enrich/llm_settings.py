@@ -22,6 +22,8 @@ def llm_settings(context: Context, model: str) -> LLMSettings:
             base_url=settings.llm_base_url,
             model=model,
             api_key=settings.llm_api_key,
+            api_version=settings.llm_api_version,
+            headers=settings.llm_headers,
             temperature=settings.llm_temperature,
             max_tokens=settings.llm_max_tokens,
             timeout_s=settings.llm_timeout_s,

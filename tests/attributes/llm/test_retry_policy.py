@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from attributes.llm.client import LLMClient
 from attributes.llm.results import REASONS, FatalLLMError, QuestionResult
 from tests.attributes.conftest import RunQuestion
 from tests.attributes.fake_llm import (
@@ -194,14 +195,17 @@ def test_waits_without_retry_after_are_random_with_a_growing_bound(
     bounds: list[float] = []
 
     def uniform(low: float, high: float) -> float:
-        assert low == 0
-        bounds.append(high)
-        return 0.0
+        assert (low, high) == (0, 1)
+        return 1.0
 
-    monkeypatch.setattr("attributes.llm.retry_policy.random.uniform", uniform)
+    async def pause(self: LLMClient, wait_s: float, stop: object) -> None:
+        bounds.append(wait_s)
+
+    monkeypatch.setattr("limbeck.shared.retry.random.uniform", uniform)
+    monkeypatch.setattr(LLMClient, "_pause", pause)
     llm.script = respond_in_turn(error_response(500))
     run_question(max_attempts=6, max_wait_s=0.02)
-    assert bounds == pytest.approx([0.002, 0.004, 0.008, 0.016, 0.02])
+    assert bounds == pytest.approx([0.0, 0.002, 0.004, 0.008, 0.016, 0.02])
 
 
 def test_a_cut_off_response_is_retried_with_a_larger_limit(llm: FakeLLM, run_question: RunQuestion) -> None:

@@ -1,5 +1,6 @@
 """HTTP attempts: timeouts, parsed responses, and the API key."""
 
+import json
 import logging
 import time
 import traceback
@@ -26,6 +27,8 @@ from tests.attributes.fake_llm import (
     respond_in_turn,
     sentence_of,
 )
+
+TOKEN = "gateway-token-9876543210"
 
 
 @pytest.mark.parametrize(
@@ -90,32 +93,86 @@ def test_characters_that_databases_reject_are_removed(llm: FakeLLM, run_question
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 500])
-def test_the_api_key_is_sent_but_never_shown(
-    status: int, llm: FakeLLM, run_question: RunQuestion, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("api_version", ["", "2024-10-21"])
+def test_secrets_are_sent_but_never_shown(
+    api_version: str, status: int, llm: FakeLLM, run_question: RunQuestion, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    echo = f"you sent Bearer {KEY}"
+    caplog.set_level(logging.DEBUG, logger="openai")
+    echo = f"you sent Bearer {KEY} and {TOKEN}"
     body = completion(content_for_label("robin", sentence=echo)) if status == 200 else {"error": {"message": echo}}
     llm.script = respond_in_turn(FakeResponse(status, body))
+    changes = {"api_version": api_version, "headers": SecretStr(json.dumps({"X-Gateway": f"Bearer {TOKEN}"}))}
     shown: list[Any] = []
     try:
-        shown.append(run_question(max_attempts=2))
+        shown.append(run_question(max_attempts=2, **changes))
     except FatalLLMError as error:
         shown += [error, error.calls, "".join(traceback.format_exception(error))]
-    assert llm.requests[0].headers["authorization"] == f"Bearer {KEY}"
-    settings = LLMSettings(model="m", api_key=SecretStr(KEY))
+    sent = llm.requests[0].headers
+    assert (sent["api-key"] if api_version else sent["authorization"].removeprefix("Bearer ")) == KEY
+    assert sent["x-gateway"] == f"Bearer {TOKEN}"
+    assert "openai._base_client" in {record.name for record in caplog.records}
+    settings = LLMSettings(model="m", api_key=SecretStr(KEY), **changes)
     outputs = [*map(repr, shown), *map(str, shown), caplog.text, repr(settings), settings.model_dump_json()]
     outputs += [str(vars(one)) for one in shown if hasattr(one, "__dict__")]
-    assert all(KEY not in text for text in outputs)
+    assert all(KEY not in text and TOKEN not in text for text in outputs)
 
 
+@pytest.mark.parametrize("api_version", ["", "2024-10-21"])
 def test_openai_environment_variables_are_not_sent(
-    llm: FakeLLM, run_question: RunQuestion, monkeypatch: pytest.MonkeyPatch
+    api_version: str, llm: FakeLLM, run_question: RunQuestion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_BASE_URL"):
+    for name in (
+        *("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_BASE_URL"),
+        *("OPENAI_API_VERSION", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN", "AZURE_OPENAI_ENDPOINT"),
+    ):
         monkeypatch.setenv(name, "http://from-the-environment")
-    run_question(api_key=SecretStr(""))
-    assert "from-the-environment" not in str(llm.requests[0].headers)
+    names = ("X-Other", "Authorization", "api-key", "openai-organization")
+    lines = [f"{name}: from-the-environment" for name in names]
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "\n".join(lines))
+    run_question(api_key=SecretStr(""), api_version=api_version)
+    run_question(api_version=api_version, headers=SecretStr('{"X-Other": "from the user"}'))
+    keyless, keyed = llm.requests
+    assert "from-the-environment" not in f"{keyless} {keyed}"
+    assert (keyed.headers["api-key"] if api_version else keyed.headers["authorization"]).endswith(KEY)
+    assert keyed.headers["x-other"] == "from the user"
+
+
+def test_the_users_headers_replace_those_of_the_library(llm: FakeLLM, run_question: RunQuestion) -> None:
+    headers = {"authorization": "Bearer other", "openai-organization": "org", "User-Agent": "limbeck"}
+    run_question(headers=SecretStr(json.dumps(headers)))
+    sent = llm.requests[0].headers
+    assert {name: sent[name] for name in ("authorization", "openai-organization", "user-agent")} == {
+        name.lower(): value for name, value in headers.items()
+    }
+    assert not any(name.startswith("x-stainless") for name in sent)
+
+
+def test_azure_has_the_deployment_in_the_path_and_the_version_in_the_query(
+    llm: FakeLLM, run_question: RunQuestion
+) -> None:
+    endpoint = llm.url.removesuffix("/v1")
+    result = run_question(base_url=f"{endpoint}/", model="my gpt/4", api_version="2024-10-21")
+    assert result.reason is None
+    request = llm.requests[0]
+    assert request.path == "/openai/deployments/my%20gpt%2F4/chat/completions?api-version=2024-10-21"
+    assert request.headers["api-key"] == KEY
+    assert "authorization" not in request.headers
+    assert request.body["model"] == "my gpt/4"
+
+
+@pytest.mark.parametrize("api_version", ["", "2024-10-21"])
+def test_a_redirect_to_another_server_takes_no_secret_along(
+    api_version: str, llm: FakeLLM, run_question: RunQuestion
+) -> None:
+    with FakeLLM() as other:
+        to_self = lambda request: FakeResponse(307, None, {"Location": f"{llm.url}/again/chat/completions"})  # noqa: E731
+        to_other = FakeResponse(307, None, {"Location": f"{other.url}/chat/completions"})
+        llm.script = respond_in_turn(to_self, to_other)
+        assert run_question(api_version=api_version, headers=SecretStr(f'{{"X-Gateway": "{TOKEN}"}}')).reason is None
+    assert [request.headers.get("x-gateway") for request in llm.requests] == [TOKEN, TOKEN]
+    assert TOKEN not in str(other.requests[0].headers)
+    assert KEY not in str(other.requests[0].headers)
 
 
 def test_the_http_client_does_not_retry(

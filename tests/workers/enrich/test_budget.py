@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from attributes.llm.prices import pusd_from_usd
+from limbeck.shared.money import pusd_from_usd
 from store.enrich import usage
 from store.enrich.usage import Cost
 from store.jobs import claims
