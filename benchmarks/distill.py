@@ -44,7 +44,7 @@ from distill.training.loader import TrainData
 from distill.training.loop import train
 from distill.training.metrics import StepMetrics
 from distill.training.objective import Objective, ObjectiveInputs
-from distill.training.process_environment import MALLOC_SETTINGS, restart_with_environment
+from distill.training.process_environment import MALLOC_SETTINGS, run_training_process, unblock_stop_signals
 from distill.training.schedules import build_optimizer
 
 if TYPE_CHECKING:
@@ -496,6 +496,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    if "--plain" not in sys.argv:
-        restart_with_environment()
-    sys.exit(main())
+    unblock_stop_signals()
+    if "--plain" in sys.argv or MALLOC_SETTINGS.keys() <= os.environ.keys():
+        sys.exit(main())
+    sys.exit(run_training_process([sys.executable, "-m", "benchmarks.distill", *sys.argv[1:]]))

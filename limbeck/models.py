@@ -2,13 +2,14 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from limbeck.shared.templates import TEXT_KINDS as TEXT_KINDS
+from limbeck.shared.templates import TextKind as TextKind
+
 ENDED = ("succeeded", "failed", "cancelled")
-TextKind = Literal["names", "sentence", "phrases", "phrases_joined", "answers", "contrast", "all"]
-TEXT_KINDS: tuple[TextKind, ...] = get_args(TextKind)
 
 
 class _Response(BaseModel):

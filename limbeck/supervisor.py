@@ -4,15 +4,14 @@ The pause doubles with each consecutive exit, up to 30 s, and is reset after a p
 """
 
 import contextlib
-import ctypes
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from limbeck.shared.child_process import end_with_parent
 from limbeck.shared.retry import NO_JITTER, backoff_s
 
 FIRST_PAUSE_S = 0.5
@@ -20,7 +19,6 @@ MAX_PAUSE_S = 30.0
 STABLE_AFTER_S = 60.0
 GRACE_S = 30.0
 _POLL_INTERVAL_S = 0.1
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -111,11 +109,3 @@ class Supervisor:
 
 def _exit_text(code: int) -> str:
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def end_with_parent() -> Callable[[], None] | None:
-    """A `preexec_fn` that makes Linux terminate the child when its parent is killed; None on other systems."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -9,9 +9,9 @@ from attributes.gates.criteria import GateCriteria
 from attributes.gates.label_names import name_words, without_name
 from attributes.gates.near_duplicates import NearDuplicate, NearDuplicateFinder
 from attributes.gates.shared_attributes import SharedCounts, SharingCounter, attributes_of
-from attributes.gates.token_lengths import render_line
 from attributes.gates.words.lemmas import hyphenated_words
 from attributes.types import Entry, Label
+from limbeck.shared.templates import render_line
 
 _TOKEN_BATCH = 4096  # texts that are tokenized at once
 

@@ -5,6 +5,7 @@ Imports no torch, so that a typing error is reported at once.
 
 import argparse
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,12 @@ from distill.data.few_shot import support_rows
 from distill.data.image_index import ImageIndex, scan
 from distill.data.splits import SPLIT
 from distill.json_types import JSONObject
-from distill.texts.text_templates import TEXT_KINDS, PromptOptions, TextKind
+from distill.texts.text_templates import PromptOptions
+from limbeck.shared.templates import TEXT_KINDS, TextKind
+
+DESCRIPTION = (
+    "A whole run without the service: folders of images and a list of labels in, the bundle of a measured student out."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +108,11 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
     options.add_argument("--folder-map", type=Path, metavar="JSON", help="file: folder name -> label")
     options.add_argument("--cache", type=Path, help="teacher features and decoded images (default: in OUT/work)")
     return parser
+
+
+def read_arguments(argv: Sequence[str]) -> RunArguments:
+    """The checked arguments of a command line. Raises ValueError and its subclasses, and SystemExit for its syntax."""
+    return validate_arguments(argument_parser("python -m distill", DESCRIPTION).parse_args(argv))
 
 
 def validate_arguments(namespace: argparse.Namespace) -> RunArguments:

@@ -3,6 +3,8 @@
 import signal
 from types import FrameType
 
+from distill.training.process_environment import STOP_SIGNALS, unblock_stop_signals
+
 
 class StopSignal:
     """Callable that returns true once the process has received SIGINT or SIGTERM.
@@ -12,7 +14,8 @@ class StopSignal:
 
     def __init__(self) -> None:
         self._requested = False
-        self._previous = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._previous = {number: signal.signal(number, self._handle) for number in STOP_SIGNALS}
+        unblock_stop_signals()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._requested = True

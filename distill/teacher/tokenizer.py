@@ -13,11 +13,11 @@ from typing import Protocol
 import open_clip
 import tokenizers
 from open_clip.tokenizer import SimpleTokenizer, get_clean_fn
-from tokenizers import Regex, models, normalizers, pre_tokenizers, processors
 
 from distill.data.atomic_files import write_bytes
 from distill.data.row_cache import key_of
 from distill.json_types import JSONObject, TextConfig
+from limbeck.shared.clip_tokenizer import END, START, clip_tokenizer
 
 TOKENIZER_FILE = "tokenizer.json"
 SETTINGS_FILES = ("tokenizer_config.json", "special_tokens_map.json")
@@ -56,38 +56,17 @@ class BytePairTokenizer:
         write_bytes(folder / TOKENIZER_FILE, self.as_file().to_str(pretty=True).encode())
         settings = {
             "tokenizer_class": "PreTrainedTokenizerFast",
-            "bos_token": "<start_of_text>",
-            "eos_token": "<end_of_text>",
+            "bos_token": START,
+            "eos_token": END,
             "model_max_length": self._context_length,
         }
         write_bytes(folder / SETTINGS_FILES[0], (json.dumps(settings, indent=2) + "\n").encode())
 
     def as_file(self) -> tokenizers.Tokenizer:
         """A `tokenizers` object with the same vocabulary, merges and text cleaning."""
-        inner = self._inner
-        merges = sorted(inner.bpe_ranks, key=inner.bpe_ranks.__getitem__)
-        file = tokenizers.Tokenizer(
-            models.BPE(vocab=inner.encoder, merges=merges, end_of_word_suffix="</w>", unk_token="<end_of_text>")
-        )
-        steps: list[normalizers.Normalizer] = [normalizers.NFC()]
-        if self._settings.get("clean") == "canonicalize":
-            steps += [normalizers.Replace("_", " "), normalizers.Replace(Regex(r"[!-/:-@\[-`{-~]"), "")]
-        steps += [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
-        if self._settings.get("clean", "lower") != "whitespace":
-            steps.append(normalizers.Lowercase())
-        file.normalizer = normalizers.Sequence(steps)
-        words = Regex(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+")
-        file.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Split(words, behavior="removed", invert=True),
-                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-            ]
-        )
-        file.post_processor = processors.TemplateProcessing(
-            single="<start_of_text> $A <end_of_text>",
-            special_tokens=[("<start_of_text>", inner.sot_token_id), ("<end_of_text>", inner.eot_token_id)],
-        )
-        return file
+        merges = sorted(self._inner.bpe_ranks, key=self._inner.bpe_ranks.__getitem__)
+        special_tokens = [self._inner.decoder[number] for number in self._inner.all_special_ids[2:]]  # after start, end
+        return clip_tokenizer(merges, clean=str(self._settings.get("clean", "lower")), special_tokens=special_tokens)
 
 
 class FileTokenizer:

@@ -1,7 +1,6 @@
 """Text templates: the texts for a label, rendered from its name and its attributes. Imports no torch.
 
-`a photo of {label}` and `a photo of {label} . {sentence}` are the published templates of arXiv:2307.03135; `a photo of
-{label}, which has {phrase}` is the template of descriptor sets (arXiv:2210.07183); the concept word (`a photo of crane,
+The templates of a name, a sentence and a phrase are in `limbeck.shared.templates`. The concept word (`a photo of crane,
 a type of bird`) is from arXiv:2306.07282. The text target of a label is the mean over its texts
 (`distill.texts.text_targets`).
 """
@@ -9,17 +8,18 @@ a type of bird`) is from arXiv:2306.07282. The text target of a label is the mea
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from limbeck.shared.templates import PREFIX, one_line, phrase_words, with_phrase, with_sentence
+from limbeck.shared.templates import TextKind as TextKind
 
 
 class TextsError(ValueError):
     """Texts or captions do not fit the config of the run; the message gives the reason and the fix."""
 
 
-TextKind = Literal["names", "sentence", "phrases", "phrases_joined", "answers", "contrast", "all"]
-TEXT_KINDS: tuple[TextKind, ...] = get_args(TextKind)
 TEXT_KIND_TITLES: dict[str, str] = {
     "names": "names alone",
     "sentence": "names, each with a sentence on how it looks",
@@ -29,7 +29,6 @@ TEXT_KIND_TITLES: dict[str, str] = {
     "contrast": "names, each with its differences from confusable labels, averaged",
     "all": "names, each with all of its attributes, averaged",
 }
-PREFIX = "a photo of "
 PHRASE_SEPARATOR = "; "  # `text_targets.shorten` cuts texts that are too long at this separator
 
 Template = Annotated[str, Field(max_length=200)]
@@ -61,13 +60,13 @@ class PromptOptions(BaseModel):
         """The beginnings of a label's texts, one per template."""
         if not self.with_name:
             return [template.replace("{}", self.name_substitute) for template in self.templates]
-        name = _tidy(label) + (f", a type of {_tidy(self.concept)}" if self.concept else "")
+        name = one_line(label) + (f", a type of {one_line(self.concept)}" if self.concept else "")
         return [template.replace("{}", name) for template in self.templates]
 
     @property
     def name_substitute(self) -> str:
         """The text that replaces the name if `with_name` is false: `a bird`."""
-        noun = _tidy(self.concept) or "object"
+        noun = one_line(self.concept) or "object"
         return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
 
 
@@ -123,8 +122,8 @@ def render(
         sentences, phrases = ([_without_name(text, label, noun) for text in texts] for texts in (sentences, phrases))
     if kind == "phrases_joined":
         phrases = [PHRASE_SEPARATOR.join(phrases)]
-    texts = [f"{prefix} . {sentence}" for prefix in prefixes for sentence in sentences]
-    texts += [f"{prefix}, which has {phrase}" for prefix in prefixes for phrase in phrases]
+    texts = [with_sentence(prefix, sentence) for prefix in prefixes for sentence in sentences]
+    texts += [with_phrase(prefix, phrase) for prefix in prefixes for phrase in phrases]
     return tuple(dict.fromkeys(texts))
 
 
@@ -145,7 +144,7 @@ def _sentences(kind: TextKind, attributes: LabelAttributes) -> list[str]:
         "answers": attributes.answers,
         "all": (attributes.sentence, *attributes.answers),
     }
-    return [_tidy(text) for text in by_kind.get(kind, ()) if _is_informative(text)]
+    return [one_line(text) for text in by_kind.get(kind, ()) if _is_informative(text)]
 
 
 def _phrases(kind: TextKind, attributes: LabelAttributes) -> list[str]:
@@ -155,7 +154,7 @@ def _phrases(kind: TextKind, attributes: LabelAttributes) -> list[str]:
         "contrast": attributes.contrasts,
         "all": (*attributes.phrases, *attributes.contrasts),
     }
-    return [_tidy(text).rstrip(".") for text in by_kind.get(kind, ()) if _is_informative(text)]
+    return [phrase_words(text) for text in by_kind.get(kind, ()) if _is_informative(text)]
 
 
 def _texts(kind: TextKind, attributes: LabelAttributes) -> list[str]:
@@ -166,10 +165,6 @@ def _without_name(text: str, label: str, noun: str) -> str:
     """The text with the label's name replaced by `noun`, where the name occurs as whole words."""
     name = r"[\s_-]+".join(map(re.escape, re.split(r"[\s_-]+", label.strip())))
     return re.sub(rf"(?<!\w){name}(?:e?s)?(?!\w)", noun, text, flags=re.IGNORECASE) if name else text
-
-
-def _tidy(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _is_informative(text: str) -> bool:

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from limbeck.client import Limbeck, LimbeckError
-from limbeck.supervisor import GRACE_S, end_with_parent
+from limbeck.shared.child_process import end_with_parent
+from limbeck.supervisor import GRACE_S
 
 _START_S = 60.0
 _URL = re.compile(rb"http://\S+")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from distill.__main__ import main
 from distill.bundle.verify import file_sha256
+from distill.cli.train_process import main
 from limbeck.errors import Problem
 from tests.contract.cluster import Cluster
 from tests.contract.end_to_end import *  # noqa: F403

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from distill.__main__ import main
+from distill.cli.train_process import main
 from distill.config.recipes import variant
 from distill.training.distributed import join_ranks
 from distill.training.hooks import TrainHooks

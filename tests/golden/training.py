@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from distill.__main__ import main as distill_main
+from distill.cli.train_process import main as distill_main
 from distill.config.loss_registry import LOSS_TERMS
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.data.image_index import ImageIndex, scan

@@ -5,17 +5,17 @@ from typing import get_args
 
 import pytest
 
-from attributes.gates import token_lengths
-from attributes.gates.token_lengths import TokenCounter, clip_token_counter, render_line, token_counter_from_file
+from attributes.gates.token_lengths import TokenCounter, clip_token_counter, token_counter_from_file
 from attributes.types import LineKind
 from distill.teacher.tokenizer import BytePairTokenizer
 from distill.texts.text_templates import LabelAttributes
 from distill.texts.text_templates import render as render_for_teacher
+from limbeck.shared.templates import render_line
 
 TEXTS = ["", "a photo of a crane", "It's 3.5 feet -- héllo wörld!", "日本語のラベル", "UPPER   lower\ttab", "x" * 200]
 
 
-def test_clip_tokens_are_counted_without_importing_open_clip() -> None:
+def test_clip_tokens_are_counted_as_by_the_teacher() -> None:
     assert clip_token_counter().name == "CLIP's byte pairs, context 77"
     assert clip_token_counter().count(TEXTS) == [len(ids) for ids in BytePairTokenizer(77, {}).ids(TEXTS)]
 
@@ -64,13 +64,3 @@ def test_a_line_is_rendered_as_for_the_teacher(kind: LineKind) -> None:
     attributes = LabelAttributes(**{field: value})  # type: ignore[arg-type]
     rendered = render_for_teacher(text, " grey  crane", attributes)  # type: ignore[arg-type]
     assert rendered == (render_line(" grey  crane", kind, line_text),)
-
-
-def test_without_open_clip_the_count_is_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_lengths, "find_spec", lambda name: None)
-    clip_token_counter.cache_clear()
-    try:
-        assert "an estimate" in clip_token_counter().name
-        assert clip_token_counter().too_long(["short", "word " * 40]) == [(1, 83)]
-    finally:
-        clip_token_counter.cache_clear()

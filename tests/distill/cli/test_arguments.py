@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from distill.__main__ import main
 from distill.cli.arguments import argument_parser, validate_arguments
+from distill.cli.train_process import main
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`python -m distill`: the whole run, resuming an interrupted run, and one line and exit code 2 for unusable input."""
+"""The training process: the whole run, resuming an interrupted run, and one line and exit code 2 for unusable input."""
 
 import json
 import os
@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from distill.__main__ import main
 from distill.bundle.verify import file_sha256, verify_bundle
 from distill.cli.console import Console
+from distill.cli.train_process import main
 from distill.texts.text_targets import TextTargets
 from distill.training.metrics import StepMetrics
 
@@ -97,13 +97,15 @@ def test_killed_run_resumes_to_the_same_student(command: list[str], tmp_path: Pa
     assert main([*longer, "--out", str(tmp_path / "whole")]) == 0
     state = tmp_path / "out" / "work" / "state.safetensors"
     command = [sys.executable, "-m", "distill", *longer, "--set", "save_every_s=0.1"]
-    with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) as child:
+    with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE) as parent:
         try:
-            while child.poll() is None and not state.exists():
+            while parent.poll() is None and not state.exists():
                 time.sleep(0.01)
         finally:
-            child.kill()
-    assert child.returncode == -signal.SIGKILL
+            parent.kill()
+        _, messages = parent.communicate(timeout=60)  # the training process has the pipe until it ends
+    assert parent.returncode == -signal.SIGKILL
+    assert b"run the same command again to resume" in messages
     assert not (tmp_path / "out" / "report.json").exists()
     assert main(longer) == 0
     whole, resumed = (tmp_path / name / "bundle" / "image" / "model.safetensors" for name in ("whole", "out"))

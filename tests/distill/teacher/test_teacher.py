@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from distill.json_types import JSONObject
 from distill.teacher.teacher import Teacher, TeacherError, load_teacher
 from distill.teacher.tokenizer import BytePairTokenizer
 from tests.distill.conftest import CONTEXT, IMAGE_PX, WIDTH, save_clip, save_siglip, tiny_clip_config
@@ -106,8 +107,11 @@ def test_tokens_are_counted_without_truncation_and_too_many_are_refused(tiny_tea
         tiny_teacher.encode_text([long])
 
 
-@pytest.mark.parametrize("settings", [{}, {"clean": "canonicalize"}, {"clean": "whitespace"}])
-def test_saved_tokenizer_gives_the_same_tokens(tmp_path: Path, settings: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"clean": "canonicalize"}, {"clean": "whitespace"}, {"additional_special_tokens": ["<mask>"]}],
+)
+def test_saved_tokenizer_gives_the_same_tokens(tmp_path: Path, settings: JSONObject) -> None:
     tokenizer = BytePairTokenizer(77, settings)
     tokenizer.save(tmp_path)
     saved = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))

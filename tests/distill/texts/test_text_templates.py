@@ -8,12 +8,12 @@ from pydantic import ValidationError
 
 from distill.texts.text_templates import (
     TEXT_KIND_TITLES,
-    TEXT_KINDS,
     LabelAttributes,
     PromptOptions,
     render,
     uses_name_only,
 )
+from limbeck.shared.templates import TEXT_KINDS
 
 CRANE = LabelAttributes(
     "A tall grey bird.",

@@ -1,0 +1,34 @@
+"""The training process of `python -m distill`, which starts it with the environment that training needs.
+
+    python -m distill.cli.train_process …
+
+It takes the same arguments and has the same exit codes. The first SIGINT or SIGTERM makes it save its state and end.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from distill.cli.arguments import read_arguments
+from distill.cli.exit_codes import exit_code
+from distill.cli.stop_signal import StopSignal
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the distillation in this process; returns the exit code."""
+    should_stop = StopSignal()
+    try:
+        return exit_code(lambda: _run(argv, should_stop))
+    finally:
+        should_stop.restore()
+
+
+def _run(argv: Sequence[str], should_stop: Callable[[], bool]) -> None:
+    arguments = read_arguments(argv)
+    # Import torch only after the input was checked, so that a typing error is reported at once.
+    from distill.cli.run import run_distillation
+
+    run_distillation(arguments, should_stop=should_stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
