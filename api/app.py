@@ -92,7 +92,7 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     app.state.metrics = Metrics(database)
     app.state.background_checks = health.BackgroundChecks()
     for module in _ROUTERS:
-        app.include_router(module.router)
+        app.include_router(module.router, max_body_size=settings.max_body_bytes)
     problems.install(app)
     openapi.install(app)
     # The middleware added last is the outermost.

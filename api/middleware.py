@@ -1,4 +1,4 @@
-"""The outermost middleware: request ids, log lines, latencies, security headers, body limits, exceptions as 500."""
+"""The outermost middleware: request ids, log lines, latencies, security headers, Content-Length, exceptions as 500."""
 
 import random
 import re
@@ -38,7 +38,6 @@ class RequestMiddleware:
         self.log = log
         self.metrics = metrics
         self.max_body_bytes = max_body_bytes
-        self._too_large = f"the body is longer than {max_body_bytes} bytes"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,22 +60,12 @@ class RequestMiddleware:
                 message["headers"] = [*message["headers"], *defaults, (b"x-request-id", request_id.encode())]
             await send(message)
 
-        received = 0
-
-        async def receive_limited() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.max_body_bytes:
-                raise problems.ProblemError(413, "body_too_large", self._too_large, headers={"Connection": "close"})
-            return message
-
         exception: BaseException | None = None
         try:
             if rejection := self._rejection(scope, headers):
                 await rejection(scope, receive, send_with_headers)
             else:
-                await self.app(scope, receive_limited, send_with_headers)
+                await self.app(scope, receive, send_with_headers)
         except Exception as error:
             exception = error
             if status:
@@ -91,11 +80,11 @@ class RequestMiddleware:
         # The databases cannot store NUL characters, so no id and no name contains one.
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             return problems.problem_response(scope, 400, "bad_request", "the URL has a NUL character")
+        # FastAPI's `max_body_size` counts the bytes that a route reads. It would answer a Content-Length above the
+        # limit with text/plain, and only after a route that reads no body has done its work.
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or int(length) > self.max_body_bytes:
-            return problems.problem_response(
-                scope, 413, "body_too_large", self._too_large, headers={"Connection": "close"}
-            )
+            return problems.body_too_large(scope, self.max_body_bytes)
         return None
 
     def _record(self, scope: Scope, status: int, duration_s: float, exception: BaseException | None) -> None:

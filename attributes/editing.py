@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from attributes.flags import FLAGS, flags_of
 from attributes.prompts.strategy import StrategyError, load_strategy
-from attributes.text import fault_of, has_content, normalize
+from attributes.text import has_content
 from attributes.types import Entry, Line, LineKind
+from limbeck.shared.labels import normalize, text_fault
 
 MAX_LINES = 500
 MAX_TEXT_CHARS = 5_000
@@ -174,7 +175,7 @@ def _given_texts(change: LineChange, kind: LineKind) -> dict[str, str]:
         if text and name != "text" and name not in FIELDS_OF_KIND[kind]:
             raise EditError(f"/{name}", f"a line of kind {kind} has no {name}")
         max_chars = MAX_TEXT_CHARS if name == "text" else MAX_FIELD_CHARS
-        if (text or name == "text") and (fault := fault_of(text, max_chars)):
+        if (text or name == "text") and (fault := text_fault(text, max_chars)):
             raise EditError(f"/{name}", fault)
         if name == "text" and not has_content(text):
             raise EditError("/text", "has no letter or digit")

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NotRequired, TypedDict
 
+from limbeck.shared.labels import written
+
 Origin = Literal["llm", "human", "import"]
 LineKind = Literal["sentence", "phrase", "answer", "contrast", "caption"]
 
@@ -42,7 +44,7 @@ class Label:
     sense: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.sense})" if self.sense else self.name
+        return written(self.name, self.sense)
 
 
 @dataclass(frozen=True, slots=True)

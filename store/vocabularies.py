@@ -3,20 +3,27 @@
 import hashlib
 import json
 import time
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
+from limbeck.shared.labels import (
+    domain_fault,
+    duplicates,
+    label_key,
+    missing_senses,
+    name_fault,
+    normalize,
+    sense_fault,
+)
 from store.errors import InvalidField, InvalidRequest, NotFound
 from store.ids import new_id
 from store.models import Label, Vocabulary
 
 MAX_LABELS = 100_000
-MAX_LABEL_CHARS = 200
-MAX_SENSE_CHARS = 500
 MAX_INVALID_FIELDS = 20
 
 
@@ -37,73 +44,48 @@ def validate_labels(labels: Sequence[NewLabel]) -> list[NewLabel]:
     if len(labels) > MAX_LABELS:
         detail = f"has {len(labels):,} labels; at most {MAX_LABELS:,} fit in one vocabulary"
         raise InvalidRequest("vocabulary_too_large", f"the vocabulary {detail}", [InvalidField("/labels", detail)])
-    clean: list[NewLabel] = []
-    invalid_fields: list[InvalidField] = []
-    seen: dict[tuple[str, str], int] = {}
-    for position, label in enumerate(labels):
-        name = _normalised(label.name)
-        sense = _normalised(label.sense) if label.sense else None
-        pointer = f"/labels/{position}"
-        if fault := _text_error(name, MAX_LABEL_CHARS):
-            invalid_fields.append(InvalidField(f"{pointer}/name", fault))
-        elif sense and (fault := _text_error(sense, MAX_SENSE_CHARS)):
-            invalid_fields.append(InvalidField(f"{pointer}/sense", fault))
-        else:
-            first = seen.setdefault((name.casefold(), (sense or "").casefold()), position)
-            if first != position:
-                detail = f'label {position} "{name}" is also label {first}; give each a sense'
-                invalid_fields.append(InvalidField(f"{pointer}/name", detail))
-        clean.append(NewLabel(name, sense or None))
-        if len(invalid_fields) == MAX_INVALID_FIELDS:
-            break
-    if not invalid_fields:
-        invalid_fields = _missing_senses(clean)
+    clean = [NewLabel(normalize(label.name), normalize(label.sense or "") or None) for label in labels]
+    invalid_fields = list(islice(_invalid_fields(clean), MAX_INVALID_FIELDS))
     if invalid_fields:
         raise InvalidRequest("label_invalid", invalid_fields[0].detail, invalid_fields)
     return clean
 
 
-def _missing_senses(labels: Sequence[NewLabel]) -> list[InvalidField]:
-    """Labels without a sense whose name another label shares."""
-    by_name: dict[str, list[int]] = {}
-    for position, label in enumerate(labels):
-        by_name.setdefault(label.name.casefold(), []).append(position)
-    invalid_fields = []
-    for positions in by_name.values():
-        missing = next((position for position in positions if not labels[position].sense), None)
-        if len(positions) > 1 and missing is not None:
-            other = next(position for position in positions if position != missing)
-            detail = f'label {missing} "{labels[missing].name}" is also label {other}; give each a sense'
-            invalid_fields.append(InvalidField(f"/labels/{missing}/sense", detail))
-    return invalid_fields[:MAX_INVALID_FIELDS]
+def _invalid_fields(labels: Sequence[NewLabel]) -> Iterator[InvalidField]:
+    """Invalid labels and repeated ones in order; or, if there are none, labels that need a sense."""
+    pairs = [(label.name, label.sense) for label in labels]
+    first_of = dict(duplicates(pairs))
+    is_valid = True
+    for position, (name, sense) in enumerate(pairs):
+        if fault := name_fault(name):
+            yield InvalidField(f"/labels/{position}/name", fault)
+        elif fault := sense_fault(sense):
+            yield InvalidField(f"/labels/{position}/sense", fault)
+        elif position in first_of:
+            yield InvalidField(f"/labels/{position}/name", _needs_sense(labels, position, first_of[position]))
+        else:
+            continue
+        is_valid = False
+    if is_valid:
+        for position, other in missing_senses(pairs):
+            yield InvalidField(f"/labels/{position}/sense", _needs_sense(labels, position, other))
+
+
+def _needs_sense(labels: Sequence[NewLabel], position: int, other: int) -> str:
+    return f'label {position} "{labels[position].name}" is also label {other}; give each a sense'
 
 
 def fold_label(name: str, sense: str | None) -> str:
-    """The case-folded name and sense, used for search and to compare labels of different vocabularies."""
-    return f"{name}\n{sense}".casefold() if sense else name.casefold()
-
-
-def _normalised(text: str) -> str:
-    return unicodedata.normalize("NFC", text).strip()
-
-
-def _text_error(text: str, max_chars: int) -> str | None:
-    if not text:
-        return "is blank"
-    if len(text) > max_chars:
-        return f"has {len(text)} characters; at most {max_chars} are allowed"
-    if not text.isprintable() and (control := [c for c in text if _is_control(c)]):
-        return f"has a control character (U+{ord(control[0]):04X})"
-    return None
-
-
-def _is_control(character: str) -> bool:
-    """Control and format characters, lone surrogates and line separators, except the joiners that some scripts need."""
-    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and character not in "\u200c\u200d"
+    """The value of `labels.folded`: the label without case, used for search and to compare labels of vocabularies."""
+    folded_name, folded_sense = label_key(name, sense)
+    return f"{folded_name}\n{folded_sense}" if folded_sense else folded_name
 
 
 def create(tx: Session, *, name: str, domain: str, labels: Sequence[NewLabel]) -> Vocabulary:
-    """Validate the labels and store them as a new vocabulary. Raises `InvalidRequest`."""
+    """Validate the domain and the labels, and store them as a new vocabulary. Raises `InvalidRequest`."""
+    domain = normalize(domain)
+    if fault := domain_fault(domain):
+        raise InvalidRequest("domain_invalid", f"the domain {fault}", [InvalidField("/domain", fault)])
     clean = validate_labels(labels)
     digest = hashlib.sha256(
         json.dumps([domain, [[label.name, label.sense] for label in clean]], ensure_ascii=False).encode()

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.responses import Response
 
 from api.http.schemas import RequestModel, unstorable_reason
@@ -92,6 +93,12 @@ def problem_response(
     body = problem.model_dump(exclude_none=True)
     # `detail` may quote lone surrogates from the request. json.dumps escapes them, so that the body is valid UTF-8.
     return Response(json.dumps(body), status, dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def body_too_large(scope: Mapping[str, Any], max_body_bytes: int) -> Response:
+    """The 413 for a body above the limit. The rest of the body is not read, so the connection is closed."""
+    detail = f"the body is longer than {max_body_bytes} bytes"
+    return problem_response(scope, 413, _CODES[413], detail, headers={"Connection": "close"})
 
 
 @contextmanager
@@ -209,6 +216,10 @@ def _on_validation(request: Request, error: RequestValidationError) -> Response:
 def _on_http(request: Request, error: HTTPException) -> Response:
     if isinstance(error, ProblemError):
         return problem_response(request.scope, error.status_code, error.code, error.detail, error.errors, error.headers)
+    if error.status_code == 204:
+        return Response(status_code=204)
+    if error.status_code == 413:
+        return body_too_large(request.scope, request.scope[MAX_BODY_SIZE_SCOPE_KEY])
     code = _CODES.get(error.status_code, "error")
     detail = f"{error.detail}: {request.method} {request.url.path}"
     return problem_response(request.scope, error.status_code, code, detail, headers=error.headers)

@@ -1,12 +1,13 @@
 """Base models and types of all resources: request and response models, pages of lists, names, timestamps in UTC."""
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from limbeck.shared import labels
 
 MAX_INT32 = 2**31 - 1
 MAX_NAME_CHARS = 200
@@ -41,7 +42,10 @@ Timestamp = Annotated[
 
 
 def unstorable_reason(text: str) -> str | None:
-    """Why the database cannot store this text (NUL characters, lone surrogates); None if it can."""
+    """Why the database cannot store this text (NUL characters, lone surrogates); None if it can.
+
+    For texts of any kind and length; `limbeck.shared.labels` has the stricter rule of labels.
+    """
     if "\0" in text:
         return "has a NUL character"
     if any("\ud800" <= character <= "\udfff" for character in text):
@@ -50,12 +54,16 @@ def unstorable_reason(text: str) -> str | None:
 
 
 def _validate_plain_text(text: str) -> str:
-    text = unicodedata.normalize("NFC", text).strip()
-    if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text):
-        raise ValueError("has a control character")
-    if len(text) > MAX_NAME_CHARS:
-        raise ValueError(f"has {len(text)} characters; at most {MAX_NAME_CHARS} are allowed")
+    text = labels.normalize(text)
+    if text and (fault := labels.text_fault(text, MAX_NAME_CHARS)):
+        raise ValueError(fault)
     return text
+
+
+def _validate_domain(domain: str) -> str:
+    if fault := labels.domain_fault(domain):
+        raise ValueError(fault)
+    return labels.normalize(domain)
 
 
 def _validate_not_blank(text: str) -> str:
@@ -65,6 +73,7 @@ def _validate_not_blank(text: str) -> str:
 
 
 PlainText = Annotated[str, AfterValidator(_validate_plain_text)]
+Domain = Annotated[str, AfterValidator(_validate_domain)]
 Name = Annotated[str, AfterValidator(_validate_plain_text), AfterValidator(_validate_not_blank)]
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Maximum number of items on the page.")]

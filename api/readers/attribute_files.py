@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic_core import from_json
 
-from api.http.problems import MAX_ERRORS, ProblemError, json_pointer, unprocessable, validation_problem
-from api.http.schemas import Name, PlainText, RequestModel, unstorable_reason
+from api.http.problems import MAX_ERRORS, ProblemError, unprocessable, validation_problem
+from api.http.schemas import Domain, Name, RequestModel, unstorable_reason
 from attributes.formats import label2text
 from attributes.formats.common import FormatError
 from attributes.formats.limbeck_json import AttributeFile
@@ -21,6 +21,7 @@ from attributes.formats.registry import FORMATS
 from attributes.types import Entry
 from attributes.types import Label as NamedLabel
 from limbeck.shared.format_names import DocumentFormat
+from limbeck.shared.labels import LabelKey, label_key
 from store.errors import InvalidField
 from store.models import Label
 from store.sets.attribute_sets import EntryContent
@@ -31,7 +32,7 @@ class _ImportIn(RequestModel):
         None, description="Match the entries to the labels of this vocabulary. If absent, a new vocabulary is created."
     )
     name: Name = Field("imported", description="Name of the new vocabulary.")
-    domain: PlainText = Field("", description="Domain of the new vocabulary. If absent, the file's domain.")
+    domain: Domain = Field("", description="Domain of the new vocabulary. If absent, the file's domain.")
 
 
 class DocumentImportIn(_ImportIn):
@@ -148,15 +149,15 @@ def match_to_labels(entries: Sequence[Entry], labels: Sequence[Label], pointer: 
 
     Matches by name and sense, ignoring case. Raises ProblemError that lists the entries without a label.
     """
-    positions: dict[str, int] = {}
+    positions: dict[LabelKey, int] = {}
     for label in labels:
-        positions[_key(label.name, label.sense)] = label.position
+        positions[label_key(label.name, label.sense)] = label.position
         # DCLIP's JSON has one key per label, with the sense in brackets.
-        positions.setdefault(_key(str(NamedLabel(label.name, label.sense)), None), label.position)
+        positions.setdefault(label_key(str(NamedLabel(label.name, label.sense)), None), label.position)
     matched: list[Entry | None] = [None] * len(labels)
     invalid_fields: list[InvalidField] = []
     for index, entry in enumerate(entries):
-        position = positions.get(_key(entry.label, entry.sense))
+        position = positions.get(label_key(entry.label, entry.sense))
         if position is None:
             detail = f'label {index} "{entry.label}" is not in the vocabulary; remove it, or correct its name or sense'
             invalid_fields.append(InvalidField(pointer, detail))
@@ -167,10 +168,6 @@ def match_to_labels(entries: Sequence[Entry], labels: Sequence[Label], pointer: 
     if invalid_fields:
         raise ProblemError(422, "label_unknown", invalid_fields[0].detail, invalid_fields)
     return matched
-
-
-def _key(name: str, sense: str | None) -> str:
-    return json_pointer(name.strip().casefold(), (sense or "").strip().casefold())
 
 
 def entry_content(entry: Entry) -> EntryContent | None:

@@ -10,9 +10,9 @@ from api.http.problems import MAX_ERRORS, StorableRequestModel
 from api.http.schemas import MAX_INT32, RequestModel
 from attributes import editing
 from attributes.editing import EditError, LineChange, Lines
-from attributes.text import normalize
 from attributes.types import Entry, LineJSON, LineKind, line_from_json
 from attributes.types import Label as NamedLabel
+from limbeck.shared.labels import normalize, readings
 from store import vocabularies
 from store.errors import InvalidField, InvalidRequest
 from store.models import AttributeSet, Label
@@ -209,7 +209,11 @@ def _labels_by_operation(
 
 def _resolve_about(tx: Session, attribute_set: AttributeSet, operations: Sequence[OperationIn]) -> dict[str, str]:
     """Value of an `about` field → the label of the vocabulary that it names, as `str(Label)`."""
-    candidates = {about: _folded_candidates(about) for operation in operations for about in _about_fields(operation)}
+    candidates = {
+        about: [fold_label(*label) for label in readings(about)]
+        for operation in operations
+        for about in _about_fields(operation)
+    }
     folded = sorted({label for labels in candidates.values() for label in labels})
     positions = vocabularies.positions_by_folded_label(tx, attribute_set.vocabulary_id, folded)
     rows = vocabularies.labels_at(tx, attribute_set.vocabulary_id, sorted(set(positions.values())))
@@ -227,13 +231,3 @@ def _about_fields(operation: OperationIn) -> Iterator[str]:
         about = getattr(item, "about", None)
         if about and len(about) <= editing.MAX_FIELD_CHARS:
             yield normalize(about)
-
-
-def _folded_candidates(about: str) -> list[str]:
-    """The folded labels that `name` or `name (sense)` can mean. There are several, because a name can have brackets."""
-    folded = [fold_label(about, None)]
-    at = about.find(" (")
-    while at > 0 and about.endswith(")"):
-        folded.append(fold_label(about[:at], about[at + 2 : -1]))
-        at = about.find(" (", at + 1)
-    return folded

@@ -10,7 +10,8 @@ from pydantic_core import from_json
 from typing_extensions import TypedDict
 
 from api.http.problems import ProblemError, unprocessable, validation_problem
-from api.http.schemas import Name, PlainText, RequestModel
+from api.http.schemas import Domain, Name, RequestModel
+from limbeck.shared.labels import numbered_lines
 from store.errors import InvalidField, InvalidRequest
 from store.vocabularies import MAX_LABELS, NewLabel, validate_labels
 
@@ -27,9 +28,7 @@ class VocabularyIn(RequestModel):
     """A label list. A label is a name, or an object with a name and a sense."""
 
     name: Name
-    domain: Annotated[PlainText, Field(description="Category of the labels, such as `birds`; part of the prompts.")] = (
-        ""
-    )
+    domain: Annotated[Domain, Field(description="Category of the labels, such as `birds`; part of the prompts.")] = ""
     labels: list[str | LabelIn] = Field(
         description=f"1 to {MAX_LABELS:,} labels.",
         examples=[["Laysan albatross", {"name": "crane", "sense": "the bird"}]],
@@ -76,9 +75,9 @@ def parse_csv(body: bytes) -> list[NewLabel]:
 
 def parse_plain_text(body: bytes) -> list[NewLabel]:
     """Labels of plain text, one per line. Raises ProblemError that names the line."""
-    text = _text(body).replace("\r\n", "\n").removesuffix("\n")
-    labels = [NewLabel(line) for line in text.split("\n")] if text else []
-    _validate(labels, range(1, len(labels) + 1))
+    lines = numbered_lines(_text(body))
+    labels = [NewLabel(name) for _, name in lines]
+    _validate(labels, [number for number, _ in lines])
     return labels
 
 

@@ -1,6 +1,5 @@
 """Attributes: the lines of each label of an attribute set, paged, with filters and with the edits of the draft."""
 
-import unicodedata
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -12,6 +11,7 @@ from api.http.dependencies import ServicesDep
 from api.http.schemas import AfterPosition, LongLimit, Page, ResponseModel, page
 from attributes.gates.types import Gate
 from attributes.types import LineJSON, LineKind, Origin, line_from_json
+from limbeck.shared.labels import normalize
 from store import vocabularies
 from store.models import AttributeEntry, AttributeSet, Label
 from store.sets import attribute_sets, drafts, search
@@ -88,8 +88,7 @@ async def _label_filter(
     marks += [attribute_sets.origin_mark(origin)] if origin else []
     marks += [attribute_sets.LOCKED] if locked else []
     marks += [attribute_sets.UNDESCRIBED] if undescribed else []
-    part, name = (unicodedata.normalize("NFC", text).strip() for text in (q, label))
-    return LabelFilter(text=part, name=name, gate=gate or "", marks=marks)
+    return LabelFilter(text=normalize(q), name=normalize(label), gate=gate or "", marks=marks)
 
 
 @router.get("/{id}/labels", response_model=Page[SetLabelOut])

@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,9 +19,10 @@ from distill.data import image_index
 from distill.data.image_folders import FolderError
 from distill.data.image_index import ImageIndex
 from distill.data.splits import BySeed, SplitSpec
+from limbeck.shared.labels import unique_names
 from store import resources, vocabularies
 from store.ids import new_id
-from store.models import Dataset, Label
+from store.models import Dataset
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -78,7 +78,7 @@ def create(
         vocabularies.get(tx, body.vocabulary_id)
         labels = vocabularies.labels(tx, body.vocabulary_id)
     folder, path = resolve_folder(services.settings.data, body.path)
-    index = _scan(folder, unique_label_names(labels), body.split, body.folder_map)
+    index = _scan(folder, unique_names([(label.name, label.sense) for label in labels]), body.split, body.folder_map)
     id = new_id("dst")
     key = _save(services, index, id)
 
@@ -104,15 +104,6 @@ def create(
         if not created:  # the transaction failed, or another request with this key was first
             services.artefacts.delete_below(f"datasets/{id}")
     return response
-
-
-def unique_label_names(labels: Sequence[Label]) -> list[str]:
-    """The labels' names; a name that several labels share is followed by the sense: `crane (the bird)`."""
-    counts = Counter(label.name.casefold() for label in labels)
-    return [
-        f"{label.name} ({label.sense})" if counts[label.name.casefold()] > 1 and label.sense else label.name
-        for label in labels
-    ]
 
 
 def _scan(folder: Path, labels: Sequence[str], split: SplitSpec, folder_map: Mapping[str, str] | None) -> ImageIndex:

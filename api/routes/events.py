@@ -1,15 +1,17 @@
 """Events of a job: as pages, or as a stream of server-sent events, which `Last-Event-ID` resumes."""
 
-import json
-import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 import anyio
 import anyio.to_thread
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, HTTPException, Query
+from fastapi.routing import APIRoute
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
-from starlette.responses import Response, StreamingResponse
+from starlette.datastructures import Headers
+from starlette.routing import Match
+from starlette.types import Scope
 
 from api.http.dependencies import ServicesDep
 from api.http.problems import invalid_parameter
@@ -20,7 +22,6 @@ from store.jobs import events, jobs
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 POLL_S = 0.4
-KEEP_ALIVE_S = 15.0
 _EVENTS_PER_QUERY = 500
 
 
@@ -50,57 +51,68 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/{id}/events", response_model=Page[EventOut], responses=_RESPONSES)
-def read(
-    request: Request,
-    services: ServicesDep,
-    id: str,
-    limit: LongLimit = 100,
+class _StreamRoute(APIRoute):
+    """Matches only requests that accept an event stream; other requests go on to the route of the pages."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if "text/event-stream" not in Headers(scope=scope).get("accept", ""):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+async def _last_received(
     after: Annotated[int, Query(ge=0, le=MAX_INT32, description="Id of the last event that was received.")] = 0,
     last_event_id: Annotated[str | None, Header(description="Like `after`; an EventSource sends it.")] = None,
-) -> object:
-    """Events with ids greater than `after`, oldest first."""
-    if "text/event-stream" in request.headers.get("accept", ""):
-        return _stream(services.db, id, max(after, _parse_event_id(last_event_id)))
-    with services.db.read() as tx:
-        jobs.get(tx, id)
-        rows = events.after(tx, id, after, limit=limit + 1)
-        return page([EventOut.model_validate(row) for row in rows[:limit]], len(rows) > limit, lambda item: item.id)
-
-
-def _parse_event_id(last_event_id: str | None) -> int:
+) -> int:
     if not last_event_id:
-        return 0
+        return after
     if not last_event_id.isascii() or not last_event_id.isdigit() or int(last_event_id) > MAX_INT32:
         raise invalid_parameter("Last-Event-ID", "must be the id of an event, a number")
-    return int(last_event_id)
+    return max(after, int(last_event_id))
 
 
-def _stream(db: Database, job_id: str, last: int) -> Response:
-    rows, finished = _read_after(db, job_id, last)
+LastReceived = Annotated[int, Depends(_last_received)]
+
+
+def _require_events(services: ServicesDep, id: str, last: LastReceived) -> None:
+    """Raise an error while the response can still be another than a stream."""
+    rows, finished = _read_after(services.db, id, last)
     if finished and not rows:
-        return Response(status_code=204)  # an EventSource does not reconnect after this status
-    headers = {"X-Accel-Buffering": "no"}
-    return StreamingResponse(_follow(db, job_id, last), media_type="text/event-stream", headers=headers)
+        raise HTTPException(204)  # an EventSource does not reconnect after this status
 
 
-async def _follow(db: Database, job_id: str, last: int) -> AsyncIterator[str]:
-    yield f"retry: {int(POLL_S * 1000)}\n\n"
-    last_sent = time.monotonic()
+async def stream(services: ServicesDep, id: str, last: LastReceived) -> AsyncIterator[ServerSentEvent]:
+    """Events with ids greater than `after`, until the job has finished. FastAPI adds keep-alive comments."""
+    yield ServerSentEvent(retry=int(POLL_S * 1000))
     while True:
-        rows, finished = await anyio.to_thread.run_sync(_read_after, db, job_id, last)
+        rows, finished = await anyio.to_thread.run_sync(_read_after, services.db, id, last)
         for row in rows:
-            yield f"id: {row.id}\nevent: {row.type}\ndata: {json.dumps(row.model_dump())}\n\n"
+            yield ServerSentEvent(id=str(row.id), event=row.type, data=row)
             last = row.id
-        if rows:
-            last_sent = time.monotonic()
-            continue
-        if finished:
+        if finished and not rows:
             return
-        if time.monotonic() - last_sent > KEEP_ALIVE_S:
-            yield ": keep-alive\n\n"
-            last_sent = time.monotonic()
-        await anyio.sleep(POLL_S)
+        if not rows:
+            await anyio.sleep(POLL_S)
+
+
+# The route of the pages documents both, because an OpenAPI document has one operation per path and method.
+router.add_api_route(
+    "/{id}/events",
+    stream,
+    response_class=EventSourceResponse,
+    dependencies=[Depends(_require_events)],
+    route_class_override=_StreamRoute,
+    include_in_schema=False,
+)
+
+
+@router.get("/{id}/events", response_model=Page[EventOut], responses=_RESPONSES)
+def read(services: ServicesDep, id: str, last: LastReceived, limit: LongLimit = 100) -> object:
+    """Events with ids greater than `after`, oldest first."""
+    with services.db.read() as tx:
+        jobs.get(tx, id)
+        rows = events.after(tx, id, last, limit=limit + 1)
+        return page([EventOut.model_validate(row) for row in rows[:limit]], len(rows) > limit, lambda item: item.id)
 
 
 def _read_after(db: Database, job_id: str, last: int) -> tuple[list[EventOut], bool]:

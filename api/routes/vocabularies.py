@@ -12,11 +12,11 @@ from api.http.problems import ProblemError, invalid_parameter
 from api.http.schemas import (
     After,
     AfterPosition,
+    Domain,
     Limit,
     LongLimit,
     Name,
     Page,
-    PlainText,
     RequestModel,
     ResponseModel,
     Timestamp,
@@ -56,7 +56,7 @@ class VocabularyParameters(RequestModel):
     """The query parameters of a text/csv or text/plain upload."""
 
     name: Name
-    domain: PlainText = ""
+    domain: Domain = ""
 
 
 _TEXT = {"schema": {"type": "string"}}

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TextIO, cast
 
 from attributes.cli.input_files import InvalidInput, parse_file, read_text
-from attributes.formats.common import LabelKey, label_key
 from attributes.formats.limbeck_json import FORMAT, VERSION, AttributeFile, read_json, write_json
 from attributes.formats.set_schema import EntryModel, SetModel
 from attributes.types import Entry, EntryJSON, Label, entry_from_json
+from limbeck.shared.labels import LabelKey, label_key
 
 
 class OutputFile:

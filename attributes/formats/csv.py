@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import get_args
 
 from attributes.editing import MAX_FIELD_CHARS, MAX_LINES, recompute_flags
-from attributes.formats.common import FormatError, LabelKey, label_fault, label_key, text_fault
+from attributes.formats.common import FormatError, line_fault
 from attributes.types import Entry, Line, LineKind, Origin
+from limbeck.shared.labels import LabelKey, LabelPair, label_fault, label_key
 
 COLUMNS = (
     "label",
@@ -57,7 +58,7 @@ def read_csv(text: str) -> list[Entry]:
     if fault := _header_fault(columns):
         raise FormatError(fault, line=line_number)
     lines: dict[LabelKey, list[Line]] = {}
-    names: dict[LabelKey, tuple[str, str | None]] = {}
+    names: dict[LabelKey, LabelPair] = {}
     for line_number, cells in rows:
         if not any(cells):
             continue
@@ -97,7 +98,7 @@ def _parse_line(row: Mapping[str, str], line_number: int) -> Line | None:
         raise FormatError(f"locked must be true or false, not {locked[:40]!r}", line=line_number)
     fields = {name: row.get(name, "") for name in ("part", "value", "about", "other_value", "strategy", "call")}
     for name, text in {"text": row["text"], **fields}.items():
-        if fault := text_fault(text):
+        if fault := line_fault(text):
             raise FormatError(f"{name} {fault}", line=line_number)
         if name != "text" and len(text) > MAX_FIELD_CHARS:
             fault = f"{name} has {len(text)} characters; at most {MAX_FIELD_CHARS} are allowed"

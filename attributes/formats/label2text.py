@@ -11,17 +11,13 @@ from dataclasses import dataclass
 
 from attributes.formats.common import (
     FormatError,
-    LabelKey,
     duplicate_message,
-    label_fault,
-    label_key,
-    numbered_lines,
-    text_fault,
+    line_fault,
     unique_names,
     with_flags,
 )
-from attributes.text import normalize
 from attributes.types import Entry, Label, sentence_and_phrases
+from limbeck.shared.labels import LabelKey, label_fault, label_key, numbered_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +68,7 @@ def join_sentences(rows: Iterable[Label2Text], text: str) -> list[Entry]:
         raise FormatError(detail, line=line, file=file)
     entries = []
     for row, (line, sentence) in zip(rows, lines, strict=True):
-        if fault := text_fault(sentence):
+        if fault := line_fault(sentence):
             raise FormatError(fault, line=line, file=file)
         entries.append(with_flags(Entry(row.name, lines=sentence_and_phrases(sentence, (), origin="import"))))
     return entries
@@ -83,7 +79,7 @@ def label2text_of(entries: Iterable[Entry], rows: Iterable[Label2Text] = ()) -> 
 
     Labels that share a name are written with their senses.
     """
-    known = {label_key(normalize(row.name), None): row for row in rows}  # the row `cyclamen_` is for label `cyclamen`
+    known = {label_key(row.name, None): row for row in rows}  # the row `cyclamen_` is for label `cyclamen`
     result = []
     for number, name in enumerate(unique_names(entries), start=1):
         published = name.replace(" ", "_")

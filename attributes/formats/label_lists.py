@@ -6,18 +6,15 @@ from typing import cast
 
 from attributes.formats.common import (
     FormatError,
-    LabelKey,
     duplicate_message,
-    label_fault,
-    label_key,
+    line_fault,
     parse_json,
-    quoted,
-    text_fault,
     unique_names,
     with_flags,
 )
 from attributes.formats.json_positions import line_of_path
 from attributes.types import Entry, Label, Line, LineKind
+from limbeck.shared.labels import LabelKey, label_fault, label_key, quoted
 
 
 def write_label_lists(entries: Iterable[Entry], kind: LineKind, format_name: str) -> str:
@@ -63,4 +60,4 @@ def read_label_lists(text: str, kind: LineKind, noun: str) -> list[Entry]:
 def _texts_fault(name: str, texts: object, noun: str) -> str | None:
     if not (isinstance(texts, list) and all(isinstance(one, str) for one in texts)):
         return f"{quoted(name)} must have a list of {noun}"
-    return next((f"{quoted(name)}: {fault}" for one in texts if (fault := text_fault(one))), None)
+    return next((f"{quoted(name)}: {fault}" for one in texts if (fault := line_fault(one))), None)

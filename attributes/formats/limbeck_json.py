@@ -8,18 +8,15 @@ from pydantic import ValidationError
 
 from attributes.formats.common import (
     FormatError,
-    LabelKey,
     duplicate_message,
-    label_fault,
-    label_key,
+    line_fault,
     line_of_nearest,
     parse_json,
-    quoted,
-    text_fault,
 )
 from attributes.formats.json_positions import line_of_path
 from attributes.formats.set_schema import SetModel
 from attributes.types import Entry, Label, entry_from_json
+from limbeck.shared.labels import LabelKey, label_fault, label_key, quoted
 
 FORMAT, VERSION = "limbeck.attributes", 2
 
@@ -72,5 +69,5 @@ def read_json(text: str) -> AttributeFile:
 
 def _entry_fault(entry: Entry) -> str | None:
     texts = (text for line in entry.lines for text in (line.text, line.part, line.value, line.about, line.other_value))
-    fault = next((fault for text in texts if (fault := text_fault(text))), None)
+    fault = next((fault for text in texts if (fault := line_fault(text))), None)
     return f"{quoted(entry.label)}: {fault}" if fault else None

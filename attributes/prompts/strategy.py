@@ -30,7 +30,7 @@ from typing import Literal, NotRequired, TypedDict, cast, get_args
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from attributes.text import fault_of
+from limbeck.shared.labels import text_fault
 
 STRATEGY_FOLDER = Path(__file__).parent
 DEFAULT_STRATEGY = "describe@1"
@@ -284,7 +284,7 @@ def _parse_questions(data: StrategyFile, about: About) -> tuple[str, ...]:
     has_placeholder = "$question" in data["user"] or "${question}" in data["user"]
     if questions and about != "label":
         raise _Fault("'questions' require about = \"label\"", "questions")
-    if not all(isinstance(one, str) and fault_of(one, MAX_QUESTION_CHARS) is None for one in questions):
+    if not all(isinstance(one, str) and text_fault(one, MAX_QUESTION_CHARS) is None for one in questions):
         raise _Fault(f"'questions' must be strings of 1 to {MAX_QUESTION_CHARS} characters on one line", "questions")
     if len(set(questions)) < len(questions) or len(questions) > MAX_QUESTIONS:
         raise _Fault(f"'questions' must be unique, and at most {MAX_QUESTIONS}", "questions")

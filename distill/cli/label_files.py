@@ -11,6 +11,7 @@ from typing import Any
 
 from distill.json_types import JSONObject
 from distill.texts.text_templates import LabelAttributes
+from limbeck.shared.labels import duplicates, fold, label_fault, normalize, numbered_lines, readings, written
 
 Lines = tuple[JSONObject, ...]
 """The attribute lines of one label, each with at least `kind` and `text`."""
@@ -18,20 +19,19 @@ Lines = tuple[JSONObject, ...]
 
 def read_labels(path: Path) -> list[str]:
     """The labels of a file, in order, without blank lines. Raises ValueError naming the line."""
-    line_numbers: dict[str, int] = {}
-    for number, line in enumerate(_read_text(path).splitlines(), start=1):
-        label = " ".join(line.split())
-        if not label:
-            continue
-        if label in line_numbers:
-            raise ValueError(
-                f'{path} line {number}: "{label}" is also on line {line_numbers[label]}; give each a sense: '
-                f'"{label} (sense)"'
-            )
-        line_numbers[label] = number
-    if len(line_numbers) < 2:
-        raise ValueError(f"{path} holds {len(line_numbers)} labels: at least two are needed")
-    return list(line_numbers)
+    lines = [(number, label) for number, line in numbered_lines(_read_text(path)) if (label := normalize(line))]
+    for number, label in lines:
+        faults = [label_fault(name, sense) for name, sense in readings(label)]
+        if all(faults):
+            raise ValueError(f"{path} line {number}: {faults[0]}")
+    for position, first in duplicates([(label, None) for _, label in lines]):
+        number, label = lines[position]
+        raise ValueError(
+            f'{path} line {number}: "{label}" is also on line {lines[first][0]}; give each a sense: "{label} (sense)"'
+        )
+    if len(lines) < 2:
+        raise ValueError(f"{path} holds {len(lines)} labels: at least two are needed")
+    return [label for _, label in lines]
 
 
 def read_attributes(path: Path, labels: Sequence[str]) -> list[Lines]:
@@ -43,23 +43,24 @@ def read_attributes(path: Path, labels: Sequence[str]) -> list[Lines]:
         lines_of = _entries(json.loads(_read_text(path)))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path} is neither an attribute set nor label -> phrases: {error}") from error
-    if not lines_of.keys() & set(labels):
+    if not lines_of.keys() & set(map(fold, labels)):
         raise ValueError(f"{path} has no entry for any label of the list: use the same names in both files")
-    return [lines_of.get(label, ()) for label in labels]
+    return [lines_of.get(fold(label), ()) for label in labels]
 
 
 def _entries(data: Any) -> dict[str, Lines]:
+    """The lines by the label's name and by `name (sense)`, as `fold` compares them."""
     if "entries" not in data:
         return {
-            label: _checked([{"kind": "phrase", "text": phrase} for phrase in phrases])
+            fold(label): _checked([{"kind": "phrase", "text": phrase} for phrase in phrases])
             for label, phrases in data.items()
         }
     lines_of: dict[str, Lines] = {}
     for entry in data["entries"]:
         lines = _checked(entry["lines"])
         if entry.get("sense"):
-            lines_of[f"{entry['label']} ({entry['sense']})"] = lines
-        lines_of.setdefault(entry["label"], lines)
+            lines_of[fold(written(entry["label"], entry["sense"]))] = lines
+        lines_of.setdefault(fold(entry["label"]), lines)
     return lines_of
 
 

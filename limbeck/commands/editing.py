@@ -13,6 +13,7 @@ import typer
 from limbeck.commands import label_text
 from limbeck.commands.common import DEFAULT_URL, BadInput, CommandFailed, Url, read_text, service
 from limbeck.commands.label_text import name_of
+from limbeck.shared.labels import fold, readings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -119,15 +120,10 @@ def seal(id: SetId, url: Url = DEFAULT_URL) -> None:
 
 def find(client: "Limbeck", set_id: str, label: str, *, draft: bool = False) -> "Attributes":
     """The label with this name, or with this `name (sense)`. Raises BadInput."""
-    candidates: list[tuple[str, str | None]] = [(label, None)]
-    start = label.find(" (")
-    while start > 0 and label.endswith(")"):
-        candidates.append((label[:start], label[start + 2 : -1]))
-        start = label.find(" (", start + 1)
-    for name, sense in candidates:
+    for name, sense in readings(label):
         found = list(client.attributes(set_id, label=name, draft=draft))
         if sense is not None:
-            found = [match for match in found if (match.sense or "").casefold() == sense.casefold()]
+            found = [match for match in found if fold(match.sense or "") == fold(sense)]
         if len(found) == 1:
             return found[0]
         if found:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from limbeck.commands.common import BadInput
 from limbeck.models import Attributes, Line
+from limbeck.shared.labels import written
 
 KINDS = ("sentence", "phrase", "answer", "contrast", "caption")
 FIELDS = ("text", "part", "value", "about", "other_value")
@@ -28,7 +29,7 @@ _HELP = """\
 
 def name_of(label: Attributes) -> str:
     """The label's name, with its sense in parentheses."""
-    return f"{label.label} ({label.sense})" if label.sense else label.label
+    return written(label.label, label.sense)
 
 
 def format_label(label: Attributes) -> str:

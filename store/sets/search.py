@@ -11,6 +11,7 @@ from itertools import islice
 from sqlalchemy import Select, exists, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from limbeck.shared.labels import fold
 from store.errors import Conflict
 from store.models import AttributeSet, GateFailure, Label, SetReport
 from store.sets import attribute_sets
@@ -73,9 +74,9 @@ def _query(
     query = select(Label.position).where(Label.vocabulary_id == searched.vocabulary_id)
     index_of = func.instr if tx.get_bind().dialect.name == "sqlite" else func.strpos
     if conditions.text:
-        query = query.where(index_of(Label.folded, conditions.text.casefold()) > 0)
+        query = query.where(index_of(Label.folded, fold(conditions.text)) > 0)
     if conditions.name:
-        name = conditions.name.casefold()
+        name = fold(conditions.name)
         query = query.where(or_(Label.folded == name, index_of(Label.folded, f"{name}\n") == 1))
     if conditions.gate:
         query = query.where(exists().where(violates, GateFailure.position == Label.position))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attributes.text import clean, database_safe, fault_of, has_content, normalize, same_name
+from attributes.text import clean, database_safe, has_content, same_name
 
 
 @pytest.mark.parametrize(
@@ -20,26 +20,9 @@ def test_clean(text: str, cleaned: str) -> None:
     assert clean(text, max_chars=max(8, len(cleaned))) == cleaned
 
 
-def test_normalize_keeps_inner_white_space() -> None:
-    assert normalize(" cafe\u0301  au lait ") == "caf\u00e9  au lait"
-
-
 def test_database_safe_removes_nul_and_lone_surrogates() -> None:
     assert database_safe("a\0b\ud800c", max_chars=10) == "ab?c"
     assert database_safe("abc", max_chars=2) == "ab"
-
-
-@pytest.mark.parametrize(
-    ("text", "fault"),
-    [
-        ("crane", None),
-        (" ", "is blank"),
-        ("crane bird", "has 10 characters; at most 9 are allowed"),
-        ("a\x1bb", "has a control character (U+001B)"),
-    ],
-)
-def test_fault_of(text: str, fault: str | None) -> None:
-    assert fault_of(text, max_chars=9) == fault
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Each part installs in a fresh environment from its lock file, without the others, and does its job there.
 
-The service's code is read from a copy of the checkout without `limbeck`, which is installed as a wheel: as in the images.
+As in the images, the code of the service is read from a folder, and `limbeck` is installed as a wheel.
 These tests download the dependencies; those of the GPU part are several gigabytes.
 """
 

@@ -7,8 +7,11 @@ from typing import Any
 
 import httpx2
 import pytest
+from fastapi import routing
+from sqlalchemy.exc import OperationalError
 
 from api.routes import events as api_events
+from limbeck.client import Limbeck
 from store.jobs import events
 from store.lifecycle import transitions
 from tests.api.conftest import Service
@@ -64,6 +67,8 @@ def test_the_stream_of_a_finished_job_has_the_events_of_the_pages(service: Servi
     cancel(service, id)
     response = service.http.get(f"/v1/jobs/{id}/events", headers=SSE)
     assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.headers["x-accel-buffering"] == "no"
+    assert response.text.startswith("retry: 400\n\n")
     streamed = parse_stream(response.text)
     assert streamed == service.get(f"/v1/jobs/{id}/events")["data"]
     assert streamed[-1]["data"]["status"] == "cancelled"
@@ -75,12 +80,13 @@ def test_the_stream_of_a_finished_job_has_the_events_of_the_pages(service: Servi
     for wrong in ("soon", "-1", "1e3", "9" * 12):
         response = service.http.get(f"/v1/jobs/{id}/events", headers={**SSE, "Last-Event-ID": wrong})
         assert (response.status_code, response.json()["errors"][0]["parameter"]) == (422, "Last-Event-ID")
-    assert service.http.get("/v1/jobs/job_none/events", headers=SSE).status_code == 404
+    unknown = service.http.get("/v1/jobs/job_none/events", headers=SSE)
+    assert (unknown.status_code, unknown.headers["content-type"]) == (404, "application/problem+json")
 
 
 def test_an_interrupted_stream_is_resumed_without_gaps(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_events, "POLL_S", 0.02)
-    monkeypatch.setattr(api_events, "KEEP_ALIVE_S", 0.05)
+    monkeypatch.setattr(routing, "_PING_INTERVAL", 0.05)
     id = create_job(service)
 
     def work() -> None:
@@ -114,6 +120,30 @@ def test_an_interrupted_stream_is_resumed_without_gaps(service: Service, monkeyp
     assert seen == list(range(1, len(seen) + 1))
     assert len(seen) == 44  # queued, 40 steps, cancelling, the cancelled parts, cancelled
     assert keep_alives > 0
+
+
+def test_a_stream_that_fails_is_closed_and_can_be_resumed(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    id = create_job(service, notes=2)
+    read_after, calls = api_events._read_after, 0
+
+    def fail_once(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise OperationalError("select 1", {}, Exception("connection refused"))
+        return read_after(*arguments)
+
+    monkeypatch.setattr(api_events, "_read_after", fail_once)
+    with served(service.app) as url, Limbeck(url) as client:
+        cancel_later = threading.Timer(0.6, cancel, (service, id))
+        cancel_later.start()
+        ids = [event.id for event in client.watch(id)]
+        cancel_later.join()
+    assert ids == list(range(1, len(ids) + 1))
+    assert len(ids) == len(service.get(f"/v1/jobs/{id}/events")["data"])
+    assert "connection refused" in capfd.readouterr().err
 
 
 def test_shutdown_does_not_wait_for_streams(service: Service) -> None:

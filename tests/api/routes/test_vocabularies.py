@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from store.models import Label, Vocabulary
+from store.models import AttributeSet, Label, Vocabulary
 from tests.api.conftest import Service
 
 
@@ -87,6 +87,30 @@ def test_invalid_label_lists_are_rejected_with_a_pointer(service: Service, subte
             assert pointer in [item["pointer"] for item in problem["errors"]], problem
     with service.db.read() as tx:
         assert tx.query(Vocabulary).count() == tx.query(Label).count() == 0
+
+
+def test_labels_stored_under_an_older_rule_stay_readable(service: Service) -> None:
+    id = service.vocabulary("crane", "heron")
+    assert service.rejection("/v1/vocabularies", {"name": "b", "labels": ["heron \ue000"]})["detail"] == (
+        'has a private-use character (U+E000) in "heron <U+E000>"; remove it, or use a standard character'
+    )
+    with service.db.write() as tx:
+        label = tx.get_one(Label, (id, 1))
+        label.name = label.folded = "heron \ue000"
+    assert service.get(f"/v1/vocabularies/{id}/labels")["data"][1]["name"] == "heron \ue000"
+    set_id = service.attribute_set(service.vocabulary("crane"))
+    with service.db.write() as tx:
+        label = tx.get_one(Label, (tx.get_one(AttributeSet, set_id).vocabulary_id, 0))
+        label.name = label.folded = "crane\ue000"
+    (found,) = service.get(f"/v1/attribute-sets/{set_id}/labels", label="crane\ue000")["data"]
+    assert found["label"] == "crane\ue000"
+    exported = service.http.get(f"/v1/attribute-sets/{set_id}/export?format=json")
+    assert "crane" in exported.text
+    operation = {"op": "add", "label": "Crane\ue000", "kind": "phrase", "text": "a long neck"}
+    change = service.http.patch(
+        f"/v1/attribute-sets/{set_id}/draft", json={"operations": [operation]}, headers={"If-Match": "*"}
+    )
+    assert change.status_code == 200, change.text
 
 
 @given(labels=st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=20))

@@ -9,13 +9,18 @@ from distill.cli.label_files import read_attributes, read_labels
 
 
 def test_each_line_is_a_label(tmp_path: Path) -> None:
-    (tmp_path / "l.txt").write_text("crane\n\n  red   finch \nblue jay\n")
-    assert read_labels(tmp_path / "l.txt") == ["crane", "red finch", "blue jay"]
+    (tmp_path / "l.txt").write_text("\ufeffcrane\n\n  red  finch \nblue jay\n")
+    assert read_labels(tmp_path / "l.txt") == ["crane", "red  finch", "blue jay"]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("crane\nheron\ncrane\n", "line 3.*also on line 1"), ("crane\n", "1 labels"), ("\xff", "not UTF-8")],
+    [
+        ("crane\nheron\nCrane\n", "line 3.*also on line 1"),
+        ("crane\nhe\x07ron\n", r"line 2: label .*control character \(U\+0007\)"),
+        ("crane\n", "1 labels"),
+        ("\xff", "not UTF-8"),
+    ],
 )
 def test_unusable_label_lists_are_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "l.txt").write_bytes(text.encode("latin-1"))
