@@ -55,7 +55,11 @@ _SERVICE_PACKAGES = ("api", "attributes", "distill", "migrations", "store", "wor
 
 def is_installed(part: Part) -> bool:
     """Whether the modules of a part can be found. Imports none of them."""
-    return all(find_spec(module) for module in MODULES[part])
+    return all(map(_is_found, MODULES[part]))
+
+
+def _is_found(module: str) -> bool:
+    return module in sys.modules or find_spec(module) is not None  # kombu replaces itself by a module without a spec
 
 
 def missing_part(error: ModuleNotFoundError) -> str | None:
@@ -88,7 +92,7 @@ def install_command(part: Part) -> str:
 def exit_if_not_installed(part: Part, program: str) -> None:
     """Exit with code 1 and one line on stderr if a part is missing."""
     for module in MODULES[part]:
-        if find_spec(module) is None:
+        if not _is_found(module):
             sys.exit(f"{program}: {_message(module, part)}")
 
 

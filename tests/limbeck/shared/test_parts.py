@@ -66,7 +66,7 @@ def test_a_program_exits_with_one_line_and_a_bug_stays_visible(monkeypatch: pyte
     with pytest.raises(ModuleNotFoundError), exit_if_part_is_missing("program"):
         raise ModuleNotFoundError("No module named 'other'", name="other")
     exit_if_not_installed("gpu", "program")
-    monkeypatch.setattr(parts, "find_spec", lambda module: None)
+    monkeypatch.setattr(parts, "_is_found", lambda module: False)
     with pytest.raises(SystemExit, match="program: huggingface_hub is not installed"):
         exit_if_not_installed("gpu", "program")
 
