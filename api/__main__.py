@@ -5,42 +5,9 @@ so that clients wait instead of being refused while this process restarts.
 """
 
 import argparse
-import contextlib
-import gc
 import socket
 
-import uvicorn
-
-from api.app import create_app
-from store.settings import Settings
-
-
-class _Server(uvicorn.Server):
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        # Exclude the loaded modules from garbage collection. Otherwise every full collection scans them, and requests
-        # wait for about 0.1 s.
-        gc.collect()
-        gc.freeze()
-
-
-def serve(settings: Settings, listening: socket.socket | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, on the socket `listening` or, if it is None, on the settings' host and port.
-
-    A shutdown closes event streams after 3 s; their clients reconnect.
-    """
-    config = uvicorn.Config(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        access_log=False,
-        log_level="warning",
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=3,
-    )
-    with contextlib.suppress(KeyboardInterrupt):
-        _Server(config).run(sockets=[listening] if listening else None)
+from limbeck.shared.parts import exit_if_part_is_missing
 
 
 def main() -> None:
@@ -48,6 +15,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m api", description="Serve the API without workers.")
     parser.add_argument("--fd", type=int, help="file descriptor of a listening socket, instead of host and port")
     fd = parser.parse_args().fd
+    with exit_if_part_is_missing("python -m api"):
+        from api.server import serve
+        from store.settings import Settings
+
     serve(Settings(), socket.socket(fileno=fd) if fd is not None else None)
 
 

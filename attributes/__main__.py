@@ -5,7 +5,10 @@ Describes a list of labels with an LLM: `attributes.cli.describe`.
 
 import sys
 
-from attributes.cli.describe import main
+from limbeck.shared.parts import exit_if_part_is_missing
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with exit_if_part_is_missing("python -m attributes"):
+        from attributes.cli.describe import main
+
+        sys.exit(main())

@@ -18,13 +18,16 @@ from collections.abc import Sequence
 from distill.cli.arguments import read_arguments
 from distill.cli.exit_codes import exit_code
 from distill.training.process_environment import run_training_process
+from limbeck.shared.parts import exit_if_not_installed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    code = exit_code(lambda: read_arguments(argv))
-    return code or run_training_process([sys.executable, "-m", "distill.cli.train_process", *argv])
+    if code := exit_code(lambda: read_arguments(argv)):
+        return code
+    exit_if_not_installed("gpu", "python -m distill")
+    return run_training_process([sys.executable, "-m", "distill.cli.train_process", *argv])
 
 
 if __name__ == "__main__":

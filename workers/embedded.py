@@ -2,7 +2,7 @@
 
 Each queue has threads that claim parts from the database and run them with the same `RUN` as under Celery; the sweeper
 runs in the main thread. Three enrich parts run at a time: while one waits for its last responses and another starts,
-the third keeps the number of calls in flight at its limit. Without the part `gpu` of the installation, GPU parts wait.
+the third keeps the number of calls in flight at its limit. A queue whose dependencies are not installed is left alone.
 """
 
 import signal
@@ -12,7 +12,7 @@ import time
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from limbeck.shared.parts import install_command, is_installed
+from limbeck.shared.parts import Part, install_command, is_installed
 from store.jobs import claims, heartbeats
 from workers.dispatch import RUN
 from workers.runtime.context import Context, worker_name
@@ -45,20 +45,25 @@ def work(context: Context, queue: str) -> None:
             context.shutting_down.wait(_IDLE_S)
 
 
+def installed_queues() -> list[str]:
+    """The queues whose dependencies are installed; the others are logged, and their parts wait."""
+    parts: dict[str, Part] = {"enrich": "service", "gpu": "gpu"}
+    missing = {queue: part for queue, part in parts.items() if not is_installed(part)}
+    for queue, part in missing.items():
+        log.warning("part_not_installed", part=part, queue=queue, install=install_command(part))
+    return [queue for queue in parts if queue not in missing]
+
+
 def main() -> None:
     """Work until SIGTERM or SIGINT; running parts then save their state and are released."""
     configure()
     context = Context.open()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
-    queues = ["enrich", "gpu"] if is_installed("gpu") else ["enrich"]
-    if "gpu" not in queues:
-        log.warning("gpu_part_not_installed", install=install_command("gpu"))
     threads = [
         threading.Thread(target=work, args=(context, queue), name=queue)
-        for queue, count in _NUM_THREADS.items()
-        if queue in queues
-        for _ in range(count)
+        for queue in installed_queues()
+        for _ in range(_NUM_THREADS[queue])
     ]
     for thread in threads:
         thread.start()

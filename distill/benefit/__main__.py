@@ -19,6 +19,7 @@ from distill.data.atomic_files import write_bytes
 from distill.data.image_index import scan
 from distill.data.splits import SPLIT
 from distill.texts.text_templates import LabelAttributes
+from limbeck.shared.parts import exit_if_part_is_missing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,4 +79,5 @@ def _argument_parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with exit_if_part_is_missing("python -m distill.benefit"):
+        sys.exit(main())

@@ -27,7 +27,7 @@ def serve() -> None:
     if not is_loopback(config.host):
         _require_key(config)
     if config.distributed:
-        from api.__main__ import serve as serve_api
+        from api.server import serve as serve_api
 
         _print_banner(config, config.port)
         serve_api(config)
