@@ -10,8 +10,8 @@ from unittest import mock
 import typer
 
 from api.__main__ import main as api_main
-from attributes.__main__ import main as attributes_main
 from attributes.cli.check_gates import main as check_main
+from attributes.cli.describe import main as attributes_main
 from distill.__main__ import main as distill_main
 from distill.benefit.__main__ import main as benefit_main
 from distill.bundle.verify import main as verify_main
