@@ -6,6 +6,7 @@ slow results are cached below one folder. N images, K labels, V teacher views, D
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +18,10 @@ from distill.config.loss_registry import required_inputs
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
 from distill.data.crops import Views, sample_shared_views
-from distill.data.decoded_images import DecodedImages, decode_images, eval_side_px, train_side_px
+from distill.data.decoded_images import DecodedImages, PixelArray, eval_side_px, train_side_px
 from distill.data.few_shot import exclude_rows, support_rows
 from distill.data.image_index import ImageIndex
+from distill.data.image_store import ImageConsumer, read_images
 from distill.data.packed_strings import PackedPaths
 from distill.data.row_cache import key_of
 from distill.data.shards import is_member, shard_of
@@ -29,7 +31,7 @@ from distill.hooks import PipelineHooks
 from distill.json_types import EpochLine
 from distill.student.features import student_features
 from distill.student.model import Student
-from distill.teacher.image_features import image_features
+from distill.teacher.image_features import FeatureEncoder, image_features
 from distill.teacher.teacher import Teacher
 from distill.teacher.view_features import LiveTeacher, teacher_side_px, view_features
 from distill.texts.student_texts import caption_features, evaluation_inputs, student_texts
@@ -86,8 +88,7 @@ def training_data(
     rows = [*image_index.part("train"), *few]
     texts = student_texts(config, image_index, teacher, targets)
     paths = _paths(image_index, rows, root)
-    images = _decode_for_training(config, paths, train_side_px(config.student.image_px), cache, hooks)
-    views = _teacher_views(config, teacher, paths, images, cache, hooks, num_labels=len(texts.labels))
+    images, views = _images_and_views(config, teacher, paths, cache, hooks, num_labels=len(texts.labels))
     usable = np.setdiff1d(images.usable(), views.bad)
     if len(usable) < 2:
         raise NoImages(f"{len(usable)} of {len(paths)} training images can be used: at least two are needed")
@@ -130,33 +131,52 @@ class _TeacherViews(NamedTuple):
     live: LiveTeacher | None = None
 
 
-def _teacher_views(
+def _images_and_views(
     config: TrainConfig,
     teacher: Teacher,
     paths: Sequence[Path],
-    images: DecodedImages,
     cache: Path,
     hooks: PipelineHooks,
     *,
     num_labels: int,
-) -> _TeacherViews:
-    """The teacher's part of the training data for `config.data.view`; zeros for a closed-set classifier."""
+) -> tuple[DecodedImages, _TeacherViews]:
+    """The student's images and the teacher's part of the training data, from one pass over the files."""
+    pixels = _pixel_array(config, paths, train_side_px(config.student.image_px), cache)
+    read = partial(read_images, paths, cache=cache, num_workers=config.system.num_workers, hooks=hooks)
     if config.data.protocol == "closed_set":
+        read([pixels])
         zeros = torch.zeros(1, 1, num_labels, dtype=torch.float16).expand(len(paths), -1, -1)
-        return _TeacherViews(zeros, np.zeros(0, dtype=np.int64))
+        return pixels.images(hooks), _TeacherViews(zeros, np.zeros(0, dtype=np.int64))
     if config.data.view in ("center", "squash"):
-        whole = image_features(
-            teacher, paths, cache=cache, view=config.data.view, threads=config.system.num_workers, hooks=hooks
-        )
-        return _TeacherViews(whole.features[:, None].half(), np.flatnonzero(whole.bad.numpy()))
-    side_px, teacher_px = images.pixels.shape[1], teacher_side_px(teacher)
-    teacher_images = images
-    if teacher_px != side_px:
-        teacher_images = _decode_for_training(config, paths, teacher_px, cache, hooks)
-    bad = np.setdiff1d(np.arange(len(paths)), teacher_images.usable())
+        encoder = FeatureEncoder(teacher, paths, cache=cache, view=config.data.view, hooks=hooks)
+        read([pixels, encoder])
+        whole = encoder.features()
+        return pixels.images(hooks), _TeacherViews(whole.features[:, None].half(), np.flatnonzero(whole.bad.numpy()))
+    teacher_px = teacher_side_px(teacher)
+    if teacher_px == train_side_px(config.student.image_px):
+        read([pixels])
+        images = teacher_images = pixels.images(hooks)
+    else:
+        teacher_pixels = _pixel_array(config, paths, teacher_px, cache)
+        read([pixels, teacher_pixels])
+        images, teacher_images = pixels.images(hooks), teacher_pixels.images(hooks)
+    return images, _views_of_crops(config, teacher, images, teacher_images, cache, hooks)
+
+
+def _views_of_crops(
+    config: TrainConfig,
+    teacher: Teacher,
+    images: DecodedImages,
+    teacher_images: DecodedImages,
+    cache: Path,
+    hooks: PipelineHooks,
+) -> _TeacherViews:
+    """The teacher's features of the student's crops, or the live teacher that makes them. Bad images have zeros."""
+    num_images, side_px = images.pixels.shape[:2]
+    bad = np.setdiff1d(np.arange(num_images), teacher_images.usable())
     if config.data.view == "live":
         live = LiveTeacher(teacher, teacher_images.pixels)
-        return _TeacherViews(torch.zeros(len(paths), 0, teacher.width, dtype=torch.float16), bad, live=live)
+        return _TeacherViews(torch.zeros(num_images, 0, teacher.width, dtype=torch.float16), bad, live=live)
     num_views = min(config.data.num_views, config.schedule.epochs * config.schedule.passes_per_epoch)
     views = sample_shared_views(
         config.system.seed, images.contents, num_views=num_views, side_px=side_px, augmentation=config.data.augmentation
@@ -195,12 +215,15 @@ def measure_student(
     rows = _evaluation_rows(image_index, options.shots)
     paths = _paths(image_index, rows, root)
     side_px = eval_side_px(student.image_px, student.test_crop)
-    images = decode_images(
-        paths, side_px, cache=cache, num_workers=options.num_workers, decoded_gb=DECODED_GB, hooks=hooks
-    )
+    num_workers = options.num_workers
+    pixels = PixelArray(paths, side_px, cache=cache, num_workers=num_workers, decoded_gb=DECODED_GB)
+    encoder = None if teacher is None else FeatureEncoder(teacher, paths, cache=cache, view="center", hooks=hooks)
+    consumers: list[ImageConsumer] = [pixels] if encoder is None else [pixels, encoder]
+    read_images(paths, consumers, cache=cache, num_workers=num_workers, hooks=hooks)
+    images = pixels.images(hooks)
     usable, teacher_features = images.usable(), None
-    if teacher is not None:
-        of_teacher = image_features(teacher, paths, cache=cache, threads=options.num_workers, hooks=hooks)
+    if encoder is not None:
+        of_teacher = encoder.features()
         usable = np.setdiff1d(usable, np.flatnonzero(of_teacher.bad.numpy()))
         teacher_features = of_teacher.features[torch.from_numpy(usable)]
     features = student_features(student, images.pixels, usable, device=choose_device(options.device), hooks=hooks)
@@ -239,7 +262,8 @@ def measure_epochs(
 ) -> OnEpoch:
     """A hook `on_epoch` that evaluates the student after each of the last `measured_epochs` epochs.
 
-    Decodes the images now, so that an error does not end a training later. Unusable images are not reported, because
+    Decodes the images now, so that an error does not end a training later, and encodes them with the teacher for the
+    final evaluation. Unusable images are not reported, because
     the final evaluation reports them. Raises NoImages, ImagesError, FewShotError, Stopped.
     """
     if config.evaluation.measured_epochs == 0:
@@ -248,7 +272,13 @@ def measure_epochs(
     evaluated, _ = evaluation_inputs(config, image_index, teacher, targets, None)
     rows = _evaluation_rows(evaluated, config.data.shots)
     side_px = eval_side_px(config.student.image_px, config.student.test_crop)
-    images = _decode_for_training(config, _paths(evaluated, rows, root), side_px, cache, quiet)
+    paths = _paths(evaluated, rows, root)
+    pixels = _pixel_array(config, paths, side_px, cache)
+    consumers: list[ImageConsumer] = [pixels]
+    if config.data.protocol != "closed_set":  # the final evaluation compares the student with the teacher
+        consumers.append(FeatureEncoder(teacher, paths, cache=cache, view="center", hooks=quiet))
+    read_images(paths, consumers, cache=cache, num_workers=config.system.num_workers, hooks=quiet)
+    images = pixels.images(quiet)
     usable, device = images.usable(), choose_device(config.system.device)
 
     def on_epoch(epoch: int, student: Student, context: Tensor | None) -> EpochLine | None:
@@ -315,13 +345,9 @@ def _paths(image_index: ImageIndex, rows: Sequence[int], root: Path | None) -> S
     return PackedPaths(Path(image_index.root) if root is None else root, image_index.paths, rows)
 
 
-def _decode_for_training(
-    config: TrainConfig, paths: Sequence[Path], side_px: int, cache: Path, hooks: PipelineHooks
-) -> DecodedImages:
+def _pixel_array(config: TrainConfig, paths: Sequence[Path], side_px: int, cache: Path) -> PixelArray:
     system = config.system
-    return decode_images(
-        paths, side_px, cache=cache, num_workers=system.num_workers, decoded_gb=system.decoded_gb, hooks=hooks
-    )
+    return PixelArray(paths, side_px, cache=cache, num_workers=system.num_workers, decoded_gb=system.decoded_gb)
 
 
 def _evaluate(

@@ -108,7 +108,7 @@ def _distill(
     )
     session = _Session(arguments, console, hooks, should_stop)
     inputs = _prepare_inputs(session, ranks)
-    result = _train(session, inputs)
+    result = _train(session, inputs, ranks)
     if not ranks.is_first:
         return None
     console.message(f"trained {result.steps} steps in {duration(result.seconds)}")
@@ -178,19 +178,20 @@ def _encode_texts(session: _Session, teacher: Teacher, kind: TextKind) -> TextTa
     return targets
 
 
-def _train(session: _Session, inputs: _Inputs) -> TrainResult:
+def _train(session: _Session, inputs: _Inputs, ranks: RankGroup) -> TrainResult:
     """Train the student, from the saved training state if there is one."""
     arguments, console = session.arguments, session.console
     state = arguments.work / "state.safetensors"
-    on_epoch = measure_epochs(
-        arguments.config,
-        arguments.image_index,
-        inputs.teacher,
-        inputs.targets[arguments.text],
-        arguments.text,
-        cache=arguments.cache,
-        hooks=session.hooks,
-    )
+    with ranks.first_rank_first():  # the first rank decodes the images, the others find them in the cache
+        on_epoch = measure_epochs(
+            arguments.config,
+            arguments.image_index,
+            inputs.teacher,
+            inputs.targets[arguments.text],
+            arguments.text,
+            cache=arguments.cache,
+            hooks=session.hooks,
+        )
     if state.exists():
         console.message("resuming from the last saved state")
 

@@ -8,35 +8,30 @@ atomically. N images, S side of the stored images in pixels.
 """
 
 import errno
-import hashlib
 import json
 import math
 import os
 import shutil
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import uuid
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from distill import Stopped
 from distill.data.atomic_files import replacing, write_bytes
-from distill.data.image_files import open_rgb
-from distill.data.row_cache import KEY_BYTES, Keys, RowCache, key_of, stack_keys
-from distill.data.shards import file_stamp, read_image
+from distill.data.image_store import Mask, load_image, read_images
+from distill.data.row_cache import Keys, key_of, stack_keys
 from distill.hooks import PipelineHooks, logging_hooks
 
 FORMAT = "limbeck pixels 1: squashed, bicubic"
 SMALL_PX = 96
-READ_AHEAD = 256
 ABANDONED_S = 24 * 3600
-UNREADABLE = b"unreadable".ljust(KEY_BYTES)
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -108,19 +103,105 @@ class OnDemandPixels:
 
         def fill(at: int) -> None:
             row = int(rows[at])
-            image = _decode_one(row, self._paths[row], self._side_px)
-            if image.digest != self._contents[row].tobytes():
+            file = load_image(self._paths[row])
+            if file.digest != self._contents[row].tobytes():
                 raise ImagesError(
-                    f"{self._paths[row]} was changed during the run ({image.reason or 'other content'}): "
+                    f"{self._paths[row]} was changed during the run ({file.reason or 'other content'}): "
                     "restore the file, or start a new run"
                 )
-            if image.pixels is not None:
-                pixels[at] = image.pixels
+            if file.image is not None:
+                pixels[at] = _squash(file.image, self._side_px)
 
         with ThreadPoolExecutor(self._num_workers, "decode") as pool:
             for _ in pool.map(fill, range(len(rows))):
                 pass
         return pixels
+
+
+class PixelArray:
+    """Stores the decoded images of a pass (`distill.data.image_store`) as one array, unless `cache` has it already.
+
+    If the images take more than `decoded_gb`, no array is stored: the pass finds their digests and the bad ones, and
+    `num_workers` threads decode them again on each access.
+    """
+
+    unit = "pictures"
+
+    def __init__(
+        self, paths: Sequence[Path], side_px: int, *, cache: Path, num_workers: int, decoded_gb: float = math.inf
+    ) -> None:
+        self._paths, self._side_px, self._num_workers = paths, side_px, num_workers
+        self._folder = cache / "pixels"
+        self._store_array = len(paths) * side_px * side_px * 3 <= decoded_gb * 1e9
+        self._found: DecodedImages | None = None
+        self._digests: list[bytes] = []
+        self._bad: dict[int, str] = {}
+        self._draft: _ArrayDraft | None = None
+
+    def begin(self, digests: Keys, known: Mask) -> Mask:
+        """All images, or none if their array is found."""
+        if known.all() and len(known):
+            self._found = self._find(digests)
+        if self._found is None and self._store_array:
+            self._draft = _ArrayDraft(self._folder, len(self._paths), self._side_px)
+        return np.full(len(known), self._found is None)
+
+    def wants(self, digest: bytes) -> bool:
+        return True
+
+    def derive(self, image: Image.Image) -> Pixels:
+        """The image squashed to a square of the stored size."""
+        return _squash(image, self._side_px)
+
+    def accept(self, row: int, digest: bytes, derived: Pixels | None, reason: str) -> None:
+        self._digests.append(digest)
+        if derived is None:
+            self._bad[row] = reason
+        if self._draft is not None:
+            self._draft.append(derived)
+
+    def finish(self) -> None:
+        """Write the list of bad files, then the array, under the key of the contents."""
+        if self._found is not None:
+            return
+        contents = stack_keys(self._digests)
+        key = _key(self._side_px, contents)
+        write_bytes(self._folder / f"{key}.json", json.dumps({"bad": self._bad}).encode())
+        if self._draft is not None:  # the array is written last, so wherever it exists the JSON file does too
+            self._draft.move_to(self._folder / f"{key}.npy")
+        self._found = self._find(contents)
+        if self._found is None:
+            raise ImagesError(
+                f"the decoded images were deleted from {self._folder}: stop the process that cleans it up"
+            )
+
+    def close(self) -> None:
+        if self._draft is not None:
+            self._draft.close()
+
+    def images(self, hooks: PipelineHooks) -> DecodedImages:
+        """The decoded images after the pass. Reports the bad ones, in every run."""
+        assert self._found is not None  # the pass has ended
+        for row, reason in self._found.bad.items():
+            hooks.bad_image(self._paths[row], reason)
+        return self._found
+
+    def _find(self, contents: Keys) -> DecodedImages | None:
+        key = _key(self._side_px, contents)
+        pixels: PixelRows
+        try:
+            notes = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
+            array = np.load(self._folder / f"{key}.npy", mmap_mode="r")
+            if array.shape != (len(contents), self._side_px, self._side_px, 3) or array.dtype != np.uint8:
+                return None
+            pixels = array
+        except FileNotFoundError as error:
+            if self._store_array or error.filename.endswith(".json"):
+                return None
+            pixels = OnDemandPixels(self._paths, contents, self._side_px, self._num_workers)
+        except ValueError:
+            return None
+        return DecodedImages(pixels, {int(at): reason for at, reason in notes["bad"].items()}, key, contents)
 
 
 def decode_images(
@@ -134,144 +215,59 @@ def decode_images(
 ) -> DecodedImages:
     """Decode the images of `paths` at `side_px`, or find them in `cache` if these contents were decoded before.
 
-    `num_workers` threads read and decode. If the images take more than `decoded_gb`, no array is stored: the files are
-    read once to find their digests and the bad ones, and decoded again on each access. Without `hooks`, bad images are
-    logged; they are reported in every run. Raises Stopped, and ImagesError if the disk is full.
+    Options as of `PixelArray`. Without `hooks`, bad images are logged. Raises Stopped, and ImagesError if the disk is
+    full.
     """
     hooks = hooks or logging_hooks()
-    folder = cache / "pixels"
-    store_array = len(paths) * side_px * side_px * 3 <= decoded_gb * 1e9
-    contents = RowCache(folder / "contents", width=KEY_BYTES, dtype=np.uint8)
-    stamps = [file_stamp(path) for path in paths]
-    rows, known = contents.get(stack_keys(stamp or bytes(KEY_BYTES) for stamp in stamps))
-    images = _find(folder, paths, rows, side_px, store_array, num_workers) if known.all() and len(paths) else None
-    if images is None:
-        digests = _decode(folder, paths, side_px, store_array, num_workers, hooks)
-        new = [at for at, stamp in enumerate(stamps) if stamp and not known[at] and stamp == file_stamp(paths[at])]
-        contents.add(stack_keys(stamps[at] or b"" for at in new), stack_keys(digests[at] for at in new))
-        images = _find(folder, paths, stack_keys(digests), side_px, store_array, num_workers)
-        if images is None:
-            raise ImagesError(f"the decoded images were deleted from {folder}: stop the process that cleans it up")
-    else:
-        hooks.progress(len(paths), len(paths), "pictures")
-    for at, reason in images.bad.items():
-        hooks.bad_image(paths[at], reason)
-    return images
+    pixels = PixelArray(paths, side_px, cache=cache, num_workers=num_workers, decoded_gb=decoded_gb)
+    read_images(paths, [pixels], cache=cache, num_workers=num_workers, hooks=hooks)
+    return pixels.images(hooks)
 
 
-def _find(
-    folder: Path, paths: Sequence[Path], contents: Keys, side_px: int, store_array: bool, num_workers: int
-) -> DecodedImages | None:
-    key = _key(side_px, contents)
-    pixels: PixelRows
-    try:
-        notes = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
-        array = np.load(folder / f"{key}.npy", mmap_mode="r")
-        if array.shape != (len(contents), side_px, side_px, 3) or array.dtype != np.uint8:
-            return None
-        pixels = array
-    except FileNotFoundError as error:
-        if store_array or error.filename.endswith(".json"):
-            return None
-        pixels = OnDemandPixels(paths, contents, side_px, num_workers)
-    except ValueError:
-        return None
-    return DecodedImages(pixels, {int(at): reason for at, reason in notes["bad"].items()}, key, contents)
+class _ArrayDraft:
+    """An array (N, S, S, 3) on disk that is written image by image, in a folder of its own until it is moved."""
+
+    def __init__(self, folder: Path, num_images: int, side_px: int) -> None:
+        """Raises ImagesError if the disk has too little space."""
+        folder.mkdir(parents=True, exist_ok=True)
+        _drop_abandoned(folder)
+        _require_space(folder, num_images * side_px * side_px * 3)
+        self._side_px = side_px
+        self._work = folder / f"drafts-{os.getpid()}-{uuid.uuid4().hex}"
+        self._work.mkdir()
+        self._out = (self._work / "pixels.npy").open("wb")
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False}
+        np.lib.format.write_array_header_1_0(self._out, {**header, "shape": (num_images, side_px, side_px, 3)})
+
+    def append(self, pixels: Pixels | None) -> None:
+        """Write the next image; zeros for a bad one. Raises ImagesError if the disk is full."""
+        try:
+            self._out.write(bytes(self._side_px**2 * 3) if pixels is None else np.ascontiguousarray(pixels).data)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise ImagesError("the disk is full: move the cache, or lower image_px") from error
+
+    def move_to(self, path: Path) -> None:
+        """Make the complete array available under its name."""
+        self._out.close()
+        with replacing(path) as draft:
+            os.replace(self._work / "pixels.npy", draft)
+
+    def close(self) -> None:
+        """Remove what was not moved."""
+        self._out.close()
+        shutil.rmtree(self._work, ignore_errors=True)
 
 
 def _key(side_px: int, contents: Keys) -> str:
     return key_of(FORMAT, str(side_px), *(content.tobytes() for content in contents)).hex()[:32]
 
 
-class _Decoded(NamedTuple):
-    at: int
-    digest: bytes
-    pixels: Pixels | None
-    reason: str
-
-
-def _decode(
-    folder: Path,
-    paths: Sequence[Path],
-    side_px: int,
-    store_array: bool,
-    num_workers: int,
-    hooks: PipelineHooks,
-) -> list[bytes]:
-    """Write the list of bad files, and the array if `store_array`, under the key of the contents.
-
-    Returns the digests of the contents.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    _drop_abandoned(folder)
-    if store_array:
-        _require_space(folder, len(paths) * side_px * side_px * 3)
-    digests: list[bytes] = []
-    bad: dict[int, str] = {}
-    work = folder / f"drafts-{os.getpid()}-{time.time_ns()}"
-    work.mkdir()
-    try:
-        with (work / "pixels.npy").open("wb") as out, ThreadPoolExecutor(num_workers, "decode") as pool:
-            shape = (len(paths), side_px, side_px, 3)
-            header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False}
-            np.lib.format.write_array_header_1_0(out, {**header, "shape": shape})
-            for image in _read_ahead(pool, paths, side_px):
-                if image.at % 64 == 0 and hooks.stop_requested():
-                    raise Stopped(f"{image.at} of {len(paths)} images decoded")
-                digests.append(image.digest)
-                if image.pixels is None:
-                    bad[image.at] = image.reason
-                if store_array:
-                    _write(out, image.pixels, side_px)
-                if image.at % 64 == 63 or image.at + 1 == len(paths):
-                    hooks.progress(image.at + 1, len(paths), "pictures")
-        key = _key(side_px, stack_keys(digests))
-        write_bytes(folder / f"{key}.json", json.dumps({"bad": bad}).encode())
-        if store_array:  # the array is written last, so wherever it exists the JSON file does too
-            with replacing(folder / f"{key}.npy") as draft:
-                os.replace(work / "pixels.npy", draft)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return digests
-
-
-def _read_ahead(pool: ThreadPoolExecutor, paths: Sequence[Path], side_px: int) -> Iterator[_Decoded]:
-    """Decoded images in order, at most `READ_AHEAD` of them ahead."""
-    waiting: deque[Future[_Decoded]] = deque()
-    try:
-        for at, path in enumerate(paths):
-            waiting.append(pool.submit(_decode_one, at, path, side_px))
-            if len(waiting) > READ_AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def _decode_one(at: int, path: Path, side_px: int) -> _Decoded:
-    try:
-        data = read_image(path)
-    except OSError as error:
-        return _Decoded(at, UNREADABLE, None, f"{type(error).__name__}: {error.strerror}")
-    digest = hashlib.sha256(data).digest()
-    try:
-        image = open_rgb(data)
-    except Exception as error:  # decoders raise any exception; a bad image must not end the run
-        return _Decoded(at, digest, None, f"{type(error).__name__}: {error}"[:300])
+def _squash(image: Image.Image, side_px: int) -> Pixels:
     if image.size != (side_px, side_px):
         image = image.resize((side_px, side_px), Image.Resampling.BICUBIC)
-    return _Decoded(at, digest, np.asarray(image), "")
-
-
-def _write(out: BinaryIO, pixels: Pixels | None, side_px: int) -> None:
-    try:
-        out.write(bytes(side_px * side_px * 3) if pixels is None else np.ascontiguousarray(pixels).data)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise ImagesError("the disk is full: move the cache, or lower image_px") from error
+    return np.asarray(image)
 
 
 def _require_space(folder: Path, num_bytes: int) -> None:

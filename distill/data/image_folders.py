@@ -1,12 +1,17 @@
-"""List image files below a folder, without following a link out of it. Imports no torch.
+"""List image files below a folder, without following a link out of it, and match folders to labels. Imports no torch.
 
 Images are files ending in .jpg .jpeg .png .webp .bmp, in any case. Names that start with a dot are ignored. A link may
-point to a file or folder below the same root; a link that leaves the root is an error and is not skipped.
+point to a file or folder below the same root; a link that leaves the root is an error and is not skipped. Folders,
+listed names and the labels of shard samples are matched to a vocabulary by the same rules.
 """
 
 import os
-from collections.abc import Iterator
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+
+from distill.data.splits import ByList
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
@@ -106,3 +111,82 @@ def resolve_inside(path: Path, root: Path) -> Path:
     if not real.is_relative_to(root):
         raise FolderError("link", f'"{path.relative_to(root)}" is a link that leaves the folder', "/path")
     return real
+
+
+def normalise(name: str) -> str:
+    """The normal form in which folder names and labels are compared.
+
+    In this order: Unicode NFC; remove a leading number followed by `.` or `_` (`001.Black_footed_Albatross`); replace
+    underscores and hyphens by spaces; collapse and strip white space; fold case.
+    """
+    text = re.sub(r"^\d+[._]\s*", "", unicodedata.normalize("NFC", name))
+    return unicodedata.normalize("NFC", " ".join(re.sub(r"[_-]", " ", text).split()).casefold())
+
+
+class LabelMatcher:
+    """Looks up names among `labels`: by `folder_map` (folder name to label), else exactly, else by `normalise`.
+
+    Raises FolderError `unknown_label` if `folder_map` maps a folder to a label that is not in `labels`.
+    """
+
+    def __init__(self, labels: Sequence[str], folder_map: Mapping[str, str] | None = None) -> None:
+        self._labels = labels
+        self._folder_map = folder_map or {}
+        self._exact = _positions(labels, str)
+        self._normalised = _positions(labels, normalise)
+        for folder, label in self._folder_map.items():
+            if label not in self._exact:
+                detail = f'folder "{folder}" is mapped to "{label}", which is not a label of the vocabulary'
+                raise FolderError("unknown_label", detail, json_pointer("folder_map", folder))
+
+    def find(self, name: str) -> list[int]:
+        """Indices of the labels called `name`, without `folder_map`."""
+        return self._exact.get(name) or self._normalised.get(normalise(name)) or []
+
+    def of_folder(self, folder: str) -> int:
+        """Index of the label of a folder. Raises FolderError folder_matches_no_label or ambiguous."""
+        found = self._exact[self._folder_map[folder]] if folder in self._folder_map else self.find(folder)
+        if not found:
+            detail = f'folder "{folder}" matches no label (looked for "{normalise(folder)}"); name it in folder_map'
+            raise FolderError("folder_matches_no_label", detail, "/folder_map")
+        if len(found) > 1:
+            names = ", ".join(f'{at} "{self._labels[at]}"' for at in found)
+            detail = f'folder "{folder}" matches several labels ({names}); name one in folder_map'
+            raise FolderError("ambiguous", detail, "/folder_map")
+        return found[0]
+
+    def of_sample(self, value: str) -> int:
+        """Index of the label of a shard sample: as for a folder, else `value` read as an index from 0."""
+        try:
+            return self.of_folder(value)
+        except FolderError:
+            if value.isdecimal() and int(value) < len(self._labels):
+                return int(value)
+            raise
+
+    def of_list(self, split: ByList, with_images: Collection[int]) -> tuple[list[int], list[int]]:
+        """Indices of the ID and OOD labels that `split` names, each once, in its order.
+
+        `with_images`: indices of the labels that have images. Raises FolderError unknown_label, ambiguous or no_images.
+        """
+
+        def find_one(name: str, field: str, position: int) -> int:
+            pointer = json_pointer("split", field, position)
+            found = self.find(name)
+            if len(found) != 1:
+                code, count = ("ambiguous", "several labels") if found else ("unknown_label", "no label")
+                raise FolderError(code, f'"{name}" names {count} of the vocabulary', pointer)
+            if found[0] not in with_images:
+                raise FolderError("no_images", f'label "{name}" has no folder with images', pointer)
+            return found[0]
+
+        id_labels = list(dict.fromkeys(find_one(name, "id", at) for at, name in enumerate(split.id)))
+        ood_labels = list(dict.fromkeys(find_one(name, "ood", at) for at, name in enumerate(split.ood)))
+        return id_labels, ood_labels
+
+
+def _positions(labels: Sequence[str], key: Callable[[str], str]) -> dict[str, list[int]]:
+    positions: dict[str, list[int]] = {}
+    for at, label in enumerate(labels):
+        positions.setdefault(key(label), []).append(at)
+    return positions

@@ -16,8 +16,7 @@ from typing import NamedTuple
 
 from distill.data import image_folders, shards
 from distill.data.atomic_files import replacing
-from distill.data.image_folders import IMAGE_SUFFIXES, FolderError
-from distill.data.label_matching import LabelMatcher
+from distill.data.image_folders import IMAGE_SUFFIXES, FolderError, LabelMatcher
 from distill.data.packed_strings import PackedStrings
 from distill.data.splits import (
     PARTS,

@@ -1,14 +1,20 @@
 """Pipeline: training data, unusable images, views, and evaluations of students and teachers."""
 
+import itertools
+import os
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from webdataset import TarWriter
 
 from distill.config.train_config import TrainConfig
 from distill.data.decoded_images import decode_images
-from distill.data.image_index import ImageIndex
+from distill.data.image_index import ImageIndex, scan
+from distill.data.shards import read_image
+from distill.data.splits import SPLIT
 from distill.evaluation.agreement import agreement
 from distill.hooks import PipelineHooks
 from distill.pipeline import MeasureOptions, NoImages, measure_epochs, measure_student, measure_teacher, training_data
@@ -17,6 +23,7 @@ from distill.student.model import build_student
 from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets
+from tests.distill.data.file_uses import FileUses
 from tests.distill.examples import LABELS
 from tests.distill.helpers_train import small_config
 
@@ -118,7 +125,8 @@ def test_last_epochs_are_evaluated_like_the_final_student(
     )
     short_config = config(epochs=4, measured_epochs=2, device="cpu")
     on_epoch = measure_epochs(short_config, image_index, tiny_teacher, targets, "names", hooks=hooks, **given)
-    assert calls == ["pictures"]
+    assert set(calls) == {"pictures", "images"}
+    calls.clear()
     assert (
         measure_epochs(config(measured_epochs=0), image_index, tiny_teacher, targets, "names", **given)(
             9, student, None
@@ -132,7 +140,7 @@ def test_last_epochs_are_evaluated_like_the_final_student(
     assert on_epoch(3, student, None) == whole.summary()
     assert whole.joint is not None
     assert whole.summary()["accuracy"]["harmonic_mean"] == whole.joint.harmonic_mean
-    assert calls == ["pictures"]
+    assert calls == []
     assert hooks.bad_images == {}
 
 
@@ -182,3 +190,84 @@ def test_image_index_of_another_machine_is_read_from_root(
         config(), image_index, tiny_teacher, targets, cache=tmp_path / "cache", root=tmp_path / "moved"
     )
     assert len(data.usable) == 12
+
+
+def old_files(image_index: ImageIndex) -> list[bytes]:
+    """The contents of the images, whose files are made older than the clock's resolution."""
+    contents = [read_image(image_index.file(at)) for at in range(len(image_index))]
+    for path in Path(image_index.root).rglob("*.*"):
+        os.utime(path, (time.time() - 60,) * 2)
+    return contents
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"view": "center"},
+        {"view": "squash", "num_workers": 5},
+        {"view": "same"},
+        {"view": "same", "image_px": 48},
+        {"view": "live", "image_px": 48},
+        {"view": "center", "protocol": "closed_set"},
+    ],
+)
+def test_each_image_is_read_hashed_and_decoded_once(
+    overrides: dict[str, object],
+    image_index: ImageIndex,
+    targets: TextTargets,
+    tiny_teacher: Teacher,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    uses = FileUses(old_files(image_index), monkeypatch)
+    run_config = small_config(**{"num_workers": 2, "device": "cpu", **overrides})
+    train_rows = set(image_index.part("train"))
+    once = [int(row in train_rows) for row in range(len(image_index))]
+    data = training_data(run_config, image_index, tiny_teacher, targets, cache=tmp_path / "cache")
+    assert uses.take() == {"read": once, "hashed": once, "decoded": once}
+    again = training_data(run_config, image_index, tiny_teacher, targets, cache=tmp_path / "cache")
+    assert set(itertools.chain(*uses.take().values())) == {0}
+    assert torch.equal(data.teacher, again.teacher)
+    np.testing.assert_array_equal(data.pixels, again.pixels)
+
+
+@pytest.mark.parametrize("measured_epochs", [0, 1])
+def test_each_image_to_evaluate_on_is_read_hashed_and_decoded_once(
+    measured_epochs: int,
+    image_index: ImageIndex,
+    targets: TextTargets,
+    tiny_teacher: Teacher,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    uses = FileUses(old_files(image_index), monkeypatch)
+    cache, run_config = tmp_path / "cache", config(measured_epochs=measured_epochs, device="cpu")
+    train_rows = set(image_index.part("train"))
+    once = [int(row not in train_rows) for row in range(len(image_index))]
+    measure_epochs(run_config, image_index, tiny_teacher, targets, "names", cache=cache)
+    student = build_student("test_resnet", width=32, image_px=32, seed=0)
+    options = MeasureOptions(temperature=0.07, device="cpu")
+    measure_student(student, image_index, targets, "names", options, cache=cache, teacher=tiny_teacher)
+    measure_teacher(tiny_teacher, image_index, targets, "names", cache=cache)
+    assert uses.take() == {"read": once, "hashed": once, "decoded": once}
+
+
+def test_each_image_of_a_shard_is_read_hashed_and_decoded_once(
+    image_index: ImageIndex,
+    targets: TextTargets,
+    tiny_teacher: Teacher,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    with TarWriter(str(folder / "birds-000.tar")) as writer:
+        for at, item in enumerate(image_index):
+            content = image_index.file(at).read_bytes()
+            writer.write({"__key__": f"{at:04d}", "png": content, "cls": LABELS[item.label]})
+    in_shards = scan(folder, LABELS, SPLIT.validate_python({"by": "seed", "id_fraction": 1, "held_out": 0.25}))
+    uses = FileUses(old_files(in_shards), monkeypatch)
+    once = [int(item.part == "train") for item in in_shards]
+    all_targets = encode_text_targets(tiny_teacher, [[f"a photo of {label}"] for label in LABELS], cache=None)
+    training_data(config(), in_shards, tiny_teacher, all_targets, cache=tmp_path / "cache")
+    assert uses.take() == {"read": once, "hashed": once, "decoded": once}

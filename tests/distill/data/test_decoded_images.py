@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from distill import Stopped
-from distill.data import decoded_images
+from distill.data import image_store
 from distill.data.decoded_images import DecodedImages, ImagesError, decode_images, eval_side_px, train_side_px
 from distill.hooks import PipelineHooks
 
@@ -40,13 +40,13 @@ class Calls:
         self.decoded = 0
         self.progress: list[tuple[int, int, str]] = []
         self.bad: list[tuple[str, str]] = []
-        original = decoded_images.open_rgb
+        original = image_store.open_rgb
 
         def open_rgb(data: bytes) -> Image.Image:
             self.decoded += 1
             return original(data)
 
-        monkeypatch.setattr(decoded_images, "open_rgb", open_rgb)
+        monkeypatch.setattr(image_store, "open_rgb", open_rgb)
 
     def decode(self, paths: list[Path], side_px: int, cache: Path) -> DecodedImages:
         return decode_images(
