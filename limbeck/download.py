@@ -15,17 +15,17 @@ import httpx2
 
 from limbeck.errors import BrokenDownload
 from limbeck.http import ATTEMPTS, Http, pause_s, problem_of, wait_before_retry_s
-from limbeck.models import BundleFile
+from limbeck.models import ManifestEntry
 
 MANIFEST = "manifest.json"
 
 OnBytes = Callable[[int, int], None]
 
 
-def manifest_files(manifest: bytes) -> list[BundleFile]:
+def manifest_files(manifest: bytes) -> list[ManifestEntry]:
     """The files that a manifest lists. Raises BrokenDownload for an invalid manifest or a path outside the bundle."""
     try:
-        files = [BundleFile.model_validate(entry) for entry in json.loads(manifest)["files"]]
+        files = [ManifestEntry.model_validate(entry) for entry in json.loads(manifest)["files"]]
     except (ValueError, KeyError, TypeError) as error:
         raise BrokenDownload(f"{MANIFEST} cannot be read: {error}") from None
     for file in files:
@@ -36,8 +36,8 @@ def manifest_files(manifest: bytes) -> list[BundleFile]:
 
 
 def select_files(
-    files: Iterable[BundleFile], parts: Iterable[str] | None, *, optional: Iterable[str]
-) -> list[BundleFile]:
+    files: Iterable[ManifestEntry], parts: Iterable[str] | None, *, optional: Iterable[str]
+) -> list[ManifestEntry]:
     """The files in the folders `parts` (None: all folders), and all files outside the `optional` folders."""
     excluded = set() if parts is None else set(optional) - set(parts)
     return [file for file in files if PurePosixPath(file.path).parts[0] not in excluded]
@@ -49,7 +49,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fetch_file(http: Http, url: str, file: BundleFile, folder: Path, on_bytes: OnBytes | None = None) -> Path:
+def fetch_file(http: Http, url: str, file: ManifestEntry, folder: Path, on_bytes: OnBytes | None = None) -> Path:
     """Download one file to `folder`, unless a file with the right sha256 exists. Returns its path.
 
     `on_bytes(done, size)` is called for each chunk. Raises BrokenDownload, Problem or Unreachable.
@@ -85,13 +85,13 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _is_complete(partial: Path, file: BundleFile) -> bool:
+def _is_complete(partial: Path, file: ManifestEntry) -> bool:
     if _size(partial) > file.size:
         partial.unlink()
     return partial.exists() and _size(partial) == file.size
 
 
-def _append_missing(http: Http, address: str, file: BundleFile, partial: Path, on_bytes: OnBytes | None) -> None:
+def _append_missing(http: Http, address: str, file: ManifestEntry, partial: Path, on_bytes: OnBytes | None) -> None:
     """Request the missing bytes and append them; start over if the service sends the complete file."""
     num_bytes = _size(partial)
     headers = {"Accept-Encoding": "identity"}
@@ -111,7 +111,7 @@ def _append_missing(http: Http, address: str, file: BundleFile, partial: Path, o
         http.sleep(wait_s)
 
 
-def _copy(response: httpx2.Response, out: BinaryIO, file: BundleFile, on_bytes: OnBytes | None) -> None:
+def _copy(response: httpx2.Response, out: BinaryIO, file: ManifestEntry, on_bytes: OnBytes | None) -> None:
     # Write chunks as they arrive: buffered chunks would be lost when the connection breaks.
     for chunk in response.iter_raw():
         if out.tell() + len(chunk) > file.size:

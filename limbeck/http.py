@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import httpx2
+from pydantic import JsonValue
 
 from limbeck.errors import FieldError, LimbeckError, Problem, Unreachable
 from limbeck.models import Page
@@ -59,7 +60,9 @@ class Http:
     def close(self) -> None:
         self._client.close()
 
-    def items(self, path: str, params: Mapping[str, Param], *, start: int | None = None) -> Iterator[dict[str, object]]:
+    def items(
+        self, path: str, params: Mapping[str, Param], *, start: int | None = None
+    ) -> Iterator[dict[str, JsonValue]]:
         """The items of a list after `start`, fetched page by page."""
         after: str | int | None = start
         while True:

@@ -1,22 +1,29 @@
-"""Responses of the service as frozen pydantic models; fields of newer services are kept in `model_extra`."""
+"""Responses of the service as frozen pydantic models; fields of newer services are kept in `model_extra`.
+
+`tests/limbeck/test_models.py` compares them with the service's models.
+"""
 
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from limbeck.shared.templates import TEXT_KINDS as TEXT_KINDS
 from limbeck.shared.templates import TextKind as TextKind
 
 ENDED = ("succeeded", "failed", "cancelled")
+JobKind = Literal["enrich", "distill", "encode", "evaluate", "prove", "check"]
+LineKind = Literal["sentence", "phrase", "answer", "contrast", "caption"]
+LineOrigin = Literal["llm", "human", "import"]
+GateName = Literal["names", "length", "nonvisual", "comparatives", "own", "shared", "verbatim", "twins", "margin"]
 
 
-class _Response(BaseModel):
+class ServiceResponse(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
-class Vocabulary(_Response):
+class Vocabulary(ServiceResponse):
     """An ordered, immutable list of labels. `domain` is their category (birds)."""
 
     id: str
@@ -27,39 +34,39 @@ class Vocabulary(_Response):
     created_at: datetime
 
 
-class Label(_Response):
+class Label(ServiceResponse):
     """A label and its position; `sense` distinguishes labels with the same name."""
 
     position: int
     name: str
-    sense: str | None = None
+    sense: str | None
 
 
-class Line(_Response):
+class Line(ServiceResponse):
     """A line of a label: a sentence, or a phrase that completes "which has", with its part and value."""
 
     id: str
-    kind: str
+    kind: LineKind
     text: str
-    part: str = ""
-    value: str = ""
-    about: str = ""
-    other_value: str = ""
-    origin: str
-    locked: bool = False
-    strategy: str = ""
-    call: str = ""
+    part: str
+    value: str
+    about: str
+    other_value: str
+    origin: LineOrigin
+    locked: bool
+    strategy: str
+    call: str
 
 
-class Attributes(_Response):
+class Attributes(ServiceResponse):
     """The lines of one label. `described` is false if there are none."""
 
     position: int
     label: str
-    sense: str | None = None
+    sense: str | None
     described: bool
-    lines: tuple[Line, ...] = ()
-    flags: tuple[str, ...] = ()
+    lines: tuple[Line, ...]
+    flags: tuple[str, ...]
 
     @property
     def sentence(self) -> str:
@@ -78,28 +85,29 @@ class SetLabel(Attributes):
     edited: bool = False
 
 
-class LabelDifference(_Response):
-    """A label that differs between two sets. `position` or `with_position` is None if one set does not have the label;
-    `other` names further differences: order, provenance, flags, spelling."""
+class LabelDifference(ServiceResponse):
+    """A label that differs between two sets. `at` is its number in the list; `position` or `with_position` is None if
+    one set does not have the label; `other` names further differences: order, provenance, flags, spelling."""
 
+    at: int
     position: int | None
     with_position: int | None
     label: str
-    sense: str | None = None
+    sense: str | None
     added: tuple[Line, ...]
     removed: tuple[Line, ...]
     locked: tuple[Line, ...]
     unlocked: tuple[Line, ...]
-    other: tuple[str, ...]
+    other: tuple[Literal["order", "provenance", "flags", "spelling"], ...]
 
 
-class Draft(_Response):
+class Draft(ServiceResponse):
     """Edits of a set that are not sealed yet. A change names the `version` that it applies to."""
 
     attribute_set_id: str
     version: int
     num_edited: int
-    updated_at: datetime | None = None
+    updated_at: datetime | None
 
 
 class DraftChanged(Draft):
@@ -108,7 +116,7 @@ class DraftChanged(Draft):
     changed: tuple[Attributes, ...]
 
 
-class LLMAnswer(_Response):
+class LLMAnswer(ServiceResponse):
     """A request to an LLM and its response. `key` is the `call` of the lines that it produced."""
 
     key: str
@@ -123,16 +131,16 @@ class LLMAnswer(_Response):
 class LabelResult(Attributes):
     """The result of an enrich job for one label so far; `reason` says why a question failed."""
 
-    reason: str | None = None
-    detail: str | None = None
+    reason: str | None
+    detail: str | None
 
 
-class AttributeSet(_Response):
+class AttributeSet(ServiceResponse):
     """An immutable set of attributes, one entry for each label of its vocabulary."""
 
     id: str
     vocabulary_id: str
-    parent_id: str | None = None
+    parent_id: str | None
     digest: str
     num_labels: int
     num_described: int
@@ -141,21 +149,28 @@ class AttributeSet(_Response):
     created_at: datetime
 
 
-class Offender(_Response):
-    """A label that violates a gate, its violating lines (`{"id", "text", "words"}`), and `others` that it conflicts
-    with."""
+class OffendingLine(ServiceResponse):
+    """A line that violates a gate; `words` violate it, or are the line's figure."""
+
+    id: str
+    text: str
+    words: tuple[str, ...]
+
+
+class Offender(ServiceResponse):
+    """A label that violates a gate, its violating lines, and `others` that it conflicts with."""
 
     position: int
     label: str
-    lines: tuple[dict[str, JsonValue], ...] = ()
-    others: tuple[str, ...] = ()
-    note: str = ""
+    lines: tuple[OffendingLine, ...]
+    others: tuple[str, ...]
+    note: str
 
 
-class Gate(_Response):
+class Gate(ServiceResponse):
     """The result of a gate. `holds` is None if it was not measured; `worst`: the worst of `num_labels` labels."""
 
-    gate: str
+    gate: GateName
     tells: str
     figure: float | None
     threshold: float
@@ -164,10 +179,10 @@ class Gate(_Response):
     num_labels: int
     judged_by: str
     details: dict[str, JsonValue]
-    worst: tuple[Offender, ...] = ()
+    worst: tuple[Offender, ...]
 
 
-class Report(_Response):
+class Report(ServiceResponse):
     """The results of the quality gates on an attribute set. `teacher` is None without text margins."""
 
     attribute_set_id: str
@@ -180,7 +195,7 @@ class Report(_Response):
     gates: tuple[Gate, ...]
 
 
-class Teacher(_Response):
+class Teacher(ServiceResponse):
     """A teacher, identified by the digest of its weights. `ref`: its first reference; `context_length` in tokens."""
 
     id: str
@@ -193,10 +208,12 @@ class Teacher(_Response):
     created_at: datetime
 
 
-class TextTargets(_Response):
+class TextTargets(ServiceResponse):
     """A teacher's text features of a vocabulary's label texts. `report`: shortened texts and fallbacks to names."""
 
     id: str
+    job_id: str
+    teacher_id: str
     vocabulary_id: str
     attribute_set_id: str | None
     text: TextKind
@@ -204,10 +221,11 @@ class TextTargets(_Response):
     width: int
     report: dict[str, JsonValue]
     digest: str
+    size: int
     created_at: datetime
 
 
-class CaptionSet(_Response):
+class CaptionSet(ServiceResponse):
     """Captions of the training images of a dataset; images can lack one."""
 
     id: str
@@ -221,7 +239,7 @@ class CaptionSet(_Response):
     created_at: datetime
 
 
-class Dataset(_Response):
+class Dataset(ServiceResponse):
     """Images in the service's data root, matched to a vocabulary and split. `counts`: images and labels."""
 
     id: str
@@ -234,30 +252,30 @@ class Dataset(_Response):
     created_at: datetime
 
 
-class Progress(_Response):
+class Progress(ServiceResponse):
     """The progress of a job. `eta_s`: remaining seconds, None if unknown."""
 
     done: int
     total: int
-    unit: str = ""
-    eta_s: float | None = None
+    unit: str
+    eta_s: float | None
 
 
 class Stage(Progress):
     """The progress of one stage of a job. `rate`: units per second, None if the stage is not running."""
 
     stage: str
-    rate: float | None = None
+    rate: float | None
 
 
-class JobError(_Response):
+class JobError(ServiceResponse):
     """Why a job failed."""
 
     code: str
     message: str
 
 
-class Spend(_Response):
+class Spend(ServiceResponse):
     """Usage and cost of an enrich job so far, and its budget (cap). Dollars are exact.
 
     `usd` excludes `unpriced_calls`, and is None if all calls are unpriced. `projected_usd` is the total cost if the
@@ -273,7 +291,7 @@ class Spend(_Response):
     projected_usd: Decimal | None
 
 
-class Call(_Response):
+class Call(ServiceResponse):
     """One HTTP attempt of an enrich job, or one request of a batch. `cost_usd` is None if the price is unknown."""
 
     id: str
@@ -281,7 +299,7 @@ class Call(_Response):
     key: str
     strategy: str
     model: str
-    mode: str
+    mode: Literal["live", "batch"]
     attempt: int
     status: str
     http_status: int | None
@@ -293,29 +311,38 @@ class Call(_Response):
     created_at: datetime
 
 
-class Range(_Response):
-    """The expected value, and the maximum without retries."""
+class Range(ServiceResponse):
+    """The expected number, and the maximum without retries."""
+
+    expected: int
+    at_most: int
+
+
+class UsdRange(ServiceResponse):
+    """The expected dollars, and the maximum without retries; exact."""
 
     expected: Decimal
     at_most: Decimal
 
 
-class StrategyEstimate(_Response):
-    """The estimate of one strategy. `is_bound`: the number of calls is an upper bound. `basis`: `ledger` (means of
+class StrategyEstimate(ServiceResponse):
+    """The estimate of one strategy. `is_bound`: the number of calls is an upper bound. `is_sampled`: `answered` is
+    extrapolated from a part of the labels. `basis`: `ledger` (means of
     `num_seen` past responses) or `guess` (default lengths)."""
 
     strategy: str
     questions: int
     answered: int
     is_bound: bool
+    is_sampled: bool
     calls: int
     prompt_tokens: Range
     completion_tokens: Range
-    basis: str
+    basis: Literal["ledger", "guess"]
     num_seen: int
 
 
-class AgainEstimate(_Response):
+class AgainEstimate(ServiceResponse):
     """The maximum usage of repair rounds."""
 
     rounds: int
@@ -325,7 +352,7 @@ class AgainEstimate(_Response):
     usd: Decimal | None
 
 
-class Estimate(_Response):
+class Estimate(ServiceResponse):
     """The estimated usage and cost of an enrich job. `usd` is None if the price is unknown (`usd_unknown`: the reason),
     `again` is None without repair rounds."""
 
@@ -333,28 +360,28 @@ class Estimate(_Response):
     calls: int
     prompt_tokens: Range
     completion_tokens: Range
-    usd: Range | None
+    usd: UsdRange | None
     usd_unknown: str | None
     strategies: tuple[StrategyEstimate, ...]
-    again: AgainEstimate | None = None
+    again: AgainEstimate | None
 
 
-class Job(_Response):
+class Job(ServiceResponse):
     """A job. `stage` is the kind of its current or last part, `progress` the progress of that stage."""
 
     id: str
-    kind: str
+    kind: JobKind
     status: Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
-    stage: str | None = None
+    stage: str | None
     created_at: datetime
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: datetime | None
+    finished_at: datetime | None
     progress: Progress
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[Stage, ...]
     spec: dict[str, JsonValue]
-    spend: Spend | None = None
-    result: dict[str, Any] | None = None
-    error: JobError | None = None
+    spend: Spend | None
+    result: dict[str, Any] | None
+    error: JobError | None
 
     @property
     def ended(self) -> bool:
@@ -368,7 +395,7 @@ class Job(_Response):
         return (self.finished_at - self.started_at).total_seconds()
 
 
-class Event(_Response):
+class Event(ServiceResponse):
     """An event of a job. `id` counts from 1 within the job."""
 
     id: int
@@ -376,18 +403,24 @@ class Event(_Response):
     level: Literal["info", "warning", "error"]
     type: Literal["message", "metrics", "state"]
     message: str
-    data: dict[str, JsonValue] = Field(default_factory=dict)
+    data: dict[str, JsonValue]
 
 
-class BundleFile(_Response):
-    """A file of a checkpoint's bundle; `size` in bytes."""
+class ManifestEntry(ServiceResponse):
+    """A file in the manifest of a bundle; `size` in bytes."""
 
     path: str
     sha256: str
     size: int
 
 
-class Checkpoint(_Response):
+class BundleFile(ManifestEntry):
+    """A file of a checkpoint's bundle; `url` is the path of its download."""
+
+    url: str
+
+
+class Checkpoint(ServiceResponse):
     """A delivered student and its bundle. `digest` is the sha256 of the manifest."""
 
     id: str
@@ -396,17 +429,24 @@ class Checkpoint(_Response):
     vocabulary_id: str
     attribute_set_id: str | None
     text_targets_id: str
+    teacher_id: str
     student: str
     text: TextKind
     evaluation: dict[str, Any]
     digest: str
-    files: tuple[BundleFile, ...] = ()
     created_at: datetime
 
 
-class Page(_Response):
+class CheckpointWithFiles(Checkpoint):
+    """A checkpoint with the files of its bundle."""
+
+    files: tuple[BundleFile, ...]
+
+
+class Page(ServiceResponse):
     """One page of a list. If `has_more`, pass `last_id` as `after` to get the next page."""
 
-    data: tuple[dict[str, object], ...]
+    data: tuple[dict[str, JsonValue], ...]
     has_more: bool
-    last_id: str | int | None = None
+    first_id: str | None
+    last_id: str | None

@@ -17,7 +17,7 @@ ONE_FILE_EACH = ("api/routes", "limbeck/commands", "distill/losses", "migrations
 SAME_CONCEPT = """
     AgainEstimate AttributeSet BundleError BundleFile Call CaptionSet ChatBody Checkpoint Dataset Draft Event ImageURL
     Job LLMAnswer Label Line LineJSON NamedSchema Page Problem Progress Range Report ResponseFormat Stage StatsJSON
-    StrategyEstimate Teacher TextTargets Vocabulary
+    StrategyEstimate Teacher TextTargets UsdRange Vocabulary
 """.split()  # noqa: SIM905
 
 

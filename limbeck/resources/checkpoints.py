@@ -6,7 +6,7 @@ from pathlib import Path
 from limbeck import download
 from limbeck.errors import BrokenDownload
 from limbeck.http import Http
-from limbeck.models import BundleFile, Checkpoint
+from limbeck.models import Checkpoint, CheckpointWithFiles, ManifestEntry
 from limbeck.resources.requests import get, items, resource_path
 
 BUNDLE_PARTS = ("image", "pairing", "onnx", "targets")
@@ -17,9 +17,9 @@ class CheckpointMethods:
 
     _http: Http
 
-    def checkpoint(self, id: str) -> Checkpoint:
+    def checkpoint(self, id: str) -> CheckpointWithFiles:
         """One checkpoint with the files of its bundle."""
-        return get(self._http, Checkpoint, "checkpoints", id)
+        return get(self._http, CheckpointWithFiles, "checkpoints", id)
 
     def checkpoints(
         self, *, job_id: str | None = None, dataset_id: str | None = None, attribute_set_id: str | None = None
@@ -49,7 +49,7 @@ class CheckpointMethods:
             raise ValueError(f"unknown part {', '.join(sorted(unknown))}; a bundle has {', '.join(BUNDLE_PARTS)}")
         path, folder = resource_path("checkpoints", id), Path(folder)
 
-        def fetch(file: BundleFile) -> Path:
+        def fetch(file: ManifestEntry) -> Path:
             def on_bytes(done: int, size: int) -> None:
                 if on_progress:
                     on_progress(file.path, done, size)

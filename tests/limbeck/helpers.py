@@ -36,9 +36,16 @@ def job(status: str, **more: Any) -> dict[str, Any]:
         "id": "job_1",
         "kind": "enrich",
         "status": status,
+        "stage": None,
         "created_at": "2026-11-23T21:04:05.678Z",
+        "started_at": None,
+        "finished_at": None,
+        "stages": [],
         "spec": {},
         "progress": {"done": 1, "total": 4, "unit": "labels", "eta_s": 3.0},
+        "spend": None,
+        "result": None,
+        "error": None,
         **more,
     }
 
@@ -62,6 +69,13 @@ def manifest_entry(path: str, content: bytes) -> dict[str, Any]:
     return {"path": path, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
 
 
+def page(*items: dict[str, Any], has_more: bool = False) -> dict[str, Any]:
+    """The JSON of a page of a list."""
+    ids = [str(item["id"]) for item in items]
+    ends = {"first_id": ids[0], "last_id": ids[-1]} if items else {"first_id": None, "last_id": None}
+    return {"object": "list", "data": list(items), "has_more": has_more, **ends}
+
+
 def bundle_script(names: list[str]) -> tuple[list[Say], dict[str, bytes]]:
     """The responses for a checkpoint and its manifest, and the contents of the files `names`."""
     contents = {name: name.encode() * 50 for name in names}
@@ -73,11 +87,12 @@ def bundle_script(names: list[str]) -> tuple[list[Say], dict[str, bytes]]:
         "vocabulary_id": "voc_1",
         "attribute_set_id": None,
         "text_targets_id": "txt_1",
+        "teacher_id": "tch_1",
         "student": "resnet18",
         "text": "names",
         "evaluation": {},
         "digest": "d",
         "created_at": "2026-11-23T21:04:05Z",
-        "files": [manifest_entry("manifest.json", manifest)],
+        "files": [{**manifest_entry("manifest.json", manifest), "url": "/v1/checkpoints/ckp_1/files/manifest.json"}],
     }
     return [Say(200, checkpoint), Say(200, manifest)], contents

@@ -9,7 +9,7 @@ import pytest
 from limbeck.client import BrokenDownload, Problem, Unreachable
 from limbeck.download import fetch_file, manifest_files
 from limbeck.http import Http
-from limbeck.models import BundleFile
+from limbeck.models import ManifestEntry
 from tests.limbeck.helpers import manifest_entry
 from tests.limbeck.scripted import Say, problem, scripted
 
@@ -19,7 +19,7 @@ CONTENT = bytes(range(256)) * 40
 SHA = hashlib.sha256(CONTENT).hexdigest()
 
 
-FILE = BundleFile(path="image/model.safetensors", sha256=SHA, size=len(CONTENT))
+FILE = ManifestEntry(path="image/model.safetensors", sha256=SHA, size=len(CONTENT))
 
 
 def fetched(script: list[Say], folder: Path, attempts: int = 4) -> tuple[Path, list[str | None]]:

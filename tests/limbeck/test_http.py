@@ -117,10 +117,13 @@ def test_an_invalid_url_is_rejected(url: str) -> None:
 
 
 def test_all_pages_of_a_list_are_fetched() -> None:
-    labels = [{"position": n, "label": f"label {n}", "described": n == 2} for n in range(3)]
+    labels = [
+        {"position": n, "label": f"label {n}", "sense": None, "described": n == 2, "lines": [], "flags": []}
+        for n in range(3)
+    ]
     pages = [
-        {"data": labels[:2], "has_more": True, "last_id": 1},
-        {"data": labels[2:], "has_more": False, "last_id": 2},
+        {"data": labels[:2], "has_more": True, "first_id": "0", "last_id": "1"},
+        {"data": labels[2:], "has_more": False, "first_id": "2", "last_id": "2"},
     ]
     with scripted([Say(200, page) for page in pages]) as server, client(server.url) as limbeck:
         names = [entry.label for entry in limbeck.attributes("ats_1")]

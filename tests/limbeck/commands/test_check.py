@@ -6,6 +6,7 @@ import pytest
 
 from attributes.gates.types import GATES, report_from_json
 from limbeck.cli import main
+from tests.limbeck.helpers import page
 from tests.limbeck.scripted import Say, problem, scripted
 
 Capture = pytest.CaptureFixture[str]
@@ -73,7 +74,7 @@ def test_exit_codes_of_a_passing_and_a_failing_set(capsys: Capture) -> None:
 
 
 def test_a_set_without_a_report_is_checked_first(capsys: Capture) -> None:
-    events = {"object": "list", "data": [], "has_more": False, "first_id": None, "last_id": None}
+    events = page()
     script = [
         problem(404, "report_not_found"),
         Say(202, job("queued")),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from limbeck.cli import main
-from tests.limbeck.helpers import SPEND, VOCABULARY
+from tests.limbeck.helpers import SPEND, VOCABULARY, page
 from tests.limbeck.helpers import job as job_of
 from tests.limbeck.scripted import Say, scripted
 
@@ -32,6 +32,7 @@ ESTIMATE = {
             "questions": 2000,
             "answered": 500,
             "is_bound": False,
+            "is_sampled": False,
             "calls": 1500,
             "prompt_tokens": range_of(300_000, 900_000),
             "completion_tokens": range_of(150_000, 1_050_000),
@@ -67,7 +68,7 @@ def test_a_file_of_labels_is_described(tmp_path: Path, capsys: Capture) -> None:
     labels.write_text("crane\nauk\n")
     result = {"attribute_set_id": "ats_1", "num_labels": 2, "num_described": 2}
     ended = {**job_of("succeeded", result=result), "spend": SPEND}
-    no_events = Say(200, {"data": [], "has_more": False})
+    no_events = Say(200, page())
     with scripted([Say(201, VOCABULARY), Say(202, job_of("queued")), Say(200, ended), no_events]) as server:
         code = main(
             ["enrich", str(labels), "--strategies", "sentence,phrases", "--budget-usd", "2.50", "--url", server.url]

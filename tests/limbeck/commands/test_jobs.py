@@ -5,7 +5,7 @@ import re
 import pytest
 
 from limbeck.cli import main
-from tests.limbeck.helpers import job
+from tests.limbeck.helpers import job, page
 from tests.limbeck.scripted import Say, scripted
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -16,7 +16,7 @@ Capture = pytest.CaptureFixture[str]
 
 def test_jobs_and_cancel_show_the_status(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMBECK_KEY", "lbk_secret")
-    with scripted([Say(200, {"data": [job("running")], "has_more": False})]) as server:
+    with scripted([Say(200, page(job("running")))]) as server:
         assert main(["jobs", "--url", server.url]) == 0
     assert server.seen[0].headers["authorization"] == "Bearer lbk_secret"
     assert re.search(r"job_1\s+enrich\s+running\s+1/4 labels", capsys.readouterr().out)
@@ -27,8 +27,15 @@ def test_jobs_and_cancel_show_the_status(capsys: Capture, monkeypatch: pytest.Mo
 
 def test_a_failed_job_is_shown_with_its_events_and_exit_code_1(capsys: Capture) -> None:
     ended = job("failed", error={"code": "worker_lost", "message": "its worker stopped responding"})
-    event = {"id": 1, "at": "2026-11-23T21:04:05Z", "level": "warning", "type": "message", "message": "[red]odd[/red]"}
-    with scripted([Say(200, ended), Say(200, {"data": [event], "has_more": False}), Say(200, ended)]) as server:
+    event = {
+        "id": 1,
+        "at": "2026-11-23T21:04:05Z",
+        "level": "warning",
+        "type": "message",
+        "message": "[red]odd[/red]",
+        "data": {},
+    }
+    with scripted([Say(200, ended), Say(200, page(event)), Say(200, ended)]) as server:
         code = main(["job", "job_1", "--url", server.url])
     printed = capsys.readouterr()
     assert code == 1

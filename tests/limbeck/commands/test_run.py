@@ -8,7 +8,7 @@ import pytest
 
 from limbeck.cli import main
 from limbeck.commands.run import parse_split
-from tests.limbeck.helpers import VOCABULARY, bundle_script
+from tests.limbeck.helpers import VOCABULARY, bundle_script, page
 from tests.limbeck.helpers import job as job_of
 from tests.limbeck.scripted import Say, Scripted, problem, scripted
 
@@ -36,7 +36,7 @@ def evaluation(seen: float, unseen: float) -> dict[str, Any]:
 
 def followed(result: dict[str, Any]) -> list[Say]:
     """Responses for a job that succeeds at the first poll, without events."""
-    no_events = Say(200, {"data": [], "has_more": False})
+    no_events = Say(200, page())
     return [Say(202, job_of("queued")), Say(200, job_of("succeeded", result=result)), no_events]
 
 

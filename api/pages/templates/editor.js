@@ -1,59 +1,3 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Attributes</title>
-<style>
-:root { --ink: #222; --soft: #6a6a66; --rule: #dddcd8; --paper: #fff; --wash: #f5f4f1; --human: #1a6b45; --llm: #4a5a8a; --warn: #9a4a12; --gone: #a32626 }
-@media (prefers-color-scheme: dark) { :root { --ink: #ddd; --soft: #999; --rule: #444; --paper: #181818; --wash: #242424;
-  --human: #7fcfa4; --llm: #a6b4e8; --warn: #e0a36e; --gone: #ee8888 } }
-* { box-sizing: border-box }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 62rem; margin: 0 auto; padding: 1rem }
-h1 { font-size: 1.2rem; margin: .3rem 0 } h2 { font-size: 1rem; margin: 0 }
-code, .id { font: 12px ui-monospace, monospace; color: var(--soft) } a { color: inherit }
-button, input, select { font: inherit; color: inherit; background: var(--paper); border: 1px solid var(--rule); border-radius: 4px; padding: .15rem .5rem }
-button { cursor: pointer; background: var(--wash) } button:disabled { opacity: .5; cursor: default }
-button.quiet { border-color: transparent; background: none; color: var(--soft); padding: .1rem .35rem } button.quiet:hover { border-color: var(--rule) }
-.line button { min-width: 3.7rem }
-button.main { background: var(--ink); color: var(--paper) }
-#bar { position: sticky; top: 0; background: var(--paper); border-bottom: 1px solid var(--rule); padding: .5rem 0; z-index: 1 }
-.row { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin: .3rem 0 } .grow { flex: 1 1 10rem; min-width: 8rem }
-.label { border-bottom: 1px solid var(--rule); padding: .7rem 0 } .label.edited { border-left: 3px solid var(--human); padding-left: .7rem }
-.line { display: flex; gap: .5rem; align-items: baseline; padding: .1rem 0 } .line .text { flex: 1; overflow-wrap: anywhere }
-.line .kind { width: 5rem; color: var(--soft) } .more { color: var(--soft) }
-.badge { font-size: 12px; border: 1px solid currentColor; border-radius: 9px; padding: 0 .45rem; white-space: nowrap }
-.human { color: var(--human) } .llm { color: var(--llm) } .import { color: var(--soft) } .locked, .flag { color: var(--warn) }
-.added { color: var(--human) } .removed { color: var(--gone) } .removed .text { text-decoration: line-through }
-.form { display: flex; flex-wrap: wrap; gap: .4rem; background: var(--wash); padding: .5rem; border-radius: 4px; margin: .3rem 0 }
-#status { min-height: 1.5em; color: var(--gone) } #status.good { color: var(--human) } pre { white-space: pre-wrap; background: var(--wash); padding: .6rem; font-size: 13px }
-dialog { color: inherit; background: var(--paper); border: 1px solid var(--rule); max-width: 50rem }
-</style>
-</head>
-<body>
-<h1 id="title">Attributes</h1>
-<div id="about" class="more"></div>
-<div id="bar">
-  <div class="row">
-    <input id="q" class="grow" type="search" placeholder="search labels" aria-label="search labels">
-    <select id="gate" aria-label="gate"><option value="">any gate</option></select>
-    <select id="origin" aria-label="origin"><option value="">any origin</option><option>llm</option><option>human</option><option>import</option></select>
-    <label><input id="locked" type="checkbox"> locked</label>
-    <label><input id="undescribed" type="checkbox"> undescribed</label>
-  </div>
-  <div class="row">
-    <span id="draft" class="grow"></span>
-    <button id="check" hidden>Check the set</button>
-    <button id="compare" hidden>Compare with parent</button>
-    <button id="discard" disabled>Discard edits</button>
-    <button id="seal" class="main" disabled>Seal as a new set</button>
-  </div>
-  <div id="status" role="status"></div>
-</div>
-<main id="list"></main>
-<div class="row"><button id="next" hidden>More labels</button></div>
-<dialog id="dialog"><pre id="response"></pre><button id="close">Close</button></dialog>
-<script>
 "use strict";
 // The text of labels, lines and responses is inserted only as text nodes: text from an LLM is never parsed as HTML.
 const setId = decodeURIComponent(location.pathname.split("/").pop());
@@ -266,6 +210,3 @@ byId("check").onclick = () => attempt(async () => {
   showStatus(`Job ${job.id} checks the set. Reload this page when it has finished.`, true);
 });
 attempt(start);
-</script>
-</body>
-</html>
