@@ -1,22 +1,9 @@
-"""Cleaning of short untrusted texts, and the loose comparison of names in LLM responses.
+"""Texts of LLM responses: what a database accepts, and the loose comparison of names.
 
 `limbeck.shared.labels` decides which labels are valid and which are the same.
 """
 
-import re
 import unicodedata
-
-from limbeck.shared.labels import is_invalid_character
-
-_SPACE = re.compile(r"\s+")
-
-
-def clean(text: str, max_chars: int) -> str:
-    """Normalize to NFC, remove the characters that no label may have, collapse white space, trim, and cut."""
-    text = _SPACE.sub(" ", unicodedata.normalize("NFC", text[: 4 * max_chars]))
-    if not text.isprintable():
-        text = "".join(character for character in text if not is_invalid_character(character))
-    return text.strip()[:max_chars].rstrip()
 
 
 def database_safe(text: str, max_chars: int) -> str:

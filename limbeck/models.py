@@ -149,7 +149,7 @@ class AttributeSet(ServiceResponse):
     created_at: datetime
 
 
-class OffendingLine(ServiceResponse):
+class LineViolation(ServiceResponse):
     """A line that violates a gate; `words` violate it, or are the line's figure."""
 
     id: str
@@ -157,12 +157,12 @@ class OffendingLine(ServiceResponse):
     words: tuple[str, ...]
 
 
-class Offender(ServiceResponse):
+class LabelViolation(ServiceResponse):
     """A label that violates a gate, its violating lines, and `others` that it conflicts with."""
 
     position: int
     label: str
-    lines: tuple[OffendingLine, ...]
+    lines: tuple[LineViolation, ...]
     others: tuple[str, ...]
     note: str
 
@@ -179,7 +179,7 @@ class Gate(ServiceResponse):
     num_labels: int
     judged_by: str
     details: dict[str, JsonValue]
-    worst: tuple[Offender, ...]
+    worst: tuple[LabelViolation, ...]
 
 
 class Report(ServiceResponse):

@@ -26,13 +26,13 @@ from attributes.formats.registry import parse_entries
 from attributes.gates.criteria import GateCriteria, load_word_lists
 from attributes.gates.evaluate import evaluate_gates
 from attributes.gates.reports.html_report import render_html
-from attributes.gates.reports.text_report import print_report
 from attributes.gates.token_lengths import TokenCounter, clip_token_counter, token_counter_from_file
 from attributes.gates.types import Violation
 from attributes.gates.words.word_lists import WordListError
 from attributes.llm.settings import LLMSettings
 from attributes.types import Entry, Label
 from limbeck.shared.format_names import DOCUMENT_FORMATS, DocumentFormat
+from limbeck.shared.gate_report import print_report
 
 WORDS_VARIABLE = "LIMBECK_NONVISUAL_WORDS"
 
@@ -70,7 +70,7 @@ def check_file(options: CheckOptions) -> int:
     if options.json:
         print(json.dumps({"file": name, **report.as_json()}, ensure_ascii=False, indent=2))
     else:
-        print_report(name, report, worst=options.worst)
+        print_report(name, report, report.results, worst=options.worst)
     return 0 if report.holds else 1
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from attributes.gates.types import Gate, Thresholds, Violation
 from attributes.llm.requests import MAX_CORRECTION_CHARS
-from attributes.text import clean
+from limbeck.shared.text import clean
 
 REPAIRABLE: tuple[Gate, ...] = ("own", "shared", "verbatim", "twins", "names", "comparatives", "nonvisual", "length")
 

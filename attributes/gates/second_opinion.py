@@ -20,8 +20,8 @@ from pathlib import Path
 from attributes.llm.results import QuestionResult
 from attributes.prompts.questions import Question
 from attributes.prompts.strategy import Strategy, read_strategy
-from attributes.text import clean
 from attributes.types import Label
+from limbeck.shared.text import clean
 
 MAX_LINES = 24
 _MAX_LINE_CHARS = 600

@@ -141,11 +141,16 @@ class GateResult:
     details: JSONObject = field(default_factory=dict)
     worst: Sequence[Violation] = ()
 
+    @property
+    def tells(self) -> str:
+        """The gate in words."""
+        return GATE_TITLES[self.gate]
+
     def as_json(self) -> GateResultJSON:
         """The result as JSON, as in reports."""
         return {
             "gate": self.gate,
-            "tells": GATE_TITLES[self.gate],
+            "tells": self.tells,
             "figure": self.figure,
             "threshold": self.threshold,
             "unit": self.unit,
@@ -183,40 +188,3 @@ class Report:
             "holds": self.holds,
             "gates": [result.as_json() for result in self.results],
         }
-
-
-def report_from_json(data: ReportJSON) -> Report:
-    """The report in an API response. JSON holds no weights, so that `weight` is 0 for all violations."""
-
-    def result(item: GateResultJSON) -> GateResult:
-        gate = item["gate"]
-        worst = [
-            Violation(
-                gate=gate,
-                position=entry["position"],
-                label=entry["label"],
-                weight=0.0,
-                lines=tuple(LineViolation(line["id"], line["text"], tuple(line["words"])) for line in entry["lines"]),
-                others=tuple(entry["others"]),
-                note=entry["note"],
-            )
-            for entry in item["worst"]
-        ]
-        return GateResult(
-            gate=gate,
-            figure=item["figure"],
-            threshold=item["threshold"],
-            unit=item["unit"],
-            holds=item["holds"],
-            num_labels=item["num_labels"],
-            judged_by=item["judged_by"],
-            details=item["details"],
-            worst=worst,
-        )
-
-    return Report(
-        num_labels=data["num_labels"],
-        num_described=data["num_described"],
-        num_lines=data["num_lines"],
-        results=tuple(map(result, data["gates"])),
-    )

@@ -15,8 +15,8 @@ from typing import Literal, TypedDict
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import NO_LABEL, ImageFile, Question
 from attributes.prompts.strategy import ObjectSchema
-from attributes.text import clean
 from limbeck.shared.labels import MAX_DOMAIN_CHARS, MAX_LABEL_CHARS, MAX_SENSE_CHARS
+from limbeck.shared.text import clean
 
 MAX_CORRECTION_CHARS = 2_000
 

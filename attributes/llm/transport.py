@@ -19,8 +19,9 @@ from urllib.parse import quote
 from attributes.json_types import JSONObject
 from attributes.llm.response_format import ChatBody
 from attributes.llm.settings import LLMSettings
-from attributes.text import clean, database_safe
+from attributes.text import database_safe
 from limbeck.shared.retry import retry_after_s
+from limbeck.shared.text import clean
 
 if TYPE_CHECKING:
     import httpx2

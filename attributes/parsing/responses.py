@@ -18,8 +18,9 @@ from attributes.json_types import JSONObject, JSONValue
 from attributes.prompts.contrast import PairLines, lines_for_pair
 from attributes.prompts.questions import Question
 from attributes.prompts.strategy import Limits
-from attributes.text import clean, same_name
+from attributes.text import same_name
 from attributes.types import Entry, Label, Line, LineKind
+from limbeck.shared.text import clean
 
 SentenceField = Literal["sentence", "answer", "caption"]
 ResponseFault = Literal["empty_answer", "refused", "truncated_answer", "invalid_answer", "wrong_label"]

@@ -1,7 +1,7 @@
 """Quality gates: `limbeck attributes check` evaluates a file without a service, `report` a set of the service."""
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -64,10 +64,9 @@ def report(
     """Show the quality report of a set; make one first if there is none. Exit codes as for `check`."""
     from rich.console import Console
 
-    from attributes.gates.reports.text_report import print_report
-    from attributes.gates.types import ReportJSON, report_from_json
     from limbeck.errors import Problem
     from limbeck.progress import follow
+    from limbeck.shared.gate_report import print_report
 
     with service(url) as client:
         try:
@@ -80,6 +79,6 @@ def report(
     if json:
         typer.echo(shown.model_dump_json(indent=1))
     else:
-        print_report(id, report_from_json(cast(ReportJSON, shown.model_dump())), worst=worst)
+        print_report(id, shown, shown.gates, worst=worst)
     if not shown.holds:
         raise typer.Exit(1)

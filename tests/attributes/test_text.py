@@ -2,7 +2,8 @@
 
 import pytest
 
-from attributes.text import clean, database_safe, has_content, same_name
+from attributes.text import database_safe, has_content, same_name
+from limbeck.shared.text import clean
 
 
 @pytest.mark.parametrize(

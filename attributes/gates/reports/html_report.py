@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from attributes.gates.reports.text_report import format_figure, format_threshold
-from attributes.gates.types import GATE_TITLES, GateResult, LineViolation, Report
-from attributes.text import clean
+from attributes.gates.types import GateResult, LineViolation, Report
+from limbeck.shared.gate_report import format_figure, format_threshold
+from limbeck.shared.text import clean
 
 _MAX_CHARS = 600
 _VERDICTS = {None: ("open", "not measured"), True: ("holds", "holds"), False: ("fails", "fails")}  # class, text
@@ -35,14 +35,13 @@ def render_html(name: str, report: Report) -> str:
 def _gate(result: GateResult, report: Report) -> dict[str, object]:
     """What the page shows of a gate. The bar and its tick are percentages of the set's lines or labels."""
     css_class, verdict = _VERDICTS[result.holds]
-    title = GATE_TITLES[result.gate]
     total = {"share": 1, "lines": report.num_lines, "labels": report.num_labels}[result.unit] or 1
     num_open = _NUM_OPEN if result.holds is False else 0
     return {
         "result": result,
         "css_class": css_class,
         "verdict": verdict,
-        "title": f"{title[0].upper()}{title[1:]}",
+        "title": f"{result.tells[0].upper()}{result.tells[1:]}",
         "figure": format_figure(result),
         "figure_percent": f"{100 * (result.figure or 0.0) / total:.2f}",
         "threshold": format_threshold(result),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from attributes.gates.types import GATES, report_from_json
+from attributes.gates.types import GATES
 from limbeck.cli import main
 from tests.limbeck.helpers import page
 from tests.limbeck.scripted import Say, problem, scripted
@@ -94,10 +94,3 @@ def test_an_unknown_set_is_reported_in_one_line(capsys: Capture) -> None:
     with scripted([problem(404, "attribute_set_not_found", "there is no attribute set ats_1")]) as service:
         assert main(["attributes", "report", "ats_1", "--url", service.url]) == 1
     assert "there is no attribute set ats_1" in capsys.readouterr().err
-
-
-def test_a_report_survives_a_json_round_trip() -> None:
-    document = report(holds=False)
-    parsed = report_from_json(document)
-    assert [result.as_json() | {"tells": result.gate} for result in parsed.results] == document["gates"]
-    assert parsed.holds is False

@@ -15,7 +15,6 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from attributes.cli import describe
-from attributes.text import clean
 from distill.cli.label_files import read_labels
 from limbeck.cli import main
 from limbeck.shared.labels import (
@@ -33,6 +32,7 @@ from limbeck.shared.labels import (
     unique_names,
     written,
 )
+from limbeck.shared.text import clean
 from store.db import Database
 from tests.api.conftest import settings_at
 from tests.api.live import served

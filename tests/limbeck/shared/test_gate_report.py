@@ -4,7 +4,8 @@ import pytest
 from rich.console import Console
 
 from attributes.gates.evaluate import evaluate_gates
-from attributes.gates.reports.text_report import format_figure, format_threshold, print_report
+from limbeck.models import Report
+from limbeck.shared.gate_report import format_figure, format_threshold, print_report
 from tests.attributes.gates.conftest import entries_with
 
 
@@ -19,7 +20,20 @@ def test_figures_and_thresholds() -> None:
 def test_violations_of_failing_gates_are_shown(worst: int, shown: bool) -> None:
     report = evaluate_gates(lambda: entries_with("crane", "a loud [red]call[/red]"))
     console = Console(record=True, width=120, highlight=False)
-    print_report("birds.json", report, worst=worst, console=console)
+    print_report("birds.json", report, report.results, worst=worst, console=console)
     text = console.export_text()
     assert "birds.json: 4 of 4 labels described, 13 lines" in text
     assert ("a loud [red]call[/red] (loud)" in text) == shown
+
+
+def test_the_clients_model_of_a_report_is_printed_in_the_same_way() -> None:
+    report = evaluate_gates(lambda: entries_with("crane", "a loud call", "a bill like that of a heron"))
+    head = {"attribute_set_id": "ats_1", "teacher": None, "created_at": "2026-11-29T00:00:00Z"}
+    received = Report.model_validate({**head, **report.as_json()})
+    printed = []
+    for counts, results in ((report, report.results), (received, received.gates)):
+        console = Console(record=True, width=120, highlight=False)
+        print_report("set", counts, results, console=console)
+        printed.append(console.export_text())
+    assert printed[0] == printed[1]
+    assert "(loud)" in printed[0]
