@@ -34,19 +34,25 @@ def prove(
     from limbeck.progress import follow
 
     console = Console()
+    if out is not None and not out.parent.is_dir():
+        raise BadInput(f"{out}: there is no folder {out.parent}")  # before hours of measuring
     with service(url) as client:
         job = client.prove(id, dataset, teacher=teacher, concept=concept, seeds=seeds, filter_phrases=filter_phrases)
         result = follow(client, job, console, title="prove the benefit").result or {}
     proof: BenefitReportJSON = result["proof"]
-    if out is not None:
-        try:
-            out.write_text(json.dumps(proof, indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise BadInput(f"{out}: {error.strerror}") from None
     console.print(proof_table(proof))
     console.print(proof["verdict"], highlight=False, markup=False)
     if (filtered := proof["filtered"]) is not None:
         console.print(_filter_text(filtered, result["attribute_set_id"]), highlight=False, markup=False)
+    if out is not None:
+        _write(out, proof)
+
+
+def _write(out: Path, proof: "BenefitReportJSON") -> None:
+    try:
+        out.write_text(json.dumps(proof, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{out}: {error.strerror}") from None
 
 
 def proof_table(proof: "BenefitReportJSON") -> "Table":
