@@ -173,16 +173,7 @@ class BatchJobs:
                     totals.stopped = "asked"
                     break
                 state = await self._wait_until_ended(await self.submit(chunk), totals, on_state, should_stop, poll_s)
-                num_processed = 0
-                async for response in self.collect(state, chunk):
-                    num_processed += bool(response.calls)
-                    if response.result is None:
-                        next_round.append(response.attempts)
-                    else:
-                        await _report(response.result, totals, on_result)
-                if state.status == "failed" and not num_processed:
-                    errors = "; ".join(state.errors) or "the server gives no reason"
-                    raise FatalLLMError("llm_batch_failed", f"batch {state.id} failed: {errors}")
+                next_round += await self._report_all(state, chunk, totals, on_result)
             pending = next_round
             if totals.stopped or not pending:
                 break
@@ -191,6 +182,23 @@ class BatchJobs:
             if attempts.calls or not totals.stopped:
                 await _report(attempts.finish(reason, detail), totals, on_result)
         return totals
+
+    async def _report_all(
+        self, state: BatchState, chunk: list[QuestionAttempts], totals: QueryTotals, on_result: OnResult | None
+    ) -> list[QuestionAttempts]:
+        """Report the results of an ended batch. Returns the questions that are still open."""
+        still_open: list[QuestionAttempts] = []
+        num_processed = 0
+        async for response in self.collect(state, chunk):
+            num_processed += bool(response.calls)
+            if response.result is None:
+                still_open.append(response.attempts)
+            else:
+                await _report(response.result, totals, on_result)
+        if state.status == "failed" and not num_processed:
+            errors = "; ".join(state.errors) or "the server gives no reason"
+            raise FatalLLMError("llm_batch_failed", f"batch {state.id} failed: {errors}")
+        return still_open
 
     async def _wait_until_ended(
         self,

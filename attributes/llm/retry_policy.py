@@ -217,10 +217,7 @@ class QuestionAttempts:
         status = "answer_too_long" if raw.cut_off else parsed.fault
         self.calls[-1] = replace(self.calls[-1], status=status)
         if raw.cut_off:
-            if self._enlarged:
-                return self.finish("answer_too_long", f"cut off at {self.max_tokens} tokens")
-            self._enlarge()
-            return Retry()
+            return self._after_cut_off()
         if status == "wrong_label":  # the server understood the format: the response fits the schema
             self._fallback.record_success(self._settings, self._format)
         if status == "refused" or self._best is not None:
@@ -231,8 +228,17 @@ class QuestionAttempts:
         if status in ("invalid_answer", "empty_answer"):  # typical of a server that ignores the response format
             self._fallback.record_failure(self._settings, self._format)
             self._format = self._format.lower() or self._format
-        self._correction = f"{parsed.correction or 'The last answer was empty.'} Answer in full, as asked above."
+        self._correct(parsed.correction or "The last answer was empty.")
         return Retry()
+
+    def _after_cut_off(self) -> QuestionResult | Retry:
+        if self._enlarged:
+            return self.finish("answer_too_long", f"cut off at {self.max_tokens} tokens")
+        self._enlarge()
+        return Retry()
+
+    def _correct(self, correction: str) -> None:
+        self._correction = f"{correction} Answer in full, as asked above."
 
     def _accept(self, parsed: ParsedResponse, raw: RawResponse) -> QuestionResult | Retry:
         """Keep a valid response; retry once if it has flags."""
@@ -247,5 +253,5 @@ class QuestionAttempts:
         ):
             return self.finish("")
         self._num_improvements += 1
-        self._correction = f"{parsed.correction} Answer in full, as asked above."
+        self._correct(parsed.correction)
         return Retry()

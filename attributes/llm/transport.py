@@ -210,15 +210,7 @@ class Transport:
             code = error.get("code")
             status = _status_of(code if type(code) is int else 500, error)
             return response(status=status, detail=self.printable(error.get("message")))
-        usage = data.get("usage")
-        details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
-        response = partial(
-            response,
-            prompt_tokens=_count(usage, "prompt_tokens"),
-            completion_tokens=_count(usage, "completion_tokens"),
-            cached_tokens=_count(details, "cached_tokens"),
-            cache_write_tokens=_count(details, "cache_write_tokens"),
-        )
+        response = partial(response, **_usage_in(data.get("usage")))
         choices = data.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
         message = choice.get("message") if isinstance(choice, dict) else None
@@ -301,6 +293,17 @@ def _text_in(content: object) -> str | None:
         parts = [part.get("text") for part in content if isinstance(part, dict)]
         content = "".join(part for part in parts if isinstance(part, str))
     return content if isinstance(content, str) else None
+
+
+def _usage_in(usage: object) -> dict[str, int | None]:
+    """The token counts that a response states, by field of `RawResponse`."""
+    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
+    return {
+        "prompt_tokens": _count(usage, "prompt_tokens"),
+        "completion_tokens": _count(usage, "completion_tokens"),
+        "cached_tokens": _count(details, "cached_tokens"),
+        "cache_write_tokens": _count(details, "cache_write_tokens"),
+    }
 
 
 def _count(usage: object, key: str) -> int | None:

@@ -43,8 +43,8 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_llm_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LIMBECK_LLM_BASE_URL", "LIMBECK_LLM_MODEL", "LIMBECK_LLM_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("BASE_URL", "MODEL", "API_KEY", "API_VERSION", "HEADERS"):
+        monkeypatch.delenv(f"LIMBECK_LLM_{name}", raising=False)
 
 
 def command(labels: Path, out: Path, llm: FakeLLM, *more: str) -> list[str]:
@@ -164,6 +164,24 @@ def test_the_key_is_read_from_the_environment(
     assert main([str(labels), "--out", str(out)]) == 0
     assert llm.requests[0].headers["authorization"] == "Bearer sk-from-the-environment"
     assert "sk-from" not in capsys.readouterr().err + out.read_text(encoding="utf-8")
+
+
+def test_azure_and_headers_are_read_from_the_environment(
+    labels: Path, out: Path, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LIMBECK_LLM_API_VERSION", "2024-10-21")
+    monkeypatch.setenv("LIMBECK_LLM_HEADERS", '{"X-Gateway": "secret-token"}')
+    assert main(command(labels, out, llm)) == 0
+    request = llm.requests[0]
+    assert request.path.endswith("/openai/deployments/m/chat/completions?api-version=2024-10-21")
+    assert request.headers["x-gateway"] == "secret-token"
+    assert main(command(labels, out, llm, "--api-version", "?")) == 2
+    monkeypatch.setenv("LIMBECK_LLM_HEADERS", "secret-token")
+    assert main(command(labels, out, llm)) == 2
+    stderr = capsys.readouterr().err
+    assert "--api-version: " in stderr
+    assert "LIMBECK_LLM_HEADERS: " in stderr
+    assert "secret-token" not in stderr
 
 
 def wait_for_lines(path: Path, num_lines: int) -> None:

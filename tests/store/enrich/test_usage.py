@@ -63,7 +63,7 @@ def test_the_projected_cost_counts_questions_and_is_unknown_at_first() -> None:
 def test_the_spent_text_names_each_cap_and_reservations_with_unknown_usage() -> None:
     capped = make_totals(cap_pusd=2 * 10**12, cap_tokens=1_000, spent_pusd=15 * 10**11)
     assert usage.spent_text(capped) == (
-        "$1.5 of $2 and 15 of 1,000 tokens spent in 2 calls, and another call could exceed the budget"
+        "$1.50 of $2.00 and 15 of 1,000 tokens spent in 2 calls, and another call could exceed the budget"
     )
     unknown = make_totals(cap_tokens=1_000, reserved_tokens=300)
     assert usage.spent_text(unknown).endswith("(300 tokens are reserved for calls with unknown usage)")

@@ -1,12 +1,14 @@
 """The LLM of a job: stored response format, unknown prices and missing strategies."""
 
 import pytest
+from pydantic import SecretStr
 
 from store.enrich import results
 from store.jobs.specs import DescribeSpec
 from tests.job_specs import describe_spec
 from tests.workers.enrich_bench import Bench
 from workers.enrich import llm_settings
+from workers.runtime.context import Context
 from workers.runtime.errors import FatalJobError
 
 
@@ -22,6 +24,27 @@ def test_the_fallback_starts_at_the_stored_response_format(bench_on_sqlite: Benc
         results.save_response_format(tx, base_url=llm.base_url, model="m", response_format=dict(lower.as_json()))
     assert llm_settings.format_fallback(context, llm, lambda *_: None).initial_format(llm) == lower
     assert learned == []
+
+
+def _context_with(bench: Bench, **settings: object) -> Context:
+    context = bench.context
+    changed = context.settings.model_copy(update=settings)
+    return Context(changed, context.db, context.artefacts, context.shutting_down)
+
+
+def test_the_operators_azure_version_and_headers_reach_the_client(bench_on_sqlite: Bench) -> None:
+    headers = SecretStr('{"X-Gateway": "secret-token"}')
+    llm = llm_settings.llm_settings(
+        _context_with(bench_on_sqlite, llm_api_version="2024-10-21", llm_headers=headers), "m"
+    )
+    assert (llm.api_version, llm.extra_headers()) == ("2024-10-21", {"X-Gateway": "secret-token"})
+
+
+def test_invalid_headers_fail_the_job_without_showing_them(bench_on_sqlite: Bench) -> None:
+    with pytest.raises(FatalJobError, match="JSON object") as caught:
+        llm_settings.llm_settings(_context_with(bench_on_sqlite, llm_headers=SecretStr("secret-token")), "m")
+    assert caught.value.code == "enrich_misconfigured"
+    assert "secret-token" not in f"{caught.value} {caught.value.__cause__}"
 
 
 def test_only_a_budget_in_dollars_needs_a_price(bench_on_sqlite: Bench) -> None:
