@@ -1,7 +1,7 @@
 """The model card of a bundle: description, accuracy, usage and provenance of a student.
 
-`model_card.md` is the template, without the header (`distill.bundle.card_header`). Labels, attributes and names come from
-people and language models; all of them are escaped, so that no text of theirs becomes markup, a link or code.
+`model_card.md` is the template, without the header (`distill.bundle.card_header`). Labels, attributes and names come
+from people and language models; all of them are escaped, so that no text of theirs becomes markup, a link or code.
 """
 
 import json
