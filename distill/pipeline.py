@@ -82,9 +82,7 @@ def training_data(
     Raises NoImages, ImagesError, TeacherError, FewShotError, TextsError, Stopped.
     """
     hooks = hooks or PipelineHooks()
-    # Selected for every protocol, so that too many shots are an error before the training and not after it.
-    support = support_rows(image_index, config.data.shots) if config.data.shots else []
-    few = support if config.data.protocol == "fine_tune" else []
+    few = _few_shot_rows(config, image_index)
     rows = [*image_index.part("train"), *few]
     texts = student_texts(config, image_index, teacher, targets)
     paths = _paths(image_index, rows, root)
@@ -98,6 +96,14 @@ def training_data(
         folder = Path(image_index.root) if root is None else root
         relative = [image_index.paths[row] for row in rows]
         captioned = caption_features(teacher, folder, relative, given=captions, cache=cache, hooks=hooks)
+    digests = {
+        "dataset": image_index.digest,
+        "pictures": images.digest,
+        "teacher": teacher.digest,
+        "texts": key_of(*(text for texts in targets.prompts for text in ("\0", *texts))).hex(),
+    }
+    if captioned is not None:
+        digests["captions"] = captioned.digest
     return TrainData(
         pixels=images.pixels,
         labels=np.array([label_rows[image_index.label_indices[row]] for row in rows], dtype=np.int64),
@@ -112,13 +118,7 @@ def training_data(
         usable=usable.astype(np.int64),
         shards=_shard_numbers(image_index, rows),
         few=np.intersect1d(usable, np.arange(len(rows) - len(few), len(rows))).astype(np.int64),
-        digests={
-            "dataset": image_index.digest,
-            "pictures": images.digest,
-            "teacher": teacher.digest,
-            "texts": key_of(*(text for texts in targets.prompts for text in ("\0", *texts))).hex(),
-            **({"captions": captioned.digest} if captioned else {}),
-        },
+        digests=digests,
     )
 
 
@@ -316,6 +316,13 @@ def measure_teacher(
     features = of_teacher.features[torch.from_numpy(usable)]
     labels = _labels(image_index, rows, usable)
     return _evaluate(text, features, labels, image_index, targets, 1 / teacher.logit_scale)
+
+
+def _few_shot_rows(config: TrainConfig, image_index: ImageIndex) -> list[int]:
+    """The rows of the few-shot images that are trained on. Raises FewShotError."""
+    # Selected for every protocol, so that too many shots are an error before the training and not after it.
+    support = support_rows(image_index, config.data.shots) if config.data.shots else []
+    return support if config.data.protocol == "fine_tune" else []
 
 
 def _shard_numbers(image_index: ImageIndex, rows: Sequence[int]) -> Ints | None:

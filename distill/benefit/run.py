@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from distill.benefit.arms import TextArm, build_arms
@@ -154,13 +155,7 @@ def measure_benefit(
         arms=tuple(_arm_report(arm, results[arm.name]) for arm in arms),
         chosen=chosen,
         verdict=verdict(chosen, judged, over_control),
-        label_gains={
-            part: {
-                other: label_gains(hits[chosen][part], hits[other][part], one.labels, image_index.labels)
-                for other in (NAMES, CONTROL)
-            }
-            for part, one in images.items()
-        },
+        label_gains=_label_gains(chosen, hits, images, image_index.labels),
         num_shortened=num_shortened,
         filtered=_filter_phrases(source, attributes, images.get("id")) if filter_phrases else None,
     )
@@ -197,6 +192,21 @@ def _choose_arm(arms: Sequence[TextArm], results: Mapping[str, Mapping[Part, Arm
     return max(names, key=lambda name: results[name][part].accuracy)
 
 
+def _label_gains(
+    chosen: str,
+    hits: Mapping[str, Mapping[Part, Hits]],
+    images: Mapping[Part, EvaluationImages],
+    names: Sequence[str],
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Gain of each label with the chosen arm over the names and over the control, by part."""
+    return {
+        part: {
+            other: label_gains(hits[chosen][part], hits[other][part], one.labels, names) for other in (NAMES, CONTROL)
+        }
+        for part, one in images.items()
+    }
+
+
 def _arm_report(arm: TextArm, results: Mapping[Part, ArmResult]) -> ArmReport:
     return ArmReport(
         name=arm.name,
@@ -211,16 +221,15 @@ def _filter_phrases(
     source: _FeatureSource, attributes: Sequence[LabelAttributes], held_out: EvaluationImages | None
 ) -> PhraseFilterResult:
     """The phrases that the training images contradict, unless held-out accuracy would fall without them."""
-    if held_out is None:
-        return PhraseFilterResult(dropped={}, before=0.0, after=0.0, refused="there is no held-out image to test it on")
+    with_phrases = [label for label in source.image_index.id_labels if attributes[label].phrases]
+    if held_out is None or not with_phrases:
+        reason = "no seen label has phrases" if held_out else "there is no held-out image to test it on"
+        return PhraseFilterResult(dropped={}, before=0.0, after=0.0, refused=reason)
     names = source.image_index.labels
     texts = [
         render("phrases", name, LabelAttributes(phrases=own.phrases))
         for name, own in zip(names, attributes, strict=True)
     ]
-    with_phrases = [label for label in source.image_index.id_labels if attributes[label].phrases]
-    if not with_phrases:
-        return PhraseFilterResult(dropped={}, before=0.0, after=0.0, refused="no seen label has phrases")
 
     def encode(prompts: Sequence[Sequence[str]]) -> Tensor:
         return source.texts(prompts, show_progress=False).features
@@ -228,8 +237,7 @@ def _filter_phrases(
     images, labels = source.images(source.image_index.part("train"))
     bare_names = encode([render("names", name, LabelAttributes()) for name in names])  # (K, D)
     encoded = encode([[text] for label in with_phrases for text in texts[label]])
-    ends = np.cumsum([len(texts[label]) for label in with_phrases])
-    phrases = {label: encoded[end - len(texts[label]) : end] for label, end in zip(with_phrases, ends, strict=True)}
+    phrases = dict(zip(with_phrases, torch.split(encoded, [len(texts[label]) for label in with_phrases]), strict=True))
     dropped = contradicted_phrases(class_prototypes(images, labels), bare_names, phrases)
     before, after = (measure_hits(held_out, [encode(each)]).draws[0] for each in (texts, drop_phrases(texts, dropped)))
     if after < before:

@@ -1,17 +1,25 @@
 """The model card of a bundle: description, accuracy, usage and provenance of a student.
 
-`model_card.md` is the template. Labels, attributes and names come from people and language models; all of them are
-escaped, so that no text of theirs becomes markup, a link or code.
+`model_card.md` is the template, without the header (`distill.bundle.card_header`). Labels, attributes and names come
+from people and language models; all of them are escaped, so that no text of theirs becomes markup, a link or code.
 """
 
 import json
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from distill.bundle.card_header import card_header, hub_model
 from distill.bundle.card_metrics import PART_NAMES, metrics_markdown
-from distill.json_types import EvaluationJSON, JSONObject, ModelArgs, StudentEvaluation, StudentPreprocess
+from distill.json_types import (
+    EvaluatedPart,
+    EvaluationJSON,
+    JSONObject,
+    ModelArgs,
+    StudentEvaluation,
+    StudentPreprocess,
+)
 from distill.texts.text_templates import TEXT_KIND_TITLES
 
 TEMPLATE_FILE = Path(__file__).with_name("model_card.md")
@@ -107,7 +115,8 @@ def model_card(facts: CardFacts) -> str:
     build = [json.dumps(facts.student), f"num_classes={facts.width}"]
     build += [f"{name}={value!r}" for name, value in sorted(facts.model_args.items())]
     load = OPEN_CLIP_RESIZED_CODE.format(image_px=image_px) if facts.is_resized else OPEN_CLIP_CODE
-    return string.Template(TEMPLATE_FILE.read_text(encoding="utf-8")).substitute(
+    header = card_header(facts.student, hub_model(facts.teacher), facts.evaluation)
+    return f"{header}\n" + string.Template(TEMPLATE_FILE.read_text(encoding="utf-8")).substitute(
         student=facts.student,
         teacher=escape(facts.teacher),
         width=facts.width,
@@ -137,18 +146,21 @@ def _accuracy_table(evaluation: StudentEvaluation) -> str:
     if not measured:
         return "The student was not evaluated."
     rows = [["", "texts", *(PART_NAMES[name] for name in measured)], ["---"] * (2 + len(measured))]
-    models: list[tuple[str, EvaluationJSON]] = [("**student**", evaluation)]
-    models += [("teacher", one) for one in evaluation.get("teacher") or ()]
-    for name, one in models:
-        results = (one.get(part) for part in measured)
-        rows.append([name, _text_title(one), *(f"{result['accuracy']:.1%}" if result else "" for result in results)])
+    rows.append(_accuracy_row("**student**", evaluation, measured))
+    rows += [_accuracy_row("teacher", one, measured) for one in evaluation.get("teacher") or ()]
     if retrieval := evaluation.get("retrieval"):
         cells = (f"{retrieval['accuracy']:.1%}" if name == "ood" else "" for name in measured)
         rows.append(["**student**, with retrieval", _text_title(evaluation), *cells])
-    rows.append(["chance", "", *(f"{part['chance']:.1%}" for part in measured.values())])
-    rows.append(["labels", "", *(f"{part['num_labels']:,}" for part in measured.values())])
-    rows.append(["images", "", *(f"{part['num_images']:,}" for part in measured.values())])
+    parts = measured.values()
+    rows.append(["chance", "", *(f"{part['chance']:.1%}" for part in parts)])
+    rows.append(["labels", "", *(f"{part['num_labels']:,}" for part in parts)])
+    rows.append(["images", "", *(f"{part['num_images']:,}" for part in parts)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _accuracy_row(name: str, evaluation: EvaluationJSON, measured: Iterable[EvaluatedPart]) -> list[str]:
+    results = (evaluation.get(part) for part in measured)
+    return [name, _text_title(evaluation), *(f"{result['accuracy']:.1%}" if result else "" for result in results)]
 
 
 def _section(tree: JSONObject, name: str) -> JSONObject:

@@ -34,7 +34,7 @@ Mask = npt.NDArray[np.bool_]
 Derived = npt.NDArray[Any]
 
 
-class ImageFile(NamedTuple):
+class LoadedImage(NamedTuple):
     """An image file: the sha256 of its content, and the decoded `image`, None with the `reason` if it is bad."""
 
     digest: bytes
@@ -66,10 +66,10 @@ class ImageConsumer(Protocol):
         """Called at the end, also after an error or a stop."""
 
 
-def load_image(path: Path) -> ImageFile:
+def load_image(path: Path) -> LoadedImage:
     """Read, hash and decode a file."""
     data, digest, reason = _read(path)
-    return ImageFile(digest, None, reason) if data is None else _decode(data, digest)
+    return LoadedImage(digest, None, reason) if data is None else _decode(data, digest)
 
 
 def read_images(
@@ -214,13 +214,13 @@ def _read(path: Path) -> tuple[bytes | None, bytes, str]:
     return data, hashlib.sha256(data).digest(), ""
 
 
-def _decode(data: bytes, digest: bytes) -> ImageFile:
+def _decode(data: bytes, digest: bytes) -> LoadedImage:
     try:
-        return ImageFile(digest, open_rgb(data))
+        return LoadedImage(digest, open_rgb(data))
     except MemoryError:
         raise
     except Exception as error:  # decoders raise any exception; a bad image must not end the run
-        return ImageFile(digest, None, f"{type(error).__name__}: {error}"[:300])
+        return LoadedImage(digest, None, f"{type(error).__name__}: {error}"[:300])
 
 
 def _derive(consumer: ImageConsumer, image: Image.Image) -> tuple[Derived | None, str]:

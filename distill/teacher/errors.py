@@ -90,16 +90,8 @@ def _translated(ref: str, error: Exception) -> TeacherError:
         return TeacherError("teacher_not_found", f"the Hub has no {ref}, or not all of its files: {reason}")
     if any(isinstance(cause, SafetensorError | EOFError | json.JSONDecodeError) for cause in causes):
         return TeacherError("teacher_incomplete", f"a file of {ref} is damaged or truncated, copy it again: {reason}")
-    missing = _missing_keys(str(error))
-    if missing and all(name.startswith(TEXT_PARTS) for name in missing):
-        return TeacherError(
-            "teacher_incomplete",
-            f"the weights of {ref} hold no complete text tower ({len(missing)} tensors missing, first {missing[0]}): "
-            f"export both towers",
-        )
-    if missing or "size mismatch" in str(error) or "Unexpected key" in str(error):
-        first = f"tensor {missing[0]} is missing" if missing else str(error).splitlines()[-1].strip()
-        return TeacherError("teacher_incomplete", f"the weights of {ref} do not fit its config: {first}")
+    if misfit := _misfit_of_weights(ref, str(error)):
+        return TeacherError("teacher_incomplete", misfit)
     if ref.startswith("local-dir:"):
         return TeacherError("teacher_incomplete", f"{ref} cannot be loaded: {reason}")
     if isinstance(error, FileNotFoundError | ConnectionError | OSError) or "download" in str(error).lower():
@@ -109,6 +101,20 @@ def _translated(ref: str, error: Exception) -> TeacherError:
             f"or give a folder as local-dir: ({reason})",
         )
     return TeacherError("teacher_incomplete", f"{ref} cannot be loaded: {reason}")
+
+
+def _misfit_of_weights(ref: str, message: str) -> str:
+    """How the weights do not fit the config, from torch's error message; empty for another error."""
+    missing = _missing_keys(message)
+    if missing and all(name.startswith(TEXT_PARTS) for name in missing):
+        return (
+            f"the weights of {ref} hold no complete text tower ({len(missing)} tensors missing, first {missing[0]}): "
+            f"export both towers"
+        )
+    if missing or "size mismatch" in message or "Unexpected key" in message:
+        first = f"tensor {missing[0]} is missing" if missing else message.splitlines()[-1].strip()
+        return f"the weights of {ref} do not fit its config: {first}"
+    return ""
 
 
 def _cause_chain(error: BaseException | None) -> Iterator[BaseException]:
