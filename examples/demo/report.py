@@ -1,23 +1,22 @@
 """The report of the demo: `report.json`, and `report.html`, which is self-contained.
 
-Texts from labels, from the LLM and from file names are escaped.
+The templates escape texts from labels, from the LLM and from file names.
 """
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
-from string import Template
 from typing import Literal, TypedDict
+
+from markupsafe import Markup
 
 from distill.json_types import EvaluatedPart, LabelSetJSON
 from examples.demo.charts import Pair, Series, line_chart, pair_chart, smoothed
+from examples.demo.rendering import TEMPLATES
 
 Text = Literal["names", "enriched"]
 PARTS: dict[EvaluatedPart, str] = {"id": "seen", "ood": "unseen"}
-_PAGE = Path(__file__).with_name("report_page.html")
 _SMOOTHING_WINDOW = 25
 
 
@@ -110,69 +109,24 @@ def write_json(results: Results, path: Path) -> None:
 def write_html(results: Results, path: Path) -> None:
     """Write `report.html`."""
     names, enriched = results.run("student", "names"), results.run("student", "enriched")
-    unseen_names, unseen_enriched = names.evaluation["ood"], enriched.evaluation["ood"]
     curves = [
         Series(f"student, {text}", text, smoothed(results.curves.get(text, []), window=_SMOOTHING_WINDOW))
         for text in ("names", "enriched")
     ]
-    page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
-        names_accuracy=f"{unseen_names['accuracy']:.0%}",
-        enriched_accuracy=f"{unseen_enriched['accuracy']:.0%}",
-        chance=f"{unseen_enriched['chance']:.1%}",
-        num_unseen=unseen_enriched["num_labels"],
-        table=_table(results),
+    page = TEMPLATES.get_template("report.html.jinja").render(
+        results=results,
+        parts=PARTS,
+        first=results.runs[0].evaluation,
+        names_accuracy=names.evaluation["ood"]["accuracy"],
+        unseen=enriched.evaluation["ood"],
         curves=line_chart(curves, x_label="step", y_label="training loss"),
         unseen_chart=_pairs(names, enriched, "ood"),
         seen_chart=_pairs(names, enriched, "id"),
-        samples="".join(map(_sample, results.samples)),
-        described="".join(map(_described, results.described)),
-        facts="".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in results.facts),
-        checkpoint=escape(results.checkpoint),
-        seconds=f"{results.seconds:.0f}",
     )
     path.write_text(page, encoding="utf-8")
 
 
-def _table(results: Results) -> str:
-    rows = []
-    for run in results.runs:
-        cells = "".join(_accuracy(run.evaluation[part]["accuracy"], run.text) for part in PARTS)
-        rows.append(f"<tr><th>{run.who}</th><td>{run.text}</td>{cells}</tr>")
-    first = results.runs[0].evaluation
-    cells = "".join(_accuracy(first[part]["chance"], "chance") for part in PARTS)
-    rows.append(f'<tr class="dim"><th>chance</th><td></td>{cells}</tr>')
-    heads = ""
-    for part, seen in PARTS.items():
-        counts = f"{first[part]['num_labels']} labels, {first[part]['num_images']:,} images"
-        heads += f"<th>{seen} labels <small>{counts}</small></th>"
-    return f"<table><thead><tr><th></th><th>text</th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-
-
-def _accuracy(accuracy: float, css: str) -> str:
-    bar = f'<b class="bar {css}" style="--share:{accuracy:.4f}"></b>'
-    return f'<td>{bar}<span class="num">{accuracy:.1%}</span></td>'
-
-
-def _pairs(names: MeasuredRun, enriched: MeasuredRun, part: EvaluatedPart) -> str:
+def _pairs(names: MeasuredRun, enriched: MeasuredRun, part: EvaluatedPart) -> Markup:
     before, after = names.evaluation[part]["per_label"], enriched.evaluation[part]["per_label"]
     pairs = [Pair(label, before.get(label, 0.0), accuracy) for label, accuracy in after.items()]
     return pair_chart(pairs, chance=names.evaluation[part]["chance"], before="names", after="enriched")
-
-
-def _sample(sample: SampleImage) -> str:
-    image = base64.b64encode(sample.image.read_bytes()).decode()
-    predictions = "".join(
-        f'<li class="{"right" if label == sample.label else "wrong"}"><i class="{css}"></i>'
-        f"<span>{escape(label)}</span> <small>{score:.0%}</small></li>"
-        for css, (label, score) in (("names", sample.names), ("enriched", sample.enriched))
-    )
-    alt = escape(sample.label, quote=True)
-    return (
-        f'<figure><img src="data:image/png;base64,{image}" alt="{alt}" width="128" height="128">'
-        f"<figcaption><strong>{escape(sample.label)}</strong><ul>{predictions}</ul></figcaption></figure>"
-    )
-
-
-def _described(entry: DescribedLabel) -> str:
-    phrases = "".join(f"<li>{escape(phrase)}</li>" for phrase in entry.phrases)
-    return f"<article><h3>{escape(entry.label)}</h3><p>{escape(entry.sentence)}</p><ul>{phrases}</ul></article>"

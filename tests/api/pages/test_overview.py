@@ -1,6 +1,17 @@
 """The overview page and the API reference."""
 
-from tests.api.conftest import Service
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from api.app import create_app
+from store.db import Database
+from tests.api.conftest import Service, settings_at
+from tests.api.live import served
+from tests.api.pages.browser import opened
 from tests.api.published import publish
 
 
@@ -19,5 +30,22 @@ def test_texts_are_escaped(service: Service) -> None:
     assert "/v1/checkpoints/{id}/files/{path}" in docs.text
     for response in (landing, docs):
         assert response.status_code == 200
-        assert "default-src 'none'" in response.headers["content-security-policy"]
+        (style,) = re.findall("<style>(.*?)</style>", response.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        assert response.headers["content-security-policy"] == (
+            f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'; base-uri 'none'; "
+            "form-action 'none'"
+        )
         assert not any(word in response.text for word in ("http://", "https://", "<script", "<img", "<link"))
+
+
+def test_the_pages_load_in_a_browser(sqlite_db: Database, tmp_path: Path) -> None:
+    with served(create_app(settings_at(tmp_path / "home"), sqlite_db)) as url, opened(f"{url}/") as browser:
+        page = browser.page
+        expect(page.get_by_role("heading", name="Latest checkpoints")).to_be_visible()
+        # The style is applied, so the policy allows it.
+        assert page.evaluate("getComputedStyle(document.querySelector('h2')).marginTop") == "32px"
+        page.get_by_role("link", name="reference").click()
+        expect(page.get_by_role("heading", name="Schemas")).to_be_visible()
+        assert page.locator("h3#VocabularyOut").count() == 1
+        assert (browser.errors, browser.failed_requests) == ([], [])
