@@ -9,8 +9,10 @@ import structlog
 
 from distill.training.process_environment import training_environment
 from store.jobs import claims
+from store.jobs.claims import Claim
 from workers.runtime.context import Context, worker_name
-from workers.runtime.run_part import claim_part, run_claimed
+from workers.runtime.lease_renewal import LeaseRenewal
+from workers.runtime.run_part import Publish, claim_part, run_claimed
 
 log = structlog.get_logger()
 _POLL_S = 0.2
@@ -21,14 +23,19 @@ def run_enrich(context: Context, part_id: str) -> None:
     """Run a part of an enrich job in this process, then the next part of the same job."""
     claim = claim_part(context, part_id)
     while claim is not None:
-        from workers.enrich.parts import WORK
-
-        run_claimed(context, claim, WORK[claim.kind])
+        run_claimed(context, claim, _enrich_work)
         if context.shutting_down.is_set():
             return
         with context.db.read() as tx:
             next_id = claims.next_part(tx, claim.job_id, "enrich", after_stage=claim.stage)
         claim = claim_part(context, next_id) if next_id else None
+
+
+def _enrich_work(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
+    """Import the work late, so that an import that fails is a failed part and not a dead worker."""
+    from workers.enrich.parts import WORK
+
+    return WORK[claim.kind](context, claim, lease)
 
 
 def run_gpu(context: Context, part_id: str) -> None:

@@ -8,6 +8,7 @@ the third keeps the number of calls in flight at its limit. A queue whose depend
 import signal
 import threading
 import time
+import traceback
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -40,6 +41,10 @@ def work(context: Context, queue: str) -> None:
                 RUN[queue](context, part_id)
         except SQLAlchemyError as error:
             log.warning("database_unreachable", queue=queue, error=type(error).__name__)
+            ready = []
+        except Exception:
+            # The lease of the part expires and the part is tried again; without this thread all others would wait.
+            log.error("worker_error", queue=queue, error=traceback.format_exc(limit=12))
             ready = []
         if not ready:
             context.shutting_down.wait(_IDLE_S)
