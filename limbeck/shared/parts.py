@@ -13,43 +13,32 @@ from typing import Literal
 
 Part = Literal["service", "gpu", "s3"]
 
-# The modules by which a part is recognised: import names of its own dependencies, without those of `client`.
+# Import names of the dependencies that the API and every worker share: the group `jobs` without `client`.
+_JOBS = (
+    "alembic",
+    "celery",
+    "fsspec",
+    "genai_prices",
+    "jinja2",
+    "jsonschema",
+    "kombu",
+    "numpy",
+    "PIL",
+    "psycopg",
+    "pydantic_settings",
+    "redis",
+    "safetensors",
+    "simplemma",
+    "sqlalchemy",
+    "structlog",
+    "tokenizers",
+)
 MODULES: Mapping[Part, tuple[str, ...]] = {
-    "service": (
-        "alembic",
-        "celery",
-        "fastapi",
-        "fsspec",
-        "genai_prices",
-        "jinja2",
-        "jsonschema",
-        "kombu",
-        "numpy",
-        "openai",
-        "PIL",
-        "prometheus_client",
-        "psycopg",
-        "pydantic_settings",
-        "redis",
-        "simplemma",
-        "sqlalchemy",
-        "starlette",
-        "structlog",
-        "tokenizers",
-        "uvicorn",
-    ),
-    "gpu": (
-        "huggingface_hub",
-        "matplotlib",
-        "open_clip",
-        "safetensors",
-        "tensorboard",
-        "timm",
-        "torch",
-        "torchvision",
-    ),
+    "service": (*_JOBS, "fastapi", "openai", "prometheus_client", "starlette", "uvicorn"),
+    "gpu": (*_JOBS, "huggingface_hub", "matplotlib", "open_clip", "tensorboard", "timm", "torch", "torchvision"),
     "s3": ("s3fs",),
 }
+"""The modules by which an installed part is recognised: import names of its dependencies, without those of `client`."""
 _SERVICE_PACKAGES = ("api", "attributes", "distill", "migrations", "store", "workers")
 
 

@@ -7,10 +7,18 @@ import sys
 import tomllib
 from pathlib import Path
 
+import grimp
 import pytest
 
 from limbeck.shared import parts
-from limbeck.shared.parts import MODULES, exit_if_not_installed, exit_if_part_is_missing, is_installed, missing_part
+from limbeck.shared.parts import (
+    MODULES,
+    Part,
+    exit_if_not_installed,
+    exit_if_part_is_missing,
+    is_installed,
+    missing_part,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 GROUPS = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
@@ -67,7 +75,7 @@ def test_a_program_exits_with_one_line_and_a_bug_stays_visible(monkeypatch: pyte
         raise ModuleNotFoundError("No module named 'other'", name="other")
     exit_if_not_installed("gpu", "program")
     monkeypatch.setattr(parts, "_is_found", lambda module: False)
-    with pytest.raises(SystemExit, match="program: huggingface_hub is not installed"):
+    with pytest.raises(SystemExit, match="program: alembic is not installed"):
         exit_if_not_installed("gpu", "program")
 
 
@@ -91,3 +99,37 @@ def test_commands_of_a_client_alone_fail_with_one_line(tmp_path: Path) -> None:
         assert ended.returncode == 1, ended.stderr
         assert message in ended.stderr
         assert ended.stderr.count("\n") == 1
+
+
+# Imported inside functions that the programs of the part do not call.
+LATE_IMPORTS = {
+    ("attributes.llm.batch_api", "openai"),
+    ("attributes.llm.transport", "openai"),
+    ("distill.config.model_names", "open_clip"),
+    ("distill.config.model_names", "timm"),
+}
+PROGRAMS: dict[Part, tuple[str, ...]] = {
+    "service": (
+        "api.server",
+        "attributes.cli.check_gates",
+        "attributes.cli.describe",
+        "limbeck.commands.operate",
+        "limbeck.commands.serve",
+        "workers.embedded",
+        "workers.enrich.parts",
+        "workers.sweeper",
+        "workers.tasks",
+    ),
+    "gpu": ("distill.benefit.__main__", "distill.cli.run", "workers.child", "workers.gpu.parts", "workers.tasks"),
+}
+
+
+@pytest.mark.parametrize(("part", "other"), [("service", "gpu"), ("gpu", "service")])
+def test_the_programs_of_a_part_import_no_module_of_the_other(part: Part, other: Part) -> None:
+    graph = grimp.build_graph(
+        "api", "attributes", "distill", "limbeck", "store", "workers", include_external_packages=True
+    )
+    modules = set(PROGRAMS[part]).union(*map(graph.find_upstream_modules, PROGRAMS[part]))
+    imports = {(module, name) for module in modules for name in graph.find_modules_directly_imported_by(module)}
+    foreign = {one for one in imports if one[1] in set(MODULES[other]) - set(MODULES[part])}
+    assert foreign - LATE_IMPORTS == set()
