@@ -5,6 +5,7 @@
 
 import re
 import shutil
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,14 @@ def test_commands_exist(compose: dict[str, Any]) -> None:
     for name in ("migrate", "api", "sweeper", "enrich", "gpu"):
         program = compose["services"][name]["command"][0]
         assert program == "python" or shutil.which(program) or (ROOT / ".venv" / "bin" / program).exists(), name
+
+
+def test_the_wheel_contains_the_data_files_of_limbeck() -> None:
+    (patterns,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"].values()
+    files = [path for path in (ROOT / "limbeck").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    data = [path for path in files if path.suffix != ".py"]
+    assert data
+    assert [path for path in data if not any(path.match(pattern) for pattern in patterns)] == []
 
 
 @pytest.fixture(scope="module")
