@@ -92,7 +92,7 @@ class Transport:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 response = await client.post(
-                    "/chat/completions",
+                    f"{client.base_url}chat/completions",  # whole, so that the library parses it once less
                     cast_to=httpx2.Response,
                     content=_bytes_of(body),
                     # Defaults, but given here: the library copies defaults deeply in each call.
