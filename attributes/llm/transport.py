@@ -93,10 +93,11 @@ class Transport:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 response = await client.post(
-                    "/chat/completions",
+                    f"{client.base_url}chat/completions",  # whole, so that the library parses it once less
                     cast_to=httpx2.Response,
                     content=_bytes_of(body),
-                    options={"headers": self._omitted},
+                    # Defaults, but given here: the library copies defaults deeply in each call.
+                    options={"headers": self._omitted, "params": {}, "security": {"bearer_auth": True}},
                 )
             raw = self.parse_response(response)
         except openai.APIStatusError as error:
@@ -126,8 +127,9 @@ class Transport:
         )
 
     def printable(self, message: object) -> str:
-        """A server's message, made safe to show: short, printable, without the API key."""
-        return self._without_secrets(clean(str(message or ""), MAX_DETAIL_CHARS))
+        """A server's message, made safe to show: short, printable, without secrets."""
+        whole = self._without_secrets(str(message or ""))  # before a cut could leave a part of a secret
+        return self._without_secrets(clean(whole, MAX_DETAIL_CHARS))
 
     async def close(self) -> None:
         """Close the connections."""

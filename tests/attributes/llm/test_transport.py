@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from attributes.llm.client import LLMClient
 from attributes.llm.results import FatalLLMError
 from attributes.llm.settings import LLMSettings
+from attributes.llm.transport import Transport
 from tests.attributes.conftest import KEY, RunQuestion
 from tests.attributes.fake_llm import (
     GOOD,
@@ -116,6 +117,13 @@ def test_secrets_are_sent_but_never_shown(
     outputs = [*map(repr, shown), *map(str, shown), caplog.text, repr(settings), settings.model_dump_json()]
     outputs += [str(vars(one)) for one in shown if hasattr(one, "__dict__")]
     assert all(KEY not in text and TOKEN not in text for text in outputs)
+
+
+@pytest.mark.parametrize("before", ["x" * 290, ""])
+def test_neither_a_cut_nor_an_invisible_character_shows_the_key(before: str) -> None:
+    transport = Transport(LLMSettings(model="m", api_key=SecretStr(KEY)))
+    assert KEY[:8] not in transport.printable(f"{before}{KEY}")
+    assert KEY not in transport.printable(f"{before}{KEY[:5]}\u200b{KEY[5:]}")
 
 
 @pytest.mark.parametrize("api_version", ["", "2024-10-21"])
