@@ -86,11 +86,14 @@ def read_images(
     """
     contents = FileContents(cache)
     try:
-        needed = [consumer.begin(*contents.known(paths)) for consumer in consumers]
-        for consumer, rows in zip(consumers, needed, strict=True):
-            if not rows.any():
+        digests, known = contents.known(paths)
+        reading = []
+        for consumer in consumers:
+            needed = consumer.begin(digests, known)
+            if needed.any():
+                reading.append((consumer, needed))
+            else:
                 hooks.progress(len(paths), len(paths), consumer.unit)
-        reading = [(consumer, rows) for consumer, rows in zip(consumers, needed, strict=True) if rows.any()]
         if reading:
             _pass(paths, reading, contents, num_workers, hooks)
         for consumer in consumers:
@@ -112,17 +115,14 @@ class FileContents:
         self._earlier = RowCache(cache / "pixels" / "contents", width=KEY_BYTES, dtype=np.uint8)
         self._new: dict[bytes, bytes] = {}
         self._flushed_at = time.monotonic()
-        self._known: tuple[Keys, Mask] | None = None
 
     def known(self, paths: Sequence[Path]) -> tuple[Keys, Mask]:
         """The sha256 (N, 32) of each file, and whether it is known (N,): not new, and not changed since it was read."""
-        if self._known is None:
-            stamps = stack_keys(file_stamp(path) or bytes(KEY_BYTES) for path in paths)
-            digests, known = self._rows.get(stamps)
-            rest = np.flatnonzero(~known)
-            digests[rest], known[rest] = self._earlier.get(stamps[rest])
-            self._known = digests, known
-        return self._known
+        stamps = stack_keys(file_stamp(path) or bytes(KEY_BYTES) for path in paths)
+        digests, known = self._rows.get(stamps)
+        rest = np.flatnonzero(~known)
+        digests[rest], known[rest] = self._earlier.get(stamps[rest])
+        return digests, known
 
     def add(self, stamp: bytes | None, path: Path, digest: bytes) -> None:
         """Remember the digest of a file, if its stamp is the same after reading as before. Called by many threads."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from distill import __main__ as program
+from distill.cli.train_process import main as train
 from distill.training.process_environment import MALLOC_SETTINGS
 
 
@@ -44,12 +45,13 @@ def test_interrupted_check_ends_without_a_traceback(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the environment of a process in /proc")
-def test_one_interrupt_saves_the_state_and_the_same_command_resumes(command: list[str], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "distill", *command, "--set", "save_every_s=0.01"]
+@pytest.mark.slow
+def test_one_interrupt_saves_the_state_and_the_same_arguments_resume(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*command, "--set", "save_every_s=0.01", "--set", "epochs=12"]
     state = tmp_path / "out" / "work" / "state.safetensors"
-    with subprocess.Popen(
-        [*command, "--set", "epochs=200"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as parent:
+    with subprocess.Popen([sys.executable, "-m", "distill", *arguments], stderr=subprocess.PIPE, text=True) as parent:
         while parent.poll() is None and not state.exists():
             time.sleep(0.01)
         (child,) = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
@@ -61,3 +63,7 @@ def test_one_interrupt_saves_the_state_and_the_same_command_resumes(command: lis
     assert messages.splitlines()[-1].startswith("stopped: ")
     assert "Traceback" not in messages
     assert not Path(f"/proc/{child}").exists()
+    assert train(arguments) == 0
+    resumed = capsys.readouterr()
+    assert "resuming from the last saved state" in resumed.err
+    assert resumed.out.splitlines()[-1] == f"bundle: {tmp_path / 'out' / 'bundle'}"
