@@ -193,3 +193,8 @@ def test_every_entrance_accepts_the_same_labels(
         if is_text and (separators == "\n" or (separators == "\t" and name == "python -m attributes")):
             continue
         assert accepts(label) == expected, (name, label)
+
+
+def test_no_entrance_accepts_a_label_twice(entrances: dict[str, Entrance]) -> None:
+    for name, accepts in entrances.items():
+        assert not accepts(FIRST.upper()), name
