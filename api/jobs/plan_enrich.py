@@ -187,11 +187,10 @@ def _plan_descriptions(
     if request.base_set_id is not None:
         with not_found_at("/base_set_id"):
             same_vocabulary = attribute_sets.get(tx, request.base_set_id).vocabulary_id == vocabulary.id
-    num_labels = vocabulary.num_labels
-    pair_steps = tuple(step for step, strategy in enumerate(strategies) if strategy.about == "pair")
+    pair_steps = _pair_steps(strategies)
     spec = DescribeSpec(
         vocabulary_id=vocabulary.id,
-        num_labels=num_labels,
+        num_labels=vocabulary.num_labels,
         domain=vocabulary.domain,
         strategies=tuple(strategy.ref for strategy in strategies),
         model=model,
@@ -205,6 +204,15 @@ def _plan_descriptions(
         neighbours=request.neighbours if pair_steps else None,
         mend_rounds=request.mend_rounds,
     )
+    return EnrichPlan(spec=spec, strategies=strategies, parts=_description_parts(request, strategies, spec, settings))
+
+
+def _description_parts(
+    request: EnrichIn, strategies: list[Strategy], spec: DescribeSpec, settings: Settings
+) -> list[NewPart]:
+    """The parts of the job, in the order of their stages: describe, neighbours, repair rounds, assemble, report."""
+    num_labels = spec.num_labels
+    pair_steps = _pair_steps(strategies)
     parts: list[NewPart] = []
     if per_label := sum(strategy.num_questions for strategy in strategies if strategy.about == "label"):
         min_size = _min_chunk(request, settings, QUESTIONS_PER_BATCH // per_label)
@@ -219,7 +227,11 @@ def _plan_descriptions(
     num_pages = -(-num_labels // PAGE_SIZE)
     parts += _chunks("assemble", num_pages, PAGES_PER_PART, unit="pages", stage=LAST_STAGE)
     parts.append(NewPart(kind="report", queue="enrich", stage=LAST_STAGE + 1, total=num_labels, unit="labels"))
-    return EnrichPlan(spec=spec, strategies=strategies, parts=parts)
+    return parts
+
+
+def _pair_steps(strategies: list[Strategy]) -> tuple[int, ...]:
+    return tuple(step for step, strategy in enumerate(strategies) if strategy.about == "pair")
 
 
 def _teacher(

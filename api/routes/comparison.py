@@ -1,6 +1,6 @@
 """Comparison of two attribute sets, label by label."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -63,20 +63,19 @@ def _label_difference(difference: Difference) -> LabelDifferenceOut:
         [line_from_json(line) for line in entry.lines] if entry else []
         for entry in (difference.entry, difference.other_entry)
     )
-    other_by_id = {line.id: line for line in other_lines}
-    ids = {line.id for line in lines}
-    common = [(line, other_by_id[line.id]) for line in lines if line.id in other_by_id]
+    this, other = {line.id: line for line in lines}, {line.id: line for line in other_lines}
+    common = [(line, other[line.id]) for line in lines if line.id in other]
     return LabelDifferenceOut(
         at=difference.at,
         position=difference.position,
         with_position=difference.other_position,
         label=difference.label.name,
         sense=difference.label.sense,
-        added=_lines_out(line for line in lines if line.id not in other_by_id),
-        removed=_lines_out(line for line in other_lines if line.id not in ids),
-        locked=_lines_out(line for line, other in common if line.locked and not other.locked),
-        unlocked=_lines_out(line for line, other in common if other.locked and not line.locked),
-        other=_other_differences(difference, common, [line.id for line in other_lines if line.id in ids]),
+        added=_lines_without(lines, other),
+        removed=_lines_without(other_lines, this),
+        locked=_lines_out(line for line, same in common if line.locked and not same.locked),
+        unlocked=_lines_out(line for line, same in common if same.locked and not line.locked),
+        other=_other_differences(difference, common, [line.id for line in other_lines if line.id in this]),
     )
 
 
@@ -96,6 +95,10 @@ def _other_differences(
         "spelling": (entry.label, entry.sense) != (other.label, other.sense),
     }
     return [name for name, is_different in differs.items() if is_different]
+
+
+def _lines_without(lines: Iterable[Line], ids: Container[str]) -> list[LineOut]:
+    return _lines_out(line for line in lines if line.id not in ids)
 
 
 def _lines_out(lines: Iterable[Line]) -> list[LineOut]:

@@ -31,6 +31,7 @@ from attributes.llm.requests import cache_key_of
 from attributes.prompts.questions import Question, questions_for_label
 from attributes.prompts.strategy import DEFAULT_STRATEGY, Strategy, StrategyError, load_strategy
 from attributes.types import Entry, Label
+from limbeck.shared.labels import domain_fault, normalize
 
 _MAX_PRINTED_FAILURES = 20
 _KEY_HELP = (
@@ -103,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan = _Plan(
             labels=parse_file(arguments.labels, read_label_lines),
             strategies=_strategies(arguments),
-            domain=arguments.domain,
+            domain=_domain(arguments),
             settings=_settings(arguments),
             limiter=_limiter(arguments),
         )
@@ -183,6 +184,12 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         default = LLMSettings.model_fields[name].default
         parser.add_argument(f"--{name.replace('_', '-')}", default=default, help=f"default {default:g}")
     return parser.parse_args(argv)
+
+
+def _domain(arguments: argparse.Namespace) -> str:
+    if fault := domain_fault(arguments.domain):
+        raise InvalidInput(f"--domain {fault}")
+    return normalize(arguments.domain)
 
 
 def _strategies(arguments: argparse.Namespace) -> list[Strategy]:

@@ -117,7 +117,8 @@ def normalise(name: str) -> str:
     """The normal form in which folder names and labels are compared.
 
     In this order: Unicode NFC; remove a leading number followed by `.` or `_` (`001.Black_footed_Albatross`); replace
-    underscores and hyphens by spaces; collapse and strip white space; fold case.
+    underscores and hyphens by spaces; collapse and strip white space; fold case. This is looser than the comparison of
+    labels (`limbeck.shared.labels`), because folder names have numbers and underscores that labels lack.
     """
     text = re.sub(r"^\d+[._]\s*", "", unicodedata.normalize("NFC", name))
     return unicodedata.normalize("NFC", " ".join(re.sub(r"[_-]", " ", text).split()).casefold())

@@ -13,6 +13,7 @@ from limbeck.commands.common import DEFAULT_URL, BadInput, Url, id_table, read_t
 from limbeck.commands.editing import LabelName, SetId, find, line_text, show_label
 from limbeck.commands.label_text import name_of
 from limbeck.shared.format_names import DOCUMENT_FORMATS
+from limbeck.shared.labels import written
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -119,7 +120,7 @@ def compare(
 
 
 def _print_difference(console: "Console", difference: "LabelDifference") -> None:
-    name = f"{difference.label} ({difference.sense})" if difference.sense else difference.label
+    name = written(difference.label, difference.sense)
     if difference.position is None:
         name += " (only in A)"
     elif difference.with_position is None:

@@ -18,6 +18,7 @@ _JOBS = (
     "alembic",
     "celery",
     "fsspec",
+    "ftfy",
     "genai_prices",
     "jinja2",
     "jsonschema",

@@ -16,6 +16,7 @@ from store.sets import attribute_sets
 from store.sets.attribute_sets import PAGE_SIZE
 
 _PAGES_AT_ONCE = 8
+_LABELS_AT_ONCE = _PAGES_AT_ONCE * PAGE_SIZE
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,14 @@ def _same_vocabulary(tx: Session, one: AttributeSet, other: AttributeSet, start:
 
 
 def _different_vocabularies(tx: Session, one: AttributeSet, other: AttributeSet, start: int) -> Iterator[_DigestPair]:
-    step = _PAGES_AT_ONCE * PAGE_SIZE
-    for first in range(start, one.num_labels, step):
-        stop = min(first + step, one.num_labels)
+    yield from _labels_of_one(tx, one, other, start)
+    yield from _labels_of_other_only(tx, one, other, max(0, start - one.num_labels))
+
+
+def _labels_of_one(tx: Session, one: AttributeSet, other: AttributeSet, start: int) -> Iterator[_DigestPair]:
+    """Labels of `one` with another entry in `other`, or without a counterpart there."""
+    for first in range(start, one.num_labels, _LABELS_AT_ONCE):
+        stop = min(first + _LABELS_AT_ONCE, one.num_labels)
         counterparts = _counterparts(tx, one.vocabulary_id, other.vocabulary_id, first, stop)
         digests = attribute_sets.digests_at(tx, one.id, range(first, stop))
         other_digests = attribute_sets.digests_at(tx, other.id, [at for at in counterparts if at is not None])
@@ -102,8 +108,12 @@ def _different_vocabularies(tx: Session, one: AttributeSet, other: AttributeSet,
             digest, other_digest = digests.get(at), None if other_at is None else other_digests.get(other_at)
             if digest != other_digest or other_at is None:
                 yield _DigestPair(at, at, other_at, digest, other_digest)
-    for first in range(max(0, start - one.num_labels), other.num_labels, step):
-        stop = min(first + step, other.num_labels)
+
+
+def _labels_of_other_only(tx: Session, one: AttributeSet, other: AttributeSet, start: int) -> Iterator[_DigestPair]:
+    """Labels of `other`, from its position `start` on, that the vocabulary of `one` lacks."""
+    for first in range(start, other.num_labels, _LABELS_AT_ONCE):
+        stop = min(first + _LABELS_AT_ONCE, other.num_labels)
         counterparts = _counterparts(tx, other.vocabulary_id, one.vocabulary_id, first, stop)
         unmatched = [at for at, counterpart in enumerate(counterparts, first) if counterpart is None]
         digests = attribute_sets.digests_at(tx, other.id, unmatched)

@@ -241,6 +241,10 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "another domain": ({"set": "".join(write_json([], domain="fish"))}, "with domain 'fish', not 'birds'"),
     "another model": ({"set": "".join(write_json([], model="n"))}, "with model 'n', not 'm'"),
     "a damaged journal": ({"part": '{"domain": "birds", "strategy": "describe@1", "model": "m"}\n[]\n'}, "is damaged"),
+    "invalid domain": (
+        {"args": ["--domain", "a\ue000"]},
+        '--domain has a private-use character (U+E000) in "a<U+E000>"',
+    ),
     "bad address": ({"args": ["--base-url", "ftp://x"]}, "--base-url: "),
     "bad number": ({"args": ["--concurrency", "many"]}, "--concurrency: "),
     "bad temperature": ({"args": ["--temperature", "9"]}, "--temperature: "),

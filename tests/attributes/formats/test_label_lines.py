@@ -20,6 +20,7 @@ def test_read_label_lines() -> None:
     [
         ("", None, "has no labels"),
         ("a\n\nb\n", 2, "is blank"),
+        ("a\tbird\nb\nA\n", 3, 'label "A" is also on line 1; give each a sense'),
         ("a\nA\n", 2, 'label "A" is also on line 1; give each a sense'),
         ("a\nb\x1bc\n", 2, "control character (U+001B)"),
         ("a\n" + "b" * 201, 2, "has 201 characters; at most 200"),
