@@ -65,7 +65,7 @@ class _EvaluationRun:
         if isinstance(subject, CheckpointSubject):
             measured = self._measure_checkpoint(subject.checkpoint_id, shots=self.spec.shots)
         else:
-            measured = self._measure_teacher(self._load_teacher(), shots=0)
+            measured = self._measure_teacher(self._load_teacher(), self.targets, shots=0)
         result = EvaluateResult(evaluation=measured.as_json(), num_bad_images=len(self.hooks.bad_images))
         return lambda _tx: result
 
@@ -94,11 +94,11 @@ class _EvaluationRun:
             hooks=self.hooks,
         )
 
-    def _measure_teacher(self, teacher: Teacher, *, shots: int) -> Evaluation:
+    def _measure_teacher(self, teacher: Teacher, targets: TextTargets, *, shots: int) -> Evaluation:
         return measure_teacher(
             teacher,
             self.images.image_index,
-            self.targets,
+            targets,
             self.spec.text,
             cache=self.context.settings.cache,
             root=self.images.root,
@@ -154,8 +154,7 @@ class _EvaluationRun:
     def _publish_student(self, spec: DistillSpec) -> Publish:
         """Evaluate the trained student and its teacher, then publish the student as a checkpoint."""
         config, trained = spec.config, self._train_result()
-        teacher = self._load_teacher()
-        baseline = self._measure_teacher(teacher, shots=config.data.shots)
+        teacher, teacher_targets = self._load_teacher(), self.targets
         self.image_index, self.targets = evaluation_inputs(
             config, self.image_index, teacher, self.targets, self._learned_context(trained.files)
         )
@@ -169,6 +168,8 @@ class _EvaluationRun:
             ),
             last_epochs=last_epochs(log, config.evaluation.measured_epochs),
         )
+        # After the student: its pass over the images has stored the teacher's features too.
+        baseline = self._measure_teacher(teacher, teacher_targets, shots=config.data.shots)
         evaluation: StudentEvaluation = {
             **measured.as_json(),
             "teacher": [{"run": self.spec.teacher, **baseline.as_json()}],
