@@ -14,7 +14,7 @@ FROM base AS wheel
 WORKDIR /build
 COPY requirements/build.lock requirements/
 RUN pip install --require-hashes -r requirements/build.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY limbeck limbeck
 RUN python -m build --wheel --no-isolation
 
