@@ -225,7 +225,7 @@ def decode_images(
 
 
 class _ArrayDraft:
-    """An array (N, S, S, 3) on disk that is written image by image, in a temporary folder that is moved into place at the end."""
+    """An array (N, S, S, 3) on disk that is written image by image into a temporary folder, then moved."""
 
     def __init__(self, folder: Path, num_images: int, side_px: int) -> None:
         """Raises ImagesError if the disk has too little space."""
