@@ -73,8 +73,9 @@ PARTS := client service gpu s3 build
 
 lock: $(READY)  ## Lock the dependencies of every part again, and the model names that they know
 	$(LOCK) --upgrade --group pyproject.toml:all --output-file requirements/all.lock
-	for part in $(PARTS); do rm -f requirements/$$part.lock && \
-		$(LOCK) --group pyproject.toml:$$part -c requirements/all.lock --output-file requirements/$$part.lock; done
+	set -e; for part in $(PARTS); do \
+		$(LOCK) --upgrade --group pyproject.toml:$$part -c requirements/all.lock \
+			--output-file requirements/$$part.lock; done
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/all.lock
 	$(BIN)/python -m distill.config.model_names
 

@@ -8,26 +8,28 @@ and teacher) and `work/` (the training state to resume from, and `events` for Te
 interrupted run. On several GPUs of a machine: `torchrun --standalone --nproc-per-node 2 -m distill …`. Exit codes: 0;
 2, with one line on standard error, for unusable input; 1 if training fails; 130 if the run was stopped.
 
-This process checks the input and then starts the training process (`distill.cli.train_process`) with the environment
-that training needs (`distill.training.process_environment`); under torchrun each rank does.
+This process starts the training process (`distill.cli.train_process`) with the environment that training needs
+(`distill.training.process_environment`), passes signals on, and ends with its exit code; 128 + n if signal n ended it.
+Under torchrun each rank does so.
 """
 
+import signal
 import sys
 from collections.abc import Sequence
 
-from distill.cli.arguments import read_arguments
-from distill.cli.exit_codes import exit_code
+from distill.cli.exit_codes import STOPPED
 from distill.training.process_environment import run_training_process
-from limbeck.shared.parts import exit_if_not_installed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    if code := exit_code(lambda: read_arguments(argv)):
-        return code
-    exit_if_not_installed("gpu", "python -m distill")
-    return run_training_process([sys.executable, "-m", "distill.cli.train_process", *argv])
+    code = run_training_process([sys.executable, "-m", "distill.cli.train_process", *argv])
+    if code > 128 and code != STOPPED:
+        name = signal.Signals(code - 128).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        print(f"error: {name} ended the training process{hint}; run the same command again to resume", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

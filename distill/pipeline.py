@@ -263,8 +263,8 @@ def measure_epochs(
     """A hook `on_epoch` that evaluates the student after each of the last `measured_epochs` epochs.
 
     Decodes the images now, so that an error does not end a training later, and encodes them with the teacher for the
-    final evaluation. Unusable images are not reported, because
-    the final evaluation reports them. Raises NoImages, ImagesError, FewShotError, Stopped.
+    final evaluation. Unusable images are not reported, because the final evaluation reports them. Raises NoImages,
+    ImagesError, FewShotError, Stopped.
     """
     if config.evaluation.measured_epochs == 0:
         return lambda _epoch, _student, _context: None

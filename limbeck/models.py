@@ -1,6 +1,7 @@
-"""Responses of the service as frozen pydantic models; fields of newer services are kept in `model_extra`.
+"""Responses of the service as frozen pydantic models.
 
-`tests/limbeck/test_models.py` compares them with the service's models.
+Fields of newer services are kept in `model_extra`. A name that this client does not know yet, such as a new kind of
+job, is a plain text: therefore the types `… | str`. `tests/limbeck/test_models.py` compares them with the service's.
 """
 
 from datetime import datetime
@@ -46,13 +47,13 @@ class Line(ServiceResponse):
     """A line of a label: a sentence, or a phrase that completes "which has", with its part and value."""
 
     id: str
-    kind: LineKind
+    kind: LineKind | str
     text: str
     part: str
     value: str
     about: str
     other_value: str
-    origin: LineOrigin
+    origin: LineOrigin | str
     locked: bool
     strategy: str
     call: str
@@ -98,7 +99,7 @@ class LabelDifference(ServiceResponse):
     removed: tuple[Line, ...]
     locked: tuple[Line, ...]
     unlocked: tuple[Line, ...]
-    other: tuple[Literal["order", "provenance", "flags", "spelling"], ...]
+    other: tuple[Literal["order", "provenance", "flags", "spelling"] | str, ...]
 
 
 class Draft(ServiceResponse):
@@ -170,7 +171,7 @@ class LabelViolation(ServiceResponse):
 class Gate(ServiceResponse):
     """The result of a gate. `holds` is None if it was not measured; `worst`: the worst of `num_labels` labels."""
 
-    gate: GateName
+    gate: GateName | str
     tells: str
     figure: float | None
     threshold: float
@@ -299,7 +300,7 @@ class Call(ServiceResponse):
     key: str
     strategy: str
     model: str
-    mode: Literal["live", "batch"]
+    mode: Literal["live", "batch"] | str
     attempt: int
     status: str
     http_status: int | None
@@ -338,7 +339,7 @@ class StrategyEstimate(ServiceResponse):
     calls: int
     prompt_tokens: Range
     completion_tokens: Range
-    basis: Literal["ledger", "guess"]
+    basis: Literal["ledger", "guess"] | str
     num_seen: int
 
 
@@ -370,8 +371,8 @@ class Job(ServiceResponse):
     """A job. `stage` is the kind of its current or last part, `progress` the progress of that stage."""
 
     id: str
-    kind: JobKind
-    status: Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+    kind: JobKind | str
+    status: Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"] | str
     stage: str | None
     created_at: datetime
     started_at: datetime | None
@@ -400,8 +401,8 @@ class Event(ServiceResponse):
 
     id: int
     at: datetime
-    level: Literal["info", "warning", "error"]
-    type: Literal["message", "metrics", "state"]
+    level: Literal["info", "warning", "error"] | str
+    type: Literal["message", "metrics", "state"] | str
     message: str
     data: dict[str, JsonValue]
 

@@ -2,7 +2,7 @@
 
 Each queue has threads that claim parts from the database and run them with the same `RUN` as under Celery; the sweeper
 runs in the main thread. Three enrich parts run at a time: while one waits for its last responses and another starts,
-the third keeps the number of calls in flight at its limit. A queue whose dependencies are not installed is left alone.
+the third keeps the number of calls in flight at its limit. A queue whose dependencies are not installed is not served.
 """
 
 import signal

@@ -1,5 +1,6 @@
 """Base models and types of all resources: request and response models, pages of lists, names, timestamps in UTC."""
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -54,9 +55,12 @@ def unstorable_reason(text: str) -> str | None:
 
 
 def _validate_plain_text(text: str) -> str:
+    """A name of a resource or of a model: looser than a label, because no prompt and no comparison depends on it."""
     text = labels.normalize(text)
-    if text and (fault := labels.text_fault(text, MAX_NAME_CHARS)):
-        raise ValueError(fault)
+    if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text):
+        raise ValueError("has a control character")
+    if len(text) > MAX_NAME_CHARS:
+        raise ValueError(f"has {len(text)} characters; at most {MAX_NAME_CHARS} are allowed")
     return text
 
 

@@ -18,9 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import SecretStr, ValidationError
-
 from attributes.cli.input_files import InputParser, InvalidInput, parse_file
+from attributes.cli.llm_settings import llm_settings
 from attributes.formats.label2text import join_sentences, read_label2text
 from attributes.formats.registry import parse_entries
 from attributes.gates.criteria import GateCriteria, load_word_lists
@@ -29,7 +28,6 @@ from attributes.gates.reports.html_report import render_html
 from attributes.gates.token_lengths import TokenCounter, clip_token_counter, token_counter_from_file
 from attributes.gates.types import Violation
 from attributes.gates.words.word_lists import WordListError
-from attributes.llm.settings import LLMSettings
 from attributes.types import Entry, Label
 from limbeck.shared.format_names import DOCUMENT_FORMATS, DocumentFormat
 from limbeck.shared.gate_report import print_report
@@ -124,7 +122,7 @@ def _with_second_opinion(entries: Sequence[Entry], criteria: GateCriteria, model
     from attributes.gates.second_opinion import SecondOpinion
     from attributes.llm.client import FatalLLMError, LLMClient
 
-    settings = _llm_settings(model)
+    settings = llm_settings(model=model)
     found = _lines_with_nonvisual_words(entries, criteria)
     opinion = SecondOpinion()
 
@@ -139,17 +137,6 @@ def _with_second_opinion(entries: Sequence[Entry], criteria: GateCriteria, model
     for result in opinion.failed:
         print(f"no second opinion on {result.question.label}: {result.reason}: {result.detail}", file=sys.stderr)
     return replace(criteria, visible_texts=frozenset(opinion.visible_texts), judge_model=model)
-
-
-def _llm_settings(model: str) -> LLMSettings:
-    try:
-        return LLMSettings(
-            base_url=os.environ.get("LIMBECK_LLM_BASE_URL", ""),
-            model=model,
-            api_key=SecretStr(os.environ.get("LIMBECK_LLM_API_KEY", "")),
-        )
-    except ValidationError as error:
-        raise InvalidInput(f"LIMBECK_LLM_BASE_URL: {error.errors()[0]['msg']}") from None
 
 
 def _lines_with_nonvisual_words(entries: Sequence[Entry], criteria: GateCriteria) -> dict[Label, list[str]]:

@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import SecretStr, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from attributes.cli.input_files import InputParser, InvalidInput, parse_file
+from attributes.cli.llm_settings import llm_settings
 from attributes.cli.output_file import OutputFile
 from attributes.formats.label_lines import read_label_lines
 from attributes.llm.client import FatalLLMError, LLMClient, LLMSettings, QueryTotals, QuestionResult
@@ -215,15 +215,8 @@ def _limiter(arguments: argparse.Namespace) -> Limiter | None:
 def _settings(arguments: argparse.Namespace) -> LLMSettings:
     if not arguments.model:
         raise InvalidInput("--model is missing (or LIMBECK_LLM_MODEL)")
-    given = {name: getattr(arguments, name) for name in LLMSettings.model_fields if hasattr(arguments, name)}
-    secret = {name: SecretStr(os.environ.get(f"LIMBECK_LLM_{name.upper()}", "")) for name in ("api_key", "headers")}
-    try:
-        return LLMSettings(**given, **secret)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        place = f"LIMBECK_LLM_{name.upper()}" if name in secret else f"--{name.replace('_', '-')}"
-        raise InvalidInput(f"{place}: {first['msg']}") from None
+    options = {name: getattr(arguments, name) for name in LLMSettings.model_fields if hasattr(arguments, name)}
+    return llm_settings(**options)
 
 
 def _progress_bar() -> Progress:

@@ -7,7 +7,7 @@ lemmas             words, lemmas, meaning of a text            word_lists       
 label_names        names of other labels in a text             token_lengths      token counts of rendered lines
 shared_attributes  lines and attributes shared by labels       near_duplicates    labels with nearly the same words
 margins            text margins of a teacher                   second_opinion     an LLM reviews non-visual lines
-repair_prompts     correction of a response with violations    text_report, html_report   a report for people
+repair_prompts     correction of a response with violations    reports/           a report as an HTML page
 
 Nothing is imported here: the API needs the gate names without numpy.
 """

@@ -2,11 +2,13 @@
 
 import json
 import re
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
+_CREDENTIAL = re.compile(r"auth|cookie|key|token|secret|password", re.IGNORECASE)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -79,10 +81,27 @@ class LLMSettings(BaseModel):
         return _parse_headers(self.headers)
 
     def secrets(self) -> set[str]:
-        """The texts that must not be shown: the API key, and the values of the headers with and without a scheme."""
-        values = self.extra_headers().values()
-        tokens = {value.split(" ", 1)[1] for value in values if value.lower().startswith(("basic ", "bearer "))}
-        return {self.api_key.get_secret_value(), *values, *tokens}
+        """The texts that no message may show: the API key, and the values of all headers, with and without a scheme."""
+        return {self.api_key.get_secret_value(), *_with_tokens(self.extra_headers().values())}
+
+    def credentials(self) -> set[str]:
+        """The secrets that no stored response may contain: the API key, and headers that hold one by name or scheme.
+
+        The value of another header (`X-Title: hummingbirds`) can be an ordinary word of a response.
+        """
+        headers = self.extra_headers().items()
+        values = [value for name, value in headers if _CREDENTIAL.search(name) or _has_scheme(value)]
+        return {self.api_key.get_secret_value(), *_with_tokens(values)}
+
+
+def _has_scheme(value: str) -> bool:
+    return value.lower().startswith(("basic ", "bearer "))
+
+
+def _with_tokens(values: Iterable[str]) -> set[str]:
+    """The values of headers, and those with a scheme also without it."""
+    values = set(values)
+    return values | {value.split(" ", 1)[1].strip() for value in values if _has_scheme(value)}
 
 
 def _parse_headers(headers: SecretStr) -> dict[str, str]:
@@ -94,9 +113,10 @@ def _parse_headers(headers: SecretStr) -> dict[str, str]:
         raise ValueError("must be a JSON object of header names and texts") from None
     if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
         raise ValueError("must be a JSON object of header names and texts")
-    for name, value in data.items():
+    stripped = {name: value.strip() for name, value in data.items()}
+    for name, value in stripped.items():
         if not _HEADER_NAME.fullmatch(name):
             raise ValueError("has a name that is not allowed in HTTP")
         if not (value.isascii() and value.isprintable()):
             raise ValueError(f"has a value that is not allowed in an HTTP header: {name}; use printable ASCII")
-    return data
+    return stripped

@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -79,8 +79,12 @@ class Transport:
         self._settings = settings
         self._extra_headers = settings.extra_headers()
         self._client: AsyncOpenAI | None = None
+        self._url = ""  # of chat completions
         self._omitted: dict[str, Omit] = {}
-        self._secrets = [secret for secret in settings.secrets() if len(secret) >= _MIN_REDACTED_CHARS]
+        self._secrets, self._credentials = (
+            [secret for secret in secrets if len(secret) >= _MIN_REDACTED_CHARS]
+            for secrets in (settings.secrets(), settings.credentials())
+        )
         self.has_responded = False  # whether any HTTP response came, which proves the address
 
     async def send(self, body: ChatBody) -> RawResponse:
@@ -93,7 +97,7 @@ class Transport:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 response = await client.post(
-                    f"{client.base_url}chat/completions",  # whole, so that the library parses it once less
+                    self._url,
                     cast_to=httpx2.Response,
                     content=_bytes_of(body),
                     # Defaults, but given here: the library copies defaults deeply in each call.
@@ -128,8 +132,8 @@ class Transport:
 
     def printable(self, message: object) -> str:
         """A server's message, made safe to show: short, printable, without secrets."""
-        whole = self._without_secrets(str(message or ""))  # before a cut could leave a part of a secret
-        return self._without_secrets(clean(whole, MAX_DETAIL_CHARS))
+        whole = _without(self._secrets, str(message or ""))  # before a cut could leave a part of a secret
+        return _without(self._secrets, clean(whole, MAX_DETAIL_CHARS))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -145,6 +149,8 @@ class Transport:
             # Per request, because the library adds these to every request unless the request omits them.
             self._omitted = {name: Omit() for name in _OMITTED_PER_REQUEST}
             self._client = self._build_client()
+            # The whole URL, so that the library parses it once less in each call.
+            self._url = str(self._client.base_url).rstrip("/") + "/chat/completions"
         return self._client
 
     def _build_client(self) -> "AsyncOpenAI":
@@ -162,7 +168,9 @@ class Transport:
         if self._extra_headers:
             http.event_hooks = {"request": [self._strip_headers_of_others]}
         # In place of the library's own, which the environment (OPENAI_CUSTOM_HEADERS) can override.
-        own: dict[str, str | Omit] = {} if settings.api_version else {"Authorization": f"Bearer {key}"}
+        own: dict[str, str | Omit] = {"Accept": "application/json", "Content-Type": "application/json"}
+        if not settings.api_version:
+            own["Authorization"] = f"Bearer {key}"
         headers = _default_headers(own, self._extra_headers)
         if not settings.api_version:
             return AsyncOpenAI(
@@ -226,12 +234,13 @@ class Transport:
         return response(status="ok", text=self._storable(text), cut_off=cut_off)
 
     def _storable(self, text: str | None) -> str | None:
-        return None if text is None else self._without_secrets(database_safe(text, MAX_RESPONSE_CHARS))
+        return None if text is None else _without(self._credentials, database_safe(text, MAX_RESPONSE_CHARS))
 
-    def _without_secrets(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "[key]")
-        return text
+
+def _without(secrets: Iterable[str], text: str) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "[key]")
+    return text
 
 
 def _default_headers(own: "dict[str, str | Omit]", extra: Mapping[str, str]) -> "dict[str, str | Omit]":

@@ -11,6 +11,11 @@ from collections.abc import Callable, Sequence
 from distill.cli.arguments import read_arguments
 from distill.cli.exit_codes import exit_code
 from distill.cli.stop_signal import StopSignal
+from limbeck.shared.child_process import exit_after_parent
+from limbeck.shared.parts import exit_if_not_installed
+
+GRACE_S = 45.0
+"""How long a training may take to save its state after its parent was killed."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -24,6 +29,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str], should_stop: Callable[[], bool]) -> None:
     arguments = read_arguments(argv)
+    exit_if_not_installed("gpu", "python -m distill")
     # Import torch only after the input was checked, so that a typing error is reported at once.
     from distill.cli.run import run_distillation
 
@@ -31,4 +37,5 @@ def _run(argv: Sequence[str], should_stop: Callable[[], bool]) -> None:
 
 
 if __name__ == "__main__":
+    exit_after_parent(GRACE_S)
     sys.exit(main(sys.argv[1:]))

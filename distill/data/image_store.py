@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -85,7 +86,10 @@ def read_images(
     Digests of files are cached in `cache`. Raises Stopped, and the errors of the consumers.
     """
     contents = FileContents(cache)
-    try:
+    with ExitStack() as at_end:  # in reverse order: every consumer is closed, also if writing the digests fails
+        at_end.callback(contents.flush)
+        for consumer in consumers:
+            at_end.callback(consumer.close)
         digests, known = contents.known(paths)
         reading = []
         for consumer in consumers:
@@ -100,10 +104,6 @@ def read_images(
             consumer.finish()
         for consumer, _ in reading[1:]:
             hooks.progress(len(paths), len(paths), consumer.unit)
-    finally:
-        contents.flush()
-        for consumer in consumers:
-            consumer.close()
 
 
 class FileContents:
@@ -166,7 +166,8 @@ def _pass(
         path, by_number = paths[row], {n: consumer for n, (consumer, needed) in enumerate(reading) if needed[row]}
         stamp = file_stamp(path)
         data, digest, reason = _read(path)
-        contents.add(stamp, path, digest)
+        if data is not None:  # a file that cannot be read is tried again in the next run
+            contents.add(stamp, path, digest)
         derived: dict[int, Derived | None] = dict.fromkeys(by_number)
         reasons = dict.fromkeys(by_number, reason)
         wanting = {n: consumer for n, consumer in by_number.items() if data is not None and consumer.wants(digest)}

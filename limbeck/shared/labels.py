@@ -1,12 +1,12 @@
 """The rule of labels: which names, senses and domains are valid, and which labels are the same.
 
-Every entrance for labels uses this module: the API (JSON, CSV, text, imports), `python -m attributes` and
+Every way in which labels enter uses this module: the API (JSON, CSV, text, imports), `python -m attributes` and
 `python -m distill`. Labels that were stored under an older rule are not checked again when they are read.
 
 A label is a name of 1 to 200 characters and may have a sense of at most 500. Both are normalized to Unicode NFC and
 trimmed; white space inside is kept. They must not have control, format, private-use or unassigned characters, lone
-surrogates and line separators: these are invisible or have no agreed meaning, and `attributes.text.clean` would remove
-them from a prompt. The zero-width joiners are valid, because some scripts need them.
+surrogates and line separators: these are invisible or have no agreed meaning, and `limbeck.shared.text.clean` would
+remove them from a prompt. The zero-width joiners are valid, because some scripts need them.
 
 Two labels are the same if their names and senses are equal, ignoring case. Labels of one list that share a name must
 all have a sense.
@@ -49,7 +49,7 @@ def text_fault(text: str, max_chars: int) -> str | None:
 
     The text should be normalized. The result is a predicate, such as `is blank`.
     """
-    if not text.strip().strip(_JOINERS):
+    if all(character.isspace() or character in _JOINERS for character in text):
         return "is blank"
     if len(text) > max_chars:
         return f"has {len(text)} characters; at most {max_chars} are allowed"

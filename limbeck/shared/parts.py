@@ -67,11 +67,12 @@ def missing_part(error: ModuleNotFoundError) -> str | None:
 
 
 def _message(module: str, part: Part) -> str:
-    return f"{module} is not installed; install the part {part!r} with: {install_command(part)}"
+    what = f"part {part!r}" if find_spec("store") else "extra 'classify'"
+    return f"{module} is not installed; install the {what} with: {install_command(part)}"
 
 
 def install_command(part: Part) -> str:
-    """The command that installs a part in a checkout. Beside the client alone, only `limbeck classify` needs one."""
+    """The command that installs a part; with only the client installed, the one for `limbeck classify`."""
     if find_spec("store") is None:
         return 'pip install "limbeck[classify]"'
     folder = Path(__file__).resolve().parents[2] / "requirements"

@@ -55,7 +55,7 @@ class EvaluateResult(PartResult):
 
 
 class ProveResult(PartResult):
-    """A proof (`distill.benefit.run.Proof.as_json`), and the filtered attribute set if one was created."""
+    """A proof (`distill.benefit.run.BenefitReport.as_json`), and the filtered attribute set if one was created."""
 
     part_kind: ClassVar[str] = "prove"
 

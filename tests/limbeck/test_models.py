@@ -104,7 +104,9 @@ def _shape(schema: Schema, name_of: Mapping[str, str]) -> object:
         name = reference.rpartition("/")[2]
         return ANY if name == "JsonValue" else name_of.get(name, name)
     if alternatives := schema.get("anyOf"):
-        return frozenset(part for one in alternatives for part in _parts(_shape(one, name_of)))
+        parts = frozenset(part for one in alternatives for part in _parts(_shape(one, name_of)))
+        # `Literal[...] | str`: the client accepts names that it does not know yet.
+        return parts - {("string", None)} if any("enum" in one for one in alternatives) else parts
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     if values is not None:
         return frozenset(values)

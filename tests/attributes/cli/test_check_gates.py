@@ -141,6 +141,7 @@ def test_a_second_opinion_accepts_visible_lines(
 ) -> None:
     path = write_set(tmp_path / "set.json", entries_with("crane", "a tail held as if to wag", "a loud call"))
     monkeypatch.setenv("LIMBECK_LLM_BASE_URL", llm.url)
+    monkeypatch.setenv("LIMBECK_LLM_HEADERS", '{"X-Gateway": "one"}')
     llm.script = lambda _seen, _nth: FakeResponse(
         body=completion({"label": "crane", "answer": "1 seen, 2 unseen, 9 seen"})
     )
@@ -149,6 +150,7 @@ def test_a_second_opinion_accepts_visible_lines(
     assert gate["judged_by"] == "our word list, then m"
     assert gate["details"] == {"num_lines": 1, "cleared_by_model": 1}
     assert llm.num_calls == 1
+    assert llm.requests[0].headers["x-gateway"] == "one"
     assert '{"1": "a tail held as if to wag", "2": "a loud call"}' in llm.requests[0].prompt
 
 

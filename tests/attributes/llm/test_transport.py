@@ -1,5 +1,6 @@
 """HTTP attempts: timeouts, parsed responses, and the API key."""
 
+import asyncio
 import json
 import logging
 import time
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
+import httpx2
 import pytest
 from pydantic import SecretStr
 
@@ -188,3 +190,37 @@ def test_the_http_client_does_not_retry(
 ) -> None:
     llm.script = respond_in_turn(error_response(500, headers={"x-should-retry": "true"}))
     assert len(run_question(max_attempts=1).calls) == llm.num_calls == 1
+
+
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/", "/gateway/openai"])
+def test_chat_completions_lie_below_the_base_url(end: str, llm: FakeLLM, run_question: RunQuestion) -> None:
+    server = llm.url.removesuffix("/v1")
+    assert run_question(base_url=f"{server}{end}").reason is None
+    assert llm.requests[0].path == f"{end.rstrip('/')}/chat/completions"
+
+
+def test_a_base_url_without_port_and_path_keeps_its_host() -> None:
+    seen: list[str] = []
+
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        seen.append(str(request.url))
+        return httpx2.Response(200, json=completion(ROBIN))
+
+    async def send() -> str:
+        transport = Transport(LLMSettings(base_url="https://llm.example", model="m", api_key=SecretStr(KEY)))
+        transport.client()._client = httpx2.AsyncClient(transport=httpx2.MockTransport(respond))
+        raw = await transport.send({"model": "m", "messages": []})
+        await transport.close()
+        return raw.status
+
+    assert asyncio.run(send()) == "ok"
+    assert seen == ["https://llm.example/chat/completions"]
+
+
+def test_only_credentials_are_removed_from_a_response(llm: FakeLLM, run_question: RunQuestion) -> None:
+    content = content_for_label("robin", sentence=f"The robin is unlike hummingbirds {TOKEN}.")
+    llm.script = respond_in_turn(FakeResponse(body=completion(content)))
+    headers = {"X-Title": "hummingbirds", "X-Gateway-Token": f" {TOKEN} "}
+    result = run_question(headers=SecretStr(json.dumps(headers)))
+    assert llm.requests[0].headers["x-gateway-token"] == TOKEN
+    assert "unlike hummingbirds [key]." in str(result.calls[0].response_text)

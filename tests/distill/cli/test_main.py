@@ -1,4 +1,4 @@
-"""`python -m distill`: checks its input without torch, starts the training process, and stops it by one signal."""
+"""`python -m distill`: its training process checks the input without torch, and one signal stops it."""
 
 import signal
 import subprocess
@@ -9,28 +9,24 @@ from pathlib import Path
 import pytest
 
 from distill import __main__ as program
+from distill.cli import train_process
 from distill.cli.train_process import main as train
 from distill.training.process_environment import MALLOC_SETTINGS
 
 
-def test_unusable_input_starts_no_training(
-    command: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(program, "run_training_process", lambda command: pytest.fail("a training was started"))
+def test_unusable_input_is_one_line(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert program.main([*command, "--set", "lr=fast"]) == 2
     assert capfd.readouterr().err.count("error: ") == 1
-    with pytest.raises(SystemExit) as ended:
-        program.main([*command, "--unknown"])
-    assert ended.value.code == 2
+    assert program.main([*command, "--unknown"]) == 2
 
 
 def test_input_is_checked_without_torch(command: list[str]) -> None:
     code = (
-        "import sys; from distill import __main__ as program; "
-        "program.run_training_process = lambda command: 10 + ('torch' in sys.modules); "
-        "sys.exit(program.main(sys.argv[1:]))"
+        "import sys; from distill.cli import train_process; "
+        "code = train_process.main(sys.argv[1:]); sys.exit(10 * code + ('torch' in sys.modules))"
     )
-    assert subprocess.run([sys.executable, "-c", code, *command], check=False).returncode == 10
+    unusable = [*command, "--set", "lr=fast"]
+    assert subprocess.run([sys.executable, "-c", code, *unusable], check=False).returncode == 20
 
 
 def test_interrupted_check_ends_without_a_traceback(
@@ -39,9 +35,21 @@ def test_interrupted_check_ends_without_a_traceback(
     def interrupt(argv: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(program, "read_arguments", interrupt)
-    assert program.main(command) == 130
+    monkeypatch.setattr(train_process, "read_arguments", interrupt)
+    assert train(command) == 130
     assert capfd.readouterr().err == "stopped\n"
+
+
+def test_a_signal_that_ended_the_training_process_is_named(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for code, message in ((137, "SIGKILL ended the training process (out of memory?)"), (139, "SIGSEGV ended the")):
+        monkeypatch.setattr(program, "run_training_process", lambda command, code=code: code)
+        assert program.main([]) == code
+        assert message in capfd.readouterr().err
+    monkeypatch.setattr(program, "run_training_process", lambda command: 130)
+    assert program.main([]) == 130
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the environment of a process in /proc")

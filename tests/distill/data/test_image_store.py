@@ -1,5 +1,6 @@
 """One pass over image files: bounded read-ahead, stops, bad images, and digests that earlier versions cached."""
 
+import errno
 import os
 import shutil
 import threading
@@ -131,3 +132,38 @@ def test_digests_of_earlier_versions_stay_valid(tmp_path: Path, make_images: Mak
     again, known = FileContents(tmp_path / "cache").known(paths)
     assert known.all()
     assert np.array_equal(again, digests)
+
+
+def test_all_consumers_are_closed_if_one_fails_and_if_the_digests_cannot_be_written(
+    tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    first, second = Collector(), Collector()
+    monkeypatch.setattr(first, "close", lambda: (first.calls.append("close"), fail()))
+    monkeypatch.setattr(FileContents, "flush", fail)
+    with pytest.raises(OSError, match="No space left"):
+        read(make_images(tmp_path / "images", 2), first, second, cache=tmp_path / "cache")
+    assert first.calls[-1] == second.calls[-1] == "close"
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(
+    tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = make_images(tmp_path / "images", 2)
+    make_old(paths)
+    broken, repaired = Collector(), Collector()
+
+    def read_broken(path: Path) -> bytes:
+        if path == paths[1]:
+            raise OSError(errno.EIO, "Input/output error")
+        return path.read_bytes()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(image_store, "read_image", read_broken)
+        read(paths, broken, cache=tmp_path / "cache")
+    assert [good for _, good, _ in broken.taken] == [True, False]
+    assert FileContents(tmp_path / "cache").known(paths)[1].tolist() == [True, False]
+    read(paths, repaired, cache=tmp_path / "cache")
+    assert [good for _, good, _ in repaired.taken] == [True, True]

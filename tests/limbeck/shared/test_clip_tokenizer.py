@@ -54,10 +54,12 @@ def test_a_text_is_cleaned_and_tokenized_as_by_open_clip(text: str, original: Si
     _assert_same_tokens(text, original)
 
 
-# Code points that Unicode 15 assigns: the two libraries know different versions of Unicode.
-@given(
-    st.text(st.one_of(st.sampled_from("abcs 's&;<'’é.,-3"), st.characters(codec="utf-8", exclude_categories=["Cn"])))
-)
+# Code points that Unicode 15 assigns, because the two libraries know different versions of Unicode. Of these, U+0345 alone
+# differs: it is a mark whose case folding is a letter.
+CHARACTERS = st.characters(codec="utf-8", exclude_categories=["Cn"], exclude_characters="\u0345")
+
+
+@given(st.text(st.one_of(st.sampled_from("abcs 's&;<'’é.,-3"), CHARACTERS)))
 @settings(max_examples=300, deadline=None)
 def test_any_text_has_the_tokens_of_open_clip(original: SimpleTokenizer, text: str) -> None:
     _assert_same_tokens(text, original)
