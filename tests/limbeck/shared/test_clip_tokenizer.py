@@ -54,8 +54,8 @@ def test_a_text_is_cleaned_and_tokenized_as_by_open_clip(text: str, original: Si
     _assert_same_tokens(text, original)
 
 
-# Code points that Unicode 15 assigns, because the two libraries know different versions of Unicode. Of these, only U+0345
-# differs: it is a mark whose case folding is a letter.
+# Code points that Unicode 15 assigns, because the two libraries know different versions of Unicode. Only U+0345 differs
+# among them: it is a mark whose case folding is a letter.
 CHARACTERS = st.characters(codec="utf-8", exclude_categories=["Cn"], exclude_characters="\u0345")
 
 
