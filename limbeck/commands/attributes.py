@@ -9,7 +9,16 @@ import typer
 
 from limbeck.commands import editing
 from limbeck.commands.check import check, report
-from limbeck.commands.common import DEFAULT_URL, BadInput, Url, id_table, read_text, service
+from limbeck.commands.common import (
+    DEFAULT_URL,
+    BadInput,
+    Label2TextFile,
+    SentencesFile,
+    Url,
+    id_table,
+    read_text,
+    service,
+)
 from limbeck.commands.editing import LabelName, SetId, find, line_text, show_label
 from limbeck.commands.label_text import name_of
 from limbeck.shared.format_names import DOCUMENT_FORMATS
@@ -211,12 +220,8 @@ def import_(
         Path | None, typer.Argument(metavar="[FILE]", help="Limbeck's JSON, CSV, DCLIP's or CuPL's.")
     ] = None,
     format: Annotated[str, typer.Option(help="Format of FILE: json, csv, dclip or cupl.")] = "json",
-    label2text: Annotated[
-        Path | None, typer.Option(help="Instead of FILE: one `folder number label` per line.")
-    ] = None,
-    sentences: Annotated[
-        Path | None, typer.Option(help="With --label2text: one sentence per line, same order.")
-    ] = None,
+    label2text: Label2TextFile = None,
+    sentences: SentencesFile = None,
     vocabulary: Annotated[str, typer.Option(help="The vocabulary of the labels; a new one by default.")] = "",
     name: Annotated[str, typer.Option(help="Name of the new vocabulary.")] = "imported",
     domain: Annotated[str, typer.Option(help="Domain of the new vocabulary.")] = "",

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, Url, service
+from limbeck.commands.common import DEFAULT_URL, BadInput, Label2TextFile, SentencesFile, Url, service
 
 
 def check(
@@ -13,12 +13,8 @@ def check(
         Path | None, typer.Argument(metavar="[FILE]", help="Limbeck's JSON, DCLIP's, CuPL's, or CSV.")
     ] = None,
     format: Annotated[str, typer.Option(help="Format of FILE: auto, json, dclip, cupl or csv.")] = "auto",
-    label2text: Annotated[
-        Path | None, typer.Option(help="Instead of FILE: one `folder number label` per line.")
-    ] = None,
-    sentences: Annotated[
-        Path | None, typer.Option(help="With --label2text: one sentence per line, same order.")
-    ] = None,
+    label2text: Label2TextFile = None,
+    sentences: SentencesFile = None,
     words: Annotated[list[Path] | None, typer.Option(help="A file with more non-visual words; repeatable.")] = None,
     tokenizer: Annotated[Path | None, typer.Option(help="A teacher's tokenizer.json; CLIP's by default.")] = None,
     context: Annotated[int, typer.Option(help="Token limit of the teacher.")] = 77,

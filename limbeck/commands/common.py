@@ -28,6 +28,12 @@ class CommandFailed(Exception):
     """The service or the machine failed: exit code 1."""
 
 
+Label2TextFile = Annotated[
+    Path | None, typer.Option("--label2text", help="Instead of FILE: one `folder number label` per line.")
+]
+SentencesFile = Annotated[
+    Path | None, typer.Option("--sentences", help="With --label2text: one sentence per line, same order.")
+]
 Url = Annotated[str, typer.Option("--url", envvar="LIMBECK_URL", help="URL of the service.")]
 
 
