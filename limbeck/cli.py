@@ -3,9 +3,9 @@
     limbeck serve
     limbeck run --labels birds.txt --domain birds --images birds --teacher ViT-B-32:openai --out student
 
-Exit codes: 0 success; 1 the service or the machine failed; 2 invalid input; 130 interrupted. Every error is one line on
-stderr. A command imports the packages that it needs when it runs, so that `--help` is fast and the client works without
-the parts of the service.
+Exit codes: 0 success; 1 the service or the machine failed; 2 invalid input; 3 a part of the installation is missing; 130
+interrupted. Every error is one line on stderr. A command imports the packages that it needs when it runs, so that
+`--help` is fast and the client works without the parts of the service.
 """
 
 import os
@@ -18,7 +18,7 @@ import typer
 
 from limbeck.commands import attributes, classify, enrich, jobs, operate, prove, run, serve
 from limbeck.commands.common import BadInput, CommandFailed
-from limbeck.shared.parts import missing_part
+from limbeck.shared.parts import EXIT_CODE, missing_part
 
 cli = typer.Typer(
     name="limbeck",
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _print_error(str(error), 1)
     except ModuleNotFoundError as error:
         if missing := missing_part(error):
-            return _print_error(missing, 1)
+            return _print_error(missing, EXIT_CODE)
         raise
     except (KeyboardInterrupt, typer.Abort):
         return _print_error("stopped", 130)

@@ -31,8 +31,12 @@ _SERVER_FIXTURES = {"postgres_db", "postgres_url", "redis_url"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need a server, by their fixtures and by the parameter `postgres`."""
+    """Mark the tests that need a server, by their fixtures and by the parameter `postgres`; and the contract tests."""
     for item in items:
+        if item.path.parent.name == "contract":
+            item.add_marker("slow")
+            if item.path.stem == "test_distributed":
+                item.add_marker("servers")
         fixtures = set(getattr(item, "fixturenames", ()))
         parameters = getattr(item, "callspec", None)
         if fixtures & _SERVER_FIXTURES or (parameters and "postgres" in parameters.params.values()):

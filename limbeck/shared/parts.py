@@ -7,11 +7,14 @@ are installed in parts: one lock file per dependency group of `pyproject.toml`.
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 Part = Literal["service", "gpu", "s3"]
+EXIT_CODE = 3
+"""Of a command whose part is missing. 1 and 2 have other meanings, such as `a gate fails` and `invalid input`."""
 
 # Import names of the dependencies that the API and every worker share: the group `jobs` without `client`.
 _JOBS = (
@@ -67,32 +70,37 @@ def missing_part(error: ModuleNotFoundError) -> str | None:
 
 
 def _message(module: str, part: Part) -> str:
-    what = f"part {part!r}" if find_spec("store") else "extra 'classify'"
-    return f"{module} is not installed; install the {what} with: {install_command(part)}"
+    if find_spec("store") is None:  # only the client is installed, and only `limbeck classify` needs more
+        wheel = f"limbeck-{version('limbeck')}-py3-none-any.whl"
+        return f"{module} is not installed; install the wheel with its extra: pip install '{wheel}[classify]'"
+    return f"{module} is not installed; install the part {part!r} with: {install_command(part)}"
 
 
 def install_command(part: Part) -> str:
-    """The command that installs a part; with only the client installed, the one for `limbeck classify`."""
-    if find_spec("store") is None:
-        return 'pip install "limbeck[classify]"'
+    """The command that installs a part in a checkout or an image."""
     folder = Path(__file__).resolve().parents[2] / "requirements"
     file = folder / f"{part}.lock" if folder.is_dir() else f"requirements/{part}.lock"
     return f"pip install --require-hashes -r {file}"
 
 
 def exit_if_not_installed(part: Part, program: str) -> None:
-    """Exit with code 1 and one line on stderr if a part is missing."""
+    """Exit with `EXIT_CODE` and one line on stderr if a part is missing."""
     for module in MODULES[part]:
         if not _is_found(module):
-            sys.exit(f"{program}: {_message(module, part)}")
+            _exit(f"{program}: {_message(module, part)}")
 
 
 @contextmanager
 def exit_if_part_is_missing(program: str) -> Iterator[None]:
-    """Exit with code 1 and one line on stderr if the code inside imports a module of a part that is missing."""
+    """Exit with `EXIT_CODE` and one line on stderr if the code inside imports a module of a part that is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
         if message := missing_part(error):
-            sys.exit(f"{program}: {message}")
+            _exit(f"{program}: {message}")
         raise
+
+
+def _exit(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(EXIT_CODE)

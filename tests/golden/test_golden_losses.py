@@ -42,6 +42,7 @@ def test_the_fields_of_a_recipe(recipe: str) -> None:
 
 @pytest.mark.parametrize(("kind", "name"), RUNS)
 def test_losses_and_rates(kind: str, name: str, setting: training.Setting) -> None:
+    assert name in GOLDEN[kind], f"{name} is not recorded: python -m tests.golden.record losses.json"
     steps, _ = training.KINDS[kind]
     found = files.plain(steps(setting, name))
     golden: list[Any] = GOLDEN[kind][name]
