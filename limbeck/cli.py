@@ -3,8 +3,8 @@
     limbeck serve
     limbeck run --labels birds.txt --domain birds --images birds --teacher ViT-B-32:openai --out student
 
-Exit codes: 0 success; 1 the service or the machine failed; 2 invalid input; 3 a part of the installation is missing; 130
-interrupted. Every error is one line on stderr. A command imports the packages that it needs when it runs, so that
+Exit codes: 0 success; 1 the service or the machine failed; 2 invalid input; 3 a part of the installation is missing;
+130 interrupted. Every error is one line on stderr. A command imports the packages that it needs when it runs, so that
 `--help` is fast and the client works without the parts of the service.
 """
 
