@@ -46,8 +46,10 @@ class OpenPage:
 
 
 def _executable(playwright: Playwright) -> str:
-    path = os.environ.get("LIMBECK_TEST_BROWSER") or next(filter(None, map(shutil.which, _NAMES)), None)
-    path = path or playwright.chromium.executable_path
+    chosen = os.environ.get("LIMBECK_TEST_BROWSER")
+    path = chosen or next(filter(None, map(shutil.which, _NAMES)), None) or playwright.chromium.executable_path
+    if chosen and not Path(chosen).exists():
+        pytest.fail(f"LIMBECK_TEST_BROWSER names {chosen}, which does not exist")
     if not Path(path).exists():
         pytest.skip(
             f"there is no browser at {path}: install Chromium, run `python -m playwright install chromium`, or set "
