@@ -13,7 +13,7 @@ demo: $(READY)  ## The whole job on the field guide, through the service, in abo
 test: check  ## Every check, and every test except the nightly ones
 	$(BIN)/pytest -n 2 --dist loadfile
 
-test-fast: $(READY)  ## The tests that need no server and are quick, in about a minute
+test-fast: $(READY)  ## The quick tests, which need no server, in about a minute and a half
 	$(BIN)/pytest -n 2 --dist loadfile -m "not servers and not slow and not nightly"
 
 test-slow: $(READY)  ## The tests that take minutes, which `make test` leaves out

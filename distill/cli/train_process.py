@@ -18,8 +18,9 @@ GRACE_S = 45.0
 """How long a training may take to save its state after its parent was killed."""
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the distillation in this process; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
     should_stop = StopSignal()
     try:
         return exit_code(lambda: _run(argv, should_stop))
@@ -38,4 +39,4 @@ def _run(argv: Sequence[str], should_stop: Callable[[], bool]) -> None:
 
 if __name__ == "__main__":
     exit_after_parent(GRACE_S)
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

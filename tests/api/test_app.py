@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 _IMPORT = """
 import json, resource, sys
 import api.app
@@ -13,6 +15,7 @@ print(json.dumps([used.ru_utime + used.ru_stime, [name for name in heavy if name
 """
 
 
+@pytest.mark.slow
 def test_import_is_fast_and_loads_no_heavy_packages() -> None:
     # The minimum CPU time of several runs, so that the load of the machine has no influence.
     seconds = []

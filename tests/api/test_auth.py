@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+import pytest
+
 from api.auth import is_loopback
 from store import api_keys
 from store.models import Vocabulary
@@ -82,6 +84,7 @@ def test_on_loopback_a_key_is_optional_but_a_wrong_key_is_rejected(service: Serv
         assert service.http.get("/v1/jobs", headers={**bearer(read), **headers}).status_code == 200
 
 
+@pytest.mark.slow
 def test_on_loopback_web_pages_and_proxies_are_rejected(service: Service) -> None:
     for headers in (
         {"Host": "evil.example"},

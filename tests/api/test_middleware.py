@@ -23,6 +23,7 @@ def test_every_response_has_the_default_headers(service: Service) -> None:
     assert len(generated) == 16
 
 
+@pytest.mark.slow
 def test_body_limit_applies_to_streamed_bodies(make_service: Callable[..., Service]) -> None:
     service = make_service(max_body_bytes=2048)
 

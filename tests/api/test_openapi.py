@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from tests.api.conftest import Service
 
 
+@pytest.mark.slow
 def test_every_operation_is_documented(service: Service) -> None:
     document = service.get("/openapi.json")
     operations = {
@@ -38,6 +41,7 @@ def test_every_operation_is_documented(service: Service) -> None:
     assert "enrich" in json.dumps(jobs["examples"] if "examples" in jobs else jobs["schema"])
 
 
+@pytest.mark.slow
 def test_if_match_is_documented(service: Service) -> None:
     paths = service.get("/openapi.json")["paths"]
     path = "/v1/attribute-sets/{id}/draft"

@@ -21,6 +21,7 @@ from benchmarks.standin import busiest
 NAMES = ["grey heron", 'the "crane"', "back\\slash", "Grünfink", "鶴", *(f"bird {number}" for number in range(11))]
 
 
+@pytest.mark.slow
 def test_stand_in_responses_are_valid_and_counted() -> None:
     results: list[QuestionResult] = []
 

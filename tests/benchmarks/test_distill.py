@@ -19,6 +19,7 @@ def test_prompt_length_and_repeats() -> None:
     assert all(23 <= len(prompt.split(" . ")[1].split()) <= 33 for prompt in prompts)
 
 
+@pytest.mark.slow
 def test_plain_loop_trains_on_the_jpegs(tmp_path: Path) -> None:
     paths = distill.write_jpegs(tmp_path, 4)
     assert 20_000 < paths[0].stat().st_size < 200_000
@@ -75,6 +76,7 @@ def test_gpu_row_is_skipped_without_a_gpu() -> None:
     assert (measurement.measured, measurement.ok) == ("skipped: no GPU", None)
 
 
+@pytest.mark.slow
 def test_evaluation_among_many_labels() -> None:
     """20,000 images among 1,000 labels: cheap relative to the forward passes."""
     labels: Ints = np.arange(20_000, dtype=np.int64) % 1000

@@ -90,6 +90,7 @@ TUNED = TrainingArm(
 )
 
 
+@pytest.mark.slow
 def test_arm_is_not_repeated_and_resumes_after_a_stop(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
     results, steps = small.folder / "results", []
     monkeypatch.setattr(run, "SAVE_EVERY_S", 0.0)
@@ -122,6 +123,7 @@ def test_arm_is_not_repeated_and_resumes_after_a_stop(small: World, monkeypatch:
     assert len(keys) == 8
 
 
+@pytest.mark.slow
 def test_images_that_each_protocol_is_measured_on(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
     results = small.folder / "results"
     monkeypatch.setitem(arms.ARMS, "tuned", TUNED)
@@ -208,6 +210,7 @@ def test_every_training_image_has_its_caption(small: World) -> None:
     assert found["groups"]["test"]["ood"]["num_labels"] == 3
 
 
+@pytest.mark.slow
 def test_command_runs_arms_and_writes_the_report(small: World, capsys: pytest.CaptureFixture[str]) -> None:
     docs = small.folder / "docs"
     command = ["--arms", "cls", "--seeds", "0", "--out", str(small.folder), "--write", str(docs)]

@@ -169,6 +169,7 @@ def test_a_wrong_key_is_refused() -> None:
         assert llm.stats()["calls"] == 0
 
 
+@pytest.mark.slow
 def test_calls_in_flight_are_counted() -> None:
     with serve(latency_ms=200) as llm, ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda label: complete(llm, label), [ONE.name, ONE.name, TWO.name, TWO.name]))
@@ -192,6 +193,7 @@ def test_status_faults(llm: RunningServer, status: int, error: type[openai.APISt
     assert complete(llm, ONE.name).choices[0].finish_reason == "stop"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "more"), [("reset", {}), ("hang", {}), ("cut_body", {}), ("not_json", {})])
 def test_connection_faults(llm: RunningServer, fault: str, more: dict[str, Any]) -> None:
     llm.set_faults([{"fault": fault, **more}])
@@ -203,6 +205,7 @@ def test_connection_faults(llm: RunningServer, fault: str, more: dict[str, Any])
     assert llm.stats()["in_flight"] == 0
 
 
+@pytest.mark.slow
 def test_response_faults(llm: RunningServer) -> None:
     def content_under(fault: str) -> tuple[Any, str]:
         llm.set_faults([{"fault": fault, "seconds": 0.05}])

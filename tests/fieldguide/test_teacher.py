@@ -29,6 +29,7 @@ def test_files_are_small_enough_for_the_repository() -> None:
     assert (TEACHER_DIR / "open_clip_model.safetensors").stat().st_size <= 16_000_000
 
 
+@pytest.mark.slow
 def test_unseen_species_by_description_and_by_name() -> None:
     """The bounds leave room for the small number of images; `train.jsonl` has the full results."""
     found = accuracies(TEACHER_DIR, "validation", images_per_species=6)

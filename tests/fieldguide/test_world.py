@@ -122,6 +122,7 @@ def test_with_article() -> None:
     assert with_article("a amber belt on a red and a azure coat") == "an amber belt on a red and an azure coat"
 
 
+@pytest.mark.slow
 def test_class_folders_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
     assert write_class_folders(tmp_path / "one", ["validation"], 5, 7, workers=1) == 200
     assert write_class_folders(tmp_path / "two", ["validation"], 5, 7, workers=2) == 200

@@ -27,11 +27,13 @@ def test_pages_outside_the_openapi_document(service: tuple[FastAPI, TestClient])
     assert api.pages(service[1]) == GOLDEN["pages"]
 
 
+@pytest.mark.slow
 def test_every_code_is_still_a_constant_of_the_sources() -> None:
     missing = sorted(set(GOLDEN["codes"]) - sources.every_constant())
     assert missing == []
 
 
+@pytest.mark.slow
 def test_codes_of_missing_rows() -> None:
     constants = sources.every_constant()
     assert "_not_found" in sources.not_found_suffixes()

@@ -14,6 +14,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return files.plain(keys.record(tmp_path_factory.mktemp("keys")))
 
 
+@pytest.mark.slow
 def test_every_kind_of_key_is_recorded(found: Any) -> None:
     assert sorted(found) == sorted(GOLDEN)
 

@@ -38,6 +38,7 @@ def test_the_sweeper_can_be_started() -> None:
     assert callable(cli.SWEEPER)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", cli.HELP_MODULES)
 def test_help_of_a_program_that_is_run_as_a_module(module: str) -> None:
     ran = subprocess.run(

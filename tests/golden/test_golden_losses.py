@@ -40,6 +40,7 @@ def test_the_fields_of_a_recipe(recipe: str) -> None:
     assert resolve_train_config(recipe, GOLDEN["recipe fields"][recipe]) == resolve_train_config(recipe, {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), RUNS)
 def test_losses_and_rates(kind: str, name: str, setting: training.Setting) -> None:
     assert name in GOLDEN[kind], f"{name} is not recorded: python -m tests.golden.record losses.json"

@@ -25,6 +25,7 @@ def test_every_run_is_recorded() -> None:
     assert sorted(GOLDEN["runs"]) == sorted(training.WEIGHT_RUNS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(training.WEIGHT_RUNS))
 def test_a_run_ends_with_the_recorded_tensors(name: str, folder: Path) -> None:
     golden: dict[str, Any] = GOLDEN["runs"][name]

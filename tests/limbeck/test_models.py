@@ -150,6 +150,7 @@ def differences(schemas: Mapping[str, Schema], same_as: Mapping[str, type[BaseMo
     return sorted(found)
 
 
+@pytest.mark.slow
 def test_the_models_are_equal(schemas: dict[str, Schema]) -> None:
     assert differences(schemas, SAME_AS) == []
 

@@ -25,6 +25,7 @@ def python(code: str, pid_file: Path) -> list[str]:
     return [sys.executable, "-S", "-c", WRITE_PID_AND + code, str(pid_file)]
 
 
+@pytest.mark.slow
 def test_an_exited_process_is_restarted_after_a_growing_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "FIRST_PAUSE_S", 0.05)
     dying, steady = tmp_path / "dying", tmp_path / "steady"
@@ -47,6 +48,7 @@ def test_an_exited_process_is_restarted_after_a_growing_pause(tmp_path: Path, mo
     assert not any(alive(pid) for pid in pids(dying) + pids(steady))
 
 
+@pytest.mark.slow
 def test_a_second_stop_kills_a_child_that_ignores_sigterm(tmp_path: Path) -> None:
     pid_file = tmp_path / "pids"
     stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN); open(sys.argv[1] + '.up', 'w'); time.sleep(60)"

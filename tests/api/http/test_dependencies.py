@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
+import pytest
 
 from store.models import AttributeSet, Dataset, IdempotencyRecord, Job, Vocabulary
 from tests.api.conftest import Service
@@ -29,6 +30,7 @@ def post_concurrently(url: str, path: str, body: Any, key: str) -> list[tuple[in
         return list(threads.map(send, range(TIMES)))
 
 
+@pytest.mark.slow
 def test_concurrent_posts_with_one_key_create_one_row(service: Service) -> None:
     vocabulary_id = service.vocabulary()
     folder = service.images("crane", "heron", "stork", "ibis")

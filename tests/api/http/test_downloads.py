@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 
 import httpx2
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -59,6 +60,7 @@ def test_ranges_out_of_bounds_and_malformed_ranges(published: Service) -> None:
         assert (response.status_code, response.headers["content-length"]) == (200, str(len(CONTENT)))
 
 
+@pytest.mark.slow
 @given(
     first=st.one_of(st.none(), st.integers(0, len(CONTENT) - 1)),
     last=st.one_of(st.none(), st.integers(1, 2 * len(CONTENT))),
@@ -74,6 +76,7 @@ def test_any_range_returns_that_part_of_the_file(published: Service, first: int 
     assert response.status_code == (200 if len(expected) == len(CONTENT) else 206)
 
 
+@pytest.mark.slow
 def test_a_download_resumed_many_times_is_byte_identical(published: Service) -> None:
     rng = random.Random(3)
     have = b""

@@ -127,6 +127,7 @@ def test_pairs_are_an_upper_bound_and_unknown_prices_are_reported(service: Servi
     assert problem["errors"][0]["pointer"] == "/vocabulary_id"
 
 
+@pytest.mark.slow
 def test_many_labels_are_estimated_from_a_sample_in_seconds(priced: Service) -> None:
     if not priced.db.is_sqlite:
         pytest.skip("one database will do: the time goes into the keys")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from api.app import create_app
@@ -130,6 +131,7 @@ def edit_and_seal(page: Page, client: Limbeck, set_id: str) -> None:
     assert page.title() != "1"  # the script in a line's text did not run
 
 
+@pytest.mark.slow
 def test_edit_a_set_in_a_browser(sqlite_db: Database, tmp_path: Path) -> None:
     lines = [TALL, {**NECK, "text": EVIL}]
     document = {

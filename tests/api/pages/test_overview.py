@@ -5,6 +5,7 @@ import hashlib
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from api.app import create_app
@@ -15,6 +16,7 @@ from tests.api.pages.browser import opened
 from tests.api.published import publish
 
 
+@pytest.mark.slow
 def test_texts_are_escaped(service: Service) -> None:
     empty = service.http.get("/")
     assert empty.text.count("None yet.") == 3
@@ -39,6 +41,7 @@ def test_texts_are_escaped(service: Service) -> None:
         assert not any(word in response.text for word in ("http://", "https://", "<script", "<img", "<link"))
 
 
+@pytest.mark.slow
 def test_the_pages_load_in_a_browser(sqlite_db: Database, tmp_path: Path) -> None:
     with served(create_app(settings_at(tmp_path / "home"), sqlite_db)) as url, opened(f"{url}/") as browser:
         page = browser.page

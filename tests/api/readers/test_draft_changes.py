@@ -104,6 +104,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
+@pytest.mark.slow
 def test_invalid_operations_change_nothing(service: Service, set_id: str, subtests: pytest.Subtests) -> None:
     for operation, pointer, detail in BAD:
         with subtests.test(operation=str(operation)[:90]):

@@ -34,6 +34,7 @@ def test_senses_in_csv(service: Service) -> None:
     assert [item["sense"] for item in labels] == ["the bird", "the machine", None]
 
 
+@pytest.mark.slow
 def test_at_most_100_000_labels(service: Service) -> None:
     plain = "\n".join(f"label {n}" for n in range(100_001)).encode()
     response = service.http.post("/v1/vocabularies?name=b", content=plain, headers=PLAIN)

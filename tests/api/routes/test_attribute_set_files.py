@@ -20,6 +20,7 @@ def _entries(service: Service, id: str) -> list[dict[str, Any]]:
     return body
 
 
+@pytest.mark.slow
 def test_published_cub_sentences_round_trip(service: Service, cub: Path) -> None:
     label2text = (cub / "label2text.txt").read_text()
     sentences = (cub / "chatgpt.txt").read_text()
@@ -134,6 +135,7 @@ _LINE = st.fixed_dictionaries(
 _ENTRY = st.fixed_dictionaries({"lines": st.lists(_LINE, max_size=5)})
 
 
+@pytest.mark.slow
 @given(entries=st.lists(_ENTRY, min_size=1, max_size=6))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_json_round_trip(service: Service, entries: list[dict[str, Any]]) -> None:

@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+import pytest
+
 from store.models import GateFailure, SetReport
 from tests.api.conftest import Service
 from tests.api.drafting import NUM_LABELS, patch, seal
@@ -31,6 +33,7 @@ def add_report(service: Service, set_id: str, gate: str, positions: list[int]) -
         tx.add_all(GateFailure(set_id=set_id, gate=gate, position=at) for at in positions)
 
 
+@pytest.mark.slow
 def test_each_filter_and_combined_filters(service: Service, large_set_id: str) -> None:
     every = range(NUM_LABELS)
     add_report(service, large_set_id, "comparatives", [n for n in every if n % 4 == 0])
@@ -61,6 +64,7 @@ def test_filter_by_gate_needs_a_report_and_invalid_filters_are_rejected(service:
         assert response.json()["errors"][0]["parameter"] == next(iter(wrong))
 
 
+@pytest.mark.slow
 def test_filters_match_the_edits_of_a_sealed_draft(service: Service, large_set_id: str) -> None:
     patch(
         service,

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.api.conftest import Service
 from tests.api.drafting import IMPORT, NUM_LABELS, patch, seal
 
@@ -68,6 +70,7 @@ def test_other_differences(service: Service) -> None:
         assert (result["label"], result["added"], result["removed"], result["other"]) == ("crane", [], [], what)
 
 
+@pytest.mark.slow
 def test_sets_of_two_vocabularies_are_matched_by_label_and_sense(service: Service, large_set_id: str) -> None:
     entries = service.http.get(f"/v1/attribute-sets/{large_set_id}/export").json()["entries"]
     entries.reverse()

@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from sqlalchemy import event, func, select
 
 from store import vocabularies
@@ -61,6 +62,7 @@ def test_a_dropped_draft_is_empty_and_keeps_counting_versions(service: Service, 
     patch(service, set_id, ADD, version=2)
 
 
+@pytest.mark.slow
 def test_concurrent_edits_lose_nothing(service: Service, set_id: str) -> None:
     people = 8
     gate = threading.Barrier(people)

@@ -84,6 +84,7 @@ def test_the_stream_of_a_finished_job_has_the_events_of_the_pages(service: Servi
     assert (unknown.status_code, unknown.headers["content-type"]) == (404, "application/problem+json")
 
 
+@pytest.mark.slow
 def test_an_interrupted_stream_is_resumed_without_gaps(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_events, "POLL_S", 0.02)
     monkeypatch.setattr(routing, "_PING_INTERVAL", 0.05)
@@ -122,6 +123,7 @@ def test_an_interrupted_stream_is_resumed_without_gaps(service: Service, monkeyp
     assert keep_alives > 0
 
 
+@pytest.mark.slow
 def test_a_stream_that_fails_is_closed_and_can_be_resumed(
     service: Service, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

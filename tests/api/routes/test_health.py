@@ -36,6 +36,7 @@ def test_readiness_without_redis_responds_at_once(make_service: Callable[..., Se
     assert response.json()["checks"]["redis"] == {"ok": False, "detail": "ConnectionError"}
 
 
+@pytest.mark.slow
 def test_readiness_when_redis_does_not_respond(make_service: Callable[..., Service]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:  # the kernel accepts the connection; no process responds
         service = make_service(redis_url=f"redis://127.0.0.1:{server.getsockname()[1]}/0")
@@ -58,6 +59,7 @@ def test_readiness_with_redis(make_service: Callable[..., Service]) -> None:
     }
 
 
+@pytest.mark.slow
 def test_readiness_when_the_database_is_not_migrated_or_hangs(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,6 +107,7 @@ def test_labels_are_filtered_by_gate(service: Service) -> None:
     assert service.get(f"/v1/attribute-sets/{id}/labels", gate="names")["data"] == []
 
 
+@pytest.mark.slow
 def test_labels_that_fail_a_gate_are_paged_in_order(service: Service) -> None:
     number = 2 * EVERY + 7
     id = put(
@@ -143,6 +144,7 @@ def test_a_second_check_replaces_the_first(service: Service) -> None:
     assert sorted(map(tuple, rows)) == [("nonvisual", 2), ("own", 2)]
 
 
+@pytest.mark.slow
 def test_a_check_with_a_teacher_measures_margins(service: Service) -> None:
     save_clip(service.data / "teacher", tiny_clip_config())
     id = put(service, GOOD)

@@ -12,6 +12,7 @@ from store.models import AttributeSet, Label, Vocabulary
 from tests.api.conftest import Service
 
 
+@pytest.mark.slow
 def test_create_from_json_keeps_the_order(service: Service) -> None:
     labels = ["Laysan albatross", {"name": "crane", "sense": "the bird"}, {"name": "Crane", "sense": "the machine"}]
     response = service.http.post("/v1/vocabularies", json={"name": " birds ", "domain": "birds", "labels": labels})

@@ -64,6 +64,7 @@ def test_all_labels_are_described(labels: Path, out: Path, llm: FakeLLM, capsys:
     assert sorted(path.name for path in out.parent.iterdir()) == ["labels.txt", "set.json"]
 
 
+@pytest.mark.slow
 def test_strategies_can_be_combined(labels: Path, out: Path, llm: FakeLLM) -> None:
     chain = ["--strategy", "sentence", "--strategy", "questions", "--strategy", "phrases"]
     llm.script = lambda seen, nth: error_response(500) if nth == 20 else respond_correctly(seen, nth)
@@ -93,6 +94,7 @@ def test_strategies_can_be_in_a_folder_of_the_user(
     assert llm.num_calls == 12
 
 
+@pytest.mark.slow
 def test_rate_limits_delay_calls(labels: Path, out: Path, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "attributes.cli.describe.LocalLimiter", functools.partial(LocalLimiter, window_s=0.4, margin_s=0.7)
@@ -102,6 +104,7 @@ def test_rate_limits_delay_calls(labels: Path, out: Path, llm: FakeLLM, monkeypa
     assert max(sum(start <= at < start + 0.4 for at in times) for start in times) <= 5
 
 
+@pytest.mark.slow
 def test_a_second_run_sends_only_questions_about_new_labels(labels: Path, out: Path, llm: FakeLLM) -> None:
     main(command(labels, out, llm))
     before = out.read_bytes()
@@ -191,6 +194,7 @@ def wait_for_lines(path: Path, num_lines: int) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent_signal", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_run_can_be_continued(
     sent_signal: signal.Signals, labels: Path, out: Path, llm: FakeLLM
@@ -281,6 +285,7 @@ def test_invalid_input_gives_one_line_and_exit_code_2(
     assert sorted((path.name, path.read_bytes()) for path in labels.parent.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_no_heavy_modules() -> None:
     code = (
         "import sys, attributes.types, attributes.formats.limbeck_json, attributes.flags\n"

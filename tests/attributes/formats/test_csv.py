@@ -16,6 +16,7 @@ def write_and_read(*entries: Entry) -> list[Entry]:
     return read_csv("".join(write_csv(entries)))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(ENTRIES)
 def test_all_fields_but_flags_are_read_back_unchanged(entries: list[Entry]) -> None:

@@ -31,6 +31,7 @@ def test_a_file_has_one_entry_per_line() -> None:
     assert json.loads(lines[1].rstrip(",")) == BIRD.as_json()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(ENTRIES)
 def test_any_entries_are_read_back_unchanged(entries: list[Entry]) -> None:
@@ -70,6 +71,7 @@ def test_errors_in_a_damaged_file_name_the_line(damage: Callable[[str], str], li
     assert str(caught.value).startswith(f"line {line}: ")
 
 
+@pytest.mark.slow
 def test_line_numbers_are_searched_only_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The search reads the whole text for each call; a valid large file must be read in seconds."""
     lines = tuple(Line("phrase", f"phrase {i}", "part", "value") for i in range(6))

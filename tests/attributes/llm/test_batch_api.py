@@ -31,6 +31,7 @@ def test_a_server_without_a_batch_api_is_fatal(llm: FakeLLM, run_batches: RunBat
         run_batches()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault", [error_response(503), error_response(429, headers={"Retry-After": "0.01"}), FakeResponse(drop=True)]
 )

@@ -45,6 +45,7 @@ def test_a_batch_answers_every_question(
     assert batch.lines[0]["body"]["response_format"]["type"] == "json_schema"
 
 
+@pytest.mark.slow
 def test_completed_lines_of_an_expired_batch_are_kept_and_the_rest_is_resubmitted(
     batch_api: FakeBatchAPI, run_batches: RunBatches
 ) -> None:
@@ -61,6 +62,7 @@ def test_completed_lines_of_an_expired_batch_are_kept_and_the_rest_is_resubmitte
     assert Counter(result.key for result in results) == Counter(first)
 
 
+@pytest.mark.slow
 def test_unprocessed_questions_end_as_batch_unfinished(batch_api: FakeBatchAPI, run_batches: RunBatches) -> None:
     def plan(batch: FakeBatch) -> None:
         batch.final_status, batch.max_processed = "expired", 0
@@ -88,6 +90,7 @@ def test_a_stop_cancels_the_batch_and_keeps_its_responses(batch_api: FakeBatchAP
     assert (totals.done, totals.stopped, len(results), len(batch_api.batches)) == (7, "asked", 7, 1)
 
 
+@pytest.mark.slow
 def test_a_refused_format_falls_back_one_level_in_the_next_batch(
     batch_api: FakeBatchAPI, llm: FakeLLM, run_batches: RunBatches
 ) -> None:
@@ -102,6 +105,7 @@ def test_a_refused_format_falls_back_one_level_in_the_next_batch(
     assert len(batch_api.batches) == 3
 
 
+@pytest.mark.slow
 def test_failed_lines_are_retried_according_to_their_fault(
     batch_api: FakeBatchAPI, llm: FakeLLM, run_batches: RunBatches
 ) -> None:
@@ -137,6 +141,7 @@ def test_failed_lines_are_retried_according_to_their_fault(
     assert statuses["bird 2"] == ["answer_too_long", "ok"]
 
 
+@pytest.mark.slow
 def test_a_question_continues_in_another_process(
     batch_api: FakeBatchAPI, llm: FakeLLM, batch_settings: LLMSettings
 ) -> None:
@@ -208,6 +213,7 @@ def test_pairs_and_images_can_be_batched(batch_api: FakeBatchAPI, run_batches: R
     assert ImageFile(PNG).url in json.dumps(batch_api.batches[0].lines[1]["body"])
 
 
+@pytest.mark.slow
 def test_files_stay_below_the_limits_of_the_server(
     batch_api: FakeBatchAPI, run_batches: RunBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ from tests.attributes.fake_llm import (
 from tests.attributes.llm.conftest import LABELS, QueryLabels, max_within
 
 
+@pytest.mark.slow
 def test_a_server_that_refuses_every_format_of_every_question_stops_the_run(
     llm: FakeLLM, query_labels: QueryLabels
 ) -> None:
@@ -40,6 +41,7 @@ def test_a_server_that_refuses_every_format_of_every_question_stops_the_run(
     assert [result.reason for result in results].count("bad_request") == 2
 
 
+@pytest.mark.slow
 def test_single_refused_questions_do_not_stop_the_run(llm: FakeLLM, query_labels: QueryLabels) -> None:
     llm.script = lambda request, index: (
         error_response(400) if int(request.subject["label"][5:]) % 5 < 4 else respond_correctly(request, index)
@@ -49,6 +51,7 @@ def test_single_refused_questions_do_not_stop_the_run(llm: FakeLLM, query_labels
     assert totals.failed == {"bad_request": 20}
 
 
+@pytest.mark.slow
 def test_retry_after_applies_to_all_questions(llm: FakeLLM, query_labels: QueryLabels) -> None:
     def script(request: FakeRequest, index: int) -> FakeResponse:
         response = FakeResponse(body=completion(content_for_label(request.subject["label"])), wait_s=0.3)
@@ -62,6 +65,7 @@ def test_retry_after_applies_to_all_questions(llm: FakeLLM, query_labels: QueryL
     assert llm.num_calls == 9
 
 
+@pytest.mark.slow
 def test_the_client_obeys_the_limiter(llm: FakeLLM, make_client: Callable[..., LLMClient]) -> None:
     limiter = LocalLimiter(requests_per_min=5, window_s=0.5, margin_s=0.7)
 
@@ -73,12 +77,14 @@ def test_the_client_obeys_the_limiter(llm: FakeLLM, make_client: Callable[..., L
     assert max_within([request.received_at for request in llm.requests], 0.5) <= 5
 
 
+@pytest.mark.slow
 def test_retries_count_towards_the_limit(llm: FakeLLM, run_question: RunQuestion) -> None:
     llm.script = lambda request, index: error_response(500) if index < 3 else respond_correctly(request, index)
     run_question(limiter=LocalLimiter(requests_per_min=1, window_s=0.2, margin_s=0.4))
     assert all(later.received_at - earlier.received_at >= 0.2 for earlier, later in pairwise(llm.requests))
 
 
+@pytest.mark.slow
 def test_a_stop_interrupts_the_wait_for_a_slot(llm: FakeLLM, make_client: Callable[..., LLMClient]) -> None:
     results: list[QuestionResult] = []
 

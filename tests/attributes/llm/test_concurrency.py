@@ -35,6 +35,7 @@ def test_every_question_has_one_result(llm: FakeLLM, query_labels: QueryLabels) 
     assert (totals.prompt_tokens, totals.completion_tokens) == (3000, 1200)
 
 
+@pytest.mark.slow
 def test_concurrency_limits_the_calls_in_flight(llm: FakeLLM, query_labels: QueryLabels) -> None:
     num_in_flight, max_in_flight, lock = 0, 0, threading.Lock()
 
@@ -53,6 +54,7 @@ def test_concurrency_limits_the_calls_in_flight(llm: FakeLLM, query_labels: Quer
     assert max_in_flight == 6
 
 
+@pytest.mark.slow
 def test_failed_questions_have_reasons_and_the_others_are_kept(llm: FakeLLM, query_labels: QueryLabels) -> None:
     def script(request: FakeRequest, index: int) -> FakeResponse:
         number = int(request.subject["label"].split()[1])
@@ -81,6 +83,7 @@ def test_a_wrong_key_stops_the_run_at_the_first_call(llm: FakeLLM, query_labels:
     assert [call.status for call in stopped.calls] == ["llm_wrong_key"]
 
 
+@pytest.mark.slow
 def test_calls_in_flight_are_kept_when_the_key_is_revoked(llm: FakeLLM, query_labels: QueryLabels) -> None:
     def script(request: FakeRequest, index: int) -> FakeResponse:
         if index >= 10:
@@ -95,6 +98,7 @@ def test_calls_in_flight_are_kept_when_the_key_is_revoked(llm: FakeLLM, query_la
     assert llm.num_calls == sum(len(result.calls) for result in results) <= 13
 
 
+@pytest.mark.slow
 def test_no_call_starts_while_a_fatal_result_is_reported(llm: FakeLLM, make_client: Callable[..., LLMClient]) -> None:
     llm.script = lambda request, index: error_response(404) if index else respond_correctly(request, index)
 
@@ -111,6 +115,7 @@ def test_no_call_starts_while_a_fatal_result_is_reported(llm: FakeLLM, make_clie
     assert llm.num_calls == 2
 
 
+@pytest.mark.slow
 def test_a_stop_starts_no_call_and_keeps_calls_in_flight(llm: FakeLLM, query_labels: QueryLabels) -> None:
     llm.script = lambda request, index: FakeResponse(
         body=completion(content_for_label(request.subject["label"])), wait_s=0.3 if index else 0
@@ -122,6 +127,7 @@ def test_a_stop_starts_no_call_and_keeps_calls_in_flight(llm: FakeLLM, query_lab
     assert 5 <= llm.num_calls < 30
 
 
+@pytest.mark.slow
 def test_a_stop_does_not_wait_for_a_server_that_hangs(
     llm: FakeLLM, query_labels: QueryLabels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +171,7 @@ def test_on_result_may_be_async_and_its_error_ends_the_run(llm: FakeLLM, query_l
     assert len(saved) == 3
 
 
+@pytest.mark.slow
 def test_questions_are_taken_as_needed(llm: FakeLLM, query_labels: QueryLabels) -> None:
     num_taken = 0
 

@@ -61,6 +61,7 @@ async def slot_times(
     return times
 
 
+@pytest.mark.slow
 def test_no_window_exceeds_the_request_limit_and_nearly_all_of_it_is_used() -> None:
     times = run_at_once(slot_times(LocalLimiter(requests_per_min=600), 600 * 10 + 1))
     assert max_within(times, 60 + 0.4) == 600

@@ -50,6 +50,7 @@ def test_a_response_that_hangs_or_drips_times_out(slow: FakeResponse, llm: FakeL
     assert llm.num_calls == 2
 
 
+@pytest.mark.slow
 def test_a_slow_first_byte_within_the_timeout_is_accepted(llm: FakeLLM, run_question: RunQuestion) -> None:
     llm.script = respond_in_turn(FakeResponse(body=completion(ROBIN), wait_s=0.5))
     assert run_question().reason is None
@@ -71,6 +72,7 @@ def test_error_messages_of_every_shape_reach_the_detail(body: Any, llm: FakeLLM,
     assert "pinned to another" in run_question().detail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "header",
     [

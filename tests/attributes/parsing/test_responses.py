@@ -123,6 +123,7 @@ FIELDS = st.sampled_from(["label", "sentence", "phrases", "part", "phrase"]) | s
 LEAVES = st.none() | st.booleans() | st.floats() | st.text()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(FIELDS, inner)))
 def test_any_json_gives_lines_or_a_fault(value: object) -> None:

@@ -144,6 +144,7 @@ FAULTS: Mapping[str, tuple[Fault, str | None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [strategy.name for strategy in shipped_strategies() if strategy.name != "describe"])
 def test_every_fault_gives_a_valid_result_or_a_named_reason(
     name: str, llm: FakeLLM, make_client: Callable[..., LLMClient]

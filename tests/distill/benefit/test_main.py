@@ -10,6 +10,7 @@ from distill.data.image_index import ImageIndex
 from tests.distill.examples import ATTRIBUTES, LABELS, SPLIT_BY_LIST
 
 
+@pytest.mark.slow
 def test_command_writes_the_report_and_refuses_bad_input(
     image_index: ImageIndex, tiny_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

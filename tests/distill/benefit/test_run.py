@@ -13,6 +13,7 @@ from distill.teacher.teacher import Teacher
 from tests.distill.examples import ATTRIBUTES
 
 
+@pytest.mark.slow
 def test_report_of_both_parts(image_index: ImageIndex, tiny_teacher: Teacher, tmp_path: Path) -> None:
     report = measure_benefit(tiny_teacher, image_index, ATTRIBUTES, cache=tmp_path / "cache", filter_phrases=True)
     assert report.num_images == {"id": 4, "ood": 16}

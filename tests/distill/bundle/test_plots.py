@@ -89,6 +89,7 @@ def part_with_bins(*points: tuple[float, float, int]) -> dict[str, object]:
     return {"calibration": {"error": 0.1, "num_bins": 15, "temperature": 0.07, "bins": bins}}
 
 
+@pytest.mark.slow
 def test_reliability_points_lie_at_confidence_and_accuracy(tmp_path: Path) -> None:
     heights = []
     for name, right in (("low", 0.1), ("high", 0.7)):

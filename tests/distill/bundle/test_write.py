@@ -99,6 +99,7 @@ def expected_features(student: StudentWeights, noise: torch.Tensor) -> torch.Ten
     return features
 
 
+@pytest.mark.slow
 def test_both_libraries_reproduce_the_features(written: tuple[Path, list[BundleFile]], tiny_teacher: Teacher) -> None:
     student, out = student_weights("resnet10t", 64), written[0]
     noise = torch.randn(4, 3, 64, 64)
@@ -120,6 +121,7 @@ def test_both_libraries_reproduce_the_features(written: tuple[Path, list[BundleF
     torch.testing.assert_close(preprocess(picture), transform(picture), atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 def test_test_crop_equals_the_crop_of_timm(tmp_path: Path, write: Callable[..., Any]) -> None:
     write(tmp_path / "bundle", student_weights("resnet10t", 56, crop_pct=0.875))
     model = timm.create_model(f"local-dir:{tmp_path / 'bundle/image'}", pretrained=True)
@@ -133,6 +135,7 @@ def test_test_crop_equals_the_crop_of_timm(tmp_path: Path, write: Callable[..., 
     assert "central 87.5%" in (tmp_path / "bundle/README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "image_px", "model_args", "resized"),
     [
@@ -213,6 +216,7 @@ def test_no_file_is_a_pickle(written: tuple[Path, list[BundleFile]]) -> None:
         assert path.read_bytes()[:2] not in (b"PK", b"\x80\x02", b"\x80\x04")
 
 
+@pytest.mark.slow
 def test_same_student_gives_the_same_bytes(
     tmp_path: Path, written: tuple[Path, list[BundleFile]], write: Callable[..., Any]
 ) -> None:
@@ -229,6 +233,7 @@ def test_texts_of_labels_are_escaped_in_the_card(written: tuple[Path, list[Bundl
     assert "| 75.0% | 50.0% |" in prose
 
 
+@pytest.mark.slow
 def test_siglip_like_teacher(tmp_path: Path, write: Callable[..., Any]) -> None:
     config = {**tiny_clip_config(custom_text=True), "init_logit_bias": -10.0, "quick_gelu": True}
     config["text_cfg"] |= {"no_causal_mask": True, "proj_bias": True, "pool_type": "last"}
@@ -238,6 +243,7 @@ def test_siglip_like_teacher(tmp_path: Path, write: Callable[..., Any]) -> None:
     assert paired.logit_bias.item() == -10
 
 
+@pytest.mark.slow
 def test_inconsistent_inputs_are_refused_and_leave_no_files(
     tmp_path: Path, write: Callable[..., Any], tiny_teacher: Teacher
 ) -> None:
@@ -262,6 +268,7 @@ def test_inconsistent_inputs_are_refused_and_leave_no_files(
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_existing_bundle_is_not_overwritten(tmp_path: Path, write: Callable[..., Any]) -> None:
     (tmp_path / "bundle").mkdir()
     write(tmp_path / "bundle", student_weights("resnet10t", 64))
@@ -271,6 +278,7 @@ def test_existing_bundle_is_not_overwritten(tmp_path: Path, write: Callable[...,
     assert (tmp_path / "bundle/manifest.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_different_features_of_a_library_are_an_error(
     tmp_path: Path, write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,6 +293,7 @@ def test_different_features_of_a_library_are_an_error(
     assert not (tmp_path / "bundle").exists()
 
 
+@pytest.mark.slow
 def test_bundle_of_a_student_without_evaluation(tmp_path: Path, write: Callable[..., Any]) -> None:
     (tmp_path / "log.jsonl").write_text('{"step": 1}\nnot json\n')
     write(

@@ -14,12 +14,14 @@ from distill.cli.train_process import main as train
 from distill.training.process_environment import MALLOC_SETTINGS
 
 
+@pytest.mark.slow
 def test_unusable_input_is_one_line(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert program.main([*command, "--set", "lr=fast"]) == 2
     assert capfd.readouterr().err.count("error: ") == 1
     assert program.main([*command, "--unknown"]) == 2
 
 
+@pytest.mark.slow
 def test_input_is_checked_without_torch(command: list[str]) -> None:
     code = (
         "import sys; from distill.cli import train_process; "

@@ -19,6 +19,7 @@ from distill.texts.text_targets import TextTargets
 from distill.training.metrics import StepMetrics
 
 
+@pytest.mark.slow
 def test_whole_run_is_not_repeated(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 0
     first = capsys.readouterr()
@@ -48,12 +49,14 @@ def test_whole_run_is_not_repeated(command: list[str], tmp_path: Path, capsys: p
     assert second.err == ""
 
 
+@pytest.mark.slow
 def test_different_run_in_the_same_folder_is_refused(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 0
     assert main([*command, "--set", "lr=0.5"]) == 2
     assert "holds a run with a different config (lr)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_stopped_run_resumes_to_the_same_student(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +83,7 @@ def test_stopped_run_resumes_to_the_same_student(
         assert whole.read_bytes() == resumed.read_bytes()
 
 
+@pytest.mark.slow
 def test_changed_images_are_refused_on_resume(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +116,7 @@ def test_killed_run_resumes_to_the_same_student(command: list[str], tmp_path: Pa
     assert whole.read_bytes() == resumed.read_bytes()
 
 
+@pytest.mark.slow
 def test_protocols_of_one_student_after_another(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,6 +153,7 @@ def test_folder_with_other_files_is_refused(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.slow
 def test_full_disk_loses_a_state_but_not_the_run(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

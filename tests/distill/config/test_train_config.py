@@ -84,6 +84,7 @@ def test_wrong_teacher_reference_is_refused(ref: str, near: str | None) -> None:
     assert near is None or near in caught.value.near
 
 
+@pytest.mark.slow
 def test_config_and_image_index_import_without_torch() -> None:
     modules = "distill.config.recipes, distill.data.image_index, distill.cli.arguments"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"

@@ -48,6 +48,7 @@ def test_too_many_shots_are_refused_by_label() -> None:
         support_rows(image_index({}), 1)
 
 
+@pytest.mark.slow
 @given(st.integers(2, 64), st.integers(1, 100), st.integers(1, 100))
 @settings(max_examples=100, deadline=None)
 def test_half_a_batch_is_few_shot_images_or_all_of_them(batch_size: int, num_few: int, num_others: int) -> None:
@@ -98,6 +99,7 @@ def test_batches_are_a_function_of_seed_and_step() -> None:
     assert all(len(set(views)) == len(views) for views in recurring)
 
 
+@pytest.mark.slow
 def test_fine_tuning_resumes_exactly(tmp_path: Path) -> None:
     data, config = small_data(few=5), small_config(epochs=2, **FEW_SHOT)
     whole = train(config, data)

@@ -37,6 +37,7 @@ def test_paths_of_rows() -> None:
     assert list(files[1:]) == [Path("/root/a/0.jpg")]
 
 
+@pytest.mark.slow
 def test_indexing_images_needs_little_memory(tmp_path: Path) -> None:
     """Scan, split, save, load and count in a separate process: at most 2 KB per image."""
     code = """

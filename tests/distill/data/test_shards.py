@@ -148,6 +148,7 @@ def test_unusable_shards_are_refused(root: Path, damage: Callable[[Path], None],
     assert caught.value.code == code
 
 
+@pytest.mark.slow
 def test_training_from_shards_equals_training_from_folders_and_resumes_exactly(
     root: Path, tmp_path: Path, tiny_teacher: Teacher
 ) -> None:

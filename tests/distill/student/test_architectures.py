@@ -34,6 +34,7 @@ def siglip(tmp_path_factory: pytest.TempPathFactory) -> Teacher:
     return load_teacher(f"local-dir:{save_siglip(tmp_path_factory.mktemp('teachers') / 'siglip')}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(STUDENTS))
 def test_one_training_step_of_each_architecture(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The parameters change, and the head is a linear layer of the teacher's width."""

@@ -62,6 +62,7 @@ def config(**overrides: Any) -> TrainConfig:
     return small_config(protocol="fine_tune", shots=1, epochs=1, **overrides)
 
 
+@pytest.mark.slow
 def test_training_starts_from_the_weights_of_the_bundle(bundle: Path, tiny_teacher: Teacher) -> None:
     start = read_initial_student(bundle, config(), tiny_teacher.digest)
     own = build_student("test_resnet", width=tiny_teacher.width, image_px=32, seed=7).model.state_dict()
@@ -75,6 +76,7 @@ def test_training_starts_from_the_weights_of_the_bundle(bundle: Path, tiny_teach
     assert not torch.allclose(fresh["fc.weight"], own["fc.weight"], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_learned_vectors_are_loaded_and_need_context_tokens(tiny_teacher: Teacher, tmp_path: Path) -> None:
     context = torch.randn(3, 16)
     bundle = write(tmp_path / "bundle", tiny_teacher, context=context)
@@ -89,6 +91,7 @@ def test_learned_vectors_are_loaded_and_need_context_tokens(tiny_teacher: Teache
         start.load_into(model, torch.nn.Parameter(torch.zeros(4, 16)))
 
 
+@pytest.mark.slow
 def test_code_of_the_model_card_encodes_a_new_label(
     tiny_teacher: Teacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -59,6 +59,7 @@ def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 def test_live_and_cached_features_agree(tiny_teacher: Teacher, tmp_path: Path, make_images: MakeImages) -> None:
     paths = make_images(tmp_path / "pictures", 40)
     live = torch.cat([tiny_teacher.encode_images(tiny_teacher.prepare(Image.open(path))[None]) for path in paths])
@@ -122,6 +123,7 @@ def test_duplicate_content_is_encoded_once(
     assert torch.equal(result.features[:3], result.features[3:])
 
 
+@pytest.mark.slow
 def test_another_teacher_preprocessing_or_view_misses_the_cache(
     tiny_teacher: Teacher, tmp_path: Path, make_images: MakeImages, encoded: list[int]
 ) -> None:

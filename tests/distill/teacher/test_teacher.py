@@ -75,6 +75,7 @@ def test_half_precision_weights_are_converted_to_float32(tmp_path: Path) -> None
     assert teacher.encode_text(["a crane"]).dtype == torch.float32
 
 
+@pytest.mark.slow
 def test_digest_depends_on_content_not_on_file_format(tmp_path: Path, tiny_clip: Path, tiny_teacher: Teacher) -> None:
     repacked = tmp_path / "repacked"
     repacked.mkdir()
@@ -89,6 +90,7 @@ def test_digest_depends_on_content_not_on_file_format(tmp_path: Path, tiny_clip:
     assert load_teacher(f"local-dir:{half}").digest == load_teacher(f"local-dir:{whole}").digest != tiny_teacher.digest
 
 
+@pytest.mark.slow
 def test_other_weights_config_or_preprocessing_change_a_digest(tmp_path: Path, tiny_teacher: Teacher) -> None:
     other_seed = load_teacher(f"local-dir:{save_clip(tmp_path / 'seed', tiny_clip_config(), seed=1)}")
     quick = {**tiny_clip_config(), "quick_gelu": True}
@@ -275,6 +277,7 @@ class _Hub(SimpleHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_teacher_from_the_hub(tmp_path: Path, tiny_clip: Path, tiny_teacher: Teacher) -> None:
     """In a separate process, because the Hub client reads its endpoint on import."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Hub, directory=str(tiny_clip)))

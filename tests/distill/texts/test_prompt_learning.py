@@ -180,6 +180,7 @@ def test_objective_learns_the_vectors_and_vlalign_sends_no_gradient_through_the_
     assert gradient(-features, features).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_learned_vectors_resume_exactly_and_are_averaged_like_the_student(
     tiny_teacher: Teacher, tmp_path: Path
 ) -> None:

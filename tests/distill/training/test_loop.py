@@ -28,6 +28,7 @@ def with_dropout(name: str, **given: Any) -> Student:
     return dataclasses.replace(student, model=nn.Sequential(student.model, nn.Dropout(0.3)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -69,12 +70,14 @@ def test_finished_run_makes_no_more_steps(tmp_path: Path) -> None:
     assert all(torch.equal(weights(again)[name], tensor) for name, tensor in weights(whole).items())
 
 
+@pytest.mark.slow
 def test_run_is_a_function_of_its_seed() -> None:
     one, same, other = (weights(run(small_config(seed=seed))[0]) for seed in (1, 1, 2))
     assert all(torch.equal(one[name], tensor) for name, tensor in same.items())
     assert not all(torch.equal(one[name], tensor) for name, tensor in other.items())
 
 
+@pytest.mark.slow
 def test_student_learns_labels_and_teacher_features() -> None:
     _, steps = run(small_config(epochs=12, lr=3e-3))
     first, last = steps[0].losses, steps[-1].losses
@@ -83,6 +86,7 @@ def test_student_learns_labels_and_teacher_features() -> None:
     assert last["mse"] < 0.3 * first["mse"]
 
 
+@pytest.mark.slow
 def test_states_are_saved_by_epoch_by_time_and_on_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     by_time, on_stop, by_epoch, at_the_end = (SavedStates(tmp_path / name) for name in ("time", "stop", "epoch", "end"))
     for saves in (by_time, on_stop, by_epoch, at_the_end):
@@ -98,6 +102,7 @@ def test_states_are_saved_by_epoch_by_time_and_on_stop(tmp_path: Path, monkeypat
     assert len(by_epoch.paths) == 2
 
 
+@pytest.mark.slow
 def test_results_of_on_epoch_are_logged_once_and_do_not_change_the_weights(tmp_path: Path) -> None:
     def on_epoch(epoch: int, student: Student, context: torch.Tensor | None) -> dict[str, Any] | None:
         epochs.append(epoch)
@@ -140,6 +145,7 @@ def test_options_of_a_term_change_its_value(overrides: dict[str, Any]) -> None:
     assert usual[0].losses != other[0].losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_trains_float32_weights(precision: str) -> None:
     result, steps = run(small_config(precision=precision))
@@ -180,6 +186,7 @@ def test_result_has_averaged_weights_and_the_last_weights() -> None:
     assert not torch.equal(averaged.last["fc.weight"], weights(averaged)["fc.weight"])
 
 
+@pytest.mark.slow
 def test_compiled_student_has_the_same_weights_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[nn.Module] = []
 
@@ -228,6 +235,7 @@ def test_non_finite_gradient_stops_the_run_before_the_step(tmp_path: Path, monke
     assert seen == saves.paths == []
 
 
+@pytest.mark.slow
 def test_float16_skips_overflowing_steps_but_reports_permanent_overflow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

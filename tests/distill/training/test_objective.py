@@ -89,6 +89,7 @@ def one_rank(rank: int, folder: Path, overrides: dict[str, Any]) -> None:
         dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_ranks_equal_one_process_with_the_whole_batch(tmp_path: Path) -> None:
     # With the logarithm the term is no mean over images, so that averaging it over ranks would be wrong.
     overrides = {"mse_form": "unnormalised"}

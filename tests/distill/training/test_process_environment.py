@@ -74,6 +74,7 @@ def test_exit_code_of_a_child_that_a_signal_ended() -> None:
     assert run_training_process([sys.executable, "-c", code]) == 128 + signal.SIGKILL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_to_the_process_group_reaches_the_child_once(number: signal.Signals) -> None:
     """A terminal sends Ctrl-C to the whole process group."""
@@ -86,6 +87,7 @@ def test_signal_to_the_process_group_reaches_the_child_once(number: signal.Signa
     assert parent.returncode == 130
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent was killed")
 def test_child_of_a_killed_parent_gets_a_stop_signal() -> None:
     with _start(CHILD) as parent:
@@ -96,6 +98,7 @@ def test_child_of_a_killed_parent_gets_a_stop_signal() -> None:
     assert output == f"{int(signal.SIGTERM)}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the state of a process in /proc")
 def test_child_is_paused_and_continued_with_its_parent() -> None:
     with _start(CHILD) as parent:

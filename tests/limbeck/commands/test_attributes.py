@@ -12,6 +12,7 @@ from tests.limbeck.commands.conftest import KEY, printed
 Capture = pytest.CaptureFixture[str]
 
 
+@pytest.mark.slow
 def test_list_show_and_search(client: Limbeck, set_id: str, capsys: Capture) -> None:
     assert "2/3" in printed(capsys, "list")
     shown = printed(capsys, "show", set_id, "crane (BIRD)")
@@ -28,6 +29,7 @@ def test_list_show_and_search(client: Limbeck, set_id: str, capsys: Capture) -> 
     assert "set_not_checked" in printed(capsys, "search", set_id, "--gate", "twins", code=1)
 
 
+@pytest.mark.slow
 def test_answer_shows_the_prompt_and_the_response(
     client: Limbeck, sqlite_db: Database, set_id: str, capsys: Capture
 ) -> None:
@@ -51,6 +53,7 @@ def test_answer_shows_the_prompt_and_the_response(
     assert "answer_not_found" in printed(capsys, "answer", "0" * 64, code=1)
 
 
+@pytest.mark.slow
 def test_export_and_import_in_every_format(client: Limbeck, set_id: str, capsys: Capture, tmp_path: Path) -> None:
     vocabulary = client.attribute_set(set_id).vocabulary_id
     for format in ("json", "csv", "dclip"):

@@ -25,6 +25,7 @@ def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None
     monkeypatch.setenv("EDITOR", f"'{path}'")
 
 
+@pytest.mark.slow
 def test_edit_with_options_and_seal(client: Limbeck, set_id: str, capsys: Capture) -> None:
     neck = next(iter(client.attributes(set_id, label="crane"))).lines[1].id
     output = printed(
@@ -65,6 +66,7 @@ def test_edit_with_options_and_seal(client: Limbeck, set_id: str, capsys: Captur
     assert client.drafts.get(new_id).num_edited == 0
 
 
+@pytest.mark.slow
 def test_edit_in_an_editor(
     client: Limbeck, set_id: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +81,7 @@ def test_edit_in_an_editor(
     assert (line.part, line.call) == ("", KEY)
 
 
+@pytest.mark.slow
 def test_a_rejected_edit_keeps_the_edited_file(
     client: Limbeck, set_id: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +105,7 @@ def test_a_rejected_edit_keeps_the_edited_file(
     assert "set EDITOR" in printed(capsys, "edit", set_id, "crane (bird)", code=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

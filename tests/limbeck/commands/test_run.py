@@ -65,6 +65,7 @@ def run(script: list[Say], tmp_path: Path, *more: str) -> tuple[int, Scripted]:
     return code, server
 
 
+@pytest.mark.slow
 def test_the_complete_workflow(tmp_path: Path, capsys: Capture) -> None:
     names = ["README.md", "image/config.json", "pairing/open_clip_config.json", "targets/labels.json"]
     download, contents = bundle_script(names)
@@ -109,6 +110,7 @@ def test_the_complete_workflow(tmp_path: Path, capsys: Capture) -> None:
     assert not (tmp_path / "out" / "pairing").exists()
 
 
+@pytest.mark.slow
 def test_text_names_needs_no_llm_and_no_second_evaluation(tmp_path: Path, capsys: Capture) -> None:
     download, contents = bundle_script(["README.md"])
     trained = evaluation(0.9, 0.6) | {"teacher": [evaluation(0.95, 0.85)]}

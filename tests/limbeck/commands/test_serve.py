@@ -61,6 +61,7 @@ def is_ready(client: Limbeck) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_serve_restarts_a_killed_api_and_stops_cleanly(tmp_path: Path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("LIMBECK_")}

@@ -26,6 +26,7 @@ subprocess.run([sys.executable, "-c", {CHILD!r}], process_group=0, preexec_fn=en
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent was killed")
 def test_a_child_that_hangs_in_c_ends_after_its_parent_was_killed() -> None:
     assert end_with_parent() is not None

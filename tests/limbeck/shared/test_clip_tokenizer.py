@@ -59,6 +59,7 @@ def test_a_text_is_cleaned_and_tokenized_as_by_open_clip(text: str, original: Si
 CHARACTERS = st.characters(codec="utf-8", exclude_categories=["Cn"], exclude_characters="\u0345")
 
 
+@pytest.mark.slow
 @given(st.text(st.one_of(st.sampled_from("abcs 's&;<'’é.,-3"), CHARACTERS)))
 @settings(max_examples=300, deadline=None)
 def test_any_text_has_the_tokens_of_open_clip(original: SimpleTokenizer, text: str) -> None:

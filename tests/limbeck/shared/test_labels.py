@@ -41,6 +41,7 @@ INVALID = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 FIRST, LAST = "first label", "last label"
 
 
+@pytest.mark.slow
 def test_the_categories_of_all_code_points() -> None:
     for code_point in range(sys.maxunicode + 1):
         character = chr(code_point)
@@ -176,6 +177,7 @@ def _characters() -> st.SearchStrategy[str]:
     return st.one_of(st.characters(codec="utf-8"), *categories, st.sampled_from(" \u200c\u200d\u00a0\u3000\u0301"))
 
 
+@pytest.mark.slow
 @given(before=st.sampled_from(["", "crane ", "x" * 199]), character=_characters(), after=st.sampled_from(["", "b"]))
 @example("crane ", "\ue000", "")
 @example("crane ", "\u200d", "b")

@@ -10,6 +10,7 @@ from store.vocabularies import NewLabel
 from tests.workers.enrich_bench import LINE, NAMES, Bench
 
 
+@pytest.mark.slow
 def test_kept_lines_are_found_by_label_and_sense_in_any_vocabulary(bench: Bench) -> None:
     crane, machine = NewLabel("Crane", "bird"), NewLabel("Crane", "machine")
     before = bench.vocabulary([crane, machine, "Heron", "Gone", "Stork"])
@@ -38,6 +39,7 @@ def test_the_first_of_equal_lines_is_kept(bench: Bench) -> None:
     assert merged == [again, *(line for line in lines if line is not lines[2])]
 
 
+@pytest.mark.slow
 def test_a_page_of_an_earlier_job_is_reused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     vocabulary_id = bench.vocabulary(NAMES[:20])
     fields: dict[str, Any] = {"strategies": ["sentence", "phrases"]}

@@ -77,6 +77,7 @@ def test_a_worker_that_lost_its_lease_cannot_write(db: Database) -> None:
     assert get_job(db, job_id).result == {"current": 1}
 
 
+@pytest.mark.slow
 def test_renewal_extends_the_lease(db: Database) -> None:
     create_job(db)
     claim = must_claim_next(db, lease_s=0.3)

@@ -2,6 +2,7 @@
 
 import threading
 
+import pytest
 from sqlalchemy import select
 
 from store.db import Database
@@ -12,6 +13,7 @@ from store.models import Event
 from tests.store.job_helpers import create_job, must_claim_next
 
 
+@pytest.mark.slow
 def test_event_numbers_have_no_gaps_with_several_writers(db: Database) -> None:
     job_id = create_job(db, *[NewPart(kind="describe", queue="enrich") for _ in range(4)], kind="enrich")
     held = [must_claim_next(db) for _ in range(4)]

@@ -114,6 +114,7 @@ def test_merged_results_have_no_files_and_no_fields_of_other_parts() -> None:
     assert merge_results([*results, None]).as_json() == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "stored"), JOB_SPECS)
 def test_a_part_of_a_job_of_an_earlier_release_is_claimed(db: Database, kind: str, stored: dict[str, Any]) -> None:
     with db.write() as tx:

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from store import vocabularies
 from store.db import Database
 from store.jobs import claims, jobs
@@ -51,6 +53,7 @@ def test_a_stage_waits_for_every_part_of_the_previous_stage(db: Database) -> Non
     assert get_job(db, job_id).status == "running"
 
 
+@pytest.mark.slow
 def test_a_deferred_part_is_queued_again_without_counting_an_attempt(db: Database) -> None:
     create_job(db)
     with db.write() as tx:

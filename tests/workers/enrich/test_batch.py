@@ -117,6 +117,7 @@ def first_batch(**changes: Any) -> Callable[[FakeBatch], None]:
     return plan
 
 
+@pytest.mark.slow
 def test_a_batch_costs_half_and_occupies_no_worker(bench: Bench, api: FakeBatchAPI) -> None:
     api.plan = first_batch(polls=3)
     job_id = post(bench)
@@ -137,6 +138,7 @@ def test_a_batch_costs_half_and_occupies_no_worker(bench: Bench, api: FakeBatchA
         assert list(tx.scalars(select(LLMFlight.key))) == []
 
 
+@pytest.mark.slow
 def test_an_expired_batch_keeps_its_responses_and_the_rest_is_sent_again(bench: Bench, api: FakeBatchAPI) -> None:
     api.plan = first_batch(final_status="expired", max_processed=7)
     api.llm.script = lambda seen, nth: error_response(500) if nth == 3 else respond_correctly(seen, nth)
@@ -149,6 +151,7 @@ def test_an_expired_batch_keeps_its_responses_and_the_rest_is_sent_again(bench: 
     assert attempts == [1] * 12 + [2]  # the question that failed continues with its second attempt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["file_id", "server_id"])
 def test_a_worker_that_dies_while_it_submits_does_not_submit_twice(
     bench: Bench, api: FakeBatchAPI, at: str, monkeypatch: pytest.MonkeyPatch
@@ -168,6 +171,7 @@ def test_a_worker_that_dies_while_it_submits_does_not_submit_twice(
     assert usage_of(bench, job_id) == (12, 12 * CALL_PUSD, 0)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_while_it_collects_does_not_count_twice(
     bench: Bench, api: FakeBatchAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +188,7 @@ def test_a_worker_that_dies_while_it_collects_does_not_count_twice(
     assert usage_of(bench, job_id) == (12, 12 * CALL_PUSD, 0)
 
 
+@pytest.mark.slow
 def test_cancel_ends_the_batch_and_keeps_its_responses(bench: Bench, api: FakeBatchAPI) -> None:
     api.plan = first_batch(polls=10_000, max_processed=5)
     job_id = post(bench)
@@ -201,6 +206,7 @@ def test_cancel_ends_the_batch_and_keeps_its_responses(bench: Bench, api: FakeBa
     assert usage_of(bench, job_id) == (5, 5 * CALL_PUSD, 0)
 
 
+@pytest.mark.slow
 def test_a_batch_has_as_many_questions_as_fit_the_budget(bench: Bench, api: FakeBatchAPI) -> None:
     job_id = post(bench, [f"{name} of the woods" for name in NAMES], budget_usd="0.006")
     run_until_finished(bench, job_id)
@@ -213,6 +219,7 @@ def test_a_batch_has_as_many_questions_as_fit_the_budget(bench: Bench, api: Fake
     assert f"{12 - calls} of 12 labels" in (job.error or {})["message"]
 
 
+@pytest.mark.slow
 def test_requests_with_unknown_usage_stay_reserved(bench_on_sqlite: Bench, api: FakeBatchAPI) -> None:
     bench = bench_on_sqlite
 
@@ -229,6 +236,7 @@ def test_requests_with_unknown_usage_stay_reserved(bench_on_sqlite: Bench, api: 
     assert reserved > 2 * CALL_PUSD
 
 
+@pytest.mark.slow
 def test_questions_that_no_batch_processes_fail_after_several_batches(
     bench_on_sqlite: Bench, api: FakeBatchAPI
 ) -> None:
@@ -247,6 +255,7 @@ def test_questions_that_no_batch_processes_fail_after_several_batches(
     assert result["failed_labels"] == {"refused": rounds, "batch_unfinished": 10 - rounds}
 
 
+@pytest.mark.slow
 def test_two_concurrent_jobs_share_a_batch(bench_on_sqlite: Bench, api: FakeBatchAPI) -> None:
     bench = bench_on_sqlite
     api.plan = first_batch(polls=4)
@@ -270,6 +279,7 @@ def test_a_server_that_accepts_no_batch_fails_the_job(
     assert (bench.job(job_id).error or {})["code"] == code
 
 
+@pytest.mark.slow
 def test_an_unavailable_server_is_polled_again(
     bench_on_sqlite: Bench, api: FakeBatchAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +291,7 @@ def test_an_unavailable_server_is_polled_again(
     assert (bench.job(job_id).status, batch_sizes(api)) == ("succeeded", [12])
 
 
+@pytest.mark.slow
 def test_a_stopping_job_keeps_its_batch_if_its_worker_is_lost(bench: Bench, api: FakeBatchAPI) -> None:
     api.plan = first_batch(polls=10_000, max_processed=4)
     job_id = post(bench)

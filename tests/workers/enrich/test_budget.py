@@ -26,6 +26,7 @@ from workers.enrich import budget
 NAMES = [f"{name} {n}" for n in range(2) for name in enrich_bench.NAMES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cap", "seed"), [("usd", 2), ("tokens", 3)])
 def test_four_workers_never_exceed_the_budget(
     make_billing: MakeBillingBench, seed: int, cap: str, monkeypatch: pytest.MonkeyPatch
@@ -55,6 +56,7 @@ def test_four_workers_never_exceed_the_budget(
     assert sum(bool(lines) for lines in bench.lines(job)) == result["num_described"]
 
 
+@pytest.mark.slow
 def test_with_a_larger_budget_only_the_rest_is_sent(make_billing_on_sqlite: MakeBillingBench) -> None:
     bench = make_billing_on_sqlite(seed=4, faults=0.0)
     vocabulary_id = bench.vocabulary(NAMES[:40])
@@ -68,6 +70,7 @@ def test_with_a_larger_budget_only_the_rest_is_sent(make_billing_on_sqlite: Make
     assert totals_of(bench, second.id).reserved_tokens == 0
 
 
+@pytest.mark.slow
 def test_calls_with_unknown_usage_count_their_reservation(make_billing: MakeBillingBench) -> None:
     bench = make_billing(seed=5, faults=0.0, unstated=1.0)
     job = bench.run(bench.vocabulary(NAMES[:40]), budget_usd="0.1")
@@ -97,6 +100,7 @@ def test_the_reservation_of_a_dead_worker_counts_as_spent(make_billing: MakeBill
     assert totals.prompt_tokens + totals.completion_tokens <= 5_000
 
 
+@pytest.mark.slow
 def test_blocks_need_few_transactions(
     make_billing_on_sqlite: MakeBillingBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,7 @@ def test_the_maximum_cost_has_no_money_without_a_price() -> None:
     assert max_cost(None, 100, 10) == Cost(0, 110)
 
 
+@pytest.mark.slow
 def test_totals_equal_the_calls_and_the_bill(make_billing: MakeBillingBench) -> None:
     bench = make_billing(seed=1)
     job_id = bench.post(bench.vocabulary(NAMES[:40]), strategies=["sentence", "phrases"])
@@ -74,6 +75,7 @@ def test_totals_equal_the_calls_and_the_bill(make_billing: MakeBillingBench) -> 
     assert modes == {("live", "sentence@1"), ("live", "phrases@1")}
 
 
+@pytest.mark.slow
 def test_a_rejected_request_is_recorded_and_costs_nothing(make_billing_on_sqlite: MakeBillingBench) -> None:
     bench = make_billing_on_sqlite(seed=7, faults=1.0)
     job = bench.run(bench.vocabulary(NAMES[:4]), budget_tokens=1_000_000)
@@ -84,6 +86,7 @@ def test_a_rejected_request_is_recorded_and_costs_nothing(make_billing_on_sqlite
     assert totals_of(bench, job.id).reserved_tokens == 0
 
 
+@pytest.mark.slow
 def test_an_unknown_price_is_not_zero(make_billing_on_sqlite: MakeBillingBench) -> None:
     bench = make_billing_on_sqlite(seed=8, faults=0.0)
     vocabulary_id = bench.vocabulary(NAMES[:3])
@@ -97,6 +100,7 @@ def test_an_unknown_price_is_not_zero(make_billing_on_sqlite: MakeBillingBench) 
         assert set(tx.scalars(select(LLMCall.cost_pusd))) == {None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["live", "batch"])
 def test_totals_equal_the_counts_of_the_server(
     mode: str, sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

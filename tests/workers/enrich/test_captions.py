@@ -65,6 +65,7 @@ def rows(bench: Bench, job: Job) -> list[dict[str, Any]]:
     return [json.loads(line) for line in content.splitlines()]
 
 
+@pytest.mark.slow
 def test_each_training_image_has_a_caption_or_a_reason(bench: Bench, dataset_id: str) -> None:
     job = bench.run(dataset_id=dataset_id, strategies=["captions"])
     assert job.result is not None
@@ -85,6 +86,7 @@ def test_each_training_image_has_a_caption_or_a_reason(bench: Bench, dataset_id:
     assert rows(bench, again) == captioned
 
 
+@pytest.mark.slow
 def test_only_a_changed_image_is_sent_again(bench: Bench, dataset_id: str) -> None:
     first = rows(bench, bench.run(dataset_id=dataset_id, strategies=["captions"]))
     calls = bench.llm.calls

@@ -8,6 +8,7 @@ from tests.workers.enrich_bench import Bench
 from workers.enrich import gates
 
 
+@pytest.mark.slow
 def test_a_set_with_the_same_content_is_not_judged_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     use_llm(monkeypatch)
     vocabulary = bench.vocabulary(NAMES)

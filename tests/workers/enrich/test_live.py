@@ -16,6 +16,7 @@ from tests.workers.enrich_bench import NAMES, Bench
 from workers.enrich import live
 
 
+@pytest.mark.slow
 def test_a_second_run_sends_nothing_also_in_another_order(bench: Bench) -> None:
     first = bench.run(bench.vocabulary(NAMES[:20]), strategies=["sentence"])
     calls = bench.llm.calls
@@ -25,6 +26,7 @@ def test_a_second_run_sends_nothing_also_in_another_order(bench: Bench) -> None:
     assert (second.result or {})["usage"]["calls"] == 0
 
 
+@pytest.mark.slow
 def test_two_concurrent_jobs_make_each_call_once(bench: Bench) -> None:
     bench.llm.latency_s = 0.05
     ids = [bench.post(bench.vocabulary(NAMES[:32]), strategies=["sentence"]) for _ in range(2)]
@@ -49,6 +51,7 @@ def test_two_concurrent_jobs_make_each_call_once(bench: Bench) -> None:
         assert tx.scalars(select(LLMFlight.key)).all() == []
 
 
+@pytest.mark.slow
 def test_a_call_that_failed_in_another_job_is_repeated(bench: Bench) -> None:
     bench.llm.refused = dict.fromkeys(NAMES[:3], 1)
     ids = [bench.post(bench.vocabulary(NAMES[:3]), strategies=["sentence"]) for _ in range(2)]
@@ -58,6 +61,7 @@ def test_a_call_that_failed_in_another_job_is_repeated(bench: Bench) -> None:
     assert bench.llm.calls == 6
 
 
+@pytest.mark.slow
 def test_partly_failed_labels_are_counted_by_reason(bench: Bench) -> None:
     bench.llm.refused = {NAMES[1]: 1}
     job = bench.run(bench.vocabulary(NAMES[:3]), strategies=["sentence", "phrases"])
@@ -67,6 +71,7 @@ def test_partly_failed_labels_are_counted_by_reason(bench: Bench) -> None:
     assert sum(one["failed"].get("refused", 0) for one in job.result["strategies"]) == 1
 
 
+@pytest.mark.slow
 def test_a_part_waits_for_the_locks_of_a_dead_worker_and_takes_them_when_they_expire(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +96,7 @@ def test_a_part_waits_for_the_locks_of_a_dead_worker_and_takes_them_when_they_ex
     assert (bench.job(id).status, bench.llm.calls) == ("succeeded", 7)
 
 
+@pytest.mark.slow
 def test_a_retried_part_sends_only_questions_without_a_committed_response(bench: Bench) -> None:
     """The retried part still owns the locks of its last attempt, so that it continues at once."""
     id = bench.post(bench.vocabulary(NAMES[:16]), strategies=["sentence"])
@@ -117,6 +123,7 @@ def test_a_retried_part_sends_only_questions_without_a_committed_response(bench:
     assert bench.llm.calls == calls + 16 - len(committed)
 
 
+@pytest.mark.slow
 def test_responses_are_kept_if_the_lease_is_lost(bench: Bench) -> None:
     """Calls and responses are paid for, so they are recorded; results and locks belong to the next attempt."""
     id = bench.post(bench.vocabulary(NAMES[:4]), strategies=["sentence"])

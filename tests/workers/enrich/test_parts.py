@@ -31,6 +31,7 @@ def teacher(monkeypatch: pytest.MonkeyPatch) -> HashingTeacher:
     return hashing
 
 
+@pytest.mark.slow
 def test_lines_of_a_label_are_in_the_order_of_the_strategies(bench: Bench) -> None:
     job = bench.run(bench.vocabulary(NAMES[:20]), strategies=["phrases", "sentence"])
     assert (job.status, job.spec["strategies"]) == ("succeeded", ["phrases@1", "sentence@1"])
@@ -56,6 +57,7 @@ def test_each_sample_of_each_question_has_a_slot(bench: Bench) -> None:
         assert list(slots) == list(range(figures["answered"] // 2))
 
 
+@pytest.mark.slow
 def test_an_additional_label_costs_its_own_calls_and_those_of_new_pairs(
     bench_on_sqlite: Bench, teacher: HashingTeacher
 ) -> None:
@@ -102,6 +104,7 @@ def test_a_missing_teacher_fails_the_job_and_keeps_the_responses(bench: Bench) -
     assert (job.result or {})["num_described"] == 4
 
 
+@pytest.mark.slow
 def test_pages_are_assembled_by_parts_and_for_a_stopped_job_when_it_is_finished(bench_on_sqlite: Bench) -> None:
     bench = bench_on_sqlite
     names = [f"{name} {n}" for n in range(3) for name in NAMES][:300]

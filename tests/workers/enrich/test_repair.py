@@ -65,6 +65,7 @@ def first_texts(bench: Bench, job: Job) -> list[str]:
     return [lines[0]["text"] for lines in bench.lines(job)]
 
 
+@pytest.mark.slow
 def test_only_better_responses_replace_the_first_ones(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     llm = use_llm(monkeypatch, "crane", "heron", "stork")
     job = run(bench)
@@ -85,6 +86,7 @@ def test_only_better_responses_replace_the_first_ones(bench: Bench, monkeypatch:
     assert sum("asked this before" in str(response.messages) for response in used) == 3
 
 
+@pytest.mark.slow
 def test_labels_that_still_fail_are_kept_and_reported(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     use_llm(monkeypatch, "crane", "heron")
     job = run(bench)
@@ -99,6 +101,7 @@ def test_labels_that_still_fail_are_kept_and_reported(bench: Bench, monkeypatch:
     assert next(one for one in report.figures["gates"] if one["gate"] == "own")["figure"] == 2
 
 
+@pytest.mark.slow
 def test_a_second_run_sends_nothing(bench_on_sqlite: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = bench_on_sqlite
     llm = use_llm(monkeypatch, *NAMES)
@@ -112,6 +115,7 @@ def test_a_second_run_sends_nothing(bench_on_sqlite: Bench, monkeypatch: pytest.
     assert first_texts(bench, first) == first_texts(bench, second) == [f"a {name}ish0 bill" for name in NAMES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [False, True], ids=["kept", "lost"])
 def test_an_equal_round_is_not_judged_again_unless_its_file_is_lost(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, lost: bool
@@ -138,6 +142,7 @@ def test_an_equal_round_is_not_judged_again_unless_its_file_is_lost(
         assert judged, other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rounds", "num_sent"), [(0, 4), (1, 8), (3, 8)])
 def test_rounds_end_at_the_limit_or_without_improvement(
     bench_on_sqlite: Bench, monkeypatch: pytest.MonkeyPatch, rounds: int, num_sent: int
@@ -150,6 +155,7 @@ def test_rounds_end_at_the_limit_or_without_improvement(
     assert first_texts(bench_on_sqlite, job) == ["a plain bill"] * 4
 
 
+@pytest.mark.slow
 def test_a_second_round_repairs_the_labels_that_still_fail(
     bench_on_sqlite: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +175,7 @@ def test_labels_that_pass_are_not_sent_again(bench_on_sqlite: Bench, monkeypatch
     assert (len(llm.sent), job.result["mended"], job.result["failing_gates"]) == (1, [], [])
 
 
+@pytest.mark.slow
 def test_a_stopped_job_keeps_the_first_responses(bench_on_sqlite: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A result of a repair round that was not judged yet is not part of the set."""
     bench = bench_on_sqlite

@@ -91,6 +91,7 @@ def run_prove_job(context: Context, tmp_path: Path, *, filter_phrases: bool) -> 
         return attribute_set.id, jobs.get(tx, job.id)
 
 
+@pytest.mark.slow
 def test_the_result_holds_the_proof(context: Context, tmp_path: Path) -> None:
     _, job = run_prove_job(context, tmp_path, filter_phrases=False)
     assert job.status == "succeeded", job.error
@@ -102,6 +103,7 @@ def test_the_result_holds_the_proof(context: Context, tmp_path: Path) -> None:
     assert job.result["attribute_set_id"] is None
 
 
+@pytest.mark.slow
 def test_contradicted_phrases_are_removed_but_not_those_of_people(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from sqlalchemy import text
 
 from store.jobs.part_results import PartResult
@@ -13,6 +14,7 @@ from workers.runtime.run_part import run_claimed
 from workers.sweeper import Sweeper
 
 
+@pytest.mark.slow
 def test_a_long_part_keeps_its_lease_and_reports_progress(context: Context) -> None:
     claim = claim_new_part(context)
 
@@ -30,6 +32,7 @@ def test_a_long_part_keeps_its_lease_and_reports_progress(context: Context) -> N
     assert [event.message for event in events if event.type == "message"] == ["at 0", "at 1", "at 2", "at 3"]
 
 
+@pytest.mark.slow
 def test_work_that_lost_its_lease_stops_and_publishes_nothing(context: Context) -> None:
     claim = claim_new_part(context)
     lost: list[bool] = []
@@ -48,6 +51,7 @@ def test_work_that_lost_its_lease_stops_and_publishes_nothing(context: Context) 
     assert (job.status, job.result, part.status, part.result) == ("running", None, "running", None)
 
 
+@pytest.mark.slow
 def test_metrics_events_are_limited_in_number(context: Context) -> None:
     claim = claim_new_part(context)
 

@@ -70,6 +70,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 def test_four_processes_share_one_limit_and_use_all_of_it(redis_url: str) -> None:
     command = [sys.executable, "-c", WORKER, redis_url, "6"]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
@@ -140,6 +141,7 @@ def test_calls_in_flight_do_not_exceed_the_limit(redis_url: str) -> None:
     assert asyncio.run(run()) == 3
 
 
+@pytest.mark.slow
 def test_calls_wait_while_redis_is_unreachable(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -170,6 +172,7 @@ def test_the_limiter_depends_on_the_settings() -> None:
     assert isinstance(limiter(shared, llm), SharedLimiter)
 
 
+@pytest.mark.slow
 def test_calls_of_earlier_parts_still_count(tmp_path: Path) -> None:
     """Each part may run in a new event loop when there is no Redis."""
     llm = LLMSettings(base_url="http://limiter-test/v1", model="m")

@@ -97,6 +97,7 @@ def create_two_part_job(context: Context, kind: str) -> str:
         return jobs.create(tx, spec, parts).id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "row", "stored", "reason"),
     [
@@ -136,6 +137,7 @@ def test_a_part_is_released_when_the_process_shuts_down(context: Context) -> Non
     assert (job.status, part.status, part.attempts) == ("running", "queued", 0)
 
 
+@pytest.mark.slow
 def test_a_cancelled_part_stops_within_a_lease(context: Context) -> None:
     claim = claim_new_part(context)
 
@@ -149,6 +151,7 @@ def test_a_cancelled_part_stops_within_a_lease(context: Context) -> None:
     assert (job.status, part.status) == ("cancelled", "cancelled")
 
 
+@pytest.mark.slow
 def test_a_part_that_exceeds_its_time_limit_fails(context: Context) -> None:
     claim = claim_new_part(context)
     limited = Context(
