@@ -1,4 +1,4 @@
-"""The rule of labels, and the entrances that must apply it: POST, `limbeck enrich`, attributes and distill."""
+"""The rule of labels, and the inputs that must apply it: POST, `limbeck enrich`, attributes and distill."""
 
 import csv
 import io
@@ -107,14 +107,14 @@ def test_numbered_lines_end_at_line_feeds_only() -> None:
     assert numbered_lines("") == []
 
 
-Entrance = Callable[[str], bool]
-"""Whether an entrance accepts a list of three labels, the second of which is the given text."""
+LabelInput = Callable[[str], bool]
+"""Whether an input accepts a list of three labels, the second of which is the given text."""
 
 
 @pytest.fixture
-def entrances(
+def label_inputs(
     sqlite_db: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dict[str, Entrance]]:
+) -> Iterator[dict[str, LabelInput]]:
     app = create_app(settings_at(tmp_path / "home"), sqlite_db)
     http = TestClient(app, base_url="http://127.0.0.1:8420")
     file = tmp_path / "labels.txt"
@@ -187,12 +187,12 @@ def _characters() -> st.SearchStrategy[str]:
 @example("crane ", "\r", "")
 @example("crane ", "\u2028", "b")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_every_entrance_accepts_the_same_labels(
-    entrances: dict[str, Entrance], before: str, character: str, after: str
+def test_every_input_accepts_the_same_labels(
+    label_inputs: dict[str, LabelInput], before: str, character: str, after: str
 ) -> None:
     label = f"{before}{character}{after}"
     expected = label_fault(label, None) is None
-    for name, accepts in entrances.items():
+    for name, accepts in label_inputs.items():
         # A line feed ends a line of a text file; a tab ends the name in a file of `python -m attributes`.
         separators = {"JSON": "", "CSV": "", "python -m attributes": "\n\t"}.get(name, "\n")
         if any(separator in label for separator in separators):
@@ -200,6 +200,6 @@ def test_every_entrance_accepts_the_same_labels(
         assert accepts(label) == expected, (name, label)
 
 
-def test_no_entrance_accepts_a_label_twice(entrances: dict[str, Entrance]) -> None:
-    for name, accepts in entrances.items():
+def test_no_input_accepts_a_label_twice(label_inputs: dict[str, LabelInput]) -> None:
+    for name, accepts in label_inputs.items():
         assert not accepts(FIRST.upper()), name
