@@ -52,23 +52,32 @@ def edit(
     with service(url) as client:
         version = client.drafts.get(id).version
         found = find(client, id, label, draft=True)
-        if add or set_ or delete or lock or unlock:
+        operations = _operations(found, add or (), set_ or (), {"delete": delete, "lock": lock, "unlock": unlock})
+        if operations:
             if file is not None:
                 raise BadInput("--file cannot be combined with the other options")
-            operations = [{"op": "add", **label_text.parse_addition(option)} for option in add or ()]
-            for option in set_ or ():
-                line, field, text = label_text.parse_change(option)
-                operations.append({"op": "edit", "line": _line_id(found, line), field: text})
-            for op, lines in (("delete", delete), ("lock", lock), ("unlock", unlock)):
-                operations += [{"op": op, "line": _line_id(found, line)} for line in lines or ()]
-            # Edits come last: they change the id of a line that another operation names.
-            operations.sort(key=lambda operation: operation["op"] == "edit")
             draft = _change(client, id, found, operations, version)
         elif file is not None:
             draft = _change(client, id, found, [{"op": "replace", "lines": _read_lines(file)}], version)
         else:
             draft = _edit_in_editor(client, id, found, version)
     _print_draft(id, draft)
+
+
+def _operations(
+    found: "Attributes",
+    additions: Sequence[str],
+    changes: Sequence[str],
+    lines_by_operation: Mapping[str, Sequence[str] | None],
+) -> list[dict[str, str]]:
+    """The operations of the options. Edits come last: they change the id of a line that another operation names."""
+    operations = [{"op": "add", **label_text.parse_addition(option)} for option in additions]
+    for op, lines in lines_by_operation.items():
+        operations += [{"op": op, "line": _line_id(found, line)} for line in lines or ()]
+    for option in changes:
+        line, field, text = label_text.parse_change(option)
+        operations.append({"op": "edit", "line": _line_id(found, line), field: text})
+    return operations
 
 
 def lock(id: SetId, label: LabelName, lines: LineIds = None, url: Url = DEFAULT_URL) -> None:
