@@ -23,6 +23,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 _BUSY_TIMEOUT_S = 60
 _PING_AFTER_S = 5
+_IDLE_IN_TRANSACTION_S = 15.0
 # Last in, first out: few connections stay in use, and a quiet service leaves the others idle.
 _LIFO = True
 
@@ -30,7 +31,9 @@ _LIFO = True
 class Database:
     """The only access to the tables: `with db.write() as tx: ...` commits at the end and rolls back on an exception."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, idle_in_transaction_s: float = _IDLE_IN_TRANSACTION_S) -> None:
+        """`idle_in_transaction_s`: Postgres ends a transaction whose process sends nothing for so long, so that a
+        process that was suspended in a transaction does not keep the locks of its rows."""
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
@@ -41,6 +44,7 @@ class Database:
         else:
             self.reader = _postgres(url, pool_size=pool_size, isolation_level="AUTOCOMMIT")
             self.writer = _postgres(url, pool_size=pool_size, isolation_level="READ COMMITTED")
+            _end_idle_transactions(self.writer, idle_in_transaction_s)
         self._read = sessionmaker(self.reader, expire_on_commit=False)
         self._write = sessionmaker(self.writer, expire_on_commit=False)
 
@@ -97,6 +101,15 @@ def _postgres(url: str, *, pool_size: int, isolation_level: Literal["AUTOCOMMIT"
             raise InvalidatePoolError(f"the database server closed the connection: {error}") from error
 
     return engine
+
+
+def _end_idle_transactions(engine: Engine, idle_s: float) -> None:
+    @event.listens_for(engine, "connect")
+    def _connect(dbapi: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+        cursor = dbapi.cursor()
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {int(idle_s * 1000)}")
+        cursor.close()
+        dbapi.commit()
 
 
 def _is_readable(socket: int) -> bool:

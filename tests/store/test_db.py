@@ -97,3 +97,24 @@ def test_only_idle_connections_are_pinged(postgres_db: Database, monkeypatch: py
     with postgres_db.read() as tx:
         count(tx)
     assert len(pings) == 1
+
+
+def test_a_transaction_of_a_suspended_process_loses_its_locks(postgres_db: Database, postgres_url: str) -> None:
+    with postgres_db.write() as tx:
+        add(tx)
+    suspended = Database(postgres_url, idle_in_transaction_s=0.2)
+
+    def overwrite(tx: Session) -> None:
+        row = tx.scalars(select(Vocabulary).with_for_update()).one()
+        with postgres_db.write() as other:  # waits for the lock
+            other.scalars(select(Vocabulary).with_for_update()).one().name = "changed"
+        row.name = "overwritten"
+        tx.flush()
+
+    try:
+        with pytest.raises(DBAPIError), suspended.write() as tx:
+            overwrite(tx)
+        with postgres_db.read() as tx:
+            assert tx.scalars(select(Vocabulary.name)).one() == "changed"
+    finally:
+        suspended.dispose()
