@@ -102,5 +102,5 @@ def wait_for_end(cluster: Cluster, job: Job, *, timeout_s: float = 60) -> Job:
 
 def wait_for_saved_state(cluster: Cluster, job: Job) -> None:
     """Wait until the training has saved a state and is still running."""
-    wait_until(lambda: get_part(cluster, job, "train").state_key, timeout_s=90, what="saved training state")
+    wait_until(lambda: get_part(cluster, job, "train").state_key, timeout_s=180, what="saved training state")
     assert get_part(cluster, job, "train").status == "running"

@@ -160,7 +160,7 @@ def test_a_part_that_kills_every_worker_fails_with_worker_lost(cluster: Cluster,
             return claimed.worker if claimed.status == "running" and claimed.attempts == attempt else None
 
         os.kill(
-            int(wait_until(worker_of_attempt, timeout_s=40, what="claimed part").rpartition(":")[2]), signal.SIGKILL
+            int(wait_until(worker_of_attempt, timeout_s=120, what="claimed part").rpartition(":")[2]), signal.SIGKILL
         )
     failed = wait_for_end(cluster, job)
     assert failed.status == "failed"
