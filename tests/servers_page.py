@@ -1,0 +1,67 @@
+"""Writes `docs/servers.md`, the table of server behaviours, from the `quirk` markers of the tests.
+
+    python -m tests.servers_page > docs/servers.md
+
+A test with the marker `quirk(server, behaviour, handling)` proves its row. Markers on `pytest.param` give each case its
+own row.
+"""
+
+import io
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from typing import TextIO
+
+import pytest
+
+FOLDERS = ("tests/attributes", "tests/workers/enrich", "tests/workers/runtime", "tests/api", "tests/limbeck")
+HEAD = """\
+# LLM servers
+
+What Limbeck does with the behaviours of real LLM servers, proxies and models. Each row is proved by at least one test,
+over a real socket; `python -m tests.servers_page > docs/servers.md` writes this page from these tests.
+"""
+
+
+@dataclass(frozen=True, order=True)
+class Quirk:
+    """One row: whose behaviour it is, what happens, and what Limbeck does."""
+
+    server: str
+    behaviour: str
+    handling: str
+
+
+class _Collector:
+    def __init__(self) -> None:
+        self.quirks: set[Quirk] = set()
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            self.quirks |= {Quirk(*mark.args) for mark in item.iter_markers("quirk")}
+
+
+def collect_quirks() -> list[Quirk]:
+    """All rows, sorted by server. Raises RuntimeError if the tests cannot be collected."""
+    collector = _Collector()
+    with redirect_stdout(io.StringIO()) as out:
+        status = pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *FOLDERS], plugins=[collector])
+    if status != pytest.ExitCode.OK:
+        raise RuntimeError(f"the tests cannot be collected:\n{out.getvalue()[-2000:]}")
+    return sorted(collector.quirks, key=lambda quirk: (quirk.server.casefold(), quirk.behaviour))
+
+
+def write_page(out: TextIO) -> None:
+    """Write the page."""
+    out.write(HEAD)
+    server = ""
+    for quirk in collect_quirks():
+        if quirk.server != server:
+            server = quirk.server
+            out.write(f"\n## {server}\n\n| behaviour | what Limbeck does |\n|---|---|\n")
+        cells = (cell.replace("|", "\\|").replace("\n", " ") for cell in (quirk.behaviour, quirk.handling))
+        out.write(f"| {' | '.join(cells)} |\n")
+
+
+if __name__ == "__main__":
+    write_page(sys.stdout)
