@@ -141,6 +141,8 @@ def cache_key_of(question: Question, settings: LLMSettings) -> str:
         "max_tokens": max_tokens_of(question, settings),
         "sample": question.sample,
     }
+    if extra := settings.extra_parameters():  # absent otherwise, so that older keys stay valid
+        fields["extra"] = extra
     return hashlib.sha256(json.dumps(fields, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

@@ -55,7 +55,9 @@ _CONTENT_FILTER_CODES = {"content_filter", "content_policy_violation", "Responsi
 class RawResponse:
     """The response of one HTTP attempt. `status` is `ok` (`text` can be parsed) or as in `attributes.llm.results.Call`.
 
-    `cut_off`: the response reached its token limit. `param` is the refused parameter that the server named.
+    `cut_off`: the response reached its token limit. `completion_tokens` are all tokens that are billed for the response,
+    with the `reasoning_tokens` among them. `param` is the refused parameter that the server named. `retry_after_s`: how
+    long the server asks to wait, from whatever place it says so.
     """
 
     status: str
@@ -65,6 +67,7 @@ class RawResponse:
     cut_off: bool = False
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     retry_after_s: float | None = None
