@@ -20,6 +20,7 @@ from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import Transport
 
 if TYPE_CHECKING:
+    from attributes.endpoints.endpoints import ResolvedEndpoint
     from store.settings import Settings
 
 T = TypeVar("T")
@@ -109,7 +110,7 @@ class ClientPool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._finished: asyncio.Event | None = None
-        self._clients: dict[LLMSettings, PooledClient] = {}
+        self._clients: dict[tuple[str, LLMSettings], PooledClient] = {}  # by endpoint and settings
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run `work` in the event loop. Returns or raises its outcome. Call it from another thread than the loop's."""
@@ -120,20 +121,21 @@ class ClientPool:
             self._leave(loop)
 
     @asynccontextmanager
-    async def client(self, settings: "Settings", llm: LLMSettings) -> AsyncIterator[PooledClient]:
-        """The client of an LLM server and model; the last user closes it. Use it inside the event loop."""
+    async def client(self, settings: "Settings", llm: "ResolvedEndpoint") -> AsyncIterator[PooledClient]:
+        """The client of a model at an endpoint; the last user closes it. Use it inside the event loop."""
         from workers.runtime.redis_limits import limiter
 
-        if llm not in self._clients:
-            self._clients[llm] = PooledClient(llm, limiter(settings, llm))
-        client = self._clients[llm]
+        key = llm.endpoint, llm.settings
+        if key not in self._clients:
+            self._clients[key] = PooledClient(llm.settings, limiter(settings, llm))
+        client = self._clients[key]
         client.num_users += 1
         try:
             yield client
         finally:
             client.num_users -= 1
             if not client.num_users:
-                del self._clients[llm]
+                del self._clients[key]
                 await client.close()
 
     def _enter(self) -> asyncio.AbstractEventLoop:
