@@ -104,6 +104,17 @@ class Endpoints:
             raise EndpointRequestError("endpoint_unknown", "endpoint", message)
         return endpoint
 
+    def with_base_url(self, name: str | None, base_url: str) -> "Endpoints":
+        """The same endpoints, one of them at another server. Raises EndpointError, EndpointRequestError."""
+        endpoint = self.get(name)
+        fields = {field: getattr(endpoint, field) for field in Endpoint.model_fields}
+        try:
+            changed = Endpoint.model_validate({**fields, "base_url": base_url})
+        except ValidationError as error:
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise EndpointError(f"base_url {message}") from None
+        return Endpoints([changed if one is endpoint else one for one in self], self._prices, self._environment)
+
     def resolve(self, name: str | None, model: str | None = None, *, with_secrets: bool) -> ResolvedEndpoint:
         """A model (by default the endpoint's) at an endpoint. Raises EndpointError, EndpointRequestError.
 

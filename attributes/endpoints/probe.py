@@ -162,14 +162,15 @@ class Probe:
             self._calls.append(attempts.record(raw))
             if raw.status in ("ok", "empty_answer", "invalid_answer", "refused"):
                 is_understood, self._accepted = True, body
+            if raw.status == "llm_unreachable":
+                raise FatalLLMError(raw.status, f"{raw.detail}: is the LLM server running there?", attempts.calls)
             step = attempts.next_step(raw)
             if attempts.finish("").lines:
                 return self._format_result(attempts, raw, is_understood=True, fault="")
             again = not isinstance(step, QuestionResult) and self._may_repeat(attempts, raw)
             if not again or attempts.body().get("response_format") != response_format:
-                return self._format_result(
-                    attempts, raw, is_understood=is_understood, fault=_fault(attempts, raw, step)
-                )
+                fault = _fault(attempts, raw, step)
+                return self._format_result(attempts, raw, is_understood=is_understood, fault=fault)
             self._repeats_left -= 1
             await asyncio.sleep(_wait_s(raw))
 

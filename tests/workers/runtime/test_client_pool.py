@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from attributes.endpoints.endpoints import RateLimits, ResolvedEndpoint
 from attributes.llm.settings import LLMSettings
 from store.settings import Settings
 from workers.runtime.client_pool import ClientPool, PrioritySlots
 
-LLM = LLMSettings(base_url="http://127.0.0.1:9/v1", model="m", concurrency=2)
+SETTINGS = LLMSettings(base_url="http://127.0.0.1:9/v1", model="m", concurrency=2)
+LLM = ResolvedEndpoint(endpoint="default", settings=SETTINGS, limits=RateLimits(), price=None)
 
 
 def test_slots_limit_the_calls_in_flight_and_prefer_the_first_part() -> None:
