@@ -358,7 +358,7 @@ class Estimate(ServiceResponse):
     """The estimated usage and cost of an enrich job. `usd` is None if the price is unknown (`usd_unknown`: the reason),
     `again` is None without repair rounds."""
 
-    endpoint: str
+    endpoint: str = "default"  # services before named endpoints do not say it
     model: str
     calls: int
     prompt_tokens: Range
