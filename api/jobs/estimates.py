@@ -17,6 +17,7 @@ from api.http.dependencies import ServicesDep
 from api.http.schemas import ResponseModel
 from api.jobs.llm_endpoints import unknown_price
 from api.jobs.plan_enrich import EnrichIn, EnrichPlan, plan_enrich
+from attributes.endpoints.endpoint import DEFAULT_ENDPOINT
 from attributes.llm.estimates import MAX_CORRECTION_BYTES, TokenEstimate, estimate_tokens, label_bytes
 from attributes.llm.prices import Price
 from attributes.llm.requests import cache_key_of
@@ -83,7 +84,7 @@ class EstimateOut(ResponseModel):
     """Calls, tokens and cost of a job; `usd` is null if `usd_unknown` says why, `again` if there is no repair round."""
 
     object: Literal["estimate"] = "estimate"
-    endpoint: str
+    endpoint: str = DEFAULT_ENDPOINT
     model: str
     calls: int
     prompt_tokens: Range

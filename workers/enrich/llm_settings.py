@@ -1,15 +1,15 @@
-"""The LLM of a job: server, model, price, strategies, and the response format that the server is known to support."""
+"""The LLM of a job: server, model, price, strategies, and what is known about the model."""
 
 from functools import cache
 
 from attributes.endpoints.endpoint import EndpointError
 from attributes.endpoints.endpoints import EndpointRequestError, Endpoints, ResolvedEndpoint
+from attributes.llm.model_profile import LearnedProfiles, OnProfileLearned
 from attributes.llm.prices import PriceError
-from attributes.llm.response_format import FormatFallback, OnFormatLearned
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.selection import select_strategies
 from attributes.prompts.strategy import Strategy, StrategyError
-from store.enrich import results
+from store.enrich import llm_profiles
 from store.jobs.specs import EnrichSpec
 from store.settings import Settings
 from workers.runtime.context import Context
@@ -43,14 +43,14 @@ def _endpoints(settings: Settings) -> Endpoints:
     return Endpoints.load(settings)
 
 
-def format_fallback(context: Context, llm: LLMSettings, on_learned: OnFormatLearned) -> FormatFallback:
-    """A fallback that starts at the response format stored by all workers; `on_learned` gets every change."""
-    fallback = FormatFallback(on_learned)
+def learned_profiles(context: Context, llm: LLMSettings, on_learned: OnProfileLearned) -> LearnedProfiles:
+    """What all workers have learned about the model; `on_learned` gets every change."""
+    profiles = LearnedProfiles(on_learned)
     with context.db.read() as tx:
-        response_format = results.response_format(tx, base_url=llm.base_url, model=llm.model)
-    if response_format is not None:
-        fallback.restore(llm.base_url, llm.model, response_format)
-    return fallback
+        stored = llm_profiles.get(tx, base_url=llm.base_url, model=llm.model)
+    if stored is not None:
+        profiles.restore(llm.base_url, llm.model, stored.profile, stored.expires_at)
+    return profiles
 
 
 def strategies(context: Context, spec: EnrichSpec) -> list[Strategy]:
