@@ -40,7 +40,7 @@ def test_a_label_in_another_spelling_is_accepted(label: Label, echo: str) -> Non
     assert parsed.lines
 
 
-@pytest.mark.parametrize(("label", "echo"), [("robin", "robins"), ("+++", "---"), ("crane", ""), ("type 1", "type 11")])
+@pytest.mark.parametrize(("label", "echo"), [("robin", "robins and wrens"), ("+++", "---"), ("crane", ""), ("type 1", "type 11")])
 def test_another_label_is_refused(label: str, echo: str) -> None:
     assert parse(content_for_label(echo), Label(label)).fault == "wrong_label"
 
@@ -55,7 +55,7 @@ def test_the_last_valid_object_is_used() -> None:
 def test_objects_in_think_tags_are_ignored() -> None:
     draft, final = json.dumps(content_for_label("robin", sentence="A draft.")), json.dumps(ROBIN)
     assert parse(f"<think>Perhaps {draft}</think>It is red.").fault == "invalid_answer"
-    assert parse(f"<think>Perhaps {draft}, or").fault == "invalid_answer"
+    assert parse(f"<think>Perhaps {draft}, or").fault == "truncated_answer"
     assert parse(f"<think>{{</think>{final}").fault is None
 
 
@@ -79,9 +79,9 @@ def test_additional_fields_are_ignored() -> None:
     ("response", "message"),
     [
         ({"label": "robin", "sentence": "Red."}, "the object lacks phrases"),
-        (ROBIN | {"sentence": ["a"]}, "sentence must be of type string"),
+        (ROBIN | {"sentence": ["a", "b"]}, "sentence must be of type string"),
         (ROBIN | {"phrases": [{"part": "a", "value": "b"}] * 5}, "phrases.[] lacks phrase"),
-        (ROBIN | {"phrases": ["a", "b", "c", "d", "e"]}, "phrases.[] must be of type object"),
+        (ROBIN | {"phrases": [1, 2, 3, 4, 5]}, "phrases.[] must be of type object"),
         (ROBIN | {"phrases": [{"part": "", "value": "", "phrase": "x" * 201}] * 5}, "more than 200 characters"),
         (ROBIN | {"phrases": ROBIN["phrases"] * 10}, "more than 32 phrases"),
     ],
