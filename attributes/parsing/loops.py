@@ -12,6 +12,7 @@ MIN_LOOP_CHARS = 160
 _MIN_REPEATS = 8
 _MIN_LONG_REPEATS = 5  # of at least `_LONG_CHARS`
 _LONG_CHARS = 60
+_MIN_COUNTED_REPEATS = 12
 _MAX_TAIL_CHARS = 6_000
 # White space at the end of the text, also written as escapes in a string, before what a server or fence closes.
 _SPACE = re.compile(r"(?:\s|\\[ntr]|\\u00a0|\\u200b|[\u200b\u200c\u2060\ufeff])+")
@@ -33,19 +34,28 @@ def _ends_in_space(text: str) -> bool:
         if size >= MIN_SPACE_CHARS and not text[run.end() :].strip(_CLOSERS):
             return True
         longest = max(longest, size)
-    return longest >= MIN_SPACE_CHARS and total > 0.8 * len(text)
+    return longest >= MIN_SPACE_CHARS and total > 0.5 * len(text)
 
 
 def _ends_in_repetition(text: str) -> bool:
-    """Whether the end of the text is one string repeated; numbers may differ, as in `mark 1, mark 2, mark 3`."""
-    tail = _DIGITS.sub("0", text[-_MAX_TAIL_CHARS:].rstrip(_CLOSERS))[::-1]
-    if len(tail) < MIN_LOOP_CHARS:
+    """Whether the end of the text is one string repeated. Numbers may differ, as in `mark 1, mark 2`, if it is repeated
+    more often than a list can be long."""
+    tail = text[-_MAX_TAIL_CHARS:].rstrip(_CLOSERS)
+    return _is_periodic(tail, _MIN_REPEATS, _MIN_LONG_REPEATS) or _is_periodic(
+        _DIGITS.sub("0", tail), _MIN_COUNTED_REPEATS, _MIN_COUNTED_REPEATS
+    )
+
+
+def _is_periodic(text: str, min_repeats: int, min_long_repeats: int) -> bool:
+    """Whether the text ends in so many repeats of one string (of a string of `_LONG_CHARS`: `min_long_repeats`)."""
+    if len(text) < MIN_LOOP_CHARS:
         return False
-    overlaps = _overlaps(tail)
-    for period in range(1, len(tail) // _MIN_LONG_REPEATS + 1):
-        repeated = period + overlaps[period]
-        repeats = _MIN_REPEATS if period < _LONG_CHARS else _MIN_LONG_REPEATS
-        if repeated >= max(MIN_LOOP_CHARS, repeats * period) and any(map(str.isalnum, tail[:period])):
+    backwards = text[::-1]
+    overlaps = _overlaps(backwards)
+    for period in range(1, len(text) // min_long_repeats + 1):
+        repeats = min_repeats if period < _LONG_CHARS else min_long_repeats
+        is_long = period + overlaps[period] >= max(MIN_LOOP_CHARS, repeats * period)
+        if is_long and any(map(str.isalnum, backwards[:period])):
             return True
     return False
 

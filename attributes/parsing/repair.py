@@ -14,6 +14,7 @@ from attributes.json_types import JSONObject, JSONValue
 
 _MAX_CHARS = 20_000
 _MAX_STARTS = 8
+_MAX_IN_COMMENT = 4
 _QUOTES = "\"'“”„‟‘’‚`«»"
 _QUOTE = f"[{_QUOTES}]"
 _START = re.compile(rf"\{{\s*(?:(?://|#)[^\n]*\n\s*|/\*.*?\*/\s*)*{_QUOTE}?[\w -]{{1,40}}{_QUOTE}?\s*[:：]", re.DOTALL)
@@ -113,8 +114,8 @@ def _gaps(value: JSONValue, segment: str) -> list[str] | None:
     gaps, position = [], 0
     for is_key, token in _tokens(value):
         token = _plain(token, escapes=False)
-        found = text.find(token, position)
-        if found < 0 or not _GAP.fullmatch(text, position, found):
+        found = _after_gap(token, text, position)
+        if found < 0:
             return None
         end = found + len(token)
         if is_key and not _AFTER_KEY.match(text, end):
@@ -128,6 +129,16 @@ def _gaps(value: JSONValue, segment: str) -> list[str] | None:
     if not gaps or not _GAP.fullmatch(text, position):
         return None
     return [*gaps, text[position:]]
+
+
+def _after_gap(token: str, text: str, position: int) -> int:
+    """Where the token stands behind a gap; -1 if there is something else before it. It may also be in a comment."""
+    found = position - 1
+    for _ in range(_MAX_IN_COMMENT):
+        found = text.find(token, found + 1)
+        if found < 0 or _GAP.fullmatch(text, position, found):
+            return found
+    return -1
 
 
 def _tokens(value: JSONValue) -> Iterator[tuple[bool, str]]:

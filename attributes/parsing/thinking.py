@@ -24,12 +24,13 @@ _MARK = re.compile(
 _CAN_HAVE_MARK = re.compile(r"[<◁]|\[/?THINK\]", re.IGNORECASE)
 
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]*(?:<\|constrain\|>\s*\w*\s*)?<\|message\|>")
+_BROKEN_CHANNEL = re.compile(r"\s*(?:analysis|final)<\|message\|>")  # the server removed the first special token
 _CHANNEL_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 # How thinking begins, and the mark after which the answer comes: gpt-oss without its special tokens, Granite, Apriel.
 _WORDED = (
-    (re.compile(r"\s*analysis(?=[A-Z\n\"'{])"), "assistantfinal"),
-    (re.compile(r"\s*Here is my thought process:"), "Here is my response:"),
-    (re.compile(r"\s*Here are my reasoning steps:"), "[BEGIN FINAL RESPONSE]"),
+    (re.compile(r"\s*analysis(?=[A-Z\n\"'{])"), re.compile(r"assistant\s*final|(?<=\S)final(?=[{`])")),
+    (re.compile(r"\s*Here is my thought process:"), re.compile(r"Here is my response:")),
+    (re.compile(r"\s*Here are my reasoning steps:"), re.compile(r"\[BEGIN FINAL RESPONSE\]")),
 )
 
 
@@ -40,10 +41,12 @@ def without_thinking(text: str) -> tuple[str, bool]:
     """
     for start, answer_mark in _WORDED:
         if start.match(text):
-            _, found, answer = text.rpartition(answer_mark)
-            return answer, not found
+            marks = list(answer_mark.finditer(text))
+            return (text[marks[-1].end() :], False) if marks else ("", True)
     if not _CAN_HAVE_MARK.search(text):
         return text, False
+    if _BROKEN_CHANNEL.match(text):
+        text = f"<|channel|>{text}"
     if "<|channel|>" in text:
         return _final_channel(text)
     kept: list[str] = []

@@ -40,7 +40,9 @@ def test_a_label_in_another_spelling_is_accepted(label: Label, echo: str) -> Non
     assert parsed.lines
 
 
-@pytest.mark.parametrize(("label", "echo"), [("robin", "robins and wrens"), ("+++", "---"), ("crane", ""), ("type 1", "type 11")])
+@pytest.mark.parametrize(
+    ("label", "echo"), [("robin", "robins and wrens"), ("+++", "---"), ("crane", ""), ("type 1", "type 11")]
+)
 def test_another_label_is_refused(label: str, echo: str) -> None:
     assert parse(content_for_label(echo), Label(label)).fault == "wrong_label"
 
