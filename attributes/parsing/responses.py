@@ -8,6 +8,7 @@ the response or a server error, because it is sent to the LLM as an instruction.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal, TypedDict, cast
 
 from jsonschema.exceptions import ValidationError
@@ -135,9 +136,8 @@ def _repaired(answer: str, question: Question) -> ParsedResponse | None:
     wrong_label: ParsedResponse | None = None
     for text in (answer, *decoded_texts(answer)):
         decoded = objects_in(text).objects if text is not answer else []
-        objects = [(data, False) for data in reversed(decoded)]
-        objects += [(found.data, found.unclosed) for found in repaired_objects(text)]
-        for data, unclosed in objects:
+        complete = ((data, False) for data in reversed(decoded))
+        for data, unclosed in chain(complete, ((found.data, found.unclosed) for found in repaired_objects(text))):
             for result in (_parse_object(data, question), *_fitted([data], question)):
                 if result.fault is None and not (unclosed and _TOO_FEW & {*result.flags}):
                     return replace(result, repaired=True)

@@ -18,9 +18,8 @@ _PAIRS = (
     (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
     (r"<\|channel>thought\b", r"<channel\|>"),
 )
-_MARK = re.compile(
-    "|".join(f"(?P<start_{i}>{start})|(?P<end_{i}>{end})" for i, (start, end) in enumerate(_PAIRS)), re.IGNORECASE
-)
+_EITHER = "|".join(f"(?P<start_{i}>{start})|(?P<end_{i}>{end})" for i, (start, end) in enumerate(_PAIRS))
+_MARK = re.compile(rf"(?=[<\[◁])(?:{_EITHER})", re.IGNORECASE)  # the lookahead makes the search fast
 _CAN_HAVE_MARK = re.compile(r"[<◁]|\[/?THINK\]", re.IGNORECASE)
 
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]*(?:<\|constrain\|>\s*\w*\s*)?<\|message\|>")
