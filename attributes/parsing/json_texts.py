@@ -13,7 +13,7 @@ _MAX_ENCODINGS = 3
 _DECODER = json.JSONDecoder(strict=False)
 # What may come before an answer: a fence, a tag, a special token, or the name of the language.
 _LEAD = re.compile(r"(?:\s|\ufeff|`{3,}|~{3,}|json\b|<\|?[a-z_]+\|?>)*", re.IGNORECASE)
-_FENCE = re.compile(r"\A\s*(?:`{3,}|~{3,})\w*\s*|\s*(?:`{3,}|~{3,})\s*\Z")
+_FENCE = re.compile(r"\A(?:`{3,}|~{3,})\w*\s*")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def decoded_texts(text: str) -> Iterator[str]:
     """The text with one, two and more encodings removed: JSON in a JSON string, with or without its outer quotes, and
     HTML entities."""
     for _ in range(_MAX_ENCODINGS):
-        decoded = _decoded(_FENCE.sub("", text).strip())
+        decoded = _decoded(_FENCE.sub("", text.strip()).strip("`~ \n"))
         if decoded is None or decoded == text:
             return
         yield decoded

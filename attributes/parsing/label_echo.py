@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from attributes.parsing.label_words import Words, folded, is_typo, without_article, words_of
 from attributes.types import Label
+from limbeck.shared.labels import MAX_DOMAIN_CHARS, MAX_LABEL_CHARS, MAX_SENSE_CHARS
 
 _EXACT, _SAME_WORDS, _OTHER_ORDER, _SYNONYM, _TYPO = 6, 5, 4, 3, 1
 _BRACKET = re.compile(r"^(?P<head>.*\S)\s*[(\[](?P<inside>[^()\[\]]+)[)\]]\s*$", re.DOTALL)
@@ -22,10 +23,13 @@ _FIELD_NAME = re.compile(r"\b(?:label|class|name|sense|domain)\s*[:=]\s*", re.IG
 _SCIENTIFIC = re.compile(r"^[A-Z][a-z]+ [a-z-]+(?: [a-z-]+)?$")
 _SUFFIXES = re.compile(r"(?<=\w)[+#]+")
 _MIN_SYNONYM_CHARS = 3
+_MAX_ECHO_CHARS = MAX_LABEL_CHARS + MAX_SENSE_CHARS + MAX_DOMAIN_CHARS + 100  # the whole subject as JSON
 
 
 def echo_score(echo: str, label: Label, domain: str = "") -> int:
     """How well an LLM's text names the label; 0 if it is, or may be, another label."""
+    if len(echo) > _MAX_ECHO_CHARS:
+        return 0
     echo = _FIELD_NAME.sub("", _unwrapped(echo)).strip()
     if _is_exact(echo, str(label)):
         return _EXACT

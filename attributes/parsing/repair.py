@@ -17,14 +17,14 @@ _MAX_STARTS = 8
 _MAX_IN_COMMENT = 4
 _QUOTES = "\"'“”„‟‘’‚`«»"
 _QUOTE = f"[{_QUOTES}]"
-_START = re.compile(rf"\{{\s*(?:(?://|#)[^\n]*\n\s*|/\*.*?\*/\s*)*{_QUOTE}?[\w -]{{1,40}}{_QUOTE}?\s*[:：]", re.DOTALL)
+_START = re.compile(rf"\{{\s*(?:(?://|#)[^\n]*\n\s*|(?>/\*.*?\*/)\s*)*+{_QUOTE}?[\w -]{{1,40}}{_QUOTE}?\s*[:：]", re.DOTALL)
 _NO_BRACE = re.compile(rf"\A[\s`]*(?:json\s+)?{_QUOTE}\w{{1,40}}{_QUOTE}\s*:")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _SPACE = re.compile(r"\s+")
-# What may stand between two keys or texts. A comment ends with its line.
+# What may stand between two keys or texts. A comment ends with its line. Possessive, so that no text takes long.
 _GAP = re.compile(
-    rf"(?:[\s{{}}\[\](),:;{_QUOTES}]|//[^\n]*|\#[^\n]*|/\*.*?\*/|<!--.*?-->|\.\.\.|…"
-    r"|-?\d[\d.eE+-]*|\b(?:true|false|null|none|nan|infinity|undefined)\b)*",
+    rf"(?>[\s{{}}\[\](),:;{_QUOTES}]|//[^\n]*|\#[^\n]*|/\*.*?\*/|<!--.*?-->|\.\.\.|…"
+    r"|-?\d[\d.eE+-]*|\b(?:true|false|null|none|nan|infinity|undefined)\b)*+",
     re.IGNORECASE | re.DOTALL,
 )
 _COMMENT = re.compile(r"//[^\n]*|\#[^\n]*|/\*.*?\*/|<!--.*?-->", re.DOTALL)
@@ -33,7 +33,7 @@ _AFTER_KEY = re.compile(rf"{_QUOTE}?\s*:")
 _AFTER_TEXT = re.compile(rf"{_QUOTE}\s*(?:[,;}}\]:)]|//|\#|/\*|`{{3}}|\Z|(?<=\s){_QUOTE}|(?<=\s)\w+{_QUOTE}?\s*:)")
 _AFTER_OBJECT = re.compile(r"\s*(?:\Z|[^\s,:;\[\]{}\"'“”‘’])")
 # Done before the repair, only where the text cannot be inside of a string.
-_LINE_COMMENT = re.compile(r"^\s*(?://|\#)[^\n]*\n|(?<=[,{\[}\]])[ \t]*(?://|\#)([^\n]*)(?=\n)", re.MULTILINE)
+_LINE_COMMENT = re.compile(r"^[ \t]*(?://|\#)[^\n]*\n|(?<=[,{\[}\]])[ \t]*(?://|\#)([^\n]*)(?=\n)", re.MULTILINE)
 _JOINED = re.compile(r"([\"'])\s*\+\s*\1")
 _NOT_A_NUMBER = re.compile(r"(\"\s*:\s*)[+-]?(?:NaN|Infinity|undefined)(?=\s*[,}\]])")
 _SMART_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»", '"'))

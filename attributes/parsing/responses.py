@@ -147,11 +147,11 @@ def _repaired(answer: str, question: Question) -> ParsedResponse | None:
 
 
 def _no_object(text: str, incomplete: bool) -> ParsedResponse:
+    if is_refusal(text) and "{" not in text:
+        return _failed("refused", "the model refused, without a JSON object", "")
     if incomplete:
         correction = "The last answer broke off before its JSON object was complete, or its JSON has a fault."
         return _failed("truncated_answer", "the JSON object is not complete", correction)
-    if is_refusal(text):
-        return _failed("refused", "the model refused, without a JSON object", "")
     return _failed("invalid_answer", "no JSON object in the response", "The last answer held no JSON object.")
 
 

@@ -15,6 +15,7 @@ from attributes.prompts.strategy import FieldSchema, ObjectSchema
 
 _MAX_OBJECTS = 50
 _MAX_DEPTH = 5
+_MAX_LIST_CHARS = 5_000
 _NOT_READ = re.compile(r"think|thought|reason|analysis|reflection|draft|scratch|example|schema|input|request|prompt")
 _LABEL_KEYS = {"name", "class", "classname", "labelname", "title", "object", "category", "species", "item", "subject"}
 _CAN_BE_NUMBERS = {"label", "other", "value", "target_value", "other_value"}  # such as the label 747; never a sentence
@@ -120,6 +121,8 @@ def _fit_list(value: JSONValue, items: FieldSchema) -> JSONValue:
 
 def _split(text: str) -> JSONValue:
     """The items of a text with separators, else the text. A comma is no separator: `a long, thin bill`."""
+    if len(text) > _MAX_LIST_CHARS:
+        return text
     pieces = [_BULLET.sub("", piece).strip() for piece in _SEPARATOR.split(text)]
     pieces = [piece for piece in pieces if piece]
     return pieces if len(pieces) > 1 else text

@@ -209,7 +209,27 @@ def test_a_schema_can_have_phrases_as_plain_strings() -> None:
     assert parsed.flags == ("too_few_phrases",)
 
 
-@pytest.mark.parametrize("hostile", ["{" * 200_000, '{"a":' * 100_000, "<think>" * 100_000, '{"a":[' * 50_000 + "}"])
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "{" * 200_000,
+        '{"a":' * 100_000,
+        "<think>" * 100_000,
+        "</think>" * 100_000,
+        '{"a":[' * 50_000 + "}",
+        "x" + " " * 100_000 + "x",
+        "{'a': 'b'" + "\n" * 19_000 + "x",
+        "{" + "/* */ " * 3_000,
+        "{'label': " + "1" * 19_000 + "x 'robin'",
+        "{'a': 'b', " * 1_500,
+        "{'label': '" + "a\" \" " * 4_000,
+        json.dumps({"label": "robin (" * 10_000, "sentence": "a", "phrases": ROBIN["phrases"]}),
+        json.dumps({"label": "robin", "sentence": "a", "phrases": " " * 90_000}),
+        "ab " * 33_000,
+        "<" + "a" * 100_000,
+        '"' + '\\"' * 50_000,
+    ],
+)
 def test_hostile_responses_are_parsed_in_seconds(hostile: str) -> None:
     started = time.process_time()
     assert parse(hostile).fault is not None
