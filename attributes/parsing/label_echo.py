@@ -10,7 +10,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 
 from attributes.parsing.label_words import Words, folded, is_typo, without_article, words_of
 from attributes.types import Label
@@ -95,16 +94,7 @@ def _words_score(echo: str, name: str) -> int:
         return _OTHER_ORDER
     if is_typo(one, other) or is_typo(tuple(sorted(one)), tuple(sorted(other))):
         return _TYPO
-    return _TYPO if any(is_typo(*pair) for pair in _joined(one, other)) else 0
-
-
-def _joined(one: Words, other: Words) -> list[tuple[Words, Words]]:
-    """The words with the pair joined that the other text writes as one word."""
-    shorter, longer = sorted((one, other), key=len)
-    if len(longer) != len(shorter) + 1:
-        return []
-    joined = [(*longer[:i], a + b, *longer[i + 2 :]) for i, (a, b) in enumerate(pairwise(longer))]
-    return [(words, shorter) for words in joined]
+    return 0
 
 
 def _is_with_context(echo: Words, name: Words, context: Words) -> bool:

@@ -17,7 +17,9 @@ _MAX_STARTS = 8
 _MAX_IN_COMMENT = 4
 _QUOTES = "\"'“”„‟‘’‚`«»"
 _QUOTE = f"[{_QUOTES}]"
-_START = re.compile(rf"\{{\s*(?:(?://|#)[^\n]*\n\s*|(?>/\*.*?\*/)\s*)*+{_QUOTE}?[\w -]{{1,40}}{_QUOTE}?\s*[:：]", re.DOTALL)
+_START = re.compile(
+    rf"\{{\s*(?:(?://|#)[^\n]*\n\s*|(?>/\*.*?\*/)\s*)*+{_QUOTE}?[\w -]{{1,40}}{_QUOTE}?\s*[:：]", re.DOTALL
+)
 _NO_BRACE = re.compile(rf"\A[\s`]*(?:json\s+)?{_QUOTE}\w{{1,40}}{_QUOTE}\s*:")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _SPACE = re.compile(r"\s+")

@@ -81,6 +81,7 @@ def test_a_corrected_typo(name: str, echo: str) -> None:
         ("white-eyed vireo", "white-eared vireo"),
         ("Norfolk terrier", "Norwich terrier"),
         ("red-winged blackbird", "red-winged bluebird"),
+        ("necklace", "neck brace"),
         ("crane", "crate"),
         ("crane", "crake"),
         ("horse", "house"),

@@ -222,7 +222,7 @@ def test_a_schema_can_have_phrases_as_plain_strings() -> None:
         "{" + "/* */ " * 3_000,
         "{'label': " + "1" * 19_000 + "x 'robin'",
         "{'a': 'b', " * 1_500,
-        "{'label': '" + "a\" \" " * 4_000,
+        "{'label': '" + 'a" " ' * 4_000,
         json.dumps({"label": "robin (" * 10_000, "sentence": "a", "phrases": ROBIN["phrases"]}),
         json.dumps({"label": "robin", "sentence": "a", "phrases": " " * 90_000}),
         "ab " * 33_000,
