@@ -238,7 +238,7 @@ class QuestionAttempts:
 
     def _after_response(self, raw: RawResponse) -> QuestionResult | Retry:
         parsed = (
-            parse_response(raw.text, self.question)
+            parse_response(raw.text, self.question, cut_off=raw.cut_off)
             if raw.status == "ok"
             else ParsedResponse(fault="empty_answer" if raw.status == "empty_answer" else "invalid_answer")
         )
