@@ -30,6 +30,7 @@ def read_delimited(text: str, suffix: str) -> LabelDraft | None:
     text = _without_markdown(text)
     is_csv = suffix in _BY_SUFFIX
     delimiters = _BY_SUFFIX.get(suffix, ("\t", ";", "|", ","))
+    delimiters = tuple(delimiter for delimiter in delimiters if delimiter in text)
     for delimiter in delimiters:
         if draft := _with_header(text, delimiter, strict=not is_csv and delimiter != "\t"):
             return draft

@@ -51,7 +51,7 @@ def read_lines(text: str) -> LabelDraft:
         draft.note(f"the first line {examples([filled[0][1]])} is a header")
         del filled[0]
     if not filled:
-        raise LabelFileError("has no labels: write one label per line")
+        raise LabelFileError("has no labels: write one label per line", is_empty=True)
     if len(filled) == 1:
         draft.rows = _one_line(draft, *filled[0])
         return draft
@@ -124,11 +124,29 @@ def _names(draft: LabelDraft) -> list[str]:
     return [row.name for row in draft.rows]
 
 
+def _matches(draft: LabelDraft, pattern: re.Pattern[str]) -> list[re.Match[str]]:
+    """The match of every name; empty if one does not match."""
+    matches: list[re.Match[str]] = []
+    for row in draft.rows:
+        if (match := pattern.fullmatch(row.name)) is None:
+            return []
+        matches.append(match)
+    return matches
+
+
 def _bullets(draft: LabelDraft) -> bool:
-    found = [_BULLET.fullmatch(name) for name in _names(draft)]
-    if not all(found) or len({match["mark"] for match in found if match}) != 1:
+    found = _matches(draft, _BULLET)
+    if len({match["mark"] for match in found}) != 1:
         return False
-    return _replace(draft, [match["rest"] for match in found if match], "the mark before each label was removed")
+    return _replace(draft, [match["rest"] for match in found], "the mark before each label was removed")
+
+
+def _keys(draft: LabelDraft) -> bool:
+    """The same word before every name, as in `label: cat`."""
+    found = _matches(draft, _KEY)
+    if len(found) < 2 or len({match["key"] for match in found}) != 1:
+        return False
+    return _replace(draft, [match["rest"] for match in found], "the word before each label was removed")
 
 
 def _quotes(draft: LabelDraft) -> bool:
@@ -203,9 +221,8 @@ def _keep(draft: LabelDraft, key: str, ids: Sequence[str], names: Sequence[str],
 
 def _folder_rows(draft: LabelDraft) -> bool:
     """`folder number label`, as in label2text files; the folder can tell labels of the same name apart."""
-    found = [_THREE.fullmatch(name) for name in _names(draft)]
-    parts = [match for match in found if match]
-    if len(parts) < len(found) or len(parts) < 2:
+    parts = _matches(draft, _THREE)
+    if len(parts) < 2:
         return False
     numbers = [int(match["number"]) for match in parts]
     num_same = sum(plain_name(match["folder"]) == plain_name(match["rest"]) for match in parts)
@@ -231,13 +248,11 @@ def _folder_rows(draft: LabelDraft) -> bool:
 
 def _paths(draft: LabelDraft) -> bool:
     """`/a/airfield` of Places365 and SUN397."""
-    found = [_PATH.fullmatch(name) for name in _names(draft)]
-    if not all(found) or any(id_kind(row.name.split()[0]) for row in draft.rows):
+    found = _matches(draft, _PATH)
+    if not found or any(id_kind(row.name.split()[0]) for row in draft.rows):
         return False
     ids = [re.sub(r"\s+\d+$", "", name) for name in _names(draft)]
-    return _keep(
-        draft, "path", ids, [match["rest"] for match in found if match], "the letter before each label was removed"
-    )
+    return _keep(draft, "path", ids, [match["rest"] for match in found], "the letter before each label was removed")
 
 
 def _numbers(draft: LabelDraft) -> bool:
@@ -245,8 +260,8 @@ def _numbers(draft: LabelDraft) -> bool:
     is_table = any(row.ids for row in draft.rows)
     has_paths = any("path" in row.ids for row in draft.rows)
     for pattern, words in ((_PREFIX, "before"), (_SUFFIX, "after")):
-        matches = [match for name in _names(draft) if (match := pattern.fullmatch(name))]
-        if len(matches) < len(draft.rows) or len({match["sep"].strip() for match in matches}) != 1:
+        matches = _matches(draft, pattern)
+        if len({match["sep"].strip() for match in matches}) != 1:
             continue
         separator = matches[0]["sep"].strip()
         numbers = [int(match["number"]) for match in matches]
@@ -300,14 +315,6 @@ def _warn_about_numbers(draft: LabelDraft) -> None:
     for pattern, words in ((r"\d+\s+\S.*", "starts"), (r"\S.*\s\d+", "ends")):
         if len(names) > 1 and all(re.fullmatch(pattern, name) for name in names):
             draft.warn(f"each label {words} with a number, which was kept because the numbers do not count the labels")
-
-
-def _keys(draft: LabelDraft) -> bool:
-    """The same word before every name, as in `label: cat`."""
-    found = [_KEY.fullmatch(row.name) for row in draft.rows]
-    if len(found) < 2 or not all(found) or len({match["key"] for match in found if match}) != 1:
-        return False
-    return _replace(draft, [match["rest"] for match in found if match], "the word before each label was removed")
 
 
 _STRIPPERS: tuple[Callable[[LabelDraft], bool], ...] = (

@@ -32,7 +32,7 @@ def read_label_file(data: bytes, name: str = "", *, fault_of_name: NameFault | N
         return _finish(read_parquet(data), DecodedText(""), fault_of_name)
     decoded = decode(data)
     if not decoded.text.strip():
-        raise LabelFileError("has no labels: write one label per line")
+        raise LabelFileError("has no labels: write one label per line", is_empty=True)
     parsed = parse_document(decoded.text, suffix)
     if parsed and isinstance(parsed[0], str) and ("\n" in parsed[0].strip() or parsed[0].strip()[:1] in ("[", "{")):
         return read_label_file(parsed[0].encode(), fault_of_name=fault_of_name)  # a file inside a JSON string

@@ -111,12 +111,16 @@ class LabelFault:
 
 class LabelFileError(ValueError):
     """A file from which no labels can be taken. `faults`: the first invalid labels; `num_faults`: how many there are.
+    `is_empty`: there are no labels.
 
     The message says what the file is, or what its labels lack, and what to do.
     """
 
-    def __init__(self, detail: str, faults: Sequence[LabelFault] = (), num_faults: int = 0) -> None:
+    def __init__(
+        self, detail: str, faults: Sequence[LabelFault] = (), num_faults: int = 0, *, is_empty: bool = False
+    ) -> None:
         super().__init__(detail)
+        self.is_empty = is_empty
         self.faults = tuple(faults)
         self.num_faults = num_faults or len(self.faults)
 
