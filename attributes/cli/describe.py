@@ -110,9 +110,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if not arguments.out.parent.is_dir():
             raise InvalidInput(f"--out {arguments.out}: the folder does not exist")
-        _print_error(f"{arguments.labels}: {report}")
         refs = "+".join(strategy.ref for strategy in plan.strategies)
         out = OutputFile(arguments.out, domain=plan.domain, strategy=refs, model=plan.settings.model)
+        _print_error(f"{arguments.labels}: {report}")
         return _describe(plan, out)
     except (InvalidInput, StrategyError) as error:
         _print_error(f"error: {error}")

@@ -146,9 +146,13 @@ def _without_header(text: str, delimiter: str, suffix: str, *, skip: int = 0) ->
 def _single_column(text: str) -> LabelDraft | None:
     """The only column of a CSV file, whose first row can be a header."""
     rows = _parsed(text, ",")
-    if not rows or any(len(row.cells) != 1 for row in rows):
+    if not rows or len(rows[0].cells) != 1:
         return None
     header = str(rows[0].cells[0]).strip()
+    if header_key(header) in _ONE_COLUMN_HEADERS:
+        check_widths(rows[1:], [header])
+    if any(len(row.cells) != 1 for row in rows):
+        return None
     has_header = len(rows) > 1 and header_key(header) in (*_ONE_COLUMN_HEADERS, "category", "species", "text", "title")
     names = rows[1:] if has_header else rows
     if header_key(header) in _ONE_COLUMN_HEADERS and len(rows) == 1:

@@ -16,6 +16,7 @@ from limbeck.shared.label_files.types import (
     LabelFileError,
     Pairs,
     Value,
+    counted,
     examples,
     faults_error,
     line_of,
@@ -81,7 +82,7 @@ def header_key(text: str) -> str:
 
 
 def is_header(cells: Sequence[str], *, strict: bool = False) -> bool:
-    """Whether a first row is a header: short words, one of which names a column of names.
+    """Whether a first row is a header: short words, one of which names a column of names, or all of which are known.
 
     `strict`: at least one other cell must be known as well, because the row could be a label with a comma.
     """
@@ -91,7 +92,7 @@ def is_header(cells: Sequence[str], *, strict: bool = False) -> bool:
     known = {*_NAMES, *_SENSES, *_ALIASES, *_GROUPS, *_INDEXES, *_IDS}
     num_names = sum(key in _NAMES or _GENERIC_NAME.fullmatch(key) is not None for key in keys)
     num_known = sum(key in known or _GENERIC_NAME.fullmatch(key) is not None or not key for key in keys)
-    return num_names > 0 and (not strict or num_known > 1)
+    return (num_names > 0 and (not strict or num_known > 1)) or num_known == len(keys) > 1
 
 
 def has_id_header(cells: Sequence[str]) -> bool:
@@ -293,6 +294,8 @@ def check_widths(rows: Sequence[TableRow], header: Sequence[str]) -> None:
             cells.pop()
         if len(cells) != len(header):
             remedy = "; put a value with the separator in quotes" if len(cells) > len(header) else ""
-            faults.append(LabelFault(f"has {len(cells)} fields, but the header has {len(header)}{remedy}", row.line))
+            faults.append(
+                LabelFault(f"has {counted(len(cells), 'field')}, but the header has {len(header)}{remedy}", row.line)
+            )
     if faults:
         raise faults_error(faults)
