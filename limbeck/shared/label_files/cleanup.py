@@ -43,14 +43,26 @@ _KIND_WORDS = {
     "mixed": "an id",
 }
 
+_SPECIAL = (
+    "background",
+    "background_google",
+    "ignore",
+    "void",
+    "unlabeled",
+    "unlabelled",
+    "n/a",
+    "nan",
+    "none",
+    "null",
+)
+
 NameFault = Callable[[str, str | None], str | None]
 """Why a name (with its sense) is invalid, or None."""
 
 
 def clean_labels(draft: LabelDraft, fault_of_name: NameFault | None = None) -> list[FileLabel]:
     """The labels of a draft, in order. Adds to its notes and warnings. Raises LabelFileError with all faults."""
-    if draft.has_line_forms:
-        strip_line_forms(draft)
+    strip_line_forms(draft)
     _split_synonyms(draft)
     _sort_by_index(draft)
     _refuse_ids(draft)
@@ -72,10 +84,14 @@ def _label(row: FileRow) -> FileLabel:
 
 def _split_synonyms(draft: LabelDraft) -> None:
     """`tench, Tinca tinca`: the first synonym is the name. Only beside ids, because a name can have a comma."""
+    if all(row.ids for row in draft.rows) and any(";" in row.name for row in draft.rows):  # as in ADE20K
+        for row in draft.rows:
+            row.name = re.sub(r"\s*;\s*", ", ", row.name.strip("; "))
+        draft.note("semicolons separate synonyms")
     with_comma = [row for row in draft.rows if ", " in row.name]
     if not with_comma:
         return
-    has_wnids = all("wnid" in row.ids for row in draft.rows)
+    has_wnids = all("wnid" in row.ids for row in draft.rows) or "semicolons separate synonyms" in draft.notes
     if not all(row.ids for row in draft.rows) or not (has_wnids or any(map(_are_synonyms, with_comma))):
         draft.note(f"names with commas were kept whole, such as {examples([with_comma[0].name])}")
         return
@@ -105,6 +121,9 @@ def _sort_by_index(draft: LabelDraft) -> None:
     if indexes != sorted(indexes):
         draft.rows.sort(key=lambda row: int(row.ids[key]))
         draft.note(f"sorted by {key}")
+    if len(set(indexes)) < len(indexes):
+        repeated = next(a for a, b in pairwise(sorted(indexes)) if a == b)
+        draft.warn(f"the {key} {repeated} is given to several labels")
     gaps = [(a + 1, b - 1) for a, b in pairwise(sorted(indexes)) if b > a + 1]
     if gaps:
         num_missing = sum(b - a + 1 for a, b in gaps)
@@ -117,12 +136,12 @@ def _replace_underscores(draft: LabelDraft) -> None:
     names = [row.name for row in draft.rows]
     if any(" " in name.strip() for name in names):
         return
-    changed = [row for row in draft.rows if "_" in row.name.strip("_")]
+    changed = [row for row in draft.rows if re.search(r"[^_]_+[^_]|\w\+\w", row.name)]
     if not changed:
         return
     shown = changed[0].name
     for row in changed:
-        row.name = " ".join(row.name.replace("_", " ").split())
+        row.name = " ".join(re.sub(r"_|(?<=\w)\+(?=\w)", " ", row.name).split())
     draft.note(f"underscores became spaces in {counted(len(changed), 'name')}, such as {examples([shown])}")
 
 
@@ -137,6 +156,8 @@ def _refuse_ids(draft: LabelDraft) -> None:
     if strong:
         detail = f"is an id, not a name: {remedy}"
         raise faults_error([LabelFault(detail, row.line, at, label=row.name) for at, row in strong])
+    if special := [name for name in names if fold(name.strip("_")) in _SPECIAL]:
+        draft.warn(f"{examples(special)} is not a thing that an image shows: remove it if it is not meant")
     weak = [name for name in names if id_kind(name)]
     if weak:
         draft.warn(f"{counted(len(weak), 'label')} may be an id or a number, not a name: {examples(weak)}")

@@ -7,7 +7,7 @@ label can have a comma.
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from limbeck.shared.label_files.identifiers import id_kind
 from limbeck.shared.label_files.tables import TableRow, check_widths, header_key, is_header, table_draft
@@ -132,6 +132,10 @@ def _without_header(text: str, delimiter: str, suffix: str, *, skip: int = 0) ->
         if width == 2:
             return None
         rows = [TableRow(row.cells[:-1], row.line) for row in rows]
+    if len(rows) > 2 and _is_header_of_ids(rows):
+        header = [str(cell).strip() for cell in rows[0].cells]
+        words = f"{_WORDS.get(delimiter, 'CSV')} with the header {', '.join(header)[:200]}"
+        return table_draft(header, rows[1:], words)
     columns = list(zip(*(map(str, row.cells) for row in rows), strict=True))
     num_texts = sum(not all(id_kind(cell) for cell in column if cell.strip()) for column in columns)
     tab_sense = delimiter == "\t" and num_texts == 2 and len(columns) == 2
@@ -141,6 +145,14 @@ def _without_header(text: str, delimiter: str, suffix: str, *, skip: int = 0) ->
     if num_texts == len(columns) and not tab_sense and not sure:
         return None
     return table_draft([], rows, f"{_WORDS.get(delimiter, 'CSV')} without a header", tab_sense=tab_sense)
+
+
+def _is_header_of_ids(rows: Sequence[TableRow]) -> bool:
+    """Whether the first row names columns of which one has only ids below it."""
+    first, *others = (list(map(str, row.cells)) for row in rows)
+    if any(id_kind(cell) for cell in first):
+        return False
+    return any(all(id_kind(row[at]) for row in others) for at in range(len(first)))
 
 
 def _single_column(text: str) -> LabelDraft | None:

@@ -4,8 +4,10 @@ Every parser keeps repeated keys, keeps YAML scalars as text (`no` stays `no`), 
 """
 
 import ast
+import io
 import json
 import re
+import tokenize
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -21,6 +23,9 @@ _ASSIGNMENT = re.compile(
     r"(?:(?P<js>export\s+default|module\.exports|(?:export\s+)?(?:const|let|var)\s)[^=\[({\n]{0,200}=?\s*|"
     r"[A-Za-z_][\w.]*[ \t]{0,9}(?::[ \t]{0,9}[\w\[\], .<>]{1,60}?)?[ \t]{0,9}=\s*)(?=[\[({])"
 )
+_TUPLE = re.compile(r"\(\s*[\"'].*[\"'],?\s*\)", re.DOTALL)
+_LINE_COMMENT = re.compile(r"(^|[,\[{\s])//[^\n\"']*$", re.MULTILINE)
+_SECTION = re.compile(r"\[[\w .-]+\]")
 _YAML_KEYS = (
     r"names|labels|classes|categories|id2label|label2id|class_names|label_names|dataset_info|class_label|"
     r"label_map|labelmap|thing_classes|class_to_idx"
@@ -55,7 +60,7 @@ def parse_document(text: str, suffix: str, *, with_lines: bool = False) -> tuple
         return lines, "JSON Lines"
     body, offset = _without_assignment(text)
     first = body.lstrip()[:1]
-    if first in ("[", "{") or (first == "(" and offset):
+    if first in ("[", "{") or (first == "(" and (offset or _TUPLE.fullmatch(text.strip()))):
         return _bracketed(text, body, json_parser)
     if first == '"':
         try:
@@ -68,6 +73,7 @@ def parse_document(text: str, suffix: str, *, with_lines: bool = False) -> tuple
 def _bracketed(text: str, body: str, json_parser: Callable[[str], Value]) -> tuple[Value, str] | None:
     """A document that starts with a bracket, in the first notation that fits."""
     problem = ""
+    plain = _LINE_COMMENT.sub(r"\1", body)
     for parse, words in (
         (json_parser, "JSON"),
         (_python_literal, "a Python literal"),
@@ -75,10 +81,12 @@ def _bracketed(text: str, body: str, json_parser: Callable[[str], Value]) -> tup
         (parse_yaml, "YAML"),
     ):
         try:
-            return parse(body if parse is not _python_statements else text), words
+            return parse(text if parse is _python_statements else body if parse is json_parser else plain), words
         except NotParsed as error:
-            problem = problem or str(error)
+            problem = str(error) if not problem or "no comma" in str(error) else problem
     first_line = body.lstrip().partition("\n")[0].rstrip(" ,")
+    if _SECTION.fullmatch(first_line) and "=" in body:
+        return None  # settings
     closer = "]" if first_line[0] == "[" else "}"
     if closer in first_line[1:-1] and not first_line.endswith(("]", "}", "[", "{", ",")) and '"' not in first_line:
         return None  # a name that starts with a bracket: `[brackets] cat`
@@ -92,7 +100,7 @@ def _without_assignment(text: str) -> tuple[str, int]:
     found = _ASSIGNMENT.match(text, offset)
     if not found:
         return (text[offset:], 0) if text[offset : offset + 1] in ("[", "{") and offset else (text, 0)
-    body = re.sub(r"(^|[,\[{\s])//[^\n\"']*$", r"\1", text[found.end() :], flags=re.MULTILINE)
+    body = _LINE_COMMENT.sub(r"\1", text[found.end() :])
     if found["js"]:
         body = body[: body.rfind({"[": "]", "{": "}"}.get(body[0], ")")) + 1]
     body = body.rstrip().rstrip(";")
@@ -201,13 +209,26 @@ def _python_statements(text: str) -> Value:
 
 def _python_tree(text: str, mode: str) -> ast.AST:
     try:
+        _refuse_joined_texts(text, shift=-1 if mode == "eval" else 0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escape sequences such as "\d"
             return ast.parse(text, mode=mode)
-    except SyntaxError as error:
+    except (tokenize.TokenError, SyntaxError) as error:
+        if not isinstance(error, SyntaxError):
+            raise NotParsed("a bracket or quote is not closed") from None
         raise NotParsed(f"{error.msg} (line {max(1, (error.lineno or 1) - (mode == 'eval'))})") from None
     except (ValueError, RecursionError, MemoryError):
         raise NotParsed("it is no literal") from None
+
+
+def _refuse_joined_texts(text: str, shift: int) -> None:
+    """Python joins `'cat' 'dog'` to one text, which would be a label of its own."""
+    last = tokenize.ENDMARKER
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == last == tokenize.STRING:
+            raise NotParsed(f"two texts have no comma between them (line {token.start[0] + shift})")
+        if token.type not in (tokenize.NL, tokenize.COMMENT):
+            last = token.type
 
 
 def _literal(node: ast.AST, shift: int, depth: int = 0) -> Value:

@@ -24,13 +24,17 @@ from limbeck.shared.label_files.types import FileRow, LabelDraft, LabelFileError
 from limbeck.shared.labels import fold, numbered_lines
 
 _SEPARATOR = r"(?:\s*[,;:|=\t]\s*|\s+-\s+|\s+)"
+_ARROW = r"\s*(?:->|=>|→)\s*"
 _PREFIX = re.compile(
-    r"[\[(#]?(?P<number>\d{1,9})[\])]?(?P<sep>\s*[.):,;|=](?!\d)\s*|\t\s*|\s+[-–—]\s+|_|\s+)(?P<rest>\S.*)"
+    rf"[\[(#]?(?P<number>\d{{1,9}})[\])]?(?P<sep>\s*[.):,;|=](?!\d)\s*|{_ARROW}|\t\s*|\s+[-–—]\s+|_|\s+)(?P<rest>\S.*)"
 )
-_SUFFIX = re.compile(r"(?P<rest>\S.*?)(?P<sep>\s*[,;:|=\t]\s*|\s+[-–—]\s+|\s+)[\[(#]?(?P<number>\d{1,9})[\])]?")
+_SUFFIX = re.compile(
+    rf"(?P<rest>\S.*?)(?P<sep>{_ARROW}|\s*[,;:|=\t]\s*|\s+[-–—]\s+|\s+)[\[(#]?(?P<number>\d{{1,9}})[\])]?"
+)
 _THREE = re.compile(r"(?P<folder>\S+)\s+(?P<number>\d{1,9})\s+(?P<rest>\S.*)")
 _PATH = re.compile(r"/[a-z]/(?P<rest>[^\s/].*)")
-_BULLET = re.compile(r"(?P<mark>[-*+•‣◦–—·▪])\s+(?P<rest>\S.*)")
+_BULLET = re.compile(r"(?P<mark>[-*+•‣◦–—·▪])\s+(?:\[[ xX]\]\s+)?(?P<rest>\S.*)")
+_PADDED = re.compile(r"0*\d{3,5}[._]\S.*")
 _KEY = re.compile(r"(?P<key>label|name|class|category|species|class_name)\s*[:=]\s*(?P<rest>\S.*)", re.IGNORECASE)
 _COMMENT = re.compile(r"(?:#(?!\d)|//\s).*|#")
 _QUOTES = {'"': '"', "'": "'", "“": "”", "«": "»", "`": "`"}
@@ -106,18 +110,24 @@ def _refuse_settings(lines: Sequence[str]) -> None:
     """Refuse a file of settings, such as Darknet's `classes = 80`."""
     if all(re.fullmatch(r"[\w.-]+\s*=\s*\S.*|\[[\w .-]+\]", line) for line in lines):
         sides = [line.split("=", 1) for line in lines if "=" in line]
-        if not all(a.strip().isdigit() for a, _ in sides) and not all(b.strip().isdigit() for _, b in sides):
+        has_numbers = all(a.strip().isdigit() for a, _ in sides) or all(b.strip().isdigit() for _, b in sides)
+        if len(sides) < len(lines) or not has_numbers:
             raise LabelFileError("is a file of settings (key = value), not of labels: give the file that has the names")
 
 
 def strip_line_forms(draft: LabelDraft) -> None:
-    """Remove from all names what surrounds them: bullets, quotes, ids and numbers, which stay as ids."""
+    """Remove from all names what surrounds them: bullets, quotes, ids and numbers, which stay as ids.
+
+    Names of a table or document lose only ids, paths and numbers such as `001.`.
+    """
     if max(len(row.name) for row in draft.rows) > _MAX_CHARS:
         return
+    strippers = _STRIPPERS if draft.has_line_forms else (_strong_ids, _paths, _padded_numbers)
     for _ in range(6):
-        if not any(strip(draft) for strip in _STRIPPERS):
+        if not any(strip(draft) for strip in strippers):
             break
-    _warn_about_numbers(draft)
+    if draft.has_line_forms:
+        _warn_about_numbers(draft)
 
 
 def _names(draft: LabelDraft) -> list[str]:
@@ -278,6 +288,11 @@ def _numbers(draft: LabelDraft) -> bool:
         note = f"the number {words} each label was removed and is kept as its {'index' if is_index else 'number'}"
         return _keep(draft, "index" if is_index else "number", [str(number) for number in numbers], rests, note)
     return False
+
+
+def _padded_numbers(draft: LabelDraft) -> bool:
+    """A number such as `001.` before every name."""
+    return bool(_matches(draft, _PADDED)) and _numbers(draft)
 
 
 def _are_padded(numbers: Sequence[str]) -> bool:

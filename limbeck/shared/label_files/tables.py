@@ -27,16 +27,18 @@ from limbeck.shared.labels import fold
 _NAMES = """
     name label label_name labelname class_name classname class_label display_name displayname labeldisplayname
     label_display_name category_name categoryname species_name concept_name object_name english_name english name_en
-    label_en common_name commonname english_common_name preferred_common_name label_text text_label labels names classes
+    label_en common_name commonname english_common_name preferred_common_name
+    vernacular_name vernacularname label_text text_label labels names classes
     class_names class category species label_category concept object word words term title text lemma itemlabel
-    prompt_name readable_name human_readable synset_words caption value preferred_label preflabel scientific_name
+    prompt_name readable_name human_readable synset_words caption value preferred_label preflabel
+    nom nombre nome bezeichnung klasse classe clase naam scientific_name
     taxon_name breed variant make_model model
 """.split()  # noqa: SIM905
 _SENSES = "sense meaning disambiguation qualifier word_sense".split()  # noqa: SIM905
 _ALIASES = "synonyms synonym aliases alias aka alt_names altlabel alt_labels other_names alternative_names".split()  # noqa: SIM905
 _OTHER_NAMES = """
     common_name commonname english_common_name preferred_common_name scientific_name display_name displayname
-    english_name
+    english_name vernacular_name vernacularname
 """.split()  # noqa: SIM905
 _GROUPS = """
     supercategory super_category superclass super_class coarse_label group parent supergroup folder family kind
@@ -90,9 +92,13 @@ def is_header(cells: Sequence[str], *, strict: bool = False) -> bool:
     if not all(_HEADER_CELL.fullmatch(cell.strip()) for cell in cells) or len(set(keys)) < len(keys):
         return False
     known = {*_NAMES, *_SENSES, *_ALIASES, *_GROUPS, *_INDEXES, *_IDS}
-    num_names = sum(key in _NAMES or _GENERIC_NAME.fullmatch(key) is not None for key in keys)
     num_known = sum(key in known or _GENERIC_NAME.fullmatch(key) is not None or not key for key in keys)
-    return (num_names > 0 and (not strict or num_known > 1)) or num_known == len(keys) > 1
+    return (has_name_header(cells) and (not strict or num_known > 1)) or num_known == len(keys) > 1
+
+
+def has_name_header(cells: Sequence[str]) -> bool:
+    """Whether one of the headers is of names."""
+    return any(key in _NAMES or _GENERIC_NAME.fullmatch(key) for key in map(header_key, cells))
 
 
 def has_id_header(cells: Sequence[str]) -> bool:
@@ -110,6 +116,8 @@ def table_draft(
     width = len(header) or max(len(row.cells) for row in rows)
     columns = [_column(rows, position, header) for position in range(width)]
     name = _name_column(columns, tab_sense=tab_sense)
+    if not any(name.texts):
+        raise LabelFileError(f"{name.words} has no texts: give each label a name that is a text")
     draft = LabelDraft(rows=[], read_as=read_as, sense_remedy=_sense_remedy(header))
     draft.rows = [FileRow(name=text, line=row.line) for text, row in zip(name.texts, rows, strict=True)]
     if len(columns) > 1:
@@ -172,7 +180,7 @@ def _name_column(columns: Sequence[_Column], *, tab_sense: bool) -> _Column:
         )
     names = " and ".join(f"{column.words}{_example(column)}" for column in texts[:4])
     raise LabelFileError(
-        f"has {len(texts)} columns of text, and nothing says which has the labels: {names}; "
+        f"has {counted(len(texts), 'column')} of text, and nothing says which has the labels: {names}; "
         "add a header with a column `name`"
     )
 
@@ -191,6 +199,8 @@ def _name_by_header(columns: Sequence[_Column], texts: Sequence[_Column]) -> _Co
         return generic[0]
     if len(free) == 1:
         return free[0]
+    if len(texts) == 1 and texts[0].key not in (*_SENSES, *_ALIASES):
+        return texts[0]
     known = [column for column in columns if column.key in _NAMES and column.kind == ""]
     return known[0] if known and not texts else None
 

@@ -7,7 +7,15 @@
 from collections.abc import Iterator, Sequence
 
 from limbeck.shared.label_files.identifiers import common_kind, is_dense, is_number
-from limbeck.shared.label_files.tables import TableRow, has_id_header, header_key, is_header, records_draft, table_draft
+from limbeck.shared.label_files.tables import (
+    TableRow,
+    has_id_header,
+    has_name_header,
+    header_key,
+    is_header,
+    records_draft,
+    table_draft,
+)
 from limbeck.shared.label_files.types import (
     FileRow,
     LabelDraft,
@@ -125,12 +133,16 @@ def _object(members: Pairs, words: str) -> LabelDraft:
         draft = _by_index(numbered, words)
         draft.note(f"dropped the keys: {examples([key for key in keys if not is_number(key)])}")
         return draft
-    if is_header(keys) and all(not isinstance(value, list | Pairs) for value in values):
+    if has_name_header(keys) and all(not isinstance(value, list | Pairs) for value in values):
         return records_draft([members], f"{words} object")
     records = [value for value in values if isinstance(value, Pairs)]
     if len(records) == len(values) and all(has_id_header(record.names()) for record in records):
-        name = "key" if all(is_header(record.names()) for record in records) else "name"
+        name = "key" if all(has_name_header(record.names()) for record in records) else "name"
         return records_draft(records, f"{words} map of name to object", extra=[(name, [str(key) for key in keys])])
+    if len(members) == 1 and isinstance(values[0], Pairs):
+        draft = _object(values[0], words)
+        draft.note(f'the labels are in "{keys[0]}"')
+        return draft
     raise _not_labels(members)
 
 
