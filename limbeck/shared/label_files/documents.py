@@ -10,6 +10,7 @@ import re
 import tokenize
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import yaml
 
@@ -208,14 +209,12 @@ def _python_statements(text: str) -> Value:
 
 
 def _python_tree(text: str, mode: str) -> ast.AST:
+    _refuse_joined_texts(text, shift=-1 if mode == "eval" else 0)
     try:
-        _refuse_joined_texts(text, shift=-1 if mode == "eval" else 0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escape sequences such as "\d"
             return ast.parse(text, mode=mode)
-    except (tokenize.TokenError, SyntaxError) as error:
-        if not isinstance(error, SyntaxError):
-            raise NotParsed("a bracket or quote is not closed") from None
+    except SyntaxError as error:
         raise NotParsed(f"{error.msg} (line {max(1, (error.lineno or 1) - (mode == 'eval'))})") from None
     except (ValueError, RecursionError, MemoryError):
         raise NotParsed("it is no literal") from None
@@ -224,11 +223,12 @@ def _python_tree(text: str, mode: str) -> ast.AST:
 def _refuse_joined_texts(text: str, shift: int) -> None:
     """Python joins `'cat' 'dog'` to one text, which would be a label of its own."""
     last = tokenize.ENDMARKER
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == last == tokenize.STRING:
-            raise NotParsed(f"two texts have no comma between them (line {token.start[0] + shift})")
-        if token.type not in (tokenize.NL, tokenize.COMMENT):
-            last = token.type
+    with suppress(tokenize.TokenError, SyntaxError):  # the parser reports these
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == last == tokenize.STRING:
+                raise NotParsed(f"two texts have no comma between them (line {token.start[0] + shift})")
+            if token.type not in (tokenize.NL, tokenize.COMMENT):
+                last = token.type
 
 
 def _literal(node: ast.AST, shift: int, depth: int = 0) -> Value:

@@ -108,7 +108,7 @@ def _one_line(draft: LabelDraft, number: int, line: str) -> list[FileRow]:
 
 def _refuse_settings(lines: Sequence[str]) -> None:
     """Refuse a file of settings, such as Darknet's `classes = 80`."""
-    if all(re.fullmatch(r"[\w.-]+\s*=\s*\S.*|\[[\w .-]+\]", line) for line in lines):
+    if all(re.fullmatch(r"[\w.-]+\s*=(?!>)\s*\S.*|\[[\w .-]+\]", line) for line in lines):
         sides = [line.split("=", 1) for line in lines if "=" in line]
         has_numbers = all(a.strip().isdigit() for a, _ in sides) or all(b.strip().isdigit() for _, b in sides)
         if len(sides) < len(lines) or not has_numbers:

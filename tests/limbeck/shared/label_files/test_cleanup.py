@@ -74,3 +74,8 @@ def test_commas_are_split_only_if_they_separate_synonyms() -> None:
 def test_underscores_are_replaced_only_without_spaces_in_the_file() -> None:
     assert names("kit_fox\n_private_\nwren") == ["kit fox", "_private_", "wren"]
     assert read("kit_fox\nred_fox").notes == ['underscores became spaces in 2 names, such as "kit_fox"']
+
+
+def test_a_background_class_and_repeated_indexes_are_reported() -> None:
+    assert '"_background_" is not a thing that an image shows' in read("_background_\ncrane\n").warnings[0]
+    assert read("names:\n  0: a\n  0: b\n").warnings == ["the index 0 is given to several labels"]

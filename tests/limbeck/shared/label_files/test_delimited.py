@@ -25,6 +25,11 @@ TABLES = [
     ("crane\n\nheron\n", "l.csv", ["crane", "heron"]),
     ('"Cat, domestic"\n"Dog"\n', "l.csv", ["Cat, domestic", "Dog"]),
     ("Species\ncrane\nheron\n", "l.csv", ["crane", "heron"]),
+    ("nombre,nr\ngrulla,1\ngarza,2\n", "", ["grulla", "garza"]),
+    ("Vogelart,Nr\nKranich,1\nReiher,2\n", "", ["Kranich", "Reiher"]),
+    ("Idx,Ratio,Name\n1,0.15,wall\n2,0.10,building;edifice\n", "", ["wall", "building"]),
+    ("/a/airfield,0\n/b/bakery,1\n", "", ["airfield", "bakery"]),
+    ("taxonID,scientificName,vernacularName\n1,Grus grus,crane\n2,Alca torda,razorbill\n", "", ["crane", "razorbill"]),
     ("id,name,\n1,crane,\n2,heron,\n", "", ["crane", "heron"]),
     ("1,crane,\n2,heron,\n", "", ["crane", "heron"]),
 ]

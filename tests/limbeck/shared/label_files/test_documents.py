@@ -20,6 +20,8 @@ NOTATIONS = [
         "const labels = [\n 'tench', // first\n 'goldfish',\n];\nexport default labels;\n",
         "a Python literal list of names",
     ),
+    ('{\n // c\n "labels": ["tench", "goldfish"],\n}', "a Python literal list of names"),
+    ("('tench', 'goldfish')", "a Python literal list of names"),
     ("[tench, goldfish]", "YAML list of names"),
     ("names:\n  0: tench\n  1: goldfish\nnc: 2\n", "YAML map of index to name"),
     ("names:\n0: tench\n1: goldfish\nnc: 2\n", "YAML map of index to name"),
@@ -64,6 +66,8 @@ def test_yaml_scalars_stay_as_they_are_written() -> None:
         ("<labels><label>cat</label></labels>", "is an XML or HTML document"),
         ("<!DOCTYPE html>\n<p>cat</p>\n", "is an XML or HTML document"),
         ("item {\n  id: 1\n  name: 'cat'\n", "ends inside a block (line 3)"),
+        ("['cat' 'dog' 'bird']", "two texts have no comma between them (line 1)"),
+        ("CLASSES = [\n  'cat',\n  'dog'\n  'bird',\n]\n", "two texts have no comma between them (line 4)"),
         ("names: &a [*a]\n", "the alias *a is unknown or contains itself"),
     ],
 )
