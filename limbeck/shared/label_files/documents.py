@@ -44,7 +44,11 @@ _FIELD = re.compile(
 
 
 class NotParsed(ValueError):
-    """The text is not of this form. The message says where."""
+    """The text is not of this form. The message says where. `is_certain`: no other form is more likely."""
+
+    def __init__(self, detail: str, *, is_certain: bool = False) -> None:
+        super().__init__(detail)
+        self.is_certain = is_certain
 
 
 def parse_document(text: str, suffix: str, *, with_lines: bool = False) -> tuple[Value, str] | None:
@@ -84,7 +88,7 @@ def _bracketed(text: str, body: str, json_parser: Callable[[str], Value]) -> tup
         try:
             return parse(text if parse is _python_statements else body if parse is json_parser else plain), words
         except NotParsed as error:
-            problem = str(error) if not problem or "no comma" in str(error) else problem
+            problem = str(error) if not problem or error.is_certain else problem
     first_line = body.lstrip().partition("\n")[0].rstrip(" ,")
     if _SECTION.fullmatch(first_line) and "=" in body:
         return None  # settings
@@ -204,7 +208,8 @@ def _python_statements(text: str) -> Value:
     values = [node.value for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)]  # type: ignore[attr-defined]
     literals = [value for value in values if isinstance(value, ast.List | ast.Tuple | ast.Dict | ast.Set)]
     if len(literals) != 1:
-        raise NotParsed(f"it is code with {len(literals)} lists")
+        detail = f"it is code with {len(literals)} lists; give the one with the names"
+        raise NotParsed(detail, is_certain=len(literals) > 1)
     return _literal(literals[0], 0)
 
 
@@ -226,7 +231,8 @@ def _refuse_joined_texts(text: str, shift: int) -> None:
     with suppress(tokenize.TokenError, SyntaxError):  # the parser reports these
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if token.type == last == tokenize.STRING:
-                raise NotParsed(f"two texts have no comma between them (line {token.start[0] + shift})")
+                line = token.start[0] + shift
+                raise NotParsed(f"two texts have no comma between them (line {line})", is_certain=True)
             if token.type not in (tokenize.NL, tokenize.COMMENT):
                 last = token.type
 

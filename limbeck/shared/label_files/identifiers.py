@@ -15,9 +15,12 @@ _KINDS = {
     "url": r"(?:https?|ftp|urn|s3|gs)://?\S+|urn:\S+",
     "curie": r"[a-z]{2,15}:(?:txid|q)?\d{2,}",
     "qid": r"[QqPp][1-9]\d+",
-    "number": r"#?[-+]?\d+(?:[.,]\d+)?",
+    "number": r"#?[-+]?\d+(?:[.,]\d+)?|[-+.\d]+(?:[\s,;]+[-+.\d]+)+",
     "placeholder": r"(?:label|class|category|cls)_?\d+",
-    "file name": r"\S.*\.(?:jpe?g|png|gif|bmp|webp|tiff?|heic|npy|npz|txt|json|xml|csv|tfrecords?|tar|mp4|wav)",
+    "file name": (
+        r"\S+\.(?:jpe?g|png|bmp|webp|tiff?)[\s,;].*|"
+        r"\S.*\.(?:jpe?g|png|gif|bmp|webp|tiff?|heic|npy|npz|txt|json|xml|csv|tfrecords?|tar|mp4|wav)"
+    ),
 }
 _PATTERNS = {
     kind: re.compile(pattern, 0 if kind in ("wnid", "synset", "mid") else re.IGNORECASE)

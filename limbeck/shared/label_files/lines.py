@@ -34,6 +34,7 @@ _SUFFIX = re.compile(
 _THREE = re.compile(r"(?P<folder>\S+)\s+(?P<number>\d{1,9})\s+(?P<rest>\S.*)")
 _PATH = re.compile(r"/[a-z]/(?P<rest>[^\s/].*)")
 _BULLET = re.compile(r"(?P<mark>[-*+•‣◦–—·▪])\s+(?:\[[ xX]\]\s+)?(?P<rest>\S.*)")
+_NUMBER_COLUMNS = re.compile(r"\S+(?:[\s,]+-?\d+(?:\.\d+)?){2,}")
 _PADDED = re.compile(r"0*\d{3,5}[._]\S.*")
 _KEY = re.compile(r"(?P<key>label|name|class|category|species|class_name)\s*[:=]\s*(?P<rest>\S.*)", re.IGNORECASE)
 _COMMENT = re.compile(r"(?:#(?!\d)|//\s).*|#")
@@ -59,7 +60,7 @@ def read_lines(text: str) -> LabelDraft:
     if len(filled) == 1:
         draft.rows = _one_line(draft, *filled[0])
         return draft
-    _refuse_settings([line for _, line in filled])
+    _refuse_other_files([line for _, line in filled])
     draft.rows = [_row(number, line) for number, line in filled]
     if num_senses := sum(bool(row.sense) for row in draft.rows):
         draft.note(f"the text after a tab is the sense of {counted(num_senses, 'label')}")
@@ -106,8 +107,13 @@ def _one_line(draft: LabelDraft, number: int, line: str) -> list[FileRow]:
     return [_row(number, line)]
 
 
-def _refuse_settings(lines: Sequence[str]) -> None:
-    """Refuse a file of settings, such as Darknet's `classes = 80`."""
+def _refuse_other_files(lines: Sequence[str]) -> None:
+    """Refuse annotations of images, and a file of settings, such as Darknet's `classes = 80`."""
+    if all(_NUMBER_COLUMNS.fullmatch(line) for line in lines):
+        raise LabelFileError(
+            f"has several columns of numbers ({examples(lines[:1])}), as annotations of images have: "
+            "give a list of the names of the labels"
+        )
     if all(re.fullmatch(r"[\w.-]+\s*=(?!>)\s*\S.*|\[[\w .-]+\]", line) for line in lines):
         sides = [line.split("=", 1) for line in lines if "=" in line]
         has_numbers = all(a.strip().isdigit() for a, _ in sides) or all(b.strip().isdigit() for _, b in sides)

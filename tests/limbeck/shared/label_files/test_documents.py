@@ -22,6 +22,11 @@ NOTATIONS = [
     ),
     ('{\n // c\n "labels": ["tench", "goldfish"],\n}', "a Python literal list of names"),
     ("('tench', 'goldfish')", "a Python literal list of names"),
+    (
+        'export const CLASSES = [{\n  name: "/m/01g317",\n  id: 1,\n  display_name: "tench",\n},\n'
+        '{\n  name: "/m/0199g",\n  id: 2,\n  display_name: "goldfish",\n}];\n',
+        "YAML list of objects",
+    ),
     ("[tench, goldfish]", "YAML list of names"),
     ("names:\n  0: tench\n  1: goldfish\nnc: 2\n", "YAML map of index to name"),
     ("names:\n0: tench\n1: goldfish\nnc: 2\n", "YAML map of index to name"),
@@ -68,6 +73,10 @@ def test_yaml_scalars_stay_as_they_are_written() -> None:
         ("item {\n  id: 1\n  name: 'cat'\n", "ends inside a block (line 3)"),
         ("['cat' 'dog' 'bird']", "two texts have no comma between them (line 1)"),
         ("CLASSES = [\n  'cat',\n  'dog'\n  'bird',\n]\n", "two texts have no comma between them (line 4)"),
+        (
+            "IDS = ['n01440764']\nNAMES = {'n01440764': 'tench'}\n",
+            "it is code with 2 lists; give the one with",
+        ),
         ("names: &a [*a]\n", "the alias *a is unknown or contains itself"),
     ],
 )

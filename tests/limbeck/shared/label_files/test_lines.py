@@ -129,5 +129,21 @@ def test_numbers_state_the_order() -> None:
     assert "sorted by index" in read("2: shark\n0: tench\n1: goldfish").notes
 
 
+ANNOTATIONS = [
+    "1 0.9460989 0.4605833 0.0438645 0.0999\n1 0.7447 0.2354 0.0561 0.1021\n",
+    "Abyssinian_100 1 1 1\nAbyssinian_101 1 1 1\n",
+    "train/a.jpg 50,100,150,200,0\ntrain/b.jpg 30,50,200,120,3\n",
+    "train/a.jpg 0\ntrain/b.jpg 1\n",
+    "a.png,cat\nb.png,dog,wolf\n",
+    "1 1\n2 1\n3 2\n",
+]
+
+
+@pytest.mark.parametrize("text", ANNOTATIONS)
+def test_annotations_of_images_are_refused(text: str) -> None:
+    refused = refusal(text)
+    assert any(text in refused for text in ("every label is", "several columns of numbers", "only ids and numbers"))
+
+
 def test_settings_are_refused() -> None:
     assert "is a file of settings" in refusal("classes= 80\ntrain = x.txt\nnames = data/coco.names\n")
