@@ -347,11 +347,11 @@ TALK_ANYWHERE = (
 
 SEARCHED_WORDS = frozenset(
     """
-    a.i again ai api answer appropriate assistant challenging chatbot clarification communicating context data
+    again ai api answer appropriate assistant challenging chatbot clarification communicating context data
     description detail details difficult easy eot error feasible feel guidelines happy hard hope i ia if im
     image impossible information inst instructed instructions inteligencia inteligência intelligence issue
     json ki kindly know known model modello modelo modèle my not openai persists photo phrase picture pkill
-    please policies policy possible problem program programming prompt question real record request requested
+    platform please policies policy possible problem program programming prompt question real record request requested
     response sentence sprachmodell such taalmodel terms think tough traceback user we you
     """.split()  # noqa: SIM905
 )

@@ -9,6 +9,7 @@ from attributes.gates.label_names import NameIndex, name_words, without_name
 from attributes.gates.set_counts import SetCounts
 from attributes.gates.types import Gate, LineViolation, Violation
 from attributes.gates.words.languages import ENGLISH
+from attributes.gates.words.statements import statements
 from attributes.gates.words.word_lists import PhraseIndex
 from attributes.meta_text import META_KINDS, talks_about_task
 from attributes.types import Entry, Line
@@ -75,7 +76,7 @@ class ViolationFinder:
             if kind := talks_about_task(line.text):
                 found.add("meta", index, [META_KINDS[kind]])
             if language == ENGLISH:
-                if phrases := self._nonvisual(line, words):
+                if phrases := self._nonvisual(line, words, own_name):
                     found.add("nonvisual", index, phrases)
                 if phrases := _matches(comparatives, words):
                     found.add("comparatives", index, phrases)
@@ -89,8 +90,8 @@ class ViolationFinder:
                 others = list(dict.fromkeys(named)) if gate == "names" else []
                 self._tally.add(Violation(gate, position, entry.label, len(lines), lines, tuple(others)))
 
-    def _nonvisual(self, line: Line, words: Sequence[str]) -> list[str]:
-        phrases = _matches(self._criteria.word_lists.nonvisual, words)
+    def _nonvisual(self, line: Line, words: Sequence[str], own_name: Sequence[str]) -> list[str]:
+        phrases = _matches(self._criteria.word_lists.nonvisual, words) or list(statements(line.text, own_name))
         if phrases and line.text in self._criteria.visible_texts:
             self._tally.num_cleared += 1
             return []

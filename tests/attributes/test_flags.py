@@ -26,6 +26,8 @@ def entry(sentence: str, *phrases: str) -> Entry:
         (entry("It is red.", "a tail", "-"), ("empty_phrase",)),
         (entry("It is red and it flies.", "a tail", "a bill"), ("long_sentence",)),
         (entry("It is red.", "a tail", "a very long bill"), ("long_phrase",)),
+        (entry("It is red.", "a tail", "N/A"), ("meta_text",)),
+        (entry("I'm sorry, I can't.", "a tail", "a bill"), ("meta_text",)),
     ],
 )
 def test_flags(example: Entry, flags: tuple[str, ...]) -> None:

@@ -85,6 +85,7 @@ _MAX_CHARS = 300  # of a label, and of a line
 _MAX_SET_CHARS = 4_000
 # Words that are frequent in English descriptions and are no words of other languages in Latin letters.
 _ENGLISH_WORDS = listed("the with its which that their has have this they often usually typically while")
+_FUNCTION_WORDS = _ENGLISH_WORDS | listed("a an and of on at for is are from")  # English ones, not all only English
 _UNKNOWN = -1
 
 
@@ -174,7 +175,9 @@ class LanguageDetector:
         if self._labels:
             return self._labels.most_common(1)[0][0]
         joined = ", ".join(self._unsure)
-        if not any(character.isalpha() for character in joined) or _ENGLISH_WORDS.intersection(words(joined)):
+        found = words(joined)
+        looks_english = _is_english(found) and not _FUNCTION_WORDS.isdisjoint(found)
+        if looks_english or not any(character.isalpha() for character in joined):
             return ENGLISH
         return _most_likely(joined)[0]
 
