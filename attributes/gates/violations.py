@@ -7,9 +7,9 @@ from attributes.gates.criteria import GateCriteria
 from attributes.gates.gate_results import Tally
 from attributes.gates.label_names import NameIndex, name_words, without_name
 from attributes.gates.set_counts import SetCounts
+from attributes.gates.statements import statements
 from attributes.gates.types import Gate, LineViolation, Violation
 from attributes.gates.words.languages import ENGLISH
-from attributes.gates.words.statements import statements
 from attributes.gates.words.word_lists import PhraseIndex
 from attributes.meta_text import META_KINDS, talks_about_task
 from attributes.types import Entry, Line

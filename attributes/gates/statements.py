@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from attributes.gates.label_names import without_name
 from attributes.gates.words.lemmas import lemma, listed
+from attributes.gates.words.lemmas import words as all_words
 
 _SENTENCE_END = re.compile(r"[.!?;](?=\s|$)")
 _NAME = ""  # a word of the label's name in the words of `without_name`
@@ -124,11 +125,14 @@ _OPINIONS = listed(
     " warm-blooded cold-blooded trainable protective watchful independent stubborn hypoallergenic fragrant"
     " aromatic vocal adaptable resilient helpful perfect ideal great excellent beloved"
 )
+_VERBS = _COPULAS | _AUXILIARIES | _ACTIVE | listed("it he she")  # `it's` is the word `it`
 _VISIBLE_AFTER_OPINION = listed("colored coloured looking shaped sized in")
 
 
 def statements(text: str, own_name: Sequence[str]) -> Iterator[str]:
     """The predicates of the statements in a text about the label `own_name` (`label_names.name_words`)."""
+    if _VERBS.isdisjoint(all_words(text)):  # most phrases
+        return
     for sentence in _SENTENCE_END.split(text):
         _, words = without_name(sentence, own_name)
         start = _after_subject(words)

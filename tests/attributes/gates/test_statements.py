@@ -3,7 +3,7 @@
 import pytest
 
 from attributes.gates.label_names import name_words
-from attributes.gates.words.statements import statements
+from attributes.gates.statements import statements
 
 
 @pytest.mark.parametrize(
