@@ -122,6 +122,16 @@ def get(services: ServicesDep, id: str, teacher: _Teacher = None) -> object:
     )
 
 
+def _why_not_measured(id: str, gate: Gate, figures: Mapping[str, Any]) -> str:
+    result = next((one for one in figures["gates"] if one["gate"] == gate), {})
+    if result.get("status") == "not_judged":
+        return f"the report does not judge {gate}: {result['judged_by']}"
+    again = f"POST /v1/attribute-sets/{id}/report"
+    if result:
+        return f"the report does not measure {gate}: {again} with a teacher does"
+    return f"the report was made before the gate {gate} existed: {again} makes a new one"
+
+
 def _with_statuses(figures: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of a report as in a response. A report of an earlier version has no statuses and languages."""
     gates = [{"status": _STATUS_OF[gate["holds"]], "num_not_judged": 0, **gate} for gate in figures["gates"]]
@@ -138,8 +148,7 @@ def labels(
         report = _get_report(tx, id, teacher)
     offsets = report.figures["places"].get(gate)
     if offsets is None:
-        detail = f"the report does not measure {gate}: POST /v1/attribute-sets/{id}/report with a teacher does"
-        raise ProblemError(404, "gate_not_measured", detail)
+        raise ProblemError(404, "gate_not_measured", _why_not_measured(id, gate, report.figures))
     violations = _violations(services.artefacts, report.file_key, offsets, after=-1 if after is None else after)
     data = list(islice(violations, limit + 1))
     return page(data[:limit], len(data) > limit, lambda item: item.position)

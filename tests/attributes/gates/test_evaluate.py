@@ -322,3 +322,15 @@ def test_lines_that_are_no_description_are_named_with_their_kind(text: str, kind
 def test_statements_about_something_else_are_nonvisual(text: str, words: str | None) -> None:
     gate = report_on(entries_with("crane", text))["nonvisual"]
     assert [line.words for one in gate.worst for line in one.lines] == ([(words,)] if words else [])
+
+
+def test_names_and_near_duplicates_are_found_without_spaces_between_words() -> None:
+    texts = {
+        "丹顶鹤": "这种鸟有红色的头顶、白色的身体和黑色的颈部，不像苍鹭。",
+        "苍鹭": "这种鸟有灰色的翅膀、黄色的长喙和黑色的眉纹。",
+        "白鹭": "这种鸟有灰色的翅膀、黄色的长喙和黑色的眼纹。",
+    }
+    report = report_on([Entry(name, lines=(Line("sentence", text),)) for name, text in texts.items()])
+    assert [(one.label, one.others) for one in report["names"].worst] == [("丹顶鹤", ("苍鹭",))]
+    assert [(one.label, one.others) for one in report["twins"].worst] == [("苍鹭", ("白鹭",)), ("白鹭", ("苍鹭",))]
+    assert report["nonvisual"].status == "not_judged"
