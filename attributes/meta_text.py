@@ -34,7 +34,6 @@ _MAX_CHARS = 2_000  # descriptions are sentences; what follows in a longer text 
 _PLAIN = str.maketrans({"’": "'", "‘": "'", "´": "'", "“": '"', "”": '"', "！": "!", "，": ",", "：": ":", "…": "..."})
 _MARKUP = " \"'*_#>-–—•·~(«„¡"
 _END = re.compile(r"[\s\"'*_.!?,;:。、)»]+$")
-_SPACE = re.compile(r"\s+")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _WORD = re.compile(r"[^\W_]+")
 _TEMPLATE_MARK = re.compile(r"[<>{}\[(%$_]|lorem")
@@ -58,7 +57,8 @@ _TALK_ANYWHERE = _any(wordings.TALK_ANYWHERE)
 
 def talks_about_task(text: str) -> MetaKind | None:
     """The kind of meta text that `text` is or contains; None for a description or a text without letters."""
-    plain = _SPACE.sub(" ", text[:_MAX_CHARS].translate(_PLAIN).casefold()).strip()
+    text = text[:_MAX_CHARS]
+    plain = " ".join((text if text.isascii() else text.translate(_PLAIN)).casefold().split())
     start = plain.lstrip(_MARKUP)
     bare = _END.sub("", start)
     searched = not (plain.isascii() and wordings.SEARCHED_WORDS.isdisjoint(_WORD.findall(plain)))
