@@ -77,7 +77,21 @@ BLANK = (
         "sure",
         "okay",
     ),
-    *("insert description here", "insert text here", "text here", "description here", "example", "[]", "{}"),
+    *(
+        "insert description here",
+        "[blocked]",
+        "[redacted]",
+        "[removed]",
+        "[deleted]",
+        "[censored]",
+        "[filtered]",
+        "insert text here",
+        "text here",
+        "description here",
+        "example",
+        "[]",
+        "{}",
+    ),
     *("keine angabe", "keine angaben", "k. a", "k.a", "unbekannt", "nicht verfügbar", "nicht bekannt", "keine"),
     *(
         "inconnu",
@@ -125,6 +139,7 @@ BLANK = (
 """Whole texts, without quotes and the punctuation at the end, in which nothing is filled in."""
 
 TEMPLATE = (
+    r"%[a-z_]+%",
     rf"[<\[{{](?:[\w' -]+ )?{_SLOT}(?:[ _-][\w' -]+)?\d*[>\]}}]",
     r"\((?:insert|add|enter|fill in|your) [\w' -]+\)",
     r"\{\{|\}\}|\{\d*\}|\{[a-z_]+\}",
@@ -136,6 +151,8 @@ TEMPLATE = (
 )
 
 ERROR_WHOLE = (
+    r"(?:http |error |status )?[45]\d\d",
+    r"(?:could not|cannot|can't|unable to|failed to) (?:generate|process|complete)(?: .{0,20})?",
     rf"(?:{_REASONS})",
     r"(?:the |this )?(?:request|connection|operation|response|session|server|query|read) (?:has |was |is )?"
     r"(?:timed out|expired|failed|aborted|refused|reset|interrupted|cancell?ed|closed|unavailable)(?: .{0,40})?",
@@ -144,6 +161,11 @@ ERROR_WHOLE = (
 )
 
 ERROR_START = (
+    r"our servers? (?:is|are) \w+",
+    r"only one message at a time|something (?:seems to have|may have|has|must have) gone wrong",
+    r"access denied(?:[:.,!]| \||$)|(?:response|request|prompt|completion) (?:filtered|blocked|flagged|rejected"
+    r"|truncated)\b",
+    r"(?:\w+\.){2,}\w*(?:error|exception)\b",
     r"unusable response",
     r"(?:[a-z_]+\.)*\w*(?:error|exception)(?: \d+)?: ",
     r"error[:!] |error,? (?:\d{3}|code|communicating|generating|occurred|while|processing|connecting|fetching|loading"
@@ -200,6 +222,11 @@ ERROR_ANYWHERE = (
 )
 
 REFUSAL_START = (
+    r"(?:the )?(?:description|information|answer|data)(?: provided)? (?:is |was )?(?:not available|unavailable"
+    r"|not found|not provided"
+    r"|missing|insufficient|not enough|not sufficient)",
+    r"the (?:label|term|word|name)(?: \S+){0,3} is (?:not recogni[sz]ed|not a (?:real|valid|known)|unknown to me)",
+    r"it depends (?:on|who)\b",
     r"(?:(?:i'm|i am|we're|we are|so|very|really|terribly|oh|ah|hi|hello)[ ,]+)*sorry(?:[,.:;!]|$| (?:but|for|i|if"
     r"|we|about|that"
     r"|this is|there|no|to|can't|cannot|could|it)\b)",
@@ -240,6 +267,7 @@ REFUSAL_SENTENCE = (
 )
 
 REFUSAL_ANYWHERE = (
+    r"\bas an? (?:[\w-]+ ){0,2}ai (?:language )?(?:model|assistant|system|program)\b",
     r"\bas an? (?:ai|a\.i\.)(?=[ ,-]+(?:language|model|assistant|system|chatbot|text|i\b|developed|created"
     r"|trained)|,|$)",
     r"\bas an? (?:large |text-based |ai |ai-powered )*(?:artificial intelligence|language model|virtual assistant"
@@ -285,6 +313,11 @@ REFUSAL_ANYWHERE = (
 )
 
 TALK_START = (
+    r"(?:visual|short|brief|physical|one-sentence|detailed) descriptions?:|\{ ?\"\w+\" ?:",
+    r"(?:here are|these are|the following are) (?:some|the|a few|several|\d+|two|three|four|five)"
+    r" [^.]{0,40}(?:feature|characteristic|trait|detail)",
+    r"(?:please |can you |could you )?(?:describe|list|write|name) (?:the|a|an|what|how|this|some|three|five)\b",
+    r"(?:what|how|which|why|who|where|does|do|is|are)\b[^.]*\?$",
     r"(?:sure|certainly|of course|absolutely|definitely|okay|ok|alright|all right|great|no problem|gladly"
     r"|understood|got it|yes|hello|hi"
     r"|hey|thanks?(?: you)?(?: for .{0,40})?)(?: thing)?[!,.:]",
@@ -333,6 +366,7 @@ TALK_START = (
 )
 
 TALK_ANYWHERE = (
+    r"\b(?:in|for|of) this task\b",
     r"\bhope (?:this|that|these|it) helps?\b|\blet me know if\b|\bfeel free to (?:ask|let)\b|\bhappy to (?:help"
     r"|assist)\b",
     r"\b(?:this|your) (?:question|prompt)\b(?= (?:as|because|since|is|due|without|cannot|can't|has|with|asks|or)\b"
@@ -352,7 +386,7 @@ SEARCHED_WORDS = frozenset(
     image impossible information inst instructed instructions inteligencia inteligência intelligence issue
     json ki kindly know known model modello modelo modèle my not openai persists photo phrase picture pkill
     platform please policies policy possible problem program programming prompt question real record request requested
-    response sentence sprachmodell such taalmodel terms think tough traceback user we you
+    response sentence sprachmodell such taalmodel task terms think tough traceback user we you
     """.split()  # noqa: SIM905
 )
 """Each wording of the lists named SENTENCE and ANYWHERE contains one of these words, or a letter that is not ASCII: a

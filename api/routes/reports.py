@@ -123,8 +123,9 @@ def get(services: ServicesDep, id: str, teacher: _Teacher = None) -> object:
 
 
 def _why_not_measured(id: str, gate: Gate, figures: Mapping[str, Any]) -> str:
-    result = next((one for one in figures["gates"] if one["gate"] == gate), {})
-    if result.get("status") == "not_judged":
+    results: list[dict[str, Any]] = figures["gates"]
+    result = next((one for one in results if one["gate"] == gate), None)
+    if result and result.get("status") == "not_judged":
         return f"the report does not judge {gate}: {result['judged_by']}"
     again = f"POST /v1/attribute-sets/{id}/report"
     if result:
