@@ -18,7 +18,9 @@ JobKind = Literal["enrich", "distill", "encode", "evaluate", "prove", "check"]
 LineKind = Literal["sentence", "phrase", "answer", "contrast", "caption"]
 LineOrigin = Literal["llm", "human", "import"]
 FormatLevel = Literal["json_schema", "json_object_schema", "json_object", "prose"]
-GateName = Literal["names", "length", "nonvisual", "comparatives", "own", "shared", "verbatim", "twins", "margin"]
+GateName = Literal[
+    "meta", "names", "length", "nonvisual", "comparatives", "own", "shared", "verbatim", "twins", "margin"
+]
 
 
 class ServiceResponse(BaseModel):
@@ -193,7 +195,8 @@ class LabelViolation(ServiceResponse):
 
 
 class Gate(ServiceResponse):
-    """The result of a gate. `holds` is None if it was not measured; `worst`: the worst of `num_labels` labels."""
+    """The result of a gate. `holds` is None if it was not measured, or not judged because of the language of its lines
+    (`status`); `worst`: the worst of `num_labels` labels."""
 
     gate: GateName | str
     tells: str
@@ -201,6 +204,8 @@ class Gate(ServiceResponse):
     threshold: float
     unit: Literal["share", "labels", "lines"]
     holds: bool | None
+    status: Literal["holds", "fails", "not_judged", "not_measured"]
+    num_not_judged: int
     num_labels: int
     judged_by: str
     details: dict[str, JsonValue]
@@ -217,6 +222,8 @@ class Report(ServiceResponse):
     num_described: int
     num_lines: int
     holds: bool
+    status: Literal["holds", "fails", "not_judged"]
+    languages: dict[str, int]
     gates: tuple[Gate, ...]
 
 
