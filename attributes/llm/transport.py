@@ -187,15 +187,14 @@ class Transport:
         # A fault that a server under load has too is a broken connection, once the server has responded.
         never_connected = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError)
         settings = self._settings
+        detail = self.printable(describe_fault(error, settings.base_url, self._proxy))
         if (never_connected and not self.has_responded) or is_permanent(error):
-            detail = self.printable(describe_fault(error, settings.base_url, self._proxy))
             return RawResponse(status="llm_unreachable" if not self.has_responded else "connection", detail=detail)
         if isinstance(error, httpx2.TimeoutException | TimeoutError):
             return RawResponse(status="timeout", detail=f"no complete response within {settings.timeout_s:g} s")
-        detail = f"the connection broke ({type(error).__name__})"
-        if not self.has_responded and isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError):
-            detail = f"{detail}; {describe_fault(error, settings.base_url, self._proxy)}"
-        return RawResponse(status="connection", detail=self.printable(detail))
+        if self.has_responded or not isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError):
+            detail = f"the connection broke ({type(error).__name__})"
+        return RawResponse(status="connection", detail=detail)
 
     def _storable(self, text: str | None) -> str | None:
         return None if text is None else _without(self._credentials, database_safe(text, MAX_RESPONSE_CHARS))

@@ -47,7 +47,8 @@ def normal_base_url(text: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
-    if not host or parts.scheme not in ("http", "https") or not _is_host(host) or not url.isprintable() or " " in url:
+    is_url = parts.scheme in ("http", "https") and url.isprintable() and " " not in url
+    if not host or not is_url or not _is_host(host) or host in ("http", "https"):
         raise ValueError(f"must be an http:// or https:// address such as {_suggestion(text)}")
     if parts.username or parts.password:
         raise ValueError("must not contain a user or a key; set the key as api_key")

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 Ending = Literal["complete", "cut_off", "filtered", "error", "malformed", "unknown"]
@@ -19,13 +20,24 @@ _FILTERED = re.compile(
 _MALFORMED = re.compile(r"malformed|unexpected_tool|invalid_(output|response|tool)|too_many_tool")
 _ERROR = re.compile(r"error|fail|insufficient_system_resource|abort|cancel|timeout|interrupt|unavailable|exception")
 _COMPLETE = re.compile(r"stop|end_?turn|eos|complete|finish|done|tool_?(calls?|use)|function_call|success|normal")
+_ENDINGS: tuple[tuple[Ending, re.Pattern[str]], ...] = (
+    ("filtered", _FILTERED),
+    ("cut_off", _CUT_OFF),
+    ("malformed", _MALFORMED),
+    ("error", _ERROR),
+    ("complete", _COMPLETE),
+)
+_FINISH_FIELDS = frozenset(
+    ("finish_reason", "native_finish_reason", "finishReason", "stop_reason", "done_reason", "status")
+)
+_FINISH_DETAILS = frozenset(("incomplete_details", "finish_details"))
 _NOT_THE_ANSWER = re.compile(r"think|reason|thought|tool|redacted|image|audio", re.IGNORECASE)
 _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "thinking_content", "thought", "thoughts")
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """`text` of the answer, `reasoning` before it, and how it ended. `refusal` is the model's own words."""
+    """`text` of the answer, `reasoning` if there is no text, and how it ended. `refusal` is the model's own words."""
 
     text: str | None
     reasoning: str
@@ -41,7 +53,9 @@ def read_completion(data: Mapping[str, object], choice: Mapping[str, object]) ->
     text, ending = text_of(message.get("content")), _ending(data, choice)
     if (text is None or not text.strip()) and ending != "cut_off":
         text = next(_other_texts(choice, message), text)
-    reasoning = next((found for found in _reasoning_texts(message) if found.strip()), "")
+    reasoning = ""
+    if text is None or not text.strip():  # else nobody needs it
+        reasoning = next((found for found in _reasoning_texts(message) if found.strip()), "")
     return Completion(text, reasoning, ending, str(refusal) if refusal else "")
 
 
@@ -101,36 +115,24 @@ def _joined_parts(value: object) -> str:
 
 def _ending(data: Mapping[str, object], choice: Mapping[str, object]) -> Ending:
     """How the answer ended, by the worst reason that the response names."""
-    reasons = [_normal(reason) for reason in _finish_reasons(data, choice)]
-    patterns: list[tuple[Ending, re.Pattern[str]]] = [
-        ("filtered", _FILTERED),
-        ("cut_off", _CUT_OFF),
-        ("malformed", _MALFORMED),
-        ("error", _ERROR),
-        ("complete", _COMPLETE),
-    ]
-    for ending, pattern in patterns:
-        if any(pattern.search(reason) for reason in reasons):
+    reasons = [holder[name] for holder in (choice, data) for name in _FINISH_FIELDS & holder.keys()]
+    for name in _FINISH_DETAILS & (choice.keys() | data.keys()):
+        details = choice.get(name) or data.get(name)
+        reasons.append(details.get("reason", details.get("type")) if isinstance(details, dict) else None)
+    types = [reason.get("type") if isinstance(reason, dict) else reason for reason in reasons]
+    return _ending_of(tuple(one for one in types if isinstance(one, str)))
+
+
+@lru_cache(maxsize=256)
+def _ending_of(reasons: tuple[str, ...]) -> Ending:
+    normal = [_normal(reason) for reason in reasons]
+    for ending, pattern in _ENDINGS:
+        if any(pattern.search(reason) for reason in normal):
             return ending
     return "unknown"
 
 
-def _finish_reasons(data: Mapping[str, object], choice: Mapping[str, object]) -> Iterator[object]:
-    for holder in (choice, data):
-        for name in ("finish_reason", "native_finish_reason", "finishReason", "stop_reason", "done_reason"):
-            yield holder.get(name)
-        for name in ("incomplete_details", "finish_details"):
-            details = holder.get(name)
-            if isinstance(details, dict):
-                yield details.get("reason", details.get("type"))
-    yield data.get("status")
-
-
-def _normal(reason: object) -> str:
+def _normal(reason: str) -> str:
     """A reason in lower case with underscores: `MAX_TOKENS`, `maxTokens` and `FINISH_REASON_MAX_TOKENS` are one."""
-    if isinstance(reason, dict):
-        reason = reason.get("type")
-    if not isinstance(reason, str):
-        return ""
     snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", reason)
     return re.sub(r"[-. ]+", "_", snake).lower().removeprefix("finish_reason_")

@@ -47,9 +47,9 @@ def describe_fault(error: BaseException, base_url: str, proxy: ProxyServer | Non
         return _proxy_fault(chain, base_url, proxy)
     if _speaks_no_tls(error):
         return f"no TLS at {base_url}{through}: the server may want http:// instead of https://"
-    if any("illegal status line" in str(one) for one in chain):
-        answer = "it may want https:// instead of http://" if parts.scheme == "http" else "it is no HTTP server"
-        return f"{base_url}{through} does not answer in HTTP: {answer}"
+    if isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError):
+        hint = "; if the server speaks TLS, write https:// instead of http://" if parts.scheme == "http" else ""
+        return f"no answer in HTTP from {base_url}{through} ({type(error).__name__}){hint}"
     name = next((one for one in chain if isinstance(one, socket.gaierror)), None)
     if name is not None:
         host = urlsplit(proxy.address).hostname if proxy else parts.hostname

@@ -49,13 +49,13 @@ def ssl_context(ca_file: Path | None) -> ssl.SSLContext:
     """
     import httpx2
 
-    named = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
-    for name in named:
+    name = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
+    if name is not None:  # the first of them counts
         _require(Path(os.environ[name]), name, is_folder=name == "SSL_CERT_DIR")
     try:
         context = httpx2.create_ssl_context()
     except (ssl.SSLError, OSError) as error:
-        raise ValueError(f"{' and '.join(named) or 'the CA certificates'}: {_reason(error)}") from None
+        raise ValueError(f"{name or 'the CA certificates'}: {_reason(error)}") from None
     if ca_file is not None:
         _require(ca_file, "LIMBECK_LLM_CA_FILE", is_folder=False)
         try:

@@ -46,13 +46,13 @@ def _has_no_quota(http_status: int, error: ServerError, *, states_wait: bool) ->
     """Whether the account has no credit left. A limit that resets soon says nearly the same words."""
     if error.codes & words.QUOTA_CODES:
         return True
+    if "resource_exhausted" in error.codes and _GOOGLE_NO_FREE_TIER.search(error.text):
+        return True
     if http_status in (404, 405) or not words.NO_QUOTA.search(error.text):
         return False
     if error.codes & words.FILTER_CODES or error.reasons:
         return False
     if http_status == 429:
-        if _GOOGLE_NO_FREE_TIER.search(error.text) and "resource_exhausted" in error.codes:
-            return True
         return not states_wait and not error.codes & words.RATE_CODES
     return http_status < 500 or not states_wait
 
@@ -100,7 +100,7 @@ def _status_of_other(http_status: int, error: ServerError, context: RequestConte
         return "refused"
     if codes & words.KEY_CODES or (http_status < 500 and words.KEY_REFUSED.search(text)):
         return "llm_wrong_key"
-    if refused_parameter(error.param, text, context.parameters) or words.TOO_LONG.search(text):
+    if _refuses_parameter(error, context) or words.TOO_LONG.search(text):
         return "bad_request"
     if codes & words.RATE_CODES or (http_status == 200 and words.RATE_LIMIT.search(text)):
         return "rate_limited"
@@ -111,6 +111,13 @@ def _status_of_other(http_status: int, error: ServerError, context: RequestConte
     if http_status >= 500 or http_status == 200 or codes & words.OVERLOAD_CODES or words.OVERLOADED.search(text):
         return "server_error"
     return "bad_request"
+
+
+def _refuses_parameter(error: ServerError, context: RequestContext) -> bool:
+    # llama-cpp-python has a 500 that only names it: "1 validation error: ('body', 'response_format', 'type')".
+    if "response_format" in error.text and "response_format" in context.parameters:
+        return True
+    return bool(refused_parameter(error.param, error.text, context.parameters))
 
 
 def is_filtered(error: ServerError) -> bool:

@@ -57,7 +57,7 @@ KEY_REFUSED = _any(
     r"leaked|flagged|terminated|not active|inactive|deleted|locked|restricted|on hold)",
     rf"(country|region|territory|location)\b[^.]{{0,40}}\b{_NOT_ALLOWED}",
     rf"{_NOT_ALLOWED} in (your|this) (country|region|location|territory)",
-    r"\bip\b( address)?[^.]{0,60}\b(not (allowed|authori[sz]ed|permitted|whitelisted|in)|blocked|denied|banned|"
+    r"\bip\b( address)?.{0,60}\b(not (allowed|authori[sz]ed|permitted|whitelisted|in)|blocked|denied|banned|"
     r"restricted)",
     r"not in (the |your )?(\w+ )?(allow|white)[- ]?list",
     r"(missing|insufficient|lacks?|not have) (the )?(required )?(scopes?|permissions?)",
