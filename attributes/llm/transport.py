@@ -21,7 +21,7 @@ from attributes.llm.http.connections import http_client
 from attributes.llm.http.proxies import ProxyServer
 from attributes.llm.http.raw_response import RawResponse, RequestContext
 from attributes.llm.http.responses import read_response
-from attributes.llm.response_format import ChatBody
+from attributes.llm.response_format import ChatBody, sent_parameters
 from attributes.llm.settings import LLMSettings
 from attributes.text import database_safe
 from limbeck.shared.text import clean
@@ -113,7 +113,7 @@ class Transport:
         context = RequestContext(
             base_url=self._settings.base_url,
             printable=self.printable,
-            parameters=_parameters_of(request_body),
+            parameters=frozenset(sent_parameters(request_body)) if request_body else frozenset(),
             token_limit=_token_limit_of(request_body),
             has_succeeded=self.has_succeeded,
         )
@@ -225,14 +225,6 @@ def _bytes_of(body: ChatBody) -> bytes:
 
 def _long(secrets: Iterable[str]) -> list[str]:
     return [secret for secret in secrets if len(secret) >= _MIN_REDACTED_CHARS]
-
-
-def _parameters_of(body: ChatBody | None) -> frozenset[str]:
-    """The names in a request's body, with `system` for a system message."""
-    if body is None:
-        return frozenset()
-    has_system = any(message["role"] == "system" for message in body["messages"])
-    return frozenset((*body, "system") if has_system else body)
 
 
 def _token_limit_of(body: ChatBody | None) -> int | None:

@@ -6,7 +6,7 @@ from functools import partial
 from attributes.llm.http.base_urls import path_hint
 from attributes.llm.http.bodies import Body
 from attributes.llm.http.completions import Completion, read_completion, text_of
-from attributes.llm.http.error_status import CUT_OFF, WRONG_PATH, status_of_error
+from attributes.llm.http.error_status import CUT_OFF, WRONG_PATH, is_filtered, status_of_error
 from attributes.llm.http.raw_response import RawResponse, RequestContext
 from attributes.llm.http.server_errors import ServerError, error_in, is_error
 from attributes.llm.http.usage import Usage, usage_in
@@ -51,7 +51,11 @@ def _read_error(
     if status == WRONG_PATH:
         return response(status="llm_unknown_model", detail=f"{shown}; {path_hint(context.base_url)}")
     return response(
-        status=status, retry_after_s=wait_s, param=error.param, detail=f"{shown}{_remedy(http_status, headers)}"
+        status=status,
+        retry_after_s=wait_s,
+        is_moderated=status == "refused" and is_filtered(error),
+        param=error.param,
+        detail=f"{shown}{_remedy(http_status, headers)}",
     )
 
 
@@ -88,7 +92,8 @@ def _read_completion(
     if completion.refusal or completion.ending == "filtered":
         reasons = ", ".join(error_in(choice).reasons)
         detail = completion.refusal or (f"content filter: {reasons}" if reasons else "content filter")
-        return response(status="refused", text=completion.text, detail=context.printable(detail))
+        detail = context.printable(detail)
+        return response(status="refused", text=completion.text, is_moderated=True, detail=detail)
     return _answer(completion, usage, context, http_status)
 
 
@@ -117,6 +122,7 @@ def _response(
     text: str | None = None,
     cut_off: bool = False,
     retry_after_s: float | None = None,
+    is_moderated: bool = False,
     param: str = "",
     detail: str = "",
 ) -> RawResponse:
@@ -131,6 +137,7 @@ def _response(
         cached_tokens=usage.cached,
         cache_write_tokens=usage.cache_write,
         retry_after_s=retry_after_s,
+        is_moderated=is_moderated,
         param=param,
         detail=detail,
     )
