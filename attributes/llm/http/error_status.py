@@ -8,6 +8,7 @@ wrong key and a moderated question, 429 a short limit and an empty account, 400 
 import re
 
 from attributes.llm.http import error_wording as words
+from attributes.llm.http.bodies import BodyKind
 from attributes.llm.http.raw_response import RequestContext
 from attributes.llm.http.server_errors import ServerError
 from attributes.llm.refused_parameters import refused_parameter
@@ -18,12 +19,12 @@ _GOOGLE_NO_FREE_TIER = re.compile(r"limit: 0\b(?!\.)")
 
 
 def status_of_error(
-    http_status: int, error: ServerError, context: RequestContext, *, is_page: bool = False, states_wait: bool = False
+    http_status: int, error: ServerError, context: RequestContext, *, kind: BodyKind = "json", states_wait: bool = False
 ) -> str:
     """A status of `RawResponse`, `CUT_OFF` or `WRONG_PATH`.
 
     `http_status` is that of the response. For an error under status 200 it is what the body names, or 200 if it names
-    none. `is_page`: the body is an HTML page. `states_wait`: the response says how long to wait.
+    none. `kind`: what the body is. `states_wait`: the response says how long to wait.
     """
     if http_status == 401:
         return "llm_wrong_key"
@@ -32,12 +33,12 @@ def status_of_error(
     if http_status in (429, 498):
         return _status_of_limit(http_status, error)
     if http_status == 403:
-        return _status_of_forbidden(error, context, is_page=is_page)
+        return _status_of_forbidden(error, context, is_page=kind == "html")
     if http_status in (404, 405, 410):
-        return _status_of_not_found(http_status, error, context)
+        return _status_of_not_found(http_status, error, context, kind)
     if 300 <= http_status < 400 or http_status == 407:
         return "llm_unreachable"
-    if http_status in (408, 409, 425, 499) or (http_status >= 500 and is_page):
+    if http_status in (408, 409, 425, 499) or (http_status >= 500 and kind == "html"):
         return "server_error"
     return _status_of_other(http_status, error, context)
 
@@ -79,16 +80,17 @@ def _status_of_forbidden(error: ServerError, context: RequestContext, *, is_page
     return "refused" if context.has_succeeded else "llm_wrong_key"
 
 
-def _status_of_not_found(http_status: int, error: ServerError, context: RequestContext) -> str:
+def _status_of_not_found(http_status: int, error: ServerError, context: RequestContext, kind: BodyKind) -> str:
     if words.NO_SUCH_PARAMETERS.search(error.text):
         return "bad_request"
     if error.codes & words.MODEL_CODES or words.NO_MODEL.search(error.text):
         return "llm_unknown_model"
     if http_status == 410 or ("not_found_error" in error.codes and "model" in error.text.lower()):
         return "llm_unknown_model"
-    if context.has_succeeded:  # the address is right: a gateway or tunnel has lost its server
-        return "server_error"
-    return WRONG_PATH
+    if not context.has_succeeded:
+        return WRONG_PATH
+    # The address is right. Without JSON it is the 404 of a gateway or tunnel that has lost its server.
+    return "llm_unknown_model" if kind == "json" else "server_error"
 
 
 def _status_of_other(http_status: int, error: ServerError, context: RequestContext) -> str:

@@ -40,7 +40,7 @@ def _read_error(
     """An error. `meant_status` is the HTTP status that it should have."""
     error = error_in(body.data)
     wait_s = stated_wait_s(meant_status, headers, error)
-    status = status_of_error(meant_status, error, context, is_page=body.kind == "html", states_wait=wait_s is not None)
+    status = status_of_error(meant_status, error, context, kind=body.kind, states_wait=wait_s is not None)
     usage = usage_in(body.data) if isinstance(body.data, dict) else Usage()
     response = partial(_response, usage, http_status=http_status)
     shown = f"HTTP {http_status}{_kind_of_page(body)}: {context.printable(error.message) or 'no message'}"
