@@ -8,6 +8,7 @@ import os
 import ssl
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,10 @@ _SECRET_HEADERS = ("authorization", "api-key", "x-api-key", "cookie")
 _KEEPS_METHOD = {301: 308, 302: 307}
 
 
+class ConnectionFault(ValueError):
+    """A proxy or a certificate file that cannot be used: one line that names the setting or variable, and the remedy."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConnectionOptions:
     """How to reach a server. `secret_headers`: names of headers that no other server may get."""
@@ -36,16 +41,33 @@ class ConnectionOptions:
 
 
 def check_connection(options: ConnectionOptions) -> None:
-    """Raises ValueError, with one line that names the setting or variable, if no connection can be made with these."""
-    proxy = proxy_of(options.base_url, options.proxy)
-    if _needs_certificates(options, proxy):
-        ssl_context(options.ca_file)
+    """Raises ConnectionFault if no connection can be made with these."""
+    _check(options.base_url, options.proxy, options.ca_file, tuple(sorted(_environment().items())))
+
+
+@lru_cache(maxsize=64)
+def _check(base_url: str, proxy: str, ca_file: Path | None, environment: tuple[tuple[str, str], ...]) -> None:
+    """Loading certificates takes long, so what was found to work is not checked again in the same `environment`."""
+    options = ConnectionOptions(base_url=base_url, proxy=proxy, ca_file=ca_file)
+    if _needs_certificates(options, _proxy(base_url, proxy)):
+        ssl_context(ca_file)
+
+
+def _proxy(base_url: str, setting: str) -> ProxyServer | None:
+    try:
+        return proxy_of(base_url, setting)
+    except ValueError as error:
+        raise ConnectionFault(str(error)) from None
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy") or "SSL_CERT" in name}
 
 
 def ssl_context(ca_file: Path | None) -> ssl.SSLContext:
     """Trust the system's authorities, or those of SSL_CERT_FILE and SSL_CERT_DIR, and those in `ca_file`.
 
-    Raises ValueError for a file that is missing or has no certificate.
+    Raises ConnectionFault for a file that is missing or has no certificate.
     """
     import httpx2
 
@@ -55,21 +77,21 @@ def ssl_context(ca_file: Path | None) -> ssl.SSLContext:
     try:
         context = httpx2.create_ssl_context()
     except (ssl.SSLError, OSError) as error:
-        raise ValueError(f"{name or 'the CA certificates'}: {_reason(error)}") from None
+        raise ConnectionFault(f"{name or 'the CA certificates'}: {_reason(error)}") from None
     if ca_file is not None:
         _require(ca_file, "LIMBECK_LLM_CA_FILE", is_folder=False)
         try:
             context.load_verify_locations(cafile=ca_file)
         except (ssl.SSLError, OSError) as error:
-            raise ValueError(f"LIMBECK_LLM_CA_FILE: {ca_file}: {_reason(error)}") from None
+            raise ConnectionFault(f"LIMBECK_LLM_CA_FILE: {ca_file}: {_reason(error)}") from None
     return context
 
 
 def http_client(options: ConnectionOptions) -> "tuple[httpx2.AsyncClient, ProxyServer | None]":
-    """The client, and the proxy that it uses. Raises ValueError as `check_connection` does."""
+    """The client, and the proxy that it uses. Raises ConnectionFault as `check_connection` does."""
     import httpx2
 
-    proxy = proxy_of(options.base_url, options.proxy)
+    proxy = _proxy(options.base_url, options.proxy)
     verify = ssl_context(options.ca_file) if _needs_certificates(options, proxy) else True
     connect_s = min(options.timeout_s, MAX_CONNECT_TIMEOUT_S)
     keepalive = max(options.concurrency, _MIN_KEEPALIVE_CONNECTIONS)
@@ -125,10 +147,12 @@ async def _keep_method(response: "httpx2.Response") -> None:
 
 
 def _require(path: Path, source: str, *, is_folder: bool) -> None:
-    """Raises ValueError if the file or folder is missing."""
+    """Raises ConnectionFault if the file or folder is missing."""
     if not (path.is_dir() if is_folder else path.is_file()):
         kind = "folder" if is_folder else "file"
-        raise ValueError(f"{source}: there is no {kind} {path}; name a {kind} of CA certificates (PEM), or unset it")
+        raise ConnectionFault(
+            f"{source}: there is no {kind} {path}; name a {kind} of CA certificates (PEM), or unset it"
+        )
 
 
 def _reason(error: OSError) -> str:

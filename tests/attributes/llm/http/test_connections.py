@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from attributes.llm.http.connections import ConnectionOptions, check_connection
+from attributes.llm.http.connections import ConnectionFault, ConnectionOptions, check_connection
 from tests.attributes.fake_llm import FakeLLM, FakeResponse, completion, respond_in_turn
 from tests.attributes.llm.http import certificates
 from tests.attributes.llm.http.conftest import BODY, send_once
@@ -80,18 +80,18 @@ def test_a_ca_file_that_cannot_be_used_is_one_line(tmp_path: Path, monkeypatch: 
     empty.touch()
     text.write_text("no certificate")
     for file, words in ((missing, "there is no file"), (empty, "has no certificate"), (text, "has no certificate")):
-        with pytest.raises(ValueError, match=f"^LIMBECK_LLM_CA_FILE: .*{words}") as caught:
+        with pytest.raises(ConnectionFault, match=f"^LIMBECK_LLM_CA_FILE: .*{words}") as caught:
             check_connection(options(ca_file=file))
         assert "\n" not in str(caught.value)
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
-        with pytest.raises(ValueError, match=f"^SSL_CERT_FILE: .*{words}"):
+        with pytest.raises(ConnectionFault, match=f"^SSL_CERT_FILE: .*{words}"):
             check_connection(options())
         check_connection(options("http://llm.example/v1"))  # without TLS nobody needs it
         monkeypatch.delenv("SSL_CERT_FILE")
-    with pytest.raises(ValueError, match="there is no file"):
+    with pytest.raises(ConnectionFault, match="there is no file"):
         check_connection(options(ca_file=tmp_path))
     monkeypatch.setenv("SSL_CERT_DIR", str(missing))
-    with pytest.raises(ValueError, match="^SSL_CERT_DIR: there is no folder"):
+    with pytest.raises(ConnectionFault, match="^SSL_CERT_DIR: there is no folder"):
         check_connection(options())
 
 
