@@ -277,6 +277,20 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
         '--domain has a private-use character (U+E000) in "a<U+E000>"',
     ),
     "bad address": ({"args": ["--base-url", "ftp://x"]}, "--base-url: "),
+    "an address without http://": (
+        {"args": ["--base-url", "localhost:1234/v1"]},
+        "--base-url: must be an http:// or https:// address such as http://localhost:1234/v1",
+    ),
+    "a CA file that is missing": ({"args": ["--ca-file", "/nowhere.pem"]}, "LIMBECK_LLM_CA_FILE: there is no file"),
+    "a proxy of another kind": (
+        {"environment": ("HTTP_PROXY", "socks://127.0.0.1:7890")},
+        "HTTP_PROXY: a proxy of the kind socks:// is not supported, only http, https, socks5, socks5h; if it is one, write "
+        "socks5://127.0.0.1:7890",
+    ),
+    "a proxy that is none": (
+        {"environment": ("LIMBECK_LLM_PROXY", "http://")},
+        "LIMBECK_LLM_PROXY: must be the address of a proxy",
+    ),
     "bad number": ({"args": ["--concurrency", "many"]}, "--concurrency: "),
     "bad temperature": ({"args": ["--temperature", "9"]}, "--temperature: "),
     "no model": ({"args": ["--model", ""]}, "--model is missing"),
@@ -292,9 +306,16 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("name", INVALID)
 def test_invalid_input_gives_one_line_and_exit_code_2(
-    name: str, labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]
+    name: str,
+    labels: Path,
+    out: Path,
+    llm: FakeLLM,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given, message = INVALID[name]
+    if "environment" in given:
+        monkeypatch.setenv(*given["environment"])
     if "text" in given or "bytes" in given:
         labels.write_bytes(given.get("bytes", given.get("text", "").encode()))
     if "set" in given:
