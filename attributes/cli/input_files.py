@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from attributes.formats.common import FormatError
+from limbeck.shared.attribute_files.decoding import decode
 
 T = TypeVar("T")
 
 
 class InvalidInput(Exception):
-    """An invalid argument or file. The message is the line that the user sees."""
+    """An invalid argument or file. The message is what the user sees: one line, or one per fault of a file."""
 
 
 class InputParser(argparse.ArgumentParser):
@@ -19,6 +20,14 @@ class InputParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InvalidInput(message)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file. Raises InvalidInput."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}") from None
 
 
 def read_text(path: Path) -> str:
@@ -31,8 +40,13 @@ def read_text(path: Path) -> str:
 
 
 def parse_file(path: Path, parse: Callable[[str], T]) -> T:
-    """The result of `parse` on the text of a file. Raises InvalidInput."""
+    """The result of `parse` on the text of a file in any encoding that is recognised. Raises InvalidInput."""
+    return parse_bytes(path, lambda content: parse(decode(content)[0]))
+
+
+def parse_bytes(path: Path, parse: Callable[[bytes], T]) -> T:
+    """The result of `parse` on the content of a file. Raises InvalidInput."""
     try:
-        return parse(read_text(path))
+        return parse(read_bytes(path))
     except FormatError as error:
         raise InvalidInput(f"{path}: {error}") from None

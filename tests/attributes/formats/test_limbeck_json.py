@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 
-from attributes.formats import common, limbeck_json
 from attributes.formats.common import FormatError
-from attributes.formats.json_positions import line_of_path
 from attributes.formats.limbeck_json import read_json, write_json
 from attributes.types import Entry, Line
+from limbeck.shared.attribute_files import json_documents
+from limbeck.shared.attribute_files.json_documents import line_of_path
 from tests.attributes.formats.examples import BIRD, ENTRIES, MACHINE, PLAIN, TALL
 
 
@@ -83,7 +83,6 @@ def test_line_numbers_are_searched_only_after_an_error(monkeypatch: pytest.Monke
         calls += 1
         return 1
 
-    for module in (limbeck_json, common):
-        monkeypatch.setattr(module, "line_of_path", count_call)
+    monkeypatch.setattr(json_documents, "line_of_path", count_call)
     assert len(read_json(text).entries) == 5_000
     assert calls == 0
