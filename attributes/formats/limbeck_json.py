@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from attributes.editing import recompute_flags
-from attributes.formats.common import Reading, duplicate_message, line_fault
+from attributes.formats.common import FormatError, Reading, duplicate_message, line_fault
 from attributes.formats.set_schema import SetModel
 from attributes.types import Entry, Label, Line, entry_from_json
-from limbeck.shared.attribute_files.json_documents import parse_json
+from limbeck.shared.attribute_files.json_documents import line_of_nearest, parse_json
 from limbeck.shared.labels import LabelKey, label_fault, label_key, quoted
 
 FORMAT, VERSION = "limbeck.attributes", 2
@@ -45,16 +45,18 @@ def read_json(text: str, reading: Reading | None = None) -> AttributeFile:
     reading = reading or Reading()
     data = parse_json(text, reading)
     reading.report.read_as = "Limbeck's JSON"
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        detail = f'must be an object with "format": "{FORMAT}"; for other JSON choose the format auto'
+        raise FormatError(detail, line=line_of_nearest(text, ("format",)))
     faulty = {fault.path[1] for fault in reading.report.faults if fault.path[:1] == ("entries",) and fault.path[1:]}
     try:
         SetModel.model_validate(data)
     except ValidationError as error:
         faulty |= _report_all(error, reading)
     # Faults outside of the entries leave nothing that could be imported.
-    if not isinstance(data, dict) or any(fault.path[:1] != ("entries",) for fault in reading.report.faults):
+    if any(fault.path[:1] != ("entries",) for fault in reading.report.faults):
         reading.partial = False
         reading.close()
-    assert isinstance(data, dict)
     entries = _valid_entries(data, faulty, reading)
     reading.close()
     head = {key: reading.field(value) if (value := data.get(key)) else None for key in ("domain", "strategy", "model")}
@@ -68,9 +70,15 @@ def cleaned_entry(entry: Entry, reading: Reading) -> Entry:
         text = reading.text(line.text)
         if not text:
             continue
-        fields = {name: reading.field(getattr(line, name)) for name in ("part", "value", "about", "other_value")}
-        same = text == line.text and all(value == getattr(line, name) for name, value in fields.items())
-        lines.append(line if same else replace(line, text=text, **fields))
+        cleaned_line = replace(
+            line,
+            text=text,
+            part=reading.field(line.part),
+            value=reading.field(line.value),
+            about=reading.field(line.about),
+            other_value=reading.field(line.other_value),
+        )
+        lines.append(cleaned_line)
     sense = reading.label(entry.sense) or None if entry.sense is not None else None
     cleaned = Entry(reading.label(entry.label), sense, tuple(lines), entry.flags)
     return cleaned if len(lines) == len(entry.lines) else replace(cleaned, flags=recompute_flags(cleaned))

@@ -17,7 +17,7 @@ from attributes.formats.jsonl import read_jsonl, write_jsonl
 from attributes.formats.limbeck_json import FORMAT, AttributeFile, read_json, write_json
 from attributes.formats.parquet import read_parquet, write_parquet
 from attributes.types import Entry
-from limbeck.shared.attribute_files.decoding import decode
+from limbeck.shared.attribute_files.decoding import binary_format, decode
 from limbeck.shared.attribute_files.label_texts import is_sentences, read_label_texts
 from limbeck.shared.format_names import BINARY_FORMATS, DOCUMENT_FORMATS, DocumentFormat
 
@@ -154,10 +154,8 @@ def parse_entries(
 def detect_format(content: Content) -> DocumentFormat:
     """The format by the content; malformed JSON is `json`, whose reader reports the position of the fault."""
     if isinstance(content, bytes):
-        if content.startswith(b"PAR1"):
-            return "parquet"
-        if content.startswith(b"PK\x03\x04"):
-            return "huggingface"
+        if (binary := binary_format(content)) is not None:
+            return binary
         content, _ = decode(content)
     text = content.lstrip("\ufeff \t\r\n")
     if not text.startswith(("{", "[")):

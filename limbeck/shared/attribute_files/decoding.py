@@ -3,6 +3,7 @@
 import codecs
 
 from limbeck.shared.attribute_files.reading import FormatError
+from limbeck.shared.format_names import DocumentFormat
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8", "UTF-8"),
@@ -27,6 +28,11 @@ _BINARY = {
 }
 
 
+def binary_format(content: bytes) -> DocumentFormat | None:
+    """The binary format of attribute files that the content begins like, or None."""
+    return "parquet" if content.startswith(b"PAR1") else "huggingface" if content.startswith(b"PK\x03\x04") else None
+
+
 def decode(content: bytes) -> tuple[str, str]:
     """(text without a byte order mark, name of the encoding). Raises FormatError for a file that is not text."""
     for magic, name in _BINARY.items():
@@ -35,8 +41,8 @@ def decode(content: bytes) -> tuple[str, str]:
     for mark, codec, name in _MARKS:
         if content.startswith(mark):
             return _strictly(content[len(mark) :], codec, name), name
-    if codec := _unmarked_utf16(content):
-        return _strictly(content, codec, "UTF-16"), "UTF-16"
+    if (unmarked := _unmarked_utf16(content)) is not None:
+        return _strictly(content, unmarked, "UTF-16"), "UTF-16"
     try:
         return content.decode("utf-8"), "UTF-8"
     except UnicodeDecodeError as error:
