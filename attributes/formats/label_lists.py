@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from attributes.formats.common import FormatError, Reading, unique_names, with_flags
 from attributes.types import Entry, Line, LineKind
 from limbeck.shared.attribute_files.json_documents import parse_json
-from limbeck.shared.attribute_files.label_texts import LabelText, LabelTexts, read_label_texts
+from limbeck.shared.attribute_files.label_texts import ONE_TEXT, LabelText, LabelTexts, read_label_texts
 from limbeck.shared.labels import label_key, quoted
 
 
@@ -38,7 +38,7 @@ def read_label_lists(text: str, kind: LineKind, reading: Reading) -> list[Entry]
     """
     found = read_label_texts(parse_json(text, reading), reading)
     reading.close()
-    return entries_of_texts(found, kind)
+    return entries_of_texts(found, "sentence" if kind == "answer" and reading.report.read_as == ONE_TEXT else kind)
 
 
 def entries_of_texts(labels: Iterable[LabelTexts], kind: LineKind) -> list[Entry]:

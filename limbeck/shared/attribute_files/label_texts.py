@@ -59,6 +59,7 @@ TEXT_FIELDS = tuple(
 """Fields of the texts in records and tables."""
 QUESTION_FIELDS = ("about", "question", "query")
 _WRAPPERS = frozenset(TEXT_FIELDS) | {"data", "entries", "labels", "classes", "annotations", "rows", "train", "results"}
+ONE_TEXT = "an object of label -> one text"
 _MIN_SENTENCE_WORDS = 9  # texts with at least this median number of words are sentences, not phrases
 
 
@@ -102,6 +103,9 @@ class _Item:
     path: Path
     sense: object = None
     about: str = ""
+
+
+_NO_TEXTS = object()
 
 
 def read_label_texts(data: object, reading: Reading) -> list[LabelTexts]:
@@ -231,6 +235,8 @@ def _list_item(one: object, path: Path) -> list[_Item] | None:
     if isinstance(one, dict):
         if (record := _record(one, path)) is not None:
             return [record]
+        if (label := first_field(one, LABEL_FIELDS)) is not None:
+            return [_Item(one[label], _NO_TEXTS, path)]
         if len(one) == 1:
             return [_Item(name, value, (*path, name)) for name, value in one.items()]
         return [_Item(None, one, path)]
@@ -271,7 +277,7 @@ def _columns(data: Mapping[str, object]) -> tuple[str, str] | None:
 def _object_shape(data: Mapping[str, object]) -> str:
     values = list(data.values())
     if values and all(isinstance(value, str) for value in values):
-        return "an object of label -> one text"
+        return ONE_TEXT
     if any(isinstance(value, dict) for value in values):
         return "an object of label -> texts by question"
     return "an object of label -> list of texts"
@@ -318,6 +324,8 @@ def _texts_of_object(
 
 
 def _type_name(value: object) -> str:
+    if value is _NO_TEXTS:
+        return "a record without a field of texts"
     if isinstance(value, bool):
         return "true or false"
     return "a number" if isinstance(value, int | float) else "an object" if isinstance(value, dict) else "a list"

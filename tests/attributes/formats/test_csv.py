@@ -28,6 +28,8 @@ def test_all_fields_but_flags_are_read_back_unchanged(entries: list[Entry]) -> N
 def test_each_line_has_a_row_and_flags_are_recomputed() -> None:
     text = "".join(write_csv([BIRD, MACHINE, PLAIN, Entry("ibis")]))
     rows = list(csv.reader(io.StringIO(text)))
+    assert text.startswith("\ufefflabel,")  # without the mark, Excel reads accents wrongly
+    rows[0][0] = rows[0][0].removeprefix("\ufeff")
     assert [tuple(rows[0]), len(rows)] == [COLUMNS, 1 + 2 + 1 + 1 + 1]
     assert rows[2][:6] == ["crane", "bird", "phrase", "a long neck", "neck", "long"]
     bird, machine, plain, ibis = read_csv(text)
@@ -35,7 +37,10 @@ def test_each_line_has_a_row_and_flags_are_recomputed() -> None:
     assert plain.lines == PLAIN.lines
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "'=x", "''-x", "'quoted'", "a=b"])
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+1", "-1", "@x", "'=x", "''-x", "'quoted'", "a=b", "＝1", "|x", "%0A", "'|x", "＠SUM(1)", "-\u00a0x"],
+)
 def test_a_formula_is_escaped_and_read_back_unchanged(text: str) -> None:
     entry = Entry(text, lines=(Line("phrase", text, origin="import"),))
     written = "".join(write_csv([entry]))
@@ -71,7 +76,6 @@ HEAD = "label,kind,text\n"
         (HEAD + "crane,verse,x\n", 2, "kind must be one of sentence"),
         (HEAD + "crane,phrase,x\n,phrase,y\n", 3, "is blank"),
         (HEAD + 'crane,phrase,"x\n', 2, "is not CSV"),
-        (HEAD + 'crane,phrase,"x\ny"\n', 2, "control character (U+000A)"),
         (HEAD + f"crane,phrase,{'x' * 5_001}\n", 2, "has 5001 characters"),
         (HEAD + f"crane,phrase,{'x' * 140_000}\n", 2, "is not CSV: field larger"),
         ("label,kind,text,origin\ncrane,phrase,x,robot\n", 2, "origin must be one of llm"),

@@ -18,8 +18,8 @@ def test_sentences_are_read_as_answers_and_written_back() -> None:
     ]
     assert ibis.lines == ()
     assert write_cupl([crane, ibis]) == text
-    with pytest.raises(FormatError, match='line 2: "ibis" must have a list of sentences'):
-        read_cupl('{"crane": ["a"],\n"ibis": "b"}')
+    with pytest.raises(FormatError, match='line 2: "ibis" must have a list of texts, not a number'):
+        read_cupl('{"crane": ["a"],\n"ibis": 7}')
 
 
 def test_a_set_without_answers_is_refused() -> None:

@@ -49,16 +49,14 @@ def test_any_entries_are_read_back_unchanged(entries: list[Entry]) -> None:
         (lambda text: text.replace('"origin": "human"', '"origin": "robot"'), 3, "entries/1/lines/0/origin"),
         (lambda text: text.replace('"origin": "human"', '"origins": "human"'), 3, "entries/1/lines/0/origins"),
         (lambda text: text.replace('"origin": "human"', '"kind": "phrase"'), 3, "'kind' is duplicated"),
-        (lambda text: text.replace('"label": "colt', '"name": "colt'), 4, "entries/2/label"),
-        (lambda text: text.replace('"colt\'s foot"', '"colt\\u0007s foot"'), 4, "control character (U+0007)"),
+        (lambda text: text.replace('"label": "colt\'s foot", ', ""), 4, "entries/2/label"),
         (lambda text: text.replace('"colt\'s foot"', '" "'), 4, "is blank"),
-        (lambda text: text.replace('"a long neck"', '"a\\u0007b"'), 2, 'crane": has a control character (U+0007)'),
         (lambda text: text.replace('"a long neck"', "null"), 2, "entries/0/lines/1/text"),
         (lambda text: text.replace('"version": 2', '"version": 1'), 1, "version"),
         (lambda text: text.replace("limbeck.attributes", "other"), 1, "format"),
         (lambda text: text[:-20], 4, "is not JSON"),
         (lambda text: "[" * 100_000, 1, "nested too deeply"),
-        (lambda text: "7", 1, "SetModel"),
+        (lambda text: "7", 1, "must be an object with"),
     ],
 )
 def test_errors_in_a_damaged_file_name_the_line(damage: Callable[[str], str], line: int, message: str) -> None:
