@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from attributes.cli.input_files import InputParser, InvalidInput, parse_bytes, parse_file
+from attributes.cli.input_files import InputParser, InvalidInput, parse_bytes
 from attributes.cli.llm_settings import llm_settings
 from attributes.formats.common import Reading
 from attributes.formats.label2text import join_sentences, read_label2text
@@ -30,6 +30,7 @@ from attributes.gates.token_lengths import TokenCounter, clip_token_counter, tok
 from attributes.gates.types import Violation
 from attributes.gates.words.word_lists import WordListError
 from attributes.types import Entry, Label
+from limbeck.shared.attribute_files.decoding import decode
 from limbeck.shared.format_names import DOCUMENT_FORMATS, DocumentFormat
 from limbeck.shared.gate_report import print_report
 
@@ -60,7 +61,8 @@ class CheckOptions:
 
 def check_file(options: CheckOptions) -> int:
     """Evaluate the gates on a file, print and write the report. Returns the exit code. Raises InvalidInput."""
-    name, entries = read_entries(options)
+    reading = Reading(partial=options.partial)
+    name, entries = read_entries(options, reading)
     criteria = _criteria(options)
     if options.second_opinion:
         criteria = _with_second_opinion(entries, criteria, options.second_opinion)
@@ -71,24 +73,22 @@ def check_file(options: CheckOptions) -> int:
         print(json.dumps({"file": name, **report.as_json()}, ensure_ascii=False, indent=2))
     else:
         print_report(name, report, report.results, worst=options.worst)
+    for line in reading.report.lines():
+        print(line, file=sys.stderr)
     return 0 if report.holds else 1
 
 
-def read_entries(options: CheckOptions) -> tuple[str, list[Entry]]:
-    """The name of the file, and its entries; what was normalised goes to standard error. Raises InvalidInput."""
+def read_entries(options: CheckOptions, reading: Reading) -> tuple[str, list[Entry]]:
+    """The name of the file, and its entries. Raises InvalidInput."""
     format = _format_named(options.format)
-    reading = Reading(partial=options.partial)
     match options.file, options.label2text, options.sentences:
         case Path() as file, None, None:
-            name, entries = file.name, parse_bytes(file, lambda content: parse_entries(content, format, reading))
+            return file.name, parse_bytes(file, lambda content: parse_entries(content, format, reading))
         case None, Path() as label2text, Path() as sentences:
-            rows = parse_file(label2text, lambda text: read_label2text(text, reading))
-            name, entries = sentences.name, parse_file(sentences, lambda text: join_sentences(rows, text, reading))
-        case _:
-            raise InvalidInput("give FILE, or both --label2text and --sentences")
-    for line in reading.report.lines():
-        print(line, file=sys.stderr)
-    return name, entries
+            rows = parse_bytes(label2text, lambda content: read_label2text(decode(content)[0], reading))
+            joined = parse_bytes(sentences, lambda content: join_sentences(rows, decode(content)[0], reading))
+            return sentences.name, joined
+    raise InvalidInput("give FILE, or both --label2text and --sentences")
 
 
 def _format_named(name: str) -> DocumentFormat | None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from attributes.formats.common import FormatError
-from limbeck.shared.attribute_files.decoding import decode
 
 T = TypeVar("T")
+Content = TypeVar("Content", str, bytes)
 
 
 class InvalidInput(Exception):
@@ -40,13 +40,17 @@ def read_text(path: Path) -> str:
 
 
 def parse_file(path: Path, parse: Callable[[str], T]) -> T:
-    """The result of `parse` on the text of a file in any encoding that is recognised. Raises InvalidInput."""
-    return parse_bytes(path, lambda content: parse(decode(content)[0]))
+    """The result of `parse` on the text of a UTF-8 file. Raises InvalidInput."""
+    return _parsed(path, read_text(path), parse)
 
 
 def parse_bytes(path: Path, parse: Callable[[bytes], T]) -> T:
     """The result of `parse` on the content of a file. Raises InvalidInput."""
+    return _parsed(path, read_bytes(path), parse)
+
+
+def _parsed(path: Path, content: Content, parse: Callable[[Content], T]) -> T:
     try:
-        return parse(read_bytes(path))
+        return parse(content)
     except FormatError as error:
         raise InvalidInput(f"{path}: {error}") from None

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from pydantic import ValidationError
 
 from attributes.formats.common import FormatError, Reading, duplicate_message
-from attributes.formats.limbeck_json import cleaned_entry, entry_fault
+from attributes.formats.limbeck_json import cleaned_entry
 from attributes.formats.set_schema import EntryModel
 from attributes.formats.tables import Row, as_row, read_rows
 from attributes.types import Entry, Label, entry_from_json
 from limbeck.shared.attribute_files.json_documents import parse_json
-from limbeck.shared.labels import LabelKey, label_key, numbered_lines
+from limbeck.shared.labels import LabelKey, label_fault, label_key, numbered_lines
 
 
 def write_jsonl(entries: Iterable[Entry]) -> Iterator[str]:
@@ -67,7 +67,7 @@ def _entries(rows: Iterable[tuple[int, Row]], reading: Reading) -> Iterator[Entr
                 reading.fault(f"{'/'.join(map(str, fault['loc']))}: {fault['msg']}", line=line_number)
             continue
         entry = cleaned_entry(entry_from_json(row), reading)  # type: ignore[arg-type]
-        detail, key = entry_fault(entry), label_key(entry.label, entry.sense)
+        detail, key = label_fault(entry.label, entry.sense), label_key(entry.label, entry.sense)
         if detail is None and (first := seen.setdefault(key, line_number)) != line_number:
             detail = duplicate_message(Label(entry.label, entry.sense), first)
         if detail:

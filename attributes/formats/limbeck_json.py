@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from attributes.editing import recompute_flags
-from attributes.formats.common import FormatError, Reading, duplicate_message, line_fault
+from attributes.formats.common import FormatError, Reading, duplicate_message
 from attributes.formats.set_schema import SetModel
-from attributes.types import Entry, Label, Line, entry_from_json
+from attributes.types import Entry, Label, entry_from_json
 from limbeck.shared.attribute_files.json_documents import line_of_nearest, parse_json
-from limbeck.shared.labels import LabelKey, label_fault, label_key, quoted
+from limbeck.shared.labels import LabelKey, label_fault, label_key
 
 FORMAT, VERSION = "limbeck.attributes", 2
 
@@ -70,25 +70,14 @@ def cleaned_entry(entry: Entry, reading: Reading) -> Entry:
         text = reading.text(line.text)
         if not text:
             continue
-        cleaned_line = replace(
-            line,
-            text=text,
-            part=reading.field(line.part),
-            value=reading.field(line.value),
-            about=reading.field(line.about),
-            other_value=reading.field(line.other_value),
-        )
-        lines.append(cleaned_line)
+        part, value = reading.field(line.part), reading.field(line.value)
+        about, other_value = reading.field(line.about), reading.field(line.other_value)
+        if (text, part, value, about, other_value) != (line.text, line.part, line.value, line.about, line.other_value):
+            line = replace(line, text=text, part=part, value=value, about=about, other_value=other_value)
+        lines.append(line)
     sense = reading.label(entry.sense) or None if entry.sense is not None else None
     cleaned = Entry(reading.label(entry.label), sense, tuple(lines), entry.flags)
     return cleaned if len(lines) == len(entry.lines) else replace(cleaned, flags=recompute_flags(cleaned))
-
-
-def entry_fault(entry: Entry) -> str | None:
-    """Why an entry of a file is invalid, or None."""
-    return label_fault(entry.label, entry.sense) or next(
-        (f"{quoted(entry.label)}: {fault}" for line in entry.lines if (fault := _line_fault(line))), None
-    )
 
 
 def _valid_entries(data: dict[str, Any], faulty: set[str | int], reading: Reading) -> list[Entry]:
@@ -98,7 +87,7 @@ def _valid_entries(data: dict[str, Any], faulty: set[str | int], reading: Readin
         if index in faulty:
             continue
         entry = cleaned_entry(entry_from_json(item), reading)
-        detail = entry_fault(entry)
+        detail = label_fault(entry.label, entry.sense)
         if detail is None and (first := seen.setdefault(label_key(entry.label, entry.sense), index)) != index:
             line = reading.locate(("entries", first)) if reading.locate else None
             detail = duplicate_message(Label(entry.label, entry.sense), line)
@@ -118,8 +107,3 @@ def _report_all(error: ValidationError, reading: Reading) -> set[str | int]:
         reading.fault(f"{place}: {fault['msg']}", path=path)
         faulty |= set(path[1:2])
     return faulty
-
-
-def _line_fault(line: Line) -> str | None:
-    texts = (line.text, line.part, line.value, line.about, line.other_value)
-    return next((fault for text in texts if (fault := line_fault(text))), None)

@@ -29,11 +29,11 @@ _NUMBER = re.compile(r"^\d+[._]\s*")
 _IDENTIFIER = re.compile(
     r"n\d{8}|\d+|/[mg]/\w+|Q\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=\w*\d)[0-9a-f]{12,}", re.IGNORECASE
 )
-_MAX_COMPARED = 5_000
+_MAX_COMPARED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class LabelMatch:
     """The positions of the labels that an entry is about, and by which rule. `ambiguous`: positions that tie.
 
     Several positions are labels of one name with different senses.
@@ -94,7 +94,7 @@ class LabelIndex:
         self._names = _index(labels, lambda label: {fold(label[0])})
         self._loose_names = _index(labels, lambda label: {loose_form(label[0])})
 
-    def match(self, name: str, sense: str | None = None) -> Match:
+    def match(self, name: str, sense: str | None = None) -> LabelMatch:
         """The labels that an entry of this name and sense is about."""
         if found := self._exactly(name, sense):
             return found
@@ -109,39 +109,41 @@ class LabelIndex:
         """The most similar labels, for an error message."""
         wanted = loose_form(name)
         names = list(self._loose_names)
-        if len(names) > _MAX_COMPARED:
+        if len(names) > 2 * _MAX_COMPARED:
             words = set(wanted.split())
-            names = [one for one in names if words & set(one.split()) or one[:3] == wanted[:3]][:_MAX_COMPARED]
+            with_word = [one for one in names if words & set(one.split())]
+            alike = [one for one in names if one[:3] == wanted[:3] and abs(len(one) - len(wanted)) < 3]
+            names = list(dict.fromkeys(with_word[:_MAX_COMPARED] + alike[:_MAX_COMPARED]))
         close = difflib.get_close_matches(wanted, names, n=limit, cutoff=0.6)
         found = dict.fromkeys(written(*self.labels[at]) for one in close for at in self._loose_names[one])
         return list(found)[:limit]
 
-    def _exactly(self, name: str, sense: str | None) -> Match | None:
+    def _exactly(self, name: str, sense: str | None) -> LabelMatch | None:
         text = written(name, sense)
         for index in (self._exact, self._folded):
             if found := index.get(text if index is self._exact else fold(text)):
-                return Match((found[0],)) if len(found) == 1 else Match(ambiguous=tuple(found))
+                return LabelMatch((found[0],)) if len(found) == 1 else LabelMatch(ambiguous=tuple(found))
         if (position := self._keys.get(label_key(name, sense))) is not None:
-            return Match((position,))
+            return LabelMatch((position,))
         if not sense and (found := self._names.get(fold(name))):
             same_case = [at for at in found if self.labels[at][0] == name] or found
-            return Match(tuple(same_case), "exact" if len(same_case) > 1 else "normalized")
+            return LabelMatch(tuple(same_case), "exact" if len(same_case) > 1 else "normalized")
         return None
 
-    def _decide(self, found: set[int]) -> Match:
+    def _decide(self, found: set[int]) -> LabelMatch:
         positions = tuple(sorted(found))
         names = {fold(self.labels[at][0]) for at in positions}
         is_one = len(positions) == 1 or (len(names) == 1 and all(self.labels[at][1] for at in positions))
-        return Match(positions, "normalized") if is_one else Match(ambiguous=positions)
+        return LabelMatch(positions, "normalized") if is_one else LabelMatch(ambiguous=positions)
 
-    def _without_sense(self, pairs: Sequence[LabelPair]) -> Match:
+    def _without_sense(self, pairs: Sequence[LabelPair]) -> LabelMatch:
         """Only the entry has a sense, or only the labels have one."""
         for name, sense in pairs:
             found = self._loose_names.get(loose_form(name), [])
             matching = [at for at in found if not sense or not self.labels[at][1]]
             if matching:
                 return self._decide(set(matching))
-        return Match()
+        return LabelMatch()
 
     def _add_rule(
         self, of_label: Callable[[LabelPair], Iterable[str]], of_entry: Callable[[LabelPair], Iterable[str]]

@@ -32,9 +32,14 @@ class CleanText:
     removed: Mapping[str, int] = field(default_factory=dict)
 
 
+def is_clean(text: str) -> bool:
+    """Whether `clean_text` would surely not change the text. Most texts are clean, and this is fast."""
+    return text.isprintable() and "  " not in text and text == text.strip()
+
+
 def clean_text(text: str) -> CleanText:
     """The text with single spaces and without invisible characters; empty if nothing visible is left."""
-    if text.isprintable() and "  " not in text and text == text.strip():
+    if is_clean(text):
         return CleanText(text)
     removed: Counter[str] = Counter()
     kept = []

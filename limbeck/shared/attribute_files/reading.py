@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from limbeck.shared.attribute_files.cleaning import UNUSUAL, clean_text
+from limbeck.shared.attribute_files.cleaning import UNUSUAL, clean_text, is_clean
 
 MAX_FAULTS = 20
 Path = tuple[str | int, ...]
@@ -146,11 +146,13 @@ class Reading:
             raise FormatError(report.faults, num_faults=report.left_out)
 
     def _clean(self, raw: str) -> str:
+        if "\ufffd" in raw:
+            self.warn("texts have replacement characters (U+FFFD): an earlier program decoded them wrongly")
+        if is_clean(raw):
+            return raw
         cleaned = clean_text(raw)
         for category, number in cleaned.removed.items():
             self.report.dropped_characters += number
             if category in UNUSUAL:
                 self._unusual[category] += number
-        if "\ufffd" in cleaned.text:
-            self.warn("texts have replacement characters (U+FFFD): an earlier program decoded them wrongly")
         return cleaned.text

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 
-from attributes.formats.common import FormatError
+from attributes.formats.common import FormatError, Reading
 from attributes.formats.limbeck_json import read_json, write_json
 from attributes.types import Entry, Line
 from limbeck.shared.attribute_files import json_documents
@@ -84,3 +84,22 @@ def test_line_numbers_are_searched_only_after_an_error(monkeypatch: pytest.Monke
     monkeypatch.setattr(json_documents, "line_of_path", count_call)
     assert len(read_json(text).entries) == 5_000
     assert calls == 0
+
+
+def test_all_faults_are_reported_and_a_partial_reading_keeps_the_other_entries() -> None:
+    text = json_text(BIRD, MACHINE, PLAIN, Entry("ibis"))
+    text = text.replace('"machine"', "7").replace("a tall yellow", "").replace('"label": "ibis"', '"label": "\u200b"')
+    with pytest.raises(FormatError) as caught:
+        read_json(text)
+    assert [fault.line for fault in caught.value.faults] == [3, 5]
+    reading = Reading(partial=True)
+    assert read_json(text, reading).entries == [BIRD, PLAIN]
+    assert reading.report.left_out == 2
+
+
+def test_texts_are_normalised_and_lines_without_text_are_dropped() -> None:
+    dirty = Entry("crane", lines=(Line("phrase", "a\n long\u00adneck", "ne\tck"), Line("phrase", "\ufeff")))
+    reading = Reading()
+    (crane,) = read_json(json_text(dirty), reading).entries
+    assert [(line.text, line.part) for line in crane.lines] == [("a longneck", "ne ck")]
+    assert (reading.report.empty_texts, reading.report.dropped_characters) == (1, 2)
