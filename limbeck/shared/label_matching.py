@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"^\d+[._]\s*")
 _IDENTIFIER = re.compile(
     r"n\d{8}|\d+|/[mg]/\w+|Q\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=\w*\d)[0-9a-f]{12,}", re.IGNORECASE
 )
-_MAX_COMPARED = 1_000
+_MAX_COMPARED = 500
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,6 @@ def test_the_published_descriptors_of_cub_match_the_labels_of_the_paper(cub: Pat
 
 @pytest.mark.slow
 def test_a_large_vocabulary_is_matched_in_seconds() -> None:
-    labels: list[LabelPair] = [(f"word{i % 997} thing{i}", None) for i in range(20_000)]
-    found = assign([(f"Word{i % 997}-Thing{i}", None) for i in range(0, 40_000, 2)], labels)
-    assert (len(found.matched), found.num_faults, len(found.faults)) == (10_000, 10_000, 20)
+    labels: list[LabelPair] = [(f"word{i % 997} thing{i}", None) for i in range(4_000)]
+    found = assign([(f"Word{i % 997}-Thing{i}", None) for i in range(0, 8_000, 2)], labels)
+    assert (len(found.matched), found.num_faults, len(found.faults)) == (2_000, 2_000, 20)
