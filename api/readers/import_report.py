@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import islice
+from typing import Any
 
 from pydantic import Field
 
@@ -70,14 +71,6 @@ def import_report(
     left_out = [LeftOutOut(pointer=field.pointer, detail=field.detail) for field in fields]
     left_out += [LeftOutOut(pointer=pointer, detail=detail) for _, detail in assignment.faults]
     without_entry = [at for at, entry in enumerate(assignment.entry_of) if entry is None]
-
-    def listed(rule: Rule) -> tuple[int, list[MatchOut]]:
-        found = assignment.of_rule(rule)
-        return len(found), [_match(one, entries, labels) for one in islice(found, MAX_LISTED)]
-
-    num_normalized, normalized = listed(Rule.NORMALIZED)
-    num_mapped, mapped = listed(Rule.MAP)
-    num_shared, shared = listed(Rule.SHARED)
     return ImportReportOut(
         read_as=report.read_as,
         encoding=report.encoding,
@@ -91,16 +84,20 @@ def import_report(
         warnings=report.warnings,
         num_left_out=report.left_out + assignment.num_faults + len(assignment.left_out),
         left_out=left_out[:MAX_ERRORS],
-        num_exact=len(assignment.of_rule(Rule.EXACT)),
-        num_normalized=num_normalized,
-        num_mapped=num_mapped,
-        num_shared=num_shared,
-        normalized=normalized,
-        mapped=mapped,
-        shared=shared,
         num_without_entry=len(without_entry),
         without_entry=[written(*labels[at]) for at in without_entry[:MAX_ERRORS]],
+        **_matches(assignment, entries, labels),
     )
+
+
+def _matches(assignment: Assignment, entries: Sequence[LabelPair], labels: Sequence[LabelPair]) -> dict[str, Any]:
+    """The fields that say how many labels each rule matched, and which."""
+    fields: dict[str, Any] = {"num_exact": len(assignment.of_rule(Rule.EXACT))}
+    for name, rule in (("normalized", Rule.NORMALIZED), ("mapped", Rule.MAP), ("shared", Rule.SHARED)):
+        found = assignment.of_rule(rule)
+        fields[f"num_{name}"] = len(found)
+        fields[name] = [_match(one, entries, labels) for one in islice(found, MAX_LISTED)]
+    return fields
 
 
 def fault_fields(faults: Sequence[Fault], pointer: str, *, is_text: bool) -> list[InvalidField]:

@@ -1,7 +1,7 @@
 """Files of attribute sets: export in every format, and import for an existing or a new vocabulary."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from api.http.dependencies import Created, IdempotencyDep, Services, ServicesDep
 from api.http.problems import ProblemError, not_found_at
 from api.readers import attribute_files
-from api.readers.attribute_files import ImportIn, Label2TextImportIn
+from api.readers.attribute_files import ImportedFile, ImportIn, Label2TextImportIn
 from api.readers.import_report import ImportReportOut, import_report
 from api.routes.attribute_sets import AttributeSetOut
 from api.routes.attributes import labels_with_entries
@@ -20,7 +20,9 @@ from attributes.formats import label2text
 from attributes.formats.common import FormatError
 from attributes.formats.registry import FORMATS, FileHead
 from attributes.types import Entry, entry_from_json
+from limbeck.shared.attribute_files.matching import Assignment
 from limbeck.shared.format_names import FileFormat
+from limbeck.shared.labels import LabelPair
 from store import vocabularies
 from store.db import Database
 from store.models import AttributeSet
@@ -122,19 +124,26 @@ def import_(
         contents = [attribute_files.entry_content(entry) if entry else None for entry in entries]
         pages = attribute_sets.put_pages(tx, contents)
         row = attribute_sets.create(tx, vocabulary_id=vocabulary_id, pages=pages, source=source)
-        report = import_report(
-            imported.report,
-            pointer=imported.pointer,
-            is_text=imported.is_text,
-            num_lines=sum(len(entry.lines) for entry in entries if entry),
-            entries=imported.labels,
-            labels=pairs,
-            assignment=assignment,
-        )
+        num_lines = sum(len(entry.lines) for entry in entries if entry)
+        report = _report(imported, pairs, assignment, num_lines)
         out = AttributeSetOut.model_validate(row).model_dump()
         return ImportedSetOut(**out, import_report=report), f"/v1/attribute-sets/{row.id}"
 
     return idempotency.respond(write)
+
+
+def _report(
+    imported: ImportedFile, labels: Sequence[LabelPair], assignment: Assignment, num_lines: int
+) -> ImportReportOut:
+    return import_report(
+        imported.report,
+        pointer=imported.pointer,
+        is_text=imported.is_text,
+        num_lines=num_lines,
+        entries=imported.labels,
+        labels=labels,
+        assignment=assignment,
+    )
 
 
 def _entries(db: Database, attribute_set: AttributeSet) -> Iterator[Entry]:

@@ -166,11 +166,18 @@ def detect_format(content: Content) -> DocumentFormat:
         return "jsonl" if _is_jsonl(text) else "json"
     except RecursionError:
         return "json"
-    if isinstance(data, dict) and (data.get("format") == FORMAT or isinstance(data.get("version"), int)):
+    if isinstance(data, dict) and _is_limbeck_json(data):
         return "json"
     if isinstance(data, dict) and isinstance(data.get("lines"), list) and isinstance(data.get("label"), str):
         return "jsonl"  # a file of one line
     return "cupl" if is_sentences(read_label_texts(data, Reading(partial=True))) else "dclip"
+
+
+def _is_limbeck_json(data: Mapping[str, object]) -> bool:
+    """Whether the document states Limbeck's format, or has its entries; the reader reports what is wrong with it."""
+    entries = data.get("entries")
+    has_lines = isinstance(entries, list) and any(isinstance(entry, dict) and "lines" in entry for entry in entries)
+    return data.get("format") == FORMAT or has_lines
 
 
 def _is_jsonl(text: str) -> bool:

@@ -4,10 +4,9 @@
 A line of label2text.txt is `folder number label`, with underscores for the spaces of the label. `Label2Text.name` has
 spaces; `published` and `folder` keep the text of the file.
 
-The senses of labels that share a name (tiered-ImageNet has two cranes, and Cardigan and cardigan) come from what the
-file says about them: the further names of `crane, Grus`, if they differ; otherwise the folder, which is the only
-difference. A folder that is an identifier (n02012849) keeps the labels apart, but says nothing to an LLM: the reader
-warns that such a sense should be edited, and prompts leave it out.
+The sense of labels that share a name (tiered-ImageNet has two cranes, and Cardigan and cardigan) is the folder, which is
+all that tells them apart. A folder that is an identifier (n02012849) says nothing to an LLM: the reader warns that such
+a sense should be edited, and prompts leave it out.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,8 +32,8 @@ class Label2Text:
 
     @property
     def name(self) -> str:
-        """The label as in a vocabulary, with spaces for underscores; the first of several names."""
-        return self.published.replace("_", " ").partition(", ")[0].strip()
+        """The label as in a vocabulary, with spaces for underscores."""
+        return self.published.replace("_", " ").strip()
 
     @property
     def label(self) -> str:
@@ -107,13 +106,10 @@ def _with_senses(rows: list[Label2Text], reading: Reading) -> list[Label2Text]:
 
 def _separate(rows: list[Label2Text], positions: Sequence[int], reading: Reading) -> set[int]:
     """Give the rows of one name their senses. Returns the rows that nothing tells apart, after a fault for each."""
-    names = [rows[at].published.replace("_", " ").partition(", ")[2].strip() for at in positions]
-    folders = [_folder_words(rows[at]) for at in positions]
-    senses = names if all(names) and len(set(map(fold, names))) == len(names) else folders
     dropped: set[int] = set()
     first_of: dict[tuple[str, str], int] = {}
-    for at, sense in zip(positions, senses, strict=True):
-        row = rows[at]
+    for at in positions:
+        row, sense = rows[at], _folder_words(rows[at])
         key = label_key(row.name, sense)
         if (first := first_of.setdefault(key, at)) != at:
             detail = f"label {quoted(row.name)} is also on line {rows[first].line}, with the same folder"
@@ -124,7 +120,7 @@ def _separate(rows: list[Label2Text], positions: Sequence[int], reading: Reading
     kept = [rows[at] for at in positions if at not in dropped]
     if len(kept) == 1:
         rows[next(at for at in positions if at not in dropped)] = replace(kept[0], sense=None)
-    elif senses is folders:
+    else:
         _warn_of_folders([rows[at] for at in positions], reading)
     return dropped
 

@@ -12,6 +12,7 @@
 Texts are cleaned; lists may be nested. Every fault goes to the `Reading` and leaves out one label or one text.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -106,6 +107,7 @@ class _Item:
 
 
 _NO_TEXTS = object()
+_BULLET = re.compile(r"\s*(?:[-*•–]|\d{1,3}[.)])\s+(.*\S)")
 
 
 def read_label_texts(data: object, reading: Reading) -> list[LabelTexts]:
@@ -288,7 +290,10 @@ def _texts(value: object, place: _Place, about: str, label: str, reading: Readin
     if value is None:
         reading.report.empty_texts += 1
     elif isinstance(value, str):
-        if text := reading.text(value):
+        if len(items := _bullets(value)) > 1:
+            reading.warn("texts that are lists with bullets or numbers were divided into their items")
+            yield from _texts(items, place, about, label, reading)
+        elif text := reading.text(value):
             if fault := text_fault(text, MAX_TEXT_CHARS):
                 reading.fault(f"{label}: {fault}", path=place.path, line=place.line)
             else:
@@ -301,6 +306,13 @@ def _texts(value: object, place: _Place, about: str, label: str, reading: Readin
     else:
         detail = f"{label} must have a list of texts, not {_type_name(value)}"
         reading.fault(detail, path=place.path, line=place.line)
+
+
+def _bullets(text: str) -> list[str]:
+    """The items of a text whose every line begins with a bullet or number, as LLMs answer; else the text alone."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    items = [found.group(1) for line in lines if (found := _BULLET.match(line))]
+    return items if len(items) == len(lines) else [text]
 
 
 def _texts_of_object(

@@ -139,6 +139,8 @@ class Reading:
                 replace(fault, line=locate(fault.path)) if fault.line is None and fault.path else fault
                 for fault in report.faults
             ]
+        if not any(fault.file for fault in report.faults):
+            report.faults.sort(key=lambda fault: fault.line or 0)
         for category, number in self._unusual.items():
             self.warn(f"{number:,} {UNUSUAL[category]} dropped from texts or labels")
         self._unusual.clear()

@@ -53,3 +53,20 @@ def test_the_names_agree_with_the_exports() -> None:
     assert set(FORMATS) < set(get_args(FileFormat))
     assert set(FORMATS) | {"auto"} == set(get_args(ImportFormat))
     assert len({file_format.extension for file_format in FORMATS.values()}) == len(FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [
+        ('{"entries": [{"label": "a", "lines": []}]}', "json"),
+        ('{"version": 1, "data": [{"label": "a", "text": "b"}]}', "dclip"),
+        ('[{"label": "a", "descriptors": ["b"]}]', "dclip"),
+        ('{"label": "a", "text": "b"}\n{"label": "c", "text": "d"}\n', "jsonl"),
+        ('{"label": "a", "lines": []}\n', "jsonl"),
+        ('{"label": "a", "text": "b"}', "dclip"),
+        ('{"a": ["b"],\n}', "json"),
+        ("label\ttext\na\tb\n", "csv"),
+    ],
+)
+def test_formats_are_recognised_by_their_content(text: str, format: DocumentFormat) -> None:
+    assert detect_format(text) == detect_format(text.encode("utf-16")) == format

@@ -33,9 +33,8 @@ def test_a_number_does_not_tell_labels_apart_in_words() -> None:
     assert "edit it" in warning
 
 
-def test_further_names_are_a_better_sense_than_the_folder() -> None:
-    found, warnings = senses("n02012849 1 crane,_Grus_grus\nn03126707 2 crane,_hoist\n")
-    assert (found, warnings) == (["Grus grus", "hoist"], [])
+def test_further_names_keep_labels_apart_without_a_sense() -> None:
+    assert senses("n02012849 1 crane,_Grus_grus\nn03126707 2 crane,_hoist\n") == ([None, None], [])
 
 
 def test_the_same_folder_twice_is_a_fault() -> None:

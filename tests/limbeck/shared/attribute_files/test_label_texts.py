@@ -74,10 +74,10 @@ def test_all_faults_of_a_file_are_reported_with_their_lines() -> None:
     error = caught.value
     assert error.num_faults == 5
     assert [(fault.line, fault.path) for fault in error.faults] == [
-        (5, ("crane",)),
         (2, ("crane", 1)),
         (3, ("",)),
         (4, ("ibis",)),
+        (5, ("crane",)),
         (6, ("Crane",)),
     ]
     assert str(error).splitlines()[0] == "5 faults:"
@@ -119,3 +119,18 @@ def test_records_of_labels_with_senses() -> None:
     records = [{"name": "crane", "sense": sense, "phrases": [sense]} for sense in ("bird", "machine")]
     found, _ = read(json.dumps(records))
     assert [str(one) for one in found] == ["crane (bird)", "crane (machine)"]
+
+
+@pytest.mark.parametrize(
+    "text", ["- a long neck\n- grey wings", "1. a long neck\n\n2) grey wings\n", "• a long neck\r\n* grey wings"]
+)
+def test_a_text_of_bullets_is_divided(text: str) -> None:
+    (crane,), reading = read(json.dumps({"crane": text}))
+    assert [one.text for one in crane.texts] == ["a long neck", "grey wings"]
+    assert "divided into their items" in reading.report.warnings[0]
+
+
+@pytest.mark.parametrize("text", ["a neck:\n- long\n- grey", "- a single item", "1.5 m tall\nand grey"])
+def test_other_texts_with_line_ends_are_one_text(text: str) -> None:
+    (crane,), _ = read(json.dumps({"crane": text}))
+    assert [one.text for one in crane.texts] == [" ".join(text.split())]
