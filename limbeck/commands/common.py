@@ -25,7 +25,11 @@ class BadInput(Exception):
 
 
 class CommandFailed(Exception):
-    """The service or the machine failed: exit code 1."""
+    """The service, the job or the machine failed: exit code 1."""
+
+
+class LabelsMissing(Exception):
+    """The job succeeded, but labels lack attributes: exit code 3."""
 
 
 Label2TextFile = Annotated[

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, Url, read_text, service
+from limbeck.commands.common import DEFAULT_URL, BadInput, LabelsMissing, Url, read_text, service
 from limbeck.shared.money import usd_text
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from limbeck.client import EnrichOptions, Limbeck
-    from limbeck.models import AgainEstimate, Estimate, Job
+    from limbeck.models import AgainEstimate, Estimate
 
 
 def enrich(
@@ -45,10 +45,11 @@ def enrich(
     llm_model: Annotated[str, typer.Option(help="The LLM; the service's by default.")] = "",
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Describe each label with one or more strategies. Stored responses are reused."""
+    """Describe each label with one or more strategies. Stored responses are reused. Exit code 3 if labels lack
+    attributes."""
     from rich.console import Console
 
-    from limbeck.progress import follow
+    from limbeck.enrich_report import follow_enrichment, missing_text
 
     options: EnrichOptions = {
         "strategies": _strategies(strategies),
@@ -70,8 +71,9 @@ def enrich(
             console.print(estimate_table(estimate))
             console.print(estimate_text(estimate, _dollars(budget_usd), budget_tokens), highlight=False, markup=False)
             return
-        job = follow(client, client.enrich(vocabulary_id, **options), console, title="describe labels")
-    console.print(_result_text(job), highlight=False, markup=False)
+        job = follow_enrichment(client, client.enrich(vocabulary_id, **options), console)
+    if missing := missing_text(job):
+        raise LabelsMissing(missing)
 
 
 def estimate_table(estimate: "Estimate") -> "Table":
@@ -113,18 +115,6 @@ def repair_text(repair: "AgainEstimate") -> str:
     rounds = "1 repair round" if repair.rounds == 1 else f"up to {repair.rounds} repair rounds"
     cost = "" if repair.usd is None else f", {usd_text(repair.usd)}"
     return f"\nplus {rounds} for violations of the gates: at most {repair.calls:,} more calls{cost}"
-
-
-def _result_text(job: "Job") -> str:
-    from limbeck.progress import spend_text
-
-    result = job.result or {}
-    num_failed = result["num_labels"] - result["num_described"]
-    text = f"{result['num_described']:,} labels described as {result['attribute_set_id']}"
-    if num_failed:
-        text += f", {num_failed:,} without attributes"
-    spent = spend_text(job.spend)
-    return f"{text}; {spent}" if spent else f"{text}; no LLM call was necessary"
 
 
 def _vocabulary(client: "Limbeck", of: str, domain: str, console: "Console") -> str:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, Url, assignments, read_text, service
+from limbeck.commands.common import DEFAULT_URL, BadInput, LabelsMissing, Url, assignments, read_text, service
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
     from limbeck.client import Limbeck
-    from limbeck.models import TextKind
+    from limbeck.models import Job, TextKind
 
 _SPLIT = "seed=0,id_fraction=0.5,held_out=0.3"
 _STRATEGIES = {
@@ -51,10 +51,12 @@ def run(
     llm_model: Annotated[str, typer.Option(help="The LLM; the service's by default.")] = "",
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Describe labels with an LLM, distil a student, evaluate it on seen and unseen labels, and download it."""
+    """Describe labels with an LLM, distil a student, evaluate it on seen and unseen labels, and download it. Exit code
+    3 if labels lack attributes; their names are used."""
     from rich.console import Console
 
     from limbeck.commands.jobs import fetch_bundle
+    from limbeck.enrich_report import missing_text
     from limbeck.progress import follow
 
     kind = _text_kind(text)
@@ -70,10 +72,11 @@ def run(
         # The dataset is registered before the first LLM call, so that a wrong folder costs nothing.
         dataset = client.register_dataset(vocabulary.id, images, split=chosen_split)
         console.print(_counts_text(dataset.counts), highlight=False)
-        attribute_set = None
+        attribute_set, missing = None, ""
         if kind != "names":
             chain = _strategies(strategies or _STRATEGIES.get(kind, "describe"))
-            attribute_set = _describe(client, console, vocabulary.id, chain, llm_model, teacher)
+            described = _describe(client, console, vocabulary.id, chain, llm_model, teacher)
+            attribute_set, missing = (described.result or {})["attribute_set_id"], missing_text(described)
         job = client.distill(
             dataset.id,
             teacher=teacher,
@@ -95,13 +98,15 @@ def run(
     console.print(results_table(rows))
     if trained.get("checkpoint_id"):
         console.print(f"try it: limbeck classify --checkpoint {out} IMAGE", highlight=False, markup=False)
+    if missing:
+        raise LabelsMissing(missing)
 
 
 def _describe(
     client: "Limbeck", console: "Console", vocabulary_id: str, strategies: list[str], llm_model: str, teacher: str
-) -> str:
-    """Enrich the vocabulary. Returns the id of the attribute set."""
-    from limbeck.progress import follow
+) -> "Job":
+    """Enrich the vocabulary. Returns the job, which has succeeded."""
+    from limbeck.enrich_report import follow_enrichment
 
     needs_teacher = any(name.partition("@")[0] == "contrast" for name in strategies)
     job = client.enrich(
@@ -110,14 +115,7 @@ def _describe(
         model=llm_model or None,
         teacher=teacher if needs_teacher else None,
     )
-    result = follow(client, job, console, title="describe labels").result or {}
-    num_failed = result["num_labels"] - result["num_described"]
-    text = f"{result['num_described']:,} labels described as {result['attribute_set_id']}"
-    if num_failed:
-        text += f", {num_failed:,} without attributes (only their names are used)"
-    console.print(text, highlight=False)
-    attribute_set_id: str = result["attribute_set_id"]
-    return attribute_set_id
+    return follow_enrichment(client, job, console)
 
 
 def parse_split(text: str) -> dict[str, object]:

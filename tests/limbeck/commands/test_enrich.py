@@ -1,12 +1,15 @@
 """`limbeck enrich` with a scripted service: estimates, results and invalid input."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from limbeck.cli import main
+from limbeck.client import Limbeck
+from limbeck.models import Job
 from tests.limbeck.helpers import SPEND, VOCABULARY, page
 from tests.limbeck.helpers import job as job_of
 from tests.limbeck.scripted import Say, scripted
@@ -78,6 +81,92 @@ def test_a_file_of_labels_is_described(tmp_path: Path, capsys: Capture) -> None:
     assert "2 labels described as ats_1; $0.01 spent, about $0.02 in all (cap $2.50)" in printed
     body = json.loads(server.seen[1].body)
     assert (body["strategies"], body["budget_usd"]) == (["sentence", "phrases"], "2.50")
+
+
+REFUSED = {
+    "reason": "refused",
+    "count": 1,
+    "partly_count": 1,
+    "meaning": "the filter declined",
+    "remedy": "Use another model.",
+    "examples": [{"position": 1, "subject": "auk (bird)", "detail": "[flagged] by moderation"}],
+}
+PARTLY = {
+    "attribute_set_id": "ats_1",
+    "num_labels": 3,
+    "num_described": 2,
+    "failed_labels": {"refused": 1},
+    "partly_failed_labels": {"refused": 1},
+    "failed_reasons": [REFUSED],
+    "calls_by_status": {"ok": 2, "refused": 2, "timeout": 1},
+}
+
+
+def enriched(*responses: Say) -> tuple[int, str]:
+    """The exit code of `limbeck enrich` for these responses to the post, the poll and the events."""
+    with scripted([Say(202, job_of("queued")), *responses]) as server:
+        return main(["enrich", "voc_1", "--url", server.url]), server.url
+
+
+def test_missing_labels_are_reported_by_reason_with_exit_code_3(capsys: Capture) -> None:
+    ended = {**job_of("succeeded", result=PARTLY), "spend": SPEND}
+    code, _ = enriched(Say(200, ended), Say(200, page()))
+    output = capsys.readouterr()
+    assert code == 3
+    assert output.err == (
+        "limbeck: of 3 labels, 1 without attributes and 1 with only some of them; the reasons are above\n"
+    )
+    printed = " ".join(output.out.split())
+    assert "2 of 3 labels described as ats_1, 1 without attributes and 1 with only some of them; $0.01 spent" in printed
+    assert "refused: 1 without attributes and 1 with only some of them, because the filter declined" in printed
+    assert "for example auk (bird): [flagged] by moderation remedy: Use another model." in printed
+    assert "3 of 5 calls gave no usable response: 2 refused, 1 timeout" in printed
+
+
+def test_results_of_an_earlier_release_have_reasons_with_remedies_too(capsys: Capture) -> None:
+    old = {name: PARTLY[name] for name in ("attribute_set_id", "num_labels", "num_described", "failed_labels")}
+    code, _ = enriched(Say(200, job_of("succeeded", result=old)), Say(200, page()))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert code == 3
+    assert "refused: 1 without attributes, because the model or its content filter declined" in printed
+    assert "remedy: Give an ambiguous label a sense" in printed
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "remedy"),
+    [
+        ("failed", "llm_unavailable", "Run the same enrichment again when the server is back"),
+        ("failed", "budget_spent", "with a larger budget: responses are not paid for twice"),
+        ("cancelled", None, "no LLM call"),
+    ],
+)
+def test_spend_and_remedy_of_a_job_that_did_not_succeed_are_printed(
+    status: str, error: str | None, remedy: str, capsys: Capture
+) -> None:
+    ended = job_of(status, result=PARTLY, error=error and {"code": error, "message": "it is away"})
+    ended["spend"] = SPEND if error else None
+    code, _ = enriched(Say(200, ended), Say(200, page()))
+    output = capsys.readouterr()
+    assert code == 1
+    assert output.err.startswith(f"limbeck: enrich job job_1 {status}")
+    printed = " ".join(output.out.split())
+    assert "2 of 3 labels described as ats_1" in printed
+    assert ("$0.01 spent" in printed) == bool(error)
+    assert remedy in printed
+
+
+def test_an_interrupted_command_says_what_happens_to_the_job(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(client: Limbeck, job: Job, on_progress: Callable[[Job], None]) -> None:
+        on_progress(Job.model_validate({**job_of("running"), "spend": SPEND}))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Limbeck, "wait", interrupt)
+    code, _ = enriched(Say(200, page()))
+    assert code == 130
+    assert capsys.readouterr().err == (
+        "limbeck: interrupted; the enrich job job_1 goes on at the service (running, 1/4 labels, $0.01 spent, about "
+        "$0.02 in all (cap $2.50)): `limbeck job job_1 --watch` follows it, `limbeck cancel job_1` cancels it\n"
+    )
 
 
 @pytest.mark.parametrize(
