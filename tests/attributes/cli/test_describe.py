@@ -68,7 +68,7 @@ def test_all_labels_are_described(labels: Path, out: Path, llm: FakeLLM, capsys:
 def test_strategies_can_be_combined(labels: Path, out: Path, llm: FakeLLM) -> None:
     chain = ["--strategy", "sentence", "--strategy", "questions", "--strategy", "phrases"]
     llm.script = lambda seen, nth: error_response(500) if nth == 20 else respond_correctly(seen, nth)
-    assert main(command(labels, out, llm, *chain, "--max-attempts", "1")) == 1
+    assert main(command(labels, out, llm, *chain, "--max-attempts", "1")) == 3
     first = llm.num_calls
     assert main(command(labels, out, llm, *chain)) == 0
     assert llm.num_calls == first + 1  # only the failed question
@@ -125,9 +125,10 @@ def test_failed_labels_are_printed_and_sent_again_by_the_next_run(
         if seen.subject["label"] == "bird 5"
         else respond_correctly(seen, nth)
     )
-    assert main(command(labels, out, llm)) == 1
+    assert main(command(labels, out, llm)) == 3
     stderr = capsys.readouterr().err
-    assert "failed: bird 5: refused: no" in stderr
+    assert "refused: 1 question without a response, because the model or its content filter declined" in stderr
+    assert "  for example bird 5: no\n  remedy: Give an ambiguous label a sense" in stderr
     assert len(read_json(out.read_text(encoding="utf-8")).entries) == 11
     llm.script = respond_correctly
     assert main(command(labels, out, llm)) == 0
@@ -153,7 +154,9 @@ def test_lines_of_people_are_kept(labels: Path, out: Path, llm: FakeLLM, capsys:
 def test_a_wrong_key_ends_the_run(labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]) -> None:
     llm.script = lambda seen, nth: error_response(401, "bad key")
     assert main(command(labels, out, llm)) == 1
-    assert "error: the LLM server refuses the key" in capsys.readouterr().err
+    stderr = capsys.readouterr().err
+    assert "error: the LLM server refuses the key" in stderr
+    assert "  remedy: Set LIMBECK_LLM_API_KEY to a key of this server" in stderr
     assert llm.num_calls == 1
     assert not out.exists()
 
