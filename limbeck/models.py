@@ -313,16 +313,18 @@ class Call(ServiceResponse):
 
 
 class Range(ServiceResponse):
-    """The expected number, and the maximum without retries."""
+    """The expected number, that of one call per question at its limits, and the upper bound with all retries."""
 
     expected: int
+    without_repeats: int
     at_most: int
 
 
 class UsdRange(ServiceResponse):
-    """The expected dollars, and the maximum without retries; exact."""
+    """Exact dollars; the fields as in `Range`. The bill is never above `at_most`."""
 
     expected: Decimal
+    without_repeats: Decimal
     at_most: Decimal
 
 
@@ -344,7 +346,7 @@ class StrategyEstimate(ServiceResponse):
 
 
 class AgainEstimate(ServiceResponse):
-    """The maximum usage of repair rounds."""
+    """The maximum usage of repair rounds, with all retries of their questions; `at_most` of the job includes it."""
 
     rounds: int
     calls: int
@@ -355,9 +357,12 @@ class AgainEstimate(ServiceResponse):
 
 class Estimate(ServiceResponse):
     """The estimated usage and cost of an enrich job. `usd` is None if the price is unknown (`usd_unknown`: the reason),
-    `again` is None without repair rounds."""
+    `again` is None without repair rounds. `max_attempts`: calls that one question can need. `reasoning_tokens`: how
+    many tokens the model is known to think in one response."""
 
     model: str
+    max_attempts: int
+    reasoning_tokens: int
     calls: int
     prompt_tokens: Range
     completion_tokens: Range

@@ -1,15 +1,17 @@
 """Token estimates and upper bounds for a strategy before it has responses.
 
 Estimates assume English text (about four characters per token) and the response lengths that the shipped strategies
-usually get; averages of real responses are better. An upper bound is for one call without retries.
+usually get; averages of real responses are better. Two bounds are for one call without retries, at the token limit that
+the model is known to need, and for all calls of one question: `max_attempts` of them, each with a correction after the
+first, the schema also in the prompt, and the largest token limit. A server that ignores the token limit can bill more.
 """
 
 import json
 from dataclasses import dataclass
 
 from attributes.llm.limits import estimated_tokens, max_prompt_tokens
-from attributes.llm.requests import MAX_CORRECTION_CHARS, build_request, max_tokens_of, temperature_of
-from attributes.llm.response_format import FormatFallback
+from attributes.llm.requests import MAX_CORRECTION_CHARS, ChatRequest, build_request, max_limit_of, max_tokens_of
+from attributes.llm.response_format import ChatBody
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import ImageFile, Question
 from attributes.prompts.strategy import Strategy
@@ -25,35 +27,56 @@ _STUB_IMAGE = ImageFile(b"\x89PNG\r\n\x1a\n")
 
 @dataclass(frozen=True, kw_only=True)
 class TokenEstimate:
-    """Tokens of one question about an empty label: estimates and upper bounds for prompt and response."""
+    """Tokens of one question about an empty label: expected, of one call at its limits, and at most in all calls."""
 
     prompt_tokens: int
     completion_tokens: int
+    call_prompt_tokens: int
+    call_completion_tokens: int
     max_prompt_tokens: int
     max_completion_tokens: int
 
 
-def estimate_tokens(strategy: Strategy, settings: LLMSettings, domain: str = "") -> TokenEstimate:
-    """Estimate the tokens of one question of the strategy."""
+def estimate_tokens(
+    strategy: Strategy,
+    settings: LLMSettings,
+    domain: str = "",
+    *,
+    reasoning_tokens: int = 0,
+    allowance: int = 0,
+    is_repair: bool = False,
+) -> TokenEstimate:
+    """Estimate the tokens of one question of the strategy.
+
+    `reasoning_tokens`: how many tokens the model is known to think in a response; `allowance`: how many the token limit
+    therefore grows. `is_repair`: the question has a correction from the start.
+    """
     question = _longest_question(strategy, domain)
-    max_tokens = max_tokens_of(question, settings)
-    body = (
-        FormatFallback()
-        .initial_format(settings)
-        .body(
-            build_request(question),
-            model=settings.model,
-            temperature=temperature_of(question, settings),
-            max_tokens=max_tokens,
-        )
-    )
+    request = build_request(question)
+    max_tokens, attempts = max_tokens_of(question, settings), settings.max_attempts
     schema_tokens = len(json.dumps(strategy.schema)) // _CHARS_PER_TOKEN
+    correction = MAX_CORRECTION_BYTES if is_repair else 0
+    most = max_prompt_tokens(_body(request.with_schema_in_prompt())) + correction
     return TokenEstimate(
-        prompt_tokens=estimated_tokens(body, 0) + schema_tokens,
-        completion_tokens=min(_response_tokens(strategy), max_tokens),
-        max_prompt_tokens=max_prompt_tokens(body),
-        max_completion_tokens=max_tokens,
+        prompt_tokens=estimated_tokens(_body(request), 0) + schema_tokens,
+        completion_tokens=min(_response_tokens(strategy), max_tokens) + reasoning_tokens,
+        call_prompt_tokens=max_prompt_tokens(_body(request)) + correction,
+        call_completion_tokens=max_tokens + allowance,
+        max_prompt_tokens=attempts * most + (attempts - 1) * MAX_CORRECTION_BYTES,
+        max_completion_tokens=attempts * max_limit_of(question, settings),
     )
+
+
+def _body(request: ChatRequest) -> ChatBody:
+    """The body of a request that asks for the schema."""
+    return {
+        "model": "",
+        "messages": request.messages_to_send(),
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": request.schema_name, "strict": True, "schema": request.schema},
+        },
+    }
 
 
 def label_bytes(label: Label) -> int:

@@ -19,6 +19,7 @@ from limbeck.shared.labels import MAX_DOMAIN_CHARS, MAX_LABEL_CHARS, MAX_SENSE_C
 from limbeck.shared.text import clean
 
 MAX_CORRECTION_CHARS = 2_000
+TOKEN_LIMIT_FACTOR = 3  # multiplies the token limit after a response was cut off
 
 
 class TextPart(TypedDict):
@@ -122,6 +123,12 @@ def temperature_of(question: Question, settings: LLMSettings) -> float:
 def max_tokens_of(question: Question, settings: LLMSettings) -> int:
     """The token limit of the response: the strategy's, else the settings'."""
     return question.strategy.max_tokens or settings.max_tokens
+
+
+def max_limit_of(question: Question, settings: LLMSettings) -> int:
+    """The largest token limit that an attempt at the question can have, after responses that were cut off."""
+    base = max_tokens_of(question, settings)
+    return max(TOKEN_LIMIT_FACTOR * base, base + settings.max_reasoning_tokens)
 
 
 def cache_key_of(question: Question, settings: LLMSettings) -> str:

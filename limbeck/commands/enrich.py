@@ -77,7 +77,7 @@ def enrich(
 
 
 def estimate_table(estimate: "Estimate") -> "Table":
-    """The calls and tokens of each strategy, expected and at most."""
+    """The expected calls and tokens of each strategy."""
     from rich.table import Table
 
     table = Table("strategy", box=None)
@@ -87,34 +87,56 @@ def estimate_table(estimate: "Estimate") -> "Table":
     for item in estimate.strategies:
         bound = "≤ " if item.is_bound else ""
         basis = f"{item.num_seen:,} past responses" if item.basis == "ledger" else "default lengths"
-        tokens = (
-            f"{round(count.expected):,} (≤ {round(count.at_most):,})"
-            for count in (item.prompt_tokens, item.completion_tokens)
-        )
+        tokens = (f"{count.expected:,}" for count in (item.prompt_tokens, item.completion_tokens))
         table.add_row(item.strategy, f"{bound}{item.calls:,}", f"{item.answered:,}", *tokens, basis)
     return table
 
 
 def estimate_text(estimate: "Estimate", budget_usd: str | None, budget_tokens: int | None) -> str:
-    """The totals, and a note if they exceed the budget."""
+    """The totals with what each of them assumes, and a note if they exceed the budget."""
     expected = round(estimate.prompt_tokens.expected + estimate.completion_tokens.expected)
     text = f"{estimate.calls:,} calls to {estimate.model}, about {expected:,} tokens"
     if estimate.usd is None:
         text += f"; {estimate.usd_unknown}"
     else:
-        text += f": about {usd_text(estimate.usd.expected)}, at most {usd_text(estimate.usd.at_most)} without retries"
+        text += f": about {usd_text(estimate.usd.expected)}"
         if budget_usd and estimate.usd.expected > Decimal(budget_usd):
             text += f"; the budget of {usd_text(Decimal(budget_usd))} is expected to run out"
     if budget_tokens and expected > budget_tokens:
         text += f"; the budget of {budget_tokens:,} tokens is expected to run out"
-    return f"{text}{repair_text(estimate.again)}" if estimate.again else text
+    return f"{text}\n{_bounds_text(estimate)}{_reasoning_text(estimate)}"
+
+
+def _bounds_text(estimate: "Estimate") -> str:
+    """What the two upper bounds assume."""
+    if estimate.usd is None:
+        tokens = estimate.prompt_tokens, estimate.completion_tokens
+        single = f"{sum(one.without_repeats for one in tokens):,} tokens"
+        most = f"{sum(one.at_most for one in tokens):,} tokens"
+    else:
+        single, most = usd_text(estimate.usd.without_repeats), usd_text(estimate.usd.at_most)
+    repairs = f" and {repair_text(estimate.again)}" if estimate.again else ""
+    attempts = "its only attempt" if estimate.max_attempts == 1 else f"all its {estimate.max_attempts} attempts"
+    return (
+        f"{single} if no call is repeated and every response is as long as it may be; "
+        f"never more than {most}: every question with {attempts} at the largest token limit{repairs}"
+    )
+
+
+def _reasoning_text(estimate: "Estimate") -> str:
+    """What the expected figures assume about reasoning; "" if they come from recorded responses."""
+    if all(one.basis == "ledger" for one in estimate.strategies):
+        return ""
+    if estimate.reasoning_tokens:
+        return f"\nthe model thinks in up to {estimate.reasoning_tokens:,} tokens per response, which are included"
+    return "\na model that thinks before it answers costs more; the estimate knows how much after the first responses"
 
 
 def repair_text(repair: "AgainEstimate") -> str:
-    """The most that repair rounds can add."""
+    """What repair rounds are, and the most that they can add."""
     rounds = "1 repair round" if repair.rounds == 1 else f"up to {repair.rounds} repair rounds"
-    cost = "" if repair.usd is None else f", {usd_text(repair.usd)}"
-    return f"\nplus {rounds} for violations of the gates: at most {repair.calls:,} more calls{cost}"
+    cost = "" if repair.usd is None else f", {usd_text(repair.usd)} of it"
+    return f"{rounds} for violations of the gates ({repair.calls:,} more questions{cost})"
 
 
 def _vocabulary(client: "Limbeck", of: str, domain: str, console: "Console") -> str:

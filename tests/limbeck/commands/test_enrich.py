@@ -17,17 +17,19 @@ from tests.limbeck.scripted import Say, scripted
 Capture = pytest.CaptureFixture[str]
 
 
-def range_of(expected: Any, at_most: Any) -> dict[str, Any]:
-    return {"expected": expected, "at_most": at_most}
+def range_of(expected: Any, without_repeats: Any, at_most: Any) -> dict[str, Any]:
+    return {"expected": expected, "without_repeats": without_repeats, "at_most": at_most}
 
 
-ESTIMATE = {
+ESTIMATE: dict[str, Any] = {
     "object": "estimate",
     "model": "gpt-4o-mini",
+    "max_attempts": 5,
+    "reasoning_tokens": 0,
     "calls": 1500,
-    "prompt_tokens": range_of(300_000, 900_000),
-    "completion_tokens": range_of(150_000, 1_050_000),
-    "usd": range_of("0.135", "0.765"),
+    "prompt_tokens": range_of(300_000, 900_000, 9_000_000),
+    "completion_tokens": range_of(150_000, 1_050_000, 66_000_000),
+    "usd": range_of("0.135", "0.765", "40.95"),
     "usd_unknown": None,
     "strategies": [
         {
@@ -37,8 +39,8 @@ ESTIMATE = {
             "is_bound": False,
             "is_sampled": False,
             "calls": 1500,
-            "prompt_tokens": range_of(300_000, 900_000),
-            "completion_tokens": range_of(150_000, 1_050_000),
+            "prompt_tokens": range_of(300_000, 900_000, 9_000_000),
+            "completion_tokens": range_of(150_000, 1_050_000, 66_000_000),
             "basis": "ledger",
             "num_seen": 500,
         }
@@ -48,19 +50,22 @@ ESTIMATE = {
 
 
 def test_a_dry_run_prints_the_estimate_and_starts_no_job(capsys: Capture) -> None:
-    with scripted(
-        [Say(200, ESTIMATE), Say(200, {**ESTIMATE, "usd": None, "usd_unknown": "no price", "again": None})]
-    ) as server:
+    guessed = {**ESTIMATE["strategies"][0], "basis": "guess", "num_seen": 0}
+    unpriced = {**ESTIMATE, "usd": None, "usd_unknown": "no price", "again": None, "strategies": [guessed]}
+    with scripted([Say(200, ESTIMATE), Say(200, unpriced)]) as server:
         command = ["enrich", "voc_1", "--strategies", "sentence", "--dry-run", "--url", server.url]
         assert main([*command, "--budget-usd", "0.10", "--mend-rounds", "2"]) == 0
         assert main([*command, "--budget-tokens", "100000"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "1,500 calls to gpt-4o-mini, about 450,000 tokens: about $0.14, at most $0.76 without retries" in printed
-    assert "the budget of $0.10 is expected to run out" in printed
+    assert "1,500 calls to gpt-4o-mini, about 450,000 tokens: about $0.14; the budget of $0.10 is expected" in printed
+    assert "$0.76 if no call is repeated and every response is as long as it may be" in printed
+    assert "never more than $40.95: every question with all its 5 attempts at the largest token limit" in printed
+    assert "up to 2 repair rounds for violations of the gates (4,000 more questions, $6.78 of it)" in printed
     assert "500 past responses" in printed
-    assert "plus up to 2 repair rounds for violations of the gates: at most 4,000 more calls, $6.78" in printed
     assert printed.count("repair round") == 1
     assert "no price; the budget of 100,000 tokens is expected to run out" in printed
+    assert "1,950,000 tokens if no call is repeated" in printed
+    assert printed.count("a model that thinks before it answers costs more") == 1
     assert [one.path for one in server.seen] == ["/v1/jobs/estimate"] * 2
     body = json.loads(server.seen[0].body)
     assert (body["budget_usd"], body["mend_rounds"]) == ("0.10", 2)
