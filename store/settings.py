@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     prices: Path | None = Field(None, description="Price file that extends and overrides the prices of genai-prices.")
     llm_max_tokens: int = Field(700, ge=16, description="Limit of tokens per response.")
     llm_temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature of the LLM.")
+    llm_system_prompt: str = Field(
+        "", max_length=4_000, description="System prompt of jobs that give none, in place of the strategies' own."
+    )
     strategies_dir: Path | None = Field(None, description="Folder with additional strategies, one .toml file each.")
 
     nonvisual_words: Path | None = Field(None, description="File with additional nonvisual words for the gates.")

@@ -22,13 +22,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from attributes.cli.failure_summary import failure_lines, remedy
-from attributes.cli.input_files import InputParser, InvalidInput, parse_file
+from attributes.cli.input_files import InputParser, InvalidInput, parse_file, read_text
 from attributes.cli.llm_settings import llm_settings
 from attributes.cli.output_file import OutputFile
 from attributes.formats.label_lines import read_label_lines
+from attributes.languages import language_fault
 from attributes.llm.client import FatalLLMError, LLMClient, LLMSettings, QueryTotals, QuestionResult
 from attributes.llm.limits import Limiter, LocalLimiter
 from attributes.llm.requests import cache_key_of
+from attributes.prompts.customize import customize, system_prompt_fault
 from attributes.prompts.questions import Question, questions_for_label
 from attributes.prompts.strategy import DEFAULT_STRATEGY, Strategy, StrategyError, load_strategy
 from attributes.types import Entry, Label
@@ -176,6 +178,9 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     version = env.get("LIMBECK_LLM_API_VERSION", "")
     parser.add_argument("--api-version", default=version, help="API version, if the server is Azure OpenAI")
     parser.add_argument("--strategy", action="append", help="name, name@version or .toml file; repeatable")
+    parser.add_argument("--language", default="", help="language of the attributes: German, pt-BR (default: English)")
+    prompt_help = "file with a system prompt that replaces that of the strategies"
+    parser.add_argument("--system-prompt", type=Path, help=prompt_help)
     folder = env.get("LIMBECK_STRATEGIES_DIR")
     parser.add_argument("--strategies-dir", type=Path, default=folder, help="folder with strategies of your own")
     parser.add_argument("--rpm", type=int, help="maximum requests per minute")
@@ -200,7 +205,18 @@ def _strategies(arguments: argparse.Namespace) -> list[Strategy]:
             raise InvalidInput(f"--strategy {strategy.ref} {fault}")
     if len({strategy.ref for strategy in strategies}) < len(strategies):
         raise InvalidInput("--strategy: a strategy is given twice")
-    return strategies
+    return [_customized(strategy, arguments) for strategy in strategies]
+
+
+def _customized(strategy: Strategy, arguments: argparse.Namespace) -> Strategy:
+    """The strategy in the language and with the system prompt of the arguments."""
+    language = normalize(arguments.language)
+    if language and (fault := language_fault(language)):
+        raise InvalidInput(f"--language {fault}")
+    prompt = "" if arguments.system_prompt is None else read_text(arguments.system_prompt).removeprefix("\ufeff")
+    if arguments.system_prompt is not None and (fault := system_prompt_fault(prompt)):
+        raise InvalidInput(f"--system-prompt {arguments.system_prompt} {fault}")
+    return customize(strategy, language=language, system_prompt=prompt)
 
 
 def _limiter(arguments: argparse.Namespace) -> Limiter | None:

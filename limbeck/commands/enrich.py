@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, LabelsMissing, Url, read_text, service
+from limbeck.commands.common import (
+    DEFAULT_URL,
+    BadInput,
+    LabelsMissing,
+    Language,
+    SystemPromptFile,
+    Url,
+    read_text,
+    service,
+)
 from limbeck.shared.money import usd_text
 
 if TYPE_CHECKING:
@@ -43,6 +52,8 @@ def enrich(
         typer.Option(min=0, help="Maximum number of repair rounds for violations of the gates; 1 by default."),
     ] = None,
     llm_model: Annotated[str, typer.Option(help="The LLM; the service's by default.")] = "",
+    language: Language = "",
+    system_prompt: SystemPromptFile = None,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Describe each label with one or more strategies. Stored responses are reused. Exit code 3 if labels lack
@@ -62,6 +73,8 @@ def enrich(
         "budget_tokens": budget_tokens,
         "mode": "batch" if batch else None,
         "mend_rounds": mend_rounds,
+        "language": language or None,
+        "system_prompt": read_text(system_prompt) if system_prompt else None,
     }
     console = Console()
     with service(url) as client:

@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, LabelsMissing, Url, assignments, read_text, service
+from limbeck.commands.common import (
+    DEFAULT_URL,
+    BadInput,
+    LabelsMissing,
+    Language,
+    SystemPromptFile,
+    Url,
+    assignments,
+    read_text,
+    service,
+)
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
-    from limbeck.client import Limbeck
-    from limbeck.models import Job, TextKind
+    from limbeck.client import EnrichOptions
+    from limbeck.models import TextKind
 
 _SPLIT = "seed=0,id_fraction=0.5,held_out=0.3"
 _STRATEGIES = {
@@ -49,6 +58,8 @@ def run(
         str, typer.Option(help="Prompt strategies: sentence,phrases,contrast …; by default those that --text needs.")
     ] = "",
     llm_model: Annotated[str, typer.Option(help="The LLM; the service's by default.")] = "",
+    language: Language = "",
+    system_prompt: SystemPromptFile = None,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Describe labels with an LLM, distil a student, evaluate it on seen and unseen labels, and download it. Exit code
@@ -56,13 +67,18 @@ def run(
     from rich.console import Console
 
     from limbeck.commands.jobs import fetch_bundle
-    from limbeck.enrich_report import missing_text
+    from limbeck.enrich_report import follow_enrichment, missing_text
     from limbeck.progress import follow
 
     kind = _text_kind(text)
     config = assignments(set_ or [], "--set") | ({"student": student} if student else {})
     chosen_split = parse_split(split)
     label_text = read_text(labels)
+    options: EnrichOptions = {
+        "model": llm_model or None,
+        "language": language or None,
+        "system_prompt": read_text(system_prompt) if system_prompt else None,
+    }
     console = Console()
     with service(url) as client:
         vocabulary = client.create_vocabulary_from_text(
@@ -75,7 +91,9 @@ def run(
         attribute_set, missing = None, ""
         if kind != "names":
             chain = _strategies(strategies or _STRATEGIES.get(kind, "describe"))
-            described = _describe(client, console, vocabulary.id, chain, llm_model, teacher)
+            options["strategies"] = chain
+            options["teacher"] = teacher if _needs_teacher(chain) else None
+            described = follow_enrichment(client, client.enrich(vocabulary.id, **options), console)
             attribute_set, missing = (described.result or {})["attribute_set_id"], missing_text(described)
         job = client.distill(
             dataset.id,
@@ -102,20 +120,8 @@ def run(
         raise LabelsMissing(missing)
 
 
-def _describe(
-    client: "Limbeck", console: "Console", vocabulary_id: str, strategies: list[str], llm_model: str, teacher: str
-) -> "Job":
-    """Enrich the vocabulary. Returns the job, which has succeeded."""
-    from limbeck.enrich_report import follow_enrichment
-
-    needs_teacher = any(name.partition("@")[0] == "contrast" for name in strategies)
-    job = client.enrich(
-        vocabulary_id,
-        strategies=strategies,
-        model=llm_model or None,
-        teacher=teacher if needs_teacher else None,
-    )
-    return follow_enrichment(client, job, console)
+def _needs_teacher(strategies: list[str]) -> bool:
+    return any(name.partition("@")[0] == "contrast" for name in strategies)
 
 
 def parse_split(text: str) -> dict[str, object]:

@@ -88,6 +88,16 @@ def test_a_file_of_labels_is_described(tmp_path: Path, capsys: Capture) -> None:
     assert (body["strategies"], body["budget_usd"]) == (["sentence", "phrases"], "2.50")
 
 
+def test_language_and_system_prompt_are_posted(tmp_path: Path) -> None:
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text("You are a botanist.\n")
+    command = ["enrich", "voc_1", "--dry-run", "--language", "German", "--system-prompt", str(prompt)]
+    with scripted([Say(200, ESTIMATE)]) as server:
+        assert main([*command, "--url", server.url]) == 0
+    body = json.loads(server.seen[0].body)
+    assert (body["language"], body["system_prompt"]) == ("German", "You are a botanist.\n")
+
+
 REFUSED = {
     "reason": "refused",
     "count": 1,
@@ -182,6 +192,7 @@ def test_an_interrupted_command_says_what_happens_to_the_job(capsys: Capture, mo
         (["voc_1", "--strategies", ","], "--strategies"),
         (["voc_1", "--domain", "birds"], "--domain"),
         (["nowhere.txt"], "nowhere.txt"),
+        (["voc_1", "--system-prompt", "nowhere.txt"], "nowhere.txt: No such file"),
     ],
 )
 def test_invalid_input_is_rejected(arguments: list[str], message: str, capsys: Capture) -> None:
