@@ -118,7 +118,7 @@ class EstimateOut(ResponseModel):
 def estimate(services: ServicesDep, given: EnrichIn) -> object:
     """Estimate an enrich job. Nothing is requested or stored."""
     with services.db.read() as tx:
-        return _estimate(tx, plan_enrich(tx, given, services.settings), services.settings)
+        return estimate_plan(tx, plan_enrich(tx, given, services.settings), services.settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +157,8 @@ class _OpenQuestions:
     label_bytes: int
 
 
-def _estimate(tx: Session, plan: EnrichPlan, settings: Settings) -> EstimateOut:
+def estimate_plan(tx: Session, plan: EnrichPlan, settings: Settings) -> EstimateOut:
+    """The estimate of a plan."""
     spec = plan.spec
     model = _model(tx, plan, settings)
     if isinstance(spec, DescribeSpec):
