@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from api.http.dependencies import ServicesDep
 from api.http.schemas import ResponseModel
 from api.jobs.plan_enrich import EnrichIn, EnrichPlan, plan_enrich, price_of
-from attributes.llm.estimates import TokenEstimate, estimate_tokens, label_bytes
+from attributes.llm.estimates import TokenEstimate, estimate_tokens, label_bytes, max_num_calls
 from attributes.llm.model_profile import ModelProfile, profile_from_json
 from attributes.llm.prices import Price
 from attributes.llm.requests import cache_key_of
@@ -132,14 +132,7 @@ class _Model:
 
     def tokens(self, strategy: Strategy, domain: str, *, is_repair: bool = False) -> TokenEstimate:
         """The tokens of one question of the strategy about an empty label."""
-        return estimate_tokens(
-            strategy,
-            self.llm,
-            domain,
-            reasoning_tokens=self.profile.reasoning_tokens,
-            allowance=self.profile.allowance(self.llm.max_reasoning_tokens),
-            is_repair=is_repair,
-        )
+        return estimate_tokens(strategy, self.llm, domain, profile=self.profile, is_repair=is_repair)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,20 +207,19 @@ def _estimate_repair(plan: EnrichPlan, labels: Sequence[Label], model: _Model) -
     strategies = [strategy for strategy in plan.strategies if strategy.about == "label"]
     if not (isinstance(plan.spec, DescribeSpec) and plan.spec.mend_rounds and strategies):
         return None
-    rounds, attempts = plan.spec.mend_rounds, model.llm.max_attempts
+    rounds, num_calls = plan.spec.mend_rounds, max_num_calls(model.llm)
     calls = prompt = completion = 0
     for strategy in strategies:
         tokens = model.tokens(strategy, plan.spec.domain, is_repair=True)
         questions = rounds * len(labels) * strategy.num_questions
         calls += questions
         prompt += questions * tokens.max_prompt_tokens
-        prompt += rounds * strategy.num_questions * attempts * sum(map(label_bytes, labels))
+        prompt += rounds * strategy.num_questions * num_calls * sum(map(label_bytes, labels))
         completion += questions * tokens.max_completion_tokens
     pusd = None
     if model.price is not None:
-        num_calls = calls * attempts
         pusd = model.price.max_cost(
-            prompt_tokens=prompt, completion_tokens=completion, batch=model.is_batch, num_calls=num_calls
+            prompt_tokens=prompt, completion_tokens=completion, batch=model.is_batch, num_calls=calls * num_calls
         )
     return AgainEstimate(
         rounds=rounds,
@@ -269,7 +261,7 @@ def _estimate_strategy(
     tokens = model.tokens(strategy, spec.domain)
     averages = usage.average_usage(tx, model=model.llm.model, strategy=strategy.ref)
     prompt, completion, calls = _expected(tokens, averages, questions.number)
-    max_prompt = questions.at_most * tokens.max_prompt_tokens + model.llm.max_attempts * questions.label_bytes
+    max_prompt = questions.at_most * tokens.max_prompt_tokens + max_num_calls(model.llm) * questions.label_bytes
     return StrategyEstimate(
         strategy=strategy.ref,
         questions=questions.total,
@@ -326,7 +318,7 @@ def _usd_range(
     model: _Model, price: Price, estimates: Sequence[StrategyEstimate], again: AgainEstimate | None
 ) -> UsdRange:
     """The cost of all strategies. The price of a call can depend on its length, so each strategy has its own."""
-    attempts, batch = model.llm.max_attempts, model.is_batch
+    batch = model.is_batch
     expected = single = most = 0
     for one in estimates:
         prompt, completion, questions = one.prompt_tokens, one.completion_tokens, one.questions - one.answered
@@ -343,7 +335,7 @@ def _usd_range(
             prompt_tokens=prompt.at_most,
             completion_tokens=completion.at_most,
             batch=batch,
-            num_calls=questions * attempts,
+            num_calls=questions * max_num_calls(model.llm),
         )
     repairs = Decimal(again.usd) if again and again.usd else Decimal(0)
     return UsdRange(

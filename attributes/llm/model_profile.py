@@ -11,7 +11,7 @@ accept no temperature but their own, or know no system role. Models that think b
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -192,12 +192,6 @@ class LearnedProfiles:
         if self._on_learned is not None:
             stored = learned.profile.as_json()
             self._on_learned(settings.base_url, settings.model, stored, learned.expires_at)
-
-
-def omitted_from(body: Mapping[str, object], omitted: Iterable[str]) -> dict[str, object]:
-    """The body without these parameters, and without those that are null."""
-    left_out = set(omitted)
-    return {name: value for name, value in body.items() if name not in left_out and value is not None}
 
 
 shared_profiles = LearnedProfiles()

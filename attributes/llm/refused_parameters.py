@@ -9,8 +9,8 @@ import re
 from collections.abc import Collection
 
 _REFUSAL = re.compile(
-    r"not (be )?(support|allow|permit|accept|compatib|available|implement|valid|recogni[sz]|provid|set\b|specif|work|defined)"
-    r"|un(support|recogni[sz]|know|expect|permitted)|n[o']t support|(do|does|did|must|can|is|are|should)(n[o']?t| not)\b"
+    r"not (be )?(support|allow|permit|accept|compatib|available|implement|valid|recogni[sz]|provid|set\b|specif|work)"
+    r"|un(support|recogni[sz]|know|expect|permitted)|(do|does|did|must|can|is|are|should)(n[o']?t| not)\b"
     r"|cannot|deprecat|invalid|extra|forbidden|only\b|must be|disallow|refus|reject|illegal|no longer|instead|remove"
     r"|incompatib|removed|ignored",
     re.IGNORECASE,
@@ -36,6 +36,7 @@ _TOO_LARGE = re.compile(
     r"|less than|<=|greater than|upper|larger than|range|between",
     re.IGNORECASE,
 )
+_MIN_LIMIT = 64  # a smaller number in a message is not a token limit
 
 
 def refused_parameter(param: str, message: str, sent: Collection[str]) -> str:
@@ -75,3 +76,16 @@ def _refused_limit(named: str, message: str, sent: Collection[str]) -> str | Non
         if named == name or _LIMIT[name].search(message):
             return "" if _TOO_LARGE.search(message) else name
     return None
+
+
+def largest_limit(message: str, limit: int) -> int | None:
+    """The largest token limit that the server allows, if the error says that `limit` is too large; None otherwise.
+
+    OpenAI: "max_tokens is too large: 8892. This model supports at most 4096 completion tokens".
+    """
+    if str(limit) not in message.replace(",", "") or not any(one.search(message) for one in _LIMIT.values()):
+        return None
+    if not _TOO_LARGE.search(message):
+        return None
+    numbers = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", message)]
+    return max((number for number in numbers if _MIN_LIMIT <= number < limit), default=None)

@@ -6,6 +6,7 @@ import pytest
 
 from attributes.llm.estimates import MAX_CORRECTION_BYTES, estimate_tokens, label_bytes
 from attributes.llm.limits import max_prompt_tokens
+from attributes.llm.model_profile import ModelProfile
 from attributes.llm.requests import MAX_CORRECTION_CHARS, ChatRequest, build_request
 from attributes.llm.response_format import ChatBody, NamedSchema
 from attributes.llm.settings import LLMSettings
@@ -26,11 +27,11 @@ def test_estimates_are_positive_and_ordered(name: str) -> None:
 def test_reasoning_raises_the_expected_tokens_and_the_limit_of_a_call() -> None:
     sentence = load_strategy("sentence")
     plain = estimate_tokens(sentence, SETTINGS)
-    thinking = estimate_tokens(sentence, SETTINGS, reasoning_tokens=2_000, allowance=3_000)
+    thinking = estimate_tokens(sentence, SETTINGS, profile=ModelProfile(reasoning_tokens=2_000))
     assert thinking.completion_tokens == plain.completion_tokens + 2_000
     assert thinking.call_completion_tokens == plain.call_completion_tokens + 3_000
     assert thinking.max_completion_tokens == plain.max_completion_tokens  # it covers the largest limit anyway
-    assert plain.max_completion_tokens == 5 * (SETTINGS.max_tokens + SETTINGS.max_reasoning_tokens)
+    assert plain.max_completion_tokens == 6 * (SETTINGS.max_tokens + SETTINGS.max_reasoning_tokens)
 
 
 @pytest.mark.parametrize("label", [Label("crane"), Label("crane", "bird"), Label('a "great" heron'), Label("鶴")])
@@ -45,9 +46,9 @@ def test_label_bytes_raise_the_upper_bounds_above_the_real_requests(name: str, l
         assert max_prompt_tokens(_body(request.with_schema_in_prompt())) <= bound.max_prompt_tokens + label_bytes(label)
 
 
-def test_all_attempts_but_the_first_can_have_a_correction() -> None:
+def test_all_calls_but_the_first_can_have_a_correction() -> None:
     correction = "鶴" * MAX_CORRECTION_CHARS
-    two_calls = SETTINGS.model_copy(update={"max_attempts": 2})
+    two_calls = SETTINGS.model_copy(update={"max_attempts": 1})  # the attempt, and one call that tests the server
     question = replace(questions_for_label(load_strategy("sentence"), Label("a"))[0], correction=correction)
     request = build_request(question).with_schema_in_prompt()
     calls = [request, request.with_paragraph(correction)]
