@@ -1,10 +1,12 @@
 """Every reason and error of an enrichment has a meaning and a remedy in words for users."""
 
+import re
+
 import pytest
 
 from attributes.llm.results import REASONS
 from limbeck.shared.failure_reasons import FAILURE_REASONS, failure_reason
-from tests.golden.sources import code_constants
+from tests.golden.files import ROOT
 
 
 @pytest.mark.parametrize("reason", sorted(REASONS))
@@ -13,7 +15,8 @@ def test_every_reason_of_a_question_has_a_remedy(reason: str) -> None:
 
 
 def test_every_error_of_the_llm_that_the_code_raises_has_a_remedy() -> None:
-    codes = {code for code in code_constants() if code.startswith("llm_")}
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "attributes" / "llm").glob("*.py"))
+    codes = {code for source in sources for code in re.findall(r'"(llm_[a-z_]+)"', source)}
     assert "llm_wrong_key" in codes
     assert codes <= set(FAILURE_REASONS)
 

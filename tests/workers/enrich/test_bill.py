@@ -55,7 +55,7 @@ class BillingServer:
     def _respond(self, request: FakeRequest) -> FakeResponse:
         chance = self._random.random
         self.num_repairs += "You were asked this before" in request.prompt
-        if not self._is_greedy and chance() < self._share / 2:
+        if not self._is_greedy and chance() < self._share / 4:
             status = self._random.choice((429, 500, 503))
             return error_response(status, headers={"retry-after-ms": "1"})  # these cost nothing
         limit = request.body.get("max_tokens") or request.body["max_completion_tokens"]
