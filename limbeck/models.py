@@ -280,13 +280,16 @@ class Spend(ServiceResponse):
     """Usage and cost of an enrich job so far, and its budget (cap). Dollars are exact.
 
     `usd` excludes `unpriced_calls`, and is None if all calls are unpriced. `projected_usd` is the total cost if the
-    remaining questions cost as much as those so far.
+    remaining questions cost as much as those so far. `repeated_calls` come after the first call of a question;
+    `repaired_responses` had nearly valid JSON.
     """
 
     usd: Decimal | None
     tokens: int
     calls: int
     unpriced_calls: int
+    repeated_calls: int
+    repaired_responses: int
     cap_usd: Decimal | None
     cap_tokens: int | None
     projected_usd: Decimal | None

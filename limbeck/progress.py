@@ -119,7 +119,10 @@ def _interrupted_text(job: Job) -> str:
 
 
 def spend_text(spend: Spend | None) -> str:
-    """`$0.12 spent, about $1.40 in all (cap $2.50)`; tokens if the price is unknown; "" without calls."""
+    """`$0.12 spent, about $1.40 in all (cap $2.50), 3 calls repeated, 2 responses repaired`; "" without calls.
+
+    Tokens in place of dollars if the price is unknown.
+    """
     if spend is None or not spend.calls:
         return ""
     if spend.usd is None:
@@ -133,7 +136,13 @@ def spend_text(spend: Spend | None) -> str:
     caps = [usd_text(spend.cap_usd)] if spend.cap_usd is not None else []
     if spend.cap_tokens is not None:
         caps.append(f"{spend.tokens:,} of {spend.cap_tokens:,} tokens")
-    return text + (f" (cap {', '.join(caps)})" if caps else "")
+    text += f" (cap {', '.join(caps)})" if caps else ""
+    text += f", {_number(spend.repeated_calls, 'call')} repeated" if spend.repeated_calls else ""
+    return text + (f", {_number(spend.repaired_responses, 'response')} repaired" if spend.repaired_responses else "")
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def rate_text(rate: float) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 
 from attributes.llm.results import QuestionResult
 from attributes.llm.transport import RawResponse
+from limbeck.shared.failure_reasons import FAILURE_REASONS
 from store.enrich import single_flight
 from store.jobs import events
 from store.models import EnrichResult, LLMAnswer, LLMCall, LLMFlight, Part
@@ -97,6 +98,11 @@ def test_partly_failed_labels_are_counted_by_reason(bench: Bench) -> None:
     assert (job.result["num_described"], job.result["failed_labels"]) == (3, {})
     assert (job.result["partly_failed_labels"], job.result["partly_failed_positions"]) == ({"refused": 1}, [1])
     assert sum(one["failed"].get("refused", 0) for one in job.result["strategies"]) == 1
+    (reason,) = job.result["failed_reasons"]
+    assert (reason["reason"], reason["count"], reason["partly_count"]) == ("refused", 0, 1)
+    assert reason["examples"] == [{"position": 1, "subject": NAMES[1], "detail": "I would rather not."}]
+    assert reason["remedy"] == FAILURE_REASONS["refused"].remedy
+    assert job.result["calls_by_status"] == {"ok": 5, "refused": 1}
 
 
 @pytest.mark.slow
