@@ -117,7 +117,14 @@ def estimate_text(estimate: "Estimate", budget_usd: str | None, budget_tokens: i
             text += f"; the budget of {usd_text(Decimal(budget_usd))} is expected to run out"
     if budget_tokens and expected > budget_tokens:
         text += f"; the budget of {budget_tokens:,} tokens is expected to run out"
-    return f"{text}\n{_bounds_text(estimate)}{_reasoning_text(estimate)}"
+    return f"{text}\n{_bounds_text(estimate)}{_budget_text(budget_usd, budget_tokens)}{_reasoning_text(estimate)}"
+
+
+def _budget_text(budget_usd: str | None, budget_tokens: int | None) -> str:
+    """Where a budget ends the job; "" without one."""
+    caps = [usd_text(Decimal(budget_usd))] if budget_usd else []
+    caps += [f"{budget_tokens:,} tokens"] if budget_tokens else []
+    return f"\nthe budget ends the job before it costs more than {' or '.join(caps)}" if caps else ""
 
 
 def _bounds_text(estimate: "Estimate") -> str:

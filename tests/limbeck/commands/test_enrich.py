@@ -61,6 +61,7 @@ def test_a_dry_run_prints_the_estimate_and_starts_no_job(capsys: Capture) -> Non
     assert "$0.76 if no call is repeated and every response is as long as it may be" in printed
     assert "never more than $40.95: every question with all its 5 attempts at the largest token limit" in printed
     assert "up to 2 repair rounds for violations of the gates (4,000 more questions, $6.78 of it)" in printed
+    assert "the budget ends the job before it costs more than $0.10" in printed
     assert "500 past responses" in printed
     assert printed.count("repair round") == 1
     assert "no price; the budget of 100,000 tokens is expected to run out" in printed
