@@ -122,7 +122,7 @@ def estimate(services: ServicesDep, given: EnrichIn) -> object:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Model:
+class _JobModel:
     """The LLM of the job, what was learned about it, its price, and whether the Batch API is used."""
 
     llm: LLMSettings
@@ -177,7 +177,7 @@ def estimate_plan(tx: Session, plan: EnrichPlan, settings: Settings) -> Estimate
     )
 
 
-def _model(tx: Session, plan: EnrichPlan, settings: Settings) -> _Model:
+def _model(tx: Session, plan: EnrichPlan, settings: Settings) -> _JobModel:
     llm = LLMSettings(
         base_url=settings.llm_base_url,
         model=plan.spec.model,
@@ -186,7 +186,7 @@ def _model(tx: Session, plan: EnrichPlan, settings: Settings) -> _Model:
         max_attempts=settings.llm_max_attempts,
     )
     stored = llm_profiles.get(tx, base_url=llm.base_url, model=llm.model)
-    return _Model(
+    return _JobModel(
         llm=llm,
         profile=(profile_from_json(stored.profile) if stored else None) or ModelProfile(),
         price=price_of(plan.spec.model, settings),
@@ -203,7 +203,7 @@ def _sum(ranges: Sequence[Range], repairs: int) -> Range:
     )
 
 
-def _estimate_repair(plan: EnrichPlan, labels: Sequence[Label], model: _Model) -> AgainEstimate | None:
+def _estimate_repair(plan: EnrichPlan, labels: Sequence[Label], model: _JobModel) -> AgainEstimate | None:
     strategies = [strategy for strategy in plan.strategies if strategy.about == "label"]
     if not (isinstance(plan.spec, DescribeSpec) and plan.spec.mend_rounds and strategies):
         return None
@@ -255,7 +255,7 @@ def _open_questions(
 
 
 def _estimate_strategy(
-    tx: Session, strategy: Strategy, spec: DescribeSpec | CaptionSpec, labels: Sequence[Label], model: _Model
+    tx: Session, strategy: Strategy, spec: DescribeSpec | CaptionSpec, labels: Sequence[Label], model: _JobModel
 ) -> StrategyEstimate:
     questions = _open_questions(tx, strategy, spec, labels, model.llm)
     tokens = model.tokens(strategy, spec.domain)
@@ -315,7 +315,7 @@ def _num_cached(
 
 
 def _usd_range(
-    model: _Model, price: Price, estimates: Sequence[StrategyEstimate], again: AgainEstimate | None
+    model: _JobModel, price: Price, estimates: Sequence[StrategyEstimate], again: AgainEstimate | None
 ) -> UsdRange:
     """The cost of all strategies. The price of a call can depend on its length, so each strategy has its own."""
     batch = model.is_batch
