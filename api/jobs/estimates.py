@@ -24,7 +24,9 @@ from sqlalchemy.orm import Session
 
 from api.http.dependencies import ServicesDep
 from api.http.schemas import ResponseModel
-from api.jobs.plan_enrich import EnrichIn, EnrichPlan, plan_enrich, price_of
+from api.jobs.llm_endpoints import unknown_price
+from api.jobs.plan_enrich import EnrichIn, EnrichPlan, plan_enrich
+from attributes.endpoints.endpoint import DEFAULT_ENDPOINT
 from attributes.llm.estimates import TokenEstimate, estimate_tokens, label_bytes, max_num_calls
 from attributes.llm.model_profile import ModelProfile, profile_from_json
 from attributes.llm.prices import Price
@@ -38,7 +40,6 @@ from store import resources, vocabularies
 from store.enrich import llm_profiles, results, usage
 from store.enrich.usage import AverageUsage
 from store.jobs.specs import CaptionSpec, DescribeSpec
-from store.settings import Settings
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 MAX_LOOKUPS = 100_000
@@ -102,6 +103,7 @@ class EstimateOut(ResponseModel):
     """
 
     object: Literal["estimate"] = "estimate"
+    endpoint: str = DEFAULT_ENDPOINT
     model: str
     max_attempts: int
     reasoning_tokens: int
@@ -118,7 +120,7 @@ class EstimateOut(ResponseModel):
 def estimate(services: ServicesDep, given: EnrichIn) -> object:
     """Estimate an enrich job. Nothing is requested or stored."""
     with services.db.read() as tx:
-        return estimate_plan(tx, plan_enrich(tx, given, services.settings), services.settings)
+        return estimate_plan(tx, plan_enrich(tx, given, services.settings))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,10 +152,10 @@ class _OpenQuestions:
     label_bytes: int
 
 
-def estimate_plan(tx: Session, plan: EnrichPlan, settings: Settings) -> EstimateOut:
+def estimate_plan(tx: Session, plan: EnrichPlan) -> EstimateOut:
     """The estimate of a plan."""
     spec = plan.spec
-    model = _model(tx, plan, settings)
+    model = _model(tx, plan)
     if isinstance(spec, DescribeSpec):
         vocabulary_id = spec.vocabulary_id
     else:
@@ -161,9 +163,8 @@ def estimate_plan(tx: Session, plan: EnrichPlan, settings: Settings) -> Estimate
     labels = [Label(row.name, row.sense) for row in vocabularies.labels(tx, vocabulary_id)]
     estimates = [_estimate_strategy(tx, strategy, spec, labels, model) for strategy in plan.strategies]
     again = _estimate_repair(plan, labels, model)
-    base_url = model.llm.base_url
-    unknown = f"the price of {spec.model} at {base_url} is not known; LIMBECK_PRICES can give it"
     return EstimateOut(
+        endpoint=plan.llm.endpoint,
         model=spec.model,
         max_attempts=model.llm.max_attempts,
         reasoning_tokens=model.profile.reasoning_tokens,
@@ -171,25 +172,19 @@ def estimate_plan(tx: Session, plan: EnrichPlan, settings: Settings) -> Estimate
         prompt_tokens=_sum([one.prompt_tokens for one in estimates], again.prompt_tokens if again else 0),
         completion_tokens=_sum([one.completion_tokens for one in estimates], again.completion_tokens if again else 0),
         usd=None if model.price is None else _usd_range(model, model.price, estimates, again),
-        usd_unknown=unknown if model.price is None else None,
+        usd_unknown=unknown_price(plan.llm) if model.price is None else None,
         strategies=estimates,
         again=again,
     )
 
 
-def _model(tx: Session, plan: EnrichPlan, settings: Settings) -> _JobModel:
-    llm = LLMSettings(
-        base_url=settings.llm_base_url,
-        model=plan.spec.model,
-        temperature=settings.llm_temperature,
-        max_tokens=settings.llm_max_tokens,
-        max_attempts=settings.llm_max_attempts,
-    )
+def _model(tx: Session, plan: EnrichPlan) -> _JobModel:
+    llm = plan.llm.settings
     stored = llm_profiles.get(tx, base_url=llm.base_url, model=llm.model)
     return _JobModel(
         llm=llm,
         profile=(profile_from_json(stored.profile) if stored else None) or ModelProfile(),
-        price=price_of(plan.spec.model, settings),
+        price=plan.llm.price,
         is_batch=plan.spec.mode == "batch",
     )
 

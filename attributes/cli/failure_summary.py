@@ -10,7 +10,7 @@ from limbeck.shared.failure_reasons import failure_reason
 MAX_EXAMPLES = 5
 # Settings of the service as options of this program; the key and the headers have no option.
 _OPTIONS = {"REQUESTS_PER_MIN": "--rpm", "TOKENS_PER_MIN": "--tpm"}
-_ONLY_VARIABLES = ("API_KEY", "HEADERS")
+_ONLY_VARIABLES = ("API_KEY", "HEADERS", "PROXY")
 _VARIABLE = re.compile(r"LIMBECK_LLM_([A-Z_]+)")
 
 

@@ -57,7 +57,8 @@ def run(
     strategies: Annotated[
         str, typer.Option(help="Prompt strategies: sentence,phrases,contrast …; by default those that --text needs.")
     ] = "",
-    llm_model: Annotated[str, typer.Option(help="The LLM; the service's by default.")] = "",
+    endpoint: Annotated[str, typer.Option(help="The LLM endpoint, one of `limbeck llm endpoints`.")] = "",
+    llm_model: Annotated[str, typer.Option(help="The LLM; the endpoint's by default.")] = "",
     language: Language = "",
     system_prompt: SystemPromptFile = None,
     url: Url = DEFAULT_URL,
@@ -75,6 +76,7 @@ def run(
     chosen_split = parse_split(split)
     label_text = read_text(labels)
     options: EnrichOptions = {
+        "endpoint": endpoint or None,
         "model": llm_model or None,
         "language": language or None,
         "system_prompt": read_text(system_prompt) if system_prompt else None,

@@ -60,16 +60,18 @@ class TextSource(Protocol):
 class EnrichSpec(JobSpec):
     """Fields of both kinds of enrichment. `domain`: of the vocabulary; `strategies`: as `name@version`.
 
-    `language` and `system_prompt` change the strategies (`attributes.prompts.customize`); empty: unchanged.
+    `endpoint`: the operator's LLM endpoint; None for `default`. `language` and `system_prompt` change the strategies
+    (`attributes.prompts.customize`); empty: unchanged.
     """
 
     kind: ClassVar[JobKind] = "enrich"
     optional: ClassVar[frozenset[str]] = frozenset(
-        {"samples", "mode", "budget_usd", "budget_tokens", "language", "system_prompt"}
+        {"samples", "mode", "budget_usd", "budget_tokens", "endpoint", "language", "system_prompt"}
     )
 
     strategies: tuple[str, ...] = Field(min_length=1)
     model: str
+    endpoint: str | None = None
     domain: str = ""
     samples: int | None = None
     mode: Literal["live", "batch"] = "live"

@@ -119,7 +119,7 @@ def test_the_ledger_is_the_bill_and_never_above_the_maximum(
         request = EnrichIn.model_validate({"kind": "enrich", "vocabulary_id": vocabulary_id, **fields})
         with bench.db.read() as tx:
             settings = bench.context.settings
-            estimate = estimate_plan(tx, plan_enrich(tx, request, settings), settings)
+            estimate = estimate_plan(tx, plan_enrich(tx, request, settings))
         job_id = bench.post(vocabulary_id, **fields)
         bench.work()
     totals = totals_of(bench, job_id)
