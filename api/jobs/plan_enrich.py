@@ -134,7 +134,7 @@ class EnrichIn(StorableRequestModel):
     system_prompt: Annotated[str | None, AfterValidator(_check_system_prompt)] = Field(
         None,
         description="Replaces the system prompt of every strategy. The rules that the response depends on follow it. "
-        "Default: the operator's (LIMBECK_LLM_SYSTEM_PROMPT), else the strategy's own.",
+        "Default: the operator's (LIMBECK_SYSTEM_PROMPT), else the strategy's own.",
     )
 
 
@@ -175,7 +175,7 @@ def plan_enrich(tx: Session, request: EnrichIn, settings: Settings) -> EnrichPla
 
 
 def _system_prompt(request: EnrichIn, settings: Settings) -> str:
-    return request.system_prompt or settings.llm_system_prompt.strip()
+    return request.system_prompt or settings.system_prompt.strip()
 
 
 def _strategies(request: EnrichIn, settings: Settings) -> list[Strategy]:

@@ -58,7 +58,7 @@ def test_language_and_system_prompt_are_part_of_the_spec(service: Service) -> No
     job = service.post("/v1/jobs", {**body, "language": " pt-BR", "system_prompt": prompt}, status=202)
     assert (job["spec"]["language"], job["spec"]["system_prompt"]) == ("pt-BR", prompt.strip())
     assert not {"language", "system_prompt"} & set(service.post("/v1/jobs", body, status=202)["spec"])
-    service.settings.__dict__["llm_system_prompt"] = "You work for a zoo.\n"  # the model is frozen
+    service.settings.__dict__["system_prompt"] = "You work for a zoo.\n"  # the model is frozen
     assert service.post("/v1/jobs", body, status=202)["spec"]["system_prompt"] == "You work for a zoo."
     own = service.post("/v1/jobs", {**body, "system_prompt": "You are a botanist."}, status=202)
     assert own["spec"]["system_prompt"] == "You are a botanist."
