@@ -357,13 +357,16 @@ class Spend(ServiceResponse):
     """Usage and cost of an enrich job so far, and its budget (cap). Dollars are exact.
 
     `usd` excludes `unpriced_calls`, and is None if all calls are unpriced. `projected_usd` is the total cost if the
-    remaining questions cost as much as those so far.
+    remaining questions cost as much as those so far. `repeated_calls` come after the first call of a question;
+    `repaired_responses` had nearly valid JSON.
     """
 
     usd: Decimal | None
     tokens: int
     calls: int
     unpriced_calls: int
+    repeated_calls: int
+    repaired_responses: int
     cap_usd: Decimal | None
     cap_tokens: int | None
     projected_usd: Decimal | None
@@ -390,16 +393,18 @@ class Call(ServiceResponse):
 
 
 class Range(ServiceResponse):
-    """The expected number, and the maximum without retries."""
+    """The expected number, that of one call per question at its limits, and the upper bound with all retries."""
 
     expected: int
+    without_repeats: int
     at_most: int
 
 
 class UsdRange(ServiceResponse):
-    """The expected dollars, and the maximum without retries; exact."""
+    """Exact dollars; the fields as in `Range`. The bill is never above `at_most`."""
 
     expected: Decimal
+    without_repeats: Decimal
     at_most: Decimal
 
 
@@ -421,7 +426,7 @@ class StrategyEstimate(ServiceResponse):
 
 
 class AgainEstimate(ServiceResponse):
-    """The maximum usage of repair rounds."""
+    """The maximum usage of repair rounds, with all retries of their questions; `at_most` of the job includes it."""
 
     rounds: int
     calls: int
@@ -432,10 +437,13 @@ class AgainEstimate(ServiceResponse):
 
 class Estimate(ServiceResponse):
     """The estimated usage and cost of an enrich job. `usd` is None if the price is unknown (`usd_unknown`: the reason),
-    `again` is None without repair rounds."""
+    `again` is None without repair rounds. `max_attempts`: calls that one question can need. `reasoning_tokens`: how
+    many tokens the model is known to think in one response."""
 
     endpoint: str = "default"  # services before named endpoints do not say it
     model: str
+    max_attempts: int
+    reasoning_tokens: int
     calls: int
     prompt_tokens: Range
     completion_tokens: Range

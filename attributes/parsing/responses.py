@@ -210,7 +210,9 @@ def _lines(data: ResponseJSON, question: Question) -> PairLines:
         # A response that swaps the two labels is equally valid.
         swapped = bool(is_swapped(pair, (data["label"], data["other"]), question.domain))
         cleaned = [{key: _noun_phrase(str(value)) for key, value in item.items()} for item in data["differences"]]
-        return lines_for_pair(cleaned[:MAX_PHRASES], pair, swapped=swapped, strategy=strategy.ref)
+        return lines_for_pair(
+            cleaned[:MAX_PHRASES], pair, swapped=swapped, strategy=strategy.ref, language=strategy.language
+        )
     lines = []
     for name, kind in SENTENCES.items():
         if name in strategy.response_fields and (text := clean(data.get(name, ""), MAX_SENTENCE_CHARS)):
