@@ -34,7 +34,7 @@ PNG = ImageFile(
 )
 CUT_OFF = "answer_too_long"
 MAX_ROW_S = 240.0  # after this time a row is stopped, and is a fault
-MAX_FATAL_CALLS = 20  # by when a fault that concerns every question must have ended a run
+MAX_FATAL_CALLS = 24  # by when a fault that concerns every question must have ended a run
 
 
 @dataclass(frozen=True)
