@@ -23,7 +23,9 @@ from attributes.types import Entry, Label, Line, LineKind
 from limbeck.shared.text import clean
 
 SentenceField = Literal["sentence", "answer", "caption"]
-ResponseFault = Literal["empty_answer", "refused", "truncated_answer", "invalid_answer", "wrong_label"]
+ResponseFault = Literal[
+    "empty_answer", "refused", "truncated_answer", "invalid_answer", "wrong_label", "degenerate_answer"
+]
 
 MAX_SENTENCE_CHARS = 1_000
 MAX_PHRASE_CHARS = 200

@@ -1,14 +1,14 @@
-"""The LLM of a job: server, model, price, strategies, and the response format that the server is known to support."""
+"""The LLM of a job: server, model, price, strategies, and what is known about the model."""
 
 from functools import cache
 from pathlib import Path
 
+from attributes.llm.model_profile import LearnedProfiles, OnProfileLearned
 from attributes.llm.prices import Price, PriceError, Prices, load_prices
-from attributes.llm.response_format import FormatFallback, OnFormatLearned
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.selection import select_strategies
 from attributes.prompts.strategy import Strategy, StrategyError
-from store.enrich import results
+from store.enrich import llm_profiles
 from store.jobs.specs import EnrichSpec
 from workers.runtime.context import Context
 from workers.runtime.errors import FatalJobError
@@ -34,14 +34,14 @@ def llm_settings(context: Context, model: str) -> LLMSettings:
         raise FatalJobError("enrich_misconfigured", str(error)) from error
 
 
-def format_fallback(context: Context, llm: LLMSettings, on_learned: OnFormatLearned) -> FormatFallback:
-    """A fallback that starts at the response format stored by all workers; `on_learned` gets every change."""
-    fallback = FormatFallback(on_learned)
+def learned_profiles(context: Context, llm: LLMSettings, on_learned: OnProfileLearned) -> LearnedProfiles:
+    """What all workers have learned about the model; `on_learned` gets every change."""
+    profiles = LearnedProfiles(on_learned)
     with context.db.read() as tx:
-        response_format = results.response_format(tx, base_url=llm.base_url, model=llm.model)
-    if response_format is not None:
-        fallback.restore(llm.base_url, llm.model, response_format)
-    return fallback
+        stored = llm_profiles.get(tx, base_url=llm.base_url, model=llm.model)
+    if stored is not None:
+        profiles.restore(llm.base_url, llm.model, stored.profile, stored.expires_at)
+    return profiles
 
 
 def model_price(context: Context, llm: LLMSettings, spec: EnrichSpec) -> Price | None:

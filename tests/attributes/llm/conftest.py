@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from attributes.llm.batch_jobs import BatchJobs
 from attributes.llm.client import LLMClient, QueryTotals
-from attributes.llm.response_format import FormatFallback
+from attributes.llm.model_profile import LearnedProfiles
 from attributes.llm.results import QuestionResult
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import Question
@@ -44,12 +44,12 @@ def run_batches(batch_settings: LLMSettings) -> RunBatches:
     """Sends all questions in batches; returns the totals and the results."""
 
     def run_all(
-        questions: list[Question] = QUESTIONS, *, fallback: FormatFallback | None = None, **options: Any
+        questions: list[Question] = QUESTIONS, *, profiles: LearnedProfiles | None = None, **options: Any
     ) -> tuple[QueryTotals, list[QuestionResult]]:
         kept: list[QuestionResult] = []
 
         async def main() -> QueryTotals:
-            async with BatchJobs(batch_settings, fallback=fallback or FormatFallback()) as batches:
+            async with BatchJobs(batch_settings, profiles=profiles or LearnedProfiles()) as batches:
                 return await batches.query_all(questions, on_result=kept.append, poll_s=0.001, **options)
 
         return asyncio.run(main()), kept

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from attributes.llm.client import LLMClient
-from attributes.llm.response_format import FormatFallback
+from attributes.llm.model_profile import LearnedProfiles
 from attributes.llm.results import REASONS, QuestionResult
 from attributes.prompts.questions import ImageFile, Question, questions_for_label
 from attributes.prompts.strategy import load_strategy, shipped_strategies
@@ -160,7 +160,7 @@ def test_every_fault_gives_a_valid_result_or_a_named_reason(
                 llm.script = lambda seen, nth, script=script, until=first + times: (
                     script(seen) if nth < until else respond_correctly(seen, nth)
                 )
-                client._fallback = FormatFallback()
+                client._profiles = LearnedProfiles()
                 results.append(await client.query(question_of(name)))
             results_by_fault[fault] = (results[0], results[1])
         await client.close()

@@ -1,9 +1,12 @@
 """The LLM of a job: stored response format, unknown prices and missing strategies."""
 
+import time
+
 import pytest
 from pydantic import SecretStr
 
-from store.enrich import results
+from attributes.llm.model_profile import ModelProfile
+from store.enrich import llm_profiles
 from store.jobs.specs import DescribeSpec
 from tests.job_specs import describe_spec
 from tests.workers.enrich_bench import Bench
@@ -12,17 +15,20 @@ from workers.runtime.context import Context
 from workers.runtime.errors import FatalJobError
 
 
-def test_the_fallback_starts_at_the_stored_response_format(bench_on_sqlite: Bench) -> None:
+def test_a_job_starts_with_what_all_workers_have_learned(bench_on_sqlite: Bench) -> None:
     context = bench_on_sqlite.context
     llm = llm_settings.llm_settings(context, "m")
     learned: list[tuple[str, str]] = []
-    first = llm_settings.format_fallback(context, llm, lambda base_url, model, _: learned.append((base_url, model)))
-    initial = first.initial_format(llm)
-    lower = initial.lower()
+    first = llm_settings.learned_profiles(context, llm, lambda base_url, model, *_: learned.append((base_url, model)))
+    lower = first.profile(llm).lower()
     assert lower is not None
+    place = {"base_url": llm.base_url, "model": "m"}
     with context.db.write() as tx:
-        results.save_response_format(tx, base_url=llm.base_url, model="m", response_format=dict(lower.as_json()))
-    assert llm_settings.format_fallback(context, llm, lambda *_: None).initial_format(llm) == lower
+        llm_profiles.save(tx, **place, profile=lower.as_json(), expires_at=time.time() + 60)
+    assert llm_settings.learned_profiles(context, llm, lambda *_: None).profile(llm) == lower
+    with context.db.write() as tx:
+        llm_profiles.save(tx, **place, profile=lower.as_json(), expires_at=time.time() - 1)
+    assert llm_settings.learned_profiles(context, llm, lambda *_: None).profile(llm) == ModelProfile()
     assert learned == []
 
 
