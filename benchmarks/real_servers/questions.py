@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from attributes.llm.client import LLMClient, LLMSettings
 from attributes.llm.limits import max_prompt_tokens
-from attributes.llm.response_format import FormatFallback
+from attributes.llm.model_profile import LearnedProfiles
 from attributes.llm.results import REASONS, Call, FatalLLMError, QuestionResult
 from attributes.prompts.questions import (
     ImageFile,
@@ -133,7 +133,7 @@ class Progress:
         print(f"  {self._title}: {len(self._row.results)} of {self._num_questions} questions, {per_s:.1f} calls/s")
 
 
-async def ask(settings: LLMSettings, fallback: FormatFallback, question_set: QuestionSet) -> Row:
+async def ask(settings: LLMSettings, profiles: LearnedProfiles, question_set: QuestionSet) -> Row:
     """Send the questions of a row. `exchanges` is left empty."""
     row = Row(question_set.title, len(question_set.questions))
     started = time.monotonic()
@@ -144,7 +144,7 @@ async def ask(settings: LLMSettings, fallback: FormatFallback, question_set: Que
         return time.monotonic() - started > MAX_ROW_S
 
     try:
-        async with LLMClient(settings, fallback=fallback) as client:
+        async with LLMClient(settings, profiles=profiles) as client:
             await client.query_all(question_set.questions, on_result=row.results.append, should_stop=should_stop)
     except FatalLLMError as error:
         row.fatal = f"{error.code}: {error.message}"

@@ -23,7 +23,7 @@ from benchmarks.real_servers.questions import PNG
 FILE = Path(__file__).parents[2] / "tests" / "attributes" / "llm" / "real_exchanges.json"
 KEY = "sk-real-servers"
 SMALL_CONTEXT = 512
-INVALID_BYTE = 3 + 0xF5  # the token of a byte that begins a character beyond the last one of Unicode
+BYTES_ABOVE_ASCII = [[3 + byte, 26.0] for byte in range(0x80, 0x100)]  # a logit bias of their tokens
 KEPT_HEADERS = {"content-type", "retry-after", "www-authenticate", "x-ratelimit-remaining-requests"}
 LABEL_SCHEMA = {
     "type": "object",
@@ -60,9 +60,8 @@ def _of_llama(folder: Path) -> Iterator[Recorded]:
         yield _exchange(name, "negative max_tokens", server, max_tokens=-5)
         yield _exchange(name, "unknown reasoning_format", server, reasoning_format="bogus")
         yield _exchange(name, "image to a text model", server, messages=IMAGE_PROMPT)
-        bias = [[INVALID_BYTE, 100.0]]
-        schema = _schema(LABEL_SCHEMA)
-        yield _exchange(name, "unparsable output", server, response_format=schema, logit_bias=bias, max_tokens=50)
+        garbled = {"response_format": _schema(LABEL_SCHEMA), "logit_bias": BYTES_ABOVE_ASCII, "max_tokens": 200}
+        yield _exchange(name, "unparsable output", server, **garbled)
         yield _exchange(name, "loading", server, loading=True)
     with servers.serve_llama(python, folder, {"n_ctx": SMALL_CONTEXT, "n_parallel": 1}) as server:
         yield _exchange(name, "prompt longer than the context", server, messages=LONG_PROMPT)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from attributes.llm.client import LLMSettings
-from attributes.llm.response_format import FormatFallback
+from attributes.llm.model_profile import LearnedProfiles
 from benchmarks.real_servers.meter import Exchange, Meter
 from benchmarks.real_servers.questions import (
     MAX_FATAL_CALLS,
@@ -32,8 +32,8 @@ from benchmarks.real_servers.questions import (
 from benchmarks.real_servers.servers import Server
 
 CONCURRENCY = 4
-NUM_REFUSED, NUM_RESTARTED = 50, 60
-DOWN_S = 3.0
+NUM_REFUSED, NUM_RESTARTED = 50, 100
+DOWN_S, OUTAGE_LIMIT_S = 3.0, 60.0
 WRONG: Mapping[str, Mapping[str, str | SecretStr]] = {
     "model": {"model": "no-such-model"},
     "key": {"api_key": SecretStr("sk-of-someone-else")},
@@ -61,21 +61,21 @@ def test_server(name: str, server: Server, traits: Traits, report: Report) -> li
     rows: list[Row] = []
     faults: list[str] = []
     with Meter(server.root) as meter:
-        settings, fallback = settings_for(server, meter), FormatFallback()
+        settings, profiles = settings_for(server, meter), LearnedProfiles()
         for question_set in thinking_questions() if traits.thinks else question_sets():
-            row = _measured(meter, ask(settings, fallback, question_set))
+            row = _measured(meter, ask(settings, profiles, question_set))
             rows.append(row)
             report(f"{name}: {describe(row)}")
             faults += [f"{row.title}: {fault}" for fault in row_faults(row, question_set, traits)]
         faults += metrics_faults(server, meter.exchanges)
         for what in traits.wrong:
             wrong = settings.model_copy(update=WRONG[what])
-            row = _measured(meter, ask(wrong, FormatFallback(), QuestionSet(what, many_questions(NUM_REFUSED))))
+            row = _measured(meter, ask(wrong, LearnedProfiles(), QuestionSet(what, many_questions(NUM_REFUSED))))
             outcome = row.fatal or f"not refused: {dict(row.reasons)}"
             report(f"{name}: wrong {what}: after {len(row.calls)} calls for {NUM_REFUSED} labels: {outcome}")
             faults += [f"wrong {what}: {fault}" for fault in refusal_faults(row, what in traits.refuses)]
         if traits.restarts:
-            row = _measured(meter, _ask_through_restart(server, settings, fallback))
+            row = _measured(meter, _ask_through_restart(server, settings, profiles))
             rows.append(row)
             report(f"{name}: {describe(row)}")
             faults += [f"{row.title}: {fault}" for fault in result_faults(row)]
@@ -103,6 +103,7 @@ def settings_for(server: Server, meter: Meter) -> LLMSettings:
         max_attempts=4,
         concurrency=CONCURRENCY,
         max_tokens=700,
+        outage_limit_s=OUTAGE_LIMIT_S,
         temperature=1.0,
     )
 
@@ -115,7 +116,7 @@ def _measured(meter: Meter, run: Coroutine[None, None, Row]) -> Row:
     return row
 
 
-async def _ask_through_restart(server: Server, settings: LLMSettings, fallback: FormatFallback) -> Row:
+async def _ask_through_restart(server: Server, settings: LLMSettings, profiles: LearnedProfiles) -> Row:
     """Questions during which the server is killed, and started again `DOWN_S` seconds later."""
     question_set = QuestionSet(f"server away for {DOWN_S:g} s", many_questions(NUM_RESTARTED), label_fixed=True)
 
@@ -128,7 +129,7 @@ async def _ask_through_restart(server: Server, settings: LLMSettings, fallback: 
 
     thread = threading.Thread(target=restart)
     thread.start()
-    row = await ask(settings.model_copy(update={"concurrency": 1}), fallback, question_set)
+    row = await ask(settings, profiles, question_set)
     await asyncio.to_thread(thread.join)
     return row
 
