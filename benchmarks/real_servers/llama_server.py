@@ -21,6 +21,8 @@ def main(file: str, port: str, options: str = "{}") -> None:
     params.n_ctx, params.n_parallel = SLOT_TOKENS * SLOTS, SLOTS
     params.cache_ram_mib = 0  # the model is smaller than the cache
     params.endpoint_metrics = True
+    for threads in (params.cpuparams, params.cpuparams_batch):
+        threads.n_threads, threads.poll = 1, 0  # threads wait busily for each other: slow for a tiny model
     for name, value in json.loads(options).items():
         setattr(params, name, value)
     server = xllamacpp.Server(params)

@@ -119,7 +119,7 @@ def _with_fixed_fields(strategy: Strategy, values: dict[str, str]) -> Strategy:
 class Progress:
     """Prints a line about a running row every few seconds."""
 
-    def __init__(self, title: str, num_questions: int, row: Row, every_s: float = 5.0) -> None:
+    def __init__(self, title: str, num_questions: int, row: Row, every_s: float = 10.0) -> None:
         self._title, self._num_questions, self._row, self._every_s = title, num_questions, row, every_s
         self._started = self._printed = time.monotonic()
 
