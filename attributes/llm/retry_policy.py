@@ -31,6 +31,7 @@ from limbeck.shared.retry import backoff_s
 
 FIRST_WAIT_S = 1.0  # bound of the first random wait; the bound doubles with every further wait
 MAX_LIMITED_PER_ATTEMPT = 4  # a question may meet this many rate limits per attempt before it fails with `rate_limited`
+MIN_CHARS_PER_TOKEN = 0.25  # of a response that is text
 MAX_PROFILE_CHANGES = 12  # levels and refused parameters of one question
 MAX_IMPROVEMENTS = 1  # retries of a valid response that has flags
 
@@ -128,9 +129,10 @@ class QuestionAttempts:
         self._num_attempts += 1
         return self._wait(raw)
 
-    def fail(self, raw: RawResponse) -> QuestionResult:
-        """The result of a question whose fault repeats while the server responds to others."""
-        return self.finish(raw.status, raw.detail)
+    def set_last(self) -> None:
+        """Let the question fail at the next fault that is not due to an outage."""
+        self._num_attempts = self._settings.max_attempts - 1
+        self._num_limited = self._max_limited - 1
 
     def finish(self, reason: str, detail: str = "") -> QuestionResult:
         """The result with the best response so far, or with `reason` if no response was valid."""
@@ -184,6 +186,10 @@ class QuestionAttempts:
             self._best = parsed, best
 
     @property
+    def _max_limited(self) -> int:
+        return MAX_LIMITED_PER_ATTEMPT * self._settings.max_attempts
+
+    @property
     def _is_exhausted(self) -> bool:
         return self._num_attempts >= self._settings.max_attempts
 
@@ -221,7 +227,7 @@ class QuestionAttempts:
     def _after_rate_limit(self, raw: RawResponse) -> QuestionResult | Retry:
         """Retry when the server may be called again; a question that only ever meets rate limits fails."""
         self._num_limited += 1
-        if self._num_limited >= MAX_LIMITED_PER_ATTEMPT * self._settings.max_attempts:
+        if self._num_limited >= self._max_limited:
             return self.finish(raw.status, f"{raw.detail} ({self._num_limited} times)")
         return Retry()
 
@@ -233,14 +239,15 @@ class QuestionAttempts:
 
     def _after_response(self, raw: RawResponse) -> QuestionResult | Retry:
         parsed = (
-            parse_response(raw.text, self.question)
+            parse_response(raw.text, self.question, cut_off=raw.cut_off)
             if raw.status == "ok"
             else ParsedResponse(fault="empty_answer" if raw.status == "empty_answer" else "invalid_answer")
         )
         if parsed.fault is None:
             return self._accept(parsed, raw)
-        is_cut_off = raw.cut_off and parsed.fault != "degenerate_answer"
-        status = "answer_too_long" if is_cut_off else parsed.fault
+        is_degenerate = parsed.fault == "degenerate_answer" or _has_lost_white_space(raw)
+        is_cut_off = raw.cut_off and not is_degenerate
+        status = "answer_too_long" if is_cut_off else "degenerate_answer" if is_degenerate else parsed.fault
         self.calls[-1] = replace(self.calls[-1], status=status)
         if is_cut_off:
             return self._after_cut_off(raw)
@@ -286,6 +293,12 @@ class QuestionAttempts:
         self._num_improvements += 1
         self._correct(parsed.correction)
         return Retry()
+
+
+def _has_lost_white_space(raw: RawResponse) -> bool:
+    """Whether a response was cut off in white space that the server then removed: far more tokens than characters."""
+    text, tokens = raw.text or "", (raw.completion_tokens or 0) - (raw.reasoning_tokens or 0)
+    return raw.cut_off and text.lstrip().startswith("{") and MIN_CHARS_PER_TOKEN * tokens > len(text)
 
 
 def _is_only_thinking(raw: RawResponse) -> bool:

@@ -38,6 +38,16 @@ def reset(tx: Session, *, base_url: str, model: str) -> bool:
     return tx.scalar(delete(LLMModelProfile).where(*key).returning(LLMModelProfile.model)) is not None
 
 
+def reset_matching(tx: Session, *, base_url: str | None = None, model: str | None = None) -> int:
+    """Delete the profiles of a server and a model; None is any. Returns how many had not expired."""
+    given = {LLMModelProfile.base_url: base_url, LLMModelProfile.model: model}
+    statement = delete(LLMModelProfile).where(
+        *(column == value for column, value in given.items() if value is not None)
+    )
+    expiries = tx.scalars(statement.returning(LLMModelProfile.expires_at)).all()
+    return sum(expires_at > time.time() for expires_at in expiries)
+
+
 def record_outage(tx: Session, *, base_url: str, model: str, since: float, gap_s: float) -> float:
     """Record that a server has not responded since `since`. Returns the time at which the outage began.
 

@@ -50,8 +50,8 @@ class BatchEnrichment:
     def __init__(self, context: Context, lease: LeaseRenewal, *, total: int, unit: str, per_unit: int = 1) -> None:
         self._context, self._lease, self._claim = context, lease, lease.claim
         self._spec = self._claim.job(EnrichSpec)
-        self._settings = llm_settings.llm_settings(context, self._spec.model)
-        self._price = llm_settings.model_price(context, self._settings, self._spec)
+        llm = llm_settings.resolve(context, self._spec)
+        self._settings, self._price = llm.settings, llm.price
         self._recorder = Recorder(self._claim, self._settings, self._price, mode="batch")
         self._profiles = llm_settings.learned_profiles(context, self._settings, self._recorder.learn_profile)
         self._total, self._unit, self._per_unit = total, unit, per_unit

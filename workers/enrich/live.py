@@ -66,8 +66,8 @@ class LiveEnrichment:
     ) -> None:
         self._context, self._lease, self._claim = context, lease, lease.claim
         spec = self._claim.job(EnrichSpec)
-        self._settings = llm_settings.llm_settings(context, spec.model)
-        price = llm_settings.model_price(context, self._settings, spec)
+        self._llm = llm_settings.resolve(context, spec)
+        self._settings, price = self._llm.settings, self._llm.price
         self._budget = PartBudget(context.db, self._claim, price) if spec.has_budget else None
         self._recorder = Recorder(self._claim, self._settings, price, mode="live", budget=self._budget)
         self._profiles = llm_settings.learned_profiles(context, self._settings, self._recorder.learn_profile)
@@ -100,7 +100,7 @@ class LiveEnrichment:
     async def _run(self, questions: Iterator[PlannedQuestion | InvalidQuestion]) -> None:
         renewal = asyncio.create_task(self._renew_locks())
         try:
-            async with self._context.client_pool.client(self._context.settings, self._settings) as pooled:
+            async with self._context.client_pool.client(self._context.settings, self._llm) as pooled:
                 self._server = pooled.server
                 client = LLMClient(
                     self._settings,

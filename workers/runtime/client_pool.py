@@ -1,9 +1,9 @@
 """The client pool of a worker process: one event loop, open connections, rate limits and slots for LLM calls.
 
 Parts run in threads and submit their questions to one event loop. The loop limits the calls in flight of all parts
-together. Slots (`attributes.llm.slots`) go to the part that started first; a later part gets only the slots that are left, and its calls are
-already in flight when the first part waits for its last responses. Therefore a worker always has calls in flight
-between two parts, and connections stay open.
+together. Slots (`attributes.llm.slots`) go to the part that started first; a later part gets only the slots that are
+left, and its calls are already in flight when the first part waits for its last responses. Therefore a worker always
+has calls in flight between two parts, and connections stay open.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from attributes.llm.server import LLMServer
 from attributes.llm.settings import LLMSettings
 
 if TYPE_CHECKING:
+    from attributes.endpoints.endpoints import ResolvedEndpoint
     from store.settings import Settings
 
 T = TypeVar("T")
@@ -56,8 +57,8 @@ class ClientPool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._finished: asyncio.Event | None = None
-        self._clients: dict[LLMSettings, PooledClient] = {}
-        self._servers: dict[LLMSettings, LLMServer] = {}  # kept without users, for what they learned
+        self._clients: dict[tuple[str, LLMSettings], PooledClient] = {}  # by endpoint and settings
+        self._servers: dict[tuple[str, LLMSettings], LLMServer] = {}  # kept without users, for what they learned
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run `work` in the event loop. Returns or raises its outcome. Call it from another thread than the loop's."""
@@ -68,23 +69,25 @@ class ClientPool:
             self._leave(loop)
 
     @asynccontextmanager
-    async def client(self, settings: "Settings", llm: LLMSettings) -> AsyncIterator[PooledClient]:
-        """The client of an LLM server and model; the last user closes it. Use it inside the event loop."""
+    async def client(self, settings: "Settings", llm: "ResolvedEndpoint") -> AsyncIterator[PooledClient]:
+        """The client of a model at an endpoint; the last user closes it. Use it inside the event loop."""
         from workers.runtime.redis_limits import limiter
 
-        if llm not in self._clients:
-            if llm not in self._servers:
-                self._servers[llm] = LLMServer(llm, outage_limit_s=min(llm.outage_limit_s, OUTAGE_PATIENCE_S))
-            self._servers[llm].begin()
-            self._clients[llm] = PooledClient(self._servers[llm], limiter(settings, llm))
-        client = self._clients[llm]
+        key = llm.endpoint, llm.settings
+        if key not in self._clients:
+            if key not in self._servers:
+                outage_limit_s = min(llm.settings.outage_limit_s, OUTAGE_PATIENCE_S)
+                self._servers[key] = LLMServer(llm.settings, outage_limit_s=outage_limit_s)
+            self._servers[key].begin()
+            self._clients[key] = PooledClient(self._servers[key], limiter(settings, llm))
+        client = self._clients[key]
         client.num_users += 1
         try:
             yield client
         finally:
             client.num_users -= 1
             if not client.num_users:
-                del self._clients[llm]
+                del self._clients[key]
                 await client.close()
 
     def _enter(self) -> asyncio.AbstractEventLoop:

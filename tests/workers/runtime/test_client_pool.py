@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from attributes.endpoints.endpoints import RateLimits, ResolvedEndpoint
 from attributes.llm.settings import LLMSettings
 from store.settings import Settings
 from workers.runtime.client_pool import ClientPool
 
-LLM = LLMSettings(base_url="http://127.0.0.1:9/v1", model="m", concurrency=2)
+SETTINGS = LLMSettings(base_url="http://127.0.0.1:9/v1", model="m", concurrency=2)
+LLM = ResolvedEndpoint(endpoint="default", settings=SETTINGS, limits=RateLimits(), price=None)
 
 
 def test_threads_share_a_loop_that_ends_with_the_last_thread(tmp_path: Path) -> None:
