@@ -3,7 +3,7 @@
 import base64
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from attributes.llm.client import LLMClient, LLMSettings
@@ -33,17 +33,20 @@ PNG = ImageFile(
     base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 )
 CUT_OFF = "answer_too_long"
+NUM_UNUSABLE = 8  # fewer than the questions without a usable answer that end a run
 MAX_ROW_S = 240.0  # after this time a row is stopped, and is a fault
 MAX_FATAL_CALLS = 24  # by when a fault that concerns every question must have ended a run
 
 
 @dataclass(frozen=True)
 class QuestionSet:
-    """The questions of one row. `label_fixed`: the schema allows only the right label, as a model would return it."""
+    """The questions of one row. `label_fixed`: the schema allows only the right label, as a model would return it.
+    `options`: settings of the client for this row."""
 
     title: str
     questions: Sequence[Question]
     label_fixed: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -72,23 +75,29 @@ class Row:
         return [each for each in self.exchanges if each.schema is not None and each.is_complete]
 
 
-def question_sets() -> Iterator[QuestionSet]:
-    """The rows of a server. Only a response about the right label has lines, and a random model never repeats a label,
-    so all but one of them fix it in the schema."""
-    for name in ("describe", "sentence", "phrases"):
-        yield QuestionSet(name, [_fixed(each) for each in _about_labels(name)], label_fixed=True)
-    yield QuestionSet("questions", [_fixed(each) for each in _about_labels("questions")[:16]], label_fixed=True)
+def question_sets(number: int) -> Iterator[QuestionSet]:
+    """The rows of a server, with up to `number` questions each.
+
+    Only a response about the right label has lines, and a random model never repeats a label, so all but one of them
+    fix it in the schema. That one is short, because a run ends when a model gives no usable answer again and again.
+    """
+    for name in ("describe", "sentence", "phrases", "questions"):
+        yield QuestionSet(name, [_fixed(each) for each in _about_labels(name)[:number]], label_fixed=True)
     contrast = load_strategy("contrast")
-    pairs = [(label, other) for number, label in enumerate(LABELS[:6]) for other in LABELS[:number]]
+    pairs = [(label, other) for position, label in enumerate(LABELS[:6]) for other in LABELS[:position]]
     contrasts = [each for pair in pairs for each in questions_for_pair(contrast, *pair, DOMAIN)]
-    yield QuestionSet("contrast", [_fixed(each) for each in contrasts], label_fixed=True)
-    yield QuestionSet("phrases, label free", _about_labels("phrases"))
+    yield QuestionSet("contrast", [_fixed(each) for each in contrasts[:number]], label_fixed=True)
+    yield QuestionSet("phrases, label free", _about_labels("phrases")[:NUM_UNUSABLE])
     yield QuestionSet("caption of an image", questions_for_image(load_strategy("captions"), PNG, LABELS[0], DOMAIN))
 
 
 def thinking_questions() -> Iterator[QuestionSet]:
-    """The rows of a model that thinks until its token limit."""
-    yield QuestionSet("sentence", [_fixed(each) for each in _about_labels("sentence")[:6]], label_fixed=True)
+    """The rows of a model that thinks until its token limit, unless it is told not to think."""
+    questions = [_fixed(each) for each in _about_labels("sentence")]
+    yield QuestionSet("sentence", questions[:4])
+    yield QuestionSet(
+        "sentence, reasoning_effort none", questions, label_fixed=True, options={"reasoning_effort": "none"}
+    )
 
 
 def many_questions(number: int) -> list[Question]:
@@ -143,6 +152,7 @@ async def ask(settings: LLMSettings, profiles: LearnedProfiles, question_set: Qu
         progress.show()
         return time.monotonic() - started > MAX_ROW_S
 
+    settings = settings.model_copy(update=dict(question_set.options))
     try:
         async with LLMClient(settings, profiles=profiles) as client:
             await client.query_all(question_set.questions, on_result=row.results.append, should_stop=should_stop)
@@ -154,6 +164,8 @@ async def ask(settings: LLMSettings, profiles: LearnedProfiles, question_set: Qu
 
 def result_faults(row: Row) -> Iterator[str]:
     """Questions that ended without lines and without a named reason."""
+    if row.fatal.startswith("llm_unavailable"):
+        yield f"a running server was taken for one that is away: {row.fatal}"
     if len(row.results) != row.num_questions and not row.fatal:
         yield f"{row.num_questions - len(row.results)} of {row.num_questions} questions have no result"
     for reason in sorted(set(row.reasons) - {"lines", *REASONS}):

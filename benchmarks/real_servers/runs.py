@@ -18,6 +18,7 @@ from attributes.llm.model_profile import LearnedProfiles
 from benchmarks.real_servers.meter import Exchange, Meter
 from benchmarks.real_servers.questions import (
     MAX_FATAL_CALLS,
+    NUM_UNUSABLE,
     QuestionSet,
     Row,
     ask,
@@ -32,8 +33,8 @@ from benchmarks.real_servers.questions import (
 from benchmarks.real_servers.servers import Server
 
 CONCURRENCY = 4
-NUM_REFUSED, NUM_RESTARTED = 50, 100
-DOWN_S, OUTAGE_LIMIT_S = 3.0, 60.0
+NUM_QUESTIONS, NUM_REFUSED, NUM_RESTARTED = 16, 50, 100
+DOWN_S, OUTAGE_LIMIT_S = 3.0, 30.0
 WRONG: Mapping[str, Mapping[str, str | SecretStr]] = {
     "model": {"model": "no-such-model"},
     "key": {"api_key": SecretStr("sk-of-someone-else")},
@@ -45,7 +46,7 @@ Report = Callable[[str], None]
 class Traits:
     """What a server does, and what is tried with it.
 
-    `enforces_schema`: with a grammar. `thinks`: no response comes to an end before the token limit. `wrong`: what is
+    `enforces_schema`: with a grammar. `thinks`: the model thinks until its token limit. `wrong`: what is
     tried wrongly, and `refuses`: what of it the server refuses. `restarts`: the server is also killed and restarted.
     """
 
@@ -62,7 +63,8 @@ def test_server(name: str, server: Server, traits: Traits, report: Report) -> li
     faults: list[str] = []
     with Meter(server.root) as meter:
         settings, profiles = settings_for(server, meter), LearnedProfiles()
-        for question_set in thinking_questions() if traits.thinks else question_sets():
+        number = NUM_QUESTIONS if traits.enforces_schema else NUM_UNUSABLE
+        for question_set in thinking_questions() if traits.thinks else question_sets(number):
             row = _measured(meter, ask(settings, profiles, question_set))
             rows.append(row)
             report(f"{name}: {describe(row)}")
@@ -88,7 +90,7 @@ def row_faults(row: Row, question_set: QuestionSet, traits: Traits) -> list[str]
     faults = [*result_faults(row), *bill_faults(row)]
     if traits.enforces_schema:
         faults += schema_faults(row)
-        if question_set.label_fixed and not traits.thinks:
+        if question_set.label_fixed:
             faults += unused_faults(row)
     return faults
 
