@@ -4,9 +4,9 @@
 A line of label2text.txt is `folder number label`, with underscores for the spaces of the label. `Label2Text.name` has
 spaces; `published` and `folder` keep the text of the file.
 
-The sense of labels that share a name (tiered-ImageNet has two cranes, and Cardigan and cardigan) is the folder, which is
-all that tells them apart. A folder that is an identifier (n02012849) says nothing to an LLM: the reader warns that such
-a sense should be edited, and prompts leave it out.
+The sense of labels that share a name (tiered-ImageNet has two cranes, and Cardigan and cardigan) is the folder, which
+is all that tells them apart. A folder that is an identifier (n02012849) says nothing to an LLM: the reader warns that
+such a sense should be edited, and prompts leave it out.
 """
 
 from collections.abc import Iterable, Sequence
