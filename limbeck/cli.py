@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from limbeck.commands import attributes, classify, enrich, jobs, labels, operate, prove, run, serve
+from limbeck.commands import attributes, classify, enrich, jobs, labels, llm, operate, prove, run, serve
 from limbeck.commands.common import BadInput, CommandFailed
 from limbeck.shared.parts import EXIT_CODE, missing_part
 
@@ -56,6 +56,7 @@ cli.command("download")(jobs.download)
 cli.command("classify")(classify.classify)
 attributes.cli.command("prove")(prove.prove)
 cli.add_typer(attributes.cli, name="attributes")
+cli.add_typer(llm.cli, name="llm")
 cli.add_typer(operate.db, name="db")
 cli.add_typer(operate.key, name="key")
 

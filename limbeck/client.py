@@ -39,6 +39,8 @@ from limbeck.models import (
     LabelDifference,
     LabelResult,
     LLMAnswer,
+    LLMEndpoint,
+    LLMProfile,
     Report,
     SetLabel,
     Teacher,
@@ -49,6 +51,7 @@ from limbeck.resources.attribute_sets import AttributeSetMethods
 from limbeck.resources.checkpoints import BUNDLE_PARTS, CheckpointMethods
 from limbeck.resources.datasets import DatasetMethods
 from limbeck.resources.jobs import EnrichOptions, JobMethods
+from limbeck.resources.llm import LLMMethods
 from limbeck.resources.vocabularies import VocabularyMethods
 from limbeck.shared.format_names import DocumentFormat, FileFormat
 
@@ -73,6 +76,8 @@ __all__ = [
     "Job",
     "JobFailed",
     "LLMAnswer",
+    "LLMEndpoint",
+    "LLMProfile",
     "Label",
     "LabelDifference",
     "LabelResult",
@@ -88,7 +93,7 @@ __all__ = [
 ]
 
 
-class Limbeck(VocabularyMethods, AttributeSetMethods, DatasetMethods, JobMethods, CheckpointMethods):
+class Limbeck(VocabularyMethods, AttributeSetMethods, DatasetMethods, JobMethods, CheckpointMethods, LLMMethods):
     """A client of the service at `base_url`. `key`: the secret that `limbeck key create` printed, if the service
     requires one."""
 

@@ -17,6 +17,7 @@ ENDED = ("succeeded", "failed", "cancelled")
 JobKind = Literal["enrich", "distill", "encode", "evaluate", "prove", "check"]
 LineKind = Literal["sentence", "phrase", "answer", "contrast", "caption"]
 LineOrigin = Literal["llm", "human", "import"]
+FormatLevel = Literal["json_schema", "json_object_schema", "json_object", "prose"]
 GateName = Literal["names", "length", "nonvisual", "comparatives", "own", "shared", "verbatim", "twins", "margin"]
 
 
@@ -380,6 +381,7 @@ class Estimate(ServiceResponse):
     """The estimated usage and cost of an enrich job. `usd` is None if the price is unknown (`usd_unknown`: the reason),
     `again` is None without repair rounds."""
 
+    endpoint: str = "default"  # services before named endpoints do not say it
     model: str
     calls: int
     prompt_tokens: Range
@@ -388,6 +390,42 @@ class Estimate(ServiceResponse):
     usd_unknown: str | None
     strategies: tuple[StrategyEstimate, ...]
     again: AgainEstimate | None
+
+
+class LLMEndpoint(ServiceResponse):
+    """An LLM server that enrichments can name. `model` is None if they must name one; empty `models` allow all."""
+
+    name: str
+    base_url: str
+    model: str | None
+    models: tuple[str, ...]
+    api_version: str | None
+    price_known: bool
+    concurrency: int
+    requests_per_min: int | None
+    tokens_per_min: int | None
+    in_flight: int | None
+
+
+class LLMProfile(ServiceResponse):
+    """What an LLM server accepts for a model, until it expires."""
+
+    id: str
+    base_url: str
+    model: str
+    response_format: FormatLevel | str | None
+    omitted: tuple[str, ...]
+    limit_name: str | None
+    has_system_role: bool
+    reasoning_tokens: int
+    learned_at: datetime
+    expires_at: datetime
+
+
+class LLMProfilesReset(ServiceResponse):
+    """How many learned profiles were deleted."""
+
+    num_deleted: int
 
 
 class Job(ServiceResponse):

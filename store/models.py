@@ -127,14 +127,25 @@ class LLMFlight(Base):
     expires_at: Mapped[float]
 
 
-class LLMResponseFormat(Base):
-    """The response format that a server supports for a model, shared by all workers."""
+class LLMModelProfile(Base):
+    """What a server accepts for a model (`attributes.llm.model_profile`), shared by all workers until it expires."""
 
-    __tablename__ = "llm_forms"
+    __tablename__ = "llm_model_profiles"
     base_url: Mapped[str] = mapped_column(primary_key=True)
     model: Mapped[str] = mapped_column(primary_key=True)
-    form: Mapped[dict[str, object]]
-    updated_at: Mapped[float]
+    profile: Mapped[dict[str, object]]
+    learned_at: Mapped[float]
+    expires_at: Mapped[float]
+
+
+class LLMOutage(Base):
+    """The last time that a server did not respond for a model, as the workers saw it."""
+
+    __tablename__ = "llm_outages"
+    base_url: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[float]
+    failed_at: Mapped[float]
 
 
 class LLMBatch(Base):

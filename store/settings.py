@@ -1,16 +1,22 @@
 """Settings, read from environment variables only (`LIMBECK_*`). By default everything runs embedded in `./.limbeck`."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_LLM = "llm_"
+
 
 class Settings(BaseSettings):
-    """The operator's settings. Field `x` is read from `LIMBECK_X`; durations are in seconds, sizes in bytes."""
+    """The operator's settings. Field `x` is read from `LIMBECK_X`; durations are in seconds, sizes in bytes.
 
-    model_config = SettingsConfigDict(env_prefix="LIMBECK_", extra="ignore", frozen=True)
+    A variable that is set but empty has its default, because compose files cannot leave a variable out.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="LIMBECK_", extra="ignore", frozen=True, env_ignore_empty=True)
 
     home: Path = Field(Path(".limbeck"), description="Default folder for all data that no other setting places.")
     database_url: str = Field("", description="SQLAlchemy URL; if empty, SQLite below `home`.")
@@ -44,7 +50,24 @@ class Settings(BaseSettings):
     llm_in_flight: int | None = Field(None, ge=1, description="Limit of calls in flight, over all workers.")
     prices: Path | None = Field(None, description="Price file that extends and overrides the prices of genai-prices.")
     llm_max_tokens: int = Field(700, ge=16, description="Limit of tokens per response.")
+    llm_max_reasoning_tokens: int = Field(
+        8_192, ge=0, description="By how many tokens that limit may grow for a model that thinks before it answers."
+    )
     llm_temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature of the LLM.")
+    llm_top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling; not sent if unset.")
+    llm_seed: int | None = Field(None, description="Seed of the sampling; not sent if unset.")
+    llm_reasoning_effort: str = Field(
+        "", pattern=r"^[a-z]*$", description="How much a model thinks (minimal, low, medium, high); not sent if unset."
+    )
+    llm_extra_body: str = Field("", description="JSON object of further request parameters; null removes one.")
+    llm_proxy: SecretStr = Field(SecretStr(""), description="URL of a proxy for the LLM server.")
+    llm_ca_file: Path | None = Field(None, description="File of CA certificates (PEM) that the LLM server's is from.")
+    llm_outage_limit_s: float = Field(
+        600.0, gt=0, description="How long an LLM server may be away before a job ends as `llm_unavailable`."
+    )
+    llm_endpoints: Path | None = Field(
+        None, description="TOML file of further LLM endpoints; these settings are the endpoint `default`."
+    )
     strategies_dir: Path | None = Field(None, description="Folder with additional strategies, one .toml file each.")
 
     nonvisual_words: Path | None = Field(None, description="File with additional nonvisual words for the gates.")
@@ -56,10 +79,25 @@ class Settings(BaseSettings):
     part_limit_s: float = Field(7 * 86400.0, gt=0, description="Time limit of one part.")
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 
-    @field_validator("home", "data_root", "cache_dir", "strategies_dir", "prices", "nonvisual_words")
+    @field_validator(
+        "home",
+        "data_root",
+        "cache_dir",
+        "strategies_dir",
+        "prices",
+        "nonvisual_words",
+        "llm_ca_file",
+        "llm_endpoints",
+    )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path.expanduser().resolve() if path else path
+
+    @property
+    def llm(self) -> Mapping[str, object]:
+        """The settings of the endpoint `default`: `model` is LIMBECK_LLM_MODEL."""
+        names = [name for name in type(self).model_fields if name.startswith(_LLM) and name != "llm_endpoints"]
+        return {name.removeprefix(_LLM): getattr(self, name) for name in names}
 
     @property
     def distributed(self) -> bool:

@@ -51,9 +51,32 @@ def test_every_named_volume_is_declared(compose: dict[str, Any]) -> None:
 def test_secrets_come_from_the_environment(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         for name, value in service.get("environment", {}).items():
-            if any(word in name for word in ("PASSWORD", "KEY", "HEADERS")):
+            if any(word in name for word in ("PASSWORD", "KEY", "HEADERS", "PROXY")):
                 assert str(value).startswith("${"), name
+    for name in ("LIMBECK_LLM_API_KEY", "LIMBECK_LLM_HEADERS", "LIMBECK_LLM_PROXY"):
+        with_it = [key for key, service in compose["services"].items() if name in service.get("environment", {})]
+        assert with_it == ["enrich"], name
+    assert [key for key, service in compose["services"].items() if "env_file" in service] == ["enrich"]
     assert "${POSTGRES_PASSWORD" in compose["services"]["api"]["environment"]["LIMBECK_DATABASE_URL"]
+
+
+def test_api_and_worker_know_the_same_llm(compose: dict[str, Any]) -> None:
+    """Estimates and cached responses depend on these settings, so a difference would be silent."""
+    api, worker = (compose["services"][name]["environment"] for name in ("api", "enrich"))
+    shared = {name for name in api if name.startswith("LIMBECK_LLM_")} | {"LIMBECK_PRICES"}
+    in_cache_keys = (
+        "MODEL",
+        "BASE_URL",
+        "TEMPERATURE",
+        "TOP_P",
+        "SEED",
+        "REASONING_EFFORT",
+        "EXTRA_BODY",
+        "MAX_TOKENS",
+    )
+    assert {f"LIMBECK_LLM_{name}" for name in in_cache_keys} <= shared
+    assert {name: api[name] for name in shared} == {name: worker[name] for name in shared}
+    assert "LIMBECK_LLM_ENDPOINTS" in shared
 
 
 def test_all_named_settings_exist(compose: dict[str, Any]) -> None:

@@ -11,16 +11,17 @@ from itertools import islice
 from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import SecretStr
 from sqlalchemy.orm import Session
 
 from api.http.dependencies import ServicesDep
 from api.http.schemas import ResponseModel
-from api.jobs.plan_enrich import EnrichIn, EnrichPlan, plan_enrich, price_of
+from api.jobs.llm_endpoints import unknown_price
+from api.jobs.plan_enrich import EnrichIn, EnrichPlan, plan_enrich
+from attributes.endpoints.endpoint import DEFAULT_ENDPOINT
 from attributes.llm.estimates import MAX_CORRECTION_BYTES, TokenEstimate, estimate_tokens, label_bytes
 from attributes.llm.prices import Price
 from attributes.llm.requests import cache_key_of
-from attributes.llm.settings import OPENAI_BASE_URL, LLMSettings
+from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import questions_for_label
 from attributes.prompts.strategy import Strategy
 from attributes.types import Label
@@ -29,7 +30,6 @@ from store import vocabularies
 from store.enrich import results, usage
 from store.enrich.usage import AverageUsage
 from store.jobs.specs import CaptionSpec, DescribeSpec
-from store.settings import Settings
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 MAX_LOOKUPS = 100_000
@@ -84,6 +84,7 @@ class EstimateOut(ResponseModel):
     """Calls, tokens and cost of a job; `usd` is null if `usd_unknown` says why, `again` if there is no repair round."""
 
     object: Literal["estimate"] = "estimate"
+    endpoint: str = DEFAULT_ENDPOINT
     model: str
     calls: int
     prompt_tokens: Range
@@ -98,34 +99,28 @@ class EstimateOut(ResponseModel):
 def estimate(services: ServicesDep, given: EnrichIn) -> object:
     """Estimate an enrich job. Nothing is requested or stored."""
     with services.db.read() as tx:
-        return _estimate(tx, plan_enrich(tx, given, services.settings), services.settings)
+        return _estimate(tx, plan_enrich(tx, given, services.settings))
 
 
-def _estimate(tx: Session, plan: EnrichPlan, settings: Settings) -> EstimateOut:
+def _estimate(tx: Session, plan: EnrichPlan) -> EstimateOut:
     spec = plan.spec
-    llm = LLMSettings(
-        base_url=settings.llm_base_url,
-        model=spec.model,
-        api_key=SecretStr(""),
-        temperature=settings.llm_temperature,
-        max_tokens=settings.llm_max_tokens,
-    )
+    llm = plan.llm.settings
     labels: list[Label] = []
     if isinstance(spec, DescribeSpec):
         labels = [Label(row.name, row.sense) for row in vocabularies.labels(tx, spec.vocabulary_id)]
     estimates = [_estimate_strategy(tx, strategy, spec, labels, llm) for strategy in plan.strategies]
     prompt = _sum([one.prompt_tokens for one in estimates])
     completion = _sum([one.completion_tokens for one in estimates])
-    price = price_of(spec.model, settings)
+    price = plan.llm.price
     batch = spec.mode == "batch"
-    unknown = f"the price of {spec.model} at {llm.base_url or OPENAI_BASE_URL} is not known; LIMBECK_PRICES can give it"
     return EstimateOut(
+        endpoint=plan.llm.endpoint,
         model=spec.model,
         calls=sum(one.calls for one in estimates),
         prompt_tokens=prompt,
         completion_tokens=completion,
         usd=None if price is None else _usd_range(price, estimates, batch=batch),
-        usd_unknown=unknown if price is None else None,
+        usd_unknown=unknown_price(plan.llm) if price is None else None,
         strategies=estimates,
         again=_estimate_repair(plan, labels, llm, price, batch=batch),
     )

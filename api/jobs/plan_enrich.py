@@ -15,11 +15,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from sqlalchemy.orm import Session
 
-from api.http.problems import ProblemError, StorableRequestModel, json_pointer, not_found_at, unprocessable
+from api.http.problems import StorableRequestModel, json_pointer, not_found_at, unprocessable
 from api.http.schemas import PlainText
+from api.jobs.llm_endpoints import require_price, resolve_endpoint
 from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
-from attributes.llm.prices import Price, PriceError, load_prices
-from attributes.llm.settings import OPENAI_BASE_URL
+from attributes.endpoints.endpoint import DEFAULT_ENDPOINT
+from attributes.endpoints.endpoints import ResolvedEndpoint
 from attributes.prompts.selection import StepError, select_strategies
 from attributes.prompts.strategy import MAX_SAMPLES, About, Strategy, StrategyError
 from limbeck.shared.money import pusd_from_usd
@@ -69,7 +70,10 @@ class EnrichIn(StorableRequestModel):
         description="Strategies, as name or name@version.",
         examples=[["sentence", "phrases", "contrast"]],
     )
-    model: PlainText | None = Field(None, description="Default: the operator's model (LIMBECK_LLM_MODEL).")
+    endpoint: PlainText | None = Field(
+        None, description="An LLM endpoint of `GET /v1/endpoints`. Default: `default`, the operator's LIMBECK_LLM_*."
+    )
+    model: PlainText | None = Field(None, description="Default: the model of the endpoint.")
     base_set_id: str | None = Field(
         None, description="A set, of this vocabulary or another, whose locked and human lines are kept."
     )
@@ -107,11 +111,12 @@ class EnrichIn(StorableRequestModel):
 
 @dataclass(frozen=True, kw_only=True)
 class EnrichPlan:
-    """A validated request: the job's spec, its strategies (one per step) and its parts."""
+    """A validated request: the job's spec, its strategies (one per step), its parts, and its LLM without secrets."""
 
     spec: DescribeSpec | CaptionSpec
     strategies: list[Strategy]
     parts: list[NewPart]
+    llm: ResolvedEndpoint
 
 
 def create_enrich(tx: Session, request: EnrichIn, settings: Settings) -> Job:
@@ -132,32 +137,12 @@ def create_enrich(tx: Session, request: EnrichIn, settings: Settings) -> Job:
 def plan_enrich(tx: Session, request: EnrichIn, settings: Settings) -> EnrichPlan:
     """The plan of a request; nothing is stored. Raises ProblemError with pointers."""
     strategies = _strategies(request, settings)
-    model = request.model or settings.llm_model
-    if not model:
-        raise unprocessable("model_missing", "name a model; the operator has set none (LIMBECK_LLM_MODEL)", "/model")
+    llm = resolve_endpoint(settings, request.endpoint, request.model)
     if request.budget_usd is not None:
-        require_price(model, settings)
+        require_price(llm)
     if any(strategy.about == "image" for strategy in strategies):
-        return _plan_captions(tx, request, strategies, model, settings)
-    return _plan_descriptions(tx, request, strategies, model, settings)
-
-
-def require_price(model: str, settings: Settings) -> Price:
-    """The price of the model. Raises ProblemError if it is unknown: a cap that counts it as 0 has no effect."""
-    price = price_of(model, settings)
-    if price is None:
-        server = settings.llm_base_url or OPENAI_BASE_URL
-        detail = f"the price of {model} at {server} is not known: give budget_tokens, or a price in LIMBECK_PRICES"
-        raise unprocessable("price_unknown", detail, "/budget_usd")
-    return price
-
-
-def price_of(model: str, settings: Settings) -> Price | None:
-    """The price of the model at the operator's server; None if it is unknown. Raises ProblemError."""
-    try:
-        return load_prices(settings.prices).find(model, settings.llm_base_url)
-    except PriceError as error:
-        raise ProblemError(500, "prices_unreadable", str(error)) from None
+        return _plan_captions(tx, request, strategies, llm, settings)
+    return _plan_descriptions(tx, request, strategies, llm, settings)
 
 
 def _strategies(request: EnrichIn, settings: Settings) -> list[Strategy]:
@@ -177,7 +162,7 @@ def _strategies(request: EnrichIn, settings: Settings) -> list[Strategy]:
 
 
 def _plan_descriptions(
-    tx: Session, request: EnrichIn, strategies: list[Strategy], model: str, settings: Settings
+    tx: Session, request: EnrichIn, strategies: list[Strategy], llm: ResolvedEndpoint, settings: Settings
 ) -> EnrichPlan:
     if request.vocabulary_id is None:
         raise unprocessable("vocabulary_missing", "name the vocabulary whose labels to describe", "/vocabulary_id")
@@ -193,7 +178,8 @@ def _plan_descriptions(
         num_labels=vocabulary.num_labels,
         domain=vocabulary.domain,
         strategies=tuple(strategy.ref for strategy in strategies),
-        model=model,
+        model=llm.settings.model,
+        endpoint=_stored_endpoint(llm),
         samples=request.samples,
         mode=request.mode,
         budget_usd=request.budget_usd,
@@ -204,7 +190,13 @@ def _plan_descriptions(
         neighbours=request.neighbours if pair_steps else None,
         mend_rounds=request.mend_rounds,
     )
-    return EnrichPlan(spec=spec, strategies=strategies, parts=_description_parts(request, strategies, spec, settings))
+    parts = _description_parts(request, strategies, spec, settings)
+    return EnrichPlan(spec=spec, strategies=strategies, parts=parts, llm=llm)
+
+
+def _stored_endpoint(llm: ResolvedEndpoint) -> str | None:
+    """The endpoint in the spec; None for `default`, so that earlier releases can run the job after a downgrade."""
+    return None if llm.endpoint == DEFAULT_ENDPOINT else llm.endpoint
 
 
 def _description_parts(
@@ -250,7 +242,7 @@ def _teacher(
 
 
 def _plan_captions(
-    tx: Session, request: EnrichIn, strategies: list[Strategy], model: str, settings: Settings
+    tx: Session, request: EnrichIn, strategies: list[Strategy], llm: ResolvedEndpoint, settings: Settings
 ) -> EnrichPlan:
     for field in ("vocabulary_id", "base_set_id", "teacher"):
         if getattr(request, field) is not None:
@@ -266,7 +258,8 @@ def _plan_captions(
         num_images=num_images,
         domain=vocabularies.get(tx, dataset.vocabulary_id).domain,
         strategies=(strategies[0].ref,),
-        model=model,
+        model=llm.settings.model,
+        endpoint=_stored_endpoint(llm),
         samples=request.samples,
         mode=request.mode,
         budget_usd=request.budget_usd,
@@ -274,7 +267,7 @@ def _plan_captions(
     )
     parts = _chunks("caption", num_images, _min_chunk(request, settings, IMAGES_PER_BATCH), unit="images")
     last = NewPart(kind="assemble", queue="enrich", stage=LAST_STAGE, total=num_images, unit="images")
-    return EnrichPlan(spec=spec, strategies=strategies, parts=[*parts, last])
+    return EnrichPlan(spec=spec, strategies=strategies, parts=[*parts, last], llm=llm)
 
 
 def _questions_by_kind(plan: EnrichPlan) -> dict[str, list[int]]:

@@ -2,19 +2,19 @@
 
     python -m attributes labels.txt --domain birds --base-url URL --model NAME --out set.json
 
-The API key is read from LIMBECK_LLM_API_KEY, and extra HTTP headers from LIMBECK_LLM_HEADERS (a JSON object), not from
-options, because other users can see command lines. With `--api-version` the base URL is the endpoint of an Azure OpenAI
-resource, and the model is the name of a deployment. Repeat `--strategy` for several strategies: `--strategy sentence
---strategy phrases`. Each result is appended to a journal (`set.json.part`) as it arrives, so after an interruption or
-failed questions, the same command sends only the missing questions. Exit codes: 0 all questions answered, 1 some
-missing, 2 invalid input, 130 interrupted.
+The API key is read from LIMBECK_LLM_API_KEY, extra HTTP headers from LIMBECK_LLM_HEADERS (a JSON object), and a proxy
+from LIMBECK_LLM_PROXY, not from options, because other users can see command lines. With `--api-version` the base URL
+is the endpoint of an Azure OpenAI resource, and the model is the name of a deployment. Repeat `--strategy` for several
+strategies: `--strategy sentence --strategy phrases`. Each result is appended to a journal (`set.json.part`) as it
+arrives, so after an interruption or failed questions, the same command sends only the missing questions. Exit codes: 0
+all questions answered, 1 some missing, 2 invalid input, 130 interrupted.
 """
 
 import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from attributes.cli.input_files import InputParser, InvalidInput, read_labels
-from attributes.cli.llm_settings import llm_settings
+from attributes.cli.llm_settings import llm_settings, variable
 from attributes.cli.output_file import OutputFile
 from attributes.llm.client import FatalLLMError, LLMClient, LLMSettings, QueryTotals, QuestionResult
 from attributes.llm.limits import Limiter, LocalLimiter
@@ -35,8 +35,18 @@ from limbeck.shared.labels import domain_fault, normalize
 _MAX_PRINTED_FAILURES = 20
 _KEY_HELP = (
     "The API key is read from LIMBECK_LLM_API_KEY, if the server needs one, "
-    "and extra HTTP headers from LIMBECK_LLM_HEADERS (a JSON object)."
+    "extra HTTP headers from LIMBECK_LLM_HEADERS (a JSON object), and a proxy from LIMBECK_LLM_PROXY."
 )
+# Options without a default: the variable applies, else the default of the settings.
+_OPTIONAL: Mapping[str, str] = {
+    "top_p": "nucleus sampling",
+    "seed": "seed of the sampling",
+    "reasoning_effort": "how much a model thinks: minimal, low, medium, high",
+    "extra_body": "JSON object of further request parameters; null removes one",
+    "ca_file": "file of CA certificates (PEM) for the server",
+    "outage_limit_s": "how long the server may be away before the run ends, default 600",
+    "max_reasoning_tokens": "by how much the token limit may grow for a model that thinks, default 8192",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +196,8 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     for name in ("concurrency", "max_tokens", "max_attempts", "timeout_s", "temperature"):
         default = LLMSettings.model_fields[name].default
         parser.add_argument(f"--{name.replace('_', '-')}", default=default, help=f"default {default:g}")
+    for name, text in _OPTIONAL.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", help=f"{text} ({variable(name)})")
     return parser.parse_args(argv)
 
 

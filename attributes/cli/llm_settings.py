@@ -7,7 +7,20 @@ from pydantic import ValidationError
 from attributes.cli.input_files import InvalidInput
 from attributes.llm.settings import LLMSettings
 
-_FROM_ENVIRONMENT = ("base_url", "api_key", "api_version", "headers")
+_FROM_ENVIRONMENT = (
+    "base_url",
+    "api_key",
+    "api_version",
+    "headers",
+    "top_p",
+    "seed",
+    "reasoning_effort",
+    "extra_body",
+    "proxy",
+    "ca_file",
+    "outage_limit_s",
+    "max_reasoning_tokens",
+)
 
 
 def variable(name: str) -> str:
@@ -16,15 +29,17 @@ def variable(name: str) -> str:
 
 
 def llm_settings(**options: object) -> LLMSettings:
-    """The settings that `options` give; server, key and headers otherwise come from the environment.
+    """The settings that `options` give; those that are None or missing come from the environment, if it has them.
 
     Raises InvalidInput that names the option or the variable.
     """
-    environment = {name: os.environ.get(variable(name), "") for name in _FROM_ENVIRONMENT if name not in options}
+    given = {name: value for name, value in options.items() if value is not None}
+    unset = [name for name in _FROM_ENVIRONMENT if name not in given]
+    environment = {name: value for name in unset if (value := os.environ.get(variable(name), ""))}
     try:
-        return LLMSettings.model_validate({**environment, **options})
+        return LLMSettings.model_validate({**environment, **given})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
         place = variable(name) if name in environment else f"--{name.replace('_', '-')}"
-        raise InvalidInput(f"{place}: {first['msg']}") from None
+        raise InvalidInput(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None

@@ -26,7 +26,7 @@ from typing import IO, Self
 from attributes.json_types import JSONObject
 from attributes.llm.batch_api import ENDPOINT, BatchAPI, BatchState, BatchUnavailable, json_object
 from attributes.llm.concurrency import POLL_S, OnResult, QueryTotals
-from attributes.llm.response_format import FORMAT_LEVELS, FormatFallback, shared_fallback
+from attributes.llm.model_profile import FORMAT_LEVELS, LearnedProfiles, shared_profiles
 from attributes.llm.results import Call, FatalLLMError, QuestionResult
 from attributes.llm.retry_policy import QuestionAttempts
 from attributes.llm.settings import LLMSettings
@@ -57,9 +57,9 @@ class BatchResponse:
 class BatchJobs:
     """The Batch API of one server for one model. Belongs to the event loop that first calls it; needs `close`."""
 
-    def __init__(self, settings: LLMSettings, *, fallback: FormatFallback = shared_fallback) -> None:
+    def __init__(self, settings: LLMSettings, *, profiles: LearnedProfiles = shared_profiles) -> None:
         self.settings = settings
-        self._fallback = fallback
+        self._profiles = profiles
         self._transport = Transport(settings)
         self._api = BatchAPI(settings, self._transport)
 
@@ -75,7 +75,7 @@ class BatchJobs:
 
     def prepare(self, questions: Iterable[Question]) -> list[QuestionAttempts]:
         """The questions to submit, without duplicates. To continue from another process, use `restore` on each."""
-        attempts = (QuestionAttempts(question, self.settings, self._fallback) for question in questions)
+        attempts = (QuestionAttempts(question, self.settings, self._profiles) for question in questions)
         return list({one.key: one for one in attempts}.values())
 
     def chunks(self, pending: Iterable[QuestionAttempts]) -> Iterator[list[QuestionAttempts]]:

@@ -4,7 +4,8 @@
         totals = await client.query_all(questions, on_result=save)
 
 Every question ends with lines or with a named reason (see `attributes.llm.retry_policy`). Faults that waiting cannot
-fix (wrong key, unknown model, no server at the address) raise FatalLLMError at the first call.
+fix (wrong key, unknown model, no server at the address) raise FatalLLMError at the first call; a server that is away is
+waited for (`attributes.llm.health`), and no question fails because of it.
 """
 
 import asyncio
@@ -25,42 +26,49 @@ from attributes.llm.limits import (
     estimated_tokens,
     max_prompt_tokens,
 )
-from attributes.llm.response_format import FormatFallback, shared_fallback
+from attributes.llm.model_profile import LearnedProfiles, shared_profiles
+from attributes.llm.response_format import ChatBody
 from attributes.llm.results import BUDGET_SPENT, Call, FatalLLMError, QuestionResult
 from attributes.llm.retry_policy import QuestionAttempts
+from attributes.llm.server import LLMServer
 from attributes.llm.settings import LLMSettings
-from attributes.llm.transport import RawResponse, Transport
+from attributes.llm.transport import RawResponse
 from attributes.prompts.questions import Question
 
 __all__ = ["Call", "FatalLLMError", "LLMClient", "LLMSettings", "QueryTotals", "QuestionResult"]
-
-MAX_REFUSED = 3  # questions in a row that are refused in every response format before the run stops
 
 
 class LLMClient:
     """Sends questions to one server and model. Belongs to the event loop that first calls it; needs `close`.
 
     `limiter` delays every HTTP attempt until the rate limits allow it; `budget` reserves its maximum cost first.
-    `transport`: connections that are shared with other clients.
+    `server`: connections and slots that are shared with other clients; a lower `rank` gets its slots first.
+    `on_outage` is called with a message when the server does not respond any more.
     """
 
     def __init__(
         self,
         settings: LLMSettings,
         *,
-        fallback: FormatFallback = shared_fallback,
+        profiles: LearnedProfiles = shared_profiles,
         limiter: Limiter | None = None,
         budget: BudgetGuard | None = None,
-        transport: Transport | None = None,
+        server: LLMServer | None = None,
+        rank: int = 0,
+        on_outage: Callable[[str], None] | None = None,
     ) -> None:
         self.settings = settings
-        self._fallback = fallback
+        self._profiles = profiles
         self._limiter = limiter or NoLimit()
         self._budget = budget or NoBudget()
-        self._transport = transport or Transport(settings)
-        self._owns_transport = transport is None
-        self._num_refused = 0  # questions in a row
-        self._not_before = 0.0  # monotonic; a `Retry-After` applies to all questions
+        self._server = server or LLMServer(settings)
+        self._owns_server = server is None
+        self._rank = rank
+        if on_outage is not None:
+            self._server.health.on_outage = on_outage
+        if profiles.is_proven(settings):
+            self._server.transport.has_responded = True
+            self._server.transport.has_succeeded = True
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,8 +78,8 @@ class LLMClient:
 
     async def close(self) -> None:
         """Close the connections unless they are shared."""
-        if self._owns_transport:
-            await self._transport.close()
+        if self._owns_server:
+            await self._server.close()
 
     async def query(self, question: Question) -> QuestionResult:
         """Send one question, with retries, until it has lines or a named reason. Raises FatalLLMError.
@@ -100,79 +108,113 @@ class LLMClient:
             self._query,
             questions,
             concurrency=concurrency or self.settings.concurrency,
-            probe_first=not self._fallback.is_known(self.settings),
+            probe_first=not self._profiles.is_proven(self.settings),
             on_result=on_result,
             should_stop=should_stop,
         )
 
     async def _query(self, question: Question, stop: RunStop) -> QuestionResult:
-        attempts = QuestionAttempts(question, self.settings, self._fallback)
+        attempts = QuestionAttempts(question, self.settings, self._profiles)
+        probes = _Probes(self.settings.max_attempts)
         wait_s = 0.0
         while True:
             try:
-                await self._pause(wait_s, stop)
-                raw = await self._attempt(attempts, stop)
+                await _sleep(wait_s, stop)
+                raw, is_away = await self._attempt(attempts, stop)
+                if is_away and await self._is_suspect(attempts, probes, stop):
+                    attempts.set_last()
+                step = attempts.next_step(raw, server_is_away=is_away)
             except RunStopped:
                 return attempts.finish("stopped")
             except BudgetSpent:
                 return attempts.finish("stopped", BUDGET_SPENT)
+            except FatalLLMError as error:
+                error.calls = attempts.calls
+                raise
             except asyncio.CancelledError:
                 if not stop.is_set():
                     raise
                 return attempts.finish("stopped")
-            step = attempts.next_step(raw)
             if isinstance(step, QuestionResult):
-                self._raise_if_all_refused(step)
-                return step
+                return self._ended(step)
             wait_s = step.wait_s
-            if step.server_wait_s:
-                self._not_before = max(self._not_before, time.monotonic() + step.server_wait_s)
 
-    def _raise_if_all_refused(self, result: QuestionResult) -> None:
-        """Raises FatalLLMError if a server that gave no valid response yet refuses `MAX_REFUSED` questions in a row in
-        every response format: the cause is then the model or the request, not a question."""
-        self._num_refused = self._num_refused + 1 if result.reason == "bad_request" else 0
-        if self._num_refused >= MAX_REFUSED and not self._fallback.is_known(self.settings):
-            message = f"the LLM server refuses every request: model {self.settings.model!r} at {self.settings.base_url}"
-            raise FatalLLMError("llm_bad_request", f"{message} ({result.detail})", result.calls)
+    def _ended(self, result: QuestionResult) -> QuestionResult:
+        self._server.record_result(result, is_proven=self._profiles.is_proven(self.settings))
+        return result
 
-    async def _pause(self, wait_s: float, stop: RunStop) -> None:
-        """Wait `wait_s`, and for the server's `Retry-After`."""
-        until = time.monotonic() + wait_s
+    async def _is_suspect(self, attempts: QuestionAttempts, probes: "_Probes", stop: RunStop) -> bool:
+        """Whether the question, and not the server, may be the cause of an outage.
+
+        After several probes with the same question, a request that once got a response is sent again: if it gets one
+        now, the server is not away, and the question has one more attempt.
+        """
+        body = self._server.last_good
+        if not probes.are_exhausted() or body is None:
+            return False
+        raw, _ = await self._attempt(attempts, stop, body=body)
+        return raw.status in ("ok", "empty_answer", "invalid_answer")
+
+    async def _attempt(
+        self, attempts: QuestionAttempts, stop: RunStop, *, body: ChatBody | None = None
+    ) -> tuple[RawResponse, bool]:
+        """One HTTP attempt, once server, budget and limiter allow it; and whether the server is away.
+
+        Sends `body` instead of the question's. Raises BudgetSpent, RunStopped and FatalLLMError.
+        """
+        health = self._server.health
         with stop.interruptible_wait():
-            while (left_s := max(until, self._not_before) - time.monotonic()) > 0:
-                await asyncio.sleep(left_s)
-
-    async def _attempt(self, attempts: QuestionAttempts, stop: RunStop) -> RawResponse:
-        """One HTTP attempt, once budget and limiter allow it. Raises BudgetSpent and RunStopped."""
-        body = attempts.body()
-        with stop.interruptible_wait():
+            await health.wait()
+            body = body or attempts.body()  # after the wait: other questions may have learned what the server refuses
             reservation = await self._budget.reserve(attempts.question, max_prompt_tokens(body), attempts.max_tokens)
-        self._transport.client()  # before the slot is taken, so that the request is sent at once
+        self._server.transport.client()  # before the slot is taken, so that the request is sent at once
         call: Call | None = None
         try:
             async with self._slot(estimated_tokens(body, attempts.max_tokens), stop) as slot:
-                started = time.monotonic()
+                started_at = time.monotonic()
                 raw: RawResponse | None = None
                 try:
-                    raw = await self._transport.send(body)
+                    raw = await self._server.transport.send(body)
                 finally:  # record a cancelled attempt too: the server may bill it
-                    call = attempts.record(raw or RawResponse(status="stopped", latency_s=time.monotonic() - started))
+                    elapsed_s = time.monotonic() - started_at
+                    call = attempts.record(raw or RawResponse(status="stopped", latency_s=elapsed_s))
+                    if raw is None:
+                        health.abandon()
                 if call.prompt_tokens is not None and call.completion_tokens is not None:
                     slot.record_tokens(call.prompt_tokens + call.completion_tokens)
-                return raw
+                return raw, self._server.record(body, raw, started_at=started_at)
         finally:
             await self._budget.release(reservation, call)
 
     @asynccontextmanager
     async def _slot(self, tokens: int, stop: RunStop) -> AsyncIterator[Slot]:
-        """A slot of the limiter, taken outside the server's `Retry-After`."""
+        """A slot of the limiter and of the server, when the server may be called."""
         while True:
             async with AsyncExitStack() as stack:
                 with stop.interruptible_wait():
+                    await stack.enter_async_context(self._server.slots.slot(self._rank))
                     slot = await stack.enter_async_context(self._limiter.slot(tokens))
-                if self._not_before <= time.monotonic():
+                if self._server.health.try_start():
                     yield slot
                     return
                 slot.record_tokens(0)
-            await self._pause(0.0, stop)
+            with stop.interruptible_wait():
+                await self._server.health.wait()
+
+
+class _Probes:
+    """Counts the probes of one question during outages."""
+
+    def __init__(self, maximum: int) -> None:
+        self._maximum, self._number = maximum, 0
+
+    def are_exhausted(self) -> bool:
+        """Count one more; True at each `maximum`-th."""
+        self._number += 1
+        return self._number % self._maximum == 0
+
+
+async def _sleep(seconds: float, stop: RunStop) -> None:
+    with stop.interruptible_wait():
+        if seconds > 0:
+            await asyncio.sleep(seconds)

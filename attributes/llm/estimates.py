@@ -8,8 +8,9 @@ import json
 from dataclasses import dataclass
 
 from attributes.llm.limits import estimated_tokens, max_prompt_tokens
+from attributes.llm.model_profile import ModelProfile
 from attributes.llm.requests import MAX_CORRECTION_CHARS, build_request, max_tokens_of, temperature_of
-from attributes.llm.response_format import FormatFallback
+from attributes.llm.response_format import build_body
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import ImageFile, Question
 from attributes.prompts.strategy import Strategy
@@ -37,16 +38,9 @@ def estimate_tokens(strategy: Strategy, settings: LLMSettings, domain: str = "")
     """Estimate the tokens of one question of the strategy."""
     question = _longest_question(strategy, domain)
     max_tokens = max_tokens_of(question, settings)
-    body = (
-        FormatFallback()
-        .initial_format(settings)
-        .body(
-            build_request(question),
-            model=settings.model,
-            temperature=temperature_of(question, settings),
-            max_tokens=max_tokens,
-        )
-    )
+    temperature = temperature_of(question, settings)
+    request = build_request(question)
+    body = build_body(request, ModelProfile(), settings, temperature=temperature, max_tokens=max_tokens)
     schema_tokens = len(json.dumps(strategy.schema)) // _CHARS_PER_TOKEN
     return TokenEstimate(
         prompt_tokens=estimated_tokens(body, 0) + schema_tokens,

@@ -117,6 +117,11 @@ class Prices:
     def __init__(self, prices: Mapping[tuple[str, str], Price]) -> None:
         self._prices = dict(prices)
 
+    @property
+    def of_user(self) -> Mapping[tuple[str, str], Price]:
+        """The user's prices by (base URL, model)."""
+        return self._prices
+
     def find(self, model: str, base_url: str) -> Price | None:
         """The current price of a model at a server; None if it is unknown."""
         base_url = (base_url or OPENAI_BASE_URL).rstrip("/")
@@ -150,10 +155,15 @@ def read_prices(path: Path) -> dict[tuple[str, str], Price]:
         models = block.get("models")
         if not isinstance(base_url, str) or not isinstance(models, dict):
             raise PriceError(f"{place}: base_url must be text, and models a table of model = {{input, output}}")
-        batch = _parse_decimal(block.get("batch", "1"), f"{place}: batch")
-        for model, fields in models.items():
-            prices[base_url.rstrip("/"), model] = _parse_price(fields, batch, f"{place}: {model}")
+        for model, price in parse_model_prices(models, block.get("batch", "1"), place).items():
+            prices[base_url.rstrip("/"), model] = price
     return prices
+
+
+def parse_model_prices(models: Mapping[str, object], batch: object, place: str) -> dict[str, Price]:
+    """The prices of a table of model → prices; `batch` is the price factor of the Batch API. Raises PriceError."""
+    factor = _parse_decimal(batch, f"{place}: batch")
+    return {model: _parse_price(fields, factor, f"{place}: {model}") for model, fields in models.items()}
 
 
 def _parse_price(fields: object, batch: Decimal, place: str) -> Price:

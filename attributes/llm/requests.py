@@ -19,6 +19,7 @@ from limbeck.shared.labels import MAX_DOMAIN_CHARS, MAX_LABEL_CHARS, MAX_SENSE_C
 from limbeck.shared.text import clean
 
 MAX_CORRECTION_CHARS = 2_000
+TOKEN_LIMIT_FACTOR = 3  # multiplies the token limit after a response was cut off
 
 
 class TextPart(TypedDict):
@@ -124,6 +125,12 @@ def max_tokens_of(question: Question, settings: LLMSettings) -> int:
     return question.strategy.max_tokens or settings.max_tokens
 
 
+def max_limit_of(question: Question, settings: LLMSettings) -> int:
+    """The largest token limit that an attempt at the question can have, after responses that were cut off."""
+    base = max_tokens_of(question, settings)
+    return max(TOKEN_LIMIT_FACTOR * base, base + settings.max_reasoning_tokens)
+
+
 def cache_key_of(question: Question, settings: LLMSettings) -> str:
     """sha256 (hex) of everything that shapes the response; questions with equal keys may share one response.
 
@@ -141,6 +148,8 @@ def cache_key_of(question: Question, settings: LLMSettings) -> str:
         "max_tokens": max_tokens_of(question, settings),
         "sample": question.sample,
     }
+    if extra := settings.extra_parameters():  # absent otherwise, so that older keys stay valid
+        fields["extra"] = extra
     return hashlib.sha256(json.dumps(fields, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

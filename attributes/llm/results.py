@@ -11,13 +11,14 @@ REASONS = {
     "refused": "the model or its content filter declined",
     "timeout": "no complete response within the time limit",
     "connection": "the connection broke",
-    "rate_limited": "429, also after waiting",
-    "server_error": "5xx or another server fault, also after waiting",
+    "rate_limited": "429 again and again, while the server accepts other questions",
+    "server_error": "5xx or another server fault again and again, while the server responds to other questions",
     "bad_request": "the server refuses the request in every response format",
     "empty_answer": "a response without choices or content",
     "truncated_answer": "JSON that is incomplete or malformed",
     "invalid_answer": "a response that does not fit the schema",
-    "answer_too_long": "cut off at the token limit, also at the larger one",
+    "answer_too_long": "cut off at the token limit, also at the larger one; a model that thinks needs much more",
+    "degenerate_answer": "white space or a repetition without end, as some servers' constrained decoding gives",
     "wrong_label": "a response about another label",
     "batch_unfinished": "no batch processed the question, also after several batches",
     "stopped": "stopped, or the budget was spent, before a response came; the question is still open",
@@ -44,6 +45,7 @@ class Call:
     response_text: str | None = field(repr=False)
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None  # included in `completion_tokens`
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,23 +1,27 @@
 """The retry policy of one question: build the next request, and decide what follows from each response.
 
-Transient faults: wait for `Retry-After`, else for a random time below an exponential bound (full jitter). Unusable
-response: retry with a correction in this project's own words. Response format not understood: fall back to the next
-level. Faults that waiting cannot fix: raise FatalLLMError. This module sends nothing; `attributes.llm.client` and
-`attributes.llm.batch_jobs` do.
+Transient faults: wait for a random time below an exponential bound (full jitter); a server that is away for all
+questions, or that asks to wait, does not count (`attributes.llm.health`). Unusable response: retry with a correction in
+this project's own words. Parameter refused: leave it out. Response format not understood: fall back to the next level.
+Cut off: a larger limit, also for a model that thinks. Faults that waiting cannot fix: raise FatalLLMError. This module
+sends nothing; `attributes.llm.client` and `attributes.llm.batch_jobs` do.
 """
 
-import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
-from attributes.llm.requests import build_request, cache_key_of, max_tokens_of, temperature_of
-from attributes.llm.response_format import (
-    ChatBody,
-    FormatFallback,
-    ResponseFormat,
-    ResponseFormatJSON,
-    response_format_from_json,
+from attributes.llm.model_profile import LearnedProfiles, ModelProfile, profile_from_json
+from attributes.llm.refused_parameters import largest_limit, refused_parameter
+from attributes.llm.requests import (
+    TOKEN_LIMIT_FACTOR,
+    build_request,
+    cache_key_of,
+    max_limit_of,
+    max_tokens_of,
+    temperature_of,
 )
+from attributes.llm.response_format import ChatBody, build_body, sent_parameters
 from attributes.llm.results import Call, FatalLLMError, QuestionResult
 from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import RawResponse
@@ -26,7 +30,9 @@ from attributes.prompts.questions import Question
 from limbeck.shared.retry import backoff_s
 
 FIRST_WAIT_S = 1.0  # bound of the first random wait; the bound doubles with every further wait
-TOKEN_LIMIT_FACTOR = 3  # multiplies the token limit once, after a response was cut off
+MAX_LIMITED_PER_ATTEMPT = 4  # a question may meet this many rate limits per attempt before it fails with `rate_limited`
+MIN_CHARS_PER_TOKEN = 0.25  # of a response that is text
+MAX_PROFILE_CHANGES = 12  # levels and refused parameters of one question
 MAX_IMPROVEMENTS = 1  # retries of a valid response that has flags
 
 _FATAL_MESSAGES = {
@@ -38,20 +44,19 @@ _FATAL_MESSAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Retry after `wait_s`. `server_wait_s`: the server's own `Retry-After`, which applies to every question."""
+    """Retry after `wait_s`, and as soon as the server may be called again."""
 
     wait_s: float = 0.0
-    server_wait_s: float = 0.0
 
 
 class AttemptsJSON(TypedDict):
     """What `QuestionAttempts.to_json` returns. The keys are a stored format."""
 
-    form: ResponseFormatJSON
+    profile: Mapping[str, object]
     calls: int
     attempts: int
     reasks: int
-    enlarged: bool
+    max_tokens: int
     correction: str
     best: str | None
 
@@ -59,18 +64,21 @@ class AttemptsJSON(TypedDict):
 class QuestionAttempts:
     """The attempts at one question so far, and the best response among them."""
 
-    def __init__(self, question: Question, settings: LLMSettings, fallback: FormatFallback) -> None:
+    def __init__(self, question: Question, settings: LLMSettings, profiles: LearnedProfiles) -> None:
         self.question = question
         self.key = cache_key_of(question, settings)
         self.calls: list[Call] = []
-        self.max_tokens = max_tokens_of(question, settings)
-        self._settings, self._fallback = settings, fallback
+        self._settings, self._profiles = settings, profiles
         self._request = build_request(question)
-        self._format: ResponseFormat = fallback.initial_format(settings)
+        self._profile: ModelProfile = profiles.profile(settings)
+        self._base_limit = max_tokens_of(question, settings)
+        self._max_limit = max_limit_of(question, settings)
+        self.max_tokens = self._base_limit + self._profile.allowance(self._max_limit - self._base_limit)
         self._num_restored_calls = 0
         self._num_attempts = 0  # those that count towards `max_attempts`
+        self._num_limited = 0  # rate limits
+        self._num_changes = 0  # of the profile
         self._num_improvements = 0
-        self._enlarged = False
         self._correction = ""
         self._best: tuple[ParsedResponse, str] | None = None
 
@@ -78,19 +86,18 @@ class QuestionAttempts:
         """The body of the next HTTP request."""
         request = self._request.with_paragraph(self._correction) if self._correction else self._request
         temperature = temperature_of(self.question, self._settings)
-        return self._format.body(
-            request, model=self._settings.model, temperature=temperature, max_tokens=self.max_tokens
-        )
+        return build_body(request, self._profile, self._settings, temperature=temperature, max_tokens=self.max_tokens)
 
     def record(self, raw: RawResponse) -> Call:
         """Append an HTTP attempt to `calls`."""
         call = Call(
             attempt=self._num_restored_calls + len(self.calls) + 1,
             status=raw.status,
-            level=self._format.level,
+            level=self._profile.level,
             http_status=raw.http_status,
             prompt_tokens=raw.prompt_tokens,
             completion_tokens=raw.completion_tokens,
+            reasoning_tokens=raw.reasoning_tokens,
             cached_tokens=raw.cached_tokens,
             cache_write_tokens=raw.cache_write_tokens,
             latency_s=raw.latency_s,
@@ -99,10 +106,15 @@ class QuestionAttempts:
         self.calls.append(call)
         return call
 
-    def next_step(self, raw: RawResponse) -> QuestionResult | Retry:
-        """Decide what follows from the response that was recorded last. Raises FatalLLMError."""
+    def next_step(self, raw: RawResponse, *, server_is_away: bool = False) -> QuestionResult | Retry:
+        """Decide what follows from the response that was recorded last. Raises FatalLLMError.
+
+        `server_is_away`: the fault is the server's, which answers no question at present; it does not count.
+        """
         if self._best is not None and raw.status != "ok":
             return self.finish("")  # the best response is paid for; the next question will meet the server's fault
+        if server_is_away:
+            return Retry()
         if raw.status.startswith("llm_"):
             return self._after_server_fault(raw)
         if raw.status == "bad_request":
@@ -110,8 +122,17 @@ class QuestionAttempts:
         if raw.status == "refused":
             return self.finish("refused", raw.detail)
         if raw.status in ("ok", "empty_answer", "invalid_answer"):
+            self._num_attempts += 1
             return self._after_response(raw)
+        if raw.status == "rate_limited":
+            return self._after_rate_limit(raw)
+        self._num_attempts += 1
         return self._wait(raw)
+
+    def set_last(self) -> None:
+        """Let the question fail at the next fault that is not due to an outage."""
+        self._num_attempts = self._settings.max_attempts - 1
+        self._num_limited = self._max_limited - 1
 
     def finish(self, reason: str, detail: str = "") -> QuestionResult:
         """The result with the best response so far, or with `reason` if no response was valid."""
@@ -144,97 +165,117 @@ class QuestionAttempts:
     def to_json(self) -> AttemptsJSON:
         """The state that `restore` needs to continue in another process, without the calls themselves."""
         return {
-            "form": self._format.as_json(),
+            "profile": self._profile.as_json(),
             "calls": self._num_restored_calls + len(self.calls),
             "attempts": self._num_attempts,
             "reasks": self._num_improvements,
-            "enlarged": self._enlarged,
+            "max_tokens": self.max_tokens,
             "correction": self._correction,
             "best": self._best[1] if self._best else None,
         }
 
     def restore(self, saved: AttemptsJSON) -> None:
         """Continue from the state that `to_json` of the same question returned."""
-        self._format = response_format_from_json(saved["form"]) or self._format
+        self._profile = profile_from_json(saved.get("profile", {})) or self._profile
         self._num_restored_calls, self.calls = saved["calls"], []
         self._num_attempts, self._num_improvements = saved["attempts"], saved["reasks"]
-        if saved["enlarged"]:
-            self._enlarge()
+        self.max_tokens = saved.get("max_tokens", self.max_tokens)
         self._correction = saved["correction"]
         best = saved["best"]
         if best is not None and (parsed := parse_response(best, self.question)).fault is None:
             self._best = parsed, best
 
-    def _enlarge(self) -> None:
-        """Raise the token limit; used once per question."""
-        self._enlarged = True
-        self.max_tokens = max_tokens_of(self.question, self._settings) * TOKEN_LIMIT_FACTOR
+    @property
+    def _max_limited(self) -> int:
+        return MAX_LIMITED_PER_ATTEMPT * self._settings.max_attempts
+
+    @property
+    def _is_exhausted(self) -> bool:
+        return self._num_attempts >= self._settings.max_attempts
 
     def _after_server_fault(self, raw: RawResponse) -> QuestionResult | Retry:
         settings = self._settings
         if raw.status == "llm_unreachable":
-            if self._num_attempts + 1 < settings.max_attempts:
+            self._num_attempts += 1
+            if not self._is_exhausted:
                 return self._wait(raw)
             raise FatalLLMError(raw.status, f"{raw.detail}: is the LLM server running there?", self.calls)
         message = f"{_FATAL_MESSAGES[raw.status]}: model {settings.model!r} at {settings.base_url} ({raw.detail})"
         raise FatalLLMError(raw.status, message, self.calls)
 
     def _after_bad_request(self, raw: RawResponse) -> QuestionResult | Retry:
-        """Drop the refused parameter, else fall back to the next response format."""
-        if self._enlarged:  # the server accepted the format before the token limit was raised
-            return self.finish("answer_too_long", f"the larger limit is refused ({raw.detail})")
-        if other := self._format.without(raw.param, raw.detail):
-            self._fallback.record_refused_param(self._settings, other)
+        """Leave out the refused parameter, else fall back to the next response format."""
+        if self.max_tokens > self._base_limit and any(call.status == "answer_too_long" for call in self.calls):
+            # The server accepted the request before the token limit was raised.
+            return self.finish("answer_too_long", f"the larger limit of {self.max_tokens} is refused ({raw.detail})")
+        self._num_changes += 1
+        if (limit := largest_limit(raw.detail, self.max_tokens)) and self._num_changes <= MAX_PROFILE_CHANGES:
+            self.max_tokens = limit
+            return Retry()
+        refused = refused_parameter(raw.param, raw.detail, sent_parameters(self.body()))
+        other = self._profile.without(refused) if refused else None
+        if other is not None:
+            self._profiles.record_refusal(self._settings, other)
         else:
-            self._fallback.record_failure(self._settings, self._format)
-            other = self._format.lower()
-        if other is None:
+            self._profiles.record_failure(self._settings, self._profile)
+            other = self._profile.lower()
+        if other is None or self._num_changes > MAX_PROFILE_CHANGES:
             return self.finish("bad_request", raw.detail)
-        self._format = other
+        self._profile = other
+        return Retry()
+
+    def _after_rate_limit(self, raw: RawResponse) -> QuestionResult | Retry:
+        """Retry when the server may be called again; a question that only ever meets rate limits fails."""
+        self._num_limited += 1
+        if self._num_limited >= self._max_limited:
+            return self.finish(raw.status, f"{raw.detail} ({self._num_limited} times)")
         return Retry()
 
     def _wait(self, raw: RawResponse) -> QuestionResult | Retry:
-        """Wait for `Retry-After`, else for a random time below an exponential bound."""
-        self._num_attempts += 1
-        if self._num_attempts >= self._settings.max_attempts:
+        """Wait for a random time below an exponential bound."""
+        if self._is_exhausted:
             return self.finish(raw.status, raw.detail)
-        server_wait_s, max_wait_s = raw.retry_after_s, self._settings.max_wait_s
-        if server_wait_s is None:
-            return Retry(backoff_s(self._num_attempts, first_s=FIRST_WAIT_S, max_s=max_wait_s))
-        if server_wait_s > max_wait_s:
-            return self.finish(raw.status, f"{raw.detail} (the server asks to wait {server_wait_s:.0f} s)")
-        # A random extra, so that the waiting questions do not all retry at the same moment.
-        return Retry(server_wait_s + random.uniform(0, 0.1 * server_wait_s), server_wait_s=server_wait_s)
+        return Retry(backoff_s(self._num_attempts, first_s=FIRST_WAIT_S, max_s=self._settings.max_wait_s))
 
     def _after_response(self, raw: RawResponse) -> QuestionResult | Retry:
         parsed = (
-            parse_response(raw.text, self.question)
+            parse_response(raw.text, self.question, cut_off=raw.cut_off)
             if raw.status == "ok"
             else ParsedResponse(fault="empty_answer" if raw.status == "empty_answer" else "invalid_answer")
         )
         if parsed.fault is None:
             return self._accept(parsed, raw)
-        status = "answer_too_long" if raw.cut_off else parsed.fault
+        is_degenerate = parsed.fault == "degenerate_answer" or _has_lost_white_space(raw)
+        is_cut_off = raw.cut_off and not is_degenerate
+        status = "answer_too_long" if is_cut_off else "degenerate_answer" if is_degenerate else parsed.fault
         self.calls[-1] = replace(self.calls[-1], status=status)
-        if raw.cut_off:
-            return self._after_cut_off()
+        if is_cut_off:
+            return self._after_cut_off(raw)
         if status == "wrong_label":  # the server understood the format: the response fits the schema
-            self._fallback.record_success(self._settings, self._format)
-        if status == "refused" or self._best is not None:
-            return self.finish(status, parsed.detail)
-        self._num_attempts += 1
-        if self._num_attempts >= self._settings.max_attempts:
+            self._profiles.record_success(self._settings, self._profile)
+        if status == "refused" or self._best is not None or self._is_exhausted:
             return self.finish(status, parsed.detail or raw.detail)
-        if status in ("invalid_answer", "empty_answer"):  # typical of a server that ignores the response format
-            self._fallback.record_failure(self._settings, self._format)
-            self._format = self._format.lower() or self._format
+        if status in ("invalid_answer", "empty_answer", "degenerate_answer"):
+            # Typical of a server that ignores the response format, or whose constrained decoding loops.
+            self._profiles.record_failure(self._settings, self._profile)
+            self._profile = self._profile.lower() or self._profile
         self._correct(parsed.correction or "The last answer was empty.")
         return Retry()
 
-    def _after_cut_off(self) -> QuestionResult | Retry:
-        if self._enlarged:
-            return self.finish("answer_too_long", f"cut off at {self.max_tokens} tokens")
-        self._enlarge()
+    def _after_cut_off(self, raw: RawResponse) -> QuestionResult | Retry:
+        """Raise the token limit: for what the model thought before its answer, else for a long answer."""
+        reasoning = raw.reasoning_tokens or (self.max_tokens if _is_only_thinking(raw) else 0)
+        if reasoning:
+            larger = self._base_limit + TOKEN_LIMIT_FACTOR * max(reasoning, self._base_limit)
+            if any(call.status == "answer_too_long" for call in self.calls[:-1]):
+                larger = self._max_limit
+        else:
+            larger = TOKEN_LIMIT_FACTOR * self._base_limit
+        larger = min(larger, self._max_limit)
+        if larger <= self.max_tokens or self._is_exhausted:
+            thought = f", of which the model used {reasoning} to think" if reasoning else ""
+            return self.finish("answer_too_long", f"cut off at {self.max_tokens} tokens{thought}")
+        self.max_tokens = larger
         return Retry()
 
     def _correct(self, correction: str) -> None:
@@ -242,16 +283,24 @@ class QuestionAttempts:
 
     def _accept(self, parsed: ParsedResponse, raw: RawResponse) -> QuestionResult | Retry:
         """Keep a valid response; retry once if it has flags."""
-        self._fallback.record_success(self._settings, self._format)
+        self._profiles.record_success(self._settings, self._profile)
+        if raw.reasoning_tokens:
+            self._profiles.record_reasoning(self._settings, raw.reasoning_tokens)
         if self._best is None or len(parsed.flags) < len(self._best[0].flags):
             self._best = parsed, raw.text or ""
-        self._num_attempts += 1
-        if (
-            not parsed.correction
-            or self._num_improvements >= MAX_IMPROVEMENTS
-            or self._num_attempts >= self._settings.max_attempts
-        ):
+        if not parsed.correction or self._num_improvements >= MAX_IMPROVEMENTS or self._is_exhausted:
             return self.finish("")
         self._num_improvements += 1
         self._correct(parsed.correction)
         return Retry()
+
+
+def _has_lost_white_space(raw: RawResponse) -> bool:
+    """Whether a response was cut off in white space that the server then removed: far more tokens than characters."""
+    text, tokens = raw.text or "", (raw.completion_tokens or 0) - (raw.reasoning_tokens or 0)
+    return raw.cut_off and text.lstrip().startswith("{") and MIN_CHARS_PER_TOKEN * tokens > len(text)
+
+
+def _is_only_thinking(raw: RawResponse) -> bool:
+    """Whether a response was cut off before its answer began."""
+    return not (raw.text or "").strip() or "{" not in (raw.text or "")

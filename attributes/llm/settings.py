@@ -3,6 +3,8 @@
 import json
 import re
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -19,9 +21,12 @@ class LLMSettings(BaseModel):
     the resource (`https://NAME.openai.azure.com`) and `model` the name of the deployment. `headers` are extra headers
     of every request, as a JSON object of texts.
 
-    `temperature` and `max_tokens` apply to strategies that set none. `max_attempts` limits the HTTP attempts at one
-    question that end in a fault or an unusable response. On top of it come, at most once each, three steps down in the
-    response format, two refused parameters that are left out, and one larger token limit after a response was cut off.
+    `temperature` and `max_tokens` apply to strategies that set none; `top_p`, `seed` and `reasoning_effort` are sent if
+    they are set. `extra_body` is a JSON object that is merged into every request; a null in it removes a parameter.
+    `max_reasoning_tokens`: how many tokens the limit of a response may grow for a model that thinks before it answers.
+
+    `max_attempts` limits the HTTP attempts at one question that the server may bill, or that fail while it responds to
+    other questions. An outage does not count: `outage_limit_s` is how long the server may be away before the run ends.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -36,8 +41,15 @@ class LLMSettings(BaseModel):
     timeout_s: float = Field(60.0, gt=0)
     max_attempts: int = Field(5, ge=1, le=20)
     concurrency: int = Field(16, ge=1, le=4096)
-    # If a server's `Retry-After` is longer than this, the question ends without another attempt.
-    max_wait_s: float = Field(60.0, gt=0)
+    max_wait_s: float = Field(60.0, gt=0, description="Longest wait between two attempts, if the server names none.")
+    outage_limit_s: float = Field(600.0, gt=0)
+    max_reasoning_tokens: int = Field(8_192, ge=0)
+    top_p: float | None = Field(None, gt=0, le=1)
+    seed: int | None = None
+    reasoning_effort: str = Field("", pattern=r"^[a-z]*$")
+    extra_body: str = ""
+    proxy: SecretStr = SecretStr("")
+    ca_file: Path | None = None
 
     @field_validator("api_key")
     @classmethod
@@ -75,6 +87,26 @@ class LLMSettings(BaseModel):
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("must not contain a user, a key, a query or a fragment; set the key as api_key")
         return url.rstrip("/")
+
+    @field_validator("extra_body")
+    @classmethod
+    def _json_object(cls, text: str) -> str:
+        try:
+            data = json.loads(text) if text.strip() else {}
+        except ValueError:
+            raise ValueError("must be a JSON object of request parameters") from None
+        if not isinstance(data, dict):
+            raise ValueError("must be a JSON object of request parameters")
+        for name in ("model", "messages", "stream", "n"):
+            if name in data:
+                raise ValueError(f"must not set {name!r}, which Limbeck sets itself")
+        return json.dumps(data, sort_keys=True, ensure_ascii=False) if data else ""
+
+    def extra_parameters(self) -> dict[str, Any]:
+        """The optional parameters of every request: `top_p`, `seed`, `reasoning_effort`, and those of `extra_body`."""
+        named = {"top_p": self.top_p, "seed": self.seed, "reasoning_effort": self.reasoning_effort or None}
+        given = {name: value for name, value in named.items() if value is not None}
+        return given | (json.loads(self.extra_body) if self.extra_body else {})
 
     def extra_headers(self) -> dict[str, str]:
         """The extra headers by name."""

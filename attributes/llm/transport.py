@@ -55,7 +55,10 @@ _CONTENT_FILTER_CODES = {"content_filter", "content_policy_violation", "Responsi
 class RawResponse:
     """The response of one HTTP attempt. `status` is `ok` (`text` can be parsed) or as in `attributes.llm.results.Call`.
 
-    `cut_off`: the response reached its token limit. `param` is the refused parameter that the server named.
+    `cut_off`: the response reached its token limit. `completion_tokens` are all tokens that are billed for the
+    response, with the `reasoning_tokens` among them. `is_moderated`: a refusal names the content of the question as its
+    reason. `param` is the refused parameter that the server named. `retry_after_s`: how long the server asks to wait,
+    from whatever place it says so.
     """
 
     status: str
@@ -65,9 +68,11 @@ class RawResponse:
     cut_off: bool = False
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     retry_after_s: float | None = None
+    is_moderated: bool = False
     param: str = ""
     detail: str = ""
 
@@ -86,6 +91,7 @@ class Transport:
             for secrets in (settings.secrets(), settings.credentials())
         )
         self.has_responded = False  # whether any HTTP response came, which proves the address
+        self.has_succeeded = False  # whether a request was accepted, which proves the key
 
     async def send(self, body: ChatBody) -> RawResponse:
         """Make one attempt. Server and network faults are returned, not raised; cancelling it ends the request."""
@@ -111,6 +117,7 @@ class Transport:
         except TimeoutError as error:
             raw = self._no_response(error)
         self.has_responded = self.has_responded or raw.http_status is not None
+        self.has_succeeded = self.has_succeeded or (raw.http_status is not None and raw.http_status < 300)
         return replace(raw, latency_s=time.monotonic() - started)
 
     def parse_response(self, response: "httpx2.Response") -> RawResponse:

@@ -42,7 +42,8 @@ def enrich(
         int | None,
         typer.Option(min=0, help="Maximum number of repair rounds for violations of the gates; 1 by default."),
     ] = None,
-    llm_model: Annotated[str, typer.Option(help="The LLM; the service's by default.")] = "",
+    endpoint: Annotated[str, typer.Option(help="The LLM endpoint, one of `limbeck llm endpoints`.")] = "",
+    llm_model: Annotated[str, typer.Option(help="The LLM; the endpoint's by default.")] = "",
     url: Url = DEFAULT_URL,
 ) -> None:
     """Describe each label with one or more strategies. Stored responses are reused."""
@@ -52,6 +53,7 @@ def enrich(
 
     options: EnrichOptions = {
         "strategies": _strategies(strategies),
+        "endpoint": endpoint or None,
         "model": llm_model or None,
         "base_set_id": base_set or None,
         "teacher": teacher or None,
@@ -96,7 +98,8 @@ def estimate_table(estimate: "Estimate") -> "Table":
 def estimate_text(estimate: "Estimate", budget_usd: str | None, budget_tokens: int | None) -> str:
     """The totals, and a note if they exceed the budget."""
     expected = round(estimate.prompt_tokens.expected + estimate.completion_tokens.expected)
-    text = f"{estimate.calls:,} calls to {estimate.model}, about {expected:,} tokens"
+    at = "" if estimate.endpoint == "default" else f" at {estimate.endpoint}"
+    text = f"{estimate.calls:,} calls to {estimate.model}{at}, about {expected:,} tokens"
     if estimate.usd is None:
         text += f"; {estimate.usd_unknown}"
     else:

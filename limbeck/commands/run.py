@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
 
 import typer
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from limbeck.client import Limbeck
+    from limbeck.client import EnrichOptions, Limbeck
     from limbeck.models import TextKind
 
 _SPLIT = "seed=0,id_fraction=0.5,held_out=0.3"
@@ -48,7 +48,8 @@ def run(
     strategies: Annotated[
         str, typer.Option(help="Prompt strategies: sentence,phrases,contrast …; by default those that --text needs.")
     ] = "",
-    llm_model: Annotated[str, typer.Option(help="The LLM; the service's by default.")] = "",
+    endpoint: Annotated[str, typer.Option(help="The LLM endpoint, one of `limbeck llm endpoints`.")] = "",
+    llm_model: Annotated[str, typer.Option(help="The LLM; the endpoint's by default.")] = "",
     url: Url = DEFAULT_URL,
 ) -> None:
     """Describe labels with an LLM, distil a student, evaluate it on seen and unseen labels, and download it."""
@@ -70,7 +71,16 @@ def run(
         attribute_set = None
         if kind != "names":
             chain = _strategies(strategies or _STRATEGIES.get(kind, "describe"))
-            attribute_set = _describe(client, console, vocabulary.id, chain, llm_model, teacher)
+            needs_teacher = any(name.partition("@")[0] == "contrast" for name in chain)
+            attribute_set = _describe(
+                client,
+                console,
+                vocabulary.id,
+                strategies=chain,
+                endpoint=endpoint or None,
+                model=llm_model or None,
+                teacher=teacher if needs_teacher else None,
+            )
         job = client.distill(
             dataset.id,
             teacher=teacher,
@@ -94,19 +104,11 @@ def run(
         console.print(f"try it: limbeck classify --checkpoint {out} IMAGE", highlight=False, markup=False)
 
 
-def _describe(
-    client: "Limbeck", console: "Console", vocabulary_id: str, strategies: list[str], llm_model: str, teacher: str
-) -> str:
+def _describe(client: "Limbeck", console: "Console", vocabulary_id: str, **options: Unpack["EnrichOptions"]) -> str:
     """Enrich the vocabulary. Returns the id of the attribute set."""
     from limbeck.progress import follow
 
-    needs_teacher = any(name.partition("@")[0] == "contrast" for name in strategies)
-    job = client.enrich(
-        vocabulary_id,
-        strategies=strategies,
-        model=llm_model or None,
-        teacher=teacher if needs_teacher else None,
-    )
+    job = client.enrich(vocabulary_id, **options)
     result = follow(client, job, console, title="describe labels").result or {}
     num_failed = result["num_labels"] - result["num_described"]
     text = f"{result['num_described']:,} labels described as {result['attribute_set_id']}"

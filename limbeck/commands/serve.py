@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from limbeck.commands.common import CommandFailed, database, settings
+from limbeck.commands.common import BadInput, CommandFailed, database, settings
 from limbeck.shared.parts import install_command, is_installed
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def serve() -> None:
     from api.auth import is_loopback
 
     config = settings()
+    _check_endpoints(config)
     if not is_loopback(config.host):
         _require_key(config)
     if config.distributed:
@@ -33,6 +34,18 @@ def serve() -> None:
         serve_api(config)
     else:
         _embedded(config)
+
+
+def _check_endpoints(config: "Settings") -> None:
+    """Raises BadInput if a setting of an LLM endpoint or a price file is invalid."""
+    from attributes.endpoints.endpoint import EndpointError
+    from attributes.endpoints.endpoints import Endpoints
+    from attributes.llm.prices import PriceError
+
+    try:
+        Endpoints.load(config)
+    except (EndpointError, PriceError) as error:
+        raise BadInput(str(error)) from None
 
 
 def _require_key(config: "Settings") -> None:
@@ -84,7 +97,7 @@ def _print_banner(config: "Settings", port: int) -> None:
     typer.echo(f"  images: {config.data}")
     if not config.distributed:
         typer.echo(f"  database and artefacts: {config.home}")
-    if not config.llm_model:
+    if not config.llm_model and config.llm_endpoints is None:
         typer.echo("  no LLM: set LIMBECK_LLM_MODEL, LIMBECK_LLM_BASE_URL and LIMBECK_LLM_API_KEY to enrich labels")
     if not config.distributed and not is_installed("gpu"):
         typer.echo(f"  no GPU part, so jobs with a teacher or a student wait; install it: {install_command('gpu')}")

@@ -17,8 +17,10 @@ class EnrichOptions(TypedDict, total=False):
 
     strategies: Sequence[str]
     """Prompt strategies, in order; `describe` by default."""
+    endpoint: str | None
+    """The LLM endpoint; the operator's `default` by default."""
     model: str | None
-    """The LLM; the operator's by default."""
+    """The LLM; the endpoint's by default."""
     base_set_id: str | None
     """A set whose locked and human lines are kept."""
     teacher: str | None
@@ -51,9 +53,11 @@ class JobMethods:
         fields = without_none(**_enrich_fields(vocabulary_id, options))
         return post(self._http, Estimate, "/v1/jobs/estimate", {"kind": "enrich", **fields})
 
-    def caption(self, dataset_id: str, *, strategy: str = "captions", model: str | None = None) -> Job:
+    def caption(
+        self, dataset_id: str, *, strategy: str = "captions", endpoint: str | None = None, model: str | None = None
+    ) -> Job:
         """Start a job in which a multimodal LLM writes a sentence about each training image of a dataset."""
-        return self._create_job("enrich", dataset_id=dataset_id, strategies=[strategy], model=model)
+        return self._create_job("enrich", dataset_id=dataset_id, strategies=[strategy], endpoint=endpoint, model=model)
 
     def encode(
         self,

@@ -19,7 +19,7 @@ from store.enrich.assembly import ROUND
 from store.errors import NotFound
 from store.ids import new_id
 from store.jobs.claims import Claim
-from store.models import EnrichResult, LLMAnswer, LLMCall, LLMResponseFormat
+from store.models import EnrichResult, LLMAnswer, LLMCall
 from store.sets.attribute_sets import insert_ignore
 
 _POSITIONS_PER_QUERY = 5_000
@@ -156,19 +156,3 @@ def positions_with_results(tx: Session, job_id: str, *, after: int, limit: int) 
     """The first `limit` positions above `after` with a result of any step."""
     query = select(EnrichResult.position).where(EnrichResult.job_id == job_id, EnrichResult.position > after)
     return list(tx.scalars(query.distinct().order_by(EnrichResult.position).limit(limit)))
-
-
-def response_format(tx: Session, *, base_url: str, model: str) -> Mapping[str, object] | None:
-    """The stored response format that a server supports for a model; None if there is none."""
-    return tx.scalar(
-        select(LLMResponseFormat.form).where(LLMResponseFormat.base_url == base_url, LLMResponseFormat.model == model)
-    )
-
-
-def save_response_format(tx: Session, *, base_url: str, model: str, response_format: Mapping[str, object]) -> None:
-    """Store the response format for all workers; the last write wins."""
-    dialect = sqlite if tx.get_bind().dialect.name == "sqlite" else postgresql
-    row = {"base_url": base_url, "model": model, "form": dict(response_format), "updated_at": time.time()}
-    statement = dialect.insert(LLMResponseFormat).values(row)
-    changes = {"form": statement.excluded.form, "updated_at": statement.excluded.updated_at}
-    tx.execute(statement.on_conflict_do_update(index_elements=["base_url", "model"], set_=changes))

@@ -58,13 +58,17 @@ class TextSource(Protocol):
 
 
 class EnrichSpec(JobSpec):
-    """Fields of both kinds of enrichment. `domain`: of the vocabulary; `strategies`: as `name@version`."""
+    """Fields of both kinds of enrichment. `domain`: of the vocabulary; `strategies`: as `name@version`.
+
+    `endpoint`: the operator's LLM endpoint; None for `default`.
+    """
 
     kind: ClassVar[JobKind] = "enrich"
-    optional: ClassVar[frozenset[str]] = frozenset({"samples", "mode", "budget_usd", "budget_tokens"})
+    optional: ClassVar[frozenset[str]] = frozenset({"samples", "mode", "budget_usd", "budget_tokens", "endpoint"})
 
     strategies: tuple[str, ...] = Field(min_length=1)
     model: str
+    endpoint: str | None = None
     domain: str = ""
     samples: int | None = None
     mode: Literal["live", "batch"] = "live"

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from attributes.llm import retry_policy
+from attributes.llm import health, retry_policy
 from attributes.llm.client import LLMClient
 from attributes.llm.limits import BudgetGuard, Limiter
-from attributes.llm.response_format import FormatFallback
+from attributes.llm.model_profile import LearnedProfiles
 from attributes.llm.results import QuestionResult
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import Question
@@ -35,22 +35,25 @@ def llm() -> Iterator[FakeLLM]:
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the random waits between attempts to milliseconds; `Retry-After` stays as it is."""
     monkeypatch.setattr(retry_policy, "FIRST_WAIT_S", 0.002)
+    monkeypatch.setattr(health, "FIRST_PROBE_S", 0.002)
+    monkeypatch.setattr(health, "MAX_PROBE_S", 0.02)
 
 
 @pytest.fixture
 def make_client(llm: FakeLLM) -> Callable[..., LLMClient]:
-    """Makes an `LLMClient` for the scripted server, with a new `FormatFallback` by default."""
+    """Makes an `LLMClient` for the scripted server, with a new `LearnedProfiles` by default."""
 
     def make(
         *,
-        fallback: FormatFallback | None = None,
+        profiles: LearnedProfiles | None = None,
         limiter: Limiter | None = None,
         budget: BudgetGuard | None = None,
         **changes: Any,
     ) -> LLMClient:
         defaults: dict[str, Any] = {"base_url": llm.url, "model": "m", "api_key": SecretStr(KEY), "timeout_s": 30}
+        defaults["outage_limit_s"] = 60
         settings = LLMSettings(**(defaults | changes))
-        return LLMClient(settings, fallback=fallback or FormatFallback(), limiter=limiter, budget=budget)
+        return LLMClient(settings, profiles=profiles or LearnedProfiles(), limiter=limiter, budget=budget)
 
     return make
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from attributes.llm.client import LLMClient
-from attributes.llm.response_format import FormatFallback
+from attributes.llm.model_profile import LearnedProfiles
 from attributes.llm.results import QuestionResult
 from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import Transport
@@ -28,7 +28,7 @@ def test_stand_in_responses_are_valid_and_counted() -> None:
     async def send_questions(url: str) -> None:
         settings = LLMSettings(base_url=f"{url}/v1", model="standin", concurrency=4)
         questions = [Question(load_strategy("describe@1"), Label(name), "birds") for name in NAMES]
-        async with LLMClient(settings, fallback=FormatFallback()) as client:
+        async with LLMClient(settings, profiles=LearnedProfiles()) as client:
             await client.query_all(questions, on_result=results.append)
 
     with standin(latency_s=0.02, in_flight=4) as llm:

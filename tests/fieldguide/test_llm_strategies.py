@@ -11,7 +11,7 @@ from PIL import Image
 from attributes.gates.repair_prompts import correction
 from attributes.llm.batch_jobs import BatchJobs
 from attributes.llm.client import LLMClient, LLMSettings
-from attributes.llm.response_format import FormatFallback
+from attributes.llm.model_profile import LearnedProfiles
 from attributes.llm.results import QuestionResult
 from attributes.prompts.questions import (
     NO_LABEL,
@@ -46,10 +46,10 @@ def run(
     async def send(base_url: str) -> None:
         settings = LLMSettings(base_url=base_url, model="m", max_attempts=2)
         if in_batches:
-            async with BatchJobs(settings, fallback=FormatFallback()) as batches:
+            async with BatchJobs(settings, profiles=LearnedProfiles()) as batches:
                 await batches.query_all(questions, on_result=results.append, poll_s=0.01)
         else:
-            async with LLMClient(settings, fallback=FormatFallback()) as client:
+            async with LLMClient(settings, profiles=LearnedProfiles()) as client:
                 await client.query_all(questions, on_result=results.append)
 
     with serve(faults=faults, **how) as llm:

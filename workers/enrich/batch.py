@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from attributes.llm.batch_jobs import BatchJobs, BatchResponse, BatchState, BatchUnavailable
 from attributes.llm.limits import max_prompt_tokens
-from attributes.llm.response_format import FORMAT_LEVELS
+from attributes.llm.model_profile import FORMAT_LEVELS
 from attributes.llm.results import BUDGET_SPENT, FatalLLMError
 from attributes.llm.retry_policy import AttemptsJSON, QuestionAttempts
 from store.enrich import results, single_flight, usage
@@ -50,10 +50,10 @@ class BatchEnrichment:
     def __init__(self, context: Context, lease: LeaseRenewal, *, total: int, unit: str, per_unit: int = 1) -> None:
         self._context, self._lease, self._claim = context, lease, lease.claim
         self._spec = self._claim.job(EnrichSpec)
-        self._settings = llm_settings.llm_settings(context, self._spec.model)
-        self._price = llm_settings.model_price(context, self._settings, self._spec)
+        llm = llm_settings.resolve(context, self._spec)
+        self._settings, self._price = llm.settings, llm.price
         self._recorder = Recorder(self._claim, self._settings, self._price, mode="batch")
-        self._fallback = llm_settings.format_fallback(context, self._settings, self._recorder.learn_format)
+        self._profiles = llm_settings.learned_profiles(context, self._settings, self._recorder.learn_profile)
         self._total, self._unit, self._per_unit = total, unit, per_unit
         self._num_finished = 0
         self._questions: Iterator[PlannedQuestion | InvalidQuestion] = iter(())
@@ -73,7 +73,7 @@ class BatchEnrichment:
             batches = rows.of_part(tx, self._claim.part_id)
         stopping = job.stopping is not None
         cancel = stopping and (job.error or {}).get("code") != BUDGET_SPENT
-        async with BatchJobs(self._settings, fallback=self._fallback) as server:
+        async with BatchJobs(self._settings, profiles=self._profiles) as server:
             try:
                 open_batches = [batch for batch in batches if batch.ended_at is None]
                 num_completed = [await self._advance(server, batch, cancel=cancel) for batch in open_batches]
@@ -243,7 +243,7 @@ class BatchEnrichment:
         await asyncio.to_thread(
             self._write, lambda tx: self._record(tx, batch, state.status, responses, by_key, max_costs)
         )
-        self._recorder.forget_formats()
+        self._recorder.forget_profiles()
         for response in responses:
             if response.result is not None:
                 self._num_finished += len(by_key.pop(response.attempts.key))
@@ -332,7 +332,7 @@ class BatchEnrichment:
         ]
 
     def _attempts(self, planned: PlannedQuestion, saved: AttemptsJSON | None) -> QuestionAttempts:
-        attempts = QuestionAttempts(planned.question, self._settings, self._fallback)
+        attempts = QuestionAttempts(planned.question, self._settings, self._profiles)
         if saved is not None:
             attempts.restore(saved)
         return attempts

@@ -18,10 +18,12 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from attributes.llm.client import LLMClient
+from attributes.llm.health import ServerUnavailable, duration
 from attributes.llm.requests import cache_key_of
 from attributes.llm.results import BUDGET_SPENT, FatalLLMError, QuestionResult
+from attributes.llm.server import LLMServer
 from attributes.prompts.questions import Question
-from store.enrich import results, single_flight
+from store.enrich import llm_profiles, results, single_flight
 from store.enrich.assembly import ROUND
 from store.enrich.results import ResultSlot
 from store.errors import LeaseLost
@@ -45,6 +47,8 @@ _POLL_S = 0.25
 _MAX_WAIT_S = 2.0
 _REQUEUE_S = 1.0
 _COMMIT_RETRY_S = 0.5
+OUTAGE_RETRY_S = 10.0  # a part whose server is away is queued again after this time
+OUTAGE_GAP_S = 180.0  # a fault that comes later than this after the last one begins a new outage
 
 
 class LiveEnrichment:
@@ -62,11 +66,11 @@ class LiveEnrichment:
     ) -> None:
         self._context, self._lease, self._claim = context, lease, lease.claim
         spec = self._claim.job(EnrichSpec)
-        self._settings = llm_settings.llm_settings(context, spec.model)
-        price = llm_settings.model_price(context, self._settings, spec)
+        self._llm = llm_settings.resolve(context, spec)
+        self._settings, price = self._llm.settings, self._llm.price
         self._budget = PartBudget(context.db, self._claim, price) if spec.has_budget else None
         self._recorder = Recorder(self._claim, self._settings, price, mode="live", budget=self._budget)
-        self._fallback = llm_settings.format_fallback(context, self._settings, self._recorder.learn_format)
+        self._profiles = llm_settings.learned_profiles(context, self._settings, self._recorder.learn_profile)
         self._owner = self._claim.part_id
         self._strategy_refs: Sequence[str] = spec.strategies
         self._total, self._unit, self._per_unit, self._window = total, unit, per_unit, window
@@ -78,6 +82,8 @@ class LiveEnrichment:
         self._throughput = Throughput()
         self._num_finished = 0
         self._num_failed = 0
+        self._server: LLMServer | None = None
+        self._started_at = time.time()
 
     def run(self, questions: Iterator[PlannedQuestion | InvalidQuestion], *, num_finished: int) -> None:
         """Send questions until each has a result. `num_finished` others had a result before.
@@ -94,16 +100,22 @@ class LiveEnrichment:
     async def _run(self, questions: Iterator[PlannedQuestion | InvalidQuestion]) -> None:
         renewal = asyncio.create_task(self._renew_locks())
         try:
-            async with self._context.client_pool.client(self._context.settings, self._settings) as pooled:
+            async with self._context.client_pool.client(self._context.settings, self._llm) as pooled:
+                self._server = pooled.server
                 client = LLMClient(
                     self._settings,
-                    fallback=self._fallback,
-                    limiter=pooled.limiter(),
+                    profiles=self._profiles,
+                    limiter=pooled.limiter,
                     budget=self._budget,
-                    transport=pooled.transport,
+                    server=pooled.server,
+                    rank=pooled.next_rank(),
+                    on_outage=lambda message: self._lease.note(message, level="warning"),
                 )
                 await self._send(client, questions)
                 await self._send_postponed(client)
+        except ServerUnavailable as error:
+            await self._commits.drain()
+            raise await asyncio.to_thread(self._after_outage, error) from error
         except FatalLLMError as error:
             raise FatalJobError(error.code, error.message) from error
         finally:
@@ -114,6 +126,26 @@ class LiveEnrichment:
             with suppress(SQLAlchemyError):  # the rest of the reservation then counts as spent
                 if self._budget is not None:
                     await self._budget.close()
+
+    def _after_outage(self, error: ServerUnavailable) -> Deferred | FatalJobError:
+        """Defer the part while the server is away; end the job if it is away for longer than the limit.
+
+        All parts and processes share the time at which the outage began.
+        """
+        place = {"base_url": self._settings.base_url, "model": self._settings.model}
+        limit_s, now = self._settings.outage_limit_s, time.time()
+        with self._context.db.write() as tx:
+            if self._server is not None and (self._server.health.last_success_at or 0.0) > self._started_at:
+                llm_profiles.end_outage(tx, **place)  # what is stored is an earlier outage
+            since = llm_profiles.record_outage(tx, **place, since=error.since, gap_s=OUTAGE_GAP_S)
+        if now - since >= limit_s or error.retry_in_s > limit_s:
+            away = f" for {duration(now - since)}" if error.code == "llm_unavailable" else ""
+            kept = "what it has answered is kept; post the job again to continue"
+            return FatalJobError(error.code, f"{error.message}; given up{away}: {kept}")
+        retry_in_s = min(max(error.retry_in_s, OUTAGE_RETRY_S), since + limit_s - now)
+        left = f"giving up in {duration(since + limit_s - now)}"
+        self._lease.note(f"{error.message}; trying again in {duration(retry_in_s)}, {left}", level="warning")
+        return Deferred(max(0.0, retry_in_s))
 
     async def _send(self, client: LLMClient, questions: Iterator[PlannedQuestion | InvalidQuestion]) -> None:
         to_send = self._questions_to_send(questions)
@@ -202,7 +234,7 @@ class LiveEnrichment:
                     raise
                 log.warning("responses_not_committed", part=self._owner, error=str(error.orig)[:200])
                 time.sleep(_COMMIT_RETRY_S)
-        self._recorder.forget_formats()
+        self._recorder.forget_profiles()
         for result in finished:
             self._finish(result, self._in_flight.pop(result.key, []))
         self._report_progress()

@@ -6,7 +6,7 @@ which all workers of the job share, is updated last.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 from sqlalchemy.orm import Session
 
@@ -16,7 +16,7 @@ from attributes.llm.results import Call, QuestionResult
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import Question
 from attributes.types import LineJSON
-from store.enrich import results, single_flight, usage
+from store.enrich import llm_profiles, results, single_flight, usage
 from store.enrich.results import ResultSlot
 from store.jobs.claims import Claim
 from workers.enrich.budget import PartBudget
@@ -75,15 +75,15 @@ class Recorder:
     ) -> None:
         self._claim, self._settings, self._price = claim, settings, price
         self._mode, self._budget = mode, budget
-        self._learned_formats: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._learned: dict[tuple[str, str], tuple[Mapping[str, object], float]] = {}
 
-    def learn_format(self, base_url: str, model: str, response_format: Mapping[str, Any]) -> None:
-        """Keep a response format that the server accepted or refused, for the next transaction."""
-        self._learned_formats[base_url, model] = response_format
+    def learn_profile(self, base_url: str, model: str, profile: Mapping[str, object], expires_at: float) -> None:
+        """Keep what was learned about a model, for the next transaction."""
+        self._learned[base_url, model] = profile, expires_at
 
-    def forget_formats(self) -> None:
-        """Drop the learned formats; call it after their transaction is committed."""
-        self._learned_formats.clear()
+    def forget_profiles(self) -> None:
+        """Drop the learned profiles; call it after their transaction is committed."""
+        self._learned.clear()
 
     def call_rows(self, question: Question, calls: Iterable[Call], *, key: str, position: int) -> list[CallRow]:
         """The rows of the calls, without the text of the responses."""
@@ -122,8 +122,8 @@ class Recorder:
 
     def _record_calls(self, tx: Session, calls: Sequence[CallRow], finished: Sequence[FinishedQuestion]) -> None:
         results.record_calls(tx, self._claim, calls)
-        for (base_url, model), response_format in list(self._learned_formats.items()):
-            results.save_response_format(tx, base_url=base_url, model=model, response_format=response_format)
+        for (base_url, model), (profile, expires_at) in list(self._learned.items()):
+            llm_profiles.save(tx, base_url=base_url, model=model, profile=profile, expires_at=expires_at)
         responses = [response_row(one.result, self._settings) for one in finished if not one.result.reason]
         results.record_responses(tx, responses)
 

@@ -1,13 +1,12 @@
 """The client pool of a worker process: one event loop, open connections, rate limits and slots for LLM calls.
 
 Parts run in threads and submit their questions to one event loop. The loop limits the calls in flight of all parts
-together. Slots go to the part that started first; a later part gets only the slots that are left, and its calls are
-already in flight when the first part waits for its last responses. Therefore a worker always has calls in flight
-between two parts, and connections stay open.
+together. Slots (`attributes.llm.slots`) go to the part that started first; a later part gets only the slots that are
+left, and its calls are already in flight when the first part waits for its last responses. Therefore a worker always
+has calls in flight between two parts, and connections stay open.
 """
 
 import asyncio
-import heapq
 import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -15,89 +14,38 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attributes.llm.limits import Limiter, Slot
+from attributes.llm.limits import Limiter
+from attributes.llm.server import LLMServer
 from attributes.llm.settings import LLMSettings
-from attributes.llm.transport import Transport
 
 if TYPE_CHECKING:
+    from attributes.endpoints.endpoints import ResolvedEndpoint
     from store.settings import Settings
 
 T = TypeVar("T")
+OUTAGE_PATIENCE_S = 20.0  # how long a part waits for a server that is away before the worker is free for others
 _NUM_THREADS = 32  # a part commits in one thread and prepares questions in another; both mostly wait
 
 
-class PrioritySlots:
-    """At most `limit` holders at a time; a free slot goes to the waiter with the lowest rank. For one event loop."""
-
-    def __init__(self, limit: int) -> None:
-        self._num_free = limit
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._arrivals = itertools.count()
-
-    @asynccontextmanager
-    async def slot(self, rank: int) -> AsyncIterator[None]:
-        """Wait for a slot and hold it."""
-        await self._acquire(rank)
-        try:
-            yield
-        finally:
-            self._release()
-
-    async def _acquire(self, rank: int) -> None:
-        if self._num_free:
-            self._num_free -= 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (rank, next(self._arrivals), turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._release()
-            raise
-
-    def _release(self) -> None:
-        while self._waiting:
-            *_, turn = heapq.heappop(self._waiting)
-            if not turn.done():  # a cancelled waiter does not take the slot
-                turn.set_result(None)
-                return
-        self._num_free += 1
-
-
 class PooledClient:
-    """Connections and limits for one LLM server and model, shared by all parts that use it."""
+    """Connections, slots and limits for one LLM server and model, shared by all parts that use it."""
 
-    def __init__(self, llm: LLMSettings, limiter: Limiter) -> None:
-        self.transport = Transport(llm)
+    def __init__(self, server: LLMServer, limiter: Limiter) -> None:
+        self.server, self.limiter = server, limiter
         self.num_users = 0
-        self._limiter = limiter
-        self._slots = PrioritySlots(llm.concurrency)
         self._ranks = itertools.count()
 
-    def limiter(self) -> Limiter:
-        """A limiter for the calls of a part that starts now: it ranks behind the parts that started before."""
-        return _RankedLimiter(self._slots, next(self._ranks), self._limiter)
+    def next_rank(self) -> int:
+        """The rank of a part that starts now: behind the parts that started before."""
+        return next(self._ranks)
 
     async def close(self) -> None:
         """Close the connections."""
         from workers.runtime.redis_limits import SharedLimiter
 
-        await self.transport.close()
-        if isinstance(self._limiter, SharedLimiter):
-            await self._limiter.close()
-
-
-class _RankedLimiter:
-    """Waits for a slot first and for the rate limit second: a call that the rate limit admits must start at once."""
-
-    def __init__(self, slots: PrioritySlots, rank: int, limiter: Limiter) -> None:
-        self._slots, self._rank, self._limiter = slots, rank, limiter
-
-    @asynccontextmanager
-    async def slot(self, tokens: int) -> AsyncIterator[Slot]:
-        async with self._slots.slot(self._rank), self._limiter.slot(tokens) as slot:
-            yield slot
+        await self.server.close()
+        if isinstance(self.limiter, SharedLimiter):
+            await self.limiter.close()
 
 
 class ClientPool:
@@ -109,7 +57,8 @@ class ClientPool:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._finished: asyncio.Event | None = None
-        self._clients: dict[LLMSettings, PooledClient] = {}
+        self._clients: dict[tuple[str, LLMSettings], PooledClient] = {}  # by endpoint and settings
+        self._servers: dict[tuple[str, LLMSettings], LLMServer] = {}  # kept without users, for what they learned
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run `work` in the event loop. Returns or raises its outcome. Call it from another thread than the loop's."""
@@ -120,20 +69,25 @@ class ClientPool:
             self._leave(loop)
 
     @asynccontextmanager
-    async def client(self, settings: "Settings", llm: LLMSettings) -> AsyncIterator[PooledClient]:
-        """The client of an LLM server and model; the last user closes it. Use it inside the event loop."""
+    async def client(self, settings: "Settings", llm: "ResolvedEndpoint") -> AsyncIterator[PooledClient]:
+        """The client of a model at an endpoint; the last user closes it. Use it inside the event loop."""
         from workers.runtime.redis_limits import limiter
 
-        if llm not in self._clients:
-            self._clients[llm] = PooledClient(llm, limiter(settings, llm))
-        client = self._clients[llm]
+        key = llm.endpoint, llm.settings
+        if key not in self._clients:
+            if key not in self._servers:
+                outage_limit_s = min(llm.settings.outage_limit_s, OUTAGE_PATIENCE_S)
+                self._servers[key] = LLMServer(llm.settings, outage_limit_s=outage_limit_s)
+            self._servers[key].begin()
+            self._clients[key] = PooledClient(self._servers[key], limiter(settings, llm))
+        client = self._clients[key]
         client.num_users += 1
         try:
             yield client
         finally:
             client.num_users -= 1
             if not client.num_users:
-                del self._clients[llm]
+                del self._clients[key]
                 await client.close()
 
     def _enter(self) -> asyncio.AbstractEventLoop:

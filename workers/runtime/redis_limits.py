@@ -16,13 +16,13 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from attributes.endpoints.endpoints import RateLimits, ResolvedEndpoint
 from attributes.llm.limits import MARGIN_S, SPREAD, WINDOW_S, Limiter, LocalLimiter, NoLimit, Slot
-from attributes.llm.settings import LLMSettings
 from store.settings import Settings
 
 log = structlog.get_logger()
 _RETRY_S = 1.0
-_local: dict[tuple[str, str, int | None, int | None, int | None], LocalLimiter] = {}
+_local: dict[tuple[str, str, str, RateLimits], LocalLimiter] = {}
 _SLOT_POLL_S = 0.05
 
 # Times are in milliseconds. KEYS: calls of the window (a sorted set by start time), their tokens (a hash), the sum of
@@ -76,28 +76,24 @@ return 1
 """
 
 
-def limiter(settings: Settings, llm: LLMSettings) -> Limiter:
-    """The limiter for an LLM server and model, for use in one event loop. A SharedLimiter has to be closed."""
-    rpm, tpm, in_flight = settings.llm_requests_per_min, settings.llm_tokens_per_min, settings.llm_in_flight
-    if not (rpm or tpm or in_flight):
+def limiter(settings: Settings, llm: ResolvedEndpoint) -> Limiter:
+    """The limiter for a model at an endpoint, for use in one event loop. A SharedLimiter has to be closed."""
+    limits = llm.limits
+    if limits == RateLimits():
         return NoLimit()
     if not settings.distributed:
-        key = (llm.base_url, llm.model, rpm, tpm, in_flight)
+        key = (llm.endpoint, llm.settings.base_url, llm.settings.model, limits)
         # Parts may run one after the other, each in a new event loop; the calls of the last minute still count.
         previous = _local.get(key)
-        _local[key] = (
-            previous.for_new_loop()
-            if previous
-            else LocalLimiter(requests_per_min=rpm, tokens_per_min=tpm, in_flight=in_flight)
-        )
+        _local[key] = previous.for_new_loop() if previous else LocalLimiter(**vars(limits))
         return _local[key]
     return SharedLimiter(
         settings.redis_url.get_secret_value(),
-        f"limbeck:llm:{llm.base_url}:{llm.model}",
-        requests_per_min=rpm,
-        tokens_per_min=tpm,
-        in_flight=in_flight,
-        lease_s=2 * llm.timeout_s,
+        f"limbeck:llm:{llm.endpoint}:{llm.settings.base_url}:{llm.settings.model}",
+        requests_per_min=limits.requests_per_min,
+        tokens_per_min=limits.tokens_per_min,
+        in_flight=limits.in_flight,
+        lease_s=2 * llm.settings.timeout_s,
     )
 
 

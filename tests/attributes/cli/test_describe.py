@@ -188,6 +188,31 @@ def test_azure_and_headers_are_read_from_the_environment(
     assert "secret-token" not in stderr
 
 
+def test_optional_parameters_come_from_options_or_the_environment(
+    labels: Path, out: Path, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LIMBECK_LLM_SEED", "5")
+    monkeypatch.setenv("LIMBECK_LLM_TOP_P", "0.5")
+    monkeypatch.setenv("LIMBECK_LLM_REASONING_EFFORT", "")
+    options = ["--top-p", "0.9", "--reasoning-effort", "low", "--extra-body", '{"provider": {"order": ["x"]}}']
+    assert main(command(labels, out, llm, *options)) == 0
+    body = llm.requests[0].body
+    assert (body["seed"], body["top_p"], body["reasoning_effort"]) == (5, 0.9, "low")
+    assert body["provider"] == {"order": ["x"]}
+    for variable, value, place in (
+        ("SEED", "many", "LIMBECK_LLM_SEED: "),
+        ("EXTRA_BODY", "[]", "LIMBECK_LLM_EXTRA_BODY: must be a JSON object"),
+        ("OUTAGE_LIMIT_S", "0", "LIMBECK_LLM_OUTAGE_LIMIT_S: "),
+        ("MAX_REASONING_TOKENS", "-1", "LIMBECK_LLM_MAX_REASONING_TOKENS: "),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setenv(f"LIMBECK_LLM_{variable}", value)
+            assert main(command(labels, out, llm)) == 2
+        assert place in capsys.readouterr().err
+    assert main(command(labels, out, llm, "--top-p", "2")) == 2
+    assert "--top-p: " in capsys.readouterr().err
+
+
 def wait_for_lines(path: Path, num_lines: int) -> None:
     deadline = time.monotonic() + 30
     while not (path.exists() and path.read_text(encoding="utf-8").count("\n") >= num_lines):

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from attributes.llm.batch_jobs import BatchJobs
 from attributes.llm.client import LLMClient, QueryTotals
-from attributes.llm.response_format import FormatFallback
+from attributes.llm.model_profile import LearnedProfiles
 from attributes.llm.results import QuestionResult
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import Question
@@ -44,12 +44,12 @@ def run_batches(batch_settings: LLMSettings) -> RunBatches:
     """Sends all questions in batches; returns the totals and the results."""
 
     def run_all(
-        questions: list[Question] = QUESTIONS, *, fallback: FormatFallback | None = None, **options: Any
+        questions: list[Question] = QUESTIONS, *, profiles: LearnedProfiles | None = None, **options: Any
     ) -> tuple[QueryTotals, list[QuestionResult]]:
         kept: list[QuestionResult] = []
 
         async def main() -> QueryTotals:
-            async with BatchJobs(batch_settings, fallback=fallback or FormatFallback()) as batches:
+            async with BatchJobs(batch_settings, profiles=profiles or LearnedProfiles()) as batches:
                 return await batches.query_all(questions, on_result=kept.append, poll_s=0.001, **options)
 
         return asyncio.run(main()), kept
@@ -62,12 +62,12 @@ def query_labels(make_client: Callable[..., LLMClient]) -> QueryLabels:
     """Describes all labels; returns the totals and the results."""
 
     def query_all(
-        labels: Any = LABELS, *, results: list[QuestionResult] | None = None, **options: Any
+        labels: Any = LABELS, *, results: list[QuestionResult] | None = None, timeout_s: float = 30, **options: Any
     ) -> tuple[QueryTotals, list[QuestionResult]]:
         saved = [] if results is None else results
 
         async def main() -> QueryTotals:
-            async with make_client() as client:
+            async with make_client(timeout_s=timeout_s) as client:
                 return await client.query_all(
                     labels if isinstance(labels, AsyncIterator) else map(describe_question, labels),
                     **({"on_result": saved.append} | options),

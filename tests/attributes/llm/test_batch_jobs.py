@@ -8,8 +8,8 @@ import pytest
 
 from attributes.llm import batch_jobs
 from attributes.llm.batch_jobs import BatchJobs, BatchResponse, BatchState
+from attributes.llm.model_profile import LearnedProfiles
 from attributes.llm.requests import cache_key_of
-from attributes.llm.response_format import FormatFallback
 from attributes.llm.results import REASONS, FatalLLMError, QuestionResult
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import ImageFile, Question
@@ -97,11 +97,11 @@ def test_a_refused_format_falls_back_one_level_in_the_next_batch(
     llm.script = lambda request, index: (
         error_response(400) if request.level == "json_schema" else respond_correctly(request, index)
     )
-    fallback = FormatFallback()
-    totals, results = run_batches(fallback=fallback)
+    profiles = LearnedProfiles()
+    totals, results = run_batches(profiles=profiles)
     assert (totals.done, totals.calls, len(batch_api.batches)) == (10, 20, 2)
     assert [call.level for call in results[0].calls] == ["json_schema", "json_object_schema"]
-    assert run_batches(fallback=fallback)[0].calls == 10  # the format is known from the first run
+    assert run_batches(profiles=profiles)[0].calls == 10  # the format is known from the first run
     assert len(batch_api.batches) == 3
 
 
@@ -153,7 +153,7 @@ def test_a_question_continues_in_another_process(
     )
 
     async def run_one_batch(saved: str | None) -> tuple[BatchResponse, str]:
-        async with BatchJobs(batch_settings, fallback=FormatFallback()) as batches:
+        async with BatchJobs(batch_settings, profiles=LearnedProfiles()) as batches:
             (attempts,) = batches.prepare(QUESTIONS[:1])
             if saved:
                 attempts.restore(json.loads(saved))
@@ -193,7 +193,7 @@ def test_a_fatal_line_ends_the_run_after_the_other_lines_are_kept(
     kept: list[QuestionResult] = []
 
     async def main() -> None:
-        async with BatchJobs(batch_settings, fallback=FormatFallback()) as batches:
+        async with BatchJobs(batch_settings, profiles=LearnedProfiles()) as batches:
             await batches.query_all(QUESTIONS, on_result=kept.append, poll_s=0.001)
 
     with pytest.raises(FatalLLMError) as caught:
@@ -229,7 +229,7 @@ def test_invalid_duplicate_and_unknown_lines_are_ignored(
     batch_api: FakeBatchAPI, llm: FakeLLM, batch_settings: LLMSettings
 ) -> None:
     async def main() -> list[BatchResponse]:
-        async with BatchJobs(batch_settings, fallback=FormatFallback()) as batches:
+        async with BatchJobs(batch_settings, profiles=LearnedProfiles()) as batches:
             pending = batches.prepare(QUESTIONS[:3])
             keys = [attempts.key for attempts in pending]
             response = {

@@ -9,9 +9,11 @@ import pytest
 
 from attributes.llm.client import LLMClient, QueryTotals
 from attributes.llm.limits import BudgetSpent, LocalLimiter, max_prompt_tokens
+from attributes.llm.model_profile import ModelProfile
 from attributes.llm.requests import build_request
-from attributes.llm.response_format import ResponseFormat
+from attributes.llm.response_format import build_body
 from attributes.llm.results import Call, FatalLLMError, QuestionResult
+from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import Question
 from attributes.types import Label
 from tests.attributes.conftest import RunQuestion, describe_question
@@ -79,7 +81,7 @@ def test_the_client_obeys_the_limiter(llm: FakeLLM, make_client: Callable[..., L
 
 @pytest.mark.slow
 def test_retries_count_towards_the_limit(llm: FakeLLM, run_question: RunQuestion) -> None:
-    llm.script = lambda request, index: error_response(500) if index < 3 else respond_correctly(request, index)
+    llm.script = lambda request, index: error_response(500) if index < 2 else respond_correctly(request, index)
     run_question(limiter=LocalLimiter(requests_per_min=1, window_s=0.2, margin_s=0.4))
     assert all(later.received_at - earlier.received_at >= 0.2 for earlier, later in pairwise(llm.requests))
 
@@ -145,7 +147,13 @@ def test_a_spent_budget_stops_the_run_and_keeps_calls_in_flight(
     )
     max_tokens = (
         max_prompt_tokens(
-            ResponseFormat().body(build_request(describe_question("bird 0")), model="m", temperature=0, max_tokens=700)
+            build_body(
+                build_request(describe_question("bird 0")),
+                ModelProfile(),
+                LLMSettings(model="m"),
+                temperature=0,
+                max_tokens=700,
+            )
         )
         + 700
     )
@@ -168,7 +176,13 @@ def test_a_question_without_budget_for_its_retry_is_stopped(llm: FakeLLM, run_qu
     llm.script = respond_in_turn(FakeResponse(body=completion("no")))
     max_tokens = (
         max_prompt_tokens(
-            ResponseFormat().body(build_request(describe_question("robin")), model="m", temperature=0, max_tokens=700)
+            build_body(
+                build_request(describe_question("robin")),
+                ModelProfile(),
+                LLMSettings(model="m"),
+                temperature=0,
+                max_tokens=700,
+            )
         )
         + 700
     )

@@ -55,7 +55,11 @@ def test_concurrency_limits_the_calls_in_flight(llm: FakeLLM, query_labels: Quer
 
 
 @pytest.mark.slow
-def test_failed_questions_have_reasons_and_the_others_are_kept(llm: FakeLLM, query_labels: QueryLabels) -> None:
+def test_failed_questions_have_reasons_and_the_others_are_kept(
+    llm: FakeLLM, query_labels: QueryLabels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(concurrency, "PROBE_S", 0.1)
+
     def script(request: FakeRequest, index: int) -> FakeResponse:
         number = int(request.subject["label"].split()[1])
         if number % 3 == 0:
@@ -95,7 +99,7 @@ def test_calls_in_flight_are_kept_when_the_key_is_revoked(llm: FakeLLM, query_la
     with pytest.raises(FatalLLMError):
         query_labels(results=results, concurrency=12)
     assert sum(result.reason is None for result in results) == 10
-    assert llm.num_calls == sum(len(result.calls) for result in results) <= 13
+    assert llm.num_calls == sum(len(result.calls) for result in results) <= 14
 
 
 @pytest.mark.slow

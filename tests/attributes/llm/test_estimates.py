@@ -4,8 +4,9 @@ import pytest
 
 from attributes.llm.estimates import MAX_CORRECTION_BYTES, estimate_tokens, label_bytes
 from attributes.llm.limits import max_prompt_tokens
+from attributes.llm.model_profile import ModelProfile
 from attributes.llm.requests import MAX_CORRECTION_CHARS, build_request
-from attributes.llm.response_format import ResponseFormat
+from attributes.llm.response_format import build_body
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import questions_for_label
 from attributes.prompts.strategy import load_strategy
@@ -27,7 +28,9 @@ def test_label_bytes_raise_the_upper_bound_above_the_real_request(name: str, lab
     strategy = load_strategy(name)
     bound = estimate_tokens(strategy, SETTINGS, "birds").max_prompt_tokens + label_bytes(label)
     for question in questions_for_label(strategy, label, "birds"):
-        body = ResponseFormat().body(build_request(question), model="m", temperature=0, max_tokens=700)
+        body = build_body(
+            build_request(question), ModelProfile(), LLMSettings(model="m"), temperature=0, max_tokens=700
+        )
         assert max_prompt_tokens(body) <= bound
 
 

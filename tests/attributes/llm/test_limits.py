@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attributes.llm.limits import MARGIN_S, MAX_IMAGE_TOKENS, SPREAD, LocalLimiter, estimated_tokens, max_prompt_tokens
+from attributes.llm.model_profile import FORMAT_LEVELS, ModelProfile
 from attributes.llm.requests import build_request
-from attributes.llm.response_format import FORMAT_LEVELS, ResponseFormat
+from attributes.llm.response_format import build_body
+from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import ImageFile, Question
 from attributes.types import Label
 from tests.attributes.conftest import describe_question
@@ -118,7 +120,13 @@ def test_a_limit_of_zero_is_refused() -> None:
 @settings(deadline=None)
 @given(st.text(max_size=60), st.sampled_from(FORMAT_LEVELS))
 def test_max_prompt_tokens_exceeds_the_bytes_of_the_texts(label: str, level: Any) -> None:
-    body = ResponseFormat(level).body(build_request(describe_question(label)), model="m", temperature=0, max_tokens=99)
+    body = build_body(
+        build_request(describe_question(label)),
+        ModelProfile(level=level),
+        LLMSettings(model="m"),
+        temperature=0,
+        max_tokens=99,
+    )
     texts = [message["content"] for message in body["messages"]]
     assert max_prompt_tokens(body) > sum(len(text.encode()) for text in texts) + 3 * len(texts)
     assert estimated_tokens(body, 99) < max_prompt_tokens(body)
@@ -126,7 +134,6 @@ def test_max_prompt_tokens_exceeds_the_bytes_of_the_texts(label: str, level: Any
 
 def test_an_image_counts_as_max_image_tokens(tmp_path: Any) -> None:
     strategy = custom_strategy(tmp_path, about="image")
-    body = ResponseFormat().body(
-        build_request(Question(strategy, Label("x"), image=ImageFile(PNG))), model="m", temperature=0, max_tokens=9
-    )
+    request = build_request(Question(strategy, Label("x"), image=ImageFile(PNG)))
+    body = build_body(request, ModelProfile(), LLMSettings(model="m"), temperature=0, max_tokens=9)
     assert MAX_IMAGE_TOKENS < max_prompt_tokens(body) < MAX_IMAGE_TOKENS + 2_000

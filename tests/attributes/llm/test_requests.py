@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from attributes.llm.model_profile import ModelProfile
 from attributes.llm.requests import build_request, cache_key_of
-from attributes.llm.response_format import ResponseFormat
+from attributes.llm.response_format import build_body
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import (
     ImageFile,
@@ -126,7 +127,7 @@ def test_an_image_is_sent_as_a_data_url_and_stored_as_a_digest(images: Strategy)
     stored = request.messages[1]["content"]
     assert stored[1]["image_url"]["url"] == f"sha256:{image.digest}"
     assert stored[0]["text"].endswith("Be short.\n\nAnd true.")
-    body = ResponseFormat("prose").body(request, model="m", temperature=0, max_tokens=9)
+    body = build_body(request, ModelProfile(level="prose"), LLMSettings(model="m"), temperature=0, max_tokens=9)
     text, image_part = body["messages"][1]["content"]
     assert "JSON Schema" in text["text"]
     scheme, _, data = image_part["image_url"]["url"].partition(",")

@@ -1,14 +1,12 @@
 """The response format that works is remembered, per base URL and model."""
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 
 from attributes.llm.client import LLMClient, QueryTotals
-from attributes.llm.response_format import MAX_FAILURES, FormatFallback, ResponseFormat
+from attributes.llm.model_profile import LearnedProfiles
 from attributes.types import Label
 from tests.attributes.conftest import RunQuestion, describe_question
 from tests.attributes.fake_llm import (
@@ -39,9 +37,9 @@ def test_the_second_question_starts_at_the_level_that_worked(
     script: Callable[[FakeRequest, int], FakeResponse], llm: FakeLLM, run_question: RunQuestion
 ) -> None:
     llm.script = script
-    fallback = FormatFallback()
-    run_question("robin", fallback=fallback)
-    run_question("wren", fallback=fallback)
+    profiles = LearnedProfiles()
+    run_question("robin", profiles=profiles)
+    run_question("wren", profiles=profiles)
     assert [request.level for request in llm.requests] == ["json_schema", "json_object_schema", "json_object_schema"]
 
 
@@ -51,19 +49,19 @@ def test_a_response_about_another_label_counts_as_success_of_the_format(
     llm.script = lambda request, index: (
         no_schema(request, index) if index == 0 else FakeResponse(body=completion(content_for_label("wren")))
     )
-    fallback = FormatFallback()
-    run_question("robin", fallback=fallback, max_attempts=1)
-    run_question("heron", fallback=fallback, max_attempts=1)
+    profiles = LearnedProfiles()
+    run_question("robin", profiles=profiles, max_attempts=1)
+    run_question("heron", profiles=profiles, max_attempts=1)
     assert [request.level for request in llm.requests] == ["json_schema", "json_object_schema", "json_object_schema"]
 
 
 def test_another_model_or_server_starts_at_the_highest_level(llm: FakeLLM, run_question: RunQuestion) -> None:
     llm.script = no_schema
-    fallback = FormatFallback()
-    run_question(fallback=fallback)
-    run_question(fallback=fallback, model="other")
+    profiles = LearnedProfiles()
+    run_question(profiles=profiles)
+    run_question(profiles=profiles, model="other")
     with FakeLLM() as second:
-        run_question(fallback=fallback, base_url=second.url)
+        run_question(profiles=profiles, base_url=second.url)
         assert [request.level for request in second.requests] == ["json_schema"]
     assert [request.level for request in llm.requests] == ["json_schema", "json_object_schema"] * 2
 
@@ -98,30 +96,14 @@ def test_refused_parameters_are_left_out_of_later_requests(llm: FakeLLM, run_que
         return respond_correctly(request, index)
 
     llm.script = strict
-    fallback = FormatFallback()
-    assert run_question("robin", fallback=fallback, max_attempts=1).reason is None
-    assert run_question("wren", fallback=fallback, max_attempts=1).reason is None
+    profiles = LearnedProfiles()
+    assert run_question("robin", profiles=profiles, max_attempts=1).reason is None
+    assert run_question("wren", profiles=profiles, max_attempts=1).reason is None
     assert llm.num_calls == 4
     last = llm.requests[-1].body
     assert last["max_completion_tokens"] == 700
     assert last["response_format"]["type"] == "json_schema"
     assert not {"max_tokens", "temperature"} & set(last)
-
-
-def test_the_known_level_changes_after_max_failures_in_a_row(make_client: Callable[..., LLMClient]) -> None:
-    settings = make_client().settings
-    top, lower = ResponseFormat(), ResponseFormat("json_object_schema")
-    fallback = FormatFallback()
-    fallback.record_success(settings, top)
-    for _ in range(MAX_FAILURES - 1):
-        fallback.record_failure(settings, top)
-        fallback.record_success(settings, lower)
-        assert fallback.initial_format(settings) == top
-    fallback.record_failure(settings, top)
-    fallback.record_success(settings, lower)
-    assert fallback.initial_format(settings) == lower
-    fallback.record_success(settings, top)
-    assert fallback.initial_format(settings) == top
 
 
 def test_the_first_question_probes_the_format_alone(llm: FakeLLM, make_client: Callable[..., LLMClient]) -> None:
@@ -135,44 +117,3 @@ def test_the_first_question_probes_the_format_alone(llm: FakeLLM, make_client: C
     assert totals.done == 20
     assert totals.calls == llm.num_calls == 21
     assert [request.level for request in llm.requests].count("json_schema") == 1
-
-
-def test_a_restored_format_needs_no_probing(llm: FakeLLM, run_question: RunQuestion) -> None:
-    def selective(request: FakeRequest, index: int) -> FakeResponse:
-        if "max_tokens" in request.body:
-            return error_response(400, "Use 'max_completion_tokens' instead.", param="max_tokens")
-        return no_schema(request, index)
-
-    llm.script = selective
-    learned: list[tuple[str, str, dict[str, Any]]] = []
-    fallback = FormatFallback(
-        on_learned=lambda base_url, model, saved: learned.append((base_url, model, json.loads(json.dumps(saved))))
-    )
-    run_question("robin", fallback=fallback)
-    run_question("wren", fallback=fallback)
-    assert learned == [
-        (llm.url, "m", {"rung": "json_object_schema", "limit_name": "max_completion_tokens", "send_temperature": True})
-    ]
-    before = llm.num_calls
-    other = FormatFallback()
-    other.restore(*learned[0])
-    assert run_question("heron", fallback=other).reason is None
-    assert llm.num_calls == before + 1
-
-
-@pytest.mark.parametrize(
-    "saved",
-    [
-        {},
-        {"rung": "xml"},
-        {"rung": "prose"},
-        ResponseFormat().as_json() | {"more": 1},
-        ResponseFormat().as_json() | {"rung": "xml"},
-    ],
-)
-def test_an_unknown_stored_format_is_ignored(saved: dict[str, Any], make_client: Callable[..., LLMClient]) -> None:
-    settings = make_client().settings
-    fallback = FormatFallback()
-    fallback.restore(settings.base_url, settings.model, saved)
-    assert not fallback.is_known(settings)
-    assert fallback.initial_format(settings) == ResponseFormat()

@@ -37,7 +37,7 @@ def test_headers_are_secret_and_settings_with_equal_headers_are_equal() -> None:
     settings = LLMSettings(model="m", headers=SecretStr(headers))
     assert settings.extra_headers() == {"X-Key": "sk-secret", "Authorization": "Bearer token-9876543210"}
     assert settings.secrets() >= {"sk-secret", "Bearer token-9876543210", "token-9876543210"}
-    assert all("secret" not in text and "token" not in text.replace("max_tokens", "") for text in _texts(settings))
+    assert all("secret" not in text and "token-" not in text for text in _texts(settings))
     # The client pool shares connections between parts with equal settings.
     assert {settings: 1}[LLMSettings(model="m", headers=SecretStr(headers))] == 1
     assert settings != LLMSettings(model="m")

@@ -63,6 +63,13 @@ def test_a_dry_run_prints_the_estimate_and_starts_no_job(capsys: Capture) -> Non
     assert (body["budget_usd"], body["mend_rounds"]) == ("0.10", 2)
 
 
+def test_the_endpoint_is_sent_and_named(capsys: Capture) -> None:
+    with scripted([Say(200, {**ESTIMATE, "endpoint": "azure"})]) as server:
+        assert main(["enrich", "voc_1", "--endpoint", "azure", "--dry-run", "--url", server.url]) == 0
+    assert "1,500 calls to gpt-4o-mini at azure, about" in " ".join(capsys.readouterr().out.split())
+    assert json.loads(server.seen[0].body)["endpoint"] == "azure"
+
+
 def test_a_file_of_labels_is_described(tmp_path: Path, capsys: Capture) -> None:
     labels = tmp_path / "birds.txt"
     labels.write_text("crane\nauk\n")

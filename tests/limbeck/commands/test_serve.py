@@ -44,6 +44,24 @@ def test_a_used_port_is_one_line(capsys: Capture, monkeypatch: pytest.MonkeyPatc
     assert "Address already in use" in line
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("LIMBECK_LLM_ENDPOINTS", "/nowhere.toml", "endpoints file /nowhere.toml cannot be read"),
+        ("LIMBECK_LLM_EXTRA_BODY", "[]", "LIMBECK_LLM_EXTRA_BODY: must be a JSON object"),
+        ("LIMBECK_LLM_TOP_P", "7", "LIMBECK_LLM_TOP_P: Input should be less than or equal to 1"),
+        ("LIMBECK_PRICES", "/nowhere.toml", "price file /nowhere.toml cannot be read"),
+    ],
+)
+def test_an_invalid_llm_setting_is_one_line(
+    variable: str, value: str, message: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    code, line = failed(["serve"], capsys)
+    assert code == 2
+    assert message in line
+
+
 def children(pid: int) -> dict[str, int]:
     """Module → pid of the processes that a process started with `-m`."""
     found = {}

@@ -11,12 +11,3 @@ def test_partial_results_have_the_finished_positions(bench: Bench) -> None:
         assert results.positions_with_results(tx, id, after=-1, limit=100) == list(range(16))
         assert results.positions_with_results(tx, id, after=9, limit=3) == [10, 11, 12]
         assert assembly.recorded_pages(tx, id) == {}
-
-
-def test_the_last_saved_response_format_is_read(bench: Bench) -> None:
-    with bench.db.write() as tx:
-        assert results.response_format(tx, base_url="u", model="m") is None
-        for rung in ("json_schema", "plain"):
-            results.save_response_format(tx, base_url="u", model="m", response_format={"rung": rung})
-        assert results.response_format(tx, base_url="u", model="m") == {"rung": "plain"}
-        assert results.response_format(tx, base_url="u", model="other") is None

@@ -1,9 +1,12 @@
 """The LLM of a job: stored response format, unknown prices and missing strategies."""
 
+import time
+
 import pytest
 from pydantic import SecretStr
 
-from store.enrich import results
+from attributes.llm.model_profile import ModelProfile
+from store.enrich import llm_profiles
 from store.jobs.specs import DescribeSpec
 from tests.job_specs import describe_spec
 from tests.workers.enrich_bench import Bench
@@ -12,17 +15,20 @@ from workers.runtime.context import Context
 from workers.runtime.errors import FatalJobError
 
 
-def test_the_fallback_starts_at_the_stored_response_format(bench_on_sqlite: Bench) -> None:
+def test_a_job_starts_with_what_all_workers_have_learned(bench_on_sqlite: Bench) -> None:
     context = bench_on_sqlite.context
-    llm = llm_settings.llm_settings(context, "m")
+    llm = llm_settings.resolve(context, describe_spec(model="m")).settings
     learned: list[tuple[str, str]] = []
-    first = llm_settings.format_fallback(context, llm, lambda base_url, model, _: learned.append((base_url, model)))
-    initial = first.initial_format(llm)
-    lower = initial.lower()
+    first = llm_settings.learned_profiles(context, llm, lambda base_url, model, *_: learned.append((base_url, model)))
+    lower = first.profile(llm).lower()
     assert lower is not None
+    place = {"base_url": llm.base_url, "model": "m"}
     with context.db.write() as tx:
-        results.save_response_format(tx, base_url=llm.base_url, model="m", response_format=dict(lower.as_json()))
-    assert llm_settings.format_fallback(context, llm, lambda *_: None).initial_format(llm) == lower
+        llm_profiles.save(tx, **place, profile=lower.as_json(), expires_at=time.time() + 60)
+    assert llm_settings.learned_profiles(context, llm, lambda *_: None).profile(llm) == lower
+    with context.db.write() as tx:
+        llm_profiles.save(tx, **place, profile=lower.as_json(), expires_at=time.time() - 1)
+    assert llm_settings.learned_profiles(context, llm, lambda *_: None).profile(llm) == ModelProfile()
     assert learned == []
 
 
@@ -34,26 +40,26 @@ def _context_with(bench: Bench, **settings: object) -> Context:
 
 def test_the_operators_azure_version_and_headers_reach_the_client(bench_on_sqlite: Bench) -> None:
     headers = SecretStr('{"X-Gateway": "secret-token"}')
-    llm = llm_settings.llm_settings(
-        _context_with(bench_on_sqlite, llm_api_version="2024-10-21", llm_headers=headers), "m"
-    )
+    context = _context_with(bench_on_sqlite, llm_api_version="2024-10-21", llm_headers=headers)
+    llm = llm_settings.resolve(context, describe_spec(model="m")).settings
     assert (llm.api_version, llm.extra_headers()) == ("2024-10-21", {"X-Gateway": "secret-token"})
 
 
 def test_invalid_headers_fail_the_job_without_showing_them(bench_on_sqlite: Bench) -> None:
     with pytest.raises(FatalJobError, match="JSON object") as caught:
-        llm_settings.llm_settings(_context_with(bench_on_sqlite, llm_headers=SecretStr("secret-token")), "m")
+        llm_settings.resolve(
+            _context_with(bench_on_sqlite, llm_headers=SecretStr("secret-token")), describe_spec(model="m")
+        )
     assert caught.value.code == "enrich_misconfigured"
     assert "secret-token" not in f"{caught.value} {caught.value.__cause__}"
 
 
 def test_only_a_budget_in_dollars_needs_a_price(bench_on_sqlite: Bench) -> None:
     context = bench_on_sqlite.context
-    llm = llm_settings.llm_settings(context, "unheard-of")
-    assert llm_settings.model_price(context, llm, describe_spec(model="unheard-of", budget_tokens=10)) is None
+    assert llm_settings.resolve(context, describe_spec(model="unheard-of", budget_tokens=10)).price is None
     spec: DescribeSpec = describe_spec(model="unheard-of", budget_usd="1")
     with pytest.raises(FatalJobError, match="no price of unheard-of at http://stand-in/v1"):
-        llm_settings.model_price(context, llm, spec)
+        llm_settings.resolve(context, spec)
 
 
 def test_an_unknown_strategy_fails_the_job(bench_on_sqlite: Bench) -> None:

@@ -7,55 +7,13 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from attributes.endpoints.endpoints import RateLimits, ResolvedEndpoint
 from attributes.llm.settings import LLMSettings
 from store.settings import Settings
-from workers.runtime.client_pool import ClientPool, PrioritySlots
+from workers.runtime.client_pool import ClientPool
 
-LLM = LLMSettings(base_url="http://127.0.0.1:9/v1", model="m", concurrency=2)
-
-
-def test_slots_limit_the_calls_in_flight_and_prefer_the_first_part() -> None:
-    async def run() -> tuple[list[int], int]:
-        slots, order, now, most = PrioritySlots(2), [], 0, 0
-
-        async def call(rank: int) -> None:
-            nonlocal now, most
-            async with slots.slot(rank):
-                order.append(rank)
-                now += 1
-                most = max(most, now)
-                await asyncio.sleep(0)
-                now -= 1
-
-        # The later part requests slots first, but the waiting calls of the earlier part come before its other calls.
-        await asyncio.gather(*(call(1) for _ in range(6)), *(call(0) for _ in range(6)))
-        return order, most
-
-    order, most = asyncio.run(run())
-    assert most == 2
-    assert order == [1, 1, *[0] * 6, *[1] * 4]
-
-
-def test_a_cancelled_waiter_does_not_lose_a_slot() -> None:
-    async def run() -> None:
-        slots = PrioritySlots(1)
-
-        async def call() -> None:
-            async with slots.slot(0):
-                await asyncio.sleep(0.01)
-
-        first = asyncio.create_task(call())
-        await asyncio.sleep(0)
-        waiting, granted = asyncio.create_task(call()), asyncio.create_task(call())
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await first
-        granted.cancel()  # its slot was granted, but the task has not resumed yet
-        await asyncio.gather(waiting, granted, return_exceptions=True)
-        async with asyncio.timeout(1):
-            await call()
-
-    asyncio.run(run())
+SETTINGS = LLMSettings(base_url="http://127.0.0.1:9/v1", model="m", concurrency=2)
+LLM = ResolvedEndpoint(endpoint="default", settings=SETTINGS, limits=RateLimits(), price=None)
 
 
 def test_threads_share_a_loop_that_ends_with_the_last_thread(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from attributes.endpoints.endpoints import RateLimits, ResolvedEndpoint
 from attributes.llm.limits import LocalLimiter, NoLimit
 from attributes.llm.settings import LLMSettings
 from store.settings import Settings
@@ -163,20 +164,44 @@ def test_calls_wait_while_redis_is_unreachable(tmp_path: Path) -> None:
     assert asyncio.run(run()) < 10
 
 
-def test_the_limiter_depends_on_the_settings() -> None:
-    llm = LLMSettings(model="m")
-    assert isinstance(limiter(Settings(redis_url=""), llm), NoLimit)  # type: ignore[arg-type]
-    local = Settings(redis_url="", llm_requests_per_min=60)  # type: ignore[arg-type]
-    shared = Settings(redis_url="redis://127.0.0.1:1/0", llm_in_flight=4)  # type: ignore[arg-type]
-    assert isinstance(limiter(local, llm), LocalLimiter)
-    assert isinstance(limiter(shared, llm), SharedLimiter)
+def resolved(endpoint: str = "default", **limits: int) -> ResolvedEndpoint:
+    settings = LLMSettings(base_url="http://limiter-test/v1", model="m")
+    return ResolvedEndpoint(endpoint=endpoint, settings=settings, limits=RateLimits(**limits), price=None)
+
+
+def test_the_limiter_depends_on_the_limits_of_the_endpoint() -> None:
+    local = Settings(redis_url="")  # type: ignore[arg-type]
+    shared = Settings(redis_url="redis://127.0.0.1:1/0")  # type: ignore[arg-type]
+    assert isinstance(limiter(local, resolved()), NoLimit)
+    assert isinstance(limiter(shared, resolved()), NoLimit)
+    assert isinstance(limiter(local, resolved(requests_per_min=60)), LocalLimiter)
+    assert isinstance(limiter(shared, resolved(in_flight=4)), SharedLimiter)
+
+
+def test_each_endpoint_has_its_own_capacity_in_redis(redis_url: str) -> None:
+    """Two keys at one server are two accounts."""
+    settings = Settings(redis_url=redis_url)  # type: ignore[arg-type]
+
+    async def run() -> None:
+        one, other, same = (limiter(settings, resolved(name, in_flight=1)) for name in ("one", "other", "one"))
+        async with one.slot(1):
+            async with asyncio.timeout(1), other.slot(1):
+                pass
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1), same.slot(1):
+                    pass
+        for each in (one, other, same):
+            assert isinstance(each, SharedLimiter)
+            await each.close()
+
+    asyncio.run(run())
 
 
 @pytest.mark.slow
 def test_calls_of_earlier_parts_still_count(tmp_path: Path) -> None:
     """Each part may run in a new event loop when there is no Redis."""
-    llm = LLMSettings(base_url="http://limiter-test/v1", model="m")
-    settings = Settings(home=tmp_path, redis_url="", llm_requests_per_min=2, llm_in_flight=1)
+    llm = resolved(requests_per_min=2, in_flight=1)
+    settings = Settings(home=tmp_path, redis_url="")
 
     async def calls(number: int) -> float:
         began = time.monotonic()

@@ -1,0 +1,39 @@
+"""The operator's LLM endpoints in requests: their faults as problems. The API reads no key of an endpoint."""
+
+from api.http.problems import ProblemError, unprocessable
+from attributes.endpoints.endpoint import DEFAULT_ENDPOINT, EndpointError
+from attributes.endpoints.endpoints import EndpointRequestError, Endpoints, ResolvedEndpoint
+from attributes.llm.prices import PriceError
+from store.settings import Settings
+
+
+def load_endpoints(settings: Settings) -> Endpoints:
+    """The endpoints. Raises ProblemError if a file or a variable of the operator is invalid."""
+    try:
+        return Endpoints.load(settings)
+    except PriceError as error:
+        raise ProblemError(500, "prices_unreadable", str(error)) from None
+    except EndpointError as error:
+        raise ProblemError(500, "endpoints_unreadable", str(error)) from None
+
+
+def resolve_endpoint(settings: Settings, endpoint: str | None, model: str | None) -> ResolvedEndpoint:
+    """The model at the endpoint of a request, without secrets. Raises ProblemError with a pointer."""
+    try:
+        return load_endpoints(settings).resolve(endpoint, model, with_secrets=False)
+    except EndpointRequestError as error:
+        raise unprocessable(error.code, str(error), f"/{error.field}") from None
+
+
+def require_price(llm: ResolvedEndpoint) -> None:
+    """Raises ProblemError if the price of the model is unknown: a cap that counts it as 0 has no effect."""
+    if llm.price is None:
+        raise unprocessable("price_unknown", f"{unknown_price(llm)}, or give budget_tokens", "/budget_usd")
+
+
+def unknown_price(llm: ResolvedEndpoint) -> str:
+    """Why there is no price, and what gives one."""
+    remedy = "LIMBECK_PRICES can give it"
+    if llm.endpoint != DEFAULT_ENDPOINT:
+        remedy = f"prices of the endpoint {llm.endpoint!r} or LIMBECK_PRICES can give it"
+    return f"the price of {llm.settings.model} at {llm.settings.base_url} is not known; {remedy}"

@@ -1,0 +1,99 @@
+"""`limbeck llm`: the endpoints of the service, what was learned about their models, and the probe of an endpoint."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from limbeck.commands.common import DEFAULT_URL, BadInput, Url, service
+from limbeck.commands.llm_probe import FORMATS, probe
+
+if TYPE_CHECKING:
+    from limbeck.models import LLMEndpoint, LLMProfile
+
+cli = typer.Typer(help="LLM endpoints and models.", no_args_is_help=True)
+cli.command("probe")(probe)
+
+
+@cli.command("endpoints")
+def endpoints(url: Url = DEFAULT_URL) -> None:
+    """List the LLM endpoints of the service, which `limbeck enrich --endpoint NAME` uses."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("name", "server", "model", "price", "limits", box=None)
+    with service(url) as client:
+        for one in client.endpoints():
+            server = f"{one.base_url} (Azure {one.api_version})" if one.api_version else one.base_url
+            price = "known" if one.price_known else "unknown"
+            table.add_row(one.name, escape(server), escape(_model_text(one)), price, _limits_text(one))
+    Console().print(table)
+
+
+@cli.command("learned")
+def learned(url: Url = DEFAULT_URL) -> None:
+    """Show what was learned about the models of LLM servers. It expires by itself; `limbeck llm forget` resets it."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    columns = ("server", "model", "response format", "left out", "token limit", "reasoning", "learned", "expires")
+    table = Table(*columns, box=None)
+    with service(url) as client:
+        found = list(client.llm_profiles())
+    for one in found:
+        texts = (one.base_url, one.model, _format_text(one), _omitted_text(one), one.limit_name or "none")
+        times = (f"{at:%Y-%m-%d %H:%M} UTC" for at in (one.learned_at, one.expires_at))
+        table.add_row(*map(escape, texts), f"{one.reasoning_tokens:,}" if one.reasoning_tokens else "", *times)
+    if found:
+        Console().print(table)
+    else:
+        typer.echo("nothing was learned yet, or it has expired")
+
+
+@cli.command("forget")
+def forget(
+    model: Annotated[str, typer.Option(help="Only what was learned about this model.")] = "",
+    endpoint: Annotated[str, typer.Option(help="Only about the models of this endpoint's server.")] = "",
+    base_url: Annotated[str, typer.Option(help="Only about the models of the server at this base URL.")] = "",
+    all: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Reset what was learned about models; the next calls learn it again. A running part keeps what it knows."""
+    if all == bool(model or endpoint or base_url):
+        raise BadInput("give --all, or at least one of --model, --endpoint and --base-url")
+    if endpoint and base_url:
+        raise BadInput("--endpoint stands for its --base-url: give one of them")
+    with service(url) as client:
+        number = client.reset_llm_profiles(
+            base_url=base_url or None, endpoint=endpoint or None, model=model or None, all=all
+        )
+    typer.echo("nothing was learned about that" if not number else f"forgot what was learned about {_models(number)}")
+
+
+def _models(number: int) -> str:
+    return "1 model" if number == 1 else f"{number:,} models"
+
+
+def _model_text(endpoint: "LLMEndpoint") -> str:
+    others = [name for name in endpoint.models if name != endpoint.model]
+    text = endpoint.model or "none: name one"
+    return f"{text} (also {', '.join(others)})" if others else text
+
+
+def _limits_text(endpoint: "LLMEndpoint") -> str:
+    limits = {
+        "requests/min": endpoint.requests_per_min,
+        "tokens/min": endpoint.tokens_per_min,
+        "in flight": endpoint.in_flight,
+        "per process": endpoint.concurrency,
+    }
+    return ", ".join(f"{number:,} {name}" for name, number in limits.items() if number is not None)
+
+
+def _format_text(profile: "LLMProfile") -> str:
+    return FORMATS.get(profile.response_format or "", profile.response_format or "stored by another release")
+
+
+def _omitted_text(profile: "LLMProfile") -> str:
+    return ", ".join([*profile.omitted, *([] if profile.has_system_role else ["system role"])])

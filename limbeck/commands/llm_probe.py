@@ -1,0 +1,176 @@
+"""`limbeck llm probe`: what an LLM endpoint understands, how fast it is, and what it costs. Needs no service."""
+
+import asyncio
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from limbeck.commands.common import BadInput, settings
+from limbeck.shared.money import usd_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from attributes.endpoints.endpoints import ResolvedEndpoint
+    from attributes.endpoints.model_list import ModelList
+    from attributes.endpoints.probe import FormatResult, ProbePlan, ProbeResult
+    from attributes.endpoints.recommendation import Recommendation
+    from attributes.types import Label
+
+FORMATS = {
+    "json_schema": "JSON schema, enforced",
+    "json_object_schema": "JSON object with a schema",
+    "json_object": "JSON object",
+    "prose": "schema in the prompt only",
+}
+"""The response formats in words."""
+
+
+def probe(
+    endpoint: Annotated[str, typer.Option(help="The endpoint; the LIMBECK_LLM_* variables by default.")] = "",
+    model: Annotated[str, typer.Option(help="The model; the endpoint's by default.")] = "",
+    base_url: Annotated[
+        str, typer.Option(help="Another server in place of the endpoint's. It gets the endpoint's key.")
+    ] = "",
+    label: Annotated[str, typer.Option(help="The label that each call describes.")] = "robin",
+    domain: Annotated[str, typer.Option(help="The category of the label.")] = "birds",
+    json_: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Describe one label in each response format, with the settings of this environment.
+
+    Exit code 0: at least one format works; 1: none does; 2: invalid input.
+    """
+    from rich.console import Console
+
+    from attributes.endpoints.probe import Probe, as_json
+
+    llm = _resolve(endpoint, model, base_url)
+    test = Probe(llm, _label(label), _domain(domain))
+    notes = Console(stderr=True)
+    notes.print(_plan_text(llm, test.plan()), highlight=False, markup=False)
+    result = asyncio.run(test.run())
+    if json_:
+        typer.echo(json.dumps(as_json(test.plan(), result), indent=1))
+    else:
+        _print_result(result, Console())
+    if not result.works:
+        raise typer.Exit(1)
+
+
+def _resolve(endpoint: str, model: str, base_url: str) -> "ResolvedEndpoint":
+    from attributes.endpoints.endpoint import EndpointError
+    from attributes.endpoints.endpoints import Endpoints
+    from attributes.llm.prices import PriceError
+
+    try:
+        endpoints = Endpoints.load(settings())
+        if base_url:
+            endpoints = endpoints.with_base_url(endpoint or None, base_url)
+        return endpoints.resolve(endpoint or None, model or None, with_secrets=True)
+    except (EndpointError, PriceError) as error:
+        raise BadInput(str(error)) from None
+
+
+def _label(text: str) -> "Label":
+    from attributes.types import Label
+    from limbeck.shared.labels import name_fault, normalize
+
+    name = normalize(text)
+    if fault := name_fault(name):
+        raise BadInput(f"--label {text!r} {fault}")
+    return Label(name)
+
+
+def _domain(text: str) -> str:
+    from limbeck.shared.labels import domain_fault, normalize
+
+    if fault := domain_fault(text):
+        raise BadInput(f"--domain {fault}")
+    return normalize(text)
+
+
+def _plan_text(llm: "ResolvedEndpoint", plan: "ProbePlan") -> str:
+    key = "with a key" if llm.settings.api_key.get_secret_value() else "without a key"
+    where = f"{llm.settings.model} at {llm.settings.base_url} ({key})"
+    calls = f"{plan.num_calls} calls, at most {plan.max_calls} if the server refuses parameters or cuts answers off"
+    if plan.usd is None or plan.max_usd is None:
+        return f"{where}: {calls}; the price is not known"
+    return f"{where}: {calls}; about {usd_text(plan.usd)}, at most {usd_text(plan.max_usd)}"
+
+
+def _print_result(result: "ProbeResult", console: "Console") -> None:
+    lines = [_models_text(result.model, result.models)]
+    if result.fault:
+        lines.append(f"the probe ended early: {result.fault}")
+    if result.formats:
+        console.print(formats_table(result.formats))
+    if result.accepts_temperature is not None:
+        lines.append(_parameters_text(result))
+    cost = "of unknown cost" if result.usd is None else f"for {usd_text(result.usd)}"
+    lines.append(f"{result.num_calls} calls {cost}")
+    if result.recommendation is not None:
+        lines.append(recommendation_text(result.recommendation))
+    console.print("\n".join(lines), highlight=False, markup=False)
+
+
+def formats_table(formats: tuple["FormatResult", ...]) -> "Table":
+    """One row per response format."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("response format", "understood", "fits the schema", box=None)
+    for name in ("seconds", "prompt", "response", "reasoning", "tokens/s", "cost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("why not")
+    for one in formats:
+        table.add_row(
+            FORMATS[one.response_format],
+            "yes" if one.is_understood else "no",
+            "yes" if one.fits else "no",
+            f"{one.latency_s:.1f}",
+            *(_count(number) for number in (one.prompt_tokens, one.completion_tokens, one.reasoning_tokens)),
+            "" if one.tokens_per_s is None else f"{one.tokens_per_s:.0f}",
+            _cost(one.usd),
+            escape(one.fault),
+        )
+    return table
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
+
+
+def _cost(usd: Decimal | None) -> str:
+    return "unknown" if usd is None else usd_text(usd)
+
+
+def _models_text(model: str, models: "ModelList") -> str:
+    if models.is_listed is None:
+        return f"the server's list of models was not read: {models.fault}"
+    if models.is_listed:
+        return f"{model} is in the server's list of {models.num_models} models"
+    near = f"; near names: {', '.join(models.near)}" if models.near else ""
+    return f"{model} is not in the server's list of {models.num_models} models{near}"
+
+
+def _parameters_text(result: "ProbeResult") -> str:
+    accepted = {
+        "system role": result.accepts_system_role,
+        "temperature": result.accepts_temperature,
+        f"token limit ({result.limit_name or 'none'})": result.limit_name is not None,
+    }
+    parts = [f"{name}: {'accepted' if is_accepted else 'refused'}" for name, is_accepted in accepted.items()]
+    others = [name for name in result.omitted if name != "temperature"]
+    return "; ".join([*parts, *(f"{name}: refused" for name in others)])
+
+
+def recommendation_text(found: "Recommendation") -> str:
+    """The settings, and why they differ from the present ones."""
+    text = (
+        f"recommended: timeout_s {found.timeout_s:g}, max_tokens {found.max_tokens}, "
+        f"max_reasoning_tokens {found.max_reasoning_tokens}, concurrency {found.concurrency}"
+    )
+    return f"{text} ({'; '.join(found.reasons)})" if found.reasons else f"{text} (as set)"
