@@ -284,8 +284,8 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "a CA file that is missing": ({"args": ["--ca-file", "/nowhere.pem"]}, "LIMBECK_LLM_CA_FILE: there is no file"),
     "a proxy of another kind": (
         {"environment": ("HTTP_PROXY", "socks://127.0.0.1:7890")},
-        "HTTP_PROXY: a proxy of the kind socks:// is not supported, only http, https, socks5, socks5h; if it is one, write "
-        "socks5://127.0.0.1:7890",
+        "HTTP_PROXY: a proxy of the kind socks:// is not supported, only http, https, socks5, socks5h; if it is one, "
+        "write socks5://127.0.0.1:7890",
     ),
     "a proxy that is none": (
         {"environment": ("LIMBECK_LLM_PROXY", "http://")},
