@@ -176,6 +176,52 @@ class AttributeSet(ServiceResponse):
     created_at: datetime
 
 
+class LeftOut(ServiceResponse):
+    """A text or label of a file that an import left out."""
+
+    pointer: str
+    detail: str
+
+
+class Match(ServiceResponse):
+    """A label of a file, and the labels of the vocabulary that have its attributes now."""
+
+    label: str
+    labels: tuple[str, ...]
+
+
+class ImportReport(ServiceResponse):
+    """What an import read, changed, matched and left out. Lists are cut; the numbers count all."""
+
+    read_as: str
+    encoding: str
+    num_labels: int
+    num_lines: int
+    normalized_texts: int
+    normalized_labels: int
+    dropped_characters: int
+    empty_texts: int
+    repeated_texts: int
+    warnings: tuple[str, ...]
+    num_left_out: int
+    left_out: tuple[LeftOut, ...]
+    num_exact: int
+    num_normalized: int
+    num_mapped: int
+    num_shared: int
+    normalized: tuple[Match, ...]
+    mapped: tuple[Match, ...]
+    shared: tuple[Match, ...]
+    num_without_entry: int
+    without_entry: tuple[str, ...]
+
+
+class ImportedSet(AttributeSet):
+    """The set that an import made, with the report of the import."""
+
+    import_report: ImportReport
+
+
 class LineViolation(ServiceResponse):
     """A line that violates a gate; `words` violate it, or are the line's figure."""
 
@@ -311,13 +357,16 @@ class Spend(ServiceResponse):
     """Usage and cost of an enrich job so far, and its budget (cap). Dollars are exact.
 
     `usd` excludes `unpriced_calls`, and is None if all calls are unpriced. `projected_usd` is the total cost if the
-    remaining questions cost as much as those so far.
+    remaining questions cost as much as those so far. `repeated_calls` come after the first call of a question;
+    `repaired_responses` had nearly valid JSON.
     """
 
     usd: Decimal | None
     tokens: int
     calls: int
     unpriced_calls: int
+    repeated_calls: int
+    repaired_responses: int
     cap_usd: Decimal | None
     cap_tokens: int | None
     projected_usd: Decimal | None
@@ -344,16 +393,18 @@ class Call(ServiceResponse):
 
 
 class Range(ServiceResponse):
-    """The expected number, and the maximum without retries."""
+    """The expected number, that of one call per question at its limits, and the upper bound with all retries."""
 
     expected: int
+    without_repeats: int
     at_most: int
 
 
 class UsdRange(ServiceResponse):
-    """The expected dollars, and the maximum without retries; exact."""
+    """Exact dollars; the fields as in `Range`. The bill is never above `at_most`."""
 
     expected: Decimal
+    without_repeats: Decimal
     at_most: Decimal
 
 
@@ -375,7 +426,7 @@ class StrategyEstimate(ServiceResponse):
 
 
 class AgainEstimate(ServiceResponse):
-    """The maximum usage of repair rounds."""
+    """The maximum usage of repair rounds, with all retries of their questions; `at_most` of the job includes it."""
 
     rounds: int
     calls: int
@@ -386,10 +437,13 @@ class AgainEstimate(ServiceResponse):
 
 class Estimate(ServiceResponse):
     """The estimated usage and cost of an enrich job. `usd` is None if the price is unknown (`usd_unknown`: the reason),
-    `again` is None without repair rounds."""
+    `again` is None without repair rounds. `max_attempts`: calls that one question can need. `reasoning_tokens`: how
+    many tokens the model is known to think in one response."""
 
     endpoint: str = "default"  # services before named endpoints do not say it
     model: str
+    max_attempts: int
+    reasoning_tokens: int
     calls: int
     prompt_tokens: Range
     completion_tokens: Range

@@ -189,8 +189,9 @@ class LLMCall(Base):
 class JobUsage(Base):
     """The caps of an enrich job, its usage so far, and the budget reserved for calls in flight: sums over `llm_calls`.
 
-    `unpriced_calls` counts calls of unknown cost, which `spent_pusd` omits. `plan`: kind of part → the maximum number
-    of its units and the number of questions per unit.
+    `unpriced_calls` counts calls of unknown cost, which `spent_pusd` omits; `repeated_calls` those after the first one
+    of a question; `repaired_responses` counts those whose JSON had to be repaired. `plan`: kind of part → the maximum
+    number of its units and the number of questions per unit.
     """
 
     __tablename__ = "spends"
@@ -203,6 +204,8 @@ class JobUsage(Base):
     completion_tokens: Mapped[int] = mapped_column(BigInteger)
     spent_pusd: Mapped[int] = mapped_column(BigInteger)
     unpriced_calls: Mapped[int]
+    repeated_calls: Mapped[int] = mapped_column(server_default=text("0"))
+    repaired_responses: Mapped[int] = mapped_column(server_default=text("0"))
     reserved_pusd: Mapped[int] = mapped_column(BigInteger)
     reserved_tokens: Mapped[int] = mapped_column(BigInteger)
 

@@ -160,6 +160,7 @@ class QuestionAttempts:
             calls=self.calls,
             messages=self._request.messages,
             response_text=text,
+            is_repaired=parsed.repaired,
         )
 
     def to_json(self) -> AttemptsJSON:

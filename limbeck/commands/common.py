@@ -27,7 +27,11 @@ class BadInput(Exception):
 
 
 class CommandFailed(Exception):
-    """The service or the machine failed: exit code 1."""
+    """The service, the job or the machine failed: exit code 1."""
+
+
+class LabelsMissing(Exception):
+    """The job succeeded, but labels lack attributes: exit code 3."""
 
 
 Label2TextFile = Annotated[
@@ -35,6 +39,13 @@ Label2TextFile = Annotated[
 ]
 SentencesFile = Annotated[
     Path | None, typer.Option("--sentences", help="With --label2text: one sentence per line, same order.")
+]
+Language = Annotated[
+    str, typer.Option("--language", help="The language of the attributes: German, pt-BR; English by default.")
+]
+SystemPromptFile = Annotated[
+    Path | None,
+    typer.Option("--system-prompt", help="A file with a system prompt that replaces that of the strategies."),
 ]
 Url = Annotated[str, typer.Option("--url", envvar="LIMBECK_URL", help="URL of the service.")]
 

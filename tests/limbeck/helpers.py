@@ -27,6 +27,8 @@ SPEND = {
     "tokens": 2100,
     "calls": 12,
     "unpriced_calls": 0,
+    "repeated_calls": 0,
+    "repaired_responses": 0,
     "cap_usd": "2.50",
     "cap_tokens": None,
     "projected_usd": "0.0246",

@@ -52,7 +52,7 @@ def report(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     """
     spec = claim.job(DescribeSpec)
     tokens = known_tokens(context, spec.teacher or "") or clip_token_counter()
-    criteria = GateCriteria(word_lists=word_lists(context), token_counter=tokens)
+    criteria = GateCriteria(word_lists=word_lists(context), token_counter=tokens, language=spec.language or None)
     found = _earlier_report(context, claim.job_id, spec, criteria)
     found = found or judge_set(context, claim, lease, teacher="", tokens=tokens)
     return lambda _tx: ReportResult(report=found)
@@ -100,7 +100,8 @@ def judge_set(
         with context.db.read() as tx:
             pages = assembly.recorded_pages(tx, claim.job_id)
     num_labels = spec.num_labels
-    criteria = GateCriteria(word_lists=word_lists(context), token_counter=tokens, margins=margins)
+    language = _stated_language(context, spec)
+    criteria = GateCriteria(word_lists=word_lists(context), token_counter=tokens, margins=margins, language=language)
     done = 0
 
     def entries() -> Iterator[Entry]:
@@ -200,3 +201,15 @@ def _page(tx: Session, spec: CheckSpec | DescribeSpec, page: int, digest: str | 
         rows = attribute_sets.entries(tx, spec.attribute_set_id, start=start, stop=start + PAGE_SIZE)
     for label, row in zip(labels, rows, strict=True):
         yield Entry(label.name, label.sense, tuple(map(line_from_json, row.lines)) if row else ())
+
+
+def _stated_language(context: Context, spec: CheckSpec | DescribeSpec) -> str | None:
+    """The language that the lines were requested in; None if it is not stated and has to be detected.
+
+    The lines of a set that people edited or imported can be in any language.
+    """
+    if isinstance(spec, DescribeSpec):
+        return spec.language or None
+    with context.db.read() as tx:
+        source = attribute_sets.get(tx, spec.attribute_set_id).source
+    return str(source.get("language") or "") or None

@@ -58,6 +58,12 @@ def learned_profiles(context: Context, llm: LLMSettings, on_learned: OnProfileLe
 def strategies(context: Context, spec: EnrichSpec) -> list[Strategy]:
     """The job's strategies, one per step. Raises FatalJobError if this worker has no file of one of them."""
     try:
-        return select_strategies(spec.strategies, folder=context.settings.strategies_dir, samples=spec.samples)
+        return select_strategies(
+            spec.strategies,
+            folder=context.settings.strategies_dir,
+            samples=spec.samples,
+            language=spec.language,
+            system_prompt=spec.system_prompt,
+        )
     except StrategyError as error:
         raise FatalJobError("enrich_misconfigured", str(error)) from error

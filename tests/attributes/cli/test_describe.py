@@ -69,7 +69,7 @@ def test_all_labels_are_described(labels: Path, out: Path, llm: FakeLLM, capsys:
 def test_strategies_can_be_combined(labels: Path, out: Path, llm: FakeLLM) -> None:
     chain = ["--strategy", "sentence", "--strategy", "questions", "--strategy", "phrases"]
     llm.script = lambda seen, nth: error_response(500) if nth == 20 else respond_correctly(seen, nth)
-    assert main(command(labels, out, llm, *chain, "--max-attempts", "1")) == 1
+    assert main(command(labels, out, llm, *chain, "--max-attempts", "1")) == 3
     first = llm.num_calls
     assert main(command(labels, out, llm, *chain)) == 0
     assert llm.num_calls == first + 1  # only the failed question
@@ -126,9 +126,10 @@ def test_failed_labels_are_printed_and_sent_again_by_the_next_run(
         if seen.subject["label"] == "bird 5"
         else respond_correctly(seen, nth)
     )
-    assert main(command(labels, out, llm)) == 1
+    assert main(command(labels, out, llm)) == 3
     stderr = capsys.readouterr().err
-    assert "failed: bird 5: refused: no" in stderr
+    assert "refused: 1 question without a response, because the model or its content filter declined" in stderr
+    assert "  for example bird 5: no\n  remedy: Give an ambiguous label a sense" in stderr
     assert len(read_json(out.read_text(encoding="utf-8")).entries) == 11
     llm.script = respond_correctly
     assert main(command(labels, out, llm)) == 0
@@ -151,10 +152,27 @@ def test_lines_of_people_are_kept(labels: Path, out: Path, llm: FakeLLM, capsys:
     assert "1 of them from an earlier run, not in the label list" in capsys.readouterr().err
 
 
+def test_language_and_system_prompt_shape_the_request(labels: Path, out: Path, llm: FakeLLM, tmp_path: Path) -> None:
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text("You are a botanist.\n", encoding="utf-8")
+    options = ["--strategy", "sentence", "--language", "de", "--system-prompt", str(prompt)]
+    assert main(command(labels, out, llm, *options)) == 0
+    system, user = (message["content"] for message in llm.requests[0].body["messages"])
+    assert system.startswith("You are a botanist.\n\nYou are given one line of JSON")
+    assert "Write all values of the JSON fields in German" in system
+    assert user.endswith("Write in German; repeat the label as given.")
+    assert main(command(labels, out, llm, *options)) == 0
+    assert llm.num_calls == 12
+    assert main(command(labels, out, llm, "--strategy", "sentence")) == 0  # another language is another question
+    assert llm.num_calls == 24
+
+
 def test_a_wrong_key_ends_the_run(labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]) -> None:
     llm.script = lambda seen, nth: error_response(401, "bad key")
     assert main(command(labels, out, llm)) == 1
-    assert "error: the LLM server refuses the key" in capsys.readouterr().err
+    stderr = capsys.readouterr().err
+    assert "error: the LLM server refuses the key" in stderr
+    assert "  remedy: Set LIMBECK_LLM_API_KEY to a key of this server" in stderr
     assert llm.num_calls == 1
     assert not out.exists()
 
@@ -284,8 +302,8 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "a CA file that is missing": ({"args": ["--ca-file", "/nowhere.pem"]}, "LIMBECK_LLM_CA_FILE: there is no file"),
     "a proxy of another kind": (
         {"environment": ("HTTP_PROXY", "socks://127.0.0.1:7890")},
-        "HTTP_PROXY: a proxy of the kind socks:// is not supported, only http, https, socks5, socks5h; if it is one, "
-        "write socks5://127.0.0.1:7890",
+        "HTTP_PROXY: a proxy of the kind socks:// is not supported, only http, https, socks5, socks5h; if it is "
+        "one, write socks5://127.0.0.1:7890",
     ),
     "a proxy that is none": (
         {"environment": ("LIMBECK_LLM_PROXY", "http://")},
@@ -300,6 +318,8 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "no strategy folder": ({"args": ["--strategies-dir", "/nowhere"]}, "folder /nowhere does not exist"),
     "no requests": ({"args": ["--rpm", "0"]}, "--rpm must be 1 or more"),
     "unknown option": ({"args": ["--sing"]}, "unrecognized arguments: --sing"),
+    "a bad language": ({"args": ["--language", "de\nx"]}, "--language must be the name or the code of a language"),
+    "no system prompt": ({"args": ["--system-prompt", "missing.txt"]}, "missing.txt: No such file"),
     "no folder": ({"args": ["--out", "/nowhere/set.json"]}, "the folder does not exist"),
 }
 
