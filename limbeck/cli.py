@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from limbeck.commands import attributes, classify, enrich, jobs, llm, operate, prove, run, serve
+from limbeck.commands import attributes, classify, enrich, jobs, labels, llm, operate, prove, run, serve
 from limbeck.commands.common import BadInput, CommandFailed, LabelsMissing
 from limbeck.errors import StoppedFollowing
 from limbeck.shared.exit_codes import FAILED, INTERRUPTED, INVALID_INPUT, LABELS_MISSING, PART_MISSING
@@ -50,6 +50,7 @@ def _options(
 
 cli.command("serve")(serve.serve)
 cli.command("run")(run.run)
+cli.command("labels")(labels.labels)
 cli.command("enrich")(enrich.enrich)
 cli.command("jobs")(jobs.jobs)
 cli.command("job")(jobs.job)

@@ -18,7 +18,9 @@ JobKind = Literal["enrich", "distill", "encode", "evaluate", "prove", "check"]
 LineKind = Literal["sentence", "phrase", "answer", "contrast", "caption"]
 LineOrigin = Literal["llm", "human", "import"]
 FormatLevel = Literal["json_schema", "json_object_schema", "json_object", "prose"]
-GateName = Literal["names", "length", "nonvisual", "comparatives", "own", "shared", "verbatim", "twins", "margin"]
+GateName = Literal[
+    "meta", "names", "length", "nonvisual", "comparatives", "own", "shared", "verbatim", "twins", "margin"
+]
 
 
 class ServiceResponse(BaseModel):
@@ -37,11 +39,34 @@ class Vocabulary(ServiceResponse):
 
 
 class Label(ServiceResponse):
-    """A label and its position; `sense` distinguishes labels with the same name."""
+    """A label and its position; `sense` distinguishes labels with the same name.
+
+    `ids`: its identifiers in the label file, such as `wnid` and `index`, and its `aliases`; None if it has none.
+    """
 
     position: int
     name: str
     sense: str | None
+    ids: dict[str, str | list[str]] | None
+
+
+class CreatedVocabulary(Vocabulary):
+    """A new vocabulary. `read_as`: the form of its label file, None for a JSON body of the API's own schema; `notes`:
+    what was changed or dropped; `warnings`: what to check."""
+
+    read_as: str | None
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+class LabelPreview(ServiceResponse):
+    """What a label file would become: the report, and the first `labels`."""
+
+    num_labels: int
+    read_as: str | None
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    labels: tuple[Label, ...]
 
 
 class Line(ServiceResponse):
@@ -170,7 +195,8 @@ class LabelViolation(ServiceResponse):
 
 
 class Gate(ServiceResponse):
-    """The result of a gate. `holds` is None if it was not measured; `worst`: the worst of `num_labels` labels."""
+    """The result of a gate. `holds` is None if it was not measured, or not judged because of the language of its lines
+    (`status`); `worst`: the worst of `num_labels` labels."""
 
     gate: GateName | str
     tells: str
@@ -178,6 +204,8 @@ class Gate(ServiceResponse):
     threshold: float
     unit: Literal["share", "labels", "lines"]
     holds: bool | None
+    status: Literal["holds", "fails", "not_judged", "not_measured"]
+    num_not_judged: int
     num_labels: int
     judged_by: str
     details: dict[str, JsonValue]
@@ -194,6 +222,8 @@ class Report(ServiceResponse):
     num_described: int
     num_lines: int
     holds: bool
+    status: Literal["holds", "fails", "not_judged"]
+    languages: dict[str, int]
     gates: tuple[Gate, ...]
 
 

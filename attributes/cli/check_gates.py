@@ -6,8 +6,9 @@
     python -m attributes.cli.check_gates set.json --html report.html
 
 `--words` and LIMBECK_NONVISUAL_WORDS add files of non-visual words. `--second-opinion MODEL` lets an LLM
-(LIMBECK_LLM_BASE_URL, LIMBECK_LLM_API_KEY) review the lines with non-visual words. Exit codes: 0 all gates hold, 1 a
-gate fails, 2 invalid input. `limbeck attributes check` is the same program.
+(LIMBECK_LLM_BASE_URL, LIMBECK_LLM_API_KEY) review the lines with non-visual words. Gates with English word lists judge
+English lines only; `--language` states the language of the lines, which is detected otherwise. Exit codes: 0 no gate
+fails, 1 a gate fails, 2 invalid input. `limbeck attributes check` is the same program.
 """
 
 import asyncio
@@ -51,6 +52,7 @@ class CheckOptions:
     tokenizer: Path | None = None
     context: int = 77
     second_opinion: str = ""
+    language: str = ""
     json: bool = False
     html: Path | None = None
     worst: int = 5
@@ -98,7 +100,8 @@ def _criteria(options: CheckOptions) -> GateCriteria:
     word_files = [Path(path) for path in os.environ.get(WORDS_VARIABLE, "").split(os.pathsep) if path]
     try:
         lists = load_word_lists([*options.words, *word_files])
-        return GateCriteria(word_lists=lists, token_counter=_token_counter(options))
+        language = options.language or None
+        return GateCriteria(word_lists=lists, token_counter=_token_counter(options), language=language)
     except WordListError as error:
         raise InvalidInput(str(error)) from None
 
@@ -171,6 +174,7 @@ def _parse_options(argv: Sequence[str] | None) -> CheckOptions:
     add("--tokenizer", type=Path, help="a teacher's tokenizer.json; CLIP's by default")
     add("--context", type=int, default=77, help="token limit of the teacher")
     add("--second-opinion", metavar="MODEL", default="", help="let an LLM review the lines with non-visual words")
+    add("--language", default="", help="language of the lines, such as de or German; detected by default")
     add("--json", action="store_true", help="print the report as JSON")
     add("--html", type=Path, help="also write the report as an HTML page to this file")
     add("--worst", type=int, default=5, help="violations to print per failing gate")

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from attributes.formats.common import FormatError
+from attributes.types import Label
+from limbeck.shared.label_files import LabelFileError, read_label_file
 
 T = TypeVar("T")
 
@@ -28,6 +30,17 @@ def read_text(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"is not UTF-8 (byte {error.start})"
         raise InvalidInput(f"{path}: {reason}") from None
+
+
+def read_labels(path: Path) -> tuple[list[Label], str]:
+    """The labels of a label file, and the report of how it was read. Raises InvalidInput that names all faults."""
+    try:
+        found = read_label_file(path.read_bytes(), path.name)
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}") from None
+    except LabelFileError as error:
+        raise InvalidInput(f"{path}: {error}") from None
+    return [Label(label.name, label.sense) for label in found.labels], found.report()
 
 
 def parse_file(path: Path, parse: Callable[[str], T]) -> T:

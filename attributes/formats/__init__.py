@@ -5,7 +5,6 @@
     cupl           JSON of label -> list of sentences
     csv            one row per line of a label
     label2text     `folder number label` lines, and a file with one sentence per line
-    label_lines    labels only, one per line
 
 Imported texts are never changed. Every `FormatError` names the line.
 """

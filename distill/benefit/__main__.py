@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = _argument_parser().parse_args(argv)
     try:
-        labels = read_labels(arguments.labels)
+        labels = read_labels(arguments.labels, lambda report: print(report, file=sys.stderr))
         attributes = [LabelAttributes.of_lines(lines) for lines in read_attributes(arguments.attributes, labels)]
         check_teacher(arguments.teacher)
         image_index = scan(arguments.images, labels, SPLIT.validate_json(arguments.split))
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m distill.benefit", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--images", type=Path, required=True, help="folder with one folder of images per label")
-    parser.add_argument("--labels", type=Path, required=True, help="text file with one label per line")
+    parser.add_argument("--labels", type=Path, required=True, help="label file: one label per line, CSV, JSON, YAML …")
     parser.add_argument("--attributes", type=Path, required=True, help="attribute set as JSON of Limbeck or of DCLIP")
     parser.add_argument("--teacher", required=True, help="ViT-B-32:openai, hf-hub:org/name or local-dir:PATH")
     parser.add_argument("--out", type=Path, required=True, help="folder for the report")

@@ -36,6 +36,7 @@ class RunArguments:
     """The checked arguments of a run. `lines`: the attribute lines of each label.
 
     `initial_student`: the folder of a bundle to fine-tune. `captions`: a JSON file of image path -> caption.
+    `label_report`: how the label file was read.
     """
 
     labels: list[str]
@@ -50,6 +51,7 @@ class RunArguments:
     cache: Path
     captions: Path | None = None
     initial_student: Path | None = None
+    label_report: str = ""
 
     @property
     def work(self) -> Path:
@@ -82,7 +84,7 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
     )
     files = parser.add_argument_group("input and output")
     files.add_argument("--images", type=Path, required=True, help="folder with one folder of images per label")
-    files.add_argument("--labels", type=Path, required=True, help="text file with one label per line")
+    files.add_argument("--labels", type=Path, required=True, help="label file: one label per line, CSV, JSON, YAML …")
     files.add_argument("--attributes", type=Path, help="attribute set as JSON of Limbeck or of DCLIP")
     files.add_argument("--teacher", required=True, help="ViT-B-32:openai, hf-hub:org/name or local-dir:PATH")
     files.add_argument("--out", type=Path, required=True, help="folder for the bundle, report and training state")
@@ -124,7 +126,8 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
     if text != "names" and namespace.attributes is None:
         raise ValueError(f"--text {text} needs --attributes")
     _check_files(namespace, config)
-    labels = read_labels(namespace.labels)
+    reports: list[str] = []
+    labels = read_labels(namespace.labels, reports.append)
     lines: list[Lines] = [()] * len(labels)
     if namespace.attributes:
         lines = read_attributes(namespace.attributes, labels)
@@ -143,6 +146,7 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
         cache=namespace.cache or namespace.out / "work" / "cache",
         captions=namespace.captions,
         initial_student=namespace.start,
+        label_report="; ".join(reports),
     )
 
 

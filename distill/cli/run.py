@@ -67,6 +67,8 @@ def run_distillation(arguments: RunArguments, *, should_stop: Callable[[], bool]
             _claim_folder(arguments)
             is_finished = report_file.exists()
         if not is_finished:
+            if ranks.is_first and arguments.label_report:
+                print(arguments.label_report, file=sys.stderr)
             report = _distill(arguments, ranks, console, should_stop)
             if report is not None:  # written last: if it exists, everything exists
                 write_bytes(report_file, (json.dumps(report, indent=2) + "\n").encode())

@@ -21,11 +21,14 @@ def check(
     second_opinion: Annotated[
         str, typer.Option(metavar="MODEL", help="Let an LLM review the lines with non-visual words.")
     ] = "",
+    language: Annotated[
+        str, typer.Option(help="Language of the lines, such as de or German; detected by default.")
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     html: Annotated[Path | None, typer.Option(help="Also write the report as an HTML page to this file.")] = None,
     worst: Annotated[int, typer.Option(min=0, help="Violations to print per failing gate.")] = 5,
 ) -> None:
-    """Evaluate the quality gates on a file. Exit code 0: all gates hold; 1: a gate fails; 2: invalid input."""
+    """Evaluate the quality gates on a file. Exit code 0: no gate fails; 1: a gate fails; 2: invalid input."""
     from attributes.cli.check_gates import CheckOptions, check_file
     from attributes.cli.input_files import InvalidInput
 
@@ -38,6 +41,7 @@ def check(
         tokenizer=tokenizer,
         context=context,
         second_opinion=second_opinion,
+        language=language,
         json=json,
         html=html,
         worst=worst,

@@ -13,6 +13,7 @@ from limbeck.commands.common import (
     Language,
     SystemPromptFile,
     Url,
+    create_vocabulary,
     read_text,
     service,
 )
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 def enrich(
     of: Annotated[
         str,
-        typer.Argument(metavar="VOCABULARY_OR_FILE", help="voc_…, or a file: one label per line, or .csv."),
+        typer.Argument(metavar="VOCABULARY_OR_FILE", help="voc_…, or a label file: text, CSV, JSON, YAML …"),
     ],
     strategies: Annotated[
         str, typer.Option(help="Prompt strategies in order: sentence,phrases,contrast.")
@@ -167,12 +168,7 @@ def _vocabulary(client: "Limbeck", of: str, domain: str, console: "Console") -> 
         if domain:
             raise BadInput("--domain applies to a file of labels only; a vocabulary has its own domain")
         return of
-    path = Path(of)
-    vocabulary = client.create_vocabulary_from_text(
-        path.stem, read_text(path), format="csv" if path.suffix.lower() == ".csv" else "lines", domain=domain
-    )
-    console.print(f"{vocabulary.num_labels:,} labels as {vocabulary.id}", highlight=False)
-    return vocabulary.id
+    return create_vocabulary(client, Path(of), domain, console).id
 
 
 def _strategies(text: str) -> list[str]:

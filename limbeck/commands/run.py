@@ -16,6 +16,8 @@ from limbeck.commands.common import (
     SystemPromptFile,
     Url,
     assignments,
+    create_vocabulary,
+    read_bytes,
     read_text,
     service,
 )
@@ -35,7 +37,7 @@ _STRATEGIES = {
 
 
 def run(
-    labels: Annotated[Path, typer.Option(help="One label per line; or a .csv with the header name or name,sense.")],
+    labels: Annotated[Path, typer.Option(help="A label file: one label per line, CSV, JSON, YAML …")],
     images: Annotated[str, typer.Option(help="A folder of class folders, relative to the service's data root.")],
     teacher: Annotated[str, typer.Option(help="ViT-B-32:openai, hf-hub:org/name, or local-dir:PATH (data root).")],
     out: Annotated[Path, typer.Option(help="The destination folder of the student.")],
@@ -74,7 +76,7 @@ def run(
     kind = _text_kind(text)
     config = assignments(set_ or [], "--set") | ({"student": student} if student else {})
     chosen_split = parse_split(split)
-    label_text = read_text(labels)
+    read_bytes(labels)  # before the service is asked
     options: EnrichOptions = {
         "endpoint": endpoint or None,
         "model": llm_model or None,
@@ -83,10 +85,7 @@ def run(
     }
     console = Console()
     with service(url) as client:
-        vocabulary = client.create_vocabulary_from_text(
-            labels.stem, label_text, format="csv" if labels.suffix.lower() == ".csv" else "lines", domain=domain
-        )
-        console.print(f"{vocabulary.num_labels:,} labels as {vocabulary.id}", highlight=False)
+        vocabulary = create_vocabulary(client, labels, domain, console)
         # The dataset is registered before the first LLM call, so that a wrong folder costs nothing.
         dataset = client.register_dataset(vocabulary.id, images, split=chosen_split)
         console.print(_counts_text(dataset.counts), highlight=False)

@@ -29,6 +29,7 @@ _JOBS = (
     "numpy",
     "PIL",
     "psycopg",
+    "py3langid",
     "pydantic_settings",
     "redis",
     "safetensors",
@@ -38,7 +39,7 @@ _JOBS = (
     "tokenizers",
 )
 MODULES: Mapping[Part, tuple[str, ...]] = {
-    "service": (*_JOBS, "fastapi", "openai", "prometheus_client", "starlette", "uvicorn"),
+    "service": (*_JOBS, "fastapi", "json_repair", "openai", "prometheus_client", "starlette", "uvicorn"),
     "gpu": (*_JOBS, "huggingface_hub", "matplotlib", "open_clip", "tensorboard", "timm", "torch", "torchvision"),
     "s3": ("s3fs",),
 }
