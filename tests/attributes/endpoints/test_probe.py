@@ -146,6 +146,14 @@ def test_an_answer_that_does_not_fit_is_understood_but_useless(llm: FakeLLM, run
     assert (result.num_calls, result.usd) == (4, 4 * CALL_USD)  # an invalid answer is not repeated
 
 
+def test_an_answer_about_another_label_fits_but_is_not_usable(llm: FakeLLM, run_probe: RunProbe) -> None:
+    llm.script = lambda request, index: FakeResponse(body=completion(content_for_request(request, label="penguin")))
+    _, result = run_probe()
+    assert not result.works
+    assert all(one.fits and not one.is_usable and one.fault.startswith("wrong label") for one in result.formats)
+    assert "penguin" in result.formats[0].fault
+
+
 def test_a_cut_off_answer_is_repeated_with_a_larger_limit(llm: FakeLLM, run_probe: RunProbe) -> None:
     def script(request: FakeRequest, index: int) -> FakeResponse:
         if request.body["max_tokens"] < 200:
@@ -159,6 +167,19 @@ def test_a_cut_off_answer_is_repeated_with_a_larger_limit(llm: FakeLLM, run_prob
     assert plan.max_usd is not None
     assert result.usd is not None
     assert result.usd <= plan.max_usd
+
+
+def test_an_answer_that_never_ends_needs_no_larger_limit(llm: FakeLLM, run_probe: RunProbe) -> None:
+    def script(request: FakeRequest, index: int) -> FakeResponse:
+        body = completion('{"label": "rob', finish="length")
+        body["usage"]["completion_tokens"] = request.body["max_tokens"]
+        return FakeResponse(body=body)
+
+    llm.script = script
+    _, result = run_probe()
+    assert (result.works, result.formats[0].fault.partition(":")[0]) == (False, "answer too long")
+    assert result.recommendation is not None
+    assert result.recommendation.max_tokens == 700
 
 
 def test_calls_are_limited_whatever_the_server_does(llm: FakeLLM, run_probe: RunProbe) -> None:
@@ -261,7 +282,8 @@ def test_a_list_that_cannot_be_read_is_unknown(body: Any, fault: str, llm: FakeL
 def test_the_slots_of_llama_cpp_are_the_recommended_concurrency(llm: FakeLLM, run_probe: RunProbe) -> None:
     listed = {"data": [{"id": "m", "owned_by": "llamacpp"}]}
     llm.batch_api = Models({"/v1/models": listed, "/props": {"total_slots": 2}})
-    _, result = run_probe()
+    _, result = run_probe(model="any name")
+    assert (result.models.is_listed, result.works) == (False, True)
     assert result.recommendation is not None
     assert result.recommendation.concurrency == 2
     assert result.recommendation.reasons == ("the server processes 2 requests at a time",)

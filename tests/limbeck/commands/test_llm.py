@@ -123,9 +123,9 @@ def test_a_probe_says_before_what_it_costs_and_then_what_works(llm: FakeLLM, cap
     assert "; about $0.00" in plan
     assert ", at most $0." in plan
     text = " ".join(output.out.split())
-    assert "JSON schema, enforced no no" in text
+    assert "JSON schema, enforced no no no" in text
     assert "bad request: HTTP 400: response_format is not supported" in text
-    assert "schema in the prompt only yes yes" in text
+    assert "schema in the prompt only yes yes yes" in text
     assert "system role: accepted; temperature: accepted; token limit (max_tokens): accepted" in text
     assert "4 calls for $0.00078" in text  # three of 100 and 40 tokens
     assert "recommended: timeout_s 60, max_tokens 700, max_reasoning_tokens 8192, concurrency 16 (as set)" in text
