@@ -117,8 +117,8 @@ class LLMClient:
             try:
                 await _sleep(wait_s, stop)
                 raw, is_away = await self._attempt(attempts, stop)
-                if is_away and await self._is_at_fault(attempts, probes, stop):
-                    return self._ended(attempts.fail(raw))
+                if is_away and await self._is_suspect(attempts, probes, stop):
+                    attempts.set_last()
                 step = attempts.next_step(raw, server_is_away=is_away)
             except RunStopped:
                 return attempts.finish("stopped")
@@ -139,11 +139,11 @@ class LLMClient:
         self._server.record_result(result, is_proven=self._profiles.is_proven(self.settings))
         return result
 
-    async def _is_at_fault(self, attempts: QuestionAttempts, probes: "_Probes", stop: RunStop) -> bool:
-        """Whether the question, and not the server, is the cause of an outage.
+    async def _is_suspect(self, attempts: QuestionAttempts, probes: "_Probes", stop: RunStop) -> bool:
+        """Whether the question, and not the server, may be the cause of an outage.
 
         After several probes with the same question, a request that once got a response is sent again: if it gets one
-        now, the server is not away.
+        now, the server is not away, and the question has one more attempt.
         """
         body = self._server.last_good
         if not probes.are_exhausted() or body is None:

@@ -46,10 +46,10 @@ def refused_parameter(param: str, message: str, sent: Collection[str]) -> str:
     message. `response_format` is returned for every kind of structured output.
     """
     named = param.split(".")[0].split("[")[0].strip()
-    if not _REFUSAL.search(message) and not named:
-        return ""
     if "system" in sent and _SYSTEM.search(message):
         return "system"
+    if not _REFUSAL.search(message) and not named:
+        return ""
     limit = _refused_limit(named, message, sent)
     if limit is not None:
         return limit

@@ -128,9 +128,10 @@ class QuestionAttempts:
         self._num_attempts += 1
         return self._wait(raw)
 
-    def fail(self, raw: RawResponse) -> QuestionResult:
-        """The result of a question whose fault repeats while the server responds to others."""
-        return self.finish(raw.status, raw.detail)
+    def set_last(self) -> None:
+        """Let the question fail at the next fault that is not due to an outage."""
+        self._num_attempts = self._settings.max_attempts - 1
+        self._num_limited = self._max_limited - 1
 
     def finish(self, reason: str, detail: str = "") -> QuestionResult:
         """The result with the best response so far, or with `reason` if no response was valid."""
@@ -184,6 +185,10 @@ class QuestionAttempts:
             self._best = parsed, best
 
     @property
+    def _max_limited(self) -> int:
+        return MAX_LIMITED_PER_ATTEMPT * self._settings.max_attempts
+
+    @property
     def _is_exhausted(self) -> bool:
         return self._num_attempts >= self._settings.max_attempts
 
@@ -221,7 +226,7 @@ class QuestionAttempts:
     def _after_rate_limit(self, raw: RawResponse) -> QuestionResult | Retry:
         """Retry when the server may be called again; a question that only ever meets rate limits fails."""
         self._num_limited += 1
-        if self._num_limited >= MAX_LIMITED_PER_ATTEMPT * self._settings.max_attempts:
+        if self._num_limited >= self._max_limited:
             return self.finish(raw.status, f"{raw.detail} ({self._num_limited} times)")
         return Retry()
 
@@ -233,7 +238,7 @@ class QuestionAttempts:
 
     def _after_response(self, raw: RawResponse) -> QuestionResult | Retry:
         parsed = (
-            parse_response(raw.text, self.question)
+            parse_response(raw.text, self.question, cut_off=raw.cut_off)
             if raw.status == "ok"
             else ParsedResponse(fault="empty_answer" if raw.status == "empty_answer" else "invalid_answer")
         )

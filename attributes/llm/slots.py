@@ -7,30 +7,37 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 START_LIMIT = 4  # calls in flight at first: a server that works on one at a time answers them all before the timeout
-_FAST, _SLOW = 0.25, 0.5  # latencies, as shares of the timeout, below which the limit grows and above which it shrinks
+_FAST, _SLOW = (
+    1 / 8,
+    1 / 2,
+)  # latencies, as shares of the timeout, below which the limit grows and above which it shrinks
+_NOT_QUEUED = 2.0  # a latency below this multiple of the shortest one is not due to a queue: the limit grows too
 
 
 class AdaptiveConcurrency:
     """The number of calls in flight that a server sustains, at most `maximum`.
 
-    It starts low and grows by one with each response that comes well within `timeout_s`, so it doubles in the time of
-    one call. Slow responses shrink it by one; an overload (a timeout, 429) halves it, once for the calls that were in
-    flight together. A server that works on one call at a time, with a queue, is thus never sent more calls than it
-    answers within the timeout.
+    It starts low and grows by one with each response that comes well within `timeout_s`, or nearly as fast as the
+    fastest, so it doubles in the time of one call. Slow responses shrink it by one; an overload (a timeout, 429) halves
+    it, once for the calls that were in flight together. A server that works on one call at a time, with a queue, is
+    thus never sent more calls than it answers within the timeout.
     """
 
     def __init__(self, maximum: int, timeout_s: float) -> None:
         self._maximum, self._timeout_s = maximum, timeout_s
         self._shrunk_at = float("-inf")
+        self._shortest_s = float("inf")
         self.limit = min(START_LIMIT, maximum)
 
     def record_success(self, *, started_at: float, now: float) -> None:
         """A response came; times are of one monotonic clock, in seconds."""
         latency_s = now - started_at
-        if latency_s < _FAST * self._timeout_s:
+        self._shortest_s = min(self._shortest_s, latency_s)
+        if latency_s > _SLOW * self._timeout_s:
+            if started_at >= self._shrunk_at:
+                self._shrink(self.limit - 1, now)
+        elif latency_s < max(_FAST * self._timeout_s, _NOT_QUEUED * self._shortest_s):
             self.limit = min(self._maximum, self.limit + 1)
-        elif latency_s > _SLOW * self._timeout_s and started_at >= self._shrunk_at:
-            self._shrink(self.limit - 1, now)
 
     def record_overload(self, *, started_at: float, now: float) -> None:
         """The server had too many calls in flight."""

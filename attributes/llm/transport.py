@@ -55,10 +55,10 @@ _CONTENT_FILTER_CODES = {"content_filter", "content_policy_violation", "Responsi
 class RawResponse:
     """The response of one HTTP attempt. `status` is `ok` (`text` can be parsed) or as in `attributes.llm.results.Call`.
 
-    `cut_off`: the response reached its token limit. `completion_tokens` are all tokens that are billed for the response,
-    with the `reasoning_tokens` among them. `is_moderated`: a refusal names the content of the question as its reason.
-    `param` is the refused parameter that the server named. `retry_after_s`: how
-    long the server asks to wait, from whatever place it says so.
+    `cut_off`: the response reached its token limit. `completion_tokens` are all tokens that are billed for the
+    response, with the `reasoning_tokens` among them. `is_moderated`: a refusal names the content of the question as its
+    reason. `param` is the refused parameter that the server named. `retry_after_s`: how long the server asks to wait,
+    from whatever place it says so.
     """
 
     status: str

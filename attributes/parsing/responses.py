@@ -1,44 +1,45 @@
 """Parse the text of an LLM response into lines, or into a fault with a correction for the next prompt.
 
-The JSON object is found in surrounding prose and validated here, even if the server promised valid JSON. A correction
-is worded in this module and never quotes the response or a server error, because it is sent to the LLM as an
-instruction.
+The JSON object is found in surrounding prose and validated here, even if the server promised valid JSON. If no object
+is valid, those that are nearly valid JSON or nearly fit the schema are repaired (`attributes.parsing.repair`,
+`attributes.parsing.shapes`), because another call costs money. A correction is worded in this module and never quotes
+the response or a server error, because it is sent to the LLM as an instruction.
 """
 
-import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal, TypedDict, cast
 
 from jsonschema.exceptions import ValidationError
 
 from attributes.flags import flags_of
 from attributes.json_types import JSONObject, JSONValue
+from attributes.parsing.json_texts import decoded_texts, object_at_start, objects_in
+from attributes.parsing.label_echo import echo_score, is_swapped
+from attributes.parsing.loops import MIN_SPACE_CHARS, is_stuck
+from attributes.parsing.refusals import is_refusal, is_refusal_object
+from attributes.parsing.repair import repaired_objects
+from attributes.parsing.shapes import fitted_objects
+from attributes.parsing.thinking import without_thinking
 from attributes.prompts.contrast import PairLines, lines_for_pair
 from attributes.prompts.questions import Question
 from attributes.prompts.strategy import Limits
-from attributes.text import same_name
-from attributes.types import Entry, Label, Line, LineKind
+from attributes.types import Entry, Line, LineKind
 from limbeck.shared.text import clean
 
 SentenceField = Literal["sentence", "answer", "caption"]
 ResponseFault = Literal[
-    "empty_answer", "refused", "truncated_answer", "invalid_answer", "wrong_label", "degenerate_answer"
+    "empty_answer", "refused", "truncated_answer", "degenerate_answer", "invalid_answer", "wrong_label"
 ]
 
 MAX_SENTENCE_CHARS = 1_000
 MAX_PHRASE_CHARS = 200
 MAX_PHRASES = 32
 SENTENCES: Mapping[SentenceField, LineKind] = {"sentence": "sentence", "answer": "answer", "caption": "caption"}
-_MAX_OBJECTS_TRIED = 64
+_TOO_FEW = {"too_few_phrases", "too_few_differences"}
 _FLAGGED = {"minItems", "maxItems"}  # flagged, not refused: a response with four phrases is better than none
 _IGNORED = {"additionalProperties"}  # an additional field is harmless and is not read
-_THINKING = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
-_REFUSAL = re.compile(
-    r"^\W*(sorry\b|i( a|[’']?)m (sorry|unable)|i (can(no|[’'])?t|won[’']?t|will not|must decline))",
-    re.IGNORECASE,
-)
 
 
 class PhraseJSON(TypedDict, total=False):
@@ -66,7 +67,7 @@ class ParsedResponse:
     """The lines of a response, possibly with flags, or its fault.
 
     `correction` is sent to the LLM with the next attempt; `detail` describes the fault to a person. `other_lines` are
-    the lines of the question's other label.
+    the lines of the question's other label. `repaired`: the response was not valid as it came.
     """
 
     lines: tuple[Line, ...] = ()
@@ -75,50 +76,88 @@ class ParsedResponse:
     fault: ResponseFault | None = None
     detail: str = ""
     correction: str = ""
+    repaired: bool = False
 
 
-def parse_response(text: str | None, question: Question) -> ParsedResponse:
+def parse_response(text: str | None, question: Question, *, cut_off: bool = False) -> ParsedResponse:
     """Parse a response to `question`. `text` is None or blank if the server sent none.
 
-    If the text has several JSON objects, the last valid one is used.
+    If the text has several JSON objects, the last valid one is used. `cut_off`: the server stopped at its token limit;
+    only an object with which the answer begins is then used, and nothing is repaired: any other can be a draft.
     """
     if text is None or not text.strip():
+        if text is not None and len(text) >= MIN_SPACE_CHARS:
+            return _stuck()
         return _failed("empty_answer", "the response is empty", "The last answer was empty.")
-    objects, incomplete = _objects_in(text)
-    if not objects:
-        return _no_object(text, incomplete)
-    results = [_parse_object(candidate, question) for candidate in reversed(objects)]
-    if valid := next((result for result in results if result.fault is None), None):
+    answer, in_thinking = without_thinking(text)
+    found = object_at_start(answer) if cut_off else objects_in(answer)
+    results = [_parse_object(candidate, question) for candidate in reversed(found.objects)]
+    if valid := _first_valid(results):
         return valid
-    return _no_object(text, incomplete) if incomplete else results[0]
+    if valid := _first_valid(_fitted(found.objects, question)):
+        return replace(valid, repaired=True)
+    repaired: ParsedResponse | None = None
+    if not cut_off:
+        repaired = _repaired(answer, question)
+        if repaired is not None and repaired.fault is None:
+            return repaired
+    if (in_thinking or found.incomplete or not found.objects) and is_stuck(text):
+        return _stuck()
+    if any(map(is_refusal_object, found.objects)):
+        return _failed("refused", "the model refused", "")
+    if repaired is not None:
+        return repaired
+    if results and not found.incomplete:
+        return results[0]
+    return _no_object(answer, found.incomplete or in_thinking)
+
+
+def _first_valid(results: Iterable[ParsedResponse]) -> ParsedResponse | None:
+    return next((result for result in results if result.fault is None), None)
+
+
+def _fitted(objects: Sequence[JSONObject], question: Question) -> Iterator[ParsedResponse]:
+    """The results of objects that nearly fit the schema, the last object first, and of the objects inside them."""
+
+    def names_label(text: str) -> bool:
+        about_label = question.strategy.about == "label"
+        return about_label and echo_score(text, question.label, question.domain) > 0
+
+    for data in reversed(objects):
+        for fitted in fitted_objects(data, question.strategy.schema, names_label):
+            yield _parse_object(fitted, question)
+
+
+def _repaired(answer: str, question: Question) -> ParsedResponse | None:
+    """The result of the first object that repairs make valid, or of one that fits the schema and names another label.
+
+    A list without its end must have as many items as the schema asks for: it may be cut.
+    """
+    wrong_label: ParsedResponse | None = None
+    for text in (answer, *decoded_texts(answer)):
+        decoded = objects_in(text).objects if text is not answer else []
+        complete = ((data, False) for data in reversed(decoded))
+        for data, unclosed in chain(complete, ((found.data, found.unclosed) for found in repaired_objects(text))):
+            for result in (_parse_object(data, question), *_fitted([data], question)):
+                if result.fault is None and not (unclosed and _TOO_FEW & {*result.flags}):
+                    return replace(result, repaired=True)
+                if result.fault == "wrong_label":
+                    wrong_label = result
+    return wrong_label
 
 
 def _no_object(text: str, incomplete: bool) -> ParsedResponse:
+    if is_refusal(text) and "{" not in text:
+        return _failed("refused", "the model refused, without a JSON object", "")
     if incomplete:
         correction = "The last answer broke off before its JSON object was complete, or its JSON has a fault."
         return _failed("truncated_answer", "the JSON object is not complete", correction)
-    if _REFUSAL.match(_THINKING.sub("", text)):
-        return _failed("refused", "the model refused, without a JSON object", "")
     return _failed("invalid_answer", "no JSON object in the response", "The last answer held no JSON object.")
 
 
-def _objects_in(text: str) -> tuple[list[JSONObject], bool]:
-    """The outermost JSON objects in a text, in order, and whether an opening brace starts no complete object."""
-    text = _THINKING.sub("", text)
-    decoder = json.JSONDecoder(strict=False)
-    objects: list[JSONObject] = []
-    incomplete = False
-    start = text.find("{")
-    for _ in range(_MAX_OBJECTS_TRIED):
-        if start < 0:
-            break
-        try:
-            value, end = decoder.raw_decode(text, start)
-            objects.append(value)
-        except (ValueError, RecursionError):
-            incomplete, end = True, start + 1
-        start = text.find("{", end)
-    return objects, incomplete
+def _stuck() -> ParsedResponse:
+    detail = "the response ends in white space or in one text again and again"
+    return _failed("degenerate_answer", detail, "The last answer repeated itself and did not end.")
 
 
 def _parse_object(data: JSONObject, question: Question) -> ParsedResponse:
@@ -150,10 +189,13 @@ def _wrong_label(data: ResponseJSON, question: Question) -> ParsedResponse | Non
     """The fault of a response that names other labels than the question; None if the labels match."""
     if question.strategy.about == "image":
         return None
-    labels, given = [question.label], [str(data["label"])]
+    given = [str(data["label"])]
     if question.other is not None:
-        labels, given = [question.label, question.other], [*given, str(data["other"])]
-    if _same_labels(labels, given) or _same_labels(labels[::-1], given):
+        given.append(str(data["other"]))
+        is_same = is_swapped((question.label, question.other), given, question.domain) is not None
+    else:
+        is_same = echo_score(given[0], question.label, question.domain) > 0
+    if is_same:
         return None
     correction = "The last answer was about another label; answer about the given one, and repeat it exactly."
     if question.other is not None:
@@ -161,19 +203,12 @@ def _wrong_label(data: ResponseJSON, question: Question) -> ParsedResponse | Non
     return _failed("wrong_label", f"the response names {clean(' and '.join(given), 120)!r}", correction)
 
 
-def _same_labels(labels: Sequence[Label], given: Sequence[str]) -> bool:
-    return all(
-        any(same_name(text, name) for name in (label.name, str(label)))
-        for label, text in zip(labels, given, strict=True)
-    )
-
-
 def _lines(data: ResponseJSON, question: Question) -> PairLines:
     strategy = question.strategy
     if question.other is not None:
         pair = (question.label, question.other)
         # A response that swaps the two labels is equally valid.
-        swapped = not _same_labels(pair, (data["label"], data["other"]))
+        swapped = bool(is_swapped(pair, (data["label"], data["other"]), question.domain))
         cleaned = [{key: _noun_phrase(str(value)) for key, value in item.items()} for item in data["differences"]]
         return lines_for_pair(cleaned[:MAX_PHRASES], pair, swapped=swapped, strategy=strategy.ref)
     lines = []

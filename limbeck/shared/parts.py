@@ -38,7 +38,7 @@ _JOBS = (
     "tokenizers",
 )
 MODULES: Mapping[Part, tuple[str, ...]] = {
-    "service": (*_JOBS, "fastapi", "openai", "prometheus_client", "starlette", "uvicorn"),
+    "service": (*_JOBS, "fastapi", "json_repair", "openai", "prometheus_client", "starlette", "uvicorn"),
     "gpu": (*_JOBS, "huggingface_hub", "matplotlib", "open_clip", "tensorboard", "timm", "torch", "torchvision"),
     "s3": ("s3fs",),
 }

@@ -1,8 +1,8 @@
-"""Cleaning and comparison of short untrusted texts."""
+"""Cleaning of short untrusted texts."""
 
 import pytest
 
-from attributes.text import database_safe, has_content, same_name
+from attributes.text import database_safe, has_content
 from limbeck.shared.text import clean
 
 
@@ -24,14 +24,6 @@ def test_clean(text: str, cleaned: str) -> None:
 def test_database_safe_removes_nul_and_lone_surrogates() -> None:
     assert database_safe("a\0b\ud800c", max_chars=10) == "ab?c"
     assert database_safe("abc", max_chars=2) == "ab"
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "is_same"),
-    [("Black_footed Albatross", "black-footed albatross", True), ("wren", "wrens", False), ("+++", "---", False)],
-)
-def test_same_name(one: str, other: str, is_same: bool) -> None:
-    assert same_name(one, other) == is_same
 
 
 def test_has_content() -> None:

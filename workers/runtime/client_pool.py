@@ -1,9 +1,9 @@
 """The client pool of a worker process: one event loop, open connections, rate limits and slots for LLM calls.
 
 Parts run in threads and submit their questions to one event loop. The loop limits the calls in flight of all parts
-together. Slots (`attributes.llm.slots`) go to the part that started first; a later part gets only the slots that are left, and its calls are
-already in flight when the first part waits for its last responses. Therefore a worker always has calls in flight
-between two parts, and connections stay open.
+together. Slots (`attributes.llm.slots`) go to the part that started first; a later part gets only the slots that are
+left, and its calls are already in flight when the first part waits for its last responses. Therefore a worker always
+has calls in flight between two parts, and connections stay open.
 """
 
 import asyncio

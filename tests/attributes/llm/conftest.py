@@ -62,12 +62,12 @@ def query_labels(make_client: Callable[..., LLMClient]) -> QueryLabels:
     """Describes all labels; returns the totals and the results."""
 
     def query_all(
-        labels: Any = LABELS, *, results: list[QuestionResult] | None = None, **options: Any
+        labels: Any = LABELS, *, results: list[QuestionResult] | None = None, timeout_s: float = 30, **options: Any
     ) -> tuple[QueryTotals, list[QuestionResult]]:
         saved = [] if results is None else results
 
         async def main() -> QueryTotals:
-            async with make_client() as client:
+            async with make_client(timeout_s=timeout_s) as client:
                 return await client.query_all(
                     labels if isinstance(labels, AsyncIterator) else map(describe_question, labels),
                     **({"on_result": saved.append} | options),

@@ -93,10 +93,18 @@ def test_an_overload_halves_the_limit_once_for_calls_that_were_sent_together() -
     assert concurrency.limit == 16
 
 
-def test_responses_that_come_late_shrink_the_limit_and_others_keep_it() -> None:
+def test_late_responses_shrink_the_limit_and_others_keep_it() -> None:
     concurrency = AdaptiveConcurrency(8, timeout_s=60)
+    concurrency.record_success(started_at=0, now=8)
     for now in (40, 41):
         concurrency.record_success(started_at=0, now=now)
-    assert concurrency.limit == START_LIMIT - 1
+    assert concurrency.limit == START_LIMIT
     concurrency.record_success(started_at=50, now=70)
-    assert concurrency.limit == START_LIMIT - 1
+    assert concurrency.limit == START_LIMIT
+
+
+def test_a_slow_server_that_works_in_parallel_gets_all_calls() -> None:
+    concurrency = AdaptiveConcurrency(8, timeout_s=60)
+    for number in range(8):
+        concurrency.record_success(started_at=number, now=number + 25)
+    assert concurrency.limit == 8

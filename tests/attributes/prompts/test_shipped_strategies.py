@@ -138,9 +138,10 @@ FAULTS: Mapping[str, tuple[Fault, str | None]] = {
     "refusal": (changed_content(lambda _: None, refusal="I can't."), "refused"),
     "refusal in prose": (changed_content(lambda _: "I'm sorry, but I can't see pictures."), "refused"),
     "400": (lambda _: error_response(400), "bad_request"),
-    "429": (lambda _: error_response(429), "rate_limited"),
-    "500": (lambda _: error_response(500), "server_error"),
-    "reset": (lambda _: FakeResponse(drop=True), "connection"),
+    # Outages: the question waits until the server responds.
+    "429": (lambda _: error_response(429), None),
+    "500": (lambda _: error_response(500), None),
+    "reset": (lambda _: FakeResponse(drop=True), None),
 }
 
 
@@ -149,13 +150,13 @@ FAULTS: Mapping[str, tuple[Fault, str | None]] = {
 def test_every_fault_gives_a_valid_result_or_a_named_reason(
     name: str, llm: FakeLLM, make_client: Callable[..., LLMClient]
 ) -> None:
-    """Each fault in all calls, and each in the first call only."""
+    """Each fault in all calls (an outage in nine), and each in the first call only."""
 
     async def run_all() -> dict[str, tuple[QuestionResult, QuestionResult]]:
         results_by_fault = {}
-        for fault, (script, _) in FAULTS.items():
+        for fault, (script, reason) in FAULTS.items():
             results = []
-            for times in (99, 1):
+            for times in (99 if reason else 9, 1):
                 first = llm.num_calls
                 llm.script = lambda seen, nth, script=script, until=first + times: (
                     script(seen) if nth < until else respond_correctly(seen, nth)
