@@ -61,6 +61,7 @@ def formats_that_fit(result: ProbeResult) -> list[str]:
     return [one.response_format for one in result.formats if one.fits]
 
 
+@pytest.mark.slow
 def test_a_server_without_faults_takes_one_call_per_format(llm: FakeLLM, run_probe: RunProbe) -> None:
     plan, result = run_probe()
     assert [request.level for request in llm.requests] == [
@@ -126,6 +127,7 @@ def refuse(parameter: str) -> Callable[[FakeRequest, int], FakeResponse]:
     return script
 
 
+@pytest.mark.slow
 def test_a_refused_parameter_costs_one_more_call_in_all(llm: FakeLLM, run_probe: RunProbe) -> None:
     for parameter in ("temperature", "system", "max_tokens"):
         llm.requests.clear()
@@ -182,6 +184,7 @@ def test_an_answer_that_never_ends_needs_no_larger_limit(llm: FakeLLM, run_probe
     assert result.recommendation.max_tokens == 700
 
 
+@pytest.mark.slow
 def test_calls_are_limited_whatever_the_server_does(llm: FakeLLM, run_probe: RunProbe) -> None:
     llm.script = lambda request, index: error_response(503, "Loading model", headers={"Retry-After": "0"})
     plan, result = run_probe()

@@ -71,6 +71,7 @@ def printed(capsys: Capture, *arguments: str, code: int = 0) -> str:
     return " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_endpoints_and_learned_profiles_are_tables(service: Database, capsys: Capture) -> None:
     text = printed(capsys, "endpoints")
     assert "default https://api.openai.com/v1 stand-in unknown" in text
@@ -109,6 +110,7 @@ def test_an_unclear_reset_is_invalid_input(arguments: list[str], message: str, c
     assert message in line
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("operator")
 def test_a_probe_says_before_what_it_costs_and_then_what_works(llm: FakeLLM, capsys: Capture) -> None:
     llm.script = lambda request, index: (
