@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from limbeck.commands import attributes, classify, enrich, jobs, llm, operate, prove, run, serve
+from limbeck.commands import attributes, classify, enrich, jobs, labels, llm, operate, prove, run, serve
 from limbeck.commands.common import BadInput, CommandFailed
 from limbeck.shared.parts import EXIT_CODE, missing_part
 
@@ -47,6 +47,7 @@ def _options(
 
 cli.command("serve")(serve.serve)
 cli.command("run")(run.run)
+cli.command("labels")(labels.labels)
 cli.command("enrich")(enrich.enrich)
 cli.command("jobs")(jobs.jobs)
 cli.command("job")(jobs.job)

@@ -18,7 +18,9 @@ JobKind = Literal["enrich", "distill", "encode", "evaluate", "prove", "check"]
 LineKind = Literal["sentence", "phrase", "answer", "contrast", "caption"]
 LineOrigin = Literal["llm", "human", "import"]
 FormatLevel = Literal["json_schema", "json_object_schema", "json_object", "prose"]
-GateName = Literal["names", "length", "nonvisual", "comparatives", "own", "shared", "verbatim", "twins", "margin"]
+GateName = Literal[
+    "meta", "names", "length", "nonvisual", "comparatives", "own", "shared", "verbatim", "twins", "margin"
+]
 
 
 class ServiceResponse(BaseModel):
@@ -37,11 +39,34 @@ class Vocabulary(ServiceResponse):
 
 
 class Label(ServiceResponse):
-    """A label and its position; `sense` distinguishes labels with the same name."""
+    """A label and its position; `sense` distinguishes labels with the same name.
+
+    `ids`: its identifiers in the label file, such as `wnid` and `index`, and its `aliases`; None if it has none.
+    """
 
     position: int
     name: str
     sense: str | None
+    ids: dict[str, str | list[str]] | None
+
+
+class CreatedVocabulary(Vocabulary):
+    """A new vocabulary. `read_as`: the form of its label file, None for a JSON body of the API's own schema; `notes`:
+    what was changed or dropped; `warnings`: what to check."""
+
+    read_as: str | None
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+class LabelPreview(ServiceResponse):
+    """What a label file would become: the report, and the first `labels`."""
+
+    num_labels: int
+    read_as: str | None
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    labels: tuple[Label, ...]
 
 
 class Line(ServiceResponse):
@@ -151,6 +176,52 @@ class AttributeSet(ServiceResponse):
     created_at: datetime
 
 
+class LeftOut(ServiceResponse):
+    """A text or label of a file that an import left out."""
+
+    pointer: str
+    detail: str
+
+
+class Match(ServiceResponse):
+    """A label of a file, and the labels of the vocabulary that have its attributes now."""
+
+    label: str
+    labels: tuple[str, ...]
+
+
+class ImportReport(ServiceResponse):
+    """What an import read, changed, matched and left out. Lists are cut; the numbers count all."""
+
+    read_as: str
+    encoding: str
+    num_labels: int
+    num_lines: int
+    normalized_texts: int
+    normalized_labels: int
+    dropped_characters: int
+    empty_texts: int
+    repeated_texts: int
+    warnings: tuple[str, ...]
+    num_left_out: int
+    left_out: tuple[LeftOut, ...]
+    num_exact: int
+    num_normalized: int
+    num_mapped: int
+    num_shared: int
+    normalized: tuple[Match, ...]
+    mapped: tuple[Match, ...]
+    shared: tuple[Match, ...]
+    num_without_entry: int
+    without_entry: tuple[str, ...]
+
+
+class ImportedSet(AttributeSet):
+    """The set that an import made, with the report of the import."""
+
+    import_report: ImportReport
+
+
 class LineViolation(ServiceResponse):
     """A line that violates a gate; `words` violate it, or are the line's figure."""
 
@@ -170,7 +241,8 @@ class LabelViolation(ServiceResponse):
 
 
 class Gate(ServiceResponse):
-    """The result of a gate. `holds` is None if it was not measured; `worst`: the worst of `num_labels` labels."""
+    """The result of a gate. `holds` is None if it was not measured, or not judged because of the language of its lines
+    (`status`); `worst`: the worst of `num_labels` labels."""
 
     gate: GateName | str
     tells: str
@@ -178,6 +250,8 @@ class Gate(ServiceResponse):
     threshold: float
     unit: Literal["share", "labels", "lines"]
     holds: bool | None
+    status: Literal["holds", "fails", "not_judged", "not_measured"]
+    num_not_judged: int
     num_labels: int
     judged_by: str
     details: dict[str, JsonValue]
@@ -194,6 +268,8 @@ class Report(ServiceResponse):
     num_described: int
     num_lines: int
     holds: bool
+    status: Literal["holds", "fails", "not_judged"]
+    languages: dict[str, int]
     gates: tuple[Gate, ...]
 
 

@@ -32,6 +32,7 @@ class Base(DeclarativeBase):
         dict[str, list[int]]: Json,
         dict[str, int]: Json,
         dict[str, object]: Json,
+        dict[str, str | list[str]]: Json,
         dict[str, str]: Json,
         list[LineJSON]: Json,
         list[TallyJSON]: Json,
@@ -82,7 +83,10 @@ class Vocabulary(Base):
 
 
 class Label(Base):
-    """A label and its position in a vocabulary; `sense` distinguishes labels of the same name."""
+    """A label and its position in a vocabulary; `sense` distinguishes labels of the same name.
+
+    `ids`: the identifiers and aliases that the label file gives. They are not part of the vocabulary's digest.
+    """
 
     __tablename__ = "labels"
     vocabulary_id: Mapped[str] = mapped_column(ForeignKey("vocabularies.id"), primary_key=True)
@@ -90,6 +94,7 @@ class Label(Base):
     name: Mapped[str]
     sense: Mapped[str | None]
     folded: Mapped[str]  # case-folded name and sense, for lookups and search
+    ids: Mapped[dict[str, str | list[str]] | None]
     __table_args__ = (Index("ix_labels_vocabulary_id_folded", "vocabulary_id", "folded"),)
 
 

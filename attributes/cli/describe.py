@@ -21,10 +21,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from attributes.cli.input_files import InputParser, InvalidInput, parse_file
+from attributes.cli.input_files import InputParser, InvalidInput, read_labels
 from attributes.cli.llm_settings import llm_settings, variable
 from attributes.cli.output_file import OutputFile
-from attributes.formats.label_lines import read_label_lines
 from attributes.llm.client import FatalLLMError, LLMClient, LLMSettings, QueryTotals, QuestionResult
 from attributes.llm.limits import Limiter, LocalLimiter
 from attributes.llm.requests import cache_key_of
@@ -111,8 +110,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. Returns the exit code."""
     try:
         arguments = _parse_arguments(argv)
+        labels, report = read_labels(arguments.labels)
         plan = _Plan(
-            labels=parse_file(arguments.labels, read_label_lines),
+            labels=labels,
             strategies=_strategies(arguments),
             domain=_domain(arguments),
             settings=_settings(arguments),
@@ -122,6 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InvalidInput(f"--out {arguments.out}: the folder does not exist")
         refs = "+".join(strategy.ref for strategy in plan.strategies)
         out = OutputFile(arguments.out, domain=plan.domain, strategy=refs, model=plan.settings.model)
+        _print_error(f"{arguments.labels}: {report}")
         return _describe(plan, out)
     except (InvalidInput, StrategyError) as error:
         _print_error(f"error: {error}")
@@ -178,7 +179,9 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = InputParser(
         prog="python -m attributes", description="Describe a list of labels with an LLM.", epilog=_KEY_HELP
     )
-    parser.add_argument("labels", type=Path, help="text file with one label per line, and its sense after a tab")
+    parser.add_argument(
+        "labels", type=Path, help="label file: one label per line, with its sense after a tab; CSV, JSON, YAML …"
+    )
     parser.add_argument("--out", type=Path, required=True, help="attribute set to write or to continue")
     parser.add_argument("--domain", default="", help='what all labels are, such as "birds of North America"')
     parser.add_argument("--base-url", default=env.get("LIMBECK_LLM_BASE_URL", ""), help="OpenAI-compatible server")

@@ -43,6 +43,7 @@ class LLMClient:
 
     `limiter` delays every HTTP attempt until the rate limits allow it; `budget` reserves its maximum cost first.
     `server`: connections and slots that are shared with other clients; a lower `rank` gets its slots first.
+    `on_outage` is called with a message when the server does not respond any more.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class LLMClient:
         budget: BudgetGuard | None = None,
         server: LLMServer | None = None,
         rank: int = 0,
+        on_outage: Callable[[str], None] | None = None,
     ) -> None:
         self.settings = settings
         self._profiles = profiles
@@ -62,6 +64,8 @@ class LLMClient:
         self._server = server or LLMServer(settings)
         self._owns_server = server is None
         self._rank = rank
+        if on_outage is not None:
+            self._server.health.on_outage = on_outage
         if profiles.is_proven(settings):
             self._server.transport.has_responded = True
             self._server.transport.has_succeeded = True

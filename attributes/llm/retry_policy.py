@@ -31,6 +31,7 @@ from limbeck.shared.retry import backoff_s
 
 FIRST_WAIT_S = 1.0  # bound of the first random wait; the bound doubles with every further wait
 MAX_LIMITED_PER_ATTEMPT = 4  # a question may meet this many rate limits per attempt before it fails with `rate_limited`
+MIN_CHARS_PER_TOKEN = 0.25  # of a response that is text
 MAX_PROFILE_CHANGES = 12  # levels and refused parameters of one question
 MAX_IMPROVEMENTS = 1  # retries of a valid response that has flags
 
@@ -244,8 +245,9 @@ class QuestionAttempts:
         )
         if parsed.fault is None:
             return self._accept(parsed, raw)
-        is_cut_off = raw.cut_off and parsed.fault != "degenerate_answer"
-        status = "answer_too_long" if is_cut_off else parsed.fault
+        is_degenerate = parsed.fault == "degenerate_answer" or _has_lost_white_space(raw)
+        is_cut_off = raw.cut_off and not is_degenerate
+        status = "answer_too_long" if is_cut_off else "degenerate_answer" if is_degenerate else parsed.fault
         self.calls[-1] = replace(self.calls[-1], status=status)
         if is_cut_off:
             return self._after_cut_off(raw)
@@ -291,6 +293,12 @@ class QuestionAttempts:
         self._num_improvements += 1
         self._correct(parsed.correction)
         return Retry()
+
+
+def _has_lost_white_space(raw: RawResponse) -> bool:
+    """Whether a response was cut off in white space that the server then removed: far more tokens than characters."""
+    text, tokens = raw.text or "", (raw.completion_tokens or 0) - (raw.reasoning_tokens or 0)
+    return raw.cut_off and text.lstrip().startswith("{") and MIN_CHARS_PER_TOKEN * tokens > len(text)
 
 
 def _is_only_thinking(raw: RawResponse) -> bool:

@@ -273,6 +273,7 @@ def _request_for(flag: str, limits: Limits) -> str:
         "empty_phrase": "leave no phrase empty",
         "long_sentence": f"use at most {limits.sentence_words} words in the sentence",
         "long_phrase": f"use at most {limits.phrase_words} words in a phrase",
+        "meta_text": "say only how the class looks: no error message, refusal, placeholder or words about the task",
         "leaking_difference": "in each phrase say only what its own class looks like, without comparing, without "
         "negation and without naming the other class or its value",
         "no_difference": "leave out parts that look the same in both classes",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, Url, read_text, service
+from limbeck.commands.common import DEFAULT_URL, BadInput, Url, create_vocabulary, service
 from limbeck.shared.money import usd_text
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def enrich(
     of: Annotated[
         str,
-        typer.Argument(metavar="VOCABULARY_OR_FILE", help="voc_…, or a file: one label per line, or .csv."),
+        typer.Argument(metavar="VOCABULARY_OR_FILE", help="voc_…, or a label file: text, CSV, JSON, YAML …"),
     ],
     strategies: Annotated[
         str, typer.Option(help="Prompt strategies in order: sentence,phrases,contrast.")
@@ -135,12 +135,7 @@ def _vocabulary(client: "Limbeck", of: str, domain: str, console: "Console") -> 
         if domain:
             raise BadInput("--domain applies to a file of labels only; a vocabulary has its own domain")
         return of
-    path = Path(of)
-    vocabulary = client.create_vocabulary_from_text(
-        path.stem, read_text(path), format="csv" if path.suffix.lower() == ".csv" else "lines", domain=domain
-    )
-    console.print(f"{vocabulary.num_labels:,} labels as {vocabulary.id}", highlight=False)
-    return vocabulary.id
+    return create_vocabulary(client, Path(of), domain, console).id
 
 
 def _strategies(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, Url, assignments, read_text, service
+from limbeck.commands.common import DEFAULT_URL, BadInput, Url, assignments, create_vocabulary, read_bytes, service
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +26,7 @@ _STRATEGIES = {
 
 
 def run(
-    labels: Annotated[Path, typer.Option(help="One label per line; or a .csv with the header name or name,sense.")],
+    labels: Annotated[Path, typer.Option(help="A label file: one label per line, CSV, JSON, YAML …")],
     images: Annotated[str, typer.Option(help="A folder of class folders, relative to the service's data root.")],
     teacher: Annotated[str, typer.Option(help="ViT-B-32:openai, hf-hub:org/name, or local-dir:PATH (data root).")],
     out: Annotated[Path, typer.Option(help="The destination folder of the student.")],
@@ -61,13 +61,10 @@ def run(
     kind = _text_kind(text)
     config = assignments(set_ or [], "--set") | ({"student": student} if student else {})
     chosen_split = parse_split(split)
-    label_text = read_text(labels)
+    read_bytes(labels)  # before the service is asked
     console = Console()
     with service(url) as client:
-        vocabulary = client.create_vocabulary_from_text(
-            labels.stem, label_text, format="csv" if labels.suffix.lower() == ".csv" else "lines", domain=domain
-        )
-        console.print(f"{vocabulary.num_labels:,} labels as {vocabulary.id}", highlight=False)
+        vocabulary = create_vocabulary(client, labels, domain, console)
         # The dataset is registered before the first LLM call, so that a wrong folder costs nothing.
         dataset = client.register_dataset(vocabulary.id, images, split=chosen_split)
         console.print(_counts_text(dataset.counts), highlight=False)

@@ -37,14 +37,18 @@ def serve() -> None:
 
 
 def _check_endpoints(config: "Settings") -> None:
-    """Raises BadInput if a setting of an LLM endpoint or a price file is invalid."""
+    """Raises BadInput if a setting of an LLM endpoint, its proxy or certificates, or a price file is invalid."""
     from attributes.endpoints.endpoint import EndpointError
     from attributes.endpoints.endpoints import Endpoints
+    from attributes.llm.http.connections import ConnectionFault, ConnectionOptions, check_connection
     from attributes.llm.prices import PriceError
 
     try:
-        Endpoints.load(config)
-    except (EndpointError, PriceError) as error:
+        default = Endpoints.load(config).get(None)
+        if not config.distributed and (config.llm_model or config.llm_base_url):  # calls are made from here
+            proxy = default.proxy.get_secret_value()
+            check_connection(ConnectionOptions(base_url=default.base_url, proxy=proxy, ca_file=default.ca_file))
+    except (EndpointError, PriceError, ConnectionFault) as error:
         raise BadInput(str(error)) from None
 
 

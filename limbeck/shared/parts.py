@@ -29,6 +29,7 @@ _JOBS = (
     "numpy",
     "PIL",
     "psycopg",
+    "py3langid",
     "pydantic_settings",
     "redis",
     "safetensors",

@@ -18,6 +18,9 @@ VOCABULARY = {
     "digest": "d",
     "num_labels": 2,
     "created_at": "2026-11-23T21:04:05.678Z",
+    "read_as": "plain text, one label per line",
+    "notes": ["dropped 1 blank line"],
+    "warnings": ["check 'Käfer'"],
 }
 SPEND = {
     "usd": "0.0123",

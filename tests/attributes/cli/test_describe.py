@@ -58,6 +58,7 @@ def test_all_labels_are_described(labels: Path, out: Path, llm: FakeLLM, capsys:
     assert (file.domain, file.strategy, file.model) == ("birds", "describe@1", "m")
     assert llm.num_calls == 12
     stderr = capsys.readouterr().err
+    assert "labels.txt: read as plain text, one label per line; 12 labels; " in stderr
     assert "12/12" in stderr
     assert "results/s" in stderr
     assert "12 entries; 12 calls, 1,200 + 480 tokens" in stderr
@@ -263,9 +264,10 @@ def test_an_interrupted_run_can_be_continued(
 INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "no labels file": ({"labels": "missing.txt"}, "missing.txt: No such file"),
     "empty labels": ({"text": ""}, "has no labels"),
-    "blank label": ({"text": "a\n\nb\n"}, 'labels.txt: line 2: label "" is blank'),
+    "blank label": ({"text": "a\n\u200d\nb\n"}, 'labels.txt: line 2: label "\u200d" is blank'),
+    "ids": ({"text": "n01440764\nn01443537\n"}, "labels.txt: every label is a WordNet id"),
     "duplicate": ({"text": "a\nb\na\n"}, 'line 3: label "a" is also on line 1; give each a sense'),
-    "not UTF-8": ({"bytes": b"caf\xe9\n"}, "is not UTF-8 (byte 3)"),
+    "not UTF-8": ({"bytes": b"caf\xe9\nna\xc3\xafve\n"}, "line 1: is not UTF-8 (byte 3)"),
     "not a set": ({"set": "[]"}, "set.json: line 1:"),
     "another domain": ({"set": "".join(write_json([], domain="fish"))}, "with domain 'fish', not 'birds'"),
     "another model": ({"set": "".join(write_json([], model="n"))}, "with model 'n', not 'm'"),
@@ -275,6 +277,20 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
         '--domain has a private-use character (U+E000) in "a<U+E000>"',
     ),
     "bad address": ({"args": ["--base-url", "ftp://x"]}, "--base-url: "),
+    "an address without http://": (
+        {"args": ["--base-url", "localhost:1234/v1"]},
+        "--base-url: must be an http:// or https:// address such as http://localhost:1234/v1",
+    ),
+    "a CA file that is missing": ({"args": ["--ca-file", "/nowhere.pem"]}, "LIMBECK_LLM_CA_FILE: there is no file"),
+    "a proxy of another kind": (
+        {"environment": ("HTTP_PROXY", "socks://127.0.0.1:7890")},
+        "HTTP_PROXY: a proxy of the kind socks:// is not supported, only http, https, socks5, socks5h; if it is "
+        "one, write socks5://127.0.0.1:7890",
+    ),
+    "a proxy that is none": (
+        {"environment": ("LIMBECK_LLM_PROXY", "http://")},
+        "LIMBECK_LLM_PROXY: must be the address of a proxy",
+    ),
     "bad number": ({"args": ["--concurrency", "many"]}, "--concurrency: "),
     "bad temperature": ({"args": ["--temperature", "9"]}, "--temperature: "),
     "no model": ({"args": ["--model", ""]}, "--model is missing"),
@@ -290,9 +306,16 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("name", INVALID)
 def test_invalid_input_gives_one_line_and_exit_code_2(
-    name: str, labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]
+    name: str,
+    labels: Path,
+    out: Path,
+    llm: FakeLLM,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given, message = INVALID[name]
+    if "environment" in given:
+        monkeypatch.setenv(*given["environment"])
     if "text" in given or "bytes" in given:
         labels.write_bytes(given.get("bytes", given.get("text", "").encode()))
     if "set" in given:

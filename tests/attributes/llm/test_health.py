@@ -85,7 +85,7 @@ def test_during_an_outage_one_call_at_a_time_is_sent(llm: FakeLLM, query_labels:
         time.sleep(0.01)
         response = outage(request, index)
         with lock:
-            if response.status == 500 and index > 18:  # by now all calls that were in flight have ended
+            if response.status == 500 and index > 24:  # by now all calls that were in flight have ended
                 most = max(most, in_flight)
             in_flight -= 1
         return response

@@ -96,7 +96,7 @@ FAULTS: dict[str, tuple[tuple[FakeResponse | Callable[[FakeRequest], FakeRespons
         ["empty_answer", "ok"],
         None,
     ),
-    "not JSON at all": ((FakeResponse(body=b"<html>log in</html>"), GOOD), ["invalid_answer", "ok"], None),
+    "not JSON at all": ((FakeResponse(body=b"log in"), GOOD), ["invalid_answer", "ok"], None),
     "a list": ((FakeResponse(body=[1, 2]), GOOD), ["invalid_answer", "ok"], None),
     "an error under 200": (
         (FakeResponse(body={"error": {"message": "busy", "code": 503}}), GOOD),
@@ -208,6 +208,42 @@ def test_a_cut_off_response_is_retried_with_a_larger_limit(llm: FakeLLM, run_que
     llm.script = respond_in_turn(FakeResponse(body=completion(TRUNCATED, finish="length")))
     run_question(max_tokens=100)
     assert [request.body["max_tokens"] for request in llm.requests] == [100, 300]
+
+
+LOOP = '{"label": "robin", "sentence":' + " \n" * 700
+USAGE = {"prompt_tokens": 100, "completion_tokens": 700, "total_tokens": 800}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(
+            LOOP,
+            marks=pytest.mark.quirk(
+                "llama.cpp, vLLM and others with constrained decoding",
+                "white space without end in the middle of the JSON",
+                "the next response format, not a larger limit",
+            ),
+            id="white space",
+        ),
+        pytest.param(
+            LOOP.rstrip(),
+            marks=pytest.mark.quirk(
+                "servers that trim the response",
+                "the same, with far more tokens billed than characters sent",
+                "the next response format, not a larger limit",
+            ),
+            id="trimmed",
+        ),
+    ],
+)
+def test_a_white_space_loop_leads_to_the_next_format(text: str, llm: FakeLLM, run_question: RunQuestion) -> None:
+    looping = FakeResponse(body=completion(text, finish="length") | {"usage": USAGE})
+    llm.script = lambda request, index: looping if request.level == "json_schema" else GOOD
+    result = run_question()
+    assert [call.status for call in result.calls] == ["degenerate_answer", "ok"]
+    assert [request.body["max_tokens"] for request in llm.requests] == [700, 700]
+    assert llm.requests[1].level == "json_object_schema"
 
 
 def test_a_correction_names_the_fault_and_quotes_neither_response_nor_error(

@@ -82,6 +82,8 @@ def test_a_file_of_labels_is_described(tmp_path: Path, capsys: Capture) -> None:
         )
     assert code == 0
     printed = " ".join(capsys.readouterr().out.split())
+    report = "read as plain text, one label per line; dropped 1 blank line; warning: check 'Käfer'"
+    assert f"2 labels as voc_1 {report}" in printed
     assert "2 labels described as ats_1; $0.01 spent, about $0.02 in all (cap $2.50)" in printed
     body = json.loads(server.seen[1].body)
     assert (body["strategies"], body["budget_usd"]) == (["sentence", "phrases"], "2.50")

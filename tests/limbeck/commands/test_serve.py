@@ -50,12 +50,24 @@ def test_a_used_port_is_one_line(capsys: Capture, monkeypatch: pytest.MonkeyPatc
         ("LIMBECK_LLM_ENDPOINTS", "/nowhere.toml", "endpoints file /nowhere.toml cannot be read"),
         ("LIMBECK_LLM_EXTRA_BODY", "[]", "LIMBECK_LLM_EXTRA_BODY: must be a JSON object"),
         ("LIMBECK_LLM_TOP_P", "7", "LIMBECK_LLM_TOP_P: Input should be less than or equal to 1"),
+        (
+            "LIMBECK_LLM_BASE_URL",
+            "localhost:1234",
+            "LIMBECK_LLM_BASE_URL: must be an http:// or https:// address such as",
+        ),
+        (
+            "LIMBECK_LLM_PROXY",
+            "socks4://127.0.0.1:1",
+            "LIMBECK_LLM_PROXY: a proxy of the kind socks4:// is not supported",
+        ),
+        ("LIMBECK_LLM_CA_FILE", "/nowhere.pem", "LIMBECK_LLM_CA_FILE: there is no file /nowhere.pem"),
         ("LIMBECK_PRICES", "/nowhere.toml", "price file /nowhere.toml cannot be read"),
     ],
 )
 def test_an_invalid_llm_setting_is_one_line(
     variable: str, value: str, message: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("LIMBECK_LLM_MODEL", "m")
     monkeypatch.setenv(variable, value)
     code, line = failed(["serve"], capsys)
     assert code == 2
