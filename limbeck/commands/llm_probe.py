@@ -62,17 +62,14 @@ def probe(
 def _resolve(endpoint: str, model: str, base_url: str) -> "ResolvedEndpoint":
     from attributes.endpoints.endpoint import EndpointError
     from attributes.endpoints.endpoints import Endpoints
-    from attributes.llm.http.connections import ConnectionFault, check_connection
     from attributes.llm.prices import PriceError
 
     try:
         endpoints = Endpoints.load(settings())
         if base_url:
             endpoints = endpoints.with_base_url(endpoint or None, base_url)
-        resolved = endpoints.resolve(endpoint or None, model or None, with_secrets=True)
-        check_connection(resolved.settings.connection())
-        return resolved
-    except (EndpointError, PriceError, ConnectionFault) as error:
+        return endpoints.resolve(endpoint or None, model or None, with_secrets=True)
+    except (EndpointError, PriceError) as error:
         raise BadInput(str(error)) from None
 
 
