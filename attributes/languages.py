@@ -47,6 +47,15 @@ def language_name(language: str) -> str:
     return f"{name} ({language})" if match[2] else name
 
 
+def language_code(language: str) -> str:
+    """The code of a stated language, such as `de` for `de-AT` and `German`; an unknown name is kept, in lower case."""
+    folded = language.strip().casefold()
+    for code, name in _NAMES.items():
+        if folded == name.casefold() or folded.replace("_", "-").split("-")[0] == code:
+            return code
+    return folded
+
+
 def is_english(language: str) -> bool:
     """Whether the language is English; an empty one is, because the strategies are written in English."""
     words = re.findall(r"[a-z]+", language_name(language).casefold())

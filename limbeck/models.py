@@ -176,6 +176,52 @@ class AttributeSet(ServiceResponse):
     created_at: datetime
 
 
+class LeftOut(ServiceResponse):
+    """A text or label of a file that an import left out."""
+
+    pointer: str
+    detail: str
+
+
+class Match(ServiceResponse):
+    """A label of a file, and the labels of the vocabulary that have its attributes now."""
+
+    label: str
+    labels: tuple[str, ...]
+
+
+class ImportReport(ServiceResponse):
+    """What an import read, changed, matched and left out. Lists are cut; the numbers count all."""
+
+    read_as: str
+    encoding: str
+    num_labels: int
+    num_lines: int
+    normalized_texts: int
+    normalized_labels: int
+    dropped_characters: int
+    empty_texts: int
+    repeated_texts: int
+    warnings: tuple[str, ...]
+    num_left_out: int
+    left_out: tuple[LeftOut, ...]
+    num_exact: int
+    num_normalized: int
+    num_mapped: int
+    num_shared: int
+    normalized: tuple[Match, ...]
+    mapped: tuple[Match, ...]
+    shared: tuple[Match, ...]
+    num_without_entry: int
+    without_entry: tuple[str, ...]
+
+
+class ImportedSet(AttributeSet):
+    """The set that an import made, with the report of the import."""
+
+    import_report: ImportReport
+
+
 class LineViolation(ServiceResponse):
     """A line that violates a gate; `words` violate it, or are the line's figure."""
 

@@ -161,7 +161,7 @@ def _describe(plan: _Plan, out: OutputFile) -> int:
 
 
 async def _query(plan: _Plan, questions: Sequence[Question], on_result: Callable[[QuestionResult], None]) -> None:
-    async with LLMClient(plan.settings, limiter=plan.limiter) as client:
+    async with LLMClient(plan.settings, limiter=plan.limiter, on_outage=_print_error) as client:
         await client.query_all(questions, on_result=on_result)
 
 

@@ -10,10 +10,11 @@ from attributes.types import Label
 from limbeck.shared.label_files import LabelFileError, read_label_file
 
 T = TypeVar("T")
+Content = TypeVar("Content", str, bytes)
 
 
 class InvalidInput(Exception):
-    """An invalid argument or file. The message is the line that the user sees."""
+    """An invalid argument or file. The message is what the user sees: one line, or one per fault of a file."""
 
 
 class InputParser(argparse.ArgumentParser):
@@ -21,6 +22,14 @@ class InputParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InvalidInput(message)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file. Raises InvalidInput."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}") from None
 
 
 def read_text(path: Path) -> str:
@@ -44,8 +53,17 @@ def read_labels(path: Path) -> tuple[list[Label], str]:
 
 
 def parse_file(path: Path, parse: Callable[[str], T]) -> T:
-    """The result of `parse` on the text of a file. Raises InvalidInput."""
+    """The result of `parse` on the text of a UTF-8 file. Raises InvalidInput."""
+    return _parsed(path, read_text(path), parse)
+
+
+def parse_bytes(path: Path, parse: Callable[[bytes], T]) -> T:
+    """The result of `parse` on the content of a file. Raises InvalidInput."""
+    return _parsed(path, read_bytes(path), parse)
+
+
+def _parsed(path: Path, content: Content, parse: Callable[[Content], T]) -> T:
     try:
-        return parse(read_text(path))
+        return parse(content)
     except FormatError as error:
         raise InvalidInput(f"{path}: {error}") from None

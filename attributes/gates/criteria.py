@@ -9,8 +9,8 @@ from pathlib import Path
 from attributes.gates.margins import Margins
 from attributes.gates.token_lengths import TokenCounter, clip_token_counter
 from attributes.gates.types import Thresholds
-from attributes.gates.words.languages import language_code
 from attributes.gates.words.word_lists import PhraseIndex, read_word_lists
+from attributes.languages import language_code
 
 NONVISUAL = Path(__file__).parent / "words" / "nonvisual.txt"
 COMPARATIVES = Path(__file__).parent / "words" / "comparatives.txt"

@@ -9,8 +9,9 @@ from typing import Literal
 from attributes.gates.criteria import GateCriteria
 from attributes.gates.set_counts import SetCounts
 from attributes.gates.types import ENGLISH_GATES, Gate, GateResult, Violation
-from attributes.gates.words.languages import ENGLISH, language_name
+from attributes.gates.words.languages import ENGLISH
 from attributes.json_types import JSONObject
+from attributes.languages import language_name
 from attributes.meta_text import LANGUAGES as META_LANGUAGES
 
 MAX_WORST = 20  # violations that a report holds for each gate

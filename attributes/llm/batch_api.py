@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,6 +22,12 @@ FINAL_STATUSES = ("completed", "failed", "expired", "cancelled")
 ENDPOINT: Final = "/v1/chat/completions"
 TRANSFER_TIMEOUT_S = 900.0
 MAX_LISTED = 5_000
+_QUEUE_FULL_CODES = ("token_limit_exceeded", "enqueued_token_limit_exceeded", "batch_queue_full")
+_QUEUE_FULL = re.compile(
+    r"enqueued (prompt )?(token|request)|(token|request)s? (that are )?enqueued"
+    r"|too many (pending |active |open |enqueued )?batch|batch[^.]{0,40}(quota|queue|limit)[^.]{0,40}(reached|exceeded|full|exhausted)",
+    re.IGNORECASE,
+)
 
 
 class HTTPContent(Protocol):
@@ -33,7 +40,10 @@ class HTTPContent(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchState:
-    """The state of a batch at the server. `errors` say why the whole batch failed, each with its line in the file."""
+    """The state of a batch at the server. `errors` say why the whole batch failed, each with its line in the file.
+
+    `queue_is_full`: it failed because too many requests were waiting in batches; nothing of it was processed.
+    """
 
     id: str
     status: str
@@ -43,6 +53,7 @@ class BatchState:
     output_file_id: str | None = None
     error_file_id: str | None = None
     errors: tuple[str, ...] = ()
+    queue_is_full: bool = False
 
     @property
     def ended(self) -> bool:
@@ -52,6 +63,10 @@ class BatchState:
 
 class BatchUnavailable(Exception):
     """A request to the Batch API failed, also after waiting. The batch is unchanged; try again later."""
+
+
+class BatchQueueFull(Exception):
+    """The server takes no batch of this size now. Wait until other batches have ended, or send a smaller one."""
 
 
 class BatchAPI:
@@ -74,7 +89,7 @@ class BatchAPI:
         return file_id
 
     async def create(self, file_id: str) -> BatchState:
-        """Create a batch of the requests in an uploaded file."""
+        """Create a batch of the requests in an uploaded file. Raises also BatchQueueFull."""
         created = await self._call(
             "the creation of a batch",
             lambda api: api.batches.with_raw_response.create(
@@ -132,6 +147,7 @@ class BatchAPI:
         counts, errors = data.get("request_counts"), data.get("errors")
         counted = counts if isinstance(counts, dict) else {}
         listed = errors.get("data") if isinstance(errors, dict) else errors
+        listed = listed if isinstance(listed, list) else []
         if not data.get("id"):
             raise BatchUnavailable("the LLM server's response has no batch id")
         return BatchState(
@@ -142,7 +158,8 @@ class BatchAPI:
             num_failed=_count(counted.get("failed")),
             output_file_id=str(data.get("output_file_id") or "") or None,
             error_file_id=str(data.get("error_file_id") or "") or None,
-            errors=tuple(map(self._error_text, listed if isinstance(listed, list) else ())),
+            errors=tuple(map(self._error_text, listed)),
+            queue_is_full=any(map(_is_queue_full, listed)),
         )
 
     def _error_text(self, error: object) -> str:
@@ -203,6 +220,8 @@ class BatchAPI:
                 raw = self._transport.parse_response(error.response)
             except (openai.APIConnectionError, httpx2.HTTPError, TimeoutError) as error:
                 raw = RawResponse(status="connection", detail=f"the connection broke ({type(error).__name__})")
+            if _QUEUE_FULL.search(raw.detail) and raw.http_status is not None:
+                raise BatchQueueFull(raw.detail)
             self._raise_if_fatal(raw, what)
             wait_s = raw.retry_after_s
             if wait_s is None:
@@ -231,6 +250,13 @@ def json_object(content: bytes) -> JSONObject:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _is_queue_full(error: object) -> bool:
+    """Whether an error of a failed batch says that too many requests wait in batches (OpenAI, Azure OpenAI)."""
+    if not isinstance(error, dict):
+        return bool(_QUEUE_FULL.search(str(error)))
+    return error.get("code") in _QUEUE_FULL_CODES or bool(_QUEUE_FULL.search(str(error.get("message"))))
 
 
 def _count(value: object) -> int:

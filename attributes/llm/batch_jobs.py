@@ -8,7 +8,8 @@
 
 The `custom_id` of a request is the question's key (a sha256, exactly the 64 characters allowed). A batch that expired
 or was cancelled returns what it completed. Unprocessed questions, and those that need another response format or a
-correction, are returned for the next batch, because a line of a file cannot be retried alone. `query_all` does all of
+correction, are returned for the next batch, because a line of a file cannot be retried alone. A server that has too
+many requests in batches already ("Enqueued token limit reached") gets smaller batches, later. `query_all` does all of
 this. Sources: the types of the openai library 3.54 and OpenAI's published API description (limits, states,
 `batch_expired` and related codes).
 """
@@ -24,7 +25,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from attributes.json_types import JSONObject
-from attributes.llm.batch_api import ENDPOINT, BatchAPI, BatchState, BatchUnavailable, json_object
+from attributes.llm.batch_api import ENDPOINT, BatchAPI, BatchQueueFull, BatchState, BatchUnavailable, json_object
 from attributes.llm.concurrency import POLL_S, OnResult, QueryTotals
 from attributes.llm.model_profile import FORMAT_LEVELS, LearnedProfiles, shared_profiles
 from attributes.llm.results import Call, FatalLLMError, QuestionResult
@@ -33,7 +34,7 @@ from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import RawResponse, Transport
 from attributes.prompts.questions import Question
 
-__all__ = ["BatchJobs", "BatchResponse", "BatchState", "BatchUnavailable"]
+__all__ = ["BatchJobs", "BatchQueueFull", "BatchResponse", "BatchState", "BatchUnavailable"]
 
 MAX_REQUESTS = 50_000
 MAX_BYTES = 100_000_000  # half of OpenAI's current limit; 100 MB was its limit before, and still is at other servers
@@ -78,13 +79,15 @@ class BatchJobs:
         attempts = (QuestionAttempts(question, self.settings, self._profiles) for question in questions)
         return list({one.key: one for one in attempts}.values())
 
-    def chunks(self, pending: Iterable[QuestionAttempts]) -> Iterator[list[QuestionAttempts]]:
-        """Split the questions into one list per batch, within `MAX_REQUESTS` and `MAX_BYTES`."""
+    def chunks(
+        self, pending: Iterable[QuestionAttempts], max_requests: int | None = None
+    ) -> Iterator[list[QuestionAttempts]]:
+        """Split the questions into one list per batch, within `max_requests` (or `MAX_REQUESTS`) and `MAX_BYTES`."""
         chunk: list[QuestionAttempts] = []
         num_bytes = 0
         for attempts in pending:
             size = len(_file_line(attempts))
-            if chunk and (len(chunk) >= MAX_REQUESTS or num_bytes + size > MAX_BYTES):
+            if chunk and (len(chunk) >= (max_requests or MAX_REQUESTS) or num_bytes + size > MAX_BYTES):
                 yield chunk
                 chunk, num_bytes = [], 0
             chunk.append(attempts)
@@ -93,7 +96,10 @@ class BatchJobs:
             yield chunk
 
     async def submit(self, chunk: Iterable[QuestionAttempts]) -> BatchState:
-        """Upload the requests of one chunk and create a batch. Raises FatalLLMError and BatchUnavailable."""
+        """Upload the requests of one chunk and create a batch.
+
+        Raises FatalLLMError, BatchUnavailable and BatchQueueFull.
+        """
         return await self.create(await self.upload(chunk))
 
     async def upload(self, chunk: Iterable[QuestionAttempts]) -> str:
@@ -161,20 +167,27 @@ class BatchJobs:
 
         `on_state` is called with every batch that is created or polled. When `should_stop` returns True, the current
         batch is cancelled, and what it completed is kept. A question that no batch processed ends as
-        `batch_unfinished`. Raises FatalLLMError, also for a batch that failed as a whole, and BatchUnavailable.
+        `batch_unfinished`. A batch that the server has no room for is sent again in halves, for as long as it takes.
+        Raises FatalLLMError, also for a batch that failed as a whole, and BatchUnavailable.
         """
         totals = QueryTotals()
-        pending = self.prepare(questions)
+        pending, max_requests = self.prepare(questions), MAX_REQUESTS
         # Falling back to the next response format does not count as an attempt.
         for _ in range(self.settings.max_attempts + len(FORMAT_LEVELS)):
             next_round: list[QuestionAttempts] = []
-            for chunk in self.chunks(pending):
+            while pending:
                 if totals.stopped or should_stop():
                     totals.stopped = "asked"
                     break
-                state = await self._wait_until_ended(await self.submit(chunk), totals, on_state, should_stop, poll_s)
+                chunk = next(self.chunks(pending, max_requests))
+                state = await self._run_batch(chunk, totals, on_state, should_stop, poll_s)
+                if state is None:
+                    max_requests = max(1, len(chunk) // 2)
+                    await _sleep(poll_s, unless=should_stop)
+                    continue
                 next_round += await self._report_all(state, chunk, totals, on_result)
-            pending = next_round
+                pending = pending[len(chunk) :]
+            pending = next_round + pending
             if totals.stopped or not pending:
                 break
         for attempts in pending:
@@ -182,6 +195,22 @@ class BatchJobs:
             if attempts.calls or not totals.stopped:
                 await _report(attempts.finish(reason, detail), totals, on_result)
         return totals
+
+    async def _run_batch(
+        self,
+        chunk: list[QuestionAttempts],
+        totals: QueryTotals,
+        on_state: Callable[[BatchState], None],
+        should_stop: Callable[[], bool],
+        poll_s: float,
+    ) -> BatchState | None:
+        """Submit a batch and wait until it has ended; None if the server has no room for it."""
+        try:
+            submitted = await self.submit(chunk)
+        except BatchQueueFull:
+            return None
+        state = await self._wait_until_ended(submitted, totals, on_state, should_stop, poll_s)
+        return None if state.status == "failed" and state.queue_is_full else state
 
     async def _report_all(
         self, state: BatchState, chunk: list[QuestionAttempts], totals: QueryTotals, on_result: OnResult | None

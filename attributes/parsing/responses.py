@@ -15,6 +15,7 @@ from jsonschema.exceptions import ValidationError
 
 from attributes.flags import flags_of
 from attributes.json_types import JSONObject, JSONValue
+from attributes.meta_text import META_KINDS, MetaKind, is_no_answer
 from attributes.parsing.json_texts import decoded_texts, object_at_start, objects_in
 from attributes.parsing.label_echo import echo_score, is_swapped
 from attributes.parsing.loops import MIN_SPACE_CHARS, is_stuck
@@ -179,10 +180,18 @@ def _parse_object(data: JSONObject, question: Question) -> ParsedResponse:
     if {"empty", "no_sentence"} & {*flags}:
         fault = parsed.empty_reason or "nothing is said where a description was asked for"
         return _failed("invalid_answer", fault, f"In the last answer {fault}.")
+    if no_answer := next((kind for line in parsed.lines if (kind := _no_answer(line))), None):
+        fault = f"the text is {META_KINDS[no_answer]}, not a description"
+        return _failed("refused" if no_answer == "refusal" else "invalid_answer", fault, f"In the last answer {fault}.")
     flags += parsed.flags
     requests = "; ".join(_request_for(flag, question.strategy.limits) for flag in flags)
     correction = f"The last answer can be better: {requests}." if requests else ""
     return ParsedResponse(lines=parsed.lines, other_lines=parsed.other_lines, flags=flags, correction=correction)
+
+
+def _no_answer(line: Line) -> MetaKind | None:
+    """The kind of meta text of a line that has nothing else; None for a phrase, which is only flagged."""
+    return is_no_answer(line.text) if line.kind in SENTENCES.values() else None
 
 
 def _wrong_label(data: ResponseJSON, question: Question) -> ParsedResponse | None:

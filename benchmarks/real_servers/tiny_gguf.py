@@ -1,8 +1,10 @@
 """Writes a tiny Llama of random weights for llama.cpp: `PYTHON tiny_gguf.py FILE.gguf`; PYTHON needs `gguf`.
 
 The vocabulary consists of bytes and printable characters, so that the model can generate any text that a grammar
-allows. One channel of the embeddings is constant, and the output weight of the closing quote reads this channel, so
-that strings end.
+allows. One channel of the embeddings is constant, and some output weights read it: that of the closing quote, so that
+strings end; those of letters, because a text without a letter is no line; and those of the bytes above ASCII, which
+become improbable: random ones are no valid UTF-8, and llama.cpp then responds with an error in place of the text. Some
+characters above ASCII are tokens of their own.
 """
 
 import string
@@ -18,7 +20,7 @@ CONTROL, BYTE, NORMAL, UNKNOWN = 3, 6, 1, 2
 def main(path: str) -> None:
     """Write the file."""
     rng = np.random.default_rng(0)
-    printable = [c for c in string.printable if c.isprintable() and c != " "]
+    printable = [*(c for c in string.printable if c.isprintable() and c != " "), *"éüñß鶴🐦"]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *printable]
     kinds = [UNKNOWN, CONTROL, CONTROL, *[BYTE] * 256, *[NORMAL] * (1 + len(printable))]
 
@@ -48,6 +50,8 @@ def main(path: str) -> None:
     output = random_weights(len(tokens), WIDTH, scale=0.3)
     output[:, 0] = 0.0
     output[tokens.index('"'), 0] = 1.2
+    output[[number for number, token in enumerate(tokens) if len(token) == 1 and token.isalpha()], 0] = 0.7
+    output[tokens.index("<0x80>") : tokens.index("<0xFF>") + 1, 0] = -6.0
     writer.add_tensor("token_embd.weight", embeddings)
     writer.add_tensor("output.weight", output)
     writer.add_tensor("output_norm.weight", np.ones(WIDTH, np.float32))

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from distill.cli.label_files import read_attributes, read_labels
+from distill.cli.attribute_files import read_attributes
+from distill.cli.label_files import read_labels
 from distill.config.model_names import check_teacher
 from distill.data.atomic_files import write_bytes
 from distill.data.image_index import scan
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _argument_parser().parse_args(argv)
     try:
         labels = read_labels(arguments.labels, lambda report: print(report, file=sys.stderr))
-        attributes = [LabelAttributes.of_lines(lines) for lines in read_attributes(arguments.attributes, labels)]
+        attributes = [LabelAttributes.of_lines(lines) for lines in read_attributes(arguments.attributes, labels).lines]
         check_teacher(arguments.teacher)
         image_index = scan(arguments.images, labels, SPLIT.validate_json(arguments.split))
         # Import torch only after the input was checked.

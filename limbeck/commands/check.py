@@ -6,15 +6,15 @@ from typing import Annotated
 import typer
 
 from limbeck.commands.common import DEFAULT_URL, BadInput, Label2TextFile, SentencesFile, Url, service
+from limbeck.shared.format_names import DOCUMENT_FORMATS
 
 
 def check(
-    file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Limbeck's JSON, DCLIP's, CuPL's, or CSV.")
-    ] = None,
-    format: Annotated[str, typer.Option(help="Format of FILE: auto, json, dclip, cupl or csv.")] = "auto",
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A file of attributes.")] = None,
+    format: Annotated[str, typer.Option(help=f"Format of FILE: auto, {', '.join(DOCUMENT_FORMATS)}.")] = "auto",
     label2text: Label2TextFile = None,
     sentences: SentencesFile = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Check what is valid of a file with faults.")] = False,
     words: Annotated[list[Path] | None, typer.Option(help="A file with more non-visual words; repeatable.")] = None,
     tokenizer: Annotated[Path | None, typer.Option(help="A teacher's tokenizer.json; CLIP's by default.")] = None,
     context: Annotated[int, typer.Option(help="Token limit of the teacher.")] = 77,
@@ -37,6 +37,7 @@ def check(
         format=format,
         label2text=label2text,
         sentences=sentences,
+        partial=partial,
         words=words or (),
         tokenizer=tokenizer,
         context=context,

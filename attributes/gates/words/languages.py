@@ -6,7 +6,7 @@ the set: `rote Krone` alone could be several languages. py3langid gives calibrat
 
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -14,64 +14,13 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from simplemma import is_known
 
 from attributes.gates.words.lemmas import listed, words
+from attributes.languages import language_code
 
 ENGLISH = "en"
-LANGUAGE_NAMES: Mapping[str, str] = {
-    "ar": "Arabic",
-    "bg": "Bulgarian",
-    "bn": "Bengali",
-    "ca": "Catalan",
-    "cs": "Czech",
-    "da": "Danish",
-    "de": "German",
-    "el": "Greek",
-    "en": "English",
-    "es": "Spanish",
-    "et": "Estonian",
-    "eu": "Basque",
-    "fa": "Persian",
-    "fi": "Finnish",
-    "fr": "French",
-    "gu": "Gujarati",
-    "he": "Hebrew",
-    "hi": "Hindi",
-    "hr": "Croatian",
-    "hu": "Hungarian",
-    "hy": "Armenian",
-    "id": "Indonesian",
-    "is": "Icelandic",
-    "it": "Italian",
-    "ja": "Japanese",
-    "ka": "Georgian",
-    "kk": "Kazakh",
-    "kn": "Kannada",
-    "ko": "Korean",
-    "lt": "Lithuanian",
-    "lv": "Latvian",
-    "ml": "Malayalam",
-    "mr": "Marathi",
-    "nl": "Dutch",
-    "no": "Norwegian",
-    "pa": "Punjabi",
-    "pl": "Polish",
-    "pt": "Portuguese",
-    "ro": "Romanian",
-    "ru": "Russian",
-    "sk": "Slovak",
-    "sl": "Slovenian",
-    "sq": "Albanian",
-    "sr": "Serbian",
-    "sv": "Swedish",
-    "sw": "Swahili",
-    "ta": "Tamil",
-    "te": "Telugu",
-    "th": "Thai",
-    "tr": "Turkish",
-    "uk": "Ukrainian",
-    "ur": "Urdu",
-    "vi": "Vietnamese",
-    "zh": "Chinese",
-}
+DETECTED = listed(
+    "ar bg bn ca cs da de el en es et eu fa fi fr gu he hi hr hu hy id is it ja ka kk kn "
+    "ko lt lv ml mr nl no pa pl pt ro ru sk sl sq sr sv sw ta te th tr uk ur vi zh"
+)
 """The languages that are told apart, by ISO 639-1 code. A text in another language counts as the most similar one."""
 
 _SURE_LINE = 0.7  # of 8,000 published English phrases, one has this probability in another language
@@ -87,20 +36,6 @@ _MAX_SET_CHARS = 4_000
 _ENGLISH_WORDS = listed("the with its which that their has have this they often usually typically while")
 _FUNCTION_WORDS = _ENGLISH_WORDS | listed("a an and of on at for is are from")  # English ones, not all only English
 _UNKNOWN = -1
-
-
-def language_code(language: str) -> str:
-    """The code of a stated language, such as `de` for `de-AT` and `German`; an unknown name is kept, in lower case."""
-    folded = language.strip().casefold()
-    for code, name in LANGUAGE_NAMES.items():
-        if folded == name.casefold() or folded.replace("_", "-").split("-")[0] == code:
-            return code
-    return folded
-
-
-def language_name(code: str) -> str:
-    """The English name of a language, or the code itself."""
-    return LANGUAGE_NAMES.get(code, code)
 
 
 @dataclass(frozen=True)
@@ -223,5 +158,5 @@ def _most_likely(text: str) -> tuple[str, float]:
 @cache
 def _identifier() -> LanguageIdentifier:
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    identifier.set_languages(list(LANGUAGE_NAMES))
+    identifier.set_languages(sorted(DETECTED))
     return identifier

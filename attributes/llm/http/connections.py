@@ -25,7 +25,7 @@ _KEEPS_METHOD = {301: 308, 302: 307}
 
 
 class ConnectionFault(ValueError):
-    """A proxy or a certificate file that cannot be used: one line that names the setting or variable, and the remedy."""
+    """A proxy or certificate file that cannot be used: one line that names the setting or variable, and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -253,3 +253,59 @@ def test_invalid_duplicate_and_unknown_lines_are_ignored(
     assert answered.result is not None
     assert [call.status for call in late.calls] == ["timeout"]
     assert (missing.calls, missing.pending_because) == ((), "batch_completed")
+
+
+ENQUEUED = "Enqueued token limit reached for m in organization org-1. Limit: 90,000 enqueued tokens."
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": "token_limit_exceeded", "line": None, "message": ENQUEUED},
+        {"code": "other", "message": ENQUEUED},
+        {"code": "quotaExceeded", "message": "The number of enqueued tokens exceeds the limit of this deployment."},
+    ],
+)
+@pytest.mark.quirk(
+    "OpenAI, Azure OpenAI",
+    "a batch that fails at once with `Enqueued token limit reached`",
+    "it waits and sends smaller batches",
+)
+def test_a_batch_without_room_is_sent_in_halves(
+    error: dict[str, object], batch_api: FakeBatchAPI, run_batches: RunBatches
+) -> None:
+    def plan(batch: FakeBatch) -> None:
+        if len(batch.lines) > 3:
+            batch.final_status, batch.errors = "failed", [error]
+
+    batch_api.plan = plan
+    totals, results = run_batches()
+    assert (totals.done, totals.calls, totals.stopped) == (10, 10, "")
+    assert len({result.key for result in results}) == 10
+    assert [len(batch.lines) for batch in batch_api.batches] == [10, 5, 2, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("status", [400, 429])
+@pytest.mark.quirk(
+    "OpenAI", "`Enqueued token limit reached` when a batch is created", "it waits and sends smaller batches"
+)
+def test_a_batch_that_cannot_be_created_now_is_sent_later(
+    status: int, batch_api: FakeBatchAPI, run_batches: RunBatches
+) -> None:
+    refusals = iter(range(5))
+    batch_api.fault = lambda method, path, index: (
+        error_response(status, ENQUEUED)
+        if (method, path) == ("POST", "/batches") and next(refusals, None) is not None
+        else None
+    )
+    totals, _ = run_batches()
+    assert (totals.done, totals.calls) == (10, 10)
+    assert [len(batch.lines) for batch in batch_api.batches] == [1] * 10
+
+
+def test_a_stop_ends_the_wait_for_room(batch_api: FakeBatchAPI, run_batches: RunBatches) -> None:
+    batch_api.fault = lambda method, path, index: (
+        error_response(429, ENQUEUED) if (method, path) == ("POST", "/batches") else None
+    )
+    totals, results = run_batches(should_stop=lambda: len(batch_api.requests) > 8)
+    assert (totals.stopped, totals.calls, results) == ("asked", 0, [])

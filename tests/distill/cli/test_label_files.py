@@ -1,11 +1,10 @@
-"""Label lists and attribute sets: both JSON formats, duplicate labels, and errors that name the line."""
+"""Label lists: duplicate labels, and errors that name the line."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from distill.cli.label_files import read_attributes, read_labels
+from distill.cli.label_files import read_labels
 
 
 def test_each_line_is_a_label(tmp_path: Path) -> None:
@@ -41,41 +40,3 @@ def test_unusable_label_lists_are_refused(tmp_path: Path, text: str, message: st
         read_labels(tmp_path / "l.txt")
     with pytest.raises(ValueError, match="cannot be read"):
         read_labels(tmp_path / "missing.txt")
-
-
-def test_limbeck_json(tmp_path: Path) -> None:
-    entries = [
-        {
-            "label": "crane",
-            "sense": "bird",
-            "lines": [{"kind": "sentence", "text": "It stands."}, {"kind": "phrase", "text": "long legs"}],
-        },
-        {"label": "crane", "sense": "machine", "lines": [{"kind": "sentence", "text": "It lifts."}]},
-        {"label": "other", "sense": None, "lines": []},
-    ]
-    (tmp_path / "s.json").write_text(json.dumps({"format": "limbeck.attributes", "entries": entries}))
-    assert read_attributes(tmp_path / "s.json", ["crane (machine)", "crane (bird)", "finch"]) == [
-        ({"kind": "sentence", "text": "It lifts."},),
-        ({"kind": "sentence", "text": "It stands."}, {"kind": "phrase", "text": "long legs"}),
-        (),
-    ]
-
-
-def test_dclip_json(tmp_path: Path) -> None:
-    (tmp_path / "s.json").write_text(json.dumps({"crane": ["long legs", "a grey body"]}))
-    assert read_attributes(tmp_path / "s.json", ["crane"]) == [
-        ({"kind": "phrase", "text": "long legs"}, {"kind": "phrase", "text": "a grey body"})
-    ]
-
-
-@pytest.mark.parametrize("text", ["[1, 2]", "{", '{"crane": [1]}', '{"entries": [{"label": "crane"}]}', '"text"'])
-def test_other_formats_are_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "s.json").write_text(text)
-    with pytest.raises(ValueError, match=r"s\.json is neither"):
-        read_attributes(tmp_path / "s.json", ["crane"])
-
-
-def test_set_without_the_listed_labels_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "s.json").write_text('{"heron": ["grey"]}')
-    with pytest.raises(ValueError, match="has no entry for any label"):
-        read_attributes(tmp_path / "s.json", ["crane"])

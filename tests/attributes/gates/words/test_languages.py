@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from attributes.gates.words.languages import LanguageDetector, language_code, language_name
+from attributes.gates.words.languages import LanguageDetector
+from attributes.languages import language_code, language_name
 from tests.conftest import SHARED_DATA
 
 GERMAN = ["ein langer gelber Schnabel", "schwarze Flügel mit weißen Spitzen", "rote Beine"]
