@@ -60,7 +60,7 @@ def _check_endpoints() -> None:
     """Exit if the LLM's settings are invalid; log the endpoints of the file that no call can use here."""
     from attributes.endpoints.endpoint import DEFAULT_ENDPOINT, EndpointError
     from attributes.endpoints.endpoints import Endpoints
-    from attributes.llm.prices import PriceError
+    from attributes.llm.costs.prices import PriceError
 
     try:
         faults = Endpoints.load(context.settings).faults()

@@ -27,9 +27,9 @@ from api.http.schemas import ResponseModel
 from api.jobs.llm_endpoints import unknown_price
 from api.jobs.plan_enrich import EnrichIn, EnrichPlan, plan_enrich
 from attributes.endpoints.endpoint import DEFAULT_ENDPOINT
-from attributes.llm.estimates import TokenEstimate, estimate_tokens, label_bytes, max_num_calls
+from attributes.llm.costs.estimates import TokenEstimate, estimate_tokens, label_bytes, max_num_calls
+from attributes.llm.costs.prices import Price
 from attributes.llm.model_profile import ModelProfile, profile_from_json
-from attributes.llm.prices import Price
 from attributes.llm.requests import cache_key_of
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import questions_for_label

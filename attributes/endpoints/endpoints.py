@@ -18,8 +18,8 @@ from pydantic import SecretStr, ValidationError
 
 from attributes.endpoints.endpoint import DEFAULT_ENDPOINT, Endpoint, EndpointError, llm_settings_of
 from attributes.endpoints.endpoint_file import read_endpoints
+from attributes.llm.costs.prices import Price, PriceError, Prices, load_prices, parse_model_prices
 from attributes.llm.http.connections import ConnectionFault, check_connection
-from attributes.llm.prices import Price, PriceError, Prices, load_prices, parse_model_prices
 from attributes.llm.settings import OPENAI_BASE_URL, LLMSettings
 
 NO_SECRET = SecretStr("")

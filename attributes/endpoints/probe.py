@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from attributes.endpoints.endpoints import ResolvedEndpoint
 from attributes.endpoints.model_list import ModelList, fetch_model_list
 from attributes.endpoints.recommendation import COMPLETE, Recommendation, recommend
-from attributes.llm.estimates import estimate_tokens
+from attributes.llm.costs.estimates import estimate_tokens
 from attributes.llm.limits import max_prompt_tokens
 from attributes.llm.model_profile import FORMAT_LEVELS, FormatLevel, LearnedProfiles
 from attributes.llm.requests import max_limit_of

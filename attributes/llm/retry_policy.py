@@ -4,7 +4,7 @@ Transient faults: wait for a random time below an exponential bound (full jitter
 questions, or that asks to wait, does not count (`attributes.llm.health`). Unusable response: retry with a correction in
 this project's own words. Parameter refused: leave it out. Response format not understood: fall back to the next level.
 Cut off: a larger limit, also for a model that thinks. Faults that waiting cannot fix: raise FatalLLMError. This module
-sends nothing; `attributes.llm.client` and `attributes.llm.batch_jobs` do.
+sends nothing; `attributes.llm.client` and `attributes.llm.batches.batch_jobs` do.
 """
 
 from collections.abc import Mapping

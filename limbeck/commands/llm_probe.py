@@ -62,7 +62,7 @@ def probe(
 def _resolve(endpoint: str, model: str, base_url: str) -> "ResolvedEndpoint":
     from attributes.endpoints.endpoint import EndpointError
     from attributes.endpoints.endpoints import Endpoints
-    from attributes.llm.prices import PriceError
+    from attributes.llm.costs.prices import PriceError
 
     try:
         endpoints = Endpoints.load(settings())

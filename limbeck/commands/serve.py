@@ -44,7 +44,7 @@ def _check_endpoints(config: "Settings") -> None:
     """
     from attributes.endpoints.endpoint import DEFAULT_ENDPOINT, EndpointError
     from attributes.endpoints.endpoints import Endpoints
-    from attributes.llm.prices import PriceError
+    from attributes.llm.costs.prices import PriceError
 
     try:
         endpoints = Endpoints.load(config)

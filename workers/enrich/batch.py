@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
-from attributes.llm.batch_jobs import BatchJobs, BatchQueueFull, BatchResponse, BatchState, BatchUnavailable
+from attributes.llm.batches.batch_jobs import BatchJobs, BatchQueueFull, BatchResponse, BatchState, BatchUnavailable
 from attributes.llm.limits import max_prompt_tokens
 from attributes.llm.model_profile import FORMAT_LEVELS
 from attributes.llm.results import BUDGET_SPENT, FatalLLMError

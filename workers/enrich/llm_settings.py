@@ -4,8 +4,8 @@ from functools import cache
 
 from attributes.endpoints.endpoint import EndpointError
 from attributes.endpoints.endpoints import EndpointRequestError, Endpoints, ResolvedEndpoint
+from attributes.llm.costs.prices import PriceError
 from attributes.llm.model_profile import LearnedProfiles, OnProfileLearned
-from attributes.llm.prices import PriceError
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.selection import select_strategies
 from attributes.prompts.strategy import Strategy, StrategyError

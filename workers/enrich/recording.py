@@ -10,7 +10,7 @@ from typing import Literal, TypedDict
 
 from sqlalchemy.orm import Session
 
-from attributes.llm.prices import Price
+from attributes.llm.costs.prices import Price
 from attributes.llm.requests import Message
 from attributes.llm.results import Call, QuestionResult
 from attributes.llm.settings import LLMSettings

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from attributes.llm.estimates import MAX_CORRECTION_BYTES
+from attributes.llm.costs.estimates import MAX_CORRECTION_BYTES
 from attributes.llm.model_profile import ModelProfile
 from attributes.llm.requests import cache_key_of
 from attributes.llm.settings import LLMSettings

@@ -7,7 +7,7 @@ import pytest
 
 from attributes.endpoints.endpoint import EndpointError
 from attributes.endpoints.endpoints import EndpointRequestError, RateLimits
-from attributes.llm.prices import PriceError
+from attributes.llm.costs.prices import PriceError
 from tests.attributes.endpoints.conftest import FILE, SECRETS, MakeEndpoints
 
 

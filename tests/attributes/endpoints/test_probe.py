@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from attributes.endpoints.endpoints import RateLimits, ResolvedEndpoint
 from attributes.endpoints.probe import MAX_REPEATS, Probe, ProbePlan, ProbeResult, as_json
-from attributes.llm.prices import Price, TokenPrices
+from attributes.llm.costs.prices import Price, TokenPrices
 from attributes.llm.settings import LLMSettings
 from attributes.types import Label
 from tests.attributes.conftest import KEY

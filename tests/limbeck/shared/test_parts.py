@@ -111,7 +111,7 @@ def test_commands_of_a_client_alone_fail_with_one_line(tmp_path: Path) -> None:
 
 # Imported inside functions that the programs of the part do not call.
 LATE_IMPORTS = {
-    ("attributes.llm.batch_api", "openai"),
+    ("attributes.llm.batches.batch_api", "openai"),
     ("attributes.llm.transport", "openai"),
     ("attributes.parsing.repair", "json_repair"),
     ("distill.config.model_names", "open_clip"),

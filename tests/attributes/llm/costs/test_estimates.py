@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from attributes.llm.estimates import MAX_CORRECTION_BYTES, estimate_tokens, label_bytes
+from attributes.llm.costs.estimates import MAX_CORRECTION_BYTES, estimate_tokens, label_bytes
 from attributes.llm.limits import max_prompt_tokens
 from attributes.llm.model_profile import ModelProfile
 from attributes.llm.requests import MAX_CORRECTION_CHARS, ChatRequest, build_request

@@ -25,7 +25,14 @@ from types import TracebackType
 from typing import IO, Self
 
 from attributes.json_types import JSONObject
-from attributes.llm.batch_api import ENDPOINT, BatchAPI, BatchQueueFull, BatchState, BatchUnavailable, json_object
+from attributes.llm.batches.batch_api import (
+    ENDPOINT,
+    BatchAPI,
+    BatchQueueFull,
+    BatchState,
+    BatchUnavailable,
+    json_object,
+)
 from attributes.llm.concurrency import POLL_S, OnResult, QueryTotals
 from attributes.llm.model_profile import FORMAT_LEVELS, LearnedProfiles, shared_profiles
 from attributes.llm.results import Call, FatalLLMError, QuestionResult

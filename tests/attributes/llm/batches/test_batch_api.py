@@ -2,7 +2,7 @@
 
 import pytest
 
-from attributes.llm.batch_jobs import BatchUnavailable
+from attributes.llm.batches.batch_jobs import BatchUnavailable
 from attributes.llm.results import FatalLLMError
 from tests.attributes.fake_batch_api import FakeBatchAPI
 from tests.attributes.fake_llm import FakeLLM, FakeResponse, error_response

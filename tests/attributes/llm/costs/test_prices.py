@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attributes.llm.prices import Price, PriceError, load_prices, read_prices
+from attributes.llm.costs.prices import Price, PriceError, load_prices, read_prices
 from attributes.llm.settings import OPENAI_BASE_URL
 from limbeck.shared.money import usd_from_pusd
 
@@ -139,7 +139,7 @@ def test_a_batch_price_is_not_below_the_list() -> None:
 
 _LOADS_PRICES = """
 import sys
-from attributes.llm.prices import load_prices
+from attributes.llm.costs.prices import load_prices
 assert "genai_prices" not in sys.modules
 def refuse(event, arguments):
     assert event not in ("socket.connect", "socket.getaddrinfo"), event
