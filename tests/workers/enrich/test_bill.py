@@ -138,3 +138,26 @@ def test_the_ledger_is_the_bill_and_never_above_the_maximum(
     statuses = (bench.job(job_id).result or {})["calls_by_status"]
     assert sum(statuses.values()) == totals.calls
     assert set(statuses) - {"ok"}
+
+
+@pytest.mark.slow
+@pytest.mark.quirk(
+    "any",
+    "nearly valid JSON (a trailing comma)",
+    "it is repaired without a second paid call, and counted in the job's usage",
+)
+def test_repaired_responses_and_repeated_calls_are_counted(bench: Bench, tmp_path: Path) -> None:
+    nearly_valid = '{"label": "%s", "sentence": "The %s is round and red.",}'
+
+    def script(request: FakeRequest, _index: int) -> FakeResponse:
+        name = request.subject["label"]
+        if name == NAMES[0] and "last answer" not in request.prompt:
+            return FakeResponse(body=completion({"label": name}))
+        return FakeResponse(body=completion(nearly_valid % (name, name)))
+
+    with FakeLLM(script) as llm:
+        connect(bench, llm.url, tmp_path)
+        job = bench.run(bench.vocabulary(NAMES[:3]), strategies=["sentence"])
+    totals = totals_of(bench, job.id)
+    assert (job.result or {})["num_described"] == 3
+    assert (totals.calls, totals.repeated_calls, totals.repaired_responses) == (4, 1, 3)
