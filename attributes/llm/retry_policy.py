@@ -14,6 +14,7 @@ from typing import TypedDict
 from attributes.llm.model_profile import LearnedProfiles, ModelProfile, profile_from_json
 from attributes.llm.refused_parameters import largest_limit, refused_parameter
 from attributes.llm.requests import (
+    MAX_CORRECTION_CHARS,
     TOKEN_LIMIT_FACTOR,
     build_request,
     cache_key_of,
@@ -28,6 +29,7 @@ from attributes.llm.transport import RawResponse
 from attributes.parsing.responses import ParsedResponse, parse_response
 from attributes.prompts.questions import Question
 from limbeck.shared.retry import backoff_s
+from limbeck.shared.text import clean
 
 FIRST_WAIT_S = 1.0  # bound of the first random wait; the bound doubles with every further wait
 MAX_LIMITED_PER_ATTEMPT = 4  # a question may meet this many rate limits per attempt before it fails with `rate_limited`
@@ -280,7 +282,7 @@ class QuestionAttempts:
         return Retry()
 
     def _correct(self, correction: str) -> None:
-        self._correction = f"{correction} Answer in full, as asked above."
+        self._correction = clean(f"{correction} Answer in full, as asked above.", MAX_CORRECTION_CHARS)
 
     def _accept(self, parsed: ParsedResponse, raw: RawResponse) -> QuestionResult | Retry:
         """Keep a valid response; retry once if it has flags."""
