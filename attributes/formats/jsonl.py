@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator
 from pydantic import ValidationError
 
 from attributes.formats.common import FormatError, Reading, duplicate_message
+from attributes.formats.label_lists import entries_of_texts
 from attributes.formats.limbeck_json import cleaned_entry
 from attributes.formats.set_schema import EntryModel
-from attributes.formats.tables import Row, as_row, read_rows
+from attributes.formats.tables import Row, as_row, read_rows, row_columns
 from attributes.types import Entry, Label, entry_from_json
 from limbeck.shared.attribute_files.json_documents import parse_json
+from limbeck.shared.attribute_files.label_texts import is_sentences, read_label_texts
 from limbeck.shared.labels import LabelKey, label_fault, label_key, numbered_lines
 
 
@@ -32,6 +34,11 @@ def read_jsonl(text: str, reading: Reading | None = None) -> list[Entry]:
     if rows and isinstance(rows[0][1].get("lines"), list):
         reading.report.read_as = "JSON Lines of entries"
         entries = list(_entries(rows, reading))
+    elif rows and row_columns(rows[0][1]) is None and "text" not in rows[0][1]:
+        # Objects of label -> texts, one for each label.
+        reading.locate = lambda path: rows[path[0]][0] if path and isinstance(path[0], int) else None
+        found = read_label_texts([row for _, row in rows], reading)
+        entries = entries_of_texts(found, "answer" if is_sentences(found) else "phrase")
     else:
         reading.report.read_as = "JSON Lines"
         entries = read_rows(rows, reading)

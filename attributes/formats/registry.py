@@ -136,6 +136,8 @@ assert tuple(name for name, format in FORMATS.items() if format.is_binary) == BI
 
 def read_file(content: Content, format: DocumentFormat | None, reading: Reading) -> AttributeFile:
     """The content of a file in this format; without one, the format is detected. Raises FormatError."""
+    if not content.strip():
+        raise FormatError("is empty")
     file = FORMATS[format or detect_format(content)].read(content, reading)
     if not file.entries and not reading.report.left_out:
         raise FormatError("has no labels")
@@ -158,6 +160,8 @@ def detect_format(content: Content) -> DocumentFormat:
             return binary
         content, _ = decode(content)
     text = content.lstrip("\ufeff \t\r\n")
+    if text.startswith("<"):
+        raise FormatError("is HTML or XML, not a file of attributes")
     if not text.startswith(("{", "[")):
         return "csv"
     try:

@@ -36,7 +36,7 @@ MAX_PROFILE_CHANGES = 12  # levels and refused parameters of one question
 MAX_IMPROVEMENTS = 1  # retries of a valid response that has flags
 
 _FATAL_MESSAGES = {
-    "llm_wrong_key": "the LLM server refuses the key (check LIMBECK_LLM_API_KEY)",
+    "llm_wrong_key": "the LLM server refuses the key (check LIMBECK_LLM_API_KEY, or the key of the job's endpoint)",
     "llm_unknown_model": "the LLM server knows no such model, or nothing at this base URL",
     "llm_quota_exhausted": "the account at the LLM server has no quota or credit left",
 }

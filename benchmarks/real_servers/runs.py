@@ -15,6 +15,7 @@ from rich.table import Table
 
 from attributes.llm.client import LLMSettings
 from attributes.llm.model_profile import LearnedProfiles
+from benchmarks.real_servers.job import job_faults
 from benchmarks.real_servers.meter import Exchange, Meter
 from benchmarks.real_servers.questions import (
     MAX_FATAL_CALLS,
@@ -48,6 +49,7 @@ class Traits:
 
     `enforces_schema`: with a grammar. `thinks`: the model thinks until its token limit. `wrong`: what is
     tried wrongly, and `refuses`: what of it the server refuses. `restarts`: the server is also killed and restarted.
+    `job`: the service also does a job with it.
     """
 
     enforces_schema: bool = False
@@ -55,9 +57,10 @@ class Traits:
     wrong: tuple[Literal["model", "key"], ...] = ("model", "key")
     refuses: tuple[Literal["model", "key"], ...] = ()
     restarts: bool = False
+    job: bool = False
 
 
-def test_server(name: str, server: Server, traits: Traits, report: Report) -> list[str]:
+def run_server(name: str, server: Server, traits: Traits, report: Report) -> list[str]:
     """Run all rows against a server; prints a table, and returns the faults."""
     rows: list[Row] = []
     faults: list[str] = []
@@ -80,7 +83,9 @@ def test_server(name: str, server: Server, traits: Traits, report: Report) -> li
             row = _measured(meter, _ask_through_restart(server, settings, profiles))
             rows.append(row)
             report(f"{name}: {describe(row)}")
-            faults += [f"{row.title}: {fault}" for fault in result_faults(row)]
+            faults += [f"{row.title}: {fault}" for fault in [*result_faults(row), *unused_faults(row)]]
+    if traits.job:
+        faults += [f"job: {fault}" for fault in job_faults(server, lambda line: report(f"{name}: {line}"))]
     Console(width=170).print(table_of(name, rows))
     return faults
 

@@ -13,6 +13,7 @@ import pytest
 from attributes.llm.model_profile import LearnedProfiles
 from attributes.llm.settings import LLMSettings
 from benchmarks.real_servers import environments
+from benchmarks.real_servers.job import ledger_faults
 from benchmarks.real_servers.meter import Exchange, Meter
 from benchmarks.real_servers.questions import (
     NUM_UNUSABLE,
@@ -28,6 +29,7 @@ from benchmarks.real_servers.questions import (
 )
 from benchmarks.real_servers.record import FILE
 from benchmarks.real_servers.runs import describe, refusal_faults, table_of
+from limbeck.models import Estimate, Range
 from tests.attributes.fake_llm import (
     FakeLLM,
     FakeRequest,
@@ -145,6 +147,19 @@ def test_all_rows_but_two_fix_the_label_in_the_schema() -> None:
             if question.other:
                 assert question.strategy.schema["properties"]["other"]["enum"] == [question.other.name]
     assert all(len(row.questions) <= NUM_UNUSABLE for row in question_sets(NUM_UNUSABLE))
+
+
+def test_the_ledger_of_a_job_is_compared_with_the_bill_and_the_estimate() -> None:
+    bill = [exchange({"label": "robin"})] * 2  # of 100 and 40 tokens each
+
+    def estimate(prompt: int, completion: int) -> Estimate:
+        ranges = Range(expected=1, at_most=prompt), Range(expected=1, at_most=completion)
+        return Estimate.model_construct(calls=2, prompt_tokens=ranges[0], completion_tokens=ranges[1])
+
+    assert not ledger_faults((2, 200, 80), bill, estimate(200, 80))
+    assert any("the server sent (2, 200, 80)" in each for each in ledger_faults((2, 200, 79), bill, estimate(200, 80)))
+    assert any("above the estimate" in each for each in ledger_faults((2, 200, 80), bill, estimate(200, 79)))
+    assert not ledger_faults((4, 400, 160), bill * 2, estimate(200, 80))  # each question twice
 
 
 def test_an_environment_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from functools import cache
 
 from attributes.endpoints.endpoint import EndpointError
 from attributes.endpoints.endpoints import EndpointRequestError, Endpoints, ResolvedEndpoint
-from attributes.llm.http.connections import ConnectionFault, check_connection
 from attributes.llm.model_profile import LearnedProfiles, OnProfileLearned
 from attributes.llm.prices import PriceError
 from attributes.llm.settings import LLMSettings
@@ -24,12 +23,11 @@ def resolve(context: Context, spec: EnrichSpec) -> ResolvedEndpoint:
     """
     try:
         llm = _endpoints(context.settings).resolve(spec.endpoint, spec.model, with_secrets=True)
-        check_connection(llm.settings.connection())
     except EndpointRequestError as error:
         file = context.settings.llm_endpoints or "not set"
         detail = f"{error}; this worker's LIMBECK_LLM_ENDPOINTS is {file}: give it the file of the API"
         raise FatalJobError("enrich_misconfigured", detail) from error
-    except (EndpointError, PriceError, ConnectionFault) as error:
+    except (EndpointError, PriceError) as error:
         raise FatalJobError("enrich_misconfigured", str(error)) from error
     if llm.price is None and spec.budget_usd is not None:
         detail = (

@@ -43,6 +43,8 @@ def decode(content: bytes) -> tuple[str, str]:
             return _strictly(content[len(mark) :], codec, name), name
     if (unmarked := _unmarked_utf16(content)) is not None:
         return _strictly(content, unmarked, "UTF-16"), "UTF-16"
+    if sum(byte < 9 for byte in content[:1000]) > 0.05 * len(content[:1000]):
+        raise FormatError("is a binary file, not text")
     try:
         return content.decode("utf-8"), "UTF-8"
     except UnicodeDecodeError as error:

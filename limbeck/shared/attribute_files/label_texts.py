@@ -221,6 +221,9 @@ def _items(data: object, path: Path) -> tuple[str, list[_Item] | None]:
         record = _record(data, path)
         if record is not None and not isinstance(record.name, list | dict):
             return "one record of a label and its texts", [record]
+        by_id = [_record(value, (*path, key)) if isinstance(value, dict) else None for key, value in data.items()]
+        if by_id and all(by_id):
+            return "an object of id -> record with label and texts", [item for item in by_id if item is not None]
         return _object_shape(data), [_Item(name, value, (*path, name)) for name, value in data.items()]
     if not isinstance(data, list) or not data:
         return "", [] if data == [] else None
@@ -239,7 +242,7 @@ def _list_item(one: object, path: Path) -> list[_Item] | None:
             return [record]
         if (label := first_field(one, LABEL_FIELDS)) is not None:
             return [_Item(one[label], _NO_TEXTS, path)]
-        if len(one) == 1:
+        if len(one) == 1 or all(isinstance(value, list | dict) for value in one.values()):
             return [_Item(name, value, (*path, name)) for name, value in one.items()]
         return [_Item(None, one, path)]
     if isinstance(one, list) and len(one) >= 2 and isinstance(one[0], str):

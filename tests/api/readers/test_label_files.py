@@ -99,20 +99,19 @@ FILES = [
 ]
 
 
-@pytest.mark.parametrize(("media_type", "content", "read_as"), FILES)
-def test_a_label_file_of_each_media_type(service: Service, media_type: str, content: bytes, read_as: str) -> None:
-    headers = {"Content-Type": media_type}
-    preview = service.http.post("/v1/vocabularies?dry_run=true", content=content, headers=headers)
-    assert preview.status_code == 200
-    assert [label["name"] for label in preview.json()["labels"]] == ["crane", "heron"]
-    assert service.get("/v1/vocabularies")["data"] == []
-    created = service.http.post("/v1/vocabularies?name=b", content=content, headers=headers).json()
-    assert (created["read_as"], created["num_labels"]) == (read_as, 2)
-    assert {name: preview.json()[name] for name in ("read_as", "notes", "warnings")} == {
-        name: created[name] for name in ("read_as", "notes", "warnings")
-    }
-    labels = ["crane", "heron"]
-    assert created["digest"] == service.post("/v1/vocabularies", {"name": "b", "labels": labels})["digest"]
+def test_a_label_file_of_each_media_type(service: Service, subtests: pytest.Subtests) -> None:
+    digest = service.post("/v1/vocabularies", {"name": "b", "labels": ["crane", "heron"]})["digest"]
+    for media_type, content, read_as in FILES:
+        with subtests.test(media_type=media_type):
+            headers = {"Content-Type": media_type}
+            preview = service.http.post("/v1/vocabularies?dry_run=true", content=content, headers=headers)
+            assert preview.status_code == 200
+            assert [label["name"] for label in preview.json()["labels"]] == ["crane", "heron"]
+            created = service.http.post("/v1/vocabularies?name=b", content=content, headers=headers).json()
+            assert (created["read_as"], created["num_labels"], created["digest"]) == (read_as, 2, digest)
+            report = {name: created[name] for name in ("read_as", "notes", "warnings")}
+            assert {name: preview.json()[name] for name in report} == report
+    assert len(service.get("/v1/vocabularies")["data"]) == len(FILES) + 1  # a preview stores nothing
 
 
 def test_ids_of_a_file_are_kept_and_not_part_of_the_digest(service: Service) -> None:

@@ -221,12 +221,16 @@ def test_optional_parameters_come_from_options_or_the_environment(
         ("SEED", "many", "LIMBECK_LLM_SEED: "),
         ("EXTRA_BODY", "[]", "LIMBECK_LLM_EXTRA_BODY: must be a JSON object"),
         ("OUTAGE_LIMIT_S", "0", "LIMBECK_LLM_OUTAGE_LIMIT_S: "),
+        ("CA_FILE", "/nowhere.pem", "LIMBECK_LLM_CA_FILE: there is no file /nowhere.pem"),
+        ("PROXY", "socks4://me:hunter2@proxy:1", "LIMBECK_LLM_PROXY: a proxy of the kind socks4:// is not supported"),
         ("MAX_REASONING_TOKENS", "-1", "LIMBECK_LLM_MAX_REASONING_TOKENS: "),
     ):
         with monkeypatch.context() as patched:
             patched.setenv(f"LIMBECK_LLM_{variable}", value)
             assert main(command(labels, out, llm)) == 2
-        assert place in capsys.readouterr().err
+        stderr = capsys.readouterr().err
+        assert place in stderr
+        assert "hunter2" not in stderr
     assert main(command(labels, out, llm, "--top-p", "2")) == 2
     assert "--top-p: " in capsys.readouterr().err
 

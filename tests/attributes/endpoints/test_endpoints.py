@@ -82,6 +82,28 @@ def test_a_key_file_is_stripped_and_its_faults_are_named(make_endpoints: MakeEnd
     assert endpoints.resolve("a", with_secrets=True).settings.api_key.get_secret_value() == "from-a-file"
 
 
+def test_what_keeps_calls_from_an_endpoint_is_known_before_a_job(make_endpoints: MakeEndpoints, tmp_path: Path) -> None:
+    text = """
+    [[endpoint]]
+    name = "certificates"
+    base_url = "https://llm.example/v1"
+    ca_file = "missing.pem"
+    [[endpoint]]
+    name = "key"
+    models = ["m", "n"]
+    api_key_env = "NO_SUCH_KEY"
+    [[endpoint]]
+    name = "usable"
+    """
+    faults = make_endpoints(text, llm={}).faults()
+    assert set(faults) == {"certificates", "key"}
+    assert faults["certificates"].startswith(
+        f"endpoint 'certificates': ca_file: there is no file {tmp_path}/missing.pem"
+    )
+    assert "NO_SUCH_KEY (api_key_env)" in faults["key"]
+    assert make_endpoints(text, llm={}).resolve("certificates", "m", with_secrets=False).settings.model == "m"
+
+
 @pytest.mark.parametrize(
     ("name", "model", "code", "message"),
     [

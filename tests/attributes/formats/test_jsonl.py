@@ -71,6 +71,13 @@ def test_faulty_entries_are_reported() -> None:
     assert [fault.partition(": ")[0] for fault in faults[1:]] == ["line 3", "line 3"]
 
 
+def test_lines_of_one_label_each_are_read_and_faults_have_their_lines() -> None:
+    crane, ibis = read_jsonl('{"crane": ["a long neck", "grey wings"]}\n\n{"ibis": "a bent bill"}\n')
+    assert (crane.phrases, ibis.phrases) == (("a long neck", "grey wings"), ("a bent bill",))
+    with pytest.raises(FormatError, match='line 3: "ibis" must have a list of texts, not a number'):
+        read_jsonl('{"crane": ["a long neck"]}\n\n{"ibis": 7}\n')
+
+
 def test_a_table_needs_a_column_of_labels_and_one_of_texts() -> None:
-    with pytest.raises(FormatError, match="has no column for labels and texts.*its columns are id, note"):
+    with pytest.raises(FormatError, match="the record has no label"):
         read_jsonl('{"id": 1, "note": "x"}\n{"id": 2, "note": "y"}\n')

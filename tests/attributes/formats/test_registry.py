@@ -44,6 +44,20 @@ def test_a_format_that_cannot_hold_the_entries_fails_before_the_first_piece() ->
         FORMATS["dclip"].write(ANSWERS, FileHead())
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\xef\xbb\xbf  \n", "the header lacks"),
+        (b"<!DOCTYPE html><html></html>", "is HTML or XML"),
+        (b"\x80\4\x95\0\0\0\0", "is a binary file"),
+    ],
+)
+def test_other_files_are_refused(content: bytes, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        parse_entries(content)
+
+
 def test_a_file_without_labels_is_refused() -> None:
     with pytest.raises(FormatError, match="no labels"):
         parse_entries("{}", "dclip")

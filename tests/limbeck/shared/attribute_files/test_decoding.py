@@ -34,6 +34,7 @@ def test_each_encoding_gives_the_same_text(content: bytes, encoding: str) -> Non
         (gzip.compress(b"{}"), "is a gzip archive; unpack it"),
         (b"\x89PNG\r\n\x1a\n", "is a PNG image"),
         (b"PK\x03\x04...", "Excel workbook"),
+        (b"\0\1\2 pickled", "is a binary file"),
         (b"PAR1....", "choose the format parquet"),
         ("größe, länge".encode() + b"\xe9", "is UTF-8 with 1 damaged bytes, the first at byte 15"),
         (b"a\nb\x81c", "line 2: is neither UTF-8 nor Windows-1252"),

@@ -42,7 +42,7 @@ def test_each_published_shape_is_read(path: Path) -> None:
 
 
 def test_every_shape_has_its_file() -> None:
-    assert len(list(SHAPES.glob("*.json"))) == 17
+    assert len(list(SHAPES.glob("*.json"))) == 19
     assert OTHER_TEXTS.keys() | ABOUT.keys() <= {path.stem for path in SHAPES.glob("*.json")}
 
 
