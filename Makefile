@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: bench-attributes bench-distill bench-editing bench-service check clean coverage demo evidence evidence-full lock \
-	prove serve setup test test-fast test-slow wheel
+.PHONY: bench-attributes bench-distill bench-editing bench-servers bench-service check clean coverage demo evidence \
+	evidence-full lock prove serve setup test test-fast test-slow wheel
 
 demo: $(READY)  ## The whole job on the field guide, through the service, in about three minutes
 	$(BIN)/python -m examples.demo --out demo
@@ -48,6 +48,9 @@ bench-editing: $(READY)  ## Benchmark of editing, search and comparison of 100,0
 
 bench-attributes: $(READY)  ## Benchmark of enrichment against a stand-in LLM: rate, limits, 100,000 labels, on SQLite and Postgres
 	$(BIN)/python -m benchmarks.attributes
+
+bench-servers: $(READY)  ## Our client with llama.cpp, transformers serve and LiteLLM, each with a model of random weights
+	$(BIN)/python -m benchmarks.real_servers
 
 bench-distill: $(READY)  ## Benchmark of distillation, each figure relative to a reference
 	$(BIN)/python -m benchmarks.distill

@@ -25,7 +25,8 @@ MAX_LISTED = 5_000
 _QUEUE_FULL_CODES = ("token_limit_exceeded", "enqueued_token_limit_exceeded", "batch_queue_full")
 _QUEUE_FULL = re.compile(
     r"enqueued (prompt )?(token|request)|(token|request)s? (that are )?enqueued"
-    r"|too many (pending |active |open |enqueued )?batch|batch[^.]{0,40}(quota|queue|limit)[^.]{0,40}(reached|exceeded|full|exhausted)",
+    r"|too many (pending |active |open |enqueued )?batch"
+    r"|batch[^.]{0,40}(quota|queue|limit)[^.]{0,40}(reached|exceeded|full|exhausted)",
     re.IGNORECASE,
 )
 

@@ -13,7 +13,7 @@ environments of their own in `--folder` (two minutes, 1.2 GB). The content of th
     - the client's count of calls and tokens is the server's, and no call takes more prompt tokens than its bound
     - an unknown model and a wrong key stop a run at its first calls, if the server refuses them
     - a job of the service has the server's bill in its ledger, and stays below the estimate's maximum
-    - when a server is killed and started again, every question still ends with lines or a named reason
+    - a server that is killed and started again after three seconds costs no question
 
 The exit code is 1 if a check fails.
 """
@@ -28,7 +28,7 @@ from pathlib import Path
 
 from benchmarks.load import machine
 from benchmarks.real_servers import environments, servers
-from benchmarks.real_servers.runs import Traits, test_server
+from benchmarks.real_servers.runs import Traits, run_server
 
 KEY = "sk-real-servers"
 
@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in arguments.servers or CASES:
         case = CASES[name]
         with case.serve(folder) as server:
-            found = test_server(name, server, case.traits, report)
+            found = run_server(name, server, case.traits, report)
         faults += [f"{name}: {fault}" for fault in found]
     for fault in faults:
         print(f"fault: {fault}", file=sys.stderr)

@@ -60,7 +60,7 @@ class Traits:
     job: bool = False
 
 
-def test_server(name: str, server: Server, traits: Traits, report: Report) -> list[str]:
+def run_server(name: str, server: Server, traits: Traits, report: Report) -> list[str]:
     """Run all rows against a server; prints a table, and returns the faults."""
     rows: list[Row] = []
     faults: list[str] = []
@@ -83,7 +83,7 @@ def test_server(name: str, server: Server, traits: Traits, report: Report) -> li
             row = _measured(meter, _ask_through_restart(server, settings, profiles))
             rows.append(row)
             report(f"{name}: {describe(row)}")
-            faults += [f"{row.title}: {fault}" for fault in result_faults(row)]
+            faults += [f"{row.title}: {fault}" for fault in [*result_faults(row), *unused_faults(row)]]
     if traits.job:
         faults += [f"job: {fault}" for fault in job_faults(server, lambda line: report(f"{name}: {line}"))]
     Console(width=170).print(table_of(name, rows))

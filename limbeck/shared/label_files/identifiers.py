@@ -22,10 +22,9 @@ _KINDS = {
         r"\S.*\.(?:jpe?g|png|gif|bmp|webp|tiff?|heic|npy|npz|txt|json|xml|csv|tfrecords?|tar|mp4|wav)"
     ),
 }
-_PATTERNS = {
-    kind: re.compile(pattern, 0 if kind in ("wnid", "synset", "mid") else re.IGNORECASE)
-    for kind, pattern in _KINDS.items()
-}
+_CASED = ("wnid", "synset", "mid")
+_PATTERNS = {kind: re.compile(f"(?{'' if kind in _CASED else 'i'}:{pattern})") for kind, pattern in _KINDS.items()}
+_ANY = re.compile("|".join(pattern.pattern for pattern in _PATTERNS.values()))
 _HINT = re.compile(r"[\d/.:]")  # every kind has one of them
 STRONG_KINDS = frozenset({"wnid", "synset", "mid", "uuid", "hash", "url"})
 """Kinds that no name looks like: one such label is enough to refuse a file."""
@@ -38,7 +37,7 @@ _YEARS = range(1900, 2101)
 def id_kind(text: str) -> str | None:
     """The kind of identifier that a text is as a whole, or None for a name."""
     text = text.strip()
-    if not _HINT.search(text):
+    if not _HINT.search(text) or not _ANY.fullmatch(text):
         return None
     return next((kind for kind, pattern in _PATTERNS.items() if pattern.fullmatch(text)), None)
 

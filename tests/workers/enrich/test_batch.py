@@ -330,10 +330,12 @@ def test_batches_that_the_server_has_no_room_for_are_sent_again_in_halves(bench:
 
 
 @pytest.mark.slow
-def test_a_batch_is_not_halved_if_others_fill_the_server(bench_on_sqlite: Bench, api: FakeBatchAPI) -> None:
+def test_a_batch_is_not_halved_if_others_fill_the_server(
+    bench_on_sqlite: Bench, api: FakeBatchAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench = bench_on_sqlite
+    monkeypatch.setattr(batch_module, "FIRST_POLL_S", 0.3)  # the second job has its turn before the first is polled
     is_open = lambda: any(batch.status == "in_progress" for batch in api.batches)  # noqa: E731
-    api.plan = first_batch(polls=5)
     api.fault = lambda method, path, index: (
         error_response(429, ENQUEUED) if (method, path) == ("POST", "/batches") and is_open() else None
     )
