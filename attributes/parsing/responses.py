@@ -27,6 +27,7 @@ from attributes.prompts.contrast import PairLines, lines_for_pair
 from attributes.prompts.questions import Question
 from attributes.prompts.strategy import Limits
 from attributes.types import Entry, Line, LineKind
+from limbeck.shared.labels import MAX_LABEL_CHARS
 from limbeck.shared.text import clean
 
 SentenceField = Literal["sentence", "answer", "caption"]
@@ -180,7 +181,7 @@ def _parse_object(data: JSONObject, question: Question) -> ParsedResponse:
     if {"empty", "no_sentence"} & {*flags}:
         fault = parsed.empty_reason or "nothing is said where a description was asked for"
         return _failed("invalid_answer", fault, f"In the last answer {fault}.")
-    if no_answer := next((kind for line in parsed.lines if (kind := _no_answer(line))), None):
+    if no_answer := next((kind for line in parsed.lines if (kind := _no_answer(line, question.label))), None):
         fault = f"the text is {META_KINDS[no_answer]}, not a description"
         return _failed("refused" if no_answer == "refusal" else "invalid_answer", fault, f"In the last answer {fault}.")
     flags += parsed.flags
@@ -189,9 +190,14 @@ def _parse_object(data: JSONObject, question: Question) -> ParsedResponse:
     return ParsedResponse(lines=parsed.lines, other_lines=parsed.other_lines, flags=flags, correction=correction)
 
 
-def _no_answer(line: Line) -> MetaKind | None:
-    """The kind of meta text of a line that has nothing else; None for a phrase, which is only flagged."""
-    return is_no_answer(line.text) if line.kind in SENTENCES.values() else None
+def _no_answer(line: Line, label: Label) -> MetaKind | None:
+    """The kind of meta text of a line that has nothing else; None for a phrase, which is only flagged.
+
+    The name of the label does not count, whatever it says.
+    """
+    if line.kind not in SENTENCES.values():
+        return None
+    return is_no_answer(line.text.replace(clean(label.name, MAX_LABEL_CHARS), "thing"))
 
 
 def _wrong_label(data: ResponseJSON, question: Question) -> ParsedResponse | None:
