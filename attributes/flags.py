@@ -7,11 +7,13 @@ The flags:
     too_few_differences   fewer than the limit       too_many_differences   more than the limit
     duplicate_phrase      the same words twice       empty_phrase           a phrase without a letter or digit
     long_sentence         more words than allowed    long_phrase            more words than allowed
+    meta_text             a line is an error message, a refusal, a placeholder or talk about the task
 and for a pair (`attributes.prompts.contrast`):
     leaking_difference    a phrase that mentions the other label was left out
     no_difference         a part that looks the same in both was left out
 """
 
+from attributes.meta_text import talks_about_task
 from attributes.prompts.strategy import Limits
 from attributes.text import has_content, num_words
 from attributes.types import Entry
@@ -27,6 +29,7 @@ FLAGS = (
     "empty_phrase",
     "long_sentence",
     "long_phrase",
+    "meta_text",
     "leaking_difference",
     "no_difference",
 )
@@ -56,5 +59,6 @@ def flags_of(entry: Entry, limits: Limits | None = None, *, required: frozenset[
         "empty_phrase": not all(map(has_content, phrases)),
         "long_sentence": any(num_words(text) > allowed.sentence_words for text in sentences),
         "long_phrase": any(num_words(text) > allowed.phrase_words for text in [*phrases, *contrasts]),
+        "meta_text": any(talks_about_task(line.text) for line in entry.lines),
     }
     return tuple(flag for flag in FLAGS if has_flag.get(flag))

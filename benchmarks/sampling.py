@@ -25,6 +25,7 @@ SUBJECTS = {
     "/h11/": "LLM client",
     "/anyio/": "LLM client",
     "attributes/llm/transport.py": "LLM client",
+    "attributes/llm/http/": "LLM client",
     "/ssl.py": "LLM client",
     "attributes/": "prompts, JSON, validation",
     "/jsonschema/": "prompts, JSON, validation",

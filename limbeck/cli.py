@@ -3,9 +3,10 @@
     limbeck serve
     limbeck run --labels birds.txt --domain birds --images birds --teacher ViT-B-32:openai --out student
 
-Exit codes: 0 success; 1 the service or the machine failed; 2 invalid input; 3 a part of the installation is missing;
-130 interrupted. Every error is one line on stderr. A command imports the packages that it needs when it runs, so that
-`--help` is fast and the client works without the parts of the service.
+Exit codes: 0 success; 1 the service, the job or the machine failed; 2 invalid input; 3 labels lack attributes; 4 a part
+of the installation is missing; 130 interrupted (docs/exit-codes.md). Every error is one line on stderr. A command
+imports the packages that it needs when it runs, so that `--help` is fast and the client works without the parts of the
+service.
 """
 
 import os
@@ -16,9 +17,11 @@ from typing import Annotated
 
 import typer
 
-from limbeck.commands import attributes, classify, enrich, jobs, llm, operate, prove, run, serve
-from limbeck.commands.common import BadInput, CommandFailed
-from limbeck.shared.parts import EXIT_CODE, missing_part
+from limbeck.commands import attributes, classify, enrich, jobs, labels, llm, operate, prove, run, serve
+from limbeck.commands.common import BadInput, CommandFailed, LabelsMissing
+from limbeck.errors import StoppedFollowing
+from limbeck.shared.exit_codes import FAILED, INTERRUPTED, INVALID_INPUT, LABELS_MISSING, PART_MISSING
+from limbeck.shared.parts import missing_part
 
 cli = typer.Typer(
     name="limbeck",
@@ -47,6 +50,7 @@ def _options(
 
 cli.command("serve")(serve.serve)
 cli.command("run")(run.run)
+cli.command("labels")(labels.labels)
 cli.command("enrich")(enrich.enrich)
 cli.command("jobs")(jobs.jobs)
 cli.command("job")(jobs.job)
@@ -71,15 +75,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return error.exit_code
         return _print_error(message, error.exit_code)
     except BadInput as error:
-        return _print_error(str(error), 2)
+        return _print_error(str(error), INVALID_INPUT)
     except CommandFailed as error:
-        return _print_error(str(error), 1)
+        return _print_error(str(error), FAILED)
+    except LabelsMissing as error:
+        return _print_error(str(error), LABELS_MISSING)
+    except StoppedFollowing as error:
+        return _print_error(str(error), INTERRUPTED)
     except ModuleNotFoundError as error:
         if missing := missing_part(error):
-            return _print_error(missing, EXIT_CODE)
+            return _print_error(missing, PART_MISSING)
         raise
     except (KeyboardInterrupt, typer.Abort):
-        return _print_error("stopped", 130)
+        return _print_error("stopped", INTERRUPTED)
     except BrokenPipeError:
         # The reader of stdout has closed it (`limbeck jobs | head`): discard the buffered output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

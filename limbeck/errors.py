@@ -56,5 +56,9 @@ class JobFailed(LimbeckError):
         super().__init__(f"{job.kind} job {job.id} {job.status}{reason}")
 
 
+class StoppedFollowing(Exception):
+    """The user interrupted a command that follows a job. The text says what happens to the job."""
+
+
 class BrokenDownload(LimbeckError):
     """A downloaded file does not match the manifest, or the manifest is invalid."""

@@ -18,7 +18,9 @@ JobKind = Literal["enrich", "distill", "encode", "evaluate", "prove", "check"]
 LineKind = Literal["sentence", "phrase", "answer", "contrast", "caption"]
 LineOrigin = Literal["llm", "human", "import"]
 FormatLevel = Literal["json_schema", "json_object_schema", "json_object", "prose"]
-GateName = Literal["names", "length", "nonvisual", "comparatives", "own", "shared", "verbatim", "twins", "margin"]
+GateName = Literal[
+    "meta", "names", "length", "nonvisual", "comparatives", "own", "shared", "verbatim", "twins", "margin"
+]
 
 
 class ServiceResponse(BaseModel):
@@ -37,11 +39,34 @@ class Vocabulary(ServiceResponse):
 
 
 class Label(ServiceResponse):
-    """A label and its position; `sense` distinguishes labels with the same name."""
+    """A label and its position; `sense` distinguishes labels with the same name.
+
+    `ids`: its identifiers in the label file, such as `wnid` and `index`, and its `aliases`; None if it has none.
+    """
 
     position: int
     name: str
     sense: str | None
+    ids: dict[str, str | list[str]] | None
+
+
+class CreatedVocabulary(Vocabulary):
+    """A new vocabulary. `read_as`: the form of its label file, None for a JSON body of the API's own schema; `notes`:
+    what was changed or dropped; `warnings`: what to check."""
+
+    read_as: str | None
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+class LabelPreview(ServiceResponse):
+    """What a label file would become: the report, and the first `labels`."""
+
+    num_labels: int
+    read_as: str | None
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    labels: tuple[Label, ...]
 
 
 class Line(ServiceResponse):
@@ -151,6 +176,52 @@ class AttributeSet(ServiceResponse):
     created_at: datetime
 
 
+class LeftOut(ServiceResponse):
+    """A text or label of a file that an import left out."""
+
+    pointer: str
+    detail: str
+
+
+class Match(ServiceResponse):
+    """A label of a file, and the labels of the vocabulary that have its attributes now."""
+
+    label: str
+    labels: tuple[str, ...]
+
+
+class ImportReport(ServiceResponse):
+    """What an import read, changed, matched and left out. Lists are cut; the numbers count all."""
+
+    read_as: str
+    encoding: str
+    num_labels: int
+    num_lines: int
+    normalized_texts: int
+    normalized_labels: int
+    dropped_characters: int
+    empty_texts: int
+    repeated_texts: int
+    warnings: tuple[str, ...]
+    num_left_out: int
+    left_out: tuple[LeftOut, ...]
+    num_exact: int
+    num_normalized: int
+    num_mapped: int
+    num_shared: int
+    normalized: tuple[Match, ...]
+    mapped: tuple[Match, ...]
+    shared: tuple[Match, ...]
+    num_without_entry: int
+    without_entry: tuple[str, ...]
+
+
+class ImportedSet(AttributeSet):
+    """The set that an import made, with the report of the import."""
+
+    import_report: ImportReport
+
+
 class LineViolation(ServiceResponse):
     """A line that violates a gate; `words` violate it, or are the line's figure."""
 
@@ -170,7 +241,8 @@ class LabelViolation(ServiceResponse):
 
 
 class Gate(ServiceResponse):
-    """The result of a gate. `holds` is None if it was not measured; `worst`: the worst of `num_labels` labels."""
+    """The result of a gate. `holds` is None if it was not measured, or not judged because of the language of its lines
+    (`status`); `worst`: the worst of `num_labels` labels."""
 
     gate: GateName | str
     tells: str
@@ -178,6 +250,8 @@ class Gate(ServiceResponse):
     threshold: float
     unit: Literal["share", "labels", "lines"]
     holds: bool | None
+    status: Literal["holds", "fails", "not_judged", "not_measured"]
+    num_not_judged: int
     num_labels: int
     judged_by: str
     details: dict[str, JsonValue]
@@ -194,6 +268,8 @@ class Report(ServiceResponse):
     num_described: int
     num_lines: int
     holds: bool
+    status: Literal["holds", "fails", "not_judged"]
+    languages: dict[str, int]
     gates: tuple[Gate, ...]
 
 
@@ -281,13 +357,16 @@ class Spend(ServiceResponse):
     """Usage and cost of an enrich job so far, and its budget (cap). Dollars are exact.
 
     `usd` excludes `unpriced_calls`, and is None if all calls are unpriced. `projected_usd` is the total cost if the
-    remaining questions cost as much as those so far.
+    remaining questions cost as much as those so far. `repeated_calls` come after the first call of a question;
+    `repaired_responses` had nearly valid JSON.
     """
 
     usd: Decimal | None
     tokens: int
     calls: int
     unpriced_calls: int
+    repeated_calls: int
+    repaired_responses: int
     cap_usd: Decimal | None
     cap_tokens: int | None
     projected_usd: Decimal | None
@@ -314,16 +393,18 @@ class Call(ServiceResponse):
 
 
 class Range(ServiceResponse):
-    """The expected number, and the maximum without retries."""
+    """The expected number, that of one call per question at its limits, and the upper bound with all retries."""
 
     expected: int
+    without_repeats: int
     at_most: int
 
 
 class UsdRange(ServiceResponse):
-    """The expected dollars, and the maximum without retries; exact."""
+    """Exact dollars; the fields as in `Range`. The bill is never above `at_most`."""
 
     expected: Decimal
+    without_repeats: Decimal
     at_most: Decimal
 
 
@@ -345,7 +426,7 @@ class StrategyEstimate(ServiceResponse):
 
 
 class AgainEstimate(ServiceResponse):
-    """The maximum usage of repair rounds."""
+    """The maximum usage of repair rounds, with all retries of their questions; `at_most` of the job includes it."""
 
     rounds: int
     calls: int
@@ -356,10 +437,13 @@ class AgainEstimate(ServiceResponse):
 
 class Estimate(ServiceResponse):
     """The estimated usage and cost of an enrich job. `usd` is None if the price is unknown (`usd_unknown`: the reason),
-    `again` is None without repair rounds."""
+    `again` is None without repair rounds. `max_attempts`: calls that one question can need. `reasoning_tokens`: how
+    many tokens the model is known to think in one response."""
 
     endpoint: str = "default"  # services before named endpoints do not say it
     model: str
+    max_attempts: int
+    reasoning_tokens: int
     calls: int
     prompt_tokens: Range
     completion_tokens: Range

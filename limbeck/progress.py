@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from limbeck.client import Limbeck
-from limbeck.errors import JobFailed
+from limbeck.errors import JobFailed, StoppedFollowing
 from limbeck.models import Job, Spend
 from limbeck.shared.money import usd_text
 
@@ -62,14 +62,19 @@ class Rate:
 
 
 def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
-    """Wait for the job with a live bar called `title`. Returns the succeeded job. Raises JobFailed."""
+    """Wait for the job with a live bar called `title`. Returns the succeeded job.
+
+    Raises JobFailed, and StoppedFollowing if the user interrupts; the job then goes on.
+    """
+    latest = job
     last_event, checked_at, rate = 0, float("-inf"), Rate()
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(14), _NumbersColumn(), TimeElapsedColumn(), console=console
     )
 
     def show(now: Job, task: TaskID) -> None:
-        nonlocal last_event, checked_at
+        nonlocal latest, last_event, checked_at
+        latest = now
         if now.ended or time.monotonic() - checked_at > _EVENTS_INTERVAL_S:
             checked_at = time.monotonic()
             for event in client.events(job.id, after=last_event):
@@ -99,10 +104,25 @@ def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
         except JobFailed:
             bar.update(task, description=f"[red]{escape(title)}")
             raise
+        except KeyboardInterrupt:
+            raise StoppedFollowing(_interrupted_text(latest)) from None
+
+
+def _interrupted_text(job: Job) -> str:
+    """What happens to a job that is no longer followed."""
+    progress = f"{job.progress.done:,}/{job.progress.total:,} {job.progress.unit}" if job.progress.total else ""
+    state = ", ".join(text for text in (job.status, progress, spend_text(job.spend)) if text)
+    return (
+        f"interrupted; the {job.kind} job {job.id} goes on at the service ({state}): "
+        f"`limbeck job {job.id} --watch` follows it, `limbeck cancel {job.id}` cancels it"
+    )
 
 
 def spend_text(spend: Spend | None) -> str:
-    """`$0.12 spent, about $1.40 in all (cap $2.50)`; tokens if the price is unknown; "" without calls."""
+    """`$0.12 spent, about $1.40 in all (cap $2.50), 3 calls repeated, 2 responses repaired`; "" without calls.
+
+    Tokens in place of dollars if the price is unknown.
+    """
     if spend is None or not spend.calls:
         return ""
     if spend.usd is None:
@@ -116,7 +136,13 @@ def spend_text(spend: Spend | None) -> str:
     caps = [usd_text(spend.cap_usd)] if spend.cap_usd is not None else []
     if spend.cap_tokens is not None:
         caps.append(f"{spend.tokens:,} of {spend.cap_tokens:,} tokens")
-    return text + (f" (cap {', '.join(caps)})" if caps else "")
+    text += f" (cap {', '.join(caps)})" if caps else ""
+    text += f", {_number(spend.repeated_calls, 'call')} repeated" if spend.repeated_calls else ""
+    return text + (f", {_number(spend.repaired_responses, 'response')} repaired" if spend.repaired_responses else "")
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def rate_text(rate: float) -> str:

@@ -32,6 +32,7 @@ class Base(DeclarativeBase):
         dict[str, list[int]]: Json,
         dict[str, int]: Json,
         dict[str, object]: Json,
+        dict[str, str | list[str]]: Json,
         dict[str, str]: Json,
         list[LineJSON]: Json,
         list[TallyJSON]: Json,
@@ -82,7 +83,10 @@ class Vocabulary(Base):
 
 
 class Label(Base):
-    """A label and its position in a vocabulary; `sense` distinguishes labels of the same name."""
+    """A label and its position in a vocabulary; `sense` distinguishes labels of the same name.
+
+    `ids`: the identifiers and aliases that the label file gives. They are not part of the vocabulary's digest.
+    """
 
     __tablename__ = "labels"
     vocabulary_id: Mapped[str] = mapped_column(ForeignKey("vocabularies.id"), primary_key=True)
@@ -90,6 +94,7 @@ class Label(Base):
     name: Mapped[str]
     sense: Mapped[str | None]
     folded: Mapped[str]  # case-folded name and sense, for lookups and search
+    ids: Mapped[dict[str, str | list[str]] | None]
     __table_args__ = (Index("ix_labels_vocabulary_id_folded", "vocabulary_id", "folded"),)
 
 
@@ -184,8 +189,9 @@ class LLMCall(Base):
 class JobUsage(Base):
     """The caps of an enrich job, its usage so far, and the budget reserved for calls in flight: sums over `llm_calls`.
 
-    `unpriced_calls` counts calls of unknown cost, which `spent_pusd` omits. `plan`: kind of part → the maximum number
-    of its units and the number of questions per unit.
+    `unpriced_calls` counts calls of unknown cost, which `spent_pusd` omits; `repeated_calls` those after the first one
+    of a question; `repaired_responses` counts those whose JSON had to be repaired. `plan`: kind of part → the maximum
+    number of its units and the number of questions per unit.
     """
 
     __tablename__ = "spends"
@@ -198,6 +204,8 @@ class JobUsage(Base):
     completion_tokens: Mapped[int] = mapped_column(BigInteger)
     spent_pusd: Mapped[int] = mapped_column(BigInteger)
     unpriced_calls: Mapped[int]
+    repeated_calls: Mapped[int] = mapped_column(server_default=text("0"))
+    repaired_responses: Mapped[int] = mapped_column(server_default=text("0"))
     reserved_pusd: Mapped[int] = mapped_column(BigInteger)
     reserved_tokens: Mapped[int] = mapped_column(BigInteger)
 

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
         8_192, ge=0, description="By how many tokens that limit may grow for a model that thinks before it answers."
     )
     llm_temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature of the LLM.")
+    system_prompt: str = Field(
+        "", max_length=4_000, description="System prompt of jobs that give none, in place of the strategies' own."
+    )
     llm_top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling; not sent if unset.")
     llm_seed: int | None = Field(None, description="Seed of the sampling; not sent if unset.")
     llm_reasoning_effort: str = Field(

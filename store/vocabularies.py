@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from sqlalchemy import insert, select, text
@@ -29,10 +29,14 @@ MAX_INVALID_FIELDS = 20
 
 @dataclass(frozen=True)
 class NewLabel:
-    """A label of a new vocabulary: its name, and a sense that distinguishes it from other labels of that name."""
+    """A label of a new vocabulary: its name, and a sense that distinguishes it from other labels of that name.
+
+    `ids`: its identifiers and aliases in the label file.
+    """
 
     name: str
     sense: str | None = None
+    ids: dict[str, str | list[str]] | None = field(default=None, hash=False)
 
 
 def validate_labels(labels: Sequence[NewLabel]) -> list[NewLabel]:
@@ -44,7 +48,9 @@ def validate_labels(labels: Sequence[NewLabel]) -> list[NewLabel]:
     if len(labels) > MAX_LABELS:
         detail = f"has {len(labels):,} labels; at most {MAX_LABELS:,} fit in one vocabulary"
         raise InvalidRequest("vocabulary_too_large", f"the vocabulary {detail}", [InvalidField("/labels", detail)])
-    clean = [NewLabel(normalize(label.name), normalize(label.sense or "") or None) for label in labels]
+    clean = [
+        NewLabel(normalize(label.name), normalize(label.sense or "") or None, label.ids or None) for label in labels
+    ]
     invalid_fields = list(islice(_invalid_fields(clean), MAX_INVALID_FIELDS))
     if invalid_fields:
         raise InvalidRequest("label_invalid", invalid_fields[0].detail, invalid_fields)
@@ -99,11 +105,12 @@ def create(tx: Session, *, name: str, domain: str, labels: Sequence[NewLabel]) -
     return vocabulary
 
 
-# One statement with three arrays: one parameter set per label would take five times as long.
+# One statement with four arrays: one parameter set per label would take five times as long.
 _POSTGRES_INSERT = text(
-    "insert into labels (vocabulary_id, position, name, sense, folded) "
-    "select :vocabulary_id, n - 1, name, sense, folded from unnest(cast(:names as text[]), cast(:senses as text[]), "
-    "cast(:folded as text[])) with ordinality as given(name, sense, folded, n)"
+    "insert into labels (vocabulary_id, position, name, sense, folded, ids) "
+    "select :vocabulary_id, n - 1, name, sense, folded, cast(ids as jsonb) from unnest(cast(:names as text[]), "
+    "cast(:senses as text[]), cast(:folded as text[]), cast(:ids as text[])) "
+    "with ordinality as given(name, sense, folded, ids, n)"
 )
 
 
@@ -111,7 +118,8 @@ def _insert(tx: Session, vocabulary_id: str, labels: Sequence[NewLabel]) -> None
     if tx.get_bind().dialect.name == "postgresql":
         names, senses = [label.name for label in labels], [label.sense for label in labels]
         folded = [fold_label(label.name, label.sense) for label in labels]
-        given = {"vocabulary_id": vocabulary_id, "names": names, "senses": senses, "folded": folded}
+        ids = [json.dumps(label.ids) if label.ids else None for label in labels]
+        given = {"vocabulary_id": vocabulary_id, "names": names, "senses": senses, "folded": folded, "ids": ids}
         tx.execute(_POSTGRES_INSERT, given)
         return
     for start in range(0, len(labels), 10_000):
@@ -125,6 +133,7 @@ def _insert(tx: Session, vocabulary_id: str, labels: Sequence[NewLabel]) -> None
                     "name": label.name,
                     "sense": label.sense,
                     "folded": fold_label(label.name, label.sense),
+                    "ids": label.ids,
                 }
                 for position, label in rows
             ],

@@ -127,7 +127,28 @@ def db(request: pytest.FixtureRequest) -> Database:
 @pytest.fixture(scope="session")
 def cub() -> Path:
     """The folder of the published CUB labels and sentences; skips the test if it is missing."""
-    folder = SHARED_DATA / "li2023" / "CaltechBirds"
-    if not folder.is_dir():
-        pytest.skip(f"the published CUB files are not in {folder}")
-    return folder
+    return _published(SHARED_DATA / "li2023" / "CaltechBirds")
+
+
+@pytest.fixture(scope="session")
+def tiered_imagenet() -> Path:
+    """The folder of the published labels and sentences of tiered-ImageNet; skips the test if it is missing."""
+    return _published(SHARED_DATA / "li2023" / "tiered-ImageNet")
+
+
+@pytest.fixture(scope="session")
+def dclip_cub() -> Path:
+    """The published DCLIP descriptors of CUB; skips the test without the file."""
+    return _published(SHARED_DATA / "dclip" / "descriptors_cub.json")
+
+
+@pytest.fixture(scope="session")
+def cupl_pets() -> Path:
+    """The published CuPL sentences of pets; skips the test without the file."""
+    return _published(SHARED_DATA / "cupl" / "cupl_pets.json")
+
+
+def _published(path: Path) -> Path:
+    if not path.exists():
+        pytest.skip(f"the published files are not at {path}")
+    return path

@@ -3,7 +3,7 @@
 from api.http.problems import ProblemError, unprocessable
 from attributes.endpoints.endpoint import DEFAULT_ENDPOINT, EndpointError
 from attributes.endpoints.endpoints import EndpointRequestError, Endpoints, ResolvedEndpoint
-from attributes.llm.prices import PriceError
+from attributes.llm.costs.prices import PriceError
 from store.settings import Settings
 
 

@@ -21,8 +21,11 @@ from api.jobs.llm_endpoints import require_price, resolve_endpoint
 from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
 from attributes.endpoints.endpoint import DEFAULT_ENDPOINT
 from attributes.endpoints.endpoints import ResolvedEndpoint
+from attributes.languages import language_fault
+from attributes.prompts.customize import system_prompt_fault
 from attributes.prompts.selection import StepError, select_strategies
 from attributes.prompts.strategy import MAX_SAMPLES, About, Strategy, StrategyError
+from limbeck.shared.labels import normalize
 from limbeck.shared.money import pusd_from_usd
 from store import resources, vocabularies
 from store.enrich import usage
@@ -53,6 +56,22 @@ def _check_usd(amount: str | None) -> str | None:
     if not _USD.fullmatch(amount) or not Decimal(amount):
         raise ValueError('must be dollars above 0 as text, such as "2.50", with at most 12 digits after the point')
     return amount
+
+
+def _check_language(language: str | None) -> str | None:
+    if language is None:
+        return None
+    if fault := language_fault(language):
+        raise ValueError(fault)
+    return normalize(language)
+
+
+def _check_system_prompt(prompt: str | None) -> str | None:
+    if prompt is None:
+        return None
+    if fault := system_prompt_fault(prompt):
+        raise ValueError(fault)
+    return prompt.strip()
 
 
 class EnrichIn(StorableRequestModel):
@@ -107,6 +126,16 @@ class EnrichIn(StorableRequestModel):
     budget_tokens: int | None = Field(
         None, ge=1, le=MAX_BUDGET_TOKENS, description="Upper bound of the tokens of all calls, prompts and completions."
     )
+    language: Annotated[str | None, AfterValidator(_check_language)] = Field(
+        None,
+        description="Language of the attributes, as a name or a code; labels stay as they are. Default: English.",
+        examples=["German", "pt-BR"],
+    )
+    system_prompt: Annotated[str | None, AfterValidator(_check_system_prompt)] = Field(
+        None,
+        description="Replaces the system prompt of every strategy. The rules that the response depends on follow it. "
+        "Default: the operator's (LIMBECK_SYSTEM_PROMPT), else the strategy's own.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +174,19 @@ def plan_enrich(tx: Session, request: EnrichIn, settings: Settings) -> EnrichPla
     return _plan_descriptions(tx, request, strategies, llm, settings)
 
 
+def _system_prompt(request: EnrichIn, settings: Settings) -> str:
+    return request.system_prompt or settings.system_prompt.strip()
+
+
 def _strategies(request: EnrichIn, settings: Settings) -> list[Strategy]:
     try:
-        strategies = select_strategies(request.strategies, folder=settings.strategies_dir, samples=request.samples)
+        strategies = select_strategies(
+            request.strategies,
+            folder=settings.strategies_dir,
+            samples=request.samples,
+            language=request.language or "",
+            system_prompt=_system_prompt(request, settings),
+        )
     except StepError as error:
         pointer = "/samples" if error.step is None else json_pointer("strategies", str(error.step))
         raise unprocessable("strategy_unknown" if error.is_unknown else "strategy_unfit", str(error), pointer) from None
@@ -184,6 +223,8 @@ def _plan_descriptions(
         mode=request.mode,
         budget_usd=request.budget_usd,
         budget_tokens=request.budget_tokens,
+        language=request.language or "",
+        system_prompt=_system_prompt(request, settings),
         base_set_id=request.base_set_id,
         same_vocabulary=same_vocabulary,
         teacher=_teacher(request, strategies, pair_steps, settings),
@@ -264,6 +305,8 @@ def _plan_captions(
         mode=request.mode,
         budget_usd=request.budget_usd,
         budget_tokens=request.budget_tokens,
+        language=request.language or "",
+        system_prompt=_system_prompt(request, settings),
     )
     parts = _chunks("caption", num_images, _min_chunk(request, settings, IMAGES_PER_BATCH), unit="images")
     last = NewPart(kind="assemble", queue="enrich", stage=LAST_STAGE, total=num_images, unit="images")

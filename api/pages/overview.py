@@ -33,12 +33,21 @@ def landing(services: ServicesDep) -> HTMLResponse:
         "overview.html.jinja",
         workers=", ".join(f"{count} {role}" for role, count in sorted(alive.items())) or "none",
         jobs=[
-            (job.id, job.kind, job.status, _progress(progress_by_job.get(job.id)), iso_utc(job.created_at))
+            (job.id, job.kind, _status(job), _progress(progress_by_job.get(job.id)), iso_utc(job.created_at))
             for job in jobs
         ],
         sets=sets,
         checkpoints=[(row.id, row.student, row.text, _accuracies(row), iso_utc(row.created_at)) for row in checkpoints],
     )
+
+
+def _status(job: Job) -> str:
+    """The status, with what an enrichment lacks: `succeeded, missing: 2 refused, 1 timeout`."""
+    reasons = (job.result or {}).get("failed_reasons")
+    if not isinstance(reasons, list) or not reasons:
+        return job.status
+    missing = ", ".join(f"{one['count'] + one['partly_count']} {one['reason']}" for one in reasons)
+    return f"{job.status}, missing: {missing}"
 
 
 def _progress(state: progress.Progress | None) -> str:

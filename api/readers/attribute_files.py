@@ -4,27 +4,42 @@ The body is JSON (`format` and the content as fields) or a form (the same fields
 are matched to the labels of an existing vocabulary, or become the labels of a new one.
 """
 
+import base64
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import from_json
 
 from api.http.problems import MAX_ERRORS, ProblemError, unprocessable, validation_problem
 from api.http.schemas import Domain, Name, RequestModel, unstorable_reason
+from api.readers.import_report import fault_fields
 from attributes.formats import label2text
-from attributes.formats.common import FormatError
+from attributes.formats.common import FormatError, Reading
 from attributes.formats.limbeck_json import AttributeFile
-from attributes.formats.registry import FORMATS
+from attributes.formats.registry import FORMATS, detect_format
 from attributes.types import Entry
-from attributes.types import Label as NamedLabel
-from limbeck.shared.format_names import DocumentFormat
-from limbeck.shared.labels import LabelKey, label_key
+from limbeck.shared.attribute_files.decoding import decode
+from limbeck.shared.attribute_files.matching import Assignment, MatchedEntry, Rule, assign, rename
+from limbeck.shared.attribute_files.reading import ReadReport
+from limbeck.shared.format_names import BINARY_FORMATS, ImportFormat
+from limbeck.shared.label_matching import is_identifier
+from limbeck.shared.labels import LabelPair
 from store.errors import InvalidField
-from store.models import Label
 from store.sets.attribute_sets import EntryContent
+
+_BINARY_SCHEMA = {"type": "string", "format": "binary"}
 
 
 class _ImportIn(RequestModel):
@@ -33,14 +48,25 @@ class _ImportIn(RequestModel):
     )
     name: Name = Field("imported", description="Name of the new vocabulary.")
     domain: Domain = Field("", description="Domain of the new vocabulary. If absent, the file's domain.")
+    partial: bool = Field(False, description="Import what is valid and matched, and report what was left out.")
+    map: dict[str, str | list[str] | None] = Field(
+        {},
+        description="Label of the file → label of the vocabulary, a list of labels, or null to leave it out.",
+        examples=[{"hammerhead shark": "hammerhead", "n02012849": "crane (bird)"}],
+    )
+
+    @field_validator("map", mode="before")
+    @classmethod
+    def _parse_map(cls, value: object) -> object:
+        return from_json(value) if isinstance(value, str) else value  # a field of a form is text
 
 
 class DocumentImportIn(_ImportIn):
-    """One file. `json` and `csv`: as exported. `dclip`: label → list of phrases. `cupl`: label → list of sentences."""
+    """One file. `auto` recognises the format, and the shapes of label → texts that are published with papers."""
 
-    format: DocumentFormat
-    document: dict[str, Any] | str = Field(
-        description="The file's content as text; a JSON format also as a value.",
+    format: ImportFormat
+    document: dict[str, Any] | list[Any] | str | Annotated[bytes, WithJsonSchema(_BINARY_SCHEMA)] = Field(
+        description="The file's content as text; JSON also as a value; Parquet and zip as a file, or in base64.",
         examples=[
             {"Laysan albatross": ["a white head", "dark wings"]},
             "label,kind,text\nLaysan albatross,phrase,a white head\n",
@@ -49,19 +75,37 @@ class DocumentImportIn(_ImportIn):
 
     @field_validator("document")
     @classmethod
-    def _is_text(cls, document: dict[str, Any] | str, info: ValidationInfo) -> dict[str, Any] | str:
-        format: DocumentFormat | None = info.data.get("format")
-        if format is not None and not FORMATS[format].is_json and not isinstance(document, str):
+    def _content(cls, document: object, info: ValidationInfo) -> object:
+        format: ImportFormat | None = info.data.get("format")
+        if format in BINARY_FORMATS and isinstance(document, str):
+            try:
+                return base64.b64decode(document, validate=True)
+            except ValueError:
+                raise ValueError(f"is neither a file nor base64, which format {format} needs") from None
+        is_json = format is None or format == "auto" or FORMATS[format].is_json
+        if not is_json and isinstance(document, dict | list):
             raise ValueError(f"must be a string for format {format}")
         return document
+
+
+def _decoded(value: object) -> object:
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return decode(value)[0]
+    except FormatError as error:
+        raise ValueError(error.detail) from None
+
+
+_Text = Annotated[str, BeforeValidator(_decoded)]
 
 
 class Label2TextImportIn(_ImportIn):
     """Two text files: `label2text` with rows `folder number label`, and `sentences` with one sentence per row."""
 
     format: Literal["label2text"]
-    label2text: str = Field(examples=["002.Laysan_Albatross 2 Laysan_Albatross\n"])
-    sentences: str = Field(examples=["The Laysan Albatross has a large, white body with black wings.\n"])
+    label2text: _Text = Field(examples=["002.Laysan_Albatross 2 Laysan_Albatross\n"])
+    sentences: _Text = Field(examples=["The Laysan Albatross has a large, white body with black wings.\n"])
 
 
 ImportIn = DocumentImportIn | Label2TextImportIn
@@ -88,43 +132,66 @@ def parse_json_import(body: bytes) -> ImportIn:
         raise validation_problem(error, from_json(body)) from None
 
 
-def parse_form_import(fields: Mapping[str, str]) -> ImportIn:
-    """Validate the fields of a form. Raises ProblemError."""
+def parse_form_import(fields: Mapping[str, str | bytes]) -> ImportIn:
+    """Validate the fields of a form; files are bytes. Raises ProblemError."""
     try:
         return IMPORT_ADAPTER.validate_python(dict(fields))
     except ValidationError as error:
         raise validation_problem(error, dict(fields)) from None
 
 
-def parse_import(body: ImportIn) -> AttributeFile:
-    """The content of the uploaded file. Raises ProblemError that names the line, or the location in the document."""
-    pointer = "/document"
+@dataclass(frozen=True)
+class ImportedFile:
+    """The content of an uploaded file, the report of its reading, and its format.
+
+    `pointer` is the JSON pointer of the field that holds the attributes; `is_text`: its faults have lines.
+    """
+
+    file: AttributeFile
+    report: ReadReport
+    format: str
+    pointer: str
+    is_text: bool
+
+    @property
+    def labels(self) -> list[LabelPair]:
+        """The labels of the file."""
+        return [(entry.label, entry.sense) for entry in self.file.entries]
+
+
+def parse_import(body: ImportIn) -> ImportedFile:
+    """The content of the uploaded file. Raises ProblemError with all faults: their lines, or locations in the JSON."""
+    reading = Reading(partial=body.partial)
+    pointer, is_text, format = "/document", True, body.format
     try:
         match body:
             case DocumentImportIn():
-                file = FORMATS[body.format].read(_text(body.document))
+                is_text = isinstance(body.document, str | bytes)
+                content = body.document if isinstance(body.document, str | bytes) else json.dumps(body.document)
+                known = detect_format(content) if body.format == "auto" else body.format
+                format, file = known, FORMATS[known].read(content, reading)
             case Label2TextImportIn():
                 pointer = "/label2text"
-                rows = label2text.read_label2text(body.label2text)
-                pointer = "/sentences"
-                file = AttributeFile(entries=label2text.join_sentences(rows, body.sentences))
+                rows = label2text.read_label2text(body.label2text, reading)
+                pointer, reading.report.read_as = "/sentences", "label2text with sentences"
+                file = AttributeFile(entries=label2text.join_sentences(rows, body.sentences, reading))
     except FormatError as error:
-        # Line numbers help only if the client sent a text. A JSON object is serialised here, with other lines.
-        is_text = isinstance(body, Label2TextImportIn) or isinstance(body.document, str)
-        raise unprocessable("import_malformed", str(error) if is_text else error.detail, pointer) from None
+        raise _malformed(error, pointer, is_text=is_text) from None
     _reject_unstorable(file, pointer)
     if not file.entries:
+        if reading.report.faults:
+            all_faults = FormatError(reading.report.faults, num_faults=reading.report.left_out)
+            raise _malformed(all_faults, pointer, is_text=is_text)
         raise unprocessable("import_empty", "the file contains no labels", pointer)
-    return file
+    return ImportedFile(file, reading.report, format, pointer, is_text)
 
 
-def attributes_pointer(body: ImportIn) -> str:
-    """The JSON pointer of the body's field that contains the attributes."""
-    return "/sentences" if isinstance(body, Label2TextImportIn) else "/document"
-
-
-def _text(document: dict[str, Any] | str) -> str:
-    return document if isinstance(document, str) else json.dumps(document)
+def _malformed(error: FormatError, pointer: str, *, is_text: bool) -> ProblemError:
+    fields = fault_fields(error.faults, pointer, is_text=is_text)
+    detail = fields[0].detail
+    if error.num_faults > 1:
+        detail = f"the file has {error.num_faults} faults; the first: {detail}; post partial: true to leave them out"
+    return ProblemError(422, "import_malformed", detail, fields)
 
 
 def _reject_unstorable(file: AttributeFile, pointer: str) -> None:
@@ -144,30 +211,69 @@ def _strings(value: object) -> Iterator[str]:
             yield from _strings(child)
 
 
-def match_to_labels(entries: Sequence[Entry], labels: Sequence[Label], pointer: str) -> list[Entry | None]:
-    """One item per label of the vocabulary, in its order: the label's entry, or None.
+def new_labels(imported: ImportedFile, body: ImportIn) -> tuple[list[LabelPair], Assignment]:
+    """The labels of a new vocabulary for the file, renamed by the map, and which entry each one has.
 
-    Matches by name and sense, ignoring case. Raises ProblemError that lists the entries without a label.
+    Raises ProblemError for a wrong map, and for labels that are identifiers: an LLM must not take them for names.
     """
-    positions: dict[LabelKey, int] = {}
-    for label in labels:
-        positions[label_key(label.name, label.sense)] = label.position
-        # DCLIP's JSON has one key per label, with the sense in brackets.
-        positions.setdefault(label_key(str(NamedLabel(label.name, label.sense)), None), label.position)
-    matched: list[Entry | None] = [None] * len(labels)
-    invalid_fields: list[InvalidField] = []
-    for index, entry in enumerate(entries):
-        position = positions.get(label_key(entry.label, entry.sense))
-        if position is None:
-            detail = f'label {index} "{entry.label}" is not in the vocabulary; remove it, or correct its name or sense'
-            invalid_fields.append(InvalidField(pointer, detail))
-            if len(invalid_fields) == MAX_ERRORS:
-                break
-            continue
-        matched[position] = dataclasses.replace(entry, label=labels[position].name, sense=labels[position].sense)
-    if invalid_fields:
-        raise ProblemError(422, "label_unknown", invalid_fields[0].detail, invalid_fields)
-    return matched
+    names, faults = rename(imported.labels, body.map)
+    if faults:
+        raise _wrong_map(faults)
+    labels = [label for label in names if label is not None]
+    if labels and all(is_identifier(name) for name, _ in labels):
+        detail = f'the labels are identifiers such as "{labels[0][0]}", which say nothing to an LLM; name them in map'
+        raise unprocessable("label_is_identifier", detail, imported.pointer)
+    if imported.format in ("dclip", "cupl") and not any(" " in name for name, _ in labels):
+        labels = _with_spaces(labels, imported.report)
+    kept = [at for at, label in enumerate(names) if label is not None]
+    matched = [
+        MatchedEntry(at, (position,), Rule.EXACT if names[at] == imported.labels[at] else Rule.MAP)
+        for position, at in enumerate(kept)
+    ]
+    left_out = [at for at, label in enumerate(names) if label is None]
+    return labels, Assignment(entry_of=list(kept), matched=matched, left_out=left_out)
+
+
+def _wrong_map(faults: Sequence[str]) -> ProblemError:
+    fields = [InvalidField("/map", detail) for detail in faults[:MAX_ERRORS]]
+    return ProblemError(422, "map_invalid", faults[0], fields)
+
+
+def _with_spaces(labels: list[LabelPair], report: ReadReport) -> list[LabelPair]:
+    """The labels with spaces for underscores, if the file has no spaces in its labels, and a warning."""
+    spaced = [(" ".join(name.replace("_", " ").split()) or name, sense) for name, sense in labels]
+    if num_changed := sum(one != other for one, other in zip(labels, spaced, strict=True)):
+        report.warnings.append(f"the underscores of {num_changed:,} labels became spaces")
+    return spaced
+
+
+def match_to_labels(imported: ImportedFile, labels: Sequence[LabelPair], body: ImportIn) -> Assignment:
+    """Assign the entries to the labels of a vocabulary.
+
+    Raises ProblemError that lists the entries without a label, and their nearest labels, unless the import is partial.
+    A wrong map is always an error.
+    """
+    assignment = assign(imported.labels, labels, body.map)
+    of_map = [detail for entry, detail in assignment.faults if entry is None or "the map gives" in detail]
+    if of_map:
+        raise _wrong_map(of_map)
+    if assignment.num_faults and not (body.partial and assignment.matched):
+        fields = [InvalidField(imported.pointer, detail) for _, detail in assignment.faults]
+        detail = fields[0].detail
+        if assignment.num_faults > 1:
+            detail = f"{assignment.num_faults} of {len(imported.labels)} labels have no place; the first: {detail}"
+        remedy = "name their labels in map, or post partial: true to leave them out"
+        raise ProblemError(422, "label_unknown", f"{detail}; {remedy}", fields)
+    return assignment
+
+
+def assigned_entries(imported: ImportedFile, labels: Sequence[LabelPair], assignment: Assignment) -> list[Entry | None]:
+    """One item per label of the vocabulary, in its order: the label's entry under its name, or None."""
+    entries = imported.file.entries
+    return [
+        None if at is None else dataclasses.replace(entries[at], label=name, sense=sense)
+        for (name, sense), at in zip(labels, assignment.entry_of, strict=True)
+    ]
 
 
 def entry_content(entry: Entry) -> EntryContent | None:

@@ -1,8 +1,10 @@
-"""Parse uploaded label lists: JSON, CSV with a header, or plain text with one label per line."""
+"""Read posted label lists: the API's JSON schema, or a label file in any form of `limbeck.shared.label_files`."""
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import BytesParser
+from pathlib import PurePath
 from typing import Annotated, NotRequired
 
 from pydantic import Field, TypeAdapter, ValidationError, with_config
@@ -11,9 +13,25 @@ from typing_extensions import TypedDict
 
 from api.http.problems import ProblemError, unprocessable, validation_problem
 from api.http.schemas import Domain, Name, RequestModel
-from limbeck.shared.labels import numbered_lines
-from store.errors import InvalidField, InvalidRequest
-from store.vocabularies import MAX_LABELS, NewLabel, validate_labels
+from limbeck.shared.label_files import LabelFault, LabelFile, LabelFileError, read_label_file
+from store.errors import InvalidField
+from store.vocabularies import MAX_LABELS, NewLabel
+
+MEDIA_TYPES = {
+    "application/json": ".json",
+    "application/x-ndjson": ".jsonl",
+    "application/ndjson": ".jsonl",
+    "application/jsonl": ".jsonl",
+    "application/yaml": ".yaml",
+    "application/x-yaml": ".yaml",
+    "text/yaml": ".yaml",
+    "text/csv": ".csv",
+    "text/tab-separated-values": ".tsv",
+    "text/plain": "",
+    "application/octet-stream": "",
+}
+"""Media types of label files, and the suffix that each stands for; the content decides."""
+MULTIPART = "multipart/form-data"
 
 
 @with_config({"extra": "forbid"})
@@ -38,8 +56,18 @@ class VocabularyIn(RequestModel):
 _ADAPTER = TypeAdapter(VocabularyIn)
 
 
-def parse_json(body: bytes) -> tuple[str, str, list[NewLabel]]:
-    """(name, domain, labels) of a JSON body. Raises ProblemError with pointers."""
+@dataclass(frozen=True)
+class PostedLabels:
+    """The labels of a body and the report of how it was read; `read_as` is None for the API's own schema."""
+
+    labels: Sequence[NewLabel]
+    read_as: str | None = None
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+def parse_json(body: bytes) -> tuple[str, str, PostedLabels]:
+    """(name, domain, labels) of a body in the API's schema. Raises ProblemError with pointers."""
     try:
         vocabulary = _ADAPTER.validate_json(body)
     except ValidationError as error:
@@ -50,75 +78,63 @@ def parse_json(body: bytes) -> tuple[str, str, list[NewLabel]]:
         NewLabel(label) if isinstance(label, str) else NewLabel(label["name"], label.get("sense"))
         for label in vocabulary.labels
     ]
-    return vocabulary.name, vocabulary.domain, labels
+    return vocabulary.name, vocabulary.domain, PostedLabels(labels)
 
 
-def parse_csv(body: bytes) -> list[NewLabel]:
-    """Labels of a CSV file whose header is `name` or `name,sense`. Raises ProblemError that names the line."""
-    rows = _csv_rows(_text(body))
-    line, header = next(rows, (1, []))
-    columns = [column.strip().lower() for column in header]
-    if columns not in (["name"], ["name", "sense"]):
-        raise _at_line("csv_header", line, f"the header must be name or name,sense, not {','.join(header)[:100]!r}")
-    lines: list[int] = []
-    labels: list[NewLabel] = []
-    for line, row in rows:
-        if len(row) != len(columns):
-            raise _at_line(
-                "csv_malformed", line, f"has {len(row)} fields, but the header has {len(columns)}", len(labels)
-            )
-        labels.append(NewLabel(row[0], row[1] if len(row) > 1 else None))
-        lines.append(line)
-    _validate(labels, lines)
-    return labels
-
-
-def parse_plain_text(body: bytes) -> list[NewLabel]:
-    """Labels of plain text, one per line. Raises ProblemError that names the line."""
-    lines = numbered_lines(_text(body))
-    labels = [NewLabel(name) for _, name in lines]
-    _validate(labels, [number for number, _ in lines])
-    return labels
-
-
-def _validate(labels: Sequence[NewLabel], lines: Sequence[int]) -> None:
-    """`validate_labels`, with line numbers in the errors. `lines` has the line number of each label."""
-    # The store validates the labels again, but it does not know the lines of the file.
+def is_schema(body: bytes) -> bool:
+    """Whether a JSON body is valid in the API's schema."""
     try:
-        validate_labels(labels)
-    except InvalidRequest as error:
-        invalid_fields = [
-            InvalidField(field.pointer, _detail_with_line(field, lines)) for field in error.invalid_fields
-        ]
-        raise InvalidRequest(error.code, invalid_fields[0].detail, invalid_fields) from None
+        _ADAPTER.validate_json(body)
+    except ValidationError:
+        return False
+    return True
 
 
-def _detail_with_line(field: InvalidField, lines: Sequence[int]) -> str:
-    steps = field.pointer.split("/")  # "", "labels", index, ...
-    return f"line {lines[int(steps[2])]}: {field.detail}" if len(steps) > 2 else field.detail
-
-
-def _csv_rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """(number of the first line, fields) of each record. Empty lines at the end are ignored."""
-    reader = csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise _at_line("csv_malformed", line, str(error)) from None
-        yield line, row or [""]
-
-
-def _text(body: bytes) -> str:
+def parse_file(body: bytes, media_type: str, content_type: str) -> PostedLabels:
+    """The labels of a posted file. Raises ProblemError that lists the invalid labels with their lines."""
+    name = f"labels{MEDIA_TYPES.get(media_type, '')}"
+    if media_type == MULTIPART:
+        body, name = _uploaded_file(body, content_type)
     try:
-        return body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = body.count(b"\n", 0, error.start) + 1
-        raise _at_line("not_utf8", line, f"is not UTF-8: {error.reason}") from None
+        file = read_label_file(body, name)
+    except LabelFileError as error:
+        raise _problem(error) from None
+    return _posted(file)
 
 
-def _at_line(code: str, line: int, detail: str, position: int | None = None) -> ProblemError:
-    return unprocessable(code, f"line {line}: {detail}", "/labels" if position is None else f"/labels/{position}")
+def _posted(file: LabelFile) -> PostedLabels:
+    labels = [NewLabel(label.name, label.sense, label.ids or None) for label in file.labels]
+    return PostedLabels(labels, file.read_as, file.notes, file.warnings)
+
+
+def _problem(error: LabelFileError) -> ProblemError:
+    if not error.faults:
+        code = "vocabulary_empty" if error.is_empty else "label_file_invalid"
+        return unprocessable(code, f"the label file {error}", "/labels")
+    fields = [InvalidField(_pointer(fault), _detail(fault)) for fault in error.faults]
+    code = "label_file_invalid" if error.faults[0].position is None else "label_invalid"
+    more = error.num_faults - len(fields)
+    summary = f"{fields[0].detail} (and {error.num_faults - 1:,} more)" if error.num_faults > 1 else fields[0].detail
+    return ProblemError(422, code, f"{summary}; the first {len(fields)} are listed" if more else summary, fields)
+
+
+def _pointer(fault: LabelFault) -> str:
+    return "/labels" if fault.position is None else f"/labels/{fault.position}/{fault.field}"
+
+
+def _detail(fault: LabelFault) -> str:
+    return f"line {fault.line}: {fault.detail}" if fault.line else fault.detail
+
+
+def _uploaded_file(body: bytes, content_type: str) -> tuple[bytes, str]:
+    """(content, name) of the only file of a multipart form."""
+    message = BytesParser().parsebytes(b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n" + body)
+    files = [part for part in message.walk() if part.get_filename() is not None]
+    if len(files) != 1:
+        raise ProblemError(400, "malformed_form", f"the form has {len(files)} files; send one file with the labels")
+    return _content(files[0]), PurePath(files[0].get_filename() or "").name
+
+
+def _content(part: Message) -> bytes:
+    content = part.get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""

@@ -1,7 +1,7 @@
 """Files of attribute sets: export in every format, and import for an existing or a new vocabulary."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -12,14 +12,17 @@ from starlette.responses import Response, StreamingResponse
 from api.http.dependencies import Created, IdempotencyDep, Services, ServicesDep
 from api.http.problems import ProblemError, not_found_at
 from api.readers import attribute_files
-from api.readers.attribute_files import ImportIn, Label2TextImportIn
+from api.readers.attribute_files import ImportedFile, ImportIn, Label2TextImportIn
+from api.readers.import_report import ImportReportOut, import_report
 from api.routes.attribute_sets import AttributeSetOut
 from api.routes.attributes import labels_with_entries
 from attributes.formats import label2text
 from attributes.formats.common import FormatError
 from attributes.formats.registry import FORMATS, FileHead
 from attributes.types import Entry, entry_from_json
+from limbeck.shared.attribute_files.matching import Assignment
 from limbeck.shared.format_names import FileFormat
+from limbeck.shared.labels import LabelPair
 from store import vocabularies
 from store.db import Database
 from store.models import AttributeSet
@@ -28,7 +31,7 @@ from store.sets.attribute_sets import PAGE_SIZE
 from store.vocabularies import NewLabel
 
 router = APIRouter(prefix="/v1/attribute-sets", tags=["attribute sets"])
-_CHUNK_CHARS = 2**18
+_CHUNK_BYTES = 2**18
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -38,15 +41,16 @@ def export(
     id: str,
     format: Annotated[
         FileFormat,
-        Query(description="json and csv are complete; the other formats contain only some kinds of lines."),
+        Query(description="dclip, cupl, label2text and sentences contain only some kinds of lines."),
     ] = "json",
 ) -> Response:
-    """Export the set: Limbeck's JSON, CSV, DCLIP's or CuPL's JSON, label2text.txt, or its file of sentences."""
+    """Export the set as JSON, CSV, JSONL, Parquet, a folder for Hugging Face `datasets`, or a published format."""
     with services.db.read() as tx:
         attribute_set = attribute_sets.get(tx, id)
         domain = vocabularies.get(tx, attribute_set.vocabulary_id).domain or None
     entries = _entries(services.db, attribute_set)
     source = attribute_set.source
+    pieces: Iterator[str] | Iterator[bytes]
     head = FileHead(domain=domain, strategy=strategy_of(source), model=source.get("model"))
     try:
         match format:
@@ -73,26 +77,30 @@ async def _parse_body(request: Request) -> ImportIn:
         detail = f"post application/json or multipart/form-data, not {media_type or 'an untyped body'}"
         raise ProblemError(415, "unsupported_media_type", detail)
     limit = request.app.state.services.settings.max_body_bytes
-    fields: dict[str, str] = {}
+    fields: dict[str, str | bytes] = {}
     async with request.form(max_files=4, max_fields=8, max_part_size=limit) as form:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
-                try:
-                    fields[name] = (await value.read()).decode("utf-8-sig")
-                except UnicodeDecodeError as error:
-                    raise ProblemError(422, "not_utf8", f"{name} is not UTF-8 text: {error.reason}") from None
+                fields[name] = await value.read()
             else:
                 fields[name] = value
     return attribute_files.parse_form_import(fields)
 
 
-@router.post("/import", status_code=201, response_model=AttributeSetOut, openapi_extra=attribute_files.IMPORT_BODY)
+class ImportedSetOut(AttributeSetOut):
+    """The set that an import made, with the report of the import."""
+
+    import_report: ImportReportOut
+
+
+@router.post("/import", status_code=201, response_model=ImportedSetOut, openapi_extra=attribute_files.IMPORT_BODY)
 def import_(
     services: ServicesDep, idempotency: IdempotencyDep, body: Annotated[ImportIn, Depends(_parse_body)]
 ) -> Response:
     """Import a file as an attribute set, for an existing vocabulary or for a new one with the file's labels."""
-    file = attribute_files.parse_import(body)
-    source = {"import": body.format, "domain": file.domain, "strategy": file.strategy, "model": file.model}
+    imported = attribute_files.parse_import(body)
+    file = imported.file
+    source = {"import": imported.format, "domain": file.domain, "strategy": file.strategy, "model": file.model}
     if isinstance(body, Label2TextImportIn):
         # A set contains no folder names and numbers. Keep the file, so that the export reproduces it.
         content = body.label2text.encode()
@@ -101,21 +109,41 @@ def import_(
 
     def write(tx: Session) -> Created:
         if body.vocabulary_id is None:
-            new_labels = [NewLabel(entry.label, entry.sense) for entry in file.entries]
+            names, assignment = attribute_files.new_labels(imported, body)
+            labels = [NewLabel(*label) for label in names]
             domain = body.domain or file.domain or ""
-            vocabulary_id = vocabularies.create(tx, name=body.name, domain=domain, labels=new_labels).id
+            vocabulary_id = vocabularies.create(tx, name=body.name, domain=domain, labels=labels).id
         else:
             with not_found_at("/vocabulary_id"):
                 vocabulary_id = vocabularies.get(tx, body.vocabulary_id).id
-        labels = vocabularies.labels(tx, vocabulary_id)
-        entries = attribute_files.match_to_labels(file.entries, labels, attribute_files.attributes_pointer(body))
-        pages = attribute_sets.put_pages(
-            tx, [attribute_files.entry_content(entry) if entry else None for entry in entries]
-        )
+            assignment = None
+        pairs = [(label.name, label.sense) for label in vocabularies.labels(tx, vocabulary_id)]
+        if assignment is None:
+            assignment = attribute_files.match_to_labels(imported, pairs, body)
+        entries = attribute_files.assigned_entries(imported, pairs, assignment)
+        contents = [attribute_files.entry_content(entry) if entry else None for entry in entries]
+        pages = attribute_sets.put_pages(tx, contents)
         row = attribute_sets.create(tx, vocabulary_id=vocabulary_id, pages=pages, source=source)
-        return AttributeSetOut.model_validate(row), f"/v1/attribute-sets/{row.id}"
+        num_lines = sum(len(entry.lines) for entry in entries if entry)
+        report = _report(imported, pairs, assignment, num_lines)
+        out = AttributeSetOut.model_validate(row).model_dump()
+        return ImportedSetOut(**out, import_report=report), f"/v1/attribute-sets/{row.id}"
 
     return idempotency.respond(write)
+
+
+def _report(
+    imported: ImportedFile, labels: Sequence[LabelPair], assignment: Assignment, num_lines: int
+) -> ImportReportOut:
+    return import_report(
+        imported.report,
+        pointer=imported.pointer,
+        is_text=imported.is_text,
+        num_lines=num_lines,
+        entries=imported.labels,
+        labels=labels,
+        assignment=assignment,
+    )
 
 
 def _entries(db: Database, attribute_set: AttributeSet) -> Iterator[Entry]:
@@ -144,15 +172,16 @@ def strategy_of(source: Mapping[str, Any]) -> str | None:
     return ", ".join(source["strategies"]) if "strategies" in source else source.get("strategy")
 
 
-def join_into_chunks(pieces: Iterable[str]) -> Iterator[str]:
-    """Join the pieces into chunks of about `_CHUNK_CHARS` characters."""
+def join_into_chunks(pieces: Iterator[str] | Iterator[bytes]) -> Iterator[bytes]:
+    """Join the pieces into chunks of about `_CHUNK_BYTES` bytes."""
     # A streaming response switches threads for each item of its generator.
-    chunk: list[str] = []
+    chunk: list[bytes] = []
     size = 0
     for piece in pieces:
-        chunk.append(piece)
-        size += len(piece)
-        if size >= _CHUNK_CHARS:
-            yield "".join(chunk)
+        content = piece.encode() if isinstance(piece, str) else piece
+        chunk.append(content)
+        size += len(content)
+        if size >= _CHUNK_BYTES:
+            yield b"".join(chunk)
             chunk, size = [], 0
-    yield "".join(chunk)
+    yield b"".join(chunk)

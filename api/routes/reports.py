@@ -1,6 +1,6 @@
 """Gate reports of attribute sets: get the report, list the labels that fail a gate, and start a check job."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ from api.http.problems import ProblemError, StorableRequestModel, unprocessable
 from api.http.schemas import AfterPosition, Limit, Page, ResponseModel, Timestamp, page
 from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
 from api.routes.jobs import JobOut, job_out
-from attributes.gates.types import Gate
+from attributes.gates.types import Gate, Status
 from distill.texts.text_templates import PromptOptions, TextKind
 from store.artefacts import Artefacts
 from store.jobs import jobs, progress
@@ -25,6 +25,7 @@ from store.sets import attribute_sets, reports
 
 router = APIRouter(prefix="/v1/attribute-sets", tags=["attribute sets"])
 
+_STATUS_OF: Mapping[bool | None, Status] = {True: "holds", False: "fails", None: "not_measured"}
 _Teacher = Annotated[
     str | None, Query(max_length=1000, description="The report with this teacher. If absent, the newest report.")
 ]
@@ -56,7 +57,12 @@ class GateResultOut(ResponseModel):
     figure: float | None = Field(description="The measured value; null if the gate was not measured.")
     threshold: float = Field(description="The gate passes if `figure` is at most this (`nonvisual`: below).")
     unit: Literal["share", "labels", "lines"] = Field(description="Unit of `figure` and `threshold`; shares are of 1.")
-    holds: bool | None = Field(description="Whether the gate passes; null if it was not measured.")
+    holds: bool | None = Field(description="Whether the gate passes; null if it was not measured or not judged.")
+    status: Status = Field(
+        description="`not_judged`: the lines are in a language that the gate does not know. `not_measured`: the gate "
+        "needs a teacher."
+    )
+    num_not_judged: int = Field(description="Number of lines in a language that the gate does not know.")
     num_labels: int = Field(description="Number of labels that fail the gate.")
     judged_by: str = Field(description="How the gate was measured, or why it was not.")
     details: dict[str, Any]
@@ -73,7 +79,11 @@ class ReportOut(ResponseModel):
     num_labels: int
     num_described: int = Field(description="Number of labels that have lines.")
     num_lines: int
-    holds: bool = Field(description="Whether no measured gate fails.")
+    holds: bool = Field(description="Whether no measured gate fails. See `status` for gates that were not judged.")
+    status: Literal["holds", "fails", "not_judged"] = Field(
+        description="`not_judged`: no gate fails, but a gate could not judge the language of the lines."
+    )
+    languages: dict[str, int] = Field(description="Number of lines by detected language (ISO 639-1 code).")
     gates: list[GateResultOut]
 
 
@@ -108,8 +118,26 @@ def get(services: ServicesDep, id: str, teacher: _Teacher = None) -> object:
         attribute_set_id=id,
         teacher=report.teacher or None,
         created_at=report.created_at,
-        **{name: value for name, value in report.figures.items() if name not in ("places", "judges")},
+        **_with_statuses(report.figures),
     )
+
+
+def _why_not_measured(id: str, gate: Gate, figures: Mapping[str, Any]) -> str:
+    results: list[dict[str, Any]] = figures["gates"]
+    result = next((one for one in results if one["gate"] == gate), None)
+    if result and result.get("status") == "not_judged":
+        return f"the report does not judge {gate}: {result['judged_by']}"
+    again = f"POST /v1/attribute-sets/{id}/report"
+    if result:
+        return f"the report does not measure {gate}: {again} with a teacher does"
+    return f"the report was made before the gate {gate} existed: {again} makes a new one"
+
+
+def _with_statuses(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a report as in a response. A report of an earlier version has no statuses and languages."""
+    gates = [{"status": _STATUS_OF[gate["holds"]], "num_not_judged": 0, **gate} for gate in figures["gates"]]
+    shown = {name: value for name, value in figures.items() if name not in ("places", "judges", "gates")}
+    return {"status": _STATUS_OF[figures["holds"]], "languages": {}, **shown, "gates": gates}
 
 
 @router.get("/{id}/report/{gate}/labels", response_model=Page[LabelViolationOut])
@@ -121,8 +149,7 @@ def labels(
         report = _get_report(tx, id, teacher)
     offsets = report.figures["places"].get(gate)
     if offsets is None:
-        detail = f"the report does not measure {gate}: POST /v1/attribute-sets/{id}/report with a teacher does"
-        raise ProblemError(404, "gate_not_measured", detail)
+        raise ProblemError(404, "gate_not_measured", _why_not_measured(id, gate, report.figures))
     violations = _violations(services.artefacts, report.file_key, offsets, after=-1 if after is None else after)
     data = list(islice(violations, limit + 1))
     return page(data[:limit], len(data) > limit, lambda item: item.position)

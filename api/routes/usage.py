@@ -30,6 +30,8 @@ class JobUsageOut(ResponseModel):
     tokens: int = Field(description="Prompt and completion tokens.")
     calls: int
     unpriced_calls: int = Field(description="Calls whose price or number of tokens is unknown.")
+    repeated_calls: int = Field(description="Calls after the first one of a question.")
+    repaired_responses: int = Field(description="Responses whose JSON had to be repaired.")
     cap_usd: str | None
     cap_tokens: int | None
     projected_usd: str | None = Field(
@@ -47,6 +49,8 @@ def job_usage_out(totals: UsageTotals | None, stages: Sequence[Stage]) -> JobUsa
         tokens=totals.prompt_tokens + totals.completion_tokens,
         calls=totals.calls,
         unpriced_calls=totals.unpriced_calls,
+        repeated_calls=totals.repeated_calls,
+        repaired_responses=totals.repaired_responses,
         cap_usd=_optional_usd(totals.cap_pusd),
         cap_tokens=totals.cap_tokens,
         projected_usd=_optional_usd(usage.projected_pusd(totals, stages)),

@@ -1,5 +1,6 @@
 """Vocabularies: create from a label list, get, and list labels."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -29,6 +30,7 @@ from store.models import Vocabulary
 from store.vocabularies import NewLabel
 
 router = APIRouter(prefix="/v1/vocabularies", tags=["vocabularies"])
+_PREVIEW_LABELS = 100
 
 
 class VocabularyOut(ResponseModel):
@@ -50,16 +52,39 @@ class LabelOut(ResponseModel):
     position: int = Field(description="Position in the vocabulary, from 0.")
     name: str
     sense: str | None = Field(description="Distinguishes labels of the same name.")
+    ids: dict[str, str | list[str]] | None = Field(
+        description="Identifiers in the label file, such as `wnid` and `index`, and `aliases`; not part of prompts."
+    )
+
+
+class CreatedVocabularyOut(VocabularyOut):
+    """A new vocabulary, and how its label file was read."""
+
+    read_as: str | None = Field(description="The form of the label file; null for a JSON body of this schema.")
+    notes: list[str] = Field(description="What was taken as the label, and what was changed or dropped.")
+    warnings: list[str] = Field(description="What to check, because the file does not say it.")
+
+
+class LabelPreviewOut(ResponseModel):
+    """What a label file would become; nothing was stored."""
+
+    object: Literal["label_preview"] = "label_preview"
+    num_labels: int
+    read_as: str | None = Field(description="The form of the label file; null for a JSON body of the schema.")
+    notes: list[str] = Field(description="What was taken as the label, and what was changed or dropped.")
+    warnings: list[str] = Field(description="What to check, because the file does not say it.")
+    labels: list[LabelOut] = Field(description=f"The first {_PREVIEW_LABELS} labels.")
 
 
 class VocabularyParameters(RequestModel):
-    """The query parameters of a text/csv or text/plain upload."""
+    """The query parameters of an uploaded label file."""
 
     name: Name
     domain: Domain = ""
 
 
 _TEXT = {"schema": {"type": "string"}}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BODY = {
     "requestBody": {
         "required": True,
@@ -67,38 +92,71 @@ _BODY = {
             "application/json": {"schema": VocabularyIn.model_json_schema(ref_template="#/components/schemas/{model}")},
             "text/csv": _TEXT | {"example": "name,sense\ncrane,the bird\ncrane,the machine\n"},
             "text/plain": _TEXT | {"example": "Laysan albatross\ncrested auklet\n"},
+            "text/tab-separated-values": _TEXT | {"example": "id\tname\n1\tcrane\n"},
+            "application/yaml": _TEXT | {"example": "names:\n  0: crane\n  1: heron\n"},
+            "application/x-ndjson": _TEXT | {"example": '{"name": "crane"}\n{"name": "heron"}\n'},
+            "application/octet-stream": _BINARY,
+            "multipart/form-data": {
+                "schema": {"type": "object", "properties": {"file": _BINARY["schema"]}, "required": ["file"]}
+            },
         },
     }
 }
-_PARAMETER_DESCRIPTION = "For text/csv and text/plain. A JSON body has a field instead."
+_PARAMETER_DESCRIPTION = "For label files. A JSON body of the schema has a field instead."
 
 
-@router.post("", status_code=201, response_model=VocabularyOut, openapi_extra=_BODY)
+@router.post(
+    "",
+    status_code=201,
+    response_model=CreatedVocabularyOut,
+    responses={200: {"model": LabelPreviewOut, "description": "With `dry_run`: nothing was stored"}},
+    openapi_extra=_BODY,
+)
 def create(
     request: Request,
     idempotency: IdempotencyDep,
     body: RawBody,
     name: Annotated[str | None, Query(description=_PARAMETER_DESCRIPTION)] = None,
     domain: Annotated[str | None, Query(description=_PARAMETER_DESCRIPTION)] = None,
+    dry_run: Annotated[bool, Query(description="Only report what would be stored.")] = False,
 ) -> Response:
-    """Create a vocabulary from JSON, text/csv (header `name` or `name,sense`) or text/plain (one label per line)."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    labels: list[NewLabel]
-    if media_type == "application/json":
-        new_name, new_domain, labels = label_files.parse_json(body)
-    elif media_type in ("text/csv", "text/plain"):
-        parameters = _validate_parameters(name, domain)
-        new_name, new_domain = parameters.name, parameters.domain
-        labels = label_files.parse_csv(body) if media_type == "text/csv" else label_files.parse_plain_text(body)
-    else:
-        detail = f"post application/json, text/csv or text/plain, not {media_type or 'an untyped body'}"
+    """Create a vocabulary from JSON of this schema, or from a label file with `?name=…`.
+
+    A label file can be text with one label per line, CSV, TSV, JSON, JSON Lines or YAML, in the forms that data sets
+    have: `id2label`, `class_index.json`, COCO's categories, `n01440764 tench, Tinca tinca`, and others. Its content
+    decides; the response says how it was read.
+    """
+    content_type = request.headers.get("content-type", "")
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type not in label_files.MEDIA_TYPES and media_type != label_files.MULTIPART:
+        types = ", ".join(_BODY["requestBody"]["content"])  # type: ignore[arg-type]
+        detail = f"post one of {types}; not {media_type or 'an untyped body'}"
         raise ProblemError(415, "unsupported_media_type", detail)
+    if media_type == "application/json" and ((name is None and not dry_run) or label_files.is_schema(body)):
+        new_name, new_domain, posted = label_files.parse_json(body)
+    else:
+        parameters = _validate_parameters("preview" if dry_run and name is None else name, domain)
+        new_name, new_domain = parameters.name, parameters.domain
+        posted = label_files.parse_file(body, media_type, content_type)
+    report = {"read_as": posted.read_as, "notes": list(posted.notes), "warnings": list(posted.warnings)}
+    if dry_run:
+        return _preview(vocabularies.validate_labels(posted.labels), report)
 
     def write(tx: Session) -> Created:
-        row = vocabularies.create(tx, name=new_name, domain=new_domain, labels=labels)
-        return VocabularyOut.model_validate(row), f"/v1/vocabularies/{row.id}"
+        row = vocabularies.create(tx, name=new_name, domain=new_domain, labels=posted.labels)
+        created = VocabularyOut.model_validate(row).model_dump() | report
+        return CreatedVocabularyOut.model_validate(created), f"/v1/vocabularies/{row.id}"
 
     return idempotency.respond(write)
+
+
+def _preview(labels: Sequence[NewLabel], report: Mapping[str, object]) -> Response:
+    first = [
+        LabelOut(position=position, name=label.name, sense=label.sense, ids=label.ids)
+        for position, label in enumerate(labels[:_PREVIEW_LABELS])
+    ]
+    preview = LabelPreviewOut.model_validate({"num_labels": len(labels), "labels": first, **report})
+    return Response(preview.model_dump_json(), media_type="application/json")
 
 
 def _validate_parameters(name: str | None, domain: str | None) -> VocabularyParameters:

@@ -7,7 +7,8 @@ from LIMBECK_LLM_PROXY, not from options, because other users can see command li
 is the endpoint of an Azure OpenAI resource, and the model is the name of a deployment. Repeat `--strategy` for several
 strategies: `--strategy sentence --strategy phrases`. Each result is appended to a journal (`set.json.part`) as it
 arrives, so after an interruption or failed questions, the same command sends only the missing questions. Exit codes: 0
-all questions answered, 1 some missing, 2 invalid input, 130 interrupted.
+all questions answered, 1 the server refuses every call or is away, 2 invalid input, 3 some answers missing, 130
+interrupted.
 """
 
 import argparse
@@ -21,19 +22,21 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from attributes.cli.input_files import InputParser, InvalidInput, parse_file
+from attributes.cli.failure_summary import failure_lines, remedy
+from attributes.cli.input_files import InputParser, InvalidInput, read_labels, read_text
 from attributes.cli.llm_settings import llm_settings, variable
 from attributes.cli.output_file import OutputFile
-from attributes.formats.label_lines import read_label_lines
+from attributes.languages import language_fault
 from attributes.llm.client import FatalLLMError, LLMClient, LLMSettings, QueryTotals, QuestionResult
 from attributes.llm.limits import Limiter, LocalLimiter
 from attributes.llm.requests import cache_key_of
+from attributes.prompts.customize import customize, system_prompt_fault
 from attributes.prompts.questions import Question, questions_for_label
 from attributes.prompts.strategy import DEFAULT_STRATEGY, Strategy, StrategyError, load_strategy
 from attributes.types import Entry, Label
+from limbeck.shared.exit_codes import FAILED, INTERRUPTED, INVALID_INPUT, LABELS_MISSING
 from limbeck.shared.labels import domain_fault, normalize
 
-_MAX_PRINTED_FAILURES = 20
 _KEY_HELP = (
     "The API key is read from LIMBECK_LLM_API_KEY, if the server needs one, "
     "extra HTTP headers from LIMBECK_LLM_HEADERS (a JSON object), and a proxy from LIMBECK_LLM_PROXY."
@@ -111,8 +114,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. Returns the exit code."""
     try:
         arguments = _parse_arguments(argv)
+        labels, report = read_labels(arguments.labels)
         plan = _Plan(
-            labels=parse_file(arguments.labels, read_label_lines),
+            labels=labels,
             strategies=_strategies(arguments),
             domain=_domain(arguments),
             settings=_settings(arguments),
@@ -122,49 +126,49 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InvalidInput(f"--out {arguments.out}: the folder does not exist")
         refs = "+".join(strategy.ref for strategy in plan.strategies)
         out = OutputFile(arguments.out, domain=plan.domain, strategy=refs, model=plan.settings.model)
+        _print_error(f"{arguments.labels}: {report}")
         return _describe(plan, out)
     except (InvalidInput, StrategyError) as error:
         _print_error(f"error: {error}")
-        return 2
+        return INVALID_INPUT
 
 
 def _describe(plan: _Plan, out: OutputFile) -> int:
     """Send the missing questions, write the output file and print a summary. Returns the exit code."""
     total = len(plan.labels) * sum(strategy.num_questions for strategy in plan.strategies)
     missing = plan.missing(out)
-    fatal_error, is_interrupted = "", False
+    fatal_error: FatalLLMError | None = None
+    is_interrupted = False
     with _progress_bar() as progress:
         task = progress.add_task("", total=total, completed=total - len(missing), rate="", failed="")
         recorder = _ResultRecorder(out, progress, task)
         try:
             asyncio.run(_query(plan, missing, recorder.on_result))
         except FatalLLMError as error:
-            fatal_error = error.message
+            fatal_error = error
         except KeyboardInterrupt:
             is_interrupted = True
     num_others = out.finish(plan.labels, plan.keys) if out.entries else 0
     _print_summary(plan, recorder, num_others)
-    if fatal_error:
-        _print_error(f"error: {fatal_error}")
-        return 1
+    if fatal_error is not None:
+        _print_error(f"error: {fatal_error.message}")
+        _print_error(f"  remedy: {remedy(fatal_error.code)}")
+        return FAILED
     if is_interrupted:
         _print_error("interrupted; run the same command again to continue")
-        return 130
-    return 1 if recorder.failures else 0
+        return INTERRUPTED
+    return LABELS_MISSING if recorder.failures else 0
 
 
 async def _query(plan: _Plan, questions: Sequence[Question], on_result: Callable[[QuestionResult], None]) -> None:
-    async with LLMClient(plan.settings, limiter=plan.limiter) as client:
+    async with LLMClient(plan.settings, limiter=plan.limiter, on_outage=_print_error) as client:
         await client.query_all(questions, on_result=on_result)
 
 
 def _print_summary(plan: _Plan, recorder: _ResultRecorder, num_others: int) -> None:
     """`num_others`: the number of entries whose label is not in the list."""
-    for result in recorder.failures[:_MAX_PRINTED_FAILURES]:
-        strategy = f" [{result.question.strategy.ref}]" if len(plan.strategies) > 1 else ""
-        _print_error(f"failed: {result.question.label}{strategy}: {result.reason}: {result.detail}")
-    if len(recorder.failures) > _MAX_PRINTED_FAILURES:
-        _print_error(f"failed: and {len(recorder.failures) - _MAX_PRINTED_FAILURES} more")
+    for line in failure_lines(recorder.failures, with_strategy=len(plan.strategies) > 1):
+        _print_error(line)
     others = f"; {num_others} of them from an earlier run, not in the label list" if num_others else ""
     totals = recorder.totals
     tokens = f"{totals.prompt_tokens:,} + {totals.completion_tokens:,} tokens"
@@ -178,7 +182,9 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = InputParser(
         prog="python -m attributes", description="Describe a list of labels with an LLM.", epilog=_KEY_HELP
     )
-    parser.add_argument("labels", type=Path, help="text file with one label per line, and its sense after a tab")
+    parser.add_argument(
+        "labels", type=Path, help="label file: one label per line, with its sense after a tab; CSV, JSON, YAML …"
+    )
     parser.add_argument("--out", type=Path, required=True, help="attribute set to write or to continue")
     parser.add_argument("--domain", default="", help='what all labels are, such as "birds of North America"')
     parser.add_argument("--base-url", default=env.get("LIMBECK_LLM_BASE_URL", ""), help="OpenAI-compatible server")
@@ -186,6 +192,9 @@ def _parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     version = env.get("LIMBECK_LLM_API_VERSION", "")
     parser.add_argument("--api-version", default=version, help="API version, if the server is Azure OpenAI")
     parser.add_argument("--strategy", action="append", help="name, name@version or .toml file; repeatable")
+    parser.add_argument("--language", default="", help="language of the attributes: German, pt-BR (default: English)")
+    prompt_help = "file with a system prompt that replaces that of the strategies"
+    parser.add_argument("--system-prompt", type=Path, help=prompt_help)
     folder = env.get("LIMBECK_STRATEGIES_DIR")
     parser.add_argument("--strategies-dir", type=Path, default=folder, help="folder with strategies of your own")
     parser.add_argument("--rpm", type=int, help="maximum requests per minute")
@@ -212,7 +221,18 @@ def _strategies(arguments: argparse.Namespace) -> list[Strategy]:
             raise InvalidInput(f"--strategy {strategy.ref} {fault}")
     if len({strategy.ref for strategy in strategies}) < len(strategies):
         raise InvalidInput("--strategy: a strategy is given twice")
-    return strategies
+    return [_customized(strategy, arguments) for strategy in strategies]
+
+
+def _customized(strategy: Strategy, arguments: argparse.Namespace) -> Strategy:
+    """The strategy in the language and with the system prompt of the arguments."""
+    language = normalize(arguments.language)
+    if language and (fault := language_fault(language)):
+        raise InvalidInput(f"--language {fault}")
+    prompt = "" if arguments.system_prompt is None else read_text(arguments.system_prompt).removeprefix("\ufeff")
+    if arguments.system_prompt is not None and (fault := system_prompt_fault(prompt)):
+        raise InvalidInput(f"--system-prompt {arguments.system_prompt} {fault}")
+    return customize(strategy, language=language, system_prompt=prompt)
 
 
 def _limiter(arguments: argparse.Namespace) -> Limiter | None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from attributes.endpoints.endpoint import DEFAULT_ENDPOINT, Endpoint, EndpointError, refuse_secrets
-from attributes.llm.prices import PriceError, parse_model_prices
+from attributes.llm.costs.prices import PriceError, parse_model_prices
 
 _PATHS = ("ca_file", "api_key_file")
 

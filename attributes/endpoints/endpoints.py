@@ -18,8 +18,9 @@ from pydantic import SecretStr, ValidationError
 
 from attributes.endpoints.endpoint import DEFAULT_ENDPOINT, Endpoint, EndpointError, llm_settings_of
 from attributes.endpoints.endpoint_file import read_endpoints
-from attributes.llm.prices import Price, PriceError, Prices, load_prices, parse_model_prices
-from attributes.llm.settings import LLMSettings
+from attributes.llm.costs.prices import Price, PriceError, Prices, load_prices, parse_model_prices
+from attributes.llm.http.connections import ConnectionFault, check_connection
+from attributes.llm.settings import OPENAI_BASE_URL, LLMSettings
 
 NO_SECRET = SecretStr("")
 MAX_LISTED = 10
@@ -139,6 +140,22 @@ class Endpoints:
             price=self.price(endpoint, chosen),
         )
 
+    def faults(self) -> dict[str, str]:
+        """The endpoints that no call can use on this machine, by name, with the reason: a missing key, a wrong path.
+
+        `default` counts only if the operator has set its server or model.
+        """
+        found = {}
+        for endpoint in self:
+            if endpoint.name == DEFAULT_ENDPOINT and not endpoint.model and endpoint.base_url == OPENAI_BASE_URL:
+                continue
+            model = endpoint.default_model or next(iter(endpoint.models), "any")
+            try:
+                self.resolve(endpoint.name, model, with_secrets=True)
+            except EndpointError as error:
+                found[endpoint.name] = str(error)
+        return found
+
     def price(self, endpoint: Endpoint, model: str) -> Price | None:
         """The price of a model: the endpoint's own, else that of the price file or of the provider's list."""
         own = parse_model_prices(endpoint.prices, endpoint.batch, f"endpoint {endpoint.name}: prices")
@@ -172,11 +189,18 @@ class Endpoints:
         if endpoint.api_key_file is not None:
             secrets["api_key"] = SecretStr(_key_in(endpoint.api_key_file, endpoint.name))
         try:
-            return llm_settings_of(endpoint, model, **secrets)
+            settings = llm_settings_of(endpoint, model, **secrets)
+            check_connection(settings.connection())
         except ValidationError as error:
             first = error.errors()[0]
             message = first["msg"].removeprefix("Value error, ")
             raise EndpointError(f"endpoint {endpoint.name!r}: {first['loc'][0]} {message}") from None
+        except ConnectionFault as error:
+            if endpoint.name == DEFAULT_ENDPOINT:
+                raise EndpointError(str(error)) from None
+            message = str(error).replace("LIMBECK_LLM_CA_FILE", "ca_file").replace("LIMBECK_LLM_PROXY", "proxy")
+            raise EndpointError(f"endpoint {endpoint.name!r}: {message}") from None
+        return settings
 
     def _variable(self, endpoint: Endpoint, field: str, variable: str) -> str:
         value = self._environment.get(variable, "")

@@ -41,11 +41,10 @@ async def fetch_model_list(transport: Transport, settings: LLMSettings) -> Model
     names = [name for item in items if (name := _name_of(item))]
     if not names:
         return ModelList(fault="GET /models lists no model")
-    model = _bare(settings.model)
-    if any(_bare(name) == model for name in names):
-        slots = await _num_slots(transport, settings) if _is_llama_cpp(items) else None
-        return ModelList(is_listed=True, num_models=len(names), num_slots=slots)
-    return ModelList(is_listed=False, num_models=len(names), near=tuple(_near(settings.model, names)))
+    is_listed = any(_bare(name) == _bare(settings.model) for name in names)
+    near = () if is_listed else tuple(_near(settings.model, names))
+    slots = await _num_slots(transport, settings) if _is_llama_cpp(items) else None
+    return ModelList(is_listed=is_listed, num_models=len(names), near=near, num_slots=slots)
 
 
 class _NoList(Exception):

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict
 
 from attributes.endpoints.endpoints import ResolvedEndpoint
 from attributes.endpoints.model_list import ModelList, fetch_model_list
-from attributes.endpoints.recommendation import Recommendation, recommend
-from attributes.llm.estimates import estimate_tokens
+from attributes.endpoints.recommendation import COMPLETE, Recommendation, recommend
+from attributes.llm.costs.estimates import estimate_tokens
 from attributes.llm.limits import max_prompt_tokens
 from attributes.llm.model_profile import FORMAT_LEVELS, FormatLevel, LearnedProfiles
 from attributes.llm.requests import max_limit_of
@@ -26,6 +26,7 @@ from attributes.llm.response_format import ChatBody, sent_parameters
 from attributes.llm.results import Call, FatalLLMError, QuestionResult
 from attributes.llm.retry_policy import QuestionAttempts
 from attributes.llm.transport import RawResponse, Transport
+from attributes.parsing.responses import parse_response
 from attributes.prompts.questions import Question
 from attributes.prompts.strategy import DEFAULT_STRATEGY, load_strategy
 from attributes.types import Label
@@ -38,9 +39,10 @@ _PROBE_LIFETIME_S = 3600.0
 
 
 class FormatResult(BaseModel):
-    """What became of one response format. `is_understood`: the server accepted it; `fits`: the response was valid.
+    """What became of one response format.
 
-    `fault` says why not. The tokens are those of the last call; `num_calls` includes repeated ones.
+    `is_understood`: the server accepted it; `fits`: the response fits the schema; `is_usable`: it is an answer about
+    the label. `fault` says why not. The tokens are those of the last call; `num_calls` includes repeated ones.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,6 +50,7 @@ class FormatResult(BaseModel):
     response_format: FormatLevel
     is_understood: bool
     fits: bool
+    is_usable: bool
     fault: str
     num_calls: int
     latency_s: float
@@ -83,8 +86,8 @@ class ProbeResult(BaseModel):
 
     @property
     def works(self) -> bool:
-        """Whether at least one response format gives a valid response."""
-        return any(one.fits for one in self.formats)
+        """Whether at least one response format gives a usable response."""
+        return any(one.is_usable for one in self.formats)
 
 
 class ProbePlan(BaseModel):
@@ -154,12 +157,18 @@ class Probe:
     async def _try_format(self, transport: Transport, level: FormatLevel) -> FormatResult:
         """Call until the response is valid, or another call would not be of this format. Raises FatalLLMError."""
         attempts = self._attempts(level)
+        try:
+            return await self._call(transport, attempts)
+        finally:
+            self._calls += attempts.calls  # with the statuses that the parser gave them
+
+    async def _call(self, transport: Transport, attempts: QuestionAttempts) -> FormatResult:
         response_format = attempts.body().get("response_format")
         is_understood = False
         while True:
             body = attempts.body()
             raw = await transport.send(body)
-            self._calls.append(attempts.record(raw))
+            attempts.record(raw)
             if raw.status in ("ok", "empty_answer", "invalid_answer", "refused"):
                 is_understood, self._accepted = True, body
             if raw.status == "llm_unreachable":
@@ -195,7 +204,8 @@ class Probe:
         return FormatResult(
             response_format=attempts.calls[0].level,
             is_understood=is_understood,
-            fits=not fault,
+            fits=call.status in COMPLETE,
+            is_usable=not fault,
             fault=fault,
             num_calls=len(attempts.calls),
             latency_s=raw.latency_s,
@@ -246,8 +256,9 @@ class Probe:
 
 def _fault(attempts: QuestionAttempts, raw: RawResponse, step: object) -> str:
     status = attempts.calls[-1].status
-    detail = step.detail if isinstance(step, QuestionResult) else ""
-    detail = detail or raw.detail
+    detail = (step.detail if isinstance(step, QuestionResult) else "") or raw.detail
+    if not detail and raw.text:
+        detail = parse_response(raw.text, attempts.question).detail
     reason = status.replace("_", " ")
     return f"{reason}: {detail}" if detail else reason
 

@@ -10,6 +10,7 @@ from attributes.llm.model_profile import REASONING_MARGIN
 from attributes.llm.results import Call
 from attributes.llm.settings import LLMSettings
 
+COMPLETE = ("ok", "wrong_label")  # the statuses of calls whose response fits the schema
 _ROUND_TOKENS = 100
 _ROUND_S = 30
 _SLOWER_WITH_OTHERS = 2.0  # servers slow down when several calls are in flight
@@ -35,7 +36,9 @@ def recommend(settings: LLMSettings, calls: Sequence[Call], models: ModelList) -
         return None
     reasons: list[str] = []
     reasoning = max(call.reasoning_tokens or 0 for call in counted)
-    answer = max((call.completion_tokens or 0) - (call.reasoning_tokens or 0) for call in counted)
+    # A response that was cut off or is no answer may be a loop, which no limit would fit.
+    answers = [call for call in counted if call.status in COMPLETE]
+    answer = max([(call.completion_tokens or 0) - (call.reasoning_tokens or 0) for call in answers], default=0)
     max_tokens, max_reasoning_tokens = settings.max_tokens, settings.max_reasoning_tokens
     if not reasoning and _ANSWER_MARGIN * answer > max_tokens:
         max_tokens = _rounded(_ANSWER_MARGIN * answer, _ROUND_TOKENS)

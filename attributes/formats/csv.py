@@ -2,146 +2,128 @@
 
     label,sense,kind,text,part,value,about,other_value,origin,locked,strategy,call
 
-The columns `label`, `kind` and `text` are required; columns may be in any order. A label without lines has one row
-without kind and text. There is no column for flags: they are computed when the file is read, because people edit
-these files. A cell that a spreadsheet would run as a formula is written with a leading apostrophe, which is removed
-when the file is read.
+The columns `label`, `kind` and `text` are required; columns may be in any order. Files with a column of labels and a
+column of texts under the usual names are read too. The file begins with a byte order mark, without which Excel reads
+accents wrongly. A cell that a spreadsheet would run as a formula is written with a leading apostrophe, which is removed
+when the file is read. What spreadsheets write back is read: `;`, tab or `|` between the cells, a line `sep=;`, and
+empty columns at the end.
 """
 
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import get_args
+from collections.abc import Iterable, Iterator
 
-from attributes.editing import MAX_FIELD_CHARS, MAX_LINES, recompute_flags
-from attributes.formats.common import FormatError, line_fault
-from attributes.types import Entry, Line, LineKind, Origin
-from limbeck.shared.labels import LabelKey, LabelPair, label_fault, label_key
+from attributes.formats.common import FormatError, Reading
+from attributes.formats.tables import COLUMNS, REQUIRED_COLUMNS, LineTable, line_rows, read_rows, row_columns
+from attributes.types import Entry
 
-COLUMNS = (
-    "label",
-    "sense",
-    "kind",
-    "text",
-    "part",
-    "value",
-    "about",
-    "other_value",
-    "origin",
-    "locked",
-    "strategy",
-    "call",
-)
-_REQUIRED_COLUMNS = ("label", "kind", "text")
-_KINDS: Mapping[str, LineKind] = {kind: kind for kind in get_args(LineKind)}
-_ORIGINS: Mapping[str, Origin] = {origin: origin for origin in get_args(Origin)}
-_TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"", "false", "no", "0"})
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_ESCAPED = re.compile(r"'+[=+\-@\t\r]")
+__all__ = ["COLUMNS"]
+
+BYTE_ORDER_MARK = "\ufeff"
+_SEPARATORS = ",;\t|"
+# Also after spaces, as LibreOffice runs them; the wide signs are those of Japanese keyboards.
+_FORMULA = re.compile(r"'*\s*[=+\-@|%\t\r\n＝＋－＠]")
+_ESCAPED = re.compile(r"'+\s*[=+\-@|%\t\r\n＝＋－＠]")
 
 
 def write_csv(entries: Iterable[Entry]) -> Iterator[str]:
     """The file in pieces, one label per piece, so that a large set can be streamed. `read_csv` reads it."""
-    yield _format_rows([COLUMNS])
+    yield BYTE_ORDER_MARK + _format_rows([COLUMNS])
     for entry in entries:
-        label = (entry.label, entry.sense or "")
-        no_line = (*label, *("",) * (len(COLUMNS) - 2))
-        yield _format_rows([(*label, *_cells(line)) for line in entry.lines] or [no_line])
+        yield _format_rows(tuple(map(_cell, row.values())) for row in line_rows(entry))
 
 
-def read_csv(text: str) -> list[Entry]:
-    """The entries of a file, ordered by the first row of each label. Raises FormatError."""
-    rows = _records(text.removeprefix("\ufeff"))
+def read_csv(text: str, reading: Reading | None = None) -> list[Entry]:
+    """The entries of a file, ordered by the first row of each label. Raises FormatError with all faults."""
+    reading = reading or Reading()
+    separator, text = _separator(_with_line_feeds(text.removeprefix(BYTE_ORDER_MARK)))
+    rows = _records(text, separator, reading)
     line_number, head = next(rows, (1, []))
-    columns = [cell.strip().lower() for cell in head]
-    if fault := _header_fault(columns):
+    columns = [cell.strip() for cell in head]
+    while columns and not columns[-1]:  # empty columns at the right edge of a sheet
+        columns.pop()
+    reading.report.read_as = "CSV" if separator == "," else f"CSV with {separator!r} between the cells"
+    is_texts = row_columns(dict.fromkeys(columns)) is not None and "kind" not in map(str.lower, columns)
+    columns = columns if is_texts else [column.lower() for column in columns]
+    if fault := _header_fault(columns, is_texts=is_texts):
         raise FormatError(fault, line=line_number)
-    lines: dict[LabelKey, list[Line]] = {}
-    names: dict[LabelKey, LabelPair] = {}
+    cells = _cells(rows, columns, reading)
+    if is_texts:
+        entries = read_rows(cells, reading)
+    else:
+        table = LineTable(reading)
+        for line_number, row in cells:
+            table.add_row(row, line_number)
+        entries = table.entries()
+    reading.close()
+    return entries
+
+
+def _cells(
+    rows: Iterable[tuple[int, list[str]]], columns: list[str], reading: Reading
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows by column, without empty rows; a row of another length is a fault."""
     for line_number, cells in rows:
         if not any(cells):
             continue
-        if len(cells) != len(columns):
-            raise FormatError(f"has {len(cells)} cells for {len(columns)} columns", line=line_number)
-        row = {column: _unescaped(cell) for column, cell in zip(columns, cells, strict=True)}
-        name, sense = row["label"].strip(), row.get("sense", "").strip() or None
-        if fault := label_fault(name, sense):
-            raise FormatError(fault, line=line_number)
-        key = label_key(name, sense)
-        names.setdefault(key, (name, sense))
-        label_lines = lines.setdefault(key, [])
-        if (line := _parse_line(row, line_number)) is not None:
-            label_lines.append(line)
-        if len(label_lines) > MAX_LINES:
-            raise FormatError(f"label {name!r} has more than {MAX_LINES} lines", line=line_number)
-    return [_entry(*names[key], label_lines) for key, label_lines in lines.items()]
+        if len(cells) < len(columns) or any(cells[len(columns) :]):
+            reading.fault(f"has {len(cells)} cells for {len(columns)} columns", line=line_number)
+            continue
+        yield line_number, {column: _unescaped(cell) for column, cell in zip(columns, cells, strict=False)}
 
 
-def _entry(name: str, sense: str | None, lines: Iterable[Line]) -> Entry:
-    entry = Entry(name, sense, tuple(lines))
-    return Entry(name, sense, entry.lines, recompute_flags(entry))
+def _separator(text: str) -> tuple[str, str]:
+    """(the separator, the text without Excel's line `sep=;`): the one that finds most of the known columns."""
+    first, _, rest = text.partition("\n")
+    stated = first.strip().strip('"').lower()
+    if len(stated) == 5 and stated.startswith("sep=") or first.lower().startswith("sep=\t"):
+        return (first.lower() + "\t")[4] if stated == "sep=" else stated[4], "\n" + rest
+
+    def num_known(separator: str) -> int:
+        cells = next(csv.reader([first], delimiter=separator), [])
+        return sum(cell.strip().lower() in COLUMNS for cell in cells) * 100 + len(cells)
+
+    return max(_SEPARATORS, key=num_known), text
 
 
-def _parse_line(row: Mapping[str, str], line_number: int) -> Line | None:
-    """The line of a row; None for a row without kind and text. Raises FormatError."""
-    if not row["kind"].strip() and not row["text"]:
+def _with_line_feeds(text: str) -> str:
+    """Old Macintosh files end lines with a carriage return only."""
+    return text if "\n" in text else text.replace("\r", "\n")
+
+
+def _header_fault(columns: list[str], *, is_texts: bool) -> str | None:
+    names = [column.lower() for column in columns]
+    if duplicates := [name for name in dict.fromkeys(names) if name and names.count(name) > 1]:
+        return f"the header has {duplicates[0][:40]!r} twice"
+    if is_texts:
         return None
-    kind = _KINDS.get(row["kind"].strip().lower())
-    if kind is None:
-        raise FormatError(f"kind must be one of {', '.join(_KINDS)}, not {row['kind'][:40]!r}", line=line_number)
-    origin = _ORIGINS.get(row.get("origin", "").strip().lower() or "import")
-    if origin is None:
-        raise FormatError(f"origin must be one of {', '.join(_ORIGINS)}, not {row['origin'][:40]!r}", line=line_number)
-    locked = row.get("locked", "").strip().lower()
-    if locked not in _TRUE | _FALSE:
-        raise FormatError(f"locked must be true or false, not {locked[:40]!r}", line=line_number)
-    fields = {name: row.get(name, "") for name in ("part", "value", "about", "other_value", "strategy", "call")}
-    for name, text in {"text": row["text"], **fields}.items():
-        if fault := line_fault(text):
-            raise FormatError(f"{name} {fault}", line=line_number)
-        if name != "text" and len(text) > MAX_FIELD_CHARS:
-            fault = f"{name} has {len(text)} characters; at most {MAX_FIELD_CHARS} are allowed"
-            raise FormatError(fault, line=line_number)
-    return Line(kind, row["text"], origin=origin, locked=locked in _TRUE, **fields)
-
-
-def _header_fault(columns: list[str]) -> str | None:
-    if missing := [name for name in _REQUIRED_COLUMNS if name not in columns]:
-        return f"the header lacks {', '.join(missing)}; the columns are {', '.join(COLUMNS)}"
-    if unknown := [name for name in columns if name not in COLUMNS]:
+    if missing := [name for name in REQUIRED_COLUMNS if name not in names]:
+        known = f"the columns are {', '.join(COLUMNS)}"
+        return f"the header lacks {', '.join(missing)}; {known}; or one of labels and one of texts: label and text"
+    if unknown := [name for name in names if name not in COLUMNS]:
         return f"the header has {unknown[0][:40]!r}, which is not one of {', '.join(COLUMNS)}"
-    duplicates = [name for name in COLUMNS if columns.count(name) > 1]
-    return f"the header has {duplicates[0]!r} twice" if duplicates else None
+    return None
 
 
-def _records(text: str) -> Iterator[tuple[int, list[str]]]:
+def _records(text: str, separator: str, reading: Reading) -> Iterator[tuple[int, list[str]]]:
     """(line number, cells) of each record; the number of a record over several lines is its first line's."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     while True:
         line_number = reader.line_num + 1
         try:
-            yield line_number, next(reader)
+            cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            raise FormatError(f"is not CSV: {error}", line=line_number) from None
+            reading.fault(f"is not CSV: {error}", line=line_number)
+            continue
+        if cells or line_number > 1:
+            yield line_number, cells
 
 
-def _cells(line: Line) -> tuple[str, ...]:
-    locked = "true" if line.locked else ""
-    return (
-        line.kind,
-        line.text,
-        line.part,
-        line.value,
-        line.about,
-        line.other_value,
-        line.origin,
-        locked,
-        line.strategy,
-        line.call,
-    )
+def _cell(value: object) -> str:
+    return ("true" if value else "") if isinstance(value, bool) else str(value or "")
 
 
 def _format_rows(rows: Iterable[Iterable[str]]) -> str:

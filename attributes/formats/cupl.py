@@ -4,6 +4,7 @@ the format does not hold. Other kinds of lines and all other fields are lost.
 
 from collections.abc import Iterable
 
+from attributes.formats.common import Reading
 from attributes.formats.label_lists import read_label_lists, write_label_lists
 from attributes.types import Entry
 
@@ -13,6 +14,6 @@ def write_cupl(entries: Iterable[Entry]) -> str:
     return write_label_lists(entries, "answer", "CuPL's JSON")
 
 
-def read_cupl(text: str) -> list[Entry]:
-    """The entries, with the sentences unchanged as answers to an unknown question. Raises FormatError."""
-    return read_label_lists(text, "answer", "sentences")
+def read_cupl(text: str, reading: Reading | None = None) -> list[Entry]:
+    """The entries, with the cleaned sentences as answers. Raises FormatError."""
+    return read_label_lists(text, "answer", reading or Reading())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from attributes.formats.common import Reading
 from attributes.formats.label_lists import read_label_lists, write_label_lists
 from attributes.types import Entry
 
@@ -11,6 +12,6 @@ def write_dclip(entries: Iterable[Entry]) -> str:
     return write_label_lists(entries, "phrase", "DCLIP's JSON")
 
 
-def read_dclip(text: str) -> list[Entry]:
-    """The entries, with the phrases unchanged, without part and value. Raises FormatError."""
-    return read_label_lists(text, "phrase", "phrases")
+def read_dclip(text: str, reading: Reading | None = None) -> list[Entry]:
+    """The entries, with the cleaned phrases, without value. Raises FormatError."""
+    return read_label_lists(text, "phrase", reading or Reading())

@@ -1,77 +1,37 @@
-"""label2text.txt and a file with one sentence per line, joined by line order, as published by Li et al.
-(arXiv:2307.03135).
+"""label2text.txt with its file of sentences as entries (`limbeck.shared.attribute_files.label2text` reads them)."""
 
-A line of label2text.txt is `folder number label`, with underscores for the spaces of the label. `Label2Text.name` has
-spaces; `published` and `folder` keep the text of the file. Sentences are kept unchanged; empty ones are flagged
-`empty`.
-"""
+from collections.abc import Iterable, Sequence
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from attributes.formats.common import Reading, unique_names, with_flags
+from attributes.types import Entry, sentence_and_phrases
+from limbeck.shared.attribute_files import label2text
+from limbeck.shared.attribute_files.label2text import Label2Text
+from limbeck.shared.labels import label_key
 
-from attributes.formats.common import (
-    FormatError,
-    duplicate_message,
-    line_fault,
-    unique_names,
-    with_flags,
-)
-from attributes.types import Entry, Label, sentence_and_phrases
-from limbeck.shared.labels import LabelKey, label_fault, label_key, numbered_lines
+__all__ = ["Label2Text"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Label2Text:
-    """One line of label2text.txt."""
-
-    folder: str
-    number: int
-    published: str
-
-    @property
-    def name(self) -> str:
-        """The label as in a vocabulary, with spaces for underscores."""
-        return self.published.replace("_", " ")
-
-
-def read_label2text(text: str) -> list[Label2Text]:
+def read_label2text(text: str, reading: Reading | None = None) -> list[Label2Text]:
     """The lines of label2text.txt: `001.Black_footed_Albatross 1 Black_footed_Albatross`. Raises FormatError."""
-    file = "label2text"
-    rows: list[Label2Text] = []
-    seen: dict[LabelKey, int] = {}
-    for line, content in numbered_lines(text):
-        fields = content.split(" ")
-        if len(fields) != 3 or not all(fields) or not fields[1].isascii() or not fields[1].isdigit():
-            raise FormatError(f"must be `folder number label`, not {content[:80]!r}", line=line, file=file)
-        row = Label2Text(folder=fields[0], number=int(fields[1]), published=fields[2])
-        if fault := label_fault(row.name, None):
-            raise FormatError(fault, line=line, file=file)
-        if (first := seen.setdefault(label_key(row.name, None), line)) != line:
-            raise FormatError(duplicate_message(Label(row.name), first), line=line, file=file)
-        rows.append(row)
-    if not rows:
-        raise FormatError("has no lines", file=file)
+    reading = reading or Reading()
+    rows = label2text.read_rows(text, reading)
+    reading.close()
     return rows
 
 
-def join_sentences(rows: Iterable[Label2Text], text: str) -> list[Entry]:
+def join_sentences(rows: Sequence[Label2Text], text: str, reading: Reading | None = None) -> list[Entry]:
     """The entries of label2text rows and of the file with their sentences, joined by line order.
 
-    Sentences are kept unchanged; a sentence that is only `.` is flagged `empty`. Raises FormatError if the files
-    differ in their number of lines, because later sentences would be joined to the wrong labels.
+    A sentence that is only `.` is flagged `empty`. Raises FormatError if the files differ in their number of lines,
+    because later sentences would be joined to the wrong labels.
     """
-    file = "sentences"
-    rows, lines = list(rows), numbered_lines(text)
-    if len(rows) != len(lines):
-        line = min(len(rows), len(lines)) + 1
-        detail = f"has {len(lines)} lines for {len(rows)} labels; they are joined by line order"
-        raise FormatError(detail, line=line, file=file)
-    entries = []
-    for row, (line, sentence) in zip(rows, lines, strict=True):
-        if fault := line_fault(sentence):
-            raise FormatError(fault, line=line, file=file)
-        entries.append(with_flags(Entry(row.name, lines=sentence_and_phrases(sentence, (), origin="import"))))
-    return entries
+    reading = reading or Reading()
+    sentences = label2text.read_sentences(rows, text, reading)
+    reading.close()
+    return [
+        with_flags(Entry(row.name, row.sense, sentence_and_phrases(sentence, (), origin="import")))
+        for row, sentence in zip(rows, sentences, strict=False)
+    ]
 
 
 def label2text_of(entries: Iterable[Entry], rows: Iterable[Label2Text] = ()) -> list[Label2Text]:
@@ -79,12 +39,13 @@ def label2text_of(entries: Iterable[Entry], rows: Iterable[Label2Text] = ()) -> 
 
     Labels that share a name are written with their senses.
     """
-    known = {label_key(row.name, None): row for row in rows}  # the row `cyclamen_` is for label `cyclamen`
+    entries = list(entries)
+    known = {label_key(row.name, row.sense): row for row in rows}  # the row `cyclamen_` is for label `cyclamen`
     result = []
-    for number, name in enumerate(unique_names(entries), start=1):
+    for number, (entry, name) in enumerate(zip(entries, unique_names(entries), strict=True), start=1):
         published = name.replace(" ", "_")
         numbered = Label2Text(folder=f"{number:03d}.{published}", number=number, published=published)
-        result.append(known.get(label_key(name, None), numbered))
+        result.append(known.get(label_key(entry.label, entry.sense), numbered))
     return result
 
 

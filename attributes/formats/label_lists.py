@@ -1,20 +1,16 @@
-"""JSON objects of label -> list of texts: the common code of DCLIP's and CuPL's formats."""
+"""JSON of texts by label: the common code of DCLIP's and CuPL's formats.
+
+`limbeck.shared.attribute_files.label_texts` lists the shapes that are read; one of them is written.
+"""
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import cast
+from collections.abc import Iterable
 
-from attributes.formats.common import (
-    FormatError,
-    duplicate_message,
-    line_fault,
-    parse_json,
-    unique_names,
-    with_flags,
-)
-from attributes.formats.json_positions import line_of_path
-from attributes.types import Entry, Label, Line, LineKind
-from limbeck.shared.labels import LabelKey, label_fault, label_key, quoted
+from attributes.formats.common import FormatError, Reading, unique_names, with_flags
+from attributes.types import Entry, Line, LineKind
+from limbeck.shared.attribute_files.json_documents import parse_json
+from limbeck.shared.attribute_files.label_texts import ONE_TEXT, LabelText, LabelTexts, read_label_texts
+from limbeck.shared.labels import label_key, quoted
 
 
 def write_label_lists(entries: Iterable[Entry], kind: LineKind, format_name: str) -> str:
@@ -34,30 +30,34 @@ def write_label_lists(entries: Iterable[Entry], kind: LineKind, format_name: str
     return json.dumps(texts, ensure_ascii=False, indent=4) + "\n"
 
 
-def read_label_lists(text: str, kind: LineKind, noun: str) -> list[Entry]:
-    """The entries of a file, with one line of this kind per text. `noun` names the texts in errors. Raises FormatError.
+def read_label_lists(text: str, kind: LineKind, reading: Reading) -> list[Entry]:
+    """The entries of a file, with one line of this kind per text. Raises FormatError.
 
-    Texts are kept unchanged, without part and value.
+    What a text is about, if the file says it, is the question of an answer or the part of a phrase; texts about another
+    label of the file are contrasts to it.
     """
-    data = parse_json(text)
-    if not isinstance(data, dict):
-        raise FormatError(f"must be a JSON object of label -> list of {noun}", line=1)
+    found = read_label_texts(parse_json(text, reading), reading)
+    reading.close()
+    return entries_of_texts(found, "sentence" if kind == "answer" and reading.report.read_as == ONE_TEXT else kind)
+
+
+def entries_of_texts(labels: Iterable[LabelTexts], kind: LineKind) -> list[Entry]:
+    """The entries with one line of this kind per text."""
+    labels = list(labels)
+    names = {label_key(str(label), None): str(label) for label in labels}
+    asked = {one.about for label in labels for one in label.texts if one.about}
+    is_contrast = bool(asked) and all(label_key(about, None) in names for about in asked)
     entries = []
-    seen: dict[LabelKey, str] = {}
-    for name, texts in cast(Mapping[str, object], data).items():
-        detail = label_fault(name, None)
-        if detail is None and (first := seen.setdefault(label_key(name, None), name)) != name:
-            detail = duplicate_message(Label(name), line_of_path(text, [first]))
-        if detail is None:
-            detail = _texts_fault(name, texts, noun)
-        if detail:
-            raise FormatError(detail, line=line_of_path(text, [name]))
-        lines = tuple(Line(kind, one, origin="import") for one in cast(list[str], texts))
-        entries.append(with_flags(Entry(name, lines=lines)))
+    for label in labels:
+        others = [names.get(label_key(one.about, None)) if is_contrast else None for one in label.texts]
+        lines = tuple(_line(one, kind, other) for one, other in zip(label.texts, others, strict=True))
+        entries.append(with_flags(Entry(label.name, label.sense, lines)))
     return entries
 
 
-def _texts_fault(name: str, texts: object, noun: str) -> str | None:
-    if not (isinstance(texts, list) and all(isinstance(one, str) for one in texts)):
-        return f"{quoted(name)} must have a list of {noun}"
-    return next((f"{quoted(name)}: {fault}" for one in texts if (fault := line_fault(one))), None)
+def _line(one: LabelText, kind: LineKind, other: str | None) -> Line:
+    if other is not None:
+        return Line("contrast", one.text, about=other, origin="import")
+    if kind == "phrase":
+        return Line(kind, one.text, part=one.about, origin="import")
+    return Line(kind, one.text, about=one.about if kind == "answer" else "", origin="import")

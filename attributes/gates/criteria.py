@@ -10,10 +10,11 @@ from attributes.gates.margins import Margins
 from attributes.gates.token_lengths import TokenCounter, clip_token_counter
 from attributes.gates.types import Thresholds
 from attributes.gates.words.word_lists import PhraseIndex, read_word_lists
+from attributes.languages import language_code
 
 NONVISUAL = Path(__file__).parent / "words" / "nonvisual.txt"
 COMPARATIVES = Path(__file__).parent / "words" / "comparatives.txt"
-EVALUATION_VERSION = 1  # increase it when a gate finds something else in the same set: old reports are then not reused
+EVALUATION_VERSION = 2  # increase it when a gate finds something else in the same set: old reports are then not reused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ class GateCriteria:
 
     `margins` are a teacher's text margins; without them the gate `margin` is not measured. `visible_texts` are texts
     that the LLM `judge_model` calls visible; the gate `nonvisual` accepts them although the word list matches.
+    `language` is the language of all lines (`de`, `German`); None: the language of each line is detected.
     """
 
     thresholds: Thresholds = field(default_factory=Thresholds)
@@ -48,9 +50,11 @@ class GateCriteria:
     margins: Margins | None = None
     visible_texts: Collection[str] = ()
     judge_model: str = ""
+    language: str | None = None
 
     @property
     def digest(self) -> str:
         """Criteria with equal digests give equal reports on the same set, apart from margins and second opinion."""
-        hashed = (EVALUATION_VERSION, asdict(self.thresholds), self.token_counter.name, self.word_lists.digest)
+        lists, language = self.word_lists.digest, self.language and language_code(self.language)
+        hashed = (EVALUATION_VERSION, asdict(self.thresholds), self.token_counter.name, lists, language)
         return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()

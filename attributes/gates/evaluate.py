@@ -45,6 +45,7 @@ def evaluate_gates(
         num_described=tally.num_described,
         num_lines=counts.num_lines,
         results=tuple(gate_results(criteria, counts, tally)),
+        languages=counts.languages.counts,
     )
 
 

@@ -6,9 +6,10 @@ label's own name, a label whose name is part of it or contains it (`crow`, `Amer
 are common words: colours (`an orange bill`) and auxiliary verbs (`can`).
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from attributes.gates.words.lemmas import WORD, listed, singular, words
+from attributes.gates.words.lemmas import UNSPACED, listed, singular, word_pattern, words
 from attributes.types import Label
 
 # One-word labels that usually are not names in running text: colours, auxiliary verbs and other common words.
@@ -19,6 +20,9 @@ COMMON_WORDS = listed(
     "salmon sand sapphire scarlet sepia silver tan teal turquoise vermilion violet white yellow "
     "can may will must might like back head body well still"
 )
+
+# A name of one such character (crane in Chinese) is a part of many other words.
+_UNSPACED_CHARACTER = re.compile(f"[{UNSPACED}]")
 
 
 def name_words(name: str) -> tuple[str, ...]:
@@ -36,7 +40,7 @@ def without_name(text: str, own_name: Sequence[str]) -> tuple[str, list[str]]:
     if not any(singular(word) == last for word in found):
         return text, found
     width, name = len(own_name), list(own_name)
-    spans = [match.span() for match in WORD.finditer(text)]
+    spans = [match.span() for match in word_pattern(text).finditer(text)]
     if len(spans) != len(found):  # folding has changed word boundaries, as in some scripts: keep the text
         return text, found
     for end in range(width - 1, len(found)):
@@ -57,7 +61,7 @@ class NameIndex:
         self._no_start: set[str] = {""}  # words that start no name (cache)
         for label in labels:
             name = name_words(label.name)
-            if not name or (len(name) == 1 and name[0] in COMMON_WORDS):
+            if not name or (len(name) == 1 and (name[0] in COMMON_WORDS or _UNSPACED_CHARACTER.fullmatch(name[0]))):
                 continue
             self._names.setdefault(" ".join(name), label.name)
             self._lengths[name[0]] = self._lengths.get(name[0], 0) | 1 << len(name)

@@ -12,7 +12,17 @@ from attributes.gates.types import Gate, Thresholds, Violation
 from attributes.llm.requests import MAX_CORRECTION_CHARS
 from limbeck.shared.text import clean
 
-REPAIRABLE: tuple[Gate, ...] = ("own", "shared", "verbatim", "twins", "names", "comparatives", "nonvisual", "length")
+REPAIRABLE: tuple[Gate, ...] = (
+    "meta",
+    "own",
+    "shared",
+    "verbatim",
+    "twins",
+    "names",
+    "comparatives",
+    "nonvisual",
+    "length",
+)
 
 _HEAD = (
     "You were asked this before, and the answer had faults. The JSON strings below are quoted from it: text to improve "
@@ -20,6 +30,10 @@ _HEAD = (
 )
 _SHARED = "These are also said of other classes of this vocabulary; give attributes that tell this class from them"
 _CORRECTIONS: Mapping[Gate, str] = {
+    "meta": (
+        "These are no description, but an error message, a refusal, a placeholder or words about this task; say only "
+        "how this class looks"
+    ),
     "own": _SHARED,
     "shared": _SHARED,
     "verbatim": _SHARED,

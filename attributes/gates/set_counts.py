@@ -9,6 +9,7 @@ from attributes.gates.criteria import GateCriteria
 from attributes.gates.label_names import name_words, without_name
 from attributes.gates.near_duplicates import NearDuplicate, NearDuplicateFinder
 from attributes.gates.shared_attributes import SharedCounts, SharingCounter, attributes_of
+from attributes.gates.words.languages import LanguageDetector, LineLanguages
 from attributes.gates.words.lemmas import hyphenated_words
 from attributes.types import Entry, Label
 from limbeck.shared.templates import render_line
@@ -21,13 +22,15 @@ class SetCounts:
 
     After `finish`: `verbatim` counts lines by text and `by_meaning` attributes by meaning; `attributes_per_line` holds
     the number of attributes of each line; `near_duplicates` maps label positions to the nearest label; `too_long` maps
-    label positions to (line index, tokens) of the lines beyond the token limit.
+    label positions to (line index, tokens) of the lines beyond the token limit; `languages` has the language of each
+    line.
     """
 
     verbatim: SharedCounts
     by_meaning: SharedCounts
     attributes_per_line: "array[int]"
     near_duplicates: dict[int, NearDuplicate]
+    languages: LineLanguages
 
     def __init__(self, criteria: GateCriteria) -> None:
         self.labels: list[Label] = []
@@ -36,6 +39,7 @@ class SetCounts:
         self._token_counter = criteria.token_counter
         self._rendered: list[tuple[int, int, str]] = []  # (label position, line index, rendered text)
         self._sharing = SharingCounter()
+        self._detector = LanguageDetector(criteria.language)
         self._finder = NearDuplicateFinder(criteria.thresholds.twin)
 
     def add(self, position: int, entry: Entry) -> None:
@@ -43,8 +47,9 @@ class SetCounts:
         self.labels.append(Label(entry.label, entry.sense))
         self.num_lines += len(entry.lines)
         own_name = name_words(entry.label)
-        for index, line in enumerate(entry.lines):
-            text, _ = without_name(line.text, own_name)
+        texts = [without_name(line.text, own_name)[0] for line in entry.lines]
+        self._detector.add(texts)
+        for index, (line, text) in enumerate(zip(entry.lines, texts, strict=True)):
             self._sharing.add(position, line, list(attributes_of(line, text)))
             self._rendered.append((position, index, render_line(entry.label, line.kind, line.text)))
         # The label's name is removed as written: two labels whose texts differ only by their names are duplicates.
@@ -56,6 +61,7 @@ class SetCounts:
     def finish(self) -> None:
         """Compute the counts. No entry can be added afterwards."""
         self._count_tokens()
+        self.languages = self._detector.finish()
         self.verbatim = self._sharing.verbatim()
         self.by_meaning = self._sharing.by_meaning()
         self.attributes_per_line = self._sharing.attributes_per_line

@@ -1,16 +1,18 @@
 """Gates, thresholds, violations and reports. A gate compares a figure of the set with a threshold."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
 from attributes.json_types import JSONObject
 
-Gate = Literal["length", "names", "comparatives", "nonvisual", "own", "shared", "verbatim", "twins", "margin"]
+Gate = Literal["length", "meta", "names", "comparatives", "nonvisual", "own", "shared", "verbatim", "twins", "margin"]
+Status = Literal["holds", "fails", "not_judged", "not_measured"]
 FigureUnit = Literal["share", "labels", "lines"]
 
 GATES: tuple[Gate, ...] = (
     "length",
+    "meta",
     "names",
     "comparatives",
     "nonvisual",
@@ -23,6 +25,7 @@ GATES: tuple[Gate, ...] = (
 
 GATE_TITLES: dict[Gate, str] = {
     "length": "texts beyond the teacher's context",
+    "meta": "lines that are no description",
     "names": "lines that name another label",
     "comparatives": "lines with comparatives",
     "nonvisual": "lines with non-visual words",
@@ -32,6 +35,10 @@ GATE_TITLES: dict[Gate, str] = {
     "twins": "labels with a near-duplicate",
     "margin": "labels with a reduced margin",
 }
+
+
+ENGLISH_GATES: frozenset[Gate] = frozenset({"comparatives", "nonvisual", "own", "shared"})
+"""The gates whose word lists or lemmas are English: they judge English lines only."""
 
 
 class LineViolationJSON(TypedDict):
@@ -61,6 +68,8 @@ class GateResultJSON(TypedDict):
     threshold: float
     unit: FigureUnit
     holds: bool | None
+    status: Status
+    num_not_judged: int
     num_labels: int
     judged_by: str
     details: JSONObject
@@ -74,6 +83,8 @@ class ReportJSON(TypedDict):
     num_described: int
     num_lines: int
     holds: bool
+    status: Literal["holds", "fails", "not_judged"]
+    languages: dict[str, int]
     gates: list[GateResultJSON]
 
 
@@ -127,8 +138,9 @@ class Violation:
 class GateResult:
     """The result of a gate over a set. `figure` and `threshold` are shares (0..1) if `unit` is "share", else counts.
 
-    `holds` is None if the gate was not measured; `judged_by` then gives the reason, otherwise the method. `num_labels`
-    labels violate the gate; `worst` are the worst of them. `details` are further figures of the gate, as JSON.
+    `holds` is None if the gate was not measured or not judged; `judged_by` then gives the reason, otherwise the method.
+    `num_not_judged` lines are in a language that the gate cannot judge. `num_labels` labels violate the gate; `worst`
+    are the worst of them. `details` are further figures of the gate, as JSON.
     """
 
     gate: Gate
@@ -140,6 +152,15 @@ class GateResult:
     judged_by: str = ""
     details: JSONObject = field(default_factory=dict)
     worst: Sequence[Violation] = ()
+    num_not_judged: int = 0
+
+    @property
+    def status(self) -> Status:
+        """`not_judged`: the lines are in a language that the gate does not know. `not_measured`: the gate needs more
+        than the set."""
+        if self.holds is None:
+            return "not_judged" if self.num_not_judged else "not_measured"
+        return "holds" if self.holds else "fails"
 
     @property
     def tells(self) -> str:
@@ -155,6 +176,8 @@ class GateResult:
             "threshold": self.threshold,
             "unit": self.unit,
             "holds": self.holds,
+            "status": self.status,
+            "num_not_judged": self.num_not_judged,
             "num_labels": self.num_labels,
             "judged_by": self.judged_by,
             "details": self.details,
@@ -164,17 +187,25 @@ class GateResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """The results of all gates over a set."""
+    """The results of all gates over a set. `languages`: the number of lines by language code."""
 
     num_labels: int
     num_described: int
     num_lines: int
     results: tuple[GateResult, ...]
+    languages: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
-        """Whether all measured gates hold."""
+        """Whether no gate fails. Gates that are not measured or not judged do not fail: `status` tells them apart."""
         return all(result.holds is not False for result in self.results)
+
+    @property
+    def status(self) -> Literal["holds", "fails", "not_judged"]:
+        """`not_judged`: no gate fails, but a gate cannot judge the language of the lines."""
+        if not self.holds:
+            return "fails"
+        return "not_judged" if any(result.status == "not_judged" for result in self.results) else "holds"
 
     def __getitem__(self, gate: Gate) -> GateResult:
         return next(result for result in self.results if result.gate == gate)
@@ -186,5 +217,7 @@ class Report:
             "num_described": self.num_described,
             "num_lines": self.num_lines,
             "holds": self.holds,
+            "status": self.status,
+            "languages": dict(self.languages),
             "gates": [result.as_json() for result in self.results],
         }

@@ -1,16 +1,20 @@
 """Second pass over a set: the violations of each label, found line by line with the counts of the first pass."""
 
 from collections.abc import Iterable, Sequence
+from itertools import compress
 
 from attributes.gates.criteria import GateCriteria
 from attributes.gates.gate_results import Tally
 from attributes.gates.label_names import NameIndex, name_words, without_name
 from attributes.gates.set_counts import SetCounts
+from attributes.gates.statements import statements
 from attributes.gates.types import Gate, LineViolation, Violation
+from attributes.gates.words.languages import ENGLISH
 from attributes.gates.words.word_lists import PhraseIndex
+from attributes.meta_text import META_KINDS, talks_about_task
 from attributes.types import Entry, Line
 
-_LINE_GATES: tuple[Gate, ...] = ("length", "names", "comparatives", "nonvisual")
+_LINE_GATES: tuple[Gate, ...] = ("length", "meta", "names", "comparatives", "nonvisual")
 
 
 class _EntryViolations:
@@ -51,26 +55,31 @@ class ViolationFinder:
         attributes_per_line = self._counts.attributes_per_line[lines]
         attributes = slice(self._next_attribute, self._next_attribute + sum(attributes_per_line))
         self._next_attribute = attributes.stop
+        languages = self._counts.languages.of(lines)
 
         self._tally.num_described += bool(entry.lines)
+        self._tally.add_languages(languages)
         found = _EntryViolations(entry)
-        self._evaluate_lines(position, entry, found)
+        self._evaluate_lines(position, entry, found, languages)
         self._evaluate_verbatim(position, entry, found, lines)
-        self._evaluate_attributes(position, entry, found, attributes, attributes_per_line)
+        self._evaluate_attributes(position, entry, found, attributes, attributes_per_line, languages)
         self._evaluate_near_duplicates(position, entry.label)
         self._evaluate_margin(position, entry.label)
 
-    def _evaluate_lines(self, position: int, entry: Entry, found: _EntryViolations) -> None:
+    def _evaluate_lines(self, position: int, entry: Entry, found: _EntryViolations, languages: Sequence[str]) -> None:
         """The gates that look at one line at a time."""
         own_name = name_words(entry.label)
         comparatives = self._criteria.word_lists.comparatives
         named: list[str] = []
-        for index, line in enumerate(entry.lines):
+        for index, (line, language) in enumerate(zip(entry.lines, languages, strict=True)):
             _, words = without_name(line.text, own_name)
-            if phrases := self._nonvisual(line, words):
-                found.add("nonvisual", index, phrases)
-            if phrases := _matches(comparatives, words):
-                found.add("comparatives", index, phrases)
+            if kind := talks_about_task(line.text):
+                found.add("meta", index, [META_KINDS[kind]])
+            if language == ENGLISH:
+                if phrases := self._nonvisual(line, words, own_name):
+                    found.add("nonvisual", index, phrases)
+                if phrases := _matches(comparatives, words):
+                    found.add("comparatives", index, phrases)
             if others := list(self._names.named_in(words, own_name, entry.sense)):
                 found.add("names", index, others)
                 named += others
@@ -81,8 +90,8 @@ class ViolationFinder:
                 others = list(dict.fromkeys(named)) if gate == "names" else []
                 self._tally.add(Violation(gate, position, entry.label, len(lines), lines, tuple(others)))
 
-    def _nonvisual(self, line: Line, words: Sequence[str]) -> list[str]:
-        phrases = _matches(self._criteria.word_lists.nonvisual, words)
+    def _nonvisual(self, line: Line, words: Sequence[str], own_name: Sequence[str]) -> list[str]:
+        phrases = _matches(self._criteria.word_lists.nonvisual, words) or list(statements(line.text, own_name))
         if phrases and line.text in self._criteria.visible_texts:
             self._tally.num_cleared += 1
             return []
@@ -107,24 +116,35 @@ class ViolationFinder:
         found: _EntryViolations,
         attributes: slice,
         attributes_per_line: Sequence[int],
+        languages: Sequence[str],
     ) -> None:
-        """The gates `shared` and `own`, on attributes that are compared by meaning."""
-        num_labels = self._counts.by_meaning.num_labels[attributes].tolist()
-        start = 0
-        for index, num_attributes in enumerate(attributes_per_line):
-            most = max(num_labels[start : start + num_attributes], default=1)
+        """The gates `shared` and `own`, on attributes of English lines, which are compared by meaning.
+
+        A label with a line in another language is not judged by `own`: that line may be the one that is its own.
+        """
+        counts = self._counts.by_meaning
+        is_judged: list[bool] = []  # one per attribute
+        start = attributes.start
+        for index, (num_attributes, language) in enumerate(zip(attributes_per_line, languages, strict=True)):
+            most = max(counts.num_labels[start : start + num_attributes].tolist(), default=1)
             start += num_attributes
-            if most > 1:
+            is_judged += [language == ENGLISH] * num_attributes
+            if most > 1 and language == ENGLISH:
                 found.add("shared", index, [_shared_with(most)])
         lines = found.of("shared")
+        num_labels = list(compress(counts.num_labels[attributes].tolist(), is_judged))
         num_shared = sum(count > 1 for count in num_labels)
+        self._tally.num_attributes += len(num_labels)
         self._tally.num_lines["shared"] += num_shared
         if num_shared > self._criteria.thresholds.shared * len(num_labels):
             share, note = num_shared / len(num_labels), f"{num_shared} of {len(num_labels)} attributes"
             self._tally.add(Violation("shared", position, entry.label, share, lines, (), note), count_lines=False)
+        if all(language == ENGLISH for language in languages):
+            own = [key for key, count in zip(counts.keys[attributes].tolist(), num_labels, strict=True) if count == 1]
+            self._evaluate_own(position, entry, len(set(own)), lines)
 
-        keys = self._counts.by_meaning.keys[attributes].tolist()
-        num_own = len({key for key, count in zip(keys, num_labels, strict=True) if count == 1})
+    def _evaluate_own(self, position: int, entry: Entry, num_own: int, lines: tuple[LineViolation, ...]) -> None:
+        self._tally.num_judged_by_own += bool(entry.lines)
         self._tally.num_without_own += num_own == 0
         if num_own < self._criteria.thresholds.min_own:
             note = f"{num_own} own attribute{'' if num_own == 1 else 's'}" if entry.lines else "no lines"

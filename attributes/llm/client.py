@@ -27,10 +27,10 @@ from attributes.llm.limits import (
     max_prompt_tokens,
 )
 from attributes.llm.model_profile import LearnedProfiles, shared_profiles
-from attributes.llm.response_format import ChatBody
+from attributes.llm.response_format import ChatBody, token_limit
 from attributes.llm.results import BUDGET_SPENT, Call, FatalLLMError, QuestionResult
 from attributes.llm.retry_policy import QuestionAttempts
-from attributes.llm.server import LLMServer
+from attributes.llm.server import ANSWERED, LLMServer
 from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import RawResponse
 from attributes.prompts.questions import Question
@@ -43,6 +43,7 @@ class LLMClient:
 
     `limiter` delays every HTTP attempt until the rate limits allow it; `budget` reserves its maximum cost first.
     `server`: connections and slots that are shared with other clients; a lower `rank` gets its slots first.
+    `on_outage` is called with a message when the server does not respond any more.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class LLMClient:
         budget: BudgetGuard | None = None,
         server: LLMServer | None = None,
         rank: int = 0,
+        on_outage: Callable[[str], None] | None = None,
     ) -> None:
         self.settings = settings
         self._profiles = profiles
@@ -62,6 +64,9 @@ class LLMClient:
         self._server = server or LLMServer(settings)
         self._owns_server = server is None
         self._rank = rank
+        self._last_good: ChatBody | None = None  # the last request that got a response
+        if on_outage is not None:
+            self._server.health.on_outage = on_outage
         if profiles.is_proven(settings):
             self._server.transport.has_responded = True
             self._server.transport.has_succeeded = True
@@ -145,11 +150,11 @@ class LLMClient:
         After several probes with the same question, a request that once got a response is sent again: if it gets one
         now, the server is not away, and the question has one more attempt.
         """
-        body = self._server.last_good
+        body = self._last_good
         if not probes.are_exhausted() or body is None:
             return False
         raw, _ = await self._attempt(attempts, stop, body=body)
-        return raw.status in ("ok", "empty_answer", "invalid_answer")
+        return raw.status in ANSWERED
 
     async def _attempt(
         self, attempts: QuestionAttempts, stop: RunStop, *, body: ChatBody | None = None
@@ -162,11 +167,12 @@ class LLMClient:
         with stop.interruptible_wait():
             await health.wait()
             body = body or attempts.body()  # after the wait: other questions may have learned what the server refuses
-            reservation = await self._budget.reserve(attempts.question, max_prompt_tokens(body), attempts.max_tokens)
+            max_tokens = token_limit(body, attempts.max_tokens)
+            reservation = await self._budget.reserve(attempts.question, max_prompt_tokens(body), max_tokens)
         self._server.transport.client()  # before the slot is taken, so that the request is sent at once
         call: Call | None = None
         try:
-            async with self._slot(estimated_tokens(body, attempts.max_tokens), stop) as slot:
+            async with self._slot(estimated_tokens(body, max_tokens), stop) as slot:
                 started_at = time.monotonic()
                 raw: RawResponse | None = None
                 try:
@@ -178,7 +184,9 @@ class LLMClient:
                         health.abandon()
                 if call.prompt_tokens is not None and call.completion_tokens is not None:
                     slot.record_tokens(call.prompt_tokens + call.completion_tokens)
-                return raw, self._server.record(body, raw, started_at=started_at)
+                if raw.status in ANSWERED:
+                    self._last_good = body
+                return raw, self._server.record(raw, started_at=started_at)
         finally:
             await self._budget.release(reservation, call)
 

@@ -107,7 +107,7 @@ class ServerHealth:
             count = self._num_failures if raw.status == "rate_limited" else self._num_failures - MAX_FAILURES + 1
             self._not_before = max(self._not_before, now + backoff_s(count, first_s=FIRST_PROBE_S, max_s=MAX_PROBE_S))
         if self.is_away and not was_away and self.on_outage is not None:
-            self.on_outage(f"{self._name} does not respond ({raw.detail}); trying again for {self._limit_s:g} s")
+            self.on_outage(f"{self._name} does not respond ({raw.detail}); waiting for it")
         self._wake()
         return self.is_away
 

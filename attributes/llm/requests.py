@@ -15,6 +15,8 @@ from typing import Literal, TypedDict
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import NO_LABEL, ImageFile, Question
 from attributes.prompts.strategy import ObjectSchema
+from attributes.types import Label
+from limbeck.shared.label_matching import is_identifier
 from limbeck.shared.labels import MAX_DOMAIN_CHARS, MAX_LABEL_CHARS, MAX_SENSE_CHARS
 from limbeck.shared.text import clean
 
@@ -158,12 +160,17 @@ def _subject(question: Question) -> str:
     other = question.other or NO_LABEL
     subject = {
         "label": clean(question.label.name, MAX_LABEL_CHARS),
-        "sense": clean(question.label.sense or "", MAX_SENSE_CHARS),
+        "sense": clean(_sense(question.label), MAX_SENSE_CHARS),
         "other": clean(other.name, MAX_LABEL_CHARS),
-        "other_sense": clean(other.sense or "", MAX_SENSE_CHARS),
+        "other_sense": clean(_sense(other), MAX_SENSE_CHARS),
         "domain": clean(question.domain, MAX_DOMAIN_CHARS),
     }
     return json.dumps({key: value for key, value in subject.items() if value}, ensure_ascii=False)
+
+
+def _sense(label: Label) -> str:
+    """The sense, if it says something: an LLM must not take an identifier of a folder (n02012849) for a word."""
+    return "" if label.sense is None or is_identifier(label.sense) else label.sense
 
 
 def _image_part(url: str) -> ImagePart:

@@ -56,6 +56,11 @@ def build_body(
     return cast(ChatBody, sent)
 
 
+def token_limit(body: ChatBody, default: int) -> int:
+    """The token limit of a body; `default` if it has none."""
+    return body.get("max_tokens", body.get("max_completion_tokens", default))
+
+
 def sent_parameters(body: ChatBody) -> set[str]:
     """The names of the parameters of a body, and `system` if it has a system message."""
     has_system = any(message["role"] == "system" for message in body["messages"])

@@ -54,8 +54,8 @@ class QuestionResult:
 
     `lines` are attributes of the question's label, `other_lines` of its other label; `flags` are those that
     `attributes.flags` found. `calls` has every HTTP attempt. For provenance, `messages` is the request as the strategy
-    wrote it, with images by their digest, and `response_text` the text that the lines were parsed from. A question that
-    `stopped` has not failed: it is still open.
+    wrote it, with images by their digest, and `response_text` the text that the lines were parsed from; `is_repaired`:
+    it was not valid as it came. A question that `stopped` has not failed: it is still open.
     """
 
     question: Question
@@ -68,6 +68,7 @@ class QuestionResult:
     calls: list[Call]
     messages: tuple[Message, ...] = field(default=(), repr=False)
     response_text: str | None = field(default=None, repr=False)
+    is_repaired: bool = False
 
 
 class FatalLLMError(Exception):

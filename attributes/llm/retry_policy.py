@@ -4,7 +4,7 @@ Transient faults: wait for a random time below an exponential bound (full jitter
 questions, or that asks to wait, does not count (`attributes.llm.health`). Unusable response: retry with a correction in
 this project's own words. Parameter refused: leave it out. Response format not understood: fall back to the next level.
 Cut off: a larger limit, also for a model that thinks. Faults that waiting cannot fix: raise FatalLLMError. This module
-sends nothing; `attributes.llm.client` and `attributes.llm.batch_jobs` do.
+sends nothing; `attributes.llm.client` and `attributes.llm.batches.batch_jobs` do.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from typing import TypedDict
 from attributes.llm.model_profile import LearnedProfiles, ModelProfile, profile_from_json
 from attributes.llm.refused_parameters import largest_limit, refused_parameter
 from attributes.llm.requests import (
+    MAX_CORRECTION_CHARS,
     TOKEN_LIMIT_FACTOR,
     build_request,
     cache_key_of,
@@ -28,6 +29,7 @@ from attributes.llm.transport import RawResponse
 from attributes.parsing.responses import ParsedResponse, parse_response
 from attributes.prompts.questions import Question
 from limbeck.shared.retry import backoff_s
+from limbeck.shared.text import clean
 
 FIRST_WAIT_S = 1.0  # bound of the first random wait; the bound doubles with every further wait
 MAX_LIMITED_PER_ATTEMPT = 4  # a question may meet this many rate limits per attempt before it fails with `rate_limited`
@@ -36,7 +38,7 @@ MAX_PROFILE_CHANGES = 12  # levels and refused parameters of one question
 MAX_IMPROVEMENTS = 1  # retries of a valid response that has flags
 
 _FATAL_MESSAGES = {
-    "llm_wrong_key": "the LLM server refuses the key (check LIMBECK_LLM_API_KEY)",
+    "llm_wrong_key": "the LLM server refuses the key (check LIMBECK_LLM_API_KEY, or the key of the job's endpoint)",
     "llm_unknown_model": "the LLM server knows no such model, or nothing at this base URL",
     "llm_quota_exhausted": "the account at the LLM server has no quota or credit left",
 }
@@ -160,6 +162,7 @@ class QuestionAttempts:
             calls=self.calls,
             messages=self._request.messages,
             response_text=text,
+            is_repaired=parsed.repaired,
         )
 
     def to_json(self) -> AttemptsJSON:
@@ -279,7 +282,7 @@ class QuestionAttempts:
         return Retry()
 
     def _correct(self, correction: str) -> None:
-        self._correction = f"{correction} Answer in full, as asked above."
+        self._correction = clean(f"{correction} Answer in full, as asked above.", MAX_CORRECTION_CHARS)
 
     def _accept(self, parsed: ParsedResponse, raw: RawResponse) -> QuestionResult | Retry:
         """Keep a valid response; retry once if it has flags."""

@@ -8,7 +8,6 @@ import time
 from collections import Counter
 
 from attributes.llm.health import ServerHealth
-from attributes.llm.response_format import ChatBody
 from attributes.llm.results import FatalLLMError, QuestionResult
 from attributes.llm.settings import LLMSettings
 from attributes.llm.slots import AdaptiveConcurrency, PrioritySlots
@@ -18,6 +17,7 @@ MAX_UNUSABLE_AT_FIRST = 12  # questions in a row without a usable answer, before
 MAX_UNUSABLE = 60  # the same, later
 MAX_FORBIDDEN = 5  # 403 in a row without a response to another question: it is the key
 MAX_REFUSED = 3  # questions in a row that are refused in every response format, before there was a usable answer
+ANSWERED = frozenset({"ok", "empty_answer", "invalid_answer"})  # statuses of responses to a question
 UNUSABLE = frozenset(
     {"empty_answer", "truncated_answer", "invalid_answer", "answer_too_long", "wrong_label", "degenerate_answer"}
 )
@@ -39,7 +39,6 @@ class LLMServer:
         self._has_usable_answer = False
         self._unusable: Counter[str] = Counter()  # by reason, since the last usable answer
         self._num_forbidden = self._num_refused = 0
-        self._last_good: ChatBody | None = None
 
     def begin(self) -> None:
         """Start anew in a new event loop: earlier outages do not count. What the server sustains is kept."""
@@ -51,24 +50,18 @@ class LLMServer:
         """How many calls may be in flight at present."""
         return self._concurrency.limit
 
-    @property
-    def last_good(self) -> ChatBody | None:
-        """The last request that got a response, which tells whether the server or a question is at fault."""
-        return self._last_good
-
     async def close(self) -> None:
         """Close the connections."""
         await self.transport.close()
 
-    def record(self, body: ChatBody, raw: RawResponse, *, started_at: float) -> bool:
+    def record(self, raw: RawResponse, *, started_at: float) -> bool:
         """Take note of a response. Returns whether it is a fault of a server that is away. Raises FatalLLMError."""
         was_away = self.health.is_away
         is_away = self.health.record(raw, started_at=started_at)
         now = time.monotonic()
         if raw.status in ("timeout", "rate_limited"):
             self._concurrency.record_overload(started_at=started_at, now=now)
-        elif raw.status in ("ok", "empty_answer", "invalid_answer"):
-            self._last_good = body
+        elif raw.status in ANSWERED:
             self._concurrency.record_success(started_at=started_at, now=now)
         if was_away and not is_away:
             self._concurrency.restart()

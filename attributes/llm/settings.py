@@ -1,13 +1,16 @@
-"""Settings of the LLM client: server, model, sampling, retries."""
+"""Settings of the LLM client: server, connection, model, sampling, retries."""
 
 import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from attributes.llm.http.base_urls import normal_base_url
+from attributes.llm.http.connections import ConnectionOptions
+from attributes.llm.http.proxies import parse_proxy
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 _CREDENTIAL = re.compile(r"auth|cookie|key|token|secret|password", re.IGNORECASE)
@@ -24,6 +27,9 @@ class LLMSettings(BaseModel):
     `temperature` and `max_tokens` apply to strategies that set none; `top_p`, `seed` and `reasoning_effort` are sent if
     they are set. `extra_body` is a JSON object that is merged into every request; a null in it removes a parameter.
     `max_reasoning_tokens`: how many tokens the limit of a response may grow for a model that thinks before it answers.
+
+    `proxy`: the address of a proxy, with its user and password; if empty, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and
+    NO_PROXY apply. `ca_file`: certificates of authorities to trust besides the system's.
 
     `max_attempts` limits the HTTP attempts at one question that the server may bill, or that fail while it responds to
     other questions. An outage does not count: `outage_limit_s` is how long the server may be away before the run ends.
@@ -75,18 +81,21 @@ class LLMSettings(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _usable_url(cls, url: str) -> str:
-        if not url:
+        if not url.strip():
             return OPENAI_BASE_URL
-        try:
-            parts = urlsplit(url)
-            host, _ = parts.hostname, parts.port
-        except ValueError:
-            host = None
-        if not host or parts.scheme not in ("http", "https"):
-            raise ValueError("must be an http:// or https:// address such as http://127.0.0.1:8080/v1")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("must not contain a user, a key, a query or a fragment; set the key as api_key")
-        return url.rstrip("/")
+        return normal_base_url(url)
+
+    @field_validator("proxy")
+    @classmethod
+    def _usable_proxy(cls, proxy: SecretStr) -> SecretStr:
+        if proxy.get_secret_value().strip():
+            parse_proxy(proxy.get_secret_value())
+        return SecretStr(proxy.get_secret_value().strip())
+
+    @field_validator("ca_file", mode="before")
+    @classmethod
+    def _no_empty_path(cls, path: object) -> object:
+        return None if path == "" else path
 
     @field_validator("extra_body")
     @classmethod
@@ -114,7 +123,7 @@ class LLMSettings(BaseModel):
 
     def secrets(self) -> set[str]:
         """The texts that no message may show: the API key, and the values of all headers, with and without a scheme."""
-        return {self.api_key.get_secret_value(), *_with_tokens(self.extra_headers().values())}
+        return {self.api_key.get_secret_value(), *_with_tokens(self.extra_headers().values()), *self._proxy_secrets()}
 
     def credentials(self) -> set[str]:
         """The secrets that no stored response may contain: the API key, and headers that hold one by name or scheme.
@@ -123,7 +132,22 @@ class LLMSettings(BaseModel):
         """
         headers = self.extra_headers().items()
         values = [value for name, value in headers if _CREDENTIAL.search(name) or _has_scheme(value)]
-        return {self.api_key.get_secret_value(), *_with_tokens(values)}
+        return {self.api_key.get_secret_value(), *_with_tokens(values), *self._proxy_secrets()}
+
+    def _proxy_secrets(self) -> set[str]:
+        proxy = self.proxy.get_secret_value()
+        return parse_proxy(proxy).secrets() if proxy else set()
+
+    def connection(self) -> ConnectionOptions:
+        """How to reach the server; `check_connection` of `attributes.llm.http.connections` checks it."""
+        return ConnectionOptions(
+            base_url=self.base_url,
+            proxy=self.proxy.get_secret_value(),
+            ca_file=self.ca_file,
+            timeout_s=self.timeout_s,
+            concurrency=self.concurrency,
+            secret_headers=tuple(self.extra_headers()),
+        )
 
 
 def _has_scheme(value: str) -> bool:

@@ -15,6 +15,7 @@ from jsonschema.exceptions import ValidationError
 
 from attributes.flags import flags_of
 from attributes.json_types import JSONObject, JSONValue
+from attributes.meta_text import META_KINDS, MetaKind, is_no_answer
 from attributes.parsing.json_texts import decoded_texts, object_at_start, objects_in
 from attributes.parsing.label_echo import echo_score, is_swapped
 from attributes.parsing.loops import MIN_SPACE_CHARS, is_stuck
@@ -179,10 +180,18 @@ def _parse_object(data: JSONObject, question: Question) -> ParsedResponse:
     if {"empty", "no_sentence"} & {*flags}:
         fault = parsed.empty_reason or "nothing is said where a description was asked for"
         return _failed("invalid_answer", fault, f"In the last answer {fault}.")
+    if no_answer := next((kind for line in parsed.lines if (kind := _no_answer(line))), None):
+        fault = f"the text is {META_KINDS[no_answer]}, not a description"
+        return _failed("refused" if no_answer == "refusal" else "invalid_answer", fault, f"In the last answer {fault}.")
     flags += parsed.flags
     requests = "; ".join(_request_for(flag, question.strategy.limits) for flag in flags)
     correction = f"The last answer can be better: {requests}." if requests else ""
     return ParsedResponse(lines=parsed.lines, other_lines=parsed.other_lines, flags=flags, correction=correction)
+
+
+def _no_answer(line: Line) -> MetaKind | None:
+    """The kind of meta text of a line that has nothing else; None for a phrase, which is only flagged."""
+    return is_no_answer(line.text) if line.kind in SENTENCES.values() else None
 
 
 def _wrong_label(data: ResponseJSON, question: Question) -> ParsedResponse | None:
@@ -210,7 +219,9 @@ def _lines(data: ResponseJSON, question: Question) -> PairLines:
         # A response that swaps the two labels is equally valid.
         swapped = bool(is_swapped(pair, (data["label"], data["other"]), question.domain))
         cleaned = [{key: _noun_phrase(str(value)) for key, value in item.items()} for item in data["differences"]]
-        return lines_for_pair(cleaned[:MAX_PHRASES], pair, swapped=swapped, strategy=strategy.ref)
+        return lines_for_pair(
+            cleaned[:MAX_PHRASES], pair, swapped=swapped, strategy=strategy.ref, language=strategy.language
+        )
     lines = []
     for name, kind in SENTENCES.items():
         if name in strategy.response_fields and (text := clean(data.get(name, ""), MAX_SENTENCE_CHARS)):
@@ -273,6 +284,7 @@ def _request_for(flag: str, limits: Limits) -> str:
         "empty_phrase": "leave no phrase empty",
         "long_sentence": f"use at most {limits.sentence_words} words in the sentence",
         "long_phrase": f"use at most {limits.phrase_words} words in a phrase",
+        "meta_text": "say only how the class looks: no error message, refusal, placeholder or words about the task",
         "leaking_difference": "in each phrase say only what its own class looks like, without comparing, without "
         "negation and without naming the other class or its value",
         "no_difference": "leave out parts that look the same in both classes",

@@ -3,16 +3,22 @@
 A response has, for each difference, the part, its value for each of the two labels, and a phrase for each. A phrase
 becomes a line of its own label only, so it must not have the name or the value of the other label, or a comparison
 with it. A phrase that has them is left out, and the flag `leaking_difference` asks for a better response.
+
+The lists of words are English. In another language a phrase leaks if it has all words of the other label's value: its
+single words are often function words.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from attributes.languages import is_english
 from attributes.text import has_content
 from attributes.types import Label, Line
 
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*")
+# Chinese characters, Japanese kana, Thai, Lao, Burmese and Khmer.
+_WITHOUT_SPACES = re.compile("[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 _COMPARISON_WORDS = frozenset(
     {
         "than",
@@ -80,7 +86,12 @@ class PairLines:
 
 
 def lines_for_pair(
-    differences: Iterable[Mapping[str, str]], pair: tuple[Label, Label], *, swapped: bool, strategy: str
+    differences: Iterable[Mapping[str, str]],
+    pair: tuple[Label, Label],
+    *,
+    swapped: bool,
+    strategy: str,
+    language: str = "",
 ) -> PairLines:
     """The lines of both labels of `pair`. If `swapped`, the target of the response is the second label.
 
@@ -100,11 +111,12 @@ def lines_for_pair(
             flags["no_difference"] = None
             continue
         part = item["part"]
-        if mentions_other_label(phrase, value, other_value, part, own=label, other=other):
+        mentions = mentions_other_label if is_english(language) else mentions_other_label_in_any_language
+        if mentions(phrase, value, other_value, part, own=label, other=other):
             flags["leaking_difference"] = None
         elif has_content(phrase):
             lines.append(Line("contrast", phrase, part, value, str(other), other_value, strategy=strategy))
-        if mentions_other_label(other_phrase, other_value, value, part, own=other, other=label):
+        if mentions(other_phrase, other_value, value, part, own=other, other=label):
             flags["leaking_difference"] = None
         elif has_content(other_phrase):
             other_lines.append(Line("contrast", other_phrase, part, other_value, str(label), value, strategy=strategy))
@@ -120,6 +132,23 @@ def mentions_other_label(phrase: str, value: str, other_value: str, part: str, *
         return True
     other_words = _words(other_value) - _words(value) - _words(part) - _FUNCTION_WORDS
     return bool(words & (other_words | _COMPARISON_WORDS))
+
+
+def mentions_other_label_in_any_language(
+    phrase: str, value: str, other_value: str, part: str, *, own: Label, other: Label
+) -> bool:
+    """As `mentions_other_label`, without lists of words: the phrase has the name or the whole value of `other`."""
+    if _occurs(other.name, phrase) and not _occurs(other.name, own.name):
+        return True
+    return _occurs(other_value, phrase) and not _occurs(other_value, f"{value} {part}")
+
+
+def _occurs(text: str, longer: str) -> bool:
+    """Whether all words of a text are in a longer one; a text in a script without spaces must be a part of it."""
+    words = _words(text)
+    if words and _WITHOUT_SPACES.search(text):
+        return text.casefold().strip() in longer.casefold()
+    return bool(words) and words <= _words(longer)
 
 
 def _words(text: str) -> frozenset[str]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from attributes.prompts.customize import customize
 from attributes.prompts.strategy import MAX_SAMPLES, Strategy, StrategyError, available_strategies
 
 
@@ -26,10 +27,18 @@ def select_strategy(ref: str, *, folder: Path | None = None, samples: int | None
     return replace(newest, samples=samples) if samples and newest.temperature else newest
 
 
-def select_strategies(refs: Sequence[str], *, folder: Path | None = None, samples: int | None = None) -> list[Strategy]:
+def select_strategies(
+    refs: Sequence[str],
+    *,
+    folder: Path | None = None,
+    samples: int | None = None,
+    language: str = "",
+    system_prompt: str = "",
+) -> list[Strategy]:
     """The strategies of a job, in the order of its steps. Raises StepError, whose `step` is the index of the fault.
 
     `refs` must be unique. `samples` must be 1 to `MAX_SAMPLES`, and at least one strategy must have a temperature.
+    `language` and `system_prompt` change every strategy (`attributes.prompts.customize`).
     """
     selected: list[Strategy] = []
     for step, ref in enumerate(refs):
@@ -45,7 +54,7 @@ def select_strategies(refs: Sequence[str], *, folder: Path | None = None, sample
             raise StepError(f"samples must be 1 to {MAX_SAMPLES}", None)
         if not any(one.temperature for one in selected):
             raise StepError("no strategy has a temperature above 0: all samples would be identical", None)
-    return selected
+    return [customize(strategy, language=language, system_prompt=system_prompt) for strategy in selected]
 
 
 class UnknownStrategy(StrategyError):

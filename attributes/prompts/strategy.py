@@ -125,7 +125,10 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
-    """A prompt with the schema of its response. `digest` is the sha256 of its file, hex."""
+    """A prompt with the schema of its response. `digest` is the sha256 of its file, hex.
+
+    `language`: the language that a job asks for (`attributes.prompts.customize`); empty if it asks for none.
+    """
 
     name: str
     version: int
@@ -140,6 +143,7 @@ class Strategy:
     schema: ObjectSchema = field(repr=False)
     limits: Limits
     digest: str
+    language: str = ""
 
     @property
     def ref(self) -> str:

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from distill.cli.label_files import read_attributes, read_labels
+from distill.cli.attribute_files import read_attributes
+from distill.cli.label_files import read_labels
 from distill.config.model_names import check_teacher
 from distill.data.atomic_files import write_bytes
 from distill.data.image_index import scan
@@ -26,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = _argument_parser().parse_args(argv)
     try:
-        labels = read_labels(arguments.labels)
-        attributes = [LabelAttributes.of_lines(lines) for lines in read_attributes(arguments.attributes, labels)]
+        labels = read_labels(arguments.labels, lambda report: print(report, file=sys.stderr))
+        attributes = [LabelAttributes.of_lines(lines) for lines in read_attributes(arguments.attributes, labels).lines]
         check_teacher(arguments.teacher)
         image_index = scan(arguments.images, labels, SPLIT.validate_json(arguments.split))
         # Import torch only after the input was checked.
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m distill.benefit", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--images", type=Path, required=True, help="folder with one folder of images per label")
-    parser.add_argument("--labels", type=Path, required=True, help="text file with one label per line")
+    parser.add_argument("--labels", type=Path, required=True, help="label file: one label per line, CSV, JSON, YAML …")
     parser.add_argument("--attributes", type=Path, required=True, help="attribute set as JSON of Limbeck or of DCLIP")
     parser.add_argument("--teacher", required=True, help="ViT-B-32:openai, hf-hub:org/name or local-dir:PATH")
     parser.add_argument("--out", type=Path, required=True, help="folder for the report")

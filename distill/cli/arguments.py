@@ -7,14 +7,15 @@ import argparse
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from distill.bundle.verify import MANIFEST_FILE, file_sha256
-from distill.cli.label_files import Lines, read_attributes, read_labels
+from distill.cli.attribute_files import LabelsWithLines, Lines, read_attributes, read_label2text
+from distill.cli.label_files import read_labels
 from distill.config.model_names import check_student, check_teacher
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.reference import help_text
@@ -33,13 +34,16 @@ DESCRIPTION = (
 
 @dataclass(frozen=True, kw_only=True)
 class RunArguments:
-    """The checked arguments of a run. `lines`: the attribute lines of each label.
+    """The checked arguments of a run. `lines`: the attribute lines of each label; `names`: how texts show it.
 
+    `notes`: what the readers of the files report.
     `initial_student`: the folder of a bundle to fine-tune. `captions`: a JSON file of image path -> caption.
     """
 
     labels: list[str]
+    names: list[str]
     lines: list[Lines]
+    notes: list[str]
     image_index: ImageIndex
     teacher: str
     text: TextKind
@@ -82,8 +86,12 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
     )
     files = parser.add_argument_group("input and output")
     files.add_argument("--images", type=Path, required=True, help="folder with one folder of images per label")
-    files.add_argument("--labels", type=Path, required=True, help="text file with one label per line")
-    files.add_argument("--attributes", type=Path, help="attribute set as JSON of Limbeck or of DCLIP")
+    files.add_argument("--labels", type=Path, help="label file: one label per line, CSV, JSON, YAML …")
+    files.add_argument("--attributes", type=Path, help="attribute set: Limbeck's JSON, or JSON of label -> texts")
+    files.add_argument(
+        "--label2text", type=Path, help="instead of --labels: one `folder number label` per line; also the folder map"
+    )
+    files.add_argument("--sentences", type=Path, help="with --label2text: one sentence per line, same order")
     files.add_argument("--teacher", required=True, help="ViT-B-32:openai, hf-hub:org/name or local-dir:PATH")
     files.add_argument("--out", type=Path, required=True, help="folder for the bundle, report and training state")
     files.add_argument("--captions", type=Path, metavar="JSON", help="for losses.cap: image path -> caption")
@@ -120,18 +128,18 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
     config = _train_config(namespace)
     check_student(config.student.architecture)
     check_teacher(namespace.teacher)
-    text: TextKind = namespace.text or ("sentence" if namespace.attributes else "names")
-    if text != "names" and namespace.attributes is None:
-        raise ValueError(f"--text {text} needs --attributes")
+    has_attributes = namespace.attributes is not None or namespace.sentences is not None
+    text: TextKind = namespace.text or ("sentence" if has_attributes else "names")
+    if text != "names" and not has_attributes:
+        raise ValueError(f"--text {text} needs --attributes, or --label2text and --sentences")
     _check_files(namespace, config)
-    labels = read_labels(namespace.labels)
-    lines: list[Lines] = [()] * len(labels)
-    if namespace.attributes:
-        lines = read_attributes(namespace.attributes, labels)
+    given = _read_labels(namespace)
     return RunArguments(
-        labels=labels,
-        lines=lines,
-        image_index=_scan_images(namespace, labels, config),
+        labels=given.labels,
+        names=given.names,
+        lines=given.lines,
+        notes=given.notes,
+        image_index=_scan_images(namespace, given, config),
         teacher=namespace.teacher,
         text=text,
         prompt=PromptOptions(
@@ -144,6 +152,26 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
         captions=namespace.captions,
         initial_student=namespace.start,
     )
+
+
+def _read_labels(namespace: argparse.Namespace) -> LabelsWithLines:
+    """The labels with their lines. Raises ValueError."""
+    if (namespace.labels is None) == (namespace.label2text is None):
+        raise ValueError("give either --labels or --label2text")
+    if namespace.sentences is not None and (namespace.label2text is None or namespace.attributes is not None):
+        raise ValueError("--sentences needs --label2text, and replaces --attributes")
+    if namespace.label2text is None:
+        notes: list[str] = []
+        labels = read_labels(namespace.labels, notes.append)
+        if namespace.attributes is not None:
+            found = read_attributes(namespace.attributes, labels)
+            return replace(found, notes=[*notes, *found.notes])
+        return LabelsWithLines(labels=labels, names=labels, lines=[()] * len(labels), folder_map={}, notes=notes)
+    given = read_label2text(namespace.label2text, namespace.sentences)
+    if namespace.attributes is None:
+        return given
+    found = read_attributes(namespace.attributes, given.labels)
+    return replace(given, lines=found.lines, notes=[*given.notes, *found.notes])
 
 
 def _train_config(namespace: argparse.Namespace) -> TrainConfig:
@@ -165,12 +193,13 @@ def _train_config(namespace: argparse.Namespace) -> TrainConfig:
         raise located(error, short) from None
 
 
-def _scan_images(namespace: argparse.Namespace, labels: list[str], config: TrainConfig) -> ImageIndex:
-    folder_map = None
+def _scan_images(namespace: argparse.Namespace, given: LabelsWithLines, config: TrainConfig) -> ImageIndex:
+    folder_map = given.folder_map or None
     if namespace.folder_map:
-        folder_map = _parse_json(namespace.folder_map.read_text(encoding="utf-8"), "--folder-map")
+        stated = _parse_json(namespace.folder_map.read_text(encoding="utf-8"), "--folder-map")
+        folder_map = {**given.folder_map, **stated} if given.folder_map and isinstance(stated, dict) else stated
     split = SPLIT.validate_python(_parse_json(namespace.split, "--split"))
-    image_index = scan(namespace.images, labels, split, folder_map)
+    image_index = scan(namespace.images, given.labels, split, folder_map)
     if config.data.shots:
         support_rows(image_index, config.data.shots)  # raises if a label has too few images
     return image_index

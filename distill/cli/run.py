@@ -130,6 +130,8 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
     arguments, console = session.arguments, session.console
     config, image_index = arguments.config, arguments.image_index
     counts = image_index.counts
+    for note in arguments.notes:
+        console.message(note)
     console.message(
         f"{len(image_index)} images: {counts['train']} for training and {counts['held_out']} held out of "
         f"{counts['id_labels']} labels, {counts['ood']} of {counts['ood_labels']} unseen labels"
@@ -158,7 +160,7 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
 
 def _encode_texts(session: _Session, teacher: Teacher, kind: TextKind) -> TextTargets:
     arguments, console = session.arguments, session.console
-    attributes = list(zip(arguments.labels, map(LabelAttributes.of_lines, arguments.lines), strict=True))
+    attributes = list(zip(arguments.names, map(LabelAttributes.of_lines, arguments.lines), strict=True))
     if name_only := [label for label, own in attributes if uses_name_only(kind, own)]:
         console.message(
             f"{len(name_only)} labels have no attributes for {kind}; their names alone are used: "

@@ -6,12 +6,11 @@ listed names and the labels of shard samples are matched to a vocabulary by the 
 """
 
 import os
-import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from distill.data.splits import ByList
+from limbeck.shared.label_matching import dataset_form, loose_form
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
@@ -113,19 +112,9 @@ def resolve_inside(path: Path, root: Path) -> Path:
     return real
 
 
-def normalise(name: str) -> str:
-    """The normal form in which folder names and labels are compared.
-
-    In this order: Unicode NFC; remove a leading number followed by `.` or `_` (`001.Black_footed_Albatross`); replace
-    underscores and hyphens by spaces; collapse and strip white space; fold case. This is looser than the comparison of
-    labels (`limbeck.shared.labels`), because folder names have numbers and underscores that labels lack.
-    """
-    text = re.sub(r"^\d+[._]\s*", "", unicodedata.normalize("NFC", name))
-    return unicodedata.normalize("NFC", " ".join(re.sub(r"[_-]", " ", text).split()).casefold())
-
-
 class LabelMatcher:
-    """Looks up names among `labels`: by `folder_map` (folder name to label), else exactly, else by `normalise`.
+    """Looks up names among `labels`: by `folder_map` (folder name to label), else exactly, else by `dataset_form`,
+    else by `loose_form`.
 
     Raises FolderError `unknown_label` if `folder_map` maps a folder to a label that is not in `labels`.
     """
@@ -134,7 +123,8 @@ class LabelMatcher:
         self._labels = labels
         self._folder_map = folder_map or {}
         self._exact = _positions(labels, str)
-        self._normalised = _positions(labels, normalise)
+        self._normalised = _positions(labels, dataset_form)
+        self._loose = _positions(labels, loose_form)
         for folder, label in self._folder_map.items():
             if label not in self._exact:
                 detail = f'folder "{folder}" is mapped to "{label}", which is not a label of the vocabulary'
@@ -142,13 +132,17 @@ class LabelMatcher:
 
     def find(self, name: str) -> list[int]:
         """Indices of the labels called `name`, without `folder_map`."""
-        return self._exact.get(name) or self._normalised.get(normalise(name)) or []
+        return self._exact.get(name) or self._normalised.get(dataset_form(name)) or self._loosely(name)
+
+    def _loosely(self, name: str) -> list[int]:
+        form = loose_form(name)
+        return self._loose.get(form, []) if form else []
 
     def of_folder(self, folder: str) -> int:
         """Index of the label of a folder. Raises FolderError folder_matches_no_label or ambiguous."""
         found = self._exact[self._folder_map[folder]] if folder in self._folder_map else self.find(folder)
         if not found:
-            detail = f'folder "{folder}" matches no label (looked for "{normalise(folder)}"); name it in folder_map'
+            detail = f'folder "{folder}" matches no label (looked for "{dataset_form(folder)}"); name it in folder_map'
             raise FolderError("folder_matches_no_label", detail, "/folder_map")
         if len(found) > 1:
             names = ", ".join(f'{at} "{self._labels[at]}"' for at in found)

@@ -151,8 +151,9 @@ def scan(root: Path, labels: Sequence[str], split: Split, folder_map: Mapping[st
     """Find the images below `root`, match their folders to `labels` and split them.
 
     A folder is matched by `folder_map` (folder name to label) if it is listed there, else by its exact name, else by
-    `normalise`. The label of a shard sample is matched in the same way; a number that is not the name of a label is an
-    index (from 0) into `labels`. The caller gives labels that share a name a sense (`crane (bird)`).
+    the forms of `limbeck.shared.label_matching`. The label of a shard sample is matched in the same way; a number that
+    is not the name of a label is an index (from 0) into `labels`. The caller gives labels that share a name a sense
+    (`crane (bird)`).
 
     Raises FolderError, whose `code` is one of: no_such_folder, link, no_images, folder_matches_no_label, ambiguous,
     unknown_label, id_ood_overlap, one_label, missing_list, missing_image, image_twice, outside_root,

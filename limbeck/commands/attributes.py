@@ -3,11 +3,19 @@
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from limbeck.commands import editing
+from limbeck.commands.attribute_files import (
+    faults_of_file,
+    read_content,
+    read_document,
+    read_label_map,
+    report_lines,
+    unpack,
+)
 from limbeck.commands.check import check, report
 from limbeck.commands.common import (
     DEFAULT_URL,
@@ -16,7 +24,6 @@ from limbeck.commands.common import (
     SentencesFile,
     Url,
     id_table,
-    read_text,
     service,
 )
 from limbeck.commands.editing import LabelName, SetId, find, line_text, show_label
@@ -185,9 +192,10 @@ def answer(
 @cli.command("export")
 def export(
     id: SetId,
-    format: Annotated[str, typer.Option(help="json or csv (all fields), dclip, cupl, or label2text.")] = "json",
+    format: Annotated[str, typer.Option(help=f"Format: {', '.join(DOCUMENT_FORMATS)} or label2text.")] = "json",
     out: Annotated[
-        Path | None, typer.Option(help="The file to write (default: stdout); a folder for label2text.")
+        Path | None,
+        typer.Option(help="The file to write (default: stdout); a folder for label2text and huggingface."),
     ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
@@ -203,6 +211,8 @@ def export(
         content = client.export_attributes(id, format=format)  # type: ignore[arg-type]
     if out is None:
         sys.stdout.buffer.write(content)
+    elif format == "huggingface" and out.suffix.lower() != ".zip":
+        unpack(content, out)
     else:
         _write(out, content)
 
@@ -217,29 +227,41 @@ def _write(path: Path, content: bytes) -> None:
 @cli.command("import")
 def import_(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Limbeck's JSON, CSV, DCLIP's or CuPL's.")
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="A file of attributes, or a folder of Hugging Face datasets."),
     ] = None,
-    format: Annotated[str, typer.Option(help="Format of FILE: json, csv, dclip or cupl.")] = "json",
+    format: Annotated[str, typer.Option(help=f"Format of FILE: auto, {', '.join(DOCUMENT_FORMATS)}.")] = "auto",
     label2text: Label2TextFile = None,
     sentences: SentencesFile = None,
     vocabulary: Annotated[str, typer.Option(help="The vocabulary of the labels; a new one by default.")] = "",
     name: Annotated[str, typer.Option(help="Name of the new vocabulary.")] = "imported",
     domain: Annotated[str, typer.Option(help="Domain of the new vocabulary.")] = "",
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Import what is valid and matched, and report what was left out.")
+    ] = False,
+    map: Annotated[
+        Path | None,
+        typer.Option(help="Label of FILE to label of the vocabulary: a JSON object, or CSV with two columns."),
+    ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Import attributes: a file, or labels and sentences in the format of Li et al."""
-    _check_format(format)
-    vocabulary_fields = {"vocabulary_id": vocabulary or None, "name": name, "domain": domain}
+    if format != "auto":
+        _check_format(format)
+    fields: dict[str, Any] = {"vocabulary_id": vocabulary or None, "name": name, "domain": domain, "partial": partial}
+    fields["map"] = read_label_map(map) if map is not None else None
     if file is not None and format != "label2text" and label2text is None and sentences is None:
-        document = read_text(file)
-        with service(url) as client:
-            imported = client.import_attributes(document, format=format, **vocabulary_fields)  # type: ignore[arg-type]
+        document, encoding = read_content(file)
+        with service(url) as client, faults_of_file(file):
+            imported = client.import_attributes(document, format=format, **fields)  # type: ignore[arg-type]
     elif file is None and label2text is not None and sentences is not None:
-        labels, lines = read_text(label2text), read_text(sentences)
-        with service(url) as client:
-            imported = client.import_sentences(labels, lines, **vocabulary_fields)  # type: ignore[arg-type]
+        (labels, encoding), (lines, _) = read_document(label2text), read_document(sentences)
+        with service(url) as client, faults_of_file(sentences):
+            imported = client.import_sentences(labels, lines, **fields)
     else:
         raise BadInput("give FILE, or both --label2text and --sentences")
+    for line in report_lines(imported.import_report, encoding):
+        typer.echo(line)
     counts = f"{imported.num_described} of {imported.num_labels} labels, {imported.num_flagged} flagged"
     typer.echo(f"{imported.id} (vocabulary {imported.vocabulary_id}): {counts}")
 

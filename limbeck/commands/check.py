@@ -6,26 +6,29 @@ from typing import Annotated
 import typer
 
 from limbeck.commands.common import DEFAULT_URL, BadInput, Label2TextFile, SentencesFile, Url, service
+from limbeck.shared.format_names import DOCUMENT_FORMATS
 
 
 def check(
-    file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Limbeck's JSON, DCLIP's, CuPL's, or CSV.")
-    ] = None,
-    format: Annotated[str, typer.Option(help="Format of FILE: auto, json, dclip, cupl or csv.")] = "auto",
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A file of attributes.")] = None,
+    format: Annotated[str, typer.Option(help=f"Format of FILE: auto, {', '.join(DOCUMENT_FORMATS)}.")] = "auto",
     label2text: Label2TextFile = None,
     sentences: SentencesFile = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Check what is valid of a file with faults.")] = False,
     words: Annotated[list[Path] | None, typer.Option(help="A file with more non-visual words; repeatable.")] = None,
     tokenizer: Annotated[Path | None, typer.Option(help="A teacher's tokenizer.json; CLIP's by default.")] = None,
     context: Annotated[int, typer.Option(help="Token limit of the teacher.")] = 77,
     second_opinion: Annotated[
         str, typer.Option(metavar="MODEL", help="Let an LLM review the lines with non-visual words.")
     ] = "",
+    language: Annotated[
+        str, typer.Option(help="Language of the lines, such as de or German; detected by default.")
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     html: Annotated[Path | None, typer.Option(help="Also write the report as an HTML page to this file.")] = None,
     worst: Annotated[int, typer.Option(min=0, help="Violations to print per failing gate.")] = 5,
 ) -> None:
-    """Evaluate the quality gates on a file. Exit code 0: all gates hold; 1: a gate fails; 2: invalid input."""
+    """Evaluate the quality gates on a file. Exit code 0: no gate fails; 1: a gate fails; 2: invalid input."""
     from attributes.cli.check_gates import CheckOptions, check_file
     from attributes.cli.input_files import InvalidInput
 
@@ -34,10 +37,12 @@ def check(
         format=format,
         label2text=label2text,
         sentences=sentences,
+        partial=partial,
         words=words or (),
         tokenizer=tokenizer,
         context=context,
         second_opinion=second_opinion,
+        language=language,
         json=json,
         html=html,
         worst=worst,

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from limbeck.client import Limbeck
+    from limbeck.models import CreatedVocabulary
     from store.db import Database
     from store.settings import Settings
 
@@ -25,7 +27,11 @@ class BadInput(Exception):
 
 
 class CommandFailed(Exception):
-    """The service or the machine failed: exit code 1."""
+    """The service, the job or the machine failed: exit code 1."""
+
+
+class LabelsMissing(Exception):
+    """The job succeeded, but labels lack attributes: exit code 3."""
 
 
 Label2TextFile = Annotated[
@@ -33,6 +39,13 @@ Label2TextFile = Annotated[
 ]
 SentencesFile = Annotated[
     Path | None, typer.Option("--sentences", help="With --label2text: one sentence per line, same order.")
+]
+Language = Annotated[
+    str, typer.Option("--language", help="The language of the attributes: German, pt-BR; English by default.")
+]
+SystemPromptFile = Annotated[
+    Path | None,
+    typer.Option("--system-prompt", help="A file with a system prompt that replaces that of the strategies."),
 ]
 Url = Annotated[str, typer.Option("--url", envvar="LIMBECK_URL", help="URL of the service.")]
 
@@ -96,6 +109,33 @@ def id_table(*columns: str) -> "Table":
     for column in columns:
         table.add_column(column)
     return table
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file. Raises BadInput if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from None
+
+
+def create_vocabulary(client: "Limbeck", path: Path, domain: str, console: "Console") -> "CreatedVocabulary":
+    """Create a vocabulary from a label file, and print how it was read. Raises BadInput that names invalid labels."""
+    from limbeck.client import Problem
+
+    content = read_bytes(path)
+    try:
+        created = client.create_vocabulary_from_file(path.stem, content, filename=path.name, domain=domain)
+    except Problem as error:
+        if error.status not in (400, 413, 415, 422):
+            raise
+        details = [one.detail for one in error.errors if one.pointer.startswith("/labels/")]
+        raise BadInput(f"{path}: {'; '.join(details)} ({error})" if len(details) > 1 else f"{path}: {error}") from None
+    console.print(f"{created.num_labels:,} labels as {created.id}", highlight=False, markup=False)
+    report = [f"read as {created.read_as}", *created.notes, *(f"warning: {text}" for text in created.warnings)]
+    if created.read_as:
+        console.print("; ".join(report), highlight=False, markup=False)
+    return created
 
 
 def read_text(path: Path) -> str:

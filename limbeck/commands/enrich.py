@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, Url, read_text, service
+from limbeck.commands.common import (
+    DEFAULT_URL,
+    BadInput,
+    LabelsMissing,
+    Language,
+    SystemPromptFile,
+    Url,
+    create_vocabulary,
+    read_text,
+    service,
+)
 from limbeck.shared.money import usd_text
 
 if TYPE_CHECKING:
@@ -14,13 +24,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from limbeck.client import EnrichOptions, Limbeck
-    from limbeck.models import AgainEstimate, Estimate, Job
+    from limbeck.models import AgainEstimate, Estimate
 
 
 def enrich(
     of: Annotated[
         str,
-        typer.Argument(metavar="VOCABULARY_OR_FILE", help="voc_…, or a file: one label per line, or .csv."),
+        typer.Argument(metavar="VOCABULARY_OR_FILE", help="voc_…, or a label file: text, CSV, JSON, YAML …"),
     ],
     strategies: Annotated[
         str, typer.Option(help="Prompt strategies in order: sentence,phrases,contrast.")
@@ -44,12 +54,15 @@ def enrich(
     ] = None,
     endpoint: Annotated[str, typer.Option(help="The LLM endpoint, one of `limbeck llm endpoints`.")] = "",
     llm_model: Annotated[str, typer.Option(help="The LLM; the endpoint's by default.")] = "",
+    language: Language = "",
+    system_prompt: SystemPromptFile = None,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Describe each label with one or more strategies. Stored responses are reused."""
+    """Describe each label with one or more strategies. Stored responses are reused. Exit code 3 if labels lack
+    attributes."""
     from rich.console import Console
 
-    from limbeck.progress import follow
+    from limbeck.enrich_report import follow_enrichment, missing_text
 
     options: EnrichOptions = {
         "strategies": _strategies(strategies),
@@ -63,6 +76,8 @@ def enrich(
         "budget_tokens": budget_tokens,
         "mode": "batch" if batch else None,
         "mend_rounds": mend_rounds,
+        "language": language or None,
+        "system_prompt": read_text(system_prompt) if system_prompt else None,
     }
     console = Console()
     with service(url) as client:
@@ -72,12 +87,13 @@ def enrich(
             console.print(estimate_table(estimate))
             console.print(estimate_text(estimate, _dollars(budget_usd), budget_tokens), highlight=False, markup=False)
             return
-        job = follow(client, client.enrich(vocabulary_id, **options), console, title="describe labels")
-    console.print(_result_text(job), highlight=False, markup=False)
+        job = follow_enrichment(client, client.enrich(vocabulary_id, **options), console)
+    if missing := missing_text(job):
+        raise LabelsMissing(missing)
 
 
 def estimate_table(estimate: "Estimate") -> "Table":
-    """The calls and tokens of each strategy, expected and at most."""
+    """The expected calls and tokens of each strategy."""
     from rich.table import Table
 
     table = Table("strategy", box=None)
@@ -87,47 +103,64 @@ def estimate_table(estimate: "Estimate") -> "Table":
     for item in estimate.strategies:
         bound = "≤ " if item.is_bound else ""
         basis = f"{item.num_seen:,} past responses" if item.basis == "ledger" else "default lengths"
-        tokens = (
-            f"{round(count.expected):,} (≤ {round(count.at_most):,})"
-            for count in (item.prompt_tokens, item.completion_tokens)
-        )
+        tokens = (f"{count.expected:,}" for count in (item.prompt_tokens, item.completion_tokens))
         table.add_row(item.strategy, f"{bound}{item.calls:,}", f"{item.answered:,}", *tokens, basis)
     return table
 
 
 def estimate_text(estimate: "Estimate", budget_usd: str | None, budget_tokens: int | None) -> str:
-    """The totals, and a note if they exceed the budget."""
+    """The totals with what each of them assumes, and a note if they exceed the budget."""
     expected = round(estimate.prompt_tokens.expected + estimate.completion_tokens.expected)
     at = "" if estimate.endpoint == "default" else f" at {estimate.endpoint}"
     text = f"{estimate.calls:,} calls to {estimate.model}{at}, about {expected:,} tokens"
     if estimate.usd is None:
         text += f"; {estimate.usd_unknown}"
     else:
-        text += f": about {usd_text(estimate.usd.expected)}, at most {usd_text(estimate.usd.at_most)} without retries"
+        text += f": about {usd_text(estimate.usd.expected)}"
         if budget_usd and estimate.usd.expected > Decimal(budget_usd):
             text += f"; the budget of {usd_text(Decimal(budget_usd))} is expected to run out"
     if budget_tokens and expected > budget_tokens:
         text += f"; the budget of {budget_tokens:,} tokens is expected to run out"
-    return f"{text}{repair_text(estimate.again)}" if estimate.again else text
+    return f"{text}\n{_bounds_text(estimate)}{_budget_text(budget_usd, budget_tokens)}{_reasoning_text(estimate)}"
+
+
+def _budget_text(budget_usd: str | None, budget_tokens: int | None) -> str:
+    """Where a budget ends the job; "" without one."""
+    caps = [usd_text(Decimal(budget_usd))] if budget_usd else []
+    caps += [f"{budget_tokens:,} tokens"] if budget_tokens else []
+    return f"\nthe budget ends the job before it costs more than {' or '.join(caps)}" if caps else ""
+
+
+def _bounds_text(estimate: "Estimate") -> str:
+    """What the two upper bounds assume."""
+    if estimate.usd is None:
+        tokens = estimate.prompt_tokens, estimate.completion_tokens
+        single = f"{sum(one.without_repeats for one in tokens):,} tokens"
+        most = f"{sum(one.at_most for one in tokens):,} tokens"
+    else:
+        single, most = usd_text(estimate.usd.without_repeats), usd_text(estimate.usd.at_most)
+    repairs = f" and {repair_text(estimate.again)}" if estimate.again else ""
+    attempts = "its only attempt" if estimate.max_attempts == 1 else f"all its {estimate.max_attempts} attempts"
+    return (
+        f"{single} if no call is repeated and every response is as long as it may be; "
+        f"never more than {most}: every question with {attempts} at the largest token limit{repairs}"
+    )
+
+
+def _reasoning_text(estimate: "Estimate") -> str:
+    """What the expected figures assume about reasoning; "" if they come from recorded responses."""
+    if all(one.basis == "ledger" for one in estimate.strategies):
+        return ""
+    if estimate.reasoning_tokens:
+        return f"\nthe model thinks in up to {estimate.reasoning_tokens:,} tokens per response, which are included"
+    return "\na model that thinks before it answers costs more; the estimate knows how much after the first responses"
 
 
 def repair_text(repair: "AgainEstimate") -> str:
-    """The most that repair rounds can add."""
+    """What repair rounds are, and the most that they can add."""
     rounds = "1 repair round" if repair.rounds == 1 else f"up to {repair.rounds} repair rounds"
-    cost = "" if repair.usd is None else f", {usd_text(repair.usd)}"
-    return f"\nplus {rounds} for violations of the gates: at most {repair.calls:,} more calls{cost}"
-
-
-def _result_text(job: "Job") -> str:
-    from limbeck.progress import spend_text
-
-    result = job.result or {}
-    num_failed = result["num_labels"] - result["num_described"]
-    text = f"{result['num_described']:,} labels described as {result['attribute_set_id']}"
-    if num_failed:
-        text += f", {num_failed:,} without attributes"
-    spent = spend_text(job.spend)
-    return f"{text}; {spent}" if spent else f"{text}; no LLM call was necessary"
+    cost = "" if repair.usd is None else f", {usd_text(repair.usd)} of it"
+    return f"{rounds} for violations of the gates ({repair.calls:,} more questions{cost})"
 
 
 def _vocabulary(client: "Limbeck", of: str, domain: str, console: "Console") -> str:
@@ -135,12 +168,7 @@ def _vocabulary(client: "Limbeck", of: str, domain: str, console: "Console") -> 
         if domain:
             raise BadInput("--domain applies to a file of labels only; a vocabulary has its own domain")
         return of
-    path = Path(of)
-    vocabulary = client.create_vocabulary_from_text(
-        path.stem, read_text(path), format="csv" if path.suffix.lower() == ".csv" else "lines", domain=domain
-    )
-    console.print(f"{vocabulary.num_labels:,} labels as {vocabulary.id}", highlight=False)
-    return vocabulary.id
+    return create_vocabulary(client, Path(of), domain, console).id
 
 
 def _strategies(text: str) -> list[str]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, CommandFailed, Url, id_table, service
+from limbeck.commands.common import DEFAULT_URL, BadInput, CommandFailed, LabelsMissing, Url, id_table, service
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,8 +36,10 @@ def job(
     url: Url = DEFAULT_URL,
     watch: Annotated[bool, typer.Option("--watch", help="Stream events until the job ends.")] = False,
 ) -> None:
-    """Show a job: status, progress, events and results. Exit code 1 if it failed."""
+    """Show a job: status, progress, events and results. Exit code 1 if it failed, 3 if labels lack attributes."""
     from rich.console import Console
+
+    from limbeck.enrich_report import missing_text, print_report
 
     console = Console()
     with service(url) as client:
@@ -46,9 +48,13 @@ def job(
         for event in client.watch(id) if watch else client.events(id):
             console.print(f"{event.at:%H:%M:%S} {event.level:7} {event.message}", highlight=False, markup=False)
         shown = client.job(id)
-        _print_result(client, shown, console)
+    _print_result(shown, console)
+    if shown.kind == "enrich" and shown.ended:
+        print_report(shown, console)
     if shown.error:
         raise CommandFailed(f"{shown.kind} job {shown.id} {shown.status}: {shown.error.code}: {shown.error.message}")
+    if missing := missing_text(shown):
+        raise LabelsMissing(missing)
 
 
 def cancel(id: JobId, url: Url = DEFAULT_URL) -> None:
@@ -104,11 +110,8 @@ def progress_text(job: "Job") -> str:
     return f"{progress.done:,}/{progress.total:,} {progress.unit}" if progress.total else ""
 
 
-def _print_result(client: "Limbeck", job: "Job", console: "Console") -> None:
+def _print_result(job: "Job", console: "Console") -> None:
     result = job.result or {}
     for name in ("attribute_set_id", "text_targets_id", "checkpoint_id"):
         if result.get(name):
             console.print(f"{name.removesuffix('_id').replace('_', ' ')}: {result[name]}", highlight=False)
-    if result.get("failed_labels"):
-        counts = ", ".join(f"{count} {reason}" for reason, count in result["failed_labels"].items())
-        console.print(f"labels without attributes: {counts}", highlight=False, markup=False)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from attributes.endpoints.endpoints import ResolvedEndpoint
-    from attributes.endpoints.model_list import ModelList
     from attributes.endpoints.probe import FormatResult, ProbePlan, ProbeResult
     from attributes.endpoints.recommendation import Recommendation
     from attributes.types import Label
@@ -63,7 +62,7 @@ def probe(
 def _resolve(endpoint: str, model: str, base_url: str) -> "ResolvedEndpoint":
     from attributes.endpoints.endpoint import EndpointError
     from attributes.endpoints.endpoints import Endpoints
-    from attributes.llm.prices import PriceError
+    from attributes.llm.costs.prices import PriceError
 
     try:
         endpoints = Endpoints.load(settings())
@@ -102,7 +101,7 @@ def _plan_text(llm: "ResolvedEndpoint", plan: "ProbePlan") -> str:
 
 
 def _print_result(result: "ProbeResult", console: "Console") -> None:
-    lines = [_models_text(result.model, result.models)]
+    lines = [_models_text(result)]
     if result.fault:
         lines.append(f"the probe ended early: {result.fault}")
     if result.formats:
@@ -121,7 +120,7 @@ def formats_table(formats: tuple["FormatResult", ...]) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("response format", "understood", "fits the schema", box=None)
+    table = Table("response format", "understood", "fits the schema", "usable", box=None)
     for name in ("seconds", "prompt", "response", "reasoning", "tokens/s", "cost"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("why not")
@@ -129,7 +128,7 @@ def formats_table(formats: tuple["FormatResult", ...]) -> "Table":
         table.add_row(
             FORMATS[one.response_format],
             "yes" if one.is_understood else "no",
-            "yes" if one.fits else "no",
+            *("yes" if is_so else "no" for is_so in (one.fits, one.is_usable)),
             f"{one.latency_s:.1f}",
             *(_count(number) for number in (one.prompt_tokens, one.completion_tokens, one.reasoning_tokens)),
             "" if one.tokens_per_s is None else f"{one.tokens_per_s:.0f}",
@@ -147,13 +146,16 @@ def _cost(usd: Decimal | None) -> str:
     return "unknown" if usd is None else usd_text(usd)
 
 
-def _models_text(model: str, models: "ModelList") -> str:
+def _models_text(result: "ProbeResult") -> str:
+    models, model = result.models, result.model
     if models.is_listed is None:
         return f"the server's list of models was not read: {models.fault}"
+    listed = "1 model" if models.num_models == 1 else f"{models.num_models:,} models"
     if models.is_listed:
-        return f"{model} is in the server's list of {models.num_models} models"
+        return f"{model} is in the server's list of {listed}"
     near = f"; near names: {', '.join(models.near)}" if models.near else ""
-    return f"{model} is not in the server's list of {models.num_models} models{near}"
+    accepted = ", but the server accepts the name" if any(one.is_understood for one in result.formats) else ""
+    return f"{model} is not in the server's list of {listed}{near}{accepted}"
 
 
 def _parameters_text(result: "ProbeResult") -> str:

@@ -4,17 +4,28 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict, Unpack
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, Url, assignments, read_text, service
+from limbeck.commands.common import (
+    DEFAULT_URL,
+    BadInput,
+    LabelsMissing,
+    Language,
+    SystemPromptFile,
+    Url,
+    assignments,
+    create_vocabulary,
+    read_bytes,
+    read_text,
+    service,
+)
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
-    from limbeck.client import EnrichOptions, Limbeck
+    from limbeck.client import EnrichOptions
     from limbeck.models import TextKind
 
 _SPLIT = "seed=0,id_fraction=0.5,held_out=0.3"
@@ -26,7 +37,7 @@ _STRATEGIES = {
 
 
 def run(
-    labels: Annotated[Path, typer.Option(help="One label per line; or a .csv with the header name or name,sense.")],
+    labels: Annotated[Path, typer.Option(help="A label file: one label per line, CSV, JSON, YAML …")],
     images: Annotated[str, typer.Option(help="A folder of class folders, relative to the service's data root.")],
     teacher: Annotated[str, typer.Option(help="ViT-B-32:openai, hf-hub:org/name, or local-dir:PATH (data root).")],
     out: Annotated[Path, typer.Option(help="The destination folder of the student.")],
@@ -50,40 +61,41 @@ def run(
     ] = "",
     endpoint: Annotated[str, typer.Option(help="The LLM endpoint, one of `limbeck llm endpoints`.")] = "",
     llm_model: Annotated[str, typer.Option(help="The LLM; the endpoint's by default.")] = "",
+    language: Language = "",
+    system_prompt: SystemPromptFile = None,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Describe labels with an LLM, distil a student, evaluate it on seen and unseen labels, and download it."""
+    """Describe labels with an LLM, distil a student, evaluate it on seen and unseen labels, and download it. Exit code
+    3 if labels lack attributes; their names are used."""
     from rich.console import Console
 
     from limbeck.commands.jobs import fetch_bundle
+    from limbeck.enrich_report import follow_enrichment, missing_text
     from limbeck.progress import follow
 
     kind = _text_kind(text)
     config = assignments(set_ or [], "--set") | ({"student": student} if student else {})
     chosen_split = parse_split(split)
-    label_text = read_text(labels)
+    read_bytes(labels)  # before the service is asked
+    options: EnrichOptions = {
+        "endpoint": endpoint or None,
+        "model": llm_model or None,
+        "language": language or None,
+        "system_prompt": read_text(system_prompt) if system_prompt else None,
+    }
     console = Console()
     with service(url) as client:
-        vocabulary = client.create_vocabulary_from_text(
-            labels.stem, label_text, format="csv" if labels.suffix.lower() == ".csv" else "lines", domain=domain
-        )
-        console.print(f"{vocabulary.num_labels:,} labels as {vocabulary.id}", highlight=False)
+        vocabulary = create_vocabulary(client, labels, domain, console)
         # The dataset is registered before the first LLM call, so that a wrong folder costs nothing.
         dataset = client.register_dataset(vocabulary.id, images, split=chosen_split)
         console.print(_counts_text(dataset.counts), highlight=False)
-        attribute_set = None
+        attribute_set, missing = None, ""
         if kind != "names":
             chain = _strategies(strategies or _STRATEGIES.get(kind, "describe"))
-            needs_teacher = any(name.partition("@")[0] == "contrast" for name in chain)
-            attribute_set = _describe(
-                client,
-                console,
-                vocabulary.id,
-                strategies=chain,
-                endpoint=endpoint or None,
-                model=llm_model or None,
-                teacher=teacher if needs_teacher else None,
-            )
+            options["strategies"] = chain
+            options["teacher"] = teacher if _needs_teacher(chain) else None
+            described = follow_enrichment(client, client.enrich(vocabulary.id, **options), console)
+            attribute_set, missing = (described.result or {})["attribute_set_id"], missing_text(described)
         job = client.distill(
             dataset.id,
             teacher=teacher,
@@ -105,21 +117,12 @@ def run(
     console.print(results_table(rows))
     if trained.get("checkpoint_id"):
         console.print(f"try it: limbeck classify --checkpoint {out} IMAGE", highlight=False, markup=False)
+    if missing:
+        raise LabelsMissing(missing)
 
 
-def _describe(client: "Limbeck", console: "Console", vocabulary_id: str, **options: Unpack["EnrichOptions"]) -> str:
-    """Enrich the vocabulary. Returns the id of the attribute set."""
-    from limbeck.progress import follow
-
-    job = client.enrich(vocabulary_id, **options)
-    result = follow(client, job, console, title="describe labels").result or {}
-    num_failed = result["num_labels"] - result["num_described"]
-    text = f"{result['num_described']:,} labels described as {result['attribute_set_id']}"
-    if num_failed:
-        text += f", {num_failed:,} without attributes (only their names are used)"
-    console.print(text, highlight=False)
-    attribute_set_id: str = result["attribute_set_id"]
-    return attribute_set_id
+def _needs_teacher(strategies: list[str]) -> bool:
+    return any(name.partition("@")[0] == "contrast" for name in strategies)
 
 
 def parse_split(text: str) -> dict[str, object]:

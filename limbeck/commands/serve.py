@@ -37,15 +37,23 @@ def serve() -> None:
 
 
 def _check_endpoints(config: "Settings") -> None:
-    """Raises BadInput if a setting of an LLM endpoint or a price file is invalid."""
-    from attributes.endpoints.endpoint import EndpointError
+    """Raises BadInput if a setting of the LLM, the endpoints file or the price file is invalid.
+
+    Embedded, this machine also makes the calls: what keeps `default` from doing so is invalid too, and other endpoints
+    that cannot are printed.
+    """
+    from attributes.endpoints.endpoint import DEFAULT_ENDPOINT, EndpointError
     from attributes.endpoints.endpoints import Endpoints
-    from attributes.llm.prices import PriceError
+    from attributes.llm.costs.prices import PriceError
 
     try:
-        Endpoints.load(config)
+        endpoints = Endpoints.load(config)
     except (EndpointError, PriceError) as error:
         raise BadInput(str(error)) from None
+    for name, fault in endpoints.faults().items() if not config.distributed else ():
+        if name == DEFAULT_ENDPOINT:
+            raise BadInput(fault)
+        typer.echo(f"limbeck: {fault}", err=True)
 
 
 def _require_key(config: "Settings") -> None:

@@ -1,11 +1,14 @@
 """Attribute sets: import and export, labels and lines, comparison, quality reports, and stored LLM responses."""
 
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 
 from limbeck.http import Http, Param
-from limbeck.models import AttributeSet, Job, LabelDifference, LLMAnswer, Report, SetLabel, TextKind
+from limbeck.models import AttributeSet, ImportedSet, Job, LabelDifference, LLMAnswer, Report, SetLabel, TextKind
 from limbeck.resources.requests import get, items, post, resource_path, without_none
-from limbeck.shared.format_names import DocumentFormat, FileFormat
+from limbeck.shared.attribute_files.decoding import binary_format, decode
+from limbeck.shared.attribute_files.matching import LabelMap
+from limbeck.shared.format_names import BINARY_FORMATS, FileFormat, ImportFormat
 
 
 class AttributeSetMethods:
@@ -21,25 +24,42 @@ class AttributeSetMethods:
         vocabulary_id: str | None = None,
         name: str = "imported",
         domain: str = "",
-    ) -> AttributeSet:
+        partial: bool = False,
+        map: LabelMap | None = None,
+    ) -> ImportedSet:
         """Import published attributes: `folder number label` lines, and one sentence per line in the same order.
 
-        The labels are matched to the vocabulary, or become a new vocabulary called `name`.
+        The labels are matched to the vocabulary, or become a new vocabulary called `name`. `partial`, `map`: as in
+        `import_attributes`.
         """
         document = {"format": "label2text", "label2text": label2text, "sentences": sentences}
-        return self._import(document, vocabulary_id, name, domain)
+        return self._import({**document, "partial": partial, "map": dict(map or {})}, vocabulary_id, name, domain)
 
     def import_attributes(
         self,
-        document: str,
+        document: str | bytes,
         *,
-        format: DocumentFormat = "json",
+        format: ImportFormat = "auto",
         vocabulary_id: str | None = None,
         name: str = "imported",
         domain: str = "",
-    ) -> AttributeSet:
-        """Import a file of attributes: Limbeck's, DCLIP's or CuPL's JSON, or CSV. Labels as in `import_sentences`."""
-        return self._import({"format": format, "document": document}, vocabulary_id, name, domain)
+        partial: bool = False,
+        map: LabelMap | None = None,
+    ) -> ImportedSet:
+        """Import a file of attributes in any format. Labels as in `import_sentences`.
+
+        Bytes are a Parquet file or a zip archive, or text in any encoding. `partial`: import what is valid and matched,
+        and report what was left out. `map`: label of the file -> label of the vocabulary, or labels, or None to leave
+        it out. Raises FormatError if bytes are no text.
+        """
+        content = document
+        if isinstance(document, bytes):
+            binary = binary_format(document) if format == "auto" else format
+            is_binary = binary in BINARY_FORMATS
+            format = binary or "auto"
+            content = b64encode(document).decode() if is_binary else decode(document)[0]
+        body = {"format": format, "document": content, "partial": partial, "map": dict(map or {})}
+        return self._import(body, vocabulary_id, name, domain)
 
     def attribute_set(self, id: str) -> AttributeSet:
         """One attribute set."""
@@ -101,6 +121,6 @@ class AttributeSetMethods:
         path = resource_path("attribute-sets", attribute_set_id, "report")
         return Report.model_validate(self._http.json("GET", path, params={"teacher": teacher}))
 
-    def _import(self, document: dict[str, str], vocabulary_id: str | None, name: str, domain: str) -> AttributeSet:
+    def _import(self, document: Mapping[str, object], vocabulary_id: str | None, name: str, domain: str) -> ImportedSet:
         vocabulary = {"vocabulary_id": vocabulary_id} if vocabulary_id else {"name": name, "domain": domain}
-        return post(self._http, AttributeSet, "/v1/attribute-sets/import", {**document, **vocabulary})
+        return post(self._http, ImportedSet, "/v1/attribute-sets/import", {**document, **vocabulary})

@@ -37,6 +37,10 @@ class EnrichOptions(TypedDict, total=False):
     """`batch` uses the server's Batch API, which costs less and can take a day."""
     mend_rounds: int | None
     """Maximum number of repair rounds for labels that violate the quality gates; 1 by default."""
+    language: str | None
+    """The language of the attributes, as a name or a code: `German`, `pt-BR`; English by default."""
+    system_prompt: str | None
+    """Replaces the system prompt of the strategies; the rules that the response depends on are added to it."""
 
 
 class JobMethods:

@@ -1,11 +1,21 @@
 """Vocabularies and their labels."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal
+from pathlib import PurePath
 
-from limbeck.http import Http
-from limbeck.models import Label, Vocabulary
+import httpx2
+
+from limbeck.http import Http, Param
+from limbeck.models import CreatedVocabulary, Label, LabelPreview, Vocabulary
 from limbeck.resources.requests import get, items, post, resource_path
+
+# A JSON file is posted as octet-stream: `application/json` is the schema of the API.
+_MEDIA_TYPES = {
+    ".csv": "text/csv",
+    ".tsv": "text/tab-separated-values",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+}
 
 
 class VocabularyMethods:
@@ -15,23 +25,32 @@ class VocabularyMethods:
 
     def create_vocabulary(
         self, name: str, labels: Iterable[str | Mapping[str, str | None]], *, domain: str = ""
-    ) -> Vocabulary:
+    ) -> CreatedVocabulary:
         """Create a vocabulary from labels in order: names, or `{"name", "sense"}` for labels with the same name."""
         objects = [{"name": label} if isinstance(label, str) else dict(label) for label in labels]
-        return post(self._http, Vocabulary, "/v1/vocabularies", {"name": name, "domain": domain, "labels": objects})
+        body = {"name": name, "domain": domain, "labels": objects}
+        return post(self._http, CreatedVocabulary, "/v1/vocabularies", body)
 
-    def create_vocabulary_from_text(
-        self, name: str, text: str, *, format: Literal["lines", "csv"] = "lines", domain: str = ""
-    ) -> Vocabulary:
-        """Create a vocabulary from the text of a file: one label per line, or CSV with the header `name[,sense]`."""
-        response = self._http.request(
-            "POST",
-            "/v1/vocabularies",
-            params={"name": name, "domain": domain},
-            content=text.encode(),
-            headers={"Content-Type": "text/csv" if format == "csv" else "text/plain"},
-        )
-        return Vocabulary.model_validate_json(response.content)
+    def create_vocabulary_from_file(
+        self, name: str, content: bytes, *, filename: str = "", domain: str = ""
+    ) -> CreatedVocabulary:
+        """Create a vocabulary from the content of a label file; the suffix of `filename` is a hint.
+
+        The file can be text with one label per line, CSV, JSON, YAML, or another form that data sets have. The result
+        says how it was read.
+        """
+        response = self._post_file(content, filename, {"name": name, "domain": domain})
+        return CreatedVocabulary.model_validate_json(response.content)
+
+    def preview_labels(self, content: bytes, *, filename: str = "") -> LabelPreview:
+        """What the service would take as labels from a label file; nothing is stored."""
+        response = self._post_file(content, filename, {"dry_run": True})
+        return LabelPreview.model_validate_json(response.content)
+
+    def _post_file(self, content: bytes, filename: str, params: Mapping[str, Param]) -> httpx2.Response:
+        media_type = _MEDIA_TYPES.get(PurePath(filename).suffix.lower(), "application/octet-stream")
+        headers = {"Content-Type": media_type}
+        return self._http.request("POST", "/v1/vocabularies", params=params, content=content, headers=headers)
 
     def vocabulary(self, id: str) -> Vocabulary:
         """One vocabulary."""

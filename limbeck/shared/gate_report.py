@@ -39,7 +39,8 @@ class PrintedViolation(Protocol):
 
 
 class PrintedResult(Protocol):
-    """The result of a gate. `tells`: the gate in words. `figure` is None if it was not measured."""
+    """The result of a gate. `tells`: the gate in words. `figure` is None if it was not measured or not judged, because
+    its `num_not_judged` lines are in a language that the gate does not know."""
 
     @property
     def gate(self) -> str: ...
@@ -53,6 +54,8 @@ class PrintedResult(Protocol):
     def unit(self) -> Literal["share", "labels", "lines"]: ...
     @property
     def holds(self) -> bool | None: ...
+    @property
+    def num_not_judged(self) -> int: ...
     @property
     def num_labels(self) -> int: ...
     @property
@@ -99,11 +102,29 @@ def print_report(
     for result in results:
         if result.holds is False and worst > 0:
             _print_worst(console, result, worst)
+    if note := not_judged_note(results):
+        console.print(f"\n{note}", style="bold")
     console.print("\n" + "; ".join(f"{result.gate}: {escape(result.judged_by)}" for result in results), style="dim")
 
 
+def not_judged_note(results: Sequence[PrintedResult]) -> str:
+    """How many gates were not judged, or judged a part of the lines only; empty if all were judged."""
+    nothing = [result for result in results if result.holds is None and result.num_not_judged]
+    part = [result for result in results if result.holds is not None and result.num_not_judged]
+    sentences = []
+    if nothing:
+        gates = "1 gate was" if len(nothing) == 1 else f"{len(nothing)} gates were"
+        sentences.append(f"{gates} not judged, because of the language of the lines.")
+    if part:
+        num_lines = max(result.num_not_judged for result in part)
+        gates = "1 gate judges" if len(part) == 1 else f"{len(part)} gates judge"
+        lines = "1 line is" if num_lines == 1 else f"{num_lines:,} lines are"
+        sentences.append(f"{gates} a part of the lines: {lines} in a language that they do not know.")
+    return " ".join(sentences)
+
+
 def format_figure(result: PrintedResult) -> str:
-    """The figure as text: `28.0%`, `17`, or a dash if it was not measured."""
+    """The figure as text: `28.0%`, `17`, or a dash if there is none."""
     if result.figure is None:
         return "–"
     return f"{result.figure:.1%}" if result.unit == "share" else f"{result.figure:,.0f}"
@@ -118,7 +139,7 @@ def format_threshold(result: PrintedResult) -> str:
 
 def _verdict(result: PrintedResult) -> Text:
     if result.holds is None:
-        return Text("not measured", style="dim")
+        return Text("not judged", style="yellow") if result.num_not_judged else Text("not measured", style="dim")
     return Text("holds", style="green") if result.holds else Text("fails", style="bold red")
 
 

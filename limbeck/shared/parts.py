@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NoReturn
 
+from limbeck.shared.exit_codes import PART_MISSING
+
 Part = Literal["service", "gpu", "s3"]
-EXIT_CODE = 3
-"""Of a command whose part is missing. 1 and 2 have other meanings, such as `a gate fails` and `invalid input`."""
 
 # Import names of the dependencies that the API and every worker share: the group `jobs` without `client`.
 _JOBS = (
@@ -29,6 +29,7 @@ _JOBS = (
     "numpy",
     "PIL",
     "psycopg",
+    "py3langid",
     "pydantic_settings",
     "redis",
     "safetensors",
@@ -84,7 +85,7 @@ def install_command(part: Part) -> str:
 
 
 def exit_if_not_installed(part: Part, program: str) -> None:
-    """Exit with `EXIT_CODE` and one line on stderr if a part is missing."""
+    """Exit with `PART_MISSING` and one line on stderr if a part is missing."""
     for module in MODULES[part]:
         if not _is_found(module):
             _exit(f"{program}: {_message(module, part)}")
@@ -92,7 +93,7 @@ def exit_if_not_installed(part: Part, program: str) -> None:
 
 @contextmanager
 def exit_if_part_is_missing(program: str) -> Iterator[None]:
-    """Exit with `EXIT_CODE` and one line on stderr if the code inside imports a module of a part that is missing."""
+    """Exit with `PART_MISSING` and one line on stderr if the code inside imports a module of a part that is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -103,4 +104,4 @@ def exit_if_part_is_missing(program: str) -> Iterator[None]:
 
 def _exit(message: str) -> NoReturn:
     print(message, file=sys.stderr)
-    sys.exit(EXIT_CODE)
+    sys.exit(PART_MISSING)

@@ -18,18 +18,20 @@ def upgrade() -> None:
     op.drop_table("llm_forms")
     op.create_table(
         "llm_model_profiles",
-        sa.Column("base_url", sa.String(), primary_key=True),
-        sa.Column("model", sa.String(), primary_key=True),
+        sa.Column("base_url", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
         sa.Column("profile", Json, nullable=False),
-        sa.Column("learned_at", sa.Float(), nullable=False),
-        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.Column("learned_at", sa.Double(), nullable=False),
+        sa.Column("expires_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("base_url", "model", name="pk_llm_model_profiles"),
     )
     op.create_table(
         "llm_outages",
-        sa.Column("base_url", sa.String(), primary_key=True),
-        sa.Column("model", sa.String(), primary_key=True),
-        sa.Column("since", sa.Float(), nullable=False),
-        sa.Column("failed_at", sa.Float(), nullable=False),
+        sa.Column("base_url", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.Column("failed_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("base_url", "model", name="pk_llm_outages"),
     )
 
 
@@ -38,8 +40,9 @@ def downgrade() -> None:
     op.drop_table("llm_model_profiles")
     op.create_table(
         "llm_forms",
-        sa.Column("base_url", sa.String(), primary_key=True),
-        sa.Column("model", sa.String(), primary_key=True),
+        sa.Column("base_url", sa.Text(), nullable=False),
+        sa.Column("model", sa.Text(), nullable=False),
         sa.Column("form", Json, nullable=False),
-        sa.Column("updated_at", sa.Float(), nullable=False),
+        sa.Column("updated_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("base_url", "model", name="pk_llm_forms"),
     )

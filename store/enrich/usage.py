@@ -72,6 +72,8 @@ def create(
             completion_tokens=0,
             spent_pusd=0,
             unpriced_calls=0,
+            repeated_calls=0,
+            repaired_responses=0,
             reserved_pusd=0,
             reserved_tokens=0,
         )
@@ -84,8 +86,13 @@ def cost_of_calls(calls: Sequence[Mapping[str, Any]]) -> Cost:
     return Cost(sum(call["cost_pusd"] or 0 for call in calls), sum(_tokens(call) for call in calls))
 
 
-def add_calls(tx: Session, job_id: str, calls: Sequence[Mapping[str, Any]], *, released: Cost = NO_COST) -> None:
-    """Add newly recorded rows of `LLMCall` to the totals, and release what was reserved for them."""
+def add_calls(
+    tx: Session, job_id: str, calls: Sequence[Mapping[str, Any]], *, num_repaired: int = 0, released: Cost = NO_COST
+) -> None:
+    """Add newly recorded rows of `LLMCall` to the totals, and release what was reserved for them.
+
+    `num_repaired` of their responses had to be repaired.
+    """
     if not calls:
         return
     statement = (
@@ -97,6 +104,8 @@ def add_calls(tx: Session, job_id: str, calls: Sequence[Mapping[str, Any]], *, r
             completion_tokens=JobUsage.completion_tokens + sum(call["completion_tokens"] or 0 for call in calls),
             spent_pusd=JobUsage.spent_pusd + sum(call["cost_pusd"] or 0 for call in calls),
             unpriced_calls=JobUsage.unpriced_calls + sum(call["cost_pusd"] is None for call in calls),
+            repeated_calls=JobUsage.repeated_calls + sum(call["attempt"] > 1 for call in calls),
+            repaired_responses=JobUsage.repaired_responses + num_repaired,
             reserved_pusd=JobUsage.reserved_pusd - released.pusd,
             reserved_tokens=JobUsage.reserved_tokens - released.tokens,
         )
@@ -164,6 +173,8 @@ class UsageTotals:
     completion_tokens: int
     spent_pusd: int
     unpriced_calls: int
+    repeated_calls: int
+    repaired_responses: int
     reserved_pusd: int
     reserved_tokens: int
 

@@ -5,6 +5,7 @@ transaction that stores its responses.
 
     new        questions are chosen, their worst-case usage is reserved; the file may be uploaded (`detail.file_id`)
     submitted  the server knows it as `server_id`; `status` is then the status that the server reports
+               (`queue_full` if the server had no room for it; `detail.fitting`: how many requests to send next)
     ended_at   its responses are stored; `detail.again` holds the state of the questions to send again
 """
 
@@ -61,6 +62,14 @@ def record(tx: Session, batch: LLMBatch, **values: Any) -> None:
 def end(tx: Session, batch: LLMBatch, *, status: str, again: Mapping[str, Any]) -> None:
     """End a batch whose responses are stored; `again` is the state of the questions to send again."""
     record(tx, batch, status=status, ended_at=time.time(), detail={"again": dict(again), "reserved": [0, 0]})
+
+
+def has_others(tx: Session, batch: LLMBatch) -> bool:
+    """Whether the server has another open batch, of any job."""
+    others = select(LLMBatch.id).where(
+        LLMBatch.ended_at.is_(None), LLMBatch.server_id.is_not(None), LLMBatch.id != batch.id
+    )
+    return tx.scalar(others.limit(1)) is not None
 
 
 def has_open_batch(tx: Session, part_id: str) -> bool:

@@ -148,6 +148,28 @@ class RepairRoundResult(Spec):
     num_better_labels: int
 
 
+class FailedExampleResult(Spec):
+    """A label or image of which a question failed, and the detail of its failure, often in the server's words."""
+
+    position: int
+    subject: str
+    detail: str
+
+
+class FailedReasonResult(Spec):
+    """A reason of failures, in words for users.
+
+    `count` labels or images have no response because of it; of `partly_count` others only some questions failed.
+    """
+
+    reason: str
+    count: int
+    partly_count: int
+    meaning: str
+    remedy: str
+    examples: list[FailedExampleResult]
+
+
 class DescribeJobResult(JobResult):
     """An enrichment of labels; positions are limited to the first 1,000."""
 
@@ -158,9 +180,11 @@ class DescribeJobResult(JobResult):
     failed_positions: list[int]
     partly_failed_labels: dict[str, int]
     partly_failed_positions: list[int]
+    failed_reasons: list[FailedReasonResult]
     mended: list[RepairRoundResult]
     strategies: list[StrategyResult]
     usage: CallUsage
+    calls_by_status: dict[str, int]
     failing_gates: list[str] = []
 
 
@@ -172,8 +196,10 @@ class CaptionJobResult(JobResult):
     num_captioned: int
     failed_images: dict[str, int]
     failed_positions: list[int]
+    failed_reasons: list[FailedReasonResult]
     strategies: list[StrategyResult]
     usage: CallUsage
+    calls_by_status: dict[str, int]
 
 
 class GpuJobResult(JobResult):

@@ -60,11 +60,14 @@ class TextSource(Protocol):
 class EnrichSpec(JobSpec):
     """Fields of both kinds of enrichment. `domain`: of the vocabulary; `strategies`: as `name@version`.
 
-    `endpoint`: the operator's LLM endpoint; None for `default`.
+    `endpoint`: the operator's LLM endpoint; None for `default`. `language` and `system_prompt` change the strategies
+    (`attributes.prompts.customize`); empty: unchanged.
     """
 
     kind: ClassVar[JobKind] = "enrich"
-    optional: ClassVar[frozenset[str]] = frozenset({"samples", "mode", "budget_usd", "budget_tokens", "endpoint"})
+    optional: ClassVar[frozenset[str]] = frozenset(
+        {"samples", "mode", "budget_usd", "budget_tokens", "endpoint", "language", "system_prompt"}
+    )
 
     strategies: tuple[str, ...] = Field(min_length=1)
     model: str
@@ -74,6 +77,8 @@ class EnrichSpec(JobSpec):
     mode: Literal["live", "batch"] = "live"
     budget_usd: str | None = None
     budget_tokens: int | None = None
+    language: str = ""
+    system_prompt: str = ""
 
     @property
     def has_budget(self) -> bool:

@@ -5,8 +5,9 @@ responses are paid for. The result of any other job is the results of its parts,
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -29,6 +30,8 @@ from store.jobs.part_results import (
     merge_results,
 )
 from store.jobs.specs import CaptionSpec, DescribeSpec, EnrichSpec, parse_job_spec
+from store.lifecycle import failures
+from store.lifecycle.failures import Failure
 from store.models import EnrichResult, Job, LLMCall
 from store.sets import attribute_sets, reports
 
@@ -105,24 +108,23 @@ def _publish_set(tx: Session, job: Job, spec: DescribeSpec, results: Sequence[St
     numbers = range(-(-spec.num_labels // attribute_sets.PAGE_SIZE))
     pages = [recorded.get(number) or assembly.assemble_page(tx, job.id, spec, number) for number in numbers]
     described = attribute_sets.described_positions(tx, pages)
-    reasons = _failure_reasons(tx, job)
-    failed = [position for position in range(spec.num_labels) if position not in described]
-    partly = [position for position in sorted(reasons) if position in described]
-    counts = Counter(reasons.get(position, _default_reason(job)) for position in failed)
+    failed, partly = _failures(tx, job, spec.num_labels, described)
+    counts, partly_failed = (Counter(cause.reason for cause in one.values()) for one in (failed, partly))
     set_id, gates = _create_set(tx, job, spec, pages, results) if len(failed) < spec.num_labels else (None, {})
     strategies, total = _figures(tx, job, spec)
-    partly_failed = dict(Counter(reasons[position] for position in partly))
     result = DescribeJobResult(
         attribute_set_id=set_id,
         num_labels=spec.num_labels,
         num_described=spec.num_labels - len(failed),
         failed_labels=dict(counts),
-        failed_positions=failed[:MAX_NAMED_FAILURES],
-        partly_failed_labels=partly_failed,
-        partly_failed_positions=partly[:MAX_NAMED_FAILURES],
+        failed_positions=list(failed)[:MAX_NAMED_FAILURES],
+        partly_failed_labels=dict(partly_failed),
+        partly_failed_positions=list(partly)[:MAX_NAMED_FAILURES],
+        failed_reasons=failures.summarise(failed, partly, partial(failures.label_names, tx, spec)),
         mended=_repair_rounds(results),
         strategies=strategies,
         usage=total,
+        calls_by_status=failures.calls_by_status(tx, job),
         **gates,
     )
     _warn(tx, job, "labels without attributes", counts)
@@ -161,25 +163,35 @@ def _repair_rounds(results: Sequence[StoredResult]) -> list[RepairRoundResult]:
 
 def _publish_captions(tx: Session, job: Job, spec: CaptionSpec, results: Sequence[StoredResult]) -> JobOutcome:
     """The job's last part has written the caption set. A stopped job has none; the next job finds its responses."""
-    query = select(func.count()).where(EnrichResult.job_id == job.id, EnrichResult.key.is_not(None))
-    num_captioned = tx.scalars(query).one()
-    reasons = _failure_reasons(tx, job)
-    counts = Counter(reasons.values())
-    if without_result := spec.num_images - num_captioned - len(reasons):
-        counts[_default_reason(job)] += without_result
+    query = select(EnrichResult.position).where(EnrichResult.job_id == job.id, EnrichResult.key.is_not(None))
+    captioned = set(tx.scalars(query.distinct()))
+    failed, partly = _failures(tx, job, spec.num_images, captioned)
+    counts = Counter(cause.reason for cause in failed.values())
     caption_sets = [CaptionsResult.model_validate(one) for one in results if one and "caption_set_id" in one]
     strategies, total = _figures(tx, job, spec)
     result = CaptionJobResult(
         caption_set_id=caption_sets[-1].caption_set_id if caption_sets else None,
         num_images=spec.num_images,
-        num_captioned=num_captioned,
+        num_captioned=len(captioned),
         failed_images=dict(counts),
-        failed_positions=sorted(reasons)[:MAX_NAMED_FAILURES],
+        failed_positions=list(failed)[:MAX_NAMED_FAILURES],
+        failed_reasons=failures.summarise(failed, partly, lambda positions: {at: f"image {at}" for at in positions}),
         strategies=strategies,
         usage=total,
+        calls_by_status=failures.calls_by_status(tx, job),
     )
     _warn(tx, job, "images without a caption", counts)
     return _failed_if_all_failed(result, spec.num_images, counts, "image has a caption", "all_images_failed")
+
+
+def _failures(
+    tx: Session, job: Job, total: int, answered: Collection[int]
+) -> tuple[dict[int, Failure], dict[int, Failure]]:
+    """The failures by position of those that are not `answered`, and of those of which only some questions failed."""
+    causes = failures.first_failures(tx, job)
+    default = Failure(_default_reason(job), "")
+    failed = {at: causes.get(at, default) for at in range(total) if at not in answered}
+    return failed, {at: cause for at, cause in causes.items() if at in answered}
 
 
 def _default_reason(job: Job) -> str:
@@ -231,15 +243,3 @@ def _figures(tx: Session, job: Job, spec: EnrichSpec) -> tuple[list[StrategyResu
         completion_tokens=sum(one.completion_tokens for one in used.values()),
     )
     return strategies, total
-
-
-def _failure_reasons(tx: Session, job: Job) -> dict[int, str]:
-    """Position -> why the first failed question about it failed."""
-    query = select(EnrichResult.position, EnrichResult.reason).where(
-        EnrichResult.job_id == job.id, EnrichResult.key.is_(None), EnrichResult.step < ROUND
-    )
-    rows: Iterable[Any] = tx.execute(query.order_by(EnrichResult.position, EnrichResult.step, EnrichResult.slot))
-    reasons: dict[int, str] = {}
-    for position, reason in rows:
-        reasons.setdefault(position, reason or "unknown")
-    return reasons

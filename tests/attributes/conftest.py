@@ -84,12 +84,3 @@ def flowers() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the published flower files are not in {folder}")
     return folder
-
-
-@pytest.fixture(scope="session")
-def dclip_cub() -> Path:
-    """The published DCLIP descriptors of CUB; skips the test without the file."""
-    file = SHARED_DATA / "dclip" / "descriptors_cub.json"
-    if not file.is_file():
-        pytest.skip(f"the published DCLIP file is not at {file}")
-    return file

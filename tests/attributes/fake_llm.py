@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -146,9 +147,9 @@ def respond_in_turn(*responses: FakeResponse | Callable[[FakeRequest], FakeRespo
 
 class FakeLLM:
     """Listens on a free port as a context manager. `script(request, index)` responds to each request; `index` is its
-    number from 0."""
+    number from 0. With `tls` it speaks TLS."""
 
-    def __init__(self, script: Script = respond_correctly) -> None:
+    def __init__(self, script: Script = respond_correctly, *, tls: ssl.SSLContext | None = None) -> None:
         self.script = script
         self.batch_api: BatchEndpoint | None = None
         self.requests: list[FakeRequest] = []
@@ -179,11 +180,14 @@ class FakeLLM:
                 pass  # tests include clients that disconnect
 
         self._server = Server(("127.0.0.1", 0), Handler)
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}/v1"
 
     @property
     def num_calls(self) -> int:

@@ -3,6 +3,7 @@
 import pytest
 
 from attributes.flags import FLAGS, flags_of
+from attributes.parsing.responses import _request_for as request_for_flag
 from attributes.prompts.strategy import Limits
 from attributes.types import Entry, sentence_and_phrases
 
@@ -26,6 +27,8 @@ def entry(sentence: str, *phrases: str) -> Entry:
         (entry("It is red.", "a tail", "-"), ("empty_phrase",)),
         (entry("It is red and it flies.", "a tail", "a bill"), ("long_sentence",)),
         (entry("It is red.", "a tail", "a very long bill"), ("long_phrase",)),
+        (entry("It is red.", "a tail", "N/A"), ("meta_text",)),
+        (entry("I'm sorry, I can't.", "a tail", "a bill"), ("meta_text",)),
     ],
 )
 def test_flags(example: Entry, flags: tuple[str, ...]) -> None:
@@ -37,3 +40,10 @@ def test_without_limits_only_content_is_checked() -> None:
     assert flags_of(entry("word " * 500)) == ()
     assert flags_of(entry("", *(f"phrase {i} " + "long " * 50 for i in range(100)))) == ()
     assert flags_of(entry(".")) == ("empty",)
+
+
+def test_a_correction_can_ask_for_each_flag() -> None:
+    without_clause = {"empty", "no_sentence"}  # such a response is refused
+    for flag in FLAGS:
+        if flag not in without_clause:
+            assert request_for_flag(flag, LIMITS)

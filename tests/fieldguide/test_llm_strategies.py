@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from attributes.gates.repair_prompts import correction
-from attributes.llm.batch_jobs import BatchJobs
+from attributes.llm.batches.batch_jobs import BatchJobs
 from attributes.llm.client import LLMClient, LLMSettings
 from attributes.llm.model_profile import LearnedProfiles
 from attributes.llm.results import QuestionResult

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from attributes.formats.csv import read_csv, write_csv
 from attributes.formats.cupl import read_cupl, write_cupl
 from attributes.formats.dclip import read_dclip, write_dclip
+from attributes.formats.jsonl import read_jsonl, write_jsonl
 from attributes.formats.label2text import (
     join_sentences,
     label2text_of,
@@ -57,12 +58,12 @@ ENTRIES = (
         ),
         ("long_phrase", "no_sentence"),
     ),
-    Entry("colt's foot", None, (Line("phrase", "back\\slash, comma; semicolon\u00a0space", origin="import"),), ()),
+    Entry("colt's foot", None, (Line("phrase", "back\\slash, comma; semicolon", origin="import"),), ()),
     Entry("nothing is said", None, (), ()),
 )  # fmt: skip
 
 WITH_LINE_ENDS = (Entry("two lines", None, (Line("phrase", 'first\nsecond, "third"\r\nfourth', "a\nb"),)),)
-"""The readers reject these texts. The golden file records how the writers quote them."""
+"""The readers join the lines of these texts. The golden file records how the writers quote them."""
 
 LABEL2TEXT = "007.colt's_foot 7 colt's_foot\n"
 """An imported file: its rows keep their folder and number."""
@@ -70,6 +71,7 @@ LABEL2TEXT = "007.colt's_foot 7 colt's_foot\n"
 WRITERS: Mapping[str, Callable[[], str]] = {
     "set.json": lambda: "".join(write_json(ENTRIES, **HEAD)),
     "set.csv": lambda: "".join(write_csv(ENTRIES)),
+    "set.jsonl": lambda: "".join(write_jsonl(ENTRIES)),
     "set.dclip.json": lambda: write_dclip(ENTRIES),
     "set.cupl.json": lambda: write_cupl(ENTRIES),
     "set.label2text.txt": lambda: write_label2text(label2text_of(ENTRIES)),
@@ -83,6 +85,7 @@ WRITERS: Mapping[str, Callable[[], str]] = {
 READERS: Mapping[str, Callable[[str], list[Entry]]] = {
     "set.json": lambda text: read_json(text).entries,
     "set.csv": read_csv,
+    "set.jsonl": read_jsonl,
     "set.dclip.json": read_dclip,
     "set.cupl.json": read_cupl,
 }
@@ -90,6 +93,7 @@ READERS: Mapping[str, Callable[[str], list[Entry]]] = {
 API_FORMATS: Mapping[str, str] = {
     "json": "set.json",
     "csv": "set.csv",
+    "jsonl": "set.jsonl",
     "dclip": "set.dclip.json",
     "cupl": "set.cupl.json",
     "label2text": "set.label2text.txt",

@@ -18,12 +18,17 @@ VOCABULARY = {
     "digest": "d",
     "num_labels": 2,
     "created_at": "2026-11-23T21:04:05.678Z",
+    "read_as": "plain text, one label per line",
+    "notes": ["dropped 1 blank line"],
+    "warnings": ["check 'Käfer'"],
 }
 SPEND = {
     "usd": "0.0123",
     "tokens": 2100,
     "calls": 12,
     "unpriced_calls": 0,
+    "repeated_calls": 0,
+    "repaired_responses": 0,
     "cap_usd": "2.50",
     "cap_tokens": None,
     "projected_usd": "0.0246",

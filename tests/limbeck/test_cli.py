@@ -68,14 +68,29 @@ def test_an_invalid_setting_is_named(capsys: Capture, monkeypatch: pytest.Monkey
     assert "LIMBECK_PORT" in line
 
 
-def test_a_rejected_request_is_reported_with_its_pointer_and_exit_code_1(capsys: Capture, tmp_path: Path) -> None:
+def test_a_rejected_label_file_is_reported_with_its_pointer_and_exit_code_2(capsys: Capture, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("crane\n\n")
     rejection = problem(422, "label_invalid", "is blank", errors=[{"pointer": "/labels/1/name", "detail": "is blank"}])
     with scripted([rejection]) as server:
         code, line = failed([*RUN, "labels.txt", "--url", server.url], capsys)
-    assert (code, line) == (1, "limbeck: label_invalid at /labels/1/name: is blank\n")
-    assert server.seen[0].headers["content-type"] == "text/plain"
+    assert (code, line) == (2, "limbeck: labels.txt: label_invalid at /labels/1/name: is blank\n")
+    assert server.seen[0].headers["content-type"] == "application/octet-stream"
     assert server.seen[0].body == b"crane\n\n"
+
+
+def test_every_invalid_label_of_a_rejected_file_is_named(capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("a\x07\nb\x07\n")
+    errors = [{"pointer": f"/labels/{at}/name", "detail": f"line {at + 1}: has a control character"} for at in (0, 1)]
+    with scripted([problem(422, "label_invalid", "line 1: has (and 1 more)", errors=errors)]) as server:
+        code, line = failed([*RUN, "labels.txt", "--url", server.url], capsys)
+    assert code == 2
+    assert line.startswith("limbeck: labels.txt: line 1: has a control character; line 2: has a control character (")
+
+
+def test_another_rejection_is_exit_code_1(capsys: Capture) -> None:
+    with scripted([problem(409, "conflict", "is running")]) as server:
+        code, line = failed(["cancel", "job_1", "--url", server.url], capsys)
+    assert (code, line) == (1, "limbeck: conflict: is running\n")
 
 
 def test_an_unreachable_service_is_exit_code_1(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,3 +34,8 @@ def test_rate_text(rate: float, text: str) -> None:
 def test_a_spend_of_unknown_price_shows_tokens() -> None:
     unknown = Spend.model_validate({**SPEND, "usd": None, "projected_usd": None, "cap_usd": None, "cap_tokens": 5000})
     assert spend_text(unknown) == "2,100 tokens spent, price unknown (cap 2,100 of 5,000 tokens)"
+
+
+def test_repeated_calls_and_repaired_responses_are_counted() -> None:
+    counted = Spend.model_validate({**SPEND, "projected_usd": None, "repeated_calls": 1, "repaired_responses": 1200})
+    assert spend_text(counted) == "$0.01 spent (cap $2.50), 1 call repeated, 1,200 responses repaired"

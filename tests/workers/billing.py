@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from attributes.llm.prices import Price, TokenPrices, load_prices
+from attributes.llm.costs.prices import Price, TokenPrices, load_prices
 from attributes.llm.transport import RawResponse, Transport
 from store.db import Database
 from store.enrich import usage

@@ -6,6 +6,9 @@ store the server's id of a batch, the batch is found by its file. The responses 
 transaction that ends it, so that they count once. Questions that must be sent again go into the next batches, a limited
 number of times.
 
+A server with too many requests in batches ("Enqueued token limit reached") refuses a batch as a whole. Its questions
+are sent again when the other batches have ended, one batch at a time, or in halves if there were no others.
+
 When its job stops, the part cancels its batches (unless only the budget is spent), waits until they have ended, and
 records what they completed.
 """
@@ -16,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
-from attributes.llm.batch_jobs import BatchJobs, BatchResponse, BatchState, BatchUnavailable
+from attributes.llm.batches.batch_jobs import BatchJobs, BatchQueueFull, BatchResponse, BatchState, BatchUnavailable
 from attributes.llm.limits import max_prompt_tokens
 from attributes.llm.model_profile import FORMAT_LEVELS
 from attributes.llm.results import BUDGET_SPENT, FatalLLMError
@@ -37,6 +40,8 @@ from workers.runtime.errors import Deferred, FatalJobError, Stopped
 from workers.runtime.lease_renewal import LeaseRenewal
 
 FIRST_POLL_S, LAST_POLL_S, POLL_GROWTH = 2.0, 60.0, 1.5
+MAX_QUEUE_WAIT_S = 900.0  # between two attempts to submit a batch that the server has no room for
+QUEUE_FULL = "queue_full"  # the status of a stored batch that the server had no room for
 _KEY_CHARS = 16  # of a cache key: enough to distinguish the questions of one part
 _LOCK_LEASE_S = 26 * 3600.0  # a batch may take a day
 _LOCK_PREFIX = "batch:"  # own locks, so that a live job does not wait a day for the response of a batch
@@ -83,6 +88,8 @@ class BatchEnrichment:
                 if stopping:
                     self._write(lambda tx: single_flight.release(tx, self._claim.part_id))
                     raise Stopped
+                if any(batch.status == QUEUE_FULL for batch in open_batches):
+                    raise Deferred(_queue_wait_s(batches))
                 await self._submit_missing(server, batches)
             except BatchUnavailable as error:
                 self._lease.note(str(error), level="warning")
@@ -108,7 +115,8 @@ class BatchEnrichment:
         return state.num_completed
 
     async def _submit(self, server: BatchJobs, batch: LLMBatch, *, cancel: bool) -> bool:
-        """Submit a stored batch unless an earlier worker did; with `cancel`, end it unsubmitted and return False."""
+        """Submit a stored batch unless an earlier worker did. Returns False if it ended unsubmitted, with `cancel` or
+        because the server has no room for it."""
         file_id = batch.detail.get("file_id")
         state = await server.find_by_file(file_id) if file_id else None
         if state is None and cancel:
@@ -118,7 +126,11 @@ class BatchEnrichment:
             if not file_id:
                 file_id = await server.upload(self._attempts_of(batch))
                 self._write(lambda tx: rows.record(tx, batch, detail={"file_id": file_id}))
-            state = await server.create(file_id)
+            try:
+                state = await server.create(file_id)
+            except BatchQueueFull as error:
+                self._end_without_room(batch, str(error))
+                return False
         server_id, status = state.id, state.status
         self._write(lambda tx: rows.record(tx, batch, server_id=server_id, status=status))
         return True
@@ -130,23 +142,27 @@ class BatchEnrichment:
         to_send = acquired.locked - self._fail_exhausted(by_key, acquired.locked, batches)
         saved = _saved_attempts(batches)
         pending = [self._attempts(by_key[key][0], saved.get(key)) for key in by_key if key in to_send]
-        num_submitted = await self._submit_chunks(server, pending)
+        num_submitted = await self._submit_chunks(server, pending, batches)
         self._report_progress()
         if pending and not num_submitted:
             self._raise_without_budget()
         if pending or len(acquired.cached) + len(acquired.locked) < len(by_key):
             raise Deferred(FIRST_POLL_S)
 
-    async def _submit_chunks(self, server: BatchJobs, pending: Sequence[QuestionAttempts]) -> int:
-        """Store and submit batches of the questions while the budget allows it. Returns the number of batches."""
+    async def _submit_chunks(
+        self, server: BatchJobs, pending: Sequence[QuestionAttempts], batches: Sequence[LLMBatch]
+    ) -> int:
+        """Store and submit batches of the questions while budget and server allow it. Returns the number of batches."""
         num_submitted = 0
-        for chunk in server.chunks(pending):
+        sizes = [batch.detail["fitting"] for batch in batches if batch.status == QUEUE_FULL]
+        for chunk in server.chunks(pending, min(sizes, default=None)):
             batch, num_fitting = self._store_batch(chunk)
             if batch is None:
                 break
             num_submitted += 1
-            await self._submit(server, batch, cancel=False)
-            if num_fitting < len(chunk):
+            if not await self._submit(server, batch, cancel=False):
+                raise Deferred(_queue_wait_s([*batches, batch]))
+            if num_fitting < len(chunk) or sizes:
                 break
         return num_submitted
 
@@ -163,7 +179,8 @@ class BatchEnrichment:
 
     def _fail_exhausted(self, by_key: QuestionsByKey, keys: set[str], batches: Sequence[LLMBatch]) -> set[str]:
         """Fail the questions that were in too many batches; returns their keys."""
-        num_batches = Counter(short_key for batch in batches for short_key in batch.detail["keys"])
+        sent = [batch for batch in batches if batch.status != QUEUE_FULL]
+        num_batches = Counter(short_key for batch in sent for short_key in batch.detail["keys"])
         # Falling back to the next response format does not count as an attempt.
         max_batches = self._settings.max_attempts + len(FORMAT_LEVELS)
         exhausted = {key for key in keys if num_batches[key[:_KEY_CHARS]] >= max_batches}
@@ -229,6 +246,9 @@ class BatchEnrichment:
         Raises FatalLLMError afterwards if a request failed for a reason that waiting cannot fix, or if the whole batch
         failed.
         """
+        if state.status == "failed" and state.queue_is_full:
+            self._end_without_room(batch, "; ".join(state.errors))
+            return
         by_key, _ = self._group_questions()
         pending = self._attempts_of(batch)
         # Computed before the responses are read: a response may raise the token limit of the next attempt.
@@ -253,6 +273,21 @@ class BatchEnrichment:
             fatal = fatal or FatalLLMError("llm_batch_failed", f"batch {state.id} failed: {errors}")
         if fatal is not None:
             raise fatal
+
+    def _end_without_room(self, batch: LLMBatch, reason: str) -> None:
+        """End a batch of which the server took nothing, and note how many requests to send next."""
+
+        def end(tx: Session) -> None:
+            fitting = batch.num_requests if rows.has_others(tx, batch) else max(1, batch.num_requests // 2)
+            rows.record(tx, batch, detail={"fitting": fitting})
+            self._end(tx, batch, QUEUE_FULL, {})
+
+        self._write(end)
+        message = (
+            f"the LLM server has no room for a batch of {batch.num_requests} requests: its questions are sent again, "
+            f"{batch.detail['fitting']} at a time, when other batches have ended"
+        )
+        self._lease.note(message, level="warning", detail=reason)
 
     def _record(
         self,
@@ -351,6 +386,14 @@ class BatchEnrichment:
 def _saved_attempts(batches: Sequence[LLMBatch]) -> dict[str, AttemptsJSON]:
     """Cache key -> the attempts to continue, as the last batch of the question saved them."""
     return {key: saved for batch in batches for key, saved in batch.detail.get("again", {}).items()}
+
+
+def _queue_wait_s(batches: Sequence[LLMBatch]) -> float:
+    """The wait after a batch that the server had no room for; it doubles with each one in a row."""
+    in_a_row = 0
+    for batch in batches:
+        in_a_row = in_a_row + 1 if batch.status == QUEUE_FULL else 0
+    return float(min(MAX_QUEUE_WAIT_S, LAST_POLL_S * 2 ** min(in_a_row - 1, 20)))
 
 
 def _poll_s(polls: int) -> float:

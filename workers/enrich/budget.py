@@ -11,8 +11,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from attributes.llm.costs.prices import Price
 from attributes.llm.limits import BudgetSpent
-from attributes.llm.prices import Price
 from attributes.llm.results import Call
 from attributes.prompts.questions import Question
 from store.db import Database

@@ -1,6 +1,6 @@
 """Cost of LLM calls, as far as the server reports it, and the maximum cost of a call that is not yet made."""
 
-from attributes.llm.prices import Price
+from attributes.llm.costs.prices import Price
 from attributes.llm.results import Call
 from store.enrich.usage import Cost
 

@@ -22,6 +22,7 @@ from attributes.gates.margins import Margins
 from attributes.gates.token_lengths import TokenCounter, clip_token_counter, token_counter_from_file
 from attributes.gates.types import Gate, Violation
 from attributes.gates.words.word_lists import WordListError
+from attributes.languages import is_english
 from attributes.types import Entry, line_from_json
 from store import resources, vocabularies
 from store.enrich import assembly
@@ -52,7 +53,7 @@ def report(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     """
     spec = claim.job(DescribeSpec)
     tokens = known_tokens(context, spec.teacher or "") or clip_token_counter()
-    criteria = GateCriteria(word_lists=word_lists(context), token_counter=tokens)
+    criteria = GateCriteria(word_lists=word_lists(context), token_counter=tokens, language=gate_language(spec.language))
     found = _earlier_report(context, claim.job_id, spec, criteria)
     found = found or judge_set(context, claim, lease, teacher="", tokens=tokens)
     return lambda _tx: ReportResult(report=found)
@@ -100,7 +101,12 @@ def judge_set(
         with context.db.read() as tx:
             pages = assembly.recorded_pages(tx, claim.job_id)
     num_labels = spec.num_labels
-    criteria = GateCriteria(word_lists=word_lists(context), token_counter=tokens, margins=margins)
+    criteria = GateCriteria(
+        word_lists=word_lists(context),
+        token_counter=tokens,
+        margins=margins,
+        language=_language_of(context, spec),
+    )
     done = 0
 
     def entries() -> Iterator[Entry]:
@@ -130,6 +136,23 @@ def judge_set(
         file_key=file.key,
         failures={gate: violations.positions.get(gate, []) for gate in measured},
     )
+
+
+def gate_language(language: str) -> str | None:
+    """The language that a job asked for, as the gates take it; None if it is to be detected.
+
+    Also detected for a job in English: lines of another language would be judged with English word lists.
+    """
+    return None if is_english(language) else language
+
+
+def _language_of(context: Context, spec: CheckSpec | DescribeSpec) -> str | None:
+    """The language of an enrich job, or of the job that made a stored set without edits."""
+    if isinstance(spec, DescribeSpec):
+        return gate_language(spec.language)
+    with context.db.read() as tx:
+        source = attribute_sets.get(tx, spec.attribute_set_id).source
+    return gate_language(str(source.get("language", "")))
 
 
 def word_lists(context: Context) -> WordLists:

@@ -109,6 +109,7 @@ class LiveEnrichment:
                     budget=self._budget,
                     server=pooled.server,
                     rank=pooled.next_rank(),
+                    on_outage=lambda message: self._lease.note(message, level="warning"),
                 )
                 await self._send(client, questions)
                 await self._send_postponed(client)

@@ -4,8 +4,8 @@ from functools import cache
 
 from attributes.endpoints.endpoint import EndpointError
 from attributes.endpoints.endpoints import EndpointRequestError, Endpoints, ResolvedEndpoint
+from attributes.llm.costs.prices import PriceError
 from attributes.llm.model_profile import LearnedProfiles, OnProfileLearned
-from attributes.llm.prices import PriceError
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.selection import select_strategies
 from attributes.prompts.strategy import Strategy, StrategyError
@@ -56,6 +56,12 @@ def learned_profiles(context: Context, llm: LLMSettings, on_learned: OnProfileLe
 def strategies(context: Context, spec: EnrichSpec) -> list[Strategy]:
     """The job's strategies, one per step. Raises FatalJobError if this worker has no file of one of them."""
     try:
-        return select_strategies(spec.strategies, folder=context.settings.strategies_dir, samples=spec.samples)
+        return select_strategies(
+            spec.strategies,
+            folder=context.settings.strategies_dir,
+            samples=spec.samples,
+            language=spec.language,
+            system_prompt=spec.system_prompt,
+        )
     except StrategyError as error:
         raise FatalJobError("enrich_misconfigured", str(error)) from error

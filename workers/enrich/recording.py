@@ -10,7 +10,7 @@ from typing import Literal, TypedDict
 
 from sqlalchemy.orm import Session
 
-from attributes.llm.prices import Price
+from attributes.llm.costs.prices import Price
 from attributes.llm.requests import Message
 from attributes.llm.results import Call, QuestionResult
 from attributes.llm.settings import LLMSettings
@@ -113,12 +113,12 @@ class Recorder:
         self._record_calls(tx, calls, finished)
         self._record_results(tx, finished)
         single_flight.release(tx, self._claim.part_id, lock_keys)
-        self._record_usage(tx, calls)
+        self._record_usage(tx, calls, finished)
 
     def record_paid(self, tx: Session, calls: Sequence[CallRow], finished: Sequence[FinishedQuestion]) -> None:
         """Write only calls, responses and usage: they are paid for, and are valid after the lease is lost."""
         self._record_calls(tx, calls, finished)
-        self._record_usage(tx, calls)
+        self._record_usage(tx, calls, finished)
 
     def _record_calls(self, tx: Session, calls: Sequence[CallRow], finished: Sequence[FinishedQuestion]) -> None:
         results.record_calls(tx, self._claim, calls)
@@ -140,9 +140,10 @@ class Recorder:
         results.record_results(tx, self._claim, answered)
         results.record_failures(tx, self._claim, failed)
 
-    def _record_usage(self, tx: Session, calls: Sequence[CallRow]) -> None:
+    def _record_usage(self, tx: Session, calls: Sequence[CallRow], finished: Sequence[FinishedQuestion]) -> None:
         released = self._budget.releasable(calls) if self._budget is not None else usage.NO_COST
-        usage.add_calls(tx, self._claim.job_id, calls, released=released)
+        num_repaired = sum(one.result.is_repaired for one in finished)
+        usage.add_calls(tx, self._claim.job_id, calls, num_repaired=num_repaired, released=released)
 
 
 @dataclass(frozen=True, slots=True)

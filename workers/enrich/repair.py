@@ -113,7 +113,11 @@ class _RoundPlanner:
         self._context, self._claim, self._lease = context, claim, lease
         self._spec, self._round = claim.job(DescribeSpec), claim.part(RepairSpec).round
         tokens = gates.known_tokens(context, self._spec.teacher or "") or clip_token_counter()
-        self._criteria = GateCriteria(word_lists=gates.word_lists(context), token_counter=tokens)
+        self._criteria = GateCriteria(
+            word_lists=gates.word_lists(context),
+            token_counter=tokens,
+            language=gates.gate_language(self._spec.language),
+        )
         strategies = llm_settings.strategies(context, self._spec)
         self._steps = [step for step, strategy in enumerate(strategies) if strategy.about == "label"]
 

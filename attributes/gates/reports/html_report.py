@@ -1,16 +1,22 @@
 """A report as a self-contained HTML page: a bar for each figure, a tick for its threshold, the worst violations."""
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from attributes.gates.types import GateResult, LineViolation, Report
-from limbeck.shared.gate_report import format_figure, format_threshold
+from attributes.gates.types import GateResult, LineViolation, Report, Status
+from limbeck.shared.gate_report import format_figure, format_threshold, not_judged_note
 from limbeck.shared.text import clean
 
 _MAX_CHARS = 600
-_VERDICTS = {None: ("open", "not measured"), True: ("holds", "holds"), False: ("fails", "fails")}  # class, text
+_VERDICTS: Mapping[Status, tuple[str, str]] = {  # class, text
+    "holds": ("holds", "holds"),
+    "fails": ("fails", "fails"),
+    "not_judged": ("open", "not judged"),
+    "not_measured": ("open", "not measured"),
+}
 _NUM_OPEN = 4  # violations shown without a click
 _TEMPLATES = Environment(
     loader=PackageLoader("attributes.gates.reports"),
@@ -28,13 +34,14 @@ def render_html(name: str, report: Report) -> str:
         report=report,
         num_failing=sum(result.holds is False for result in report.results),
         num_measured=sum(result.holds is not None for result in report.results),
+        not_judged=not_judged_note(report.results),
         gates=[_gate(result, report) for result in report.results],
     )
 
 
 def _gate(result: GateResult, report: Report) -> dict[str, object]:
     """What the page shows of a gate. The bar and its tick are percentages of the set's lines or labels."""
-    css_class, verdict = _VERDICTS[result.holds]
+    css_class, verdict = _VERDICTS[result.status]
     total = {"share": 1, "lines": report.num_lines, "labels": report.num_labels}[result.unit] or 1
     num_open = _NUM_OPEN if result.holds is False else 0
     return {

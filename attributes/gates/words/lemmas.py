@@ -13,7 +13,11 @@ from typing import NamedTuple
 
 from simplemma import lemmatize
 
-WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+UNSPACED = "\u3040-\u30ff\u3400-\u9fff"
+"""Ranges of the characters of Chinese and Japanese, which are written without spaces: each counts as a word."""
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_WORD_OR_CHARACTER = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])[^\W_])+(?:['’](?:(?![{UNSPACED}])[^\W_])+)*")
+_UNSPACED_RUN = re.compile(rf"[{UNSPACED}]+")
 _WORD_OR_MARK = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[,;:.!?()]")
 _HYPHENATED = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
 _CLAUSE_END = re.compile(
@@ -56,15 +60,26 @@ class Meaning(NamedTuple):
 def words(text: str) -> list[str]:
     """The words in order, folded; split at hyphens, without a possessive `'s`."""
     folded = text.casefold()
-    found: list[str] = WORD.findall(folded)
+    found: list[str] = word_pattern(folded).findall(folded)
     if "'" in folded or "’" in folded:
         return [word[:-2] if word.endswith(("'s", "’s")) else word for word in found]
     return found
 
 
+def word_pattern(text: str) -> re.Pattern[str]:
+    """The pattern of a word in this text."""
+    return _WORD if text.isascii() else _WORD_OR_CHARACTER
+
+
 def hyphenated_words(text: str) -> list[str]:
-    """The words in order, folded; not split at hyphens, so that a blue-gray head is not a blue head."""
-    return _HYPHENATED.findall(text.casefold())
+    """The words in order, folded; not split at hyphens, so that a blue-gray head is not a blue head. Of Chinese and
+    Japanese, pairs of characters."""
+    folded = text.casefold()
+    if folded.isascii():
+        return _HYPHENATED.findall(folded)
+    runs = _UNSPACED_RUN.findall(folded)
+    pairs = [run[at : at + 2] for run in runs for at in range(max(1, len(run) - 1))]
+    return [*_HYPHENATED.findall(_UNSPACED_RUN.sub(" ", folded)), *pairs]
 
 
 @lru_cache(maxsize=2**15)

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from attributes.llm.estimates import MAX_CORRECTION_BYTES
+from attributes.llm.costs.estimates import MAX_CORRECTION_BYTES
+from attributes.llm.model_profile import ModelProfile
 from attributes.llm.requests import cache_key_of
 from attributes.llm.settings import LLMSettings
 from attributes.prompts.questions import questions_for_label
 from attributes.prompts.strategy import load_strategy
 from attributes.types import Label
-from store.enrich import results
+from store.enrich import llm_profiles, results
 from store.enrich.results import record_responses
 from store.jobs import claims
 from tests.api.conftest import Service
@@ -45,7 +46,7 @@ def store_responses(service: Service, names: list[str], strategy: str) -> None:
         for name in names
         for ask in questions_for_label(load_strategy(strategy), Label(name), "birds")
     ]
-    row = {
+    row: dict[str, Any] = {
         "model": "stand-in",
         "base_url": llm.base_url,
         "strategy": f"{strategy}@1",
@@ -72,25 +73,46 @@ def test_cached_responses_need_no_call_and_costs_are_exact(priced: Service) -> N
         4 * num_questions,
     )
     assert estimate["calls"] == 2 + 4 * num_questions
-    for kind in ("expected", "at_most"):
+    for kind in ("expected", "without_repeats"):
         prompt, completion = estimate["prompt_tokens"][kind], estimate["completion_tokens"][kind]
         assert Decimal(estimate["usd"][kind]) == (prompt + 4 * completion) / Decimal(1_000_000)
         assert prompt == sum(one["prompt_tokens"][kind] for one in estimate["strategies"])
-    assert estimate["completion_tokens"]["at_most"] == 2 * 700 + 4 * num_questions * 200
-    assert Decimal(estimate["usd"]["expected"]) < Decimal(estimate["usd"]["at_most"])
+    assert estimate["completion_tokens"]["without_repeats"] == 2 * 700 + 4 * num_questions * 200
+    expected, single, most = (Decimal(estimate["usd"][kind]) for kind in ("expected", "without_repeats", "at_most"))
+    assert expected < single < most
     assert priced.get("/v1/jobs")["data"] == []
 
 
-def test_repair_rounds_are_estimated_apart(priced: Service) -> None:
+def test_the_upper_bound_has_every_attempt_and_every_repair_round(priced: Service) -> None:
     vocabulary_id = priced.vocabulary("crane", "heron", "stork", "ibis")
-    store_responses(priced, ["crane", "heron", "stork", "ibis"], "sentence")
+    store_responses(priced, ["crane", "heron", "stork"], "sentence")
     estimate = post_estimate(priced, vocabulary_id=vocabulary_id, strategies=["sentence"], mend_rounds=2)
-    again = estimate["again"]
-    assert (estimate["calls"], estimate["completion_tokens"]["at_most"], estimate["usd"]["at_most"]) == (0, 0, "0")
-    assert (again["rounds"], again["calls"], again["completion_tokens"]) == (2, 8, 8 * 700)
-    assert again["prompt_tokens"] > 8 * MAX_CORRECTION_BYTES
+    again, (sentence,) = estimate["again"], estimate["strategies"]
+    largest = 700 + 8_192  # a response of a model that thinks
+    assert (estimate["max_attempts"], estimate["calls"]) == (5, 1)
+    assert sentence["completion_tokens"]["at_most"] == 6 * largest  # 5 attempts, and one call that tests the server
+    assert (again["rounds"], again["calls"], again["completion_tokens"]) == (2, 8, 8 * 6 * largest)
+    assert again["prompt_tokens"] > 8 * 11 * MAX_CORRECTION_BYTES  # 6 repair prompts, 5 corrections of responses
+    for kind in ("prompt_tokens", "completion_tokens"):
+        assert estimate[kind]["at_most"] == sentence[kind]["at_most"] + again[kind]
+    prompt, completion = (estimate[kind]["at_most"] for kind in ("prompt_tokens", "completion_tokens"))
+    assert Decimal(estimate["usd"]["at_most"]) == (prompt + 4 * completion) / Decimal(1_000_000)
     assert Decimal(again["usd"]) == (again["prompt_tokens"] + 4 * again["completion_tokens"]) / Decimal(1_000_000)
     assert post_estimate(priced, vocabulary_id=vocabulary_id, strategies=["sentence"], mend_rounds=0)["again"] is None
+
+
+def test_what_a_model_is_known_to_think_is_part_of_the_estimate(priced: Service) -> None:
+    vocabulary_id = priced.vocabulary("crane", "heron")
+    before = post_estimate(priced, vocabulary_id=vocabulary_id, strategies=["sentence"])
+    llm = LLMSettings(model="stand-in")
+    profile = ModelProfile(reasoning_tokens=2_000).as_json()
+    with priced.db.write() as tx:
+        llm_profiles.save(tx, base_url=llm.base_url, model=llm.model, profile=profile, expires_at=time.time() + 60)
+    after = post_estimate(priced, vocabulary_id=vocabulary_id, strategies=["sentence"])
+    assert (before["reasoning_tokens"], after["reasoning_tokens"]) == (0, 2_000)
+    assert after["completion_tokens"]["expected"] == before["completion_tokens"]["expected"] + 2 * 2_000
+    assert after["completion_tokens"]["without_repeats"] == 2 * (700 + 3_000)
+    assert after["usd"]["at_most"] == before["usd"]["at_most"]
 
 
 def test_recorded_calls_determine_the_expected_usage(priced: Service) -> None:

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from api.app import create_app
 from store.db import Database
+from store.models import Job
 from tests.api.conftest import Service, settings_at
 from tests.api.live import served
 from tests.api.pages.browser import opened
@@ -39,6 +40,21 @@ def test_texts_are_escaped(service: Service) -> None:
             "form-action 'none'"
         )
         assert not any(word in response.text for word in ("http://", "https://", "<script", "<img", "<link"))
+
+
+def test_a_job_that_lacks_labels_says_so(service: Service) -> None:
+    body = {"kind": "enrich", "vocabulary_id": service.vocabulary("crane")}
+    job = service.post("/v1/jobs", body, status=202)
+    with service.db.write() as tx:
+        row = tx.get_one(Job, job["id"])
+        row.status = "succeeded"
+        reasons = [("refused", 2, 1), ("timeout", 1, 0)]
+        row.result = {
+            "failed_reasons": [
+                {"reason": reason, "count": count, "partly_count": partly} for reason, count, partly in reasons
+            ]
+        }
+    assert "succeeded, missing: 3 refused, 1 timeout" in service.http.get("/").text
 
 
 @pytest.mark.slow

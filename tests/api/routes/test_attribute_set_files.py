@@ -1,5 +1,6 @@
 """Import and export of attribute sets, also of the published files."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,43 @@ def test_labels_without_lines_round_trip_through_json(service: Service) -> None:
     assert _entries(service, again["id"]) == _entries(service, created["id"])
 
 
+def test_uploads_in_other_encodings_are_read_and_named(service: Service) -> None:
+    document = "label,kind,text\ncrane,phrase,a café-grey back\n"
+    for encoding, name in (("utf-8-sig", "UTF-8"), ("cp1252", "Windows-1252"), ("utf-16", "UTF-16")):
+        files = {"document": ("set.csv", document.encode(encoding))}
+        response = service.http.post(IMPORT, data={"format": "auto"}, files=files)
+        assert response.status_code == 201, response.text
+        report = response.json()["import_report"]
+        assert report["encoding"] == name
+        assert [("Windows-1252" in warning) for warning in report["warnings"]] == [True] * (name == "Windows-1252")
+        assert _entries(service, response.json()["id"])[0]["lines"][0]["text"] == "a café-grey back"
+    labels = {"label2text": "a 1 café\nb 2 ibis\n".encode("cp1252"), "sentences": "One.\nTwo.\n".encode("utf-16")}
+    response = service.http.post(IMPORT, data={"format": "label2text", "map": '{"ibis": "heron"}'}, files=labels)
+    assert [item["label"] for item in _entries(service, response.json()["id"])] == ["café", "heron"]
+    broken = {"label2text": b"\x1f\x8b", "sentences": b"x"}
+    response = service.http.post(IMPORT, data={"format": "label2text"}, files=broken)
+    assert (response.status_code, response.json()["errors"][0]["pointer"]) == (422, "/label2text")
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet", "huggingface", "csv"])
+def test_complete_formats_round_trip(service: Service, format: str) -> None:
+    if format in ("parquet", "huggingface"):
+        pytest.importorskip("pyarrow")
+    labels = [{"name": "crane", "sense": sense} for sense in ("bird", "machine")]
+    vocabulary_id = service.post("/v1/vocabularies", {"name": "v", "labels": [*labels, "ibis"]})["id"]
+    document = {"crane (bird)": ["a red crown", "=1+1"], "crane (machine)": ["a boom"]}
+    created = service.post(IMPORT, {"format": "auto", "vocabulary_id": vocabulary_id, "document": document})
+    exported = service.http.get(f"/v1/attribute-sets/{created['id']}/export", params={"format": format})
+    assert exported.status_code == 200
+    data = {"format": "auto", "vocabulary_id": vocabulary_id}
+    again = service.http.post(IMPORT, data=data, files={"document": ("set", exported.content)})
+    assert (again.status_code, again.json()["digest"]) == (201, created["digest"]), again.text
+    if format in ("parquet", "huggingface"):
+        encoded = base64.b64encode(exported.content).decode()
+        body = {"format": format, "vocabulary_id": vocabulary_id, "document": encoded}
+        assert service.post(IMPORT, body)["digest"] == created["digest"]
+
+
 def test_malformed_forms_are_rejected(service: Service) -> None:
     for content, kind in (
         (b"--x\r\nContent-Dispos", "multipart/form-data; boundary=x"),
@@ -126,7 +164,7 @@ _SOME = _TEXT.filter(bool)
 _LINE = st.fixed_dictionaries(
     {
         "kind": st.sampled_from(["sentence", "phrase", "answer", "contrast"]),
-        "text": _TEXT,
+        "text": _SOME,
         "origin": st.sampled_from(["llm", "human", "import"]),
     },
     optional={"part": _SOME, "value": _SOME, "about": _SOME, "locked": st.just(True), "strategy": _SOME},

@@ -7,6 +7,12 @@ from typing import Any
 
 import pytest
 
+from attributes.llm.requests import cache_key_of
+from attributes.llm.settings import LLMSettings
+from attributes.prompts.questions import questions_for_label
+from attributes.prompts.strategy import load_strategy
+from attributes.types import Label
+from store.enrich.results import record_responses
 from tests.api.conftest import Service
 
 FILE = """
@@ -66,6 +72,21 @@ def test_a_job_names_its_endpoint_and_is_estimated_there(with_file: Service) -> 
     assert "endpoint" not in with_file.post("/v1/jobs", body, status=202)["spec"]
     unknown = with_file.post("/v1/jobs/estimate", {**body, "endpoint": "azure", "model": "two"}, status=200)
     assert "prices of the endpoint 'azure' or LIMBECK_PRICES can give it" in unknown["usd_unknown"]
+
+
+def test_responses_that_were_cached_with_the_endpoints_settings_are_counted(with_file: Service) -> None:
+    """Temperature and extra parameters are part of a cache key, so those of another endpoint would find nothing."""
+    llm = LLMSettings(base_url="http://127.0.0.1:8080/v1", model="gemma", temperature=0.5)
+    (question,) = questions_for_label(load_strategy("sentence"), Label("crane"), "birds")
+    row = {"model": "gemma", "base_url": llm.base_url, "strategy": "sentence@1", "messages": [], "answer": ""}
+    row |= {"lines": [], "other_lines": None, "flags": [], "key": cache_key_of(question, llm)}
+    with with_file.db.write() as tx:
+        record_responses(tx, [row])
+    body = {"kind": "enrich", "vocabulary_id": with_file.vocabulary("crane", "heron"), "strategies": ["sentence"]}
+    (found,) = with_file.post("/v1/jobs/estimate", {**body, "endpoint": "local"}, status=200)["strategies"]
+    assert (found["questions"], found["answered"]) == (2, 1)
+    (other,) = with_file.post("/v1/jobs/estimate", {**body, "model": "gemma"}, status=200)["strategies"]
+    assert (other["questions"], other["answered"]) == (2, 0)
 
 
 def test_an_unknown_endpoint_or_model_is_rejected(with_file: Service) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from store.models import GateFailure, Part
+from store.models import GateFailure, Part, SetReport
 from tests.api.conftest import Service
 from tests.distill.conftest import save_clip, tiny_clip_config
 from workers.enrich.gates import EVERY, check_set
@@ -97,6 +97,41 @@ def test_check_a_set_and_get_its_report(service: Service) -> None:
     missing = service.http.get(f"/v1/attribute-sets/{id}/report/margin/labels")
     assert (missing.status_code, missing.json()["code"]) == (404, "gate_not_measured")
     assert service.http.get(f"/v1/attribute-sets/{id}/report/nothing/labels").status_code == 422
+
+
+def test_gates_with_english_words_do_not_judge_a_german_set(service: Service) -> None:
+    german = {
+        "Kranich": ["eine leuchtend rote Krone", "lange graue Beine und ein langer Hals"],
+        "Reiher": ["ein schwarzer Streifen über dem Auge", "ein spitzer gelber Schnabel"],
+    }
+    id = put(service, german)
+    result = report(service, id)
+    assert (result["holds"], result["status"], result["languages"]) == (True, "not_judged", {"de": 4})
+    nonvisual = gate(result, "nonvisual")
+    assert (nonvisual["status"], nonvisual["figure"], nonvisual["holds"]) == ("not_judged", None, None)
+    assert nonvisual["num_not_judged"] == 4
+    assert (gate(result, "verbatim")["status"], gate(result, "margin")["status"]) == ("holds", "not_measured")
+    answer = service.http.get(f"/v1/attribute-sets/{id}/report/nonvisual/labels")
+    assert (answer.status_code, answer.json()["code"]) == (404, "gate_not_measured")
+    assert "does not judge nonvisual: not judged: the lines are in German" in answer.json()["detail"]
+
+
+def test_a_report_of_an_earlier_version_is_shown(service: Service) -> None:
+    id = put(service, GOOD)
+    report(service, id)
+    with service.db.write() as tx:
+        row = tx.scalars(select(SetReport).where(SetReport.set_id == id)).one()
+        gates = [one for one in row.figures["gates"] if one["gate"] != "meta"]
+        for one in gates:
+            del one["status"], one["num_not_judged"]
+        places = {name: place for name, place in row.figures["places"].items() if name != "meta"}
+        kept = {name: value for name, value in row.figures.items() if name not in ("status", "languages")}
+        row.figures = {**kept, "gates": gates, "places": places}
+    result = service.get(f"/v1/attribute-sets/{id}/report")
+    assert (result["status"], result["languages"], gate(result, "own")["status"]) == ("holds", {}, "holds")
+    assert gate(result, "margin")["status"] == "not_measured"
+    answer = service.http.get(f"/v1/attribute-sets/{id}/report/meta/labels")
+    assert "made before the gate meta existed" in answer.json()["detail"]
 
 
 def test_labels_are_filtered_by_gate(service: Service) -> None:

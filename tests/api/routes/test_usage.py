@@ -23,6 +23,8 @@ def job_id(service: Service) -> str:
         "tokens": 0,
         "calls": 0,
         "unpriced_calls": 0,
+        "repeated_calls": 0,
+        "repaired_responses": 0,
         "cap_usd": None,
         "cap_tokens": 100_000,
         "projected_usd": None,
@@ -32,7 +34,7 @@ def job_id(service: Service) -> str:
         assert claim is not None
         rows = [call(1, 12_345_000), call(2, 500_000_000), call(3, None)]
         results.record_calls(tx, claim, rows)
-        usage.add_calls(tx, claim.job_id, rows)
+        usage.add_calls(tx, claim.job_id, rows, num_repaired=1)
         claims.record_progress(tx, claim, done=1, total=4, unit="labels", rate=None)
     id: str = job["id"]
     return id
@@ -62,6 +64,8 @@ def test_usage_and_projected_cost_of_a_job(service: Service, job_id: str) -> Non
         "tokens": 220,
         "calls": 3,
         "unpriced_calls": 1,
+        "repeated_calls": 2,
+        "repaired_responses": 1,
         "cap_usd": None,
         "cap_tokens": 100_000,
         "projected_usd": "0.00204938",

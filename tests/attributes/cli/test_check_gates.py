@@ -160,3 +160,23 @@ def test_the_questions_of_a_second_opinion_have_unique_numbered_lines() -> None:
     assert [question.strategy for question in questions] == [judge_strategy()]
     assert questions[0].text == '{"1": "one", "2": "two"}'
     assert opinion.visible_texts == set()
+
+
+def test_a_german_file_has_exit_code_0_and_says_what_is_not_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = [
+        Entry("Kranich", lines=(Line("sentence", "Der Vogel hat eine rote Krone und einen langen Hals."),)),
+        Entry("Reiher", lines=(Line("sentence", "Der Vogel hat einen schwarzen Streifen über dem Auge."),)),
+    ]
+    path = write_set(tmp_path / "vögel.json", entries)
+    assert main([path]) == 0
+    output = capsys.readouterr().out
+    assert "4 gates were not judged, because of the language of the lines." in output
+    assert re.search(r"lines with non-visual words +not judged", output)
+    assert main([path, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["holds"], report["status"], report["languages"]) == (True, "not_judged", {"de": 2})
+    assert {one["status"] for one in report["gates"]} == {"holds", "not_judged", "not_measured"}
+    assert limbeck(["attributes", "check", path, "--language", "English", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["status"] == "fails"

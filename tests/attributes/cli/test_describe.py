@@ -58,6 +58,7 @@ def test_all_labels_are_described(labels: Path, out: Path, llm: FakeLLM, capsys:
     assert (file.domain, file.strategy, file.model) == ("birds", "describe@1", "m")
     assert llm.num_calls == 12
     stderr = capsys.readouterr().err
+    assert "labels.txt: read as plain text, one label per line; 12 labels; " in stderr
     assert "12/12" in stderr
     assert "results/s" in stderr
     assert "12 entries; 12 calls, 1,200 + 480 tokens" in stderr
@@ -68,7 +69,7 @@ def test_all_labels_are_described(labels: Path, out: Path, llm: FakeLLM, capsys:
 def test_strategies_can_be_combined(labels: Path, out: Path, llm: FakeLLM) -> None:
     chain = ["--strategy", "sentence", "--strategy", "questions", "--strategy", "phrases"]
     llm.script = lambda seen, nth: error_response(500) if nth == 20 else respond_correctly(seen, nth)
-    assert main(command(labels, out, llm, *chain, "--max-attempts", "1")) == 1
+    assert main(command(labels, out, llm, *chain, "--max-attempts", "1")) == 3
     first = llm.num_calls
     assert main(command(labels, out, llm, *chain)) == 0
     assert llm.num_calls == first + 1  # only the failed question
@@ -125,9 +126,10 @@ def test_failed_labels_are_printed_and_sent_again_by_the_next_run(
         if seen.subject["label"] == "bird 5"
         else respond_correctly(seen, nth)
     )
-    assert main(command(labels, out, llm)) == 1
+    assert main(command(labels, out, llm)) == 3
     stderr = capsys.readouterr().err
-    assert "failed: bird 5: refused: no" in stderr
+    assert "refused: 1 question without a response, because the model or its content filter declined" in stderr
+    assert "  for example bird 5: no\n  remedy: Give an ambiguous label a sense" in stderr
     assert len(read_json(out.read_text(encoding="utf-8")).entries) == 11
     llm.script = respond_correctly
     assert main(command(labels, out, llm)) == 0
@@ -150,10 +152,27 @@ def test_lines_of_people_are_kept(labels: Path, out: Path, llm: FakeLLM, capsys:
     assert "1 of them from an earlier run, not in the label list" in capsys.readouterr().err
 
 
+def test_language_and_system_prompt_shape_the_request(labels: Path, out: Path, llm: FakeLLM, tmp_path: Path) -> None:
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text("You are a botanist.\n", encoding="utf-8")
+    options = ["--strategy", "sentence", "--language", "de", "--system-prompt", str(prompt)]
+    assert main(command(labels, out, llm, *options)) == 0
+    system, user = (message["content"] for message in llm.requests[0].body["messages"])
+    assert system.startswith("You are a botanist.\n\nYou are given one line of JSON")
+    assert "Write all values of the JSON fields in German" in system
+    assert user.endswith("Write in German; repeat the label as given.")
+    assert main(command(labels, out, llm, *options)) == 0
+    assert llm.num_calls == 12
+    assert main(command(labels, out, llm, "--strategy", "sentence")) == 0  # another language is another question
+    assert llm.num_calls == 24
+
+
 def test_a_wrong_key_ends_the_run(labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]) -> None:
     llm.script = lambda seen, nth: error_response(401, "bad key")
     assert main(command(labels, out, llm)) == 1
-    assert "error: the LLM server refuses the key" in capsys.readouterr().err
+    stderr = capsys.readouterr().err
+    assert "error: the LLM server refuses the key" in stderr
+    assert "  remedy: Set LIMBECK_LLM_API_KEY to a key of this server" in stderr
     assert llm.num_calls == 1
     assert not out.exists()
 
@@ -202,12 +221,16 @@ def test_optional_parameters_come_from_options_or_the_environment(
         ("SEED", "many", "LIMBECK_LLM_SEED: "),
         ("EXTRA_BODY", "[]", "LIMBECK_LLM_EXTRA_BODY: must be a JSON object"),
         ("OUTAGE_LIMIT_S", "0", "LIMBECK_LLM_OUTAGE_LIMIT_S: "),
+        ("CA_FILE", "/nowhere.pem", "LIMBECK_LLM_CA_FILE: there is no file /nowhere.pem"),
+        ("PROXY", "socks4://me:hunter2@proxy:1", "LIMBECK_LLM_PROXY: a proxy of the kind socks4:// is not supported"),
         ("MAX_REASONING_TOKENS", "-1", "LIMBECK_LLM_MAX_REASONING_TOKENS: "),
     ):
         with monkeypatch.context() as patched:
             patched.setenv(f"LIMBECK_LLM_{variable}", value)
             assert main(command(labels, out, llm)) == 2
-        assert place in capsys.readouterr().err
+        stderr = capsys.readouterr().err
+        assert place in stderr
+        assert "hunter2" not in stderr
     assert main(command(labels, out, llm, "--top-p", "2")) == 2
     assert "--top-p: " in capsys.readouterr().err
 
@@ -263,9 +286,10 @@ def test_an_interrupted_run_can_be_continued(
 INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "no labels file": ({"labels": "missing.txt"}, "missing.txt: No such file"),
     "empty labels": ({"text": ""}, "has no labels"),
-    "blank label": ({"text": "a\n\nb\n"}, 'labels.txt: line 2: label "" is blank'),
+    "blank label": ({"text": "a\n\u200d\nb\n"}, 'labels.txt: line 2: label "\u200d" is blank'),
+    "ids": ({"text": "n01440764\nn01443537\n"}, "labels.txt: every label is a WordNet id"),
     "duplicate": ({"text": "a\nb\na\n"}, 'line 3: label "a" is also on line 1; give each a sense'),
-    "not UTF-8": ({"bytes": b"caf\xe9\n"}, "is not UTF-8 (byte 3)"),
+    "not UTF-8": ({"bytes": b"caf\xe9\nna\xc3\xafve\n"}, "line 1: is not UTF-8 (byte 3)"),
     "not a set": ({"set": "[]"}, "set.json: line 1:"),
     "another domain": ({"set": "".join(write_json([], domain="fish"))}, "with domain 'fish', not 'birds'"),
     "another model": ({"set": "".join(write_json([], model="n"))}, "with model 'n', not 'm'"),
@@ -275,6 +299,20 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
         '--domain has a private-use character (U+E000) in "a<U+E000>"',
     ),
     "bad address": ({"args": ["--base-url", "ftp://x"]}, "--base-url: "),
+    "an address without http://": (
+        {"args": ["--base-url", "localhost:1234/v1"]},
+        "--base-url: must be an http:// or https:// address such as http://localhost:1234/v1",
+    ),
+    "a CA file that is missing": ({"args": ["--ca-file", "/nowhere.pem"]}, "LIMBECK_LLM_CA_FILE: there is no file"),
+    "a proxy of another kind": (
+        {"environment": ("HTTP_PROXY", "socks://127.0.0.1:7890")},
+        "HTTP_PROXY: a proxy of the kind socks:// is not supported, only http, https, socks5, socks5h; if it is "
+        "one, write socks5://127.0.0.1:7890",
+    ),
+    "a proxy that is none": (
+        {"environment": ("LIMBECK_LLM_PROXY", "http://")},
+        "LIMBECK_LLM_PROXY: must be the address of a proxy",
+    ),
     "bad number": ({"args": ["--concurrency", "many"]}, "--concurrency: "),
     "bad temperature": ({"args": ["--temperature", "9"]}, "--temperature: "),
     "no model": ({"args": ["--model", ""]}, "--model is missing"),
@@ -284,15 +322,24 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "no strategy folder": ({"args": ["--strategies-dir", "/nowhere"]}, "folder /nowhere does not exist"),
     "no requests": ({"args": ["--rpm", "0"]}, "--rpm must be 1 or more"),
     "unknown option": ({"args": ["--sing"]}, "unrecognized arguments: --sing"),
+    "a bad language": ({"args": ["--language", "de\nx"]}, "--language must be the name or the code of a language"),
+    "no system prompt": ({"args": ["--system-prompt", "missing.txt"]}, "missing.txt: No such file"),
     "no folder": ({"args": ["--out", "/nowhere/set.json"]}, "the folder does not exist"),
 }
 
 
 @pytest.mark.parametrize("name", INVALID)
 def test_invalid_input_gives_one_line_and_exit_code_2(
-    name: str, labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]
+    name: str,
+    labels: Path,
+    out: Path,
+    llm: FakeLLM,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given, message = INVALID[name]
+    if "environment" in given:
+        monkeypatch.setenv(*given["environment"])
     if "text" in given or "bytes" in given:
         labels.write_bytes(given.get("bytes", given.get("text", "").encode()))
     if "set" in given:

@@ -7,7 +7,7 @@ import pytest
 
 from attributes.endpoints.endpoint import EndpointError
 from attributes.endpoints.endpoints import EndpointRequestError, RateLimits
-from attributes.llm.prices import PriceError
+from attributes.llm.costs.prices import PriceError
 from tests.attributes.endpoints.conftest import FILE, SECRETS, MakeEndpoints
 
 
@@ -80,6 +80,28 @@ def test_a_key_file_is_stripped_and_its_faults_are_named(make_endpoints: MakeEnd
         endpoints.resolve("a", with_secrets=True)
     (tmp_path / "key").write_text("from-a-file\n")
     assert endpoints.resolve("a", with_secrets=True).settings.api_key.get_secret_value() == "from-a-file"
+
+
+def test_what_keeps_calls_from_an_endpoint_is_known_before_a_job(make_endpoints: MakeEndpoints, tmp_path: Path) -> None:
+    text = """
+    [[endpoint]]
+    name = "certificates"
+    base_url = "https://llm.example/v1"
+    ca_file = "missing.pem"
+    [[endpoint]]
+    name = "key"
+    models = ["m", "n"]
+    api_key_env = "NO_SUCH_KEY"
+    [[endpoint]]
+    name = "usable"
+    """
+    faults = make_endpoints(text, llm={}).faults()
+    assert set(faults) == {"certificates", "key"}
+    assert faults["certificates"].startswith(
+        f"endpoint 'certificates': ca_file: there is no file {tmp_path}/missing.pem"
+    )
+    assert "NO_SUCH_KEY (api_key_env)" in faults["key"]
+    assert make_endpoints(text, llm={}).resolve("certificates", "m", with_secrets=False).settings.model == "m"
 
 
 @pytest.mark.parametrize(

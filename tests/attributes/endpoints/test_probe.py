@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from attributes.endpoints.endpoints import RateLimits, ResolvedEndpoint
 from attributes.endpoints.probe import MAX_REPEATS, Probe, ProbePlan, ProbeResult, as_json
-from attributes.llm.prices import Price, TokenPrices
+from attributes.llm.costs.prices import Price, TokenPrices
 from attributes.llm.settings import LLMSettings
 from attributes.types import Label
 from tests.attributes.conftest import KEY
@@ -61,6 +61,7 @@ def formats_that_fit(result: ProbeResult) -> list[str]:
     return [one.response_format for one in result.formats if one.fits]
 
 
+@pytest.mark.slow
 def test_a_server_without_faults_takes_one_call_per_format(llm: FakeLLM, run_probe: RunProbe) -> None:
     plan, result = run_probe()
     assert [request.level for request in llm.requests] == [
@@ -126,6 +127,7 @@ def refuse(parameter: str) -> Callable[[FakeRequest, int], FakeResponse]:
     return script
 
 
+@pytest.mark.slow
 def test_a_refused_parameter_costs_one_more_call_in_all(llm: FakeLLM, run_probe: RunProbe) -> None:
     for parameter in ("temperature", "system", "max_tokens"):
         llm.requests.clear()
@@ -146,6 +148,14 @@ def test_an_answer_that_does_not_fit_is_understood_but_useless(llm: FakeLLM, run
     assert (result.num_calls, result.usd) == (4, 4 * CALL_USD)  # an invalid answer is not repeated
 
 
+def test_an_answer_about_another_label_fits_but_is_not_usable(llm: FakeLLM, run_probe: RunProbe) -> None:
+    llm.script = lambda request, index: FakeResponse(body=completion(content_for_request(request, label="penguin")))
+    _, result = run_probe()
+    assert not result.works
+    assert all(one.fits and not one.is_usable and one.fault.startswith("wrong label") for one in result.formats)
+    assert "penguin" in result.formats[0].fault
+
+
 def test_a_cut_off_answer_is_repeated_with_a_larger_limit(llm: FakeLLM, run_probe: RunProbe) -> None:
     def script(request: FakeRequest, index: int) -> FakeResponse:
         if request.body["max_tokens"] < 200:
@@ -161,6 +171,20 @@ def test_a_cut_off_answer_is_repeated_with_a_larger_limit(llm: FakeLLM, run_prob
     assert result.usd <= plan.max_usd
 
 
+def test_an_answer_that_never_ends_needs_no_larger_limit(llm: FakeLLM, run_probe: RunProbe) -> None:
+    def script(request: FakeRequest, index: int) -> FakeResponse:
+        body = completion('{"label": "rob', finish="length")
+        body["usage"]["completion_tokens"] = request.body["max_tokens"]
+        return FakeResponse(body=body)
+
+    llm.script = script
+    _, result = run_probe()
+    assert (result.works, result.formats[0].fault.partition(":")[0]) == (False, "answer too long")
+    assert result.recommendation is not None
+    assert result.recommendation.max_tokens == 700
+
+
+@pytest.mark.slow
 def test_calls_are_limited_whatever_the_server_does(llm: FakeLLM, run_probe: RunProbe) -> None:
     llm.script = lambda request, index: error_response(503, "Loading model", headers={"Retry-After": "0"})
     plan, result = run_probe()
@@ -261,7 +285,8 @@ def test_a_list_that_cannot_be_read_is_unknown(body: Any, fault: str, llm: FakeL
 def test_the_slots_of_llama_cpp_are_the_recommended_concurrency(llm: FakeLLM, run_probe: RunProbe) -> None:
     listed = {"data": [{"id": "m", "owned_by": "llamacpp"}]}
     llm.batch_api = Models({"/v1/models": listed, "/props": {"total_slots": 2}})
-    _, result = run_probe()
+    _, result = run_probe(model="any name")
+    assert (result.models.is_listed, result.works) == (False, True)
     assert result.recommendation is not None
     assert result.recommendation.concurrency == 2
     assert result.recommendation.reasons == ("the server processes 2 requests at a time",)

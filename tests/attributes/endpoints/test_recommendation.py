@@ -12,7 +12,7 @@ SETTINGS = LLMSettings(model="m")
 
 def call(completion_tokens: int | None, latency_s: float, **more: Any) -> Call:
     fields: dict[str, Any] = {"attempt": 1, "status": "ok", "level": "prose", "http_status": 200, "prompt_tokens": 100}
-    return Call(completion_tokens=completion_tokens, latency_s=latency_s, response_text=None, **fields, **more)
+    return Call(completion_tokens=completion_tokens, latency_s=latency_s, response_text=None, **{**fields, **more})
 
 
 def recommended(*calls: Call, models: ModelList | None = None) -> Recommendation:
@@ -35,6 +35,10 @@ def test_a_slow_server_needs_a_longer_timeout() -> None:
 def test_long_answers_need_a_larger_limit() -> None:
     found = recommended(call(620, 1.0))
     assert (found.max_tokens, found.reasons) == (1300, ("an answer took 620 tokens",))
+
+
+def test_a_loop_needs_no_larger_limit() -> None:
+    assert recommended(call(2_100, 1.0, status="answer_too_long"), call(100, 1.0)).max_tokens == 700
 
 
 def test_reasoning_has_its_own_limit() -> None:

@@ -27,15 +27,21 @@ def test_a_set_without_phrases_is_refused() -> None:
     [
         ('{"a": ["x"],\n"a": ["y"]}', 2, "'a' is duplicated"),
         ('{"a": ["x"],\n"A": ["y"]}', 2, 'label "A" is also on line 1'),
-        ('{"a": ["x"],\n"b": "y"}', 2, "must have a list"),
+        ('{"a": ["x"],\n"b": true}', 2, "must have a list of texts, not true or false"),
         ('{"a": ["x"],\n"b": [7]}', 2, "must have a list"),
-        ('{"a": ["x"],\n"b": ["\\u0000"]}', 2, "control character"),
         ('{"a": ["x"],\n"": ["y"]}', 2, "is blank"),
-        ('["a"]', 1, "must be a JSON object"),
+        ('["a"]', None, "must be a JSON object"),
+        ('{"a": ["x"],\n"b": ["y",]}', 2, "a comma stands before the closing bracket"),
+        ('{"a": ["x"],\n"b": [NaN]}', 2, "NaN is no JSON value"),
+        ('{"a": ["x"],\n"b": ["y"', 2, "the file ends in the middle"),
+        ('{"a": ["x"],\n"b": ["y', 2, "the file is incomplete"),
+        ('{"a": ["x"], // comment\n"b": []}', 1, "it has a comment"),
+        ("{'a': ['x']}", 1, "Python literal"),
+        ("", 1, "the file is empty"),
         ('{"a": ["x"],\n', 2, "is not JSON"),
     ],
 )
-def test_errors_in_a_damaged_file_name_the_line(text: str, line: int, message: str) -> None:
+def test_errors_in_a_damaged_file_name_the_line(text: str, line: int | None, message: str) -> None:
     with pytest.raises(FormatError) as caught:
         read_dclip(text)
     assert message in str(caught.value)

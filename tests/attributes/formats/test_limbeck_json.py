@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 
-from attributes.formats import common, limbeck_json
-from attributes.formats.common import FormatError
-from attributes.formats.json_positions import line_of_path
+from attributes.formats.common import FormatError, Reading
 from attributes.formats.limbeck_json import read_json, write_json
 from attributes.types import Entry, Line
+from limbeck.shared.attribute_files import json_documents
+from limbeck.shared.attribute_files.json_documents import line_of_path
 from tests.attributes.formats.examples import BIRD, ENTRIES, MACHINE, PLAIN, TALL
 
 
@@ -49,16 +49,14 @@ def test_any_entries_are_read_back_unchanged(entries: list[Entry]) -> None:
         (lambda text: text.replace('"origin": "human"', '"origin": "robot"'), 3, "entries/1/lines/0/origin"),
         (lambda text: text.replace('"origin": "human"', '"origins": "human"'), 3, "entries/1/lines/0/origins"),
         (lambda text: text.replace('"origin": "human"', '"kind": "phrase"'), 3, "'kind' is duplicated"),
-        (lambda text: text.replace('"label": "colt', '"name": "colt'), 4, "entries/2/label"),
-        (lambda text: text.replace('"colt\'s foot"', '"colt\\u0007s foot"'), 4, "control character (U+0007)"),
+        (lambda text: text.replace('"label": "colt\'s foot", ', ""), 4, "entries/2/label"),
         (lambda text: text.replace('"colt\'s foot"', '" "'), 4, "is blank"),
-        (lambda text: text.replace('"a long neck"', '"a\\u0007b"'), 2, 'crane": has a control character (U+0007)'),
         (lambda text: text.replace('"a long neck"', "null"), 2, "entries/0/lines/1/text"),
         (lambda text: text.replace('"version": 2', '"version": 1'), 1, "version"),
         (lambda text: text.replace("limbeck.attributes", "other"), 1, "format"),
         (lambda text: text[:-20], 4, "is not JSON"),
         (lambda text: "[" * 100_000, 1, "nested too deeply"),
-        (lambda text: "7", 1, "SetModel"),
+        (lambda text: "7", 1, "must be an object with"),
     ],
 )
 def test_errors_in_a_damaged_file_name_the_line(damage: Callable[[str], str], line: int, message: str) -> None:
@@ -83,7 +81,25 @@ def test_line_numbers_are_searched_only_after_an_error(monkeypatch: pytest.Monke
         calls += 1
         return 1
 
-    for module in (limbeck_json, common):
-        monkeypatch.setattr(module, "line_of_path", count_call)
+    monkeypatch.setattr(json_documents, "line_of_path", count_call)
     assert len(read_json(text).entries) == 5_000
     assert calls == 0
+
+
+def test_all_faults_are_reported_and_a_partial_reading_keeps_the_other_entries() -> None:
+    text = json_text(BIRD, MACHINE, PLAIN, Entry("ibis"))
+    text = text.replace('"machine"', "7").replace("a tall yellow", "").replace('"label": "ibis"', '"label": "\u200b"')
+    with pytest.raises(FormatError) as caught:
+        read_json(text)
+    assert [fault.line for fault in caught.value.faults] == [3, 5]
+    reading = Reading(partial=True)
+    assert read_json(text, reading).entries == [BIRD, PLAIN]
+    assert reading.report.left_out == 2
+
+
+def test_texts_are_normalised_and_lines_without_text_are_dropped() -> None:
+    dirty = Entry("crane", lines=(Line("phrase", "a\n long\u00adneck", "ne\tck"), Line("phrase", "\ufeff")))
+    reading = Reading()
+    (crane,) = read_json(json_text(dirty), reading).entries
+    assert [(line.text, line.part) for line in crane.lines] == [("a longneck", "ne ck")]
+    assert (reading.report.empty_texts, reading.report.dropped_characters) == (1, 2)

@@ -233,3 +233,104 @@ def test_labels_with_equal_names_are_shown_with_their_sense() -> None:
     )
     entries = [Entry("crane", sense, phrases("a tall neck of " + sense, "a hook of " + sense)) for sense in ("a", "b")]
     assert report_on(entries, GateCriteria(margins=margins))["margin"].worst[0].others == (str(Label("crane", "b")),)
+
+
+def sentences(*texts: str) -> list[Entry]:
+    return [Entry(f"bird {n}", lines=(Line("sentence", text),)) for n, text in enumerate(texts)]
+
+
+GERMAN = sentences(
+    "Der Vogel hat eine rote Krone, einen langen Hals und graue Flügel.",
+    "Der Vogel hat einen schwarzen Streifen über dem Auge und einen spitzen Schnabel.",
+    "Der Vogel hat weiße Schultern, lange rote Beine und einen geraden Schnabel.",
+)
+
+
+def test_gates_with_english_words_do_not_judge_other_languages() -> None:
+    report = report_on(GERMAN)
+    statuses = {result.gate: result.status for result in report.results}
+    assert [gate for gate, status in statuses.items() if status == "not_judged"] == [
+        "comparatives",
+        "nonvisual",
+        "own",
+        "shared",
+    ]
+    assert [gate for gate, status in statuses.items() if status == "holds"] == [
+        "length",
+        "meta",
+        "names",
+        "verbatim",
+        "twins",
+    ]
+    assert (report.holds, report.status, dict(report.languages)) == (True, "not_judged", {"de": 3})
+    gate = report["nonvisual"]
+    assert (gate.figure, gate.holds, gate.num_not_judged) == (None, None, 3)
+    assert gate.judged_by == "not judged: the lines are in German, and the gate compares English words"
+
+
+def test_gates_without_word_lists_judge_every_language() -> None:
+    entries = [*GERMAN, *sentences("Der Vogel hat eine rote Krone, einen langen Hals und graue Flügel.")]
+    report = report_on(entries)
+    assert {"verbatim", "twins"} <= failing(report)
+    assert report.status == "fails"
+    refusal = sentences("Es tut mir leid, aber ich kann diesen Vogel nicht beschreiben.")
+    assert failing(report_on([*GERMAN, *refusal])) == {"meta"}
+
+
+def test_the_english_lines_of_a_mixed_set_are_judged(good: list[Entry]) -> None:
+    report = report_on([*good, *GERMAN])
+    assert dict(report.languages) == {"en": 12, "de": 3}
+    assert (report["nonvisual"].status, report["nonvisual"].num_not_judged) == ("holds", 3)
+    assert report["nonvisual"].judged_by.endswith("; not judged: 3 lines in German")
+    assert report["own"].status == "holds"
+    assert report["shared"].details["num_attributes"] == 12
+    entries = [*entries_with("crane", "a loud call"), *GERMAN]
+    assert report_on(entries)["nonvisual"].figure == pytest.approx(1 / 13)
+
+
+@pytest.mark.parametrize(("language", "status"), [("de", "not_judged"), ("English", "holds"), (None, "holds")])
+def test_a_stated_language_decides(language: str | None, status: str, good: list[Entry]) -> None:
+    report = report_on(good, GateCriteria(language=language))
+    assert (report["nonvisual"].status, report.status) == (status, status)
+
+
+def test_a_set_in_a_language_without_known_refusals_is_not_judged_for_them() -> None:
+    entries = sentences("ჩიტს აქვს გრძელი ყვითელი ნისკარტი.", "ჩიტს აქვს შავი ფრთები და წითელი ფეხები.")
+    assert report_on(entries)["meta"].status == "not_judged"
+    assert report_on([*entries, *sentences("N/A")])["meta"].status == "fails"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Unusable response produced, maybe login session expired.", "an error message"),
+        ("I'm sorry, but I cannot describe a crane.", "a refusal"),
+        ("N/A", "a placeholder"),
+        ("Sure! Here is a description of a crane.", "talk about the task"),
+    ],
+)
+def test_lines_that_are_no_description_are_named_with_their_kind(text: str, kind: str) -> None:
+    report = report_on(entries_with("crane", text))
+    assert "meta" in failing(report)
+    (violation,) = report["meta"].worst
+    assert [(line.text, line.words) for line in violation.lines] == [(text, (kind,))]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("It is a seabird.", "is a seabird"), ("They live in flocks", "live in"), ("It is blue.", None)]
+)
+def test_statements_about_something_else_are_nonvisual(text: str, words: str | None) -> None:
+    gate = report_on(entries_with("crane", text))["nonvisual"]
+    assert [line.words for one in gate.worst for line in one.lines] == ([(words,)] if words else [])
+
+
+def test_names_and_near_duplicates_are_found_without_spaces_between_words() -> None:
+    texts = {
+        "丹顶鹤": "这种鸟有红色的头顶、白色的身体和黑色的颈部，不像苍鹭。",
+        "苍鹭": "这种鸟有灰色的翅膀、黄色的长喙和黑色的眉纹。",
+        "白鹭": "这种鸟有灰色的翅膀、黄色的长喙和黑色的眼纹。",
+    }
+    report = report_on([Entry(name, lines=(Line("sentence", text),)) for name, text in texts.items()])
+    assert [(one.label, one.others) for one in report["names"].worst] == [("丹顶鹤", ("苍鹭",))]
+    assert [(one.label, one.others) for one in report["twins"].worst] == [("苍鹭", ("白鹭",)), ("白鹭", ("苍鹭",))]
+    assert report["nonvisual"].status == "not_judged"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from attributes.llm.batch_jobs import BatchJobs
+from attributes.llm.batches.batch_jobs import BatchJobs
 from attributes.llm.client import LLMClient, QueryTotals
 from attributes.llm.model_profile import LearnedProfiles
 from attributes.llm.results import QuestionResult

@@ -2,6 +2,7 @@
 
 import pytest
 
+from attributes.prompts.contrast import lines_for_pair
 from attributes.prompts.questions import Question
 from attributes.prompts.strategy import load_strategy
 from attributes.types import Label
@@ -68,3 +69,26 @@ def test_a_response_without_valid_phrases_fails(llm: FakeLLM, run_question: RunQ
     assert (result.reason, result.lines) == ("invalid_answer", ())
     assert "no phrase says of one class alone" in result.detail
     assert "wren" not in llm.requests[1].prompt.partition("In the last answer")[2]
+
+
+@pytest.mark.parametrize(
+    ("language", "target", "other", "values", "is_kept"),
+    [
+        # "eine" is a function word that an English list does not have.
+        ("German", "eine weiße Brust", "eine schwarze Brust", ("eine weiße Brust", "eine schwarze Brust"), True),
+        ("de", "eine Brust, nicht schwarz", "eine schwarze Brust", ("weiß", "schwarz"), False),
+        ("German", "ein Schnabel wie beim wren", "ein langer Schnabel", ("kurz", "lang"), False),
+        ("Japanese", "短いくちばし", "長いくちばし", ("短い", "長い"), True),
+        ("ja", "長いではなく短いくちばし", "長いくちばし", ("短い", "長い"), False),
+        ("en-GB", "a bill shorter than usual", "a long bill", ("short", "long"), False),
+    ],
+)
+def test_in_other_languages_a_phrase_leaks_if_it_has_the_whole_value(
+    language: str, target: str, other: str, values: tuple[str, str], is_kept: bool
+) -> None:
+    item = difference(target, other, values=values, part="part")
+    pair = (Label("robin"), Label("wren", "bird"))
+    parsed = lines_for_pair([item], pair, swapped=False, strategy="contrast@1", language=language)
+    assert [line.text for line in parsed.lines] == ([target] if is_kept else [])
+    assert [line.text for line in parsed.other_lines] == [other]
+    assert parsed.flags == (() if is_kept else ("leaking_difference",))

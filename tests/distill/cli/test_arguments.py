@@ -1,10 +1,12 @@
 """Unusable arguments of `python -m distill`: one line on standard error and exit code 2."""
 
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from distill.cli.arguments import argument_parser, validate_arguments
+from distill.cli.arguments import argument_parser, read_arguments, validate_arguments
 from distill.cli.train_process import main
 
 
@@ -15,6 +17,8 @@ from distill.cli.train_process import main
         (["--teacher", "ViT-B-32:nobody"], "error: no teacher is called"),
         (["--teacher", "local-dir:nowhere"], "error: .*nowhere"),
         (["--labels", "missing.txt"], "error: missing.txt cannot be read"),
+        (["--label2text", "missing.txt"], "error: give either --labels or --label2text"),
+        (["--sentences", "missing.txt"], "error: --sentences needs --label2text, and replaces --attributes"),
         (["--images", "missing"], "error: there is no folder"),
         (["--set", "epochs"], "error: --set .epochs. is not of the form"),
         (["--set", "epochs=0"], "error: epochs: "),
@@ -81,3 +85,23 @@ def test_attribute_text_needs_attributes(command: list[str], capsys: pytest.Capt
     without = command[: command.index("--attributes")] + command[command.index("--text") :]
     assert main(without) == 2
     assert "--text phrases needs --attributes" in capsys.readouterr().err
+
+
+def test_label2text_gives_labels_sentences_and_the_folder_map(
+    tmp_path: Path, tiny_clip: Path, make_images: Callable[..., list[Path]]
+) -> None:
+    folders = ("n02012849", "n03126707", "n02119789", "n02100735")
+    for at, folder in enumerate(folders):
+        make_images(tmp_path / "images" / folder, 4, seed=at)
+    names = ("crane", "crane", "kit_fox", "English_setter")
+    rows = [f"{folder} {at} {name}" for at, (folder, name) in enumerate(zip(folders, names, strict=True), start=1)]
+    (tmp_path / "l.txt").write_text("\n".join(rows))
+    (tmp_path / "s.txt").write_text("A grey bird.\nA steel boom.\nA small fox.\nA white dog.\n")
+    argv = ["--images", str(tmp_path / "images"), "--label2text", str(tmp_path / "l.txt"), "--out", str(tmp_path / "o")]
+    argv += ["--sentences", str(tmp_path / "s.txt"), "--teacher", f"local-dir:{tiny_clip}", "--student", "test_resnet"]
+    arguments = read_arguments([*argv, "--set", "image_px=32"])
+    assert arguments.labels == ["crane (n02012849)", "crane (n03126707)", "kit fox", "English setter"]
+    assert arguments.names == ["crane", "crane", "kit fox", "English setter"]
+    assert (arguments.text, arguments.lines[1][0]["text"]) == ("sentence", "A steel boom.")
+    assert sum(arguments.image_index.counts[part] for part in ("id_labels", "ood_labels")) == 4
+    assert any("its senses are taken from the folders" in note for note in arguments.notes)

@@ -1,16 +1,27 @@
-"""Label lists and attribute sets: both JSON formats, duplicate labels, and errors that name the line."""
+"""Label lists: duplicate labels, and errors that name the line."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from distill.cli.label_files import read_attributes, read_labels
+from distill.cli.label_files import read_labels
 
 
 def test_each_line_is_a_label(tmp_path: Path) -> None:
     (tmp_path / "l.txt").write_text("\ufeffcrane\n\n  red  finch \nblue jay\n")
     assert read_labels(tmp_path / "l.txt") == ["crane", "red  finch", "blue jay"]
+
+
+def test_labels_that_share_a_name_have_their_sense_and_the_file_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "l.json").write_text(
+        '[{"name": "crane", "sense": "bird"}, {"name": "crane", "sense": "machine"}, "wren"]'
+    )
+    reports: list[str] = []
+    labels = read_labels(tmp_path / "l.json", reports.append)
+    assert labels == ["crane (bird)", "crane (machine)", "wren"]
+    assert reports[0].startswith(f"{tmp_path / 'l.json'}: read as JSON list of objects; 3 labels; ")
+    (tmp_path / "l.txt").write_text(f"{'x' * 150} ({'y' * 100})\nwren\n")
+    assert read_labels(tmp_path / "l.txt") == [f"{'x' * 150} ({'y' * 100})", "wren"]
 
 
 @pytest.mark.parametrize(
@@ -19,7 +30,8 @@ def test_each_line_is_a_label(tmp_path: Path) -> None:
         ("crane\nheron\nCrane\n", "line 3.*also on line 1"),
         ("crane\nhe\x07ron\n", r"line 2: label .*control character \(U\+0007\)"),
         ("crane\n", "1 labels"),
-        ("\xff", "not UTF-8"),
+        ("\xff\xff\xff\nna\xc3\xafve", "not UTF-8"),
+        ("n01440764\nn01443537\n", "every label is a WordNet id"),
     ],
 )
 def test_unusable_label_lists_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -28,41 +40,3 @@ def test_unusable_label_lists_are_refused(tmp_path: Path, text: str, message: st
         read_labels(tmp_path / "l.txt")
     with pytest.raises(ValueError, match="cannot be read"):
         read_labels(tmp_path / "missing.txt")
-
-
-def test_limbeck_json(tmp_path: Path) -> None:
-    entries = [
-        {
-            "label": "crane",
-            "sense": "bird",
-            "lines": [{"kind": "sentence", "text": "It stands."}, {"kind": "phrase", "text": "long legs"}],
-        },
-        {"label": "crane", "sense": "machine", "lines": [{"kind": "sentence", "text": "It lifts."}]},
-        {"label": "other", "sense": None, "lines": []},
-    ]
-    (tmp_path / "s.json").write_text(json.dumps({"format": "limbeck.attributes", "entries": entries}))
-    assert read_attributes(tmp_path / "s.json", ["crane (machine)", "crane (bird)", "finch"]) == [
-        ({"kind": "sentence", "text": "It lifts."},),
-        ({"kind": "sentence", "text": "It stands."}, {"kind": "phrase", "text": "long legs"}),
-        (),
-    ]
-
-
-def test_dclip_json(tmp_path: Path) -> None:
-    (tmp_path / "s.json").write_text(json.dumps({"crane": ["long legs", "a grey body"]}))
-    assert read_attributes(tmp_path / "s.json", ["crane"]) == [
-        ({"kind": "phrase", "text": "long legs"}, {"kind": "phrase", "text": "a grey body"})
-    ]
-
-
-@pytest.mark.parametrize("text", ["[1, 2]", "{", '{"crane": [1]}', '{"entries": [{"label": "crane"}]}', '"text"'])
-def test_other_formats_are_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "s.json").write_text(text)
-    with pytest.raises(ValueError, match=r"s\.json is neither"):
-        read_attributes(tmp_path / "s.json", ["crane"])
-
-
-def test_set_without_the_listed_labels_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "s.json").write_text('{"heron": ["grey"]}')
-    with pytest.raises(ValueError, match="has no entry for any label"):
-        read_attributes(tmp_path / "s.json", ["crane"])

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from distill.data.image_folders import FolderError, normalise
+from distill.data.image_folders import FolderError
 from distill.data.image_index import scan
 from distill.data.splits import SPLIT
+from limbeck.shared.label_matching import dataset_form
 from tests.distill.data.helpers_index import create, create_ten, scan_error, scan_with
 
 
@@ -51,12 +52,12 @@ def test_link_to_a_parent_folder_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_normalised_names_are_equal(folder: str, label: str) -> None:
-    assert normalise(folder) == normalise(label)
+    assert dataset_form(folder) == dataset_form(label)
 
 
 def test_normalisation_keeps_different_names_different() -> None:
-    assert normalise("crane 2") != normalise("crane")
-    assert normalise("747") == "747"
+    assert dataset_form("crane 2") != dataset_form("crane")
+    assert dataset_form("747") == "747"
 
 
 def test_unmatched_folder_is_named_and_folder_map_matches_it(tmp_path: Path) -> None:

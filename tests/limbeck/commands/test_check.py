@@ -22,6 +22,8 @@ def gate(name: str, *, holds: bool) -> dict[str, Any]:
         "threshold": 0.02,
         "unit": "share",
         "holds": holds,
+        "status": "holds" if holds else "fails",
+        "num_not_judged": 0,
         "num_labels": 0 if holds else 1,
         "judged_by": "our word list",
         "details": {},
@@ -39,6 +41,8 @@ def report(*, holds: bool) -> dict[str, Any]:
         "created_at": "2026-11-24T07:00:00Z",
         "num_lines": 30,
         "holds": holds,
+        "status": "holds" if holds else "fails",
+        "languages": {"en": 30},
         "gates": [gate(name, holds=holds or name != "nonvisual") for name in GATES],
     }
 

@@ -41,3 +41,14 @@ def test_a_failed_job_is_shown_with_its_events_and_exit_code_1(capsys: Capture) 
     assert code == 1
     assert "[red]odd[/red]" in printed.out
     assert printed.err == "limbeck: enrich job job_1 failed: worker_lost: its worker stopped responding\n"
+
+
+def test_an_ended_enrichment_is_shown_with_its_reasons_and_exit_code_3(capsys: Capture) -> None:
+    result = {"caption_set_id": "cps_1", "num_images": 3, "num_captioned": 2, "failed_images": {"unreadable_image": 1}}
+    ended = job("succeeded", result=result)
+    with scripted([Say(200, ended), Say(200, page()), Say(200, ended)]) as server:
+        assert main(["job", "job_1", "--url", server.url]) == 3
+    printed = capsys.readouterr()
+    assert "2 of 3 images described as cps_1, 1 without attributes" in printed.out
+    assert "remedy: Repair or remove the files" in printed.out
+    assert printed.err == "limbeck: of 3 images, 1 without attributes; the reasons are above\n"

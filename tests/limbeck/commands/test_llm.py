@@ -71,6 +71,7 @@ def printed(capsys: Capture, *arguments: str, code: int = 0) -> str:
     return " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_endpoints_and_learned_profiles_are_tables(service: Database, capsys: Capture) -> None:
     text = printed(capsys, "endpoints")
     assert "default https://api.openai.com/v1 stand-in unknown" in text
@@ -109,6 +110,7 @@ def test_an_unclear_reset_is_invalid_input(arguments: list[str], message: str, c
     assert message in line
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("operator")
 def test_a_probe_says_before_what_it_costs_and_then_what_works(llm: FakeLLM, capsys: Capture) -> None:
     llm.script = lambda request, index: (
@@ -123,9 +125,9 @@ def test_a_probe_says_before_what_it_costs_and_then_what_works(llm: FakeLLM, cap
     assert "; about $0.00" in plan
     assert ", at most $0." in plan
     text = " ".join(output.out.split())
-    assert "JSON schema, enforced no no" in text
+    assert "JSON schema, enforced no no no" in text
     assert "bad request: HTTP 400: response_format is not supported" in text
-    assert "schema in the prompt only yes yes" in text
+    assert "schema in the prompt only yes yes yes" in text
     assert "system role: accepted; temperature: accepted; token limit (max_tokens): accepted" in text
     assert "4 calls for $0.00078" in text  # three of 100 and 40 tokens
     assert "recommended: timeout_s 60, max_tokens 700, max_reasoning_tokens 8192, concurrency 16 (as set)" in text

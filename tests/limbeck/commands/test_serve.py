@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from limbeck.cli import main
 from limbeck.client import Limbeck, Unreachable
 from tests.limbeck.helpers import failed
 from tests.limbeck.processes import alive, until
@@ -50,16 +51,43 @@ def test_a_used_port_is_one_line(capsys: Capture, monkeypatch: pytest.MonkeyPatc
         ("LIMBECK_LLM_ENDPOINTS", "/nowhere.toml", "endpoints file /nowhere.toml cannot be read"),
         ("LIMBECK_LLM_EXTRA_BODY", "[]", "LIMBECK_LLM_EXTRA_BODY: must be a JSON object"),
         ("LIMBECK_LLM_TOP_P", "7", "LIMBECK_LLM_TOP_P: Input should be less than or equal to 1"),
+        (
+            "LIMBECK_LLM_BASE_URL",
+            "localhost:1234",
+            "LIMBECK_LLM_BASE_URL: must be an http:// or https:// address such as",
+        ),
+        (
+            "LIMBECK_LLM_PROXY",
+            "socks4://127.0.0.1:1",
+            "LIMBECK_LLM_PROXY: a proxy of the kind socks4:// is not supported",
+        ),
+        ("LIMBECK_LLM_CA_FILE", "/nowhere.pem", "LIMBECK_LLM_CA_FILE: there is no file /nowhere.pem"),
+        ("LIMBECK_LLM_HEADERS", "secret", "LIMBECK_LLM_HEADERS: must be a JSON object"),
         ("LIMBECK_PRICES", "/nowhere.toml", "price file /nowhere.toml cannot be read"),
     ],
 )
 def test_an_invalid_llm_setting_is_one_line(
     variable: str, value: str, message: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("LIMBECK_LLM_MODEL", "m")
     monkeypatch.setenv(variable, value)
     code, line = failed(["serve"], capsys)
     assert code == 2
     assert message in line
+
+
+def test_an_unusable_endpoint_is_named_and_others_are_served(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "endpoints.toml"
+    path.write_text('[[endpoint]]\nname = "azure"\nmodel = "m"\napi_key_env = "LIMBECK_TEST_NO_KEY"\n')
+    monkeypatch.setenv("LIMBECK_LLM_ENDPOINTS", str(path))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("LIMBECK_PORT", str(taken.getsockname()[1]))
+        assert main(["serve"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("limbeck: endpoint 'azure': the environment variable LIMBECK_TEST_NO_KEY")
+    assert "Address already in use" in lines[1]
 
 
 def children(pid: int) -> dict[str, int]:

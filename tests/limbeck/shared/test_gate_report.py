@@ -4,6 +4,8 @@ import pytest
 from rich.console import Console
 
 from attributes.gates.evaluate import evaluate_gates
+from attributes.gates.reports.html_report import render_html
+from attributes.types import Entry, Line
 from limbeck.models import Report
 from limbeck.shared.gate_report import format_figure, format_threshold, print_report
 from tests.attributes.gates.conftest import entries_with
@@ -37,3 +39,29 @@ def test_the_clients_model_of_a_report_is_printed_in_the_same_way() -> None:
         printed.append(console.export_text())
     assert printed[0] == printed[1]
     assert "(loud)" in printed[0]
+
+
+def test_gates_that_are_not_judged_are_counted() -> None:
+    german = [
+        Entry(name, lines=(Line("sentence", text),))
+        for name, text in {
+            "Kranich": "Der Vogel hat eine rote Krone und einen langen Hals.",
+            "Reiher": "Der Vogel hat einen schwarzen Streifen über dem Auge.",
+        }.items()
+    ]
+    for entries, note in (
+        (german, "4 gates were not judged, because of the language of the lines."),
+        (
+            [*entries_with(), *german],
+            "4 gates judge a part of the lines: 2 lines are in a language that they do not know.",
+        ),
+    ):
+        report = evaluate_gates(lambda entries=entries: entries)
+        console = Console(record=True, width=160, highlight=False)
+        print_report("set", report, report.results, console=console)
+        assert note in console.export_text()
+        assert note in render_html("set", report)
+    assert "All 9 gates measured hold." in render_html("set", evaluate_gates(entries_with))
+    page = render_html("set", evaluate_gates(lambda: german))
+    assert "The 5 gates judged hold." in page
+    assert page.count("<i>not judged</i>") == 4

@@ -11,8 +11,8 @@ import grimp
 import pytest
 
 from limbeck.shared import parts
+from limbeck.shared.exit_codes import PART_MISSING
 from limbeck.shared.parts import (
-    EXIT_CODE,
     MODULES,
     Part,
     exit_if_not_installed,
@@ -74,7 +74,7 @@ def test_a_program_exits_with_one_line_and_a_bug_stays_visible(
 ) -> None:
     with pytest.raises(SystemExit) as ended, exit_if_part_is_missing("program"):
         raise ModuleNotFoundError("No module named 'timm'", name="timm")
-    assert ended.value.code == EXIT_CODE
+    assert ended.value.code == PART_MISSING
     assert capsys.readouterr().err.startswith("program: timm is not installed")
     with pytest.raises(ModuleNotFoundError), exit_if_part_is_missing("program"):
         raise ModuleNotFoundError("No module named 'other'", name="other")
@@ -82,7 +82,7 @@ def test_a_program_exits_with_one_line_and_a_bug_stays_visible(
     monkeypatch.setattr(parts, "_is_found", lambda module: False)
     with pytest.raises(SystemExit) as ended:
         exit_if_not_installed("gpu", "program")
-    assert ended.value.code == EXIT_CODE
+    assert ended.value.code == PART_MISSING
     assert capsys.readouterr().err.startswith("program: alembic is not installed")
 
 
@@ -104,14 +104,14 @@ def test_commands_of_a_client_alone_fail_with_one_line(tmp_path: Path) -> None:
     ):
         command = [sys.executable, "-c", code, *arguments]
         ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
-        assert ended.returncode == EXIT_CODE, ended.stderr
+        assert ended.returncode == PART_MISSING, ended.stderr
         assert message in ended.stderr
         assert ended.stderr.count("\n") == 1
 
 
 # Imported inside functions that the programs of the part do not call.
 LATE_IMPORTS = {
-    ("attributes.llm.batch_api", "openai"),
+    ("attributes.llm.batches.batch_api", "openai"),
     ("attributes.llm.transport", "openai"),
     ("attributes.parsing.repair", "json_repair"),
     ("distill.config.model_names", "open_clip"),

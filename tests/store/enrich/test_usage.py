@@ -46,6 +46,8 @@ def make_totals(**changes: object) -> UsageTotals:
         "completion_tokens": 5,
         "spent_pusd": 0,
         "unpriced_calls": 0,
+        "repeated_calls": 0,
+        "repaired_responses": 0,
         "reserved_pusd": 0,
         "reserved_tokens": 0,
     }

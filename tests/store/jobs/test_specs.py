@@ -51,6 +51,7 @@ PROVE: dict[str, Any] = {
 }
 JOB_SPECS: list[tuple[str, dict[str, Any]]] = [
     ("enrich", DESCRIBE),
+    ("enrich", {**DESCRIBE, "language": "German", "system_prompt": "You are a botanist."}),
     ("enrich", {**DESCRIBE, "samples": 2, "mode": "batch", "budget_tokens": 100, "budget_usd": "2.50"}),
     ("enrich", {**DESCRIBE, "base_set_id": "ats_1", "same_vocabulary": False}),
     ("enrich", {**DESCRIBE, "base_set_id": "ats_1", "same_vocabulary": True}),

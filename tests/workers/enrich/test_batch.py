@@ -305,3 +305,44 @@ def test_a_stopping_job_keeps_its_batch_if_its_worker_is_lost(bench: Bench, api:
     api.batches[0].polls = 0
     run_until_finished(bench, job_id)
     assert (bench.job(job_id).result or {})["num_described"] == 4
+
+
+ENQUEUED = "Enqueued token limit reached for m in organization org-1. Limit: 90,000 enqueued tokens."
+
+
+@pytest.mark.slow
+@pytest.mark.quirk(
+    "OpenAI", "`Enqueued token limit reached` in a job", "the job waits and sends smaller batches; no label fails"
+)
+def test_batches_that_the_server_has_no_room_for_are_sent_again_in_halves(bench: Bench, api: FakeBatchAPI) -> None:
+    def plan(batch: FakeBatch) -> None:
+        if len(batch.lines) > 3:
+            batch.final_status = "failed"
+            batch.errors = [{"code": "token_limit_exceeded", "message": ENQUEUED, "line": None}]
+
+    api.plan = plan
+    job_id = post(bench, budget_tokens=1_000_000)
+    run_until_finished(bench, job_id)
+    job = bench.job(job_id)
+    assert (job.status, (job.result or {})["num_described"]) == ("succeeded", 12)
+    assert batch_sizes(api) == [12, 6, 3, 3, 3, 3]
+    assert usage_of(bench, job_id) == (12, 12 * CALL_PUSD, 0)
+
+
+@pytest.mark.slow
+def test_a_batch_is_not_halved_if_others_fill_the_server(
+    bench_on_sqlite: Bench, api: FakeBatchAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = bench_on_sqlite
+    monkeypatch.setattr(batch_module, "FIRST_POLL_S", 0.3)  # the second job has its turn before the first is polled
+    is_open = lambda: any(batch.status == "in_progress" for batch in api.batches)  # noqa: E731
+    api.fault = lambda method, path, index: (
+        error_response(429, ENQUEUED) if (method, path) == ("POST", "/batches") and is_open() else None
+    )
+    jobs = [post(bench), post(bench, names=[f"tree {n}" for n in range(8)])]
+    run_until_finished(bench, *jobs)
+    assert [bench.job(job_id).status for job_id in jobs] == ["succeeded", "succeeded"]
+    assert batch_sizes(api) == [12, 8]
+    with bench.db.read() as tx:
+        statuses = set(tx.scalars(select(LLMBatch.status)))
+    assert statuses == {"completed", "queue_full"}

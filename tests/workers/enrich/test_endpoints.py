@@ -85,6 +85,7 @@ def costs(bench: Bench, job_id: str) -> list[int | None]:
         return [call.cost_pusd for call in tx.query(LLMCall).filter_by(job_id=job_id)]
 
 
+@pytest.mark.slow
 def test_two_endpoints_at_one_server_keep_their_keys_parameters_and_prices(bench: Bench, llm: FakeLLM) -> None:
     vocabulary_id = bench.vocabulary(NAMES)
     jobs = {name: bench.post(vocabulary_id, strategies=["sentence"], endpoint=name) for name in ("one", "two")}
@@ -105,6 +106,7 @@ AZURE = "/openai/deployments/birds%20deployment/chat/completions?api-version=202
     "wants the deployment in the path, `api-version`, and the key in the header `api-key`",
     "an endpoint with `api_version` sends them; it has its own prices",
 )
+@pytest.mark.slow
 def test_azure_as_an_endpoint(bench: Bench, llm: FakeLLM) -> None:
     job_id = bench.post(bench.vocabulary(NAMES), strategies=["sentence"], endpoint="azure", budget_usd="1")
     bench.work()
@@ -129,6 +131,7 @@ class AzureBatchAPI(FakeBatchAPI):
 @pytest.mark.quirk(
     "Azure OpenAI", "has its Batch API below `/openai`, without the deployment in the path", "`--batch` works there too"
 )
+@pytest.mark.slow
 def test_batches_at_azure(bench: Bench, llm: FakeLLM, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_module, "FIRST_POLL_S", 0.0)
     api = AzureBatchAPI(llm)

@@ -28,3 +28,19 @@ def test_a_set_with_the_same_content_is_not_judged_again(bench: Bench, monkeypat
         flagged = reports.flagged_positions(tx, one.set_id)
         assert flagged == reports.flagged_positions(tx, other.set_id)
     assert flagged["own"] == [0, 1, 2, 3]
+
+
+@pytest.mark.slow
+def test_the_language_of_the_job_decides_which_gates_are_judged(bench: Bench) -> None:
+    """The stand-in writes English in any case, so the gates know the language from the job alone."""
+    languages = (None, "Deutsch (Schweiz)")
+    english, german = (bench.run(bench.vocabulary(NAMES), strategies=["phrases"], language=one) for one in languages)
+    judged = []
+    with bench.db.read() as tx:
+        for job in (english, german):
+            report = reports.get(tx, (job.result or {})["attribute_set_id"])
+            assert report is not None
+            judged.append({one["gate"]: one["holds"] for one in report.figures["gates"]})
+    assert judged[0]["nonvisual"] is not None
+    assert judged[1]["nonvisual"] is None
+    assert judged[1]["length"] is not None

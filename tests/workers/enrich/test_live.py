@@ -2,16 +2,19 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
 from attributes.llm.results import QuestionResult
 from attributes.llm.transport import RawResponse
+from limbeck.shared.failure_reasons import FAILURE_REASONS
 from store.enrich import single_flight
 from store.jobs import events
 from store.models import EnrichResult, LLMAnswer, LLMCall, LLMFlight, Part
+from store.sets import attribute_sets
 from tests.workers.enrich_bench import NAMES, Bench
 from workers.enrich import live
 
@@ -24,6 +27,32 @@ def test_a_second_run_sends_nothing_also_in_another_order(bench: Bench) -> None:
     assert bench.llm.calls == calls == 20
     assert bench.lines(second) == bench.lines(first)[::-1]
     assert (second.result or {})["usage"]["calls"] == 0
+
+
+@pytest.mark.slow
+def test_a_language_is_asked_for_in_every_strategy_and_named_in_the_set(bench: Bench) -> None:
+    sent: list[list[str]] = []
+    send = bench.llm.send
+
+    async def record(body: Mapping[str, Any]) -> RawResponse:
+        sent.append([message["content"] for message in body["messages"]])
+        return await send(body)
+
+    bench.llm.send = record  # type: ignore[method-assign]
+    vocabulary_id = bench.vocabulary(NAMES[:2])
+    strategies = ["sentence", "phrases"]
+    english = bench.run(vocabulary_id, strategies=strategies)
+    german = bench.run(vocabulary_id, strategies=strategies, language="German", system_prompt="You are a botanist.")
+    assert len(sent) == 8
+    assert not any("German" in text for message in sent[:4] for text in message)
+    for system, user in sent[4:]:
+        assert system.startswith("You are a botanist.")
+        assert "German" in system
+        assert "Write in German" in user
+    with bench.db.read() as tx:
+        sources = [attribute_sets.get(tx, (job.result or {})["attribute_set_id"]).source for job in (english, german)]
+    assert "language" not in sources[0]
+    assert (sources[1]["language"], sources[1]["system_prompt"]) == ("German", "You are a botanist.")
 
 
 @pytest.mark.slow
@@ -69,6 +98,11 @@ def test_partly_failed_labels_are_counted_by_reason(bench: Bench) -> None:
     assert (job.result["num_described"], job.result["failed_labels"]) == (3, {})
     assert (job.result["partly_failed_labels"], job.result["partly_failed_positions"]) == ({"refused": 1}, [1])
     assert sum(one["failed"].get("refused", 0) for one in job.result["strategies"]) == 1
+    (reason,) = job.result["failed_reasons"]
+    assert (reason["reason"], reason["count"], reason["partly_count"]) == ("refused", 0, 1)
+    assert reason["examples"] == [{"position": 1, "subject": NAMES[1], "detail": "I would rather not."}]
+    assert reason["remedy"] == FAILURE_REASONS["refused"].remedy
+    assert job.result["calls_by_status"] == {"ok": 5, "refused": 1}
 
 
 @pytest.mark.slow

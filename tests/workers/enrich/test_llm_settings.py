@@ -1,6 +1,7 @@
 """The LLM of a job: stored response format, unknown prices and missing strategies."""
 
 import time
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -52,6 +53,21 @@ def test_invalid_headers_fail_the_job_without_showing_them(bench_on_sqlite: Benc
         )
     assert caught.value.code == "enrich_misconfigured"
     assert "secret-token" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_a_proxy_or_ca_file_that_cannot_be_used_fails_the_job_in_one_line(
+    bench_on_sqlite: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = _context_with(bench_on_sqlite, llm_ca_file=tmp_path / "missing.pem")
+    monkeypatch.setenv("HTTP_PROXY", "socks4://user:secret-word@127.0.0.1:7890")
+    for context, words in ((missing, "HTTP_PROXY: "), (bench_on_sqlite.context, "write socks5://127.0.0.1:7890")):
+        with pytest.raises(FatalJobError, match=words) as caught:
+            llm_settings.resolve(context, describe_spec(model="m"))
+        assert caught.value.code == "enrich_misconfigured"
+        assert "secret-word" not in str(caught.value)
+    monkeypatch.delenv("HTTP_PROXY")
+    with pytest.raises(FatalJobError, match="LIMBECK_LLM_CA_FILE: there is no file"):
+        llm_settings.resolve(missing, describe_spec(model="m"))
 
 
 def test_only_a_budget_in_dollars_needs_a_price(bench_on_sqlite: Bench) -> None:

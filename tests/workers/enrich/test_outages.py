@@ -1,4 +1,4 @@
-"""Outages of the LLM server in a job: parts are deferred, no label is lost, and the limit ends it. On both databases."""
+"""Outages of the LLM server in a job: parts wait, no label is lost, and the limit ends the job. On both databases."""
 
 import time
 from collections.abc import Mapping
@@ -75,6 +75,7 @@ def test_an_outage_defers_the_parts_and_loses_no_label(outage_bench: Bench, monk
     work_until_ended(bench, job_id)
     job = bench.job(job_id)
     assert (job.status, (job.result or {})["failed_labels"]) == ("succeeded", {})
+    assert any("does not respond" in message for message in messages(bench, job_id))
     assert any("trying again in" in message for message in messages(bench, job_id))
     with bench.db.read() as tx:
         assert tx.scalar(select(func.count()).select_from(LLMCall).where(LLMCall.job_id == job_id)) == bench.llm.calls

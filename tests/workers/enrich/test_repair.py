@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,6 +85,35 @@ def test_only_better_responses_replace_the_first_ones(bench: Bench, monkeypatch:
         used = [tx.get_one(LLMAnswer, result.key) for result in results]
     assert sorted(result.step for result in results) == [0, 0, 0, 0]
     assert sum("asked this before" in str(response.messages) for response in used) == 3
+
+
+class TalkingLLM(CorrectableLLM):
+    """Gives each label phrases of its own; without a correction, the first phrase of the crane is talk."""
+
+    async def send(self, body: Mapping[str, Any]) -> RawResponse:
+        response = await super().send(body)
+        label, correction = self.sent[-1]
+        fields = json.loads(response.text)
+        for number, (part, field) in enumerate(zip(PARTS, fields["phrases"], strict=True)):
+            field["phrase"] = f"a {label}ish{number} {part}"
+        if label == "crane" and not correction:
+            fields["phrases"][0]["phrase"] = "Note: this is hard"
+        return replace(response, text=json.dumps(fields))
+
+
+@pytest.mark.slow
+def test_lines_that_are_no_description_are_requested_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    llm = TalkingLLM()
+    monkeypatch.setattr(Transport, "send", lambda _self, body: llm.send(body))
+    job = run(bench)
+    assert job.result is not None
+    ((label, correction),) = llm.corrections
+    assert label == "crane"
+    assert "These are no description" in correction
+    assert '["Note: this is hard"]' in correction
+    assert first_texts(bench, job)[0] == "a craneish0 bill"
+    assert job.result["mended"] == [{"num_labels": 1, "num_asked": 1, "num_better_labels": 1}]
+    assert job.result["failing_gates"] == []
 
 
 @pytest.mark.slow

@@ -1,0 +1,118 @@
+"""Attributes of labels for `python -m distill`. Imports no torch.
+
+A file is Limbeck's JSON (`{"entries": [{"label", "lines": [{"kind", "text"}]}]}`) or JSON of texts by label in the
+shapes of `limbeck.shared.attribute_files.label_texts`; or label2text.txt with a file of sentences, which also give the
+labels and the folder of each one. Entries are matched to labels by `limbeck.shared.label_matching`; those without a
+label are left out and reported.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distill.json_types import JSONObject
+from distill.texts.text_templates import LabelAttributes
+from limbeck.shared.attribute_files.decoding import decode
+from limbeck.shared.attribute_files.json_documents import parse_json
+from limbeck.shared.attribute_files.label2text import folder_map, read_rows, read_sentences
+from limbeck.shared.attribute_files.label_texts import ONE_TEXT, is_sentences, read_label_texts
+from limbeck.shared.attribute_files.matching import Rule, assign, label_of_text
+from limbeck.shared.attribute_files.reading import FormatError, Reading
+from limbeck.shared.label_matching import is_identifier
+from limbeck.shared.labels import LabelPair, written
+
+Lines = tuple[JSONObject, ...]
+"""The attribute lines of one label, each with at least `kind` and `text`."""
+_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsWithLines:
+    """Labels, the lines of each, and what the reader reports. `names`: the labels as texts for the teacher show them.
+
+    `folder_map`: folder -> label, empty if the files do not say it.
+    """
+
+    labels: list[str]
+    names: list[str]
+    lines: list[Lines]
+    folder_map: dict[str, str]
+    notes: list[str]
+
+
+def read_attributes(path: Path, labels: Sequence[str]) -> LabelsWithLines:
+    """The attribute lines of each label. Raises ValueError for another format, and for a file about none of them."""
+    reading = Reading()
+    try:
+        entries = _entries(path, reading)
+    except FormatError as error:
+        raise ValueError(f"{path}: {error}") from None
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is neither an attribute set nor label -> texts: {error}") from error
+    pairs = [label for label, _ in entries]
+    assignment = assign(pairs, [label_of_text(label) for label in labels])
+    if not assignment.matched:
+        raise ValueError(f"{path} has no entry for any label of the list: use the same names in both files")
+    notes = reading.report.lines()
+    for rule, how in ((Rule.NORMALIZED, "by normalisation"), (Rule.SHARED, "several senses, which all get its lines")):
+        matched = [(written(*pairs[one.entry]), [labels[at] for at in one.labels]) for one in assignment.of_rule(rule)]
+        if found := [f"{entry} → {', '.join(names)}" for entry, names in matched]:
+            notes.append(f"{len(found)} entries matched {how}: {_listed(found, len(found))}")
+    if assignment.num_faults:
+        details = [detail for _, detail in assignment.faults]
+        notes.append(f"{assignment.num_faults} entries are left out: {_listed(details, assignment.num_faults)}")
+    lines = [() if at is None else entries[at][1] for at in assignment.entry_of]
+    return LabelsWithLines(labels=list(labels), names=list(labels), lines=lines, folder_map={}, notes=notes)
+
+
+def read_label2text(label2text: Path, sentences: Path | None) -> LabelsWithLines:
+    """The labels of label2text.txt, with their sentences and folders. Raises ValueError with all faults."""
+    reading = Reading()
+    try:
+        rows = read_rows(_text(label2text), reading)
+        texts = read_sentences(rows, _text(sentences), reading) if sentences is not None else [""] * len(rows)
+        reading.close()
+    except FormatError as error:
+        raise ValueError(f"{label2text if error.file == 'label2text' else sentences}: {error}") from None
+    if len(rows) < 2:
+        raise ValueError(f"{label2text} holds {len(rows)} labels: at least two are needed")
+    return LabelsWithLines(
+        labels=[row.label for row in rows],
+        names=[row.name if row.sense and is_identifier(row.sense) else row.label for row in rows],
+        lines=[({"kind": "sentence", "text": text},) if text else () for text in texts],
+        folder_map=folder_map(rows),
+        notes=reading.report.lines(),
+    )
+
+
+def _entries(path: Path, reading: Reading) -> list[tuple[LabelPair, Lines]]:
+    data: Any = parse_json(_text(path), reading)
+    if isinstance(data, dict) and isinstance(data.get("entries"), list) and "format" in data:
+        reading.close()
+        return [((entry["label"], entry.get("sense")), _checked(entry["lines"])) for entry in data["entries"]]
+    found = read_label_texts(data, reading)
+    reading.close()
+    kind = "phrase"
+    if is_sentences(found):
+        kind = "sentence" if reading.report.read_as == ONE_TEXT else "answer"
+    return [
+        ((label.name, label.sense), _checked([{"kind": kind, "text": one.text} for one in label.texts]))
+        for label in found
+    ]
+
+
+def _checked(lines: Sequence[JSONObject]) -> Lines:
+    LabelAttributes.of_lines(lines)  # raises TypeError and KeyError
+    return tuple(lines)
+
+
+def _listed(found: Sequence[str], number: int) -> str:
+    return "; ".join(found[:_SHOWN]) + ("; …" if number > _SHOWN else "")
+
+
+def _text(path: Path) -> str:
+    try:
+        return decode(path.read_bytes())[0]
+    except OSError as error:
+        raise FormatError(f"cannot be read: {error.strerror}") from None
