@@ -26,7 +26,7 @@ from attributes.parsing.thinking import without_thinking
 from attributes.prompts.contrast import PairLines, lines_for_pair
 from attributes.prompts.questions import Question
 from attributes.prompts.strategy import Limits
-from attributes.types import Entry, Line, LineKind
+from attributes.types import Entry, Label, Line, LineKind
 from limbeck.shared.labels import MAX_LABEL_CHARS
 from limbeck.shared.text import clean
 

@@ -73,7 +73,7 @@ def _litellm(folder: Path) -> Iterator[servers.Server]:
 CASES: Mapping[str, Case] = {
     "llama.cpp": Case(_llama, Traits(enforces_schema=True, refuses=("key",), restarts=True, job=True)),
     "llama.cpp, thinking": Case(_thinking, Traits(enforces_schema=True, thinks=True, wrong=())),
-    "transformers": Case(_transformers, Traits(refuses=("model",))),
+    "transformers": Case(_transformers, Traits(wrong=("model",), refuses=("model",))),
     "litellm": Case(_litellm, Traits(enforces_schema=True, refuses=("model", "key"))),
 }
 

@@ -291,7 +291,9 @@ def test_a_real_server_s_response(case: Case, llm: FakeLLM, run_question: RunQue
         ),
         pytest.param(
             False,
-            marks=pytest.mark.quirk("LiteLLM", "429 with the time to wait only in its text", "waits as long as it says"),
+            marks=pytest.mark.quirk(
+                "LiteLLM", "429 `… Try again in 5 seconds.`, only in words", "waits as long as it says"
+            ),
         ),
     ],
 )
