@@ -27,7 +27,6 @@ from attributes.prompts.contrast import PairLines, lines_for_pair
 from attributes.prompts.questions import Question
 from attributes.prompts.strategy import Limits
 from attributes.types import Entry, Label, Line, LineKind
-from limbeck.shared.labels import MAX_LABEL_CHARS
 from limbeck.shared.text import clean
 
 SentenceField = Literal["sentence", "answer", "caption"]
@@ -191,13 +190,8 @@ def _parse_object(data: JSONObject, question: Question) -> ParsedResponse:
 
 
 def _no_answer(line: Line, label: Label) -> MetaKind | None:
-    """The kind of meta text of a line that has nothing else; None for a phrase, which is only flagged.
-
-    The name of the label does not count, whatever it says.
-    """
-    if line.kind not in SENTENCES.values():
-        return None
-    return is_no_answer(line.text.replace(clean(label.name, MAX_LABEL_CHARS), "thing"))
+    """The kind of meta text of a line that has nothing else; None for a phrase, which is only flagged."""
+    return is_no_answer(line.text, label.name) if line.kind in SENTENCES.values() else None
 
 
 def _wrong_label(data: ResponseJSON, question: Question) -> ParsedResponse | None:
