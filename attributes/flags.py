@@ -59,6 +59,6 @@ def flags_of(entry: Entry, limits: Limits | None = None, *, required: frozenset[
         "empty_phrase": not all(map(has_content, phrases)),
         "long_sentence": any(num_words(text) > allowed.sentence_words for text in sentences),
         "long_phrase": any(num_words(text) > allowed.phrase_words for text in [*phrases, *contrasts]),
-        "meta_text": any(talks_about_task(line.text) for line in entry.lines),
+        "meta_text": any(talks_about_task(line.text, entry.label) for line in entry.lines),
     }
     return tuple(flag for flag in FLAGS if has_flag.get(flag))

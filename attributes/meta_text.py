@@ -16,6 +16,8 @@ from typing import Literal
 
 from attributes import meta_languages
 from attributes import meta_wordings as wordings
+from limbeck.shared.labels import MAX_LABEL_CHARS
+from limbeck.shared.text import clean
 
 MetaKind = Literal["error", "placeholder", "refusal", "talk"]
 
@@ -55,9 +57,12 @@ _TALK_START = _any(wordings.TALK_START)
 _TALK_ANYWHERE = _any(wordings.TALK_ANYWHERE)
 
 
-def talks_about_task(text: str) -> MetaKind | None:
-    """The kind of meta text that `text` is or contains; None for a description or a text without letters."""
-    text = text[:_MAX_CHARS]
+def talks_about_task(text: str, label: str = "") -> MetaKind | None:
+    """The kind of meta text that `text` is or contains; None for a description or a text without letters.
+
+    The name of the `label` does not count, whatever it says.
+    """
+    text = _without_label(text, label)[:_MAX_CHARS]
     plain = " ".join((text if text.isascii() else text.translate(_PLAIN)).casefold().split())
     start = plain.lstrip(_MARKUP)
     bare = _END.sub("", start)
@@ -77,11 +82,18 @@ def talks_about_task(text: str) -> MetaKind | None:
     return None
 
 
-def is_no_answer(text: str) -> MetaKind | None:
+def is_no_answer(text: str, label: str = "") -> MetaKind | None:
     """The kind of meta text of a text in which every sentence is meta text, the first of a kind in `NO_DESCRIPTION`;
     else None. A parser can refuse such a text: it has nothing to keep."""
+    text = _without_label(text, label)
     kind = talks_about_task(text)
     if kind not in NO_DESCRIPTION:
         return None
     sentences = [sentence for sentence in _SENTENCE_END.split(text) if _WORD.search(sentence)]
     return kind if all(map(talks_about_task, sentences)) else None
+
+
+def _without_label(text: str, label: str) -> str:
+    """The text with `thing` in place of the label's name, as a prompt writes it."""
+    name = clean(label, MAX_LABEL_CHARS)
+    return text.replace(name, "thing") if len(name) > 1 else text

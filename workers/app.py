@@ -6,7 +6,6 @@ Nothing is prefetched, because it would wait behind a long training.
 """
 
 import os
-import sys
 import threading
 from typing import Any
 
@@ -51,25 +50,11 @@ def _check_installation(instance: Any, **_: object) -> None:
     queues = instance.app.amqp.queues.consume_from
     if "enrich" in queues:
         exit_if_not_installed("service", "celery worker -Q enrich")
-        _check_endpoints()
+        from workers.enrich.llm_settings import exit_if_unusable  # imported late: a GPU worker has no LLM
+
+        exit_if_unusable(context.settings, "celery worker -Q enrich")
     if "gpu" in queues:
         exit_if_not_installed("gpu", "celery worker -Q gpu")
-
-
-def _check_endpoints() -> None:
-    """Exit if the LLM's settings are invalid; log the endpoints of the file that no call can use here."""
-    from attributes.endpoints.endpoint import DEFAULT_ENDPOINT, EndpointError
-    from attributes.endpoints.endpoints import Endpoints
-    from attributes.llm.costs.prices import PriceError
-
-    try:
-        faults = Endpoints.load(context.settings).faults()
-    except (EndpointError, PriceError) as error:
-        sys.exit(f"celery worker -Q enrich: {error}")
-    if DEFAULT_ENDPOINT in faults:
-        sys.exit(f"celery worker -Q enrich: {faults[DEFAULT_ENDPOINT]}")
-    for name, fault in faults.items():
-        log.warning("endpoint_unusable", endpoint=name, fault=fault)
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

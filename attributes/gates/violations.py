@@ -73,7 +73,7 @@ class ViolationFinder:
         named: list[str] = []
         for index, (line, language) in enumerate(zip(entry.lines, languages, strict=True)):
             _, words = without_name(line.text, own_name)
-            if kind := talks_about_task(line.text):
+            if kind := talks_about_task(line.text, entry.label):
                 found.add("meta", index, [META_KINDS[kind]])
             if language == ENGLISH:
                 if phrases := self._nonvisual(line, words, own_name):

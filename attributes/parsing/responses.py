@@ -26,7 +26,7 @@ from attributes.parsing.thinking import without_thinking
 from attributes.prompts.contrast import PairLines, lines_for_pair
 from attributes.prompts.questions import Question
 from attributes.prompts.strategy import Limits
-from attributes.types import Entry, Line, LineKind
+from attributes.types import Entry, Label, Line, LineKind
 from limbeck.shared.text import clean
 
 SentenceField = Literal["sentence", "answer", "caption"]
@@ -180,7 +180,7 @@ def _parse_object(data: JSONObject, question: Question) -> ParsedResponse:
     if {"empty", "no_sentence"} & {*flags}:
         fault = parsed.empty_reason or "nothing is said where a description was asked for"
         return _failed("invalid_answer", fault, f"In the last answer {fault}.")
-    if no_answer := next((kind for line in parsed.lines if (kind := _no_answer(line))), None):
+    if no_answer := next((kind for line in parsed.lines if (kind := _no_answer(line, question.label))), None):
         fault = f"the text is {META_KINDS[no_answer]}, not a description"
         return _failed("refused" if no_answer == "refusal" else "invalid_answer", fault, f"In the last answer {fault}.")
     flags += parsed.flags
@@ -189,9 +189,9 @@ def _parse_object(data: JSONObject, question: Question) -> ParsedResponse:
     return ParsedResponse(lines=parsed.lines, other_lines=parsed.other_lines, flags=flags, correction=correction)
 
 
-def _no_answer(line: Line) -> MetaKind | None:
+def _no_answer(line: Line, label: Label) -> MetaKind | None:
     """The kind of meta text of a line that has nothing else; None for a phrase, which is only flagged."""
-    return is_no_answer(line.text) if line.kind in SENTENCES.values() else None
+    return is_no_answer(line.text, label.name) if line.kind in SENTENCES.values() else None
 
 
 def _wrong_label(data: ResponseJSON, question: Question) -> ParsedResponse | None:

@@ -1,8 +1,11 @@
 """The LLM of a job: server, model, price, strategies, and what is known about the model."""
 
+import sys
 from functools import cache
 
-from attributes.endpoints.endpoint import EndpointError
+import structlog
+
+from attributes.endpoints.endpoint import DEFAULT_ENDPOINT, EndpointError
 from attributes.endpoints.endpoints import EndpointRequestError, Endpoints, ResolvedEndpoint
 from attributes.llm.costs.prices import PriceError
 from attributes.llm.model_profile import LearnedProfiles, OnProfileLearned
@@ -14,6 +17,8 @@ from store.jobs.specs import EnrichSpec
 from store.settings import Settings
 from workers.runtime.context import Context
 from workers.runtime.errors import FatalJobError
+
+log = structlog.get_logger()
 
 
 def resolve(context: Context, spec: EnrichSpec) -> ResolvedEndpoint:
@@ -36,6 +41,21 @@ def resolve(context: Context, spec: EnrichSpec) -> ResolvedEndpoint:
         )
         raise FatalJobError("enrich_misconfigured", detail)
     return llm
+
+
+def exit_if_unusable(settings: Settings, program: str) -> None:
+    """Exit with one line on stderr if the LLM's settings are invalid or the endpoint `default` cannot be called.
+
+    Other endpoints that cannot be called on this machine are logged.
+    """
+    try:
+        faults = _endpoints(settings).faults()
+    except (EndpointError, PriceError) as error:
+        sys.exit(f"{program}: {error}")
+    if DEFAULT_ENDPOINT in faults:
+        sys.exit(f"{program}: {faults[DEFAULT_ENDPOINT]}")
+    for name, fault in faults.items():
+        log.warning("endpoint_unusable", endpoint=name, fault=fault)
 
 
 @cache

@@ -148,7 +148,7 @@ class BatchJobs:
             ]
             for line in (line for file in files for line in _objects(file)):
                 key = str(line.get("custom_id"))
-                raw = self._parse_line(line)
+                raw = self._parse_line(line, missing.get(key))
                 if isinstance(raw, str):
                     reasons[key] = raw
                 elif attempts := missing.pop(key, None):
@@ -255,11 +255,13 @@ class BatchJobs:
             on_state(state)
         return state
 
-    def _parse_line(self, line: JSONObject) -> RawResponse | str:
+    def _parse_line(self, line: JSONObject, attempts: QuestionAttempts | None) -> RawResponse | str:
         """The response in a line of an output or error file; a string says why the batch did not process it."""
         response, error = line.get("response"), line.get("error")
         if isinstance(response, dict) and type(response.get("status_code")) is int:
-            return self._transport.parse(response["status_code"], response.get("body"), {})
+            status = response["status_code"]
+            sent = attempts.body() if attempts is not None and status >= 400 else None  # to know what an error refuses
+            return self._transport.parse(status, response.get("body"), {}, sent)
         code = str(error.get("code") or "") if isinstance(error, dict) else ""
         if code in ("batch_expired", "batch_cancelled"):
             return code

@@ -36,7 +36,7 @@ _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "t
 
 
 @dataclass(frozen=True, slots=True)
-class Completion:
+class ModelAnswer:
     """`text` of the answer, `reasoning` if there is no text, and how it ended. `refusal` is the model's own words."""
 
     text: str | None
@@ -45,7 +45,7 @@ class Completion:
     refusal: str = ""
 
 
-def read_completion(data: Mapping[str, object], choice: Mapping[str, object]) -> Completion:
+def read_completion(data: Mapping[str, object], choice: Mapping[str, object]) -> ModelAnswer:
     """The answer in the first choice of a response."""
     message = choice.get("message", choice.get("delta"))
     message = message if isinstance(message, dict) else {"content": choice.get("text", message)}
@@ -56,7 +56,7 @@ def read_completion(data: Mapping[str, object], choice: Mapping[str, object]) ->
     reasoning = ""
     if text is None or not text.strip():  # else nobody needs it
         reasoning = next((found for found in _reasoning_texts(message) if found.strip()), "")
-    return Completion(text, reasoning, ending, str(refusal) if refusal else "")
+    return ModelAnswer(text, reasoning, ending, str(refusal) if refusal else "")
 
 
 def text_of(content: object) -> str | None:

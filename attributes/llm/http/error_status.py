@@ -102,7 +102,7 @@ def _status_of_other(http_status: int, error: ServerError, context: RequestConte
         return "refused"
     if codes & words.KEY_CODES or (http_status < 500 and words.KEY_REFUSED.search(text)):
         return "llm_wrong_key"
-    if _refuses_parameter(error, context) or words.TOO_LONG.search(text):
+    if _refuses_parameter(error, context) or words.TOO_LONG.search(text) or words.ABOUT_REQUEST.search(text):
         return "bad_request"
     if codes & words.RATE_CODES or (http_status == 200 and words.RATE_LIMIT.search(text)):
         return "rate_limited"

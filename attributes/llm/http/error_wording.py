@@ -44,7 +44,7 @@ KEY_CODES = _codes("""
     invalid_api_key incorrect_api_key authentication_error invalid_authentication_error invalid_authentication
     unauthenticated unauthorized invalidapikey api_key_invalid missing_api_key account_deactivated account_suspended
     unsupported_country_region_territory key_disabled invalid_iam_token ip_not_authorized access_denied_ip
-    expired_api_key api_key_expired invalidaccesskeyid authenticationerror regionerror
+    expired_api_key api_key_expired invalidaccesskeyid authenticationerror regionerror no_db_connection
 """)
 _KEY = r"(api|access|secret|auth\w*)[- _]?(key|token)"
 _NOT_ALLOWED = r"(not (supported|allowed|available|permitted)|unsupported|unavailable|blocked)"
@@ -104,6 +104,16 @@ RATE_CODES = _codes("""
 RATE_LIMIT = _any(
     r"rate[ -]?limit|too many requests|throttl|concurrency|requests? per (second|minute|min)\b",
 )
+# A 500 that the same request would always get: it is no outage.
+ABOUT_REQUEST = _any(
+    r"(image|audio|video|vision|multimodal|modality|tool|function|role|grammar|schema|template|format)\w*"
+    r"[^.]{0,40}\b(not supported|unsupported|not implemented|not allowed)",
+    r"(unknown|unsupported|unrecogni[sz]ed|invalid) (\w+ )?(reasoning|chat|tool|image|response|message)[\w ]{0,20}"
+    r"(format|template|choice|type|role|content)",
+    r"output that does not match the expected",
+    r"(failed|unable) to (parse|apply|render|compile|convert|tokenize|process) (the |your )?(\w+ )?"
+    r"(grammar|template|schema|prompt|messages?|image|output|response|tool)",
+)
 OVERLOAD_CODES = _codes("overloaded_error server_overloaded engine_overloaded overloaded model_loading")
 OVERLOADED = _any(
     r"overload|loading model|at capacity|no capacity|temporarily unavailable|currently unavailable",
@@ -140,6 +150,7 @@ MODEL_CODES = _codes("""
     invalidendpointormodel.notfound model_access_denied
 """)
 NO_MODEL = _any(
+    r"pinned to \S+ *;? *requested",
     r"\b(model|deployment)\b[^.;]{0,100}?\b(not found|does ?n[o']t exist|not exist|not deployed|not loaded|"
     r"could not be found|cannot be found|no longer (available|exists)|not available (to|for|in)|not a valid|"
     r"has been (deprecated|decommissioned|removed|retired))",

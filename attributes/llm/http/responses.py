@@ -5,7 +5,7 @@ from functools import partial
 
 from attributes.llm.http.base_urls import path_hint
 from attributes.llm.http.bodies import Body
-from attributes.llm.http.completions import Completion, read_completion, text_of
+from attributes.llm.http.completions import ModelAnswer, read_completion, text_of
 from attributes.llm.http.error_status import CUT_OFF, WRONG_PATH, is_filtered, status_of_error
 from attributes.llm.http.raw_response import RawResponse, RequestContext
 from attributes.llm.http.server_errors import ServerError, error_in, is_error
@@ -97,7 +97,7 @@ def _read_completion(
     return _answer(completion, usage, context, http_status)
 
 
-def _answer(completion: Completion, usage: Usage, context: RequestContext, http_status: int) -> RawResponse:
+def _answer(completion: ModelAnswer, usage: Usage, context: RequestContext, http_status: int) -> RawResponse:
     """The answer; the reasoning in its place if there is no other text, and never a draft of it."""
     text = completion.text
     is_blank = text is None or not text.strip()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -173,7 +174,9 @@ def test_a_cut_off_answer_is_repeated_with_a_larger_limit(llm: FakeLLM, run_prob
 
 def test_an_answer_that_never_ends_needs_no_larger_limit(llm: FakeLLM, run_probe: RunProbe) -> None:
     def script(request: FakeRequest, index: int) -> FakeResponse:
-        body = completion('{"label": "rob', finish="length")
+        letters = random.Random(0)
+        words = " ".join("".join(letters.choices("aeiouklmnrst", k=6)) for _ in range(request.body["max_tokens"]))
+        body = completion(f'{{"label": "robin", "sentence": "{words}', finish="length")
         body["usage"]["completion_tokens"] = request.body["max_tokens"]
         return FakeResponse(body=body)
 

@@ -1,6 +1,7 @@
 """The LLM client: refused questions, `Retry-After`, rate limits and budget."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -127,7 +128,7 @@ class TokenBudget:
 def test_every_attempt_reserves_and_releases_budget(llm: FakeLLM, run_question: RunQuestion) -> None:
     llm.script = respond_in_turn(
         error_response(500),
-        FakeResponse(body=completion("{", finish="length")),
+        FakeResponse(body=completion(json.dumps(content_for_label("robin"))[:-40], finish="length")),
         FakeResponse(body=completion(content_for_label("robin"))),
     )
     budget = TokenBudget(10**6)

@@ -65,7 +65,7 @@ class Case:
     """A recorded response, and how a question ends that gets it whenever `when` is true, else a correct one.
 
     `outcome`: `lines`, a reason or the code of a fatal error, after at most `max_calls`; `detail` is part of its
-    message. `fault`: why the client does not do so yet.
+    message.
     """
 
     server: str
@@ -76,7 +76,6 @@ class Case:
     max_calls: int
     when: Callable[[FakeRequest, int], bool] = always
     detail: str = ""
-    fault: str = ""
 
 
 LLAMA, TRANSFORMERS, LITELLM = "llama.cpp", "transformers serve", "LiteLLM"
@@ -118,7 +117,6 @@ CASES = [
         "bad_request",
         4,
         detail="Unknown reasoning format: bogus",
-        fault="a 500 with a JSON error about the request is taken for an outage",
     ),
     Case(
         LLAMA,
@@ -128,7 +126,6 @@ CASES = [
         "bad_request",
         4,
         detail="image input is not supported",
-        fault="a 500 with a JSON error about the request is taken for an outage",
     ),
     Case(
         LLAMA,
@@ -138,7 +135,6 @@ CASES = [
         "lines",
         3,
         with_schema,
-        fault="a 500 about the model's output is taken for an outage",
     ),
     Case(LLAMA, "loading", "503 `Loading model`", "waits, and sends the question again", "lines", 2, first),
     Case(
@@ -166,7 +162,6 @@ CASES = [
         "the run ends as `llm_unknown_model`",
         "llm_unknown_model",
         1,
-        fault="a 400 about the model is taken for one about the response format",
     ),
     Case(
         TRANSFORMERS,
@@ -193,7 +188,6 @@ CASES = [
         "the run ends as `llm_wrong_key`",
         "llm_wrong_key",
         1,
-        fault="only 401 and 403 are read as a wrong key",
     ),
     Case(
         LITELLM,
@@ -229,7 +223,6 @@ CASES = [
         "bad_request",
         4,
         detail="image input is not supported",
-        fault="a 500 with a JSON error about the request is taken for an outage",
     ),
     Case(
         LITELLM,
@@ -261,12 +254,8 @@ CASES = [
 
 
 def _parameter(case: Case) -> Any:
-    """A case with its row of docs/servers.md, which it gets only once the client does so."""
-    mark = (
-        pytest.mark.xfail(strict=True, reason=case.fault)
-        if case.fault
-        else pytest.mark.quirk(case.server, case.behaviour, case.handling)
-    )
+    """A case with its row of docs/servers.md."""
+    mark = pytest.mark.quirk(case.server, case.behaviour, case.handling)
     return pytest.param(case, id=f"{case.server}: {case.case}", marks=mark)
 
 

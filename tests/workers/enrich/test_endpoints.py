@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from attributes.llm.transport import Transport
 from store.db import Database
@@ -186,3 +187,30 @@ def test_the_variables_reach_the_client(bench: Bench) -> None:
     llm = llm_settings.resolve(context_with(bench, **changes, **limits), describe_spec(model="m")).settings
     assert llm.extra_parameters() == {"top_p": 0.5, "seed": 3, "reasoning_effort": "low", "a": None}
     assert (llm.outage_limit_s, llm.max_reasoning_tokens, llm.max_tokens) == (60.0, 99, 50)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"llm_extra_body": "{"}, "worker: LIMBECK_LLM_EXTRA_BODY: must be a JSON object"),
+        ({"llm_ca_file": Path("/nowhere.pem")}, "worker: LIMBECK_LLM_CA_FILE: there is no file /nowhere.pem"),
+        ({"llm_endpoints": Path("/nowhere.toml")}, "worker: endpoints file /nowhere.toml cannot be read"),
+    ],
+)
+def test_a_worker_that_cannot_call_the_llm_ends_at_its_start(
+    changes: dict[str, object], message: str, bench: Bench
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        llm_settings.exit_if_unusable(context_with(bench, **changes).settings, "worker")
+    assert str(caught.value).startswith(message)
+
+
+def test_a_worker_without_the_key_of_one_endpoint_serves_the_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KEY_ONE")
+    with capture_logs() as logs:
+        llm_settings.exit_if_unusable(bench.context.settings, "worker")
+    (warning,) = logs
+    assert (warning["event"], warning["endpoint"]) == ("endpoint_unusable", "one")
+    assert "KEY_ONE" in warning["fault"]

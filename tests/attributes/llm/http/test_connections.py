@@ -21,6 +21,7 @@ def no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -54,6 +55,7 @@ def test_a_certificate_that_is_not_trusted_says_so(
     assert words in raw.detail
 
 
+@pytest.mark.slow
 def test_a_trusted_authority_is_trusted_and_names_are_compared(tmp_path: Path) -> None:
     file, authority = certificates.signed(tmp_path)
     with FakeLLM(respond_in_turn(GOOD), tls=certificates.server_context(file)) as llm:
@@ -95,6 +97,7 @@ def test_a_ca_file_that_cannot_be_used_is_one_line(tmp_path: Path, monkeypatch: 
         check_connection(options())
 
 
+@pytest.mark.slow
 @pytest.mark.quirk(
     "TLS", "https:// to a port without TLS, and http:// to one with it", "the message names the other scheme"
 )
@@ -152,6 +155,7 @@ def test_a_redirect_keeps_the_request(status: int, llm: FakeLLM) -> None:
     assert llm.requests[1].headers["authorization"].startswith("Bearer ")
 
 
+@pytest.mark.slow
 @pytest.mark.quirk("web servers", "redirects in a loop, or without a target", "the run ends and says so")
 def test_a_redirect_that_leads_nowhere_ends(llm: FakeLLM) -> None:
     llm.script = respond_in_turn(FakeResponse(301, None, {"Location": f"{llm.url}/chat/completions"}))
