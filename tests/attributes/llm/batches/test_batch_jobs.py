@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from attributes.llm import batch_jobs
+from attributes.llm.batches import batch_jobs
 from attributes.llm.batches.batch_jobs import BatchJobs, BatchResponse, BatchState
 from attributes.llm.model_profile import LearnedProfiles
 from attributes.llm.requests import cache_key_of
