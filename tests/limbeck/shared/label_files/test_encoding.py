@@ -67,7 +67,7 @@ def _zip_of(name: str) -> bytes:
         (_zip_of("a.npy"), "is a NumPy archive"),
         (_zip_of("labels.txt"), "is a zip archive, not a list of labels: unpack it"),
         (b"PK\x03\x04", "is a damaged zip file"),
-        (gzip.compress(b"cat"), "is a gzip file"),
+        (gzip.compress(b"cat", mtime=0), "is a gzip file"),
         (b"\x89PNG\r\n\x1a\n", "is a PNG image"),
         (b"\xff\xd8\xff\xe0", "is a JPEG image"),
         (b"%PDF-1.7", "is a PDF document"),
