@@ -50,7 +50,7 @@ def test_a_format_that_cannot_hold_the_entries_fails_before_the_first_piece() ->
         (b"", "is empty"),
         (b"\xef\xbb\xbf  \n", "the header lacks"),
         (b"<!DOCTYPE html><html></html>", "is HTML or XML"),
-        (b"\x80\4\x95\0\0\0\0", "is a binary file"),
+        (b"\x80\4\x95\0\0\0\0", "is a Python pickle"),
     ],
 )
 def test_other_files_are_refused(content: bytes, message: str) -> None:
