@@ -34,8 +34,8 @@ from limbeck.shared.text import clean
 FIRST_WAIT_S = 1.0  # bound of the first random wait; the bound doubles with every further wait
 MAX_LIMITED_PER_ATTEMPT = 4  # a question may meet this many rate limits per attempt before it fails with `rate_limited`
 MIN_CHARS_PER_TOKEN = 0.25  # of a response that is text
-MIN_CHARS_PER_ANSWER_TOKEN = 3.0  # of JSON in English; fewer in other scripts
 MAX_PROFILE_CHANGES = 12  # levels and refused parameters of one question
+MIN_CHARS_PER_ANSWER_TOKEN = 3.0  # of JSON in English; fewer in other scripts
 MAX_IMPROVEMENTS = 1  # retries of a valid response that has flags
 
 _FATAL_MESSAGES = {

@@ -48,20 +48,22 @@ def reset_matching(tx: Session, *, base_url: str | None = None, model: str | Non
     return sum(expires_at > time.time() for expires_at in expiries)
 
 
-def record_outage(
-    tx: Session, *, base_url: str, model: str, since: float, gap_s: float, last_success_at: float = 0.0
-) -> float:
+def record_outage(tx: Session, *, base_url: str, model: str, since: float, gap_s: float) -> float:
     """Record that a server has not responded since `since`. Returns the time at which the outage began.
 
-    It continues the stored outage if that was last seen at most `gap_s` seconds before `since`, and if the server has
-    not responded in between. All times are wall-clock times.
+    It continues the stored outage if that was last seen at most `gap_s` seconds before `since`.
     """
     found = tx.get(LLMOutage, (base_url, model))
-    if found is not None and since - found.failed_at <= gap_s and last_success_at <= found.failed_at:
+    if found is not None and since - found.failed_at <= gap_s:
         since = min(since, found.since)
     row = {"base_url": base_url, "model": model, "since": since, "failed_at": time.time()}
     _upsert(tx, LLMOutage, row)
     return since
+
+
+def end_outage(tx: Session, *, base_url: str, model: str) -> None:
+    """Forget the outage: the server has responded."""
+    tx.execute(delete(LLMOutage).where(LLMOutage.base_url == base_url, LLMOutage.model == model))
 
 
 def _upsert(tx: Session, table: type[LLMModelProfile] | type[LLMOutage], row: Mapping[str, object]) -> None:

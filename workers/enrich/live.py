@@ -83,6 +83,7 @@ class LiveEnrichment:
         self._num_finished = 0
         self._num_failed = 0
         self._server: LLMServer | None = None
+        self._started_at = time.time()
 
     def run(self, questions: Iterator[PlannedQuestion | InvalidQuestion], *, num_finished: int) -> None:
         """Send questions until each has a result. `num_finished` others had a result before.
@@ -134,10 +135,9 @@ class LiveEnrichment:
         place = {"base_url": self._settings.base_url, "model": self._settings.model}
         limit_s, now = self._settings.outage_limit_s, time.time()
         with self._context.db.write() as tx:
-            succeeded_at = (self._server and self._server.health.last_success_at) or 0.0
-            since = llm_profiles.record_outage(
-                tx, **place, since=error.since, gap_s=OUTAGE_GAP_S, last_success_at=succeeded_at
-            )
+            if self._server is not None and (self._server.health.last_success_at or 0.0) > self._started_at:
+                llm_profiles.end_outage(tx, **place)  # what is stored is an earlier outage
+            since = llm_profiles.record_outage(tx, **place, since=error.since, gap_s=OUTAGE_GAP_S)
         if now - since >= limit_s or error.retry_in_s > limit_s:
             away = f" for {duration(now - since)}" if error.code == "llm_unavailable" else ""
             kept = "what it has answered is kept; post the job again to continue"
