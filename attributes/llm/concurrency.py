@@ -67,7 +67,7 @@ QueryOne = Callable[[Question, RunStop], Awaitable[QuestionResult]]
 @dataclass
 class QueryTotals:
     """Totals of a list of questions. `stopped`: some questions are still open, because `should_stop` returned True
-    (`asked`) or the budget was spent."""
+    (`asked`) or the budget was spent. `uncounted_calls`: responses whose tokens the server did not state."""
 
     done: int = 0
     failed: Counter[str] = field(default_factory=Counter)
@@ -75,6 +75,7 @@ class QueryTotals:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    uncounted_calls: int = 0
     stopped: Literal["", "asked", "budget_spent"] = ""
 
     def add(self, result: QuestionResult) -> None:
@@ -83,6 +84,7 @@ class QueryTotals:
         self.prompt_tokens += sum(call.prompt_tokens or 0 for call in result.calls)
         self.completion_tokens += sum(call.completion_tokens or 0 for call in result.calls)
         self.cached_tokens += sum(call.cached_tokens or 0 for call in result.calls)
+        self.uncounted_calls += sum(call.http_status == 200 and call.completion_tokens is None for call in result.calls)
         if result.reason is None:
             self.done += 1
         elif result.reason != "stopped":
