@@ -173,7 +173,7 @@ def _print_summary(plan: _Plan, recorder: _ResultRecorder, num_others: int) -> N
     totals = recorder.totals
     tokens = f"{totals.prompt_tokens:,} + {totals.completion_tokens:,} tokens"
     if totals.uncounted_calls:
-        tokens += f" and those of {totals.uncounted_calls:,} calls that the server did not count"
+        tokens += f"; the server counted no tokens of {totals.uncounted_calls:,} of them"
     _print_error(
         f"{recorder.out.path}: {len(recorder.out.entries):,} entries{others}; {totals.calls:,} calls, {tokens}"
     )

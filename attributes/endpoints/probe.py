@@ -35,21 +35,22 @@ from limbeck.shared.money import usd_from_pusd
 MAX_REPEATS = 6  # calls beyond one per response format
 MAX_WAIT_S = 20.0  # the longest wait that a server may ask for before a call is repeated
 _REPEATED = ("bad_request", "rate_limited", "server_error", "connection")
+_UNRELATED = ("rate_limited", "server_error", "connection", "timeout")  # faults that say nothing about the format
 _PROBE_LIFETIME_S = 3600.0
 
 
 class FormatResult(BaseModel):
     """What became of one response format.
 
-    `is_understood`: the server accepted it; `fits`: the response fits the schema; `is_about_label`: it names the label,
-    None if it does not fit; `is_usable`: a job could use it. `fault` says why not. The tokens are those of the last
-    call; `num_calls` includes repeated ones.
+    `is_understood`: the server accepted it, None if the last call met another fault, such as a rate limit; `fits`: the
+    response fits the schema; `is_about_label`: it names the label, None if it does not fit; `is_usable`: a job could
+    use it. `fault` says why not. The tokens are those of the last call; `num_calls` includes repeated ones.
     """
 
     model_config = ConfigDict(frozen=True)
 
     response_format: FormatLevel
-    is_understood: bool
+    is_understood: bool | None
     fits: bool
     is_about_label: bool | None
     is_usable: bool
@@ -205,7 +206,7 @@ class Probe:
         tokens, fits = call.completion_tokens, call.status in COMPLETE
         return FormatResult(
             response_format=attempts.calls[0].level,
-            is_understood=is_understood,
+            is_understood=None if raw.status in _UNRELATED and not is_understood else is_understood,
             fits=fits,
             is_about_label=call.status != "wrong_label" if fits else None,
             is_usable=not fault,

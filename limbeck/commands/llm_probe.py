@@ -123,7 +123,8 @@ def verdict_table(formats: tuple["FormatResult", ...]) -> "Table":
     columns = ("response format", "understood", "fits the schema", "about the label", "usable")
     table = Table(*columns, box=None, pad_edge=False)
     for one in formats:
-        verdicts = (one.is_understood, one.fits, one.is_about_label, one.is_usable)
+        fits = one.fits if one.is_understood else None
+        verdicts = (one.is_understood, fits, one.is_about_label, one.is_usable)
         table.add_row(FORMATS[one.response_format], *("" if so is None else "yes" if so else "no" for so in verdicts))
     return table
 

@@ -77,7 +77,7 @@ def test_tokens_that_the_server_did_not_count_are_not_0(
 
     llm.script = script
     assert main(command(labels, out, llm)) == 0
-    counts = "2 calls, 0 + 0 tokens and those of 2 calls that the server did not count"
+    counts = "2 calls, 0 + 0 tokens; the server counted no tokens of 2 of them"
     assert counts in capsys.readouterr().err
 
 

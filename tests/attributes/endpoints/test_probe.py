@@ -150,6 +150,13 @@ def test_an_answer_that_does_not_fit_is_understood_but_useless(llm: FakeLLM, run
     assert (result.num_calls, result.usd) == (4, 4 * CALL_USD)  # an invalid answer is not repeated
 
 
+def test_a_rate_limit_says_nothing_about_the_format(llm: FakeLLM, run_probe: RunProbe) -> None:
+    llm.script = lambda request, index: error_response(429, "slow down", headers={"Retry-After": "3600"})
+    _, result = run_probe()
+    assert [one.is_understood for one in result.formats] == [None] * 4
+    assert not result.works
+
+
 def test_an_answer_about_another_label_fits_but_is_not_usable(llm: FakeLLM, run_probe: RunProbe) -> None:
     llm.script = lambda request, index: FakeResponse(body=completion(content_for_request(request, label="penguin")))
     _, result = run_probe()
