@@ -48,9 +48,10 @@ def report_lines(job: Job) -> list[str]:
     """The lines of the report: a summary, the remedy of the job's error, the reasons of failures, repeated calls."""
     result = job.result or {}
     lines = [_summary(job, result)]
-    if job.error is not None:
+    reasons = _failed_reasons(result)
+    if job.error is not None and all(one["reason"] != job.error.code for one in reasons):
         lines.append(f"{job.error.code}: {failure_reason(job.error.code).remedy}")
-    for reason in _failed_reasons(result):
+    for reason in reasons:
         lines += _reason_lines(reason)
     if repeated := _repeated_calls_text(result.get("calls_by_status", {})):
         lines.append(repeated)
@@ -59,7 +60,7 @@ def report_lines(job: Job) -> list[str]:
 
 def _summary(job: Job, result: Mapping[str, Any]) -> str:
     """`118 of 120 labels described as ats_1, 2 without attributes; $0.14 spent`."""
-    spent = spend_text(job.spend) or "no LLM call was necessary"
+    spent = spend_text(job.spend, ended=True) or "no LLM call was necessary"
     if not result:
         return spent
     what, num_described, total, set_id = _counted(result)

@@ -40,6 +40,8 @@ class Problem(LimbeckError):
         where = f"{self.code} at {place}" if place else self.code
         # With one invalid field, both details are often equal.
         detail = self.detail if first.detail in self.detail else first.detail
+        if place:  # it often begins with the place
+            detail = detail.removeprefix(place).lstrip(" :") if detail.startswith(f"{place}:") else detail
         return f"{where}: {detail}{more}"
 
 

@@ -20,6 +20,7 @@ from limbeck.shared.money import usd_text
 
 _RATE_WINDOW_S = 10.0
 _EVENTS_INTERVAL_S = 2.0
+_MAX_WARNINGS = 20  # printed while a job is followed; the report has each reason with its count
 
 
 class _NumbersColumn(ProgressColumn):
@@ -68,6 +69,7 @@ def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
     """
     latest = job
     last_event, checked_at, rate = 0, float("-inf"), Rate()
+    warnings = _Warnings(job, console)
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(14), _NumbersColumn(), TimeElapsedColumn(), console=console
     )
@@ -80,8 +82,7 @@ def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
             for event in client.events(job.id, after=last_event):
                 last_event = event.id
                 if event.type == "message" and event.level == "warning":
-                    # Event messages are data, not markup.
-                    console.print(f"[yellow]warning[/] {escape(event.message)}", highlight=False)
+                    warnings.print(event.message)
         done, total = now.progress.done, now.progress.total
         if now.status == "succeeded":
             done = total
@@ -94,7 +95,7 @@ def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
             status=now.status,
             rate=rate.update(done, unit),
             eta_s=now.progress.eta_s,
-            spend=spend_text(now.spend),
+            spend=spend_text(now.spend, ended=now.ended),
         )
 
     with bar:
@@ -108,6 +109,22 @@ def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
             raise StoppedFollowing(_interrupted_text(latest)) from None
 
 
+class _Warnings:
+    """Prints the first warnings of a job, and where the others are."""
+
+    def __init__(self, job: Job, console: Console) -> None:
+        self._job, self._console, self._number = job, console, 0
+
+    def print(self, message: str) -> None:
+        self._number += 1
+        if self._number <= _MAX_WARNINGS:
+            # Event messages are data, not markup.
+            self._console.print(f"[yellow]warning[/] {escape(message)}", highlight=False)
+        elif self._number == _MAX_WARNINGS + 1:
+            text = f"more warnings are in the job's events: limbeck job {self._job.id}"
+            self._console.print(f"[yellow]warning[/] {text}", highlight=False)
+
+
 def _interrupted_text(job: Job) -> str:
     """What happens to a job that is no longer followed."""
     progress = f"{job.progress.done:,}/{job.progress.total:,} {job.progress.unit}" if job.progress.total else ""
@@ -118,21 +135,23 @@ def _interrupted_text(job: Job) -> str:
     )
 
 
-def spend_text(spend: Spend | None) -> str:
+def spend_text(spend: Spend | None, *, ended: bool = False) -> str:
     """`$0.12 spent, about $1.40 in all (cap $2.50), 3 calls repeated, 2 responses repaired`; "" without calls.
 
-    Tokens in place of dollars if the price is unknown.
+    Tokens in place of dollars if the price is unknown. An `ended` job costs nothing more.
     """
     if spend is None or not spend.calls:
         return ""
-    if spend.usd is None:
+    if spend.usd is None and not spend.tokens:  # an outage: no response had usage
+        text = f"cost of {_number(spend.calls, 'call')} unknown"
+    elif spend.usd is None:
         text = f"{spend.tokens:,} tokens spent, price unknown"
     else:
         text = f"{usd_text(spend.usd)} spent"
-        if spend.projected_usd is not None and spend.projected_usd > spend.usd:
+        if not ended and spend.projected_usd is not None and spend.projected_usd > spend.usd:
             text += f", about {usd_text(spend.projected_usd)} in all"
         if spend.unpriced_calls:
-            text += f", cost of {spend.unpriced_calls:,} calls unknown"
+            text += f", cost of {_number(spend.unpriced_calls, 'call')} unknown"
     caps = [usd_text(spend.cap_usd)] if spend.cap_usd is not None else []
     if spend.cap_tokens is not None:
         caps.append(f"{spend.tokens:,} of {spend.cap_tokens:,} tokens")

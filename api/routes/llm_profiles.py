@@ -85,7 +85,7 @@ def _base_url_of(settings: Settings, endpoint: str) -> str:
     try:
         return load_endpoints(settings).get(endpoint).base_url
     except EndpointRequestError as error:
-        raise invalid_parameter("endpoint", f": {error}", code="endpoint_unknown") from None
+        raise invalid_parameter("endpoint", f"names none: {error}", code="endpoint_unknown") from None
 
 
 def _profile_out(row: LLMModelProfile) -> LLMProfileOut:

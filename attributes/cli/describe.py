@@ -172,6 +172,8 @@ def _print_summary(plan: _Plan, recorder: _ResultRecorder, num_others: int) -> N
     others = f"; {num_others} of them from an earlier run, not in the label list" if num_others else ""
     totals = recorder.totals
     tokens = f"{totals.prompt_tokens:,} + {totals.completion_tokens:,} tokens"
+    if totals.uncounted_calls:
+        tokens += f"; the server counted no tokens of {totals.uncounted_calls:,} of them"
     _print_error(
         f"{recorder.out.path}: {len(recorder.out.entries):,} entries{others}; {totals.calls:,} calls, {tokens}"
     )

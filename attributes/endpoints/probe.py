@@ -35,21 +35,24 @@ from limbeck.shared.money import usd_from_pusd
 MAX_REPEATS = 6  # calls beyond one per response format
 MAX_WAIT_S = 20.0  # the longest wait that a server may ask for before a call is repeated
 _REPEATED = ("bad_request", "rate_limited", "server_error", "connection")
+_UNRELATED = ("rate_limited", "server_error", "connection", "timeout")  # faults that say nothing about the format
 _PROBE_LIFETIME_S = 3600.0
 
 
 class FormatResult(BaseModel):
     """What became of one response format.
 
-    `is_understood`: the server accepted it; `fits`: the response fits the schema; `is_usable`: it is an answer about
-    the label. `fault` says why not. The tokens are those of the last call; `num_calls` includes repeated ones.
+    `is_understood`: the server accepted it, None if the last call met another fault, such as a rate limit; `fits`: the
+    response fits the schema; `is_about_label`: it names the label, None if it does not fit; `is_usable`: a job could
+    use it. `fault` says why not. The tokens are those of the last call; `num_calls` includes repeated ones.
     """
 
     model_config = ConfigDict(frozen=True)
 
     response_format: FormatLevel
-    is_understood: bool
+    is_understood: bool | None
     fits: bool
+    is_about_label: bool | None
     is_usable: bool
     fault: str
     num_calls: int
@@ -172,7 +175,7 @@ class Probe:
             if raw.status in ("ok", "empty_answer", "invalid_answer", "refused"):
                 is_understood, self._accepted = True, body
             if raw.status == "llm_unreachable":
-                raise FatalLLMError(raw.status, f"{raw.detail}: is the LLM server running there?", attempts.calls)
+                raise FatalLLMError(raw.status, raw.detail, attempts.calls)
             step = attempts.next_step(raw)
             if attempts.finish("").lines:
                 return self._format_result(attempts, raw, is_understood=True, fault="")
@@ -200,11 +203,12 @@ class Probe:
         self, attempts: QuestionAttempts, raw: RawResponse, *, is_understood: bool, fault: str
     ) -> FormatResult:
         call = attempts.calls[-1]
-        tokens = call.completion_tokens
+        tokens, fits = call.completion_tokens, call.status in COMPLETE
         return FormatResult(
             response_format=attempts.calls[0].level,
-            is_understood=is_understood,
-            fits=call.status in COMPLETE,
+            is_understood=None if raw.status in _UNRELATED and not is_understood else is_understood,
+            fits=fits,
+            is_about_label=call.status != "wrong_label" if fits else None,
             is_usable=not fault,
             fault=fault,
             num_calls=len(attempts.calls),

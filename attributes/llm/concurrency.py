@@ -10,6 +10,7 @@ from typing import Literal
 from attributes.llm.results import BUDGET_SPENT, FatalLLMError, QuestionResult
 from attributes.prompts.questions import Question
 
+_BILLED = frozenset({"ok", "empty_answer", "invalid_answer", "truncated_answer", "answer_too_long", "wrong_label"})
 POLL_S = 0.2  # how often `should_stop` is called
 PROBE_S = 10.0  # how long the first question runs alone while the server's response format is unknown
 STOP_GRACE_S = 10.0  # how long calls in flight may still return paid responses after a stop
@@ -67,7 +68,7 @@ QueryOne = Callable[[Question, RunStop], Awaitable[QuestionResult]]
 @dataclass
 class QueryTotals:
     """Totals of a list of questions. `stopped`: some questions are still open, because `should_stop` returned True
-    (`asked`) or the budget was spent."""
+    (`asked`) or the budget was spent. `uncounted_calls`: responses whose tokens the server did not state."""
 
     done: int = 0
     failed: Counter[str] = field(default_factory=Counter)
@@ -75,6 +76,7 @@ class QueryTotals:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    uncounted_calls: int = 0
     stopped: Literal["", "asked", "budget_spent"] = ""
 
     def add(self, result: QuestionResult) -> None:
@@ -83,6 +85,7 @@ class QueryTotals:
         self.prompt_tokens += sum(call.prompt_tokens or 0 for call in result.calls)
         self.completion_tokens += sum(call.completion_tokens or 0 for call in result.calls)
         self.cached_tokens += sum(call.cached_tokens or 0 for call in result.calls)
+        self.uncounted_calls += sum(call.status in _BILLED and call.completion_tokens is None for call in result.calls)
         if result.reason is None:
             self.done += 1
         elif result.reason != "stopped":

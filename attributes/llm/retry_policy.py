@@ -36,6 +36,7 @@ FIRST_WAIT_S = 1.0  # bound of the first random wait; the bound doubles with eve
 MAX_LIMITED_PER_ATTEMPT = 4  # a question may meet this many rate limits per attempt before it fails with `rate_limited`
 MIN_CHARS_PER_TOKEN = 0.25  # of a response that is text
 MAX_PROFILE_CHANGES = 12  # levels and refused parameters of one question
+MIN_CHARS_PER_ANSWER_TOKEN = 3.0  # of JSON in English; fewer in other scripts
 MAX_IMPROVEMENTS = 1  # retries of a valid response that has flags
 
 _FATAL_MESSAGES = {
@@ -203,7 +204,7 @@ class QuestionAttempts:
             self._num_attempts += 1
             if not self._is_exhausted:
                 return self._wait(raw)
-            raise FatalLLMError(raw.status, f"{raw.detail}: is the LLM server running there?", self.calls)
+            raise FatalLLMError(raw.status, raw.detail, self.calls)
         message = f"{_FATAL_MESSAGES[raw.status]}: model {settings.model!r} at {settings.base_url} ({raw.detail})"
         raise FatalLLMError(raw.status, message, self.calls)
 
@@ -284,14 +285,23 @@ class QuestionAttempts:
         self.max_tokens = larger
         return Retry()
 
+    def _uncounted_reasoning(self, raw: RawResponse) -> int:
+        """About how much a model thought whose server does not count it, if it needs a larger limit for that.
+
+        Otherwise every question would find the limit anew, with calls that are paid for.
+        """
+        if self.max_tokens <= TOKEN_LIMIT_FACTOR * self._base_limit:  # not raised, or for a long answer
+            return 0
+        return max(0, (raw.completion_tokens or 0) - _num_answer_tokens(raw.text or ""))
+
     def _correct(self, correction: str) -> None:
         self._correction = clean(f"{correction} Answer in full, as asked above.", MAX_CORRECTION_CHARS)
 
     def _accept(self, parsed: ParsedResponse, raw: RawResponse) -> QuestionResult | Retry:
         """Keep a valid response; retry once if it has flags."""
         self._profiles.record_success(self._settings, self._profile)
-        if raw.reasoning_tokens:
-            self._profiles.record_reasoning(self._settings, raw.reasoning_tokens)
+        if reasoning := raw.reasoning_tokens or self._uncounted_reasoning(raw):
+            self._profiles.record_reasoning(self._settings, reasoning)
         if self._best is None or len(parsed.flags) < len(self._best[0].flags):
             self._best = parsed, raw.text or ""
         if not parsed.correction or self._num_improvements >= MAX_IMPROVEMENTS or self._is_exhausted:
@@ -299,6 +309,11 @@ class QuestionAttempts:
         self._num_improvements += 1
         self._correct(parsed.correction)
         return Retry()
+
+
+def _num_answer_tokens(text: str) -> int:
+    """About how many tokens an answer has, without thinking between tags before it; rather too many."""
+    return round(len(text.rpartition("</")[2]) / MIN_CHARS_PER_ANSWER_TOKEN)
 
 
 def _has_lost_white_space(raw: RawResponse) -> bool:

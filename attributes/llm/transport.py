@@ -192,7 +192,8 @@ class Transport:
             return RawResponse(status="llm_unreachable" if not self.has_responded else "connection", detail=detail)
         if isinstance(error, httpx2.TimeoutException | TimeoutError):
             return RawResponse(status="timeout", detail=f"no complete response within {settings.timeout_s:g} s")
-        if self.has_responded or not isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError):
+        is_unlike_http = isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError) and not self.has_responded
+        if not never_connected and not is_unlike_http:
             detail = f"the connection broke ({type(error).__name__})"
         return RawResponse(status="connection", detail=detail)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from store.settings import Settings
 
 _ID_CHARS = 30
+_INVALID_REQUEST = 422  # the service names an invalid field, and has started nothing
 DEFAULT_URL = "http://127.0.0.1:8420"
 
 
@@ -54,10 +55,15 @@ Url = Annotated[str, typer.Option("--url", envvar="LIMBECK_URL", help="URL of th
 def service(url: str) -> Iterator["Limbeck"]:
     """A client of the service. The key comes from LIMBECK_KEY only: other users of a machine can see command lines."""
     from limbeck.client import Limbeck, LimbeckError
+    from limbeck.errors import Problem
 
     try:
         with Limbeck(url, os.environ.get("LIMBECK_KEY") or None) as client:
             yield client
+    except Problem as error:
+        if error.status == _INVALID_REQUEST:
+            raise BadInput(str(error)) from None
+        raise CommandFailed(str(error)) from None
     except (LimbeckError, TimeoutError) as error:
         raise CommandFailed(str(error)) from None
 

@@ -36,10 +36,12 @@ def job(
     url: Url = DEFAULT_URL,
     watch: Annotated[bool, typer.Option("--watch", help="Stream events until the job ends.")] = False,
 ) -> None:
-    """Show a job: status, progress, events and results. Exit code 1 if it failed, 3 if labels lack attributes."""
+    """Show a job: status, progress, events and results. Exit code 1 if it failed or was cancelled, 3 if labels lack
+    attributes."""
     from rich.console import Console
 
     from limbeck.enrich_report import missing_text, print_report
+    from limbeck.errors import JobFailed
 
     console = Console()
     with service(url) as client:
@@ -51,8 +53,8 @@ def job(
     _print_result(shown, console)
     if shown.kind == "enrich" and shown.ended:
         print_report(shown, console)
-    if shown.error:
-        raise CommandFailed(f"{shown.kind} job {shown.id} {shown.status}: {shown.error.code}: {shown.error.message}")
+    if shown.ended and shown.status != "succeeded":
+        raise CommandFailed(str(JobFailed(shown)))
     if missing := missing_text(shown):
         raise LabelsMissing(missing)
 

@@ -21,7 +21,11 @@ def endpoints(url: Url = DEFAULT_URL) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("name", "server", "model", "price", "limits", box=None)
+    table = Table("name", box=None)
+    for column in ("server", "model"):  # a name that is cut off cannot be used
+        table.add_column(column, overflow="fold")
+    table.add_column("price")
+    table.add_column("limits")
     with service(url) as client:
         for one in client.endpoints():
             server = f"{one.base_url} (Azure {one.api_version})" if one.api_version else one.base_url
@@ -33,22 +37,26 @@ def endpoints(url: Url = DEFAULT_URL) -> None:
 @cli.command("learned")
 def learned(url: Url = DEFAULT_URL) -> None:
     """Show what was learned about the models of LLM servers. It expires by itself; `limbeck llm forget` resets it."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    columns = ("server", "model", "response format", "left out", "token limit", "reasoning", "learned", "expires")
-    table = Table(*columns, box=None)
     with service(url) as client:
         found = list(client.llm_profiles())
     for one in found:
-        texts = (one.base_url, one.model, _format_text(one), _omitted_text(one), one.limit_name or "none")
-        times = (f"{at:%Y-%m-%d %H:%M} UTC" for at in (one.learned_at, one.expires_at))
-        table.add_row(*map(escape, texts), f"{one.reasoning_tokens:,}" if one.reasoning_tokens else "", *times)
-    if found:
-        Console().print(table)
-    else:
+        typer.echo(profile_text(one))
+    if not found:
         typer.echo("nothing was learned yet, or it has expired")
+
+
+def profile_text(profile: "LLMProfile") -> str:
+    """What was learned about a model, in lines: a table of it would not fit into 80 columns."""
+    omitted = [*profile.omitted, *([] if profile.has_system_role else ["system role"])]
+    lines = [
+        f"{profile.model} at {profile.base_url}",
+        f"response format: {_format_text(profile)}",
+        f"token limit: {profile.limit_name or 'none'}",
+        f"left out: {', '.join(omitted) or 'nothing'}",
+    ]
+    lines += [f"reasoning: up to {profile.reasoning_tokens:,} tokens"] if profile.reasoning_tokens else []
+    learned, expires = (f"{at:%Y-%m-%d %H:%M} UTC" for at in (profile.learned_at, profile.expires_at))
+    return "\n  ".join([*lines, f"learned {learned}, expires {expires}"])
 
 
 @cli.command("forget")
@@ -93,7 +101,3 @@ def _limits_text(endpoint: "LLMEndpoint") -> str:
 
 def _format_text(profile: "LLMProfile") -> str:
     return FORMATS.get(profile.response_format or "", profile.response_format or "stored by another release")
-
-
-def _omitted_text(profile: "LLMProfile") -> str:
-    return ", ".join([*profile.omitted, *([] if profile.has_system_role else ["system role"])])

@@ -101,41 +101,53 @@ def _plan_text(llm: "ResolvedEndpoint", plan: "ProbePlan") -> str:
 
 
 def _print_result(result: "ProbeResult", console: "Console") -> None:
-    lines = [_models_text(result)]
+    lines = [] if result.fault and result.models.is_listed is None else [_models_text(result)]
     if result.fault:
         lines.append(f"the probe ended early: {result.fault}")
     if result.formats:
-        console.print(formats_table(result.formats))
+        console.print(verdict_table(result.formats), "", measures_table(result.formats), "", sep="\n")
+    lines = [*fault_lines(result.formats), *lines]
     if result.accepts_temperature is not None:
         lines.append(_parameters_text(result))
     cost = "of unknown cost" if result.usd is None else f"for {usd_text(result.usd)}"
-    lines.append(f"{result.num_calls} calls {cost}")
+    lines.append(f"{result.num_calls} {'call' if result.num_calls == 1 else 'calls'} {cost}")
     if result.recommendation is not None:
         lines.append(recommendation_text(result.recommendation))
     console.print("\n".join(lines), highlight=False, markup=False)
 
 
-def formats_table(formats: tuple["FormatResult", ...]) -> "Table":
-    """One row per response format."""
-    from rich.markup import escape
+def verdict_table(formats: tuple["FormatResult", ...]) -> "Table":
+    """One row per response format: whether it works. `fits the schema` is empty without a response."""
     from rich.table import Table
 
-    table = Table("response format", "understood", "fits the schema", "usable", box=None)
-    for name in ("seconds", "prompt", "response", "reasoning", "tokens/s", "cost"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("why not")
+    columns = ("response format", "understood", "fits the schema", "about the label", "usable")
+    table = Table(*columns, box=None, pad_edge=False)
     for one in formats:
-        table.add_row(
-            FORMATS[one.response_format],
-            "yes" if one.is_understood else "no",
-            *("yes" if is_so else "no" for is_so in (one.fits, one.is_usable)),
-            f"{one.latency_s:.1f}",
-            *(_count(number) for number in (one.prompt_tokens, one.completion_tokens, one.reasoning_tokens)),
-            "" if one.tokens_per_s is None else f"{one.tokens_per_s:.0f}",
-            _cost(one.usd),
-            escape(one.fault),
-        )
+        fits = one.fits if one.is_understood else None
+        verdicts = (one.is_understood, fits, one.is_about_label, one.is_usable)
+        table.add_row(FORMATS[one.response_format], *("" if so is None else "yes" if so else "no" for so in verdicts))
     return table
+
+
+def measures_table(formats: tuple["FormatResult", ...]) -> "Table":
+    """One row per response format: time, tokens and cost of its last call. It fits into 80 columns."""
+    from rich.table import Table
+
+    columns = ["prompt", "response", *(["reasoning"] if any(one.reasoning_tokens for one in formats) else [])]
+    table = Table("tokens, time and cost", box=None, pad_edge=False, collapse_padding=True)
+    for name in (*columns, "seconds", "tokens/s", "cost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in formats:
+        counts = (one.prompt_tokens, one.completion_tokens, one.reasoning_tokens)[: len(columns)]
+        speed = "" if one.tokens_per_s is None else f"{one.tokens_per_s:.0f}"
+        name = FORMATS[one.response_format]
+        table.add_row(name, *map(_count, counts), f"{one.latency_s:.1f}", speed, _cost(one.usd))
+    return table
+
+
+def fault_lines(formats: tuple["FormatResult", ...]) -> list[str]:
+    """Why formats are not usable, one line for each."""
+    return [f"{FORMATS[one.response_format]}: {one.fault}" for one in formats if one.fault]
 
 
 def _count(number: int | None) -> str:

@@ -127,8 +127,8 @@ def _publish_set(tx: Session, job: Job, spec: DescribeSpec, results: Sequence[St
         calls_by_status=failures.calls_by_status(tx, job),
         **gates,
     )
-    _warn(tx, job, "labels without attributes", counts)
-    _warn(tx, job, "labels with unanswered questions", partly_failed)
+    _warn(tx, job, "label", "without attributes", counts)
+    _warn(tx, job, "label", "with unanswered questions", partly_failed)
     return _failed_if_all_failed(result, spec.num_labels, counts, "label could be described", "all_labels_failed")
 
 
@@ -180,7 +180,7 @@ def _publish_captions(tx: Session, job: Job, spec: CaptionSpec, results: Sequenc
         usage=total,
         calls_by_status=failures.calls_by_status(tx, job),
     )
-    _warn(tx, job, "images without a caption", counts)
+    _warn(tx, job, "image", "without a caption", counts)
     return _failed_if_all_failed(result, spec.num_images, counts, "image has a caption", "all_images_failed")
 
 
@@ -201,11 +201,14 @@ def _default_reason(job: Job) -> str:
     return "cancelled" if job.stopping == "cancel" else "not_asked" if job.stopping else "worker_lost"
 
 
-def _warn(tx: Session, job: Job, what: str, counts: Mapping[str, int]) -> None:
+def _warn(tx: Session, job: Job, noun: str, what: str, counts: Mapping[str, int]) -> None:
     if counts:
         ordered = sorted(counts.items(), key=lambda item: -item[1])
         summary = ", ".join(f"{count} {reason}" for reason, count in ordered)
-        events.add(tx, job.id, "message", f"{sum(counts.values())} {what}: {summary}", level="warning")
+        total = sum(counts.values())
+        events.add(
+            tx, job.id, "message", f"{total} {noun}{'' if total == 1 else 's'} {what}: {summary}", level="warning"
+        )
 
 
 def _failed_if_all_failed(result: JobResult, total: int, counts: Counter[str], what: str, code: str) -> JobOutcome:

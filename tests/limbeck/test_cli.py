@@ -87,6 +87,13 @@ def test_every_invalid_label_of_a_rejected_file_is_named(capsys: Capture, tmp_pa
     assert line.startswith("limbeck: labels.txt: line 1: has a control character; line 2: has a control character (")
 
 
+def test_an_option_that_the_service_rejects_is_exit_code_2(capsys: Capture) -> None:
+    unknown = {"pointer": "/endpoint", "detail": "there is no endpoint 'nope'"}
+    with scripted([problem(422, "endpoint_unknown", "there is no endpoint 'nope'", errors=[unknown])]) as server:
+        code, line = failed(["enrich", "voc_1", "--endpoint", "nope", "--url", server.url], capsys)
+    assert (code, line) == (2, "limbeck: endpoint_unknown at /endpoint: there is no endpoint 'nope'\n")
+
+
 def test_another_rejection_is_exit_code_1(capsys: Capture) -> None:
     with scripted([problem(409, "conflict", "is running")]) as server:
         code, line = failed(["cancel", "job_1", "--url", server.url], capsys)

@@ -84,6 +84,15 @@ def test_a_problem_names_the_invalid_fields_in_one_line() -> None:
     assert str(caught.value) == "label_invalid at /labels/3/name: is blank (and 1 more)"
 
 
+def test_a_problem_names_the_field_once() -> None:
+    detail = "must be the name or the code of a language"
+    errors = [{"pointer": "/language", "detail": detail}]
+    rejection = problem(422, "invalid_request", f"/language: {detail}", errors=errors)
+    with scripted([rejection]) as server, client(server.url) as limbeck, pytest.raises(Problem) as caught:
+        limbeck.enrich("voc_1", language="G;")
+    assert str(caught.value) == f"invalid_request at /language: {detail}"
+
+
 def test_an_error_page_of_a_proxy_is_a_problem() -> None:
     page = Say(413, b"<html>too large</html>", {"Content-Type": "text/html"})
     with scripted([page]) as server, client(server.url) as limbeck, pytest.raises(Problem) as caught:

@@ -39,3 +39,16 @@ def test_a_spend_of_unknown_price_shows_tokens() -> None:
 def test_repeated_calls_and_repaired_responses_are_counted() -> None:
     counted = Spend.model_validate({**SPEND, "projected_usd": None, "repeated_calls": 1, "repaired_responses": 1200})
     assert spend_text(counted) == "$0.01 spent (cap $2.50), 1 call repeated, 1,200 responses repaired"
+
+
+def test_an_ended_job_has_no_projection() -> None:
+    spend = Spend.model_validate(SPEND)
+    assert "about $0.02 in all" in spend_text(spend)
+    assert spend_text(spend, ended=True) == "$0.01 spent (cap $2.50)"
+
+
+def test_calls_without_usage_have_an_unknown_cost_not_an_unknown_price() -> None:
+    outage = {**SPEND, "usd": None, "projected_usd": None, "cap_usd": None, "tokens": 0, "calls": 50}
+    assert spend_text(Spend.model_validate(outage)) == "cost of 50 calls unknown"
+    one = Spend.model_validate({**SPEND, "projected_usd": None, "cap_usd": None, "unpriced_calls": 1})
+    assert spend_text(one) == "$0.01 spent, cost of 1 call unknown"

@@ -16,7 +16,7 @@ _CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
 _XML_FIELD = re.compile(r"<(?:\w+:)?(code|message|faultstring|reason)>\s*([^<]{1,1000})", re.IGNORECASE)
 _CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 _HTML = re.compile(r"\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body|title|h1|center)\b", re.IGNORECASE | re.DOTALL)
-_TITLES = re.compile(r"<(title|h1|h2)\b[^>]*>(.*?)</\1", re.IGNORECASE | re.DOTALL)
+_TITLES = re.compile(r"<(title|h1|h2)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.DOTALL)
 _HIDDEN = re.compile(r"<(script|style)\b.*?(</\1>|$)", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
 

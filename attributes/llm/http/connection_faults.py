@@ -1,5 +1,6 @@
 """Why no response came, in words that name the remedy."""
 
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -54,7 +55,8 @@ def describe_fault(error: BaseException, base_url: str, proxy: ProxyServer | Non
     if name is not None:
         host = urlsplit(proxy.address).hostname if proxy else parts.hostname
         return f"no connection to {base_url}{through}: the host name {host!r} cannot be resolved; check it"
-    return f"no connection to {base_url}{through}{_reason_of(chain)}{_exemption(parts.hostname, proxy)}"
+    question = "" if proxy else ": is the LLM server running there?"
+    return f"no connection to {base_url}{through}{_reason_of(chain)}{_exemption(parts.hostname, proxy)}{question}"
 
 
 def _certificate_fault(error: ssl.SSLCertVerificationError, base_url: str) -> str:
@@ -85,7 +87,8 @@ def _reason_of(chain: list[BaseException]) -> str:
     """The operating system's reason, if there is one."""
     for one in reversed(chain):
         if isinstance(one, OSError) and one.strerror and not isinstance(one, ssl.SSLError):
-            return f" ({one.strerror.lower()})"
+            # asyncio has a text of its own in place of the operating system's: "Connect call failed ('::1', 9)".
+            return f" ({(os.strerror(one.errno) if one.errno and one.errno > 0 else one.strerror).lower()})"
     return ""
 
 

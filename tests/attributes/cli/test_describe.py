@@ -19,6 +19,7 @@ from attributes.types import Entry, sentence_and_phrases
 from tests.attributes.custom_strategies import custom_strategy
 from tests.attributes.fake_llm import (
     FakeLLM,
+    FakeRequest,
     FakeResponse,
     completion,
     content_for_label,
@@ -63,6 +64,21 @@ def test_all_labels_are_described(labels: Path, out: Path, llm: FakeLLM, capsys:
     assert "results/s" in stderr
     assert "12 entries; 12 calls, 1,200 + 480 tokens" in stderr
     assert sorted(path.name for path in out.parent.iterdir()) == ["labels.txt", "set.json"]
+
+
+def test_tokens_that_the_server_did_not_count_are_not_0(
+    labels: Path, out: Path, llm: FakeLLM, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels.write_text("auk\ncrane\n")
+
+    def script(request: FakeRequest, _index: int) -> FakeResponse:
+        body = completion(content_for_label(request.subject["label"]))
+        return FakeResponse(body=body | {"usage": None})
+
+    llm.script = script
+    assert main(command(labels, out, llm)) == 0
+    counts = "2 calls, 0 + 0 tokens; the server counted no tokens of 2 of them"
+    assert counts in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -146,7 +146,15 @@ def test_an_answer_that_does_not_fit_is_understood_but_useless(llm: FakeLLM, run
     _, result = run_probe()
     assert not result.works
     assert all(one.is_understood and not one.fits and one.fault for one in result.formats)
+    assert all(one.is_about_label is None for one in result.formats)
     assert (result.num_calls, result.usd) == (4, 4 * CALL_USD)  # an invalid answer is not repeated
+
+
+def test_a_rate_limit_says_nothing_about_the_format(llm: FakeLLM, run_probe: RunProbe) -> None:
+    llm.script = lambda request, index: error_response(429, "slow down", headers={"Retry-After": "3600"})
+    _, result = run_probe()
+    assert [one.is_understood for one in result.formats] == [None] * 4
+    assert not result.works
 
 
 def test_an_answer_about_another_label_fits_but_is_not_usable(llm: FakeLLM, run_probe: RunProbe) -> None:
@@ -154,6 +162,7 @@ def test_an_answer_about_another_label_fits_but_is_not_usable(llm: FakeLLM, run_
     _, result = run_probe()
     assert not result.works
     assert all(one.fits and not one.is_usable and one.fault.startswith("wrong label") for one in result.formats)
+    assert all(one.is_about_label is False for one in result.formats)
     assert "penguin" in result.formats[0].fault
 
 

@@ -63,7 +63,7 @@ def describe(client: LLMClient, num: int) -> tuple[QueryTotals, list[QuestionRes
             marks=pytest.mark.quirk(
                 "models that think, behind servers that do not count it",
                 "an empty answer that was cut off",
-                "a larger limit, as for stated reasoning",
+                "a larger limit, once per model, as for stated reasoning",
             ),
         ),
     ],
@@ -77,9 +77,30 @@ def test_the_limit_grows_once_per_model(
     assert totals.completion_tokens == sum(
         result.calls[i].completion_tokens or 0 for result in results for i in range(len(result.calls))
     )
-    if states_reasoning:
-        assert [len(result.calls) for result in results[1:]] == [1] * 5
+    assert [len(result.calls) for result in results[1:]] == [1] * 5
     assert all(request.body["max_tokens"] <= 700 + 8_192 for request in llm.requests)
+
+
+def test_thinking_between_tags_that_nobody_counts_raises_the_limit_once_per_model(
+    llm: FakeLLM, make_client: Callable[..., LLMClient]
+) -> None:
+    words = "red", "round", "long", "wing", "bill", "pale", "spot"
+    thinking = "<think>" + " ".join(words[i * i % 1009 % 7] for i in range(1_800))  # 2,200 tokens
+
+    def script(request: FakeRequest, _index: int) -> FakeResponse:
+        limit, content = request.body["max_tokens"], json.dumps(content_for_request(request))
+        is_cut = limit < 2_200 + ANSWER_TOKENS
+        text = thinking[: 4 * limit] if is_cut else f"{thinking}</think>{content}"
+        body = completion(text, finish="length" if is_cut else "stop")
+        used = min(limit, 2_200 + ANSWER_TOKENS)
+        body["usage"] = {"prompt_tokens": 100, "completion_tokens": used, "total_tokens": 100 + used}
+        return FakeResponse(body=body)
+
+    llm.script = script
+    totals, results = describe(make_client(concurrency=1), 4)
+    assert totals.failed == {}
+    assert [len(result.calls) for result in results[1:]] == [1] * 3
+    assert all(request.body["max_tokens"] <= 5_000 for request in llm.requests[-3:])
 
 
 def test_the_reason_tells_how_much_was_thinking(llm: FakeLLM, run_question: RunQuestion) -> None:

@@ -93,7 +93,7 @@ def test_a_file_of_labels_is_described(tmp_path: Path, capsys: Capture) -> None:
     printed = " ".join(capsys.readouterr().out.split())
     report = "read as plain text, one label per line; dropped 1 blank line; warning: check 'Käfer'"
     assert f"2 labels as voc_1 {report}" in printed
-    assert "2 labels described as ats_1; $0.01 spent, about $0.02 in all (cap $2.50)" in printed
+    assert "2 labels described as ats_1; $0.01 spent (cap $2.50)" in printed
     body = json.loads(server.seen[1].body)
     assert (body["strategies"], body["budget_usd"]) == (["sentence", "phrases"], "2.50")
 
@@ -178,6 +178,28 @@ def test_spend_and_remedy_of_a_job_that_did_not_succeed_are_printed(
     assert "2 of 3 labels described as ats_1" in printed
     assert ("$0.01 spent" in printed) == bool(error)
     assert remedy in printed
+
+
+def test_the_remedy_of_an_error_that_is_also_the_reason_is_printed_once(capsys: Capture) -> None:
+    result = {**PARTLY, "failed_labels": {"budget_spent": 1}, "partly_failed_labels": {}}
+    del result["failed_reasons"]  # counted from the others
+    ended = job_of("failed", result=result, error={"code": "budget_spent", "message": "the budget is spent"})
+    code, _ = enriched(Say(200, ended), Say(200, page()))
+    assert code == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.count("responses are not paid for twice") == 1
+
+
+def test_a_job_with_many_warnings_prints_the_first_ones_and_where_the_others_are(capsys: Capture) -> None:
+    events = [
+        {"id": i, "at": "2026-11-23T21:04:05Z", "level": "warning", "type": "message", "message": f"w{i}", "data": {}}
+        for i in range(1, 60)
+    ]
+    enriched(Say(200, job_of("succeeded", result=PARTLY)), Say(200, page(*events)))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "warning w1 " in printed
+    assert "warning w20 warning more warnings are in the job's events: limbeck job job_1" in printed
+    assert "w21" not in printed
 
 
 def test_an_interrupted_command_says_what_happens_to_the_job(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

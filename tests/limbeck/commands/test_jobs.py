@@ -43,6 +43,13 @@ def test_a_failed_job_is_shown_with_its_events_and_exit_code_1(capsys: Capture) 
     assert printed.err == "limbeck: enrich job job_1 failed: worker_lost: its worker stopped responding\n"
 
 
+def test_a_cancelled_job_has_exit_code_1_like_the_command_that_followed_it(capsys: Capture) -> None:
+    ended = job("cancelled")
+    with scripted([Say(200, ended), Say(200, page()), Say(200, ended)]) as server:
+        assert main(["job", "job_1", "--url", server.url]) == 1
+    assert capsys.readouterr().err == "limbeck: enrich job job_1 cancelled\n"
+
+
 def test_an_ended_enrichment_is_shown_with_its_reasons_and_exit_code_3(capsys: Capture) -> None:
     result = {"caption_set_id": "cps_1", "num_images": 3, "num_captioned": 2, "failed_images": {"unreadable_image": 1}}
     ended = job("succeeded", result=result)

@@ -14,7 +14,15 @@ from store.db import Database
 from store.enrich import llm_profiles
 from tests.api.conftest import settings_at
 from tests.api.live import served
-from tests.attributes.fake_llm import FakeLLM, error_response, respond_correctly
+from tests.attributes.fake_llm import (
+    FakeLLM,
+    FakeRequest,
+    FakeResponse,
+    completion,
+    content_for_request,
+    error_response,
+    respond_correctly,
+)
 from tests.limbeck.helpers import failed
 
 Capture = pytest.CaptureFixture[str]
@@ -86,7 +94,10 @@ def test_endpoints_and_learned_profiles_are_tables(service: Database, capsys: Ca
             expires_at = time.time() + 60
             llm_profiles.save(tx, base_url="http://a/v1", model=model, profile=profile.as_json(), expires_at=expires_at)
     text = printed(capsys, "learned")
-    assert "http://a/v1 m JSON object seed, system role none 2,600" in text
+    assert (
+        "m at http://a/v1 response format: JSON object token limit: none left out: seed, system role "
+        "reasoning: up to 2,600 tokens learned 20"
+    ) in text
     assert (
         printed(capsys, "forget", "--model", "m", "--base-url", "http://a/v1/")
         == "forgot what was learned about 1 model"
@@ -125,9 +136,11 @@ def test_a_probe_says_before_what_it_costs_and_then_what_works(llm: FakeLLM, cap
     assert "; about $0.00" in plan
     assert ", at most $0." in plan
     text = " ".join(output.out.split())
-    assert "JSON schema, enforced no no no" in text
-    assert "bad request: HTTP 400: response_format is not supported" in text
-    assert "schema in the prompt only yes yes yes" in text
+    assert (
+        "JSON schema, enforced no no JSON object with a schema yes yes yes yes" in text
+    )  # no response, so two columns are empty
+    assert "JSON schema, enforced: bad request: HTTP 400: response_format is not supported" in text
+    assert "schema in the prompt only yes yes yes yes" in text
     assert "system role: accepted; temperature: accepted; token limit (max_tokens): accepted" in text
     assert "4 calls for $0.00078" in text  # three of 100 and 40 tokens
     assert "recommended: timeout_s 60, max_tokens 700, max_reasoning_tokens 8192, concurrency 16 (as set)" in text
@@ -135,6 +148,32 @@ def test_a_probe_says_before_what_it_costs_and_then_what_works(llm: FakeLLM, cap
     assert llm.requests[0].subject == {"label": "Heron", "domain": "birds"}
     assert llm.requests[0].headers["authorization"] == f"Bearer {SECRET}"
     assert SECRET not in output.out + output.err
+
+
+@pytest.mark.usefixtures("operator")
+def test_the_tables_of_a_probe_can_be_read_in_80_columns(
+    llm: FakeLLM, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def script(request: FakeRequest, index: int) -> FakeResponse:
+        body = completion(content_for_request(request, **({"label": "penguin"} if index else {})))
+        body["usage"] = {"prompt_tokens": 12345, "completion_tokens": 23456, "total_tokens": 35801}
+        body["usage"]["completion_tokens_details"] = {"reasoning_tokens": 20123}
+        return FakeResponse(body=body)
+
+    llm.script = script
+    assert main(["llm", "probe", "--endpoint", "local"]) == 0
+    text = capsys.readouterr().out
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    rows = [" ".join(line.split()) for line in text.splitlines()]
+    assert "response format understood fits the schema about the label usable" in rows
+    assert "JSON schema, enforced yes yes yes yes" in rows
+    assert "JSON object with a schema yes yes no no" in rows
+    assert "JSON object yes yes no no" in rows  # an answer about another label fits the schema
+    assert any(row.startswith("JSON object with a schema 12,345 23,456 20,123 0.") for row in rows)
+    assert "JSON object: wrong label: the response names 'penguin'" in rows
 
 
 @pytest.mark.usefixtures("operator")

@@ -123,7 +123,7 @@ def test_text_names_needs_no_llm_and_no_second_evaluation(tmp_path: Path, capsys
 def test_a_wrong_folder_is_found_before_any_llm_call(tmp_path: Path, capsys: Capture) -> None:
     rejection = problem(422, "no_such_folder", "there is no folder", errors=[{"pointer": "/path", "detail": "missing"}])
     code, server = run([Say(201, VOCABULARY), rejection], tmp_path)
-    assert code == 1
+    assert code == 2
     assert capsys.readouterr().err == "limbeck: no_such_folder at /path: missing\n"
     assert not any(one.path == "/v1/jobs" for one in server.seen)
 

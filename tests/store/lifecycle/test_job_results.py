@@ -64,6 +64,14 @@ def test_an_enrich_job_without_any_response_fails(db: Database) -> None:
     assert warnings == ["3 labels without attributes: 3 worker_lost"]
 
 
+def test_one_missing_label_is_a_label_not_labels(db: Database) -> None:
+    job_id = enrich_job(db, "a")
+    finish_all(db, [PartResult()])
+    with db.read() as tx:
+        messages = [event.message for event in events.after(tx, job_id, 0, limit=100)]
+    assert "1 label without attributes: 1 worker_lost" in messages
+
+
 def test_labels_of_a_cancelled_enrich_job_are_named_cancelled(db: Database) -> None:
     job_id = enrich_job(db, "ab")
     with db.write() as tx:

@@ -154,3 +154,8 @@ def test_pages_and_xml_are_read(body: bytes, status: int, expected: str, shown: 
     assert raw.status == expected
     assert shown in raw.detail
     assert "x()" not in raw.detail
+
+
+def test_a_page_with_a_title_only_is_its_title(send: Sender) -> None:
+    raw = send(b"<html><head><title>502 Bad Gateway</title></head></html>", 502)
+    assert raw.detail == "HTTP 502 with an HTML page: 502 Bad Gateway"

@@ -1,5 +1,6 @@
 """Certificates, TLS, names, redirects: what cannot be reached is named with its remedy."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from attributes.llm.http.connections import ConnectionFault, ConnectionOptions, check_connection
+from attributes.llm.settings import LLMSettings
+from attributes.llm.transport import RawResponse, Transport
 from tests.attributes.fake_llm import FakeLLM, FakeResponse, completion, respond_in_turn
 from tests.attributes.llm.http import certificates
 from tests.attributes.llm.http.conftest import BODY, send_once
@@ -53,6 +56,22 @@ def test_a_certificate_that_is_not_trusted_says_so(
         raw = send_once(base_url=llm.url)
     assert raw.status == "llm_unreachable"
     assert words in raw.detail
+
+
+def test_a_server_that_went_away_refuses_connections_in_plain_words() -> None:
+    async def talk() -> tuple[RawResponse, RawResponse]:
+        with FakeLLM(respond_in_turn(GOOD)) as llm:
+            transport = Transport(LLMSettings(base_url=llm.url, model="m"))
+            first = await transport.send(BODY)
+            await transport.close()  # else the second request uses the first one's connection
+        try:
+            return first, await transport.send(BODY)
+        finally:
+            await transport.close()
+
+    first, second = asyncio.run(talk())
+    assert (first.status, second.status) == ("ok", "connection")
+    assert "(connection refused): is the LLM server running there?" in second.detail
 
 
 @pytest.mark.slow
