@@ -17,6 +17,8 @@ _WORDS = {",": "CSV", ";": "CSV with semicolons", "\t": "tab-separated text", "|
 _BY_SUFFIX = {".csv": (",", ";", "\t", "|"), ".tsv": ("\t",), ".tab": ("\t",)}
 _MAX_FIELD = 10_000
 _RULE = re.compile(r"\|?[\s:|-]+\|?")
+_GRID = re.compile(r"[+|]?[-=]+(?:\+[-=]+)+[+|]?|\+[-=]+\+")  # of the tables that mysql and psql print
+_GRID_END = re.compile(r"\(\d+ rows?\)|\d+ rows? in set.*", re.IGNORECASE)
 _ONE_COLUMN_HEADERS = """
     label labels label_name labelname label_names labelnames name names class classes class_name classname class_names
     classnames class_label category_name category_names species_name
@@ -41,9 +43,17 @@ def read_delimited(text: str, suffix: str) -> LabelDraft | None:
 
 
 def _without_markdown(text: str) -> str:
-    """A Markdown table as lines of `a|b`; other text as it is. Line numbers stay."""
+    """A Markdown table, or one that a database prints, as lines of `a|b`; other text as it is. Line numbers stay."""
     lines = text.split("\n")
     filled = [line.strip() for line in lines if line.strip()]
+    if len(filled) > 2 and any(_GRID.fullmatch(line) for line in filled[:2]) and any("|" in line for line in filled):
+        others = (_GRID, _GRID_END)
+        return "\n".join(
+            ""
+            if any(one.fullmatch(line.strip()) for one in others)
+            else line.strip().removeprefix("|").removesuffix("|")
+            for line in lines
+        )
     if len(filled) < 3 or not all(line.startswith("|") and line.endswith("|") and len(line) > 1 for line in filled):
         return text
     return "\n".join("" if _RULE.fullmatch(line.strip()) else line.strip()[1:-1] for line in lines)

@@ -67,6 +67,9 @@ def decode(data: bytes) -> DecodedText:
         decoded.notes.append("the lines end with CR, as on old Macs")
         text = text.replace("\r", "\n")
     decoded.text = text.replace("\r\n", "\n")
+    if num_alone := decoded.text.count("\r"):
+        decoded.notes.append(f"{num_alone:,} carriage returns without a line feed were read as line ends")
+        decoded.text = decoded.text.replace("\r", "\n")
     if found := _MOJIBAKE.search(text):
         around = text[max(0, found.start() - 10) : found.end() + 10].split("\n")[0]
         decoded.warnings.append(f"accents look wrong ({around!r}): the file was saved in another encoding before")

@@ -36,6 +36,13 @@ _PATH = re.compile(r"/[a-z]/(?P<rest>[^\s/].*)")
 _BULLET = re.compile(r"(?P<mark>[-*+•‣◦–—·▪])\s+(?:\[[ xX]\]\s+)?(?P<rest>\S.*)")
 _NUMBER_COLUMNS = re.compile(r"\S+(?:[\s,]+-?\d+(?:\.\d+)?){2,}")
 _PADDED = re.compile(r"0*\d{3,5}[._]\S.*")
+_MARKUP = (
+    re.compile(r"\*\*(?P<name>[^*]+)\*\*"),
+    re.compile(r"__(?P<name>[^_].*[^_])__"),
+    re.compile(r"\*(?P<name>[^*]+)\*"),
+    re.compile(r"\[\[(?:[^\[\]|]+\|)?(?P<name>[^\[\]|]+)\]\]"),
+    re.compile(r"\[(?P<name>[^\[\]]+)\]\([^()\s]*(?:\([^()]*\)[^()\s]*)*(?:\s+\"[^\"]*\")?\)"),
+)  # of Markdown and wikis: bold, italic, links
 _KEY = re.compile(r"(?P<key>label|name|class|category|species|class_name)\s*[:=]\s*(?P<rest>\S.*)", re.IGNORECASE)
 _COMMENT = re.compile(r"(?:#(?!\d)|//\s).*|#")
 _QUOTES = {'"': '"', "'": "'", "“": "”", "«": "»", "`": "`"}
@@ -80,12 +87,16 @@ def _without_comments(draft: LabelDraft, lines: list[tuple[int, str]]) -> list[t
         draft.warn("every line starts with #, which was kept as part of the names")
         return lines
     draft.note(f"dropped {counted(len(comments), 'comment')}: {examples(comments)}")
+    first_name = next(at for at, (_, line) in enumerate(lines) if line not in comments)
+    doubtful = [line for _, line in lines[first_name:] if re.match(r"#\w", line)]
+    if doubtful:
+        draft.warn(f"{examples(doubtful)} among the labels was dropped as a comment: if it is a label, use a JSON list")
     return [(number, line) for number, line in lines if not _COMMENT.fullmatch(line)]
 
 
 def _one_line(draft: LabelDraft, number: int, line: str) -> list[FileRow]:
     """The labels of text with a single line: a list with separators, or one label."""
-    for separator in ("\t", ";", "|", ","):
+    for separator in ("\t", ";", "；", "|", "、", "，", "،", ","):
         parts = [part.strip() for part in line.split(separator) if part.strip()]
         if len(parts) < 2 or (separator == "\t" and len(parts) == 2):
             continue
@@ -98,7 +109,7 @@ def _one_line(draft: LabelDraft, number: int, line: str) -> list[FileRow]:
             )
         if id_kind(line.split()[0].rstrip(":,")) in PREFIX_KINDS:
             break
-        words = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}[separator]
+        words = {"\t": "tabs", ";": "semicolons", "；": "semicolons", "|": "bars"}.get(separator, "commas")
         draft.read_as = f"one line of labels, separated by {words}"
         draft.warn(f"the only line was divided at its {words} into {len(parts):,} labels")
         return [FileRow(name=part, line=number) for part in parts]
@@ -155,6 +166,14 @@ def _bullets(draft: LabelDraft) -> bool:
     if len({match["mark"] for match in found}) != 1:
         return False
     return _replace(draft, [match["rest"] for match in found], "the mark before each label was removed")
+
+
+def _markup(draft: LabelDraft) -> bool:
+    """Bold names and links of Markdown."""
+    for pattern in _MARKUP:
+        if (found := _matches(draft, pattern)) and (len(found) > 1 or "(" in pattern.pattern[:3]):
+            return _replace(draft, [match["name"] for match in found], "the Markdown around each label was removed")
+    return False
 
 
 def _keys(draft: LabelDraft) -> bool:
@@ -340,6 +359,7 @@ def _warn_about_numbers(draft: LabelDraft) -> None:
 
 _STRIPPERS: tuple[Callable[[LabelDraft], bool], ...] = (
     _bullets,
+    _markup,
     _keys,
     _quotes,
     _strong_ids,
