@@ -3,7 +3,9 @@
 The rule of labels is in `limbeck.shared.labels`; here its faults get the lines of the file.
 """
 
+import html
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -44,6 +46,9 @@ _KIND_WORDS = {
 }
 
 _SPECIAL = (
+    ".ds_store",
+    "thumbs.db",
+    "desktop.ini",
     "background",
     "background_google",
     "ignore",
@@ -56,6 +61,10 @@ _SPECIAL = (
     "null",
 )
 
+_SPACES = re.compile(r"[^\S\x00-\x7f]+")  # no-break spaces and others
+_ENTITY = re.compile(
+    r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,7}|#x[0-9a-fA-F]{1,6}|[a-zA-Z]{2,8}(?:acute|grave|uml|cedil|tilde|circ));"
+)
 _MIN_UNDERSCORED = 5  # names with underscores, for each name with a space
 
 NameFault = Callable[[str, str | None], str | None]
@@ -64,6 +73,7 @@ NameFault = Callable[[str, str | None], str | None]
 
 def clean_labels(draft: LabelDraft, fault_of_name: NameFault | None = None) -> list[FileLabel]:
     """The labels of a draft, in order. Adds to its notes and warnings. Raises LabelFileError with all faults."""
+    _clean_names(draft)
     _drop_placeholders(draft)
     strip_line_forms(draft)
     _drop_definitions(draft)
@@ -84,6 +94,33 @@ def _label(row: FileRow) -> FileLabel:
     if aliases:
         ids["aliases"] = aliases
     return FileLabel(name=row.name, sense=row.sense or None, ids=ids, line=row.line)
+
+
+def _clean_names(draft: LabelDraft) -> None:
+    """Remove invisible format characters of web pages, and write HTML's entities as characters."""
+    num_invisible, entities = 0, []
+    for row in draft.rows:
+        num_invisible += (removed := sum(is_invisible(character) for character in row.name)) > 0
+        if removed:
+            row.name = "".join(character for character in row.name if not is_invisible(character)).strip()
+        row.name = _SPACES.sub(" ", row.name)
+        if _ENTITY.search(row.name):
+            entities.append(row.name)
+            row.name = unescape_entities(row.name)
+    if num_invisible:
+        draft.note(f"invisible characters were removed from {counted(num_invisible, 'name')}")
+    if entities:
+        draft.note(f"HTML entities became characters (such as {examples(entities[:1])})")
+
+
+def unescape_entities(text: str) -> str:
+    """The text with characters for HTML's entities."""
+    return _ENTITY.sub(lambda found: html.unescape(found[0]), text)
+
+
+def is_invisible(character: str) -> bool:
+    """Whether a character is a format character, such as U+200B, but no joiner, which some scripts need."""
+    return character > "\x7f" and unicodedata.category(character) == "Cf" and character not in "\u200c\u200d"
 
 
 def _drop_placeholders(draft: LabelDraft) -> None:
@@ -115,6 +152,8 @@ def _split_synonyms(draft: LabelDraft) -> None:
         draft.note("semicolons separate synonyms")
     with_comma = [row for row in draft.rows if ", " in row.name]
     if not with_comma:
+        if joined := [row.name for row in draft.rows if re.search(r"\D,\D", row.name)]:
+            draft.note(f"names with commas were kept whole, such as {examples(joined[:1])}")
         return
     has_wnids = all("wnid" in row.ids for row in draft.rows) or "semicolons separate synonyms" in draft.notes
     are_lists = any(re.search(r",\s+(?:and|or|&)\s", row.name) for row in with_comma)  # "Ducks, Geese, and Swans"

@@ -25,7 +25,13 @@ _ASSIGNMENT = re.compile(
     r"(?:(?P<js>export\s+default|module\.exports|(?:export\s+)?(?:const|let|var)\s)[^=\[({\n]{0,200}=?\s*|"
     r"[A-Za-z_][\w.]*[ \t]{0,9}(?::[ \t]{0,9}[\w\[\], .<>]{1,60}?)?[ \t]{0,9}=\s*)(?=[\[({])"
 )
-_CALL = re.compile(r"[A-Za-z_][\w.]*\(\s*(?=[\[{(])")  # array(['cat', 'dog'], dtype=object), dict_keys([...])
+_TYPED = re.compile(  # `const char* names[] = {"cat"};`, `pub const L: [&str; 2] = ["cat"];`, `var l = []string{"cat"}`
+    r"(?:const|static|constexpr|private|public|pub|final|let|var|val|auto|String|std|QStringList|vector|char)\b"
+    r"[^\n\"'=]{0,120}=[^\n\"']{0,60}?(?=[\[{(]\s*[\"'])"
+)
+_CALL = re.compile(
+    r"(?:[A-Za-z_]\w*\s*=\s*)?[A-Za-z_][\w.]*\(\s*(?=[\[{(])"
+)  # array(['cat', 'dog'], dtype=object), dict_keys([...])
 _TUPLE = re.compile(r"\(\s*[\"'].*[\"'],?\s*\)", re.DOTALL)
 _LINE_COMMENT = re.compile(r"(^|[,\[{\s])//[^\n\"']*$", re.MULTILINE)
 _SECTION = re.compile(r"\[[\w .-]+\]")
@@ -104,6 +110,10 @@ def _without_assignment(text: str) -> tuple[str, int]:
     """The literal of `CLASSES = [...]` or `export const NAMES = {...};`, with blank lines for what was before it."""
     start = re.match(r"(?:\s*(?:#|//)[^\n]*\n|\s*/\*.*?\*/|\s*import\s[^\n]*\n)*\s*", text, re.DOTALL)
     offset = start.end() if start else 0
+    found = _TYPED.match(text, offset)
+    if found and (end := max(map(text.rfind, "]})"))) > found.end() and not text[end + 1 :].strip(" \t\n;,"):
+        body = "[" + _LINE_COMMENT.sub(r"\1", text[found.end() + 1 : end]) + "]"
+        return "\n" * text.count("\n", 0, found.end()) + body, found.end()
     found = _ASSIGNMENT.match(text, offset)
     if not found:
         return (text[offset:], 0) if text[offset : offset + 1] in ("[", "{") and offset else (text, 0)

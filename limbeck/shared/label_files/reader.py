@@ -10,7 +10,7 @@ checks them.
 
 from pathlib import PurePath
 
-from limbeck.shared.label_files.cleanup import NameFault, clean_labels
+from limbeck.shared.label_files.cleanup import NameFault, clean_labels, unescape_entities
 from limbeck.shared.label_files.delimited import read_delimited
 from limbeck.shared.label_files.documents import parse_document
 from limbeck.shared.label_files.encoding import PARQUET_MAGIC, DecodedText, decode
@@ -39,6 +39,9 @@ def read_label_file(data: bytes, name: str = "", *, fault_of_name: NameFault | N
         return read_label_file(parsed[0].encode(), fault_of_name=fault_of_name)  # a file inside a JSON string
     if parsed is None:
         refuse_other_files(decoded.text)
+        if "&" in decoded.text and (plain := unescape_entities(decoded.text)) != decoded.text:
+            decoded.text = plain
+            decoded.notes.append("HTML entities such as &amp; became characters")
         draft = read_delimited(decoded.text, suffix) or read_lines(decoded.text)
         return _finish(draft, decoded, fault_of_name)
     try:
