@@ -99,6 +99,12 @@ def _header_fault(columns: list[str], *, is_texts: bool) -> str | None:
     if is_texts:
         return None
     if missing := [name for name in REQUIRED_COLUMNS if name not in names]:
+        shown = ", ".join(columns)[:80]
+        if names and not any(name in COLUMNS for name in names):
+            return (
+                f"the first line ({shown}) names no column of labels and texts; write a header such as label,text, "
+                "or a JSON object of label -> list of texts"
+            )
         known = f"the columns are {', '.join(COLUMNS)}"
         return f"the header lacks {', '.join(missing)}; {known}; or one of labels and one of texts: label and text"
     if unknown := [name for name in names if name not in COLUMNS]:
