@@ -45,9 +45,9 @@ def read_csv(text: str, reading: Reading | None = None) -> list[Entry]:
         columns.pop()
     reading.report.read_as = "CSV" if separator == "," else f"CSV with {separator!r} between the cells"
     is_texts = row_columns(dict.fromkeys(columns)) is not None and "kind" not in map(str.lower, columns)
-    columns = columns if is_texts else [column.lower() for column in columns]
     if fault := _header_fault(columns, is_texts=is_texts):
         raise FormatError(fault, line=line_number)
+    columns = columns if is_texts else [column.lower() for column in columns]
     cells = _cells(rows, columns, reading)
     if is_texts:
         entries = read_rows(cells, reading)
