@@ -12,7 +12,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le", "UTF-16"),
     (codecs.BOM_UTF16_BE, "utf-16-be", "UTF-16"),
 )
-_BINARY = {
+_OTHER_FILES = {
     b"PAR1": "a Parquet file; choose the format parquet",
     b"PK\x03\x04": "a zip archive or an Excel workbook; unpack it, or save the sheet as CSV UTF-8",
     b"\x1f\x8b": "a gzip archive; unpack it",
@@ -25,6 +25,8 @@ _BINARY = {
     b"\xd0\xcf\x11\xe0": "an old Excel workbook; save the sheet as CSV UTF-8",
     b"SQLite format": "an SQLite database",
     b"ARROW1": "an Arrow file; choose the format parquet or huggingface",
+    b"version https://git-lfs.github.com/": "a pointer of Git LFS, not the file: run `git lfs pull`, or download it",
+    b"404: Not Found": "the error page of a server, not the file; download it again",
 }
 
 
@@ -35,7 +37,7 @@ def binary_format(content: bytes) -> DocumentFormat | None:
 
 def decode(content: bytes) -> tuple[str, str]:
     """(text without a byte order mark, name of the encoding). Raises FormatError for a file that is not text."""
-    for magic, name in _BINARY.items():
+    for magic, name in _OTHER_FILES.items():
         if content.startswith(magic):
             raise FormatError(f"is {name}")
     for mark, codec, name in _MARKS:

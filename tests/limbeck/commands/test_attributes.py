@@ -64,8 +64,8 @@ def test_export_and_import_in_every_format(client: Limbeck, set_id: str, capsys:
         assert "2 of 3" in printed(capsys, "import", str(path), "--format", format, "--vocabulary", vocabulary)
     assert printed(capsys, "export", set_id, "--format", "csv").startswith("\ufefflabel,sense,kind,text,")
     assert "not_in_this_format" in printed(capsys, "export", set_id, "--format", "cupl", code=1)
-    printed(capsys, "export", set_id, "--format", "label2text", "--out", str(tmp_path))
-    files = [str(tmp_path / name) for name in ("label2text.txt", "sentences.txt")]
+    printed(capsys, "export", set_id, "--format", "label2text", "--out", str(tmp_path / "new"))
+    files = [str(tmp_path / "new" / name) for name in ("label2text.txt", "sentences.txt")]
     assert Path(files[0]).read_text().startswith("001.crane_(bird) 1 crane_(bird)\n")
     printed(capsys, "import", "--label2text", files[0], "--sentences", files[1], "--vocabulary", vocabulary)
     assert "choose json, csv, dclip, cupl, jsonl, parquet, huggingface or label2text" in printed(
