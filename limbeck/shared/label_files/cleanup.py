@@ -100,13 +100,13 @@ def _clean_names(draft: LabelDraft) -> None:
     """Remove invisible format characters of web pages, and write HTML's entities as characters."""
     num_invisible, entities = 0, []
     for row in draft.rows:
-        num_invisible += (removed := sum(is_invisible(character) for character in row.name)) > 0
-        if removed:
-            row.name = "".join(character for character in row.name if not is_invisible(character)).strip()
-        row.name = _SPACES.sub(" ", row.name)
-        if _ENTITY.search(row.name):
+        if not row.name.isascii():
+            visible = "".join(character for character in row.name if not is_invisible(character))
+            num_invisible += visible != row.name
+            row.name = _SPACES.sub(" ", visible).strip()
+        if "&" in row.name and (plain := unescape_entities(row.name)) != row.name:
             entities.append(row.name)
-            row.name = unescape_entities(row.name)
+            row.name = plain
     if num_invisible:
         draft.note(f"invisible characters were removed from {counted(num_invisible, 'name')}")
     if entities:

@@ -44,7 +44,7 @@ _MARKUP = (
 )  # of Markdown: bold, italic, links
 _FOLDER = re.compile(r"(?:\./)?(?:(?:train|val|valid|validation|test|images)/)?(?P<name>[^/\s][^/]*)/?")
 _NUMBERED = re.compile(
-    r"(?:class|label|category|index|id|nr\.?|no\.?)\s*(?P<rest>\d{1,9}\s*[:=.)]\s*\S.*)", re.IGNORECASE
+    r"(?:class|label|category|index|id|nr\.?|no\.?)\s*(?P<rest>\d{1,9}\s*[:=.)](?!\d)\s*\S.*)", re.IGNORECASE
 )
 _LETTERED = re.compile(r"\(?(?P<mark>[A-Za-z]|[ivxIVX]+|[①-⑳])(?P<sep>[.)]\s+|(?<=[①-⑳])\s*)(?P<rest>\S.*)")
 _ROMANS = "i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx".split()  # noqa: SIM905
@@ -186,6 +186,8 @@ def _enumeration(draft: LabelDraft) -> bool:
     found = _matches(draft, _LETTERED)
     marks = [match["mark"].lower() for match in found]
     sequences = (_ROMANS, "abcdefghijklmnopqrstuvwxyz", "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳")
+    if all(match["mark"].isupper() and match["sep"][0] == "." and match["rest"][0].islower() for match in found):
+        return False  # `A. baumannii`
     if len(marks) < 2 or not any(marks == list(sequence[: len(marks)]) for sequence in sequences):
         return False
     return _replace(draft, [match["rest"] for match in found], "the mark before each label was removed")

@@ -193,7 +193,9 @@ def _name_by_header(columns: Sequence[_Column], texts: Sequence[_Column]) -> _Co
         return columns[0]
     named = [column for key in _NAMES for column in texts if column.key == key]
     if named:  # not a column of groups, such as eBird's CATEGORY, if another has the names
-        return next((column for column in named if not _is_repeated(column)), named[0])
+        is_group = named[0].key in ("category", "class", "species") and _is_repeated(named[0])
+        distinct = [column for column in named[1:] if "name" in column.key and not _is_repeated(column)]
+        return distinct[0] if is_group and distinct else named[0]
     others = {*_SENSES, *_ALIASES, *_GROUPS, *_IDS}
     free = [column for column in texts if column.key not in others]
     generic = [column for column in free if _GENERIC_NAME.fullmatch(column.key)]

@@ -177,7 +177,8 @@ def test_marks_of_web_pages_and_listings_are_no_part_of_a_name(content: str) -> 
 @pytest.mark.parametrize(
     "labels",
     [
-        ["A. baumannii", "B. subtilis", "E. coli"],
+        ["A. baumannii", "B. subtilis", "C. elegans"],
+        ["Category 1.5 storm", "Category 2.5 storm"],
         ["U.S. flag", "V. vinifera"],
         ["sports/football", "sports/tennis"],
         ["Class A: heavy", "Class B: light"],
