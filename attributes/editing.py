@@ -5,6 +5,7 @@ field. A line that a person wrote or changed has origin `human`, and later enric
 LLM keeps its `strategy` and `call`, which name its source.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from attributes.text import has_content
 from attributes.types import Entry, Line, LineKind
 from limbeck.shared.labels import normalize, text_fault
 
+_SPACES = re.compile(r"[ \u00a0\u2000-\u200a\u202f\u3000]+")
 MAX_LINES = 500
 MAX_TEXT_CHARS = 5_000
 MAX_FIELD_CHARS = 500
@@ -171,7 +173,7 @@ def _given_texts(change: LineChange, kind: LineKind) -> dict[str, str]:
         given: str | None = getattr(change, name)
         if given is None:
             continue
-        text = normalize(given)
+        text = _SPACES.sub(" ", normalize(given))  # as in an import, so that an export can be read back
         if text and name != "text" and name not in FIELDS_OF_KIND[kind]:
             raise EditError(f"/{name}", f"a line of kind {kind} has no {name}")
         max_chars = MAX_TEXT_CHARS if name == "text" else MAX_FIELD_CHARS

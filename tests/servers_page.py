@@ -8,6 +8,7 @@ own row.
 
 import io
 import sys
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TextIO
@@ -23,7 +24,7 @@ over a real socket; `python -m tests.servers_page > docs/servers.md` writes this
 """
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Quirk:
     """One row: whose behaviour it is, what happens, and what Limbeck does."""
 
@@ -42,20 +43,19 @@ class _Collector:
 
 
 def collect_quirks() -> list[Quirk]:
-    """All rows, sorted by server. Raises RuntimeError if the tests cannot be collected."""
+    """The rows of all tests. Raises RuntimeError if the tests cannot be collected."""
     collector = _Collector()
     with redirect_stdout(io.StringIO()) as out:
         status = pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *FOLDERS], plugins=[collector])
     if status != pytest.ExitCode.OK:
         raise RuntimeError(f"the tests cannot be collected:\n{out.getvalue()[-2000:]}")
-    return sorted(collector.quirks, key=lambda quirk: (quirk.server.casefold(), quirk.behaviour))
+    return list(collector.quirks)
 
 
-def write_page(out: TextIO) -> None:
-    """Write the page."""
-    out.write(HEAD)
+def write_rows(out: TextIO, quirks: Iterable[Quirk]) -> None:
+    """Write a table for each server, in alphabetical order."""
     server = ""
-    for quirk in collect_quirks():
+    for quirk in sorted(quirks, key=lambda one: (one.server.casefold(), one.server, one.behaviour, one.handling)):
         if quirk.server != server:
             server = quirk.server
             out.write(f"\n## {server}\n\n| behaviour | what Limbeck does |\n|---|---|\n")
@@ -64,4 +64,5 @@ def write_page(out: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    write_page(sys.stdout)
+    sys.stdout.write(HEAD)
+    write_rows(sys.stdout, collect_quirks())

@@ -181,8 +181,6 @@ def _refuse_other_files(text: str) -> None:
     """Raise FormatError for text that is surely no file of attributes."""
     if text.startswith("<"):
         raise FormatError("is HTML or XML, not a file of attributes")
-    if re.fullmatch(r"(?:Not Found|Forbidden|Entry not found|Access Denied)\s*", text, re.IGNORECASE):
-        raise FormatError(f"is the error {text.strip()!r} of a server, not the file: download it again")
     if re.match(r"(?:#[^\n]*\n|import [^\n]*\n|\s)*[A-Za-z_]\w*(?:\s*:[^=\n]{1,60})?\s*=\s*[\[{(]", text):
         raise FormatError("is Python code, not JSON; write the value with json.dumps")
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
+from attributes.llm.http.error_wording import TOO_LONG
 from attributes.llm.model_profile import LearnedProfiles, ModelProfile, profile_from_json
 from attributes.llm.refused_parameters import largest_limit, refused_parameter
 from attributes.llm.requests import (
@@ -215,6 +216,8 @@ class QuestionAttempts:
         if (limit := largest_limit(raw.detail, self.max_tokens)) and self._num_changes <= MAX_PROFILE_CHANGES:
             self.max_tokens = limit
             return Retry()
+        if TOO_LONG.search(raw.detail):  # the prompts of the other formats are longer
+            return self.finish("bad_request", raw.detail)
         refused = refused_parameter(raw.param, raw.detail, sent_parameters(self.body()))
         other = self._profile.without(refused) if refused else None
         if other is not None:

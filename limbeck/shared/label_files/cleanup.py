@@ -5,7 +5,6 @@ The rule of labels is in `limbeck.shared.labels`; here its faults get the lines 
 
 import html
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -61,7 +60,7 @@ _SPECIAL = (
     "null",
 )
 
-_SPACES = re.compile(r"[^\S\x00-\x7f]+")  # no-break spaces and others
+_SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")  # no-break spaces and others
 _ENTITY = re.compile(
     r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,7}|#x[0-9a-fA-F]{1,6}|[a-zA-Z]{2,8}(?:acute|grave|uml|cedil|tilde|circ));"
 )
@@ -97,18 +96,13 @@ def _label(row: FileRow) -> FileLabel:
 
 
 def _clean_names(draft: LabelDraft) -> None:
-    """Remove invisible format characters of web pages, and write HTML's entities as characters."""
-    num_invisible, entities = 0, []
+    """Write no-break spaces and others as spaces, and HTML's entities as characters."""
+    entities = []
     for row in draft.rows:
-        if not row.name.isascii():
-            visible = "".join(character for character in row.name if not is_invisible(character))
-            num_invisible += visible != row.name
-            row.name = _SPACES.sub(" ", visible).strip()
+        row.name = row.name if row.name.isascii() else _SPACES.sub(" ", row.name).strip()
         if "&" in row.name and (plain := unescape_entities(row.name)) != row.name:
             entities.append(row.name)
             row.name = plain
-    if num_invisible:
-        draft.note(f"invisible characters were removed from {counted(num_invisible, 'name')}")
     if entities:
         draft.note(f"HTML entities became characters (such as {examples(entities[:1])})")
 
@@ -116,11 +110,6 @@ def _clean_names(draft: LabelDraft) -> None:
 def unescape_entities(text: str) -> str:
     """The text with characters for HTML's entities."""
     return _ENTITY.sub(lambda found: html.unescape(found[0]), text)
-
-
-def is_invisible(character: str) -> bool:
-    """Whether a character is a format character, such as U+200B, but no joiner, which some scripts need."""
-    return character > "\x7f" and unicodedata.category(character) == "Cf" and character not in "\u200c\u200d"
 
 
 def _drop_placeholders(draft: LabelDraft) -> None:

@@ -1,4 +1,4 @@
-"""Text that is no file of labels, and would become garbage: pointers of Git LFS, error pages, SQL, listings, code."""
+"""Text that is no file of labels, and would become garbage: SQL, listings, source code, annotations."""
 
 import re
 from collections.abc import Sequence
@@ -6,12 +6,6 @@ from collections.abc import Sequence
 from limbeck.shared.label_files.types import LabelFileError, examples
 
 _NUMBER_COLUMNS = re.compile(r"\S+(?:[\s,]+-?\d+(?:\.\d+)?){2,}")
-_LFS = re.compile(r"version https://git-lfs\.github\.com/spec/")
-_ERROR_PAGE = re.compile(
-    r"(?:\d{3}:? )?(?:Not Found|Forbidden|Bad Request|Unauthorized|Internal Server Error)|Entry not found|"
-    r"Invalid username or password\.?|Access Denied|Rate limit exceeded\.?",
-    re.IGNORECASE,
-)
 _SQL = re.compile(
     r"^\s*(?:INSERT\s+INTO\s+\S.*(?:VALUES|\()|CREATE\s+TABLE\s+\S.*\(|COPY\s+\S.*\sFROM\s+stdin;)", re.M | re.I
 )
@@ -25,11 +19,7 @@ _CODE = re.compile(
 
 
 def refuse_other_files(text: str) -> None:
-    """Raise LabelFileError for text that is a pointer, an error page, SQL or source code."""
-    if _LFS.match(text):
-        raise LabelFileError("is a pointer of Git LFS, not the file itself: run `git lfs pull`, or download the file")
-    if _ERROR_PAGE.fullmatch(text.strip()):
-        raise LabelFileError(f"is the error {text.strip()!r} of a server, not the file: download it again")
+    """Raise LabelFileError for text that is SQL, a listing or source code."""
     if ";" in text and _SQL.search(text):
         raise LabelFileError("is SQL, not a list of labels: export the column of names as CSV")
     if _LISTING.search(text):

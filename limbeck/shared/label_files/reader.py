@@ -3,9 +3,9 @@
     found = read_label_file(path.read_bytes(), path.name)
     found.labels, found.report()
 
-The API, `limbeck`, `python -m attributes` and `python -m distill` use this reader. `encoding` decodes, `documents`
-parses JSON, YAML and Python, `delimited` CSV, `lines` plain text; `values` and `tables` find the labels, and `cleanup`
-checks them.
+The API, `limbeck`, `python -m attributes` and `python -m distill` use this reader. `limbeck.shared.text_files` decodes,
+`documents` parses JSON, YAML and Python, `delimited` CSV, `lines` plain text; `values` and `tables` find the labels,
+and `cleanup` checks them.
 """
 
 from pathlib import PurePath
@@ -13,12 +13,12 @@ from pathlib import PurePath
 from limbeck.shared.label_files.cleanup import NameFault, clean_labels, unescape_entities
 from limbeck.shared.label_files.delimited import read_delimited
 from limbeck.shared.label_files.documents import parse_document
-from limbeck.shared.label_files.encoding import PARQUET_MAGIC, DecodedText, decode
 from limbeck.shared.label_files.lines import read_lines
 from limbeck.shared.label_files.other_files import refuse_other_files
 from limbeck.shared.label_files.parquet import read_parquet
 from limbeck.shared.label_files.types import FileLabel, LabelDraft, LabelFile, LabelFileError
 from limbeck.shared.label_files.values import value_draft
+from limbeck.shared.text_files import PARQUET_MAGIC, DecodedText, TextFileError, decode
 
 _JSON = ("JSON", "JSON Lines")
 
@@ -31,7 +31,10 @@ def read_label_file(data: bytes, name: str = "", *, fault_of_name: NameFault | N
     suffix = PurePath(name).suffix.lower()
     if data.startswith(PARQUET_MAGIC):
         return _finish(read_parquet(data), DecodedText(""), fault_of_name)
-    decoded = decode(data)
+    try:
+        decoded = decode(data, expected="a list of labels")
+    except TextFileError as error:
+        raise LabelFileError(str(error)) from None
     if not decoded.text.strip():
         raise LabelFileError("has no labels: write one label per line", is_empty=True)
     parsed = parse_document(decoded.text, suffix)

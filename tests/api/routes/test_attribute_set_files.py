@@ -27,7 +27,7 @@ def test_published_cub_sentences_round_trip(service: Service, cub: Path) -> None
     sentences = (cub / "chatgpt.txt").read_text()
     body = {"format": "label2text", "name": "CUB", "domain": "birds", "label2text": label2text, "sentences": sentences}
     created = service.post(IMPORT, body)
-    assert (created["num_labels"], created["num_described"], created["num_flagged"]) == (200, 200, 2)
+    assert (created["num_labels"], created["num_described"], created["num_flagged"]) == (200, 200, 3)
     vocabulary = service.get(f"/v1/vocabularies/{created['vocabulary_id']}")
     assert (vocabulary["name"], vocabulary["domain"], vocabulary["num_labels"]) == ("CUB", "birds", 200)
 

@@ -51,7 +51,7 @@ def test_the_modules_are_those_of_the_dependency_groups() -> None:
         for name in _own_requirements(part)
         if not any(name in {one.lower().replace("_", "-") for one in distributions[module]} for module in every_module)
     }
-    assert missing == {"python-multipart"}  # fastapi imports it
+    assert missing == {"python-multipart", "socksio"}  # fastapi and httpcore import them
 
 
 def test_every_part_is_installed_here() -> None:

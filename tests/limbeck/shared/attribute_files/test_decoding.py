@@ -31,14 +31,14 @@ def test_each_encoding_gives_the_same_text(content: bytes, encoding: str) -> Non
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(b"{}", mtime=0), "is a gzip archive; unpack it"),
+        (gzip.compress(b"{}", mtime=0), "is a gzip file, not a text with attributes: unpack it"),
         (b"\x89PNG\r\n\x1a\n", "is a PNG image"),
-        (b"PK\x03\x04...", "Excel workbook"),
+        (b"PK\x03\x04...", "is a damaged zip file"),
         (b"\0\1\2 pickled", "is a binary file"),
-        (b"PAR1....", "choose the format parquet"),
-        ("größe, länge".encode() + b"\xe9", "is UTF-8 with 1 damaged bytes, the first at byte 15"),
-        (b"a\nb\x81c", "line 2: is neither UTF-8 nor Windows-1252"),
-        (codecs.BOM_UTF16_LE + b"a\0b", "is not valid UTF-16"),
+        (b"PAR1....", "is a Parquet file"),
+        ("größe, länge".encode() + b"\xe9", r"line 1: is not UTF-8 \(byte 15\), while other lines are"),
+        ("Ёж и кот".encode("cp1251"), "too many letters are not ASCII for Windows-1252"),
+        (codecs.BOM_UTF16_LE + b"a\0b", "is damaged UTF-16 text"),
     ],
 )
 def test_other_files_are_refused_with_the_reason(content: bytes, message: str) -> None:

@@ -167,7 +167,7 @@ def test_settings_are_refused() -> None:
         "cat、dog、horse",
         "cat, dog, and horse",
         "Classes: cat, dog, horse",
-        "\u200bcat\ndog\u200b\nhorse\u00a0\n",
+        "cat\u00a0\n\u3000dog\nhorse\n",
     ],
 )
 def test_marks_of_web_pages_and_listings_are_no_part_of_a_name(content: str) -> None:

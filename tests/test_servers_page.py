@@ -1,0 +1,31 @@
+"""`docs/servers.md` is what the tests of server behaviours prove."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers_page import HEAD, Quirk, write_rows
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_the_page_has_the_rows_of_the_tests() -> None:
+    written = subprocess.run(
+        [sys.executable, "-m", "tests.servers_page"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    page = (ROOT / "docs" / "servers.md").read_text(encoding="utf-8")
+    assert written == page, "write it again: .venv/bin/python -m tests.servers_page > docs/servers.md"
+
+
+def test_rows_are_grouped_by_server_and_bars_are_escaped() -> None:
+    out = io.StringIO()
+    write_rows(out, [Quirk("b", "1 | 2", "waits"), Quirk("A", "x", "y"), Quirk("b", "0", "z")])
+    assert out.getvalue() == (
+        "\n## A\n\n| behaviour | what Limbeck does |\n|---|---|\n| x | y |\n"
+        "\n## b\n\n| behaviour | what Limbeck does |\n|---|---|\n| 0 | z |\n| 1 \\| 2 | waits |\n"
+    )
+    assert HEAD.startswith("# LLM servers\n")
