@@ -34,7 +34,7 @@ from limbeck.shared.attribute_files.decoding import decode
 from limbeck.shared.attribute_files.matching import Assignment, MatchedEntry, Rule, assign, rename
 from limbeck.shared.attribute_files.reading import ReadReport
 from limbeck.shared.format_names import BINARY_FORMATS, ImportFormat
-from limbeck.shared.label_matching import is_identifier
+from limbeck.shared.label_matching import is_identifier, without_number
 from limbeck.shared.labels import LabelPair
 from store.errors import InvalidField
 from store.sets.attribute_sets import EntryContent
@@ -223,6 +223,9 @@ def new_labels(imported: ImportedFile, body: ImportIn) -> tuple[list[LabelPair],
     if labels and all(is_identifier(name) for name, _ in labels):
         detail = f'the labels are identifiers such as "{labels[0][0]}", which say nothing to an LLM; name them in map'
         raise unprocessable("label_is_identifier", detail, imported.pointer)
+    if all(without_number(name) not in ("", name) for name, _ in labels) and len(labels) > 1:
+        labels = [(without_number(name), sense) for name, sense in labels]
+        imported.report.warnings.append("the number before each label, such as 001., was removed")
     if imported.format in ("dclip", "cupl") and not any(" " in name for name, _ in labels):
         labels = _with_spaces(labels, imported.report)
     kept = [at for at, label in enumerate(names) if label is not None]

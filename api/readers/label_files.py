@@ -110,7 +110,8 @@ def _posted(file: LabelFile) -> PostedLabels:
 def _problem(error: LabelFileError) -> ProblemError:
     if not error.faults:
         code = "vocabulary_empty" if error.is_empty else "label_file_invalid"
-        return unprocessable(code, f"the label file {error}", "/labels")
+        colon = ":" if str(error).startswith(("every ", "the ")) else ""
+        return unprocessable(code, f"the label file{colon} {error}", "/labels")
     fields = [InvalidField(_pointer(fault), _detail(fault)) for fault in error.faults]
     code = "label_file_invalid" if error.faults[0].position is None else "label_invalid"
     more = error.num_faults - len(fields)

@@ -45,9 +45,9 @@ def read_csv(text: str, reading: Reading | None = None) -> list[Entry]:
         columns.pop()
     reading.report.read_as = "CSV" if separator == "," else f"CSV with {separator!r} between the cells"
     is_texts = row_columns(dict.fromkeys(columns)) is not None and "kind" not in map(str.lower, columns)
-    columns = columns if is_texts else [column.lower() for column in columns]
     if fault := _header_fault(columns, is_texts=is_texts):
         raise FormatError(fault, line=line_number)
+    columns = columns if is_texts else [column.lower() for column in columns]
     cells = _cells(rows, columns, reading)
     if is_texts:
         entries = read_rows(cells, reading)
@@ -99,6 +99,12 @@ def _header_fault(columns: list[str], *, is_texts: bool) -> str | None:
     if is_texts:
         return None
     if missing := [name for name in REQUIRED_COLUMNS if name not in names]:
+        shown = ", ".join(columns)[:80]
+        if names and not any(name in COLUMNS for name in names):
+            return (
+                f"the first line ({shown}) names no column of labels and texts; write a header such as label,text, "
+                "or a JSON object of label -> list of texts"
+            )
         known = f"the columns are {', '.join(COLUMNS)}"
         return f"the header lacks {', '.join(missing)}; {known}; or one of labels and one of texts: label and text"
     if unknown := [name for name in names if name not in COLUMNS]:

@@ -17,7 +17,7 @@ from attributes.formats.set_schema import EntryModel
 from attributes.formats.tables import Row, as_row, read_rows, row_columns
 from attributes.types import Entry, Label, entry_from_json
 from limbeck.shared.attribute_files.json_documents import parse_json
-from limbeck.shared.attribute_files.label_texts import is_sentences, read_label_texts
+from limbeck.shared.attribute_files.label_texts import has_same_fields, is_sentences, read_label_texts
 from limbeck.shared.labels import LabelKey, label_fault, label_key, numbered_lines
 
 
@@ -37,6 +37,12 @@ def read_jsonl(text: str, reading: Reading | None = None) -> list[Entry]:
     elif rows and row_columns(rows[0][1]) is None and "text" not in rows[0][1]:
         # Objects of label -> texts, one for each label.
         reading.locate = lambda path: rows[path[0]][0] if path and isinstance(path[0], int) else None
+        if has_same_fields([row for _, row in rows]):
+            reading.fault(
+                f"has no field of labels and of texts, such as label and text; it has {', '.join(rows[0][1])[:200]}"
+            )
+            reading.close()
+            return []
         found = read_label_texts([row for _, row in rows], reading)
         entries = entries_of_texts(found, "answer" if is_sentences(found) else "phrase")
     else:

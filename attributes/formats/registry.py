@@ -5,6 +5,7 @@ commands, the API's import and its export then know it.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -160,8 +161,7 @@ def detect_format(content: Content) -> DocumentFormat:
             return binary
         content, _ = decode(content)
     text = content.lstrip("\ufeff \t\r\n")
-    if text.startswith("<"):
-        raise FormatError("is HTML or XML, not a file of attributes")
+    _refuse_other_files(text)
     if not text.startswith(("{", "[")):
         return "csv"
     try:
@@ -175,6 +175,14 @@ def detect_format(content: Content) -> DocumentFormat:
     if isinstance(data, dict) and isinstance(data.get("lines"), list) and isinstance(data.get("label"), str):
         return "jsonl"  # a file of one line
     return "cupl" if is_sentences(read_label_texts(data, Reading(partial=True))) else "dclip"
+
+
+def _refuse_other_files(text: str) -> None:
+    """Raise FormatError for text that is surely no file of attributes."""
+    if text.startswith("<"):
+        raise FormatError("is HTML or XML, not a file of attributes")
+    if re.match(r"(?:#[^\n]*\n|import [^\n]*\n|\s)*[A-Za-z_]\w*(?:\s*:[^=\n]{1,60})?\s*=\s*[\[{(]", text):
+        raise FormatError("is Python code, not JSON; write the value with json.dumps")
 
 
 def _is_limbeck_json(data: Mapping[str, object]) -> bool:

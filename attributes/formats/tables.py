@@ -19,10 +19,10 @@ from limbeck.shared.attribute_files.label_texts import (
     LABEL_FIELDS,
     QUESTION_FIELDS,
     SENSE_FIELDS,
-    TEXT_FIELDS,
     TextsByLabel,
     first_field,
     is_sentences,
+    text_fields,
 )
 from limbeck.shared.labels import LabelKey, LabelPair, label_fault, label_key
 
@@ -103,11 +103,11 @@ def read_rows(rows: Iterable[tuple[int | None, Row]], reading: Reading) -> list[
     return _read_texts(all_rows, first[1], reading)
 
 
-def row_columns(row: Row) -> tuple[str, str] | None:
-    """The columns of the label and of the text of rows that are not in Limbeck's columns; None if there are none."""
+def row_columns(row: Row) -> tuple[str, list[str]] | None:
+    """The columns of the label and of the texts of rows that are not in Limbeck's columns; None if there are none."""
     label = first_field(row, LABEL_FIELDS)
-    text = first_field({key: value for key, value in row.items() if key != label}, TEXT_FIELDS)
-    return (label, text) if label is not None and text is not None else None
+    texts = text_fields(row, label)
+    return (label, texts) if label is not None and texts else None
 
 
 def parse_line(row: Mapping[str, str], reading: Reading) -> Line | None:
@@ -151,20 +151,21 @@ def _read_texts(rows: Iterable[tuple[int | None, Row]], first: Row, reading: Rea
         named = ", ".join(map(str, first))[:200]
         reading.fault(f"has no column for labels and texts, such as label and text; its columns are {named}")
         return []
-    label, text = columns
-    sense, about = first_field(first, SENSE_FIELDS), first_field(first, QUESTION_FIELDS)
-    _warn_of_other_columns(first, {label, text, sense, about}, reading)
+    label, texts = columns
+    sense = first_field(first, SENSE_FIELDS)
+    about = first_field([name for name in first if name not in texts], QUESTION_FIELDS)
+    _warn_of_other_columns(first, {label, *texts, sense, about}, reading)
     collected = TextsByLabel(reading)
     for line_number, row in rows:
         asked = row.get(about) if about is not None else None
         collected.add(
             row.get(label),
-            row.get(text),
+            row.get(texts[0]) if len(texts) == 1 else [row.get(name) for name in texts],
             sense=row.get(sense) if sense is not None else None,
             about=asked if isinstance(asked, str) else "",
             line=line_number,
         )
-    reading.report.read_as += f" (columns {label} and {text})"
+    reading.report.read_as += f" (columns {label} and {', '.join(texts)})"
     found = collected.labels()
     return entries_of_texts(found, "answer" if is_sentences(found) else "phrase")
 

@@ -24,6 +24,8 @@ from limbeck.shared.labels import LabelPair, written
 
 Lines = tuple[JSONObject, ...]
 """The attribute lines of one label, each with at least `kind` and `text`."""
+_CONVERT = "convert it by `limbeck attributes import FILE` and `limbeck attributes export SET --format json`"
+_JSON_LINES = (".jsonl", ".ndjson")
 _SHOWN = 5
 
 
@@ -87,7 +89,15 @@ def read_label2text(label2text: Path, sentences: Path | None) -> LabelsWithLines
 
 
 def _entries(path: Path, reading: Reading) -> list[tuple[LabelPair, Lines]]:
-    data: Any = parse_json(_text(path), reading)
+    text = _text(path)
+    if not text.lstrip().startswith(("{", "[", '"')):
+        raise FormatError(f"is no JSON of Limbeck or of label -> texts; {_CONVERT}")
+    try:
+        data: Any = parse_json(text, reading)
+    except FormatError as error:
+        if error.detail.startswith("is not JSON: more text follows") and path.suffix.lower() in _JSON_LINES:
+            raise FormatError(f"is JSON Lines; {_CONVERT}") from None
+        raise
     if isinstance(data, dict) and isinstance(data.get("entries"), list) and "format" in data:
         reading.close()
         return [((entry["label"], entry.get("sense")), _checked(entry["lines"])) for entry in data["entries"]]

@@ -29,8 +29,11 @@ def exit_code(action: Callable[[], object]) -> int:
         place = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
         _print_error(f"error: {place}{first['msg'].removeprefix('Value error, ')}")
         return 2
-    except (ValueError, OSError) as error:
-        _print_error(f"error: {error}")
+    except OSError as error:
+        _print_error(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}")
+        return 2
+    except ValueError as error:
+        _print_error(f"error: {' '.join(str(error).split())}")
         return 2
     except RuntimeError as error:
         # A teacher or images that cannot be obtained are bad input; any other error is a failed run.

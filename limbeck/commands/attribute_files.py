@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 _DATA_SUFFIXES = (".parquet", ".arrow", ".jsonl", ".csv")
 _SHOWN = 10
+_OPTIONS = {  # what the service says of fields, for the command
+    "post partial: true to leave them out": "--partial leaves them out",
+    "name their labels in map": "name their labels with --map FILE",
+    "name them in map": "name them with --map FILE",
+}
 
 
 def read_content(path: Path) -> tuple[str | bytes, str]:
@@ -67,7 +72,7 @@ def read_label_map(path: Path) -> LabelMap:
 
 @contextmanager
 def faults_of_file(path: Path) -> Iterator[None]:
-    """Turn the service's list of faults of a file into BadInput with one line for each."""
+    """Turn the service's list of faults of a file into BadInput, with the options of the command as remedy."""
     from limbeck.errors import Problem
 
     try:
@@ -75,10 +80,13 @@ def faults_of_file(path: Path) -> Iterator[None]:
     except Problem as problem:
         if problem.status != 422 or not problem.errors:
             raise
-        if len(problem.errors) == 1:
-            raise BadInput(f"{path}: {problem.detail}") from None
-        faults = "".join(f"\n  {error.detail}" for error in problem.errors)
-        raise BadInput(f"{path}: {problem.detail}{faults}") from None
+        detail = problem.detail
+        for field, option in _OPTIONS.items():
+            detail = detail.replace(field, option)
+        if len(problem.errors) > 1:
+            detail = detail.replace(f"; the first: {problem.errors[0].detail}", "")
+            detail += ": " + "; ".join(error.detail for error in problem.errors)
+        raise BadInput(f"{path}: {detail}") from None
 
 
 def unpack(archive: bytes, folder: Path) -> None:
@@ -119,6 +127,8 @@ def report_lines(report: "ImportReport", encoding: str) -> Iterator[str]:
     if report.num_left_out:
         yield f"{report.num_left_out:,} left out:"
     yield from (f"  {one.detail}" for one in report.left_out)
+    if encoding == "Windows-1252" and not any(encoding in warning for warning in report.warnings):
+        yield "warning: the file is not UTF-8 and was read as Windows-1252; check the accents"
     yield from (f"warning: {warning}" for warning in report.warnings)
 
 

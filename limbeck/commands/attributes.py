@@ -205,6 +205,7 @@ def export(
         raise BadInput("label2text writes two files; give their folder with --out")
     with service(url) as client:
         if format == "label2text" and out is not None:
+            _make_folder(out)
             _write(out / "label2text.txt", client.export_attributes(id, format="label2text"))
             _write(out / "sentences.txt", client.export_attributes(id, format="sentences"))
             return
@@ -215,6 +216,13 @@ def export(
         unpack(content, out)
     else:
         _write(out, content)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from None
 
 
 def _write(path: Path, content: bytes) -> None:

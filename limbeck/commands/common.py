@@ -135,13 +135,23 @@ def create_vocabulary(client: "Limbeck", path: Path, domain: str, console: "Cons
     except Problem as error:
         if error.status not in (400, 413, 415, 422):
             raise
-        details = [one.detail for one in error.errors if one.pointer.startswith("/labels/")]
-        raise BadInput(f"{path}: {'; '.join(details)} ({error})" if len(details) > 1 else f"{path}: {error}") from None
+        raise BadInput(f"{path}: {_fault_of_labels(path, content) or error}") from None
     console.print(f"{created.num_labels:,} labels as {created.id}", highlight=False, markup=False)
     report = [f"read as {created.read_as}", *created.notes, *(f"warning: {text}" for text in created.warnings)]
     if created.read_as:
         console.print("; ".join(report), highlight=False, markup=False)
     return created
+
+
+def _fault_of_labels(path: Path, content: bytes) -> str:
+    """Why the service refused a label file, as `limbeck labels` says it; empty if it can be read here."""
+    from limbeck.shared.label_files import LabelFileError, read_label_file
+
+    try:
+        read_label_file(content, path.name)
+    except LabelFileError as error:
+        return str(error)
+    return ""
 
 
 def read_text(path: Path) -> str:

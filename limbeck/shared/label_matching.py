@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from limbeck.shared.label_files.identifiers import id_kind
 from limbeck.shared.labels import LabelPair, fold, label_key, quoted, readings, written
 
 MatchRule = Literal["exact", "normalized", "map"]
@@ -29,6 +30,7 @@ _NUMBER = re.compile(r"^\d+[._]\s*")
 _IDENTIFIER = re.compile(
     r"n\d{8}|\d+|/[mg]/\w+|Q\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=\w*\d)[0-9a-f]{12,}", re.IGNORECASE
 )
+_OTHER_KINDS = ("file name", "url", "synset", "placeholder")  # of `id_kind`
 _MAX_COMPARED = 500
 
 
@@ -45,8 +47,8 @@ class LabelMatch:
 
 
 def is_identifier(text: str) -> bool:
-    """Whether the text is an identifier, such as n02012849, /m/01g317 or 17, and no word."""
-    return _IDENTIFIER.fullmatch(text.strip()) is not None
+    """Whether the text is an identifier, such as n02012849, /m/01g317, 17 or 0001.jpg, and no word."""
+    return _IDENTIFIER.fullmatch(text.strip()) is not None or id_kind(text) in _OTHER_KINDS
 
 
 def without_number(name: str) -> str:

@@ -49,6 +49,11 @@ _ZIP_KINDS = (
     ("content.xml", "an OpenDocument file", "save the sheet as CSV"),
 )
 _MOJIBAKE = re.compile("[\u00c3\u00c2][\u0080-\u00bf\u2018-\u203a\u0152\u0153\u0160\u0161]|\u00e2\u20ac")
+_ERROR_PAGE = re.compile(
+    r"(?:\d{3}:? )?(?:Not Found|Forbidden|Bad Request|Unauthorized|Internal Server Error)|Entry not found|"
+    r"Invalid username or password\.?|Access Denied|Rate limit exceeded\.?",
+    re.IGNORECASE,
+)
 _MANY = 0.3
 
 
@@ -87,6 +92,7 @@ def decode(data: bytes, *, expected: str = "text") -> DecodedText:
         decoded.warnings.append(f"accents look wrong ({around!r}): the file was saved in another encoding before")
     if "\ufffd" in text:
         decoded.warnings.append("the file has U+FFFD characters: an earlier conversion lost letters")
+    _refuse_substitute(decoded.text)
     _refuse_control(decoded.text, expected)
     return decoded
 
@@ -170,6 +176,14 @@ def _zip_kind(data: bytes) -> tuple[str, str]:
 
 def _binary(words: str, remedy: str, expected: str) -> TextFileError:
     return TextFileError(f"is {words}, not {expected}: {remedy}")
+
+
+def _refuse_substitute(text: str) -> None:
+    """Refuse what a download gives instead of the file: a pointer of Git LFS, or the error of a server."""
+    if text.startswith("version https://git-lfs.github.com/spec/"):
+        raise TextFileError("is a pointer of Git LFS, not the file itself: run `git lfs pull`, or download the file")
+    if len(text) < 100 and _ERROR_PAGE.fullmatch(text.strip()):
+        raise TextFileError(f"is the error {text.strip()!r} of a server, not the file: download it again")
 
 
 def _refuse_control(text: str, expected: str) -> None:

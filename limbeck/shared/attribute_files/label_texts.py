@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from limbeck.shared.attribute_files.document_shapes import as_records, not_texts
+from limbeck.shared.attribute_files.listed_items import listed_items
 from limbeck.shared.attribute_files.reading import MAX_FAULTS, Path, Reading
 from limbeck.shared.labels import LabelKey, label_fault, label_key, quoted, text_fault, written
 
@@ -35,6 +37,13 @@ LABEL_FIELDS = (
     "object",
     "title",
     "species",
+    "klasse",
+    "bezeichnung",
+    "kategorie",
+    "classe",
+    "nom",
+    "clase",
+    "nombre",
 )
 """Fields of the label in records and tables, the most certain first."""
 SENSE_FIELDS = ("sense",)
@@ -49,16 +58,22 @@ TEXT_FIELDS = tuple(
         "phrase",
         "answer",
         "caption",
-        "prompt",
         "definition",
         "feature",
         "concept_text",
         "response",
+        "completion",
+        "desc",
+        "beschreibung",
+        "merkmal",
+        "descripción",
+        "prompt",
     )
     for form in (noun, f"{noun}s")
 )
-"""Fields of the texts in records and tables."""
-QUESTION_FIELDS = ("about", "question", "query")
+"""Fields of the texts in records and tables. A prompt is the question if there is another field of texts."""
+QUESTION_FIELDS = ("about", "question", "query", "prompt")
+_NUMBER_OF_FIELD = re.compile(r"[_ ]?\d{1,3}$")  # `attribute 1`, `attribute 2`
 _WRAPPERS = frozenset(TEXT_FIELDS) | {"data", "entries", "labels", "classes", "annotations", "rows", "train", "results"}
 ONE_TEXT = "an object of label -> one text"
 _MIN_SENTENCE_WORDS = 9  # texts with at least this median number of words are sentences, not phrases
@@ -104,23 +119,36 @@ class _Item:
     path: Path
     sense: object = None
     about: str = ""
+    unused: tuple[str, ...] = ()
 
 
 _NO_TEXTS = object()
-_BULLET = re.compile(r"\s*(?:[-*•–]|\d{1,3}[.)])\s+(.*\S)")
 
 
 def read_label_texts(data: object, reading: Reading) -> list[LabelTexts]:
     """The labels of a document of any of these shapes, in order. The caller closes the reading."""
-    shape, items = _items(*_unwrapped(data, ()))
+    if fault := not_texts(data):
+        reading.fault(fault)
+        return []
+    shape, items = _items(*_unwrapped(as_records(data, LABEL_FIELDS), ()))
+    if items is None and isinstance(data, list) and has_same_fields(data):
+        named = ", ".join(map(str, data[0]))[:200]
+        reading.fault(f"the records have no field of labels and of texts, such as label and text; they have {named}")
+        return []
     if items is None:
         reading.fault("must be a JSON object of label -> list of texts, or a list of records with label and texts")
         return []
     reading.report.read_as = shape
+    if unused := sorted({name for item in items for name in item.unused}):
+        reading.warn(f"fields that are not used: {', '.join(unused)[:200]}")
     collected = TextsByLabel(reading)
     for item in items:
         collected.add(item.name, item.value, sense=item.sense, about=item.about, path=item.path)
-    return collected.labels()
+    labels = collected.labels()
+    if empty := [label for label in labels if not label.texts]:
+        shown = ", ".join(quoted(str(label)) for label in empty[:3]) + (" …" if len(empty) > 3 else "")
+        reading.warn(f"{len(empty):,} of {len(labels):,} labels have no texts: {shown}")
+    return labels
 
 
 class TextsByLabel:
@@ -154,7 +182,11 @@ class TextsByLabel:
         of_label, shown = self._texts.setdefault(key, []), quoted(written(*label))
         for one in _texts(value, place, self._reading.field(about)[:500] if about else "", shown, self._reading):
             if len(of_label) == MAX_TEXTS:
-                self._reading.fault(f"label {shown} has more than {MAX_TEXTS} texts", path=path, line=line)
+                self._reading.fault(
+                    f"label {shown} has more than {MAX_TEXTS} texts; a partial import keeps the first",
+                    path=path,
+                    line=line,
+                )
                 break
             self._reading.report.repeated_texts += one in of_label
             of_label.append(one)
@@ -189,10 +221,21 @@ def is_sentences(labels: Iterable[LabelTexts]) -> bool:
     return bool(lengths) and lengths[len(lengths) // 2] >= _MIN_SENTENCE_WORDS
 
 
-def first_field(record: Mapping[str, object], names: Iterable[str]) -> str | None:
+def first_field(record: Iterable[str], names: Iterable[str]) -> str | None:
     """The key of the record that is the first of these field names, ignoring case and surrounding white space."""
     by_name = {key.strip().casefold().replace(" ", "_"): key for key in record}
     return next((by_name[name] for name in names if name in by_name), None)
+
+
+def text_fields(record: Iterable[str], label: str | None = None) -> list[str]:
+    """The fields of texts, in order: one or several of these names, also with numbers, such as `attribute 1`."""
+    found = []
+    for key in record:
+        name = key.strip().casefold().replace(" ", "_")
+        if key != label and (name in TEXT_FIELDS or _NUMBER_OF_FIELD.sub("", name) in TEXT_FIELDS):
+            found.append(key)
+    others = [key for key in found if key.strip().casefold() not in QUESTION_FIELDS]
+    return others or found
 
 
 def _unwrapped(data: object, path: Path) -> tuple[object, Path]:
@@ -227,6 +270,8 @@ def _items(data: object, path: Path) -> tuple[str, list[_Item] | None]:
         return _object_shape(data), [_Item(name, value, (*path, name)) for name, value in data.items()]
     if not isinstance(data, list) or not data:
         return "", [] if data == [] else None
+    if has_same_fields(data) and _record(data[0], path) is None:
+        return "", None
     items = []
     for at, one in enumerate(data):
         item = _list_item(one, (*path, at))
@@ -234,6 +279,12 @@ def _items(data: object, path: Path) -> tuple[str, list[_Item] | None]:
             return "", None
         items += item
     return "a list of records with label and texts", items
+
+
+def has_same_fields(data: list[object]) -> bool:
+    """Whether several objects have the same fields, so that these are no labels."""
+    objects = [one for one in data if isinstance(one, dict)]
+    return 1 < len(objects) == len(data) and all(one.keys() == objects[0].keys() for one in objects)
 
 
 def _list_item(one: object, path: Path) -> list[_Item] | None:
@@ -253,17 +304,19 @@ def _list_item(one: object, path: Path) -> list[_Item] | None:
 def _record(data: Mapping[str, object], path: Path) -> _Item | None:
     """The record's label, sense, texts and question; None if it has no field for a label or for texts."""
     label = first_field(data, LABEL_FIELDS)
-    texts = first_field({key: value for key, value in data.items() if key != label}, TEXT_FIELDS)
-    if label is None or texts is None:
+    texts = text_fields(data, label)
+    if label is None or not texts:
         return None
-    sense, about = first_field(data, SENSE_FIELDS), first_field(data, QUESTION_FIELDS)
+    sense = first_field(data, SENSE_FIELDS)
+    about = first_field([key for key in data if key not in texts], QUESTION_FIELDS)
     question = data[about] if about is not None else ""
     return _Item(
         data[label],
-        data[texts],
+        data[texts[0]] if len(texts) == 1 else [data[name] for name in texts],
         path,
         data[sense] if sense is not None else None,
         question if isinstance(question, str) else "",
+        tuple(key for key in data if key not in (label, sense, about, *texts)),
     )
 
 
@@ -293,7 +346,7 @@ def _texts(value: object, place: _Place, about: str, label: str, reading: Readin
     if value is None:
         reading.report.empty_texts += 1
     elif isinstance(value, str):
-        if len(items := _bullets(value)) > 1:
+        if (items := listed_items(value)) != [value]:
             reading.warn("texts that are lists with bullets or numbers were divided into their items")
             yield from _texts(items, place, about, label, reading)
         elif text := reading.text(value):
@@ -302,6 +355,12 @@ def _texts(value: object, place: _Place, about: str, label: str, reading: Readin
             else:
                 yield LabelText(text, about)
     elif isinstance(value, list):
+        if (
+            all(isinstance(one, str) for one in value)
+            and len(items := listed_items("\n".join(value))) == len(value) > 1
+        ):
+            reading.warn("the bullets or numbers before texts were removed")
+            value = items
         for index, one in enumerate(value):
             yield from _texts(one, place.at(index), about, label, reading)
     elif isinstance(value, dict):
@@ -309,13 +368,6 @@ def _texts(value: object, place: _Place, about: str, label: str, reading: Readin
     else:
         detail = f"{label} must have a list of texts, not {_type_name(value)}"
         reading.fault(detail, path=place.path, line=place.line)
-
-
-def _bullets(text: str) -> list[str]:
-    """The items of a text whose every line begins with a bullet or number, as LLMs answer; else the text alone."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    items = [found.group(1) for line in lines if (found := _BULLET.match(line))]
-    return items if len(items) == len(lines) else [text]
 
 
 def _texts_of_object(

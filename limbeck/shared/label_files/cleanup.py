@@ -3,6 +3,7 @@
 The rule of labels is in `limbeck.shared.labels`; here its faults get the lines of the file.
 """
 
+import html
 import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -44,6 +45,9 @@ _KIND_WORDS = {
 }
 
 _SPECIAL = (
+    ".ds_store",
+    "thumbs.db",
+    "desktop.ini",
     "background",
     "background_google",
     "ignore",
@@ -56,13 +60,22 @@ _SPECIAL = (
     "null",
 )
 
+_SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")  # no-break spaces and others
+_ENTITY = re.compile(
+    r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,7}|#x[0-9a-fA-F]{1,6}|[a-zA-Z]{2,8}(?:acute|grave|uml|cedil|tilde|circ));"
+)
+_MIN_UNDERSCORED = 5  # names with underscores, for each name with a space
+
 NameFault = Callable[[str, str | None], str | None]
 """Why a name (with its sense) is invalid, or None."""
 
 
 def clean_labels(draft: LabelDraft, fault_of_name: NameFault | None = None) -> list[FileLabel]:
     """The labels of a draft, in order. Adds to its notes and warnings. Raises LabelFileError with all faults."""
+    _clean_names(draft)
+    _drop_placeholders(draft)
     strip_line_forms(draft)
+    _drop_definitions(draft)
     _split_synonyms(draft)
     _sort_by_index(draft)
     _refuse_ids(draft)
@@ -82,6 +95,44 @@ def _label(row: FileRow) -> FileLabel:
     return FileLabel(name=row.name, sense=row.sense or None, ids=ids, line=row.line)
 
 
+def _clean_names(draft: LabelDraft) -> None:
+    """Write no-break spaces and others as spaces, and HTML's entities as characters."""
+    entities = []
+    for row in draft.rows:
+        row.name = row.name if row.name.isascii() else _SPACES.sub(" ", row.name).strip()
+        if "&" in row.name and (plain := unescape_entities(row.name)) != row.name:
+            entities.append(row.name)
+            row.name = plain
+    if entities:
+        draft.note(f"HTML entities became characters (such as {examples(entities[:1])})")
+
+
+def unescape_entities(text: str) -> str:
+    """The text with characters for HTML's entities."""
+    return _ENTITY.sub(lambda found: html.unescape(found[0]), text)
+
+
+def _drop_placeholders(draft: LabelDraft) -> None:
+    """Remove `???`, as in the label maps of TensorFlow Lite, and repeated `N/A`, as in torchvision's list of COCO."""
+    unknown = [row for row in draft.rows if re.fullmatch(r"\?+", row.name)]
+    absent = [row for row in draft.rows if fold(row.name) == "n/a"]
+    dropped = unknown + (absent if len(absent) > 1 else [])
+    if dropped and len(dropped) < len(draft.rows):
+        draft.rows = [row for row in draft.rows if row not in dropped]
+        draft.warn(
+            f"dropped {counted(len(dropped), 'placeholder')} ({examples([dropped[0].name])}), which name no label"
+        )
+
+
+def _drop_definitions(draft: LabelDraft) -> None:
+    """`n00005787 benthos: organisms that live at the bottom of a sea`: the name is before the colon."""
+    if len(draft.rows) < 2 or not all("wnid" in row.ids and re.search(r"\S: \S", row.name) for row in draft.rows):
+        return
+    draft.note(f"the definition after each label was dropped (such as {examples([draft.rows[0].name])})")
+    for row in draft.rows:
+        row.name = row.name.partition(": ")[0]
+
+
 def _split_synonyms(draft: LabelDraft) -> None:
     """`tench, Tinca tinca`: the first synonym is the name. Only beside ids, because a name can have a comma."""
     if all(row.ids for row in draft.rows) and any(";" in row.name for row in draft.rows):  # as in ADE20K
@@ -90,9 +141,14 @@ def _split_synonyms(draft: LabelDraft) -> None:
         draft.note("semicolons separate synonyms")
     with_comma = [row for row in draft.rows if ", " in row.name]
     if not with_comma:
+        if joined := [row.name for row in draft.rows if re.search(r"\D,\D", row.name)]:
+            draft.note(f"names with commas were kept whole, such as {examples(joined[:1])}")
         return
     has_wnids = all("wnid" in row.ids for row in draft.rows) or "semicolons separate synonyms" in draft.notes
-    if not all(row.ids for row in draft.rows) or not (has_wnids or any(map(_are_synonyms, with_comma))):
+    are_lists = any(re.search(r",\s+(?:and|or|&)\s", row.name) for row in with_comma)  # "Ducks, Geese, and Swans"
+    if not all(row.ids for row in draft.rows) or not (
+        has_wnids or (not are_lists and any(map(_are_synonyms, with_comma)))
+    ):
         draft.note(f"names with commas were kept whole, such as {examples([with_comma[0].name])}")
         return
     shown = with_comma[0].name
@@ -132,12 +188,11 @@ def _sort_by_index(draft: LabelDraft) -> None:
 
 
 def _replace_underscores(draft: LabelDraft) -> None:
-    """Underscores become spaces if no name of the file has a space."""
-    names = [row.name for row in draft.rows]
-    if any(" " in name.strip() for name in names):
-        return
-    changed = [row for row in draft.rows if re.search(r"[^_]_+[^_]|\w\+\w", row.name)]
-    if not changed:
+    """Underscores become spaces if no name of the file has a space, or hardly any, as `arcade (passageway)`."""
+    num_spaced = sum(" " in row.name.strip() for row in draft.rows)
+    pattern = r"[^_]_+[^_]" if num_spaced else r"[^_]_+[^_]|\w\+\w"
+    changed = [row for row in draft.rows if re.search(pattern, row.name)]
+    if not changed or num_spaced > len(changed) / _MIN_UNDERSCORED:
         return
     shown = changed[0].name
     for row in changed:

@@ -9,14 +9,24 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 
-from limbeck.shared.label_files.identifiers import id_kind
+from limbeck.shared.label_files.identifiers import id_kind, is_number
 from limbeck.shared.label_files.tables import TableRow, check_widths, header_key, is_header, table_draft
-from limbeck.shared.label_files.types import FileRow, LabelDraft, LabelFault, LabelFileError, counted, faults_error
+from limbeck.shared.label_files.types import (
+    FileRow,
+    LabelDraft,
+    LabelFault,
+    LabelFileError,
+    counted,
+    examples,
+    faults_error,
+)
 
 _WORDS = {",": "CSV", ";": "CSV with semicolons", "\t": "tab-separated text", "|": "text separated by |"}
 _BY_SUFFIX = {".csv": (",", ";", "\t", "|"), ".tsv": ("\t",), ".tab": ("\t",)}
 _MAX_FIELD = 10_000
 _RULE = re.compile(r"\|?[\s:|-]+\|?")
+_GRID = re.compile(r"[+|]?[-=]+(?:\+[-=]+)+[+|]?|\+[-=]+\+")  # of the tables that mysql and psql print
+_GRID_END = re.compile(r"\(\d+ rows?\)|\d+ rows? in set.*", re.IGNORECASE)
 _ONE_COLUMN_HEADERS = """
     label labels label_name labelname label_names labelnames name names class classes class_name classname class_names
     classnames class_label category_name category_names species_name
@@ -27,8 +37,15 @@ def read_delimited(text: str, suffix: str) -> LabelDraft | None:
     """The labels of delimited text; None for text that is one label per line. Raises LabelFileError."""
     if found := re.match(r"\s*sep=(.)\n", text, re.IGNORECASE):  # Excel's first line
         return _with_header(text, found[1], skip=1) or _without_header(text, found[1], suffix, skip=1)
+    if uncommented := _without_comments(text):
+        draft = read_delimited(uncommented, suffix)
+        if draft:
+            draft.note(f"dropped the comments before the table: {examples([text.strip().partition(chr(10))[0]])}")
+        return draft
     text = _without_markdown(text)
-    is_csv = suffix in _BY_SUFFIX
+    narrow = _without_empty_columns(text)
+    is_csv = suffix in _BY_SUFFIX or narrow != text
+    text = narrow
     delimiters = _BY_SUFFIX.get(suffix, ("\t", ";", "|", ","))
     delimiters = tuple(delimiter for delimiter in delimiters if delimiter in text)
     for delimiter in delimiters:
@@ -40,10 +57,38 @@ def read_delimited(text: str, suffix: str) -> LabelDraft | None:
     return _single_column(text) if is_csv else None
 
 
+def _without_comments(text: str) -> str:
+    """Blank lines for the comments before a table; empty if there are none."""
+    found = re.match(r"(?:[ \t]*(?:#[^\n]*)?\n)+", text)
+    if not found or "#" not in found[0]:
+        return ""
+    return "\n" * found[0].count("\n") + text[found.end() :]
+
+
+def _without_empty_columns(text: str) -> str:
+    """One column without the separators that a spreadsheet writes for empty columns (`cat;;;`)."""
+    lines = [line.rstrip() for line in text.split("\n")]
+    for separator in ";,":
+        stripped = [line.rstrip(separator) for line in lines]
+        if all(line.endswith(separator * 2) for line in lines if line) and not any(
+            separator in one for one in stripped
+        ):
+            return "\n".join(stripped)
+    return text
+
+
 def _without_markdown(text: str) -> str:
-    """A Markdown table as lines of `a|b`; other text as it is. Line numbers stay."""
+    """A Markdown table, or one that a database prints, as lines of `a|b`; other text as it is. Line numbers stay."""
     lines = text.split("\n")
     filled = [line.strip() for line in lines if line.strip()]
+    if len(filled) > 2 and any(_GRID.fullmatch(line) for line in filled[:2]) and any("|" in line for line in filled):
+        others = (_GRID, _GRID_END)
+        return "\n".join(
+            ""
+            if any(one.fullmatch(line.strip()) for one in others)
+            else line.strip().removeprefix("|").removesuffix("|")
+            for line in lines
+        )
     if len(filled) < 3 or not all(line.startswith("|") and line.endswith("|") and len(line) > 1 for line in filled):
         return text
     return "\n".join("" if _RULE.fullmatch(line.strip()) else line.strip()[1:-1] for line in lines)
@@ -150,6 +195,8 @@ def _without_header(text: str, delimiter: str, suffix: str, *, skip: int = 0) ->
 def _is_header_of_ids(rows: Sequence[TableRow]) -> bool:
     """Whether the first row names columns of which one has only ids below it."""
     first, *others = (list(map(str, row.cells)) for row in rows)
+    if not first[0] and all(map(is_number, first[1:])):  # pandas writes a Series so
+        return True
     if any(id_kind(cell) for cell in first):
         return False
     return any(all(id_kind(row[at]) for row in others) for at in range(len(first)))

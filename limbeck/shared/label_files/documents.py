@@ -17,6 +17,7 @@ import yaml
 from limbeck.shared.label_files.types import LabelFileError, Pairs, Text, Value
 
 _MAX_DEPTH = 50
+_NAMES_ALONE = "save the names alone, such as ['cat', 'dog']"
 _decode_json = json.JSONDecoder().raw_decode
 _SPACE = re.compile(r"[ \t\n\r]*")
 _ATOM = re.compile(r"[^\s,\]}:\[{\"]+")
@@ -24,6 +25,13 @@ _ASSIGNMENT = re.compile(
     r"(?:(?P<js>export\s+default|module\.exports|(?:export\s+)?(?:const|let|var)\s)[^=\[({\n]{0,200}=?\s*|"
     r"[A-Za-z_][\w.]*[ \t]{0,9}(?::[ \t]{0,9}[\w\[\], .<>]{1,60}?)?[ \t]{0,9}=\s*)(?=[\[({])"
 )
+_TYPED = re.compile(  # `const char* names[] = {"cat"};`, `pub const L: [&str; 2] = ["cat"];`, `var l = []string{"cat"}`
+    r"(?:const|static|constexpr|private|public|pub|final|let|var|val|auto|String|std|QStringList|vector|char)\b"
+    r"[^\n\"'=]{0,120}=[^\n\"']{0,60}?(?=[\[{(]\s*[\"'])"
+)
+_CALL = re.compile(
+    r"(?:[A-Za-z_]\w*\s*=\s*)?[A-Za-z_][\w.]*\(\s*(?=[\[{(])"
+)  # array(['cat', 'dog'], dtype=object), dict_keys([...])
 _TUPLE = re.compile(r"\(\s*[\"'].*[\"'],?\s*\)", re.DOTALL)
 _LINE_COMMENT = re.compile(r"(^|[,\[{\s])//[^\n\"']*$", re.MULTILINE)
 _SECTION = re.compile(r"\[[\w .-]+\]")
@@ -63,7 +71,7 @@ def parse_document(text: str, suffix: str, *, with_lines: bool = False) -> tuple
     json_parser: Callable[[str], Value] = json_with_lines if with_lines else parse_json
     if lines := _json_lines(text, json_parser):
         return lines, "JSON Lines"
-    body, offset = _without_assignment(text)
+    body, offset = _without_call(*_without_assignment(text))
     first = body.lstrip()[:1]
     if first in ("[", "{") or (first == "(" and (offset or _TUPLE.fullmatch(text.strip()))):
         return _bracketed(text, body, json_parser)
@@ -83,7 +91,7 @@ def _bracketed(text: str, body: str, json_parser: Callable[[str], Value]) -> tup
         (json_parser, "JSON"),
         (_python_literal, "a Python literal"),
         (_python_statements, "Python code"),
-        (parse_yaml, "YAML"),
+        (_yaml_flow, "YAML"),
     ):
         try:
             return parse(text if parse is _python_statements else body if parse is json_parser else plain), words
@@ -102,6 +110,10 @@ def _without_assignment(text: str) -> tuple[str, int]:
     """The literal of `CLASSES = [...]` or `export const NAMES = {...};`, with blank lines for what was before it."""
     start = re.match(r"(?:\s*(?:#|//)[^\n]*\n|\s*/\*.*?\*/|\s*import\s[^\n]*\n)*\s*", text, re.DOTALL)
     offset = start.end() if start else 0
+    found = _TYPED.match(text, offset)
+    if found and (end := max(map(text.rfind, "]})"))) > found.end() and not text[end + 1 :].strip(" \t\n;,"):
+        body = "[" + _LINE_COMMENT.sub(r"\1", text[found.end() + 1 : end]) + "]"
+        return "\n" * text.count("\n", 0, found.end()) + body, found.end()
     found = _ASSIGNMENT.match(text, offset)
     if not found:
         return (text[offset:], 0) if text[offset : offset + 1] in ("[", "{") and offset else (text, 0)
@@ -110,6 +122,19 @@ def _without_assignment(text: str) -> tuple[str, int]:
         body = body[: body.rfind({"[": "]", "{": "}"}.get(body[0], ")")) + 1]
     body = body.rstrip().rstrip(";")
     return "\n" * text.count("\n", 0, found.end()) + body, found.end()
+
+
+def _without_call(body: str, offset: int) -> tuple[str, int]:
+    """The literal inside a call, as Python prints `dict_keys(['cat', 'dog'])` and `array([...], dtype=object)`."""
+    stripped = body.strip()
+    found = _CALL.match(stripped)
+    if not found or not stripped.endswith(")"):
+        return body, offset
+    end = stripped.rfind({"[": "]", "{": "}", "(": ")"}[stripped[found.end()]], 0, -1)
+    rest = stripped[end + 1 : -1]
+    if end < 0 or not re.fullmatch(r"\s*,?\s*(?:\w+\s*=[^\[\]{}]*)?", rest):
+        return body, offset
+    return "\n" * body[: body.find(stripped)].count("\n") + stripped[found.end() : end + 1], offset + found.end()
 
 
 def parse_json(text: str) -> Value:
@@ -271,6 +296,19 @@ def _yaml_or_error(text: str) -> Value:
         return parse_yaml(text)
     except NotParsed as error:
         raise LabelFileError(f"looks like YAML and is not valid: {error}") from None
+
+
+def _yaml_flow(text: str) -> Value:
+    """YAML between brackets. Calls such as `[Label('road', 7)]` are code. Raises NotParsed."""
+    with suppress(NotParsed):
+        calls = (node for node in ast.walk(_python_tree(f"(\n{text.strip()}\n)", "eval")) if isinstance(node, ast.Call))
+        if any(
+            len(call.args) > 1 or call.keywords or isinstance(call.args[0], ast.Constant)
+            for call in calls
+            if call.args or call.keywords
+        ):
+            raise LabelFileError(f"is code with calls, not a list of labels: {_NAMES_ALONE}")
+    return parse_yaml(text)
 
 
 def parse_yaml(text: str) -> Value:

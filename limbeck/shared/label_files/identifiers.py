@@ -15,7 +15,7 @@ _KINDS = {
     "url": r"(?:https?|ftp|urn|s3|gs)://?\S+|urn:\S+",
     "curie": r"[a-z]{2,15}:(?:txid|q)?\d{2,}",
     "qid": r"[QqPp][1-9]\d+",
-    "number": r"#?[-+]?\d+(?:[.,]\d+)?|[-+.\d]+(?:[\s,;]+[-+.\d]+)+",
+    "number": r"#?[-+]?\d+(?:[.,]\d+)?[.):]?|[-+.\d]+(?:[\s,;]+[-+.\d]+)+",
     "placeholder": r"(?:label|class|category|cls)_?\d+",
     "file name": (
         r"\S+\.(?:jpe?g|png|bmp|webp|tiff?)[\s,;].*|"

@@ -19,6 +19,7 @@ from limbeck.shared.label_files.identifiers import (
     is_dense,
     is_kind,
 )
+from limbeck.shared.label_files.other_files import refuse_annotations
 from limbeck.shared.label_files.tables import plain_name
 from limbeck.shared.label_files.types import FileRow, LabelDraft, LabelFileError, counted, examples
 from limbeck.shared.labels import fold, numbered_lines
@@ -26,7 +27,7 @@ from limbeck.shared.labels import fold, numbered_lines
 _SEPARATOR = r"(?:\s*[,;:|=\t]\s*|\s+-\s+|\s+)"
 _ARROW = r"\s*(?:->|=>|→)\s*"
 _PREFIX = re.compile(
-    rf"[\[(#]?(?P<number>\d{{1,9}})[\])]?(?P<sep>\s*[.):,;|=](?!\d)\s*|{_ARROW}|\t\s*|\s+[-–—]\s+|_|\s+)(?P<rest>\S.*)"
+    rf"[\[(#]?(?P<number>\d{{1,9}})[\])]?(?P<sep>\s*[.):,;|=、．）：](?!\d)\s*|{_ARROW}|\t\s*|\s+[-–—]\s+|_|\s+)(?P<rest>\S.*)"
 )
 _SUFFIX = re.compile(
     rf"(?P<rest>\S.*?)(?P<sep>{_ARROW}|\s*[,;:|=\t]\s*|\s+[-–—]\s+|\s+)[\[(#]?(?P<number>\d{{1,9}})[\])]?"
@@ -34,8 +35,19 @@ _SUFFIX = re.compile(
 _THREE = re.compile(r"(?P<folder>\S+)\s+(?P<number>\d{1,9})\s+(?P<rest>\S.*)")
 _PATH = re.compile(r"/[a-z]/(?P<rest>[^\s/].*)")
 _BULLET = re.compile(r"(?P<mark>[-*+•‣◦–—·▪])\s+(?:\[[ xX]\]\s+)?(?P<rest>\S.*)")
-_NUMBER_COLUMNS = re.compile(r"\S+(?:[\s,]+-?\d+(?:\.\d+)?){2,}")
 _PADDED = re.compile(r"0*\d{3,5}[._]\S.*")
+_MARKUP = (
+    re.compile(r"\*\*(?P<name>[^*]+)\*\*"),
+    re.compile(r"__(?P<name>[^_].*[^_])__"),
+    re.compile(r"\*(?P<name>[^*]+)\*"),
+    re.compile(r"\[(?P<name>[^\[\]]+)\]\([^()\s]*(?:\([^()]*\)[^()\s]*)*(?:\s+\"[^\"]*\")?\)"),
+)  # of Markdown: bold, italic, links
+_FOLDER = re.compile(r"(?:\./)?(?:(?:train|val|valid|validation|test|images)/)?(?P<name>[^/\s][^/]*)/?")
+_NUMBERED = re.compile(
+    r"(?:class|label|category|index|id|nr\.?|no\.?)\s*(?P<rest>\d{1,9}\s*[:=.)](?!\d)\s*\S.*)", re.IGNORECASE
+)
+_LETTERED = re.compile(r"\(?(?P<mark>[A-Za-z]|[ivxIVX]+|[①-⑳])(?P<sep>[.)]\s+|(?<=[①-⑳])\s*)(?P<rest>\S.*)")
+_ROMANS = "i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx".split()  # noqa: SIM905
 _KEY = re.compile(r"(?P<key>label|name|class|category|species|class_name)\s*[:=]\s*(?P<rest>\S.*)", re.IGNORECASE)
 _COMMENT = re.compile(r"(?:#(?!\d)|//\s).*|#")
 _QUOTES = {'"': '"', "'": "'", "“": "”", "«": "»", "`": "`"}
@@ -60,7 +72,7 @@ def read_lines(text: str) -> LabelDraft:
     if len(filled) == 1:
         draft.rows = _one_line(draft, *filled[0])
         return draft
-    _refuse_other_files([line for _, line in filled])
+    refuse_annotations([line for _, line in filled])
     draft.rows = [_row(number, line) for number, line in filled]
     if num_senses := sum(bool(row.sense) for row in draft.rows):
         draft.note(f"the text after a tab is the sense of {counted(num_senses, 'label')}")
@@ -80,15 +92,22 @@ def _without_comments(draft: LabelDraft, lines: list[tuple[int, str]]) -> list[t
         draft.warn("every line starts with #, which was kept as part of the names")
         return lines
     draft.note(f"dropped {counted(len(comments), 'comment')}: {examples(comments)}")
+    first_name = next(at for at, (_, line) in enumerate(lines) if line not in comments)
+    doubtful = [line for _, line in lines[first_name:] if re.match(r"#\w", line)]
+    if doubtful:
+        draft.warn(f"{examples(doubtful)} among the labels was dropped as a comment: if it is a label, use a JSON list")
     return [(number, line) for number, line in lines if not _COMMENT.fullmatch(line)]
 
 
 def _one_line(draft: LabelDraft, number: int, line: str) -> list[FileRow]:
     """The labels of text with a single line: a list with separators, or one label."""
-    for separator in ("\t", ";", "|", ","):
+    line = re.sub(r"^(?:classes|labels|names|categories|species)\s*[:=]\s*(?=\S)", "", line, flags=re.IGNORECASE)
+    for separator in ("\t", ";", "；", "|", "、", "，", "،", ","):
         parts = [part.strip() for part in line.split(separator) if part.strip()]
         if len(parts) < 2 or (separator == "\t" and len(parts) == 2):
             continue
+        if separator == "," and len(parts) > 2:
+            parts[-1] = re.sub(r"^(?:and|or|und|et|y|&)\s+", "", parts[-1])
         if len(parts) == 2 or len({fold(part) for part in parts}) < len(parts):
             if separator in ",|" and id_kind(parts[0]) or (len(parts) > 2 and id_kind(line.split()[0])):
                 break
@@ -98,27 +117,13 @@ def _one_line(draft: LabelDraft, number: int, line: str) -> list[FileRow]:
             )
         if id_kind(line.split()[0].rstrip(":,")) in PREFIX_KINDS:
             break
-        words = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}[separator]
+        words = {"\t": "tabs", ";": "semicolons", "；": "semicolons", "|": "bars"}.get(separator, "commas")
         draft.read_as = f"one line of labels, separated by {words}"
         draft.warn(f"the only line was divided at its {words} into {len(parts):,} labels")
         return [FileRow(name=part, line=number) for part in parts]
-    if len(line.split()) > _MAX_WORDS_ON_ONE_LINE:
+    if len(line.split()) > _MAX_WORDS_ON_ONE_LINE or re.search(r"\s[/·•]\s", line):
         draft.warn("the file has one line, which is the only label: write one label per line")
     return [_row(number, line)]
-
-
-def _refuse_other_files(lines: Sequence[str]) -> None:
-    """Refuse annotations of images, and a file of settings, such as Darknet's `classes = 80`."""
-    if all(_NUMBER_COLUMNS.fullmatch(line) for line in lines):
-        raise LabelFileError(
-            f"has several columns of numbers ({examples(lines[:1])}), as annotations of images have: "
-            "give a list of the names of the labels"
-        )
-    if all(re.fullmatch(r"[\w.-]+\s*=(?!>)\s*\S.*|\[[\w .-]+\]", line) for line in lines):
-        sides = [line.split("=", 1) for line in lines if "=" in line]
-        has_numbers = all(a.strip().isdigit() for a, _ in sides) or all(b.strip().isdigit() for _, b in sides)
-        if len(sides) < len(lines) or not has_numbers:
-            raise LabelFileError("is a file of settings (key = value), not of labels: give the file that has the names")
 
 
 def strip_line_forms(draft: LabelDraft) -> None:
@@ -153,6 +158,37 @@ def _matches(draft: LabelDraft, pattern: re.Pattern[str]) -> list[re.Match[str]]
 def _bullets(draft: LabelDraft) -> bool:
     found = _matches(draft, _BULLET)
     if len({match["mark"] for match in found}) != 1:
+        return False
+    return _replace(draft, [match["rest"] for match in found], "the mark before each label was removed")
+
+
+def _markup(draft: LabelDraft) -> bool:
+    """Bold names and links of Markdown."""
+    for pattern in _MARKUP:
+        if (found := _matches(draft, pattern)) and (len(found) > 1 or "(" in pattern.pattern[:3]):
+            return _replace(draft, [match["name"] for match in found], "the Markdown around each label was removed")
+    return False
+
+
+def _folders(draft: LabelDraft) -> bool:
+    """`cat/`, `./cat` or `train/cat`, as listings of folders have them."""
+    found = _matches(draft, _FOLDER)
+    names = [match["name"] for match in found]
+    if len(found) < 2 or any(name == match[0] for name, match in zip(names, found, strict=True)):
+        return False
+    return _replace(draft, names, "the slashes and folders around each label were removed")
+
+
+def _enumeration(draft: LabelDraft) -> bool:
+    """`a) cat`, `ii. dog`, `① cat`, if the marks are in sequence; `Class 1: cat` loses its first word."""
+    if found := _matches(draft, _NUMBERED):
+        return _replace(draft, [match["rest"] for match in found], "the word before each number was removed")
+    found = _matches(draft, _LETTERED)
+    marks = [match["mark"].lower() for match in found]
+    sequences = (_ROMANS, "abcdefghijklmnopqrstuvwxyz", "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳")
+    if all(match["mark"].isupper() and match["sep"][0] == "." and match["rest"][0].islower() for match in found):
+        return False  # `A. baumannii`
+    if len(marks) < 2 or not any(marks == list(sequence[: len(marks)]) for sequence in sequences):
         return False
     return _replace(draft, [match["rest"] for match in found], "the mark before each label was removed")
 
@@ -340,6 +376,9 @@ def _warn_about_numbers(draft: LabelDraft) -> None:
 
 _STRIPPERS: tuple[Callable[[LabelDraft], bool], ...] = (
     _bullets,
+    _markup,
+    _folders,
+    _enumeration,
     _keys,
     _quotes,
     _strong_ids,

@@ -10,10 +10,11 @@ and `cleanup` checks them.
 
 from pathlib import PurePath
 
-from limbeck.shared.label_files.cleanup import NameFault, clean_labels
+from limbeck.shared.label_files.cleanup import NameFault, clean_labels, unescape_entities
 from limbeck.shared.label_files.delimited import read_delimited
 from limbeck.shared.label_files.documents import parse_document
 from limbeck.shared.label_files.lines import read_lines
+from limbeck.shared.label_files.other_files import refuse_other_files
 from limbeck.shared.label_files.parquet import read_parquet
 from limbeck.shared.label_files.types import FileLabel, LabelDraft, LabelFile, LabelFileError
 from limbeck.shared.label_files.values import value_draft
@@ -40,6 +41,10 @@ def read_label_file(data: bytes, name: str = "", *, fault_of_name: NameFault | N
     if parsed and isinstance(parsed[0], str) and ("\n" in parsed[0].strip() or parsed[0].strip()[:1] in ("[", "{")):
         return read_label_file(parsed[0].encode(), fault_of_name=fault_of_name)  # a file inside a JSON string
     if parsed is None:
+        refuse_other_files(decoded.text)
+        if "&" in decoded.text and (plain := unescape_entities(decoded.text)) != decoded.text:
+            decoded.text = plain
+            decoded.notes.append("HTML entities such as &amp; became characters")
         draft = read_delimited(decoded.text, suffix) or read_lines(decoded.text)
         return _finish(draft, decoded, fault_of_name)
     try:

@@ -28,7 +28,7 @@ _NAMES = """
     name label label_name labelname class_name classname class_label display_name displayname labeldisplayname
     label_display_name category_name categoryname species_name concept_name object_name english_name english name_en
     label_en common_name commonname english_common_name preferred_common_name
-    vernacular_name vernacularname label_text text_label labels names classes
+    primary_com_name com_name comname vernacular_name vernacularname label_text text_label labels names classes
     class_names class category species label_category concept object word words term title text lemma itemlabel
     prompt_name readable_name human_readable synset_words caption value preferred_label preflabel
     nom nombre nome bezeichnung klasse classe clase naam scientific_name
@@ -67,6 +67,7 @@ class _Column:
     header: str  # as in the file; empty if the table has no header
     texts: list[str]
     kind: str | None  # of identifiers; None for names, "" for an empty column
+    has_lists: bool = False
 
     @property
     def key(self) -> str:
@@ -140,7 +141,7 @@ def table_draft(
 
 def _example(column: _Column) -> str:
     texts = [text for text in column.texts if text]
-    return f" (such as {examples(texts[:1])})" if texts else " (empty)"
+    return f" (such as {examples(texts[:1])})" if texts else " (lists)" if column.has_lists else " (empty)"
 
 
 def _sense_remedy(header: Sequence[str]) -> str:
@@ -151,7 +152,8 @@ def _column(rows: Sequence[TableRow], position: int, header: Sequence[str]) -> _
     texts = [_text(row.cells[position]) if position < len(row.cells) else "" for row in rows]
     filled = [text for text in texts if text]
     kind = common_kind(filled) if filled else ""
-    return _Column(position, header[position] if header else "", texts, kind)
+    has_lists = any(isinstance(row.cells[position], list | Pairs) for row in rows if position < len(row.cells))
+    return _Column(position, header[position] if header else "", texts, kind, has_lists)
 
 
 def _text(cell: Value) -> str:
@@ -181,7 +183,7 @@ def _name_column(columns: Sequence[_Column], *, tab_sense: bool) -> _Column:
     names = " and ".join(f"{column.words}{_example(column)}" for column in texts[:4])
     raise LabelFileError(
         f"has {counted(len(texts), 'column')} of text, and nothing says which has the labels: {names}; "
-        "add a header with a column `name`"
+        + ("rename the one with the labels to `name`" if columns[0].header else "add a header with a column `name`")
     )
 
 
@@ -189,9 +191,11 @@ def _name_by_header(columns: Sequence[_Column], texts: Sequence[_Column]) -> _Co
     """The column of names by its header, among those that do not hold ids; else the only column of text."""
     if len(columns) == 1:
         return columns[0]
-    for key in _NAMES:
-        if found := next((column for column in texts if column.key == key), None):
-            return found
+    named = [column for key in _NAMES for column in texts if column.key == key]
+    if named:  # not a column of groups, such as eBird's CATEGORY, if another has the names
+        is_group = named[0].key in ("category", "class", "species") and _is_repeated(named[0])
+        distinct = [column for column in named[1:] if "name" in column.key and not _is_repeated(column)]
+        return distinct[0] if is_group and distinct else named[0]
     others = {*_SENSES, *_ALIASES, *_GROUPS, *_IDS}
     free = [column for column in texts if column.key not in others]
     generic = [column for column in free if _GENERIC_NAME.fullmatch(column.key)]
@@ -203,6 +207,11 @@ def _name_by_header(columns: Sequence[_Column], texts: Sequence[_Column]) -> _Co
         return texts[0]
     known = [column for column in columns if column.key in _NAMES and column.kind == ""]
     return known[0] if known and not texts else None
+
+
+def _is_repeated(column: _Column) -> bool:
+    """Whether most cells of a column repeat others."""
+    return len(column.texts) > 1 and len({fold(text) for text in column.texts}) <= len(column.texts) / 2
 
 
 def _same_names(texts: Sequence[_Column]) -> _Column | None:
@@ -255,11 +264,14 @@ def _take_aliases(draft: LabelDraft, column: _Column, rows: Sequence[TableRow]) 
         if isinstance(aliases, list):
             row.aliases += [str(alias) for alias in aliases if isinstance(alias, str)]
         elif text:
-            row.aliases += [part for part in map(str.strip, re.split(r"[;|]|,\s", text)) if part != row.name and part]
+            row.aliases += [
+                part for part in map(str.strip, re.split(r"[;|]|,\s(?![^()]*\))", text)) if part != row.name and part
+            ]
     return f"{column.words} as metadata" if any(row.aliases or row.ids for row in draft.rows) else ""
 
 
 def _take_ids(draft: LabelDraft, column: _Column, name: _Column) -> str:
+    column.texts = [re.sub(r"(?<=\d)[.):]$", "", text) for text in column.texts]
     filled = [text for text in column.texts if text]
     if not filled or (not column.header and column.kind is None and plain_name(filled[0]) != plain_name(name.texts[0])):
         return ""

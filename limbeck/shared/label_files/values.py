@@ -6,6 +6,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from limbeck.shared.label_files.delimited import is_one_column_header
 from limbeck.shared.label_files.identifiers import common_kind, is_dense, is_number
 from limbeck.shared.label_files.tables import (
     TableRow,
@@ -29,7 +30,8 @@ from limbeck.shared.labels import fold
 
 # Keys of a list of labels inside a document, in the order in which they are preferred.
 _CONTAINERS = """
-    id2label names class_names classnames label_names labels classes thing_classes categories idx_to_class idx2label
+    id2label names class_names classnames label_names labels classes thing_classes stuff_classes categories
+    idx_to_class idx2label
     index_to_class int2str label2id class_to_idx class_to_id label2idx name_to_id label_map labelmap class_index
     vocabulary label_list class_list concepts species taxa tags words
 """.split()  # noqa: SIM905
@@ -52,6 +54,10 @@ def value_draft(value: Value, words: str) -> LabelDraft:
 def _list(values: Sequence[Value], words: str) -> LabelDraft:
     if not values:
         raise LabelFileError(f"has an empty list: {_REMEDY}")
+    if words == "JSON Lines" and len(values) > 1 and isinstance(values[0], str) and is_one_column_header(values[0]):
+        draft = _list(values[1:], words)
+        draft.note(f"the first line {examples([values[0]])} is a header")
+        return draft
     if all(isinstance(value, Pairs) for value in values):
         return _records([value for value in values if isinstance(value, Pairs)], words)
     if all(isinstance(value, list) for value in values):
@@ -95,6 +101,8 @@ def _rows(rows: Sequence[list[Value]], words: str) -> LabelDraft:
     lines = [line_of(row) for row in rows]
     if any(isinstance(cell, list | Pairs) for row in rows for cell in row):
         raise LabelFileError(f"has lists inside of lists: {_REMEDY}")
+    if len(rows) == 1 and len(rows[0]) > 2 and not any(common_kind([str(cell)]) for cell in rows[0]):
+        return _list(rows[0], words)
     if widths == {1}:
         return _list([row[0] for row in rows], words)
     if 0 in widths:

@@ -217,6 +217,13 @@ def test_underscores_of_a_published_file_become_spaces(service: Service) -> None
     assert created["import_report"]["warnings"] == ["the underscores of 2 labels became spaces"]
 
 
+def test_numbers_of_folders_are_no_part_of_new_labels(service: Service) -> None:
+    document = {"001.Sandhill_crane": ["a long neck"], "002.White_ibis": ["a bent bill"]}
+    created = service.post(IMPORT, {"format": "auto", "document": document})
+    assert [item["label"] for item in _entries(service, created["id"])] == ["Sandhill crane", "White ibis"]
+    assert "the number before each label, such as 001., was removed" in created["import_report"]["warnings"]
+
+
 def test_the_published_tiered_imagenet_is_imported_with_senses(service: Service, tiered_imagenet: Path) -> None:
     texts = {
         "label2text": (tiered_imagenet / "label2text.txt").read_text(),

@@ -139,3 +139,24 @@ def test_all_faulty_rows_are_reported_and_a_partial_reading_keeps_the_others() -
 def test_texts_are_normalised() -> None:
     (crane,) = read_csv(HEAD + 'crane ,phrase,"a\nlong\u00a0neck"\ncrane,phrase,\u200b\n')
     assert (crane.label, crane.phrases) == ("crane", ("a long neck",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class,attribute 1,attribute 2\ncrane,grey,tall\nibis,white,\n",
+        "class,desc1,desc2\ncrane,grey,tall\nibis,white,\n",
+        "Klasse;Merkmal 1;Merkmal 2\ncrane;grey;tall\nibis;white;\n",
+        "label,text,phrase,prompt\ncrane,grey,tall,Describe\nibis,white,,Describe\n",
+    ],
+)
+def test_several_columns_of_texts_are_read(text: str) -> None:
+    crane, ibis = read_csv(text)
+    assert (crane.phrases, ibis.phrases) == (("grey", "tall"), ("white",))
+
+
+def test_a_table_without_a_header_is_refused_with_a_remedy() -> None:
+    with pytest.raises(
+        FormatError, match=r"the first line \(crane, a long neck\) names no column of labels and texts; write"
+    ):
+        read_csv("crane,a long neck\nibis,a bent bill\n")

@@ -79,5 +79,7 @@ def test_lines_of_one_label_each_are_read_and_faults_have_their_lines() -> None:
 
 
 def test_a_table_needs_a_column_of_labels_and_one_of_texts() -> None:
-    with pytest.raises(FormatError, match="the record has no label"):
+    with pytest.raises(
+        FormatError, match="has no field of labels and of texts, such as label and text; it has id, note"
+    ):
         read_jsonl('{"id": 1, "note": "x"}\n{"id": 2, "note": "y"}\n')

@@ -50,6 +50,10 @@ def test_a_format_that_cannot_hold_the_entries_fails_before_the_first_piece() ->
         (b"", "is empty"),
         (b"\xef\xbb\xbf  \n", "the header lacks"),
         (b"<!DOCTYPE html><html></html>", "is HTML or XML"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "run `git lfs pull`"),
+        (b"404: Not Found", "the error '404: Not Found' of a server"),
+        (b"Entry not found", "the error 'Entry not found' of a server"),
+        (b"import json\nDESCRIPTORS = {'crane': ['grey']}\n", "write the value with json.dumps"),
         (b"\x80\4\x95\0\0\0\0", "is a Python pickle"),
     ],
 )

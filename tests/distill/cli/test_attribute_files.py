@@ -38,6 +38,8 @@ def test_dclip_json(tmp_path: Path) -> None:
     [
         ("[1, 2]", "must be a JSON object of label"),
         ("{", "is not JSON: the file ends in the middle"),
+        ("label,text\ncrane,grey\n", "is no JSON of Limbeck or of label -> texts; convert it by"),
+        ("version https://git-lfs.github.com/spec/v1\n", "run `git lfs pull`"),
         ('{"crane": [1],\n"heron": 7}', r"2 faults:\n  line 1: \"crane\" must have .* a number\n  line 2: \"heron\""),
         ('{"entries": [{"label": "crane"}]}', "not a record without a field of texts"),
         ('{"format": "limbeck.attributes", "entries": [{"label": "crane"}]}', "is neither an attribute set"),

@@ -216,6 +216,18 @@ def test_an_interrupted_command_says_what_happens_to_the_job(capsys: Capture, mo
     )
 
 
+def test_a_refused_file_of_labels_is_one_line_with_every_fault(tmp_path: Path, capsys: Capture) -> None:
+    labels = tmp_path / "birds.txt"
+    labels.write_text("crane\nCrane\nher\aon\n")
+    problem = {"type": "about:blank", "title": "x", "status": 422, "code": "label_invalid", "detail": "line 2: is …"}
+    problem |= {"errors": [{"pointer": "/labels/1/name", "detail": "line 2: is …"}]}
+    with scripted([Say(422, problem)]) as server:
+        assert main(["enrich", str(labels), "--url", server.url]) == 2
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    assert 'birds.txt: line 2: label "Crane" is also on line 1; give each a sense after a tab; line 3: label' in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

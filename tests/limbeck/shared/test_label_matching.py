@@ -75,7 +75,9 @@ def test_near_names() -> None:
     assert index.near("zzz") == []
 
 
-@pytest.mark.parametrize("text", ["n02012849", "/m/011k07", "/g/11b", "Q42", "17", "a" * 11 + "1", "0f" * 16])
+@pytest.mark.parametrize(
+    "text", ["n02012849", "/m/011k07", "/g/11b", "Q42", "17", "a" * 11 + "1", "0f" * 16, "pug_1.jpg", "class_3"]
+)
 def test_identifiers(text: str) -> None:
     assert is_identifier(text)
 

@@ -134,3 +134,30 @@ def test_a_text_of_bullets_is_divided(text: str) -> None:
 def test_other_texts_with_line_ends_are_one_text(text: str) -> None:
     (crane,), _ = read(json.dumps({"crane": text}))
     assert [one.text for one in crane.texts] == [" ".join(text.split())]
+
+
+def test_all_fields_of_texts_are_read_and_a_prompt_is_a_question() -> None:
+    records = [
+        {"class": "crane", "phrases": ["grey"], "sentences": ["It is tall."], "prompt": "Describe a crane", "id": 1},
+        {"class": "ibis", "attribute 1": "white", "attribute 2": None, "attribute_3": "small"},
+    ]
+    (crane, ibis), reading = read(json.dumps(records))
+    assert crane.texts == (LabelText("grey", "Describe a crane"), LabelText("It is tall.", "Describe a crane"))
+    assert ibis.texts == (LabelText("white"), LabelText("small"))
+    assert "fields that are not used: id" in reading.report.warnings
+    ((only,), _) = read(json.dumps([{"class": "crane", "prompts": ["a tall crane"]}]))
+    assert only.texts == (LabelText("a tall crane"),)
+
+
+def test_bullets_before_the_texts_of_a_list_are_removed() -> None:
+    (crane, ibis), reading = read(
+        json.dumps({"crane": ["- a long neck", "- grey wings"], "ibis": ["- white", "small"]})
+    )
+    assert [one.text for one in crane.texts] == ["a long neck", "grey wings"]
+    assert [one.text for one in ibis.texts] == ["- white", "small"]
+    assert "the bullets or numbers before texts were removed" in reading.report.warnings
+
+
+def test_labels_without_texts_are_named() -> None:
+    _, reading = read(json.dumps({"crane": [], "ibis": ["white"], "stork": None}))
+    assert '2 of 3 labels have no texts: "crane", "stork"' in reading.report.warnings

@@ -79,3 +79,26 @@ def test_underscores_are_replaced_only_without_spaces_in_the_file() -> None:
 def test_a_background_class_and_repeated_indexes_are_reported() -> None:
     assert '"_background_" is not a thing that an image shows' in read("_background_\ncrane\n").warnings[0]
     assert read("names:\n  0: a\n  0: b\n").warnings == ["the index 0 is given to several labels"]
+
+
+def test_placeholders_of_label_maps_are_dropped_with_a_warning() -> None:
+    found = read("???\nperson\n???\ncar\n")
+    assert [one for one, _ in found.pairs] == ["person", "car"]
+    assert found.warnings == ['dropped 2 placeholders ("???"), which name no label']
+    assert names('["person", "N/A", "car", "N/A"]') == ["person", "car"]
+
+
+def test_commas_of_an_enumeration_do_not_separate_synonyms() -> None:
+    assert names("0 Birds\n1 Ducks, Geese, and Swans\n2 Grebes\n") == ["Birds", "Ducks, Geese, and Swans", "Grebes"]
+
+
+def test_definitions_after_synonyms_are_dropped() -> None:
+    found = read("n00004475\torganism, being: a living thing: it acts\nn00005787\tbenthos: organisms at the bottom\n")
+    assert [one for one, _ in found.pairs] == ["organism", "benthos"]
+    assert any("the definition after each label was dropped" in note for note in found.notes)
+
+
+def test_a_few_spaces_do_not_keep_the_underscores() -> None:
+    content = "airport_terminal\namusement_park\nart_gallery\nice_rink\nbus_station\narcade (passageway)\n"
+    assert names(content)[::5] == ["airport terminal", "arcade (passageway)"]
+    assert names("snake_case name\nair_field\n") == ["snake_case name", "air_field"]

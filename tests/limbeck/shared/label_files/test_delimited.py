@@ -75,3 +75,19 @@ def test_a_file_with_a_row_for_each_image_says_so() -> None:
     with pytest.raises(LabelFileError, match="has 6 rows and only 2 different labels: give each once") as caught:
         read("file,label\n" + rows)
     assert [fault.line for fault in caught.value.faults] == [4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        " id | name \n----+------\n  1 | cat\n  2 | dog\n(2 rows)\n",
+        "+----+------+\n| id | name |\n+----+------+\n|  1 | cat  |\n|  2 | dog  |\n+----+------+\n2 rows in set\n",
+        "# made by hand\nid,name\n0,cat\n1,dog\n",
+        ",0\n0,cat\n1,dog\n",
+        "Label;;;\ncat;;;\ndog;;;\n",
+        '"name"\n"cat"\n"dog"\n',
+    ],
+)
+@pytest.mark.parametrize("name", ["labels.csv", "labels.txt"])
+def test_tables_as_programs_print_them(content: str, name: str) -> None:
+    assert names(content, name) == ["cat", "dog"]

@@ -108,3 +108,21 @@ def test_hostile_documents_are_refused_quickly(text: str) -> None:
     started = time.process_time()
     assert refusal(text)
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "array(['cat', 'dog'], dtype='<U5')",
+        "dict_keys(['cat', 'dog'])",
+        "names = np.array([\n    'cat',\n    'dog',\n])\n",
+        "Index(['cat', 'dog'], dtype='object')",
+        'const char* names[] = {"cat", "dog"};\n',
+        'static const std::vector<std::string> kLabels = {\n  "cat",\n  "dog"\n};\n',
+        'String[] LABELS = new String[] {"cat", "dog"};',
+        'pub const LABELS: [&str; 2] = ["cat", "dog"];',
+        'var labels = []string{"cat", "dog"}',
+    ],
+)
+def test_lists_as_programs_write_them(content: str) -> None:
+    assert names(content) == ["cat", "dog"]

@@ -147,3 +147,54 @@ def test_annotations_of_images_are_refused(text: str) -> None:
 
 def test_settings_are_refused() -> None:
     assert "is a file of settings" in refusal("classes= 80\ntrain = x.txt\nnames = data/coco.names\n")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "* **cat**\n* **dog**\n* **horse**\n",
+        "1. [cat](https://a.org/Cat_(animal))\n2. [dog](https://a.org/Dog)\n3. [horse](x)\n",
+        "a) cat\nb) dog\nc) horse\n",
+        "i. cat\nii. dog\niii. horse\n",
+        "① cat\n② dog\n③ horse\n",
+        "1、cat\n2、dog\n3、horse\n",
+        "１．cat\n２．dog\n３．horse\n",
+        "1.\tcat\n2.\tdog\n3.\thorse\n",
+        "Class 1: cat\nClass 2: dog\nClass 3: horse\n",
+        "cat/\ndog/\nhorse/\n",
+        "./cat\n./dog\n./horse\n",
+        "train/cat\ntrain/dog\ntrain/horse\n",
+        "cat、dog、horse",
+        "cat, dog, and horse",
+        "Classes: cat, dog, horse",
+        "cat\u00a0\n\u3000dog\nhorse\n",
+    ],
+)
+def test_marks_of_web_pages_and_listings_are_no_part_of_a_name(content: str) -> None:
+    assert names(content) == ["cat", "dog", "horse"]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["A. baumannii", "B. subtilis", "C. elegans"],
+        ["Category 1.5 storm", "Category 2.5 storm"],
+        ["U.S. flag", "V. vinifera"],
+        ["sports/football", "sports/tennis"],
+        ["Class A: heavy", "Class B: light"],
+        ["*star", "*moon"],
+        ["**", "cat"],
+    ],
+)
+def test_marks_that_belong_to_names_stay(labels: list[str]) -> None:
+    assert names("\n".join(labels)) == labels
+
+
+def test_a_hash_among_the_labels_is_dropped_with_a_warning() -> None:
+    found = read("# my signs\nstop\n#MeToo sign\n")
+    assert [one for one, _ in found.pairs] == ["stop"]
+    assert any('"#MeToo sign" among the labels was dropped' in warning for warning in found.warnings)
+
+
+def test_html_entities_become_characters() -> None:
+    assert names("Black &amp; white cat\nO&#39;Brien\nR&B album\n") == ["Black & white cat", "O'Brien", "R&B album"]

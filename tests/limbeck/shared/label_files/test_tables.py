@@ -3,7 +3,7 @@
 import pytest
 
 from limbeck.shared.label_files.tables import header_key, is_header, plain_name
-from tests.limbeck.shared.label_files.reading import read
+from tests.limbeck.shared.label_files.reading import names, read, refusal
 
 
 @pytest.mark.parametrize("text", ["Class Name", "class_name", "className", " class-name ", "\ufeffCLASS NAME"])
@@ -28,3 +28,10 @@ def test_names_of_folders_are_compared_without_numbers() -> None:
 def test_ids_and_aliases_of_the_service_are_read_back() -> None:
     text = '[{"name": "tench", "sense": null, "ids": {"wnid": "n01440764", "aliases": ["Tinca tinca"]}}]'
     assert read(text).labels[0].ids == {"wnid": "n01440764", "aliases": ["Tinca tinca"]}
+
+
+def test_a_column_of_groups_is_not_the_label() -> None:
+    content = "CATEGORY,SPECIES_CODE,PRIMARY_COM_NAME\nspecies,ostric2,Common Ostrich\nspecies,ostric3,Somali Ostrich\n"
+    assert names(content) == ["Common Ostrich", "Somali Ostrich"]
+    texts = "label,text\ncrane,a long neck\ncrane,grey wings\ncrane,long legs\ncrane,a red crown\n"
+    assert "has 4 rows and only 1 different label" in refusal(texts)
