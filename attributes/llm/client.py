@@ -123,7 +123,7 @@ class LLMClient:
                 await _sleep(wait_s, stop)
                 raw, is_away = await self._attempt(attempts, stop)
                 if is_away and await self._is_suspect(attempts, probes, stop):
-                    attempts.set_last()
+                    attempts.set_last(raw.status)
                 step = attempts.next_step(raw, server_is_away=is_away, server_is_unreliable=health.is_unreliable)
             except RunStopped:
                 return attempts.finish("stopped")
@@ -148,16 +148,15 @@ class LLMClient:
         """Whether the question, and not the server, may be the cause of an outage.
 
         If all faults are of this question, and after several probes with it, a request that once got a response is
-        sent again: if it gets one now, the server is not away, and the question has one more attempt. Only one such
-        response is paid for. An unreliable server fails any question, so it is not tested.
+        sent again: if it gets one now, the server is not away, and the question has one more attempt. An unreliable
+        server fails any question, so it is not tested.
         """
         body, health = self._server.good_request, self._server.health
         is_due = probes.are_exhausted() or health.is_only_of(attempts.key)
-        if not is_due or probes.has_test or body is None or health.is_unreliable or not attempts.could_send(body):
+        if not is_due or body is None or health.is_unreliable or not attempts.could_send(body):
             return False
         raw, _ = await self._attempt(attempts, stop, body=body)
-        probes.has_test = raw.status in ANSWERED
-        return probes.has_test
+        return raw.status in ANSWERED
 
     async def _attempt(
         self, attempts: QuestionAttempts, stop: RunStop, *, body: ChatBody | None = None
@@ -218,11 +217,10 @@ class LLMClient:
 
 
 class _Probes:
-    """Counts the probes of one question during outages. `has_test`: whether a test in its place got a response."""
+    """Counts the probes of one question during outages."""
 
     def __init__(self, maximum: int) -> None:
         self._maximum, self._number = maximum, 0
-        self.has_test = False
 
     def are_exhausted(self) -> bool:
         """Count one more; True at each `maximum`-th."""

@@ -21,6 +21,7 @@ MAX_FAILURES = 3
 FIRST_PROBE_S, MAX_PROBE_S = 1.0, 15.0
 MIN_PROBES = 2  # an outage is not final before: the faults that began it may all be of one question that times out
 MIN_RECOVERIES, RECENT_RESPONSES = 2, 30
+MAX_FAULTY = 4_096
 TRANSIENT = frozenset({"server_error", "connection", "timeout", "rate_limited"})
 
 
@@ -150,6 +151,8 @@ class ServerHealth:
             self._failing_since = started_at
         self._num_failures += 1
         self._failing.add(source)
+        if len(self._faulty) >= MAX_FAULTY:  # questions that failed for good stay in it
+            self._faulty.clear()
         self._faulty.add(source)
         self._last, self._failed_at = raw, now
         if was_away:

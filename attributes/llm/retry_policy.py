@@ -148,14 +148,22 @@ class QuestionAttempts:
         return self._wait(raw)
 
     def could_send(self, body: ChatBody) -> bool:
-        """Whether a request of another question costs no more than an attempt at this one can."""
+        """Whether a test with another question's request costs no more than an attempt at this one can."""
+        if self._num_paid >= self._settings.max_attempts:
+            return False
         fits_prompt = max_prompt_tokens(body) <= max_prompt_tokens(self.body()) + MAX_CORRECTION_CHARS
         return fits_prompt and token_limit(body, self._max_limit) <= self._max_limit
 
-    def set_last(self) -> None:
-        """Let the question fail at the next fault that is not due to an outage."""
-        self._num_attempts = self._settings.max_attempts - 1
-        self._num_limited = self._max_limited - 1
+    def set_last(self, status: str) -> None:
+        """Let the question fail at the next fault of this kind that is not due to an outage.
+
+        A test was paid for: the first comes on top of the attempts, others are in place of one.
+        """
+        self._num_attempts = max(self._num_attempts, self._num_paid - 1)
+        if status == "rate_limited":
+            self._num_limited = self._max_limited - 1
+        else:
+            self._num_attempts = max(self._num_attempts, self._settings.max_attempts - 1)
 
     def finish(self, reason: str, detail: str = "") -> QuestionResult:
         """The result with the best response so far, or with `reason` if no response was valid."""
@@ -212,6 +220,11 @@ class QuestionAttempts:
     @property
     def _max_limited(self) -> int:
         return MAX_LIMITED_PER_ATTEMPT * self._settings.max_attempts
+
+    @property
+    def _num_paid(self) -> int:
+        """How many calls got a response that the server may bill, tests with other requests included."""
+        return sum(call.http_status is not None and call.http_status < 300 for call in self.calls)
 
     @property
     def _is_exhausted(self) -> bool:

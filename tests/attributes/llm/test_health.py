@@ -14,6 +14,7 @@ from attributes.llm import concurrency, health
 from attributes.llm.client import LLMClient, QueryTotals
 from attributes.llm.health import ServerHealth, ServerUnavailable, duration
 from attributes.llm.limits import NoLimit
+from attributes.llm.results import QuestionResult
 from attributes.llm.transport import RawResponse
 from attributes.types import Label
 from tests.attributes.conftest import RunQuestion, describe_question
@@ -170,6 +171,29 @@ def test_a_wait_of_hours_ends_the_run_at_once(llm: FakeLLM, run_question: RunQue
     assert caught.value.code == "llm_rate_limited"
     assert "2.5 h" in caught.value.message
     assert llm.num_calls == 1
+
+
+@pytest.mark.slow
+def test_calls_in_flight_are_kept_when_the_server_asks_to_wait(
+    llm: FakeLLM, make_client: Callable[..., LLMClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(concurrency, "PROBE_S", 0.05)
+    monkeypatch.setattr(concurrency, "STOP_GRACE_S", 0.05)
+    llm.script = lambda request, index: (
+        replace(respond_correctly(request, index), wait_s=0.4)
+        if request.subject["label"] == "bird 0"
+        else error_response(429, headers={"Retry-After": "9000"})
+    )
+    results: list[QuestionResult] = []
+
+    async def main() -> None:
+        async with make_client() as client:
+            await client.query_all(map(describe_question, LABELS[:4]), on_result=results.append)
+
+    with pytest.raises(ServerUnavailable):
+        asyncio.run(main())
+    assert [one.question.label.name for one in results if one.reason is None] == ["bird 0"]
+    assert sum(len(one.calls) for one in results) == llm.num_calls
 
 
 @pytest.mark.slow
