@@ -64,7 +64,6 @@ class LLMClient:
         self._server = server or LLMServer(settings)
         self._owns_server = server is None
         self._rank = rank
-        self._last_good: ChatBody | None = None  # the last request that got a response
         if on_outage is not None:
             self._server.health.on_outage = on_outage
         if profiles.is_proven(settings):
@@ -117,14 +116,15 @@ class LLMClient:
     async def _query(self, question: Question, stop: RunStop) -> QuestionResult:
         attempts = QuestionAttempts(question, self.settings, self._profiles)
         probes = _Probes(self.settings.max_attempts)
+        health = self._server.health
         wait_s = 0.0
         while True:
             try:
                 await _sleep(wait_s, stop)
                 raw, is_away = await self._attempt(attempts, stop)
                 if is_away and await self._is_suspect(attempts, probes, stop):
-                    attempts.set_last()
-                step = attempts.next_step(raw, server_is_away=is_away)
+                    attempts.set_last(raw.status)
+                step = attempts.next_step(raw, server_is_away=is_away, server_is_unreliable=health.is_unreliable)
             except RunStopped:
                 return attempts.finish("stopped")
             except BudgetSpent:
@@ -147,11 +147,13 @@ class LLMClient:
     async def _is_suspect(self, attempts: QuestionAttempts, probes: "_Probes", stop: RunStop) -> bool:
         """Whether the question, and not the server, may be the cause of an outage.
 
-        After several probes with the same question, a request that once got a response is sent again: if it gets one
-        now, the server is not away, and the question has one more attempt.
+        If all faults are of this question, and after several probes with it, a request that once got a response is
+        sent again: if it gets one now, the server is not away, and the question has one more attempt. An unreliable
+        server fails any question, so it is not tested.
         """
-        body = self._last_good
-        if not probes.are_exhausted() or body is None:
+        body, health = self._server.good_request, self._server.health
+        is_due = probes.are_exhausted() or health.is_only_of(attempts.key)
+        if not is_due or body is None or health.is_unreliable or not attempts.could_send(body):
             return False
         raw, _ = await self._attempt(attempts, stop, body=body)
         return raw.status in ANSWERED
@@ -164,6 +166,7 @@ class LLMClient:
         Sends `body` instead of the question's. Raises BudgetSpent, RunStopped and FatalLLMError.
         """
         health = self._server.health
+        source = attempts.key if body is None else f"test for {attempts.key}"
         with stop.interruptible_wait():
             await health.wait()
             body = body or attempts.body()  # after the wait: other questions may have learned what the server refuses
@@ -172,7 +175,7 @@ class LLMClient:
         self._server.transport.client()  # before the slot is taken, so that the request is sent at once
         call: Call | None = None
         try:
-            async with self._slot(estimated_tokens(body, max_tokens), stop) as slot:
+            async with self._slot(estimated_tokens(body, max_tokens), source, stop) as slot:
                 started_at = time.monotonic()
                 raw: RawResponse | None = None
                 try:
@@ -180,30 +183,37 @@ class LLMClient:
                 finally:  # record a cancelled attempt too: the server may bill it
                     elapsed_s = time.monotonic() - started_at
                     call = attempts.record(raw or RawResponse(status="stopped", latency_s=elapsed_s))
-                    if raw is None:
-                        health.abandon()
                 if call.prompt_tokens is not None and call.completion_tokens is not None:
                     slot.record_tokens(call.prompt_tokens + call.completion_tokens)
                 if raw.status in ANSWERED:
-                    self._last_good = body
-                return raw, self._server.record(raw, started_at=started_at)
+                    self._server.good_request = body
+                return raw, self._server.record(raw, started_at=started_at, source=source)
         finally:
             await self._budget.release(reservation, call)
 
     @asynccontextmanager
-    async def _slot(self, tokens: int, stop: RunStop) -> AsyncIterator[Slot]:
-        """A slot of the limiter and of the server, when the server may be called."""
+    async def _slot(self, tokens: int, source: str, stop: RunStop) -> AsyncIterator[Slot]:
+        """A slot of the limiter and of the server, when the server may be called.
+
+        The server is asked before the limiter, so that calls that wait for the end of an outage do not use up the rate
+        limit; and after it, because an outage may have begun meanwhile.
+        """
+        health = self._server.health
         while True:
             async with AsyncExitStack() as stack:
+                stack.callback(health.abandon, source)
+                slot: Slot | None = None
                 with stop.interruptible_wait():
                     await stack.enter_async_context(self._server.slots.slot(self._rank))
-                    slot = await stack.enter_async_context(self._limiter.slot(tokens))
-                if self._server.health.try_start():
+                    if health.try_start(source):
+                        slot = await stack.enter_async_context(self._limiter.slot(tokens))
+                if slot is not None and health.try_start(source):
                     yield slot
                     return
-                slot.record_tokens(0)
+                if slot is not None:
+                    slot.record_tokens(0)
             with stop.interruptible_wait():
-                await self._server.health.wait()
+                await health.wait()
 
 
 class _Probes:

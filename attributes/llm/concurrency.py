@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from attributes.llm.health import ServerUnavailable
 from attributes.llm.results import BUDGET_SPENT, FatalLLMError, QuestionResult
 from attributes.prompts.questions import Question
 
@@ -137,6 +138,7 @@ class _QueryRun:
         self._on_result = on_result
         self._should_stop = should_stop
         self._stop = RunStop()
+        self._is_unavailable = False  # the run stopped because the server is away or limits its calls
         self._totals = QueryTotals()
 
     async def run(self, concurrency: int, probe_first: bool) -> QueryTotals:
@@ -161,7 +163,8 @@ class _QueryRun:
     async def _wait_for(self, workers: set[asyncio.Task[None]], watcher: asyncio.Task[None]) -> None:
         """Wait for the workers. Once one fails or the run stops, cancel the others after `STOP_GRACE_S`.
 
-        If only the budget is spent, calls in flight end within their own time limit instead.
+        If only the budget is spent or the server accepts no more calls, calls in flight end within their own time limit
+        instead, because they are paid for.
         """
         pending = workers
         stopping = asyncio.create_task(self._stop.wait())
@@ -173,7 +176,8 @@ class _QueryRun:
                 pending = pending - done
         finally:
             stopping.cancel()
-        while pending and self._totals.stopped == BUDGET_SPENT and not watcher.done():
+        is_patient = self._totals.stopped == BUDGET_SPENT or self._is_unavailable
+        while pending and is_patient and not watcher.done():
             done, _ = await asyncio.wait({*pending, watcher}, return_when=asyncio.FIRST_COMPLETED)
             pending = pending - done
         if pending:
@@ -215,6 +219,8 @@ class _QueryRun:
         try:
             result = await self._query(question, self._stop)
         except FatalLLMError as error:
+            if not self._stop.is_set():
+                self._is_unavailable = isinstance(error, ServerUnavailable)
             self._stop.set()  # before the report, which may take a while: no further call starts meanwhile
             stopped = QuestionResult(
                 question=question, key="", reason="stopped", detail=error.message, calls=error.calls

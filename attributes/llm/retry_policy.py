@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from attributes.llm.http.error_wording import TOO_LONG
+from attributes.llm.limits import max_prompt_tokens
 from attributes.llm.model_profile import LearnedProfiles, ModelProfile, profile_from_json
 from attributes.llm.refused_parameters import largest_limit, refused_parameter
 from attributes.llm.requests import (
@@ -23,7 +24,7 @@ from attributes.llm.requests import (
     max_tokens_of,
     temperature_of,
 )
-from attributes.llm.response_format import ChatBody, build_body, sent_parameters
+from attributes.llm.response_format import ChatBody, build_body, sent_parameters, token_limit
 from attributes.llm.results import Call, FatalLLMError, QuestionResult
 from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import RawResponse
@@ -34,11 +35,13 @@ from limbeck.shared.text import clean
 
 FIRST_WAIT_S = 1.0  # bound of the first random wait; the bound doubles with every further wait
 MAX_LIMITED_PER_ATTEMPT = 4  # a question may meet this many rate limits per attempt before it fails with `rate_limited`
+MAX_EXCUSED_PER_ATTEMPT = 3  # this many faults per attempt are excused while the server fails other questions too
 MIN_CHARS_PER_TOKEN = 0.25  # of a response that is text
 MAX_PROFILE_CHANGES = 12  # levels and refused parameters of one question
 MIN_CHARS_PER_ANSWER_TOKEN = 3.0  # of JSON in English; fewer in other scripts
 MAX_IMPROVEMENTS = 1  # retries of a valid response that has flags
 
+_FAULTS = frozenset({"server_error", "connection", "timeout", "rate_limited", "bad_request"})
 _FATAL_MESSAGES = {
     "llm_wrong_key": "the LLM server refuses the key (check LIMBECK_LLM_API_KEY, or the key of the job's endpoint)",
     "llm_unknown_model": "the LLM server knows no such model, or nothing at this base URL",
@@ -81,6 +84,7 @@ class QuestionAttempts:
         self._num_restored_calls = 0
         self._num_attempts = 0  # those that count towards `max_attempts`
         self._num_limited = 0  # rate limits
+        self._num_excused = 0  # faults of an unreliable server
         self._num_changes = 0  # of the profile
         self._num_improvements = 0
         self._correction = ""
@@ -110,13 +114,21 @@ class QuestionAttempts:
         self.calls.append(call)
         return call
 
-    def next_step(self, raw: RawResponse, *, server_is_away: bool = False) -> QuestionResult | Retry:
+    def next_step(
+        self, raw: RawResponse, *, server_is_away: bool = False, server_is_unreliable: bool = False
+    ) -> QuestionResult | Retry:
         """Decide what follows from the response that was recorded last. Raises FatalLLMError.
 
         `server_is_away`: the fault is the server's, which answers no question at present; it does not count.
+        `server_is_unreliable`: it fails other questions too, and answers them later; some of its faults do not count. A
+        fault that is billed always counts.
         """
         if self._best is not None and raw.status != "ok":
             return self.finish("")  # the best response is paid for; the next question will meet the server's fault
+        if raw.completion_tokens and raw.status in _FAULTS:
+            self._num_attempts += 1
+            if raw.status != "bad_request" or self._is_exhausted:
+                return self._wait(raw)
         if server_is_away:
             return Retry()
         if raw.status.startswith("llm_"):
@@ -130,13 +142,30 @@ class QuestionAttempts:
             return self._after_response(raw)
         if raw.status == "rate_limited":
             return self._after_rate_limit(raw)
+        max_excused = MAX_EXCUSED_PER_ATTEMPT * self._settings.max_attempts
+        if server_is_unreliable and raw.status in ("server_error", "connection") and self._num_excused < max_excused:
+            self._num_excused += 1
+            return Retry(backoff_s(self._num_excused, first_s=FIRST_WAIT_S, max_s=self._settings.max_wait_s))
         self._num_attempts += 1
         return self._wait(raw)
 
-    def set_last(self) -> None:
-        """Let the question fail at the next fault that is not due to an outage."""
-        self._num_attempts = self._settings.max_attempts - 1
-        self._num_limited = self._max_limited - 1
+    def could_send(self, body: ChatBody) -> bool:
+        """Whether a test with another question's request costs no more than an attempt at this one can."""
+        if self._num_paid >= self._settings.max_attempts:
+            return False
+        fits_prompt = max_prompt_tokens(body) <= max_prompt_tokens(self.body()) + MAX_CORRECTION_CHARS
+        return fits_prompt and token_limit(body, self._max_limit) <= self._max_limit
+
+    def set_last(self, status: str) -> None:
+        """Let the question fail at the next fault of this kind that is not due to an outage.
+
+        A test was paid for: the first comes on top of the attempts, others are in place of one.
+        """
+        self._num_attempts = max(self._num_attempts, self._num_paid - 1)
+        if status == "rate_limited":
+            self._num_limited = self._max_limited - 1
+        else:
+            self._num_attempts = max(self._num_attempts, self._settings.max_attempts - 1)
 
     def finish(self, reason: str, detail: str = "") -> QuestionResult:
         """The result with the best response so far, or with `reason` if no response was valid."""
@@ -193,6 +222,11 @@ class QuestionAttempts:
     @property
     def _max_limited(self) -> int:
         return MAX_LIMITED_PER_ATTEMPT * self._settings.max_attempts
+
+    @property
+    def _num_paid(self) -> int:
+        """How many calls got a response that the server may bill, tests with other requests included."""
+        return sum(call.http_status is not None and call.http_status < 300 for call in self.calls)
 
     @property
     def _is_exhausted(self) -> bool:

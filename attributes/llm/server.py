@@ -8,6 +8,7 @@ import time
 from collections import Counter
 
 from attributes.llm.health import ServerHealth
+from attributes.llm.response_format import ChatBody
 from attributes.llm.results import FatalLLMError, QuestionResult
 from attributes.llm.settings import LLMSettings
 from attributes.llm.slots import AdaptiveConcurrency, PrioritySlots
@@ -35,15 +36,18 @@ class LLMServer:
         self._outage_limit_s = settings.outage_limit_s if outage_limit_s is None else outage_limit_s
         self.transport = Transport(settings)
         self._concurrency = AdaptiveConcurrency(settings.concurrency, settings.timeout_s)
+        self.health = ServerHealth(self.name, self._outage_limit_s)
         self.begin()
+        self.good_request: ChatBody | None = None  # the last request that got a response
         self._has_usable_answer = False
         self._unusable: Counter[str] = Counter()  # by reason, since the last usable answer
         self._num_forbidden = self._num_refused = 0
 
     def begin(self) -> None:
-        """Start anew in a new event loop: earlier outages do not count. What the server sustains is kept."""
+        """Start anew in a new event loop. What the server sustains is kept; an outage continues with a probe."""
         self.slots = PrioritySlots(lambda: self._concurrency.limit)
-        self.health = ServerHealth(self.name, self._outage_limit_s)
+        earlier, self.health = self.health, ServerHealth(self.name, self._outage_limit_s)
+        self.health.expect_outage_of(earlier)
 
     @property
     def limit(self) -> int:
@@ -54,10 +58,10 @@ class LLMServer:
         """Close the connections."""
         await self.transport.close()
 
-    def record(self, raw: RawResponse, *, started_at: float) -> bool:
+    def record(self, raw: RawResponse, *, started_at: float, source: str) -> bool:
         """Take note of a response. Returns whether it is a fault of a server that is away. Raises FatalLLMError."""
         was_away = self.health.is_away
-        is_away = self.health.record(raw, started_at=started_at)
+        is_away = self.health.record(raw, started_at=started_at, source=source)
         now = time.monotonic()
         if raw.status in ("timeout", "rate_limited"):
             self._concurrency.record_overload(started_at=started_at, now=now)
@@ -79,6 +83,7 @@ class LLMServer:
         self._num_refused = self._num_refused + 1 if result.reason == "bad_request" else 0
         where = f"model {self.settings.model!r} at {self.settings.base_url}"
         if self._num_refused >= MAX_REFUSED and not is_proven:
+            self._num_refused = 0  # the next job starts anew
             message = f"the LLM server refuses every request: {where} ({result.detail})"
             raise FatalLLMError("llm_bad_request", message, result.calls)
         if result.reason in UNUSABLE:
@@ -92,11 +97,11 @@ class LLMServer:
 
     def _check_forbidden(self, raw: RawResponse) -> None:
         """Raises FatalLLMError for a key that is refused for one question after the other."""
-        if raw.http_status == 403 and raw.status == "refused":
+        if raw.http_status == 403 and raw.status == "refused" and not raw.is_moderated:
             self._num_forbidden += 1
         elif raw.http_status is not None:
             self._num_forbidden = 0
-        if self._num_forbidden >= MAX_FORBIDDEN and not raw.is_moderated:
+        if self._num_forbidden >= MAX_FORBIDDEN:
             self._num_forbidden = 0
             message = f"{self.name} answers {MAX_FORBIDDEN} questions in a row with 403: is the key still valid?"
             raise FatalLLMError("llm_wrong_key", f"{message} ({raw.detail})")

@@ -33,6 +33,7 @@ class LLMSettings(BaseModel):
 
     `max_attempts` limits the HTTP attempts at one question that the server may bill, or that fail while it responds to
     other questions. An outage does not count: `outage_limit_s` is how long the server may be away before the run ends.
+    While a server fails calls at random, three times as many faults are excused if they are not billed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

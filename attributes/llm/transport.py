@@ -130,9 +130,9 @@ class Transport:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        client, self._client = self._client, None  # first: the next run may start while the connections close
+        if client is not None:
+            await client.close()
 
     def client(self) -> "AsyncOpenAI":
         """The openai library's client. Building it at the first call takes time; call this before timing a request."""

@@ -48,15 +48,18 @@ def reset_matching(tx: Session, *, base_url: str | None = None, model: str | Non
     return sum(expires_at > time.time() for expires_at in expiries)
 
 
-def record_outage(tx: Session, *, base_url: str, model: str, since: float, gap_s: float) -> float:
+def record_outage(
+    tx: Session, *, base_url: str, model: str, since: float, gap_s: float, retry_in_s: float = 0.0
+) -> float:
     """Record that a server has not responded since `since`. Returns the time at which the outage began.
 
-    It continues the stored outage if that was last seen at most `gap_s` seconds before `since`.
+    It continues the stored outage if that was last seen at most `gap_s` seconds before `since`. The server asked not to
+    be called for `retry_in_s` seconds, which count as part of the outage.
     """
     found = tx.get(LLMOutage, (base_url, model))
     if found is not None and since - found.failed_at <= gap_s:
         since = min(since, found.since)
-    row = {"base_url": base_url, "model": model, "since": since, "failed_at": time.time()}
+    row = {"base_url": base_url, "model": model, "since": since, "failed_at": time.time() + retry_in_s}
     _upsert(tx, LLMOutage, row)
     return since
 

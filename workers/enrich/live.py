@@ -137,7 +137,9 @@ class LiveEnrichment:
         with self._context.db.write() as tx:
             if self._server is not None and (self._server.health.last_success_at or 0.0) > self._started_at:
                 llm_profiles.end_outage(tx, **place)  # what is stored is an earlier outage
-            since = llm_profiles.record_outage(tx, **place, since=error.since, gap_s=OUTAGE_GAP_S)
+            since = llm_profiles.record_outage(
+                tx, **place, since=error.since, gap_s=OUTAGE_GAP_S, retry_in_s=error.retry_in_s
+            )
         if now - since >= limit_s or error.retry_in_s > limit_s:
             away = f" for {duration(now - since)}" if error.code == "llm_unavailable" else ""
             kept = "what it has answered is kept; post the job again to continue"

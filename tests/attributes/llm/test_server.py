@@ -2,9 +2,11 @@
 
 import pytest
 
-from attributes.llm.results import FatalLLMError
-from attributes.llm.server import MAX_UNUSABLE_AT_FIRST
+from attributes.llm.results import FatalLLMError, QuestionResult
+from attributes.llm.server import MAX_REFUSED, MAX_UNUSABLE_AT_FIRST, LLMServer
+from attributes.llm.settings import LLMSettings
 from attributes.types import Label
+from tests.attributes.conftest import describe_question
 from tests.attributes.fake_llm import (
     FakeLLM,
     FakeRequest,
@@ -65,3 +67,28 @@ def test_a_key_that_is_refused_later_ends_the_run(llm: FakeLLM, query_labels: Qu
     with pytest.raises(FatalLLMError) as caught:
         query_labels(LABELS, concurrency=1)
     assert caught.value.code == "llm_wrong_key"
+
+
+def test_moderated_labels_do_not_speak_against_the_key(llm: FakeLLM, query_labels: QueryLabels) -> None:
+    flagged = error_response(403, "flagged", metadata={"reasons": ["violence"]})
+
+    def script(request: FakeRequest, index: int) -> FakeResponse:
+        number = int(request.subject["label"].split()[1])
+        return error_response(403) if number == 9 else flagged if number > 2 else respond_correctly(request, index)
+
+    llm.script = script
+    totals, _ = query_labels(LABELS[:12], concurrency=1)
+    assert (totals.done, totals.failed) == (3, {"refused": 9})
+
+
+def test_refused_questions_of_an_earlier_job_do_not_count() -> None:
+    server = LLMServer(LLMSettings(base_url="http://127.0.0.1:9/v1", model="m"))
+    refused = QuestionResult(
+        question=describe_question("bird"), key="k", reason="bad_request", detail="HTTP 400: no", calls=[]
+    )
+    for _ in range(MAX_REFUSED - 1):
+        server.record_result(refused, is_proven=False)
+    with pytest.raises(FatalLLMError):
+        server.record_result(refused, is_proven=False)
+    server.begin()
+    server.record_result(refused, is_proven=False)

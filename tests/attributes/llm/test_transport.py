@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from attributes.llm.client import LLMClient
+from attributes.llm.response_format import ChatBody
 from attributes.llm.results import FatalLLMError
 from attributes.llm.settings import LLMSettings
 from attributes.llm.transport import Transport
@@ -32,6 +33,7 @@ from tests.attributes.fake_llm import (
 )
 
 TOKEN = "gateway-token-9876543210"
+BODY: ChatBody = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 
 
 @pytest.mark.parametrize(
@@ -226,3 +228,29 @@ def test_only_credentials_are_removed_from_a_response(llm: FakeLLM, run_question
     result = run_question(headers=SecretStr(json.dumps(headers)))
     assert llm.requests[0].headers["x-gateway-token"] == TOKEN
     assert "unlike hummingbirds [key]." in str(result.calls[0].response_text)
+
+
+def test_a_client_can_send_while_earlier_connections_close(llm: FakeLLM) -> None:
+    llm.script = respond_in_turn(GOOD)
+
+    async def run() -> list[str]:
+        transport = Transport(LLMSettings(base_url=llm.url, model="m"))
+        await transport.send(BODY)
+        old, closing = transport.client(), asyncio.Event()
+        close = old.close
+
+        async def close_slowly() -> None:
+            await close()
+            closing.set()
+            await asyncio.sleep(0.05)
+
+        old.close = close_slowly  # type: ignore[method-assign]
+        task = asyncio.create_task(transport.close())
+        await closing.wait()
+        statuses = [(await transport.send(BODY)).status]
+        await task
+        statuses.append((await transport.send(BODY)).status)
+        await transport.close()
+        return statuses
+
+    assert asyncio.run(run()) == ["ok", "ok"]

@@ -142,7 +142,7 @@ def test_the_ledger_is_the_bill_and_never_above_the_maximum(
 
 @pytest.mark.slow
 @pytest.mark.quirk(
-    "any",
+    "any server",
     "nearly valid JSON (a trailing comma)",
     "it is repaired without a second paid call, and counted in the job's usage",
 )

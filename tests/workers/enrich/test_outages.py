@@ -1,7 +1,9 @@
 """Outages of the LLM server in a job: parts wait, no label is lost, and the limit ends the job. On both databases."""
 
+import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -131,3 +133,45 @@ def test_a_wait_of_a_minute_frees_the_worker(outage_bench: Bench, monkeypatch: p
         assert part.status == "queued"
         assert 30 < part.not_before - time.time() <= 60
         assert tx.scalars(select(LLMOutage.model)).all() == ["fieldguide"]
+
+
+class PoisonedLLM(InProcessLLM):
+    """Never answers about one label within the time limit, which is longer than a part waits during an outage."""
+
+    async def send(self, body: Mapping[str, Any]) -> RawResponse:
+        if f'"{NAMES[3]}"' in str(body["messages"][-1]["content"]):
+            self.calls += 1
+            await asyncio.sleep(0.06)
+            return RawResponse(status="timeout", detail="no complete response within 0.06 s")
+        return replace(await super().send(body), http_status=200)
+
+
+@pytest.mark.slow
+def test_a_label_that_always_times_out_does_not_end_the_job(
+    outage_bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = outage_bench
+    limit_outages(bench, 3)
+    use(bench, monkeypatch, PoisonedLLM())
+    vocabulary_id = bench.vocabulary(NAMES[:6])
+    for _ in range(2):  # the second job has only this label left
+        job_id = bench.post(vocabulary_id, strategies=["sentence"])
+        work_until_ended(bench, job_id)
+        job = bench.job(job_id)
+        assert (job.status, (job.result or {})["failed_labels"]) == ("succeeded", {"timeout": 1})
+
+
+@pytest.mark.slow
+def test_a_server_that_asks_to_wait_again_and_again_ends_the_job(
+    outage_bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = outage_bench
+    limit_outages(bench, 1.0)
+    monkeypatch.setattr(live, "OUTAGE_GAP_S", 0.2)  # shorter than the waits
+    fault = RawResponse(status="rate_limited", http_status=429, detail="HTTP 429: slow down", retry_after_s=0.4)
+    use(bench, monkeypatch, UnreliableLLM(fault, first=0, stop=10**9))
+    started = time.monotonic()
+    job_id = bench.post(bench.vocabulary(NAMES[:4]), strategies=["sentence"])
+    work_until_ended(bench, job_id)
+    assert (bench.job(job_id).error or {})["code"] == "llm_rate_limited"
+    assert time.monotonic() - started < 5
