@@ -160,7 +160,8 @@ class ServerHealth:
         elif self.is_away:
             self._away_since = now
             if self.on_outage is not None:
-                self.on_outage(f"{self._name} does not respond ({raw.detail}); waiting for it")
+                what = "limits its calls" if raw.status == "rate_limited" else "does not respond"
+                self.on_outage(f"{self._name} {what} ({raw.detail}); waiting for it")
         self._pause(raw, now)
 
     def _pause(self, raw: RawResponse, now: float) -> None:

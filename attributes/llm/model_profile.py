@@ -24,7 +24,7 @@ LimitName = Literal["max_tokens", "max_completion_tokens", ""]
 FORMAT_LEVELS: tuple[FormatLevel, ...] = ("json_schema", "json_object_schema", "json_object", "prose")
 MAX_FAILURES = 3
 LIFETIME_S = 24 * 3600.0
-DEMOTED_LIFETIME_S = 3600.0  # a model that had a bad hour gets its better format back
+LOWER_LIFETIME_S = 3600.0  # with a lower format, which one bad answer can cause: the better one is tried again
 REASONING_MARGIN = 1.5  # of the most reasoning tokens seen in one response
 _LIMIT_NAMES: Mapping[LimitName, LimitName] = {"max_tokens": "max_completion_tokens", "max_completion_tokens": ""}
 
@@ -149,15 +149,15 @@ class LearnedProfiles:
     def record_success(self, settings: LLMSettings, profile: ModelProfile) -> None:
         """The format gave a valid response."""
         known = self._known(settings)
+        lifetime_s = LIFETIME_S if profile.level == FORMAT_LEVELS[0] else LOWER_LIFETIME_S
         if known is None or not known.is_proven:
-            self._learn(settings, self._with_level(settings, profile), LIFETIME_S)
+            self._learn(settings, self._with_level(settings, profile), lifetime_s)
             return
         is_lower = FORMAT_LEVELS.index(profile.level) > FORMAT_LEVELS.index(known.profile.level)
         if is_lower and known.num_failures < MAX_FAILURES:
             return
         known.num_failures = 0
         if profile.level != known.profile.level:
-            lifetime_s = DEMOTED_LIFETIME_S if is_lower else LIFETIME_S
             self._learn(settings, self._with_level(settings, profile), lifetime_s)
 
     def _with_level(self, settings: LLMSettings, profile: ModelProfile) -> ModelProfile:

@@ -13,7 +13,7 @@ from typing import TypedDict
 
 from attributes.llm.http.error_wording import TOO_LONG
 from attributes.llm.limits import max_prompt_tokens
-from attributes.llm.model_profile import LearnedProfiles, ModelProfile, profile_from_json
+from attributes.llm.model_profile import FORMAT_LEVELS, LearnedProfiles, ModelProfile, profile_from_json
 from attributes.llm.refused_parameters import largest_limit, refused_parameter
 from attributes.llm.requests import (
     MAX_CORRECTION_CHARS,
@@ -86,6 +86,7 @@ class QuestionAttempts:
         self._num_limited = 0  # rate limits
         self._num_excused = 0  # faults of an unreliable server
         self._num_changes = 0  # of the profile
+        self._num_trials = 0  # of other profiles during an outage
         self._num_improvements = 0
         self._correction = ""
         self._best: tuple[ParsedResponse, str] | None = None
@@ -130,6 +131,7 @@ class QuestionAttempts:
             if raw.status != "bad_request" or self._is_exhausted:
                 return self._wait(raw)
         if server_is_away:
+            self._try_another_profile(raw)
             return Retry()
         if raw.status.startswith("llm_"):
             return self._after_server_fault(raw)
@@ -148,6 +150,17 @@ class QuestionAttempts:
             return Retry(backoff_s(self._num_excused, first_s=FIRST_WAIT_S, max_s=self._settings.max_wait_s))
         self._num_attempts += 1
         return self._wait(raw)
+
+    def _try_another_profile(self, raw: RawResponse) -> None:
+        """Vary the next probe of a model that has answered nothing so far: some servers answer 500, without a reason,
+        to a system role or response format that they do not know."""
+        if raw.http_status != 500 or self._profiles.is_proven(self._settings):
+            return
+        first = self._profiles.profile(self._settings)
+        without_system, in_prose = replace(first, has_system_role=False), replace(first, level=FORMAT_LEVELS[-1])
+        trials = (first, without_system, in_prose, replace(in_prose, has_system_role=False))
+        self._num_trials += 1
+        self._profile = trials[self._num_trials % len(trials)]
 
     def could_send(self, body: ChatBody) -> bool:
         """Whether a test with another question's request costs no more than an attempt at this one can."""
@@ -333,6 +346,8 @@ class QuestionAttempts:
 
     def _accept(self, parsed: ParsedResponse, raw: RawResponse) -> QuestionResult | Retry:
         """Keep a valid response; retry once if it has flags."""
+        if self._num_trials and not self._profile.has_system_role:
+            self._profiles.record_refusal(self._settings, self._profile)
         self._profiles.record_success(self._settings, self._profile)
         if reasoning := raw.reasoning_tokens or self._uncounted_reasoning(raw):
             self._profiles.record_reasoning(self._settings, reasoning)

@@ -40,12 +40,13 @@ class LLMServer:
         self.begin()
         self.good_request: ChatBody | None = None  # the last request that got a response
         self._has_usable_answer = False
-        self._unusable: Counter[str] = Counter()  # by reason, since the last usable answer
         self._num_forbidden = self._num_refused = 0
 
     def begin(self) -> None:
-        """Start anew in a new event loop. What the server sustains is kept; an outage continues with a probe."""
+        """Start anew in a new event loop. What the server answered is kept; an outage continues with a probe."""
+        self._concurrency.restart()  # the server may have become slower meanwhile
         self.slots = PrioritySlots(lambda: self._concurrency.limit)
+        self._unusable: Counter[str] = Counter()  # by reason, since the last usable answer
         earlier, self.health = self.health, ServerHealth(self.name, self._outage_limit_s)
         self.health.expect_outage_of(earlier)
 
@@ -92,7 +93,6 @@ class LLMServer:
         if self._unusable.total() >= limit:
             reasons = ", ".join(f"{count} {reason}" for reason, count in self._unusable.most_common())
             message = f"{where} gave no usable answer to {self._unusable.total()} questions in a row: {reasons}"
-            self._unusable.clear()
             raise FatalLLMError("llm_unusable", f"{message} (the last: {result.detail})", result.calls)
 
     def _check_forbidden(self, raw: RawResponse) -> None:

@@ -49,24 +49,26 @@ def reset_matching(tx: Session, *, base_url: str | None = None, model: str | Non
 
 
 def record_outage(
-    tx: Session, *, base_url: str, model: str, since: float, gap_s: float, retry_in_s: float = 0.0
+    tx: Session,
+    *,
+    base_url: str,
+    model: str,
+    since: float,
+    gap_s: float,
+    retry_in_s: float = 0.0,
+    last_success_at: float | None = None,
 ) -> float:
     """Record that a server has not responded since `since`. Returns the time at which the outage began.
 
-    It continues the stored outage if that was last seen at most `gap_s` seconds before `since`. The server asked not to
-    be called for `retry_in_s` seconds, which count as part of the outage.
+    It continues the stored outage if that was last seen at most `gap_s` seconds before `since`, and the caller had no
+    response after it. The server asked not to be called for `retry_in_s` seconds, which count as part of the outage.
     """
     found = tx.get(LLMOutage, (base_url, model))
-    if found is not None and since - found.failed_at <= gap_s:
+    if found is not None and since - found.failed_at <= gap_s and (last_success_at or 0.0) < found.failed_at:
         since = min(since, found.since)
     row = {"base_url": base_url, "model": model, "since": since, "failed_at": time.time() + retry_in_s}
     _upsert(tx, LLMOutage, row)
     return since
-
-
-def end_outage(tx: Session, *, base_url: str, model: str) -> None:
-    """Forget the outage: the server has responded."""
-    tx.execute(delete(LLMOutage).where(LLMOutage.base_url == base_url, LLMOutage.model == model))
 
 
 def _upsert(tx: Session, table: type[LLMModelProfile] | type[LLMOutage], row: Mapping[str, object]) -> None:

@@ -8,7 +8,7 @@ from store.enrich.usage import Cost
 def cost_pusd(call: Call, price: Price | None, *, batch: bool = False) -> int | None:
     """Pico-dollars of a call; None if the price is unknown or the server reported no token counts.
 
-    A request that the server rejected (4xx) costs nothing.
+    A request that the server rejected (4xx, 503) costs nothing.
     """
     if has_token_counts(call):
         if price is None:
@@ -30,7 +30,8 @@ def has_token_counts(call: Call) -> bool:
 
 def is_rejected(call: Call) -> bool:
     """Whether the server rejected the request before it used any tokens."""
-    return call.http_status is not None and 400 <= call.http_status < 500 and not has_token_counts(call)
+    status = call.http_status or 0
+    return (400 <= status < 500 or status == 503) and not has_token_counts(call)
 
 
 def cost_of_call(call: Call, price: Price | None, *, batch: bool = False) -> tuple[Cost, bool]:

@@ -27,7 +27,7 @@ from store.enrich import llm_profiles, results, single_flight
 from store.enrich.assembly import ROUND
 from store.enrich.results import ResultSlot
 from store.errors import LeaseLost
-from store.jobs import claims
+from store.jobs import claims, jobs
 from store.jobs.specs import EnrichSpec
 from workers.enrich import llm_settings
 from workers.enrich.budget import PartBudget
@@ -83,7 +83,6 @@ class LiveEnrichment:
         self._num_finished = 0
         self._num_failed = 0
         self._server: LLMServer | None = None
-        self._started_at = time.time()
 
     def run(self, questions: Iterator[PlannedQuestion | InvalidQuestion], *, num_finished: int) -> None:
         """Send questions until each has a result. `num_finished` others had a result before.
@@ -135,11 +134,16 @@ class LiveEnrichment:
         place = {"base_url": self._settings.base_url, "model": self._settings.model}
         limit_s, now = self._settings.outage_limit_s, time.time()
         with self._context.db.write() as tx:
-            if self._server is not None and (self._server.health.last_success_at or 0.0) > self._started_at:
-                llm_profiles.end_outage(tx, **place)  # what is stored is an earlier outage
             since = llm_profiles.record_outage(
-                tx, **place, since=error.since, gap_s=OUTAGE_GAP_S, retry_in_s=error.retry_in_s
+                tx,
+                **place,
+                since=error.since,
+                gap_s=OUTAGE_GAP_S,
+                retry_in_s=error.retry_in_s,
+                last_success_at=self._server.health.last_success_at if self._server is not None else None,
             )
+            started_at = jobs.get(tx, self._claim.job_id).started_at
+        since = max(since, started_at or since)  # a job that is posted again waits as long as the first one
         if now - since >= limit_s or error.retry_in_s > limit_s:
             away = f" for {duration(now - since)}" if error.code == "llm_unavailable" else ""
             kept = "what it has answered is kept; post the job again to continue"

@@ -171,3 +171,38 @@ def test_a_limit_above_the_models_is_lowered(llm: FakeLLM, run_question: RunQues
     llm.script = strict(refuses)
     assert run_question(max_tokens=900).reason is None
     assert [request.body["max_tokens"] for request in llm.requests] == [900, 512]
+
+
+@pytest.mark.parametrize(
+    "accepts",
+    [
+        pytest.param(
+            lambda request: request.body["messages"][0]["role"] == "user",
+            marks=pytest.mark.quirk(
+                "servers that give no reason",
+                "a bare 500 for the system role",
+                "tries it without, before the first answer of the model",
+            ),
+        ),
+        pytest.param(
+            lambda request: request.level == "prose",
+            marks=pytest.mark.quirk(
+                "servers that give no reason",
+                "a bare 500 for the response format",
+                "tries it without, before the first answer of the model",
+            ),
+        ),
+        lambda request: request.level == "prose" and request.body["messages"][0]["role"] == "user",
+    ],
+)
+def test_a_500_without_a_reason_can_be_a_refusal(
+    accepts: Callable[[FakeRequest], bool], llm: FakeLLM, run_question: RunQuestion
+) -> None:
+    llm.script = lambda request, index: (
+        respond_correctly(request, index) if accepts(request) else FakeResponse(500, b"Internal Server Error")
+    )
+    profiles = LearnedProfiles()
+    assert run_question(profiles=profiles).reason is None
+    num_calls = llm.num_calls
+    assert run_question("wren", profiles=profiles).reason is None
+    assert llm.num_calls == num_calls + 1

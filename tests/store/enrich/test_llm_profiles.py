@@ -30,8 +30,8 @@ def test_an_outage_continues_until_a_gap_or_a_response(bench: Bench) -> None:
         assert llm_profiles.record_outage(tx, **place, since=now + 50, gap_s=60) == now - 100
         assert llm_profiles.record_outage(tx, **place, since=now + 500, gap_s=60) == now + 500
         assert llm_profiles.record_outage(tx, **place, since=now + 510, gap_s=600) == now + 500
-        llm_profiles.end_outage(tx, **place)
-        assert llm_profiles.record_outage(tx, **place, since=now + 520, gap_s=600) == now + 520
+        later = {"since": now + 520, "gap_s": 600, "last_success_at": now + 515}
+        assert llm_profiles.record_outage(tx, **place, **later) == now + 520
         # A wait that the server asked for is no gap.
         assert llm_profiles.record_outage(tx, **place, since=now + 530, gap_s=600, retry_in_s=3_600) == now + 520
         assert llm_profiles.record_outage(tx, **place, since=now + 3_700, gap_s=600) == now + 520
