@@ -90,5 +90,7 @@ def _without_system_role(messages: list[Message]) -> list[Message]:
     if isinstance(content, str):
         content = f"{system['content']}\n\n{content}"
     else:
-        content = [{"type": "text", "text": str(system["content"])}, *content]
+        text, *pictures = content
+        assert text["type"] == "text"
+        content = [{"type": "text", "text": f"{system['content']}\n\n{text['text']}"}, *pictures]
     return [{"role": "user", "content": content}, *rest]

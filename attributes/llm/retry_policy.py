@@ -87,6 +87,7 @@ class QuestionAttempts:
         self._num_excused = 0  # faults of an unreliable server
         self._num_changes = 0  # of the profile
         self._num_trials = 0  # of other profiles during an outage
+        self._last_fault = ""  # the status with which the question fails when it comes again
         self._num_improvements = 0
         self._correction = ""
         self._best: tuple[ParsedResponse, str] | None = None
@@ -133,6 +134,8 @@ class QuestionAttempts:
         if server_is_away:
             self._try_another_profile(raw)
             return Retry()
+        if raw.status == self._last_fault:
+            return self.finish(raw.status, raw.detail)
         if raw.status.startswith("llm_"):
             return self._after_server_fault(raw)
         if raw.status == "bad_request":
@@ -175,10 +178,7 @@ class QuestionAttempts:
         A test was paid for: the first comes on top of the attempts, others are in place of one.
         """
         self._num_attempts = max(self._num_attempts, self._num_paid - 1)
-        if status == "rate_limited":
-            self._num_limited = self._max_limited - 1
-        else:
-            self._num_attempts = max(self._num_attempts, self._settings.max_attempts - 1)
+        self._last_fault = status
 
     def finish(self, reason: str, detail: str = "") -> QuestionResult:
         """The result with the best response so far, or with `reason` if no response was valid."""

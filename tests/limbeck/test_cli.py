@@ -84,7 +84,10 @@ def test_every_invalid_label_of_a_rejected_file_is_named(capsys: Capture, tmp_pa
     with scripted([problem(422, "label_invalid", "line 1: has (and 1 more)", errors=errors)]) as server:
         code, line = failed([*RUN, "labels.txt", "--url", server.url], capsys)
     assert code == 2
-    assert line.startswith("limbeck: labels.txt: line 1: has a control character; line 2: has a control character (")
+    assert line == (
+        'limbeck: labels.txt: line 1: label "a\\u0007" has a control character (U+0007); '
+        'line 2: label "b\\u0007" has a control character (U+0007)\n'
+    )
 
 
 def test_an_option_that_the_service_rejects_is_exit_code_2(capsys: Capture) -> None:
