@@ -33,13 +33,20 @@ class Quirk:
     handling: str
 
 
+QUIRKS = pytest.StashKey[set[Quirk]]()  # the rows of a run of all tests
+
+
+def quirks_of(items: Iterable[pytest.Item]) -> set[Quirk]:
+    """The rows of these tests."""
+    return {Quirk(*mark.args) for item in items for mark in item.iter_markers("quirk")}
+
+
 class _Collector:
     def __init__(self) -> None:
         self.quirks: set[Quirk] = set()
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        for item in session.items:
-            self.quirks |= {Quirk(*mark.args) for mark in item.iter_markers("quirk")}
+        self.quirks = quirks_of(session.items)
 
 
 def collect_quirks() -> list[Quirk]:
