@@ -91,11 +91,6 @@ class Endpoint(LLMSettings):
         """The model of jobs that name none; empty if they must name one."""
         return self.model or (self.models[0] if len(self.models) == 1 else "")
 
-    @property
-    def is_azure(self) -> bool:
-        """Whether the server is Azure OpenAI, whose models are deployments."""
-        return bool(self.api_version)
-
 
 def refuse_secrets(fields: Mapping[str, object]) -> None:
     """Raises EndpointError if the table of a file holds a secret itself. The message does not show it."""

@@ -4,7 +4,7 @@
 the questions are not at fault. No call is then sent but one probe at a time, at growing intervals, or after the time
 that the server asked for. The first response ends the outage. After `limit_s` the outage is final.
 
-A `source` is whoever sends calls one after the other: a question, or a test with another request in its place.
+A `source` sends its calls one after the other: it is a question, or a test with another request in its place.
 """
 
 import asyncio

@@ -50,11 +50,6 @@ class LLMServer:
         earlier, self.health = self.health, ServerHealth(self.name, self._outage_limit_s)
         self.health.expect_outage_of(earlier)
 
-    @property
-    def limit(self) -> int:
-        """How many calls may be in flight at present."""
-        return self._concurrency.limit
-
     async def close(self) -> None:
         """Close the connections."""
         await self.transport.close()

@@ -1,6 +1,6 @@
 """Remove the thinking of reasoning models from a response, so that no draft in it is taken for the answer.
 
-Servers should put the thinking into a field of its own. Many leave it in the text: between tags, after an opening tag
+Servers should put the thinking into a separate field. Many leave it in the text: between tags, after an opening tag
 that the chat template already wrote (so that the text has only the closing tag), or in the channels of gpt-oss
 (https://cookbook.openai.com/articles/openai-harmony), with or without its special tokens.
 """

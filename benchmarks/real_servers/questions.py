@@ -92,7 +92,7 @@ def question_sets(number: int) -> Iterator[QuestionSet]:
 
 
 def thinking_questions() -> Iterator[QuestionSet]:
-    """The rows of a model that thinks until its token limit, unless it is told not to think."""
+    """The rows of a model that thinks until its token limit, unless the request switches thinking off."""
     questions = [_fixed(each) for each in _about_labels("sentence")]
     yield QuestionSet("sentence", questions[:4])
     yield QuestionSet(

@@ -21,7 +21,7 @@ DETECTED = listed(
     "ar bg bn ca cs da de el en es et eu fa fi fr gu he hi hr hu hy id is it ja ka kk kn "
     "ko lt lv ml mr nl no pa pl pt ro ru sk sl sq sr sv sw ta te th tr uk ur vi zh"
 )
-"""The languages that are told apart, by ISO 639-1 code. A text in another language counts as the most similar one."""
+"""ISO 639-1 codes of the languages that are distinguished. Another language counts as the most similar one."""
 
 _SURE_LINE = 0.7  # of 8,000 published English phrases, one has this probability in another language
 _SURE_LABEL = 0.6

@@ -51,7 +51,7 @@ def normal_base_url(text: str) -> str:
     if not host or not is_url or not _is_host(host) or host in ("http", "https"):
         raise ValueError(f"must be an http:// or https:// address such as {_suggestion(text)}")
     if parts.username or parts.password:
-        raise ValueError("must not contain a user or a key; the key has a setting of its own")
+        raise ValueError("must not contain a user or a key; give the key in its own setting")
     if parts.query or parts.fragment:
         if "api-version" in parts.query:
             raise ValueError("must not contain a query; set the API version as api_version, and only the endpoint here")

@@ -33,7 +33,7 @@ class Body:
 
 
 def read_body(content: bytes, content_type: str = "") -> Body:
-    """Decode a body, whatever its Content-Type says it is."""
+    """Decode a body. Its Content-Type is not used, because servers state wrong ones."""
     try:
         return Body("json", json.loads(content))
     except (ValueError, RecursionError):

@@ -54,7 +54,7 @@ def read_completion(data: Mapping[str, object], choice: Mapping[str, object]) ->
     if (text is None or not text.strip()) and ending != "cut_off":
         text = next(_other_texts(choice, message), text)
     reasoning = ""
-    if text is None or not text.strip():  # else nobody needs it
+    if text is None or not text.strip():  # the text of an answer has precedence
         reasoning = next((found for found in _reasoning_texts(message) if found.strip()), "")
     return ModelAnswer(text, reasoning, ending, str(refusal) if refusal else "")
 

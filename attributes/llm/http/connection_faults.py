@@ -87,7 +87,7 @@ def _reason_of(chain: list[BaseException]) -> str:
     """The operating system's reason, if there is one."""
     for one in reversed(chain):
         if isinstance(one, OSError) and one.strerror and not isinstance(one, ssl.SSLError):
-            # asyncio has a text of its own in place of the operating system's: "Connect call failed ('::1', 9)".
+            # asyncio replaces the operating system's text: "Connect call failed ('::1', 9)".
             return f" ({(os.strerror(one.errno) if one.errno and one.errno > 0 else one.strerror).lower()})"
     return ""
 

@@ -156,7 +156,7 @@ def _require(path: Path, source: str, *, is_folder: bool) -> None:
 
 
 def _reason(error: OSError) -> str:
-    """Why certificates cannot be loaded. OpenSSL's own texts (`NO_CERTIFICATE_OR_CRL_FOUND`) help nobody."""
+    """Why certificates cannot be loaded. OpenSSL's texts, such as `NO_CERTIFICATE_OR_CRL_FOUND`, name no remedy."""
     if isinstance(error, ssl.SSLError):
         return "the file has no certificate in PEM format (-----BEGIN CERTIFICATE-----)"
     return error.strerror or str(error)

@@ -1,5 +1,5 @@
-"""The error in a response, whatever its shape: OpenAI's object, a text, FastAPI's list, Google's list, an error inside
-the text of another one (OpenRouter, LiteLLM), codes of Chinese servers under status 200.
+"""The error in a response, in every known shape: OpenAI's object, a text, FastAPI's list, Google's list, an error
+inside the text of another one (OpenRouter, LiteLLM), codes of Chinese servers under status 200.
 
     error = error_in({"code": "1301", "msg": "sensitive"})   # message "sensitive", codes {"1301"}
 """

@@ -1,4 +1,4 @@
-"""Normalisation of texts and labels of imported files: white space, and characters that nobody sees.
+"""Normalisation of texts and labels of imported files: white space, and invisible characters.
 
 Each run of white space (line ends, tabs, no-break spaces, U+2028) becomes one space, and the ends are trimmed. Format
 characters without a visible form (zero-width space, byte order mark, soft hyphen, bidi marks) are removed, except the

@@ -23,7 +23,6 @@ from limbeck.shared.label_files.types import (
 
 _WORDS = {",": "CSV", ";": "CSV with semicolons", "\t": "tab-separated text", "|": "text separated by |"}
 _BY_SUFFIX = {".csv": (",", ";", "\t", "|"), ".tsv": ("\t",), ".tab": ("\t",)}
-_MAX_FIELD = 10_000
 _RULE = re.compile(r"\|?[\s:|-]+\|?")
 _GRID = re.compile(r"[+|]?[-=]+(?:\+[-=]+)+[+|]?|\+[-=]+\+")  # of the tables that mysql and psql print
 _GRID_END = re.compile(r"\(\d+ rows?\)|\d+ rows? in set.*", re.IGNORECASE)

@@ -251,7 +251,7 @@ def _python_tree(text: str, mode: str) -> ast.AST:
 
 
 def _refuse_joined_texts(text: str, shift: int) -> None:
-    """Python joins `'cat' 'dog'` to one text, which would be a label of its own."""
+    """Python joins `'cat' 'dog'` to one text, which would become a separate label."""
     last = tokenize.ENDMARKER
     with suppress(tokenize.TokenError, SyntaxError):  # the parser reports these
         for token in tokenize.generate_tokens(io.StringIO(text).readline):

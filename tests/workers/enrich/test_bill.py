@@ -1,5 +1,5 @@
 """The bill of a job over a real socket: the ledger has every token that the server bills, and never more than the
-estimate's maximum, whatever the server responds."""
+estimate's maximum, for any response of the server."""
 
 import json
 import random

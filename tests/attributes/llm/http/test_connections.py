@@ -107,7 +107,7 @@ def test_a_ca_file_that_cannot_be_used_is_one_line(tmp_path: Path, monkeypatch: 
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
         with pytest.raises(ConnectionFault, match=f"^SSL_CERT_FILE: .*{words}"):
             check_connection(options())
-        check_connection(options("http://llm.example/v1"))  # without TLS nobody needs it
+        check_connection(options("http://llm.example/v1"))  # not needed without TLS
         monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(ConnectionFault, match="there is no file"):
         check_connection(options(ca_file=tmp_path))

@@ -1,4 +1,4 @@
-"""What an error means: for the question, for the run, or for nobody (wait and retry)."""
+"""What an error means: for the question, for the run, or that a retry after a wait can succeed."""
 
 from typing import Any
 
