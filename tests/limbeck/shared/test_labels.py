@@ -150,7 +150,8 @@ def label_inputs(
     def python_m_distill(label: str) -> bool:
         write(label)
         try:
-            return normalize(label) in read_labels(file)
+            # The reader replaces no-break and other special spaces by a space.
+            return " ".join(label.split()) in [" ".join(found.split()) for found in read_labels(file)]
         except ValueError as error:
             message = str(error)
         assert "line 2: " in message
@@ -186,6 +187,7 @@ def _characters() -> st.SearchStrategy[str]:
 @example("", "\t", "b")
 @example("crane ", "\r", "")
 @example("crane ", "\u2028", "b")
+@example("crane ", "\u00a0", "b")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_input_accepts_the_same_labels(
     label_inputs: dict[str, LabelInput], before: str, character: str, after: str
