@@ -21,7 +21,7 @@ from sqlalchemy.pool import QueuePool
 from store.db import Database
 from store.migrate import upgrade
 from store.models import Base
-from tests.servers_page import QUIRKS, quirks_of
+from tests.marked_pages import ROWS, rows_of
 
 POSTGRES = os.environ.get("LIMBECK_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -34,7 +34,7 @@ _SERVER_FIXTURES = {"postgres_db", "postgres_url", "redis_url"}
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that need a server, by their fixtures and by the parameter `postgres`; and the contract tests."""
     if config.args == config.getini("testpaths"):  # all tests
-        config.stash[QUIRKS] = quirks_of(items)
+        config.stash[ROWS] = rows_of(items)
     for item in items:
         if item.path.parent.name == "contract":
             item.add_marker("slow")

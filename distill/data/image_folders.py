@@ -10,9 +10,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from distill.data.splits import ByList
+from limbeck.shared.images.kinds import IMAGE_SUFFIXES
 from limbeck.shared.label_matching import dataset_form, loose_form
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 class FolderError(ValueError):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from distill.data import image_folders, shards
 from distill.data.atomic_files import replacing
-from distill.data.image_folders import IMAGE_SUFFIXES, FolderError, LabelMatcher
+from distill.data.image_folders import FolderError, LabelMatcher
 from distill.data.packed_strings import PackedStrings
 from distill.data.splits import (
     PARTS,
@@ -29,6 +29,7 @@ from distill.data.splits import (
     held_out_paths,
     random_id_split,
 )
+from limbeck.shared.images.kinds import IMAGE_SUFFIXES
 
 
 class Item(NamedTuple):

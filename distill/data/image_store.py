@@ -20,10 +20,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from distill import Stopped
-from distill.data.image_files import open_rgb
 from distill.data.row_cache import KEY_BYTES, Keys, RowCache, stack_keys
 from distill.data.shards import file_stamp, read_image
 from distill.hooks import PipelineHooks
+from limbeck.shared.images.decode import open_rgb
 
 READ_AHEAD = 256
 REPORT_EVERY = 32

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from distill.data.image_folders import IMAGE_SUFFIXES, FolderError, resolve_inside
+from distill.data.image_folders import FolderError, resolve_inside
+from limbeck.shared.images.kinds import IMAGE_SUFFIXES
 
 # A file can change twice within the resolution of its timestamp, so a recent timestamp proves nothing.
 SETTLED_NS = 2_000_000_000

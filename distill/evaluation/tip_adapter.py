@@ -15,10 +15,10 @@ from torch import Tensor
 from torchvision.transforms import RandAugment
 
 from distill.data.counter_rng import random_words
-from distill.data.image_files import open_rgb
 from distill.data.shards import read_image
 from distill.hooks import PipelineHooks
 from distill.teacher.teacher import Teacher
+from limbeck.shared.images.decode import open_rgb
 
 ALPHA, BETA = 1.0, 5.5
 VIEWS = 10

@@ -12,11 +12,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from distill import Stopped
-from distill.data.image_files import open_rgb
 from distill.hooks import PipelineHooks
 from distill.teacher import image_features
 from distill.teacher.image_features import CPU_BATCH
 from distill.teacher.teacher import Teacher, TeacherError, load_teacher
+from limbeck.shared.images.decode import open_rgb
 from tests.distill.conftest import IMAGE_PX, WIDTH, save_clip, tiny_clip_config
 
 MakeImages = Callable[..., list[Path]]

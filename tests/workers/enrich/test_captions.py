@@ -10,10 +10,10 @@ from PIL import Image
 
 from attributes.llm.requests import build_request
 from attributes.prompts.strategy import load_strategy
-from distill.data.image_files import small_jpeg
 from distill.data.image_index import scan
 from distill.data.splits import BySeed
 from distill.texts.captions import read_captions
+from limbeck.shared.images.decode import small_jpeg
 from store import resources
 from store.ids import new_id
 from store.models import Job

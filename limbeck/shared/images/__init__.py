@@ -1,0 +1,1 @@
+"""Image files: which kinds are read (`kinds`), and the one decoder (`decode`)."""
