@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,9 +15,10 @@ from api.http.dependencies import Created, IdempotencyDep, Services, ServicesDep
 from api.http.problems import StorableRequestModel, not_found_at, unprocessable
 from api.http.schemas import After, Limit, Name, Page, ResponseModel, Timestamp, page
 from api.readers.data_root import resolve_folder
-from distill.data import image_index
+from distill.data.dataset.scan import ScannedDataset, scan_dataset
 from distill.data.image_folders import FolderError
 from distill.data.image_index import ImageIndex
+from distill.data.image_source import ImageSource
 from distill.data.splits import BySeed, SplitSpec
 from limbeck.shared.labels import unique_names
 from store import resources, vocabularies
@@ -28,12 +29,13 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
 class DatasetIn(StorableRequestModel):
-    """A folder below the data root with class folders, WebDataset shards (.tar) or image lists."""
+    """A folder below the data root with class folders, WebDataset shards (.tar), a table or a published layout."""
 
     name: Name | None = Field(None, description="Name of the dataset. If absent, the path.")
     path: str = Field(min_length=1, max_length=1000, description="Relative to the data root.", examples=["cub/images"])
     vocabulary_id: str
     split: SplitSpec = BySeed()
+    images: ImageSource = Field(ImageSource(), description="How the images are given, and which of them count.")
     folder_map: dict[str, str] | None = Field(
         None, description="Folder name → label, for folders that are not named like their label."
     )
@@ -78,7 +80,8 @@ def create(
         vocabularies.get(tx, body.vocabulary_id)
         labels = vocabularies.labels(tx, body.vocabulary_id)
     folder, path = resolve_folder(services.settings.data, body.path)
-    index = _scan(folder, unique_names([(label.name, label.sense) for label in labels]), body.split, body.folder_map)
+    scanned = _scan(folder, unique_names([(label.name, label.sense) for label in labels]), body)
+    index = scanned.image_index
     id = new_id("dst")
     key = _save(services, index, id)
 
@@ -106,9 +109,9 @@ def create(
     return response
 
 
-def _scan(folder: Path, labels: Sequence[str], split: SplitSpec, folder_map: Mapping[str, str] | None) -> ImageIndex:
+def _scan(folder: Path, labels: Sequence[str], body: DatasetIn) -> ScannedDataset:
     try:
-        return image_index.scan(folder, labels, split, folder_map)
+        return scan_dataset(folder, labels, body.split, body.folder_map, body.images)
     except FolderError as error:
         raise unprocessable(error.code, error.detail, error.pointer) from None
     except OSError as error:

@@ -20,8 +20,10 @@ from distill.config.model_names import check_student, check_teacher
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.reference import help_text
 from distill.config.train_config import TrainConfig, expand_short_names, located, merged
+from distill.data.dataset.scan import scan_dataset
 from distill.data.few_shot import support_rows
-from distill.data.image_index import ImageIndex, scan
+from distill.data.image_index import ImageIndex
+from distill.data.image_source import ImageSource
 from distill.data.splits import SPLIT
 from distill.json_types import JSONObject
 from distill.texts.text_templates import PromptOptions
@@ -113,6 +115,9 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
     options.add_argument(
         "--split", default='{"by":"seed"}', metavar="JSON", help='default {"by":"seed"}: half ID, half OOD'
     )
+    options.add_argument(
+        "--source", default="{}", metavar="JSON", help='layout and subset: {"layout": "table", "file": "train.csv"}'
+    )
     options.add_argument("--folder-map", type=Path, metavar="JSON", help="file: folder name -> label")
     options.add_argument("--cache", type=Path, help="teacher features and decoded images (default: in OUT/work)")
     return parser
@@ -199,7 +204,8 @@ def _scan_images(namespace: argparse.Namespace, given: LabelsWithLines, config: 
         stated = _parse_json(namespace.folder_map.read_text(encoding="utf-8"), "--folder-map")
         folder_map = {**given.folder_map, **stated} if given.folder_map and isinstance(stated, dict) else stated
     split = SPLIT.validate_python(_parse_json(namespace.split, "--split"))
-    image_index = scan(namespace.images, given.labels, split, folder_map)
+    source = ImageSource.model_validate(_parse_json(namespace.source, "--source"))
+    image_index = scan_dataset(namespace.images, given.labels, split, folder_map, source).image_index
     if config.data.shots:
         support_rows(image_index, config.data.shots)  # raises if a label has too few images
     return image_index

@@ -14,7 +14,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import models, pre_tokenizers, processors
 
-from distill.data.image_index import ImageIndex, scan
+from distill.data.dataset.scan import scan
+from distill.data.image_index import ImageIndex
 from distill.data.splits import SPLIT
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets

@@ -11,8 +11,9 @@ import torch
 from webdataset import TarWriter
 
 from distill.config.train_config import TrainConfig
+from distill.data.dataset.scan import scan
 from distill.data.decoded_images import decode_images
-from distill.data.image_index import ImageIndex, scan
+from distill.data.image_index import ImageIndex
 from distill.data.shards import read_image
 from distill.data.splits import SPLIT
 from distill.evaluation.agreement import agreement

@@ -15,8 +15,9 @@ import torch
 from webdataset import TarWriter
 from webdataset.tariterators import group_by_keys, tar_file_iterator
 
+from distill.data.dataset.scan import scan
 from distill.data.image_folders import FolderError
-from distill.data.image_index import ImageIndex, scan
+from distill.data.image_index import ImageIndex
 from distill.data.shards import file_stamp, is_member, read_image, shard_of
 from distill.data.splits import SPLIT
 from distill.pipeline import training_data

@@ -10,7 +10,7 @@ from PIL import Image
 
 from attributes.llm.requests import build_request
 from attributes.prompts.strategy import load_strategy
-from distill.data.image_index import scan
+from distill.data.dataset.scan import scan
 from distill.data.splits import BySeed
 from distill.texts.captions import read_captions
 from limbeck.shared.images.decode import small_jpeg

@@ -1,0 +1,38 @@
+"""A folder for each part, such as `train/`, `val/` and `test/`, with class folders or shards. Imports no torch."""
+
+from pathlib import Path
+
+from distill.data import image_folders
+from distill.data.image_folders import FolderError
+from distill.data.image_source import ImageSource
+from distill.data.layouts.class_folders import list_below
+from distill.data.layouts.listing import Listing
+from distill.data.splits import MEASURED_NAMES, TRAIN_NAMES
+
+
+def recognises(root: Path) -> bool:
+    """Whether the folder has a training folder and one to measure on, and no folder beside them."""
+    found = {part_of(folder) for folder in image_folders.class_folders(root)}
+    return "train" in found and len(found) > 1 and "" not in found
+
+
+def has_part_folder(root: Path) -> bool:
+    """Whether a folder is named after a part."""
+    return any(part_of(folder) for folder in image_folders.class_folders(root))
+
+
+def read(root: Path, source: ImageSource) -> Listing:
+    """The images of all part folders. Raises FolderError."""
+    listing = Listing("part_folders")
+    for folder in image_folders.class_folders(root):
+        if part := part_of(folder):
+            list_below(listing, root, image_folders.resolve_folder(folder, root), source, part=part)
+    if not listing.images:
+        raise FolderError("no_such_folder", "there is no train/ with class folders", "/path")
+    return listing
+
+
+def part_of(folder: Path) -> str:
+    """The part that a folder is named after, in lower case; empty for another folder."""
+    name = folder.name.lower()
+    return "train" if name in TRAIN_NAMES else name if name in MEASURED_NAMES else ""
