@@ -18,6 +18,7 @@ from distill.config.loss_registry import required_inputs
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
 from distill.data.crops import Views, sample_shared_views
+from distill.data.dataset.trained_on import TrainedOn
 from distill.data.decoded_images import DecodedImages, PixelArray, eval_side_px, train_side_px
 from distill.data.few_shot import exclude_rows, support_rows
 from distill.data.image_index import ImageIndex
@@ -54,7 +55,8 @@ class MeasureOptions:
     """Options of `measure_student`.
 
     `temperature`: of the training, used for the confidence. `shots`: first images of each OOD label that are excluded.
-    `retrieve`: also measure few-shot retrieval from the excluded images; needs a teacher.
+    `retrieve`: also measure few-shot retrieval from the excluded images; needs a teacher. `trained_on`: given for
+    another dataset or split than that of the student's run: its training images are left out.
     """
 
     temperature: float
@@ -62,6 +64,7 @@ class MeasureOptions:
     retrieve: bool = False
     device: str = "auto"
     num_workers: int = 4
+    trained_on: TrainedOn | None = None
 
 
 def training_data(
@@ -117,6 +120,7 @@ def training_data(
         captioned=captioned.captioned if captioned else None,
         usable=usable.astype(np.int64),
         shards=_shard_numbers(image_index, rows),
+        contents=images.contents,
         few=np.intersect1d(usable, np.arange(len(rows) - len(few), len(rows))).astype(np.int64),
         digests=digests,
     )
@@ -212,7 +216,11 @@ def measure_student(
     TeacherError, FewShotError, Stopped.
     """
     hooks = hooks or PipelineHooks()
+    if options.trained_on is not None:
+        image_index = options.trained_on.split(image_index)
     rows = _evaluation_rows(image_index, options.shots)
+    if not rows:
+        return Evaluation(text=text, id=None, ood=None, joint=None)
     paths = _paths(image_index, rows, root)
     side_px = eval_side_px(student.image_px, student.test_crop)
     num_workers = options.num_workers
@@ -226,9 +234,18 @@ def measure_student(
         of_teacher = encoder.features()
         usable = np.setdiff1d(usable, np.flatnonzero(of_teacher.bad.numpy()))
         teacher_features = of_teacher.features[torch.from_numpy(usable)]
+    num_trained = 0
+    if options.trained_on is not None:
+        trained = options.trained_on.contains(images.contents[usable], [image_index.paths[rows[at]] for at in usable])
+        num_trained, usable = int(trained.sum()), usable[~trained]
+        if teacher_features is not None:
+            teacher_features = teacher_features[torch.from_numpy(~trained)]
+        if num_trained and not len(usable):
+            raise NoImages(f"the student was trained on all {num_trained} images: name a dataset with other images")
     features = student_features(student, images.pixels, usable, device=choose_device(options.device), hooks=hooks)
     labels = _labels(image_index, rows, usable)
     evaluation = _evaluate(text, features, labels, image_index, targets, options.temperature, teacher_features)
+    evaluation = replace(evaluation, num_training_images=num_trained)
     if not options.retrieve or teacher is None:
         return evaluation
     unseen = np.isin(labels, image_index.ood_labels)
@@ -263,14 +280,16 @@ def measure_epochs(
     """A hook `on_epoch` that evaluates the student after each of the last `measured_epochs` epochs.
 
     Decodes the images now, so that an error does not end a training later, and encodes them with the teacher for the
-    final evaluation. Unusable images are not reported, because the final evaluation reports them. Raises NoImages,
-    ImagesError, FewShotError, Stopped.
+    final evaluation. Unusable images are not reported, because the final evaluation reports them. Without images to
+    measure on, nothing is measured. Raises NoImages, ImagesError, FewShotError, Stopped.
     """
     if config.evaluation.measured_epochs == 0:
         return lambda _epoch, _student, _context: None
     quiet = replace(hooks or PipelineHooks(), on_bad_image=None, bad_images={})
     evaluated, _ = evaluation_inputs(config, image_index, teacher, targets, None)
     rows = _evaluation_rows(evaluated, config.data.shots)
+    if not rows:
+        return lambda _epoch, _student, _context: None
     side_px = eval_side_px(config.student.image_px, config.student.test_crop)
     paths = _paths(evaluated, rows, root)
     pixels = _pixel_array(config, paths, side_px, cache)
@@ -309,6 +328,8 @@ def measure_teacher(
     Raises NoImages, TeacherError, FewShotError, Stopped.
     """
     rows = _evaluation_rows(image_index, shots)
+    if not rows:
+        return Evaluation(text=text, id=None, ood=None, joint=None)
     of_teacher = image_features(
         teacher, _paths(image_index, rows, root), cache=cache, threads=num_workers, hooks=hooks or PipelineHooks()
     )
