@@ -22,7 +22,7 @@ from distill.data.dataset.trained_on import TrainedOn
 from distill.data.decoded_images import DecodedImages, PixelArray, eval_side_px, train_side_px
 from distill.data.few_shot import exclude_rows, support_rows
 from distill.data.image_index import ImageIndex
-from distill.data.image_store import ImageConsumer, read_images
+from distill.data.image_store import ImageConsumer, file_digests, read_images
 from distill.data.packed_strings import PackedPaths
 from distill.data.row_cache import key_of
 from distill.data.shards import is_member, shard_of
@@ -55,8 +55,7 @@ class MeasureOptions:
     """Options of `measure_student`.
 
     `temperature`: of the training, used for the confidence. `shots`: first images of each OOD label that are excluded.
-    `retrieve`: also measure few-shot retrieval from the excluded images; needs a teacher. `trained_on`: given for
-    another dataset or split than that of the student's run: its training images are left out.
+    `retrieve`: also measure few-shot retrieval from the excluded images; needs a teacher.
     """
 
     temperature: float
@@ -64,7 +63,6 @@ class MeasureOptions:
     retrieve: bool = False
     device: str = "auto"
     num_workers: int = 4
-    trained_on: TrainedOn | None = None
 
 
 def training_data(
@@ -216,8 +214,6 @@ def measure_student(
     TeacherError, FewShotError, Stopped.
     """
     hooks = hooks or PipelineHooks()
-    if options.trained_on is not None:
-        image_index = options.trained_on.split(image_index)
     rows = _evaluation_rows(image_index, options.shots)
     if not rows:
         return Evaluation(text=text, id=None, ood=None, joint=None)
@@ -234,18 +230,9 @@ def measure_student(
         of_teacher = encoder.features()
         usable = np.setdiff1d(usable, np.flatnonzero(of_teacher.bad.numpy()))
         teacher_features = of_teacher.features[torch.from_numpy(usable)]
-    num_trained = 0
-    if options.trained_on is not None:
-        trained = options.trained_on.contains(images.contents[usable], [image_index.paths[rows[at]] for at in usable])
-        num_trained, usable = int(trained.sum()), usable[~trained]
-        if teacher_features is not None:
-            teacher_features = teacher_features[torch.from_numpy(~trained)]
-        if num_trained and not len(usable):
-            raise NoImages(f"the student was trained on all {num_trained} images: name a dataset with other images")
     features = student_features(student, images.pixels, usable, device=choose_device(options.device), hooks=hooks)
     labels = _labels(image_index, rows, usable)
     evaluation = _evaluate(text, features, labels, image_index, targets, options.temperature, teacher_features)
-    evaluation = replace(evaluation, num_training_images=num_trained)
     if not options.retrieve or teacher is None:
         return evaluation
     unseen = np.isin(labels, image_index.ood_labels)
@@ -264,6 +251,33 @@ def measure_student(
         extra=lambda normalised: retrieval_scores(normalised, memory),
     )
     return replace(evaluation, retrieval=retrieval)
+
+
+def unseen_images(
+    trained_on: TrainedOn,
+    image_index: ImageIndex,
+    *,
+    cache: Path,
+    root: Path | None = None,
+    num_workers: int = 4,
+    hooks: PipelineHooks | None = None,
+) -> tuple[ImageIndex, int]:
+    """The images to measure a finished student on, and the number of training images that are left out.
+
+    Images of labels that the student was trained on are held out, others OOD, whatever the split of `image_index`; its
+    training images are left out by their content. Raises NoImages if no other image is left, and Stopped.
+    """
+    measured = trained_on.split(image_index)
+    rows = range(len(measured))
+    digests = file_digests(
+        _paths(measured, rows, root), cache=cache, num_workers=num_workers, hooks=hooks or PipelineHooks()
+    )
+    trained = trained_on.contains(digests, measured.paths)
+    num_trained = int(trained.sum())
+    if num_trained == len(measured) > 0:
+        raise NoImages(f"the student was trained on all {num_trained} images: name a dataset with other images")
+    kept = (item for item, was_trained in zip(measured, trained.tolist(), strict=True) if not was_trained)
+    return ImageIndex.of(measured.root, measured.labels, kept), num_trained
 
 
 def measure_epochs(

@@ -73,7 +73,8 @@ def run_distillation(arguments: RunArguments, *, should_stop: Callable[[], bool]
                 write_bytes(report_file, (json.dumps(report, indent=2) + "\n").encode())
             ranks.wait()
         if ranks.is_first:
-            print(accuracy_table(json.loads(report_file.read_text(encoding="utf-8"))))
+            finished: RunReport = json.loads(report_file.read_text(encoding="utf-8"))
+            print(accuracy_table(finished["teacher"], finished["student"]))
             if (arguments.out / "bundle").exists():
                 print(f"bundle: {arguments.out / 'bundle'}")
 

@@ -37,8 +37,8 @@ class EncodeResult(PartResult):
 class TrainPartResult(PartResult):
     """A trained student.
 
-    `files` has its `student` weights, `training_log`, `training_images` and, with prompt learning, `context`. Results of
-    earlier releases have no `training_images`.
+    `files` has its `student` weights, `training_log`, `training_images` and, with prompt learning, `context`. Results
+    of earlier releases have no `training_images`.
     """
 
     part_kind: ClassVar[str] = "train"

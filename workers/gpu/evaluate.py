@@ -17,7 +17,7 @@ from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, TrainedOn,
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
 from distill.json_types import StudentEvaluation
-from distill.pipeline import MeasureOptions, measure_student, measure_teacher
+from distill.pipeline import MeasureOptions, measure_student, measure_teacher, unseen_images
 from distill.student.init_from_bundle import TARGETS, WEIGHTS
 from distill.student.model import Student, build_student
 from distill.teacher.teacher import Teacher
@@ -81,7 +81,6 @@ class _EvaluationRun:
         *,
         shots: int,
         retrieve: bool,
-        trained_on: TrainedOn | None = None,
     ) -> Evaluation:
         is_closed_set = config.data.protocol == "closed_set"
         return measure_student(
@@ -95,7 +94,6 @@ class _EvaluationRun:
                 retrieve=retrieve,
                 device=config.system.device,
                 num_workers=config.system.num_workers,
-                trained_on=trained_on,
             ),
             cache=self.context.settings.cache,
             teacher=None if is_closed_set else teacher,
@@ -131,16 +129,24 @@ class _EvaluationRun:
         retrieve = shots > 0
         teacher = self._load_teacher() if retrieve or context is not None else None
         self.image_index, self.targets = evaluation_inputs(config, self.image_index, teacher, self.targets, context)
-        shots = max(config.data.shots, shots)
-        student = self._load_student(config, weights)
-        measured = self._measure_student(
-            student, config, teacher, shots=shots, retrieve=retrieve, trained_on=self._trained_on(checkpoint_id)
+        trained_on = self._trained_on(checkpoint_id)
+        if config.data.protocol != "fine_tune" or trained_on.images is None:
+            shots = max(
+                config.data.shots, shots
+            )  # the few-shot images of a fine-tuned student are left out as trained on
+        self.image_index, num_trained = unseen_images(
+            trained_on,
+            self.image_index,
+            cache=self.context.settings.cache,
+            root=self.images.root,
+            num_workers=config.system.num_workers,
+            hooks=self.hooks,
         )
-        if measured.num_training_images:
-            self.lease.note(
-                f"{measured.num_training_images} images are left out: the student was trained on them", level="warning"
-            )
-        return measured
+        if num_trained:
+            self.lease.note(f"{num_trained} images are left out: the student was trained on them", level="warning")
+        student = self._load_student(config, weights)
+        measured = self._measure_student(student, config, teacher, shots=shots, retrieve=retrieve)
+        return replace(measured, num_training_images=num_trained)
 
     def _trained_on(self, checkpoint_id: str) -> TrainedOn:
         """The labels and images that a published student was trained on."""
