@@ -28,9 +28,8 @@ def test_measures_like_the_run_and_leaves_out_training_images(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evaluation = json.loads((bundle / "evaluation.json").read_text())
-    assert (
-        main(["evaluate", str(bundle), "--images", str(tmp_path / "images"), "--json", str(tmp_path / "e.json")]) == 0
-    )
+    out = tmp_path / "e.json"
+    assert main(["evaluate", str(bundle), "--images", str(tmp_path / "images"), "--json", str(out)]) == 0
     printed = capsys.readouterr()
     found = json.loads(out.read_text())["student"]
     assert found["num_training_images"] == 12
