@@ -1,7 +1,7 @@
 """Types of the JSON that several packages of `distill` read or write. Imports nothing of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NotRequired, TypeAlias, TypedDict
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 JSONValue: TypeAlias = "str | int | float | bool | None | Sequence[JSONValue] | Mapping[str, JSONValue]"
 JSONObject: TypeAlias = Mapping[str, JSONValue]
@@ -34,8 +34,8 @@ class StudentPreprocess(Preprocess):
     mode: NotRequired[Literal["RGB", "L"]]
 
 
-ModelArgs = dict[str, JSONValue]
-"""Arguments of `timm.create_model` besides name and number of outputs."""
+ModelArgs = dict[str, Any]
+"""Arguments of `timm.create_model` besides name and number of outputs: JSON values, of types that the model knows."""
 
 
 class InitialWeightsJSON(TypedDict):

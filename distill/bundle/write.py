@@ -225,7 +225,9 @@ def _verify_features(
     draft: Path, student: StudentWeights, teacher: Teacher, model: torch.nn.Module, *, is_resized: bool
 ) -> None:
     """Load both folders with their library and compare features of noise images and of a text."""
-    noise = torch.randn(2, num_channels(student.preprocess), *student.preprocess["size"], generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(
+        2, num_channels(student.preprocess), *student.preprocess["size"], generator=torch.Generator().manual_seed(0)
+    )
     expected_image = model(noise)  # (2, D)
     text = "a photo of a crane"
     paired = _load_pairing(draft / "pairing", _image_size(student.preprocess) if is_resized else None)

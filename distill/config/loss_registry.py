@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-TermInput = Literal["student", "teacher", "labels", "texts", "captions", "captioned", "queue", "unseen", "class_weights"]
+TermInput = Literal[
+    "student", "teacher", "labels", "texts", "captions", "captioned", "queue", "unseen", "class_weights"
+]
 """An input of a loss term.
 
 Features `student` and `teacher` (B, D); `labels` (B,); text features `texts` (K, D); caption features `captions` (B, D)

@@ -150,6 +150,19 @@ def check_student(name: str, *, pretrained: bool = False) -> StudentRef:
     return ref
 
 
+def student_notes(name: str, *, pretrained: bool, has_weights: bool) -> list[str]:
+    """What a person should know about the name of a student: which model it stands for, and weights that are not used.
+
+    `has_weights`: the student starts from own weights. Raises UnknownName.
+    """
+    ref, notes = check_student(name), []
+    if str(ref) != name:
+        notes.append(f'student "{name}" is {ref}')
+    if ref.tag and not pretrained and not has_weights and published_tags(ref):
+        notes.append(f"the start is random: set student.pretrained to true to start from the weights of {ref}")
+    return notes
+
+
 def published_tags(ref: StudentRef) -> list[str]:
     """The tags of published weights that a pretrained start of this timm model may use, the default first."""
     tags = _catalog()["timm"].get(ref.model, [])

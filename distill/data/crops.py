@@ -46,7 +46,9 @@ class Views:
         return Views(self.boxes[at], self.flips[at], ops)
 
 
-def sample_views(seed: int, pass_index: int | Ints, images: Ints, *, image_px: Size, augmentation: Augmentation) -> Views:
+def sample_views(
+    seed: int, pass_index: int | Ints, images: Ints, *, image_px: Size, augmentation: Augmentation
+) -> Views:
     """One view per image of `images` (B,), distributed as torchvision's RandomResizedCrop on square images.
 
     Makes up to 10 attempts at an area in `crop_scale` and a ratio in `crop_ratio` that fit, else takes the whole image.

@@ -97,7 +97,8 @@ def _warp(images: Tensor, *, kinds: Ints, signs: npt.NDArray[np.float64], magnit
     matrix = torch.from_numpy(matrices).to(images.device, torch.float32)  # (B, 2, 3)
     # To match torchvision to the bit: output coordinates in pixels from the centre, scaled to -1..1 last.
     x, y = (
-        torch.linspace(-side * 0.5 + 0.5, side * 0.5 - 0.5, steps=side, device=images.device) for side in (width, height)
+        torch.linspace(-side * 0.5 + 0.5, side * 0.5 - 0.5, steps=side, device=images.device)
+        for side in (width, height)
     )
     base = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width), torch.ones_like(x).expand(height, -1)], -1)
     half = torch.tensor([0.5 * width, 0.5 * height], device=images.device)

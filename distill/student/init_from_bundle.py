@@ -16,7 +16,7 @@ from distill.config.train_config import TrainConfig
 from distill.state_dicts import first_line, misfit
 from distill.texts.text_targets import TextTargets
 
-WEIGHTS, TARGETS = "image/model.safetensors", "targets/text_targets.safetensors"
+CONFIG, WEIGHTS, TARGETS = "image/config.json", "image/model.safetensors", "targets/text_targets.safetensors"
 
 
 class InitialStudentError(ValueError):

@@ -70,7 +70,9 @@ def find_source(ref: StudentRef, *, pretrained: bool, weights: Path | None, show
 
     `shown`: how messages name the path. Raises StudentError.
     """
-    source = _of_repository(ref, pretrained=pretrained) if ref.kind == "hf-hub" else _of_timm(ref, pretrained=pretrained)
+    source = (
+        _of_repository(ref, pretrained=pretrained) if ref.kind == "hf-hub" else _of_timm(ref, pretrained=pretrained)
+    )
     if not timm.is_model(source.architecture):
         raise StudentError(
             f"{ref} is a {source.architecture}, which timm {timm.__version__} does not have: choose another student"
@@ -146,7 +148,9 @@ def _download_errors(name: str) -> Iterator[None]:
             raise StudentError(f"{name} is no name of a repository: {first_line(error)}") from error
         raise _not_of_timm(name, error) from error
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise StudentError(f"the Hub has no {name}, or it is private: correct the name ({first_line(error)})") from error
+        raise StudentError(
+            f"the Hub has no {name}, or it is private: correct the name ({first_line(error)})"
+        ) from error
     except EntryNotFoundError as error:
         if not isinstance(error, LocalEntryNotFoundError):
             raise StudentError(f"{name} lacks a file that timm needs: {first_line(error)}") from error
@@ -222,4 +226,3 @@ def _file_of(path: Path, shown: str) -> Path:
     if not found:
         raise StudentError(f"student.weights {shown} holds none of {', '.join(WEIGHT_FILES[:4])}: give the file itself")
     return found[0]
-

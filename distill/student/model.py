@@ -48,6 +48,11 @@ class Student:
     test_crop: float = 1.0
     initial: InitialWeightsJSON = field(default_factory=lambda: InitialWeightsJSON(source="random"))
 
+    @property
+    def num_channels(self) -> int:
+        """Channels of the input: 3, or 1 for grey."""
+        return len(self.mean)
+
     def preprocess(self) -> StudentPreprocess:
         """The preprocessing at evaluation, JSON-serialisable.
 
@@ -61,12 +66,12 @@ class Student:
             "interpolation": "bicubic",
             "resize_mode": "squash",
             "crop_pct": self.test_crop,
-            "mode": "L" if len(self.mean) == 1 else "RGB",
+            "mode": "L" if self.num_channels == 1 else "RGB",
         }
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """The model's input (B, C, P, Q), float32, from RGB pixels (B, 3, P, Q), uint8 or float32, 0 to 255."""
-        if len(self.mean) == 1:
+        if self.num_channels == 1:
             luma = torch.tensor(LUMA, device=pixels.device).view(1, 3, 1, 1)
             pixels = pixels.mul(luma).sum(dim=1, keepdim=True)
         mean = torch.tensor(self.mean, device=pixels.device).mul(255).view(1, -1, 1, 1)
@@ -221,8 +226,10 @@ class _Builder:
     def _create(
         self, args: ModelArgs, *, pretrained: bool = False, overlay: Mapping[str, Any] | None = None
     ) -> nn.Module:
-        timm_args = {key: tuple(value) if isinstance(value, list) else value for key, value in args.items()}
-        cfg = None if self.source.cfg_name else self.source.cfg.to_dict()
+        timm_args: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in args.items()
+        }
+        cfg = None if self.source.cfg_name else self.source.cfg.to_dict()  # type: ignore[no-untyped-call]
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             model: nn.Module = timm.create_model(
@@ -323,7 +330,7 @@ def _num_channels(state: Mapping[str, Tensor], model: nn.Module, builder: _Build
     layer = model.get_submodule(first)
     if not isinstance(layer, nn.Conv2d):
         return int(cfg.input_size[0])
-    target = int(builder.args.get("in_chans") or 3)  # type: ignore[call-overload]
+    target = int(builder.args.get("in_chans") or 3)
     return int(weight.shape[1] * target * layer.groups) // layer.in_channels
 
 
@@ -354,4 +361,6 @@ def _check_forward(model: nn.Module, builder: _Builder, in_chans: int) -> None:
     shape = tuple(features.shape) if isinstance(features, Tensor) else ()
     if shape != (1, builder.width):
         hint = " with these model_args" if builder.given else ""
-        raise StudentError(f"{builder.name} returns shape {shape[1:]}, not {(builder.width,)}: it is no classifier{hint}")
+        raise StudentError(
+            f"{builder.name} returns shape {shape[1:]}, not {(builder.width,)}: it is no classifier{hint}"
+        )

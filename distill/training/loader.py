@@ -254,9 +254,7 @@ class _BatchReader:
         return part.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else part
 
 
-def _pass_order(
-    rows: Ints, labels: Ints, shards: Ints | None, sampling: Sampling, seed: int, pass_index: int
-) -> Draws:
+def _pass_order(rows: Ints, labels: Ints, shards: Ints | None, sampling: Sampling, seed: int, pass_index: int) -> Draws:
     """The draws of a pass from the rows (M,) that are not few-shot, with `labels` (M,).
 
     `shards`: (N,) the shard number of each image; sampling by label reads them in any order.

@@ -61,8 +61,9 @@ def train(
 ) -> TrainResult:
     """Train a student: new, from the weights of `initial_student`, or from the training state in the file `resume`.
 
-    `root`: the folder below which the weights of `config.student` must lie. Raises Stopped, NonFiniteLoss, OutOfMemory, StudentError, InitialStudentError, StateError for a state that is
-    damaged or belongs to another run, and ValueError for inconsistent data.
+    `root`: the folder below which the weights of `config.student` must lie. Raises Stopped, NonFiniteLoss, OutOfMemory,
+    StudentError, InitialStudentError, StateError for a state that is damaged or belongs to another run, and ValueError
+    for inconsistent data.
     """
     run = prepare_training(config, data, initial_student=initial_student, resume=resume, root=root)
     metrics_log = MetricsLog(config, run.plan, run.position)

@@ -20,8 +20,7 @@ _SHARES, _TURNS, _PLACES = 0xB0, 0xB1, 0xB2  # RNG keys that separate these samp
 
 
 class Draws(NamedTuple):
-    """The rows (M,) of a pass in order, and `turns` (M,): how often an image was drawn before, which selects its view.
-    """
+    """The rows (M,) of a pass in order, and `turns` (M,): how often each was drawn before, which selects its view."""
 
     rows: Ints
     turns: Ints
