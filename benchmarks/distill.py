@@ -38,7 +38,7 @@ from distill.data.decoded_images import PixelRows, decode_images
 from distill.evaluation.accuracy import evaluate
 from distill.hooks import PipelineHooks
 from distill.student.features import BATCH_SIZE, student_features
-from distill.student.model import build_student
+from distill.student.model import build_student, configured_student
 from distill.training.hooks import TrainHooks
 from distill.training.loader import TrainData
 from distill.training.loop import train
@@ -122,15 +122,12 @@ def time_loop(train_config: TrainConfig, data: TrainData, steps: int) -> tuple[f
 
 def bare_step(train_config: TrainConfig, data: TrainData) -> Callable[[], None]:
     """A step of forward, objective, backward and optimizer only, on one batch that is already on the device."""
-    student = build_student(
-        train_config.student.architecture, width=data.texts.shape[1], image_px=train_config.student.image_px, seed=0
-    )
+    student = configured_student(train_config.student, width=data.texts.shape[1], seed=0)
     model = student.model.to(DEVICE, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     objective = Objective(train_config, width=student.width).to(DEVICE)
     optimizer = build_optimizer(model, train_config.optimizer)
     batch = train_config.schedule.batch_size
-    image_px = train_config.student.image_px
-    images = torch.randn(batch, 3, image_px, image_px, device=DEVICE)
+    images = torch.randn(batch, student.num_channels, *student.size, device=DEVICE)
     images = images.contiguous(memory_format=torch.channels_last)
     inputs = ObjectiveInputs(
         student=images,

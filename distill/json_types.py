@@ -1,7 +1,7 @@
 """Types of the JSON that several packages of `distill` read or write. Imports nothing of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NotRequired, TypeAlias, TypedDict
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 JSONValue: TypeAlias = "str | int | float | bool | None | Sequence[JSONValue] | Mapping[str, JSONValue]"
 JSONObject: TypeAlias = Mapping[str, JSONValue]
@@ -25,15 +25,32 @@ class TeacherPreprocess(Preprocess):
 
 
 class StudentPreprocess(Preprocess):
-    """Preprocessing of a student. `crop_pct`: `size` as a share of the resized side."""
+    """Preprocessing of a student. `crop_pct`: `size` as a share of the resized side. `mode`: Pillow's, `RGB` or `L`.
+
+    Bundles of earlier releases have no `mode`; it is `RGB`.
+    """
 
     crop_pct: float
+    mode: NotRequired[Literal["RGB", "L"]]
 
 
-class ModelArgs(TypedDict, total=False):
-    """Arguments of `timm.create_model` besides name and number of outputs."""
+ModelArgs = dict[str, Any]
+"""Arguments of `timm.create_model` besides name and number of outputs: JSON values, of types that the model knows."""
 
-    img_size: int
+
+class InitialWeightsJSON(TypedDict):
+    """Where the weights of a student came from before its training.
+
+    `source`: `random`, a published model (`timm/resnet18.a1_in1k`, `hf-hub:org/name`), or the path that was given.
+    `file` and `sha256`: of the weights file. `license`: as published with the weights, None if unknown. `head`: what
+    became of its classifier.
+    """
+
+    source: str
+    file: NotRequired[str]
+    sha256: NotRequired[str]
+    license: NotRequired[str | None]
+    head: NotRequired[str]
 
 
 class TeacherInfo(TypedDict):

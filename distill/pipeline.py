@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.config.image_size import ImageSize, Size
 from distill.config.loss_registry import required_inputs
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
 from distill.data.crops import Views, sample_shared_views
 from distill.data.dataset.trained_on import TrainedOn
-from distill.data.decoded_images import DecodedImages, PixelArray, eval_side_px, train_side_px
+from distill.data.decoded_images import DecodedImages, PixelArray, eval_size, train_size
 from distill.data.few_shot import exclude_rows, support_rows
 from distill.data.image_index import ImageIndex
 from distill.data.image_store import ImageConsumer, file_digests, read_images
@@ -143,7 +144,7 @@ def _images_and_views(
     num_labels: int,
 ) -> tuple[DecodedImages, _TeacherViews]:
     """The student's images and the teacher's part of the training data, from one pass over the files."""
-    pixels = _pixel_array(config, paths, train_side_px(config.student.image_px), cache)
+    pixels = _pixel_array(config, paths, train_size(config.student.size), cache)
     read = partial(read_images, paths, cache=cache, num_workers=config.system.num_workers, hooks=hooks)
     if config.data.protocol == "closed_set":
         read([pixels])
@@ -155,7 +156,7 @@ def _images_and_views(
         whole = encoder.features()
         return pixels.images(hooks), _TeacherViews(whole.features[:, None].half(), np.flatnonzero(whole.bad.numpy()))
     teacher_px = teacher_side_px(teacher)
-    if teacher_px == train_side_px(config.student.image_px):
+    if ImageSize.of(teacher_px) == train_size(config.student.size):
         read([pixels])
         images = teacher_images = pixels.images(hooks)
     else:
@@ -174,14 +175,16 @@ def _views_of_crops(
     hooks: PipelineHooks,
 ) -> _TeacherViews:
     """The teacher's features of the student's crops, or the live teacher that makes them. Bad images have zeros."""
-    num_images, side_px = images.pixels.shape[:2]
+    num_images, size = len(images.pixels), ImageSize(*images.pixels.shape[1:3])
     bad = np.setdiff1d(np.arange(num_images), teacher_images.usable())
     if config.data.view == "live":
         live = LiveTeacher(teacher, teacher_images.pixels)
         return _TeacherViews(torch.zeros(num_images, 0, teacher.width, dtype=torch.float16), bad, live=live)
-    num_views = min(config.data.num_views, config.schedule.epochs * config.schedule.passes_per_epoch)
+    num_views = config.data.num_views
+    if config.data.sampling == "uniform":  # else a pass uses an image of a rare label more than once
+        num_views = min(num_views, config.schedule.epochs * config.schedule.passes_per_epoch)
     views = sample_shared_views(
-        config.system.seed, images.contents, num_views=num_views, side_px=side_px, augmentation=config.data.augmentation
+        config.system.seed, images.contents, num_views=num_views, image_px=size, augmentation=config.data.augmentation
     )
     features = view_features(
         teacher,
@@ -189,7 +192,7 @@ def _views_of_crops(
         teacher_images.contents,
         np.intersect1d(teacher_images.usable(), images.usable()),
         views,
-        side_px=side_px,
+        image_px=size,
         cache=cache,
         hooks=hooks,
     )
@@ -218,9 +221,9 @@ def measure_student(
     if not rows:
         return Evaluation(text=text, id=None, ood=None, joint=None)
     paths = _paths(image_index, rows, root)
-    side_px = eval_side_px(student.image_px, student.test_crop)
+    size = eval_size(student.size, student.test_crop)
     num_workers = options.num_workers
-    pixels = PixelArray(paths, side_px, cache=cache, num_workers=num_workers, decoded_gb=DECODED_GB)
+    pixels = PixelArray(paths, size, cache=cache, num_workers=num_workers, decoded_gb=DECODED_GB)
     encoder = None if teacher is None else FeatureEncoder(teacher, paths, cache=cache, view="center", hooks=hooks)
     consumers: list[ImageConsumer] = [pixels] if encoder is None else [pixels, encoder]
     read_images(paths, consumers, cache=cache, num_workers=num_workers, hooks=hooks)
@@ -304,9 +307,9 @@ def measure_epochs(
     rows = _evaluation_rows(evaluated, config.data.shots)
     if not rows:
         return lambda _epoch, _student, _context: None
-    side_px = eval_side_px(config.student.image_px, config.student.test_crop)
+    size = eval_size(config.student.size, config.student.test_crop)
     paths = _paths(evaluated, rows, root)
-    pixels = _pixel_array(config, paths, side_px, cache)
+    pixels = _pixel_array(config, paths, size, cache)
     consumers: list[ImageConsumer] = [pixels]
     if config.data.protocol != "closed_set":  # the final evaluation compares the student with the teacher
         consumers.append(FeatureEncoder(teacher, paths, cache=cache, view="center", hooks=quiet))
@@ -387,9 +390,9 @@ def _paths(image_index: ImageIndex, rows: Sequence[int], root: Path | None) -> S
     return PackedPaths(Path(image_index.root) if root is None else root, image_index.paths, rows)
 
 
-def _pixel_array(config: TrainConfig, paths: Sequence[Path], side_px: int, cache: Path) -> PixelArray:
+def _pixel_array(config: TrainConfig, paths: Sequence[Path], image_px: Size, cache: Path) -> PixelArray:
     system = config.system
-    return PixelArray(paths, side_px, cache=cache, num_workers=system.num_workers, decoded_gb=system.decoded_gb)
+    return PixelArray(paths, image_px, cache=cache, num_workers=system.num_workers, decoded_gb=system.decoded_gb)
 
 
 def _evaluate(

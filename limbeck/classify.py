@@ -32,20 +32,24 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class LoadedStudent:
-    """A student ready for inference. `targets` are the text targets of `labels`: (K, D) float32, L2-normalised."""
+    """A student ready for inference. `targets` are the text targets of `labels`: (K, D) float32, L2-normalised.
+
+    `mode`: Pillow's, of the images that the student takes.
+    """
 
     model: torch.nn.Module
     transform: Callable[[Image.Image], torch.Tensor]
     targets: torch.Tensor
     labels: tuple[str, ...]
     temperature: float
+    mode: str = "RGB"
 
     @torch.inference_mode()
     def classify(self, path: Path, *, top: int = 3) -> list[tuple[str, float]]:
         """The `top` labels with the highest scores (0..1), best first. Raises ImageError."""
         try:
             with Image.open(path) as image:
-                pixels = self.transform(image.convert("RGB"))[None]  # (1, 3, H, W)
+                pixels = self.transform(image.convert(self.mode))[None]  # (1, C, H, W)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise ImageError(f"{path}: {error}") from None
         feature = torch.nn.functional.normalize(self.model(pixels), dim=-1)
@@ -67,20 +71,29 @@ def load_student(folder: Path, *, among: str = "all") -> LoadedStudent:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         model = timm.create_model(f"local-dir:{folder / 'image'}", pretrained=True).eval()
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise BundleError(f"{folder} is not a downloaded student: {error}; image/ and targets/ are required") from None
+        raise BundleError(
+            f"{folder} is not a downloaded student: {_first_line(error)}; image/ and targets/ are required"
+        ) from None
     parts = {"all": ("id", "ood", None), "seen": ("id",), "unseen": ("ood",)}[among]
     chosen = [index for index, entry in enumerate(entries) if entry.get("part") in parts]
     if not chosen:
         raise BundleError(f"{folder} has no {among} labels")
     timm_data: Any = timm.data  # it does not export these names to type checkers
-    transform = timm_data.create_transform(**timm_data.resolve_model_data_config(model))
+    data_config = timm_data.resolve_model_data_config(model)
+    transform = timm_data.create_transform(**data_config)
     return LoadedStudent(
         model,
         transform,
         targets[chosen].float(),
         tuple(str(entries[index]["label"]) for index in chosen),
         _temperature(manifest),
+        "L" if data_config["input_size"][0] == 1 else "RGB",
     )
+
+
+def _first_line(error: Exception) -> str:
+    """torch's errors list every tensor on lines of their own."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 class _TrainConfig(TypedDict, total=False):

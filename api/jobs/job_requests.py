@@ -4,17 +4,26 @@ Every error that can be known when the job is posted is reported here, not by a 
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
 from sqlalchemy.orm import Session
 
-from api.http.problems import StorableRequestModel, json_pointer, not_found_at, unprocessable, validation_problem
+from api.http.problems import (
+    ProblemError,
+    StorableRequestModel,
+    json_pointer,
+    not_found_at,
+    unprocessable,
+    validation_problem,
+)
 from api.jobs.plan_enrich import EnrichIn, create_enrich
+from api.readers.data_root import resolve_path
 from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
-from distill.config.model_names import UnknownName, check_student
+from distill.config.model_names import NoPublishedWeights, UnknownName, check_student
 from distill.config.recipes import RECIPES, resolve_train_config
-from distill.config.train_config import TrainConfig, TrainSettings
+from distill.config.train_config import StudentConfig, TrainConfig, TrainSettings
 from distill.texts.text_templates import PromptOptions, TextKind
 from store import resources, vocabularies
 from store.jobs import jobs
@@ -167,7 +176,8 @@ def _distill(tx: Session, request: DistillIn, settings: Settings) -> Job:
         detail = "the dataset has no image to train on: register it with another split"
         raise unprocessable("no_images", detail, "/dataset_id")
     _check_text(tx, request.text, request.attribute_set_id, dataset.vocabulary_id)
-    config, teacher = _config(request.recipe, request._given_config), parse_teacher_ref(request.teacher, settings.data)
+    config = _config(request.recipe, request._given_config, settings.data)
+    teacher = parse_teacher_ref(request.teacher, settings.data)
     _check_start(tx, request.start_checkpoint_id, config, teacher)
     _check_captions(tx, request, config)
     spec = DistillSpec(
@@ -218,8 +228,10 @@ def _check_start(tx: Session, checkpoint_id: str | None, config: TrainConfig, te
         return
     with not_found_at("/start_checkpoint_id"):
         checkpoint = resources.checkpoint(tx, checkpoint_id)
-    architecture, its_teacher = config.student.architecture, distill_spec(tx, checkpoint.job_id).teacher
-    if checkpoint.student != architecture:
+    # The architecture of a repository of the Hub is known only to the worker, which compares the weights.
+    architecture = check_student(config.student.architecture).architecture
+    its_teacher = distill_spec(tx, checkpoint.job_id).teacher
+    if architecture is not None and checkpoint.student != architecture:
         detail = f"the checkpoint is a {checkpoint.student}, and the config trains a {architecture}: set config.student"
         raise unprocessable("start_unfit", detail, "/start_checkpoint_id")
     if its_teacher != teacher:
@@ -300,7 +312,7 @@ def _check_text(tx: Session, text: TextKind, attribute_set_id: str | None, vocab
         raise unprocessable("vocabulary_mismatch", detail, "/attribute_set_id")
 
 
-def _config(recipe: str, given: Mapping[str, object]) -> TrainConfig:
+def _config(recipe: str, given: Mapping[str, object], data_root: Path) -> TrainConfig:
     if recipe not in RECIPES:
         detail = f'no recipe is called "{recipe}"; there are {", ".join(RECIPES)}'
         raise unprocessable("recipe_unknown", detail, "/recipe")
@@ -310,8 +322,20 @@ def _config(recipe: str, given: Mapping[str, object]) -> TrainConfig:
         raise validation_problem(error, given, prefix="/config") from None
     except ValueError as error:
         raise unprocessable("config_invalid", str(error), "/config") from None
+    _check_student(config.student, data_root)
+    return config
+
+
+def _check_student(config: StudentConfig, data_root: Path) -> None:
+    """Refuse a name that timm does not have, a start without published weights, and a path outside the data root."""
     try:
-        check_student(config.student.architecture)
+        check_student(config.architecture, pretrained=config.pretrained)
     except UnknownName as error:
         raise unprocessable("student_unknown", str(error), json_pointer("config", "student")) from None
-    return config
+    except NoPublishedWeights as error:
+        raise unprocessable("student_not_pretrained", str(error), json_pointer("config", "student")) from None
+    if config.weights is not None:
+        try:
+            resolve_path(data_root, config.weights)
+        except ProblemError as error:
+            raise unprocessable(error.code, error.detail, json_pointer("config", "student")) from None

@@ -111,7 +111,8 @@ def escape(text: str) -> str:
 
 def model_card(facts: CardFacts) -> str:
     """The model card in Markdown."""
-    image_px = facts.preprocess["size"][0]
+    height, width = facts.preprocess["size"]
+    image_px = height if height == width else (height, width)
     build = [json.dumps(facts.student), f"num_classes={facts.width}"]
     build += [f"{name}={value!r}" for name, value in sorted(facts.model_args.items())]
     load = OPEN_CLIP_RESIZED_CODE.format(image_px=image_px) if facts.is_resized else OPEN_CLIP_CODE
@@ -121,7 +122,10 @@ def model_card(facts: CardFacts) -> str:
         teacher=escape(facts.teacher),
         width=facts.width,
         parameters=f"{facts.num_parameters:,}",
-        image_px=image_px,
+        height=height,
+        image_width=width,
+        mode=facts.preprocess.get("mode", "RGB"),
+        initial=_initial_weights(_section(facts.made_from, "initial_weights")),
         text=_text_title(facts.evaluation),
         num_labels=f"{len(facts.labels):,}",
         accuracy=_accuracy_table(facts.evaluation) + _unseen_label_notes(_section(facts.made_from, "config")),
@@ -135,6 +139,14 @@ def model_card(facts: CardFacts) -> str:
         shortened=_shortened_note(facts.num_shortened),
         made_from=_made_from_table(facts.made_from),
     )
+
+
+def _initial_weights(initial: JSONObject) -> str:
+    """The start of the training, with the licence of published weights; `initial`: `InitialWeightsJSON`."""
+    if "file" not in initial:
+        return escape(str(initial.get("source", "not recorded")))
+    licence = f"licence {initial['license']}" if initial.get("license") else "licence unknown"
+    return escape(f"{initial['source']} ({initial['file']}), {licence}")
 
 
 def _text_title(evaluation: EvaluationJSON) -> str:

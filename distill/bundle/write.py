@@ -34,6 +34,7 @@ from distill.bundle.verify import MANIFEST_FILE, MANIFEST_FORMAT, BundleError, f
 from distill.data.atomic_files import replacing, write_bytes
 from distill.data.dataset.trained_on import IMAGES_FILE
 from distill.json_types import JSONObject, ModelArgs, StudentEvaluation, StudentPreprocess
+from distill.state_dicts import misfit
 from distill.teacher.clip_model import ClipModel
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets
@@ -57,7 +58,8 @@ class StudentWeights:
     """A trained student; `state` is a state dict of `timm.create_model(name, num_classes=width, **model_args)`.
 
     `preprocess`: the preprocessing at evaluation: `size` [height, width] in pixels, `mean` and `std` of values in 0..1,
-    `interpolation`, `resize_mode` ("squash" or "shortest"), and `crop_pct`: `size` as a share of the resized side.
+    `interpolation`, `resize_mode` ("squash" or "shortest"), `crop_pct`: `size` as a share of the resized side, and
+    Pillow's `mode`, "RGB" or "L"; `mean` and `std` have a value for each of its channels.
     """
 
     name: str
@@ -169,17 +171,16 @@ def _check_inputs(
 
 def _build_model(student: StudentWeights) -> torch.nn.Module:
     model: torch.nn.Module = timm.create_model(student.name, num_classes=student.width, **student.model_args)
-    try:
-        model.load_state_dict(dict(student.state))
-    except RuntimeError as error:
-        raise BundleError(f"the weights do not fit a {student.name} of width {student.width}: {error}") from error
+    if reason := misfit(model.state_dict(), student.state):
+        raise BundleError(f"the weights do not fit a {student.name} of width {student.width}: {reason}")
+    model.load_state_dict(dict(student.state))
     return model.eval()
 
 
 def _write_image(folder: Path, student: StudentWeights, model: torch.nn.Module) -> None:
     preprocess = student.preprocess
     data_config = {
-        "input_size": (3, *preprocess["size"]),
+        "input_size": (num_channels(preprocess), *preprocess["size"]),
         "mean": tuple(preprocess["mean"]),
         "std": tuple(preprocess["std"]),
         "interpolation": preprocess["interpolation"],
@@ -199,6 +200,8 @@ def _write_image(folder: Path, student: StudentWeights, model: torch.nn.Module) 
 def _write_pairing(folder: Path, student: StudentWeights, teacher: Teacher) -> bool:
     """Write the pairing; returns whether open_clip must set the student's size before it loads the weights."""
     preprocess = student.preprocess
+    if num_channels(preprocess) != 3:
+        raise BundleError("open_clip builds image encoders of three channels: a student of grey images has no pairing")
     cfg = copy.deepcopy(teacher.model_cfg)
     # Remove the decoder of a captioning teacher (CoCa); the text encoder then returns no tokens for the decoder.
     cfg.pop("multimodal_cfg", None)
@@ -209,7 +212,7 @@ def _write_pairing(folder: Path, student: StudentWeights, teacher: Teacher) -> b
         # Empty and null: keep timm's pooling and classifier (the projection), add no layer of open_clip.
         "timm_proj": "",
         "timm_pool": None,
-        "image_size": preprocess["size"][0],
+        "image_size": _image_size(preprocess),
     }
     config = {
         "model_cfg": cfg,
@@ -228,10 +231,12 @@ def _verify_features(
     draft: Path, student: StudentWeights, teacher: Teacher, model: torch.nn.Module, *, is_resized: bool
 ) -> None:
     """Load both folders with their library and compare features of noise images and of a text."""
-    noise = torch.randn(2, 3, *student.preprocess["size"], generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(
+        2, num_channels(student.preprocess), *student.preprocess["size"], generator=torch.Generator().manual_seed(0)
+    )
     expected_image = model(noise)  # (2, D)
     text = "a photo of a crane"
-    paired = _load_pairing(draft / "pairing", student.preprocess["size"][0] if is_resized else None)
+    paired = _load_pairing(draft / "pairing", _image_size(student.preprocess) if is_resized else None)
     ids = torch.full((1, teacher.context_length), teacher.tokenizer.pad_id)
     (tokens,) = teacher.tokenizer.ids([text])
     ids[0, : len(tokens)] = torch.tensor(tokens)
@@ -252,7 +257,18 @@ def _verify_features(
             )
 
 
-def _load_pairing(folder: Path, image_px: int | None) -> ClipModel:
+def num_channels(preprocess: StudentPreprocess) -> int:
+    """Channels of the student's input: 3, or 1 for grey."""
+    return len(preprocess["mean"])
+
+
+def _image_size(preprocess: StudentPreprocess) -> int | list[int]:
+    """The side of a square input, else [height, width]."""
+    height, width = preprocess["size"]
+    return height if height == width else [height, width]
+
+
+def _load_pairing(folder: Path, image_px: int | list[int] | None) -> ClipModel:
     if image_px is None:
         paired: ClipModel = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True)
         return paired.eval()

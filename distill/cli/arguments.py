@@ -74,8 +74,18 @@ class RunArguments:
             "prompt": self.prompt.model_dump(mode="json"),
             "captions": None if self.captions is None else file_sha256(self.captions),
             "start": None if start is None else file_sha256(start / MANIFEST_FILE),
+            "weights": self._weights_digest(),
             "config": self.config.identity(),
         }
+
+    def _weights_digest(self) -> str | None:
+        """The sha256 of the weights that the student starts from, if they are the user's own."""
+        if self.config.student.weights is None:
+            return None
+        # timm, which this import loads, knows which file of a folder holds the weights.
+        from distill.student.initial_weights import weights_path, weights_sha256
+
+        return weights_sha256(weights_path(self.config.student.weights, None))
 
 
 def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
@@ -94,7 +104,7 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
     files.add_argument("--start", type=Path, metavar="BUNDLE", help="for protocol=fine_tune: the initial student")
     options = parser.add_argument_group("options")
     add_text_arguments(options)
-    options.add_argument("--student", help="a timm model (default: the student of the recipe)")
+    options.add_argument("--student", help="a timm model, such as resnet18.a1_in1k (default: of the recipe)")
     options.add_argument("--recipe", choices=list(RECIPES), default="limbeck")
     options.add_argument(
         "--set", action="append", default=[], metavar="SETTING=VALUE", help="change a setting; all are listed below"
@@ -141,7 +151,7 @@ def read_arguments(argv: Sequence[str]) -> RunArguments:
 def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
     """Check everything that can be checked without loading a model. Raises ValueError and its subclasses."""
     config = _train_config(namespace)
-    check_student(config.student.architecture)
+    check_student(config.student.architecture, pretrained=config.student.pretrained)
     check_teacher(namespace.teacher)
     text = text_kind(namespace)
     _check_files(namespace, config)
@@ -238,7 +248,9 @@ def scan_given_images(
 
 
 def _check_files(namespace: argparse.Namespace, config: TrainConfig) -> None:
-    start, captions = namespace.start, namespace.captions
+    start, captions, weights = namespace.start, namespace.captions, config.student.weights
+    if weights is not None and not Path(weights).expanduser().exists():
+        raise ValueError(f"student.weights {weights} does not exist: correct the path")
     if (start is None) == (config.data.protocol == "fine_tune"):
         raise ValueError(
             "protocol fine_tune needs an initial student: give its bundle by --start"

@@ -12,8 +12,8 @@ from distill.data.atomic_files import write_bytes
 from distill.hooks import PipelineHooks
 from distill.json_types import JSONObject, ModelEvaluation
 from distill.pipeline import MeasureOptions, measure_student, measure_teacher, unseen_images
-from distill.student.from_bundle import load_bundle_student
 from distill.student.init_from_bundle import TARGETS
+from distill.student.saved_student import load_bundled_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.student_texts import targets_with_context
 from distill.texts.text_targets import TextTargets, encode_text_targets
@@ -49,7 +49,7 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
     if num_trained:
         console.message(f"{num_trained} images are left out: the student was trained on them")
     student = measure_student(
-        load_bundle_student(arguments.bundle, arguments.manifest),
+        load_bundled_student(arguments.bundle / "image"),
         image_index,
         targets,
         text,

@@ -9,18 +9,21 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import cast
 
 from distill.bundle.write import StudentWeights, write_bundle
 from distill.cli.arguments import RunArguments
 from distill.cli.console import Console, duration
 from distill.cli.report import RunReport, accuracy_table
+from distill.config.model_names import student_notes
 from distill.data.atomic_files import write_bytes
 from distill.data.dataset.trained_on import IMAGES_FILE, save_training_images
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
-from distill.json_types import StudentEvaluation
+from distill.json_types import JSONObject, StudentEvaluation
 from distill.pipeline import MeasureOptions, measure_epochs, measure_student, measure_teacher, training_data
 from distill.student.init_from_bundle import InitialStudent, read_initial_student
+from distill.student.model import configured_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets, encode_text_targets
@@ -140,6 +143,7 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
     )
     teacher = load_teacher(arguments.teacher, device=str(choose_device(config.system.device)))
     console.message(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens")
+    _report_student(session, teacher)
     initial_student = None
     if arguments.initial_student is not None:
         initial_student = read_initial_student(arguments.initial_student, config, teacher.digest)
@@ -158,6 +162,21 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
     if data.captioned is not None:
         console.message(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
     return _Inputs(teacher, {NAMES: names, arguments.text: targets}, data, initial_student)
+
+
+def _report_student(session: _Session, teacher: Teacher) -> None:
+    """Build the student once, so that an argument or file that does not fit ends the run now, and report its start."""
+    arguments, config = session.arguments, session.arguments.config.student
+    is_new = arguments.initial_student is None and not (arguments.work / "state.safetensors").exists()
+    for note in student_notes(
+        config.architecture,
+        pretrained=config.pretrained or arguments.initial_student is not None,
+        has_weights=config.weights is not None,
+    ):
+        session.console.message(note)
+    student = configured_student(config, width=teacher.width, seed=arguments.config.system.seed, initialise=is_new)
+    if is_new:
+        session.console.message(student.description())
 
 
 def _encode_texts(session: _Session, teacher: Teacher, kind: TextKind) -> TextTargets:
@@ -296,5 +315,10 @@ def _write_bundle(
         evaluation=evaluation,
         training_log=log,
         training_images=training_images,
-        provenance={"digests": digests, "recipe": arguments.recipe, "config": arguments.config.model_dump(mode="json")},
+        provenance={
+            "digests": digests,
+            "initial_weights": cast(JSONObject, student.initial),
+            "recipe": arguments.recipe,
+            "config": arguments.config.model_dump(mode="json"),
+        },
     )

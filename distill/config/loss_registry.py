@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-TermInput = Literal["student", "teacher", "labels", "texts", "captions", "captioned", "queue", "unseen"]
+TermInput = Literal[
+    "student", "teacher", "labels", "texts", "captions", "captioned", "queue", "unseen", "class_weights"
+]
 """An input of a loss term.
 
 Features `student` and `teacher` (B, D); `labels` (B,); text features `texts` (K, D); caption features `captions` (B, D)
 and the mask `captioned` (B,); teacher features of this and earlier batches, `queue` (Q, D); text features of unseen
-labels, `unseen` (U, D).
+labels, `unseen` (U, D); `class_weights` (K,), None if all labels have the same weight.
 """
 
 
@@ -36,7 +38,7 @@ LOSS_TERMS: Mapping[str, LossTerm] = {
     "cls": LossTerm(
         title="L-cls, classification among the texts of the labels",
         function="text_classification:text_classification",
-        inputs=("student", "texts", "labels"),
+        inputs=("student", "texts", "labels", "class_weights"),
         settings={"temperature": "temperature"},
         weight=1.0,
     ),
@@ -96,7 +98,9 @@ LOSS_TERMS: Mapping[str, LossTerm] = {
         settings={"temperature": "temperature"},
     ),
     "closed_set": LossTerm(
-        title="the closed-set classifier, a baseline", function="closed_set:closed_set", inputs=("student", "labels")
+        title="the closed-set classifier, a baseline",
+        function="closed_set:closed_set",
+        inputs=("student", "labels", "class_weights"),
     ),
     "unseen": LossTerm(
         title="classification of features synthesised for unseen labels (OGEN)",

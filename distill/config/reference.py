@@ -121,6 +121,8 @@ def _allowed(schema: _FieldSchema) -> str:
     if "enum" in schema:
         return ", ".join(map(str, schema["enum"]))
     kind = {"integer": "integer", "number": "number", "boolean": "true or false", "null": "null", "string": "text"}
+    if schema.get("type") == "object":
+        return "JSON object"
     if schema.get("type") == "array":
         return "two numbers" if schema.get("maxItems") == 2 else "integers"
     limits = [f"{sign} {schema[bound]:,}" for bound, sign in _BOUNDS.items() if bound in schema]

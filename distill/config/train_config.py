@@ -6,14 +6,27 @@ which both classes accept instead of section and field: `epochs` is `schedule.ep
 field, except for `student`, `optimizer`, `schedule` and `average` (see `_RENAMED`).
 """
 
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from distill.config.closest_names import closest_names
+from distill.config.image_size import ImageSize
 from distill.config.loss_registry import LOSS_TERMS
 from distill.json_types import JSONValue
 
@@ -21,6 +34,8 @@ Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Protocol = Literal["zero_shot", "fine_tune", "retrieval", "closed_set"]
+Sampling = Literal["uniform", "square_root", "balanced"]
+ClassWeights = Literal["none", "inverse", "inverse_sqrt", "effective"]
 TeacherView = Literal["center", "squash", "same", "live"]
 
 # Short names that are not the name of the field itself.
@@ -121,18 +136,113 @@ class Augmentation(_Frozen):
         return ratio
 
 
+# Arguments of `timm.create_model` that Limbeck sets, or that give no classifier.
+_RESERVED_ARGS = {
+    "num_classes": "the width of the teacher sets it",
+    "in_chans": "set student.in_chans",
+    "img_size": "set student.image_px",
+    "pretrained": "set student.pretrained",
+    "checkpoint_path": "set student.weights",
+    "pretrained_cfg": "give the tag in the name of the student",
+    "pretrained_cfg_overlay": "give the tag in the name of the student",
+    "pretrained_model_args": "give the tag in the name of the student",
+    "cache_dir": "set HF_HOME",
+    "features_only": "a student is a classifier",
+    "device": "set system.device",
+    "dtype": "set system.precision",
+}
+
+
+def _one_error(message: str) -> WrapValidator:
+    """A validator that reports `message` instead of one error for each member of a union."""
+
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise ValueError(message) from None
+
+    return WrapValidator(validate)
+
+
+_Pixels = Annotated[int, Field(ge=16, le=1024)]
+Side = Annotated[
+    _Pixels | tuple[_Pixels, _Pixels],
+    _one_error("give a whole number of pixels from 16 to 1024, or two of them: [height, width]"),
+]
+ModelArg = Annotated[
+    bool | int | float | Annotated[str, Field(max_length=200)] | None,
+    _one_error("give a number, a text of at most 200 characters, true, false or null"),
+]
+
+
 class StudentConfig(_Frozen):
     """The student model."""
 
-    architecture: str = Field("resnet18", min_length=1, max_length=200, description="A timm model name.")
-    pretrained: bool = Field(False, description="Start from timm's pretrained weights.")
-    image_px: int = Field(224, ge=16, le=1024, description="Side of the student's input, in pixels.")
+    architecture: str = Field(
+        "resnet18",
+        min_length=1,
+        max_length=200,
+        description="A timm model, with or without the tag of its weights (`resnet18`, `resnet18.a1_in1k`), or "
+        "`hf-hub:org/name`. The tag sets mean and standard deviation of the input, and the weights of a pretrained "
+        "start.",
+    )
+    pretrained: bool = Field(
+        False,
+        description="Start from the published weights: those of the tag, or timm's default. Without it, and without "
+        "`weights`, the start is random.",
+    )
+    weights: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="Start from your own timm weights: a safetensors or .pth file, or a folder with `config.json` and "
+        "weights, such as `image` of a bundle. In the service, a path below the data root.",
+    )
+    model_args: dict[str, ModelArg] = Field(
+        {},
+        max_length=50,
+        description='Arguments of `timm.create_model`, such as `{"drop_path_rate": 0.1}`; recorded in the bundle.',
+    )
+    image_px: Side = Field(
+        224, description="Side of the student's input in pixels, or its height and width. Images are squashed to it."
+    )
+    in_chans: Literal[1, 3] = Field(3, description="Channels of the student's input: 3 for RGB, 1 for grey.")
     test_crop: float = Field(
         1.0,
         gt=0.5,
         le=1.0,
         description="Side of the centre crop at evaluation, as a share of the resized image's side.",
     )
+
+    @property
+    def size(self) -> ImageSize:
+        """The size of the student's input."""
+        return ImageSize.of(self.image_px)
+
+    @field_validator("image_px")
+    @classmethod
+    def _one_form_of_a_square(cls, image_px: int | tuple[int, int]) -> int | tuple[int, int]:
+        size = ImageSize.of(image_px)
+        return size.height if size.is_square else image_px
+
+    @field_validator("model_args")
+    @classmethod
+    def _args_are_free(cls, args: dict[str, ModelArg]) -> dict[str, ModelArg]:
+        for name, value in args.items():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", name):
+                raise ValueError(f'model_args cannot have "{name}": it is not a name of an argument')
+            if reason := _RESERVED_ARGS.get(name):
+                raise ValueError(f"model_args cannot have {name}: {reason}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"model_args.{name} is {value}: give a finite number")
+        return args
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Self:
+        if self.pretrained and self.weights is not None:
+            raise ValueError("pretrained and weights are two starts: leave one of them out")
+        return self
 
 
 class DataConfig(_Frozen):
@@ -153,6 +263,12 @@ class DataConfig(_Frozen):
         "`num_views` of them per image, cached. `live`: every view of the student, encoded during training.",
     )
     num_views: int = Field(4, ge=1, le=1000, description="Cached views per image for view `same`.")
+    sampling: Sampling = Field(
+        "uniform",
+        description="How often the images of a label are used (arXiv:1910.09217). `uniform`: each image once per pass. "
+        "`balanced`: each label equally often. `square_root`: in proportion to the root of its number of images. A "
+        "pass has the same number of steps in each.",
+    )
 
 
 class ObjectiveConfig(_Frozen):
@@ -163,6 +279,15 @@ class ObjectiveConfig(_Frozen):
     im_cst_mode: Literal["both", "image_to_teacher"] = Field("both", description="Directions of L-im-cst.")
     temperature: float = Field(
         0.07, ge=0.001, le=100, allow_inf_nan=False, description="Softmax temperature of the loss terms."
+    )
+    class_weights: ClassWeights = Field(
+        "none",
+        description="Weight of an image in L-cls and `closed_set`, by the number n of training images of its label: "
+        "1 / n, 1 / sqrt(n), or the effective number of images, (1 - b) / (1 - b^n) with b = `effective_beta` "
+        "(arXiv:1901.05555).",
+    )
+    effective_beta: float = Field(
+        0.999, ge=0, lt=1, allow_inf_nan=False, description="b of the class weights `effective`."
     )
     vlalign_top_k: int = Field(256, ge=1, description="Labels per image in L-vlalign: the teacher's top k.")
     vlalign_only_right: bool = Field(
@@ -259,7 +384,8 @@ class SystemConfig(_Frozen):
 
 
 # Settings that may change between two parts of one run, because they do not change its result.
-FREE_FIELDS = frozenset({"device", "num_workers", "threads", "save_every_s", "decoded_gb"})
+# The path of `weights` is free because their digest identifies them (`distill.training.setup`).
+FREE_FIELDS = frozenset({"device", "num_workers", "threads", "save_every_s", "decoded_gb", "weights"})
 
 
 class TrainSettings(_Frozen):
@@ -342,6 +468,19 @@ class TrainConfig(TrainSettings):
             )
         if protocol == "closed_set" and self.objective.context_tokens:
             raise ValueError("context_tokens are for texts, and protocol closed_set has none: set context_tokens to 0")
+        return self
+
+    @model_validator(mode="after")
+    def _start_fits(self) -> Self:
+        if self.data.protocol == "fine_tune" and self.student.weights is not None:
+            raise ValueError("protocol fine_tune starts from a student: leave student.weights out")
+        return self
+
+    @model_validator(mode="after")
+    def _class_weights_fit(self) -> Self:
+        weighted = {"cls", "closed_set"} & set(self.objective.losses.above_zero())
+        if self.objective.class_weights != "none" and not weighted:
+            raise ValueError("class_weights are for the losses cls and closed_set, which have no weight: set cls to 1")
         return self
 
     @model_validator(mode="after")

@@ -1,10 +1,10 @@
 """Images decoded once to uint8 at the training resolution, and cached as one memory-mapped array.
 
-The whole image is squashed to a square of S pixels (bicubic, antialiased), as in the code of arXiv:2307.03135. S is 256
-for a student of 224 px, in proportion above 96 px, and the student's own size up to 96 px, because datasets of small
-images are mostly stored at that size and a margin would only blur them. An image that is already S by S is kept to the
+The whole image is squashed to the stored size (bicubic, antialiased), as in the code of arXiv:2307.03135: 256 for a
+student of 224 px, in proportion above 96 px, and the student's own size up to 96 px, because datasets of small images
+are mostly stored at that size and a margin would only blur them. An image that already has that size is kept to the
 bit. The array is named by a digest of the file contents, so a second run on the same images finds it; it is written
-atomically. N images, S side of the stored images in pixels.
+atomically. N images, S and T height and width of the stored images in pixels, equal for a square student.
 """
 
 import errno
@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from distill.config.image_size import ImageSize, Size
 from distill.data.atomic_files import replacing, write_bytes
 from distill.data.image_store import Mask, load_image, read_images
 from distill.data.row_cache import Keys, key_of, stack_keys
@@ -37,7 +38,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class PixelRows(Protocol):
-    """Images by position, (N, S, S, 3) uint8: an array in memory or on disk, or `OnDemandPixels`."""
+    """Images by position, (N, S, T, 3) uint8: an array in memory or on disk, or `OnDemandPixels`."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -51,19 +52,24 @@ class ImagesError(RuntimeError):
     """Images cannot be decoded or stored; the message gives the reason and the fix."""
 
 
-def train_side_px(image_px: int) -> int:
-    """Side of the stored images for training a student of `image_px`: 256 for 224; `image_px` itself up to 96."""
-    return image_px if image_px <= SMALL_PX else round(image_px * 8 / 7)
+def train_size(image_px: Size) -> ImageSize:
+    """Size of the stored images for training a student of `image_px`: 256 for 224; `image_px` itself up to 96.
+
+    If one side is above 96, both have the margin, so that a crop is as large a share of both.
+    """
+    size = ImageSize.of(image_px)
+    return size if max(size) <= SMALL_PX else ImageSize(round(size.height * 8 / 7), round(size.width * 8 / 7))
 
 
-def eval_side_px(image_px: int, test_crop: float) -> int:
-    """Side of the stored images for evaluation: the centre crop of `image_px` is the fraction `test_crop` of it."""
-    return round(image_px / test_crop)
+def eval_size(image_px: Size, test_crop: float) -> ImageSize:
+    """Size of the stored images for evaluation: the centre crop of `image_px` is the share `test_crop` of each side."""
+    size = ImageSize.of(image_px)
+    return ImageSize(round(size.height / test_crop), round(size.width / test_crop))
 
 
 @dataclass(frozen=True, eq=False)
 class DecodedImages:
-    """Decoded images. `pixels`: (N, S, S, 3) uint8, memory-mapped or decoded on access; zeros for a bad file.
+    """Decoded images. `pixels`: (N, S, T, 3) uint8, memory-mapped or decoded on access; zeros for a bad file.
 
     `bad`: reason by position. `digest`: of the file contents and the preprocessing. `contents`: (N, 32), sha256 of each
     file.
@@ -82,18 +88,18 @@ class DecodedImages:
 
 
 class OnDemandPixels:
-    """Images (N, S, S, 3) decoded on access, with the same values as the array on disk.
+    """Images (N, S, T, 3) decoded on access, with the same values as the array on disk.
 
     `contents`: (N, 32), sha256 of each file when it was first read. Access raises ImagesError, naming the file, if a
     file has changed since.
     """
 
-    def __init__(self, paths: Sequence[Path], contents: Keys, side_px: int, num_workers: int) -> None:
-        self._paths, self._contents, self._side_px, self._num_workers = paths, contents, side_px, num_workers
+    def __init__(self, paths: Sequence[Path], contents: Keys, size: ImageSize, num_workers: int) -> None:
+        self._paths, self._contents, self._size, self._num_workers = paths, contents, size, num_workers
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (len(self._paths), self._side_px, self._side_px, 3)
+        return (len(self._paths), *self._size, 3)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -110,7 +116,7 @@ class OnDemandPixels:
                     "restore the file, or start a new run"
                 )
             if file.image is not None:
-                pixels[at] = _squash(file.image, self._side_px)
+                pixels[at] = _squash(file.image, self._size)
 
         with ThreadPoolExecutor(self._num_workers, "decode") as pool:
             for _ in pool.map(fill, range(len(rows))):
@@ -128,11 +134,11 @@ class PixelArray:
     unit = "pictures"
 
     def __init__(
-        self, paths: Sequence[Path], side_px: int, *, cache: Path, num_workers: int, decoded_gb: float = math.inf
+        self, paths: Sequence[Path], image_px: Size, *, cache: Path, num_workers: int, decoded_gb: float = math.inf
     ) -> None:
-        self._paths, self._side_px, self._num_workers = paths, side_px, num_workers
+        self._paths, self._size, self._num_workers = paths, ImageSize.of(image_px), num_workers
         self._folder = cache / "pixels"
-        self._store_array = len(paths) * side_px * side_px * 3 <= decoded_gb * 1e9
+        self._store_array = len(paths) * self._size.num_pixels * 3 <= decoded_gb * 1e9
         self._found: DecodedImages | None = None
         self._digests: list[bytes] = []
         self._bad: dict[int, str] = {}
@@ -143,15 +149,15 @@ class PixelArray:
         if known.all() and len(known):
             self._found = self._find(digests)
         if self._found is None and self._store_array:
-            self._draft = _ArrayDraft(self._folder, len(self._paths), self._side_px)
+            self._draft = _ArrayDraft(self._folder, len(self._paths), self._size)
         return np.full(len(known), self._found is None)
 
     def wants(self, digest: bytes) -> bool:
         return True
 
     def derive(self, image: Image.Image) -> Pixels:
-        """The image squashed to a square of the stored size."""
-        return _squash(image, self._side_px)
+        """The image squashed to the stored size."""
+        return _squash(image, self._size)
 
     def accept(self, row: int, digest: bytes, derived: Pixels | None, reason: str) -> None:
         self._digests.append(digest)
@@ -165,7 +171,7 @@ class PixelArray:
         if self._found is not None:
             return
         contents = stack_keys(self._digests)
-        key = _key(self._side_px, contents)
+        key = _key(self._size, contents)
         write_bytes(self._folder / f"{key}.json", json.dumps({"bad": self._bad}).encode())
         if self._draft is not None:  # the array is written last, so wherever it exists the JSON file does too
             self._draft.move_to(self._folder / f"{key}.npy")
@@ -187,18 +193,18 @@ class PixelArray:
         return self._found
 
     def _find(self, contents: Keys) -> DecodedImages | None:
-        key = _key(self._side_px, contents)
+        key = _key(self._size, contents)
         pixels: PixelRows
         try:
             notes = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
             array = np.load(self._folder / f"{key}.npy", mmap_mode="r")
-            if array.shape != (len(contents), self._side_px, self._side_px, 3) or array.dtype != np.uint8:
+            if array.shape != (len(contents), *self._size, 3) or array.dtype != np.uint8:
                 return None
             pixels = array
         except FileNotFoundError as error:
             if self._store_array or error.filename.endswith(".json"):
                 return None
-            pixels = OnDemandPixels(self._paths, contents, self._side_px, self._num_workers)
+            pixels = OnDemandPixels(self._paths, contents, self._size, self._num_workers)
         except ValueError:
             return None
         return DecodedImages(pixels, {int(at): reason for at, reason in notes["bad"].items()}, key, contents)
@@ -206,43 +212,43 @@ class PixelArray:
 
 def decode_images(
     paths: Sequence[Path],
-    side_px: int,
+    image_px: Size,
     *,
     cache: Path,
     num_workers: int = 4,
     decoded_gb: float = math.inf,
     hooks: PipelineHooks | None = None,
 ) -> DecodedImages:
-    """Decode the images of `paths` at `side_px`, or find them in `cache` if these contents were decoded before.
+    """Decode the images of `paths` at `image_px`, or find them in `cache` if these contents were decoded before.
 
     Options as of `PixelArray`. Without `hooks`, bad images are logged. Raises Stopped, and ImagesError if the disk is
     full.
     """
     hooks = hooks or logging_hooks()
-    pixels = PixelArray(paths, side_px, cache=cache, num_workers=num_workers, decoded_gb=decoded_gb)
+    pixels = PixelArray(paths, image_px, cache=cache, num_workers=num_workers, decoded_gb=decoded_gb)
     read_images(paths, [pixels], cache=cache, num_workers=num_workers, hooks=hooks)
     return pixels.images(hooks)
 
 
 class _ArrayDraft:
-    """An array (N, S, S, 3) on disk that is written image by image into a temporary folder, then moved."""
+    """An array (N, S, T, 3) on disk that is written image by image into a temporary folder, then moved."""
 
-    def __init__(self, folder: Path, num_images: int, side_px: int) -> None:
+    def __init__(self, folder: Path, num_images: int, size: ImageSize) -> None:
         """Raises ImagesError if the disk has too little space."""
         folder.mkdir(parents=True, exist_ok=True)
         _drop_abandoned(folder)
-        _require_space(folder, num_images * side_px * side_px * 3)
-        self._side_px = side_px
+        _require_space(folder, num_images * size.num_pixels * 3)
+        self._size = size
         self._work = folder / f"drafts-{os.getpid()}-{uuid.uuid4().hex}"
         self._work.mkdir()
         self._out = (self._work / "pixels.npy").open("wb")
         header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False}
-        np.lib.format.write_array_header_1_0(self._out, {**header, "shape": (num_images, side_px, side_px, 3)})
+        np.lib.format.write_array_header_1_0(self._out, {**header, "shape": (num_images, *size, 3)})
 
     def append(self, pixels: Pixels | None) -> None:
         """Write the next image; zeros for a bad one. Raises ImagesError if the disk is full."""
         try:
-            self._out.write(bytes(self._side_px**2 * 3) if pixels is None else np.ascontiguousarray(pixels).data)
+            self._out.write(bytes(self._size.num_pixels * 3) if pixels is None else np.ascontiguousarray(pixels).data)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
@@ -260,13 +266,13 @@ class _ArrayDraft:
         shutil.rmtree(self._work, ignore_errors=True)
 
 
-def _key(side_px: int, contents: Keys) -> str:
-    return key_of(FORMAT, str(side_px), *(content.tobytes() for content in contents)).hex()[:32]
+def _key(size: ImageSize, contents: Keys) -> str:
+    return key_of(FORMAT, str(size), *(content.tobytes() for content in contents)).hex()[:32]
 
 
-def _squash(image: Image.Image, side_px: int) -> Pixels:
-    if image.size != (side_px, side_px):
-        image = image.resize((side_px, side_px), Image.Resampling.BICUBIC)
+def _squash(image: Image.Image, size: ImageSize) -> Pixels:
+    if image.size != (size.width, size.height):
+        image = image.resize((size.width, size.height), Image.Resampling.BICUBIC)
     return np.asarray(image)
 
 

@@ -3,7 +3,7 @@
 The fourteen operations, magnitudes and rounding are torchvision's: the result equals its RandAugment on a tensor to the
 bit (nearest neighbour, black outside). The operations and signs of an image are a function of (seed, pass, image), like
 its crop. All geometric operations of a round share one grid_sample call; all blends take one factor per image.
-B images, S side in pixels, R operations in sequence.
+B images, S and T height and width in pixels, R operations in sequence.
 """
 
 import math
@@ -53,23 +53,24 @@ class Ops:
     magnitude: int
 
 
-def sample_ops(seed: int, pass_index: int, images: Ints, *, num_ops: int, magnitude: int) -> Ops:
-    """`num_ops` operations for each of `images` (B,), uniform with replacement."""
+def sample_ops(seed: int, pass_index: int | Ints, images: Ints, *, num_ops: int, magnitude: int) -> Ops:
+    """`num_ops` operations for each of `images` (B,), uniform with replacement. `pass_index`: one number, or (B,)."""
     op_keys = _FIRST_KEY + 2 * np.arange(num_ops)[None, :]
-    kinds = (uniform(seed, pass_index, images[:, None], op_keys) * len(OPS)).astype(np.int64)
-    return Ops(kinds, uniform(seed, pass_index, images[:, None], op_keys + 1) < 0.5, magnitude)
+    passes = np.asarray(pass_index)[..., None]
+    kinds = (uniform(seed, passes, images[:, None], op_keys) * len(OPS)).astype(np.int64)
+    return Ops(kinds, uniform(seed, passes, images[:, None], op_keys + 1) < 0.5, magnitude)
 
 
 def rand_augment(pixels: Tensor, ops: Ops) -> Tensor:
-    """`pixels` (B, S, S, 3) uint8 with each image's operations applied; the argument is not modified."""
-    images = pixels.permute(0, 3, 1, 2)  # (B, 3, S, S)
+    """`pixels` (B, S, T, 3) uint8 with each image's operations applied; the argument is not modified."""
+    images = pixels.permute(0, 3, 1, 2)  # (B, 3, S, T)
     for kinds, negative in zip(ops.kinds.T, ops.negative.T, strict=True):
         images = _apply_round(images, kinds, np.where(negative, -1.0, 1.0), ops.magnitude)
     return images.permute(0, 2, 3, 1)
 
 
 def _apply_round(images: Tensor, kinds: Ints, signs: npt.NDArray[np.float64], magnitude: int) -> Tensor:
-    """Apply one operation to each of `images` (B, 3, S, S) uint8: `kinds` (B,) with `signs` (B,) of 1 or -1."""
+    """Apply one operation to each of `images` (B, 3, S, T) uint8: `kinds` (B,) with `signs` (B,) of 1 or -1."""
     changed = images.clone()
 
     def change(rows: Ints, operation: Callable[[Tensor], Tensor]) -> None:
@@ -89,34 +90,38 @@ def _apply_round(images: Tensor, kinds: Ints, signs: npt.NDArray[np.float64], ma
 
 def _warp(images: Tensor, *, kinds: Ints, signs: npt.NDArray[np.float64], magnitude: int) -> Tensor:
     """Apply each image's geometric operation."""
-    side = images.shape[-1]
-    matrices = np.stack([_matrix(OPS[kind], sign, magnitude, side) for kind, sign in zip(kinds, signs, strict=True)])
+    height, width = images.shape[-2:]
+    matrices = np.stack(
+        [_matrix(OPS[kind], sign, magnitude, height, width) for kind, sign in zip(kinds, signs, strict=True)]
+    )
     matrix = torch.from_numpy(matrices).to(images.device, torch.float32)  # (B, 2, 3)
     # To match torchvision to the bit: output coordinates in pixels from the centre, scaled to -1..1 last.
-    steps = torch.linspace(-side * 0.5 + 0.5, side * 0.5 - 0.5, steps=side, device=images.device)
-    base = torch.stack(
-        [steps.expand(side, -1), steps[:, None].expand(-1, side), torch.ones_like(steps).expand(side, -1)], dim=-1
+    x, y = (
+        torch.linspace(-side * 0.5 + 0.5, side * 0.5 - 0.5, steps=side, device=images.device)
+        for side in (width, height)
     )
-    grid = base.reshape(1, -1, 3).expand(len(images), -1, -1).bmm(matrix.transpose(1, 2) / (0.5 * side))
+    base = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width), torch.ones_like(x).expand(height, -1)], -1)
+    half = torch.tensor([0.5 * width, 0.5 * height], device=images.device)
+    grid = base.reshape(1, -1, 3).expand(len(images), -1, -1).bmm(matrix.transpose(1, 2) / half)
     with torch.autocast(images.device.type, enabled=False):
         sampled = F.grid_sample(
-            images.float(), grid.view(-1, side, side, 2), mode="nearest", padding_mode="zeros", align_corners=False
+            images.float(), grid.view(-1, height, width, 2), mode="nearest", padding_mode="zeros", align_corners=False
         )
     return sampled.round().to(torch.uint8)
 
 
-def _matrix(name: str, sign: float, magnitude: int, side: int) -> npt.NDArray[np.float64]:
+def _matrix(name: str, sign: float, magnitude: int, height: int, width: int) -> npt.NDArray[np.float64]:
     """The affine map (2, 3) from output to input coordinates, in pixels from the centre."""
     if name in ("ShearX", "ShearY"):
         # About the corner of the image, as in the published policy.
-        shear, half = sign * _strength(0.3, magnitude), side * 0.5
-        return np.array(
-            [[1, shear, shear * half], [0, 1, 0]] if name == "ShearX" else [[1, 0, 0], [shear, 1, shear * half]]
-        )
+        shear = sign * _strength(0.3, magnitude)
+        if name == "ShearX":
+            return np.array([[1, shear, shear * (height * 0.5)], [0, 1, 0]])
+        return np.array([[1, 0, 0], [shear, 1, shear * (width * 0.5)]])
     if name == "Rotate":
         angle = math.radians(sign * _strength(30, magnitude))
         return np.array([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0]])
-    shift = int(sign * _strength(150 / 331 * side, magnitude))
+    shift = int(sign * _strength(150 / 331 * (width if name == "TranslateX" else height), magnitude))
     return np.array([[1, 0, -shift], [0, 1, 0]] if name == "TranslateX" else [[1, 0, 0], [0, 1, -shift]])
 
 

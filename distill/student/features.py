@@ -1,8 +1,8 @@
 """Student features of stored images: the features of the centre of each image, at the speed of the forward pass.
 
 Images are read in a thread during the forward pass, and the features of a batch are copied back after the next batch
-has been started, so that a GPU waits for neither. N images, M selected images, B images of a batch, S side of the
-stored images, P side of the student's images, D embedding width.
+has been started, so that a GPU waits for neither. N images, M selected images, B images of a batch; S, T height and
+width of the stored images, P, Q of the student's images; C channels, D embedding width.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +32,7 @@ def student_features(
 ) -> Tensor:
     """The student's features (M, D), float32 on the CPU, not normalised, of the centres of `pixels[rows]`.
 
-    `pixels`: (N, S, S, 3) uint8. `hooks`: progress in `images`. Leaves the student in evaluation mode on `device`.
+    `pixels`: (N, S, T, 3) uint8. `hooks`: progress in `images`. Leaves the student in evaluation mode on `device`.
     Raises Stopped.
     """
     hooks = hooks or PipelineHooks()
@@ -53,9 +53,9 @@ def student_features(
         for start in range(0, len(rows), batch_size):
             if hooks.stop_requested():
                 raise Stopped(f"{start} of {len(rows)} images evaluated")
-            batch = ahead.result().to(device, non_blocking=True)  # (B, S, S, 3)
+            batch = ahead.result().to(device, non_blocking=True)  # (B, S, T, 3)
             ahead = pool.submit(read, start + batch_size)
-            images = student.normalise(center_crop(batch, student.image_px))  # (B, 3, P, P)
+            images = student.normalise(center_crop(batch, student.size))  # (B, C, P, Q)
             batch_features = model(images.contiguous(memory_format=torch.channels_last)).float()  # (B, D)
             if not_stored is not None:
                 store(*not_stored)

@@ -11,10 +11,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from distill.bundle.verify import BundleError, file_sha256, verify_bundle
+from distill.config.model_names import check_student
 from distill.config.train_config import TrainConfig
+from distill.state_dicts import first_line, misfit
 from distill.texts.text_targets import TextTargets
 
-WEIGHTS, TARGETS = "image/model.safetensors", "targets/text_targets.safetensors"
+CONFIG, WEIGHTS, TARGETS = "image/config.json", "image/model.safetensors", "targets/text_targets.safetensors"
 
 
 class InitialStudentError(ValueError):
@@ -34,11 +36,9 @@ class InitialStudent:
 
         Raises InitialStudentError for weights or vectors of other shapes.
         """
-        try:
-            model.load_state_dict(self.weights)
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise InitialStudentError(f"the weights of the initial student do not fit the student: {reason}") from error
+        if reason := misfit(model.state_dict(), self.weights):
+            raise InitialStudentError(f"the weights of the initial student do not fit the student: {reason}")
+        model.load_state_dict(self.weights)
         if context is not None and self.context is not None:
             if context.shape != self.context.shape:
                 raise InitialStudentError(
@@ -58,10 +58,11 @@ def read_initial_student(folder: Path, config: TrainConfig, teacher_digest: str)
         architecture, bundle_teacher = manifest["student"]["name"], manifest["made_from"]["teacher"]["digest"]
     except (BundleError, KeyError, TypeError) as error:
         raise InitialStudentError(f"{folder} cannot be read as an initial student: {error}") from error
-    if architecture != config.student.architecture:
+    # The architecture of a repository of the Hub is not known here; the names and shapes of the weights are compared.
+    wanted = check_student(config.student.architecture).architecture
+    if wanted is not None and architecture != wanted:
         raise InitialStudentError(
-            f"{folder} holds a {architecture}, but the student is a {config.student.architecture}: "
-            f"set student to {architecture}"
+            f"{folder} holds a {architecture}, but the student is a {wanted}: set student to {architecture}"
         )
     if bundle_teacher != teacher_digest:
         raise InitialStudentError(
@@ -73,7 +74,7 @@ def read_initial_student(folder: Path, config: TrainConfig, teacher_digest: str)
     try:
         weights, context = load_file(folder / WEIGHTS), TextTargets.load(folder / TARGETS).context
     except (SafetensorError, ValueError) as error:
-        raise InitialStudentError(f"{folder} cannot be read as an initial student: {error}") from error
+        raise InitialStudentError(f"{folder} cannot be read as an initial student: {first_line(error)}") from error
     if context is not None and config.objective.context_tokens == 0:
         raise InitialStudentError(
             f"{folder} has learned vectors before its texts: set context_tokens to {len(context)}"

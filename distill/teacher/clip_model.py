@@ -26,7 +26,7 @@ class ImageTower(Protocol):
 
     preprocess_cfg: PreprocessFields
 
-    def set_input_size(self, image_px: int) -> None: ...
+    def set_input_size(self, image_px: int | list[int]) -> None: ...
 
 
 class TextTower(Protocol):

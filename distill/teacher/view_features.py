@@ -5,7 +5,8 @@ at the teacher's own size and normalised by the teacher's mean and std. RandAugm
 The key of a cached feature covers the content of the image file, the teacher, its preprocessing and the parameters of
 the view (arXiv:2311.17049 also stores them together), so views for another seed or crop scale miss. Cached and live
 features use the same preprocessing function.
-B and N images, V views of each, D embedding width, S side of the student's images, T side of the teacher's.
+B and N images, V views of each, D embedding width, T side of the teacher's images. The student's images need not be
+square: a view is the same region of both.
 """
 
 import time
@@ -18,9 +19,10 @@ import torch
 from torch import Tensor
 
 from distill import Stopped
+from distill.config.image_size import ImageSize, Size
 from distill.data.counter_rng import Ints
 from distill.data.crops import Views, crop_views
-from distill.data.decoded_images import PixelRows, train_side_px
+from distill.data.decoded_images import PixelRows, train_size
 from distill.data.row_cache import Keys, RowCache, key_of, stack_keys
 from distill.hooks import PipelineHooks
 from distill.teacher.image_features import CPU_BATCH, FLUSH_EVERY_ROWS, FLUSH_EVERY_S, GPU_BATCH, Features, encode_rows
@@ -37,7 +39,7 @@ def teacher_side_px(teacher: Teacher) -> int:
             "teacher_unsupported",
             f"{teacher.ref} takes images of {width} by {height} px, but views are square: set view to center or squash",
         )
-    return train_side_px(int(height))
+    return train_size(int(height)).height
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +49,12 @@ class LiveTeacher:
     teacher: Teacher
     pixels: PixelRows
 
-    def features(self, pixels: Tensor, views: Views, side_px: int) -> Tensor:
-        """Features (B, D) float32 of `pixels` (B, T, T, 3) uint8 in views sampled for images of `side_px`.
+    def features(self, pixels: Tensor, views: Views, image_px: Size) -> Tensor:
+        """Features (B, D) float32 of `pixels` (B, T, T, 3) uint8 in views sampled for images of `image_px`.
 
         Raises TeacherError for features that are not finite.
         """
-        features = self.teacher.encode_images(teacher_inputs(self.teacher, pixels, views, side_px))
+        features = self.teacher.encode_images(teacher_inputs(self.teacher, pixels, views, image_px))
         if not torch.isfinite(features).all():
             raise TeacherError(
                 "teacher_not_finite",
@@ -61,9 +63,11 @@ class LiveTeacher:
         return features
 
 
-def teacher_inputs(teacher: Teacher, pixels: Tensor, views: Views, side_px: int) -> Tensor:
-    """The teacher's input (B, 3, H, W): `pixels` (B, T, T, 3) uint8 in `views` sampled for images of `side_px`."""
-    views = Views(views.boxes * (pixels.shape[1] / side_px), views.flips)
+def teacher_inputs(teacher: Teacher, pixels: Tensor, views: Views, image_px: Size) -> Tensor:
+    """The teacher's input (B, 3, H, W): `pixels` (B, T, T, 3) uint8 in `views` sampled for images of `image_px`."""
+    size = ImageSize.of(image_px)
+    across, down = pixels.shape[2] / size.width, pixels.shape[1] / size.height
+    views = Views(views.boxes * np.array([across, down, across, down]), views.flips)
     crops = crop_views(pixels.to(teacher.device), views, int(teacher.preprocess["size"][0]))  # (B, 3, H, W) of 0..255
     mean, std = (
         torch.tensor(teacher.preprocess[name], device=crops.device).mul(255).view(1, 3, 1, 1)
@@ -79,21 +83,21 @@ def view_features(
     usable: Ints,
     views: Views,
     *,
-    side_px: int,
+    image_px: Size,
     cache: Path,
     hooks: PipelineHooks | None = None,
 ) -> Tensor:
     """The teacher's features (N, V, D) float16 of V views of each image, from `cache` if they are there.
 
     `pixels`: (N, T, T, 3). `contents`: (N, 32), digests of the files. `usable`: rows to encode; the others get zeros.
-    `views`: boxes (N, V, 4), sampled for images of `side_px`. Raises Stopped, with the finished features in the cache,
+    `views`: boxes (N, V, 4), sampled for images of `image_px`. Raises Stopped, with the finished features in the cache,
     and TeacherError for features that are not finite.
     """
-    num_images, num_views = views.flips.shape
+    (num_images, num_views), size = views.flips.shape, ImageSize.of(image_px)
     folder = cache / "image" / key_of(teacher.digest, teacher.preprocess_digest, FORMAT).hex()[:32]
     store = RowCache(folder, width=teacher.width, dtype=np.float16)
     keys = stack_keys(
-        key_of(contents[row].tobytes(), f"{views.boxes[row, view].tolist()} of {side_px}, {views.flips[row, view]}")
+        key_of(contents[row].tobytes(), f"{views.boxes[row, view].tolist()} of {size}, {views.flips[row, view]}")
         for row in usable
         for view in range(num_views)
     )
@@ -103,7 +107,7 @@ def view_features(
         rows, view = usable[at // num_views], at % num_views
         distinct, place = np.unique(rows, return_inverse=True)
         images = torch.from_numpy(pixels[distinct])[torch.from_numpy(place)]
-        return encode_rows(teacher, teacher_inputs(teacher, images, views.take((rows, view)), side_px), batch_size)
+        return encode_rows(teacher, teacher_inputs(teacher, images, views.take((rows, view)), size), batch_size)
 
     batch_size = GPU_BATCH if teacher.device.type == "cuda" else CPU_BATCH
     encoded = _cached_rows(store, keys, encode, batch_size, hooks or PipelineHooks())

@@ -30,7 +30,7 @@ def should_compile(config: TrainConfig, device: torch.device, num_steps: int) ->
         return config.system.compile == "on"
     if device.type == "cuda":
         return num_steps >= COMPILE_MIN_STEPS
-    num_pixels = num_steps * config.schedule.batch_size * config.student.image_px**2
+    num_pixels = num_steps * config.schedule.batch_size * config.student.size.num_pixels
     return num_pixels >= COMPILE_MIN_PIXELS and has_compiler()
 
 

@@ -78,6 +78,6 @@ def explain_out_of_memory(config: TrainConfig, batch_size: int) -> Iterator[None
         in_parts = f" in {config.schedule.accumulate} parts" if config.schedule.accumulate > 1 else ""
         or_precision = "" if config.system.precision != "float32" else ", or set precision to bfloat16"
         raise OutOfMemory(
-            f"a batch of {batch_size} images of {config.student.image_px} px{in_parts} does not fit on the GPU: "
+            f"a batch of {batch_size} images of {config.student.size} px{in_parts} does not fit on the GPU: "
             f"set accumulate to {2 * config.schedule.accumulate}, lower batch_size or image_px{or_precision}"
         ) from error

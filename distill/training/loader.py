@@ -1,8 +1,8 @@
 """Batches of a run, read ahead of the steps that use them; the step number determines the images and views of a batch.
 
-In each pass every usable image is used once, in an order shuffled per pass; images that do not fill a last batch are
-left out of that pass. B images of a batch, N images, M usable images, K labels, U unseen labels, V teacher views, D
-embedding width, S pixels of a side.
+In each pass every usable image is used once, in an order shuffled per pass, or the images of rare labels more often
+(`distill.training.sampling`); images that do not fill a last batch are left out of that pass. B images of a batch, N
+images, M usable images, K labels, U unseen labels, V teacher views, D embedding width, S and T height and width.
 """
 
 import time
@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.config.train_config import TrainConfig
+from distill.config.image_size import ImageSize
+from distill.config.train_config import Sampling, TrainConfig
 from distill.data.counter_rng import Ints, shuffled, shuffled_in_windows
 from distill.data.crops import Views, sample_augmentations, sample_views
 from distill.data.decoded_images import PixelRows
@@ -25,6 +26,7 @@ from distill.data.row_cache import KEY_BYTES, Keys
 from distill.teacher.view_features import LiveTeacher
 from distill.texts.prompt_learning import PromptedTexts
 from distill.training.distributed import SINGLE_PROCESS, RankGroup
+from distill.training.sampling import Draws, draw_by_label
 
 BATCHES_AHEAD = 2
 # Number of shards whose samples are mixed: enough to mix well, and few enough to stay in the system's file cache.
@@ -35,7 +37,7 @@ SHARDS_AT_ONCE = 16
 class TrainData:
     """The data of a training run.
 
-    `pixels`: (N, S, S, 3) uint8, S at least the student's size. `labels`: (N,) int64, rows of `texts`.
+    `pixels`: (N, S, T, 3) uint8, at least the student's size. `labels`: (N,) int64, rows of `texts`.
     `teacher`: (N, V, D) float, teacher features of V views of each image, one view per pass in turn. Without `views`, V
     is 1 (the whole image) and the student's views are sampled in every pass; with `views`, boxes (N, V, 4), the student
     sees the views of the teacher. With a `live` teacher, V is 0. `texts`: (K, D) float32, of the labels to learn.
@@ -70,7 +72,7 @@ class TrainData:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Batch:
-    """A batch on the device: `pixels` (B, S, S, 3) uint8, `labels` (B,) int64, `teacher` (B, D) float32.
+    """A batch on the device: `pixels` (B, S, T, 3) uint8, `labels` (B,) int64, `teacher` (B, D) float32.
 
     `captions` (B, D) and `captioned` (B,) bool if the data has captions. `waited_s`: seconds the step waited for it.
     """
@@ -152,7 +154,7 @@ def batches(
 ) -> Iterator[Batch]:
     """This rank's rows of the batches of steps `start` (from 0) to the last, read ahead in a thread."""
     reader = _BatchReader(data, config, device, ranks)
-    total_steps, side_px = reader.plan.total_steps, data.pixels.shape[1]
+    total_steps, size = reader.plan.total_steps, _stored_size(data)
     with ThreadPoolExecutor(1, "batches") as pool:
         ahead = [pool.submit(reader.read, step) for step in range(start, min(start + BATCHES_AHEAD, total_steps))]
         for step in range(start, total_steps):
@@ -163,7 +165,7 @@ def batches(
             waited_s = time.perf_counter() - requested_at
             teacher = rows.teacher
             if data.live is not None:
-                teacher = data.live.features(teacher, rows.views, side_px)
+                teacher = data.live.features(teacher, rows.views, size)
             yield Batch(
                 pixels=rows.pixels,
                 labels=rows.labels,
@@ -196,19 +198,19 @@ class _BatchReader:
         self._rank_rows = ranks.batch_rows(self.plan.batch_size)
         # A function without `self`: a cycle of references would keep the data in memory after the run. Two orders are
         # cached, because the batches read ahead may belong to the next pass.
-        order = partial(_pass_order, np.setdiff1d(data.usable, data.few), data.shards, self._seed)
+        others = np.setdiff1d(data.usable, data.few)
+        order = partial(_pass_order, others, data.labels[others], data.shards, config.data.sampling, self._seed)
         self._order = lru_cache(maxsize=2)(order)
 
     def read(self, step: int) -> _BatchRows:
         """The rows of the batch of `step`."""
         data = self._data
         pass_index, place = divmod(step, self.plan.steps_per_pass)
-        rows = self._rows(pass_index, place, step)[self._rank_rows]
-        # A few-shot image is in many batches of a pass, so that its views are sampled by step.
-        view_index = step if len(data.few) else pass_index
+        rows, turns = self._draws(pass_index, place, step)
+        rows, turns = rows[self._rank_rows], turns[self._rank_rows]
         pixels = self._move(self._fetch(data.pixels, rows))
         if data.live is None:
-            teacher = self._move(data.teacher[rows, view_index % data.teacher.shape[1]].float())
+            teacher = self._move(data.teacher[rows, turns % data.teacher.shape[1]].float())
         else:
             shared = data.live.pixels is data.pixels
             teacher = pixels if shared else self._move(self._fetch(data.live.pixels, rows))
@@ -216,27 +218,35 @@ class _BatchReader:
             pixels=pixels,
             labels=self._move(torch.from_numpy(data.labels[rows])),
             teacher=teacher,
-            views=self._views(rows, view_index, place),
+            views=self._views(rows, turns, step),
             captions=None if data.captions is None else self._move(data.captions[rows]),
             captioned=None if data.captioned is None else self._move(data.captioned[rows]),
         )
 
-    def _rows(self, pass_index: int, place: int, step: int) -> Ints:
-        """The rows of the whole batch, number `place` of its pass."""
+    def _draws(self, pass_index: int, place: int, step: int) -> Draws:
+        """The draws of the whole batch, number `place` of its pass."""
         order = self._order(pass_index)
         if len(self._data.few):
-            return few_shot_rows(self._data.few, order, self.plan.split, batch_index=place, seed=self._seed, step=step)
-        return order[place * self.plan.batch_size : (place + 1) * self.plan.batch_size]
+            rows = few_shot_rows(
+                self._data.few, order.rows, self.plan.split, batch_index=place, seed=self._seed, step=step
+            )
+            # A few-shot image is in many batches of a pass, so that its views are sampled by step.
+            return Draws(rows, np.full_like(rows, step))
+        batch = slice(place * self.plan.batch_size, (place + 1) * self.plan.batch_size)
+        return Draws(order.rows[batch], order.turns[batch])
 
-    def _views(self, rows: Ints, view_index: int, place: int) -> Views:
+    def _views(self, rows: Ints, turns: Ints, step: int) -> Views:
+        """The views of the batch of `step`: those of the `turns` (B,) of its images."""
         data = self._data
         if data.views is not None:
-            ops = sample_augmentations(self._seed, view_index, rows, self._augmentation)
-            return replace(data.views.take((rows, view_index % data.teacher.shape[1])), ops=ops)
+            ops = sample_augmentations(self._seed, turns, rows, self._augmentation)
+            return replace(data.views.take((rows, turns % data.teacher.shape[1])), ops=ops)
         # One view per batch is sampled as the view of an image whose number is the batch's.
-        sampled_for = rows if self._augmentation.per == "image" else np.full_like(rows, place)
-        side_px = data.pixels.shape[1]
-        return sample_views(self._seed, view_index, sampled_for, side_px=side_px, augmentation=self._augmentation)
+        if self._augmentation.per == "batch":
+            pass_index, place = divmod(step, self.plan.steps_per_pass)
+            rows = np.full_like(rows, place)
+            turns = np.full_like(turns, step if len(data.few) else pass_index)
+        return sample_views(self._seed, turns, rows, image_px=_stored_size(data), augmentation=self._augmentation)
 
     def _fetch(self, source: PixelRows, rows: Ints) -> Tensor:
         if not isinstance(source, np.ndarray):
@@ -251,8 +261,19 @@ class _BatchReader:
         return part.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else part
 
 
-def _pass_order(rows: Ints, shards: Ints | None, seed: int, pass_index: int) -> Ints:
-    """The rows that are not few-shot in the order of a pass. `shards`: (N,) the shard number of each image."""
+def _pass_order(rows: Ints, labels: Ints, shards: Ints | None, sampling: Sampling, seed: int, pass_index: int) -> Draws:
+    """The draws of a pass from the rows (M,) that are not few-shot, with `labels` (M,).
+
+    `shards`: (N,) the shard number of each image; sampling by label reads them in any order.
+    """
+    if sampling != "uniform":
+        return draw_by_label(rows, labels, sampling, seed=seed, pass_index=pass_index)
     if shards is None:
-        return shuffled(rows, seed, pass_index)
-    return shuffled_in_windows(rows, shards[rows], SHARDS_AT_ONCE, seed, pass_index)
+        order = shuffled(rows, seed, pass_index)
+    else:
+        order = shuffled_in_windows(rows, shards[rows], SHARDS_AT_ONCE, seed, pass_index)
+    return Draws(order, np.full_like(order, pass_index))
+
+
+def _stored_size(data: TrainData) -> ImageSize:
+    return ImageSize(*data.pixels.shape[1:3])

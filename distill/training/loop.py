@@ -56,14 +56,16 @@ def train(
     *,
     initial_student: InitialStudent | None = None,
     resume: Path | None = None,
+    root: Path | None = None,
     hooks: TrainHooks = NO_HOOKS,
 ) -> TrainResult:
     """Train a student: new, from the weights of `initial_student`, or from the training state in the file `resume`.
 
-    Raises Stopped, NonFiniteLoss, OutOfMemory, StudentError, InitialStudentError, StateError for a state that is
-    damaged or belongs to another run, and ValueError for inconsistent data.
+    `root`: the folder below which the weights of `config.student` must lie. Raises Stopped, NonFiniteLoss, OutOfMemory,
+    StudentError, InitialStudentError, StateError for a state that is damaged or belongs to another run, and ValueError
+    for inconsistent data.
     """
-    run = prepare_training(config, data, initial_student=initial_student, resume=resume)
+    run = prepare_training(config, data, initial_student=initial_student, resume=resume, root=root)
     metrics_log = MetricsLog(config, run.plan, run.position)
 
     def save() -> None:
@@ -117,7 +119,7 @@ def _add_gradients(run: TrainingRun, part: Batch) -> dict[str, Tensor]:
     """The loss terms of one part of a batch; adds its gradients to the accumulated ones."""
     system = run.config.system
     with torch.autocast(run.device.type, _DTYPES[system.precision], enabled=system.precision != "float32"):
-        images = run.student.normalise(crop_views(part.pixels, part.views, run.config.student.image_px))
+        images = run.student.normalise(crop_views(part.pixels, part.views, run.config.student.size))
         features = run.forward(images.contiguous(memory_format=torch.channels_last))  # (B, D)
     terms: dict[str, Tensor] = run.objective(
         ObjectiveInputs(
@@ -128,6 +130,7 @@ def _add_gradients(run: TrainingRun, part: Batch) -> dict[str, Tensor]:
             unseen=run.unseen,
             captions=part.captions,
             captioned=part.captioned,
+            class_weights=run.class_weights,
         )
     )
     loss = run.objective.total(terms) / run.config.schedule.accumulate

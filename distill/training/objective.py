@@ -31,7 +31,8 @@ class ObjectiveInputs:
     """Inputs of a step: features `student`, `teacher` (B, D); `labels` (B,) int64 within [0, K); `texts` (K, D).
 
     `captions`: (B, D), valid where `captioned` (B,) bool is true; None if the data has no captions.
-    `unseen`: (U, D), texts of labels without images, if the loss term `unseen` has a weight.
+    `unseen`: (U, D), texts of labels without images, if the loss term `unseen` has a weight. `class_weights`: (K,),
+    None if all labels have the same weight.
     """
 
     student: Tensor
@@ -41,6 +42,7 @@ class ObjectiveInputs:
     captions: Tensor | None = None
     captioned: Tensor | None = None
     unseen: Tensor | None = None
+    class_weights: Tensor | None = None
 
 
 class Objective(nn.Module):
@@ -73,17 +75,19 @@ class Objective(nn.Module):
         Raises ValueError for inputs that lack what a term needs.
         """
         with no_autocast(inputs.student):
-            tensors = {
+            teacher = gather_rows(to_full_precision(inputs.teacher))
+            tensors: dict[str, Tensor | None] = {
                 "student": gather_rows(to_full_precision(inputs.student)),
-                "teacher": gather_rows(to_full_precision(inputs.teacher)),
+                "teacher": teacher,
                 "labels": gather_rows(inputs.labels),
+                "class_weights": inputs.class_weights,
                 **self._texts(inputs),
             }
             if "captions" in self._required:
                 tensors["captions"] = gather_rows(to_full_precision(_required(inputs.captions, "captions")))
                 tensors["captioned"] = gather_rows(_required(inputs.captioned, "captions"))
             if "queue" in self._required:
-                tensors["queue"] = self._update_queue(tensors["teacher"])
+                tensors["queue"] = self._update_queue(teacher)
             return {name: term(tensors) for name, term in self._terms.items()}
 
     def _texts(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
@@ -118,7 +122,7 @@ def _required(tensor: Tensor | None, name: str) -> Tensor:
     return tensor
 
 
-def _term_function(term: LossTerm, config: ObjectiveConfig) -> Callable[[Mapping[str, Tensor]], Tensor]:
+def _term_function(term: LossTerm, config: ObjectiveConfig) -> Callable[[Mapping[str, Tensor | None]], Tensor]:
     """The function of a loss term, with its settings from `config`, as a function of all tensors by name."""
     file, _, name = term.function.partition(":")
     function: Callable[..., Tensor] = getattr(import_module(f"distill.losses.{file}"), name)

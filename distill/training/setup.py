@@ -11,10 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from distill.config.train_config import TrainConfig
+from distill.config.train_config import ObjectiveConfig, TrainConfig
 from distill.json_types import JSONObject
+from distill.losses.class_weights import class_weights
 from distill.student.init_from_bundle import InitialStudent
-from distill.student.model import Student, build_student
+from distill.student.initial_weights import weights_path, weights_sha256
+from distill.student.model import Student, configured_student
 from distill.training import distributed
 from distill.training.device import choose_device, should_compile
 from distill.training.distributed import RankGroup
@@ -33,7 +35,7 @@ class TrainingRun:
     `learner`: student and objective in one module, whose parameters are trained and saved. `parallel`: the student's
     model, inside DistributedDataParallel if there are several ranks. `forward`: the same, compiled if that saves time.
     `built`: the student as built, which receives the final weights. `identity`: what a resumed run must have in common.
-    `texts` (K, D), `unseen` (U, D).
+    `texts` (K, D), `unseen` (U, D). `class_weights` (K,), None for equal weights.
     """
 
     config: TrainConfig
@@ -53,6 +55,7 @@ class TrainingRun:
     identity: JSONObject
     texts: Tensor
     unseen: Tensor | None
+    class_weights: Tensor | None
 
     def write_state(self, path: Path) -> None:
         """Write the training state to `path`, atomically."""
@@ -68,23 +71,28 @@ class TrainingRun:
 
 
 def prepare_training(
-    config: TrainConfig, data: TrainData, *, initial_student: InitialStudent | None = None, resume: Path | None = None
+    config: TrainConfig,
+    data: TrainData,
+    *,
+    initial_student: InitialStudent | None = None,
+    resume: Path | None = None,
+    root: Path | None = None,
 ) -> TrainingRun:
     """Build a run: new, from the weights of `initial_student`, or from the training state in the file `resume`.
 
+    `root`: the folder below which the weights of `config.student` must lie.
     Raises what `distill.training.loop.train` raises before its first step.
     """
     check_train_data(data)
     ranks = distributed.current_ranks()
     device = ranks.device(choose_device(config.system.device))
     plan = plan_batches(config, len(data.usable), ranks.world_size, num_few=len(data.few))
-    built = build_student(
-        config.student.architecture,
+    built = configured_student(
+        config.student,
         width=data.texts.shape[1],
-        image_px=config.student.image_px,
         seed=config.system.seed,
-        pretrained=config.student.pretrained and resume is None and initial_student is None,
-        test_crop=config.student.test_crop,
+        root=root,
+        initialise=resume is None and initial_student is None,
     )
     model = ranks.with_sync_batch_norm(built.model, device)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -94,13 +102,17 @@ def prepare_training(
     if initial_student is not None:
         initial_student.load_into(model, objective.context)
         digests["start"] = initial_student.digest
+        built = replace(built, initial={"source": "the student of a bundle", "sha256": initial_student.digest})
+    if config.student.weights is not None:
+        digests["initial_weights"] = weights_sha256(weights_path(config.student.weights, root))
     optimizer = build_optimizer(learner, config.optimizer)
     scaler = torch.amp.GradScaler(device.type, enabled=config.system.precision == "float16")
     average = WeightAverage(learner, config.weight_average, plan.total_steps)
     identity: JSONObject = {"config": config.flat(), "width": built.width, "data": digests}
-    position = TrainingPosition()
+    position = TrainingPosition(initial=built.initial)
     if resume is not None:
         position = load_state(resume, learner, optimizer, identity, average=average, scaler=scaler)
+        built = replace(built, initial=position.initial)
     parallel = ranks.data_parallel(model, device)
     # A run that must be exact decides by all of its steps, so that it has the same kernels after it was resumed.
     exact = config.system.deterministic or device.type == "cpu"
@@ -123,4 +135,13 @@ def prepare_training(
         identity=identity,
         texts=data.texts.to(device),
         unseen=None if data.unseen is None else data.unseen.to(device),
+        class_weights=_class_weights(config.objective, data, device),
     )
+
+
+def _class_weights(config: ObjectiveConfig, data: TrainData, device: torch.device) -> Tensor | None:
+    """The weights (K,) of the labels by their usable training images; None for equal weights."""
+    labels = torch.from_numpy(data.labels[data.usable])
+    num_images = torch.bincount(labels[labels >= 0], minlength=len(data.texts))  # (K,)
+    weights = class_weights(config.class_weights, num_images, beta=config.effective_beta)
+    return None if weights is None else weights.to(device)

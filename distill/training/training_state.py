@@ -8,7 +8,7 @@ digest of its content. A state of another run is refused with the names of the d
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from distill.config.train_config import FREE_FIELDS
 from distill.data.atomic_files import replacing
-from distill.json_types import JSONObject, JSONValue, LogLine
+from distill.json_types import InitialWeightsJSON, JSONObject, JSONValue, LogLine
+from distill.state_dicts import first_line
 from distill.training.weight_average import WeightAverage
 
 FORMAT = "limbeck training state 2"
@@ -30,11 +31,15 @@ class StateError(ValueError):
 
 @dataclass
 class TrainingPosition:
-    """Progress of a run: `step` optimizer steps done, `seconds` of training, and the lines of the training log."""
+    """Progress of a run: `step` optimizer steps done, `seconds` of training, and the lines of the training log.
+
+    `initial`: where the weights of step 0 came from; states of earlier releases do not tell.
+    """
 
     step: int = 0
     seconds: float = 0.0
     log: list[LogLine] = field(default_factory=list)
+    initial: InitialWeightsJSON = field(default_factory=lambda: InitialWeightsJSON(source="unknown"))
 
 
 def save_state(
@@ -58,7 +63,7 @@ def save_state(
     tensors |= {f"average/{name}": _cpu_copy(tensor) for name, tensor in (average.tensors if average else {}).items()}
     metadata = {
         "format": FORMAT,
-        "position": json.dumps({"step": position.step, "seconds": position.seconds, "log": position.log}),
+        "position": json.dumps(asdict(position)),
         "identity": json.dumps(identity, sort_keys=True),
         "scaler": json.dumps(scaler.state_dict() if scaler else {}),
     }
@@ -108,7 +113,7 @@ def load_state(
             position = TrainingPosition(**json.loads(metadata["position"]))
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise StateError(f"{path} is truncated or damaged: {error}") from error
+        raise StateError(f"{path} is truncated or damaged: {first_line(error)}") from error
     if metadata.get("digest") != _digest(metadata, tensors):
         raise StateError(f"{path} is damaged: its digest differs; resume from an earlier state, or start a new run")
     saved = _with_prefix(tensors, "model/")

@@ -18,8 +18,9 @@ from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
 from distill.json_types import StudentEvaluation
 from distill.pipeline import MeasureOptions, measure_student, measure_teacher, unseen_images
-from distill.student.init_from_bundle import TARGETS, WEIGHTS
-from distill.student.model import Student, build_student
+from distill.student.init_from_bundle import CONFIG, TARGETS, WEIGHTS
+from distill.student.model import Student
+from distill.student.saved_student import load_bundled_student, load_student
 from distill.teacher.teacher import Teacher
 from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets
@@ -120,20 +121,20 @@ class _EvaluationRun:
         """
         with self.context.db.read() as tx:
             checkpoint = resources.checkpoint(tx, checkpoint_id)
-            weights, targets = (
-                resources.checkpoint_file(tx, checkpoint_id, path).file_key for path in (WEIGHTS, TARGETS)
-            )
+            keys = {
+                path: resources.checkpoint_file(tx, checkpoint_id, path).file_key for path in (CONFIG, WEIGHTS, TARGETS)
+            }
             config = distill_spec(tx, checkpoint.job_id).config
-        self.context.artefacts.get_file(targets, self.folder / "checkpoint_targets.safetensors")
-        context = TextTargets.load(self.folder / "checkpoint_targets.safetensors").context
+        for path, key in keys.items():
+            self.context.artefacts.get_file(key, self.folder / "checkpoint" / path)
+        context = TextTargets.load(self.folder / "checkpoint" / TARGETS).context
         retrieve = shots > 0
         teacher = self._load_teacher() if retrieve or context is not None else None
         self.image_index, self.targets = evaluation_inputs(config, self.image_index, teacher, self.targets, context)
         trained_on = self._trained_on(checkpoint_id)
         if config.data.protocol != "fine_tune" or trained_on.images is None:
-            shots = max(
-                config.data.shots, shots
-            )  # the few-shot images of a fine-tuned student are left out as trained on
+            # Few-shot images of a fine-tuned student are left out because it was trained on them.
+            shots = max(config.data.shots, shots)
         self.image_index, num_trained = unseen_images(
             trained_on,
             self.image_index,
@@ -144,7 +145,7 @@ class _EvaluationRun:
         )
         if num_trained:
             self.lease.note(f"{num_trained} images are left out: the student was trained on them", level="warning")
-        student = self._load_student(config, weights)
+        student = load_bundled_student((self.folder / "checkpoint" / WEIGHTS).parent)
         measured = self._measure_student(student, config, teacher, shots=shots, retrieve=retrieve)
         return replace(measured, num_training_images=num_trained)
 
@@ -192,15 +193,13 @@ class _EvaluationRun:
     def _load_student(self, config: TrainConfig, weights_key: str) -> Student:
         path = self.folder / "student.safetensors"
         self.context.artefacts.get_file(weights_key, path)
-        student = build_student(
-            config.student.architecture,
+        return load_student(
+            path,
+            config.student,
             width=self.targets.features.shape[1],
-            image_px=config.student.image_px,
             seed=config.system.seed,
-            test_crop=config.student.test_crop,
+            root=self.context.settings.data,
         )
-        student.model.load_state_dict(load_file(path))
-        return student
 
     def _publish_student(self, spec: DistillSpec) -> Publish:
         """Evaluate the trained student and its teacher, then publish the student as a checkpoint."""
@@ -261,7 +260,7 @@ class _EvaluationRun:
                     attribute_set_id=spec.attribute_set_id,
                     text_targets_id=self.encoded.text_targets_id,
                     teacher_id=self.encoded.teacher_id,
-                    student=spec.config.student.architecture,
+                    student=student.name,
                     text=self.spec.text,
                     evaluation=evaluation,
                     digest=digest,
@@ -309,16 +308,17 @@ class _EvaluationRun:
             evaluation=evaluation,
             training_log=log_path,
             training_images=training_images,
-            provenance=self._provenance(spec),
+            provenance=self._provenance(spec, student),
         )
         return [file.path for file in written]
 
-    def _provenance(self, spec: DistillSpec) -> dict[str, Any]:
+    def _provenance(self, spec: DistillSpec, student: Student) -> dict[str, Any]:
         with self.context.db.read() as tx:
             return {
                 "job": self.claim.job_id,
                 "recipe": spec.recipe,
                 **({"start": spec.start_checkpoint_id} if spec.start_checkpoint_id else {}),
+                "initial_weights": student.initial,
                 "config": spec.config.model_dump(mode="json"),
                 **resources.source_digests(tx, spec, text_targets_id=self.encoded.text_targets_id),
             }

@@ -9,10 +9,14 @@ from safetensors.torch import save_file
 from sqlalchemy.exc import SQLAlchemyError
 
 from distill.bundle.verify import MANIFEST_FILE
+from distill.config.model_names import student_notes
+from distill.config.train_config import TrainConfig
 from distill.data.dataset.trained_on import IMAGES_FILE, save_training_images
 from distill.hooks import PipelineHooks
 from distill.pipeline import measure_epochs, training_data
 from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, read_initial_student
+from distill.student.model import configured_student
+from distill.student.saved_student import save_student
 from distill.teacher.teacher import Teacher
 from distill.training.hooks import SaveState, TrainHooks, WriteState
 from distill.training.loader import TrainData
@@ -56,12 +60,11 @@ def train(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
 
 def _upload(context: Context, claim: Claim, trained: TrainResult, data: TrainData, folder: Path) -> dict[str, str]:
     """Store weights, learned vectors, the record of training images and the log as artefacts; name → artefact key."""
-    tensors = {"student": trained.student.model.state_dict()}
-    if trained.context is not None:
-        tensors["context"] = {"context": trained.context}
     files = {}
-    for name, state in tensors.items():
-        save_file(state, folder / f"{name}.safetensors")
+    save_student(trained.student, folder / "student.safetensors")
+    if trained.context is not None:
+        save_file({"context": trained.context}, folder / "context.safetensors")
+    for name in ("student", "context") if trained.context is not None else ("student",):
         files[name] = context.artefacts.put_file(
             folder / f"{name}.safetensors", f"{claim.place}/{name}.safetensors"
         ).key
@@ -80,6 +83,8 @@ def _train(
     targets, _ = inputs.targets(context, claim, folder)
     teacher = inputs.teacher(context, spec.teacher)
     initial_student = _initial_student(context, spec, teacher, folder)
+    is_new = initial_student is None and not claim.state_key
+    _report_student(context, lease, config, width=teacher.width, is_new=is_new)
     data = training_data(
         config,
         images.image_index,
@@ -111,6 +116,7 @@ def _train(
         data,
         initial_student=initial_student,
         resume=resume,
+        root=context.settings.data,
         hooks=TrainHooks(
             on_step=_step_reporter(lease, config.schedule.batch_size),
             on_epoch=on_epoch,
@@ -119,6 +125,22 @@ def _train(
         ),
     )
     return trained, data
+
+
+def _report_student(context: Context, lease: LeaseRenewal, config: TrainConfig, *, width: int, is_new: bool) -> None:
+    """Build the student once, so that an argument or file that does not fit ends the part now, and report its start."""
+    student = configured_student(
+        config.student, width=width, seed=config.system.seed, root=context.settings.data, initialise=is_new
+    )
+    if not is_new:
+        return
+    for note in student_notes(
+        config.student.architecture,
+        pretrained=config.student.pretrained,
+        has_weights=config.student.weights is not None,
+    ):
+        lease.note(note)
+    lease.note(student.description(), initial_weights=student.initial)
 
 
 def _step_reporter(lease: LeaseRenewal, batch_size: int) -> Callable[[StepMetrics], None]:

@@ -13,7 +13,7 @@ from distill.data.randaugment import rand_augment
 
 def sample(images: np.ndarray, *, seed: int = 0, pass_index: int = 0, flip: bool = True, side_px: int = 64) -> Views:
     return sample_views(
-        seed, pass_index, images, side_px=side_px, augmentation=Augmentation(crop_scale=(0.08, 1), flip=flip)
+        seed, pass_index, images, image_px=side_px, augmentation=Augmentation(crop_scale=(0.08, 1), flip=flip)
     )
 
 
@@ -56,7 +56,7 @@ def test_half_of_the_views_are_flipped_or_none() -> None:
 
 def test_whole_image_is_used_if_no_ratio_fits() -> None:
     never = Augmentation(crop_scale=(1.0, 1.0), crop_ratio=(2.0, 2.1), flip=False)
-    views = sample_views(0, 0, np.arange(5), side_px=64, augmentation=never)
+    views = sample_views(0, 0, np.arange(5), image_px=64, augmentation=never)
     assert views.boxes.tolist() == [[0, 0, 64, 64]] * 5
 
 
@@ -75,13 +75,13 @@ def test_cropped_view_equals_torchvision_resized_crop(side: int, image_px: int) 
 
 def test_randaugment_is_applied_before_the_crop() -> None:
     pixels = random_images(12, 40)
-    views = sample_views(0, 0, np.arange(12), side_px=40, augmentation=Augmentation(rand_ops=2))
+    views = sample_views(0, 0, np.arange(12), image_px=40, augmentation=Augmentation(rand_ops=2))
     assert views.ops is not None
     plain = Views(views.boxes, views.flips)
     assert torch.equal(crop_views(pixels, views, 32), crop_views(rand_augment(pixels, views.ops), plain, 32))
     assert not torch.equal(crop_views(pixels, views, 32), crop_views(pixels, plain, 32))
     np.testing.assert_array_equal(
-        views.boxes, sample_views(0, 0, np.arange(12), side_px=40, augmentation=Augmentation()).boxes
+        views.boxes, sample_views(0, 0, np.arange(12), image_px=40, augmentation=Augmentation()).boxes
     )
 
 

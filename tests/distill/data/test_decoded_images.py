@@ -12,7 +12,7 @@ from PIL import Image
 
 from distill import Stopped
 from distill.data import image_store
-from distill.data.decoded_images import DecodedImages, ImagesError, decode_images, eval_side_px, train_side_px
+from distill.data.decoded_images import DecodedImages, ImagesError, decode_images, eval_size, train_size
 from distill.hooks import PipelineHooks
 
 
@@ -67,8 +67,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
 
 def test_sides() -> None:
-    assert [train_side_px(px) for px in (32, 64, 96, 112, 224, 256)] == [32, 64, 96, 128, 256, 293]
-    assert [eval_side_px(224, 0.875), eval_side_px(64, 1.0)] == [256, 64]
+    assert [train_size(px).height for px in (32, 64, 96, 112, 224, 256)] == [32, 64, 96, 128, 256, 293]
+    assert [eval_size(224, 0.875).height, eval_size(64, 1.0).height] == [256, 64]
 
 
 def test_image_of_the_right_size_is_unchanged_and_another_is_squashed(tmp_path: Path, calls: Calls) -> None:

@@ -148,13 +148,13 @@ def pack(tmp_path: Path, make_images: Callable[..., list[Path]]) -> DecodedImage
 
 def views_of(pack: DecodedImages, seed: int = 0, num_views: int = 2, **augmentation: Any) -> Views:
     return sample_shared_views(
-        seed, pack.contents, num_views=num_views, side_px=IMAGE_PX, augmentation=Augmentation(**augmentation)
+        seed, pack.contents, num_views=num_views, image_px=IMAGE_PX, augmentation=Augmentation(**augmentation)
     )
 
 
 def features_of(teacher: Teacher, pack: DecodedImages, views: Views, cache: Path, **given: Any) -> torch.Tensor:
     return view_features(
-        teacher, pack.pixels, pack.contents, pack.usable(), views, side_px=IMAGE_PX, cache=cache, **given
+        teacher, pack.pixels, pack.contents, pack.usable(), views, image_px=IMAGE_PX, cache=cache, **given
     )
 
 

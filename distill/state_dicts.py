@@ -1,0 +1,102 @@
+"""Weights by name: read them from a file without running code, and tell in one line how they do not fit a model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from timm.models import load_state_dict
+from torch import Tensor
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
+_LFS, _HTML = b"version https://git-lfs", (b"<!doctype", b"<html")
+
+
+class WeightsError(ValueError):
+    """A file of weights cannot be used; the message names the file, the reason and the fix, in one line."""
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file or of a file of `torch.save`, on the CPU.
+
+    A training checkpoint may nest them (timm reads `state_dict_ema`, `model_ema`, `state_dict` and `model`, in this
+    order); the prefixes of DistributedDataParallel and torch.compile are removed. Pickled code is never run. Raises
+    WeightsError.
+    """
+    _check_kind(path)
+    try:
+        state = load_state_dict(str(path))
+    except MemoryError:
+        raise
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is damaged or truncated: copy it again ({first_line(error)})") from error
+    except Exception as error:  # torch.load and pickle raise any exception for a file that is none of theirs
+        if "weights_only" in str(error):
+            raise WeightsError(
+                f"{path} holds Python objects besides tensors, which Limbeck does not load: save its state dict alone, "
+                "with torch.save(model.state_dict(), …) or safetensors"
+            ) from error
+        raise WeightsError(f"{path} is damaged, or no file of weights: copy it again ({first_line(error)})") from error
+    if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path} holds no weights by name: save the state dict of the model")
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise WeightsError(f"{path} holds values of {name} that are not finite: train or copy the weights again")
+    return dict(state)
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse what is not read at all. Raises WeightsError."""
+    if not path.is_file():
+        raise WeightsError(f"there is no file {path}: correct the path")
+    with path.open("rb") as file:
+        start = file.read(64)
+    if not start:
+        raise WeightsError(f"{path} is empty: copy it again")
+    if start.startswith(_LFS):
+        raise WeightsError(f"{path} is a Git LFS pointer, not the weights: run git lfs pull")
+    if start.lstrip().lower().startswith(_HTML):
+        raise WeightsError(f"{path} is a web page, not weights: download the file itself")
+    if not path.name.lower().endswith(SUFFIXES):
+        raise WeightsError(f"{path} is no kind of weights that is read: give one of {', '.join(SUFFIXES)}")
+
+
+def without_prefix(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`state` without the prefix that all of its names have and no `expected` name has, such as `model.`."""
+    names = list(state)
+    while names and not set(names) & expected.keys():
+        prefix, dot, _ = names[0].partition(".")
+        if not dot or not all(name.startswith(prefix + dot) for name in names):
+            break
+        names = [name.removeprefix(prefix + dot) for name in names]
+    return dict(zip(names, state.values(), strict=True)) if set(names) & expected.keys() else dict(state)
+
+
+def misfit(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+    """How the tensors `given` differ from those `expected` in names and shapes, in one line; empty if they do not."""
+    missing = [name for name in expected if name not in given]
+    unexpected = [name for name in given if name not in expected]
+    other = [name for name in expected if name in given and expected[name].shape != given[name].shape]
+    parts = []
+    if missing:
+        parts.append(f"{_tensors(missing)} missing (first {missing[0]})")
+    if unexpected:
+        parts.append(f"{_tensors(unexpected)} unexpected (first {unexpected[0]})")
+    if other:
+        name = other[0]
+        shapes = f"{_shape(given[name])} instead of {_shape(expected[name])}"
+        parts.append(f"{_tensors(other)} of another shape (first {name}: {shapes})")
+    return ", ".join(parts)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 300 characters; its type if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def _tensors(names: list[str]) -> str:
+    return f"{len(names)} tensor is" if len(names) == 1 else f"{len(names)} tensors are"
+
+
+def _shape(tensor: Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "a number"
