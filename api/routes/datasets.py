@@ -36,6 +36,12 @@ class DatasetIn(StorableRequestModel):
     vocabulary_id: str
     split: SplitSpec = BySeed()
     images: ImageSource = Field(ImageSource(), description="How the images are given, and which of them count.")
+    unlabelled: list[str] = Field(
+        [],
+        max_length=100,
+        description="Folders of images without labels, relative to the data root: training uses them in the losses "
+        "that need no label.",
+    )
     folder_map: dict[str, str] | None = Field(
         None, description="Folder name → label, for folders that are not named like their label."
     )
@@ -51,7 +57,8 @@ class DatasetOut(ResponseModel):
     vocabulary_id: str
     split: dict[str, Any] = Field(description="The split, as it was requested.")
     counts: dict[str, int] = Field(
-        description="Images in `train`, `held_out` and `ood`; labels in `id_labels` and `ood_labels`."
+        description="Images in `train`, `held_out`, `ood` and, if there are some, `unlabelled`; labels in `id_labels` "
+        "and `ood_labels`."
     )
     digest: str = Field(description="Digest of the image index: paths, labels and split.")
     created_at: Timestamp
@@ -80,7 +87,10 @@ def create(
         vocabularies.get(tx, body.vocabulary_id)
         labels = vocabularies.labels(tx, body.vocabulary_id)
     folder, path = resolve_folder(services.settings.data, body.path)
-    scanned = _scan(folder, unique_names([(label.name, label.sense) for label in labels]), body)
+    unlabelled = [
+        resolve_folder(services.settings.data, name, f"/unlabelled/{at}")[0] for at, name in enumerate(body.unlabelled)
+    ]
+    scanned = _scan(folder, unique_names([(label.name, label.sense) for label in labels]), body, unlabelled)
     index = scanned.image_index
     id = new_id("dst")
     key = _save(services, index, id)
@@ -109,9 +119,9 @@ def create(
     return response
 
 
-def _scan(folder: Path, labels: Sequence[str], body: DatasetIn) -> ScannedDataset:
+def _scan(folder: Path, labels: Sequence[str], body: DatasetIn, unlabelled: Sequence[Path]) -> ScannedDataset:
     try:
-        return scan_dataset(folder, labels, body.split, body.folder_map, body.images)
+        return scan_dataset(folder, labels, body.split, body.folder_map, body.images, unlabelled)
     except FolderError as error:
         raise unprocessable(error.code, error.detail, error.pointer) from None
     except OSError as error:

@@ -100,6 +100,14 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
     add_image_arguments(files)
     files.add_argument("--teacher", required=True, help="ViT-B-32:openai, hf-hub:org/name or local-dir:PATH")
     files.add_argument("--out", type=Path, required=True, help="folder for the bundle, report and training state")
+    files.add_argument(
+        "--unlabelled",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="also train on the images in DIR (repeatable), by the losses that need no label",
+    )
     files.add_argument("--captions", type=Path, metavar="JSON", help="for losses.cap: image path -> caption")
     files.add_argument("--start", type=Path, metavar="BUNDLE", help="for protocol=fine_tune: the initial student")
     options = parser.add_argument_group("options")
@@ -229,14 +237,14 @@ def _train_config(namespace: argparse.Namespace) -> TrainConfig:
 
 
 def _scan_images(namespace: argparse.Namespace, given: LabelsWithLines, config: TrainConfig) -> ImageIndex:
-    image_index = scan_given_images(namespace, given.labels, given.folder_map)
+    image_index = scan_given_images(namespace, given.labels, given.folder_map, namespace.unlabelled)
     if config.data.shots:
         support_rows(image_index, config.data.shots)  # raises if a label has too few images
     return image_index
 
 
 def scan_given_images(
-    namespace: argparse.Namespace, labels: Sequence[str], folder_map: Mapping[str, str]
+    namespace: argparse.Namespace, labels: Sequence[str], folder_map: Mapping[str, str], unlabelled: Sequence[Path] = ()
 ) -> ImageIndex:
     """The image index of `--images`. Raises FolderError and ValueError."""
     if namespace.folder_map:
@@ -244,7 +252,7 @@ def scan_given_images(
         folder_map = {**folder_map, **stated} if folder_map and isinstance(stated, dict) else stated
     split = SPLIT.validate_python(_parse_json(namespace.split, "--split"))
     source = ImageSource.model_validate(_parse_json(namespace.source, "--source"))
-    return scan_dataset(namespace.images, labels, split, folder_map or None, source).image_index
+    return scan_dataset(namespace.images, labels, split, folder_map or None, source, unlabelled).image_index
 
 
 def _check_files(namespace: argparse.Namespace, config: TrainConfig) -> None:

@@ -140,6 +140,7 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
     console.message(
         f"{len(image_index)} images: {counts['train']} for training and {counts['held_out']} held out of "
         f"{counts['id_labels']} labels, {counts['ood']} of {counts['ood_labels']} unseen labels"
+        + (f", {counts['unlabelled']} without labels" if "unlabelled" in counts else "")
     )
     teacher = load_teacher(arguments.teacher, device=str(choose_device(config.system.device)))
     console.message(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens")

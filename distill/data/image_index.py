@@ -15,11 +15,11 @@ from typing import NamedTuple
 from distill.data.atomic_files import replacing
 from distill.data.image_folders import FolderError
 from distill.data.packed_strings import PackedStrings
-from distill.data.splits import PARTS, Part
+from distill.data.splits import NO_LABEL, PARTS, Part
 
 
 class Item(NamedTuple):
-    """One image: its path relative to the root, the index of its label, and its part."""
+    """One image: its path relative to the root, the index of its label (-1 if unlabelled), and its part."""
 
     path: str
     label: int
@@ -77,8 +77,10 @@ class ImageIndex:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of images per part, and of `id_labels` and `ood_labels`."""
+        """Number of images per part (`unlabelled` only if there are some), and of `id_labels` and `ood_labels`."""
         parts: dict[str, int] = {part: self.part_codes.count(code) for code, part in enumerate(PARTS)}
+        if not parts["unlabelled"]:
+            del parts["unlabelled"]
         return parts | {"id_labels": len(self.id_labels), "ood_labels": len(self.ood_labels)}
 
     def part(self, part: Part) -> list[int]:
@@ -125,7 +127,7 @@ class ImageIndex:
 
         def paths() -> Iterator[str]:
             for path, label, part in items:
-                if not 0 <= label < len(labels):
+                if not (0 <= label < len(labels) or (label == NO_LABEL and part == "unlabelled")):
                     raise ValueError(f"{path}: label index {label} is out of range, there are {len(labels)} labels")
                 label_indices.append(label)
                 part_codes.append(PARTS.index(part))

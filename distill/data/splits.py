@@ -11,8 +11,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-Part = Literal["train", "held_out", "ood"]
-PARTS: tuple[Part, ...] = ("train", "held_out", "ood")
+Part = Literal["train", "held_out", "ood", "unlabelled"]
+PARTS: tuple[Part, ...] = ("train", "held_out", "ood", "unlabelled")
+LABELLED_PARTS = PARTS[:3]
+NO_LABEL = -1
+"""The label index of an unlabelled image."""
 
 TRAIN_NAMES = ("train", "training", "trainset", "train2017", "train2014")
 MEASURED_NAMES = ("val", "valid", "validation", "test", "testing", "eval", "dev", "val_on_train", "held_out", "ood")

@@ -3,6 +3,7 @@
 import itertools
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from webdataset import TarWriter
 
 from distill.config.train_config import TrainConfig
-from distill.data.dataset.scan import scan
+from distill.data.dataset.scan import scan, scan_dataset
 from distill.data.decoded_images import decode_images
 from distill.data.image_index import ImageIndex
 from distill.data.shards import read_image
@@ -25,7 +26,7 @@ from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets
 from tests.distill.data.file_uses import FileUses
-from tests.distill.examples import LABELS
+from tests.distill.examples import LABELS, SPLIT_BY_LIST
 from tests.distill.helpers_train import small_config
 
 
@@ -272,3 +273,24 @@ def test_each_image_of_a_shard_is_read_hashed_and_decoded_once(
     all_targets = encode_text_targets(tiny_teacher, [[f"a photo of {label}"] for label in LABELS], cache=None)
     training_data(config(), in_shards, tiny_teacher, all_targets, cache=tmp_path / "cache")
     assert uses.take() == {"read": once, "hashed": once, "decoded": once}
+
+
+def test_unlabelled_images_are_decoded_and_encoded_but_have_no_label(
+    image_index: ImageIndex,
+    targets: TextTargets,
+    tiny_teacher: Teacher,
+    make_images: Callable[..., list[Path]],
+    tmp_path: Path,
+) -> None:
+    make_images(tmp_path / "other" / "deep", 5, seed=9)
+    split = SPLIT.validate_python(SPLIT_BY_LIST)
+    found = scan_dataset(tmp_path / "images", LABELS, split, unlabelled=[tmp_path / "other"]).image_index
+    assert found.counts == {**image_index.counts, "unlabelled": 5}
+    data = training_data(config(), found, tiny_teacher, targets, cache=tmp_path / "cache")
+    assert data.unlabelled.tolist() == [12, 13, 14, 15, 16]
+    assert data.labels[12:].tolist() == [-1] * 5
+    assert torch.isfinite(data.teacher[12:]).all()
+    assert len(data.trained_contents()) == 17
+    only_cls = config(losses={"cls": 1, "mse": 0, "im_cst": 0})
+    with pytest.raises(ValueError, match="5 images have no label, .* cls need one: give one of mse, im_cst"):
+        training_data(only_cls, found, tiny_teacher, targets, cache=tmp_path / "cache")

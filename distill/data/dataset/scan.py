@@ -8,12 +8,13 @@ from distill.data import image_folders
 from distill.data.dataset.label_matcher import LabelMatcher
 from distill.data.dataset.matching import match_images
 from distill.data.dataset.splitting import check_usable, split_images
-from distill.data.image_index import ImageIndex
+from distill.data.image_index import ImageIndex, Item
 from distill.data.image_source import ImageSource
 from distill.data.layouts import image_lists, part_folders
 from distill.data.layouts.listing import Listing
 from distill.data.layouts.registry import list_images
-from distill.data.splits import ByImageLists, ByParts, Split
+from distill.data.layouts.unlabelled import unlabelled_items
+from distill.data.splits import NO_LABEL, ByImageLists, ByParts, Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,13 +31,14 @@ def scan_dataset(
     split: Split,
     folder_map: Mapping[str, str] | None = None,
     source: ImageSource | None = None,
+    unlabelled: Sequence[Path] = (),
 ) -> ScannedDataset:
     """Find the images below `root`, match their folders or label values to `labels`, and split them.
 
     A folder is matched by `folder_map` (folder name to label) if it is listed there, else by its exact name, else by
     the forms of `limbeck.shared.label_matching`. The label of a shard sample is matched in the same way; a number that
     is not the name of a label is an index (from 0) into `labels`. The caller gives labels that share a name a sense
-    (`crane (bird)`).
+    (`crane (bird)`). Images without a label, and those in the folders `unlabelled`, are in the part `unlabelled`.
 
     Raises FolderError, whose `code` is one of: no_such_folder, link, no_images, folder_matches_no_label, ambiguous,
     unknown_label, id_ood_overlap, one_label, missing_list, missing_image, image_twice, outside_root,
@@ -47,7 +49,9 @@ def scan_dataset(
     matcher = LabelMatcher(labels, folder_map)
     listing = _list(root, source, split)
     images = match_images(listing, matcher, source)
-    image_index = ImageIndex.of(root, labels, split_images(images, labels, split, matcher))
+    items = split_images(images, labels, split, matcher)
+    items += [Item(image.path, NO_LABEL, "unlabelled") for image in listing.images if not image.labels]
+    image_index = ImageIndex.of(root, labels, [*items, *unlabelled_items(root, unlabelled)])
     check_usable(image_index, split)
     return ScannedDataset(image_index, listing)
 

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from distill.data.image_folders import FolderError
 from distill.data.layouts.listing import ListedImage, Listing
-from distill.data.splits import PARTS, ByImageLists
+from distill.data.splits import LABELLED_PARTS, ByImageLists
 from limbeck.shared.images.kinds import is_image_name
 
 
@@ -13,7 +13,7 @@ def read(root: Path, split: ByImageLists) -> Listing:
     """The images of the lists of a split. Raises FolderError."""
     listing = Listing("image_lists")
     listed_at: dict[str, str] = {}
-    for part in PARTS:
+    for part in LABELLED_PARTS:
         name: str | None = getattr(split, part)
         for number, path in _listed_images(root, name, f"/split/{part}") if name else ():
             place = f"{name} line {number}"
