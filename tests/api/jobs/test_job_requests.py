@@ -244,7 +244,7 @@ def test_invalid_requests_are_rejected(service: Service, subtests: pytest.Subtes
         ({**distill, "config": {"weights": "../own.pth"}}, "outside_root", "/config/student"),
         ({**distill, "config": {"weights": "/etc/passwd"}}, "outside_root", "/config/student"),
         ({**distill, "config": {"weights": "nowhere.pth"}}, "no_such_file", "/config/student"),
-        ({**distill, "config": {"weights": "images", "pretrained": True}}, "invalid_request", "/config/student"),
+        ({**distill, "config": {"weights": "images", "pretrained": True}}, "invalid_request", "/config"),
         ({**distill, "config": {"model_args": {"in_chans": 1}}}, "invalid_request", "/config/model_args"),
         ({**distill, "config": {"model_args": {"depth": [1]}}}, "invalid_request", "/config/model_args/depth"),
         ({**distill, "config": {"image_px": [64, 8]}}, "invalid_request", "/config/image_px"),
