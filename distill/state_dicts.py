@@ -9,6 +9,7 @@ from timm.models import load_state_dict
 from torch import Tensor
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
+_OF_TORCH = (b"PK", b"\x80")  # a zip archive, or a pickle of releases before 1.6
 _LFS, _HTML = b"version https://git-lfs", (b"<!doctype", b"<html")
 
 
@@ -31,6 +32,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise WeightsError(f"{path} is damaged or truncated: copy it again ({first_line(error)})") from error
     except Exception as error:  # torch.load and pickle raise any exception for a file that is none of theirs
+        if isinstance(error, AttributeError):  # a list or a number in place of a mapping
+            raise WeightsError(f"{path} holds no weights by name: save the state dict of the model") from error
         if "weights_only" in str(error):
             raise WeightsError(
                 f"{path} holds Python objects besides tensors, which Limbeck does not load: save its state dict alone, "
@@ -57,8 +60,11 @@ def _check_kind(path: Path) -> None:
         raise WeightsError(f"{path} is a Git LFS pointer, not the weights: run git lfs pull")
     if start.lstrip().lower().startswith(_HTML):
         raise WeightsError(f"{path} is a web page, not weights: download the file itself")
-    if not path.name.lower().endswith(SUFFIXES):
+    name = path.name.lower()
+    if not name.endswith(SUFFIXES):
         raise WeightsError(f"{path} is no kind of weights that is read: give one of {', '.join(SUFFIXES)}")
+    if not name.endswith(".safetensors") and not start.startswith(_OF_TORCH):
+        raise WeightsError(f"{path} is damaged, or no file of weights: copy it again")
 
 
 def without_prefix(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -56,6 +56,8 @@ with torch.inference_mode():
     texts = model.encode_text(tokenizer(["a photo of a crane", "a photo of a heron"]), normalize=True)
 print((image @ texts.T).tolist())"""
 
+NO_PAIRING = "# There is no pairing: open_clip builds image encoders of three channels, and this one takes grey images."
+
 CONTEXT_NOTE = """\
 The texts of the labels were encoded with {num_tokens} learned vectors in the place of `a photo of`. Other texts need
 these vectors too. open_clip does not insert them; Limbeck does:
@@ -131,7 +133,7 @@ def model_card(facts: CardFacts) -> str:
         accuracy=_accuracy_table(facts.evaluation) + _unseen_label_notes(_section(facts.made_from, "config")),
         metrics=metrics_markdown(facts.evaluation),
         build=", ".join(build),
-        open_clip_code=load + OPEN_CLIP_USE,
+        open_clip_code=load + OPEN_CLIP_USE if facts.preprocess.get("mode") != "L" else NO_PAIRING,
         usage_notes=(CONTEXT_NOTE.format(num_tokens=facts.num_context) if facts.num_context else "")
         + _crop_note(facts.preprocess)
         + (TRANSFORMERS_NOTE if facts.needs_transformers else ""),

@@ -95,8 +95,12 @@ def write_bundle(
     try:
         model = _build_model(student)
         _write_image(draft / "image", student, model)
-        is_resized = _write_pairing(draft / "pairing", student, teacher)
-        _verify_features(draft, student, teacher, model, is_resized=is_resized)
+        # open_clip builds image encoders of three channels only, so that a student of grey images has no pairing.
+        has_pairing = num_channels(student.preprocess) == 3
+        is_resized = has_pairing and _write_pairing(draft / "pairing", student, teacher)
+        _verify_image(draft / "image", student, model)
+        if has_pairing:
+            _verify_pairing(draft / "pairing", student, teacher, model, is_resized=is_resized)
         _write_targets(draft / "targets", targets, labels)
         _write_json(draft / "evaluation.json", evaluation)
         write_bytes(draft / "training.jsonl", training_log.read_bytes())
@@ -200,8 +204,6 @@ def _write_image(folder: Path, student: StudentWeights, model: torch.nn.Module) 
 def _write_pairing(folder: Path, student: StudentWeights, teacher: Teacher) -> bool:
     """Write the pairing; returns whether open_clip must set the student's size before it loads the weights."""
     preprocess = student.preprocess
-    if num_channels(preprocess) != 3:
-        raise BundleError("open_clip builds image encoders of three channels: a student of grey images has no pairing")
     cfg = copy.deepcopy(teacher.model_cfg)
     # Remove the decoder of a captioning teacher (CoCa); the text encoder then returns no tokens for the decoder.
     cfg.pop("multimodal_cfg", None)
@@ -227,34 +229,41 @@ def _write_pairing(folder: Path, student: StudentWeights, teacher: Teacher) -> b
 
 
 @torch.no_grad()
-def _verify_features(
-    draft: Path, student: StudentWeights, teacher: Teacher, model: torch.nn.Module, *, is_resized: bool
+def _verify_image(folder: Path, student: StudentWeights, model: torch.nn.Module) -> None:
+    """Load the folder with timm and compare features of noise images. Raises BundleError."""
+    noise = _noise(student)
+    from_timm = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    _require_equal("image/ in timm", student, from_timm(noise), model(noise))
+
+
+@torch.no_grad()
+def _verify_pairing(
+    folder: Path, student: StudentWeights, teacher: Teacher, model: torch.nn.Module, *, is_resized: bool
 ) -> None:
-    """Load both folders with their library and compare features of noise images and of a text."""
-    noise = torch.randn(
-        2, num_channels(student.preprocess), *student.preprocess["size"], generator=torch.Generator().manual_seed(0)
-    )
-    expected_image = model(noise)  # (2, D)
-    text = "a photo of a crane"
-    paired = _load_pairing(draft / "pairing", _image_size(student.preprocess) if is_resized else None)
+    """Load the folder with open_clip and compare features of noise images and of a text. Raises BundleError."""
+    noise, text = _noise(student), "a photo of a crane"
+    paired = _load_pairing(folder, _image_size(student.preprocess) if is_resized else None)
     ids = torch.full((1, teacher.context_length), teacher.tokenizer.pad_id)
     (tokens,) = teacher.tokenizer.ids([text])
     ids[0, : len(tokens)] = torch.tensor(tokens)
-    from_timm = timm.create_model(f"local-dir:{draft / 'image'}", pretrained=True).eval()
-    features = {
-        "image/ in timm": (from_timm(noise), expected_image),
-        "pairing/ in open_clip": (paired.encode_image(noise), expected_image),
-    }
+    _require_equal("pairing/ in open_clip", student, paired.encode_image(noise), model(noise))
     # On the teacher's device, because rounding differs between devices.
     text_feature = paired.to(teacher.device).encode_text(ids.to(teacher.device), normalize=True)
-    features["the text encoder of pairing/"] = (text_feature, teacher.encode_text([text]))
-    for place, (found, expected) in features.items():
-        difference = float((found - expected).abs().max()) if found.shape == expected.shape else float("inf")
-        if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
-            raise BundleError(
-                f"{place} gives features that differ by {difference:.2g} from the original: {student.name} cannot be "
-                "bundled"
-            )
+    _require_equal("the text encoder of pairing/", student, text_feature, teacher.encode_text([text]))
+
+
+def _noise(student: StudentWeights) -> torch.Tensor:
+    shape = (2, num_channels(student.preprocess), *student.preprocess["size"])
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+def _require_equal(place: str, student: StudentWeights, found: torch.Tensor, expected: torch.Tensor) -> None:
+    difference = float((found - expected).abs().max()) if found.shape == expected.shape else float("inf")
+    if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
+        raise BundleError(
+            f"{place} gives features that differ by {difference:.2g} from the original: "
+            f"{student.name} cannot be bundled"
+        )
 
 
 def num_channels(preprocess: StudentPreprocess) -> int:

@@ -157,7 +157,7 @@ def build_student(
     else:
         model = builder.build()
         if source.own is not None and load_weights:
-            model, head = _with_own_weights(builder, model, source.own)
+            model, head = _with_own_weights(builder, model, source.own, in_chans)
             initial = _initial(source.own, head)
     _check_forward(model, builder, in_chans)
     mean, std = _channel_statistics(source, in_chans)
@@ -217,15 +217,16 @@ class _Builder:
     def build(self, *, pretrained: bool = False, overlay: Mapping[str, Any] | None = None) -> nn.Module:
         """The model; `overlay`: changes of timm's description of the weights. Raises StudentError."""
         try:
-            return self._create(self.args, pretrained=pretrained, overlay=overlay)
+            return self.create(self.args, pretrained=pretrained, overlay=overlay)
         except MemoryError:
             raise
         except Exception as error:  # timm's models raise any exception for arguments that they do not support
-            raise self._explained(error, reads_weights=pretrained) from error
+            raise self.explained(error, reads_weights=pretrained) from error
 
-    def _create(
+    def create(
         self, args: ModelArgs, *, pretrained: bool = False, overlay: Mapping[str, Any] | None = None
     ) -> nn.Module:
+        """The model with these arguments; raises any exception of timm."""
         timm_args: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in args.items()
         }
@@ -242,7 +243,8 @@ class _Builder:
             )
         return model
 
-    def _explained(self, error: Exception, *, reads_weights: bool) -> StudentError:
+    def explained(self, error: Exception, *, reads_weights: bool) -> StudentError:
+        """The error for an exception of timm or of a forward pass; `reads_weights`: while weights were loaded."""
         if self.given and self._builds_without_args():
             named = ", ".join(f"{name}={value!r}" for name, value in self.given.items())
             return StudentError(f"{self.name} cannot be built with model_args {named}: {first_line(error)}")
@@ -253,7 +255,7 @@ class _Builder:
     def _builds_without_args(self) -> bool:
         own = {name: value for name, value in self.args.items() if name not in self.given}
         try:
-            self._create(own)
+            self.create(own)
         except Exception:
             return False
         return True
@@ -266,7 +268,7 @@ class _Builder:
         )
 
 
-def _with_own_weights(builder: _Builder, model: nn.Module, file: WeightsFile) -> tuple[nn.Module, str]:
+def _with_own_weights(builder: _Builder, model: nn.Module, file: WeightsFile, in_chans: int) -> tuple[nn.Module, str]:
     """The model with the weights of `file`, loaded by timm, and what became of the file's head. Raises StudentError.
 
     `model`: the same model with random weights, whose head is kept if the file's has another number of outputs.
@@ -283,10 +285,10 @@ def _with_own_weights(builder: _Builder, model: nn.Module, file: WeightsFile) ->
         "num_classes": builder.width,
         "label_offset": None,
         "custom_load": False,
-        "input_size": (_num_channels(state, model, builder), *builder.source.cfg.input_size[1:]),
+        "input_size": (_num_channels(state, model, builder.source.cfg, in_chans), *builder.source.cfg.input_size[1:]),
     }
     try:
-        loaded = builder._create(builder.args, pretrained=True, overlay=overlay)
+        loaded = builder.create({**builder.args, "in_chans": in_chans}, pretrained=True, overlay=overlay)
     except MemoryError:
         raise
     except Exception as error:
@@ -320,9 +322,8 @@ def _with_own_head(
     return changed, notes[0] if notes else f"with its head of {builder.width} outputs"
 
 
-def _num_channels(state: Mapping[str, Tensor], model: nn.Module, builder: _Builder) -> int:
+def _num_channels(state: Mapping[str, Tensor], model: nn.Module, cfg: PretrainedCfg, in_chans: int) -> int:
     """The number of input channels of the weights, by the shape of the first layer; timm converts them."""
-    cfg = builder.source.cfg
     first = cfg.first_conv if isinstance(cfg.first_conv, str) else next(iter(cfg.first_conv or ()), None)
     weight = None if first is None else state.get(f"{first}.weight")
     if first is None or weight is None or weight.ndim != 4:
@@ -330,8 +331,7 @@ def _num_channels(state: Mapping[str, Tensor], model: nn.Module, builder: _Build
     layer = model.get_submodule(first)
     if not isinstance(layer, nn.Conv2d):
         return int(cfg.input_size[0])
-    target = int(builder.args.get("in_chans") or 3)
-    return int(weight.shape[1] * target * layer.groups) // layer.in_channels
+    return int(weight.shape[1] * in_chans * layer.groups) // layer.in_channels
 
 
 def _initial(file: WeightsFile, head: str) -> InitialWeightsJSON:
@@ -354,7 +354,7 @@ def _check_forward(model: nn.Module, builder: _Builder, in_chans: int) -> None:
         raise
     except Exception as error:
         if builder.given:
-            raise builder._explained(error, reads_weights=False) from error
+            raise builder.explained(error, reads_weights=False) from error
         raise builder.size_error(error) from error
     finally:
         model.train()

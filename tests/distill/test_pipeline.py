@@ -210,6 +210,7 @@ def old_files(image_index: ImageIndex) -> list[bytes]:
         {"view": "same"},
         {"view": "same", "image_px": 48},
         {"view": "live", "image_px": 48},
+        {"view": "same", "image_px": [48, 32]},
         {"view": "center", "protocol": "closed_set"},
     ],
 )

@@ -4,9 +4,11 @@ import json
 import re
 import runpy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import pytest
 import timm
@@ -17,9 +19,11 @@ from safetensors.torch import load_file
 from distill.bundle import write as bundle
 from distill.bundle.verify import file_sha256, verify_bundle
 from distill.bundle.write import BundleError, BundleFile, StudentWeights, write_bundle
+from distill.student.model import build_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.text_targets import encode_text_targets
 from distill.texts.text_templates import LabelAttributes, render
+from limbeck.classify import load_student
 from tests.distill.conftest import WIDTH, save_clip, tiny_clip_config
 
 NASTY = "crane | <img src=x onerror=alert(1)> ```$x_1$``` [click](javascript:alert(1))\n# heading"
@@ -35,7 +39,9 @@ EVALUATION = {
 PROVENANCE = {"vocabulary": "a" * 64, "attribute_set": "b" * 64, "dataset": {"digest": "c" * 64, "images": 6}}
 
 
-def student_weights(name: str, image_px: int, *, crop_pct: float = 1.0, **model_args: Any) -> StudentWeights:
+def student_weights(
+    name: str, image_px: int | tuple[int, int], *, crop_pct: float = 1.0, **model_args: Any
+) -> StudentWeights:
     """A student with random weights and random batch norm statistics, whose loss would change the features."""
     torch.manual_seed(0)
     model = timm.create_model(name, num_classes=WIDTH, **model_args)
@@ -44,7 +50,7 @@ def student_weights(name: str, image_px: int, *, crop_pct: float = 1.0, **model_
             module.running_mean.normal_(std=0.1)
             module.running_var.uniform_(0.5, 1.5)
     preprocess = {
-        "size": [image_px, image_px],
+        "size": [image_px, image_px] if isinstance(image_px, int) else list(image_px),
         "mean": [0.4, 0.5, 0.6],
         "std": [0.2, 0.3, 0.25],
         "interpolation": "bicubic",
@@ -140,6 +146,8 @@ def test_test_crop_equals_the_crop_of_timm(tmp_path: Path, write: Callable[..., 
     ("name", "image_px", "model_args", "resized"),
     [
         ("resnet10t", 64, {}, False),
+        ("test_resnet", (64, 40), {}, False),
+        ("test_vit", (64, 48), {"img_size": [64, 48]}, True),
         ("vit_tiny_patch16_224", 64, {"img_size": 64}, True),
         ("test_vit", 160, {}, False),
         ("mobilenetv4_conv_small_035", 64, {}, False),
@@ -151,7 +159,7 @@ def test_code_of_the_card_runs(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     name: str,
-    image_px: int,
+    image_px: int | tuple[int, int],
     model_args: dict[str, Any],
     resized: bool,
 ) -> None:
@@ -303,3 +311,60 @@ def test_bundle_of_a_student_without_evaluation(tmp_path: Path, write: Callable[
         training_log=tmp_path / "log.jsonl",
     )
     assert "The student was not evaluated." in (tmp_path / "bundle/README.md").read_text()
+
+
+@pytest.mark.image_input("Students", "a student of grey images", "a bundle for timm and `classify`, without pairing")
+def test_grey_student_is_bundled_without_pairing(
+    tmp_path: Path, write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    built = build_student("test_resnet", width=WIDTH, image_px=(32, 48), seed=0, in_chans=1)
+    student = StudentWeights(
+        name=built.name,
+        width=WIDTH,
+        state=built.model.state_dict(),
+        preprocess=built.preprocess(),
+        model_args=built.model_args,
+    )
+    out = tmp_path / "bundle"
+    write(out, student, provenance={**PROVENANCE, "initial_weights": {"source": "random"}})
+    assert not (out / "pairing").exists()
+    config = json.loads((out / "image" / "config.json").read_text())
+    assert config["pretrained_cfg"]["input_size"] == [1, 32, 48]
+    assert config["model_args"]["in_chans"] == 1
+    assert json.loads((out / "manifest.json").read_text())["student"]["preprocess"]["mode"] == "L"
+    noise = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(out / "photo.png")
+    with torch.inference_mode():
+        pixels = built.normalise(torch.from_numpy(noise).permute(2, 0, 1)[None])
+        feature = torch.nn.functional.normalize(built.model.eval()(pixels), dim=-1)
+    targets = load_file(out / "targets" / "text_targets.safetensors")["features"].float()
+    expected = (feature @ targets.T / 0.07).softmax(dim=-1)[0]
+    found = dict(load_student(out).classify(out / "photo.png", top=2))
+    assert list(found.values()) == pytest.approx(sorted(expected.tolist(), reverse=True), abs=2e-3)
+    card = (out / "README.md").read_text()
+    assert "32 × 48 px, mode L" in card
+    assert "There is no pairing" in card
+    (code, *_) = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
+    monkeypatch.chdir(out)
+    (out / "photo.png").rename(out / "photo.jpg")  # decoded by content
+    exec(code + "print(feature[0].tolist())", {})  # noqa: S102 - the code of the model card
+    shown = torch.tensor(json.loads(capsys.readouterr().out.splitlines()[-1]))
+    torch.testing.assert_close(shown, feature[0], atol=5e-3, rtol=0)
+
+
+def test_card_names_the_weights_that_the_training_started_from(tmp_path: Path, write: Callable[..., Any]) -> None:
+    initial = {"source": "timm/x.y", "file": "model.safetensors", "sha256": "0" * 64, "license": "cc-by-nc-4.0"}
+    write(tmp_path / "bundle", student_weights("test_resnet", 32), provenance={"initial_weights": initial})
+    card = (tmp_path / "bundle" / "README.md").read_text()
+    (row,) = [line for line in card.splitlines() if line.startswith("| weights before training")]
+    assert row.replace("\\", "") == "| weights before training | timm/x.y (model.safetensors), licence cc-by-nc-4.0 |"
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    assert manifest["made_from"]["initial_weights"] == initial
+
+
+def test_weights_of_another_width_are_refused_in_one_line(tmp_path: Path, write: Callable[..., Any]) -> None:
+    student = student_weights("test_resnet", 32)
+    partial = {name: tensor for name, tensor in student.state.items() if name != "fc.bias"}
+    reason = r"do not fit a test_resnet of width \d+: 1 tensor is missing \(first fc.bias\)$"
+    with pytest.raises(BundleError, match=reason):
+        write(tmp_path / "bundle", replace(student, state=partial))

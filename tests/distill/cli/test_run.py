@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+import timm
+import torch
 from PIL import Image
 
 from distill.bundle.verify import file_sha256, verify_bundle
@@ -180,3 +183,51 @@ def test_full_disk_loses_a_state_but_not_the_run(
     assert capsys.readouterr().err.count("state not saved") == 2
     assert state.read_bytes() != kept[0]
     assert [path.name for path in state.parent.glob(".state*")] == []
+
+
+@pytest.mark.slow
+@pytest.mark.image_input(
+    "Students",
+    "a run from own weights with balanced sampling, class weights and a non-square input",
+    "the weights file is reported at the start and in the bundle; other weights need another folder",
+)
+def test_run_from_own_weights_reports_them_and_belongs_to_them(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = timm.create_model("test_resnet", num_classes=1000)
+    torch.save({"state_dict_ema": own.state_dict()}, tmp_path / "own.pth")
+    settings = (f"weights={tmp_path / 'own.pth'}", "image_px=[48,32]", "sampling=balanced", "class_weights=effective")
+    command = [*command, "--student", "Test_ResNet.r160_in1k", "--set", "epochs=1", "--set", "view=same"]
+    command += [part for setting in settings for part in ("--set", setting)]
+    assert main(command) == 0
+    written = capsys.readouterr().err
+    digest = file_sha256(tmp_path / "own.pth")
+    assert 'student "Test_ResNet.r160_in1k" is test_resnet.r160_in1k' in written
+    assert f"own.pth (own.pth, sha256 {digest[:12]}, licence unknown), a new head of 32 outputs" in written
+    made_from = json.loads((tmp_path / "out" / "bundle" / "manifest.json").read_text())["made_from"]
+    assert made_from["initial_weights"]["sha256"] == digest
+    image = json.loads((tmp_path / "out" / "bundle" / "image" / "config.json").read_text())
+    assert image["architecture"] == "test_resnet"
+    assert image["pretrained_cfg"]["input_size"] == [3, 48, 32]
+    (tmp_path / "own.pth").rename(tmp_path / "moved.pth")
+    command[command.index(settings[0])] = f"weights={tmp_path / 'moved.pth'}"
+    assert main(command) == 0
+    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "moved.pth")
+    assert main(command) == 2
+    assert "holds a run with a different weights" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_student_that_cannot_be_built_ends_the_run_before_any_text_is_encoded(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.pth").write_bytes(b"")
+    for setting, message in {
+        "model_args.no_such_arg=1": "cannot be built with model_args no_such_arg=1",
+        f"weights={tmp_path / 'own.pth'}": "own.pth is empty: copy it again",
+    }.items():
+        assert main([*command, "--out", str(tmp_path / "other"), "--set", setting]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert "texts (" not in error
+        shutil.rmtree(tmp_path / "other")

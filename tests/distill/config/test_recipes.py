@@ -13,7 +13,7 @@ from distill.training.objective import Objective
 @pytest.mark.parametrize("recipe", list(RECIPES))
 def test_every_recipe_builds_with_a_known_student_and_an_objective(recipe: str) -> None:
     config = resolve_train_config(recipe, {})
-    assert check_student(config.student.architecture) == config.student.architecture
+    assert str(check_student(config.student.architecture)) == config.student.architecture
     assert TrainConfig.model_validate_json(config.model_dump_json()) == config
     assert Objective(config, width=8).weights == config.objective.losses.above_zero()
 

@@ -96,3 +96,37 @@ def test_an_unknown_setting_hides_no_other_error() -> None:
     with pytest.raises(ValidationError) as error:
         resolve_train_config("limbeck", given)
     assert {one["loc"] for one in error.value.errors()} == {("epochz",), ("lr",), ("losses", "foo"), ("losses", "mse")}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"image_px": 8}, "a whole number of pixels from 16 to 1024, or two of them"),
+        ({"image_px": [64]}, "a whole number of pixels from 16 to 1024, or two of them"),
+        ({"image_px": [64, 2000]}, "a whole number of pixels from 16 to 1024, or two of them"),
+        ({"model_args": {"depth": [1]}}, "give a number, a text of at most 200 characters, true, false or null"),
+        ({"model_args": {"num_classes": 3}}, "model_args cannot have num_classes: the width of the teacher sets it"),
+        ({"model_args": {"img_size": 64}}, "model_args cannot have img_size: set student.image_px"),
+        ({"model_args": {"a b": 1}}, "not a name of an argument"),
+        ({"model_args": {"depth": float("nan")}}, "give a finite number"),
+        ({"pretrained": True, "weights": "own.pth"}, "are two starts: leave one of them out"),
+        (
+            {"weights": "own.pth", "protocol": "fine_tune", "shots": 1},
+            "starts from a student: leave student.weights out",
+        ),
+        ({"class_weights": "inverse", "losses": {"cls": 0}}, "class_weights are for the losses cls and closed_set"),
+    ],
+)
+def test_settings_of_the_student_that_do_not_fit_are_one_error(given: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message) as raised:
+        resolve_train_config("limbeck", given)
+    assert raised.value.error_count() == 1
+
+
+def test_a_square_has_one_form_and_the_path_of_weights_is_no_part_of_the_identity() -> None:
+    plain, same = (resolve_train_config("limbeck", {"image_px": px}) for px in (64, [64, 64]))
+    assert plain == same
+    assert resolve_train_config("limbeck", {"image_px": [64, 32]}).student.size == (64, 32)
+    moved = resolve_train_config("limbeck", {"weights": "elsewhere/own.pth"})
+    assert moved.identity() == plain.identity()
+    assert resolve_train_config("limbeck", {"model_args": {"depth": 3}}).identity() != plain.identity()

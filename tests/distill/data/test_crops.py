@@ -73,6 +73,36 @@ def test_cropped_view_equals_torchvision_resized_crop(side: int, image_px: int) 
         torch.testing.assert_close(got, want, atol=0.02, rtol=0)
 
 
+@pytest.mark.image_input("Students", "a non-square input", "the crops of a square image, stretched with it")
+def test_crops_of_images_that_are_not_square_are_those_of_a_square_stretched() -> None:
+    images, wide, augmentation = np.arange(200), (400, 1600), Augmentation(crop_scale=(0.08, 1))
+    boxes = sample_views(0, 0, images, image_px=wide, augmentation=augmentation).boxes
+    square = sample_views(0, 0, images, image_px=800, augmentation=augmentation).boxes
+    assert (boxes[:, 0] + boxes[:, 2] <= 1600).all()
+    assert (boxes[:, 1] + boxes[:, 3] <= 400).all()
+    np.testing.assert_allclose(boxes / [2, 0.5, 2, 0.5], square, atol=2.5)
+    pixels = random_images(6, 40)[:, :, :24]
+    views = sample_views(0, 0, np.arange(6), image_px=(40, 24), augmentation=augmentation)
+    crops = crop_views(pixels, views, (20, 32))
+    assert crops.shape == (6, 3, 20, 32)
+    for crop, image, (left, top, width, height), flip in zip(crops, pixels, views.boxes, views.flips, strict=True):
+        cut = image.permute(2, 0, 1).float()
+        want = transforms.resized_crop(cut, top, left, height, width, [20, 32], antialias=False)
+        torch.testing.assert_close(crop, want.flip(-1) if flip else want, atol=2e-3, rtol=0)
+    assert center_crop(pixels, (20, 10))[0, :, 0, 0].tolist() == pixels[0, 10, 7].tolist()
+
+
+def test_a_view_depends_on_the_pass_of_its_own_image() -> None:
+    passes = np.array([3, 0, 3, 7])
+    views = sample_views(5, passes, np.arange(4), image_px=64, augmentation=Augmentation(rand_ops=2))
+    for at, pass_index in enumerate(passes.tolist()):
+        one = sample_views(5, pass_index, np.array([at]), image_px=64, augmentation=Augmentation(rand_ops=2))
+        assert one.boxes.tolist() == views.boxes[[at]].tolist()
+        assert one.ops is not None
+        assert views.ops is not None
+        assert one.ops.kinds.tolist() == views.ops.kinds[[at]].tolist()
+
+
 def test_randaugment_is_applied_before_the_crop() -> None:
     pixels = random_images(12, 40)
     views = sample_views(0, 0, np.arange(12), image_px=40, augmentation=Augmentation(rand_ops=2))

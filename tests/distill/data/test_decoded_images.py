@@ -69,6 +69,21 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 def test_sides() -> None:
     assert [train_size(px).height for px in (32, 64, 96, 112, 224, 256)] == [32, 64, 96, 128, 256, 293]
     assert [eval_size(224, 0.875).height, eval_size(64, 1.0).height] == [256, 64]
+    assert train_size((64, 96)) == (64, 96)
+    assert train_size((64, 224)) == (73, 256)
+    assert eval_size((112, 224), 0.875) == (128, 256)
+
+
+def test_images_are_squashed_to_a_size_that_is_not_square(tmp_path: Path, calls: Calls) -> None:
+    path = write_image(tmp_path / "tall.png", (60, 30))
+    with Image.open(path) as image:
+        expected = np.asarray(image.resize((12, 20), Image.Resampling.BICUBIC))
+    stored = decode_images([path], (20, 12), cache=tmp_path / "cache")
+    np.testing.assert_array_equal(stored.pixels[np.array([0])][0], expected)
+    on_demand = decode_images([path], (20, 12), cache=tmp_path / "cache2", decoded_gb=0)
+    assert on_demand.pixels.shape == (1, 20, 12, 3)
+    np.testing.assert_array_equal(on_demand.pixels[np.array([0])][0], expected)
+    assert decode_images([path], (12, 20), cache=tmp_path / "cache").digest != stored.digest
 
 
 def test_image_of_the_right_size_is_unchanged_and_another_is_squashed(tmp_path: Path, calls: Calls) -> None:

@@ -21,8 +21,8 @@ def smooth_images(count: int, side: int = SIDE) -> torch.Tensor:
 
 
 def torchvision_result(image: torch.Tensor, name: str, sign: float, magnitude: int) -> torch.Tensor:
-    side = image.shape[0]
-    strengths, signed = RandAugment()._augmentation_space(31, (side, side))[name]
+    height, width = image.shape[:2]
+    strengths, signed = RandAugment()._augmentation_space(31, (height, width))[name]
     strength = float(strengths[magnitude]) if strengths.ndim else 0.0
     changed = _apply_op(
         image.permute(2, 0, 1), name, strength * (sign if signed else 1.0), InterpolationMode.NEAREST, None
@@ -54,6 +54,14 @@ def test_each_operation_equals_torchvision(name: str, magnitude: int) -> None:
                 for is_negative in (False, True)
             )
         )
+
+
+@pytest.mark.parametrize("name", GEOMETRIC)
+def test_geometric_operations_equal_torchvision_on_images_that_are_not_square(name: str) -> None:
+    for pixels in (smooth_images(4)[:, 3:27], smooth_images(4)[:, :, 3:27]):
+        got = rand_augment(pixels, Ops(np.full((4, 1), OPS.index(name)), np.zeros((4, 1), dtype=np.bool_), 20))
+        for image, got_image in zip(pixels, got, strict=True):
+            assert torch.equal(got_image, torchvision_result(image.contiguous(), name, 1.0, 20))
 
 
 def test_operations_are_applied_in_sequence_and_per_image() -> None:

@@ -9,7 +9,8 @@ import torch
 
 from distill.bundle.write import BundleError, StudentWeights, write_bundle
 from distill.config.model_names import UnknownName, check_student, check_teacher
-from distill.student.model import Student, build_student
+from distill.config.train_config import StudentConfig
+from distill.student.model import Student, build_student, configured_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.prompt_learning import PromptedTexts
 from distill.texts.text_targets import encode_text_targets
@@ -40,12 +41,12 @@ def test_one_training_step_of_each_architecture(name: str, monkeypatch: pytest.M
     """The parameters change, and the head is a linear layer of the teacher's width."""
     before: dict[str, torch.Tensor] = {}
 
-    def build_and_record(name: str, **given: Any) -> Student:
-        built = build_student(name, **given)
+    def build_and_record(config: StudentConfig, **given: Any) -> Student:
+        built = configured_student(config, **given)
         before.update({key: parameter.detach().clone() for key, parameter in built.model.named_parameters()})
         return built
 
-    monkeypatch.setattr("distill.training.setup.build_student", build_and_record)
+    monkeypatch.setattr("distill.training.setup.configured_student", build_and_record)
     px, seen = STUDENTS[name], list[StepMetrics]()
     config = small_config(
         student=name,
@@ -128,4 +129,4 @@ def test_errors_for_unknown_names_suggest_similar_names() -> None:
     with pytest.raises(UnknownName, match="closest: ViT-B-16-SigLIP:webli"):
         check_teacher("ViT-B-16-SigLIP:web")
     for name in STUDENTS:
-        assert check_student(name) == name
+        assert str(check_student(name)) == name

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from distill.config.recipes import variant
-from distill.student.model import Student, build_student
+from distill.config.train_config import StudentConfig
+from distill.student.model import Student, build_student, configured_student
 from distill.training.guards import NonFiniteLoss
 from distill.training.hooks import TrainHooks
 from distill.training.loop import train, training_step
@@ -23,8 +24,8 @@ PLAIN_SGD = {"student": "test_vit", "optimizer": "sgd", "momentum": 0, "schedule
 MEAN_TERMS = {"cls": 1, "mse": 1, "im_cst": 0}
 
 
-def with_dropout(name: str, **given: Any) -> Student:
-    student = build_student(name, **given)
+def with_dropout(config: StudentConfig, **given: Any) -> Student:
+    student = configured_student(config, **given)
     return dataclasses.replace(student, model=nn.Sequential(student.model, nn.Dropout(0.3)))
 
 
@@ -37,12 +38,20 @@ def with_dropout(name: str, **given: Any) -> Student:
         {"optimizer": "sgd", "momentum": 0, "accumulate": 2, "augmentation": {"rand_ops": 2}},
         {"precision": "float16"},
         {"losses": {"queue_kl": 1, "neighbour": 1}, "queue_size": 20},
+        pytest.param(
+            {"sampling": "balanced", "class_weights": "effective", "image_px": [32, 24], "in_chans": 1},
+            marks=pytest.mark.image_input(
+                "Students",
+                "a run with balanced sampling, class weights, grey or non-square input is stopped",
+                "it resumes to the bit",
+            ),
+        ),
     ],
 )
 def test_run_resumed_in_mid_epoch_equals_uninterrupted_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("distill.training.setup.build_student", with_dropout)
+    monkeypatch.setattr("distill.training.setup.configured_student", with_dropout)
     config = small_config(epochs=3, **overrides)
     whole, steps = run(config)
     saves = SavedStates(tmp_path)
