@@ -2,8 +2,8 @@
 
 A consumer derives from a decoded image what it keeps of it: the student's stored pixels
 (`distill.data.decoded_images`), the teacher's input (`distill.teacher.image_features`). Files are read and decoded by
-threads, a bounded number of images ahead of the consumers. A file with known path, size and modification time is not
-read again to be hashed. Imports no torch. N images.
+threads, a bounded number of images ahead of the consumers. A file with known path and version (size, times, inode) is
+not read again to be hashed. Imports no torch. N images.
 """
 
 import hashlib
@@ -107,22 +107,17 @@ def read_images(
 
 
 class FileContents:
-    """The sha256 of files by path, size and modification time, cached on disk."""
+    """The sha256 of files by path and version (`distill.data.files.regular_files`), cached on disk."""
 
     def __init__(self, cache: Path) -> None:
         self._rows = RowCache(cache / "image" / "contents", width=KEY_BYTES, dtype=np.uint8)
-        # Where earlier versions kept the contents of decoded images; their caches stay valid.
-        self._earlier = RowCache(cache / "pixels" / "contents", width=KEY_BYTES, dtype=np.uint8)
         self._new: dict[bytes, bytes] = {}
         self._flushed_at = time.monotonic()
 
     def known(self, paths: Sequence[Path]) -> tuple[Keys, Mask]:
         """The sha256 (N, 32) of each file, and whether it is known (N,): not new, and not changed since it was read."""
         stamps = stack_keys(file_stamp(path) or bytes(KEY_BYTES) for path in paths)
-        digests, known = self._rows.get(stamps)
-        rest = np.flatnonzero(~known)
-        digests[rest], known[rest] = self._earlier.get(stamps[rest])
-        return digests, known
+        return self._rows.get(stamps)
 
     def add(self, stamp: bytes | None, path: Path, digest: bytes) -> None:
         """Remember the digest of a file, if its stamp is the same after reading as before. Called by many threads."""

@@ -115,4 +115,6 @@ def _note_pooled_parts(listing: Listing, split: Split) -> None:
     parts = Counter(image.part for image in listing.images)
     if len(parts) > 1 and not isinstance(split, ByParts | ByImageLists):
         counts = ", ".join(f"{part or 'no part'} {number}" for part, number in sorted(parts.items(), key=str))
-        listing.notes.append(f'parts are pooled ({counts}), because the split is by {split.by}; "parts" keeps them apart')
+        listing.notes.append(
+            f'parts are pooled ({counts}), because the split is by {split.by}; "parts" keeps them apart'
+        )

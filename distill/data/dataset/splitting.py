@@ -56,12 +56,12 @@ def _by_parts(images: Sequence[MatchedImage], split: ByParts) -> list[Item]:
     named = {image.part for image in images}
     if "train" not in named:
         raise FolderError("no_such_folder", "no image is in a part for training, such as train/", "/path")
+    measured = set(split.measure) or named - {"train"}
+    if not measured - {None, "train"}:
+        raise FolderError("no_such_folder", "there is no part to measure on, such as val/ or test/", "/path")
     if nowhere := [image.path for image in images if image.part is None]:
         detail = f"{len(nowhere)} images are in no part, such as {nowhere[0]}: leave them out by a pattern in exclude"
         raise FolderError("no_part", detail, "/images/exclude")
-    measured = set(split.measure) or named - {"train"}
-    if not measured - {"train"}:
-        raise FolderError("no_such_folder", "there is no part to measure on, such as val/ or test/", "/path")
     trained = {image.label for image in images if image.part == "train"}
     is_published = "val_on_train" in named  # then `val` holds OOD labels only
 

@@ -9,10 +9,25 @@ from fnmatch import translate
 from limbeck.shared.file_names import shown_path
 
 SYSTEM_NAMES = frozenset(
-    """
-    @eadir @recycle @recently-snapshot @tmp #recycle #snapshot __macosx paxheader lost+found found.000 $recycle.bin
-    recycler thumbs.db ehthumbs.db ehthumbs_vista.db desktop.ini __pycache__
-    """.split()
+    [
+        "@eadir",
+        "@recycle",
+        "@recently-snapshot",
+        "@tmp",
+        "#recycle",
+        "#snapshot",
+        "__macosx",
+        "paxheader",
+        "lost+found",
+        "found.000",
+        "$recycle.bin",
+        "recycler",
+        "thumbs.db",
+        "ehthumbs.db",
+        "ehthumbs_vista.db",
+        "desktop.ini",
+        "__pycache__",
+    ]
 ) | {"system volume information", "icon\r"}
 """Names of files and folders that operating systems, file servers and tools create, in lower case."""
 
@@ -62,9 +77,7 @@ class Exclusion:
         Names alone leave nothing out here: whoever lists a hidden file wants it.
         """
         steps = path.split("/")
-        return any(
-            self.excludes("/".join(steps[:end]), is_folder=end < len(steps)) for end in range(1, len(steps) + 1)
-        )
+        return any(self.excludes("/".join(steps[:end]), is_folder=end < len(steps)) for end in range(1, len(steps) + 1))
 
     def excludes(self, path: str, *, is_folder: bool) -> bool:
         """Whether a pattern leaves out a file or folder; its parent folders are not looked at."""

@@ -17,9 +17,7 @@ from limbeck.shared.file_names import is_utf8, name_as_text
 from limbeck.shared.images.kinds import IMAGE_SUFFIXES
 
 _PARTS = re.compile(
-    "(?<![a-z])("
-    + "|".join(sorted((*TRAIN_NAMES, *MEASURED_NAMES), key=len, reverse=True))
-    + ")(?![a-z])"
+    "(?<![a-z])(" + "|".join(sorted((*TRAIN_NAMES, *MEASURED_NAMES), key=len, reverse=True)) + ")(?![a-z])"
 )
 
 

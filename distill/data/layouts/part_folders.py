@@ -34,7 +34,9 @@ def read(root: Path, source: ImageSource) -> Listing:
             exclusion.skip("folder beside the part folders", f"{folder.name}/")
             continue
         if part in seen:
-            detail = f'"{seen[part].name}" and "{folder.name}" are both for {part}: leave out one by a pattern in exclude'
+            detail = (
+                f'"{seen[part].name}" and "{folder.name}" are both for {part}: leave out one by a pattern in exclude'
+            )
             raise FolderError("ambiguous", detail, "/images/exclude")
         seen[part] = folder
         list_below(listing, root, image_folders.resolve_folder(folder, root), source, part=part)

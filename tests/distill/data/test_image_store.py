@@ -1,8 +1,6 @@
 """One pass over image files: bounded read-ahead, stops, bad images, and digests that earlier versions cached."""
 
 import errno
-import os
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from distill.data.image_store import Derived, FileContents, Mask, read_images
 from distill.data.row_cache import Keys
 from distill.hooks import PipelineHooks
 
+pytestmark = pytest.mark.usefixtures("old_files")
 MakeImages = Callable[..., list[Path]]
 
 
@@ -60,11 +59,6 @@ class Collector:
 
 def read(paths: list[Path], *consumers: Collector, cache: Path, hooks: PipelineHooks | None = None) -> None:
     read_images(paths, consumers, cache=cache, num_workers=4, hooks=hooks or PipelineHooks())
-
-
-def make_old(paths: list[Path]) -> None:
-    for path in paths:
-        os.utime(path, (time.time() - 60,) * 2)
 
 
 def test_each_consumer_gets_its_rows_in_order(tmp_path: Path, make_images: MakeImages) -> None:
@@ -113,25 +107,12 @@ def test_bad_image_of_one_consumer_is_good_for_another(tmp_path: Path, make_imag
 
 def test_stop_closes_the_consumers_and_keeps_the_digests(tmp_path: Path, make_images: MakeImages) -> None:
     paths = make_images(tmp_path / "images", image_store.REPORT_EVERY + 4)
-    make_old(paths)
     collector = Collector()
     hooks = PipelineHooks(should_stop=lambda: len(collector.taken) > 0)
     with pytest.raises(Stopped, match="32 of 36 images read"):
         read(paths, collector, cache=tmp_path / "cache", hooks=hooks)
     assert collector.calls == ["begin", "close"]
     assert FileContents(tmp_path / "cache").known(paths)[1].sum() >= image_store.REPORT_EVERY
-
-
-def test_digests_of_earlier_versions_stay_valid(tmp_path: Path, make_images: MakeImages) -> None:
-    paths = make_images(tmp_path / "images", 3)
-    make_old(paths)
-    read(paths, Collector(), cache=tmp_path / "cache")
-    digests, known = FileContents(tmp_path / "cache").known(paths)
-    assert known.all()
-    shutil.move(tmp_path / "cache" / "image", tmp_path / "cache" / "pixels")
-    again, known = FileContents(tmp_path / "cache").known(paths)
-    assert known.all()
-    assert np.array_equal(again, digests)
 
 
 def test_all_consumers_are_closed_if_one_fails_and_if_the_digests_cannot_be_written(
@@ -152,7 +133,6 @@ def test_a_file_that_could_not_be_read_is_tried_again(
     tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = make_images(tmp_path / "images", 2)
-    make_old(paths)
     broken, repaired = Collector(), Collector()
 
     def read_broken(path: Path) -> bytes:

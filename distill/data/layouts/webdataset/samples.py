@@ -180,7 +180,9 @@ def _sample(shard: str, parts: _Parts, file: BinaryIO) -> Sample:
     if not labels:
         member = parts.label or parts.json
         assert member is not None
-        raise FolderError("no_label", f'{shard}: "{member.path}" gives no label: add it, or exclude the sample', "/path")
+        raise FolderError(
+            "no_label", f'{shard}: "{member.path}" gives no label: add it, or exclude the sample', "/path"
+        )
     caption = _caption(parts.caption, file)
     return Sample(f"{shard}!{image.first}+{image.size}!{image.name}", labels, caption)
 
