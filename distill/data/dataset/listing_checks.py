@@ -1,4 +1,4 @@
-"""Checks of a listing against the labels of a vocabulary, so that nothing is left out or merged without a word. No torch."""
+"""Checks a listing against the labels of a vocabulary, so that nothing is merged or left out silently. No torch."""
 
 import re
 from collections import Counter
@@ -18,8 +18,8 @@ _SHOWN = 5
 
 
 def check_listing(listing: Listing, matcher: LabelMatcher, source: ImageSource, split: Split, root: Path) -> None:
-    """Apply what the labels decide about a listing: add folders that are withheld but named by a label, drop images that
-    a pattern leaves out, and note folders without images and parts that are pooled.
+    """Apply what the labels decide: add folders that are withheld but named by a label, drop images that a pattern leaves
+    out, and note folders without images and parts that are pooled.
 
     Raises FolderError unmatched_pattern, no_images or negative_label, and those of `files_below`.
     """
@@ -116,5 +116,5 @@ def _note_pooled_parts(listing: Listing, split: Split) -> None:
     if len(parts) > 1 and not isinstance(split, ByParts | ByImageLists):
         counts = ", ".join(f"{part or 'no part'} {number}" for part, number in sorted(parts.items(), key=str))
         listing.notes.append(
-            f'parts are pooled ({counts}), because the split is by {split.by}; "parts" keeps them apart'
+            f'the split by {split.by} pools the parts ({counts}); the split by "parts" keeps them apart'
         )

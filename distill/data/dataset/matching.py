@@ -21,7 +21,8 @@ class MatchedImage(NamedTuple):
 def match_images(listing: Listing, matcher: LabelMatcher, source: ImageSource) -> list[MatchedImage]:
     """The images of a listing with the indices of their labels, in the order of the listing.
 
-    Raises FolderError folder_matches_no_label or ambiguous, with every label value that cannot be matched, and merged_labels.
+    Raises FolderError folder_matches_no_label or ambiguous, with every label value that cannot be matched, and
+    merged_labels.
     """
     found: dict[str, int] = {}
     faults: dict[str, FolderError] = {}

@@ -1,5 +1,5 @@
-"""Which files and folders of a dataset are left out: hidden ones, those of operating systems and file servers, and those
-that match a pattern of the user. Everything left out is reported. Imports no torch.
+"""Which files and folders of a dataset are left out: hidden ones, those that operating systems and file servers create,
+and those that match a pattern of the user. Everything left out is reported. Imports no torch.
 """
 
 import re

@@ -68,7 +68,7 @@ def _members(file: BinaryIO, shard: str, exclusion: Exclusion) -> list[Member]:
     links: list[tarfile.TarInfo] = []
     with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
         while (info := archive.next()) is not None:
-            archive.members.clear()  # type: ignore[attr-defined]  # else a large tar takes a kilobyte per member
+            archive.members.clear()  # else a large tar takes a kilobyte per member
             path = posixpath.normpath(info.name)
             if info.isdir() or exclusion.leaves_out_member(shard, path):
                 continue

@@ -173,7 +173,7 @@ def _sample(shard: str, parts: _Parts, file: BinaryIO) -> Sample:
     (image,) = parts.images
     if parts.label is not None:
         text = _text(shard, parts.label, file, _MAX_TEXT).strip()
-        labels = (text,) if text else ()
+        labels: tuple[str, ...] = (text,) if text else ()
     else:
         assert parts.json is not None  # samples without a label are refused
         labels = _labels_in_json(shard, parts.json, file)
