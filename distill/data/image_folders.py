@@ -1,8 +1,8 @@
 """List image files below a folder, without following a link out of it. Imports no torch.
 
 Images are regular files whose name ends in a suffix of `limbeck.shared.images.kinds`. What is no image, what
-`distill.data.files.exclusion` leaves out, links that lead nowhere, FIFOs, sockets and devices are skipped and reported. A
-link may point to a file or folder below the same root; a link that leaves the root is an error and is not skipped.
+`distill.data.files.exclusion` leaves out, links that lead nowhere, FIFOs, sockets and devices are skipped and reported.
+A link may point to a file or folder below the same root; a link that leaves the root is an error and is not skipped.
 """
 
 import os

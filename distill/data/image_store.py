@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ UNREADABLE = b"unreadable".ljust(KEY_BYTES)
 
 Mask = npt.NDArray[np.bool_]
 Derived = npt.NDArray[Any]
+ResultT = TypeVar("ResultT")
 
 
 class LoadedImage(NamedTuple):
@@ -104,6 +105,34 @@ def read_images(
             consumer.finish()
         for consumer, _ in reading[1:]:
             hooks.progress(len(paths), len(paths), consumer.unit)
+
+
+def file_digests(paths: Sequence[Path], *, cache: Path, num_workers: int, hooks: PipelineHooks) -> Keys:
+    """The sha256 (N, 32) of the content of each file, `UNREADABLE` for a file that cannot be read.
+
+    Only files that are not known to `cache` are read. Raises Stopped.
+    """
+    contents = FileContents(cache)
+    digests, known = contents.known(paths)
+    rows = np.flatnonzero(~known).tolist()
+
+    def read(row: int) -> bytes:
+        stamp = file_stamp(paths[row])
+        data, digest, _ = _read(paths[row])
+        if data is not None:
+            contents.add(stamp, paths[row], digest)
+        return digest
+
+    with ExitStack() as at_end, ThreadPoolExecutor(num_workers, "hash") as pool:
+        at_end.callback(contents.flush)
+        for done, digest in enumerate(_read_ahead(pool, read, rows)):
+            digests[rows[done]] = np.frombuffer(digest, dtype=np.uint8)
+            if done and done % REPORT_EVERY == 0:
+                hooks.progress(done, len(rows), "pictures")
+                if hooks.stop_requested():
+                    raise Stopped(f"{done} of {len(rows)} images read")
+                contents.flush_if_due()
+    return digests
 
 
 class FileContents:
@@ -184,11 +213,9 @@ def _pass(
     hooks.progress(len(paths), len(paths), unit)
 
 
-def _read_ahead(
-    pool: ThreadPoolExecutor, read: Callable[[int], _ReadImage], rows: Sequence[int]
-) -> Iterator[_ReadImage]:
+def _read_ahead(pool: ThreadPoolExecutor, read: Callable[[int], ResultT], rows: Sequence[int]) -> Iterator[ResultT]:
     """The results of `read` in order, at most `READ_AHEAD` of them ahead."""
-    waiting: deque[Future[_ReadImage]] = deque()
+    waiting: deque[Future[ResultT]] = deque()
     try:
         for row in rows:
             waiting.append(pool.submit(read, row))

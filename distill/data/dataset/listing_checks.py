@@ -9,7 +9,7 @@ from distill.data.dataset.label_matcher import LabelMatcher
 from distill.data.image_folders import FolderError, files_below
 from distill.data.image_source import ImageSource
 from distill.data.layouts.class_folders import add_folder
-from distill.data.layouts.listing import Listing
+from distill.data.layouts.listing import EmptyFolder, Listing
 from distill.data.shards import listed_path
 from distill.data.splits import ByImageLists, ByParts, Split
 
@@ -18,8 +18,8 @@ _SHOWN = 5
 
 
 def check_listing(listing: Listing, matcher: LabelMatcher, source: ImageSource, split: Split, root: Path) -> None:
-    """Apply what the labels decide: add folders that are withheld but named by a label, drop images that a pattern leaves
-    out, and note folders without images and parts that are pooled.
+    """Apply what the labels decide: add folders that are withheld but named by a label, drop images that a pattern
+    leaves out, and note folders without images and parts that are pooled.
 
     Raises FolderError unmatched_pattern, no_images or negative_label, and those of `files_below`.
     """
@@ -58,13 +58,12 @@ def refuse_merged_labels(found: Mapping[str, int], listing: Listing, matcher: La
 def _add_named_folders(listing: Listing, matcher: LabelMatcher, source: ImageSource, root: Path) -> None:
     for label, folder, part in listing.withheld:
         path = folder.relative_to(root).as_posix()
-        images = []
-        if matcher.is_given(label):
-            images = files_below(folder, root, listing.exclusion(source)).images
-        if images:
+        if not matcher.is_given(label):
+            listing.exclusion(source).leaves_out(path, is_folder=True)
+        elif images := files_below(folder, root, listing.exclusion(source)).images:
             add_folder(listing, folder, images, root, part)
         else:
-            listing.exclusion(source).leaves_out(path, is_folder=True)
+            listing.empty_folders.append(EmptyFolder(label, path))
 
 
 def _drop_excluded(listing: Listing, source: ImageSource) -> None:

@@ -54,6 +54,7 @@ def list_below(listing: Listing, root: Path, below: Path, source: ImageSource, *
         raise FolderError("packed_shard", f'"{min(entries.packed)}" is compressed: unpack it to a .tar', "/path")
     listing.empty_folders += [EmptyFolder(label_of(listing, folder), _name(folder, root)) for folder in empty]
     listing.withheld += [WithheldFolder(label_of(listing, folder), folder, part) for folder in entries.withheld]
+    _refuse_equal_names(listing, list(images), root)
     if shards:
         _list_shards(listing, root, shards, source, part)
     elif images:
@@ -61,6 +62,16 @@ def list_below(listing: Listing, root: Path, below: Path, source: ImageSource, *
             add_folder(listing, folder, paths, root, part)
     else:
         raise FolderError("no_images", _nothing_found(entries, below, root), "/path")
+
+
+def _refuse_equal_names(listing: Listing, folders: Sequence[Path], root: Path) -> None:
+    """Refuse a folder whose name is not UTF-8 and reads like the name of another folder."""
+    names: dict[str, Path] = {}
+    for folder in folders:
+        first = names.setdefault(label_of(listing, folder), folder)
+        if first != folder:
+            detail = f'the folders "{_name(first, root)}" and "{_name(folder, root)}" read the same: rename one'
+            raise FolderError("merged_labels", detail, "/folder_map")
 
 
 def add_folder(listing: Listing, folder: Path, paths: Sequence[str], root: Path, part: str | None) -> None:

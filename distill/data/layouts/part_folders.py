@@ -28,7 +28,10 @@ def read(root: Path, source: ImageSource) -> Listing:
     listing = Listing("part_folders")
     exclusion = listing.exclusion(source)
     seen: dict[str, Path] = {}
-    for folder in image_folders.entries_of(root, root, exclusion).folders:
+    entries = image_folders.entries_of(root, root, exclusion)
+    for folder in entries.withheld:
+        exclusion.leaves_out(folder.name, is_folder=True)
+    for folder in entries.folders:
         part = part_of(folder)
         if not part:
             exclusion.skip("folder beside the part folders", f"{folder.name}/")
