@@ -27,6 +27,7 @@ from distill.data.image_source import ImageSource
 from distill.data.splits import SPLIT
 from distill.json_types import JSONObject
 from distill.texts.text_templates import PromptOptions
+from limbeck.shared.file_names import is_utf8, shown_path
 from limbeck.shared.templates import TEXT_KINDS, TextKind
 
 DESCRIPTION = (
@@ -214,6 +215,9 @@ def _scan_images(namespace: argparse.Namespace, given: LabelsWithLines, config: 
 
 def _check_files(namespace: argparse.Namespace, config: TrainConfig) -> None:
     start, captions = namespace.start, namespace.captions
+    for option, folder in (("--out", namespace.out), ("--cache", namespace.cache)):
+        if folder is not None and not is_utf8(str(folder.absolute())):  # safetensors cannot write there
+            raise ValueError(f"{option} {shown_path(folder.absolute())} is not UTF-8: give a folder whose path is")
     if (start is None) == (config.data.protocol == "fine_tune"):
         raise ValueError(
             "protocol fine_tune needs an initial student: give its bundle by --start"
