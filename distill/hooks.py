@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from limbeck.shared.file_names import shown_path
+from limbeck.shared.images.file_names import shown_path
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from distill.data.image_folders import FolderError
 from distill.data.image_index import ImageIndex
 from distill.data.image_source import ImageSource
 from distill.data.splits import BySeed, SplitSpec
-from limbeck.shared.file_names import shown_path
+from limbeck.shared.images.file_names import shown_path
 from limbeck.shared.labels import unique_names
 from store import resources, vocabularies
 from store.ids import new_id

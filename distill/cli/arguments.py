@@ -27,7 +27,7 @@ from distill.data.image_source import ImageSource
 from distill.data.splits import SPLIT
 from distill.json_types import JSONObject
 from distill.texts.text_templates import PromptOptions
-from limbeck.shared.file_names import is_utf8, shown_path
+from limbeck.shared.images.file_names import is_utf8, shown_path
 from limbeck.shared.templates import TEXT_KINDS, TextKind
 
 DESCRIPTION = (

@@ -32,7 +32,7 @@ from distill.training.loader import TrainData
 from distill.training.loop import TrainResult, train
 from distill.training.metrics import StepMetrics
 from distill.training.tensorboard import EventLog
-from limbeck.shared.file_names import shown_path
+from limbeck.shared.images.file_names import shown_path
 
 NAMES: TextKind = "names"
 

@@ -16,7 +16,7 @@ from distill.data.packed_strings import PackedPaths
 from distill.data.row_cache import Keys
 from distill.data.shards import listed_path
 from distill.hooks import PipelineHooks
-from limbeck.shared.file_names import shown_path
+from limbeck.shared.images.file_names import shown_path
 
 _EXAMPLES = 3
 

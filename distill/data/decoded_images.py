@@ -28,7 +28,7 @@ from distill.data.atomic_files import replacing, write_bytes
 from distill.data.image_store import Mask, load_image, read_images
 from distill.data.row_cache import Keys, key_of, stack_keys
 from distill.hooks import PipelineHooks, logging_hooks
-from limbeck.shared.file_names import shown_path
+from limbeck.shared.images.file_names import shown_path
 
 FORMAT = "limbeck pixels 1: squashed, bicubic"
 SMALL_PX = 96

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from distill.data.files.exclusion import Exclusion, no_exclusion, rule_against
-from limbeck.shared.file_names import shown_path
+from limbeck.shared.images.file_names import shown_path
 from limbeck.shared.images.kinds import is_image_name
 
 SHARD_SUFFIX = ".tar"

@@ -16,7 +16,7 @@ from distill.data.atomic_files import replacing
 from distill.data.image_folders import FolderError
 from distill.data.packed_strings import PackedStrings
 from distill.data.splits import PARTS, Part
-from limbeck.shared.file_names import json_line
+from limbeck.shared.images.file_names import json_line
 
 
 class Item(NamedTuple):

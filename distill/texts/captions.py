@@ -11,7 +11,7 @@ from pathlib import Path
 
 from distill.data.files.regular_files import open_regular
 from distill.texts.text_templates import TextsError
-from limbeck.shared.file_names import shown_path
+from limbeck.shared.images.file_names import shown_path
 
 SET_FILE = "captions.json"
 MAX_BYTES = 64 * 1024

@@ -17,8 +17,8 @@ from attributes.prompts.strategy import Strategy
 from attributes.types import Label
 from distill.data.image_index import ImageIndex
 from distill.data.shards import read_image
-from limbeck.shared.file_names import json_line, shown_path
 from limbeck.shared.images.decode import small_jpeg
+from limbeck.shared.images.file_names import json_line, shown_path
 from store import resources
 from store.enrich import results
 from store.enrich.results import ResultSlot

@@ -15,7 +15,7 @@ from distill.teacher.teacher import TeacherError
 from distill.texts.text_templates import TextsError
 from distill.training.guards import NonFiniteLoss, OutOfMemory
 from distill.training.training_state import StateError
-from limbeck.shared.file_names import shown_path
+from limbeck.shared.images.file_names import shown_path
 from workers.runtime.errors import PartError
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.throughput import Throughput

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from fnmatch import translate
 
-from limbeck.shared.file_names import shown_path
+from limbeck.shared.images.file_names import shown_path
 
 SYSTEM_NAMES = frozenset(
     [

@@ -13,7 +13,7 @@ from distill.data.image_source import ImageSource
 from distill.data.layouts.listing import EmptyFolder, ListedImage, Listing, WithheldFolder
 from distill.data.layouts.webdataset.samples import read_samples
 from distill.data.splits import MEASURED_NAMES, TRAIN_NAMES
-from limbeck.shared.file_names import is_utf8, name_as_text
+from limbeck.shared.images.file_names import is_utf8, name_as_text
 from limbeck.shared.images.kinds import IMAGE_SUFFIXES
 
 _PARTS = re.compile(

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from distill.data.image_folders import FolderError
 from distill.data.layouts.listing import ListedImage, Listing
 from distill.data.splits import PARTS, ByImageLists
-from limbeck.shared.file_names import name_as_text
+from limbeck.shared.images.file_names import name_as_text
 from limbeck.shared.images.kinds import is_image_name
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from distill.data.files.exclusion import Exclusion
 from distill.data.image_source import ImageSource
-from limbeck.shared.file_names import shown_path
+from limbeck.shared.images.file_names import shown_path
 
 MAX_EXAMPLES = 5
 _SHOWN_REASONS = 8

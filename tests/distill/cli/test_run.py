@@ -138,6 +138,9 @@ def test_names_of_any_bytes_do_not_lose_a_run(
     for number, path in enumerate(sorted((tmp_path / "images").rglob("*.png"))):
         path.rename(path.with_name(os.fsdecode(b"caf\xe9\n%d.png" % number)))
     (tmp_path / "images" / "crane" / os.fsdecode(b"bad\xff.png")).write_bytes(b"no image")
+    images = tmp_path / os.fsdecode(b"bilder \xe4")
+    (tmp_path / "images").rename(images)
+    command = [*command, "--images", str(images)]
     ascii_out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", ascii_out)
     out = tmp_path / "größe"

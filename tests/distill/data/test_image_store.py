@@ -1,6 +1,8 @@
-"""One pass over image files: bounded read-ahead, stops, bad images, and digests that earlier versions cached."""
+"""One pass over image files: bounded read-ahead, stops, bad images, and cached digests of files."""
 
 import errno
+import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from PIL import Image
 
 from distill import Stopped
 from distill.data import image_store
-from distill.data.image_store import Derived, FileContents, Mask, read_images
+from distill.data.image_store import Derived, FileContents, Mask, file_digests, read_images
 from distill.data.row_cache import Keys
 from distill.hooks import PipelineHooks
 
@@ -112,6 +114,33 @@ def test_stop_closes_the_consumers_and_keeps_the_digests(tmp_path: Path, make_im
     with pytest.raises(Stopped, match="32 of 36 images read"):
         read(paths, collector, cache=tmp_path / "cache", hooks=hooks)
     assert collector.calls == ["begin", "close"]
+    assert FileContents(tmp_path / "cache").known(paths)[1].sum() >= image_store.REPORT_EVERY
+
+
+@pytest.mark.parametrize("swap", [True, False])
+def test_a_file_swapped_under_the_same_size_and_time_is_hashed_again(
+    tmp_path: Path, make_images: MakeImages, swap: bool
+) -> None:
+    paths = make_images(tmp_path / "images", 2)
+    read(paths, Collector(), cache=tmp_path / "cache")
+    status, content = paths[0].stat(), paths[0].read_bytes()
+    time.sleep(0.02)  # longer than a tick of the file system's clock
+    if swap:
+        paths[0].write_bytes(content[::-1])
+        os.utime(paths[0], ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert FileContents(tmp_path / "cache").known(paths)[1].tolist() == [not swap, True]
+    digests = file_digests(paths, cache=tmp_path / "cache", num_workers=2, hooks=PipelineHooks())
+    assert [digest.tobytes() for digest in digests] == [hashlib.sha256(path.read_bytes()).digest() for path in paths]
+    assert FileContents(tmp_path / "cache").known(paths)[1].all()
+
+
+def test_hashing_many_files_reports_progress_and_can_be_stopped(tmp_path: Path, make_images: MakeImages) -> None:
+    paths = make_images(tmp_path / "images", image_store.REPORT_EVERY + 4)
+    steps: list[tuple[int, int, str]] = []
+    hooks = PipelineHooks(on_progress=lambda *step: steps.append(step), should_stop=lambda: True)
+    with pytest.raises(Stopped, match="32 of 36 images read"):
+        file_digests(paths, cache=tmp_path / "cache", num_workers=2, hooks=hooks)
+    assert steps == [(32, 36, "pictures")]
     assert FileContents(tmp_path / "cache").known(paths)[1].sum() >= image_store.REPORT_EVERY
 
 

@@ -68,7 +68,7 @@ def _members(file: BinaryIO, shard: str, exclusion: Exclusion) -> list[Member]:
     links: list[tarfile.TarInfo] = []
     with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
         while (info := archive.next()) is not None:
-            archive.members.clear()  # else a large tar takes a kilobyte per member
+            archive.members.clear()  # type: ignore[attr-defined]  # else a large tar takes a kilobyte per member
             path = posixpath.normpath(info.name)
             if info.isdir() or exclusion.leaves_out_member(shard, path):
                 continue
@@ -80,7 +80,7 @@ def _members(file: BinaryIO, shard: str, exclusion: Exclusion) -> list[Member]:
                 raise tarfile.ReadError("the last member is truncated")
             else:
                 _add(found, Member(info.name, info.offset_data, info.size), shard, exclusion)
-        end: int = archive.offset  # type: ignore[attr-defined]
+        end = archive.offset
     _refuse_rest(file, end, size)
     for info in links:
         _follow(found, info, shard, exclusion)

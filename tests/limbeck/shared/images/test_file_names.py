@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limbeck.shared.file_names import is_utf8, json_line, name_as_text, shown_path
+from limbeck.shared.images.file_names import is_utf8, json_line, name_as_text, shown_path
 
 NAMES = st.binary(max_size=20).map(lambda data: data.decode("utf-8", "surrogateescape"))
 
