@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from limbeck.shared.images.file_names import shown_path
+
 log = logging.getLogger(__name__)
 
 
@@ -41,4 +43,6 @@ class PipelineHooks:
 
 def logging_hooks() -> PipelineHooks:
     """Hooks that only log each unusable file."""
-    return PipelineHooks(on_bad_image=lambda path, reason: log.warning("image %s is left out: %s", path, reason))
+    return PipelineHooks(
+        on_bad_image=lambda path, reason: log.warning("image %s is left out: %s", shown_path(path), reason)
+    )

@@ -20,6 +20,7 @@ from distill.data.image_folders import FolderError
 from distill.data.image_index import ImageIndex
 from distill.data.image_source import ImageSource
 from distill.data.splits import BySeed, SplitSpec
+from limbeck.shared.images.file_names import shown_path
 from limbeck.shared.labels import unique_names
 from store import resources, vocabularies
 from store.ids import new_id
@@ -125,7 +126,7 @@ def _scan(folder: Path, labels: Sequence[str], body: DatasetIn, unlabelled: Sequ
     except FolderError as error:
         raise unprocessable(error.code, error.detail, error.pointer) from None
     except OSError as error:
-        detail = f'"{os.path.basename(error.filename or "")}" cannot be read: {error.strerror}'
+        detail = f'"{shown_path(os.path.basename(error.filename or ""))}" cannot be read: {error.strerror}'
         raise unprocessable("folder_unreadable", detail, "/path") from None
 
 

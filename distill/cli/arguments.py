@@ -20,13 +20,14 @@ from distill.config.model_names import check_student, check_teacher
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.reference import help_text
 from distill.config.train_config import TrainConfig, expand_short_names, located, merged
-from distill.data.dataset.scan import scan_dataset
+from distill.data.dataset.scan import ScannedDataset, scan_dataset
 from distill.data.few_shot import support_rows
 from distill.data.image_index import ImageIndex
 from distill.data.image_source import ImageSource
 from distill.data.splits import SPLIT
 from distill.json_types import JSONObject
 from distill.texts.text_templates import PromptOptions
+from limbeck.shared.images.file_names import is_utf8, shown_path
 from limbeck.shared.templates import TEXT_KINDS, TextKind
 
 DESCRIPTION = (
@@ -164,12 +165,13 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
     text = text_kind(namespace)
     _check_files(namespace, config)
     given = read_given_labels(namespace)
+    scanned = _scan_images(namespace, given, config)
     return RunArguments(
         labels=given.labels,
         names=given.names,
         lines=given.lines,
-        notes=given.notes,
-        image_index=_scan_images(namespace, given, config),
+        notes=[*given.notes, *scanned.listing.report()],
+        image_index=scanned.image_index,
         teacher=namespace.teacher,
         text=text,
         prompt=prompt_options(namespace),
@@ -236,29 +238,32 @@ def _train_config(namespace: argparse.Namespace) -> TrainConfig:
         raise located(error, short) from None
 
 
-def _scan_images(namespace: argparse.Namespace, given: LabelsWithLines, config: TrainConfig) -> ImageIndex:
-    image_index = scan_given_images(namespace, given.labels, given.folder_map, namespace.unlabelled)
+def _scan_images(namespace: argparse.Namespace, given: LabelsWithLines, config: TrainConfig) -> ScannedDataset:
+    scanned = scan_given_images(namespace, given.labels, given.folder_map, namespace.unlabelled)
     if config.data.shots:
-        support_rows(image_index, config.data.shots)  # raises if a label has too few images
-    return image_index
+        support_rows(scanned.image_index, config.data.shots)  # raises if a label has too few images
+    return scanned
 
 
 def scan_given_images(
     namespace: argparse.Namespace, labels: Sequence[str], folder_map: Mapping[str, str], unlabelled: Sequence[Path] = ()
-) -> ImageIndex:
-    """The image index of `--images`. Raises FolderError and ValueError."""
+) -> ScannedDataset:
+    """The images of `--images`. Raises FolderError and ValueError."""
     if namespace.folder_map:
         stated = _parse_json(namespace.folder_map.read_text(encoding="utf-8"), "--folder-map")
         folder_map = {**folder_map, **stated} if folder_map and isinstance(stated, dict) else stated
     split = SPLIT.validate_python(_parse_json(namespace.split, "--split"))
     source = ImageSource.model_validate(_parse_json(namespace.source, "--source"))
-    return scan_dataset(namespace.images, labels, split, folder_map or None, source, unlabelled).image_index
+    return scan_dataset(namespace.images, labels, split, folder_map or None, source, unlabelled)
 
 
 def _check_files(namespace: argparse.Namespace, config: TrainConfig) -> None:
     start, captions, weights = namespace.start, namespace.captions, config.student.weights
     if weights is not None and not Path(weights).expanduser().exists():
         raise ValueError(f"student.weights {weights} does not exist: correct the path")
+    for option, folder in (("--out", namespace.out), ("--cache", namespace.cache)):
+        if folder is not None and not is_utf8(str(folder.absolute())):  # safetensors cannot write there
+            raise ValueError(f"{option} {shown_path(folder.absolute())} is not UTF-8: give a folder whose path is")
     if (start is None) == (config.data.protocol == "fine_tune"):
         raise ValueError(
             "protocol fine_tune needs an initial student: give its bundle by --start"

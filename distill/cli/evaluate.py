@@ -34,7 +34,7 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
         should_stop=should_stop,
         on_bad_image=lambda path, reason: console.message(f"left out {path}: {reason}"),
     )
-    for note in () if arguments.given is None else arguments.given.notes:
+    for note in arguments.notes:
         console.message(note)
     device = str(choose_device(arguments.device))
     teacher = None if arguments.teacher is None else load_teacher(arguments.teacher, device=device)

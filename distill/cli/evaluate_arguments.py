@@ -34,7 +34,8 @@ encoded by --teacher, or by the text encoder in the bundle's pairing/.
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateArguments:
-    """The checked arguments. `given`: the labels with their lines; None for the labels and texts of the bundle.
+    """The checked arguments. `notes`: what the readers of the files report. `given`: the labels
+    with their lines; None for the labels and texts of the bundle.
 
     `text`: the kind of texts of the given labels.
     """
@@ -43,6 +44,7 @@ class EvaluateArguments:
     manifest: Manifest
     trained_on: TrainedOn
     image_index: ImageIndex
+    notes: list[str]
     given: LabelsWithLines | None
     text: TextKind
     prompt: PromptOptions
@@ -95,11 +97,13 @@ def read_evaluate_arguments(argv: Sequence[str]) -> EvaluateArguments:
     if given is not None and namespace.teacher is None and not (bundle / "pairing").is_dir():
         raise ValueError("--labels need a text encoder: give --teacher, or download the pairing/ of the bundle")
     labels = _labels_of(bundle) if given is None else given.labels
+    scanned = scan_given_images(namespace, labels, {} if given is None else given.folder_map)
     return EvaluateArguments(
         bundle=bundle,
         manifest=manifest,
         trained_on=read_trained_on(bundle),
-        image_index=scan_given_images(namespace, labels, {} if given is None else given.folder_map),
+        image_index=scanned.image_index,
+        notes=[*(given.notes if given else ()), *scanned.listing.report()],
         given=given,
         text=text_kind(namespace),
         prompt=prompt_options(namespace),

@@ -6,6 +6,7 @@
 It takes the same arguments and has the same exit codes. The first SIGINT or SIGTERM makes it save its state and end.
 """
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 
@@ -23,6 +24,9 @@ GRACE_S = 45.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the distillation in this process; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a label or file name that a terminal cannot show never ends a run
+            stream.reconfigure(errors="backslashreplace")
     should_stop = StopSignal()
     try:
         return exit_code(lambda: _run(argv, should_stop))

@@ -16,6 +16,7 @@ from distill.data.atomic_files import replacing
 from distill.data.image_folders import FolderError
 from distill.data.packed_strings import PackedStrings
 from distill.data.splits import NO_LABEL, PARTS, Part
+from limbeck.shared.images.file_names import json_line
 
 
 class Item(NamedTuple):
@@ -102,8 +103,8 @@ class ImageIndex:
             "digest": self.digest,
         }
         with replacing(path) as draft, draft.open("w", encoding="utf-8") as out:
-            out.write(json.dumps(header, ensure_ascii=False) + "\n")
-            out.writelines(json.dumps(item, ensure_ascii=False) + "\n" for item in self)
+            out.write(json_line(header))
+            out.writelines(map(json_line, self))
 
     @classmethod
     def load(cls, path: Path) -> "ImageIndex":

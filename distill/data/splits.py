@@ -104,4 +104,4 @@ def held_out_paths(paths: Collection[str], *, fraction: float, seed: int) -> fro
 
 def _seeded_rank(seed: int, *parts: str) -> bytes:
     # A hash instead of a shuffle: an added label or image does not change the order of the others.
-    return hashlib.sha256("\0".join([str(seed), *parts]).encode()).digest()
+    return hashlib.sha256("\0".join([str(seed), *parts]).encode("utf-8", "surrogateescape")).digest()

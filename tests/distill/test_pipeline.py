@@ -1,8 +1,6 @@
 """Pipeline: training data, unusable images, views, and evaluations of students and teachers."""
 
 import itertools
-import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -194,12 +192,9 @@ def test_image_index_of_another_machine_is_read_from_root(
     assert len(data.usable) == 12
 
 
-def old_files(image_index: ImageIndex) -> list[bytes]:
-    """The contents of the images, whose files are made older than the clock's resolution."""
-    contents = [read_image(image_index.file(at)) for at in range(len(image_index))]
-    for path in Path(image_index.root).rglob("*.*"):
-        os.utime(path, (time.time() - 60,) * 2)
-    return contents
+def contents_of(image_index: ImageIndex) -> list[bytes]:
+    """The contents of the images."""
+    return [read_image(image_index.file(at)) for at in range(len(image_index))]
 
 
 @pytest.mark.parametrize(
@@ -214,6 +209,7 @@ def old_files(image_index: ImageIndex) -> list[bytes]:
         {"view": "center", "protocol": "closed_set"},
     ],
 )
+@pytest.mark.usefixtures("old_files")
 def test_each_image_is_read_hashed_and_decoded_once(
     overrides: dict[str, object],
     image_index: ImageIndex,
@@ -222,7 +218,7 @@ def test_each_image_is_read_hashed_and_decoded_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    uses = FileUses(old_files(image_index), monkeypatch)
+    uses = FileUses(contents_of(image_index), monkeypatch)
     run_config = small_config(**{"num_workers": 2, "device": "cpu", **overrides})
     train_rows = set(image_index.part("train"))
     once = [int(row in train_rows) for row in range(len(image_index))]
@@ -235,6 +231,7 @@ def test_each_image_is_read_hashed_and_decoded_once(
 
 
 @pytest.mark.parametrize("measured_epochs", [0, 1])
+@pytest.mark.usefixtures("old_files")
 def test_each_image_to_evaluate_on_is_read_hashed_and_decoded_once(
     measured_epochs: int,
     image_index: ImageIndex,
@@ -243,7 +240,7 @@ def test_each_image_to_evaluate_on_is_read_hashed_and_decoded_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    uses = FileUses(old_files(image_index), monkeypatch)
+    uses = FileUses(contents_of(image_index), monkeypatch)
     cache, run_config = tmp_path / "cache", config(measured_epochs=measured_epochs, device="cpu")
     train_rows = set(image_index.part("train"))
     once = [int(row not in train_rows) for row in range(len(image_index))]
@@ -255,6 +252,7 @@ def test_each_image_to_evaluate_on_is_read_hashed_and_decoded_once(
     assert uses.take() == {"read": once, "hashed": once, "decoded": once}
 
 
+@pytest.mark.usefixtures("old_files")
 def test_each_image_of_a_shard_is_read_hashed_and_decoded_once(
     image_index: ImageIndex,
     targets: TextTargets,
@@ -269,7 +267,7 @@ def test_each_image_of_a_shard_is_read_hashed_and_decoded_once(
             content = image_index.file(at).read_bytes()
             writer.write({"__key__": f"{at:04d}", "png": content, "cls": LABELS[item.label]})
     in_shards = scan(folder, LABELS, SPLIT.validate_python({"by": "seed", "id_fraction": 1, "held_out": 0.25}))
-    uses = FileUses(old_files(in_shards), monkeypatch)
+    uses = FileUses(contents_of(in_shards), monkeypatch)
     once = [int(item.part == "train") for item in in_shards]
     all_targets = encode_text_targets(tiny_teacher, [[f"a photo of {label}"] for label in LABELS], cache=None)
     training_data(config(), in_shards, tiny_teacher, all_targets, cache=tmp_path / "cache")

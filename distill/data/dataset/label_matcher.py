@@ -25,6 +25,14 @@ class LabelMatcher:
                 detail = f'folder "{folder}" is mapped to "{label}", which is not a label of the vocabulary'
                 raise FolderError("unknown_label", detail, json_pointer("folder_map", folder))
 
+    def is_given(self, name: str) -> bool:
+        """Whether a folder is called exactly like a label, or is in `folder_map`."""
+        return self.is_mapped(name) or name in self._exact
+
+    def is_mapped(self, folder: str) -> bool:
+        """Whether `folder_map` gives the label of a folder."""
+        return folder in self._folder_map
+
     def find(self, name: str) -> list[int]:
         """Indices of the labels called `name`, without `folder_map`."""
         return self._exact.get(name) or self._normalised.get(dataset_form(name)) or self._loosely(name)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from distill.data.dataset.label_matcher import LabelMatcher
+from distill.data.dataset.listing_checks import refuse_merged_labels
 from distill.data.image_folders import FolderError
 from distill.data.image_source import ImageSource
 from distill.data.layouts.listing import Listing
@@ -20,7 +21,8 @@ class MatchedImage(NamedTuple):
 def match_images(listing: Listing, matcher: LabelMatcher, source: ImageSource) -> list[MatchedImage]:
     """The images of a listing with the indices of their labels, in the order of the listing.
 
-    Raises FolderError folder_matches_no_label or ambiguous, with every label value that cannot be matched.
+    Raises FolderError folder_matches_no_label or ambiguous, with every label value that cannot be matched, and
+    merged_labels.
     """
     found: dict[str, int] = {}
     faults: dict[str, FolderError] = {}
@@ -31,6 +33,7 @@ def match_images(listing: Listing, matcher: LabelMatcher, source: ImageSource) -
             faults[value] = error
     if faults:
         raise _one_error(list(faults.values()))
+    refuse_merged_labels(found, listing, matcher)
     return [MatchedImage(image.path, found[label], image.part) for image in listing.images for label in image.labels]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from distill.data import image_folders
 from distill.data.dataset.label_matcher import LabelMatcher
+from distill.data.dataset.listing_checks import check_listing
 from distill.data.dataset.matching import match_images
 from distill.data.dataset.splitting import check_usable, split_images
 from distill.data.image_index import ImageIndex, Item
@@ -42,12 +43,14 @@ def scan_dataset(
 
     Raises FolderError, whose `code` is one of: no_such_folder, link, no_images, folder_matches_no_label, ambiguous,
     unknown_label, id_ood_overlap, one_label, missing_list, missing_image, image_twice, outside_root,
-    nothing_to_measure, packed_shard, bad_shard, no_label, unknown_layout.
+    nothing_to_measure, packed_shard, bad_shard, no_label, several_images, negative_label, mixed_layout, merged_labels,
+    unmatched_pattern, no_part, folder_unreadable, unknown_layout.
     """
     source = source or ImageSource()
     root = image_folders.resolve_folder(root)
     matcher = LabelMatcher(labels, folder_map)
     listing = _list(root, source, split)
+    check_listing(listing, matcher, source, split, root)
     images = match_images(listing, matcher, source)
     items = split_images(images, labels, split, matcher)
     items += [Item(image.path, NO_LABEL, "unlabelled") for image in listing.images if not image.labels]

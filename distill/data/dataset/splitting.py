@@ -6,6 +6,7 @@ from distill.data.dataset.label_matcher import LabelMatcher
 from distill.data.dataset.matching import MatchedImage
 from distill.data.image_folders import FolderError
 from distill.data.image_index import ImageIndex, Item
+from distill.data.shards import listed_path
 from distill.data.splits import (
     AllImages,
     ByImageLists,
@@ -59,6 +60,10 @@ def _by_parts(images: Sequence[MatchedImage], split: ByParts) -> list[Item]:
     measured = set(split.measure) or named - {"train"}
     if not measured - {None, "train"}:
         raise FolderError("no_such_folder", "there is no part to measure on, such as val/ or test/", "/path")
+    if nowhere := [image.path for image in images if image.part is None]:
+        first = listed_path(nowhere[0])
+        detail = f"{len(nowhere)} images are in no part, such as {first}: leave them out by a pattern in exclude"
+        raise FolderError("no_part", detail, "/images/exclude")
     trained = {image.label for image in images if image.part == "train"}
     is_published = "val_on_train" in named  # then `val` holds OOD labels only
 

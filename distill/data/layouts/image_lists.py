@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from distill.data.image_folders import FolderError
 from distill.data.layouts.listing import ListedImage, Listing
 from distill.data.splits import LABELLED_PARTS, ByImageLists
+from limbeck.shared.images.file_names import name_as_text
 from limbeck.shared.images.kinds import is_image_name
 
 
@@ -20,7 +21,7 @@ def read(root: Path, split: ByImageLists) -> Listing:
             if path in listed_at:
                 raise FolderError("image_twice", f"{path} is in {listed_at[path]} and {place}", f"/split/{part}")
             listed_at[path] = place
-            listing.images.append(ListedImage(path, (Path(path).parent.name,), part))
+            listing.images.append(ListedImage(path, (name_as_text(Path(path).parent.name),), part))
     return listing
 
 

@@ -2,9 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
+from distill.data.files.exclusion import Exclusion
+from distill.data.image_source import ImageSource
+from limbeck.shared.images.file_names import shown_path
+
 MAX_EXAMPLES = 5
+_SHOWN_REASONS = 8
 
 
 class ListedImage(NamedTuple):
@@ -33,7 +39,34 @@ class SkippedFiles:
         self.counts[reason] = self.counts.get(reason, 0) + 1
         examples = self.examples.setdefault(reason, [])
         if len(examples) < MAX_EXAMPLES:
-            examples.append(path)
+            examples.append(shown_path(path))
+
+    def lines(self) -> list[str]:
+        """One line of text for each of the most frequent reasons."""
+        reasons = sorted(self.counts, key=lambda reason: (-self.counts[reason], reason))
+        lines = [
+            f"left out {self.counts[reason]}, {reason}: {', '.join(self.examples[reason][:2])}"
+            + (" …" if self.counts[reason] > 2 else "")
+            for reason in reasons[:_SHOWN_REASONS]
+        ]
+        if rest := reasons[_SHOWN_REASONS:]:
+            lines.append(f"left out {sum(self.counts[reason] for reason in rest)} for {len(rest)} more reasons")
+        return lines
+
+
+class EmptyFolder(NamedTuple):
+    """A class folder without images: its name as a label, and its path relative to the root."""
+
+    label: str
+    path: str
+
+
+class WithheldFolder(NamedTuple):
+    """A class folder that is left out by its name (`distill.data.files.exclusion`), unless a label is called so."""
+
+    label: str
+    folder: Path
+    part: str | None
 
 
 @dataclass
@@ -42,7 +75,7 @@ class Listing:
 
     `aliases`: other names of a label value, tried in order after the value itself (the words of a WordNet id).
     `indices`: whether a label that is a number may be an index from 0 into the vocabulary. `notes`: what a user should
-    know about how the layout was read.
+    know about how the layout was read. `used_patterns`: patterns of `ImageSource.exclude` that left something out.
     """
 
     layout: str
@@ -51,3 +84,14 @@ class Listing:
     indices: bool = False
     skipped: SkippedFiles = field(default_factory=SkippedFiles)
     notes: list[str] = field(default_factory=list)
+    empty_folders: list[EmptyFolder] = field(default_factory=list)
+    withheld: list[WithheldFolder] = field(default_factory=list)
+    used_patterns: set[str] = field(default_factory=set)
+
+    def exclusion(self, source: ImageSource) -> Exclusion:
+        """The rules by which files and folders are left out; everything left out is reported in this listing."""
+        return Exclusion(source.exclude, self.skipped.add, self.used_patterns)
+
+    def report(self) -> list[str]:
+        """The notes, and what was left out, as lines of text."""
+        return [*map(shown_path, self.notes), *self.skipped.lines()]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from distill.data import image_folders
+from distill.data.files.exclusion import no_exclusion
 from distill.data.image_folders import FolderError
 from distill.data.image_source import ImageSource
 from distill.data.layouts.class_folders import list_below
@@ -11,9 +12,10 @@ from distill.data.splits import MEASURED_NAMES, TRAIN_NAMES
 
 
 def recognises(root: Path) -> bool:
-    """Whether the folder has a training folder and one to measure on, and no folder beside them."""
-    found = {part_of(folder) for folder in image_folders.class_folders(root)}
-    return "train" in found and len(found) > 1 and "" not in found
+    """Whether the folder has a training folder and one to measure on, and no folder with images beside them."""
+    folders = image_folders.class_folders(root)
+    found = {part_of(folder) for folder in folders} - {""}
+    return "train" in found and len(found) > 1 and not any(_holds_images(folder, root) for folder in folders)
 
 
 def has_part_folder(root: Path) -> bool:
@@ -22,11 +24,25 @@ def has_part_folder(root: Path) -> bool:
 
 
 def read(root: Path, source: ImageSource) -> Listing:
-    """The images of all part folders. Raises FolderError."""
+    """The images of all part folders; other folders are reported. Raises FolderError."""
     listing = Listing("part_folders")
-    for folder in image_folders.class_folders(root):
-        if part := part_of(folder):
-            list_below(listing, root, image_folders.resolve_folder(folder, root), source, part=part)
+    exclusion = listing.exclusion(source)
+    seen: dict[str, Path] = {}
+    entries = image_folders.entries_of(root, root, exclusion)
+    for folder in entries.withheld:
+        exclusion.leaves_out(folder.name, is_folder=True)
+    for folder in entries.folders:
+        part = part_of(folder)
+        if not part:
+            exclusion.skip("folder beside the part folders", f"{folder.name}/")
+            continue
+        if part in seen:
+            detail = (
+                f'"{seen[part].name}" and "{folder.name}" are both for {part}: leave out one by a pattern in exclude'
+            )
+            raise FolderError("ambiguous", detail, "/images/exclude")
+        seen[part] = folder
+        list_below(listing, root, image_folders.resolve_folder(folder, root), source, part=part)
     if not listing.images:
         raise FolderError("no_such_folder", "there is no train/ with class folders", "/path")
     return listing
@@ -36,3 +52,11 @@ def part_of(folder: Path) -> str:
     """The part that a folder is named after, in lower case; empty for another folder."""
     name = folder.name.lower()
     return "train" if name in TRAIN_NAMES else name if name in MEASURED_NAMES else ""
+
+
+def _holds_images(folder: Path, root: Path) -> bool:
+    """Whether a folder beside the part folders holds images or shards."""
+    if part_of(folder):
+        return False
+    found = image_folders.files_below(folder, root, no_exclusion())
+    return bool(found.images or found.shards)

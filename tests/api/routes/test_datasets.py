@@ -1,5 +1,7 @@
 """Datasets: indexing of class folders, and folders that are rejected."""
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,34 @@ def create_links_out_of_the_data_root(service: Service) -> None:
     (service.data / "linked" / "crane").mkdir(parents=True)
     (service.data / "linked" / "heron").symlink_to(outside / "crane")
     (service.data / "linked" / "crane" / "0.jpg").write_bytes(b"x")
+
+
+@pytest.mark.image_input(
+    "Files, folders and shards",
+    "file names that are not UTF-8, registered by the API",
+    "are indexed; an error about them is a 422 whose text is readable",
+)
+def test_names_of_any_bytes_are_indexed_or_named(service: Service, tmp_path: Path) -> None:
+    vocabulary_id = service.vocabulary()
+    path = service.images("crane", "heron", count=4)
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (service.data / path / "crane" / name).write_bytes(b"x")
+    body = {"path": path, "vocabulary_id": vocabulary_id, "split": {"by": "seed", "id_fraction": 1}}
+    created = service.post("/v1/datasets", body)
+    assert created["counts"]["train"] + created["counts"]["held_out"] == 9
+    with service.db.read() as tx:
+        key = resources.dataset(tx, created["id"]).manifest_key
+    service.artefacts.get_file(key, tmp_path / "manifest.jsonl")
+    assert f"crane/{name}" in set(ImageIndex.load(tmp_path / "manifest.jsonl").paths)
+    stray = service.data / path / os.fsdecode(b"stra\xdfe\n")
+    stray.mkdir()
+    (stray / name).write_bytes(b"x")
+    problem = service.rejection("/v1/datasets", body)
+    assert problem["code"] == "folder_matches_no_label"
+    assert r"straße\n" in problem["errors"][0]["detail"]
+    headers = {"content-type": "application/json"}
+    response = service.http.post("/v1/datasets", content=json.dumps({**body, "path": "caf\udce9"}), headers=headers)
+    assert (response.status_code, response.json()["code"]) == (422, "text_invalid")
 
 
 BAD: list[tuple[dict[str, Any], str, str]] = [

@@ -1,9 +1,7 @@
 """WebDataset shards: same samples as the webdataset library, same training as class folders; bad shards are named."""
 
 import io
-import os
 import tarfile
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +25,8 @@ from distill.texts.text_targets import encode_text_targets
 from distill.texts.text_templates import LabelAttributes, render
 from tests.distill.helpers_train import SavedStates, run, small_config, weights
 
+pytestmark = pytest.mark.usefixtures("old_files")
+
 LABELS = ("blue jay", "crane", "heron", "red finch")
 ALL_SEEN = {"by": "seed", "id_fraction": 1, "held_out": 0.25}
 
@@ -41,8 +41,6 @@ def write_shards(
             for number, path in enumerate(pictures[start : start + per_shard], start):
                 image = {path.suffix[1:]: path.read_bytes()}
                 writer.write({"__key__": f"part{start}/{number:04d}", **image, **fields(number)})
-    for shard in folder.glob("*.tar"):
-        os.utime(shard, (time.time() - 60,) * 2)
 
 
 @pytest.fixture
