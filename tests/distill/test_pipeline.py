@@ -281,15 +281,19 @@ def test_unlabelled_images_are_decoded_and_encoded_but_have_no_label(
     make_images: Callable[..., list[Path]],
     tmp_path: Path,
 ) -> None:
-    make_images(tmp_path / "other" / "deep", 5, seed=9)
+    paths = make_images(tmp_path / "images" / "extra" / "deep", 5, seed=9)
+    with TarWriter(str(tmp_path / "images" / "extra" / "more.tar")) as shard:
+        for at, path in enumerate(make_images(tmp_path / "unpacked", 2, seed=10)):
+            shard.write({"__key__": f"{at:04d}", path.suffix[1:]: path.read_bytes()})
+    assert len(paths) == 5
     split = SPLIT.validate_python(SPLIT_BY_LIST)
-    found = scan_dataset(tmp_path / "images", LABELS, split, unlabelled=[tmp_path / "other"]).image_index
-    assert found.counts == {**image_index.counts, "unlabelled": 5}
+    found = scan_dataset(tmp_path / "images", LABELS, split, unlabelled=[tmp_path / "images" / "extra"]).image_index
+    assert found.counts == {**image_index.counts, "unlabelled": 7}
     data = training_data(config(), found, tiny_teacher, targets, cache=tmp_path / "cache")
-    assert data.unlabelled.tolist() == [12, 13, 14, 15, 16]
-    assert data.labels[12:].tolist() == [-1] * 5
+    assert data.unlabelled.tolist() == list(range(12, 19))
+    assert data.labels[12:].tolist() == [-1] * 7
     assert torch.isfinite(data.teacher[12:]).all()
-    assert len(data.trained_contents()) == 17
+    assert len(data.trained_contents()) == 19
     only_cls = config(losses={"cls": 1, "mse": 0, "im_cst": 0})
-    with pytest.raises(ValueError, match="5 images have no label, .* cls need one: give one of mse, im_cst"):
+    with pytest.raises(ValueError, match="7 images have no label, .* cls need one: give one of mse, im_cst"):
         training_data(only_cls, found, tiny_teacher, targets, cache=tmp_path / "cache")

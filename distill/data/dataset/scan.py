@@ -14,7 +14,7 @@ from distill.data.image_source import ImageSource
 from distill.data.layouts import image_lists, part_folders
 from distill.data.layouts.listing import Listing
 from distill.data.layouts.registry import list_images
-from distill.data.layouts.unlabelled import unlabelled_items
+from distill.data.layouts.unlabelled import unlabelled_items, without_folders
 from distill.data.splits import NO_LABEL, ByImageLists, ByParts, Split
 
 
@@ -46,15 +46,17 @@ def scan_dataset(
     nothing_to_measure, packed_shard, bad_shard, no_label, several_images, negative_label, mixed_layout, merged_labels,
     unmatched_pattern, no_part, folder_unreadable, unknown_layout.
     """
-    source = source or ImageSource()
     root = image_folders.resolve_folder(root)
+    source = without_folders(source or ImageSource(), root, unlabelled)
     matcher = LabelMatcher(labels, folder_map)
     listing = _list(root, source, split)
     check_listing(listing, matcher, source, split, root)
     images = match_images(listing, matcher, source)
     items = split_images(images, labels, split, matcher)
     items += [Item(image.path, NO_LABEL, "unlabelled") for image in listing.images if not image.labels]
-    image_index = ImageIndex.of(root, labels, [*items, *unlabelled_items(root, unlabelled)])
+    image_index = ImageIndex.of(
+        root, labels, [*items, *unlabelled_items(root, unlabelled, listing.exclusion(ImageSource()))]
+    )
     check_usable(image_index, split)
     return ScannedDataset(image_index, listing)
 
