@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distill.data import image_folders
-from distill.data.dataset.label_matcher import LabelMatcher
+from distill.data.dataset.label_matcher import LabelIds, LabelMatcher
 from distill.data.dataset.matching import match_images
 from distill.data.dataset.splitting import check_usable, split_images
 from distill.data.image_index import ImageIndex
 from distill.data.image_source import ImageSource
-from distill.data.layouts import image_lists, part_folders
+from distill.data.layouts import image_lists
 from distill.data.layouts.listing import Listing
 from distill.data.layouts.registry import list_images
 from distill.data.splits import ByImageLists, ByParts, Split
@@ -30,23 +30,27 @@ def scan_dataset(
     split: Split,
     folder_map: Mapping[str, str] | None = None,
     source: ImageSource | None = None,
+    label_ids: Sequence[LabelIds | None] | None = None,
 ) -> ScannedDataset:
     """Find the images below `root`, match their folders or label values to `labels`, and split them.
 
     A folder is matched by `folder_map` (folder name to label) if it is listed there, else by its exact name, else by
-    the forms of `limbeck.shared.label_matching`. The label of a shard sample is matched in the same way; a number that
-    is not the name of a label is an index (from 0) into `labels`. The caller gives labels that share a name a sense
-    (`crane (bird)`).
+    the forms of `limbeck.shared.label_matching`, else by `label_ids` (identifiers and aliases of each label). The label
+    of a shard sample is matched in the same way; a number that is not the name of a label is an index (from 0) into
+    `labels`. The caller gives labels that share a name a sense (`crane (bird)`). `source` chooses the layout and the
+    subset of the images.
 
     Raises FolderError, whose `code` is one of: no_such_folder, link, no_images, folder_matches_no_label, ambiguous,
     unknown_label, id_ood_overlap, one_label, missing_list, missing_image, image_twice, outside_root,
-    nothing_to_measure, packed_shard, bad_shard, no_label, unknown_layout.
+    nothing_to_measure, packed_shard, bad_shard, no_label, unknown_layout, bad_list, missing_extra, packed_images.
     """
     source = source or ImageSource()
     root = image_folders.resolve_folder(root)
-    matcher = LabelMatcher(labels, folder_map)
+    matcher = LabelMatcher(labels, folder_map, label_ids)
     listing = _list(root, source, split)
     images = match_images(listing, matcher, source)
+    if isinstance(split, ByParts) and (num_left_out := sum(image.part is None for image in images)):
+        listing.notes.append(f"{num_left_out:,} images are in no part, and were left out")
     image_index = ImageIndex.of(root, labels, split_images(images, labels, split, matcher))
     check_usable(image_index, split)
     return ScannedDataset(image_index, listing)
@@ -55,9 +59,7 @@ def scan_dataset(
 def _list(root: Path, source: ImageSource, split: Split) -> Listing:
     if isinstance(split, ByImageLists):
         return image_lists.read(root, split)
-    if isinstance(split, ByParts) and source.layout == "auto" and part_folders.has_part_folder(root):
-        return part_folders.read(root, source)  # whatever lies beside the part folders
-    return list_images(root, source)
+    return list_images(root, source, needs_parts=isinstance(split, ByParts))
 
 
 def scan(root: Path, labels: Sequence[str], split: Split, folder_map: Mapping[str, str] | None = None) -> ImageIndex:

@@ -42,7 +42,8 @@ class Listing:
 
     `aliases`: other names of a label value, tried in order after the value itself (the words of a WordNet id).
     `indices`: whether a label that is a number may be an index from 0 into the vocabulary. `notes`: what a user should
-    know about how the layout was read.
+    know about how the layout was read. `label_noun`: what a label value is in this layout, for messages. `hint`: what
+    else to do if a label value matches no label.
     """
 
     layout: str
@@ -51,3 +52,5 @@ class Listing:
     indices: bool = False
     skipped: SkippedFiles = field(default_factory=SkippedFiles)
     notes: list[str] = field(default_factory=list)
+    label_noun: str = "folder"
+    hint: str = ""

@@ -23,8 +23,13 @@ def has_part_folder(root: Path) -> bool:
 
 def read(root: Path, source: ImageSource) -> Listing:
     """The images of all part folders. Raises FolderError."""
-    listing = Listing("part_folders")
-    for folder in image_folders.class_folders(root):
+    return read_below(root, root, source, layout="part_folders")
+
+
+def read_below(root: Path, base: Path, source: ImageSource, *, layout: str) -> Listing:
+    """The images of the part folders of `base`, a folder in `root`. Raises FolderError."""
+    listing = Listing(layout)
+    for folder in image_folders.class_folders(base):
         if part := part_of(folder):
             list_below(listing, root, image_folders.resolve_folder(folder, root), source, part=part)
     if not listing.images:
