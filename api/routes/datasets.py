@@ -23,7 +23,7 @@ from distill.data.splits import BySeed, SplitSpec
 from limbeck.shared.labels import unique_names
 from store import resources, vocabularies
 from store.ids import new_id
-from store.models import Dataset
+from store.models import Dataset, Label
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -80,7 +80,7 @@ def create(
         vocabularies.get(tx, body.vocabulary_id)
         labels = vocabularies.labels(tx, body.vocabulary_id)
     folder, path = resolve_folder(services.settings.data, body.path)
-    scanned = _scan(folder, unique_names([(label.name, label.sense) for label in labels]), body)
+    scanned = _scan(folder, labels, body)
     index = scanned.image_index
     id = new_id("dst")
     key = _save(services, index, id)
@@ -109,9 +109,11 @@ def create(
     return response
 
 
-def _scan(folder: Path, labels: Sequence[str], body: DatasetIn) -> ScannedDataset:
+def _scan(folder: Path, labels: Sequence[Label], body: DatasetIn) -> ScannedDataset:
+    names = unique_names([(label.name, label.sense) for label in labels])
+    ids = [label.ids for label in labels]
     try:
-        return scan_dataset(folder, labels, body.split, body.folder_map, body.images)
+        return scan_dataset(folder, names, body.split, body.folder_map, body.images, ids)
     except FolderError as error:
         raise unprocessable(error.code, error.detail, error.pointer) from None
     except OSError as error:

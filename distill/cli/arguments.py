@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from distill.bundle.verify import MANIFEST_FILE, file_sha256
 from distill.cli.attribute_files import LabelsWithLines, Lines, read_attributes, read_label2text
-from distill.cli.label_files import read_labels
+from distill.cli.label_files import read_labels_and_ids
 from distill.config.model_names import check_student, check_teacher
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.reference import help_text
@@ -167,11 +167,12 @@ def _read_labels(namespace: argparse.Namespace) -> LabelsWithLines:
         raise ValueError("--sentences needs --label2text, and replaces --attributes")
     if namespace.label2text is None:
         notes: list[str] = []
-        labels = read_labels(namespace.labels, notes.append)
+        labels, ids = read_labels_and_ids(namespace.labels, notes.append)
         if namespace.attributes is not None:
             found = read_attributes(namespace.attributes, labels)
-            return replace(found, notes=[*notes, *found.notes])
-        return LabelsWithLines(labels=labels, names=labels, lines=[()] * len(labels), folder_map={}, notes=notes)
+            return replace(found, notes=[*notes, *found.notes], ids=ids)
+        lines: list[Lines] = [()] * len(labels)
+        return LabelsWithLines(labels=labels, names=labels, lines=lines, folder_map={}, notes=notes, ids=ids)
     given = read_label2text(namespace.label2text, namespace.sentences)
     if namespace.attributes is None:
         return given
@@ -205,7 +206,7 @@ def _scan_images(namespace: argparse.Namespace, given: LabelsWithLines, config: 
         folder_map = {**given.folder_map, **stated} if given.folder_map and isinstance(stated, dict) else stated
     split = SPLIT.validate_python(_parse_json(namespace.split, "--split"))
     source = ImageSource.model_validate(_parse_json(namespace.source, "--source"))
-    image_index = scan_dataset(namespace.images, given.labels, split, folder_map, source).image_index
+    image_index = scan_dataset(namespace.images, given.labels, split, folder_map, source, given.ids).image_index
     if config.data.shots:
         support_rows(image_index, config.data.shots)  # raises if a label has too few images
     return image_index

@@ -102,7 +102,7 @@ def read_matlab(root: Path, path: Path) -> dict[str, Any]:
     try:
         loadmat = importlib.import_module("scipy.io").loadmat
     except ImportError:
-        detail = f'"{path.name}" is a MATLAB file, which needs scipy: install the extra `datasets`'
+        detail = f'"{path.name}" is a MATLAB file, which needs scipy: install the dependency group `datasets`'
         raise FolderError("missing_extra", detail, "/images/layout") from None
     resolve_inside(path, root)
     try:

@@ -72,9 +72,8 @@ def _names(words: str, wnid: str) -> tuple[str, ...]:
 
 
 def _read_lines(root: Path, file: Path) -> dict[str, str]:
-    rows = [
-        (match[1], match[2]) for line in read_text(root, file).split("\n") if (match := _LINE.fullmatch(line.strip()))
-    ]
+    found = (_LINE.fullmatch(line.strip()) for line in read_text(root, file).split("\n"))
+    rows = [(match[1], match[2]) for match in found if match]
     if not rows:
         raise bad_list(root, file, "has no line with a WordNet id and words")
     if all(_NUMBER.match(words) for _, words in rows):  # `n02119789 1 kit_fox`
