@@ -83,13 +83,13 @@ def read_pairs(root: Path, path: Path) -> list[tuple[str, str]]:
 
 def read_json(root: Path, path: Path, keep: Iterable[str] = ()) -> Any:
     """The value of a JSON file; with `keep`, objects have only these keys, to save memory. Raises FolderError."""
-    kept = frozenset(keep)
+    kept, data = frozenset(keep), _read_bytes(root, path)
 
     def trimmed(value: dict[str, Any]) -> dict[str, Any]:
         return {key: value[key] for key in kept & value.keys()}
 
     try:
-        return json.loads(_read_bytes(root, path), object_hook=trimmed if kept else None)
+        return json.loads(data, object_hook=trimmed if kept else None)
     except (ValueError, RecursionError) as error:
         raise bad_list(root, path, f"is not JSON: {error}") from None
 
@@ -116,16 +116,26 @@ def read_matlab(root: Path, path: Path) -> dict[str, Any]:
     return found
 
 
-def variable(root: Path, path: Path, variables: dict[str, Any], name: str) -> Any:
-    """A variable of a MATLAB file. Raises FolderError bad_list if the file has no variable of this name."""
+def values(root: Path, path: Path, variables: dict[str, Any], name: str) -> list[Any]:
+    """An array of a MATLAB file as a list of numbers, texts or structures; scipy reads an array of one as its item.
+
+    Raises FolderError bad_list if the file has no variable of this name.
+    """
     if name not in variables:
         raise bad_list(root, path, f'has no variable "{name}"')
-    return variables[name]
+    value = variables[name]
+    return value.ravel().tolist() if hasattr(value, "ravel") else list(value) if isinstance(value, list) else [value]
 
 
-def records(value: Any) -> list[dict[str, Any]]:
-    """A MATLAB structure array as a list; an array of one structure is read as the structure."""
-    return [value] if isinstance(value, dict) else list(value)
+def structures(
+    root: Path, path: Path, variables: dict[str, Any], name: str, fields: Iterable[str]
+) -> list[dict[str, Any]]:
+    """A structure array of a MATLAB file, whose structures have these fields. Raises FolderError bad_list."""
+    found = values(root, path, variables, name)
+    for field in fields:
+        if not all(isinstance(one, dict) and field in one for one in found):
+            raise bad_list(root, path, f'has no field "{field}" in "{name}"')
+    return found
 
 
 def bad_list(root: Path, path: Path, detail: str) -> FolderError:

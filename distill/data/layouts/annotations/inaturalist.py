@@ -52,7 +52,8 @@ def _category_names(root: Path, base: Path) -> dict[int, str]:
     file = base / "categories.json"
     if not file.is_file():
         return {}
+    content = read_json(root, file)
     try:
-        return {int(one["id"]): str(one["name"]) for one in read_json(root, file)}
+        return {int(one["id"]): str(one["name"]) for one in content}
     except (KeyError, TypeError, ValueError):
         raise bad_list(root, file, "must be a list of categories with `id` and `name`") from None

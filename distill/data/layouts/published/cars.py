@@ -15,9 +15,9 @@ from distill.data.layouts.layout_files import (
     holds,
     read_matlab,
     recognised_by,
-    records,
     require_base,
-    variable,
+    structures,
+    values,
 )
 from distill.data.layouts.listed_images import ListedImages
 from distill.data.layouts.listing import Listing
@@ -65,17 +65,17 @@ def _add_second(images: ListedImages, root: Path, base: Path) -> None:
     file = base / _ANNOTATIONS
     variables = read_matlab(root, file)
     names = _class_names(root, file, variables)
-    for record in records(variable(root, file, variables, "annotations")):
+    for record in structures(root, file, variables, "annotations", ("relative_im_path", "class", "test")):
         label = _name(root, file, names, record["class"])
         images.add(str(record["relative_im_path"]), (label,), "test" if record["test"] else "train")
 
 
 def _annotations(root: Path, file: Path) -> list[dict[str, Any]]:
-    return records(variable(root, file, read_matlab(root, file), "annotations"))
+    return structures(root, file, read_matlab(root, file), "annotations", ("fname",))
 
 
 def _class_names(root: Path, file: Path, variables: dict[str, Any]) -> list[str]:
-    return [str(name) for name in variable(root, file, variables, "class_names")]
+    return [str(name) for name in values(root, file, variables, "class_names")]
 
 
 def _name(root: Path, file: Path, names: list[str], number: int) -> str:

@@ -14,7 +14,7 @@ from distill.data.layouts.layout_files import (
     read_matlab,
     recognised_by,
     require_base,
-    variable,
+    values,
 )
 from distill.data.layouts.listed_images import ListedImages
 from distill.data.layouts.listing import Listing
@@ -30,7 +30,7 @@ def read(root: Path, source: ImageSource) -> Listing:
     """The images of `imagelabels.mat`; without `setid.mat` they have no part. Raises FolderError."""
     base = require_base(root, _is_base, "flowers102", f"{_LABELS} and jpg/")
     names = _names(root, base)
-    numbers = [int(number) for number in variable(root, base / _LABELS, read_matlab(root, base / _LABELS), "labels")]
+    numbers = [int(number) for number in values(root, base / _LABELS, read_matlab(root, base / _LABELS), "labels")]
     if unknown := set(numbers) - names.keys():
         raise bad_list(root, base / _LABELS, f"has the label {min(unknown)}, which has no name")
     parts = _parts(root, base)
@@ -57,4 +57,4 @@ def _parts(root: Path, base: Path) -> dict[int, str]:
     if not file.exists():
         return {}
     sets = read_matlab(root, file)
-    return {int(id): part for name, part in _PARTS.items() for id in variable(root, file, sets, name)}
+    return {int(id): part for name, part in _PARTS.items() for id in values(root, file, sets, name)}

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from distill.data.layouts.aliases import unshared
-from distill.data.layouts.layout_files import bad_list, read_json, read_matlab, read_text, records, variable
+from distill.data.layouts.layout_files import bad_list, read_json, read_matlab, read_text, structures
 from limbeck.shared.labels import written
 
 MAPPING_FILES = (
@@ -44,8 +45,7 @@ def find_file(root: Path, base: Path, name: str) -> Path | None:
 def read_mapping(root: Path, file: Path) -> dict[str, str]:
     """WordNet id to words (`tench, Tinca tinca`), in the order of the file. Raises FolderError."""
     if file.suffix == ".mat":
-        synsets = records(variable(root, file, read_matlab(root, file), "synsets"))
-        return {str(one["WNID"]): str(one["words"]) for one in synsets if int(one["num_children"]) == 0}
+        return {str(one["WNID"]): str(one["words"]) for one in _synsets(root, file)}
     if file.suffix == ".json":
         index = read_json(root, file)
         if not isinstance(index, dict) or not all(isinstance(pair, list) and len(pair) == 2 for pair in index.values()):
@@ -56,8 +56,14 @@ def read_mapping(root: Path, file: Path) -> dict[str, str]:
 
 def numbers_of(root: Path, file: Path) -> dict[int, str]:
     """Class number from 1 of ILSVRC2012 to WordNet id, from `meta.mat`. Raises FolderError."""
-    synsets = records(variable(root, file, read_matlab(root, file), "synsets"))
-    return {int(one["ILSVRC2012_ID"]): str(one["WNID"]) for one in synsets}
+    return {int(one["ILSVRC2012_ID"]): str(one["WNID"]) for one in _synsets(root, file)}
+
+
+def _synsets(root: Path, file: Path) -> list[dict[str, Any]]:
+    """The synsets of `meta.mat` that are classes: those without others below them."""
+    fields = ("ILSVRC2012_ID", "WNID", "words", "num_children")
+    found = structures(root, file, read_matlab(root, file), "synsets", fields)
+    return [one for one in found if int(one["num_children"]) == 0]
 
 
 def names_of(words: Mapping[str, str], wnids: Iterable[str]) -> dict[str, tuple[str, ...]]:
