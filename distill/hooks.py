@@ -13,7 +13,7 @@ class PipelineHooks:
     """Callbacks of the steps that read images and encode features; each is optional.
 
     `on_progress(done, total, unit)`: `unit` is `images` or `views` for image features, `texts` for text features and
-    `pictures` for decoding. `should_stop()`: true to stop; the step then raises `Stopped`.
+    `pictures` for decoding, and `files` for hashing. `should_stop()`: true to stop; the step then raises `Stopped`.
     `on_bad_image(path, reason)`: called once per unusable file. `bad_images`: path -> reason of each unusable file.
     """
 

@@ -18,10 +18,11 @@ from distill.config.loss_registry import required_inputs
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
 from distill.data.crops import Views, sample_shared_views
+from distill.data.dataset.trained_on import TrainedOn
 from distill.data.decoded_images import DecodedImages, PixelArray, eval_side_px, train_side_px
 from distill.data.few_shot import exclude_rows, support_rows
 from distill.data.image_index import ImageIndex
-from distill.data.image_store import ImageConsumer, read_images
+from distill.data.image_store import ImageConsumer, file_digests, read_images
 from distill.data.packed_strings import PackedPaths
 from distill.data.row_cache import key_of
 from distill.data.shards import is_member, shard_of
@@ -117,6 +118,7 @@ def training_data(
         captioned=captioned.captioned if captioned else None,
         usable=usable.astype(np.int64),
         shards=_shard_numbers(image_index, rows),
+        contents=images.contents,
         few=np.intersect1d(usable, np.arange(len(rows) - len(few), len(rows))).astype(np.int64),
         digests=digests,
     )
@@ -213,6 +215,8 @@ def measure_student(
     """
     hooks = hooks or PipelineHooks()
     rows = _evaluation_rows(image_index, options.shots)
+    if not rows:
+        return Evaluation(text=text, id=None, ood=None, joint=None)
     paths = _paths(image_index, rows, root)
     side_px = eval_side_px(student.image_px, student.test_crop)
     num_workers = options.num_workers
@@ -249,6 +253,33 @@ def measure_student(
     return replace(evaluation, retrieval=retrieval)
 
 
+def unseen_images(
+    trained_on: TrainedOn,
+    image_index: ImageIndex,
+    *,
+    cache: Path,
+    root: Path | None = None,
+    num_workers: int = 4,
+    hooks: PipelineHooks | None = None,
+) -> tuple[ImageIndex, int]:
+    """The images to measure a finished student on, and the number of training images that are left out.
+
+    Images of labels that the student was trained on are held out, others OOD, whatever the split of `image_index`; its
+    training images are left out by their content. Raises NoImages if no other image is left, and Stopped.
+    """
+    measured = trained_on.split(image_index)
+    rows = range(len(measured))
+    digests = file_digests(
+        _paths(measured, rows, root), cache=cache, num_workers=num_workers, hooks=hooks or PipelineHooks()
+    )
+    trained = trained_on.contains(digests, measured.paths)
+    num_trained = int(trained.sum())
+    if num_trained == len(measured) > 0:
+        raise NoImages(f"the student was trained on all {num_trained} images: name a dataset with other images")
+    kept = (item for item, was_trained in zip(measured, trained.tolist(), strict=True) if not was_trained)
+    return ImageIndex.of(measured.root, measured.labels, kept), num_trained
+
+
 def measure_epochs(
     config: TrainConfig,
     image_index: ImageIndex,
@@ -263,14 +294,16 @@ def measure_epochs(
     """A hook `on_epoch` that evaluates the student after each of the last `measured_epochs` epochs.
 
     Decodes the images now, so that an error does not end a training later, and encodes them with the teacher for the
-    final evaluation. Unusable images are not reported, because the final evaluation reports them. Raises NoImages,
-    ImagesError, FewShotError, Stopped.
+    final evaluation. Unusable images are not reported, because the final evaluation reports them. Without images to
+    measure on, nothing is measured. Raises NoImages, ImagesError, FewShotError, Stopped.
     """
     if config.evaluation.measured_epochs == 0:
         return lambda _epoch, _student, _context: None
     quiet = replace(hooks or PipelineHooks(), on_bad_image=None, bad_images={})
     evaluated, _ = evaluation_inputs(config, image_index, teacher, targets, None)
     rows = _evaluation_rows(evaluated, config.data.shots)
+    if not rows:
+        return lambda _epoch, _student, _context: None
     side_px = eval_side_px(config.student.image_px, config.student.test_crop)
     paths = _paths(evaluated, rows, root)
     pixels = _pixel_array(config, paths, side_px, cache)
@@ -309,6 +342,8 @@ def measure_teacher(
     Raises NoImages, TeacherError, FewShotError, Stopped.
     """
     rows = _evaluation_rows(image_index, shots)
+    if not rows:
+        return Evaluation(text=text, id=None, ood=None, joint=None)
     of_teacher = image_features(
         teacher, _paths(image_index, rows, root), cache=cache, threads=num_workers, hooks=hooks or PipelineHooks()
     )

@@ -15,6 +15,7 @@ from distill.cli.arguments import RunArguments
 from distill.cli.console import Console, duration
 from distill.cli.report import RunReport, accuracy_table
 from distill.data.atomic_files import write_bytes
+from distill.data.dataset.trained_on import IMAGES_FILE, save_training_images
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
 from distill.json_types import StudentEvaluation
@@ -72,7 +73,8 @@ def run_distillation(arguments: RunArguments, *, should_stop: Callable[[], bool]
                 write_bytes(report_file, (json.dumps(report, indent=2) + "\n").encode())
             ranks.wait()
         if ranks.is_first:
-            print(accuracy_table(json.loads(report_file.read_text(encoding="utf-8"))))
+            finished: RunReport = json.loads(report_file.read_text(encoding="utf-8"))
+            print(accuracy_table(finished["teacher"], finished["student"]))
             if (arguments.out / "bundle").exists():
                 print(f"bundle: {arguments.out / 'bundle'}")
 
@@ -269,6 +271,8 @@ def _write_bundle(
     write_bytes(log, "".join(json.dumps(line) + "\n" for line in result.log).encode())
     if out.exists():
         return
+    training_images = arguments.work / IMAGES_FILE
+    save_training_images(training_images, inputs.data.trained_contents())
     digests = dict(inputs.data.digests)
     if inputs.initial_student is not None:
         digests["start"] = inputs.initial_student.digest
@@ -291,5 +295,6 @@ def _write_bundle(
         ],
         evaluation=evaluation,
         training_log=log,
+        training_images=training_images,
         provenance={"digests": digests, "recipe": arguments.recipe, "config": arguments.config.model_dump(mode="json")},
     )

@@ -1,6 +1,7 @@
 """The training process of `python -m distill`, which starts it with the environment that training needs.
 
     python -m distill.cli.train_process …
+    python -m distill.cli.train_process evaluate …
 
 It takes the same arguments and has the same exit codes. The first SIGINT or SIGTERM makes it save its state and end.
 """
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from distill.cli.arguments import read_arguments
+from distill.cli.evaluate_arguments import read_evaluate_arguments
 from distill.cli.exit_codes import exit_code
 from distill.cli.stop_signal import StopSignal
 from limbeck.shared.child_process import exit_after_parent
@@ -29,6 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str], should_stop: Callable[[], bool]) -> None:
+    if argv[:1] == ["evaluate"]:
+        evaluate_arguments = read_evaluate_arguments(argv[1:])
+        exit_if_not_installed("gpu", "python -m distill evaluate")
+        from distill.cli.evaluate import run_evaluation
+
+        run_evaluation(evaluate_arguments, should_stop=should_stop)
+        return
     arguments = read_arguments(argv)
     exit_if_not_installed("gpu", "python -m distill")
     # Import torch only after the input was checked, so that a typing error is reported at once.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +106,36 @@ def read_images(
             hooks.progress(len(paths), len(paths), consumer.unit)
 
 
+def file_digests(paths: Sequence[Path], *, cache: Path, num_workers: int, hooks: PipelineHooks) -> Keys:
+    """The sha256 (N, 32) of each file; known files are not read. A file that cannot be read has `UNREADABLE`.
+
+    Raises Stopped.
+    """
+    contents = FileContents(cache)
+    digests, known = contents.known(paths)
+    rows = np.flatnonzero(~known)
+
+    def read(row: int) -> bytes:
+        stamp = file_stamp(paths[row])
+        data, digest, _ = _read(paths[row])
+        if data is not None:
+            contents.add(stamp, paths[row], digest)
+        return digest
+
+    try:
+        with ThreadPoolExecutor(num_workers, "hash") as pool:
+            for done, digest in enumerate(_read_ahead(pool, read, rows.tolist())):
+                digests[rows[done]] = np.frombuffer(digest, dtype=np.uint8)
+                if done % REPORT_EVERY == 0:
+                    hooks.progress(len(paths) - len(rows) + done, len(paths), "files")
+                    if hooks.stop_requested():
+                        raise Stopped(f"{done} of {len(rows)} files read")
+    finally:
+        contents.flush()
+    hooks.progress(len(paths), len(paths), "files")
+    return digests
+
+
 class FileContents:
     """The sha256 of files by path, size and modification time, cached on disk."""
 
@@ -189,11 +219,12 @@ def _pass(
     hooks.progress(len(paths), len(paths), unit)
 
 
-def _read_ahead(
-    pool: ThreadPoolExecutor, read: Callable[[int], _ReadImage], rows: Sequence[int]
-) -> Iterator[_ReadImage]:
+ReadT = TypeVar("ReadT")
+
+
+def _read_ahead(pool: ThreadPoolExecutor, read: Callable[[int], ReadT], rows: Sequence[int]) -> Iterator[ReadT]:
     """The results of `read` in order, at most `READ_AHEAD` of them ahead."""
-    waiting: deque[Future[_ReadImage]] = deque()
+    waiting: deque[Future[ReadT]] = deque()
     try:
         for row in rows:
             waiting.append(pool.submit(read, row))

@@ -21,6 +21,7 @@ from distill.data.counter_rng import Ints, shuffled, shuffled_in_windows
 from distill.data.crops import Views, sample_augmentations, sample_views
 from distill.data.decoded_images import PixelRows
 from distill.data.few_shot import BatchSplit, few_shot_rows, split_batch
+from distill.data.row_cache import KEY_BYTES, Keys
 from distill.teacher.view_features import LiveTeacher
 from distill.texts.prompt_learning import PromptedTexts
 from distill.training.distributed import SINGLE_PROCESS, RankGroup
@@ -43,6 +44,7 @@ class TrainData:
     `unseen`: (U, D) texts of labels without images. `prompted`: the texts of all labels, unseen ones last, for learned
     vectors. `few`: the few-shot rows of `usable`, which have a share of every batch (`distill.data.few_shot`).
     `shards`: (N,) the shard number of each image, if they are in shards: a pass reads a few shards at a time.
+    `contents`: (N, 32) uint8, the sha256 of each image file, for the record of what the student was trained on.
     """
 
     pixels: PixelRows
@@ -59,6 +61,11 @@ class TrainData:
     prompted: PromptedTexts | None = None
     few: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     shards: Ints | None = None
+    contents: Keys | None = None
+
+    def trained_contents(self) -> Keys:
+        """The sha256 (M, 32) of the images that are trained on."""
+        return np.zeros((0, KEY_BYTES), dtype=np.uint8) if self.contents is None else self.contents[self.usable]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

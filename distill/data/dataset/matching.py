@@ -92,7 +92,7 @@ def _merged(listing: Listing, matcher: LabelMatcher, found: Mapping[str, int]) -
         if value not in matcher.folder_map and not (listing.indices and value.isdecimal()):
             values_of.setdefault(label, []).append(value)
     return [
-        MatchFault("ambiguous", _merged_detail(listing, values, matcher.labels[label]), "/folder_map")
+        MatchFault("merged_labels", _merged_detail(listing, values, matcher.labels[label]), "/folder_map")
         for label, values in values_of.items()
         if len(values) > 1
     ]

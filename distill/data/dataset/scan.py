@@ -42,7 +42,8 @@ def scan_dataset(
 
     Raises FolderError, whose `code` is one of: no_such_folder, link, no_images, folder_matches_no_label, ambiguous,
     unknown_label, id_ood_overlap, one_label, missing_list, missing_image, image_twice, outside_root,
-    nothing_to_measure, packed_shard, bad_shard, no_label, unknown_layout, bad_list, missing_extra, packed_images.
+    nothing_to_measure, packed_shard, bad_shard, no_label, unknown_layout, bad_list, missing_extra, packed_images,
+    merged_labels.
     """
     source = source or ImageSource()
     root = image_folders.resolve_folder(root)
