@@ -156,10 +156,10 @@ def part_in_name(name: str) -> str | None:
 def _subfolders(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
-            found = sorted(Path(e.path) for e in entries if not e.name.startswith(".") and e.is_dir())
+            found = [e.path for e in entries if not e.name.startswith(".") and e.is_dir()]
     except OSError:
         return []
-    return found if len(found) <= _MAX_SUBFOLDERS else []
+    return sorted(map(Path, found)) if len(found) <= _MAX_SUBFOLDERS else []
 
 
 def _read_bytes(root: Path, path: Path) -> bytes:

@@ -22,7 +22,8 @@ class ListedImages:
 
     def __init__(self, layout: str, root: Path, base: Path, source: ImageSource, *, label_noun: str = "label") -> None:
         self.listing = Listing(layout, label_noun=label_noun)
-        self._root, self._base, self._source = root, base, source
+        self._root, self._source = root, source
+        self._prefix = base.relative_to(root).as_posix()
         self._files: dict[str, frozenset[str]] = {}
         self._positions: dict[str, int] = {}
         self._missing: list[str] = []
@@ -83,29 +84,26 @@ class ListedImages:
 
     def _find(self, name: str, folders: Iterable[str]) -> str | None:
         """The path relative to the root of an image; the folder that held the last image is tried first."""
-        relative = PurePosixPath(name.replace("\\", "/"))
-        if relative.is_absolute() or ".." in relative.parts:
+        # Strings instead of Path objects: a dataset has millions of images.
+        relative = name.replace("\\", "/").removeprefix("./")
+        if relative.startswith("/") or ".." in relative.split("/"):
             raise FolderError("outside_root", f'"{name}" lies outside the folder', "/path")
         candidates = list(folders)
         if self._folder in candidates:
             candidates.insert(0, self._folder)
         for folder in candidates:
-            path = PurePosixPath(folder) / relative
-            if path.name in self._names_in(str(path.parent)):
+            path = "/".join(one for one in (self._prefix, folder, relative) if one not in ("", "."))
+            parent, _, file_name = path.rpartition("/")
+            if file_name in self._names_in(parent):
                 self._folder = folder
-                return self._relative_to_root(path)
+                return path
         return None
 
-    def _relative_to_root(self, path: PurePosixPath) -> str:
-        return (PurePosixPath(self._base.relative_to(self._root).as_posix()) / path).as_posix()
-
     def _names_in(self, folder: str) -> frozenset[str]:
-        """The names of the regular files in a folder, given relative to the base. Raises FolderError link."""
-        key = self._relative_to_root(PurePosixPath(folder))
-        key = "" if key == "." else key
-        if key not in self._files:
-            self._files[key] = self._scan(self._root / key)
-        return self._files[key]
+        """The names of the regular files in a folder, given relative to the root. Raises FolderError link."""
+        if folder not in self._files:
+            self._files[folder] = self._scan(self._root / folder)
+        return self._files[folder]
 
     def _scan(self, folder: Path) -> frozenset[str]:
         resolve_inside(folder, self._root)
