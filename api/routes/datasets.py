@@ -24,7 +24,7 @@ from limbeck.shared.images.file_names import shown_path
 from limbeck.shared.labels import unique_names
 from store import resources, vocabularies
 from store.ids import new_id
-from store.models import Dataset
+from store.models import Dataset, Label
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -91,7 +91,7 @@ def create(
     unlabelled = [
         resolve_folder(services.settings.data, name, f"/unlabelled/{at}")[0] for at, name in enumerate(body.unlabelled)
     ]
-    scanned = _scan(folder, unique_names([(label.name, label.sense) for label in labels]), body, unlabelled)
+    scanned = _scan(folder, labels, body, unlabelled)
     index = scanned.image_index
     id = new_id("dst")
     key = _save(services, index, id)
@@ -120,9 +120,11 @@ def create(
     return response
 
 
-def _scan(folder: Path, labels: Sequence[str], body: DatasetIn, unlabelled: Sequence[Path]) -> ScannedDataset:
+def _scan(folder: Path, labels: Sequence[Label], body: DatasetIn, unlabelled: Sequence[Path]) -> ScannedDataset:
+    names = unique_names([(label.name, label.sense) for label in labels])
+    ids = [label.ids for label in labels]
     try:
-        return scan_dataset(folder, labels, body.split, body.folder_map, body.images, unlabelled)
+        return scan_dataset(folder, names, body.split, body.folder_map, body.images, ids, unlabelled)
     except FolderError as error:
         raise unprocessable(error.code, error.detail, error.pointer) from None
     except OSError as error:

@@ -15,11 +15,12 @@ from pydantic import ValidationError
 
 from distill.bundle.verify import MANIFEST_FILE, file_sha256
 from distill.cli.attribute_files import LabelsWithLines, Lines, read_attributes, read_label2text
-from distill.cli.label_files import read_labels
+from distill.cli.label_files import read_labels_and_ids
 from distill.config.model_names import check_student, check_teacher
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.reference import help_text
 from distill.config.train_config import TrainConfig, expand_short_names, located, merged
+from distill.data.dataset.label_matcher import LabelIds
 from distill.data.dataset.scan import ScannedDataset, scan_dataset
 from distill.data.few_shot import support_rows
 from distill.data.image_index import ImageIndex
@@ -207,11 +208,12 @@ def read_given_labels(namespace: argparse.Namespace) -> LabelsWithLines:
         raise ValueError("--sentences needs --label2text, and replaces --attributes")
     if namespace.label2text is None:
         notes: list[str] = []
-        labels = read_labels(namespace.labels, notes.append)
+        labels, ids = read_labels_and_ids(namespace.labels, notes.append)
         if namespace.attributes is not None:
             found = read_attributes(namespace.attributes, labels)
-            return replace(found, notes=[*notes, *found.notes])
-        return LabelsWithLines(labels=labels, names=labels, lines=[()] * len(labels), folder_map={}, notes=notes)
+            return replace(found, notes=[*notes, *found.notes], ids=ids)
+        lines: list[Lines] = [()] * len(labels)
+        return LabelsWithLines(labels=labels, names=labels, lines=lines, folder_map={}, notes=notes, ids=ids)
     given = read_label2text(namespace.label2text, namespace.sentences)
     if namespace.attributes is None:
         return given
@@ -239,14 +241,18 @@ def _train_config(namespace: argparse.Namespace) -> TrainConfig:
 
 
 def _scan_images(namespace: argparse.Namespace, given: LabelsWithLines, config: TrainConfig) -> ScannedDataset:
-    scanned = scan_given_images(namespace, given.labels, given.folder_map, namespace.unlabelled)
+    scanned = scan_given_images(namespace, given.labels, given.folder_map, given.ids, namespace.unlabelled)
     if config.data.shots:
         support_rows(scanned.image_index, config.data.shots)  # raises if a label has too few images
     return scanned
 
 
 def scan_given_images(
-    namespace: argparse.Namespace, labels: Sequence[str], folder_map: Mapping[str, str], unlabelled: Sequence[Path] = ()
+    namespace: argparse.Namespace,
+    labels: Sequence[str],
+    folder_map: Mapping[str, str],
+    label_ids: Sequence[LabelIds] | None,
+    unlabelled: Sequence[Path] = (),
 ) -> ScannedDataset:
     """The images of `--images`. Raises FolderError and ValueError."""
     if namespace.folder_map:
@@ -254,7 +260,7 @@ def scan_given_images(
         folder_map = {**folder_map, **stated} if folder_map and isinstance(stated, dict) else stated
     split = SPLIT.validate_python(_parse_json(namespace.split, "--split"))
     source = ImageSource.model_validate(_parse_json(namespace.source, "--source"))
-    return scan_dataset(namespace.images, labels, split, folder_map or None, source, unlabelled)
+    return scan_dataset(namespace.images, labels, split, folder_map or None, source, label_ids, unlabelled)
 
 
 def _check_files(namespace: argparse.Namespace, config: TrainConfig) -> None:

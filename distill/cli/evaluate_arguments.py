@@ -97,7 +97,8 @@ def read_evaluate_arguments(argv: Sequence[str]) -> EvaluateArguments:
     if given is not None and namespace.teacher is None and not (bundle / "pairing").is_dir():
         raise ValueError("--labels need a text encoder: give --teacher, or download the pairing/ of the bundle")
     labels = _labels_of(bundle) if given is None else given.labels
-    scanned = scan_given_images(namespace, labels, {} if given is None else given.folder_map)
+    folder_map, ids = ({}, None) if given is None else (given.folder_map, given.ids)
+    scanned = scan_given_images(namespace, labels, folder_map, ids)
     return EvaluateArguments(
         bundle=bundle,
         manifest=manifest,

@@ -35,12 +35,22 @@ class ImageSource(BaseModel):
     file: str | None = Field(
         None, min_length=1, max_length=1000, description="The table or JSON file, relative to the folder."
     )
-    labels: tuple[str, ...] = Field((), max_length=100_000, description="Use only these labels; empty: all.")
+    labels: tuple[str, ...] = Field(
+        (), max_length=100_000, description="Use only these labels of the vocabulary; empty: all."
+    )
     folders: tuple[str, ...] = Field(
-        (), max_length=10_000, description="Use only folders that match one of these patterns; empty: all."
+        (),
+        max_length=10_000,
+        description="Use only images in folders whose name or path matches one of these patterns; empty: all.",
     )
     exclude: tuple[str, ...] = Field(
         (),
         max_length=1_000,
         description="Leave out files and folders that match one of these patterns, such as `*_bad`.",
+    )
+    unmatched: Literal["refuse", "skip"] = Field(
+        "refuse", description="Images whose label is not in the vocabulary: `refuse`, or `skip` and count them."
+    )
+    missing: Literal["refuse", "skip"] = Field(
+        "refuse", description="Images that a table lists but that are not there: `refuse`, or `skip` and count them."
     )

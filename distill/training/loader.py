@@ -1,7 +1,7 @@
 """Batches of a run, read ahead of the steps that use them; the step number determines the images and views of a batch.
 
 In each pass every usable image is used once, in an order shuffled per pass, or the images of rare labels more often
-(`distill.training.sampling`); images that do not fill a last batch are left out of that pass. B images of a batch, N
+(`distill.data.draws.by_label`); images that do not fill a last batch are left out of that pass. B images of a batch, N
 images, M usable images, K labels, U unseen labels, V teacher views, D embedding width, S and T height and width.
 """
 
@@ -21,13 +21,13 @@ from distill.config.train_config import Sampling, TrainConfig
 from distill.data.counter_rng import Ints, shuffled, shuffled_in_windows
 from distill.data.crops import Views, sample_augmentations, sample_views
 from distill.data.decoded_images import PixelRows
+from distill.data.draws.by_label import Draws, draw_by_label
+from distill.data.draws.unlabelled import draw_unlabelled, num_unlabelled, spread
 from distill.data.few_shot import BatchSplit, few_shot_rows, split_batch
 from distill.data.row_cache import KEY_BYTES, Keys
 from distill.teacher.view_features import LiveTeacher
 from distill.texts.prompt_learning import PromptedTexts
 from distill.training.distributed import SINGLE_PROCESS, RankGroup
-from distill.training.sampling import Draws, draw_by_label
-from distill.training.unlabelled import draw_unlabelled, num_unlabelled, spread
 
 BATCHES_AHEAD = 2
 # Number of shards whose samples are mixed: enough to mix well, and few enough to stay in the system's file cache.
@@ -47,7 +47,7 @@ class TrainData:
     `unseen`: (U, D) texts of labels without images. `prompted`: the texts of all labels, unseen ones last, for learned
     vectors. `few`: the few-shot rows of `usable`, which have a share of every batch (`distill.data.few_shot`).
     `shards`: (N,) the shard number of each image, if they are in shards: a pass reads a few shards at a time.
-    `unlabelled`: the rows of `usable` without a label, whose `labels` are -1 (`distill.training.unlabelled`).
+    `unlabelled`: the rows of `usable` without a label, whose `labels` are -1 (`distill.data.draws.unlabelled`).
     `contents`: (N, 32) uint8, the sha256 of each image file, for the record of what the student was trained on.
     """
 

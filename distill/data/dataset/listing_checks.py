@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 from distill.data.dataset.label_matcher import LabelMatcher
@@ -28,31 +27,6 @@ def check_listing(listing: Listing, matcher: LabelMatcher, source: ImageSource, 
     _sort_empty_folders(listing, matcher)
     _refuse_negative_indices(listing, matcher)
     _note_pooled_parts(listing, split)
-
-
-def refuse_merged_labels(found: Mapping[str, int], listing: Listing, matcher: LabelMatcher) -> None:
-    """Refuse names that are different and match one label, unless `folder_map` gives the label of each of them.
-
-    `012.Crane` and `013.Crane` can be a bird and a machine. `found`: index of the label of each name. For label values
-    of shards and tables, which are spelled by hand, it is only noted.
-    """
-    names: dict[int, list[str]] = {}
-    for name, label in found.items():
-        names.setdefault(label, []).append(name)
-    merged = [
-        " and ".join(f'"{name}"' for name in of_label[:_SHOWN])
-        for of_label in names.values()
-        if len(of_label) > 1 and not all(map(matcher.is_mapped, of_label))
-    ]
-    if merged and listing.indices:
-        listing.notes.append(f"{len(merged)} labels are written in several ways: {'; '.join(merged[:_SHOWN])}")
-    elif merged:
-        more = f"; and {len(merged) - _SHOWN} more labels" if len(merged) > _SHOWN else ""
-        detail = (
-            f"several folders match one label: {'; '.join(merged[:_SHOWN])}{more}: rename or exclude one, "
-            "or name each of them in folder_map if they belong together"
-        )
-        raise FolderError("merged_labels", detail, "/folder_map")
 
 
 def _add_named_folders(listing: Listing, matcher: LabelMatcher, source: ImageSource, root: Path) -> None:

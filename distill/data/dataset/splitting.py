@@ -57,8 +57,8 @@ def _by_parts(images: Sequence[MatchedImage], split: ByParts) -> list[Item]:
     named = {image.part for image in images}
     if "train" not in named:
         raise FolderError("no_such_folder", "no image is in a part for training, such as train/", "/path")
-    measured = set(split.measure) or named - {"train"}
-    if not measured - {None, "train"}:
+    measured = (set(split.measure) or named) - {None, "train"}
+    if not measured:
         raise FolderError("no_such_folder", "there is no part to measure on, such as val/ or test/", "/path")
     if nowhere := [image.path for image in images if image.part is None]:
         first = listed_path(nowhere[0])

@@ -76,6 +76,8 @@ class Listing:
     `aliases`: other names of a label value, tried in order after the value itself (the words of a WordNet id).
     `indices`: whether a label that is a number may be an index from 0 into the vocabulary. `notes`: what a user should
     know about how the layout was read. `used_patterns`: patterns of `ImageSource.exclude` that left something out.
+    `has_other_images`: whether images in no part belong to the layout. `label_noun`: what a label value is in this
+    layout, for messages. `hint`: what else to do if a label value matches no label.
     """
 
     layout: str
@@ -87,6 +89,9 @@ class Listing:
     empty_folders: list[EmptyFolder] = field(default_factory=list)
     withheld: list[WithheldFolder] = field(default_factory=list)
     used_patterns: set[str] = field(default_factory=set)
+    has_other_images: bool = False
+    label_noun: str = "folder"
+    hint: str = ""
 
     def exclusion(self, source: ImageSource) -> Exclusion:
         """The rules by which files and folders are left out; everything left out is reported in this listing."""

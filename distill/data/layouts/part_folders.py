@@ -25,12 +25,17 @@ def has_part_folder(root: Path) -> bool:
 
 def read(root: Path, source: ImageSource) -> Listing:
     """The images of all part folders; other folders are reported. Raises FolderError."""
-    listing = Listing("part_folders")
+    return read_below(root, root, source, layout="part_folders")
+
+
+def read_below(root: Path, base: Path, source: ImageSource, *, layout: str) -> Listing:
+    """The images of the part folders of `base`, a folder in `root`; other folders are reported. Raises FolderError."""
+    listing = Listing(layout)
     exclusion = listing.exclusion(source)
     seen: dict[str, Path] = {}
-    entries = image_folders.entries_of(root, root, exclusion)
+    entries = image_folders.entries_of(base, root, exclusion)
     for folder in entries.withheld:
-        exclusion.leaves_out(folder.name, is_folder=True)
+        exclusion.leaves_out(folder.relative_to(root).as_posix(), is_folder=True)
     for folder in entries.folders:
         part = part_of(folder)
         if not part:

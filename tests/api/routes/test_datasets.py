@@ -42,6 +42,22 @@ def test_labels_of_the_same_name_are_distinguished_by_their_sense(service: Servi
     assert (created["name"], created["counts"]["id_labels"] + created["counts"]["ood_labels"]) == (path, 3)
 
 
+def test_published_layout_and_a_subset_of_labels(service: Service) -> None:
+    wnids = ("n01440764", "n02012849", "n01443537")
+    content = b"n01440764 tench, Tinca tinca\nn02012849 crane\nn01443537 goldfish\n"
+    headers = {"Content-Type": "text/plain; charset=utf-8"}
+    vocabulary_id = service.http.post("/v1/vocabularies?name=v", content=content, headers=headers).json()["id"]
+    path = service.images(*(f"{part}/{wnid}" for part in ("train", "val") for wnid in wnids), at="imagenet")
+    body: dict[str, Any] = {"path": path, "vocabulary_id": vocabulary_id, "split": {"by": "parts"}}
+    body["images"] = {"layout": "imagenet", "labels": ["Tinca tinca", "Crane"]}
+    counts = service.post("/v1/datasets", body)["counts"]
+    assert (counts["train"], counts["held_out"], counts["id_labels"]) == (8, 8, 2)
+    body["images"] = {"labels": ["tench", "cranes"], "folders": ["trains"]}
+    problem = service.rejection("/v1/datasets", body)
+    assert (problem["code"], problem["errors"][0]["pointer"]) == ("no_such_folder", "/images/folders/0")
+    assert '"cranes" is no label of the vocabulary; near: crane' in problem["detail"]
+
+
 def test_part_folders_and_overlap(service: Service) -> None:
     vocabulary_id = service.vocabulary()
     for folder in ("train/crane", "train/heron", "val_on_train/crane", "val/stork"):

@@ -250,8 +250,8 @@ def test_a_folder_that_cannot_be_read_is_an_error(
 ) -> None:
     scandir = os.scandir
 
-    def refuse(path: str) -> object:
-        if path.endswith("red finch"):
+    def refuse(path: str | Path) -> object:
+        if str(path).endswith("red finch"):
             raise error
         return scandir(path)
 
@@ -268,8 +268,8 @@ def test_a_folder_that_cannot_be_read_is_an_error(
 def test_a_folder_that_vanishes_during_the_scan_is_an_error(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scandir = os.scandir
 
-    def vanish(path: str) -> object:
-        if path.endswith("red finch"):
+    def vanish(path: str | Path) -> object:
+        if str(path).endswith("red finch"):
             raise FileNotFoundError(2, "No such file or directory")
         return scandir(path)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from distill.training.sampling import Draws
+from distill.data.draws.by_label import Draws
 
 
 def draw_unlabelled(order_of_turn: Callable[[int], Draws], num_images: int, num_draws: int, step: int) -> Draws:

@@ -9,10 +9,10 @@ import torch
 
 from distill import Stopped
 from distill.config.loss_registry import LOSS_TERMS
+from distill.data.draws.unlabelled import num_unlabelled
 from distill.training.loader import TrainData, batches, plan_batches
 from distill.training.loop import train
 from distill.training.objective import Objective, ObjectiveInputs
-from distill.training.unlabelled import num_unlabelled
 from tests.distill.helpers_train import hooks_stopping_after, small_config, small_data
 from tests.distill.training.test_objective import random_inputs
 
