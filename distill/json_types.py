@@ -25,9 +25,15 @@ class TeacherPreprocess(Preprocess):
 
 
 class StudentPreprocess(Preprocess):
-    """Preprocessing of a student. `crop_pct`: `size` as a share of the resized side."""
+    """Preprocessing of a student. `crop_pct`: `size` as a share of the resized side.
+
+    `background`: colour (`#rrggbb`) that transparent parts show; absent in bundles of earlier releases, which dropped
+    transparency. `decoder`: how files become RGB pixels before that (`limbeck.shared.images.decode`); absent there too.
+    """
 
     crop_pct: float
+    background: NotRequired[str]
+    decoder: NotRequired[str]
 
 
 class ModelArgs(TypedDict, total=False):

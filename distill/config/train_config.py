@@ -16,6 +16,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from distill.config.closest_names import closest_names
 from distill.config.loss_registry import LOSS_TERMS
 from distill.json_types import JSONValue
+from limbeck.shared.images.background import WHITE, hex_colour
 
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
@@ -153,6 +154,17 @@ class DataConfig(_Frozen):
         "`num_views` of them per image, cached. `live`: every view of the student, encoded during training.",
     )
     num_views: int = Field(4, ge=1, le=1000, description="Cached views per image for view `same`.")
+    background: str = Field(
+        WHITE,
+        max_length=40,
+        description="Colour behind transparent parts of images, in training and wherever the student is used: a name "
+        "such as `black`, or `#rrggbb`.",
+    )
+
+    @field_validator("background")
+    @classmethod
+    def _background_is_a_colour(cls, background: str) -> str:
+        return hex_colour(background)
 
 
 class ObjectiveConfig(_Frozen):

@@ -3,8 +3,8 @@
 The whole image is squashed to a square of S pixels (bicubic, antialiased), as in the code of arXiv:2307.03135. S is 256
 for a student of 224 px, in proportion above 96 px, and the student's own size up to 96 px, because datasets of small
 images are mostly stored at that size and a margin would only blur them. An image that is already S by S is kept to the
-bit. The array is named by a digest of the file contents, so a second run on the same images finds it; it is written
-atomically. N images, S side of the stored images in pixels.
+bit. The array is named by the digests of the images (`distill.data.image_store`), so a second run on the same images
+finds it; it is written atomically. N images, S side of the stored images in pixels.
 """
 
 import errno
@@ -28,6 +28,8 @@ from distill.data.atomic_files import replacing, write_bytes
 from distill.data.image_store import Mask, load_image, read_images
 from distill.data.row_cache import Keys, key_of, stack_keys
 from distill.hooks import PipelineHooks, logging_hooks
+from limbeck.shared.images.background import WHITE
+from limbeck.shared.images.extreme_shapes import shortened
 
 FORMAT = "limbeck pixels 1: squashed, bicubic"
 SMALL_PX = 96
@@ -65,8 +67,8 @@ def eval_side_px(image_px: int, test_crop: float) -> int:
 class DecodedImages:
     """Decoded images. `pixels`: (N, S, S, 3) uint8, memory-mapped or decoded on access; zeros for a bad file.
 
-    `bad`: reason by position. `digest`: of the file contents and the preprocessing. `contents`: (N, 32), sha256 of each
-    file.
+    `bad`: reason by position. `digest`: of all images and their preprocessing. `contents`: (N, 32), the digest of each
+    image (`distill.data.image_store`).
     """
 
     pixels: PixelRows
@@ -84,12 +86,15 @@ class DecodedImages:
 class OnDemandPixels:
     """Images (N, S, S, 3) decoded on access, with the same values as the array on disk.
 
-    `contents`: (N, 32), sha256 of each file when it was first read. Access raises ImagesError, naming the file, if a
-    file has changed since.
+    `contents`: (N, 32), the digest of each image when it was first read. Access raises ImagesError, naming the file, if
+    a file has changed since.
     """
 
-    def __init__(self, paths: Sequence[Path], contents: Keys, side_px: int, num_workers: int) -> None:
+    def __init__(
+        self, paths: Sequence[Path], contents: Keys, side_px: int, num_workers: int, background: str = WHITE
+    ) -> None:
         self._paths, self._contents, self._side_px, self._num_workers = paths, contents, side_px, num_workers
+        self._background = background
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -103,7 +108,7 @@ class OnDemandPixels:
 
         def fill(at: int) -> None:
             row = int(rows[at])
-            file = load_image(self._paths[row])
+            file = load_image(self._paths[row], self._background)
             if file.digest != self._contents[row].tobytes():
                 raise ImagesError(
                     f"{self._paths[row]} was changed during the run ({file.reason or 'other content'}): "
@@ -122,15 +127,23 @@ class PixelArray:
     """Stores the decoded images of a pass (`distill.data.image_store`) as one array, unless `cache` has it already.
 
     If the images take more than `decoded_gb`, no array is stored: the pass finds their digests and the bad ones, and
-    `num_workers` threads decode them again on each access.
+    `num_workers` threads decode them again on each access, on the same `background` as in the pass.
     """
 
     unit = "pictures"
 
     def __init__(
-        self, paths: Sequence[Path], side_px: int, *, cache: Path, num_workers: int, decoded_gb: float = math.inf
+        self,
+        paths: Sequence[Path],
+        side_px: int,
+        *,
+        cache: Path,
+        num_workers: int,
+        decoded_gb: float = math.inf,
+        background: str = WHITE,
     ) -> None:
         self._paths, self._side_px, self._num_workers = paths, side_px, num_workers
+        self._background = background
         self._folder = cache / "pixels"
         self._store_array = len(paths) * side_px * side_px * 3 <= decoded_gb * 1e9
         self._found: DecodedImages | None = None
@@ -198,7 +211,7 @@ class PixelArray:
         except FileNotFoundError as error:
             if self._store_array or error.filename.endswith(".json"):
                 return None
-            pixels = OnDemandPixels(self._paths, contents, self._side_px, self._num_workers)
+            pixels = OnDemandPixels(self._paths, contents, self._side_px, self._num_workers, self._background)
         except ValueError:
             return None
         return DecodedImages(pixels, {int(at): reason for at, reason in notes["bad"].items()}, key, contents)
@@ -211,6 +224,7 @@ def decode_images(
     cache: Path,
     num_workers: int = 4,
     decoded_gb: float = math.inf,
+    background: str = WHITE,
     hooks: PipelineHooks | None = None,
 ) -> DecodedImages:
     """Decode the images of `paths` at `side_px`, or find them in `cache` if these contents were decoded before.
@@ -219,8 +233,10 @@ def decode_images(
     full.
     """
     hooks = hooks or logging_hooks()
-    pixels = PixelArray(paths, side_px, cache=cache, num_workers=num_workers, decoded_gb=decoded_gb)
-    read_images(paths, [pixels], cache=cache, num_workers=num_workers, hooks=hooks)
+    pixels = PixelArray(
+        paths, side_px, cache=cache, num_workers=num_workers, decoded_gb=decoded_gb, background=background
+    )
+    read_images(paths, [pixels], cache=cache, num_workers=num_workers, hooks=hooks, background=background)
     return pixels.images(hooks)
 
 
@@ -266,7 +282,7 @@ def _key(side_px: int, contents: Keys) -> str:
 
 def _squash(image: Image.Image, side_px: int) -> Pixels:
     if image.size != (side_px, side_px):
-        image = image.resize((side_px, side_px), Image.Resampling.BICUBIC)
+        image = shortened(image, side_px).resize((side_px, side_px), Image.Resampling.BICUBIC)
     return np.asarray(image)
 
 

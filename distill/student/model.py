@@ -12,6 +12,8 @@ from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
 from distill.json_types import ModelArgs, StudentPreprocess
+from limbeck.shared.images.background import WHITE
+from limbeck.shared.images.decode import DECODER
 
 
 class StudentError(ValueError):
@@ -23,7 +25,8 @@ class Student:
     """A model, the arguments to rebuild it with timm, and its preprocessing.
 
     `timm.create_model(name, num_classes=width, **model_args)` builds the same model. `mean`, `std`: of pixel values in
-    0..1. `test_crop`: side of the centre crop divided by side of the whole image, at evaluation.
+    0..1. `test_crop`: side of the centre crop divided by side of the whole image, at evaluation. `background`: colour
+    (`#rrggbb`) that transparent parts of images show.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Student:
     model: nn.Module
     model_args: ModelArgs = field(default_factory=ModelArgs)
     test_crop: float = 1.0
+    background: str = WHITE
 
     def preprocess(self) -> StudentPreprocess:
         """The preprocessing at evaluation, JSON-serialisable.
@@ -48,6 +52,8 @@ class Student:
             "interpolation": "bicubic",
             "resize_mode": "squash",
             "crop_pct": self.test_crop,
+            "background": self.background,
+            "decoder": DECODER,
         }
 
     def normalise(self, pixels: Tensor) -> Tensor:
@@ -63,7 +69,14 @@ class Student:
 
 
 def build_student(
-    name: str, *, width: int, image_px: int, seed: int, pretrained: bool = False, test_crop: float = 1.0
+    name: str,
+    *,
+    width: int,
+    image_px: int,
+    seed: int,
+    pretrained: bool = False,
+    test_crop: float = 1.0,
+    background: str = WHITE,
 ) -> Student:
     """A student with a head of `width`, initialised by `seed`, in training mode on the CPU.
 
@@ -91,6 +104,7 @@ def build_student(
         width=width,
         image_px=image_px,
         test_crop=test_crop,
+        background=background,
         mean=tuple(published.mean),
         std=tuple(published.std),
         model=model,

@@ -85,6 +85,7 @@ def prepare_training(
         seed=config.system.seed,
         pretrained=config.student.pretrained and resume is None and initial_student is None,
         test_crop=config.student.test_crop,
+        background=config.data.background,
     )
     model = ranks.with_sync_batch_norm(built.model, device)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -22,6 +22,7 @@ from distill.student.model import Student, build_student
 from distill.teacher.teacher import Teacher
 from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets
+from limbeck.shared.images.background import WHITE
 from store import resources
 from store.ids import new_id
 from store.jobs import claims
@@ -65,7 +66,7 @@ class _EvaluationRun:
         if isinstance(subject, CheckpointSubject):
             measured = self._measure_checkpoint(subject.checkpoint_id, shots=self.spec.shots)
         else:
-            measured = self._measure_teacher(self._load_teacher(), self.targets, shots=0)
+            measured = self._measure_teacher(self._load_teacher(), self.targets, shots=0, background=WHITE)
         result = EvaluateResult(evaluation=measured.as_json(), num_bad_images=len(self.hooks.bad_images))
         return lambda _tx: result
 
@@ -94,7 +95,7 @@ class _EvaluationRun:
             hooks=self.hooks,
         )
 
-    def _measure_teacher(self, teacher: Teacher, targets: TextTargets, *, shots: int) -> Evaluation:
+    def _measure_teacher(self, teacher: Teacher, targets: TextTargets, *, shots: int, background: str) -> Evaluation:
         return measure_teacher(
             teacher,
             self.images.image_index,
@@ -103,6 +104,7 @@ class _EvaluationRun:
             cache=self.context.settings.cache,
             root=self.images.root,
             shots=shots,
+            background=background,
             hooks=self.hooks,
         )
 
@@ -147,6 +149,7 @@ class _EvaluationRun:
             image_px=config.student.image_px,
             seed=config.system.seed,
             test_crop=config.student.test_crop,
+            background=config.data.background,
         )
         student.model.load_state_dict(load_file(path))
         return student
@@ -169,7 +172,9 @@ class _EvaluationRun:
             last_epochs=last_epochs(log, config.evaluation.measured_epochs),
         )
         # After the student: its pass over the images has stored the teacher's features too.
-        baseline = self._measure_teacher(teacher, teacher_targets, shots=config.data.shots)
+        baseline = self._measure_teacher(
+            teacher, teacher_targets, shots=config.data.shots, background=config.data.background
+        )
         evaluation: StudentEvaluation = {
             **measured.as_json(),
             "teacher": [{"run": self.spec.teacher, **baseline.as_json()}],

@@ -14,6 +14,7 @@ from distill import Stopped
 from distill.data import image_store
 from distill.data.decoded_images import DecodedImages, ImagesError, decode_images, eval_side_px, train_side_px
 from distill.hooks import PipelineHooks
+from limbeck.shared.images.decode import OpenedImage
 
 
 def write_image(path: Path, side: tuple[int, int] = (24, 24), seed: int = 0) -> Path:
@@ -40,13 +41,13 @@ class Calls:
         self.decoded = 0
         self.progress: list[tuple[int, int, str]] = []
         self.bad: list[tuple[str, str]] = []
-        original = image_store.open_rgb
+        original = image_store.OpenedImage
 
-        def open_rgb(data: bytes) -> Image.Image:
+        def opened(data: bytes) -> OpenedImage:
             self.decoded += 1
             return original(data)
 
-        monkeypatch.setattr(image_store, "open_rgb", open_rgb)
+        monkeypatch.setattr(image_store, "OpenedImage", opened)
 
     def decode(self, paths: list[Path], side_px: int, cache: Path) -> DecodedImages:
         return decode_images(

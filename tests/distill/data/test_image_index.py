@@ -38,7 +38,7 @@ def test_damaged_index_is_refused(tmp_path: Path, damage: str) -> None:
         (["crane/1.jpg"], {"by": "seed"}, "one_label"),
         ([], {"by": "seed"}, "no_images"),
         (["stray.jpg"], {"by": "seed"}, "no_images"),
-        (["crane/1.jpg", "blue jay/1.gif"], {"by": "seed"}, "no_images"),
+        (["crane/1.jpg", "blue jay/1.svg"], {"by": "seed"}, "no_images"),
         (["crane/1.jpg"], {"by": "list", "id": ["crane", "blue jay"]}, "no_images"),
         (["crane/1.jpg"], {"by": "list", "id": ["crane", "heron"]}, "unknown_label"),
         (["crane/1.jpg", "blue jay/1.jpg"], {"by": "seed"}, "nothing_to_measure"),
