@@ -17,7 +17,7 @@ FADE = Image.linear_gradient("L").resize(COLOURS.size)
 
 def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
     """The image as a file; `options` that the format does not have are left out."""
-    if format != "JPEG" and format != "WEBP" and format != "AVIF":
+    if format not in ("JPEG", "WEBP", "AVIF", "HEIF"):
         options.pop("quality", None)
     out = io.BytesIO()
     image.save(out, format, **options)

@@ -199,7 +199,7 @@ def test_every_suffix_is_of_a_kind_that_is_read() -> None:
 def test_heic() -> None:
     pillow_heif = pytest.importorskip("pillow_heif")
     pillow_heif.register_heif_opener()
-    data = encoded(COLOURS, "HEIF", quality=-1)
+    data = encoded(COLOURS, "HEIF", quality=-1, chroma=444)
     opened = OpenedImage(data)
     assert float(np.abs(np.asarray(opened.rgb(), np.int16) - np.asarray(COLOURS, np.int16)).mean()) < 10
     assert opened.traits == Traits.CHANGED | Traits.OPTIONAL
