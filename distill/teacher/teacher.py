@@ -26,7 +26,7 @@ from distill.json_types import ModelConfig, TeacherInfo, TeacherPreprocess
 from distill.teacher.clip_model import ClipModel, TextTower
 from distill.teacher.errors import TeacherError, check_supported, local_teacher_folder, teacher_errors
 from distill.teacher.tokenizer import Tokenizer, load_tokenizer
-from limbeck.shared.images.extreme_shapes import central_part, shortened
+from limbeck.shared.images.extreme_shapes import MAX_ASPECT, central_part, shortened
 
 __all__ = ["Teacher", "TeacherError", "View", "load_teacher"]
 
@@ -77,7 +77,7 @@ class Teacher:
         if view == "squash" or self.preprocess["resize_mode"] == "squash":
             image = shortened(image, self.preprocess["size"][0])
         else:
-            image = central_part(image)
+            image = central_part(image, min(MAX_ASPECT, *self.preprocess["size"]))
         return self._transforms[view](image)
 
     @torch.no_grad()

@@ -6,6 +6,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from distill.cli.train_process import main
@@ -20,17 +21,20 @@ SETTINGS = ("image_px=32", "epochs=20", "batch_size=16", "device=cpu", "threads=
 
 def cut_out(member: Species, number: int) -> tuple[Image.Image, Image.Image]:
     """A creature on white, and its alpha channel: opaque where two backgrounds give the same pixel."""
-    drawn = []
-    for colour in ("white", "black"):
-        original = drawing._background
+    on_white, on_black = (drawn_on(colour, member, number) for colour in ("white", "black"))
+    same = (on_white == on_black).all(axis=2)
+    return Image.fromarray(on_white), Image.fromarray(np.where(same, 255, 0).astype(np.uint8))
 
-        def background(rng: np.random.Generator, colour: str = colour) -> Image.Image:
-            return Image.new("RGB", original(rng).size, colour)  # takes as many random numbers
 
-        with mock.patch.object(drawing, "_background", background):
-            drawn.append(species_image(member, number, seed=0))
-    same = (drawn[0] == drawn[1]).all(axis=2)
-    return Image.fromarray(drawn[0]), Image.fromarray(np.where(same, 255, 0).astype(np.uint8))
+def drawn_on(colour: str, member: Species, number: int) -> NDArray[np.uint8]:
+    """The creature in the same pose on a plain background."""
+    original = drawing._background
+
+    def background(rng: np.random.Generator) -> Image.Image:
+        return Image.new("RGB", original(rng).size, colour)  # takes as many random numbers
+
+    with mock.patch.object(drawing, "_background", background):
+        return species_image(member, number, seed=0)
 
 
 def write_pictures(root: Path) -> None:

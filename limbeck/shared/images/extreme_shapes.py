@@ -14,12 +14,16 @@ def is_extreme(width: int, height: int) -> bool:
     return max(width, height) > MAX_ASPECT * min(width, height)
 
 
-def central_part(image: Image.Image) -> Image.Image:
-    """For a resize of the shorter side and a crop of the centre: the central part that is not extreme."""
+def central_part(image: Image.Image, aspect: int = MAX_ASPECT) -> Image.Image:
+    """For a resize that keeps the aspect ratio: the central part of an extreme image.
+
+    `aspect`: the sides of this part differ by this factor. It must not exceed the size that the longer side gets, or
+    the shorter one would vanish.
+    """
     width, height = image.size
     if not is_extreme(width, height):
         return image
-    longest = MAX_ASPECT * min(width, height)
+    longest = aspect * min(width, height)
     left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
     return image.crop((left, top, left + min(width, longest), top + min(height, longest)))
 

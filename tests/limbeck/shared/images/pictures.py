@@ -4,6 +4,7 @@ import io
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 _RANDOM = np.random.default_rng(0)
@@ -36,3 +37,17 @@ def on_colour(colours: Image.Image, alpha: Image.Image, background: str) -> Imag
     canvas = Image.new("RGB", colours.size, background)
     canvas.paste(colours, mask=alpha)
     return canvas
+
+
+def record_resizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that gets the number of pixels that each later resize of an image holds at most, beside the image."""
+    sizes: list[int] = []
+    resize = Image.Image.resize
+
+    def recorded(image: Image.Image, to: tuple[int, int], *args: Any, **options: Any) -> Image.Image:
+        # Pillow resizes rows before columns: between the passes it holds the new width and the old height.
+        sizes.append(to[0] * max(to[1], image.height))
+        return resize(image, to, *args, **options)
+
+    monkeypatch.setattr(Image.Image, "resize", recorded)
+    return sizes
