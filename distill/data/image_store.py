@@ -29,7 +29,7 @@ from distill.data.row_cache import KEY_BYTES, Keys, RowCache, key_of, stack_keys
 from distill.data.shards import file_stamp, read_image
 from distill.hooks import PipelineHooks
 from limbeck.shared.images.background import WHITE
-from limbeck.shared.images.decode import DECODER, OpenedImage, Traits, optional_readers
+from limbeck.shared.images.decode import DECODER, OpenedImage, PixelTraits, optional_readers
 from limbeck.shared.images.unreadable import UnreadableImage
 
 READ_AHEAD = 256
@@ -138,11 +138,11 @@ class FileContents:
         rows, known = self._rows.get(stamps)
         digests = np.ascontiguousarray(rows[:, :KEY_BYTES])
         for at in np.flatnonzero(rows[:, KEY_BYTES]):  # the others have no traits
-            digest = _pixel_digest(digests[at].tobytes(), Traits(int(rows[at, KEY_BYTES])), self._background)
+            digest = _pixel_digest(digests[at].tobytes(), PixelTraits(int(rows[at, KEY_BYTES])), self._background)
             digests[at] = np.frombuffer(digest, dtype=np.uint8)
         return digests, known
 
-    def add(self, stamp: bytes | None, path: Path, sha256: bytes, traits: Traits) -> None:
+    def add(self, stamp: bytes | None, path: Path, sha256: bytes, traits: PixelTraits) -> None:
         """Remember a file, if its stamp is the same after reading as before. Called by many threads."""
         if stamp is not None and stamp == file_stamp(path):
             self._new[stamp] = sha256 + bytes([traits])
@@ -238,15 +238,15 @@ def _read(path: Path) -> tuple[bytes | None, bytes, str]:
     return data, hashlib.sha256(data).digest(), ""
 
 
-def _pixel_digest(sha256: bytes, traits: Traits, background: str) -> bytes:
+def _pixel_digest(sha256: bytes, traits: PixelTraits, background: str) -> bytes:
     """The digest of the pixels of a file with these traits."""
-    if traits == Traits.NONE:
+    if traits == PixelTraits.NONE:
         return sha256
     return key_of(
         DECODER,
         sha256,
-        background if Traits.TRANSPARENT in traits else "",
-        optional_readers() if Traits.OPTIONAL in traits else "",
+        background if PixelTraits.TRANSPARENT in traits else "",
+        optional_readers() if PixelTraits.OPTIONAL in traits else "",
     )
 
 

@@ -29,7 +29,7 @@ from limbeck.shared.images.extreme_shapes import is_extreme
 from limbeck.shared.images.unreadable import UnreadableImage, heif_brand, reason_of
 
 DECODER = "limbeck decoder 2"
-"""Name of these rules, in bundles and in the digests of images with `Traits`: change it when their pixels change."""
+"""Name of these rules, in bundles and in the digests of images with traits: change it when their pixels change."""
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF")
 _EARLIER_FORMATS = frozenset({"JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF"})
 _JPEG_FORMATS = frozenset({"JPEG", "MPO"})
@@ -50,7 +50,7 @@ _ENTROPY_CODED = frozenset({"PNG", "WEBP", "AVIF", "HEIF", *_JPEG_FORMATS})
 _MIN_ZEROS = 1024  # no compressed pixels end in so many zero bytes
 
 
-class Traits(IntFlag):
+class PixelTraits(IntFlag):
     """What the pixels of a file depend on beside its bytes. `distill.data.image_store` keeps them with its digest."""
 
     NONE = 0
@@ -75,14 +75,14 @@ class OpenedImage:
         self._turn: Image.Transpose | None = None
         self._transform: ImageCms.ImageCmsTransform | None = None
         self._error: Exception | None = None
-        self.traits = Traits.OPTIONAL if heif_brand(data) in ("heic", "avif") else Traits.NONE
+        self.traits = PixelTraits.OPTIONAL if heif_brand(data) in ("heic", "avif") else PixelTraits.NONE
         try:
             self._read_header()
         except MemoryError:
             raise
         except Exception as error:  # decoders raise any exception
             self._error = error
-            self.traits |= Traits.CHANGED
+            self.traits |= PixelTraits.CHANGED
 
     def rgb(self, background: str = WHITE) -> Image.Image:
         """The pixels (mode RGB), transparent parts on `background` (`#rrggbb`). Raises UnreadableImage."""
@@ -99,27 +99,27 @@ class OpenedImage:
         image = _open(self._data)
         traits = self.traits
         if image.format not in _EARLIER_FORMATS:
-            traits |= Traits.CHANGED
+            traits |= PixelTraits.CHANGED
         if image.format == "TIFF" and _skip_thumbnails(image):
-            traits |= Traits.CHANGED
+            traits |= PixelTraits.CHANGED
         if image.format in _ENTROPY_CODED:
             _require_end(self._data, str(image.format))
         if image.format not in _JPEG_FORMATS:
             image.load()
         self._turn = _TURN.get(_orientation(image))
         if is_extreme(*image.size) or self._turn is not None:
-            traits |= Traits.CHANGED
+            traits |= PixelTraits.CHANGED
         self._image, self._alpha = _without_alpha(image, self._data)
         if is_deep(self._image):
             self._image = _deep_grey(self._image)
-            traits |= Traits.CHANGED
+            traits |= PixelTraits.CHANGED
         elif self._image.mode not in _PROFILE_MODES:
             self._image = self._image.convert("RGB")
         self._transform = srgb_transform(self._image, image.info.get("icc_profile"))
         if self._transform is not None:
-            traits |= Traits.CHANGED
+            traits |= PixelTraits.CHANGED
         if self._alpha is not None:
-            traits |= Traits.CHANGED | Traits.TRANSPARENT
+            traits |= PixelTraits.CHANGED | PixelTraits.TRANSPARENT
         self.traits = traits
 
     def _rgb(self, background: str) -> Image.Image:
@@ -158,7 +158,7 @@ def small_jpeg(data: bytes, *, max_px: int) -> bytes:
 
 
 def optional_readers() -> str:
-    """The libraries of `Traits.OPTIONAL` that this installation has."""
+    """The libraries of `PixelTraits.OPTIONAL` that this installation has."""
     return " ".join(name for name, has in (("heif", _has_heif()), ("avif", _has_avif())) if has)
 
 
@@ -225,7 +225,10 @@ def _without_alpha(image: Image.Image, data: bytes) -> tuple[Image.Image, Image.
     else:
         rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         colours, alpha = rgba.convert("RGB"), rgba.getchannel("A")
-    return colours, None if alpha.getextrema() == (255, 255) else alpha
+    levels = alpha.getextrema()
+    # In a 32-bit BMP an alpha of zero everywhere means that the writer left it empty; viewers show the colours.
+    is_unused = levels == (255, 255) or (image.format == "BMP" and levels == (0, 0))
+    return colours, None if is_unused else alpha
 
 
 def _scale_colour_key(image: Image.Image, *, bit_depth: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from limbeck.shared.images.colour_profiles import srgb_transform
-from limbeck.shared.images.decode import OpenedImage, Traits, open_rgb
+from limbeck.shared.images.decode import OpenedImage, PixelTraits, open_rgb
 from tests.limbeck.shared.images.icc_files import cmyk_profile, grey_profile, rgb_profile
 from tests.limbeck.shared.images.pictures import COLOURS, GREY, encoded, largest_difference
 
@@ -36,7 +36,7 @@ def test_wide_profile_is_converted(format: str) -> None:
 def test_srgb_profile_changes_nothing() -> None:
     for format in ("PNG", "JPEG"):
         opened = OpenedImage(encoded(COLOURS, format, icc_profile=SRGB))
-        assert opened.traits == Traits.NONE
+        assert opened.traits == PixelTraits.NONE
         assert largest_difference(opened.rgb(), open_rgb(encoded(COLOURS, format))) == 0
 
 
@@ -72,7 +72,7 @@ def test_grey_profile_is_used() -> None:
 @pytest.mark.parametrize("profile", [b"x" * 200, SRGB[:300], grey_profile(1.0), cmyk_profile(), b"\0" * 128])
 def test_unusable_profile_is_ignored(profile: bytes) -> None:
     opened = OpenedImage(encoded(COLOURS, "PNG", icc_profile=profile))
-    assert opened.traits == Traits.NONE
+    assert opened.traits == PixelTraits.NONE
     assert largest_difference(opened.rgb(), COLOURS) == 0
 
 

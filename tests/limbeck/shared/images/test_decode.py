@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageOps, TiffImagePlugin, features
 
 from limbeck.shared.images import decode
-from limbeck.shared.images.decode import FORMATS, OpenedImage, Traits, open_rgb, optional_readers, small_jpeg
+from limbeck.shared.images.decode import FORMATS, OpenedImage, PixelTraits, open_rgb, optional_readers, small_jpeg
 from limbeck.shared.images.kinds import IMAGE_SUFFIXES, is_image_name
 from limbeck.shared.images.unreadable import UnreadableImage
 from tests.limbeck.shared.images.pictures import COLOURS, FADE, GREY, encoded, largest_difference, on_colour
@@ -52,7 +52,7 @@ def test_orientation_is_applied(format: str, orientation: int) -> None:
     opened = OpenedImage(data)
     assert largest_difference(opened.rgb(), turned) == 0
     if format in ("JPEG", "PNG", "WEBP"):  # earlier releases ignored it there
-        assert (Traits.CHANGED in opened.traits) is (orientation != 1)
+        assert (PixelTraits.CHANGED in opened.traits) is (orientation != 1)
 
 
 @image_input("EXIF behind the pixels of a PNG, or an orientation in XMP", "applied")
@@ -81,7 +81,7 @@ def test_orientation_in_other_places() -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_damaged_exif_is_ignored(exif: bytes) -> None:
     opened = OpenedImage(encoded(COLOURS, "JPEG", exif=exif))
-    assert opened.traits == Traits.NONE
+    assert opened.traits == PixelTraits.NONE
     assert opened.rgb().size == COLOURS.size
 
 
@@ -93,7 +93,7 @@ def test_alpha_is_composited(format: str, background: str) -> None:
     picture.putalpha(FADE)
     opened = OpenedImage(encoded(picture, format, **WITH_ALPHA[format]))
     assert largest_difference(opened.rgb(background), on_colour(COLOURS, FADE, background)) == 0
-    assert Traits.TRANSPARENT in opened.traits
+    assert PixelTraits.TRANSPARENT in opened.traits
 
 
 @image_input("grey with alpha; a palette with transparent entries; a transparent colour", "on the background too")
@@ -153,8 +153,8 @@ def test_premultiplied_alpha() -> None:
 @pytest.mark.parametrize("format", WITH_ALPHA)
 def test_opaque_alpha_changes_nothing(format: str) -> None:
     opened = OpenedImage(encoded(COLOURS.convert("RGBA"), format, **WITH_ALPHA[format]))
-    assert opened.traits & ~Traits.CHANGED == Traits.NONE
-    assert (opened.traits == Traits.NONE) is (format != "JPEG2000")
+    assert opened.traits & ~PixelTraits.CHANGED == PixelTraits.NONE
+    assert (opened.traits == PixelTraits.NONE) is (format != "JPEG2000")
     assert largest_difference(opened.rgb("#ff0000"), COLOURS) == 0
 
 
@@ -165,7 +165,7 @@ def test_plain_images_are_as_pillow_decodes_them(format: str) -> None:
         expected = image.convert("RGB")
     opened = OpenedImage(data)
     assert largest_difference(opened.rgb(), expected) == 0
-    assert (opened.traits == Traits.NONE) is (format != "JPEG2000")
+    assert (opened.traits == PixelTraits.NONE) is (format != "JPEG2000")
 
 
 @pytest.mark.parametrize(
@@ -201,20 +201,25 @@ def test_heic() -> None:
     pillow_heif.register_heif_opener()
     data = encoded(COLOURS, "HEIF", quality=-1, chroma=444)
     opened = OpenedImage(data)
-    assert float(np.abs(np.asarray(opened.rgb(), np.int16) - np.asarray(COLOURS, np.int16)).mean()) < 10
-    assert opened.traits == Traits.CHANGED | Traits.OPTIONAL
-    # Orientation of HEIC is a property of the container, which the library applies; EXIF repeats it and is ignored.
-    assert open_rgb(encoded(COLOURS, "HEIF", exif=exif_of(6).tobytes())).size == COLOURS.size
+    assert mean_difference(opened.rgb(), COLOURS) < 10
+    assert opened.traits == PixelTraits.CHANGED | PixelTraits.OPTIONAL
+    # Orientation of HEIC is a property of the container, which the library applies; EXIF repeats it.
+    turned = open_rgb(encoded(COLOURS, "HEIF", quality=-1, chroma=444, exif=exif_of(6).tobytes()))
+    assert mean_difference(turned, COLOURS.transpose(Image.Transpose.ROTATE_270)) < 10
     fading = COLOURS.convert("RGBA")
     fading.putalpha(FADE)
-    assert Traits.TRANSPARENT in OpenedImage(encoded(fading, "HEIF")).traits
+    assert PixelTraits.TRANSPARENT in OpenedImage(encoded(fading, "HEIF")).traits
+
+
+def mean_difference(one: Image.Image, other: Image.Image) -> float:
+    return float(np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).mean())
 
 
 @image_input(".heic without pillow-heif", "left out; the reason names the extra", "Kinds of image files")
 def test_heic_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "_has_heif", lambda: False)
     data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
-    assert OpenedImage(data).traits == Traits.CHANGED | Traits.OPTIONAL
+    assert OpenedImage(data).traits == PixelTraits.CHANGED | PixelTraits.OPTIONAL
     with pytest.raises(UnreadableImage, match="install the extra `heic`"):
         open_rgb(data)
     assert "heif" not in optional_readers()
@@ -238,7 +243,7 @@ def test_thumbnail_page_is_skipped() -> None:
             writer.newFrame()
     opened = OpenedImage(out.getvalue())
     assert largest_difference(opened.rgb(), COLOURS) == 0
-    assert opened.traits == Traits.CHANGED
+    assert opened.traits == PixelTraits.CHANGED
     only_thumbnail = encoded(COLOURS, "TIFF", tiffinfo={254: 1})
     assert largest_difference(open_rgb(only_thumbnail), COLOURS) == 0
 
@@ -275,7 +280,7 @@ def test_files_that_end_in_zero_bytes_are_bad(format: str, options: dict[str, ob
     opened = OpenedImage(data[:half] + bytes(half))
     with pytest.raises(UnreadableImage, match=r"^it is (truncated|damaged)"):
         opened.rgb()
-    assert Traits.CHANGED in opened.traits
+    assert PixelTraits.CHANGED in opened.traits
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
@@ -304,3 +309,29 @@ def test_small_jpeg_is_of_the_decoded_image() -> None:
     assert sent.convert("RGB").getextrema() == ((255, 255),) * 3
     wide = Image.open(io.BytesIO(small_jpeg(encoded(Image.new("L", (30_000, 1), 9), "PNG"), max_px=512)))
     assert wide.size == (512, 1)
+
+
+@image_input("a 32-bit BMP whose alpha channel is empty", "opaque, as viewers show it")
+def test_empty_alpha_of_a_bmp() -> None:
+    rows = b"".join(bytes((10, 20, 200, 0)) * 4 for _ in range(4))
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 108, 4, 4, 1, 32, 3, len(rows), 2835, 2835, 0, 0) + masks + bytes(52)
+    data = b"BM" + struct.pack("<IHHI", 14 + len(header) + len(rows), 0, 0, 14 + len(header)) + header + rows
+    opened = OpenedImage(data)
+    assert opened.rgb().getpixel((1, 1)) == (200, 20, 10)
+    assert opened.traits == PixelTraits.NONE
+
+
+def test_first_image_of_a_multi_picture_jpeg() -> None:
+    other = Image.new("RGB", COLOURS.size, "#00ff00")
+    data = encoded(COLOURS, "MPO", save_all=True, append_images=[other])
+    opened = OpenedImage(data)
+    assert largest_difference(opened.rgb(), open_rgb(encoded(COLOURS, "JPEG"))) == 0
+    assert opened.traits == PixelTraits.NONE
+
+
+def test_palette_with_an_alpha_channel() -> None:
+    picture = COLOURS.quantize(16).convert("PA")
+    picture.putalpha(FADE)
+    shown = open_rgb(encoded(picture, "TIFF"), "#102030")
+    assert largest_difference(shown, on_colour(COLOURS.quantize(16).convert("RGB"), FADE, "#102030")) == 0
