@@ -27,11 +27,15 @@ class TeacherPreprocess(Preprocess):
 class StudentPreprocess(Preprocess):
     """Preprocessing of a student. `crop_pct`: `size` as a share of the resized side. `mode`: Pillow's, `RGB` or `L`.
 
-    Bundles of earlier releases have no `mode`; it is `RGB`.
+    `background`: colour (`#rrggbb`) that transparent parts show. `decoder`: how files become RGB pixels before that
+    (`limbeck.shared.images.decode`). Bundles of earlier releases lack the optional fields: they have mode `RGB`, and
+    dropped transparency.
     """
 
     crop_pct: float
     mode: NotRequired[Literal["RGB", "L"]]
+    background: NotRequired[str]
+    decoder: NotRequired[str]
 
 
 ModelArgs = dict[str, Any]

@@ -43,6 +43,7 @@ from distill.texts.text_templates import TextKind
 from distill.training.device import choose_device
 from distill.training.hooks import OnEpoch
 from distill.training.loader import TrainData
+from limbeck.shared.images.background import WHITE
 
 # For images to evaluate on; for training images, `system.decoded_gb` of the config is the limit.
 DECODED_GB = 100.0
@@ -126,7 +127,7 @@ def training_data(
         captioned=captioned.captioned if captioned else None,
         usable=usable.astype(np.int64),
         shards=_shard_numbers(image_index, rows),
-        contents=images.contents,
+        contents=file_digests(paths, cache=cache, num_workers=config.system.num_workers, hooks=PipelineHooks()),
         unlabelled=np.intersect1d(usable, np.arange(len(trained), len(trained) + len(unlabelled))).astype(np.int64),
         few=np.intersect1d(usable, np.arange(len(rows) - len(few), len(rows))).astype(np.int64),
         digests=digests,
@@ -165,7 +166,14 @@ def _images_and_views(
 ) -> tuple[DecodedImages, _TeacherViews]:
     """The student's images and the teacher's part of the training data, from one pass over the files."""
     pixels = _pixel_array(config, paths, train_size(config.student.size), cache)
-    read = partial(read_images, paths, cache=cache, num_workers=config.system.num_workers, hooks=hooks)
+    read = partial(
+        read_images,
+        paths,
+        cache=cache,
+        num_workers=config.system.num_workers,
+        hooks=hooks,
+        background=config.data.background,
+    )
     if config.data.protocol == "closed_set":
         read([pixels])
         zeros = torch.zeros(1, 1, num_labels, dtype=torch.float16).expand(len(paths), -1, -1)
@@ -249,10 +257,17 @@ def measure_student(
     paths = _paths(image_index, rows, root)
     size = eval_size(student.size, student.test_crop)
     num_workers = options.num_workers
-    pixels = PixelArray(paths, size, cache=cache, num_workers=num_workers, decoded_gb=DECODED_GB)
+    pixels = PixelArray(
+        paths,
+        size,
+        cache=cache,
+        num_workers=num_workers,
+        decoded_gb=DECODED_GB,
+        background=student.background,
+    )
     encoder = None if teacher is None else FeatureEncoder(teacher, paths, cache=cache, view="center", hooks=hooks)
     consumers: list[ImageConsumer] = [pixels] if encoder is None else [pixels, encoder]
-    read_images(paths, consumers, cache=cache, num_workers=num_workers, hooks=hooks)
+    read_images(paths, consumers, cache=cache, num_workers=num_workers, hooks=hooks, background=student.background)
     images = pixels.images(hooks)
     usable, teacher_features = images.usable(), None
     if encoder is not None:
@@ -268,7 +283,13 @@ def measure_student(
     if not unseen.any():
         raise NoImages("retrieval cannot be measured: no image of an unseen label can be used")
     support = support_rows(image_index, options.shots)
-    of_support = support_features(teacher, _paths(image_index, support, root), seed=options.shots, hooks=hooks)
+    of_support = support_features(
+        teacher,
+        _paths(image_index, support, root),
+        seed=options.shots,
+        background=student.background,
+        hooks=hooks,
+    )
     memory = support_memory(of_support, [image_index.label_indices[row] for row in support], image_index.ood_labels)
     retrieval = evaluate_features(
         features[torch.from_numpy(unseen)],
@@ -339,7 +360,14 @@ def measure_epochs(
     consumers: list[ImageConsumer] = [pixels]
     if config.data.protocol != "closed_set":  # the final evaluation compares the student with the teacher
         consumers.append(FeatureEncoder(teacher, paths, cache=cache, view="center", hooks=quiet))
-    read_images(paths, consumers, cache=cache, num_workers=config.system.num_workers, hooks=quiet)
+    read_images(
+        paths,
+        consumers,
+        cache=cache,
+        num_workers=config.system.num_workers,
+        hooks=quiet,
+        background=config.data.background,
+    )
     images = pixels.images(quiet)
     usable, device = images.usable(), choose_device(config.system.device)
 
@@ -364,17 +392,24 @@ def measure_teacher(
     root: Path | None = None,
     shots: int = 0,
     num_workers: int = 4,
+    background: str = WHITE,
     hooks: PipelineHooks | None = None,
 ) -> Evaluation:
     """Evaluate the teacher on the same images, as a baseline; its confidence uses its own logit scale.
 
-    Raises NoImages, TeacherError, FewShotError, Stopped.
+    `background`: shown by transparent parts, as for the student that it is compared with. Raises NoImages,
+    TeacherError, FewShotError, Stopped.
     """
     rows = _evaluation_rows(image_index, shots)
     if not rows:
         return Evaluation(text=text, id=None, ood=None, joint=None)
     of_teacher = image_features(
-        teacher, _paths(image_index, rows, root), cache=cache, threads=num_workers, hooks=hooks or PipelineHooks()
+        teacher,
+        _paths(image_index, rows, root),
+        cache=cache,
+        threads=num_workers,
+        background=background,
+        hooks=hooks or PipelineHooks(),
     )
     usable = np.flatnonzero(~of_teacher.bad.numpy()).astype(np.int64)
     features = of_teacher.features[torch.from_numpy(usable)]
@@ -418,7 +453,14 @@ def _paths(image_index: ImageIndex, rows: Sequence[int], root: Path | None) -> S
 
 def _pixel_array(config: TrainConfig, paths: Sequence[Path], image_px: Size, cache: Path) -> PixelArray:
     system = config.system
-    return PixelArray(paths, image_px, cache=cache, num_workers=system.num_workers, decoded_gb=system.decoded_gb)
+    return PixelArray(
+        paths,
+        image_px,
+        cache=cache,
+        num_workers=system.num_workers,
+        decoded_gb=system.decoded_gb,
+        background=config.data.background,
+    )
 
 
 def _evaluate(

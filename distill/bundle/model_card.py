@@ -21,15 +21,27 @@ from distill.json_types import (
     StudentPreprocess,
 )
 from distill.texts.text_templates import TEXT_KIND_TITLES
+from limbeck.shared.images.background import WHITE
 
 TEMPLATE_FILE = Path(__file__).with_name("model_card.md")
 NUM_SHOWN_LABELS = 8
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
+DECODE_CODE = """\
+from PIL import Image, ImageOps
+
+
+def open_rgb(path):
+    image = ImageOps.exif_transpose(Image.open(path))
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    canvas = Image.new("RGB", image.size, "{background}")
+    canvas.paste(image, mask=image.getchannel("A"))
+    return canvas"""
 OPEN_CLIP_CODE = """\
 import open_clip
 import torch
-from PIL import Image
 
 model, _, preprocess = open_clip.create_model_and_transforms("local-dir:pairing")
 tokenizer = open_clip.get_tokenizer("local-dir:pairing")
@@ -41,7 +53,6 @@ OPEN_CLIP_RESIZED_CODE = """\
 import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from PIL import Image
 
 model = open_clip.create_model("local-dir:pairing", load_weights=False)
 model.visual.set_input_size({image_px})
@@ -52,7 +63,7 @@ model.eval()
 """
 OPEN_CLIP_USE = """\
 with torch.inference_mode():
-    image = model.encode_image(preprocess(Image.open("photo.jpg"))[None], normalize=True)
+    image = model.encode_image(preprocess(open_rgb("photo.jpg"))[None], normalize=True)
     texts = model.encode_text(tokenizer(["a photo of a crane", "a photo of a heron"]), normalize=True)
 print((image @ texts.T).tolist())"""
 
@@ -115,6 +126,7 @@ def model_card(facts: CardFacts) -> str:
     """The model card in Markdown."""
     height, width = facts.preprocess["size"]
     image_px = height if height == width else (height, width)
+    background = facts.preprocess.get("background", WHITE)
     build = [json.dumps(facts.student), f"num_classes={facts.width}"]
     build += [f"{name}={value!r}" for name, value in sorted(facts.model_args.items())]
     load = OPEN_CLIP_RESIZED_CODE.format(image_px=image_px) if facts.is_resized else OPEN_CLIP_CODE
@@ -128,6 +140,9 @@ def model_card(facts: CardFacts) -> str:
         image_width=width,
         mode=facts.preprocess.get("mode", "RGB"),
         initial=_initial_weights(_section(facts.made_from, "initial_weights")),
+        background=background,
+        convert='.convert("L")' if facts.preprocess.get("mode") == "L" else "",
+        decode_code=DECODE_CODE.format(background=background),
         text=_text_title(facts.evaluation),
         num_labels=f"{len(facts.labels):,}",
         accuracy=_accuracy_table(facts.evaluation) + _unseen_label_notes(_section(facts.made_from, "config")),

@@ -19,6 +19,7 @@ from distill.texts.student_texts import targets_with_context
 from distill.texts.text_targets import TextTargets, encode_text_targets
 from distill.texts.text_templates import LabelAttributes, TextKind, render
 from distill.training.device import choose_device
+from limbeck.shared.images.background import WHITE
 
 PUBLISHED_TEMPERATURE = 0.07
 
@@ -48,8 +49,9 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
         console.message("the bundle does not record its training images: make sure that none is measured")
     if num_trained:
         console.message(f"{num_trained} images are left out: the student was trained on them")
+    background = arguments.manifest["student"]["preprocess"].get("background", WHITE)
     student = measure_student(
-        load_bundled_student(arguments.bundle / "image"),
+        load_bundled_student(arguments.bundle / "image", background),
         image_index,
         targets,
         text,
@@ -63,7 +65,9 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
     teachers: list[ModelEvaluation] = []
     if teacher is not None:
         console.begin("measuring the teacher")
-        baseline = measure_teacher(teacher, image_index, targets, text, cache=arguments.cache, hooks=hooks)
+        baseline = measure_teacher(
+            teacher, image_index, targets, text, cache=arguments.cache, background=background, hooks=hooks
+        )
         teachers.append({"run": teacher.ref, **baseline.as_json()})
     if arguments.json_file is not None:
         found = {"student": evaluation, "teacher": teachers}

@@ -29,6 +29,7 @@ from distill.config.closest_names import closest_names
 from distill.config.image_size import ImageSize
 from distill.config.loss_registry import LOSS_TERMS
 from distill.json_types import JSONValue
+from limbeck.shared.images.background import WHITE, hex_colour
 
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
@@ -272,6 +273,17 @@ class DataConfig(_Frozen):
         "`balanced`: each label equally often. `square_root`: in proportion to the root of its number of images. A "
         "pass has the same number of steps in each.",
     )
+    background: str = Field(
+        WHITE,
+        max_length=40,
+        description="Colour behind transparent parts of images, in training and wherever the student is used: a name "
+        "such as `black`, or `#rrggbb`.",
+    )
+
+    @field_validator("background")
+    @classmethod
+    def _background_is_a_colour(cls, background: str) -> str:
+        return hex_colour(background)
 
 
 class ObjectiveConfig(_Frozen):

@@ -29,6 +29,8 @@ from distill.data.atomic_files import replacing, write_bytes
 from distill.data.image_store import Mask, load_image, read_images
 from distill.data.row_cache import Keys, key_of, stack_keys
 from distill.hooks import PipelineHooks, logging_hooks
+from limbeck.shared.images.background import WHITE
+from limbeck.shared.images.extreme_shapes import shortened
 from limbeck.shared.images.file_names import shown_path
 
 FORMAT = "limbeck pixels 1: squashed, bicubic"
@@ -72,8 +74,8 @@ def eval_size(image_px: Size, test_crop: float) -> ImageSize:
 class DecodedImages:
     """Decoded images. `pixels`: (N, S, T, 3) uint8, memory-mapped or decoded on access; zeros for a bad file.
 
-    `bad`: reason by position. `digest`: of the file contents and the preprocessing. `contents`: (N, 32), sha256 of each
-    file.
+    `bad`: reason by position. `digest`: of all images and their preprocessing. `contents`: (N, 32), the digest of each
+    image (`distill.data.image_store`).
     """
 
     pixels: PixelRows
@@ -91,12 +93,15 @@ class DecodedImages:
 class OnDemandPixels:
     """Images (N, S, T, 3) decoded on access, with the same values as the array on disk.
 
-    `contents`: (N, 32), sha256 of each file when it was first read. Access raises ImagesError, naming the file, if a
-    file has changed since.
+    `contents`: (N, 32), the digest of each image when it was first read. Access raises ImagesError, naming the file, if
+    a file has changed since.
     """
 
-    def __init__(self, paths: Sequence[Path], contents: Keys, size: ImageSize, num_workers: int) -> None:
+    def __init__(
+        self, paths: Sequence[Path], contents: Keys, size: ImageSize, num_workers: int, background: str = WHITE
+    ) -> None:
         self._paths, self._contents, self._size, self._num_workers = paths, contents, size, num_workers
+        self._background = background
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -110,7 +115,7 @@ class OnDemandPixels:
 
         def fill(at: int) -> None:
             row = int(rows[at])
-            file = load_image(self._paths[row])
+            file = load_image(self._paths[row], self._background)
             if file.digest != self._contents[row].tobytes():
                 raise ImagesError(
                     f"{shown_path(self._paths[row])} was changed during the run ({file.reason or 'other content'}): "
@@ -129,15 +134,23 @@ class PixelArray:
     """Stores the decoded images of a pass (`distill.data.image_store`) as one array, unless `cache` has it already.
 
     If the images take more than `decoded_gb`, no array is stored: the pass finds their digests and the bad ones, and
-    `num_workers` threads decode them again on each access.
+    `num_workers` threads decode them again on each access, on the same `background` as in the pass.
     """
 
     unit = "pictures"
 
     def __init__(
-        self, paths: Sequence[Path], image_px: Size, *, cache: Path, num_workers: int, decoded_gb: float = math.inf
+        self,
+        paths: Sequence[Path],
+        image_px: Size,
+        *,
+        cache: Path,
+        num_workers: int,
+        decoded_gb: float = math.inf,
+        background: str = WHITE,
     ) -> None:
         self._paths, self._size, self._num_workers = paths, ImageSize.of(image_px), num_workers
+        self._background = background
         self._folder = cache / "pixels"
         self._store_array = len(paths) * self._size.num_pixels * 3 <= decoded_gb * 1e9
         self._found: DecodedImages | None = None
@@ -205,7 +218,7 @@ class PixelArray:
         except FileNotFoundError as error:
             if self._store_array or error.filename.endswith(".json"):
                 return None
-            pixels = OnDemandPixels(self._paths, contents, self._size, self._num_workers)
+            pixels = OnDemandPixels(self._paths, contents, self._size, self._num_workers, self._background)
         except ValueError:
             return None
         return DecodedImages(pixels, {int(at): reason for at, reason in notes["bad"].items()}, key, contents)
@@ -218,6 +231,7 @@ def decode_images(
     cache: Path,
     num_workers: int = 4,
     decoded_gb: float = math.inf,
+    background: str = WHITE,
     hooks: PipelineHooks | None = None,
 ) -> DecodedImages:
     """Decode the images of `paths` at `image_px`, or find them in `cache` if these contents were decoded before.
@@ -228,6 +242,10 @@ def decode_images(
     hooks = hooks or logging_hooks()
     pixels = PixelArray(paths, image_px, cache=cache, num_workers=num_workers, decoded_gb=decoded_gb)
     read_images(paths, [pixels], cache=cache, num_workers=num_workers, hooks=hooks)
+    pixels = PixelArray(
+        paths, image_px, cache=cache, num_workers=num_workers, decoded_gb=decoded_gb, background=background
+    )
+    read_images(paths, [pixels], cache=cache, num_workers=num_workers, hooks=hooks, background=background)
     return pixels.images(hooks)
 
 
@@ -273,7 +291,7 @@ def _key(size: ImageSize, contents: Keys) -> str:
 
 def _squash(image: Image.Image, size: ImageSize) -> Pixels:
     if image.size != (size.width, size.height):
-        image = image.resize((size.width, size.height), Image.Resampling.BICUBIC)
+        image = shortened(image, size.height).resize((size.width, size.height), Image.Resampling.BICUBIC)
     return np.asarray(image)
 
 

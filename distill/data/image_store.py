@@ -3,7 +3,12 @@
 A consumer derives from a decoded image what it keeps of it: the student's stored pixels
 (`distill.data.decoded_images`), the teacher's input (`distill.teacher.image_features`). Files are read and decoded by
 threads, a bounded number of images ahead of the consumers. A file with known path and version (size, times, inode) is
-not read again to be hashed. Imports no torch. N images.
+not read again to be hashed.
+
+The digest of an image identifies its decoded pixels: the sha256 of a file that every release decodes alike, and
+otherwise a key of the sha256, the version of the decoder and the background on which transparent parts are shown. So
+whatever is cached under these digests stays valid where decoding did not change, and is not found where it did.
+Imports no torch. N images.
 """
 
 import hashlib
@@ -20,10 +25,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from distill import Stopped
-from distill.data.row_cache import KEY_BYTES, Keys, RowCache, stack_keys
+from distill.data.row_cache import KEY_BYTES, Keys, RowCache, key_of, stack_keys
 from distill.data.shards import file_stamp, read_image
 from distill.hooks import PipelineHooks
-from limbeck.shared.images.decode import open_rgb
+from limbeck.shared.images.background import WHITE
+from limbeck.shared.images.decode import DECODER, OpenedImage, PixelTraits, optional_readers
+from limbeck.shared.images.unreadable import UnreadableImage
 
 READ_AHEAD = 256
 REPORT_EVERY = 32
@@ -37,7 +44,7 @@ ResultT = TypeVar("ResultT")
 
 
 class LoadedImage(NamedTuple):
-    """An image file: the sha256 of its content, and the decoded `image`, None with the `reason` if it is bad."""
+    """An image file: the digest of its pixels, and the decoded `image`, None with the `reason` if it is bad."""
 
     digest: bytes
     image: Image.Image | None
@@ -68,10 +75,14 @@ class ImageConsumer(Protocol):
         """Called at the end, also after an error or a stop."""
 
 
-def load_image(path: Path) -> LoadedImage:
-    """Read, hash and decode a file."""
-    data, digest, reason = _read(path)
-    return LoadedImage(digest, None, reason) if data is None else _decode(data, digest)
+def load_image(path: Path, background: str = WHITE) -> LoadedImage:
+    """Read, hash and decode a file; its transparent parts show `background` (`#rrggbb`)."""
+    data, sha256, reason = _read(path)
+    if data is None:
+        return LoadedImage(sha256, None, reason)
+    opened = OpenedImage(data)
+    image, reason = _decode(opened, background)
+    return LoadedImage(_pixel_digest(sha256, opened.traits, background), image, reason)
 
 
 def read_images(
@@ -81,12 +92,14 @@ def read_images(
     cache: Path,
     num_workers: int,
     hooks: PipelineHooks,
+    background: str = WHITE,
 ) -> None:
     """Give each consumer the images that it needs, decoded by `num_workers` threads.
 
-    Digests of files are cached in `cache`. Raises Stopped, and the errors of the consumers.
+    `background` (`#rrggbb`): shown by transparent parts. Digests of files are cached in `cache`. Raises Stopped, and
+    the errors of the consumers.
     """
-    contents = FileContents(cache)
+    contents = FileContents(cache, background)
     with ExitStack() as at_end:  # in reverse order: every consumer is closed, also if writing the digests fails
         at_end.callback(contents.flush)
         for consumer in consumers:
@@ -100,7 +113,7 @@ def read_images(
             else:
                 hooks.progress(len(paths), len(paths), consumer.unit)
         if reading:
-            _pass(paths, reading, contents, num_workers, hooks)
+            _pass(paths, reading, contents, num_workers, hooks, background)
         for consumer in consumers:
             consumer.finish()
         for consumer, _ in reading[1:]:
@@ -113,14 +126,14 @@ def file_digests(paths: Sequence[Path], *, cache: Path, num_workers: int, hooks:
     Only files that are not known to `cache` are read. Raises Stopped.
     """
     contents = FileContents(cache)
-    digests, known = contents.known(paths)
+    digests, known = contents.sha256(paths)
     rows = np.flatnonzero(~known).tolist()
 
     def read(row: int) -> bytes:
         stamp = file_stamp(paths[row])
         data, digest, _ = _read(paths[row])
         if data is not None:
-            contents.add(stamp, paths[row], digest)
+            contents.add(stamp, paths[row], digest, OpenedImage(data).traits)
         return digest
 
     with ExitStack() as at_end, ThreadPoolExecutor(num_workers, "hash") as pool:
@@ -136,34 +149,52 @@ def file_digests(paths: Sequence[Path], *, cache: Path, num_workers: int, hooks:
 
 
 class FileContents:
-    """The sha256 of files by path and version (`distill.data.files.regular_files`), cached on disk."""
+    """The digests of images by path and version of their files (`distill.data.files.regular_files`), cached on disk.
 
-    def __init__(self, cache: Path) -> None:
-        self._rows = RowCache(cache / "image" / "contents", width=KEY_BYTES, dtype=np.uint8)
+    A row holds the sha256 of a file and its traits, from which the digest for any background follows.
+    """
+
+    def __init__(self, cache: Path, background: str = WHITE) -> None:
+        self._background = background
+        # Not the folder `image/contents` of earlier releases, which does not say how a file is to be decoded.
+        self._rows = RowCache(cache / "files" / "contents", width=KEY_BYTES + 1, dtype=np.uint8)
         self._new: dict[bytes, bytes] = {}
         self._flushed_at = time.monotonic()
 
     def known(self, paths: Sequence[Path]) -> tuple[Keys, Mask]:
-        """The sha256 (N, 32) of each file, and whether it is known (N,): not new, and not changed since it was read."""
-        stamps = stack_keys(file_stamp(path) or bytes(KEY_BYTES) for path in paths)
-        return self._rows.get(stamps)
+        """The digest (N, 32) of each image, and whether it is known (N,): its file was read and has not changed."""
+        rows, known = self._stored(paths)
+        digests = np.ascontiguousarray(rows[:, :KEY_BYTES])
+        for at in np.flatnonzero(rows[:, KEY_BYTES]):  # the others have no traits
+            digest = _pixel_digest(digests[at].tobytes(), PixelTraits(int(rows[at, KEY_BYTES])), self._background)
+            digests[at] = np.frombuffer(digest, dtype=np.uint8)
+        return digests, known
 
-    def add(self, stamp: bytes | None, path: Path, digest: bytes) -> None:
-        """Remember the digest of a file, if its stamp is the same after reading as before. Called by many threads."""
+    def sha256(self, paths: Sequence[Path]) -> tuple[Keys, Mask]:
+        """The sha256 (N, 32) of each file, and whether it is known (N,)."""
+        rows, known = self._stored(paths)
+        return np.ascontiguousarray(rows[:, :KEY_BYTES]), known
+
+    def _stored(self, paths: Sequence[Path]) -> tuple[Keys, Mask]:
+        return self._rows.get(stack_keys(file_stamp(path) or bytes(KEY_BYTES) for path in paths))
+
+    def add(self, stamp: bytes | None, path: Path, sha256: bytes, traits: PixelTraits) -> None:
+        """Remember a file, if its stamp is the same after reading as before. Called by many threads."""
         if stamp is not None and stamp == file_stamp(path):
-            self._new[stamp] = digest
+            self._new[stamp] = sha256 + bytes([traits])
 
     def flush_if_due(self) -> None:
-        """Write the new digests if the last write was long ago."""
+        """Write the new rows if the last write was long ago."""
         if time.monotonic() - self._flushed_at > FLUSH_EVERY_S:
             self.flush()
 
     def flush(self) -> None:
-        """Write the new digests."""
+        """Write the new rows."""
         new = dict(self._new)
         for stamp in new:
             del self._new[stamp]
-        self._rows.add(stack_keys(new.keys()), stack_keys(new.values()))
+        rows = np.frombuffer(b"".join(new.values()), dtype=np.uint8).reshape(-1, KEY_BYTES + 1)
+        self._rows.add(stack_keys(new.keys()), rows)
         self._flushed_at = time.monotonic()
 
 
@@ -182,6 +213,7 @@ def _pass(
     contents: FileContents,
     num_workers: int,
     hooks: PipelineHooks,
+    background: str,
 ) -> None:
     rows = np.flatnonzero(np.logical_or.reduce([needed for _, needed in reading]))
     unit, num_known = reading[0][0].unit, len(paths) - len(rows)
@@ -190,15 +222,18 @@ def _pass(
         path, by_number = paths[row], {n: consumer for n, (consumer, needed) in enumerate(reading) if needed[row]}
         stamp = file_stamp(path)
         data, digest, reason = _read(path)
-        if data is not None:  # a file that cannot be read is tried again in the next run
-            contents.add(stamp, path, digest)
         derived: dict[int, Derived | None] = dict.fromkeys(by_number)
         reasons = dict.fromkeys(by_number, reason)
-        wanting = {n: consumer for n, consumer in by_number.items() if data is not None and consumer.wants(digest)}
-        if data is not None and wanting:
-            file = _decode(data, digest)
+        if data is None:  # a file that cannot be read is tried again in the next run
+            return _ReadImage(row, digest, derived, reasons)
+        opened = OpenedImage(data)
+        contents.add(stamp, path, digest, opened.traits)
+        digest = _pixel_digest(digest, opened.traits, background)
+        wanting = {n: consumer for n, consumer in by_number.items() if consumer.wants(digest)}
+        if wanting:
+            image, reason = _decode(opened, background)
             for n, consumer in wanting.items():
-                derived[n], reasons[n] = (None, file.reason) if file.image is None else _derive(consumer, file.image)
+                derived[n], reasons[n] = (None, reason) if image is None else _derive(consumer, image)
         return _ReadImage(row, digest, derived, reasons)
 
     with ThreadPoolExecutor(num_workers, "decode") as pool:
@@ -237,13 +272,24 @@ def _read(path: Path) -> tuple[bytes | None, bytes, str]:
     return data, hashlib.sha256(data).digest(), ""
 
 
-def _decode(data: bytes, digest: bytes) -> LoadedImage:
+def _pixel_digest(sha256: bytes, traits: PixelTraits, background: str) -> bytes:
+    """The digest of the pixels of a file with these traits."""
+    if traits == PixelTraits.NONE:
+        return sha256
+    return key_of(
+        DECODER,
+        sha256,
+        background if PixelTraits.TRANSPARENT in traits else "",
+        optional_readers() if PixelTraits.OPTIONAL in traits else "",
+    )
+
+
+def _decode(opened: OpenedImage, background: str) -> tuple[Image.Image | None, str]:
+    """The pixels, or None and the reason why the image is bad."""
     try:
-        return LoadedImage(digest, open_rgb(data))
-    except MemoryError:
-        raise
-    except Exception as error:  # decoders raise any exception; a bad image must not end the run
-        return LoadedImage(digest, None, f"{type(error).__name__}: {error}"[:300])
+        return opened.rgb(background), ""
+    except UnreadableImage as error:
+        return None, str(error)
 
 
 def _derive(consumer: ImageConsumer, image: Image.Image) -> tuple[Derived | None, str]:

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 from torchvision.transforms import RandAugment
 
 from distill.data.counter_rng import random_words
-from distill.data.shards import read_image
+from distill.data.image_store import load_image
 from distill.hooks import PipelineHooks
 from distill.teacher.teacher import Teacher
-from limbeck.shared.images.decode import open_rgb
+from limbeck.shared.images.background import WHITE
 
 ALPHA, BETA = 1.0, 5.5
 VIEWS = 10
@@ -38,25 +37,30 @@ def retrieval_scores(student: Tensor, supports: Tensor, *, alpha: float = ALPHA,
 
 
 def support_features(
-    teacher: Teacher, paths: Sequence[Path], *, seed: int, hooks: PipelineHooks | None = None
+    teacher: Teacher,
+    paths: Sequence[Path],
+    *,
+    seed: int,
+    background: str = WHITE,
+    hooks: PipelineHooks | None = None,
 ) -> Tensor:
     """The teacher's features (N, 10, D) on the CPU of N image files: unchanged, and in 9 RandAugment(2, 9) views.
 
-    The views of a file are a function of `seed` and its position. An unreadable file is reported and has zeros.
+    The views of a file are a function of `seed` and its position. Transparent parts show `background`. An unreadable
+    file is reported and has zeros.
     """
     hooks = hooks or PipelineHooks()
     augment = RandAugment(2, 9)
     features = torch.zeros(len(paths), VIEWS, teacher.width)
     for position, path in enumerate(paths):
-        try:
-            image = open_rgb(read_image(path))
-        except Exception as error:  # decoders raise errors of any type
-            hooks.bad_image(path, f"{type(error).__name__}: {error}"[:300])
+        image, reason = load_image(path, background)[1:]
+        if image is None:
+            hooks.bad_image(path, reason)
             continue
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(random_words(seed, position, _STREAM) >> 1))
-            views: list[Image.Image] = [image, *(augment(image) for _ in range(VIEWS - 1))]
-        features[position] = teacher.encode_images(torch.stack([teacher.prepare(view) for view in views])).cpu()
+            views = [teacher.prepare(image), *(teacher.prepare(augment(image)) for _ in range(VIEWS - 1))]
+        features[position] = teacher.encode_images(torch.stack(views)).cpu()
     return features
 
 

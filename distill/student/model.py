@@ -20,6 +20,8 @@ from distill.config.train_config import StudentConfig
 from distill.json_types import InitialWeightsJSON, ModelArgs, StudentPreprocess
 from distill.state_dicts import WeightsError, first_line, misfit, read_weights, without_prefix
 from distill.student.initial_weights import ModelSource, StudentError, WeightsFile, find_source, weights_path
+from limbeck.shared.images.background import WHITE
+from limbeck.shared.images.decode import DECODER
 
 __all__ = ["Student", "StudentError", "build_student", "configured_student"]
 
@@ -35,7 +37,8 @@ class Student:
 
     `timm.create_model(name, num_classes=width, **model_args)` builds the same model. `size`: of its input. `mean`,
     `std`: of pixel values in 0..1, one for each channel. `test_crop`: side of the centre crop divided by side of the
-    whole image, at evaluation. `initial`: where the weights came from.
+    whole image, at evaluation. `background`: colour (`#rrggbb`) that transparent parts of images show. `initial`: where
+    the weights came from.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Student:
     model: nn.Module
     model_args: ModelArgs = field(default_factory=ModelArgs)
     test_crop: float = 1.0
+    background: str = WHITE
     initial: InitialWeightsJSON = field(default_factory=lambda: InitialWeightsJSON(source="random"))
 
     @property
@@ -67,6 +71,8 @@ class Student:
             "resize_mode": "squash",
             "crop_pct": self.test_crop,
             "mode": "L" if self.num_channels == 1 else "RGB",
+            "background": self.background,
+            "decoder": DECODER,
         }
 
     def normalise(self, pixels: Tensor) -> Tensor:
@@ -95,7 +101,13 @@ class Student:
 
 
 def configured_student(
-    config: StudentConfig, *, width: int, seed: int, root: Path | None = None, initialise: bool = True
+    config: StudentConfig,
+    *,
+    width: int,
+    seed: int,
+    root: Path | None = None,
+    initialise: bool = True,
+    background: str = WHITE,
 ) -> Student:
     """The student of a config. `root`: the folder below which `config.weights` must lie.
 
@@ -114,6 +126,7 @@ def configured_student(
         in_chans=config.in_chans,
         model_args=config.model_args,
         test_crop=config.test_crop,
+        background=background,
     )
 
 
@@ -130,6 +143,7 @@ def build_student(
     in_chans: int = 3,
     model_args: Mapping[str, Any] | None = None,
     test_crop: float = 1.0,
+    background: str = WHITE,
 ) -> Student:
     """A student with a head of `width`, initialised by `seed`, in training mode on the CPU.
 
@@ -166,6 +180,7 @@ def build_student(
         width=width,
         size=size,
         test_crop=test_crop,
+        background=background,
         mean=mean,
         std=std,
         model=model,

@@ -12,6 +12,7 @@ from distill.config.image_size import ImageSize
 from distill.config.train_config import StudentConfig
 from distill.student.initial_weights import StudentError
 from distill.student.model import Student, configured_student
+from limbeck.shared.images.background import WHITE
 
 _KEY = "student"  # in the metadata of the file
 
@@ -26,12 +27,15 @@ def save_student(student: Student, path: Path) -> None:
         "std": list(student.std),
         "model_args": student.model_args,
         "test_crop": student.test_crop,
+        "background": student.background,
         "initial": student.initial,
     }
     save_file(student.model.state_dict(), path, metadata={"format": "pt", _KEY: json.dumps(description)})
 
 
-def load_student(path: Path, config: StudentConfig, *, width: int, seed: int, root: Path | None = None) -> Student:
+def load_student(
+    path: Path, config: StudentConfig, *, width: int, seed: int, root: Path | None = None, background: str = WHITE
+) -> Student:
     """The student of a file of `save_student`, in training mode on the CPU.
 
     The other arguments rebuild a student whose file an earlier release wrote, without its description.
@@ -39,7 +43,7 @@ def load_student(path: Path, config: StudentConfig, *, width: int, seed: int, ro
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
     if _KEY not in metadata:
-        student = configured_student(config, width=width, seed=seed, root=root, initialise=False)
+        student = configured_student(config, width=width, seed=seed, root=root, initialise=False, background=background)
     else:
         described = json.loads(metadata[_KEY])
         model = timm.create_model(described["name"], num_classes=described["width"], **described["model_args"])
@@ -52,14 +56,18 @@ def load_student(path: Path, config: StudentConfig, *, width: int, seed: int, ro
             model=model,
             model_args=described["model_args"],
             test_crop=described["test_crop"],
+            background=described["background"],
             initial=described["initial"],
         )
     student.model.load_state_dict(load_file(path))
     return student
 
 
-def load_bundled_student(folder: Path) -> Student:
-    """The student of the folder `image/` of a bundle, in evaluation mode on the CPU. Raises StudentError."""
+def load_bundled_student(folder: Path, background: str = WHITE) -> Student:
+    """The student of the folder `image/` of a bundle, in evaluation mode on the CPU. Raises StudentError.
+
+    `background`: as the manifest of the bundle states.
+    """
     try:
         cfg, name, model_args = load_model_config_from_path(folder)
         model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
@@ -72,6 +80,7 @@ def load_bundled_student(folder: Path) -> Student:
             model=model,
             model_args=model_args,
             test_crop=cfg["crop_pct"],
+            background=background,
         )
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise StudentError(f"{folder} holds no student of a bundle: {type(error).__name__}") from error

@@ -1,9 +1,9 @@
 """Teacher features of images, computed once per file content and cached for later runs.
 
-The key of a feature covers the sha256 of the image file, the teacher, its preprocessing and the view: a renamed or
-copied image hits, another teacher misses. Features are cached in float16 (cosine to float32 above 0.9999) and returned
-as cached, so that a run that computes them and a run that finds them get the same numbers. N images, B images in a
-batch, D embedding width.
+The key of a feature covers the digest of the image (`distill.data.image_store`), the teacher, its preprocessing and the
+view: a renamed or copied image hits; another teacher, or a file that is now decoded in another way, misses. Features
+are cached in float16 (cosine to float32 above 0.9999) and returned as cached, so that a run that computes them and a
+run that finds them get the same numbers. N images, B images in a batch, D embedding width.
 """
 
 import os
@@ -21,6 +21,7 @@ from distill.data.image_store import Derived, Mask, read_images
 from distill.data.row_cache import Keys, RowCache, key_of, stack_keys
 from distill.hooks import PipelineHooks, logging_hooks
 from distill.teacher.teacher import Teacher, TeacherError, View
+from limbeck.shared.images.background import WHITE
 
 Features = npt.NDArray[np.float16]
 
@@ -119,17 +120,20 @@ def image_features(
     cache: Path,
     view: View = "center",
     threads: int | None = None,
+    background: str = WHITE,
     hooks: PipelineHooks | None = None,
 ) -> TeacherFeatures:
     """The teacher's features of image files, from `cache` if they are there.
 
-    `threads` read and decode (default: number of cores, at most 8). Progress counts cached images as done. A file that
-    cannot be read or decoded is reported to `hooks` (without hooks, logged) and marked bad. Raises Stopped, with the
-    finished features in the cache, and TeacherError for features that are not finite.
+    `threads` read and decode (default: number of cores, at most 8). Transparent parts show `background`. Progress
+    counts cached images as done. A file that cannot be read or decoded is reported to `hooks` (without hooks, logged)
+    and marked bad. Raises Stopped, with the finished features in the cache, and TeacherError for features that are not
+    finite.
     """
     hooks = hooks or logging_hooks()
     encoder = FeatureEncoder(teacher, paths, cache=cache, view=view, hooks=hooks)
-    read_images(paths, [encoder], cache=cache, num_workers=threads or min(8, os.cpu_count() or 1), hooks=hooks)
+    num_workers = threads or min(8, os.cpu_count() or 1)
+    read_images(paths, [encoder], cache=cache, num_workers=num_workers, hooks=hooks, background=background)
     return encoder.features()
 
 

@@ -26,6 +26,7 @@ from distill.json_types import ModelConfig, TeacherInfo, TeacherPreprocess
 from distill.teacher.clip_model import ClipModel, TextTower
 from distill.teacher.errors import TeacherError, check_supported, local_teacher_folder, teacher_errors
 from distill.teacher.tokenizer import Tokenizer, load_tokenizer
+from limbeck.shared.images.extreme_shapes import MAX_ASPECT, central_part, shortened
 
 __all__ = ["Teacher", "TeacherError", "View", "load_teacher"]
 
@@ -69,7 +70,14 @@ class Teacher:
         }
 
     def prepare(self, image: Image.Image, view: View = "center") -> torch.Tensor:
-        """An image as input of the teacher: (3, H, W) float32, normalised by its mean and std."""
+        """An RGB image as input of the teacher: (3, H, W) float32, normalised by its mean and std.
+
+        Extremely long images are reduced first, so that no resize needs gigabytes (`limbeck.shared.images`).
+        """
+        if view == "squash" or self.preprocess["resize_mode"] == "squash":
+            image = shortened(image, self.preprocess["size"][0])
+        else:
+            image = central_part(image, min(MAX_ASPECT, *self.preprocess["size"]))
         return self._transforms[view](image)
 
     @torch.no_grad()

@@ -93,6 +93,7 @@ def prepare_training(
         seed=config.system.seed,
         root=root,
         initialise=resume is None and initial_student is None,
+        background=config.data.background,
     )
     model = ranks.with_sync_batch_norm(built.model, device)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

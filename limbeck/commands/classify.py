@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from limbeck.commands.common import BadInput
+from limbeck.shared.images.kinds import IMAGE_SUFFIXES
 
 AMONG = ("all", "seen", "unseen")
 
 
 def classify(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files to classify.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help=f"Image files ({' '.join(IMAGE_SUFFIXES)}).")
+    ],
     checkpoint: Annotated[Path, typer.Option(help="The folder of a downloaded bundle, with image/ and targets/.")],
     top: Annotated[int, typer.Option(min=1, help="Number of labels to show per image.")] = 3,
     among: Annotated[str, typer.Option(help="Candidate labels: all, seen (in training), or unseen.")] = "all",

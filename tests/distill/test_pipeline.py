@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from webdataset import TarWriter
 
 from distill.config.train_config import TrainConfig
@@ -297,3 +298,34 @@ def test_unlabelled_images_are_decoded_and_encoded_but_have_no_label(
     only_cls = config(losses={"cls": 1, "mse": 0, "im_cst": 0})
     with pytest.raises(ValueError, match="7 images have no label, .* cls need one: give one of mse, im_cst"):
         training_data(only_cls, found, tiny_teacher, targets, cache=tmp_path / "cache")
+
+
+def test_background_reaches_every_use_of_an_image(
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    """Teacher, student, evaluation and support images see transparent parts on the background of the config."""
+    for at in range(len(image_index)):
+        path = image_index.file(at)
+        Image.new("RGBA", (40, 30), (0, 255, 0, 0)).save(path, "PNG")
+    cache, found = tmp_path / "cache", {}
+    for colour in ("#ffffff", "#c00000"):
+        for view in ("center", "same"):
+            data = training_data(config(background=colour, view=view), image_index, tiny_teacher, targets, cache=cache)
+            assert [f"{value:02x}" for value in data.pixels[0, 5, 5].tolist()] == [colour[1:3], colour[3:5], colour[5:]]
+            found[colour, view] = data.teacher[0, 0]
+        options = MeasureOptions(temperature=0.07, device="cpu", shots=1, retrieve=True)
+        found[colour, "student"] = measure_student(
+            build_student("test_resnet", width=32, image_px=32, seed=0, background=colour),
+            image_index,
+            targets,
+            "names",
+            options,
+            cache=cache,
+            teacher=tiny_teacher,
+        ).as_json()
+        of_teacher = measure_teacher(tiny_teacher, image_index, targets, "names", cache=cache, background=colour)
+        found[colour, "teacher"] = of_teacher.as_json()
+    for use in ("center", "same"):
+        assert not torch.equal(found["#ffffff", use], found["#c00000", use])
+    for use in ("student", "teacher"):
+        assert found["#ffffff", use] != found["#c00000", use]

@@ -1,7 +1,7 @@
 """Captions: a vision model describes each training image of a dataset in one sentence.
 
-Images are read from the data root and sent as JPEGs of at most `MAX_IMAGE_PX` with the name of their label. An image
-that cannot be read is a failure of its position.
+Images are read from the data root, decoded as for training (transparent parts on white), and sent as JPEGs of at most
+`MAX_IMAGE_PX` with the name of their label. An image that cannot be read is a failure of its position.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from distill.data.image_index import ImageIndex
 from distill.data.shards import read_image
 from limbeck.shared.images.decode import small_jpeg
 from limbeck.shared.images.file_names import json_line, shown_path
+from limbeck.shared.images.unreadable import UnreadableImage
 from store import resources
 from store.enrich import results
 from store.enrich.results import ResultSlot
@@ -77,8 +78,8 @@ def _questions(
         try:
             content = read_image(root / path)
             image = ImageFile(small_jpeg(content, max_px=MAX_IMAGE_PX))
-        except Exception as error:  # Pillow raises exceptions of any type for a damaged file
-            detail = f"{type(error).__name__}: {error}"[:300]
+        except (OSError, UnreadableImage) as error:
+            detail = str(error)[:300]
             failed = tuple(ResultSlot(0, position, slot) for slot in slots)
             yield InvalidQuestion(shown_path(path), failed, "unreadable_image", detail)
             continue

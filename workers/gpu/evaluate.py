@@ -24,6 +24,7 @@ from distill.student.saved_student import load_bundled_student, load_student
 from distill.teacher.teacher import Teacher
 from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets
+from limbeck.shared.images.background import WHITE
 from store import resources
 from store.ids import new_id
 from store.jobs import claims
@@ -67,7 +68,7 @@ class _EvaluationRun:
         if isinstance(subject, CheckpointSubject):
             measured = self._measure_checkpoint(subject.checkpoint_id, shots=self.spec.shots)
         else:
-            measured = self._measure_teacher(self._load_teacher(), self.targets, shots=0)
+            measured = self._measure_teacher(self._load_teacher(), self.targets, shots=0, background=WHITE)
         result = EvaluateResult(evaluation=measured.as_json(), num_bad_images=len(self.hooks.bad_images))
         return lambda _tx: result
 
@@ -102,7 +103,7 @@ class _EvaluationRun:
             hooks=self.hooks,
         )
 
-    def _measure_teacher(self, teacher: Teacher, targets: TextTargets, *, shots: int) -> Evaluation:
+    def _measure_teacher(self, teacher: Teacher, targets: TextTargets, *, shots: int, background: str) -> Evaluation:
         return measure_teacher(
             teacher,
             self.images.image_index,
@@ -111,6 +112,7 @@ class _EvaluationRun:
             cache=self.context.settings.cache,
             root=self.images.root,
             shots=shots,
+            background=background,
             hooks=self.hooks,
         )
 
@@ -145,7 +147,7 @@ class _EvaluationRun:
         )
         if num_trained:
             self.lease.note(f"{num_trained} images are left out: the student was trained on them", level="warning")
-        student = load_bundled_student((self.folder / "checkpoint" / WEIGHTS).parent)
+        student = load_bundled_student((self.folder / "checkpoint" / WEIGHTS).parent, config.data.background)
         measured = self._measure_student(student, config, teacher, shots=shots, retrieve=retrieve)
         return replace(measured, num_training_images=num_trained)
 
@@ -199,6 +201,7 @@ class _EvaluationRun:
             width=self.targets.features.shape[1],
             seed=config.system.seed,
             root=self.context.settings.data,
+            background=config.data.background,
         )
 
     def _publish_student(self, spec: DistillSpec) -> Publish:
@@ -219,7 +222,9 @@ class _EvaluationRun:
             last_epochs=last_epochs(log, config.evaluation.measured_epochs),
         )
         # After the student: its pass over the images has stored the teacher's features too.
-        baseline = self._measure_teacher(teacher, teacher_targets, shots=config.data.shots)
+        baseline = self._measure_teacher(
+            teacher, teacher_targets, shots=config.data.shots, background=config.data.background
+        )
         evaluation: StudentEvaluation = {
             **measured.as_json(),
             "teacher": [{"run": self.spec.teacher, **baseline.as_json()}],

@@ -13,7 +13,7 @@ import open_clip
 import pytest
 import timm
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from safetensors.torch import load_file
 
 from distill.bundle import write as bundle
@@ -24,9 +24,11 @@ from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.text_targets import encode_text_targets
 from distill.texts.text_templates import LabelAttributes, render
 from limbeck.classify import load_student
+from limbeck.shared.images.decode import open_rgb
 from tests.distill.conftest import WIDTH, save_clip, tiny_clip_config
 
 NASTY = "crane | <img src=x onerror=alert(1)> ```$x_1$``` [click](javascript:alert(1))\n# heading"
+BACKGROUND = "#30a0f0"
 LABELS = [
     {"label": "grey crane", "sense": None, "part": "id", "sentence": "A tall grey bird.", "phrases": ["a red cap"]},
     {"label": NASTY, "sense": "machine", "part": "ood", "sentence": "<script>", "phrases": []},
@@ -56,6 +58,8 @@ def student_weights(
         "interpolation": "bicubic",
         "resize_mode": "squash",
         "crop_pct": crop_pct,
+        "background": BACKGROUND,
+        "decoder": "limbeck decoder 2",
     }
     return StudentWeights(
         name=name, width=WIDTH, state=model.state_dict(), preprocess=preprocess, model_args=model_args
@@ -142,6 +146,9 @@ def test_test_crop_equals_the_crop_of_timm(tmp_path: Path, write: Callable[..., 
 
 
 @pytest.mark.slow
+@pytest.mark.image_input(
+    "Decoding", "the code of the model card", "decodes orientation and transparency as training does"
+)
 @pytest.mark.parametrize(
     ("name", "image_px", "model_args", "resized"),
     [
@@ -166,15 +173,24 @@ def test_code_of_the_card_runs(
     student = student_weights(name, image_px, **model_args)
     out = tmp_path / "bundle"
     write(out, student)
-    Image.effect_noise((90, 70), 80).convert("RGB").save(out / "photo.jpg")
+    # A rotated picture with transparent parts: the card's code must decode it as training does.
+    photo = Image.effect_noise((90, 70), 80).convert("RGBA")
+    photo.putalpha(Image.linear_gradient("L").resize(photo.size))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    photo.save(out / "photo.jpg", "PNG", exif=exif)
     card = (out / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
-    assert len(blocks) == 3
-    assert ("set_input_size" in blocks[2]) is resized
-    code = blocks[0] + "print(feature[0].tolist())\n" + blocks[1] + blocks[2] + "\nprint(image[0].tolist())\n"
+    assert len(blocks) == 4
+    assert ("set_input_size" in blocks[3]) is resized
+    decode, in_timm_code, from_weights, in_open_clip_code = blocks
+    code = decode + in_timm_code + "print(feature[0].tolist())\n" + from_weights + in_open_clip_code
+    code += "\nprint(image[0].tolist())\n"
     (tmp_path / "code.py").write_text(code)
     monkeypatch.chdir(out)
-    runpy.run_path(str(tmp_path / "code.py"))
+    names = runpy.run_path(str(tmp_path / "code.py"))
+    trained_on = open_rgb((out / "photo.jpg").read_bytes(), BACKGROUND)
+    assert names["open_rgb"]("photo.jpg").tobytes() == trained_on.tobytes()
     lines = capsys.readouterr().out.splitlines()
     in_timm, in_open_clip = (torch.tensor(json.loads(line)) for line in (lines[-3], lines[-1]))
     torch.testing.assert_close(in_timm, in_open_clip, atol=1e-5, rtol=0)

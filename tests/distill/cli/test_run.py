@@ -58,6 +58,14 @@ def test_different_run_in_the_same_folder_is_refused(command: list[str], capsys:
     assert main(command) == 0
     assert main([*command, "--set", "lr=0.5"]) == 2
     assert "holds a run with a different config (lr)" in capsys.readouterr().err
+    # A run of an earlier release lacks settings that have been added since; it had their defaults.
+    identity = Path(command[command.index("--out") + 1]) / "work" / "request.json"
+    earlier = json.loads(identity.read_text(encoding="utf-8"))
+    del earlier["config"]["background"]
+    identity.write_text(json.dumps(earlier), encoding="utf-8")
+    assert main([*command, "--set", "background=black"]) == 2
+    assert "holds a run with a different config (background)" in capsys.readouterr().err
+    assert main(command) == 0
 
 
 @pytest.mark.slow

@@ -14,7 +14,9 @@ from distill import Stopped
 from distill.data import image_store
 from distill.data.decoded_images import DecodedImages, ImagesError, decode_images, eval_size, train_size
 from distill.hooks import PipelineHooks
+from limbeck.shared.images.decode import OpenedImage
 from tests.distill.conftest import Clock
+from tests.limbeck.shared.images.pictures import record_resizes
 
 pytestmark = pytest.mark.usefixtures("old_files")
 
@@ -37,13 +39,13 @@ class Calls:
         self.decoded = 0
         self.progress: list[tuple[int, int, str]] = []
         self.bad: list[tuple[str, str]] = []
-        original = image_store.open_rgb
+        original = image_store.OpenedImage
 
-        def open_rgb(data: bytes) -> Image.Image:
+        def opened(data: bytes) -> OpenedImage:
             self.decoded += 1
             return original(data)
 
-        monkeypatch.setattr(image_store, "open_rgb", open_rgb)
+        monkeypatch.setattr(image_store, "OpenedImage", opened)
 
     def decode(self, paths: list[Path], side_px: int, cache: Path) -> DecodedImages:
         return decode_images(
@@ -205,6 +207,28 @@ def test_limit_applies_to_all_images_together(tmp_path: Path) -> None:
         assert isinstance(images.pixels, np.memmap) == kept
     # The limit does not apply to an existing array.
     assert isinstance(decode_on_demand(paths, tmp_path / "1.01").pixels, np.memmap)
+
+
+@pytest.mark.parametrize("size", [(1, 400_000), (400_000, 1)])
+def test_extremely_long_images_are_squashed_in_little_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    Image.new("L", size, 77).save(tmp_path / "long.png")
+    resized = record_resizes(monkeypatch)
+    images = decode_images([tmp_path / "long.png"], 256, cache=tmp_path / "cache")
+    assert not images.bad
+    assert (images.pixels[np.array([0])] == 77).all()
+    assert max(resized) <= 1_000_000
+
+
+def test_images_on_demand_have_the_background_of_the_pass(tmp_path: Path) -> None:
+    Image.new("RGBA", (16, 16), (0, 255, 0, 0)).save(tmp_path / "clear.png")
+    for decoded_gb in (0, 1):
+        for colour, pixel in (("#000000", [0, 0, 0]), ("#ff8000", [255, 128, 0])):
+            images = decode_images(
+                [tmp_path / "clear.png"], 16, cache=tmp_path / "cache", decoded_gb=decoded_gb, background=colour
+            )
+            assert images.pixels[np.array([0])][0, 3, 3].tolist() == pixel
 
 
 def test_known_files_are_not_read_again(tmp_path: Path, calls: Calls) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from distill import Stopped
 from distill.data import image_store
-from distill.data.image_store import Derived, FileContents, Mask, file_digests, read_images
-from distill.data.row_cache import Keys
+from distill.data.image_store import Derived, FileContents, Mask, file_digests, load_image, read_images
+from distill.data.row_cache import KEY_BYTES, Keys, RowCache, stack_keys
+from distill.data.shards import file_stamp
 from distill.hooks import PipelineHooks
 
 pytestmark = pytest.mark.usefixtures("old_files")
@@ -104,7 +105,7 @@ def test_bad_image_of_one_consumer_is_good_for_another(tmp_path: Path, make_imag
     assert [good for _, good, _ in lenient.taken] == [True, True, False, False]
     assert strict.taken[1][2] == "ValueError: too narrow"
     assert strict.taken[2][2] == lenient.taken[2][2] == "FileNotFoundError: No such file or directory"
-    assert "cannot identify image file" in lenient.taken[3][2]
+    assert lenient.taken[3][2] == "it is a text file"
 
 
 def test_stop_closes_the_consumers_and_keeps_the_digests(tmp_path: Path, make_images: MakeImages) -> None:
@@ -142,6 +143,87 @@ def test_hashing_many_files_reports_progress_and_can_be_stopped(tmp_path: Path, 
         file_digests(paths, cache=tmp_path / "cache", num_workers=2, hooks=hooks)
     assert steps == [(32, 36, "pictures")]
     assert FileContents(tmp_path / "cache").known(paths)[1].sum() >= image_store.REPORT_EVERY
+
+
+def test_contents_of_earlier_releases_are_read_again(tmp_path: Path, make_images: MakeImages) -> None:
+    """They do not say how a file is decoded."""
+    paths = make_images(tmp_path / "images", 3)
+    stamps = stack_keys(stamp for path in paths if (stamp := file_stamp(path)))
+    earlier = RowCache(tmp_path / "cache" / "image" / "contents", width=KEY_BYTES, dtype=np.uint8)
+    earlier.add(stamps, stamps)
+    assert not FileContents(tmp_path / "cache").known(paths)[1].any()
+    read(paths, Collector(), cache=tmp_path / "cache")
+    digests, known = FileContents(tmp_path / "cache").known(paths)
+    assert known.all()
+    assert [row.tobytes() for row in digests] == [hashlib.sha256(path.read_bytes()).digest() for path in paths]
+
+
+def save_transparent(path: Path) -> Path:
+    picture = Image.effect_noise((12, 9), 90).convert("RGBA")
+    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    picture.save(path)
+    return path
+
+
+def save_rotated(path: Path) -> Path:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.effect_noise((12, 9), 90).convert("RGB").save(path, exif=exif)
+    return path
+
+
+@pytest.mark.image_input(
+    "Decoding",
+    "a cache of teacher features of an earlier release",
+    "ordinary images are found in it; images that are now decoded in another way are encoded again",
+)
+def test_digest_changes_only_where_decoding_changed(tmp_path: Path, make_images: MakeImages) -> None:
+    paths = [
+        *make_images(tmp_path / "plain", 3),
+        save_transparent(tmp_path / "transparent.png"),
+        save_rotated(tmp_path / "rotated.jpg"),
+    ]
+    sha256 = [hashlib.sha256(path.read_bytes()).digest() for path in paths]
+    digests: dict[str, list[bytes]] = {}
+    for background in ("#ffffff", "#000000"):
+        digests[background] = [load_image(path, background).digest for path in paths]
+        read_images(
+            paths,
+            [Collector()],
+            cache=tmp_path / "cache",
+            num_workers=2,
+            hooks=PipelineHooks(),
+            background=background,
+        )
+    for background, wanted in digests.items():
+        found, known = FileContents(tmp_path / "cache", background).known(paths)
+        assert known.all()
+        assert [row.tobytes() for row in found] == wanted
+    white, black = digests.values()
+    assert white[:3] == black[:3] == sha256[:3]
+    assert white[4] == black[4] != sha256[4]
+    assert len({white[3], black[3], sha256[3]}) == 3
+
+
+@pytest.mark.image_input("Kinds of image files", "a PNG that is named .jpg", "decoded by its content")
+def test_name_of_a_file_does_not_matter(tmp_path: Path) -> None:
+    picture = Image.effect_noise((12, 9), 90).convert("RGB")
+    picture.save(tmp_path / "photo.jpg", "PNG")
+    image = load_image(tmp_path / "photo.jpg").image
+    assert image is not None
+    assert image.tobytes() == picture.tobytes()
+
+
+def test_digest_of_an_optional_kind_depends_on_what_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "photo.avif"
+    Image.effect_noise((12, 9), 90).convert("RGB").save(path)
+    read([path], Collector(), cache=tmp_path / "cache")
+    with_reader = FileContents(tmp_path / "cache").known([path])[0]
+    monkeypatch.setattr(image_store, "optional_readers", lambda: "")
+    without = FileContents(tmp_path / "cache").known([path])[0]
+    assert with_reader.tobytes() != without.tobytes()
 
 
 def test_all_consumers_are_closed_if_one_fails_and_if_the_digests_cannot_be_written(

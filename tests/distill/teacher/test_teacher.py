@@ -22,6 +22,7 @@ from distill.json_types import JSONObject
 from distill.teacher.teacher import Teacher, TeacherError, load_teacher
 from distill.teacher.tokenizer import BytePairTokenizer
 from tests.distill.conftest import CONTEXT, IMAGE_PX, WIDTH, save_clip, save_siglip, tiny_clip_config
+from tests.limbeck.shared.images.pictures import record_resizes
 
 TEXTS = ["a photo of crane", "a photo of a crane, which has a long grey neck and a red cap", "", "It's 3 Äpfel!"]
 
@@ -67,6 +68,32 @@ def test_views_differ_only_for_images_that_are_not_square(tiny_teacher: Teacher)
     wide = square.resize((90, 40))
     assert torch.equal(tiny_teacher.prepare(square, "center"), tiny_teacher.prepare(square, "squash"))
     assert not torch.equal(tiny_teacher.prepare(wide, "center"), tiny_teacher.prepare(wide, "squash"))
+
+
+@pytest.mark.image_input("Decoding", "an extremely long image, such as 1 x 30,000 pixels", "read in a few megabytes")
+@pytest.mark.parametrize("resize_mode", ["shortest", "longest", "squash"])
+@pytest.mark.parametrize("size", [(1, 30_000), (30_000, 1)])
+def test_extremely_long_images_are_resized_in_little_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resize_mode: str, size: tuple[int, int]
+) -> None:
+    folder = save_clip(tmp_path / "clip", tiny_clip_config(), preprocess={"resize_mode": resize_mode})
+    teacher = load_teacher(f"local-dir:{folder}")
+    resized = record_resizes(monkeypatch)
+    image = Image.new("RGB", size, "#ff0000")
+    views = ("center", "squash")
+    assert all(teacher.prepare(image, view).shape == (3, IMAGE_PX, IMAGE_PX) for view in views)
+    assert resized
+    assert max(resized) <= 1_000_000
+
+
+def test_long_images_below_the_limit_are_prepared_as_before(tiny_clip: Path, tiny_teacher: Teacher) -> None:
+    own = _open_clip_model(tiny_clip)[1]
+    for size in ((64, 1), (3, 190)):
+        image = Image.effect_noise(size, 90).convert("RGB")
+        assert torch.equal(tiny_teacher.prepare(image), own(image))
+    # Above it only the central part is resized; in the centre the result is nearly the same.
+    tall = Image.linear_gradient("L").resize((4, 4 * 80)).convert("RGB")
+    torch.testing.assert_close(tiny_teacher.prepare(tall), own(tall), atol=0.05, rtol=0)
 
 
 def test_half_precision_weights_are_converted_to_float32(tmp_path: Path) -> None:

@@ -56,6 +56,17 @@ def test_loaded_state_equals_saved_state(tmp_path: Path, kind: str) -> None:
         assert torch.equal(value, other_value)
 
 
+def test_setting_that_is_newer_than_the_state_had_its_default(tmp_path: Path) -> None:
+    model, optimizer = trained("sgd")
+    path = tmp_path / "state.safetensors"
+    save_state(path, model, optimizer, TrainingPosition(step=7), IDENTITY)
+    newer = {**IDENTITY, "config": {**IDENTITY["config"], "background": "#ffffff"}}
+    assert load_state(path, model, optimizer, newer).step == 7
+    newer["config"] = {**newer["config"], "background": "#000000"}
+    with pytest.raises(StateError, match="config.background was '#ffffff', is '#000000'"):
+        load_state(path, model, optimizer, newer)
+
+
 def test_file_is_readable_by_others_and_kept_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "state.safetensors"
     save_state(path, *trained("sgd"), TrainingPosition(step=1), IDENTITY)
