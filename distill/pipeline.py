@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.bundle.preflight import BundleTrial, check_disk, try_bundle
+from distill.bundle.student_files import StudentWeights
 from distill.config.loss_registry import required_inputs
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
@@ -30,7 +32,7 @@ from distill.evaluation.tip_adapter import retrieval_scores, support_features, s
 from distill.hooks import PipelineHooks
 from distill.json_types import EpochLine
 from distill.student.features import student_features
-from distill.student.model import Student
+from distill.student.model import Student, build_student
 from distill.teacher.image_features import FeatureEncoder, image_features
 from distill.teacher.teacher import Teacher
 from distill.teacher.view_features import LiveTeacher, teacher_side_px, view_features
@@ -62,6 +64,41 @@ class MeasureOptions:
     retrieve: bool = False
     device: str = "auto"
     num_workers: int = 4
+
+
+def bundle_weights(student: Student) -> StudentWeights:
+    """The student as the bundle stores it."""
+    return StudentWeights(
+        name=student.name,
+        width=student.width,
+        state=student.model.state_dict(),
+        preprocess=student.preprocess(),
+        model_args=student.model_args,
+    )
+
+
+def check_bundle(
+    config: TrainConfig, teacher: Teacher, *, num_labels: int, cache: Path, scratch: Path
+) -> BundleTrial | None:
+    """Try the bundle of the config's student before its training; None for a student that gets no bundle.
+
+    `scratch`: an existing folder on the disk of the training state and the bundle. Raises StudentError, BundleError for
+    a student that cannot be bundled, and OSError for a disk without space for them.
+    """
+    # A closed-set classifier is only a baseline: without text targets there is no pairing to bundle.
+    if config.data.protocol == "closed_set":
+        return None
+    student = bundle_weights(
+        build_student(
+            config.student.architecture,
+            width=teacher.width,
+            image_px=config.student.image_px,
+            seed=config.system.seed,
+            test_crop=config.student.test_crop,
+        )
+    )
+    check_disk(scratch, student, teacher, num_labels=num_labels)
+    return try_bundle(student, teacher, cache=cache, scratch=scratch)
 
 
 def training_data(

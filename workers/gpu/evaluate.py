@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 from torch import Tensor
 
 from attributes.types import line_from_json
-from distill.bundle.write import StudentWeights, write_bundle
+from distill.bundle.write import WrittenBundle, write_bundle
 from distill.config.train_config import TrainConfig
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
 from distill.json_types import StudentEvaluation
-from distill.pipeline import MeasureOptions, measure_student, measure_teacher
+from distill.pipeline import MeasureOptions, bundle_weights, measure_student, measure_teacher
 from distill.student.init_from_bundle import TARGETS, WEIGHTS
 from distill.student.model import Student, build_student
 from distill.teacher.teacher import Teacher
@@ -178,22 +178,16 @@ class _EvaluationRun:
         if config.data.protocol == "closed_set":
             # The closed-set baseline has no text features: it cannot be paired with a teacher, so it has no bundle.
             return lambda _tx: EvaluateResult(evaluation=evaluation, num_bad_images=num_bad_images)
-        return self._publish_checkpoint(spec, student, teacher, evaluation, log_path, num_bad_images)
+        bundle = self._write_bundle(student, teacher, evaluation, spec, log_path, trained.left_out)
+        return self._publish_checkpoint(spec, bundle, evaluation, num_bad_images)
 
     def _publish_checkpoint(
-        self,
-        spec: DistillSpec,
-        student: Student,
-        teacher: Teacher,
-        evaluation: StudentEvaluation,
-        log_path: Path,
-        num_bad_images: int,
+        self, spec: DistillSpec, bundle: WrittenBundle, evaluation: StudentEvaluation, num_bad_images: int
     ) -> Publish:
         """Upload the bundle, and publish it as a checkpoint when the part ends."""
-        files = self._write_bundle(student, teacher, evaluation, spec, log_path)
         stored = [
             (path, self.context.artefacts.put_file(self.folder / "bundle" / path, f"{self.claim.place}/bundle/{path}"))
-            for path in files
+            for path, _, _ in bundle.files
         ]
         digest = dict(stored)["manifest.json"].sha256
         checkpoint_id = new_id("ckp")
@@ -216,14 +210,25 @@ class _EvaluationRun:
                 ),
                 files=stored,
             )
-            return EvaluateResult(checkpoint_id=checkpoint_id, evaluation=evaluation, num_bad_images=num_bad_images)
+            return EvaluateResult(
+                checkpoint_id=checkpoint_id,
+                evaluation=evaluation,
+                num_bad_images=num_bad_images,
+                **({"left_out": dict(bundle.left_out)} if bundle.left_out else {}),
+            )
 
         return publish
 
     def _write_bundle(
-        self, student: Student, teacher: Teacher, evaluation: StudentEvaluation, spec: DistillSpec, log_path: Path
-    ) -> list[str]:
-        """Write the bundle into the scratch folder; returns the paths of its files."""
+        self,
+        student: Student,
+        teacher: Teacher,
+        evaluation: StudentEvaluation,
+        spec: DistillSpec,
+        log_path: Path,
+        left_out: Mapping[str, str],
+    ) -> WrittenBundle:
+        """Write the bundle into the scratch folder, and report the parts that it lacks."""
         texts = inputs.texts(self.context, spec)
         image_index = self.images.image_index
         parts = {at: "id" for at in image_index.id_labels} | {at: "ood" for at in image_index.ood_labels}
@@ -238,21 +243,18 @@ class _EvaluationRun:
         ]
         written = write_bundle(
             self.folder / "bundle",
-            student=StudentWeights(
-                name=student.name,
-                width=student.width,
-                state=student.model.state_dict(),
-                preprocess=student.preprocess(),
-                model_args=student.model_args,
-            ),
+            student=bundle_weights(student),
             teacher=teacher,
             targets=self.targets,
             labels=labels,
             evaluation=evaluation,
             training_log=log_path,
             provenance=self._provenance(spec),
+            left_out=left_out,
         )
-        return [file.path for file in written]
+        for part, reason in written.left_out.items():
+            self.lease.note(f"the checkpoint has no {part}: {reason}", level="warning", part=part, reason=reason)
+        return written
 
     def _provenance(self, spec: DistillSpec) -> dict[str, Any]:
         with self.context.db.read() as tx:

@@ -1,24 +1,24 @@
 """The train part: trains the student, saves its training state regularly, and stores its weights and log at the end."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
-from safetensors.torch import save_file
 from sqlalchemy.exc import SQLAlchemyError
 
+from distill.bundle.student_files import save_weights
 from distill.bundle.verify import MANIFEST_FILE
 from distill.hooks import PipelineHooks
-from distill.pipeline import measure_epochs, training_data
+from distill.pipeline import check_bundle, measure_epochs, training_data
 from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, read_initial_student
 from distill.teacher.teacher import Teacher
 from distill.training.hooks import SaveState, TrainHooks, WriteState
 from distill.training.loop import TrainResult
 from distill.training.loop import train as train_student
 from distill.training.metrics import StepMetrics
-from store import resources
-from store.jobs import claims
+from store import resources, vocabularies
+from store.jobs import claims, events
 from store.jobs.claims import Claim
 from store.jobs.part_results import TrainPartResult
 from store.jobs.specs import DistillSpec
@@ -40,15 +40,32 @@ def train(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     with inputs.scratch(context) as folder:
         hooks = pipeline_hooks(lease)
         with pipeline_errors():
-            trained = _train(context, claim, lease, spec, folder, hooks)
+            teacher = inputs.teacher(context, spec.teacher)
+            left_out = _try_bundle(context, lease, spec, teacher, folder)
+            trained = _train(context, claim, lease, spec, teacher, folder, hooks)
         files = _upload(context, claim, trained, folder)
     result = TrainPartResult(
         num_steps=trained.steps,
         train_seconds=round(trained.seconds, 1),
         num_bad_images=len(hooks.bad_images),
         files=files,
+        **({"left_out": left_out} if left_out else {}),
     )
     return lambda _tx: result
+
+
+def _try_bundle(
+    context: Context, lease: LeaseRenewal, spec: DistillSpec, teacher: Teacher, folder: Path
+) -> Mapping[str, str]:
+    """Try the bundle before the training; returns the parts that it cannot have, with the reasons."""
+    with context.db.read() as tx:
+        num_labels = vocabularies.get(tx, spec.vocabulary_id).num_labels
+    trial = check_bundle(spec.config, teacher, num_labels=num_labels, cache=context.settings.cache, scratch=folder)
+    if trial is None:
+        return {}
+    level: events.Level = "warning" if trial.left_out else "info"
+    lease.note(str(trial), level=level, seconds=round(trial.seconds, 1), left_out=dict(trial.left_out))
+    return trial.left_out
 
 
 def _upload(context: Context, claim: Claim, trained: TrainResult, folder: Path) -> dict[str, str]:
@@ -58,7 +75,7 @@ def _upload(context: Context, claim: Claim, trained: TrainResult, folder: Path) 
         tensors["context"] = {"context": trained.context}
     files = {}
     for name, state in tensors.items():
-        save_file(state, folder / f"{name}.safetensors")
+        save_weights(folder / f"{name}.safetensors", state)
         files[name] = context.artefacts.put_file(
             folder / f"{name}.safetensors", f"{claim.place}/{name}.safetensors"
         ).key
@@ -68,12 +85,17 @@ def _upload(context: Context, claim: Claim, trained: TrainResult, folder: Path) 
 
 
 def _train(
-    context: Context, claim: Claim, lease: LeaseRenewal, spec: DistillSpec, folder: Path, hooks: PipelineHooks
+    context: Context,
+    claim: Claim,
+    lease: LeaseRenewal,
+    spec: DistillSpec,
+    teacher: Teacher,
+    folder: Path,
+    hooks: PipelineHooks,
 ) -> TrainResult:
     config = spec.config
     images = inputs.images(context, spec.dataset_id, folder)
     targets, _ = inputs.targets(context, claim, folder)
-    teacher = inputs.teacher(context, spec.teacher)
     initial_student = _initial_student(context, spec, teacher, folder)
     data = training_data(
         config,

@@ -88,7 +88,7 @@ def write(training_log: Path, tiny_teacher: Teacher) -> Callable[..., Any]:
 def written(tmp_path_factory: pytest.TempPathFactory, write: Callable[..., Any]) -> tuple[Path, list[BundleFile]]:
     """A bundle, and the files that `write_bundle` returned."""
     out = tmp_path_factory.mktemp("written") / "bundle"
-    return out, write(out, student_weights("resnet10t", 64))
+    return out, write(out, student_weights("resnet10t", 64)).files
 
 
 def expected_features(student: StudentWeights, noise: torch.Tensor) -> torch.Tensor:
@@ -162,7 +162,7 @@ def test_code_of_the_card_runs(
     card = (out / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
     assert len(blocks) == 3
-    assert ("set_input_size" in blocks[2]) is resized
+    assert ("visual.trunk = " in blocks[2]) is resized
     code = blocks[0] + "print(feature[0].tolist())\n" + blocks[1] + blocks[2] + "\nprint(image[0].tolist())\n"
     (tmp_path / "code.py").write_text(code)
     monkeypatch.chdir(out)
@@ -220,7 +220,7 @@ def test_no_file_is_a_pickle(written: tuple[Path, list[BundleFile]]) -> None:
 def test_same_student_gives_the_same_bytes(
     tmp_path: Path, written: tuple[Path, list[BundleFile]], write: Callable[..., Any]
 ) -> None:
-    assert write(tmp_path / "again", student_weights("resnet10t", 64)) == written[1]
+    assert write(tmp_path / "again", student_weights("resnet10t", 64)).files == written[1]
 
 
 def test_texts_of_labels_are_escaped_in_the_card(written: tuple[Path, list[BundleFile]]) -> None:
