@@ -74,11 +74,14 @@ def try_bundle(student: StudentWeights, teacher: Teacher, *, cache: Path, scratc
 
 
 def check_out(out: Path) -> None:
-    """Raise BundleError for a folder `out` in which no bundle can appear, because it holds other files."""
+    """Raise BundleError for a folder `out` in which no bundle can appear: it holds other files, or cannot be read."""
+    shown = str(out.absolute()).encode(errors="backslashreplace").decode()
+    if shown != str(out.absolute()):
+        raise BundleError(f"{shown}: safetensors reads no path that is not UTF-8: give another folder")
     if out.is_dir() and ((out / MANIFEST_FILE).is_file() or not any(out.iterdir())):
         return
     if out.exists():
-        raise BundleError(f"{out} holds files that are no bundle: move them away, or give another folder")
+        raise BundleError(f"{shown} holds files that are no bundle: move them away, or give another folder")
 
 
 def check_disk(folder: Path, student: StudentWeights, teacher: Teacher, *, num_labels: int) -> None:

@@ -36,7 +36,7 @@ from distill.json_types import JSONObject, StudentEvaluation
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets
 
-__all__ = ["BundleError", "BundleFile", "StudentWeights", "WrittenBundle", "write_bundle"]
+__all__ = ["BundleError", "BundleFile", "WrittenBundle", "write_bundle"]
 
 CARD_FILE = "README.md"
 OPTIONAL_PARTS = {

@@ -1,7 +1,8 @@
 """The evaluate part: evaluates a student or a teacher; in a distill job, publishes the trained student as a bundle."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,31 @@ from workers.runtime.errors import PartError
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish
 
+RETRY_S = 30.0
+
 
 def evaluate(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     """Run the part; its result holds the evaluation, and the checkpoint if one is published."""
-    with inputs.scratch(context) as folder, pipeline_errors():
+    with _student_kept(context, claim), inputs.scratch(context) as folder, pipeline_errors():
         return _EvaluationRun(context, claim, lease, folder).run()
+
+
+@contextmanager
+def _student_kept(context: Context, claim: Claim) -> Iterator[None]:
+    """After a training, retry what ends the part, and say where the trained weights are.
+
+    The train part had the same teacher, images and disk, so that what is missing may come back.
+    """
+    with context.db.read() as tx:
+        trained = claims.result_of(tx, claim, TrainPartResult)
+    try:
+        yield
+    except (PartError, OSError) as error:
+        if trained is None:
+            raise
+        code = error.code if isinstance(error, PartError) else "internal_error"
+        message = f"{error} (the trained weights are kept as the artefact {trained.files['student']})"
+        raise PartError(code, message, retry_in_s=RETRY_S) from error
 
 
 class _EvaluationRun:
