@@ -299,15 +299,17 @@ def measure_epochs(
 ) -> OnEpoch:
     """A hook `on_epoch` that evaluates the student after each of the last `measured_epochs` epochs.
 
-    Decodes the images now, so that an error does not end a training later, and encodes them with the teacher for the
-    final evaluation. Unusable images are not reported, because the final evaluation reports them. Raises NoImages,
-    ImagesError, FewShotError, Stopped.
+    Checks now what the final evaluation needs, so that an error does not end a training later. If epochs are evaluated,
+    decodes the images and encodes them with the teacher for the final evaluation. Unusable images are not reported,
+    because the final evaluation reports them. Raises NoImages, ImagesError, FewShotError, Stopped.
     """
+    evaluated, _ = evaluation_inputs(config, image_index, teacher, targets, None)
+    rows = _evaluation_rows(evaluated, config.data.shots)
+    if not rows:
+        raise NoImages("no image is left to evaluate on: hold out images of the seen labels, or keep labels unseen")
     if config.evaluation.measured_epochs == 0:
         return lambda _epoch, _student, _context: None
     quiet = replace(hooks or PipelineHooks(), on_bad_image=None, bad_images={})
-    evaluated, _ = evaluation_inputs(config, image_index, teacher, targets, None)
-    rows = _evaluation_rows(evaluated, config.data.shots)
     side_px = eval_side_px(config.student.image_px, config.student.test_crop)
     paths = _paths(evaluated, rows, root)
     pixels = _pixel_array(config, paths, side_px, cache)
@@ -317,13 +319,13 @@ def measure_epochs(
     read_images(paths, consumers, cache=cache, num_workers=config.system.num_workers, hooks=quiet)
     images = pixels.images(quiet)
     usable, device = images.usable(), choose_device(config.system.device)
+    labels = _labels(evaluated, rows, usable)
 
     def on_epoch(epoch: int, student: Student, context: Tensor | None) -> EpochLine | None:
         if epoch <= config.schedule.epochs - config.evaluation.measured_epochs:
             return None
         features = student_features(student, images.pixels, usable, device=device)
         _, with_context = evaluation_inputs(config, image_index, teacher, targets, context)
-        labels = _labels(evaluated, rows, usable)
         return _evaluate(text, features, labels, evaluated, with_context, config.objective.temperature).summary()
 
     return on_epoch
