@@ -52,7 +52,9 @@ def pipeline_hooks(lease: LeaseRenewal) -> PipelineHooks:
         lease.progress(done, total, unit, throughputs.setdefault(unit, Throughput())(done))
 
     def on_bad_image(path: Path, reason: str) -> None:
-        name = f"{path.parent.name}/{path.name}"
+        # A byte of a file name that is not UTF-8 is shown as an escape: a database cannot store it.
+        name = f"{path.parent.name}/{path.name}".encode(errors="backslashreplace").decode()
+        reason = reason.encode(errors="backslashreplace").decode()
         lease.note(f"image {name} is left out: {reason}", level="warning", image=name, reason=reason)
 
     return PipelineHooks(on_progress=on_progress, should_stop=lease.should_stop, on_bad_image=on_bad_image)
