@@ -131,6 +131,8 @@ NOT_AT_64_PX = {
     "crossvit_tiny_240",
     "efficientformer_l1",
     "halonet_h1",
+    "inception_resnet_v2",
+    "inception_v3",
     "inception_v4",
 }
 """Architectures that cannot be built for images of 64 px."""
