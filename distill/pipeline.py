@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.bundle.preflight import BundleTrial, check_disk, try_bundle
+from distill.bundle.student_files import StudentWeights
 from distill.config.image_size import ImageSize, Size
 from distill.config.loss_registry import LOSS_TERMS, required_inputs
 from distill.config.train_config import TrainConfig
@@ -33,7 +35,7 @@ from distill.evaluation.tip_adapter import retrieval_scores, support_features, s
 from distill.hooks import PipelineHooks
 from distill.json_types import EpochLine
 from distill.student.features import student_features
-from distill.student.model import Student
+from distill.student.model import Student, configured_student
 from distill.teacher.image_features import FeatureEncoder, image_features
 from distill.teacher.teacher import Teacher
 from distill.teacher.view_features import LiveTeacher, teacher_side_px, view_features
@@ -66,6 +68,43 @@ class MeasureOptions:
     retrieve: bool = False
     device: str = "auto"
     num_workers: int = 4
+
+
+def bundle_weights(student: Student) -> StudentWeights:
+    """The student as the bundle stores it."""
+    return StudentWeights(
+        name=student.name,
+        width=student.width,
+        state=student.model.state_dict(),
+        preprocess=student.preprocess(),
+        model_args=student.model_args,
+    )
+
+
+def check_bundle(
+    config: TrainConfig, teacher: Teacher, *, num_labels: int, cache: Path, scratch: Path, root: Path | None = None
+) -> BundleTrial | None:
+    """Try the bundle of the config's student before its training; None for a student that gets no bundle.
+
+    `scratch`: an existing folder on the disk of the training state and the bundle. `root`: the folder below which the
+    weights of the config must lie. Raises StudentError, BundleError for
+    a student that cannot be bundled, and OSError for a disk without space for them.
+    """
+    # A closed-set classifier is only a baseline: without text targets there is no pairing to bundle.
+    if config.data.protocol == "closed_set":
+        return None
+    student = bundle_weights(
+        configured_student(
+            config.student,
+            width=teacher.width,
+            seed=config.system.seed,
+            root=root,
+            initialise=False,
+            background=config.data.background,
+        )
+    )
+    check_disk(scratch, student, teacher, num_labels=num_labels)
+    return try_bundle(student, teacher, cache=cache, scratch=scratch)
 
 
 def training_data(
@@ -343,17 +382,18 @@ def measure_epochs(
 ) -> OnEpoch:
     """A hook `on_epoch` that evaluates the student after each of the last `measured_epochs` epochs.
 
-    Decodes the images now, so that an error does not end a training later, and encodes them with the teacher for the
-    final evaluation. Unusable images are not reported, because the final evaluation reports them. Without images to
-    measure on, nothing is measured. Raises NoImages, ImagesError, FewShotError, Stopped.
+    Checks now what the final evaluation needs, so that an error does not end a training later. If epochs are evaluated,
+    decodes the images and encodes them with the teacher for the final evaluation. Unusable images are not reported,
+    because the final evaluation reports them. Without images to measure on, nothing is measured. Raises NoImages,
+    ImagesError, FewShotError, Stopped.
     """
-    if config.evaluation.measured_epochs == 0:
-        return lambda _epoch, _student, _context: None
-    quiet = replace(hooks or PipelineHooks(), on_bad_image=None, bad_images={})
     evaluated, _ = evaluation_inputs(config, image_index, teacher, targets, None)
     rows = _evaluation_rows(evaluated, config.data.shots)
-    if not rows:
+    if not rows and _evaluation_rows(image_index, 0):
+        raise NoImages("no image is left to evaluate on: hold out images of the seen labels, or keep labels unseen")
+    if config.evaluation.measured_epochs == 0 or not rows:
         return lambda _epoch, _student, _context: None
+    quiet = replace(hooks or PipelineHooks(), on_bad_image=None, bad_images={})
     size = eval_size(config.student.size, config.student.test_crop)
     paths = _paths(evaluated, rows, root)
     pixels = _pixel_array(config, paths, size, cache)
@@ -370,13 +410,13 @@ def measure_epochs(
     )
     images = pixels.images(quiet)
     usable, device = images.usable(), choose_device(config.system.device)
+    labels = _labels(evaluated, rows, usable)
 
     def on_epoch(epoch: int, student: Student, context: Tensor | None) -> EpochLine | None:
         if epoch <= config.schedule.epochs - config.evaluation.measured_epochs:
             return None
         features = student_features(student, images.pixels, usable, device=device)
         _, with_context = evaluation_inputs(config, image_index, teacher, targets, context)
-        labels = _labels(evaluated, rows, usable)
         return _evaluate(text, features, labels, evaluated, with_context, config.objective.temperature).summary()
 
     return on_epoch

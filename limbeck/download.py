@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from limbeck.errors import BrokenDownload
+from limbeck.errors import BrokenDownload, MissingPart
 from limbeck.http import ATTEMPTS, Http, pause_s, problem_of, wait_before_retry_s
 from limbeck.models import ManifestEntry
 
@@ -41,6 +41,16 @@ def select_files(
     """The files in the folders `parts` (None: all folders), and all files outside the `optional` folders."""
     excluded = set() if parts is None else set(optional) - set(parts)
     return [file for file in files if PurePosixPath(file.path).parts[0] not in excluded]
+
+
+def check_parts(manifest: bytes, parts: Iterable[str]) -> None:
+    """Raise MissingPart for a folder of `parts` that the bundle lacks; the manifest has the reason if it is known."""
+    present = {PurePosixPath(file.path).parts[0] for file in manifest_files(manifest)}
+    left_out = json.loads(manifest).get("left_out") or {}
+    for part in parts:
+        if part not in present:
+            reason = f" ({left_out[part]})" if part in left_out else ""
+            raise MissingPart(f"the checkpoint has no part {part}{reason}: download it without this part")
 
 
 def sha256_of(path: Path) -> str:

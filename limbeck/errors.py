@@ -64,3 +64,7 @@ class StoppedFollowing(Exception):
 
 class BrokenDownload(LimbeckError):
     """A downloaded file does not match the manifest, or the manifest is invalid."""
+
+
+class MissingPart(LimbeckError):
+    """A checkpoint lacks a requested part of its bundle."""

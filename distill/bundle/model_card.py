@@ -12,6 +12,7 @@ from pathlib import Path
 
 from distill.bundle.card_header import card_header, hub_model
 from distill.bundle.card_metrics import PART_NAMES, metrics_markdown
+from distill.bundle.pairing import PairingLoad
 from distill.json_types import (
     EvaluatedPart,
     EvaluationJSON,
@@ -47,15 +48,16 @@ model, _, preprocess = open_clip.create_model_and_transforms("local-dir:pairing"
 tokenizer = open_clip.get_tokenizer("local-dir:pairing")
 model.eval()
 """
-# open_clip builds a timm image encoder at its default size. If the shapes of the weights depend on the image size, the
-# size must be set before the weights are loaded.
-OPEN_CLIP_RESIZED_CODE = """\
+# open_clip builds an image tower of timm at its default size. If the student is another, its own tower replaces it
+# before the weights are loaded.
+OPEN_CLIP_OWN_TOWER_CODE = """\
 import open_clip
+import timm
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
-model = open_clip.create_model("local-dir:pairing", load_weights=False)
-model.visual.set_input_size({image_px})
+model = open_clip.create_model("local-dir:pairing", load_weights=False, pretrained_text=False)
+model.visual.trunk = timm.create_model({build})
 open_clip.load_checkpoint(model, "pairing/open_clip_model.safetensors")
 preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
 tokenizer = open_clip.get_tokenizer("local-dir:pairing")
@@ -67,11 +69,29 @@ with torch.inference_mode():
     texts = model.encode_text(tokenizer(["a photo of a crane", "a photo of a heron"]), normalize=True)
 print((image @ texts.T).tolist())"""
 
-NO_PAIRING = "# There is no pairing: open_clip builds image encoders of three channels, and this one takes grey images."
+PAIRING_SECTION = """\
+Any other texts in open_clip, with the student paired with the teacher's text encoder:
+
+```python
+{code}
+```"""
+NO_PAIRING_SECTION = """\
+This folder has no `pairing/` for open_clip: {reason}. Encode other texts with the teacher, and compare them with the
+student's feature as above."""
+
+PLOTS = """\
+![Accuracy of each label](accuracy.png)
+
+![Confidence and accuracy](reliability.png)
+
+![Most frequent confusions](confusions.png)
+
+![Training loss](loss.png)"""
+NO_PLOTS = "The plots could not be drawn: {reason}."
 
 CONTEXT_NOTE = """\
 The texts of the labels were encoded with {num_tokens} learned vectors in the place of `a photo of`. Other texts need
-these vectors too. open_clip does not insert them; Limbeck does:
+these vectors too. open_clip does not insert them; Limbeck does{with_teacher}:
 
 ```python
 from pathlib import Path
@@ -81,7 +101,7 @@ from distill.teacher.teacher import load_teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets
 
 learned = TextTargets.load(Path("targets/text_targets.safetensors")).context
-teacher = load_teacher("local-dir:pairing")
+teacher = load_teacher({teacher})
 texts = encode_text_targets(teacher, [["a photo of a crane"], ["a photo of a heron"]], cache=None)
 print(with_context(teacher, texts, learned).features)
 ```
@@ -97,8 +117,9 @@ class CardFacts:
 
     `preprocess`: as in `distill.bundle.write.StudentWeights`. `evaluation`: `text`, the measured parts `id` and `ood`,
     and under `teacher` a list of evaluations of the teacher. `made_from`: digests by name, nested or not.
-    `is_resized`: open_clip must set the student's size before it loads the weights. `needs_transformers`: open_clip
-    loads the tokenizer with the transformers library. `num_context`: number of learned vectors before a label's text.
+    `pairing`: how open_clip loads the pairing; None without one. `left_out`: optional part that the bundle lacks ->
+    reason. `needs_transformers`: open_clip loads the tokenizer with the transformers library. `num_context`: number of
+    learned vectors before a label's text.
     """
 
     student: str
@@ -111,7 +132,8 @@ class CardFacts:
     made_from: JSONObject
     model_args: ModelArgs = field(default_factory=ModelArgs)
     num_shortened: int = 0
-    is_resized: bool = False
+    pairing: PairingLoad | None = "plain"
+    left_out: Mapping[str, str] = field(default_factory=dict)
     needs_transformers: bool = False
     num_context: int = 0
 
@@ -125,11 +147,9 @@ def escape(text: str) -> str:
 def model_card(facts: CardFacts) -> str:
     """The model card in Markdown."""
     height, width = facts.preprocess["size"]
-    image_px = height if height == width else (height, width)
     background = facts.preprocess.get("background", WHITE)
     build = [json.dumps(facts.student), f"num_classes={facts.width}"]
     build += [f"{name}={value!r}" for name, value in sorted(facts.model_args.items())]
-    load = OPEN_CLIP_RESIZED_CODE.format(image_px=image_px) if facts.is_resized else OPEN_CLIP_CODE
     header = card_header(facts.student, hub_model(facts.teacher), facts.evaluation)
     return f"{header}\n" + string.Template(TEMPLATE_FILE.read_text(encoding="utf-8")).substitute(
         student=facts.student,
@@ -148,10 +168,9 @@ def model_card(facts: CardFacts) -> str:
         accuracy=_accuracy_table(facts.evaluation) + _unseen_label_notes(_section(facts.made_from, "config")),
         metrics=metrics_markdown(facts.evaluation),
         build=", ".join(build),
-        open_clip_code=load + OPEN_CLIP_USE if facts.preprocess.get("mode") != "L" else NO_PAIRING,
-        usage_notes=(CONTEXT_NOTE.format(num_tokens=facts.num_context) if facts.num_context else "")
-        + _crop_note(facts.preprocess)
-        + (TRANSFORMERS_NOTE if facts.needs_transformers else ""),
+        plots=NO_PLOTS.format(reason=escape(facts.left_out["plots"])) if "plots" in facts.left_out else PLOTS,
+        pairing=_pairing_section(facts, ", ".join(build)),
+        usage_notes=_context_note(facts) + _crop_note(facts) + (TRANSFORMERS_NOTE if _needs_note(facts) else ""),
         labels=_label_list(facts.labels),
         shortened=_shortened_note(facts.num_shortened),
         made_from=_made_from_table(facts.made_from),
@@ -164,6 +183,27 @@ def _initial_weights(initial: JSONObject) -> str:
         return escape(str(initial.get("source", "not recorded")))
     licence = f"licence {initial['license']}" if initial.get("license") else "licence unknown"
     return escape(f"{initial['source']} ({initial['file']}), {licence}")
+
+
+def _pairing_section(facts: CardFacts, build: str) -> str:
+    if facts.pairing is None:
+        return NO_PAIRING_SECTION.format(reason=escape(facts.left_out.get("pairing", "it was not written")))
+    load = OPEN_CLIP_CODE if facts.pairing == "plain" else OPEN_CLIP_OWN_TOWER_CODE.format(build=build)
+    return PAIRING_SECTION.format(code=load + OPEN_CLIP_USE)
+
+
+def _context_note(facts: CardFacts) -> str:
+    if facts.num_context == 0:
+        return ""
+    if facts.pairing == "plain":
+        return CONTEXT_NOTE.format(num_tokens=facts.num_context, teacher='"local-dir:pairing"', with_teacher="")
+    # Limbeck loads a pairing as open_clip does, by its name alone. A backtick could end the block of code.
+    teacher = json.dumps(facts.teacher).replace("`", "\\u0060")
+    return CONTEXT_NOTE.format(num_tokens=facts.num_context, teacher=teacher, with_teacher=", with the teacher")
+
+
+def _needs_note(facts: CardFacts) -> bool:
+    return facts.needs_transformers and facts.pairing is not None
 
 
 def _text_title(evaluation: EvaluationJSON) -> str:
@@ -228,13 +268,18 @@ def _label_list(labels: Sequence[str]) -> str:
     return f"{shown} and {num_more:,} more." if num_more > 0 else f"{shown}."
 
 
-def _crop_note(preprocess: StudentPreprocess) -> str:
-    if preprocess["crop_pct"] == 1:
-        return "Both libraries read the student's preprocessing from its folder."
+def _crop_note(facts: CardFacts) -> str:
+    crop = facts.preprocess["crop_pct"]
+    if crop == 1:
+        return "" if facts.pairing is None else "Both libraries read the student's preprocessing from its folder."
+    note = (
+        f"The accuracies above were measured on the central {crop:.1%} of each image's side, which\n"
+        "timm's transform crops."
+    )
+    if facts.pairing is None:
+        return note
     return (
-        f"The accuracies above were measured on the central {preprocess['crop_pct']:.1%} of each image's side, which\n"
-        "timm's transform crops. open_clip does not crop and uses the whole image: use timm's transform to reproduce\n"
-        "the accuracies."
+        f"{note} open_clip does not crop and uses the whole image: use timm's transform to reproduce\nthe accuracies."
     )
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path, PurePosixPath
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from distill.json_types import StudentPreprocess
 
@@ -48,11 +48,12 @@ class MadeFrom(TypedDict):
 
 
 class Manifest(TypedDict):
-    """The manifest of a bundle."""
+    """The manifest of a bundle. `left_out`: optional part that the bundle lacks -> reason; absent in older bundles."""
 
     format: str
     student: ManifestStudent
     made_from: MadeFrom
+    left_out: NotRequired[dict[str, str]]
     files: list[ManifestFile]
 
 

@@ -8,41 +8,49 @@
     loss.png, accuracy.png, reliability.png, confusions.png
 
 Before the bundle appears, both folders are loaded by their library and must reproduce the student's features. The
-bundle holds no pickle, its files are world-readable, and the same student gives the same bytes.
+bundle holds no pickle, its files are world-readable, and the same student gives the same bytes. Pairing, plots and
+model card are optional: if one fails, the bundle appears without it, and the manifest says why.
 K labels, D embedding width.
 """
 
-import copy
 import json
+import logging
 import os
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import open_clip
 import timm
 import torch
-from safetensors.torch import save_file
-from timm.models._hub import save_config_for_hf
 
 from distill.bundle import plots
 from distill.bundle.model_card import CardFacts, model_card
+from distill.bundle.pairing import PairingLoad, first_line, verify_pairing, write_pairing
+from distill.bundle.student_files import StudentWeights, verify_image, write_image
 from distill.bundle.verify import MANIFEST_FILE, MANIFEST_FORMAT, BundleError, file_sha256
-from distill.data.atomic_files import replacing, write_bytes
+from distill.data.atomic_files import write_bytes
 from distill.data.dataset.trained_on import IMAGES_FILE
-from distill.json_types import JSONObject, ModelArgs, StudentEvaluation, StudentPreprocess
-from distill.state_dicts import misfit
-from distill.teacher.clip_model import ClipModel
+from distill.json_types import JSONObject, StudentEvaluation
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets
 
-__all__ = ["BundleError", "BundleFile", "StudentWeights", "write_bundle"]
+__all__ = ["BundleError", "BundleFile", "WrittenBundle", "write_bundle"]
 
-TOLERANCE = 1e-5
-PRETRAINED_KEYS = ("tag", "license", "origin_url", "paper_ids", "paper_name", "notes")
+CARD_FILE = "README.md"
+OPTIONAL_PARTS = {
+    "pairing": ("pairing",),
+    "plots": ("loss.png", "accuracy.png", "reliability.png", "confusions.png"),
+    "card": (CARD_FILE,),
+}
+"""Optional part -> its files and folders."""
+
+ResultT = TypeVar("ResultT")
+
+log = logging.getLogger(__name__)
 
 
 class BundleFile(NamedTuple):
@@ -53,20 +61,12 @@ class BundleFile(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class StudentWeights:
-    """A trained student; `state` is a state dict of `timm.create_model(name, num_classes=width, **model_args)`.
+@dataclass(frozen=True, kw_only=True)
+class WrittenBundle:
+    """Every file of a bundle, the manifest last. `left_out`: optional part that the bundle lacks -> reason."""
 
-    `preprocess`: the preprocessing at evaluation: `size` [height, width] in pixels, `mean` and `std` of values in 0..1,
-    `interpolation`, `resize_mode` ("squash" or "shortest"), `crop_pct`: `size` as a share of the resized side, and
-    Pillow's `mode`, "RGB" or "L"; `mean` and `std` have a value for each of its channels.
-    """
-
-    name: str
-    width: int
-    state: Mapping[str, torch.Tensor]
-    preprocess: StudentPreprocess
-    model_args: ModelArgs = field(default_factory=ModelArgs)
+    files: list[BundleFile]
+    left_out: Mapping[str, str]
 
 
 def write_bundle(
@@ -80,33 +80,31 @@ def write_bundle(
     training_log: Path,
     provenance: JSONObject,
     training_images: Path | None = None,
-) -> list[BundleFile]:
+    left_out: Mapping[str, str] | None = None,
+) -> WrittenBundle:
     """Write a bundle to `out`, which must be missing or an empty folder. The bundle appears atomically.
 
     `labels`: K mappings in the order of the targets, each with `label` and optional facts (sense, lines, part).
     `evaluation`: `distill.evaluation.accuracy.Evaluation.as_json()`; under `teacher`, a list of evaluations of the
     teacher if it was measured. `training_log`: JSON lines. `provenance`: digests of the inputs, in JSON types.
     `training_images`: the record that `distill.data.dataset.trained_on` wrote.
-    Returns every file, the manifest last. Raises BundleError if the inputs are inconsistent, or if a library does not
-    reproduce the student's features.
+    `left_out`: parts that cannot be written, from `distill.bundle.preflight`. An optional part (`OPTIONAL_PARTS`) that
+    fails for any reason is left out too.
+    Raises BundleError if the inputs are inconsistent or timm does not reproduce the student's features, and OSError.
     """
     _check_inputs(out, student, teacher, targets, labels)
     draft = out.with_name(f".{out.name}.{uuid.uuid4().hex}.part")
     try:
-        model = _build_model(student)
-        _write_image(draft / "image", student, model)
-        # open_clip builds image encoders of three channels only, so that a student of grey images has no pairing.
-        has_pairing = num_channels(student.preprocess) == 3
-        is_resized = has_pairing and _write_pairing(draft / "pairing", student, teacher)
-        _verify_image(draft / "image", student, model)
-        if has_pairing:
-            _verify_pairing(draft / "pairing", student, teacher, model, is_resized=is_resized)
+        with torch.no_grad():
+            model = student.model()
+            features = model(student.noise())  # (2, D)
+        write_image(draft / "image", student, model)
+        verify_image(draft / "image", student, features)
         _write_targets(draft / "targets", targets, labels)
         _write_json(draft / "evaluation.json", evaluation)
         write_bytes(draft / "training.jsonl", training_log.read_bytes())
         if training_images is not None:
             write_bytes(draft / IMAGES_FILE, training_images.read_bytes())
-        _draw_plots(draft, training_log, evaluation)
         made_from: JSONObject = {
             **provenance,
             "teacher": {
@@ -116,43 +114,59 @@ def write_bundle(
             },
             "versions": {"timm": timm.__version__, "open_clip": open_clip.__version__},
         }
-        facts = _card_facts(student, model, teacher, targets, labels, evaluation, made_from, is_resized=is_resized)
-        write_bytes(draft / "README.md", model_card(facts).encode())
-        files = _write_manifest(draft, student, made_from)
+        optional = _OptionalParts(draft, dict(left_out or {}))
+        facts = CardFacts(
+            student=student.name,
+            num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+            width=student.width,
+            model_args=student.model_args,
+            preprocess=student.preprocess,
+            teacher=teacher.ref,
+            labels=[str(entry["label"]) for entry in labels],
+            num_shortened=len(targets.truncated),
+            evaluation=evaluation,
+            made_from=made_from,
+            pairing=optional.write("pairing", lambda: _pairing(draft / "pairing", student, teacher, features)),
+            num_context=0 if targets.context is None else len(targets.context),
+            needs_transformers=bool(teacher.model_cfg["text_cfg"].get("hf_tokenizer_name")),
+        )
+        optional.write("plots", lambda: _draw_plots(draft, training_log, evaluation))
+        facts = replace(facts, left_out=optional.left_out)
+        optional.write("card", lambda: write_bytes(draft / CARD_FILE, _encoded(model_card(facts))))
+        files = _write_manifest(draft, student, made_from, optional.left_out)
         for folder in (draft, *(path for path in draft.iterdir() if path.is_dir())):
             folder.chmod(0o755)
         os.replace(draft, out)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return files
+    return WrittenBundle(files=files, left_out=optional.left_out)
 
 
-def _card_facts(
-    student: StudentWeights,
-    model: torch.nn.Module,
-    teacher: Teacher,
-    targets: TextTargets,
-    labels: Sequence[Mapping[str, object]],
-    evaluation: StudentEvaluation,
-    made_from: JSONObject,
-    *,
-    is_resized: bool,
-) -> CardFacts:
-    return CardFacts(
-        student=student.name,
-        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        width=student.width,
-        model_args=student.model_args,
-        preprocess=student.preprocess,
-        teacher=teacher.ref,
-        labels=[str(entry["label"]) for entry in labels],
-        num_shortened=len(targets.truncated),
-        evaluation=evaluation,
-        made_from=made_from,
-        is_resized=is_resized,
-        num_context=0 if targets.context is None else len(targets.context),
-        needs_transformers=bool(teacher.model_cfg["text_cfg"].get("hf_tokenizer_name")),
-    )
+@dataclass(frozen=True)
+class _OptionalParts:
+    """Writes optional parts into a draft. `left_out`: part -> reason; a part that fails is added and removed."""
+
+    draft: Path
+    left_out: dict[str, str]
+
+    def write(self, part: str, write: Callable[[], ResultT]) -> ResultT | None:
+        """The result of `write`; None if the part is left out."""
+        if part in self.left_out:
+            return None
+        try:
+            return write()
+        except Exception as error:  # whatever it is, the trained weights must not be lost with an optional part
+            log.warning("the bundle has no %s: %s", part, error, exc_info=not isinstance(error, BundleError | OSError))
+            self.left_out[part] = first_line(error)
+        for name in OPTIONAL_PARTS[part]:
+            path = self.draft / name
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        return None
+
+
+def _pairing(folder: Path, student: StudentWeights, teacher: Teacher, features: torch.Tensor) -> PairingLoad:
+    write_pairing(folder, student, teacher)
+    return verify_pairing(folder, student, teacher, features)
 
 
 def _check_inputs(
@@ -173,120 +187,6 @@ def _check_inputs(
         )
 
 
-def _build_model(student: StudentWeights) -> torch.nn.Module:
-    model: torch.nn.Module = timm.create_model(student.name, num_classes=student.width, **student.model_args)
-    if reason := misfit(model.state_dict(), student.state):
-        raise BundleError(f"the weights do not fit a {student.name} of width {student.width}: {reason}")
-    model.load_state_dict(dict(student.state))
-    return model.eval()
-
-
-def _write_image(folder: Path, student: StudentWeights, model: torch.nn.Module) -> None:
-    preprocess = student.preprocess
-    data_config = {
-        "input_size": (num_channels(preprocess), *preprocess["size"]),
-        "mean": tuple(preprocess["mean"]),
-        "std": tuple(preprocess["std"]),
-        "interpolation": preprocess["interpolation"],
-        "crop_pct": float(preprocess["crop_pct"]),
-        "crop_mode": {"squash": "squash", "shortest": "center"}[preprocess["resize_mode"]],
-    }
-    _save_weights(folder / "model.safetensors", model.state_dict())
-    with replacing(folder / "config.json") as draft:
-        save_config_for_hf(model, str(draft), data_config=data_config)
-        config = json.loads(draft.read_text(encoding="utf-8"))
-        # timm writes the description of the architecture's published weights, which does not apply to these weights.
-        for key in PRETRAINED_KEYS:
-            config["pretrained_cfg"].pop(key, None)
-        draft.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-
-
-def _write_pairing(folder: Path, student: StudentWeights, teacher: Teacher) -> bool:
-    """Write the pairing; returns whether open_clip must set the student's size before it loads the weights."""
-    preprocess = student.preprocess
-    cfg = copy.deepcopy(teacher.model_cfg)
-    # Remove the decoder of a captioning teacher (CoCa); the text encoder then returns no tokens for the decoder.
-    cfg.pop("multimodal_cfg", None)
-    cfg["text_cfg"].pop("output_tokens", None)
-    cfg["vision_cfg"] = {
-        "timm_model_name": student.name,
-        "timm_model_pretrained": False,
-        # Empty and null: keep timm's pooling and classifier (the projection), add no layer of open_clip.
-        "timm_proj": "",
-        "timm_pool": None,
-        "image_size": _image_size(preprocess),
-    }
-    config = {
-        "model_cfg": cfg,
-        "preprocess_cfg": {key: preprocess[key] for key in ("mean", "std", "interpolation", "resize_mode")},
-    }
-    _write_json(folder / "open_clip_config.json", config)
-    trunk = {f"visual.trunk.{name}": tensor for name, tensor in student.state.items()}
-    _save_weights(folder / "open_clip_model.safetensors", {**teacher.text_state(), **trunk})
-    teacher.save_tokenizer(folder)
-    default = timm.create_model(student.name, num_classes=student.width).state_dict()
-    return any(default[name].shape != tensor.shape for name, tensor in student.state.items())
-
-
-@torch.no_grad()
-def _verify_image(folder: Path, student: StudentWeights, model: torch.nn.Module) -> None:
-    """Load the folder with timm and compare features of noise images. Raises BundleError."""
-    noise = _noise(student)
-    from_timm = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
-    _require_equal("image/ in timm", student, from_timm(noise), model(noise))
-
-
-@torch.no_grad()
-def _verify_pairing(
-    folder: Path, student: StudentWeights, teacher: Teacher, model: torch.nn.Module, *, is_resized: bool
-) -> None:
-    """Load the folder with open_clip and compare features of noise images and of a text. Raises BundleError."""
-    noise, text = _noise(student), "a photo of a crane"
-    paired = _load_pairing(folder, _image_size(student.preprocess) if is_resized else None)
-    ids = torch.full((1, teacher.context_length), teacher.tokenizer.pad_id)
-    (tokens,) = teacher.tokenizer.ids([text])
-    ids[0, : len(tokens)] = torch.tensor(tokens)
-    _require_equal("pairing/ in open_clip", student, paired.encode_image(noise), model(noise))
-    # On the teacher's device, because rounding differs between devices.
-    text_feature = paired.to(teacher.device).encode_text(ids.to(teacher.device), normalize=True)
-    _require_equal("the text encoder of pairing/", student, text_feature, teacher.encode_text([text]))
-
-
-def _noise(student: StudentWeights) -> torch.Tensor:
-    shape = (2, num_channels(student.preprocess), *student.preprocess["size"])
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
-
-
-def _require_equal(place: str, student: StudentWeights, found: torch.Tensor, expected: torch.Tensor) -> None:
-    difference = float((found - expected).abs().max()) if found.shape == expected.shape else float("inf")
-    if not difference <= TOLERANCE * max(1.0, float(expected.abs().max())):
-        raise BundleError(
-            f"{place} gives features that differ by {difference:.2g} from the original: "
-            f"{student.name} cannot be bundled"
-        )
-
-
-def num_channels(preprocess: StudentPreprocess) -> int:
-    """Channels of the student's input: 3, or 1 for grey."""
-    return len(preprocess["mean"])
-
-
-def _image_size(preprocess: StudentPreprocess) -> int | list[int]:
-    """The side of a square input, else [height, width]."""
-    height, width = preprocess["size"]
-    return height if height == width else [height, width]
-
-
-def _load_pairing(folder: Path, image_px: int | list[int] | None) -> ClipModel:
-    if image_px is None:
-        paired: ClipModel = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True)
-        return paired.eval()
-    model: ClipModel = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
-    model.visual.set_input_size(image_px)
-    open_clip.load_checkpoint(model, str(folder / "open_clip_model.safetensors"))
-    return model.eval()
-
-
 def _draw_plots(draft: Path, training_log: Path, evaluation: StudentEvaluation) -> None:
     parts = {name: part for name in plots.PARTS if (part := evaluation.get(name))}
     plots.draw_loss(plots.read_curve(training_log), draft / "loss.png")
@@ -302,7 +202,9 @@ def _write_targets(folder: Path, targets: TextTargets, labels: Sequence[Mapping[
     _write_json(folder / "labels.json", {"labels": entries, "shortened": shortened})
 
 
-def _write_manifest(draft: Path, student: StudentWeights, made_from: JSONObject) -> list[BundleFile]:
+def _write_manifest(
+    draft: Path, student: StudentWeights, made_from: JSONObject, left_out: Mapping[str, str]
+) -> list[BundleFile]:
     files = [
         BundleFile(path.relative_to(draft).as_posix(), file_sha256(path), path.stat().st_size)
         for path in sorted(draft.rglob("*"))
@@ -312,6 +214,7 @@ def _write_manifest(draft: Path, student: StudentWeights, made_from: JSONObject)
         "format": MANIFEST_FORMAT,
         "student": {"name": student.name, "width": student.width, "preprocess": student.preprocess},
         "made_from": made_from,
+        "left_out": left_out,
         "files": [file._asdict() for file in files],
     }
     _write_json(draft / MANIFEST_FILE, manifest)
@@ -319,12 +222,10 @@ def _write_manifest(draft: Path, student: StudentWeights, made_from: JSONObject)
     return [*files, BundleFile(MANIFEST_FILE, file_sha256(path), path.stat().st_size)]
 
 
-def _save_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
-    # Cloned, because safetensors rejects tensors that share memory.
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-    with replacing(path) as draft:
-        save_file(tensors, draft, metadata={"format": "pt"})
-
-
 def _write_json(path: Path, value: object) -> None:
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    write_bytes(path, _encoded(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"))
+
+
+def _encoded(text: str) -> bytes:
+    """UTF-8. A byte of a file name that is not UTF-8 becomes `\\udcXX`, from which JSON restores the name."""
+    return text.encode(errors="backslashreplace")

@@ -64,6 +64,16 @@ class RunArguments:
         """The folder of the training state and the logs."""
         return self.out / "work"
 
+    @property
+    def state(self) -> Path:
+        """The file of the training state."""
+        return self.work / "state.safetensors"
+
+    @property
+    def bundle(self) -> Path:
+        """The folder of the bundle."""
+        return self.out / "bundle"
+
     def identity(self) -> JSONObject:
         """Values that identify the run, in JSON types: a run with other values needs another folder."""
         start = self.initial_student

@@ -7,12 +7,16 @@ from distill.json_types import ModelEvaluation
 
 
 class RunReport(TypedDict):
-    """`teacher`: one evaluation per text kind. `seconds`: of training. `bad_images`: path -> reason."""
+    """`teacher`: one evaluation per text kind. `seconds`: of training. `bad_images`: path -> reason.
+
+    `left_out`: optional part that the bundle lacks -> reason.
+    """
 
     teacher: list[ModelEvaluation]
     student: ModelEvaluation
     seconds: float
     bad_images: dict[str, str]
+    left_out: dict[str, str]
 
 
 def accuracy_table(teachers: Sequence[ModelEvaluation], student: ModelEvaluation) -> str:

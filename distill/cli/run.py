@@ -7,11 +7,13 @@ first rank prepares, measures, bundles and prints; the other ranks only train.
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
-from distill.bundle.write import StudentWeights, write_bundle
+from distill.bundle.preflight import BundleTrial, check_out
+from distill.bundle.verify import MANIFEST_FILE, verify_bundle
+from distill.bundle.write import write_bundle
 from distill.cli.arguments import RunArguments
 from distill.cli.console import Console, duration
 from distill.cli.report import RunReport, accuracy_table
@@ -23,7 +25,15 @@ from distill.data.dataset.trained_on import IMAGES_FILE, save_training_images
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
 from distill.json_types import JSONObject, StudentEvaluation
-from distill.pipeline import MeasureOptions, measure_epochs, measure_student, measure_teacher, training_data
+from distill.pipeline import (
+    MeasureOptions,
+    bundle_weights,
+    check_bundle,
+    measure_epochs,
+    measure_student,
+    measure_teacher,
+    training_data,
+)
 from distill.student.init_from_bundle import InitialStudent, read_initial_student
 from distill.student.model import configured_student
 from distill.teacher.teacher import Teacher, load_teacher
@@ -54,12 +64,16 @@ class _Session:
 
 @dataclass(frozen=True, eq=False)
 class _Inputs:
-    """The inputs of training. `targets`: the text targets for names alone, and for the text kind of the run."""
+    """The inputs of training. `targets`: the text targets for names alone, and for the text kind of the run.
+
+    `left_out`: part that the bundle cannot have -> reason.
+    """
 
     teacher: Teacher
     targets: dict[TextKind, TextTargets]
     data: TrainData
     initial_student: InitialStudent | None
+    left_out: Mapping[str, str]
 
 
 def run_distillation(arguments: RunArguments, *, should_stop: Callable[[], bool]) -> None:
@@ -67,7 +81,7 @@ def run_distillation(arguments: RunArguments, *, should_stop: Callable[[], bool]
 
     Raises ValueError if the folder holds another run, or one on other pictures, Stopped, and the errors of the stages.
     """
-    with join_ranks() as ranks, open(os.devnull, "w") as null:
+    with join_ranks() as ranks, open(os.devnull, "w", errors="backslashreplace") as null:
         console = Console(sys.stderr if ranks.is_first else null)
         report_file = arguments.out / "report.json"
         with ranks.first_rank_first():
@@ -82,9 +96,15 @@ def run_distillation(arguments: RunArguments, *, should_stop: Callable[[], bool]
             ranks.wait()
         if ranks.is_first:
             finished: RunReport = json.loads(report_file.read_text(encoding="utf-8"))
-            print(accuracy_table(finished["teacher"], finished["student"]))
-            if (arguments.out / "bundle").exists():
-                print(f"bundle: {shown_path(arguments.out / 'bundle')}")
+            _print(accuracy_table(finished["teacher"], finished["student"]))
+            if arguments.bundle.exists():
+                _print(f"bundle: {shown_path(arguments.bundle)}")
+
+
+def _print(text: str) -> None:
+    """Print a text with names of files, of which standard output may not be able to encode all characters."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, errors="backslashreplace").decode(encoding))
 
 
 def _claim_folder(arguments: RunArguments) -> None:
@@ -125,17 +145,30 @@ def _distill(
     if not ranks.is_first:
         return None
     console.message(f"trained {result.steps} steps in {duration(result.seconds)}")
+    try:
+        return _measure_and_bundle(session, inputs, result)
+    except Exception:
+        console.message(
+            f"the training is complete and saved in {arguments.state}: the same command continues after it and does "
+            "not train again"
+        )
+        raise
+
+
+def _measure_and_bundle(session: _Session, inputs: _Inputs, result: TrainResult) -> RunReport:
     student, targets = _measure_student(session, inputs, result)
+    config = session.arguments.config
     report = RunReport(
         teacher=[{"run": inputs.teacher.ref, **one.as_json()} for one in _measure_teacher(session, inputs)],
-        student={"run": arguments.config.student.architecture, **student.as_json()},
+        student={"run": config.student.architecture, **student.as_json()},
         seconds=result.seconds,
-        bad_images={shown_path(path): reason for path, reason in hooks.bad_images.items()},
+        bad_images={shown_path(path): reason for path, reason in session.hooks.bad_images.items()},
+        left_out={},
     )
-    # A closed-set classifier is only a baseline: without text targets there is no pairing to bundle.
-    if arguments.config.data.protocol != "closed_set":
-        _write_bundle(session, inputs, result, targets, {**student.as_json(), "teacher": report["teacher"]})
-    return report
+    if config.data.protocol == "closed_set":  # it gets no bundle
+        return report
+    evaluation: StudentEvaluation = {**student.as_json(), "teacher": report["teacher"]}
+    return {**report, "left_out": dict(_write_bundle(session, inputs, result, targets, evaluation))}
 
 
 def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
@@ -153,6 +186,10 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
     teacher = load_teacher(arguments.teacher, device=str(choose_device(config.system.device)))
     console.message(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens")
     _report_student(session, teacher)
+    left_out: Mapping[str, str] = {}
+    if ranks.is_first and (trial := _check_bundle(arguments, teacher)):
+        console.message(str(trial))
+        left_out = trial.left_out
     initial_student = None
     if arguments.initial_student is not None:
         initial_student = read_initial_student(arguments.initial_student, config, teacher.digest)
@@ -170,7 +207,19 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
         )
     if data.captioned is not None:
         console.message(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
-    return _Inputs(teacher, {NAMES: names, arguments.text: targets}, data, initial_student)
+    return _Inputs(teacher, {NAMES: names, arguments.text: targets}, data, initial_student, left_out)
+
+
+def _check_bundle(arguments: RunArguments, teacher: Teacher) -> BundleTrial | None:
+    """Try the bundle. Raises BundleError and OSError if it could not be written at the end."""
+    check_out(arguments.bundle)
+    return check_bundle(
+        arguments.config,
+        teacher,
+        num_labels=len(arguments.labels),
+        cache=arguments.cache,
+        scratch=arguments.work,
+    )
 
 
 def _report_student(session: _Session, teacher: Teacher) -> None:
@@ -213,7 +262,7 @@ def _encode_texts(session: _Session, teacher: Teacher, kind: TextKind) -> TextTa
 def _train(session: _Session, inputs: _Inputs, ranks: RankGroup) -> TrainResult:
     """Train the student, from the saved training state if there is one."""
     arguments, console = session.arguments, session.console
-    state = arguments.work / "state.safetensors"
+    state = arguments.state
     with ranks.first_rank_first():  # the first rank decodes the images, the others find them in the cache
         on_epoch = measure_epochs(
             arguments.config,
@@ -297,12 +346,13 @@ def _measure_teacher(session: _Session, inputs: _Inputs) -> list[Evaluation]:
 
 def _write_bundle(
     session: _Session, inputs: _Inputs, result: TrainResult, targets: TextTargets, evaluation: StudentEvaluation
-) -> None:
-    arguments, student = session.arguments, result.student
-    log, out = arguments.work / "training.jsonl", arguments.out / "bundle"
+) -> Mapping[str, str]:
+    """Write the bundle, unless it exists. Returns the parts that it lacks, with the reasons."""
+    arguments = session.arguments
+    log, out = arguments.work / "training.jsonl", arguments.bundle
     write_bytes(log, "".join(json.dumps(line) + "\n" for line in result.log).encode())
-    if out.exists():
-        return
+    if (out / MANIFEST_FILE).exists():
+        return verify_bundle(out).get("left_out", {})
     training_images = arguments.work / IMAGES_FILE
     save_training_images(training_images, inputs.data.trained_contents())
     digests = dict(inputs.data.digests)
@@ -310,15 +360,9 @@ def _write_bundle(
         digests["start"] = inputs.initial_student.digest
     index = arguments.image_index
     parts = {label: "id" for label in index.id_labels} | {label: "ood" for label in index.ood_labels}
-    write_bundle(
+    written = write_bundle(
         out,
-        student=StudentWeights(
-            name=student.name,
-            width=student.width,
-            state=student.model.state_dict(),
-            preprocess=student.preprocess(),
-            model_args=student.model_args,
-        ),
+        student=bundle_weights(result.student),
         teacher=inputs.teacher,
         targets=targets,
         labels=[
@@ -330,8 +374,12 @@ def _write_bundle(
         training_images=training_images,
         provenance={
             "digests": digests,
-            "initial_weights": cast(JSONObject, student.initial),
+            "initial_weights": cast(JSONObject, result.student.initial),
             "recipe": arguments.recipe,
             "config": arguments.config.model_dump(mode="json"),
         },
+        left_out=inputs.left_out,
     )
+    for part, reason in written.left_out.items():
+        session.console.message(f"warning: the bundle has no {part}: {reason}")
+    return written.left_out

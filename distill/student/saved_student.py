@@ -5,9 +5,10 @@ from pathlib import Path
 
 import timm
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from timm.models._hub import load_model_config_from_path
 
+from distill.bundle.student_files import save_weights
 from distill.config.image_size import ImageSize
 from distill.config.train_config import StudentConfig
 from distill.student.initial_weights import StudentError
@@ -30,7 +31,7 @@ def save_student(student: Student, path: Path) -> None:
         "background": student.background,
         "initial": student.initial,
     }
-    save_file(student.model.state_dict(), path, metadata={"format": "pt", _KEY: json.dumps(description)})
+    save_weights(path, student.model.state_dict(), {_KEY: json.dumps(description)})
 
 
 def load_student(

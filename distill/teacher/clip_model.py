@@ -22,11 +22,11 @@ class PreprocessFields(TypedDict):
 
 
 class ImageTower(Protocol):
-    """The image tower of a model; `set_input_size` exists for towers of timm."""
+    """The image tower of a model; a tower of timm has its model as `trunk`."""
 
     preprocess_cfg: PreprocessFields
 
-    def set_input_size(self, image_px: int | list[int]) -> None: ...
+    trunk: torch.nn.Module
 
 
 class TextTower(Protocol):

@@ -43,7 +43,7 @@ class CheckpointMethods:
 
         `parts`: of `BUNDLE_PARTS`, None for all; small files outside these folders (evaluation, log, model card) are
         always included. `on_progress(path, bytes done, bytes in total)`. Raises BrokenDownload if a file does not match
-        the manifest.
+        the manifest, and MissingPart for a part that the bundle lacks.
         """
         if unknown := set(parts or ()) - set(BUNDLE_PARTS):
             raise ValueError(f"unknown part {', '.join(sorted(unknown))}; a bundle has {', '.join(BUNDLE_PARTS)}")
@@ -61,4 +61,5 @@ class CheckpointMethods:
             raise BrokenDownload(f"checkpoint {id} has no {download.MANIFEST}")
         manifest_path = fetch(manifest)
         files = download.manifest_files(manifest_path.read_bytes())
+        download.check_parts(manifest_path.read_bytes(), parts or ())
         return [manifest_path, *map(fetch, download.select_files(files, parts, optional=BUNDLE_PARTS))]

@@ -38,7 +38,8 @@ class TrainPartResult(PartResult):
     """A trained student.
 
     `files` has its `student` weights, `training_log`, `training_images` and, with prompt learning, `context`. Results
-    of earlier releases have no `training_images`.
+    of earlier releases have no `training_images`. `left_out`: part that its bundle cannot have -> reason, if there is
+    one.
     """
 
     part_kind: ClassVar[str] = "train"
@@ -46,16 +47,21 @@ class TrainPartResult(PartResult):
     num_steps: int = 0
     train_seconds: float = 0.0
     num_bad_images: int = 0
+    left_out: dict[str, str] = {}
 
 
 class EvaluateResult(PartResult):
-    """An evaluation (`distill.evaluation.accuracy.Evaluation.as_json`), and the checkpoint if one was published."""
+    """An evaluation (`distill.evaluation.accuracy.Evaluation.as_json`), and the checkpoint if one was published.
+
+    `left_out`: optional part that the checkpoint lacks -> reason; stored only if there is one.
+    """
 
     part_kind: ClassVar[str] = "evaluate"
 
     evaluation: Mapping[str, object]
     num_bad_images: int = 0
     checkpoint_id: str | None = None
+    left_out: dict[str, str] = {}
 
 
 class ProveResult(PartResult):
@@ -223,6 +229,7 @@ class GpuJobResult(JobResult):
     num_bad_images: int = 0
     evaluation: dict[str, Any] | None = None
     checkpoint_id: str | None = None
+    left_out: dict[str, str] = {}
     proof: dict[str, Any] | None = None
     attribute_set_id: str | None = None
     failing_gates: list[str] = []

@@ -231,6 +231,24 @@ def test_each_image_is_read_hashed_and_decoded_once(
     np.testing.assert_array_equal(data.pixels, again.pixels)
 
 
+@pytest.mark.image_input(
+    "Splits and evaluation",
+    "the closed-set baseline on a split that holds out no image",
+    "refused before the training: it has no image to evaluate on",
+)
+@pytest.mark.parametrize("measured_epochs", [0, 1])
+def test_an_evaluation_without_images_is_refused_before_the_training(
+    measured_epochs: int, image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    split = {"by": "seed", "id_fraction": 0.5, "held_out": 0}
+    all_trained = scan(Path(image_index.root), LABELS, SPLIT.validate_python(split))
+    given = {"cache": tmp_path / "cache"}
+    measure_epochs(config(measured_epochs=measured_epochs), all_trained, tiny_teacher, targets, "names", **given)
+    run_config = config(measured_epochs=measured_epochs, protocol="closed_set")
+    with pytest.raises(NoImages, match="no image is left to evaluate on: hold out images"):
+        measure_epochs(run_config, all_trained, tiny_teacher, targets, "names", **given)
+
+
 @pytest.mark.parametrize("measured_epochs", [0, 1])
 @pytest.mark.usefixtures("old_files")
 def test_each_image_to_evaluate_on_is_read_hashed_and_decoded_once(

@@ -81,10 +81,11 @@ def page(*items: dict[str, Any], has_more: bool = False) -> dict[str, Any]:
     return {"object": "list", "data": list(items), "has_more": has_more, **ends}
 
 
-def bundle_script(names: list[str]) -> tuple[list[Say], dict[str, bytes]]:
-    """The responses for a checkpoint and its manifest, and the contents of the files `names`."""
+def bundle_script(names: list[str], **fields: Any) -> tuple[list[Say], dict[str, bytes]]:
+    """The responses for a checkpoint and its manifest with other `fields`, and the contents of the files `names`."""
     contents = {name: name.encode() * 50 for name in names}
-    manifest = json.dumps({"files": [manifest_entry(name, content) for name, content in contents.items()]}).encode()
+    entries = [manifest_entry(name, content) for name, content in contents.items()]
+    manifest = json.dumps({"files": entries, **fields}).encode()
     checkpoint: dict[str, Any] = {
         "id": "ckp_1",
         "job_id": "job_1",

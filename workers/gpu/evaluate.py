@@ -1,7 +1,8 @@
 """The evaluate part: evaluates a student or a teacher; in a distill job, publishes the trained student as a bundle."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,13 @@ from sqlalchemy.orm import Session
 from torch import Tensor
 
 from attributes.types import line_from_json
-from distill.bundle.write import StudentWeights, write_bundle
+from distill.bundle.write import WrittenBundle, write_bundle
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, TrainedOn, read_trained_on
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
 from distill.json_types import StudentEvaluation
-from distill.pipeline import MeasureOptions, measure_student, measure_teacher, unseen_images
+from distill.pipeline import MeasureOptions, bundle_weights, measure_student, measure_teacher, unseen_images
 from distill.student.init_from_bundle import CONFIG, TARGETS, WEIGHTS
 from distill.student.model import Student
 from distill.student.saved_student import load_bundled_student, load_student
@@ -40,11 +41,31 @@ from workers.runtime.errors import PartError
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish
 
+RETRY_S = 30.0
+
 
 def evaluate(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     """Run the part; its result holds the evaluation, and the checkpoint if one is published."""
-    with inputs.scratch(context) as folder, pipeline_errors():
+    with _student_kept(context, claim), inputs.scratch(context) as folder, pipeline_errors():
         return _EvaluationRun(context, claim, lease, folder).run()
+
+
+@contextmanager
+def _student_kept(context: Context, claim: Claim) -> Iterator[None]:
+    """After a training, retry what ends the part, and say where the trained weights are.
+
+    The train part had the same teacher, images and disk, so that what is missing may come back.
+    """
+    with context.db.read() as tx:
+        trained = claims.result_of(tx, claim, TrainPartResult)
+    try:
+        yield
+    except (PartError, OSError) as error:
+        if trained is None:
+            raise
+        code = error.code if isinstance(error, PartError) else "internal_error"
+        message = f"{error} (the trained weights are kept as the artefact {trained.files['student']})"
+        raise PartError(code, message, retry_in_s=RETRY_S) from error
 
 
 class _EvaluationRun:
@@ -233,23 +254,16 @@ class _EvaluationRun:
         if config.data.protocol == "closed_set":
             # The closed-set baseline has no text features: it cannot be paired with a teacher, so it has no bundle.
             return lambda _tx: EvaluateResult(evaluation=evaluation, num_bad_images=num_bad_images)
-        return self._publish_checkpoint(spec, student, teacher, evaluation, log_path, trained, num_bad_images)
+        bundle = self._write_bundle(student, teacher, evaluation, spec, log_path, trained)
+        return self._publish_checkpoint(spec, bundle, evaluation, num_bad_images)
 
     def _publish_checkpoint(
-        self,
-        spec: DistillSpec,
-        student: Student,
-        teacher: Teacher,
-        evaluation: StudentEvaluation,
-        log_path: Path,
-        trained: TrainPartResult,
-        num_bad_images: int,
+        self, spec: DistillSpec, bundle: WrittenBundle, evaluation: StudentEvaluation, num_bad_images: int
     ) -> Publish:
         """Upload the bundle, and publish it as a checkpoint when the part ends."""
-        files = self._write_bundle(student, teacher, evaluation, spec, log_path, self._training_images(trained.files))
         stored = [
             (path, self.context.artefacts.put_file(self.folder / "bundle" / path, f"{self.claim.place}/bundle/{path}"))
-            for path in files
+            for path, _, _ in bundle.files
         ]
         digest = dict(stored)["manifest.json"].sha256
         checkpoint_id = new_id("ckp")
@@ -265,14 +279,19 @@ class _EvaluationRun:
                     attribute_set_id=spec.attribute_set_id,
                     text_targets_id=self.encoded.text_targets_id,
                     teacher_id=self.encoded.teacher_id,
-                    student=student.name,
+                    student=spec.config.student.architecture,
                     text=self.spec.text,
                     evaluation=evaluation,
                     digest=digest,
                 ),
                 files=stored,
             )
-            return EvaluateResult(checkpoint_id=checkpoint_id, evaluation=evaluation, num_bad_images=num_bad_images)
+            return EvaluateResult(
+                checkpoint_id=checkpoint_id,
+                evaluation=evaluation,
+                num_bad_images=num_bad_images,
+                **({"left_out": dict(bundle.left_out)} if bundle.left_out else {}),
+            )
 
         return publish
 
@@ -283,9 +302,9 @@ class _EvaluationRun:
         evaluation: StudentEvaluation,
         spec: DistillSpec,
         log_path: Path,
-        training_images: Path | None,
-    ) -> list[str]:
-        """Write the bundle into the scratch folder; returns the paths of its files."""
+        trained: TrainPartResult,
+    ) -> WrittenBundle:
+        """Write the bundle into the scratch folder, and report the parts that it lacks."""
         texts = inputs.texts(self.context, spec)
         image_index = self.images.image_index
         parts = {at: "id" for at in image_index.id_labels} | {at: "ood" for at in image_index.ood_labels}
@@ -300,22 +319,19 @@ class _EvaluationRun:
         ]
         written = write_bundle(
             self.folder / "bundle",
-            student=StudentWeights(
-                name=student.name,
-                width=student.width,
-                state=student.model.state_dict(),
-                preprocess=student.preprocess(),
-                model_args=student.model_args,
-            ),
+            student=bundle_weights(student),
             teacher=teacher,
             targets=self.targets,
             labels=labels,
             evaluation=evaluation,
             training_log=log_path,
-            training_images=training_images,
+            training_images=self._training_images(trained.files),
             provenance=self._provenance(spec, student),
+            left_out=trained.left_out,
         )
-        return [file.path for file in written]
+        for part, reason in written.left_out.items():
+            self.lease.note(f"the checkpoint has no {part}: {reason}", level="warning", part=part, reason=reason)
+        return written
 
     def _provenance(self, spec: DistillSpec, student: Student) -> dict[str, Any]:
         with self.context.db.read() as tx:

@@ -1,19 +1,19 @@
 """The train part: trains the student, saves its training state regularly, and stores its weights and log at the end."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
-from safetensors.torch import save_file
 from sqlalchemy.exc import SQLAlchemyError
 
+from distill.bundle.student_files import save_weights
 from distill.bundle.verify import MANIFEST_FILE
 from distill.config.model_names import student_notes
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.trained_on import IMAGES_FILE, save_training_images
 from distill.hooks import PipelineHooks
-from distill.pipeline import measure_epochs, training_data
+from distill.pipeline import check_bundle, measure_epochs, training_data
 from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, read_initial_student
 from distill.student.model import configured_student
 from distill.student.saved_student import save_student
@@ -23,8 +23,8 @@ from distill.training.loader import TrainData
 from distill.training.loop import TrainResult
 from distill.training.loop import train as train_student
 from distill.training.metrics import StepMetrics
-from store import resources
-from store.jobs import claims
+from store import resources, vocabularies
+from store.jobs import claims, events
 from store.jobs.claims import Claim
 from store.jobs.part_results import TrainPartResult
 from store.jobs.specs import DistillSpec
@@ -47,15 +47,39 @@ def train(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     with inputs.scratch(context) as folder:
         hooks = pipeline_hooks(lease)
         with pipeline_errors():
-            trained, data = _train(context, claim, lease, spec, folder, hooks)
+            teacher = inputs.teacher(context, spec.teacher)
+            left_out = _try_bundle(context, lease, spec, teacher, folder)
+            trained, data = _train(context, claim, lease, spec, teacher, folder, hooks)
         files = _upload(context, claim, trained, data, folder)
     result = TrainPartResult(
         num_steps=trained.steps,
         train_seconds=round(trained.seconds, 1),
         num_bad_images=len(hooks.bad_images),
         files=files,
+        **({"left_out": left_out} if left_out else {}),
     )
     return lambda _tx: result
+
+
+def _try_bundle(
+    context: Context, lease: LeaseRenewal, spec: DistillSpec, teacher: Teacher, folder: Path
+) -> Mapping[str, str]:
+    """Try the bundle before the training; returns the parts that it cannot have, with the reasons."""
+    with context.db.read() as tx:
+        num_labels = vocabularies.get(tx, spec.vocabulary_id).num_labels
+    trial = check_bundle(
+        spec.config,
+        teacher,
+        num_labels=num_labels,
+        cache=context.settings.cache,
+        scratch=folder,
+        root=context.settings.data,
+    )
+    if trial is None:
+        return {}
+    level: events.Level = "warning" if trial.left_out else "info"
+    lease.note(str(trial), level=level, seconds=round(trial.seconds, 1), left_out=dict(trial.left_out))
+    return trial.left_out
 
 
 def _upload(context: Context, claim: Claim, trained: TrainResult, data: TrainData, folder: Path) -> dict[str, str]:
@@ -63,7 +87,7 @@ def _upload(context: Context, claim: Claim, trained: TrainResult, data: TrainDat
     files = {}
     save_student(trained.student, folder / "student.safetensors")
     if trained.context is not None:
-        save_file({"context": trained.context}, folder / "context.safetensors")
+        save_weights(folder / "context.safetensors", {"context": trained.context})
     for name in ("student", "context") if trained.context is not None else ("student",):
         files[name] = context.artefacts.put_file(
             folder / f"{name}.safetensors", f"{claim.place}/{name}.safetensors"
@@ -76,12 +100,17 @@ def _upload(context: Context, claim: Claim, trained: TrainResult, data: TrainDat
 
 
 def _train(
-    context: Context, claim: Claim, lease: LeaseRenewal, spec: DistillSpec, folder: Path, hooks: PipelineHooks
+    context: Context,
+    claim: Claim,
+    lease: LeaseRenewal,
+    spec: DistillSpec,
+    teacher: Teacher,
+    folder: Path,
+    hooks: PipelineHooks,
 ) -> tuple[TrainResult, TrainData]:
     config = spec.config
     images = inputs.images(context, spec.dataset_id, folder)
     targets, _ = inputs.targets(context, claim, folder)
-    teacher = inputs.teacher(context, spec.teacher)
     initial_student = _initial_student(context, spec, teacher, folder)
     is_new = initial_student is None and not claim.state_key
     _report_student(context, lease, config, width=teacher.width, is_new=is_new)

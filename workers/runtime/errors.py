@@ -6,11 +6,15 @@ __all__ = ["Deferred", "FatalJobError", "PartError", "Stopped"]
 
 
 class PartError(RuntimeError):
-    """The part cannot succeed, and a retry cannot help. `code` is stable; the message names thing, reason and fix."""
+    """The part cannot succeed. `code` is stable; the message names thing, reason and fix.
 
-    def __init__(self, code: str, message: str) -> None:
+    `retry_in_s`: pause before the second attempt, a multiple of it before the others; None if a retry cannot help.
+    """
+
+    def __init__(self, code: str, message: str, *, retry_in_s: float | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.retry_in_s = retry_in_s
 
 
 class FatalJobError(PartError):

@@ -50,10 +50,10 @@ def run_claimed(context: Context, claim: Claim, work: Work) -> None:
     except Deferred as error:
         ending = _release(context, lease, in_s=error.in_s)
     except PartError as error:
-        ending = _failed(context, claim, lease, error, retry=False)
+        ending = _failed(context, claim, lease, error, retry_in_s=error.retry_in_s)
     except Exception as error:
         log.error("part_crashed", part=claim.part_id, error=traceback.format_exc(limit=12))
-        ending = _failed(context, claim, lease, error, retry=True)
+        ending = _failed(context, claim, lease, error, retry_in_s=_RETRY_S)
     log.info("part_ended", part=claim.part_id, job=claim.job_id, kind=claim.kind, ending=ending)
 
 
@@ -83,7 +83,8 @@ def _stopped(context: Context, claim: Claim, lease: LeaseRenewal) -> str:
         return "lease_lost"
     if lease.overtime:
         limit = context.settings.part_limit_s
-        return _failed(context, claim, lease, PartError("time_limit", f"ran longer than {limit:.0f} s"), retry=False)
+        error = PartError("time_limit", f"ran longer than {limit:.0f} s")
+        return _failed(context, claim, lease, error, retry_in_s=None)
     return _release(context, lease, in_s=0.0)
 
 
@@ -95,7 +96,7 @@ def _release(context: Context, lease: LeaseRenewal, *, in_s: float) -> str:
     return "deferred" if in_s else "released"
 
 
-def _failed(context: Context, claim: Claim, lease: LeaseRenewal, error: Exception, *, retry: bool) -> str:
+def _failed(context: Context, claim: Claim, lease: LeaseRenewal, error: Exception, *, retry_in_s: float | None) -> str:
     code = error.code if isinstance(error, PartError) else "internal_error"
     message = str(error) if isinstance(error, PartError) else f"{type(error).__name__}: {error}"
 
@@ -103,9 +104,14 @@ def _failed(context: Context, claim: Claim, lease: LeaseRenewal, error: Exceptio
         if isinstance(error, FatalJobError):
             transitions.fail_job(tx, claim, code=code, message=message)
         else:
-            retry_in_s = _RETRY_S * claim.attempt if retry else None
-            max_attempts = context.settings.max_attempts
-            transitions.fail(tx, claim, code=code, message=message, retry_in_s=retry_in_s, max_attempts=max_attempts)
+            transitions.fail(
+                tx,
+                claim,
+                code=code,
+                message=message,
+                retry_in_s=None if retry_in_s is None else retry_in_s * claim.attempt,
+                max_attempts=context.settings.max_attempts,
+            )
 
     try:
         _write(context, lease, write)

@@ -70,9 +70,9 @@ def test_card_contains_the_facts() -> None:
 
 
 def test_model_arguments_are_in_the_code() -> None:
-    card = card_with(model_args={"img_size": 64}, is_resized=True)
+    card = card_with(model_args={"img_size": 64}, pairing="own_tower")
     assert 'timm.create_model("resnet18", num_classes=512, img_size=64, checkpoint_path=' in card
-    assert "set_input_size(224)" in card
+    assert 'model.visual.trunk = timm.create_model("resnet18", num_classes=512, img_size=64)' in card
 
 
 def test_card_names_the_transformers_library_if_needed() -> None:

@@ -1,5 +1,6 @@
 """A bundle reproduces the student's features in timm and open_clip, lists its files correctly and holds no pickle."""
 
+import errno
 import json
 import re
 import runpy
@@ -16,9 +17,10 @@ import torch
 from PIL import ExifTags, Image
 from safetensors.torch import load_file
 
-from distill.bundle import write as bundle
+from distill.bundle import student_files
+from distill.bundle.student_files import StudentWeights
 from distill.bundle.verify import file_sha256, verify_bundle
-from distill.bundle.write import BundleError, BundleFile, StudentWeights, write_bundle
+from distill.bundle.write import OPTIONAL_PARTS, BundleError, BundleFile, write_bundle
 from distill.student.model import build_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.text_targets import encode_text_targets
@@ -98,7 +100,7 @@ def write(training_log: Path, tiny_teacher: Teacher) -> Callable[..., Any]:
 def written(tmp_path_factory: pytest.TempPathFactory, write: Callable[..., Any]) -> tuple[Path, list[BundleFile]]:
     """A bundle, and the files that `write_bundle` returned."""
     out = tmp_path_factory.mktemp("written") / "bundle"
-    return out, write(out, student_weights("resnet10t", 64))
+    return out, write(out, student_weights("resnet10t", 64)).files
 
 
 def expected_features(student: StudentWeights, noise: torch.Tensor) -> torch.Tensor:
@@ -182,7 +184,7 @@ def test_code_of_the_card_runs(
     card = (out / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
     assert len(blocks) == 4
-    assert ("set_input_size" in blocks[3]) is resized
+    assert ("visual.trunk = " in blocks[3]) is resized
     decode, in_timm_code, from_weights, in_open_clip_code = blocks
     code = decode + in_timm_code + "print(feature[0].tolist())\n" + from_weights + in_open_clip_code
     code += "\nprint(image[0].tolist())\n"
@@ -244,7 +246,7 @@ def test_no_file_is_a_pickle(written: tuple[Path, list[BundleFile]]) -> None:
 def test_same_student_gives_the_same_bytes(
     tmp_path: Path, written: tuple[Path, list[BundleFile]], write: Callable[..., Any]
 ) -> None:
-    assert write(tmp_path / "again", student_weights("resnet10t", 64)) == written[1]
+    assert write(tmp_path / "again", student_weights("resnet10t", 64)).files == written[1]
 
 
 def test_texts_of_labels_are_escaped_in_the_card(written: tuple[Path, list[BundleFile]]) -> None:
@@ -303,18 +305,98 @@ def test_existing_bundle_is_not_overwritten(tmp_path: Path, write: Callable[...,
 
 
 @pytest.mark.slow
-def test_different_features_of_a_library_are_an_error(
+def test_a_student_that_timm_does_not_reproduce_is_an_error(
     tmp_path: Path, write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def save_changed(path: Path, state: dict[str, torch.Tensor]) -> None:
-        name = next((name for name in state if name == "visual.trunk.fc.bias"), None)
-        save(path, {**state, name: state[name] + 1e-3} if name else state)
+        save(path, {name: tensor + 1e-3 if name == "fc.bias" else tensor for name, tensor in state.items()})
 
-    save = bundle._save_weights
-    monkeypatch.setattr(bundle, "_save_weights", save_changed)
-    with pytest.raises(BundleError, match="pairing/ in open_clip"):
+    save = student_files.save_weights
+    monkeypatch.setattr(student_files, "save_weights", save_changed)
+    with pytest.raises(BundleError, match="image/ in timm gives features that differ by 0.001"):
         write(tmp_path / "bundle", student_weights("resnet10t", 64))
     assert not (tmp_path / "bundle").exists()
+
+
+def wrong_weights(path: Path, state: dict[str, torch.Tensor]) -> None:
+    """Saves the pairing with another bias of the student's head."""
+    name = "visual.trunk.fc.bias"
+    student_files.save_weights(path, {**state, name: state[name] + 1e-3})
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def fail(*_arguments: Any, **_named: Any) -> None:
+        raise error
+
+    return fail
+
+
+FULL_DISK = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("place", "replacement", "part", "reason"),
+    [
+        ("distill.bundle.pairing.save_weights", wrong_weights, "pairing", "features that differ by 0.001"),
+        ("distill.bundle.pairing.save_weights", raising(FULL_DISK), "pairing", "No space left"),
+        ("distill.bundle.write.verify_pairing", raising(MemoryError()), "pairing", "MemoryError"),
+        ("distill.bundle.plots.draw_confusions", raising(RuntimeError("no font")), "plots", "no font"),
+        ("distill.bundle.write.model_card", raising(KeyError("versions")), "card", "versions"),
+    ],
+    ids=["other weights", "full disk", "no memory", "plots", "card"],
+)
+def test_an_optional_part_that_fails_is_left_out(
+    tmp_path: Path,
+    write: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    replacement: Callable[..., Any],
+    part: str,
+    reason: str,
+) -> None:
+    monkeypatch.setattr(place, replacement)
+    student, out = student_weights("resnet10t", 64), tmp_path / "bundle"
+    written = write(out, student)
+    assert list(written.left_out) == [part]
+    assert reason in written.left_out[part]
+    assert verify_bundle(out)["left_out"] == written.left_out
+    assert not any((out / name).exists() for name in OPTIONAL_PARTS[part])
+    assert all((out / name).exists() for other in OPTIONAL_PARTS if other != part for name in OPTIONAL_PARTS[other])
+    model = timm.create_model(f"local-dir:{out / 'image'}", pretrained=True).eval()
+    with torch.no_grad():
+        assert torch.equal(model(student.noise()), expected_features(student, student.noise()))
+    if part != "card":
+        prose = " ".join((out / "README.md").read_text().replace("\\", "").split())
+        assert {"pairing": "no `pairing/` for open_clip: ", "plots": "could not be drawn: no font"}[part] in prose
+
+
+def test_a_part_that_is_known_to_fail_is_not_tried(tmp_path: Path, write: Callable[..., Any]) -> None:
+    left_out = {"pairing": "open_clip cannot load <it>", "plots": "no display"}
+    written = write(tmp_path / "bundle", student_weights("test_resnet", 32), left_out=left_out)
+    assert written.left_out == left_out
+    assert {file.path.partition("/")[0] for file in written.files if not file.path.endswith(".md")} == {
+        "evaluation.json",
+        "image",
+        "manifest.json",
+        "targets",
+        "training.jsonl",
+    }
+    card = (tmp_path / "bundle" / "README.md").read_text()
+    assert "open\\_clip cannot load &lt;it&gt;" in card
+    assert "import open_clip" not in card
+    assert ".png" not in card
+
+
+@pytest.mark.image_input(
+    "Students", "a teacher or label whose name is not UTF-8", "the bundle is written, with the bytes as escapes"
+)
+def test_names_that_are_not_utf_8_are_written_as_escapes(tmp_path: Path, write: Callable[..., Any]) -> None:
+    name = b"cr\xe2ne".decode(errors="surrogateescape")
+    evaluation = {**EVALUATION, "teacher": [{"run": f"local-dir:{name}", "text": "names", "id": None, "ood": None}]}
+    left_out = {"pairing": "", "plots": ""}
+    write(tmp_path / "bundle", student_weights("test_resnet", 32), evaluation=evaluation, left_out=left_out)
+    assert json.loads((tmp_path / "bundle" / "evaluation.json").read_text(encoding="utf-8")) == evaluation
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The training process: the whole run, resuming an interrupted run, and one line and exit code 2 for unusable input."""
 
 import io
+import errno
 import json
 import os
 import resource
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -19,8 +21,21 @@ from PIL import Image
 from distill.bundle.verify import file_sha256, verify_bundle
 from distill.cli.console import Console
 from distill.cli.train_process import main
+from distill.evaluation.accuracy import Evaluation
+from distill.hooks import PipelineHooks
+from distill.pipeline import measure_student
+from distill.teacher.errors import TeacherError
 from distill.texts.text_targets import TextTargets
 from distill.training.metrics import StepMetrics
+
+
+def raising(error: Exception) -> Any:
+    """A function that raises `error`."""
+
+    def fail(*_arguments: Any, **_named: Any) -> None:
+        raise error
+
+    return fail
 
 
 @pytest.mark.slow
@@ -300,3 +315,97 @@ def test_student_that_cannot_be_built_ends_the_run_before_any_text_is_encoded(
         assert message in error
         assert "texts (" not in error
         shutil.rmtree(tmp_path / "other")
+    "a transformer at a size that is not its own",
+    "its pairing loads in open_clip after one more line of code, which the model card shows",
+)
+def test_the_bundle_is_tried_before_the_training(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is encoded or trained for a run that cannot end; what open_clip cannot load is known at the start."""
+    once = [*command, "--student", "test_vit", "--set", "image_px=64", "--set", "epochs=1"]
+    with monkeypatch.context() as patched:
+        patched.setattr("distill.bundle.preflight.verify_image", raising(RuntimeError("size mismatch")))
+        patched.setattr("distill.cli.run.encode_text_targets", raising(AssertionError("encoded too early")))
+        assert main(once) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: a trained test_vit of 64 px could not be loaded again with timm (size mismatch): set image_px to 160, "
+        "its own size, or choose another student"
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr("distill.bundle.pairing.load_pairing", raising(RuntimeError("no such layer")))
+        assert main(once) == 0
+    messages = capsys.readouterr().err
+    warning = "no pairing (open_clip cannot load test_vit (no such layer))"
+    assert messages.index(warning) < messages.index("training: epoch 1/1")
+    bundle = tmp_path / "out" / "bundle"
+    left_out = {"pairing": "open_clip cannot load test_vit (no such layer)"}
+    assert verify_bundle(bundle)["left_out"] == left_out
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["left_out"] == left_out
+    assert not (bundle / "pairing").exists()
+
+    # Another folder with another cache: open_clip can load it, by the code of the model card.
+    assert main([*once, "--out", str(tmp_path / "whole")]) == 0
+    assert "timm and open_clip reproduce the student's features" in capsys.readouterr().err
+    assert "visual.trunk = timm.create_model" in (tmp_path / "whole" / "bundle" / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_failure_after_the_training_does_not_train_again(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [*command, "--cache", str(tmp_path / "cache"), "--set", "average=ema"]
+    assert main([*command, "--out", str(tmp_path / "whole")]) == 0
+    full = OSError(errno.ENOSPC, "No space left on device", "bundle")
+    steps: list[int] = []
+    monkeypatch.setattr(Console, "step", lambda _, metrics: steps.append(metrics.step))
+    for place, error in (
+        ("distill.cli.run.measure_student", TeacherError("teacher_not_found", "the teacher is gone")),
+        ("distill.bundle.write.write_image", full),
+        ("distill.cli.run.accuracy_table", full),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(place, raising(error))
+            capsys.readouterr()
+            assert main(command) == 2
+        messages = capsys.readouterr().err
+        assert place.endswith("accuracy_table") or "the training is complete and saved in" in messages
+    assert main(command) == 0
+    assert steps == [1, 2, 3, 4, 5, 6]
+    whole, resumed = (tmp_path / name / "bundle" for name in ("whole", "out"))
+    for file in ("image/model.safetensors", "pairing/open_clip_model.safetensors", "evaluation.json"):
+        assert (whole / file).read_bytes() == (resumed / file).read_bytes()
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["left_out"] == {}
+
+
+def test_other_files_in_the_place_of_the_bundle_are_refused_at_the_start(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def add_a_file(console: Console, text: str) -> None:
+        (tmp_path / "out" / "bundle").mkdir(exist_ok=True)
+        (tmp_path / "out" / "bundle" / "notes.txt").write_text("mine")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Console, "message", add_a_file)
+        assert main(command) == 2
+    assert "bundle holds files that are no bundle: move them away" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "work" / "state.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_names_of_files_that_are_not_utf_8_do_not_lose_the_run(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = Path("crane") / os.fsdecode(b"b\xe4d.png")
+
+    def measure_and_report(*arguments: Any, hooks: PipelineHooks, **named: Any) -> Evaluation:
+        hooks.bad_images[image] = "truncated"
+        return measure_student(*arguments, hooks=hooks, **named)
+
+    monkeypatch.setattr("distill.cli.run.measure_student", measure_and_report)
+    assert main([*command, "--set", "epochs=1"]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert report["bad_images"] == {str(image): "truncated"}
+    capsys.readouterr()
+    out = tmp_path / os.fsdecode(b"b\xe4ume")
+    assert main([*command, "--out", str(out)]) == 2
+    assert "b\\udce4ume/bundle: safetensors reads no path that is not UTF-8" in capsys.readouterr().err

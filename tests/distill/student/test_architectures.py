@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from distill.bundle.write import BundleError, StudentWeights, write_bundle
+from distill.bundle.student_files import StudentWeights
+from distill.bundle.write import BundleError, write_bundle
 from distill.config.model_names import UnknownName, check_student, check_teacher
 from distill.config.train_config import StudentConfig
 from distill.student.model import Student, build_student, configured_student

@@ -112,10 +112,11 @@ def test_the_complete_workflow(tmp_path: Path, capsys: Capture) -> None:
 
 @pytest.mark.slow
 def test_text_names_needs_no_llm_and_no_second_evaluation(tmp_path: Path, capsys: Capture) -> None:
-    download, contents = bundle_script(["README.md"])
+    names = ["README.md", "image/config.json", "targets/labels.json"]
+    download, contents = bundle_script(names)
     trained = evaluation(0.9, 0.6) | {"teacher": [evaluation(0.95, 0.85)]}
     script = [Say(201, VOCABULARY), Say(201, DATASET), *followed({"checkpoint_id": "ckp_1", "evaluation": trained})]
-    code, server = run([*script, *download, Say(200, contents["README.md"])], tmp_path, "--text", "names")
+    code, server = run([*script, *download, *(Say(200, contents[name]) for name in names)], tmp_path, "--text", "names")
     assert code == 0
     assert [json.loads(one.body)["kind"] for one in server.seen if one.path == "/v1/jobs"] == ["distill"]
 

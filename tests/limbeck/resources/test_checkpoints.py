@@ -1,10 +1,12 @@
 """Download of a bundle."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from limbeck.client import Limbeck
+from limbeck.errors import MissingPart
 from tests.limbeck.helpers import bundle_script
 from tests.limbeck.scripted import Say, scripted
 
@@ -34,3 +36,26 @@ def test_an_unknown_part_is_rejected_before_any_request(tmp_path: Path) -> None:
     with scripted([]) as server, Limbeck(server.url) as limbeck, pytest.raises(ValueError, match="unknown part imagge"):
         limbeck.download_checkpoint("ckp_1", tmp_path, parts=["imagge"])
     assert server.seen == []
+
+
+@pytest.mark.image_input(
+    "Students",
+    "a download of the pairing of a student that has none",
+    "an error with the reason, before any other file",
+)
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"left_out": {"pairing": "open_clip cannot load swin"}},
+            r"^the checkpoint has no part pairing \(open_clip cannot load swin\): download it without this part$",
+        ),
+        ({}, "^the checkpoint has no part pairing: download it without this part$"),
+    ],
+    ids=["with reason", "older bundle"],
+)
+def test_a_missing_part_is_an_error(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
+    script, _ = bundle_script(["README.md", "image/config.json"], **fields)
+    with scripted(script) as server, Limbeck(server.url) as limbeck, pytest.raises(MissingPart, match=message):
+        limbeck.download_checkpoint("ckp_1", tmp_path, parts=["image", "pairing"])
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]

@@ -1,5 +1,6 @@
 """Codes of pipeline errors, and hooks that report to the lease."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,23 @@ def test_other_exceptions_are_not_converted(error: Exception) -> None:
     with pytest.raises(type(error)) as raised, pipeline_errors():
         raise error
     assert raised.value is error
+
+
+@pytest.mark.image_input(
+    "Files, folders and shards",
+    "an unusable image of a job whose name is not UTF-8",
+    "an event of the job with escapes in place of these bytes",
+)
+def test_an_image_whose_name_is_not_utf_8_becomes_a_warning(sqlite_db: Database, tmp_path: Path) -> None:
+    context = make_context(sqlite_db, tmp_path)
+    claim = claim_new_part(context)
+    lease = LeaseRenewal(context, claim)
+    pipeline_hooks(lease).bad_image(Path("/data/crane") / os.fsdecode(b"b\xe4d.png"), "truncated")
+    lease.flush()
+    _, _, events = read_rows(context, claim)
+    assert [event.message for event in events if event.level == "warning"] == [
+        "image crane/b\\udce4d.png is left out: truncated"
+    ]
 
 
 def test_an_unusable_image_becomes_one_warning(db: Database, tmp_path: Path) -> None:

@@ -1,0 +1,168 @@
+"""The parts of a distill job: the bundle is tried before the training, and a trained student is not lost after it."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from distill.data.image_index import scan
+from distill.data.splits import SPLIT
+from store import resources, vocabularies
+from store.artefacts import Artefacts
+from store.db import Database
+from store.jobs import claims, events, jobs
+from store.jobs.jobs import NewPart
+from store.models import Event, Job
+from store.settings import Settings
+from store.vocabularies import NewLabel
+from tests.distill.conftest import save_clip, tiny_clip_config
+from tests.job_specs import distill_spec
+from workers.gpu.parts import WORK
+from workers.runtime.context import Context
+from workers.runtime.run_part import claim_part, run_claimed
+
+LABELS = ("blue jay", "crane", "heron", "red finch")
+SPLIT_BY_LIST = {"by": "list", "id": ["red finch", "crane"], "ood": ["blue jay", "heron"], "held_out": 0.5}
+PARTS = ("encode", "train", "evaluate")
+CONFIG = {"student": "test_resnet", "image_px": 32, "epochs": 1, "batch_size": 2, "num_workers": 1, "threads": 1}
+
+
+@pytest.fixture
+def context(sqlite_db: Database, tmp_path: Path) -> Context:
+    random = np.random.default_rng(0)
+    for label in LABELS:
+        folder = tmp_path / "data" / "birds" / label
+        folder.mkdir(parents=True)
+        for number in range(4):
+            Image.fromarray(random.integers(0, 256, size=(32, 32, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    save_clip(tmp_path / "data" / "teacher", tiny_clip_config())
+    settings = Settings(home=tmp_path, data_root=tmp_path / "data", redis_url="")  # type: ignore[arg-type]
+    return Context(settings, sqlite_db, Artefacts(settings.artefacts))
+
+
+@pytest.fixture
+def new_job(context: Context, tmp_path: Path) -> Callable[..., str]:
+    """`new_job(**config)`: a distill job of four labels; returns its id."""
+
+    def create(**config: Any) -> str:
+        image_index = scan(tmp_path / "data" / "birds", LABELS, SPLIT.validate_python(SPLIT_BY_LIST))
+        image_index.save(tmp_path / "manifest.jsonl")
+        stored = context.artefacts.put_file(tmp_path / "manifest.jsonl", "m")
+        with context.db.write() as tx:
+            vocabulary = vocabularies.create(tx, name="v", domain="", labels=[NewLabel(name) for name in LABELS])
+            dataset = resources.add_dataset(
+                tx,
+                id="dst_1",
+                vocabulary_id=vocabulary.id,
+                name="birds",
+                path="birds",
+                split=SPLIT_BY_LIST,
+                counts=image_index.counts,
+                digest=image_index.digest,
+                manifest_key=stored.key,
+            )
+            spec = distill_spec(
+                dataset_id=dataset.id,
+                vocabulary_id=vocabulary.id,
+                teacher="local-dir:teacher",
+                config={**CONFIG, **config},
+            )
+            kinds = ("encode", "train", "evaluate")
+            return jobs.create(
+                tx, spec, [NewPart(kind=kind, queue="gpu", stage=at) for at, kind in enumerate(kinds)]
+            ).id
+
+    return create
+
+
+def run_next(context: Context) -> str:
+    """Run the next part that is due; returns its kind."""
+    with context.db.read() as tx:
+        (part_id,) = claims.ready(tx, ["gpu"])
+    claim = claim_part(context, part_id)
+    assert claim is not None
+    run_claimed(context, claim, WORK[claim.kind])
+    return claim.kind
+
+
+def read(context: Context, job_id: str) -> tuple[Job, list[Event]]:
+    with context.db.read() as tx:
+        return jobs.get(tx, job_id), list(events.after(tx, job_id, 0, limit=1000))
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*_arguments: Any, **_named: Any) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.slow
+def test_a_student_that_cannot_be_bundled_fails_before_the_training(
+    context: Context, new_job: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = new_job()
+    monkeypatch.setattr("distill.bundle.preflight.verify_image", raising(RuntimeError("size mismatch")))
+    monkeypatch.setattr("workers.gpu.train.train_student", raising(AssertionError("trained")))
+    assert [run_next(context) for _ in range(2)] == ["encode", "train"]
+    job, _ = read(context, job_id)
+    assert job.status == "failed"
+    assert job.error is not None
+    assert job.error["code"] == "bundle_unfit"
+    assert "set image_px to 160, its own size" in job.error["message"]
+
+
+@pytest.mark.slow
+def test_a_student_without_a_pairing_is_announced_and_published(
+    context: Context, new_job: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = new_job()
+    monkeypatch.setattr("distill.bundle.pairing.load_pairing", raising(RuntimeError("no such layer")))
+    assert [run_next(context) for _ in range(3)] == ["encode", "train", "evaluate"]
+    job, listed = read(context, job_id)
+    assert job.status == "succeeded", job.error
+    assert job.result is not None
+    reason = "open_clip cannot load test_resnet (no such layer)"
+    assert job.result["left_out"] == {"pairing": reason}
+    warnings = [event for event in listed if event.level == "warning"]
+    assert [event.message for event in warnings][1] == f"the checkpoint has no pairing: {reason}"
+    (trial, _) = warnings
+    assert trial.message.endswith(f"it will have no pairing ({reason})")
+    assert trial.data["seconds"] > 0
+    start = next(event for event in listed if event.message.startswith("training starts"))
+    assert trial.id < start.id
+    with context.db.read() as tx:
+        files = [file.path for file in resources.checkpoint_files(tx, job.result["checkpoint_id"])]
+    assert "image/model.safetensors" in files
+    assert not [path for path in files if path.startswith("pairing/")]
+
+
+@pytest.mark.slow
+def test_an_evaluation_without_its_teacher_waits_and_keeps_the_trained_student(
+    context: Context, new_job: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = new_job()
+    assert [run_next(context) for _ in range(2)] == ["encode", "train"]
+    teacher = tmp_path / "data" / "teacher"
+    teacher.rename(tmp_path / "away")
+    assert run_next(context) == "evaluate"
+    job, listed = read(context, job_id)
+    assert job.status == "running"
+    warning = next(event for event in listed if event.level == "warning")
+    assert "trying again" in warning.message
+    key = warning.message.partition("kept as the artefact ")[2].partition(")")[0]
+    assert key.endswith("/student.safetensors")
+    assert context.artefacts.open(key).read(8)
+    with context.db.read() as tx:
+        assert claims.ready(tx, ["gpu"]) == []
+
+    (tmp_path / "away").rename(teacher)
+    monkeypatch.setattr("store.jobs.claims.now_s", lambda: time.time() + 31)
+    assert run_next(context) == "evaluate"
+    job, listed = read(context, job_id)
+    assert job.status == "succeeded", job.error
+    assert len([event for event in listed if event.message.startswith("training starts")]) == 1
