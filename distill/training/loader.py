@@ -1,7 +1,7 @@
 """Batches of a run, read ahead of the steps that use them; the step number determines the images and views of a batch.
 
 In each pass every usable image is used once, in an order shuffled per pass, or the images of rare labels more often
-(`distill.training.sampling`); images that do not fill a last batch are left out of that pass. B images of a batch, N
+(`distill.data.label_sampling`); images that do not fill a last batch are left out of that pass. B images of a batch, N
 images, M usable images, K labels, U unseen labels, V teacher views, D embedding width, S and T height and width.
 """
 
@@ -22,10 +22,10 @@ from distill.data.counter_rng import Ints, shuffled, shuffled_in_windows
 from distill.data.crops import Views, sample_augmentations, sample_views
 from distill.data.decoded_images import PixelRows
 from distill.data.few_shot import BatchSplit, few_shot_rows, split_batch
+from distill.data.label_sampling import Draws, draw_by_label
 from distill.teacher.view_features import LiveTeacher
 from distill.texts.prompt_learning import PromptedTexts
 from distill.training.distributed import SINGLE_PROCESS, RankGroup
-from distill.training.sampling import Draws, draw_by_label
 
 BATCHES_AHEAD = 2
 # Number of shards whose samples are mixed: enough to mix well, and few enough to stay in the system's file cache.

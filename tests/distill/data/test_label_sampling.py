@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from distill.config.train_config import Sampling
+from distill.data.label_sampling import Draws, draw_by_label
 from distill.training.loader import batches
-from distill.training.sampling import Draws, draw_by_label
 from tests.distill.helpers_train import IMAGE_PX, small_config, small_data
 
 COUNTS = (300, 60, 20, 3)  # a hundred to one
