@@ -416,7 +416,7 @@ def evaluation_row(sizes: BenchmarkSizes) -> Iterator[Measurement]:
 INDEX_IMAGES = """
 import sys, time
 from pathlib import Path
-from distill.data.image_index import scan
+from distill.data.dataset.scan import scan
 from distill.data.splits import SPLIT
 start = time.perf_counter()
 root = Path(sys.argv[1])

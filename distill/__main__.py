@@ -3,10 +3,13 @@
     python -m distill --images DIR --labels labels.txt --attributes set.json --teacher local-dir:DIR --text sentence \\
         --student resnet18 --recipe limbeck --out DIR --set epochs=10 --set losses.mse=0
 
+    python -m distill evaluate BUNDLE --images DIR
+
 The folder `--out` receives `bundle/` (the checkpoint, see `distill.bundle.write`), `report.json` (accuracies of student
 and teacher) and `work/` (the training state to resume from, and `events` for TensorBoard). The same command resumes an
-interrupted run. On several GPUs of a machine: `torchrun --standalone --nproc-per-node 2 -m distill …`. Exit codes: 0;
-2, with one line on standard error, for unusable input; 1 if training fails; 130 if the run was stopped.
+interrupted run; `evaluate` measures a finished student on other images. On several GPUs of a machine:
+`torchrun --standalone --nproc-per-node 2 -m distill …`. Exit codes: 0; 2, with one line on standard error, for unusable
+input; 1 if training fails; 130 if the run was stopped.
 
 This process starts the training process (`distill.cli.train_process`) with the environment that training needs
 (`distill.training.process_environment`), passes signals on, and ends with its exit code; 128 + n if signal n ended it.

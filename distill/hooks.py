@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from limbeck.shared.images.file_names import shown_path
+
 log = logging.getLogger(__name__)
 
 
@@ -13,7 +15,7 @@ class PipelineHooks:
     """Callbacks of the steps that read images and encode features; each is optional.
 
     `on_progress(done, total, unit)`: `unit` is `images` or `views` for image features, `texts` for text features and
-    `pictures` for decoding. `should_stop()`: true to stop; the step then raises `Stopped`.
+    `pictures` for decoding, and `files` for hashing. `should_stop()`: true to stop; the step then raises `Stopped`.
     `on_bad_image(path, reason)`: called once per unusable file. `bad_images`: path -> reason of each unusable file.
     """
 
@@ -41,4 +43,6 @@ class PipelineHooks:
 
 def logging_hooks() -> PipelineHooks:
     """Hooks that only log each unusable file."""
-    return PipelineHooks(on_bad_image=lambda path, reason: log.warning("image %s is left out: %s", path, reason))
+    return PipelineHooks(
+        on_bad_image=lambda path, reason: log.warning("image %s is left out: %s", shown_path(path), reason)
+    )

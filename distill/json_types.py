@@ -214,6 +214,7 @@ class EvaluationJSON(TypedDict):
     joint: NotRequired[JointJSON | None]
     last_epochs: NotRequired[LastEpochsJSON | None]
     retrieval: NotRequired[LabelSetJSON | None]
+    num_training_images: NotRequired[int]
 
 
 class GainJSON(TypedDict):

@@ -15,17 +15,19 @@ import torch
 from torch import Tensor
 
 from distill.config.image_size import ImageSize, Size
-from distill.config.loss_registry import required_inputs
+from distill.config.loss_registry import LOSS_TERMS, required_inputs
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
 from distill.data.crops import Views, sample_shared_views
+from distill.data.dataset.trained_on import TrainedOn
 from distill.data.decoded_images import DecodedImages, PixelArray, eval_size, train_size
 from distill.data.few_shot import exclude_rows, support_rows
 from distill.data.image_index import ImageIndex
-from distill.data.image_store import ImageConsumer, read_images
+from distill.data.image_store import ImageConsumer, file_digests, read_images
 from distill.data.packed_strings import PackedPaths
 from distill.data.row_cache import key_of
 from distill.data.shards import is_member, shard_of
+from distill.data.splits import NO_LABEL
 from distill.evaluation.accuracy import Evaluation, evaluate, evaluate_features
 from distill.evaluation.tip_adapter import retrieval_scores, support_features, support_memory
 from distill.hooks import PipelineHooks
@@ -84,14 +86,20 @@ def training_data(
     """
     hooks = hooks or PipelineHooks()
     few = _few_shot_rows(config, image_index)
-    rows = [*image_index.part("train"), *few]
+    trained, unlabelled = image_index.part("train"), image_index.part("unlabelled")
+    if unlabelled:
+        _check_unlabelled_used(config, len(unlabelled))
+    rows = [*trained, *unlabelled, *few]
     texts = student_texts(config, image_index, teacher, targets)
     paths = _paths(image_index, rows, root)
-    images, views = _images_and_views(config, teacher, paths, cache, hooks, num_labels=len(texts.labels))
+    images, views = _images_and_views(
+        config, teacher, paths, cache, hooks, num_labels=len(texts.labels), has_unlabelled=bool(unlabelled)
+    )
     usable = np.setdiff1d(images.usable(), views.bad)
-    if len(usable) < 2:
-        raise NoImages(f"{len(usable)} of {len(paths)} training images can be used: at least two are needed")
-    label_rows = {label: row for row, label in enumerate(texts.labels)}
+    num_trained = len(np.setdiff1d(usable, np.arange(len(trained), len(trained) + len(unlabelled))))
+    if num_trained < 2:
+        raise NoImages(f"{num_trained} of {len(paths)} training images can be used: at least two are needed")
+    label_rows = {label: row for row, label in enumerate(texts.labels)} | {NO_LABEL: NO_LABEL}
     captioned = None
     if "captions" in required_inputs(config.objective.losses.above_zero()):
         folder = Path(image_index.root) if root is None else root
@@ -118,9 +126,22 @@ def training_data(
         captioned=captioned.captioned if captioned else None,
         usable=usable.astype(np.int64),
         shards=_shard_numbers(image_index, rows),
+        contents=images.contents,
+        unlabelled=np.intersect1d(usable, np.arange(len(trained), len(trained) + len(unlabelled))).astype(np.int64),
         few=np.intersect1d(usable, np.arange(len(rows) - len(few), len(rows))).astype(np.int64),
         digests=digests,
     )
+
+
+def _check_unlabelled_used(config: TrainConfig, num_unlabelled: int) -> None:
+    """Raise ValueError if the config uses no unlabelled image."""
+    losses = config.objective.losses.above_zero()
+    if all("labels" in LOSS_TERMS[name].inputs for name in losses):
+        usable = ", ".join(name for name, term in LOSS_TERMS.items() if "labels" not in term.inputs)
+        raise ValueError(
+            f"{num_unlabelled} images have no label, and the losses {', '.join(losses)} need one: give one of {usable} "
+            "a weight, or leave the unlabelled images out"
+        )
 
 
 class _TeacherViews(NamedTuple):
@@ -140,6 +161,7 @@ def _images_and_views(
     hooks: PipelineHooks,
     *,
     num_labels: int,
+    has_unlabelled: bool,
 ) -> tuple[DecodedImages, _TeacherViews]:
     """The student's images and the teacher's part of the training data, from one pass over the files."""
     pixels = _pixel_array(config, paths, train_size(config.student.size), cache)
@@ -161,7 +183,8 @@ def _images_and_views(
         teacher_pixels = _pixel_array(config, paths, teacher_px, cache)
         read([pixels, teacher_pixels])
         images, teacher_images = pixels.images(hooks), teacher_pixels.images(hooks)
-    return images, _views_of_crops(config, teacher, images, teacher_images, cache, hooks)
+    passes = None if has_unlabelled else config.schedule.epochs * config.schedule.passes_per_epoch
+    return images, _views_of_crops(config, teacher, images, teacher_images, cache, hooks, passes=passes)
 
 
 def _views_of_crops(
@@ -171,16 +194,21 @@ def _views_of_crops(
     teacher_images: DecodedImages,
     cache: Path,
     hooks: PipelineHooks,
+    *,
+    passes: int | None,
 ) -> _TeacherViews:
-    """The teacher's features of the student's crops, or the live teacher that makes them. Bad images have zeros."""
+    """The teacher's features of the student's crops, or the live teacher that makes them. Bad images have zeros.
+
+    `passes`: the most often that any image is used; None if that is not known.
+    """
     num_images, size = len(images.pixels), ImageSize(*images.pixels.shape[1:3])
     bad = np.setdiff1d(np.arange(num_images), teacher_images.usable())
     if config.data.view == "live":
         live = LiveTeacher(teacher, teacher_images.pixels)
         return _TeacherViews(torch.zeros(num_images, 0, teacher.width, dtype=torch.float16), bad, live=live)
     num_views = config.data.num_views
-    if config.data.sampling == "uniform":  # else a pass uses an image of a rare label more than once
-        num_views = min(num_views, config.schedule.epochs * config.schedule.passes_per_epoch)
+    if config.data.sampling == "uniform" and passes is not None:  # else an image can be used more than once in a pass
+        num_views = min(num_views, passes)
     views = sample_shared_views(
         config.system.seed, images.contents, num_views=num_views, image_px=size, augmentation=config.data.augmentation
     )
@@ -216,6 +244,8 @@ def measure_student(
     """
     hooks = hooks or PipelineHooks()
     rows = _evaluation_rows(image_index, options.shots)
+    if not rows:
+        return Evaluation(text=text, id=None, ood=None, joint=None)
     paths = _paths(image_index, rows, root)
     size = eval_size(student.size, student.test_crop)
     num_workers = options.num_workers
@@ -252,6 +282,33 @@ def measure_student(
     return replace(evaluation, retrieval=retrieval)
 
 
+def unseen_images(
+    trained_on: TrainedOn,
+    image_index: ImageIndex,
+    *,
+    cache: Path,
+    root: Path | None = None,
+    num_workers: int = 4,
+    hooks: PipelineHooks | None = None,
+) -> tuple[ImageIndex, int]:
+    """The images to measure a finished student on, and the number of training images that are left out.
+
+    Images of labels that the student was trained on are held out, others OOD, whatever the split of `image_index`; its
+    training images are left out by their content. Raises NoImages if no other image is left, and Stopped.
+    """
+    measured = trained_on.split(image_index)
+    rows = range(len(measured))
+    digests = file_digests(
+        _paths(measured, rows, root), cache=cache, num_workers=num_workers, hooks=hooks or PipelineHooks()
+    )
+    trained = trained_on.contains(digests, measured.paths)
+    num_trained = int(trained.sum())
+    if num_trained == len(measured) > 0:
+        raise NoImages(f"the student was trained on all {num_trained} images: name a dataset with other images")
+    kept = (item for item, was_trained in zip(measured, trained.tolist(), strict=True) if not was_trained)
+    return ImageIndex.of(measured.root, measured.labels, kept), num_trained
+
+
 def measure_epochs(
     config: TrainConfig,
     image_index: ImageIndex,
@@ -266,14 +323,16 @@ def measure_epochs(
     """A hook `on_epoch` that evaluates the student after each of the last `measured_epochs` epochs.
 
     Decodes the images now, so that an error does not end a training later, and encodes them with the teacher for the
-    final evaluation. Unusable images are not reported, because the final evaluation reports them. Raises NoImages,
-    ImagesError, FewShotError, Stopped.
+    final evaluation. Unusable images are not reported, because the final evaluation reports them. Without images to
+    measure on, nothing is measured. Raises NoImages, ImagesError, FewShotError, Stopped.
     """
     if config.evaluation.measured_epochs == 0:
         return lambda _epoch, _student, _context: None
     quiet = replace(hooks or PipelineHooks(), on_bad_image=None, bad_images={})
     evaluated, _ = evaluation_inputs(config, image_index, teacher, targets, None)
     rows = _evaluation_rows(evaluated, config.data.shots)
+    if not rows:
+        return lambda _epoch, _student, _context: None
     size = eval_size(config.student.size, config.student.test_crop)
     paths = _paths(evaluated, rows, root)
     pixels = _pixel_array(config, paths, size, cache)
@@ -312,6 +371,8 @@ def measure_teacher(
     Raises NoImages, TeacherError, FewShotError, Stopped.
     """
     rows = _evaluation_rows(image_index, shots)
+    if not rows:
+        return Evaluation(text=text, id=None, ood=None, joint=None)
     of_teacher = image_features(
         teacher, _paths(image_index, rows, root), cache=cache, threads=num_workers, hooks=hooks or PipelineHooks()
     )

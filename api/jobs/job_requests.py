@@ -29,7 +29,7 @@ from store import resources, vocabularies
 from store.jobs import jobs
 from store.jobs.jobs import NewPart, distill_spec
 from store.jobs.specs import CheckpointSubject, DistillSpec, EncodeSpec, EvaluateSpec, ProveSpec, TeacherSubject
-from store.models import Job
+from store.models import Dataset, Job
 from store.sets import attribute_sets, caption_sets
 from store.settings import Settings
 
@@ -172,6 +172,9 @@ def _encode(tx: Session, request: EncodeIn, settings: Settings) -> Job:
 def _distill(tx: Session, request: DistillIn, settings: Settings) -> Job:
     with not_found_at("/dataset_id"):
         dataset = resources.dataset(tx, request.dataset_id)
+    if not dataset.counts["train"]:
+        detail = "the dataset has no image to train on: register it with another split"
+        raise unprocessable("no_images", detail, "/dataset_id")
     _check_text(tx, request.text, request.attribute_set_id, dataset.vocabulary_id)
     config = _config(request.recipe, request._given_config, settings.data)
     teacher = parse_teacher_ref(request.teacher, settings.data)
@@ -239,6 +242,7 @@ def _check_start(tx: Session, checkpoint_id: str | None, config: TrainConfig, te
 def _evaluate(tx: Session, request: EvaluateIn, settings: Settings) -> Job:
     with not_found_at("/dataset_id"):
         dataset = resources.dataset(tx, request.dataset_id)
+    _check_measurable(dataset)
     _check_text(tx, request.text, request.attribute_set_id, dataset.vocabulary_id)
     subject: CheckpointSubject | TeacherSubject
     if request.checkpoint_id is not None:
@@ -269,9 +273,7 @@ def _prove(tx: Session, request: ProveIn, settings: Settings) -> Job:
     with not_found_at("/dataset_id"):
         dataset = resources.dataset(tx, request.dataset_id)
     _check_text(tx, "all", request.attribute_set_id, dataset.vocabulary_id)
-    if not dataset.counts["held_out"] and not dataset.counts["ood"]:
-        detail = "the dataset has no held-out image and no image of an unseen label"
-        raise unprocessable("nothing_to_measure", detail, "/dataset_id")
+    _check_measurable(dataset)
     spec = ProveSpec(
         dataset_id=dataset.id,
         vocabulary_id=dataset.vocabulary_id,
@@ -282,6 +284,12 @@ def _prove(tx: Session, request: ProveIn, settings: Settings) -> Job:
         filter_phrases=request.filter_phrases,
     )
     return jobs.create(tx, spec, [NewPart(kind="prove", queue="gpu")])
+
+
+def _check_measurable(dataset: Dataset) -> None:
+    if not dataset.counts["held_out"] and not dataset.counts["ood"]:
+        detail = "the dataset has no held-out image and no image of an unseen label"
+        raise unprocessable("nothing_to_measure", detail, "/dataset_id")
 
 
 def _encode_part(num_labels: int) -> NewPart:

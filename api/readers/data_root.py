@@ -5,14 +5,14 @@ from pathlib import Path, PurePosixPath
 from api.http.problems import unprocessable
 
 
-def resolve_folder(root: Path, relative_path: str) -> tuple[Path, str]:
+def resolve_folder(root: Path, relative_path: str, pointer: str = "/path") -> tuple[Path, str]:
     """The folder, and its normalised path relative to `root`.
 
-    Raises ProblemError that points at `/path` if the path leaves `root`, contains a symbolic link, or is not a folder.
+    Raises ProblemError that points at `pointer` if the path leaves `root`, contains a symbolic link, or is no folder.
     """
-    folder, path = _below(root, relative_path)
+    folder, path = _below(root, relative_path, pointer)
     if not folder.is_dir():
-        raise unprocessable("no_such_folder", f'there is no folder "{relative_path}" below the data root', "/path")
+        raise unprocessable("no_such_folder", f'there is no folder "{relative_path}" below the data root', pointer)
     return folder, path
 
 
@@ -21,22 +21,22 @@ def resolve_path(root: Path, relative_path: str) -> tuple[Path, str]:
 
     Raises ProblemError that points at `/path` if the path leaves `root`, contains a symbolic link, or does not exist.
     """
-    found, path = _below(root, relative_path)
+    found, path = _below(root, relative_path, "/path")
     if not found.exists():
         detail = f'there is no file or folder "{relative_path}" below the data root'
         raise unprocessable("no_such_file", detail, "/path")
     return found, path
 
 
-def _below(root: Path, relative_path: str) -> tuple[Path, str]:
+def _below(root: Path, relative_path: str, pointer: str) -> tuple[Path, str]:
     path = PurePosixPath(relative_path)
     if path.is_absolute() or ".." in path.parts or "\\" in relative_path:
         detail = f'"{relative_path}" is outside the data root; give a path relative to the data root'
-        raise unprocessable("outside_root", detail, "/path")
+        raise unprocessable("outside_root", detail, pointer)
     found = root
     for step in path.parts:
         found = found / step
         if found.is_symlink():
             detail = f'"{step}" in "{relative_path}" is a symbolic link; give the path of its target'
-            raise unprocessable("link", detail, "/path")
+            raise unprocessable("link", detail, pointer)
     return found, str(path)

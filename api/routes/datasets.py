@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,25 +15,34 @@ from api.http.dependencies import Created, IdempotencyDep, Services, ServicesDep
 from api.http.problems import StorableRequestModel, not_found_at, unprocessable
 from api.http.schemas import After, Limit, Name, Page, ResponseModel, Timestamp, page
 from api.readers.data_root import resolve_folder
-from distill.data import image_index
+from distill.data.dataset.scan import ScannedDataset, scan_dataset
 from distill.data.image_folders import FolderError
 from distill.data.image_index import ImageIndex
+from distill.data.image_source import ImageSource
 from distill.data.splits import BySeed, SplitSpec
+from limbeck.shared.images.file_names import shown_path
 from limbeck.shared.labels import unique_names
 from store import resources, vocabularies
 from store.ids import new_id
-from store.models import Dataset
+from store.models import Dataset, Label
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
 class DatasetIn(StorableRequestModel):
-    """A folder below the data root with class folders, WebDataset shards (.tar) or image lists."""
+    """A folder below the data root with class folders, WebDataset shards (.tar), a table or a published layout."""
 
     name: Name | None = Field(None, description="Name of the dataset. If absent, the path.")
     path: str = Field(min_length=1, max_length=1000, description="Relative to the data root.", examples=["cub/images"])
     vocabulary_id: str
     split: SplitSpec = BySeed()
+    images: ImageSource = Field(ImageSource(), description="How the images are given, and which of them count.")
+    unlabelled: list[str] = Field(
+        [],
+        max_length=100,
+        description="Folders of images without labels, relative to the data root: training uses them in the losses "
+        "that need no label.",
+    )
     folder_map: dict[str, str] | None = Field(
         None, description="Folder name → label, for folders that are not named like their label."
     )
@@ -49,7 +58,8 @@ class DatasetOut(ResponseModel):
     vocabulary_id: str
     split: dict[str, Any] = Field(description="The split, as it was requested.")
     counts: dict[str, int] = Field(
-        description="Images in `train`, `held_out` and `ood`; labels in `id_labels` and `ood_labels`."
+        description="Images in `train`, `held_out`, `ood` and, if there are some, `unlabelled`; labels in `id_labels` "
+        "and `ood_labels`."
     )
     digest: str = Field(description="Digest of the image index: paths, labels and split.")
     created_at: Timestamp
@@ -78,7 +88,11 @@ def create(
         vocabularies.get(tx, body.vocabulary_id)
         labels = vocabularies.labels(tx, body.vocabulary_id)
     folder, path = resolve_folder(services.settings.data, body.path)
-    index = _scan(folder, unique_names([(label.name, label.sense) for label in labels]), body.split, body.folder_map)
+    unlabelled = [
+        resolve_folder(services.settings.data, name, f"/unlabelled/{at}")[0] for at, name in enumerate(body.unlabelled)
+    ]
+    scanned = _scan(folder, labels, body, unlabelled)
+    index = scanned.image_index
     id = new_id("dst")
     key = _save(services, index, id)
 
@@ -106,13 +120,15 @@ def create(
     return response
 
 
-def _scan(folder: Path, labels: Sequence[str], split: SplitSpec, folder_map: Mapping[str, str] | None) -> ImageIndex:
+def _scan(folder: Path, labels: Sequence[Label], body: DatasetIn, unlabelled: Sequence[Path]) -> ScannedDataset:
+    names = unique_names([(label.name, label.sense) for label in labels])
+    ids = [label.ids for label in labels]
     try:
-        return image_index.scan(folder, labels, split, folder_map)
+        return scan_dataset(folder, names, body.split, body.folder_map, body.images, ids, unlabelled)
     except FolderError as error:
         raise unprocessable(error.code, error.detail, error.pointer) from None
     except OSError as error:
-        detail = f'"{os.path.basename(error.filename or "")}" cannot be read: {error.strerror}'
+        detail = f'"{shown_path(os.path.basename(error.filename or ""))}" cannot be read: {error.strerror}'
         raise unprocessable("folder_unreadable", detail, "/path") from None
 
 

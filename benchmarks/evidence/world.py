@@ -13,7 +13,8 @@ from pathlib import Path
 from random import Random
 
 from distill.data.atomic_files import write_bytes
-from distill.data.image_index import ImageIndex, Item, scan
+from distill.data.dataset.scan import scan
+from distill.data.image_index import ImageIndex, Item
 from distill.data.splits import ByList
 from distill.evaluation.accuracy import Evaluation
 from distill.pipeline import measure_teacher

@@ -17,7 +17,7 @@ from distill.cli.attribute_files import read_attributes
 from distill.cli.label_files import read_labels
 from distill.config.model_names import check_teacher
 from distill.data.atomic_files import write_bytes
-from distill.data.image_index import scan
+from distill.data.dataset.scan import scan
 from distill.data.splits import SPLIT
 from distill.texts.text_templates import LabelAttributes
 from limbeck.shared.parts import exit_if_part_is_missing

@@ -3,6 +3,7 @@
     image/     config.json, model.safetensors: the student alone, for timm
     pairing/   open_clip_config.json, open_clip_model.safetensors, tokenizer: student and the teacher's text encoder
     targets/   text_targets.safetensors, labels.json
+    training_images.safetensors (what the student must not be measured on: `distill.data.dataset.trained_on`)
     evaluation.json, training.jsonl, README.md, manifest.json (`distill.bundle.verify` reads it)
     loss.png, accuracy.png, reliability.png, confusions.png
 
@@ -31,6 +32,7 @@ from distill.bundle import plots
 from distill.bundle.model_card import CardFacts, model_card
 from distill.bundle.verify import MANIFEST_FILE, MANIFEST_FORMAT, BundleError, file_sha256
 from distill.data.atomic_files import replacing, write_bytes
+from distill.data.dataset.trained_on import IMAGES_FILE
 from distill.json_types import JSONObject, ModelArgs, StudentEvaluation, StudentPreprocess
 from distill.state_dicts import misfit
 from distill.teacher.clip_model import ClipModel
@@ -77,12 +79,14 @@ def write_bundle(
     evaluation: StudentEvaluation,
     training_log: Path,
     provenance: JSONObject,
+    training_images: Path | None = None,
 ) -> list[BundleFile]:
     """Write a bundle to `out`, which must be missing or an empty folder. The bundle appears atomically.
 
     `labels`: K mappings in the order of the targets, each with `label` and optional facts (sense, lines, part).
     `evaluation`: `distill.evaluation.accuracy.Evaluation.as_json()`; under `teacher`, a list of evaluations of the
     teacher if it was measured. `training_log`: JSON lines. `provenance`: digests of the inputs, in JSON types.
+    `training_images`: the record that `distill.data.dataset.trained_on` wrote.
     Returns every file, the manifest last. Raises BundleError if the inputs are inconsistent, or if a library does not
     reproduce the student's features.
     """
@@ -100,6 +104,8 @@ def write_bundle(
         _write_targets(draft / "targets", targets, labels)
         _write_json(draft / "evaluation.json", evaluation)
         write_bytes(draft / "training.jsonl", training_log.read_bytes())
+        if training_images is not None:
+            write_bytes(draft / IMAGES_FILE, training_images.read_bytes())
         _draw_plots(draft, training_log, evaluation)
         made_from: JSONObject = {
             **provenance,

@@ -5,7 +5,7 @@ Imports no torch, so that a typing error is reported at once.
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,16 +15,20 @@ from pydantic import ValidationError
 
 from distill.bundle.verify import MANIFEST_FILE, file_sha256
 from distill.cli.attribute_files import LabelsWithLines, Lines, read_attributes, read_label2text
-from distill.cli.label_files import read_labels
+from distill.cli.label_files import read_labels_and_ids
 from distill.config.model_names import check_student, check_teacher
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.reference import help_text
 from distill.config.train_config import TrainConfig, expand_short_names, located, merged
+from distill.data.dataset.label_matcher import LabelIds
+from distill.data.dataset.scan import ScannedDataset, scan_dataset
 from distill.data.few_shot import support_rows
-from distill.data.image_index import ImageIndex, scan
+from distill.data.image_index import ImageIndex
+from distill.data.image_source import ImageSource
 from distill.data.splits import SPLIT
 from distill.json_types import JSONObject
 from distill.texts.text_templates import PromptOptions
+from limbeck.shared.images.file_names import is_utf8, shown_path
 from limbeck.shared.templates import TEXT_KINDS, TextKind
 
 DESCRIPTION = (
@@ -95,26 +99,21 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     files = parser.add_argument_group("input and output")
-    files.add_argument("--images", type=Path, required=True, help="folder with one folder of images per label")
-    files.add_argument("--labels", type=Path, help="label file: one label per line, CSV, JSON, YAML …")
-    files.add_argument("--attributes", type=Path, help="attribute set: Limbeck's JSON, or JSON of label -> texts")
-    files.add_argument(
-        "--label2text", type=Path, help="instead of --labels: one `folder number label` per line; also the folder map"
-    )
-    files.add_argument("--sentences", type=Path, help="with --label2text: one sentence per line, same order")
+    add_image_arguments(files)
     files.add_argument("--teacher", required=True, help="ViT-B-32:openai, hf-hub:org/name or local-dir:PATH")
     files.add_argument("--out", type=Path, required=True, help="folder for the bundle, report and training state")
+    files.add_argument(
+        "--unlabelled",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="also train on the images in DIR (repeatable), by the losses that need no label",
+    )
     files.add_argument("--captions", type=Path, metavar="JSON", help="for losses.cap: image path -> caption")
     files.add_argument("--start", type=Path, metavar="BUNDLE", help="for protocol=fine_tune: the initial student")
     options = parser.add_argument_group("options")
-    options.add_argument("--text", choices=TEXT_KINDS, help="default: sentence with attributes, else names")
-    options.add_argument("--concept", default="", help='one noun for all labels, such as "bird"')
-    options.add_argument(
-        "--template",
-        action="append",
-        metavar="TEXT",
-        help='template with {} for the name (repeatable); default "a photo of {}"',
-    )
+    add_text_arguments(options)
     options.add_argument("--student", help="a timm model, such as resnet18.a1_in1k (default: of the recipe)")
     options.add_argument("--recipe", choices=list(RECIPES), default="limbeck")
     options.add_argument(
@@ -123,9 +122,35 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
     options.add_argument(
         "--split", default='{"by":"seed"}', metavar="JSON", help='default {"by":"seed"}: half ID, half OOD'
     )
-    options.add_argument("--folder-map", type=Path, metavar="JSON", help="file: folder name -> label")
     options.add_argument("--cache", type=Path, help="teacher features and decoded images (default: in OUT/work)")
     return parser
+
+
+def add_image_arguments(group: argparse._ArgumentGroup) -> None:
+    """Add the options that name images, labels and attributes."""
+    group.add_argument("--images", type=Path, required=True, help="folder with one folder of images per label")
+    group.add_argument(
+        "--source", default="{}", metavar="JSON", help='layout and subset: {"layout": "table", "file": "train.csv"}'
+    )
+    group.add_argument("--folder-map", type=Path, metavar="JSON", help="file: folder name -> label")
+    group.add_argument("--labels", type=Path, help="label file: one label per line, CSV, JSON, YAML …")
+    group.add_argument("--attributes", type=Path, help="attribute set: Limbeck's JSON, or JSON of label -> texts")
+    group.add_argument(
+        "--label2text", type=Path, help="instead of --labels: one `folder number label` per line; also the folder map"
+    )
+    group.add_argument("--sentences", type=Path, help="with --label2text: one sentence per line, same order")
+
+
+def add_text_arguments(group: argparse._ArgumentGroup) -> None:
+    """Add the options that say how labels and attributes are rendered."""
+    group.add_argument("--text", choices=TEXT_KINDS, help="default: sentence with attributes, else names")
+    group.add_argument("--concept", default="", help='one noun for all labels, such as "bird"')
+    group.add_argument(
+        "--template",
+        action="append",
+        metavar="TEXT",
+        help='template with {} for the name (repeatable); default "a photo of {}"',
+    )
 
 
 def read_arguments(argv: Sequence[str]) -> RunArguments:
@@ -138,23 +163,19 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
     config = _train_config(namespace)
     check_student(config.student.architecture, pretrained=config.student.pretrained)
     check_teacher(namespace.teacher)
-    has_attributes = namespace.attributes is not None or namespace.sentences is not None
-    text: TextKind = namespace.text or ("sentence" if has_attributes else "names")
-    if text != "names" and not has_attributes:
-        raise ValueError(f"--text {text} needs --attributes, or --label2text and --sentences")
+    text = text_kind(namespace)
     _check_files(namespace, config)
-    given = _read_labels(namespace)
+    given = read_given_labels(namespace)
+    scanned = _scan_images(namespace, given, config)
     return RunArguments(
         labels=given.labels,
         names=given.names,
         lines=given.lines,
-        notes=given.notes,
-        image_index=_scan_images(namespace, given, config),
+        notes=[*given.notes, *scanned.listing.report()],
+        image_index=scanned.image_index,
         teacher=namespace.teacher,
         text=text,
-        prompt=PromptOptions(
-            concept=namespace.concept, **({"templates": namespace.template} if namespace.template else {})
-        ),
+        prompt=prompt_options(namespace),
         recipe=namespace.recipe,
         config=config,
         out=namespace.out,
@@ -164,7 +185,22 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
     )
 
 
-def _read_labels(namespace: argparse.Namespace) -> LabelsWithLines:
+def text_kind(namespace: argparse.Namespace) -> TextKind:
+    """The kind of texts. Raises ValueError for a kind that needs attributes, without attributes."""
+    has_attributes = namespace.attributes is not None or namespace.sentences is not None
+    text: TextKind = namespace.text or ("sentence" if has_attributes else "names")
+    if text != "names" and not has_attributes:
+        raise ValueError(f"--text {text} needs --attributes, or --label2text and --sentences")
+    return text
+
+
+def prompt_options(namespace: argparse.Namespace) -> PromptOptions:
+    """The concept and templates. Raises pydantic's ValidationError."""
+    templates = {"templates": namespace.template} if namespace.template else {}
+    return PromptOptions(concept=namespace.concept, **templates)
+
+
+def read_given_labels(namespace: argparse.Namespace) -> LabelsWithLines:
     """The labels with their lines. Raises ValueError."""
     if (namespace.labels is None) == (namespace.label2text is None):
         raise ValueError("give either --labels or --label2text")
@@ -172,11 +208,12 @@ def _read_labels(namespace: argparse.Namespace) -> LabelsWithLines:
         raise ValueError("--sentences needs --label2text, and replaces --attributes")
     if namespace.label2text is None:
         notes: list[str] = []
-        labels = read_labels(namespace.labels, notes.append)
+        labels, ids = read_labels_and_ids(namespace.labels, notes.append)
         if namespace.attributes is not None:
             found = read_attributes(namespace.attributes, labels)
-            return replace(found, notes=[*notes, *found.notes])
-        return LabelsWithLines(labels=labels, names=labels, lines=[()] * len(labels), folder_map={}, notes=notes)
+            return replace(found, notes=[*notes, *found.notes], ids=ids)
+        lines: list[Lines] = [()] * len(labels)
+        return LabelsWithLines(labels=labels, names=labels, lines=lines, folder_map={}, notes=notes, ids=ids)
     given = read_label2text(namespace.label2text, namespace.sentences)
     if namespace.attributes is None:
         return given
@@ -203,22 +240,36 @@ def _train_config(namespace: argparse.Namespace) -> TrainConfig:
         raise located(error, short) from None
 
 
-def _scan_images(namespace: argparse.Namespace, given: LabelsWithLines, config: TrainConfig) -> ImageIndex:
-    folder_map = given.folder_map or None
+def _scan_images(namespace: argparse.Namespace, given: LabelsWithLines, config: TrainConfig) -> ScannedDataset:
+    scanned = scan_given_images(namespace, given.labels, given.folder_map, given.ids, namespace.unlabelled)
+    if config.data.shots:
+        support_rows(scanned.image_index, config.data.shots)  # raises if a label has too few images
+    return scanned
+
+
+def scan_given_images(
+    namespace: argparse.Namespace,
+    labels: Sequence[str],
+    folder_map: Mapping[str, str],
+    label_ids: Sequence[LabelIds] | None,
+    unlabelled: Sequence[Path] = (),
+) -> ScannedDataset:
+    """The images of `--images`. Raises FolderError and ValueError."""
     if namespace.folder_map:
         stated = _parse_json(namespace.folder_map.read_text(encoding="utf-8"), "--folder-map")
-        folder_map = {**given.folder_map, **stated} if given.folder_map and isinstance(stated, dict) else stated
+        folder_map = {**folder_map, **stated} if folder_map and isinstance(stated, dict) else stated
     split = SPLIT.validate_python(_parse_json(namespace.split, "--split"))
-    image_index = scan(namespace.images, given.labels, split, folder_map)
-    if config.data.shots:
-        support_rows(image_index, config.data.shots)  # raises if a label has too few images
-    return image_index
+    source = ImageSource.model_validate(_parse_json(namespace.source, "--source"))
+    return scan_dataset(namespace.images, labels, split, folder_map or None, source, label_ids, unlabelled)
 
 
 def _check_files(namespace: argparse.Namespace, config: TrainConfig) -> None:
     start, captions, weights = namespace.start, namespace.captions, config.student.weights
     if weights is not None and not Path(weights).expanduser().exists():
         raise ValueError(f"student.weights {weights} does not exist: correct the path")
+    for option, folder in (("--out", namespace.out), ("--cache", namespace.cache)):
+        if folder is not None and not is_utf8(str(folder.absolute())):  # safetensors cannot write there
+            raise ValueError(f"{option} {shown_path(folder.absolute())} is not UTF-8: give a folder whose path is")
     if (start is None) == (config.data.protocol == "fine_tune"):
         raise ValueError(
             "protocol fine_tune needs an initial student: give its bundle by --start"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distill.data.dataset.label_matcher import LabelIds
 from distill.json_types import JSONObject
 from distill.texts.text_templates import LabelAttributes
 from limbeck.shared.attribute_files.decoding import decode
@@ -33,7 +34,7 @@ _SHOWN = 5
 class LabelsWithLines:
     """Labels, the lines of each, and what the reader reports. `names`: the labels as texts for the teacher show them.
 
-    `folder_map`: folder -> label, empty if the files do not say it.
+    `folder_map`: folder -> label, empty if the files do not say it. `ids`: identifiers and aliases of each label.
     """
 
     labels: list[str]
@@ -41,6 +42,7 @@ class LabelsWithLines:
     lines: list[Lines]
     folder_map: dict[str, str]
     notes: list[str]
+    ids: Sequence[LabelIds] | None = None
 
 
 def read_attributes(path: Path, labels: Sequence[str]) -> LabelsWithLines:

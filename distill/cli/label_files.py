@@ -8,6 +8,7 @@ that are not listed are ignored.
 from collections.abc import Callable
 from pathlib import Path
 
+from distill.data.dataset.label_matcher import LabelIds
 from distill.json_types import JSONObject
 from limbeck.shared.label_files import LabelFileError, read_label_file
 from limbeck.shared.labels import name_fault, readings, sense_fault, unique_names
@@ -21,6 +22,11 @@ def read_labels(path: Path, on_report: Callable[[str], None] | None = None) -> l
 
     `on_report` gets what was taken as the label and what was dropped.
     """
+    return read_labels_and_ids(path, on_report)[0]
+
+
+def read_labels_and_ids(path: Path, on_report: Callable[[str], None] | None = None) -> tuple[list[str], list[LabelIds]]:
+    """The labels as `read_labels` returns them, and the identifiers and aliases that the file gives each."""
     try:
         found = read_label_file(path.read_bytes(), path.name, fault_of_name=_fault)
     except OSError as error:
@@ -31,7 +37,7 @@ def read_labels(path: Path, on_report: Callable[[str], None] | None = None) -> l
         raise ValueError(f"{path} holds {len(found.labels)} labels: at least two are needed")
     if on_report is not None:
         on_report(f"{path}: {found.report()}")
-    return unique_names(found.pairs)
+    return unique_names(found.pairs), [label.ids for label in found.labels]
 
 
 def _fault(name: str, sense: str | None) -> str | None:

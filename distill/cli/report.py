@@ -1,5 +1,6 @@
 """The report of a run, `report.json`, and its table of accuracies."""
 
+from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 from distill.json_types import ModelEvaluation
@@ -14,11 +15,10 @@ class RunReport(TypedDict):
     bad_images: dict[str, str]
 
 
-def accuracy_table(report: RunReport) -> str:
-    """Accuracies of teacher and student, and of guessing, as lines of text."""
-    student = report["student"]
+def accuracy_table(teachers: Sequence[ModelEvaluation], student: ModelEvaluation) -> str:
+    """Accuracies of the teacher for each text kind, of the student, and of guessing, as lines of text."""
     rows = [["", "text", "ID", "OOD"]]
-    rows += [_row(f"teacher {teacher['run']}", teacher, "accuracy") for teacher in report["teacher"]]
+    rows += [_row(f"teacher {teacher['run']}", teacher, "accuracy") for teacher in teachers]
     rows += [_row(f"student {student['run']}", student, "accuracy")]
     if retrieval := student.get("retrieval"):
         rows += [_row("with retrieval", {**student, "id": None, "ood": retrieval}, "accuracy")]

@@ -15,8 +15,10 @@ from distill.bundle.write import StudentWeights, write_bundle
 from distill.cli.arguments import RunArguments
 from distill.cli.console import Console, duration
 from distill.cli.report import RunReport, accuracy_table
+from distill.cli.run_pictures import check_pictures, record_pictures
 from distill.config.model_names import student_notes
 from distill.data.atomic_files import write_bytes
+from distill.data.dataset.trained_on import IMAGES_FILE, save_training_images
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
 from distill.json_types import JSONObject, StudentEvaluation
@@ -34,6 +36,7 @@ from distill.training.loader import TrainData
 from distill.training.loop import TrainResult, train
 from distill.training.metrics import StepMetrics
 from distill.training.tensorboard import EventLog
+from limbeck.shared.images.file_names import shown_path
 
 NAMES: TextKind = "names"
 
@@ -61,13 +64,15 @@ class _Inputs:
 def run_distillation(arguments: RunArguments, *, should_stop: Callable[[], bool]) -> None:
     """Encode, train, measure and bundle. Progress goes to standard error, the table of accuracies to standard output.
 
-    Raises ValueError if the folder holds another run, Stopped, and the errors of the stages.
+    Raises ValueError if the folder holds another run, or one on other pictures, Stopped, and the errors of the stages.
     """
     with join_ranks() as ranks, open(os.devnull, "w") as null:
         console = Console(sys.stderr if ranks.is_first else null)
         report_file = arguments.out / "report.json"
         with ranks.first_rank_first():
             _claim_folder(arguments)
+            console.begin("comparing the pictures")
+            check_pictures(arguments, PipelineHooks(on_progress=console.progress, should_stop=should_stop))
             is_finished = report_file.exists()
         if not is_finished:
             report = _distill(arguments, ranks, console, should_stop)
@@ -75,9 +80,10 @@ def run_distillation(arguments: RunArguments, *, should_stop: Callable[[], bool]
                 write_bytes(report_file, (json.dumps(report, indent=2) + "\n").encode())
             ranks.wait()
         if ranks.is_first:
-            print(accuracy_table(json.loads(report_file.read_text(encoding="utf-8"))))
+            finished: RunReport = json.loads(report_file.read_text(encoding="utf-8"))
+            print(accuracy_table(finished["teacher"], finished["student"]))
             if (arguments.out / "bundle").exists():
-                print(f"bundle: {arguments.out / 'bundle'}")
+                print(f"bundle: {shown_path(arguments.out / 'bundle')}")
 
 
 def _claim_folder(arguments: RunArguments) -> None:
@@ -107,7 +113,7 @@ def _distill(
     hooks = PipelineHooks(
         on_progress=console.progress,
         should_stop=should_stop,
-        on_bad_image=lambda path, reason: console.message(f"left out {path}: {reason}"),
+        on_bad_image=lambda path, reason: console.message(f"left out {shown_path(path)}: {reason}"),
     )
     session = _Session(arguments, console, hooks, should_stop)
     inputs = _prepare_inputs(session, ranks)
@@ -120,7 +126,7 @@ def _distill(
         teacher=[{"run": inputs.teacher.ref, **one.as_json()} for one in _measure_teacher(session, inputs)],
         student={"run": arguments.config.student.architecture, **student.as_json()},
         seconds=result.seconds,
-        bad_images={str(path): reason for path, reason in hooks.bad_images.items()},
+        bad_images={shown_path(path): reason for path, reason in hooks.bad_images.items()},
     )
     # A closed-set classifier is only a baseline: without text targets there is no pairing to bundle.
     if arguments.config.data.protocol != "closed_set":
@@ -138,6 +144,7 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
     console.message(
         f"{len(image_index)} images: {counts['train']} for training and {counts['held_out']} held out of "
         f"{counts['id_labels']} labels, {counts['ood']} of {counts['ood_labels']} unseen labels"
+        + (f", {counts['unlabelled']} without labels" if "unlabelled" in counts else "")
     )
     teacher = load_teacher(arguments.teacher, device=str(choose_device(config.system.device)))
     console.message(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens")
@@ -213,6 +220,9 @@ def _train(session: _Session, inputs: _Inputs, ranks: RankGroup) -> TrainResult:
             cache=arguments.cache,
             hooks=session.hooks,
         )
+        if ranks.is_first:
+            console.begin("hashing the pictures")
+            record_pictures(arguments, session.hooks)
     if state.exists():
         console.message("resuming from the last saved state")
 
@@ -288,6 +298,8 @@ def _write_bundle(
     write_bytes(log, "".join(json.dumps(line) + "\n" for line in result.log).encode())
     if out.exists():
         return
+    training_images = arguments.work / IMAGES_FILE
+    save_training_images(training_images, inputs.data.trained_contents())
     digests = dict(inputs.data.digests)
     if inputs.initial_student is not None:
         digests["start"] = inputs.initial_student.digest
@@ -310,6 +322,7 @@ def _write_bundle(
         ],
         evaluation=evaluation,
         training_log=log,
+        training_images=training_images,
         provenance={
             "digests": digests,
             "initial_weights": cast(JSONObject, student.initial),

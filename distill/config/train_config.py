@@ -263,6 +263,9 @@ class DataConfig(_Frozen):
         "`num_views` of them per image, cached. `live`: every view of the student, encoded during training.",
     )
     num_views: int = Field(4, ge=1, le=1000, description="Cached views per image for view `same`.")
+    unlabelled_share: Fraction = Field(
+        0.5, description="Share of each batch that is unlabelled images, if the dataset has some."
+    )
     sampling: Sampling = Field(
         "uniform",
         description="How often the images of a label are used (arXiv:1910.09217). `uniform`: each image once per pass. "

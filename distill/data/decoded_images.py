@@ -29,6 +29,7 @@ from distill.data.atomic_files import replacing, write_bytes
 from distill.data.image_store import Mask, load_image, read_images
 from distill.data.row_cache import Keys, key_of, stack_keys
 from distill.hooks import PipelineHooks, logging_hooks
+from limbeck.shared.images.file_names import shown_path
 
 FORMAT = "limbeck pixels 1: squashed, bicubic"
 SMALL_PX = 96
@@ -112,7 +113,7 @@ class OnDemandPixels:
             file = load_image(self._paths[row])
             if file.digest != self._contents[row].tobytes():
                 raise ImagesError(
-                    f"{self._paths[row]} was changed during the run ({file.reason or 'other content'}): "
+                    f"{shown_path(self._paths[row])} was changed during the run ({file.reason or 'other content'}): "
                     "restore the file, or start a new run"
                 )
             if file.image is not None:

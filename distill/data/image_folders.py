@@ -1,25 +1,61 @@
-"""List image files below a folder, without following a link out of it, and match folders to labels. Imports no torch.
+"""List image files below a folder, without following a link out of it. Imports no torch.
 
-Images are files ending in .jpg .jpeg .png .webp .bmp, in any case. Names that start with a dot are ignored. A link may
-point to a file or folder below the same root; a link that leaves the root is an error and is not skipped. Folders,
-listed names and the labels of shard samples are matched to a vocabulary by the same rules.
+Images are regular files whose name ends in a suffix of `limbeck.shared.images.kinds`. What is no image, what
+`distill.data.files.exclusion` leaves out, links that lead nowhere, FIFOs, sockets and devices are skipped and reported.
+A link may point to a file or folder below the same root; a link that leaves the root is an error and is not skipped.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
-from distill.data.splits import ByList
-from limbeck.shared.images.kinds import IMAGE_SUFFIXES
-from limbeck.shared.label_matching import dataset_form, loose_form
+from distill.data.files.exclusion import Exclusion, no_exclusion, rule_against
+from limbeck.shared.images.file_names import shown_path
+from limbeck.shared.images.kinds import is_image_name
+
+SHARD_SUFFIX = ".tar"
+STRAY = "image outside the class folders"
+_PACKED_SHARD = re.compile(r"\.(tar\.\w+|tgz|tbz2?|txz)$")
+_MAX_SUFFIX = 12
+
+Kind = Literal["file", "folder", "nowhere", "special"]
 
 
 class FolderError(ValueError):
-    """A folder that cannot be used as a dataset. `code` is stable; `pointer`: JSON pointer to the input at fault."""
+    """A folder that cannot be used as a dataset. `code` is stable; `pointer`: JSON pointer to the input at fault.
+
+    `detail` is one line of valid UTF-8, whatever the names of the files are.
+    """
 
     def __init__(self, code: str, detail: str, pointer: str) -> None:
-        super().__init__(detail)
-        self.code, self.detail, self.pointer = code, detail, pointer
+        self.code, self.detail, self.pointer = code, shown_path(detail), pointer
+        super().__init__(self.detail)
+
+
+@dataclass
+class FoundFiles:
+    """Paths relative to the root, with forward slashes; unsorted. `shards`: files ending in .tar."""
+
+    images: list[str] = field(default_factory=list)
+    shards: list[str] = field(default_factory=list)
+
+
+@dataclass
+class FolderEntries:
+    """What lies directly in a folder: class folders and shards by name.
+
+    `withheld`: folders left out by their name alone. `packed`: names of compressed shards. `num_images`: images outside
+    the class folders.
+    """
+
+    folders: list[Path] = field(default_factory=list)
+    withheld: list[Path] = field(default_factory=list)
+    shards: list[str] = field(default_factory=list)
+    packed: list[str] = field(default_factory=list)
+    num_images: int = 0
 
 
 def json_pointer(*steps: str | int) -> str:
@@ -32,155 +68,146 @@ def resolve_folder(folder: Path, root: Path | None = None) -> Path:
 
     Raises FolderError no_such_folder or link.
     """
-    real = folder.resolve()
+    real = _resolved(folder, folder.name if root is None else relative_to(folder, root))
     if root is not None and not real.is_relative_to(root):
-        raise FolderError("link", f'"{folder.relative_to(root)}" is a link that leaves the folder', "/path")
+        raise _leaves_root(relative_to(folder, root))
+    if real.is_file():
+        detail = f'"{folder.name}" is a file: give the folder that holds it'
+        raise FolderError("no_such_folder", detail, "/path")
     if not real.is_dir():
         raise FolderError("no_such_folder", f'there is no folder "{folder.name}"', "/path")
     return real if root is None else folder
 
 
 def class_folders(below: Path) -> list[Path]:
-    """The direct subfolders, sorted by name."""
-    with os.scandir(below) as entries:
-        return sorted(Path(e.path) for e in entries if e.is_dir() and not e.name.startswith("."))
+    """The direct subfolders, sorted by name, without those that are left out by their name."""
+    return entries_of(below, below, no_exclusion()).folders
 
 
-def images_below(folder: Path, root: Path) -> list[str]:
-    """Images at any depth below `folder`, as paths relative to `root` with forward slashes; unsorted.
-
-    Raises FolderError `link` for a link that leaves `root` or leads to a folder above it.
-    """
-    found: list[str] = []
-    # `above` holds the resolved parent folders, so that a link to one of them cannot cause an endless loop.
-    todo = [(folder, frozenset([root]))]
-    while todo:
-        here, above = todo.pop()
-        real = resolve_inside(here, root)
-        if real in above:
-            raise FolderError("link", f'"{here.relative_to(root)}" is a link to a folder above it', "/path")
-        with os.scandir(here) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    todo.append((Path(entry.path), above | {real}))
-                elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-                    if entry.is_symlink():
-                        resolve_inside(Path(entry.path), root)
-                    found.append(os.path.relpath(entry.path, root).replace(os.sep, "/"))
+def entries_of(below: Path, root: Path, exclusion: Exclusion) -> FolderEntries:
+    """What lies directly in the folder `below`; other files are reported to `exclusion`. Raises FolderError."""
+    found = FolderEntries()
+    for entry in _scan(str(below), root):
+        path, kind = _relative(entry.path, root), _kind(entry)
+        if kind == "folder" and rule_against(entry.name):
+            if not exclusion.excludes(path, is_folder=True):
+                found.withheld.append(Path(entry.path))
+        elif exclusion.leaves_out(path, is_folder=kind == "folder"):
+            continue
+        elif kind == "folder":
+            found.folders.append(Path(entry.path))
+        elif kind == "file" and entry.name.endswith(SHARD_SUFFIX):
+            found.shards.append(path)
+        elif kind == "file" and is_image_name(entry.name):
+            found.num_images += 1
+            exclusion.skip(STRAY, path)
+        else:
+            if _PACKED_SHARD.search(entry.name):
+                found.packed.append(entry.name)
+            exclusion.skip(_reason(entry.name, kind), path)
+    found.folders.sort()
+    found.withheld.sort()
+    found.shards.sort()
     return found
 
 
-def listed_images(root: Path, name: str, pointer: str) -> Iterator[tuple[int, str]]:
-    """Line number and path of each image that the text file `name` below `root` lists; blank lines are skipped.
+def images_below(folder: Path, root: Path, exclusion: Exclusion | None = None) -> list[str]:
+    """Images at any depth below `folder`, as paths relative to `root` with forward slashes; unsorted.
 
-    Raises FolderError missing_list, missing_image, no_images or outside_root; the message gives the line number.
+    Raises FolderError as `files_below`.
     """
-    listing = _below(root, name, pointer)
-    if not listing.is_file():
-        raise FolderError("missing_list", f'there is no file "{name}"', pointer)
-    try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise FolderError("missing_list", f'"{name}" is not UTF-8 text: {error}', pointer) from None
-    for number, line in enumerate(lines, start=1):
-        path = line.strip()
-        if not path:
-            continue
-        place = f"{name} line {number}"
-        if not path.lower().endswith(IMAGE_SUFFIXES):
-            raise FolderError("no_images", f'{place}: "{path}" does not end in an image suffix', pointer)
-        if not _below(root, path, pointer).is_file():
-            raise FolderError("missing_image", f'{place}: there is no file "{path}"', pointer)
-        yield number, str(PurePosixPath(path))
+    return files_below(folder, root, exclusion or no_exclusion()).images
 
 
-def _below(root: Path, name: str, pointer: str) -> Path:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not (root / path).resolve().is_relative_to(root):
-        raise FolderError("outside_root", f'"{name}" lies outside the folder', pointer)
-    return root / path
+def files_below(folder: Path, root: Path, exclusion: Exclusion) -> FoundFiles:
+    """Images and shards at any depth below `folder`; other files are reported to `exclusion`.
+
+    Raises FolderError `link` for a link that leaves `root` or leads to a folder above it, and `folder_unreadable`.
+    """
+    found = FoundFiles()
+    # `above` holds the resolved parent folders, so that a link to one of them cannot cause an endless loop.
+    todo = [(str(folder), frozenset([root]))]
+    while todo:
+        here, above = todo.pop()
+        real = resolve_inside(Path(here), root)
+        if real in above:
+            raise FolderError("link", f'"{_relative(here, root)}" is a link to a folder above it', "/path")
+        for entry in _scan(here, root):
+            path, kind = _relative(entry.path, root), _kind(entry)
+            if exclusion.leaves_out(path, is_folder=kind == "folder"):
+                continue
+            if kind == "folder":
+                todo.append((entry.path, above | {real}))
+            elif kind == "file" and is_image_name(entry.name):
+                if entry.is_symlink():
+                    resolve_inside(Path(entry.path), root)
+                found.images.append(path)
+            elif kind == "file" and entry.name.endswith(SHARD_SUFFIX):
+                found.shards.append(path)
+            else:
+                exclusion.skip(_reason(entry.name, kind), path)
+    return found
 
 
 def resolve_inside(path: Path, root: Path) -> Path:
     """`path` with its links resolved. Raises FolderError `link` if the result is outside `root`."""
-    real = path.resolve()
+    real = _resolved(path, relative_to(path, root))
     if not real.is_relative_to(root):
-        raise FolderError("link", f'"{path.relative_to(root)}" is a link that leaves the folder', "/path")
+        raise _leaves_root(relative_to(path, root))
     return real
 
 
-class LabelMatcher:
-    """Looks up names among `labels`: by `folder_map` (folder name to label), else exactly, else by `dataset_form`,
-    else by `loose_form`.
-
-    Raises FolderError `unknown_label` if `folder_map` maps a folder to a label that is not in `labels`.
-    """
-
-    def __init__(self, labels: Sequence[str], folder_map: Mapping[str, str] | None = None) -> None:
-        self._labels = labels
-        self._folder_map = folder_map or {}
-        self._exact = _positions(labels, str)
-        self._normalised = _positions(labels, dataset_form)
-        self._loose = _positions(labels, loose_form)
-        for folder, label in self._folder_map.items():
-            if label not in self._exact:
-                detail = f'folder "{folder}" is mapped to "{label}", which is not a label of the vocabulary'
-                raise FolderError("unknown_label", detail, json_pointer("folder_map", folder))
-
-    def find(self, name: str) -> list[int]:
-        """Indices of the labels called `name`, without `folder_map`."""
-        return self._exact.get(name) or self._normalised.get(dataset_form(name)) or self._loosely(name)
-
-    def _loosely(self, name: str) -> list[int]:
-        form = loose_form(name)
-        return self._loose.get(form, []) if form else []
-
-    def of_folder(self, folder: str) -> int:
-        """Index of the label of a folder. Raises FolderError folder_matches_no_label or ambiguous."""
-        found = self._exact[self._folder_map[folder]] if folder in self._folder_map else self.find(folder)
-        if not found:
-            detail = f'folder "{folder}" matches no label (looked for "{dataset_form(folder)}"); name it in folder_map'
-            raise FolderError("folder_matches_no_label", detail, "/folder_map")
-        if len(found) > 1:
-            names = ", ".join(f'{at} "{self._labels[at]}"' for at in found)
-            detail = f'folder "{folder}" matches several labels ({names}); name one in folder_map'
-            raise FolderError("ambiguous", detail, "/folder_map")
-        return found[0]
-
-    def of_sample(self, value: str) -> int:
-        """Index of the label of a shard sample: as for a folder, else `value` read as an index from 0."""
-        try:
-            return self.of_folder(value)
-        except FolderError:
-            if value.isdecimal() and int(value) < len(self._labels):
-                return int(value)
-            raise
-
-    def of_list(self, split: ByList, with_images: Collection[int]) -> tuple[list[int], list[int]]:
-        """Indices of the ID and OOD labels that `split` names, each once, in its order.
-
-        `with_images`: indices of the labels that have images. Raises FolderError unknown_label, ambiguous or no_images.
-        """
-
-        def find_one(name: str, field: str, position: int) -> int:
-            pointer = json_pointer("split", field, position)
-            found = self.find(name)
-            if len(found) != 1:
-                code, count = ("ambiguous", "several labels") if found else ("unknown_label", "no label")
-                raise FolderError(code, f'"{name}" names {count} of the vocabulary', pointer)
-            if found[0] not in with_images:
-                raise FolderError("no_images", f'label "{name}" has no folder with images', pointer)
-            return found[0]
-
-        id_labels = list(dict.fromkeys(find_one(name, "id", at) for at, name in enumerate(split.id)))
-        ood_labels = list(dict.fromkeys(find_one(name, "ood", at) for at, name in enumerate(split.ood)))
-        return id_labels, ood_labels
+def relative_to(path: Path, root: Path) -> str:
+    """The path of a file or folder below `root`, with forward slashes."""
+    return path.relative_to(root).as_posix()
 
 
-def _positions(labels: Sequence[str], key: Callable[[str], str]) -> dict[str, list[int]]:
-    positions: dict[str, list[int]] = {}
-    for at, label in enumerate(labels):
-        positions.setdefault(key(label), []).append(at)
-    return positions
+def _leaves_root(name: str) -> FolderError:
+    return FolderError("link", f'"{name}" is a link that leaves the folder', "/path")
+
+
+def _resolved(path: Path, name: str) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # Python 3.11 raises RuntimeError for a loop of links
+        raise FolderError("link", f'"{name}" is a link in a loop of links: remove it', "/path") from None
+
+
+def _relative(path: str, root: Path) -> str:
+    return path[len(str(root)) :].strip(os.sep).replace(os.sep, "/")
+
+
+def _scan(folder: str, root: Path) -> Iterator[os.DirEntry[str]]:
+    """The entries of a folder. Raises FolderError folder_unreadable."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError as error:
+        name = _relative(folder, root) or "the folder"
+        if isinstance(error, FileNotFoundError):
+            detail = f'"{name}" vanished during the scan: scan again when nothing changes the folder'
+        else:
+            detail = f'"{name}" cannot be read: {error.strerror}: change its permissions, or exclude it'
+        raise FolderError("folder_unreadable", detail, "/path") from None
+
+
+def _kind(entry: os.DirEntry[str]) -> Kind:
+    """What an entry is, or what it links to."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+        return "nowhere" if entry.is_symlink() and not os.path.exists(entry.path) else "special"
+    except OSError:  # a link to itself
+        return "nowhere"
+
+
+def _reason(name: str, kind: Kind) -> str:
+    """Why something that is no image is skipped."""
+    if kind == "nowhere":
+        return "link that leads nowhere"
+    if kind == "special":
+        return "FIFO, socket or device"
+    suffix = os.path.splitext(name)[1].lower()
+    return f"not an image ({shown_path(suffix) if 1 < len(suffix) <= _MAX_SUFFIX else 'no suffix'})"

@@ -2,8 +2,8 @@
 
 A consumer derives from a decoded image what it keeps of it: the student's stored pixels
 (`distill.data.decoded_images`), the teacher's input (`distill.teacher.image_features`). Files are read and decoded by
-threads, a bounded number of images ahead of the consumers. A file with known path, size and modification time is not
-read again to be hashed. Imports no torch. N images.
+threads, a bounded number of images ahead of the consumers. A file with known path and version (size, times, inode) is
+not read again to be hashed. Imports no torch. N images.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ UNREADABLE = b"unreadable".ljust(KEY_BYTES)
 
 Mask = npt.NDArray[np.bool_]
 Derived = npt.NDArray[Any]
+ResultT = TypeVar("ResultT")
 
 
 class LoadedImage(NamedTuple):
@@ -106,23 +107,46 @@ def read_images(
             hooks.progress(len(paths), len(paths), consumer.unit)
 
 
+def file_digests(paths: Sequence[Path], *, cache: Path, num_workers: int, hooks: PipelineHooks) -> Keys:
+    """The sha256 (N, 32) of the content of each file, `UNREADABLE` for a file that cannot be read.
+
+    Only files that are not known to `cache` are read. Raises Stopped.
+    """
+    contents = FileContents(cache)
+    digests, known = contents.known(paths)
+    rows = np.flatnonzero(~known).tolist()
+
+    def read(row: int) -> bytes:
+        stamp = file_stamp(paths[row])
+        data, digest, _ = _read(paths[row])
+        if data is not None:
+            contents.add(stamp, paths[row], digest)
+        return digest
+
+    with ExitStack() as at_end, ThreadPoolExecutor(num_workers, "hash") as pool:
+        at_end.callback(contents.flush)
+        for done, digest in enumerate(_read_ahead(pool, read, rows)):
+            digests[rows[done]] = np.frombuffer(digest, dtype=np.uint8)
+            if done and done % REPORT_EVERY == 0:
+                hooks.progress(done, len(rows), "pictures")
+                if hooks.stop_requested():
+                    raise Stopped(f"{done} of {len(rows)} images read")
+                contents.flush_if_due()
+    return digests
+
+
 class FileContents:
-    """The sha256 of files by path, size and modification time, cached on disk."""
+    """The sha256 of files by path and version (`distill.data.files.regular_files`), cached on disk."""
 
     def __init__(self, cache: Path) -> None:
         self._rows = RowCache(cache / "image" / "contents", width=KEY_BYTES, dtype=np.uint8)
-        # Where earlier versions kept the contents of decoded images; their caches stay valid.
-        self._earlier = RowCache(cache / "pixels" / "contents", width=KEY_BYTES, dtype=np.uint8)
         self._new: dict[bytes, bytes] = {}
         self._flushed_at = time.monotonic()
 
     def known(self, paths: Sequence[Path]) -> tuple[Keys, Mask]:
         """The sha256 (N, 32) of each file, and whether it is known (N,): not new, and not changed since it was read."""
         stamps = stack_keys(file_stamp(path) or bytes(KEY_BYTES) for path in paths)
-        digests, known = self._rows.get(stamps)
-        rest = np.flatnonzero(~known)
-        digests[rest], known[rest] = self._earlier.get(stamps[rest])
-        return digests, known
+        return self._rows.get(stamps)
 
     def add(self, stamp: bytes | None, path: Path, digest: bytes) -> None:
         """Remember the digest of a file, if its stamp is the same after reading as before. Called by many threads."""
@@ -189,11 +213,9 @@ def _pass(
     hooks.progress(len(paths), len(paths), unit)
 
 
-def _read_ahead(
-    pool: ThreadPoolExecutor, read: Callable[[int], _ReadImage], rows: Sequence[int]
-) -> Iterator[_ReadImage]:
+def _read_ahead(pool: ThreadPoolExecutor, read: Callable[[int], ResultT], rows: Sequence[int]) -> Iterator[ResultT]:
     """The results of `read` in order, at most `READ_AHEAD` of them ahead."""
-    waiting: deque[Future[_ReadImage]] = deque()
+    waiting: deque[Future[ResultT]] = deque()
     try:
         for row in rows:
             waiting.append(pool.submit(read, row))

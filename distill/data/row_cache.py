@@ -30,7 +30,8 @@ def key_of(*parts: str | bytes) -> bytes:
     """The 32-byte key of a sequence of parts: sha256 over each part's length and bytes, so that boundaries count."""
     digest = hashlib.sha256()
     for part in parts:
-        data = part.encode() if isinstance(part, str) else part
+        # The name of a file that is not UTF-8 holds lone surrogates.
+        data = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
         digest.update(len(data).to_bytes(8, "big"))
         digest.update(data)
     return digest.digest()

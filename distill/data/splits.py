@@ -11,8 +11,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-Part = Literal["train", "held_out", "ood"]
-PARTS: tuple[Part, ...] = ("train", "held_out", "ood")
+Part = Literal["train", "held_out", "ood", "unlabelled"]
+PARTS: tuple[Part, ...] = ("train", "held_out", "ood", "unlabelled")
+LABELLED_PARTS = PARTS[:3]
+NO_LABEL = -1
+"""The label index of an unlabelled image."""
+
+TRAIN_NAMES = ("train", "training", "trainset", "train2017", "train2014")
+MEASURED_NAMES = ("val", "valid", "validation", "test", "testing", "eval", "dev", "val_on_train", "held_out", "ood")
+"""Names of parts in layouts, in lower case: for training, and to measure on."""
 
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
@@ -40,10 +47,22 @@ class ByList(_Split):
     seed: int = Field(default=0, ge=0, lt=2**63)
 
 
-class ByFolders(_Split):
-    """`train/`, `val/` (OOD) and `val_on_train/` (held out) below the root, each with class folders."""
+class ByParts(_Split):
+    """The parts that the layout gives: part folders, a column of a table, or the lists of a published dataset.
 
-    by: Literal["folders"]
+    Images outside training are held out if their label has training images, else OOD. `val_on_train/` beside `val/`
+    (arXiv:2307.03135) is held out, and `val/` then holds only OOD labels. `folders` is the older name of `parts`.
+    """
+
+    by: Literal["parts", "folders"]
+    measure: tuple[str, ...] = Field((), max_length=20, description="Parts to measure on; empty: all but training.")
+
+
+class AllImages(_Split):
+    """All images in one part: `train` for a student to be delivered without measurement, `test` for evaluation only."""
+
+    by: Literal["all"]
+    part: Literal["train", "test"] = "train"
 
 
 class ByImageLists(_Split):
@@ -61,7 +80,7 @@ class ByImageLists(_Split):
         return self
 
 
-Split = BySeed | ByList | ByFolders | ByImageLists
+Split = BySeed | ByList | ByParts | ByImageLists | AllImages
 SplitSpec = Annotated[Split, Field(discriminator="by")]
 SPLIT: TypeAdapter[Split] = TypeAdapter(SplitSpec)
 
@@ -85,4 +104,4 @@ def held_out_paths(paths: Collection[str], *, fraction: float, seed: int) -> fro
 
 def _seeded_rank(seed: int, *parts: str) -> bytes:
     # A hash instead of a shuffle: an added label or image does not change the order of the others.
-    return hashlib.sha256("\0".join([str(seed), *parts]).encode()).digest()
+    return hashlib.sha256("\0".join([str(seed), *parts]).encode("utf-8", "surrogateescape")).digest()

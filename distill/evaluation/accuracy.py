@@ -98,6 +98,7 @@ class Evaluation:
 
     All parts use the final weights, except `last_epochs`, the mean over the weights of several epochs.
     `retrieval`: the OOD part with few-shot retrieval in addition to the texts, if requested.
+    `num_training_images`: images that were left out because the student was trained on them.
     """
 
     text: str
@@ -106,6 +107,7 @@ class Evaluation:
     joint: JointResult | None
     last_epochs: LastEpochs | None = None
     retrieval: LabelSetAccuracy | None = None
+    num_training_images: int = 0
 
     def as_json(self) -> EvaluationJSON:
         """`{"text", "id": {...} or None, "ood", "joint", "last_epochs", "retrieval"}`, of JSON types only."""

@@ -9,7 +9,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from distill.data.files.regular_files import open_regular
 from distill.texts.text_templates import TextsError
+from limbeck.shared.images.file_names import shown_path
 
 SET_FILE = "captions.json"
 MAX_BYTES = 64 * 1024
@@ -27,7 +29,9 @@ def read_captions(root: Path, paths: Sequence[str], given: Path | None = None) -
         return [_tidy(_caption_file(root / path)) for path in paths]
     captions = _read_set(source)
     if not any(path in captions for path in paths):
-        raise TextsError(f"{source} has a caption for none of the images: its keys must be paths like {paths[0]}")
+        raise TextsError(
+            f"{source} has a caption for none of the images: its keys must be paths like {shown_path(paths[0])}"
+        )
     return [_tidy(captions.get(path)) for path in paths]
 
 
@@ -46,7 +50,9 @@ def _read_set(source: Path) -> dict[str, str]:
 
 def _from_lines(content: str) -> dict[str, str]:
     captions: dict[str, str] = {}
-    for line in content.splitlines():
+    for line in content.split("\n"):
+        if not line.strip():
+            continue
         row = json.loads(line)
         captions.setdefault(row["path"], row["caption"])
     return captions
@@ -54,7 +60,7 @@ def _from_lines(content: str) -> dict[str, str]:
 
 def _caption_file(image: Path) -> str | None:
     try:
-        with image.with_suffix(".txt").open("rb") as opened:
+        with open_regular(image.with_suffix(".txt")) as opened:
             return opened.read(MAX_BYTES).decode("utf-8", errors="replace")
     except OSError:
         return None

@@ -1,7 +1,7 @@
 """Batches of a run, read ahead of the steps that use them; the step number determines the images and views of a batch.
 
 In each pass every usable image is used once, in an order shuffled per pass, or the images of rare labels more often
-(`distill.data.label_sampling`); images that do not fill a last batch are left out of that pass. B images of a batch, N
+(`distill.data.draws.by_label`); images that do not fill a last batch are left out of that pass. B images of a batch, N
 images, M usable images, K labels, U unseen labels, V teacher views, D embedding width, S and T height and width.
 """
 
@@ -21,8 +21,10 @@ from distill.config.train_config import Sampling, TrainConfig
 from distill.data.counter_rng import Ints, shuffled, shuffled_in_windows
 from distill.data.crops import Views, sample_augmentations, sample_views
 from distill.data.decoded_images import PixelRows
+from distill.data.draws.by_label import Draws, draw_by_label
+from distill.data.draws.unlabelled import draw_unlabelled, num_unlabelled, spread
 from distill.data.few_shot import BatchSplit, few_shot_rows, split_batch
-from distill.data.label_sampling import Draws, draw_by_label
+from distill.data.row_cache import KEY_BYTES, Keys
 from distill.teacher.view_features import LiveTeacher
 from distill.texts.prompt_learning import PromptedTexts
 from distill.training.distributed import SINGLE_PROCESS, RankGroup
@@ -45,6 +47,8 @@ class TrainData:
     `unseen`: (U, D) texts of labels without images. `prompted`: the texts of all labels, unseen ones last, for learned
     vectors. `few`: the few-shot rows of `usable`, which have a share of every batch (`distill.data.few_shot`).
     `shards`: (N,) the shard number of each image, if they are in shards: a pass reads a few shards at a time.
+    `unlabelled`: the rows of `usable` without a label, whose `labels` are -1 (`distill.data.draws.unlabelled`).
+    `contents`: (N, 32) uint8, the sha256 of each image file, for the record of what the student was trained on.
     """
 
     pixels: PixelRows
@@ -61,6 +65,12 @@ class TrainData:
     prompted: PromptedTexts | None = None
     few: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     shards: Ints | None = None
+    contents: Keys | None = None
+    unlabelled: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def trained_contents(self) -> Keys:
+        """The sha256 (M, 32) of the images that are trained on."""
+        return np.zeros((0, KEY_BYTES), dtype=np.uint8) if self.contents is None else self.contents[self.usable]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -98,18 +108,23 @@ class Batch:
 class BatchPlan:
     """The number of steps of a run and the size of its batches over all ranks, at most the number of images.
 
-    `split`: number of few-shot images and of other images in a batch.
+    `split`: number of few-shot images and of other labelled images in a batch. `num_unlabelled`: in a batch.
     """
 
     batch_size: int
     split: BatchSplit
+    num_unlabelled: int = 0
     steps_per_pass: int
     steps_per_epoch: int
     total_steps: int
 
 
-def plan_batches(config: TrainConfig, num_images: int, num_ranks: int = 1, *, num_few: int = 0) -> BatchPlan:
-    """The batches of a run over `num_images`, of which `num_few` are few-shot; a pass uses each of the others once.
+def plan_batches(
+    config: TrainConfig, num_images: int, num_ranks: int = 1, *, num_few: int = 0, has_unlabelled: bool = False
+) -> BatchPlan:
+    """The batches of a run over `num_images` labelled ones, of which `num_few` are few-shot.
+
+    A pass uses each of the others once. With `has_unlabelled`, each batch has unlabelled images in addition.
 
     Raises ValueError for fewer than two images in each part of a batch, for a batch size that is no multiple of the
     number of parts, and for data of few-shot images only.
@@ -125,20 +140,35 @@ def plan_batches(config: TrainConfig, num_images: int, num_ranks: int = 1, *, nu
         )
     if num_few >= num_images:
         raise ValueError(f"all {num_images} usable images are few-shot images: the images of the ID labels are missing")
-    split = split_batch(min(config.schedule.batch_size, num_images), num_few, num_images - num_few, parts)
-    batch_size = split.few + split.others
-    if batch_size < 2 * parts:
+    unlabelled = (
+        num_unlabelled(config.schedule.batch_size, config.data.unlabelled_share, parts) if has_unlabelled else 0
+    )
+    num_labelled = min(config.schedule.batch_size - unlabelled, num_images)
+    split = split_batch(num_labelled, num_few, num_images - num_few, parts)
+    if split.few + split.others < 2 * parts:
         raise ValueError(
             f"{num_images - num_few} usable images other than few-shot ones: too few for {parts} parts of a batch"
         )
     steps_per_pass = (num_images - num_few) // split.others
     steps_per_epoch = steps_per_pass * config.schedule.passes_per_epoch
     return BatchPlan(
-        batch_size=batch_size,
+        batch_size=split.few + split.others + unlabelled,
         split=split,
+        num_unlabelled=unlabelled,
         steps_per_pass=steps_per_pass,
         steps_per_epoch=steps_per_epoch,
         total_steps=steps_per_epoch * config.schedule.epochs,
+    )
+
+
+def plan_run(config: TrainConfig, data: TrainData, ranks: RankGroup) -> BatchPlan:
+    """The batches of a run on `data`. Raises ValueError as `plan_batches`."""
+    return plan_batches(
+        config,
+        len(data.usable) - len(data.unlabelled),
+        ranks.world_size,
+        num_few=len(data.few),
+        has_unlabelled=len(data.unlabelled) > 0,
     )
 
 
@@ -185,21 +215,27 @@ class _BatchReader:
     """Reads this rank's rows of the batch of any step."""
 
     def __init__(self, data: TrainData, config: TrainConfig, device: torch.device, ranks: RankGroup) -> None:
-        self.plan = plan_batches(config, len(data.usable), ranks.world_size, num_few=len(data.few))
+        self.plan = plan_run(config, data, ranks)
         self._data, self._device = data, device
         self._seed, self._augmentation = config.system.seed, config.data.augmentation
         self._rank_rows = ranks.batch_rows(self.plan.batch_size)
         # A function without `self`: a cycle of references would keep the data in memory after the run. Two orders are
         # cached, because the batches read ahead may belong to the next pass.
-        others = np.setdiff1d(data.usable, data.few)
+        others = np.setdiff1d(data.usable, np.union1d(data.few, data.unlabelled))
         order = partial(_pass_order, others, data.labels[others], data.shards, config.data.sampling, self._seed)
         self._order = lru_cache(maxsize=2)(order)
+        unlabelled = partial(_pass_order, data.unlabelled, data.unlabelled, data.shards, "uniform", self._seed)
+        self._unlabelled_order = lru_cache(maxsize=2)(unlabelled)
 
     def read(self, step: int) -> _BatchRows:
         """The rows of the batch of `step`."""
         data = self._data
         pass_index, place = divmod(step, self.plan.steps_per_pass)
-        rows, turns = self._draws(pass_index, place, step)
+        draws = self._draws(pass_index, place, step)
+        if self.plan.num_unlabelled:
+            unlabelled = draw_unlabelled(self._unlabelled_order, len(data.unlabelled), self.plan.num_unlabelled, step)
+            draws = spread(draws, unlabelled)
+        rows, turns = draws
         rows, turns = rows[self._rank_rows], turns[self._rank_rows]
         pixels = self._move(self._fetch(data.pixels, rows))
         if data.live is None:
@@ -217,7 +253,7 @@ class _BatchReader:
         )
 
     def _draws(self, pass_index: int, place: int, step: int) -> Draws:
-        """The draws of the whole batch, number `place` of its pass."""
+        """The labelled draws of the whole batch, number `place` of its pass."""
         order = self._order(pass_index)
         if len(self._data.few):
             rows = few_shot_rows(
@@ -225,7 +261,7 @@ class _BatchReader:
             )
             # A few-shot image is in many batches of a pass, so that its views are sampled by step.
             return Draws(rows, np.full_like(rows, step))
-        batch = slice(place * self.plan.batch_size, (place + 1) * self.plan.batch_size)
+        batch = slice(place * self.plan.split.others, (place + 1) * self.plan.split.others)
         return Draws(order.rows[batch], order.turns[batch])
 
     def _views(self, rows: Ints, turns: Ints, step: int) -> Views:

@@ -131,6 +131,7 @@ def _add_gradients(run: TrainingRun, part: Batch) -> dict[str, Tensor]:
             captions=part.captions,
             captioned=part.captioned,
             class_weights=run.class_weights,
+            has_unlabelled=run.plan.num_unlabelled > 0,
         )
     )
     loss = run.objective.total(terms) / run.config.schedule.accumulate

@@ -21,6 +21,9 @@ from distill.config.train_config import ObjectiveConfig, TrainConfig
 from distill.losses.gather import gather_rows
 from distill.losses.precision import no_autocast, to_full_precision
 
+PER_IMAGE = ("student", "teacher", "labels", "captions", "captioned")
+"""The tensors with a row for each image of the batch."""
+
 if TYPE_CHECKING:
     # This import loads the teacher's libraries, which an objective without learned vectors does not need.
     from distill.texts.prompt_learning import PromptedTexts
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 class ObjectiveInputs:
     """Inputs of a step: features `student`, `teacher` (B, D); `labels` (B,) int64 within [0, K); `texts` (K, D).
 
+    `has_unlabelled`: whether some `labels` are -1; these images count in the terms that need no label.
     `captions`: (B, D), valid where `captioned` (B,) bool is true; None if the data has no captions.
     `unseen`: (U, D), texts of labels without images, if the loss term `unseen` has a weight. `class_weights`: (K,),
     None if all labels have the same weight.
@@ -43,6 +47,7 @@ class ObjectiveInputs:
     captioned: Tensor | None = None
     unseen: Tensor | None = None
     class_weights: Tensor | None = None
+    has_unlabelled: bool = False
 
 
 class Objective(nn.Module):
@@ -88,7 +93,11 @@ class Objective(nn.Module):
                 tensors["captioned"] = gather_rows(_required(inputs.captioned, "captions"))
             if "queue" in self._required:
                 tensors["queue"] = self._update_queue(teacher)
-            return {name: term(tensors) for name, term in self._terms.items()}
+            labelled = _labelled(tensors) if inputs.has_unlabelled else tensors
+            return {
+                name: term(labelled if "labels" in LOSS_TERMS[name].inputs else tensors)
+                for name, term in self._terms.items()
+            }
 
     def _texts(self, inputs: ObjectiveInputs) -> dict[str, Tensor]:
         if self._prompted is None or self.context is None:
@@ -114,6 +123,15 @@ class Objective(nn.Module):
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """The loss: the weighted sum of the terms of `forward`."""
         return torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
+
+
+def _labelled(tensors: Mapping[str, Tensor | None]) -> dict[str, Tensor | None]:
+    """The tensors without the rows of unlabelled images."""
+    labels = tensors["labels"]
+    assert labels is not None
+    rows = torch.nonzero(labels >= 0).squeeze(1)
+    selected = {name: tensor[rows] for name in PER_IMAGE if (tensor := tensors.get(name)) is not None}
+    return {**tensors, **selected}
 
 
 def _required(tensor: Tensor | None, name: str) -> Tensor:

@@ -21,7 +21,7 @@ from distill.training import distributed
 from distill.training.device import choose_device, should_compile
 from distill.training.distributed import RankGroup
 from distill.training.guards import check_train_data
-from distill.training.loader import BatchPlan, TrainData, plan_batches
+from distill.training.loader import BatchPlan, TrainData, plan_run
 from distill.training.objective import Objective
 from distill.training.schedules import build_optimizer
 from distill.training.training_state import TrainingPosition, load_state, save_state
@@ -86,7 +86,7 @@ def prepare_training(
     check_train_data(data)
     ranks = distributed.current_ranks()
     device = ranks.device(choose_device(config.system.device))
-    plan = plan_batches(config, len(data.usable), ranks.world_size, num_few=len(data.few))
+    plan = plan_run(config, data, ranks)
     built = configured_student(
         config.student,
         width=data.texts.shape[1],

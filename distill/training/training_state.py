@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from distill.config.train_config import FREE_FIELDS
+from distill.config.train_config import FREE_FIELDS, TrainSettings
 from distill.data.atomic_files import replacing
 from distill.json_types import InitialWeightsJSON, JSONObject, JSONValue, LogLine
 from distill.state_dicts import first_line
@@ -149,7 +149,11 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Ten
 
 def _check_identity(path: Path, saved: JSONObject, current: JSONObject) -> None:
     """Raise StateError for identities that differ in more than `FREE_FIELDS`."""
+    # A state of an earlier release lacks the settings that were added since; it was trained with their defaults.
     was, now = _flattened(saved), _flattened(current)
+    if "config" in saved:
+        defaults = _flattened({"config": TrainSettings().flat()})
+        was = {name: value for name, value in defaults.items() if name in now} | was
     differing = [
         f"{name} was {was.get(name)!r}, is {now.get(name)!r}"
         for name in sorted(was.keys() | now.keys())

@@ -126,9 +126,9 @@ def _needs_teacher(strategies: list[str]) -> bool:
 
 
 def parse_split(text: str) -> dict[str, object]:
-    """`folders`, a JSON object, or `seed=…,id_fraction=…,held_out=…`, as the API's `split`. Raises BadInput."""
-    if text == "folders":
-        return {"by": "folders"}
+    """`parts`, `all`, a JSON object, or `seed=…,id_fraction=…,held_out=…`, as the API's `split`. Raises BadInput."""
+    if text in ("parts", "folders", "all"):
+        return {"by": text}
     if text.lstrip().startswith("{"):
         try:
             split: dict[str, object] = json.loads(text)

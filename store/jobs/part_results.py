@@ -35,7 +35,11 @@ class EncodeResult(PartResult):
 
 
 class TrainPartResult(PartResult):
-    """A trained student; `files` has its `student` weights, `training_log` and, with prompt learning, `context`."""
+    """A trained student.
+
+    `files` has its `student` weights, `training_log`, `training_images` and, with prompt learning, `context`. Results
+    of earlier releases have no `training_images`.
+    """
 
     part_kind: ClassVar[str] = "train"
 

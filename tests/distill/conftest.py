@@ -1,6 +1,7 @@
 """Shared fixtures: a tiny teacher with random weights, generated image files, and four labels with images and texts."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import models, pre_tokenizers, processors
 
-from distill.data.image_index import ImageIndex, scan
+from distill.data.dataset.scan import scan
+from distill.data.image_index import ImageIndex
 from distill.data.splits import SPLIT
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets
@@ -54,6 +56,26 @@ def save_clip(
     written = {"model_cfg": config, "preprocess_cfg": preprocess or {}}
     (folder / "open_clip_config.json").write_text(json.dumps(written))
     return folder
+
+
+class Clock:
+    """The clock by which files are recent or not. `ahead_s`: how far it is ahead, in seconds."""
+
+    ahead_s = 0.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that a test can set, because no program can set the time at which a file was last changed (ctime)."""
+    clock, now_ns = Clock(), time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns() + int(clock.ahead_s * 1e9))
+    return clock
+
+
+@pytest.fixture
+def old_files(clock: Clock) -> None:
+    """All files of the test count as last changed a minute ago."""
+    clock.ahead_s = 60
 
 
 def save_siglip(folder: Path) -> Path:

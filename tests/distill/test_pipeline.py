@@ -1,8 +1,7 @@
 """Pipeline: training data, unusable images, views, and evaluations of students and teachers."""
 
 import itertools
-import os
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,9 @@ import torch
 from webdataset import TarWriter
 
 from distill.config.train_config import TrainConfig
+from distill.data.dataset.scan import scan, scan_dataset
 from distill.data.decoded_images import decode_images
-from distill.data.image_index import ImageIndex, scan
+from distill.data.image_index import ImageIndex
 from distill.data.shards import read_image
 from distill.data.splits import SPLIT
 from distill.evaluation.agreement import agreement
@@ -24,7 +24,7 @@ from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets, encode_text_targets
 from tests.distill.data.file_uses import FileUses
-from tests.distill.examples import LABELS
+from tests.distill.examples import LABELS, SPLIT_BY_LIST
 from tests.distill.helpers_train import small_config
 
 
@@ -192,12 +192,9 @@ def test_image_index_of_another_machine_is_read_from_root(
     assert len(data.usable) == 12
 
 
-def old_files(image_index: ImageIndex) -> list[bytes]:
-    """The contents of the images, whose files are made older than the clock's resolution."""
-    contents = [read_image(image_index.file(at)) for at in range(len(image_index))]
-    for path in Path(image_index.root).rglob("*.*"):
-        os.utime(path, (time.time() - 60,) * 2)
-    return contents
+def contents_of(image_index: ImageIndex) -> list[bytes]:
+    """The contents of the images."""
+    return [read_image(image_index.file(at)) for at in range(len(image_index))]
 
 
 @pytest.mark.parametrize(
@@ -212,6 +209,7 @@ def old_files(image_index: ImageIndex) -> list[bytes]:
         {"view": "center", "protocol": "closed_set"},
     ],
 )
+@pytest.mark.usefixtures("old_files")
 def test_each_image_is_read_hashed_and_decoded_once(
     overrides: dict[str, object],
     image_index: ImageIndex,
@@ -220,7 +218,7 @@ def test_each_image_is_read_hashed_and_decoded_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    uses = FileUses(old_files(image_index), monkeypatch)
+    uses = FileUses(contents_of(image_index), monkeypatch)
     run_config = small_config(**{"num_workers": 2, "device": "cpu", **overrides})
     train_rows = set(image_index.part("train"))
     once = [int(row in train_rows) for row in range(len(image_index))]
@@ -233,6 +231,7 @@ def test_each_image_is_read_hashed_and_decoded_once(
 
 
 @pytest.mark.parametrize("measured_epochs", [0, 1])
+@pytest.mark.usefixtures("old_files")
 def test_each_image_to_evaluate_on_is_read_hashed_and_decoded_once(
     measured_epochs: int,
     image_index: ImageIndex,
@@ -241,7 +240,7 @@ def test_each_image_to_evaluate_on_is_read_hashed_and_decoded_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    uses = FileUses(old_files(image_index), monkeypatch)
+    uses = FileUses(contents_of(image_index), monkeypatch)
     cache, run_config = tmp_path / "cache", config(measured_epochs=measured_epochs, device="cpu")
     train_rows = set(image_index.part("train"))
     once = [int(row not in train_rows) for row in range(len(image_index))]
@@ -253,6 +252,7 @@ def test_each_image_to_evaluate_on_is_read_hashed_and_decoded_once(
     assert uses.take() == {"read": once, "hashed": once, "decoded": once}
 
 
+@pytest.mark.usefixtures("old_files")
 def test_each_image_of_a_shard_is_read_hashed_and_decoded_once(
     image_index: ImageIndex,
     targets: TextTargets,
@@ -267,8 +267,33 @@ def test_each_image_of_a_shard_is_read_hashed_and_decoded_once(
             content = image_index.file(at).read_bytes()
             writer.write({"__key__": f"{at:04d}", "png": content, "cls": LABELS[item.label]})
     in_shards = scan(folder, LABELS, SPLIT.validate_python({"by": "seed", "id_fraction": 1, "held_out": 0.25}))
-    uses = FileUses(old_files(in_shards), monkeypatch)
+    uses = FileUses(contents_of(in_shards), monkeypatch)
     once = [int(item.part == "train") for item in in_shards]
     all_targets = encode_text_targets(tiny_teacher, [[f"a photo of {label}"] for label in LABELS], cache=None)
     training_data(config(), in_shards, tiny_teacher, all_targets, cache=tmp_path / "cache")
     assert uses.take() == {"read": once, "hashed": once, "decoded": once}
+
+
+def test_unlabelled_images_are_decoded_and_encoded_but_have_no_label(
+    image_index: ImageIndex,
+    targets: TextTargets,
+    tiny_teacher: Teacher,
+    make_images: Callable[..., list[Path]],
+    tmp_path: Path,
+) -> None:
+    paths = make_images(tmp_path / "images" / "extra" / "deep", 5, seed=9)
+    with TarWriter(str(tmp_path / "images" / "extra" / "more.tar")) as shard:
+        for at, path in enumerate(make_images(tmp_path / "unpacked", 2, seed=10)):
+            shard.write({"__key__": f"{at:04d}", path.suffix[1:]: path.read_bytes()})
+    assert len(paths) == 5
+    split = SPLIT.validate_python(SPLIT_BY_LIST)
+    found = scan_dataset(tmp_path / "images", LABELS, split, unlabelled=[tmp_path / "images" / "extra"]).image_index
+    assert found.counts == {**image_index.counts, "unlabelled": 7}
+    data = training_data(config(), found, tiny_teacher, targets, cache=tmp_path / "cache")
+    assert data.unlabelled.tolist() == list(range(12, 19))
+    assert data.labels[12:].tolist() == [-1] * 7
+    assert torch.isfinite(data.teacher[12:]).all()
+    assert len(data.trained_contents()) == 19
+    only_cls = config(losses={"cls": 1, "mse": 0, "im_cst": 0})
+    with pytest.raises(ValueError, match="7 images have no label, .* cls need one: give one of mse, im_cst"):
+        training_data(only_cls, found, tiny_teacher, targets, cache=tmp_path / "cache")

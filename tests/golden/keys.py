@@ -31,8 +31,8 @@ from attributes.types import Label
 from distill.bundle.verify import MANIFEST_FORMAT
 from distill.config.recipes import resolve_train_config
 from distill.data.counter_rng import random_words, shuffled, shuffled_in_windows, uniform
+from distill.data.dataset.scan import scan
 from distill.data.decoded_images import FORMAT as PIXELS_FORMAT
-from distill.data.image_index import scan
 from distill.data.row_cache import key_of as row_key_of
 from distill.data.splits import SPLIT
 from distill.pipeline import training_data

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from distill.cli.train_process import main as distill_main
 from distill.config.loss_registry import LOSS_TERMS
 from distill.config.recipes import RECIPES, resolve_train_config
-from distill.data.image_index import ImageIndex, scan
+from distill.data.dataset.scan import scan
+from distill.data.image_index import ImageIndex
 from distill.data.splits import SPLIT
 from distill.pipeline import training_data
 from distill.student.init_from_bundle import InitialStudent

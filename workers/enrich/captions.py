@@ -5,7 +5,6 @@ that cannot be read is a failure of its position.
 """
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from attributes.types import Label
 from distill.data.image_index import ImageIndex
 from distill.data.shards import read_image
 from limbeck.shared.images.decode import small_jpeg
+from limbeck.shared.images.file_names import json_line, shown_path
 from store import resources
 from store.enrich import results
 from store.enrich.results import ResultSlot
@@ -80,12 +80,12 @@ def _questions(
         except Exception as error:  # Pillow raises exceptions of any type for a damaged file
             detail = f"{type(error).__name__}: {error}"[:300]
             failed = tuple(ResultSlot(0, position, slot) for slot in slots)
-            yield InvalidQuestion(path, failed, "unreadable_image", detail)
+            yield InvalidQuestion(shown_path(path), failed, "unreadable_image", detail)
             continue
         questions = questions_for_image(strategy, image, Label(label), domain)
         sha256 = hashlib.sha256(content).hexdigest()
         for slot in slots:
-            yield PlannedQuestion(questions[slot], (ResultSlot(0, position, slot, detail=sha256),), path)
+            yield PlannedQuestion(questions[slot], (ResultSlot(0, position, slot, detail=sha256),), shown_path(path))
 
 
 def assemble(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
@@ -104,7 +104,7 @@ def assemble(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
                     rows = caption_sets.captions(tx, claim.job_id, start=start, stop=start + _IMAGES_PER_QUERY)
                 for position, sha256, text in rows:
                     line = {"path": images[position].path, "sha256": sha256, "caption": text}
-                    out.write(json.dumps(line, ensure_ascii=False) + "\n")
+                    out.write(json_line(line))
                 num_captioned += len({position for position, _, _ in rows})
                 lease.progress(min(start + _IMAGES_PER_QUERY, len(images)), len(images), "images")
         if not num_captioned:

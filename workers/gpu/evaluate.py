@@ -13,10 +13,11 @@ from torch import Tensor
 from attributes.types import line_from_json
 from distill.bundle.write import StudentWeights, write_bundle
 from distill.config.train_config import TrainConfig
+from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, TrainedOn, read_trained_on
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
 from distill.json_types import StudentEvaluation
-from distill.pipeline import MeasureOptions, measure_student, measure_teacher
+from distill.pipeline import MeasureOptions, measure_student, measure_teacher, unseen_images
 from distill.student.init_from_bundle import CONFIG, TARGETS, WEIGHTS
 from distill.student.model import Student
 from distill.student.saved_student import load_bundled_student, load_student
@@ -74,7 +75,13 @@ class _EvaluationRun:
         return inputs.teacher(self.context, self.spec.teacher)
 
     def _measure_student(
-        self, student: Student, config: TrainConfig, teacher: Teacher | None, *, shots: int, retrieve: bool
+        self,
+        student: Student,
+        config: TrainConfig,
+        teacher: Teacher | None,
+        *,
+        shots: int,
+        retrieve: bool,
     ) -> Evaluation:
         is_closed_set = config.data.protocol == "closed_set"
         return measure_student(
@@ -108,7 +115,10 @@ class _EvaluationRun:
         )
 
     def _measure_checkpoint(self, checkpoint_id: str, *, shots: int) -> Evaluation:
-        """Evaluate a published student with its learned vectors, on images that it was not trained on."""
+        """Evaluate a published student with its learned vectors, on images that it was not trained on.
+
+        Its labels are seen or unseen by what it was trained on, whatever the split of the dataset.
+        """
         with self.context.db.read() as tx:
             checkpoint = resources.checkpoint(tx, checkpoint_id)
             keys = {
@@ -121,9 +131,41 @@ class _EvaluationRun:
         retrieve = shots > 0
         teacher = self._load_teacher() if retrieve or context is not None else None
         self.image_index, self.targets = evaluation_inputs(config, self.image_index, teacher, self.targets, context)
-        shots = max(config.data.shots, shots)
+        trained_on = self._trained_on(checkpoint_id)
+        if config.data.protocol != "fine_tune" or trained_on.images is None:
+            # Few-shot images of a fine-tuned student are left out because it was trained on them.
+            shots = max(config.data.shots, shots)
+        self.image_index, num_trained = unseen_images(
+            trained_on,
+            self.image_index,
+            cache=self.context.settings.cache,
+            root=self.images.root,
+            num_workers=config.system.num_workers,
+            hooks=self.hooks,
+        )
+        if num_trained:
+            self.lease.note(f"{num_trained} images are left out: the student was trained on them", level="warning")
         student = load_bundled_student((self.folder / "checkpoint" / WEIGHTS).parent)
-        return self._measure_student(student, config, teacher, shots=shots, retrieve=retrieve)
+        measured = self._measure_student(student, config, teacher, shots=shots, retrieve=retrieve)
+        return replace(measured, num_training_images=num_trained)
+
+    def _trained_on(self, checkpoint_id: str) -> TrainedOn:
+        """The labels and images that a published student was trained on."""
+        folder = self.folder / "trained_on"
+        with self.context.db.read() as tx:
+            dataset_id = resources.checkpoint(tx, checkpoint_id).dataset_id
+            keys = {file.path: file.file_key for file in resources.checkpoint_files(tx, checkpoint_id)}
+        for path in (LABELS_FILE, IMAGES_FILE):
+            if path in keys:
+                self.context.artefacts.get_file(keys[path], folder / path)
+        trained_on = read_trained_on(folder)
+        if trained_on.images is not None:
+            return trained_on
+        # A checkpoint of an earlier release: its training images are known by their paths in its own dataset.
+        own = inputs.images(self.context, dataset_id, folder)
+        same_root = own.root == self.images.root
+        paths = [item.path for item in own.image_index if item.part == "train"] if same_root else []
+        return replace(trained_on, paths=frozenset(paths))
 
     def _train_result(self) -> TrainPartResult:
         with self.context.db.read() as tx:
@@ -139,6 +181,14 @@ class _EvaluationRun:
             return None
         self.context.artefacts.get_file(key, self.folder / "context.safetensors")
         return load_file(self.folder / "context.safetensors")["context"]
+
+    def _training_images(self, files: Mapping[str, str]) -> Path | None:
+        """The record of training images; None if an earlier release trained the student."""
+        key = files.get("training_images")
+        if key is None:
+            return None
+        self.context.artefacts.get_file(key, self.folder / IMAGES_FILE)
+        return self.folder / IMAGES_FILE
 
     def _load_student(self, config: TrainConfig, weights_key: str) -> Student:
         path = self.folder / "student.safetensors"
@@ -178,7 +228,7 @@ class _EvaluationRun:
         if config.data.protocol == "closed_set":
             # The closed-set baseline has no text features: it cannot be paired with a teacher, so it has no bundle.
             return lambda _tx: EvaluateResult(evaluation=evaluation, num_bad_images=num_bad_images)
-        return self._publish_checkpoint(spec, student, teacher, evaluation, log_path, num_bad_images)
+        return self._publish_checkpoint(spec, student, teacher, evaluation, log_path, trained, num_bad_images)
 
     def _publish_checkpoint(
         self,
@@ -187,10 +237,11 @@ class _EvaluationRun:
         teacher: Teacher,
         evaluation: StudentEvaluation,
         log_path: Path,
+        trained: TrainPartResult,
         num_bad_images: int,
     ) -> Publish:
         """Upload the bundle, and publish it as a checkpoint when the part ends."""
-        files = self._write_bundle(student, teacher, evaluation, spec, log_path)
+        files = self._write_bundle(student, teacher, evaluation, spec, log_path, self._training_images(trained.files))
         stored = [
             (path, self.context.artefacts.put_file(self.folder / "bundle" / path, f"{self.claim.place}/bundle/{path}"))
             for path in files
@@ -221,7 +272,13 @@ class _EvaluationRun:
         return publish
 
     def _write_bundle(
-        self, student: Student, teacher: Teacher, evaluation: StudentEvaluation, spec: DistillSpec, log_path: Path
+        self,
+        student: Student,
+        teacher: Teacher,
+        evaluation: StudentEvaluation,
+        spec: DistillSpec,
+        log_path: Path,
+        training_images: Path | None,
     ) -> list[str]:
         """Write the bundle into the scratch folder; returns the paths of its files."""
         texts = inputs.texts(self.context, spec)
@@ -250,6 +307,7 @@ class _EvaluationRun:
             labels=labels,
             evaluation=evaluation,
             training_log=log_path,
+            training_images=training_images,
             provenance=self._provenance(spec, student),
         )
         return [file.path for file in written]

@@ -15,6 +15,7 @@ from distill.teacher.teacher import TeacherError
 from distill.texts.text_templates import TextsError
 from distill.training.guards import NonFiniteLoss, OutOfMemory
 from distill.training.training_state import StateError
+from limbeck.shared.images.file_names import shown_path
 from workers.runtime.errors import PartError
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.throughput import Throughput
@@ -52,7 +53,7 @@ def pipeline_hooks(lease: LeaseRenewal) -> PipelineHooks:
         lease.progress(done, total, unit, throughputs.setdefault(unit, Throughput())(done))
 
     def on_bad_image(path: Path, reason: str) -> None:
-        name = f"{path.parent.name}/{path.name}"
+        name = shown_path(f"{path.parent.name}/{path.name}")
         lease.note(f"image {name} is left out: {reason}", level="warning", image=name, reason=reason)
 
     return PipelineHooks(on_progress=on_progress, should_stop=lease.should_stop, on_bad_image=on_bad_image)

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from distill.bundle.verify import MANIFEST_FILE
 from distill.config.model_names import student_notes
 from distill.config.train_config import TrainConfig
+from distill.data.dataset.trained_on import IMAGES_FILE, save_training_images
 from distill.hooks import PipelineHooks
 from distill.pipeline import measure_epochs, training_data
 from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, read_initial_student
@@ -18,6 +19,7 @@ from distill.student.model import configured_student
 from distill.student.saved_student import save_student
 from distill.teacher.teacher import Teacher
 from distill.training.hooks import SaveState, TrainHooks, WriteState
+from distill.training.loader import TrainData
 from distill.training.loop import TrainResult
 from distill.training.loop import train as train_student
 from distill.training.metrics import StepMetrics
@@ -38,14 +40,15 @@ log = structlog.get_logger()
 def train(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     """Run the part; resumes from the training state of an earlier attempt, if there is one.
 
-    `files` of the result: `student` weights, `training_log` and, with prompt learning, `context`.
+    `files` of the result: `student` weights, `training_log`, `training_images` (`distill.data.dataset.trained_on`) and,
+    with prompt learning, `context`.
     """
     spec = claim.job(DistillSpec)
     with inputs.scratch(context) as folder:
         hooks = pipeline_hooks(lease)
         with pipeline_errors():
-            trained = _train(context, claim, lease, spec, folder, hooks)
-        files = _upload(context, claim, trained, folder)
+            trained, data = _train(context, claim, lease, spec, folder, hooks)
+        files = _upload(context, claim, trained, data, folder)
     result = TrainPartResult(
         num_steps=trained.steps,
         train_seconds=round(trained.seconds, 1),
@@ -55,8 +58,8 @@ def train(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     return lambda _tx: result
 
 
-def _upload(context: Context, claim: Claim, trained: TrainResult, folder: Path) -> dict[str, str]:
-    """Store weights, learned vectors and log as artefacts; name → artefact key."""
+def _upload(context: Context, claim: Claim, trained: TrainResult, data: TrainData, folder: Path) -> dict[str, str]:
+    """Store weights, learned vectors, the record of training images and the log as artefacts; name → artefact key."""
     files = {}
     save_student(trained.student, folder / "student.safetensors")
     if trained.context is not None:
@@ -65,6 +68,8 @@ def _upload(context: Context, claim: Claim, trained: TrainResult, folder: Path) 
         files[name] = context.artefacts.put_file(
             folder / f"{name}.safetensors", f"{claim.place}/{name}.safetensors"
         ).key
+    save_training_images(folder / IMAGES_FILE, data.trained_contents())
+    files["training_images"] = context.artefacts.put_file(folder / IMAGES_FILE, f"{claim.place}/{IMAGES_FILE}").key
     lines = "".join(json.dumps(line) + "\n" for line in trained.log)
     files["training_log"] = context.artefacts.put_bytes(lines.encode(), f"{claim.place}/training.jsonl").key
     return files
@@ -72,7 +77,7 @@ def _upload(context: Context, claim: Claim, trained: TrainResult, folder: Path) 
 
 def _train(
     context: Context, claim: Claim, lease: LeaseRenewal, spec: DistillSpec, folder: Path, hooks: PipelineHooks
-) -> TrainResult:
+) -> tuple[TrainResult, TrainData]:
     config = spec.config
     images = inputs.images(context, spec.dataset_id, folder)
     targets, _ = inputs.targets(context, claim, folder)
@@ -106,7 +111,7 @@ def _train(
         root=images.root,
         hooks=hooks,
     )
-    return train_student(
+    trained = train_student(
         config,
         data,
         initial_student=initial_student,
@@ -119,6 +124,7 @@ def _train(
             save=_state_saver(context, claim, lease, folder),
         ),
     )
+    return trained, data
 
 
 def _report_student(context: Context, lease: LeaseRenewal, config: TrainConfig, *, width: int, is_new: bool) -> None:

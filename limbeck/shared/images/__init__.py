@@ -1,1 +1,1 @@
-"""Image files: which kinds are read (`kinds`), and the one decoder (`decode`)."""
+"""Image files: which kinds are read (`kinds`), the one decoder (`decode`), and their names as text (`file_names`)."""

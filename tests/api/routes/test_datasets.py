@@ -1,5 +1,7 @@
 """Datasets: indexing of class folders, and folders that are rejected."""
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,22 @@ def test_labels_of_the_same_name_are_distinguished_by_their_sense(service: Servi
     assert (created["name"], created["counts"]["id_labels"] + created["counts"]["ood_labels"]) == (path, 3)
 
 
+def test_published_layout_and_a_subset_of_labels(service: Service) -> None:
+    wnids = ("n01440764", "n02012849", "n01443537")
+    content = b"n01440764 tench, Tinca tinca\nn02012849 crane\nn01443537 goldfish\n"
+    headers = {"Content-Type": "text/plain; charset=utf-8"}
+    vocabulary_id = service.http.post("/v1/vocabularies?name=v", content=content, headers=headers).json()["id"]
+    path = service.images(*(f"{part}/{wnid}" for part in ("train", "val") for wnid in wnids), at="imagenet")
+    body: dict[str, Any] = {"path": path, "vocabulary_id": vocabulary_id, "split": {"by": "parts"}}
+    body["images"] = {"layout": "imagenet", "labels": ["Tinca tinca", "Crane"]}
+    counts = service.post("/v1/datasets", body)["counts"]
+    assert (counts["train"], counts["held_out"], counts["id_labels"]) == (8, 8, 2)
+    body["images"] = {"labels": ["tench", "cranes"], "folders": ["trains"]}
+    problem = service.rejection("/v1/datasets", body)
+    assert (problem["code"], problem["errors"][0]["pointer"]) == ("no_such_folder", "/images/folders/0")
+    assert '"cranes" is no label of the vocabulary; near: crane' in problem["detail"]
+
+
 def test_part_folders_and_overlap(service: Service) -> None:
     vocabulary_id = service.vocabulary()
     for folder in ("train/crane", "train/heron", "val_on_train/crane", "val/stork"):
@@ -64,6 +82,34 @@ def create_links_out_of_the_data_root(service: Service) -> None:
     (service.data / "linked" / "crane").mkdir(parents=True)
     (service.data / "linked" / "heron").symlink_to(outside / "crane")
     (service.data / "linked" / "crane" / "0.jpg").write_bytes(b"x")
+
+
+@pytest.mark.image_input(
+    "Files, folders and shards",
+    "file names that are not UTF-8, registered by the API",
+    "are indexed; an error about them is a 422 whose text is readable",
+)
+def test_names_of_any_bytes_are_indexed_or_named(service: Service, tmp_path: Path) -> None:
+    vocabulary_id = service.vocabulary()
+    path = service.images("crane", "heron", count=4)
+    name = os.fsdecode(b"caf\xe9.jpg")
+    (service.data / path / "crane" / name).write_bytes(b"x")
+    body = {"path": path, "vocabulary_id": vocabulary_id, "split": {"by": "seed", "id_fraction": 1}}
+    created = service.post("/v1/datasets", body)
+    assert created["counts"]["train"] + created["counts"]["held_out"] == 9
+    with service.db.read() as tx:
+        key = resources.dataset(tx, created["id"]).manifest_key
+    service.artefacts.get_file(key, tmp_path / "manifest.jsonl")
+    assert f"crane/{name}" in set(ImageIndex.load(tmp_path / "manifest.jsonl").paths)
+    stray = service.data / path / os.fsdecode(b"stra\xdfe\n")
+    stray.mkdir()
+    (stray / name).write_bytes(b"x")
+    problem = service.rejection("/v1/datasets", body)
+    assert problem["code"] == "folder_matches_no_label"
+    assert r"straße\n" in problem["errors"][0]["detail"]
+    headers = {"content-type": "application/json"}
+    response = service.http.post("/v1/datasets", content=json.dumps({**body, "path": "caf\udce9"}), headers=headers)
+    assert (response.status_code, response.json()["code"]) == (422, "text_invalid")
 
 
 BAD: list[tuple[dict[str, Any], str, str]] = [

@@ -105,3 +105,22 @@ def test_label2text_gives_labels_sentences_and_the_folder_map(
     assert (arguments.text, arguments.lines[1][0]["text"]) == ("sentence", "A steel boom.")
     assert sum(arguments.image_index.counts[part] for part in ("id_labels", "ood_labels")) == 4
     assert any("its senses are taken from the folders" in note for note in arguments.notes)
+
+
+@pytest.mark.image_input(
+    "Published datasets",
+    "folders named by WordNet ids, with a label file that has the ids",
+    "the ids of the label file match the folders; no file of words is needed",
+)
+def test_ids_of_the_label_file_match_folders(
+    command: list[str], tmp_path: Path, make_images: Callable[..., list[Path]]
+) -> None:
+    (tmp_path / "ids.txt").write_text("n01440764 tench, Tinca tinca\nn02012849 crane\nn01443537 goldfish\n")
+    for at, wnid in enumerate(("n01440764", "n02012849", "n01443537")):
+        make_images(tmp_path / "by_id" / wnid, 4, seed=at)
+    options = ["--images", str(tmp_path / "by_id"), "--labels", str(tmp_path / "ids.txt"), "--text", "names"]
+    options += ["--source", '{"labels": ["Tinca tinca", "crane"]}', "--split", '{"by": "seed", "id_fraction": 1}']
+    start = command.index("--attributes")
+    arguments = read_arguments([*command[:start], *command[start + 2 :], *options])
+    assert arguments.labels == ["tench", "crane", "goldfish"]
+    assert arguments.image_index.id_labels == (0, 1)

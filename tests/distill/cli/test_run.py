@@ -1,5 +1,6 @@
 """The training process: the whole run, resuming an interrupted run, and one line and exit code 2 for unusable input."""
 
+import io
 import json
 import os
 import resource
@@ -92,10 +93,70 @@ def test_changed_images_are_refused_on_resume(
 ) -> None:
     monkeypatch.setattr(Console, "step", lambda console, metrics: os.kill(os.getpid(), signal.SIGTERM))
     assert main(command) == 130
-    for path in (tmp_path / "images").rglob("*.png"):
+    changed = list((tmp_path / "images").rglob("*.png"))
+    for path in changed:
         Image.new("RGB", (40, 40), "red").save(path)
     assert main(command) == 2
-    assert "is the state of another run: data.pictures was" in capsys.readouterr().err
+    assert f"holds a run on other pictures: the content of {len(changed)} of 32 images has" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.image_input(
+    "Files, folders and shards",
+    "images that changed after a run was finished or interrupted, in training or to measure on",
+    "the command ends with an error that names them; the old report is not printed",
+)
+def test_finished_run_is_not_reported_for_other_pictures(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*command, "--set", "epochs=1", "--set", "measured_epochs=0"]
+    assert main(command) == 0
+    table = capsys.readouterr().out
+    held_out = sorted((tmp_path / "images").rglob("*.png"))[-1]
+    status, original = held_out.stat(), held_out.read_bytes()
+    time.sleep(0.02)  # longer than a tick of the file system's clock
+    Image.new("RGB", (40, 40), "red").save(held_out)
+    content = held_out.read_bytes()
+    held_out.write_bytes(content + bytes(max(0, len(original) - len(content))))
+    os.utime(held_out, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert main(command) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    name = held_out.relative_to(tmp_path / "images")
+    assert f"the content of 1 of 32 images has changed ({name}): restore the files" in captured.err
+    held_out.write_bytes(original)
+    assert main(command) == 0
+    assert capsys.readouterr().out == table
+
+
+@pytest.mark.slow
+@pytest.mark.image_input(
+    "Files, folders and shards",
+    "a whole run on names that are not UTF-8, printed to a terminal for ASCII",
+    "training, report and bundle are complete; the names are shown escaped",
+)
+def test_names_of_any_bytes_do_not_lose_a_run(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, path in enumerate(sorted((tmp_path / "images").rglob("*.png"))):
+        path.rename(path.with_name(os.fsdecode(b"caf\xe9\n%d.png" % number)))
+    (tmp_path / "images" / "crane" / os.fsdecode(b"bad\xff.png")).write_bytes(b"no image")
+    images = tmp_path / os.fsdecode(b"bilder \xe4")
+    (tmp_path / "images").rename(images)
+    command = [*command, "--images", str(images)]
+    ascii_out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", ascii_out)
+    out = tmp_path / "größe"
+    latin1 = tmp_path / os.fsdecode("größe".encode("latin-1"))
+    assert main([*command, "--out", str(latin1)]) == 2
+    assert r"gr\xf6\xdfe is not UTF-8: give a folder" in capsys.readouterr().err
+    assert main([*command, "--set", "epochs=1", "--set", "measured_epochs=0", "--out", str(out)]) == 0
+    ascii_out.flush()
+    assert rb"gr\xf6\xdfe/bundle" in ascii_out.buffer.getvalue()
+    assert r"crane/bad\xff.png: " in capsys.readouterr().err
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert [path.rpartition("/")[2] for path in report["bad_images"]] == [r"bad\xff.png"]
+    verify_bundle(out / "bundle")
 
 
 @pytest.mark.slow

@@ -4,11 +4,12 @@ import builtins
 import hashlib
 import threading
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import PIL.Image
 import pytest
+
+from limbeck.shared.images.kinds import IMAGE_SUFFIXES
 
 
 class FileUses:
@@ -19,16 +20,13 @@ class FileUses:
         assert len(self._numbers) == len(contents)
         self._lock = threading.Lock()
         self.counts: dict[str, Counter[int]] = {kind: Counter() for kind in ("read", "hashed", "decoded")}
-        read_bytes, open_file, sha256, open_image = Path.read_bytes, builtins.open, hashlib.sha256, PIL.Image.open
-
-        def counting_read_bytes(path: Path) -> bytes:
-            return self._count("read", read_bytes(path))
+        open_file, sha256, open_image = builtins.open, hashlib.sha256, PIL.Image.open
 
         def counting_open(file: Any, *args: Any, **kwargs: Any) -> Any:
             opened = open_file(file, *args, **kwargs)
-            if str(file).endswith(".tar"):
+            if str(file).endswith((".tar", *IMAGE_SUFFIXES)):
                 read = opened.read
-                opened = _Shard(opened, lambda size: self._count("read", read(size)))
+                opened = _Opened(opened, lambda *size: self._count("read", read(*size)))
             return opened
 
         def counting_sha256(data: Any = b"", **kwargs: Any) -> Any:
@@ -39,7 +37,6 @@ class FileUses:
             self._count("decoded", file.getvalue())
             return open_image(file, *args, **kwargs)
 
-        monkeypatch.setattr(Path, "read_bytes", counting_read_bytes)
         monkeypatch.setattr(builtins, "open", counting_open)
         monkeypatch.setattr(hashlib, "sha256", counting_sha256)
         monkeypatch.setattr(PIL.Image, "open", counting_open_image)
@@ -58,11 +55,11 @@ class FileUses:
         return taken
 
 
-class _Shard:
+class _Opened:
     def __init__(self, opened: Any, read: Any) -> None:
         self._opened, self.read, self.seek = opened, read, opened.seek
 
-    def __enter__(self) -> "_Shard":
+    def __enter__(self) -> "_Opened":
         return self
 
     def __exit__(self, *_: object) -> None:

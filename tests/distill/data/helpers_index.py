@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from distill.data.dataset.scan import scan
 from distill.data.image_folders import FolderError
-from distill.data.image_index import ImageIndex, scan
+from distill.data.image_index import ImageIndex
 from distill.data.splits import SPLIT
 
 LABELS = ("Black footed Albatross", "crane", "red finch", "blue jay")

@@ -14,19 +14,16 @@ from distill import Stopped
 from distill.data import image_store
 from distill.data.decoded_images import DecodedImages, ImagesError, decode_images, eval_size, train_size
 from distill.hooks import PipelineHooks
+from tests.distill.conftest import Clock
+
+pytestmark = pytest.mark.usefixtures("old_files")
 
 
 def write_image(path: Path, side: tuple[int, int] = (24, 24), seed: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.random.default_rng(seed).integers(0, 256, (*side, 3), dtype=np.uint8)
     Image.fromarray(values).save(path)
-    make_old(path)
     return path
-
-
-def make_old(path: Path) -> None:
-    minute_ago = time.time() - 60
-    os.utime(path, (minute_ago, minute_ago))
 
 
 def write_images(folder: Path, count: int = 5) -> list[Path]:
@@ -118,9 +115,9 @@ def test_another_size_order_or_content_misses_the_cache(tmp_path: Path, calls: C
     np.testing.assert_array_equal(changed.pixels[2], small)
 
 
-def test_recently_changed_file_is_read_again(tmp_path: Path, calls: Calls) -> None:
+def test_recently_changed_file_is_read_again(tmp_path: Path, calls: Calls, clock: Clock) -> None:
     paths = write_images(tmp_path, 2)
-    os.utime(paths[0])
+    clock.ahead_s = 0
     calls.decode(paths, 24, tmp_path / "cache")
     calls.decode(paths, 24, tmp_path / "cache")
     assert calls.decoded == 4
@@ -130,8 +127,6 @@ def test_bad_files_are_reported_each_time_and_have_zeros(tmp_path: Path, calls: 
     paths = write_images(tmp_path)
     paths[1].write_bytes(paths[1].read_bytes()[:200])
     paths[3].write_text("no picture")
-    for path in (paths[1], paths[3]):
-        make_old(path)
     paths.append(tmp_path / "missing.png")
     images = calls.decode(paths, 24, tmp_path / "cache")
     assert [name for name, _ in calls.bad] == ["1.png", "3.png", "missing.png"]

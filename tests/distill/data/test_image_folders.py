@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from distill.data.dataset.scan import scan
 from distill.data.image_folders import FolderError
-from distill.data.image_index import scan
 from distill.data.splits import SPLIT
 from limbeck.shared.label_matching import dataset_form
 from tests.distill.data.helpers_index import create, create_ten, scan_error, scan_with

@@ -1,8 +1,8 @@
-"""One pass over image files: bounded read-ahead, stops, bad images, and digests that earlier versions cached."""
+"""One pass over image files: bounded read-ahead, stops, bad images, and cached digests of files."""
 
 import errno
+import hashlib
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -14,10 +14,11 @@ from PIL import Image
 
 from distill import Stopped
 from distill.data import image_store
-from distill.data.image_store import Derived, FileContents, Mask, read_images
+from distill.data.image_store import Derived, FileContents, Mask, file_digests, read_images
 from distill.data.row_cache import Keys
 from distill.hooks import PipelineHooks
 
+pytestmark = pytest.mark.usefixtures("old_files")
 MakeImages = Callable[..., list[Path]]
 
 
@@ -60,11 +61,6 @@ class Collector:
 
 def read(paths: list[Path], *consumers: Collector, cache: Path, hooks: PipelineHooks | None = None) -> None:
     read_images(paths, consumers, cache=cache, num_workers=4, hooks=hooks or PipelineHooks())
-
-
-def make_old(paths: list[Path]) -> None:
-    for path in paths:
-        os.utime(path, (time.time() - 60,) * 2)
 
 
 def test_each_consumer_gets_its_rows_in_order(tmp_path: Path, make_images: MakeImages) -> None:
@@ -113,7 +109,6 @@ def test_bad_image_of_one_consumer_is_good_for_another(tmp_path: Path, make_imag
 
 def test_stop_closes_the_consumers_and_keeps_the_digests(tmp_path: Path, make_images: MakeImages) -> None:
     paths = make_images(tmp_path / "images", image_store.REPORT_EVERY + 4)
-    make_old(paths)
     collector = Collector()
     hooks = PipelineHooks(should_stop=lambda: len(collector.taken) > 0)
     with pytest.raises(Stopped, match="32 of 36 images read"):
@@ -122,16 +117,31 @@ def test_stop_closes_the_consumers_and_keeps_the_digests(tmp_path: Path, make_im
     assert FileContents(tmp_path / "cache").known(paths)[1].sum() >= image_store.REPORT_EVERY
 
 
-def test_digests_of_earlier_versions_stay_valid(tmp_path: Path, make_images: MakeImages) -> None:
-    paths = make_images(tmp_path / "images", 3)
-    make_old(paths)
+@pytest.mark.parametrize("swap", [True, False])
+def test_a_file_swapped_under_the_same_size_and_time_is_hashed_again(
+    tmp_path: Path, make_images: MakeImages, swap: bool
+) -> None:
+    paths = make_images(tmp_path / "images", 2)
     read(paths, Collector(), cache=tmp_path / "cache")
-    digests, known = FileContents(tmp_path / "cache").known(paths)
-    assert known.all()
-    shutil.move(tmp_path / "cache" / "image", tmp_path / "cache" / "pixels")
-    again, known = FileContents(tmp_path / "cache").known(paths)
-    assert known.all()
-    assert np.array_equal(again, digests)
+    status, content = paths[0].stat(), paths[0].read_bytes()
+    time.sleep(0.02)  # longer than a tick of the file system's clock
+    if swap:
+        paths[0].write_bytes(content[::-1])
+        os.utime(paths[0], ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert FileContents(tmp_path / "cache").known(paths)[1].tolist() == [not swap, True]
+    digests = file_digests(paths, cache=tmp_path / "cache", num_workers=2, hooks=PipelineHooks())
+    assert [digest.tobytes() for digest in digests] == [hashlib.sha256(path.read_bytes()).digest() for path in paths]
+    assert FileContents(tmp_path / "cache").known(paths)[1].all()
+
+
+def test_hashing_many_files_reports_progress_and_can_be_stopped(tmp_path: Path, make_images: MakeImages) -> None:
+    paths = make_images(tmp_path / "images", image_store.REPORT_EVERY + 4)
+    steps: list[tuple[int, int, str]] = []
+    hooks = PipelineHooks(on_progress=lambda *step: steps.append(step), should_stop=lambda: True)
+    with pytest.raises(Stopped, match="32 of 36 images read"):
+        file_digests(paths, cache=tmp_path / "cache", num_workers=2, hooks=hooks)
+    assert steps == [(32, 36, "pictures")]
+    assert FileContents(tmp_path / "cache").known(paths)[1].sum() >= image_store.REPORT_EVERY
 
 
 def test_all_consumers_are_closed_if_one_fails_and_if_the_digests_cannot_be_written(
@@ -152,7 +162,6 @@ def test_a_file_that_could_not_be_read_is_tried_again(
     tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = make_images(tmp_path / "images", 2)
-    make_old(paths)
     broken, repaired = Collector(), Collector()
 
     def read_broken(path: Path) -> bytes:

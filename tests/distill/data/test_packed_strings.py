@@ -43,17 +43,21 @@ def test_indexing_images_needs_little_memory(tmp_path: Path) -> None:
     code = """
 import re, sys
 from pathlib import Path
-from distill.data import image_folders, image_index as scanning, splits
+from distill.data import image_folders, image_index, splits
+from distill.data.dataset.scan import scan
+from distill.data.layouts import class_folders
 def memory():  # peak; getrusage would include the parent process
     return int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 LABELS = [f"bird number {at:04d}" for at in range(int(sys.argv[2]) // 100)]
 root, before = Path(sys.argv[1]), memory()
-image_folders.class_folders = lambda below: [root / label for label in LABELS]
+class_folders.entries_of = lambda *_: image_folders.FolderEntries([root / label for label in LABELS])
 name = "{0}/{0} photographed {1:06d}.jpg"
-image_folders.images_below = lambda folder, root: [name.format(folder.name, n) for n in range(100)]
-image_index = scanning.scan(root, LABELS, splits.BySeed())
-image_index.save(root / "manifest.jsonl")
-loaded = scanning.ImageIndex.load(root / "manifest.jsonl")
+class_folders.files_below = lambda folder, *_: image_folders.FoundFiles(
+    [name.format(folder.name, n) for n in range(100)]
+)
+index = scan(root, LABELS, splits.BySeed())
+index.save(root / "manifest.jsonl")
+loaded = image_index.ImageIndex.load(root / "manifest.jsonl")
 assert len(loaded) == int(sys.argv[2]) and loaded.counts["train"] == 0.35 * len(loaded)
 print((memory() - before) / len(loaded))
 """

@@ -1,9 +1,7 @@
 """WebDataset shards: same samples as the webdataset library, same training as class folders; bad shards are named."""
 
 import io
-import os
 import tarfile
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +13,9 @@ import torch
 from webdataset import TarWriter
 from webdataset.tariterators import group_by_keys, tar_file_iterator
 
+from distill.data.dataset.scan import scan
 from distill.data.image_folders import FolderError
-from distill.data.image_index import ImageIndex, scan
+from distill.data.image_index import ImageIndex
 from distill.data.shards import file_stamp, is_member, read_image, shard_of
 from distill.data.splits import SPLIT
 from distill.pipeline import training_data
@@ -25,6 +24,8 @@ from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import encode_text_targets
 from distill.texts.text_templates import LabelAttributes, render
 from tests.distill.helpers_train import SavedStates, run, small_config, weights
+
+pytestmark = pytest.mark.usefixtures("old_files")
 
 LABELS = ("blue jay", "crane", "heron", "red finch")
 ALL_SEEN = {"by": "seed", "id_fraction": 1, "held_out": 0.25}
@@ -40,8 +41,6 @@ def write_shards(
             for number, path in enumerate(pictures[start : start + per_shard], start):
                 image = {path.suffix[1:]: path.read_bytes()}
                 writer.write({"__key__": f"part{start}/{number:04d}", **image, **fields(number)})
-    for shard in folder.glob("*.tar"):
-        os.utime(shard, (time.time() - 60,) * 2)
 
 
 @pytest.fixture

@@ -79,10 +79,32 @@ def test_split_by_image_lists(tmp_path: Path) -> None:
 
 def test_id_and_ood_labels_may_not_overlap(tmp_path: Path) -> None:
     create_ten(tmp_path, "crane", "red finch", "train/crane", "train/red finch", "val/crane")
+    create(tmp_path, "val_on_train/red finch/x.jpg")  # the published form, in which val/ holds OOD labels only
     by_list = scan_error(tmp_path / "train", {"by": "list", "id": ["crane", "red finch"], "ood": ["crane"]})
     by_folders = scan_error(tmp_path, {"by": "folders"})
     assert by_list.code == by_folders.code == "id_ood_overlap"
     assert '"crane"' in by_list.detail
+
+
+@pytest.mark.image_input(
+    "Splits and evaluation",
+    "`train/`, `val/` and `test/` folders",
+    "labels with training images are held out, others OOD",
+)
+def test_usual_part_folders_are_held_out_for_trained_labels_and_ood_for_others(tmp_path: Path) -> None:
+    create_ten(tmp_path, "Train/crane", "Train/red finch", "valid/crane", "test/red finch", "test/blue jay")
+    image_index = scan_with(tmp_path, {"by": "parts"})
+    assert image_index.counts == {"train": 20, "held_out": 20, "ood": 10, "id_labels": 2, "ood_labels": 1}
+    only_test = scan_with(tmp_path, {"by": "parts", "measure": ["test"]})
+    assert only_test.counts == {"train": 20, "held_out": 10, "ood": 10, "id_labels": 2, "ood_labels": 1}
+
+
+@pytest.mark.image_input("Splits and evaluation", '`{"by": "all"}`', "trains on every image; nothing is measured")
+def test_all_images_can_be_trained_on_or_measured_on(tmp_path: Path) -> None:
+    create_ten(tmp_path, "crane", "red finch")
+    for split in ({"by": "all"}, {"by": "seed", "id_fraction": 1, "held_out": 0}):
+        assert scan_with(tmp_path, split).counts["train"] == 20
+    assert scan_with(tmp_path, {"by": "all", "part": "test"}).counts["ood"] == 20
 
 
 def test_image_lists_need_an_evaluation_list() -> None:

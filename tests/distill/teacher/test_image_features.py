@@ -1,6 +1,5 @@
 """Cached features equal the teacher's, are found by content, and a damaged file affects only itself."""
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from distill import Stopped
+from distill.data import image_store
 from distill.hooks import PipelineHooks
 from distill.teacher import image_features
 from distill.teacher.image_features import CPU_BATCH
@@ -21,13 +21,6 @@ from tests.distill.conftest import IMAGE_PX, WIDTH, save_clip, tiny_clip_config
 
 MakeImages = Callable[..., list[Path]]
 features_of = image_features.image_features
-
-
-def make_old(paths: list[Path]) -> None:
-    """Set the modification time of files to a minute ago."""
-    for path in paths:
-        changed = path.stat().st_mtime - 60
-        os.utime(path, (changed, changed))
 
 
 @pytest.fixture
@@ -49,13 +42,13 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that are read during the test."""
     names: list[str] = []
-    original = Path.read_bytes
+    original = image_store.read_image
 
-    def read_bytes(self: Path) -> bytes:
-        names.append(self.name)
-        return original(self)
+    def read_image(path: Path) -> bytes:
+        names.append(path.name)
+        return original(path)
 
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(image_store, "read_image", read_image)
     return names
 
 
@@ -73,11 +66,11 @@ def test_live_and_cached_features_agree(tiny_teacher: Teacher, tmp_path: Path, m
     assert not first.bad.any()
 
 
+@pytest.mark.usefixtures("old_files")
 def test_known_files_are_neither_encoded_nor_read_again(
     tiny_teacher: Teacher, tmp_path: Path, make_images: MakeImages, encoded: list[int], files_read: list[str]
 ) -> None:
     paths = make_images(tmp_path / "pictures", 10)
-    make_old(paths)
     features_of(tiny_teacher, paths, cache=tmp_path / "cache")
     assert encoded == [10]
     assert len(files_read) == 10
@@ -96,11 +89,11 @@ def test_recently_changed_file_is_hashed_again(
     assert len(files_read) == 6
 
 
+@pytest.mark.usefixtures("old_files")
 def test_copied_content_hits_and_changed_content_misses(
     tiny_teacher: Teacher, tmp_path: Path, make_images: MakeImages, encoded: list[int]
 ) -> None:
     paths = make_images(tmp_path / "pictures", 4)
-    make_old(paths)
     first = features_of(tiny_teacher, paths, cache=tmp_path / "cache")
     copies = [Path(shutil.copy(path, tmp_path / f"copy of {path.name}")) for path in paths]
     twice = features_of(tiny_teacher, [*copies, *copies], cache=tmp_path / "cache")

@@ -12,8 +12,9 @@ from PIL import Image
 from distill import Stopped
 from distill.config.train_config import Augmentation, TrainConfig
 from distill.data.crops import Views, crop_views, sample_shared_views
+from distill.data.dataset.scan import scan
 from distill.data.decoded_images import DecodedImages, decode_images
-from distill.data.image_index import ImageIndex, scan
+from distill.data.image_index import ImageIndex
 from distill.data.splits import SPLIT
 from distill.hooks import PipelineHooks
 from distill.pipeline import training_data

@@ -1,12 +1,14 @@
 """Captions of images: from a caption set or from text files; invalid sets are refused."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from distill.texts.captions import read_captions
 from distill.texts.text_templates import TextsError
+from limbeck.shared.images.file_names import json_line
 
 
 def test_captions_come_from_a_set_or_from_text_files(tmp_path: Path) -> None:
@@ -24,6 +26,17 @@ def test_captions_come_from_a_set_or_from_text_files(tmp_path: Path) -> None:
     (tmp_path / "set.jsonl").write_text('{"path": "crane/2.jpg"}\n')
     with pytest.raises(TextsError, match="set.jsonl"):
         read_captions(tmp_path, paths, tmp_path / "set.jsonl")
+
+
+def test_a_caption_set_may_name_files_whose_names_are_not_utf8_or_hold_line_separators(tmp_path: Path) -> None:
+    paths = [os.fsdecode(b"caf\xe9.jpg"), "a\u2028b.jpg"]
+    (tmp_path / "set.jsonl").write_text("".join(json_line({"path": path, "caption": "a bird"}) for path in paths))
+    assert read_captions(tmp_path, paths, tmp_path / "set.jsonl") == ["a bird", "a bird"]
+
+
+def test_a_fifo_beside_an_image_is_no_caption_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "1.txt")
+    assert read_captions(tmp_path, ["1.jpg"]) == [None]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from attributes.llm.requests import build_request
 from attributes.prompts.strategy import load_strategy
-from distill.data.image_index import scan
+from distill.data.dataset.scan import scan
 from distill.data.splits import BySeed
 from distill.texts.captions import read_captions
 from limbeck.shared.images.decode import small_jpeg
@@ -27,12 +28,17 @@ from workers.gpu import inputs
 
 @pytest.fixture
 def dataset_id(bench: Bench) -> str:
-    """Two labels with ten images each, of which half are training images; one training image is truncated."""
+    """Two labels with ten images each, of which half are training images; one training image is truncated.
+
+    The names of the images are not UTF-8.
+    """
     root = bench.context.settings.data / "images"
     for label in ("Heron", "Ibis"):
         (root / label).mkdir(parents=True)
         for number in range(10):
-            Image.new("RGB", (900, 40 + number), (number * 20, 90, 140)).save(root / label / f"{number}.png")
+            Image.new("RGB", (900, 40 + number), (number * 20, 90, 140)).save(
+                root / label / os.fsdecode(b"%d\xe9.png" % number)
+            )
     image_index = scan(root, ["Heron", "Ibis"], BySeed(id_fraction=1.0, held_out=0.5))
     truncated = root / image_index.paths[image_index.part("train")[3]]
     truncated.write_bytes(truncated.read_bytes()[:60])

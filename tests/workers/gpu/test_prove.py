@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from distill.benefit import run
-from distill.data.image_index import scan
+from distill.data.dataset.scan import scan
 from distill.data.splits import SPLIT
 from store import resources, vocabularies
 from store.artefacts import Artefacts

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from distill.config.train_config import Sampling
-from distill.data.label_sampling import Draws, draw_by_label
+from distill.data.draws.by_label import Draws, draw_by_label
 from distill.training.loader import batches
 from tests.distill.helpers_train import IMAGE_PX, small_config, small_data
 

@@ -1,0 +1,78 @@
+"""Finds the images of a folder, matches them to labels and splits them. Reads names only; imports no torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from distill.data import image_folders
+from distill.data.dataset.label_matcher import LabelIds, LabelMatcher
+from distill.data.dataset.listing_checks import check_listing
+from distill.data.dataset.matching import match_images
+from distill.data.dataset.splitting import check_usable, split_images
+from distill.data.image_index import ImageIndex, Item
+from distill.data.image_source import ImageSource
+from distill.data.layouts import image_lists
+from distill.data.layouts.listing import Listing
+from distill.data.layouts.registry import list_images
+from distill.data.layouts.unlabelled import unlabelled_items, without_folders
+from distill.data.splits import NO_LABEL, ByImageLists, ByParts, Split
+
+
+@dataclass(frozen=True, eq=False)
+class ScannedDataset:
+    """The image index of a folder, and the listing that it was made from."""
+
+    image_index: ImageIndex
+    listing: Listing
+
+
+def scan_dataset(
+    root: Path,
+    labels: Sequence[str],
+    split: Split,
+    folder_map: Mapping[str, str] | None = None,
+    source: ImageSource | None = None,
+    label_ids: Sequence[LabelIds | None] | None = None,
+    unlabelled: Sequence[Path] = (),
+) -> ScannedDataset:
+    """Find the images below `root`, match their folders or label values to `labels`, and split them.
+
+    A folder is matched by `folder_map` (folder name to label) if it is listed there, else by its exact name, else by
+    the forms of `limbeck.shared.label_matching`, else by `label_ids` (identifiers and aliases of each label). The label
+    of a shard sample is matched in the same way; a number that is not the name of a label is an index (from 0) into
+    `labels`. The caller gives labels that share a name a sense (`crane (bird)`). `source` chooses the layout and the
+    subset of the images. Images without a label, and those in the folders `unlabelled`, are in the part `unlabelled`.
+
+    Raises FolderError, whose `code` is one of: no_such_folder, link, no_images, folder_matches_no_label, ambiguous,
+    unknown_label, id_ood_overlap, one_label, missing_list, missing_image, image_twice, outside_root,
+    nothing_to_measure, packed_shard, bad_shard, no_label, unknown_layout, bad_list, missing_extra, packed_images,
+    several_images, negative_label, mixed_layout, merged_labels, unmatched_pattern, no_part, folder_unreadable.
+    """
+    root = image_folders.resolve_folder(root)
+    source = without_folders(source or ImageSource(), root, unlabelled)
+    matcher = LabelMatcher(labels, folder_map, label_ids)
+    listing = _list(root, source, split)
+    check_listing(listing, matcher, source, split, root)
+    images = match_images(listing, matcher, source)
+    if isinstance(split, ByParts) and listing.has_other_images:
+        in_parts = [image for image in images if image.part is not None]
+        if num_left_out := len(images) - len(in_parts):
+            listing.notes.append(f"{num_left_out:,} images are in no part, and were left out")
+        images = in_parts
+    items = split_images(images, labels, split, matcher)
+    items += [Item(image.path, NO_LABEL, "unlabelled") for image in listing.images if not image.labels]
+    items += unlabelled_items(root, unlabelled, listing.exclusion(ImageSource()))
+    image_index = ImageIndex.of(root, labels, items)
+    check_usable(image_index, split)
+    return ScannedDataset(image_index, listing)
+
+
+def _list(root: Path, source: ImageSource, split: Split) -> Listing:
+    if isinstance(split, ByImageLists):
+        return image_lists.read(root, split)
+    return list_images(root, source, needs_parts=isinstance(split, ByParts))
+
+
+def scan(root: Path, labels: Sequence[str], split: Split, folder_map: Mapping[str, str] | None = None) -> ImageIndex:
+    """The image index of a folder whose layout is recognised; as `scan_dataset`."""
+    return scan_dataset(root, labels, split, folder_map).image_index

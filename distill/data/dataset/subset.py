@@ -1,0 +1,79 @@
+"""The subset of the images that a source chooses: by folders, and by labels of the vocabulary. Imports no torch."""
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import PurePosixPath
+
+from distill.data.dataset.faults import MatchFault
+from distill.data.dataset.label_matcher import LabelMatcher
+from distill.data.image_folders import json_pointer
+from distill.data.layouts.listing import ListedImage, Listing
+from distill.data.shards import shard_of
+
+_MAX_COMPARED = 1000
+_OTHER_FOLDER = "image in a folder that is not chosen"
+
+
+def choose_folders(listing: Listing, patterns: Sequence[str]) -> list[MatchFault]:
+    """Keep the images in folders that match a pattern; returns a fault for each pattern that matches no folder.
+
+    A pattern matches the name or the path (relative to the root) of a folder or shard, with everything below it.
+    """
+    if not patterns:
+        return []
+    used: set[str] = set()
+    kept: list[ListedImage] = []
+
+    @lru_cache(maxsize=4096)
+    def matching(folder: str) -> frozenset[str]:
+        folders = [one for one in (PurePosixPath(folder), *PurePosixPath(folder).parents) if one.name]
+        names = {text for one in folders for text in (one.name, str(one))}
+        return frozenset(pattern for pattern in patterns if any(fnmatchcase(name, pattern) for name in names))
+
+    for image in listing.images:
+        if found := matching(shard_of(image.path)):
+            used |= found
+            kept.append(image)
+        else:
+            listing.skipped.add(_OTHER_FOLDER, image.path)
+    listing.images = kept
+    return [
+        MatchFault(
+            "no_such_folder", f'"{pattern}" matches no folder with images', json_pointer("images", "folders", at)
+        )
+        for at, pattern in enumerate(patterns)
+        if pattern not in used
+    ]
+
+
+def chosen_labels(matcher: LabelMatcher, names: Sequence[str]) -> tuple[dict[int, str], list[MatchFault]]:
+    """The indices of the chosen labels with their names, and a fault for each name that is not one label."""
+    chosen: dict[int, str] = {}
+    faults: list[MatchFault] = []
+    for at, name in enumerate(names):
+        found = matcher.find(name)
+        pointer = json_pointer("images", "labels", at)
+        if len(found) == 1:
+            chosen[found[0]] = name
+        elif found:
+            faults.append(MatchFault("ambiguous", f'"{name}" names {len(found)} labels of the vocabulary', pointer))
+        else:
+            faults.append(MatchFault("unknown_label", f'"{name}" is no label of the vocabulary', pointer, name))
+    return chosen, faults
+
+
+def without_images(chosen: Mapping[int, str], matched: Iterable[int], others: Collection[str]) -> list[MatchFault]:
+    """A fault for each chosen label that has no image. `others`: values that were left out, among which it may be."""
+    with_images = set(matched)
+    names = [name for label, name in chosen.items() if label not in with_images]
+    return [
+        MatchFault("no_images", f'label "{name}" has no images{_similar(name, others)}', "/images/labels")
+        for name in names
+    ]
+
+
+def _similar(name: str, values: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, list(values)[:_MAX_COMPARED], n=2)
+    return f" (the images have {', '.join(map(repr, close))})" if close else ""

@@ -1,0 +1,118 @@
+"""What a student was trained on: its labels, and the contents of its training images. Imports no torch.
+
+A bundle records both: `targets/labels.json` has the part of each label, `training_images.safetensors` the first 8 bytes
+of the sha256 of each training image. With them, an evaluation on any dataset knows which of its labels the student saw,
+and leaves out the images that it was trained on. N images.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from distill.data.atomic_files import replacing
+from distill.data.dataset.label_matcher import LabelMatcher
+from distill.data.image_index import ImageIndex, Item
+from distill.data.row_cache import Keys
+from limbeck.shared.labels import readings, unique_names
+
+IMAGES_FILE = "training_images.safetensors"
+LABELS_FILE = "targets/labels.json"
+_TENSOR = "sha256_prefixes"
+
+Prefixes = npt.NDArray[np.uint64]
+
+
+class TrainedOnError(ValueError):
+    """The record of a bundle cannot be read; the message names the file."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedOn:
+    """The training of a student. `labels`: the names that it was trained on, with senses where names are shared.
+
+    `images`: the contents of its training images; None for a bundle that does not record them. `paths`: the training
+    images by path instead, for evaluations on the same dataset.
+    """
+
+    labels: tuple[str, ...]
+    images: Prefixes | None = None
+    paths: frozenset[str] = field(default_factory=frozenset)
+
+    def contains(self, contents: Keys, paths: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Whether each image (N,) was trained on, by its sha256 (N, 32), or by its path relative to the dataset."""
+        found = np.array([path in self.paths for path in paths], dtype=np.bool_)
+        if self.images is not None:
+            found |= np.isin(image_prefixes(contents), self.images)
+        return found
+
+    def split(self, image_index: ImageIndex) -> ImageIndex:
+        """The images to measure on: held out if the student was trained on their label, else OOD. No training images.
+
+        A label counts as trained on if its name matches one of the student's by the rules of folders, with or without
+        its sense.
+        """
+        seen = self._seen(image_index.labels)
+        return ImageIndex.of(
+            image_index.root,
+            image_index.labels,
+            (
+                Item(item.path, item.label, "held_out" if item.label in seen else "ood")
+                for item in image_index
+                if item.part != "train"
+            ),
+        )
+
+    def _seen(self, labels: Sequence[str]) -> Collection[int]:
+        whole = LabelMatcher(self.labels)
+        without_sense = LabelMatcher([name for label in self.labels for name in _names(label)])
+
+        def is_seen(label: str) -> bool:
+            # `crane` matches `crane (bird)` and the reverse; `crane (machine)` is another label than `crane (bird)`.
+            return bool(whole.find(label) or without_sense.find(label) or any(map(whole.find, _names(label))))
+
+        return {at for at, label in enumerate(labels) if is_seen(label)}
+
+
+def _names(label: str) -> list[str]:
+    """The names that a label `name (sense)` can have; empty for a label without brackets."""
+    return [name for name, sense in readings(label) if sense is not None]
+
+
+def image_prefixes(contents: Keys) -> Prefixes:
+    """The first 8 bytes of each sha256 (N, 32), as numbers (N,)."""
+    prefixes: Prefixes = np.ascontiguousarray(contents[:, :8]).view(">u8").reshape(-1).astype(np.uint64)
+    return prefixes
+
+
+def save_training_images(path: Path, contents: Keys) -> None:
+    """Write the record of training images (N, 32), in the order of their numbers."""
+    with replacing(path) as draft:
+        save_file({_TENSOR: np.unique(image_prefixes(contents))}, draft)
+
+
+def read_trained_on(bundle: Path) -> TrainedOn:
+    """The record of the bundle in a folder, or of a download with `targets/`. Raises TrainedOnError."""
+    try:
+        entries = json.loads((bundle / LABELS_FILE).read_text(encoding="utf-8"))["labels"]
+        pairs = [(str(entry["label"]), entry.get("sense")) for entry in entries]
+        parts = [entry.get("part") for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainedOnError(f"{bundle / LABELS_FILE} cannot be read: {error}") from None
+    labels = tuple(name for name, part in zip(unique_names(pairs), parts, strict=True) if part == "id")
+    path = bundle / IMAGES_FILE
+    return TrainedOn(labels, read_training_images(path) if path.exists() else None)
+
+
+def read_training_images(path: Path) -> Prefixes:
+    """The record that `save_training_images` wrote. Raises TrainedOnError."""
+    try:
+        images: Prefixes = load_file(path)[_TENSOR]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise TrainedOnError(f"{path} cannot be read: {error}") from None
+    return images

@@ -1,0 +1,1 @@
+"""Which images a step draws: by label, unlabelled ones in turns."""

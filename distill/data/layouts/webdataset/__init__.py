@@ -1,0 +1,1 @@
+"""WebDataset shards: their members (`members`), grouped into samples with labels (`samples`)."""

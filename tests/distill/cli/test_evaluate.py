@@ -1,0 +1,95 @@
+"""`python -m distill evaluate`: a bundle on other images and labels, without training images, and its errors."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from distill.cli.train_process import main
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def bundle(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The bundle of a finished run; its images lie in `tmp_path / "images"`."""
+    assert main(command) == 0
+    capsys.readouterr()
+    return tmp_path / "out" / "bundle"
+
+
+@pytest.mark.image_input(
+    "Splits and evaluation",
+    "`python -m distill evaluate BUNDLE --images DIR`",
+    "measured without the service or a teacher; training images are left out",
+)
+def test_measures_like_the_run_and_leaves_out_training_images(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluation = json.loads((bundle / "evaluation.json").read_text())
+    out = tmp_path / "e.json"
+    assert main(["evaluate", str(bundle), "--images", str(tmp_path / "images"), "--json", str(out)]) == 0
+    printed = capsys.readouterr()
+    found = json.loads(out.read_text())["student"]
+    assert found["num_training_images"] == 12
+    assert "12 images are left out: the student was trained on them" in printed.err
+    for part in ("id", "ood"):
+        assert found[part]["per_label"] == evaluation[part]["per_label"]
+        assert found[part]["num_images"] == evaluation[part]["num_images"]
+    assert [line.split()[0] for line in printed.out.splitlines()[1:]] == ["student", "chance"]
+
+
+def test_other_labels_are_encoded_by_the_pairing_or_the_teacher(
+    bundle: Path, tiny_clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tmp_path / "images" / "heron", other / "heron")
+    shutil.copytree(tmp_path / "images" / "crane", other / "woodpecker")
+    (tmp_path / "other.txt").write_text("heron\nwoodpecker\n")
+    given = ["evaluate", str(bundle), "--images", str(other), "--labels", str(tmp_path / "other.txt")]
+    results = []
+    for teacher in ([], ["--teacher", f"local-dir:{tiny_clip}"]):
+        assert main([*given, *teacher, "--json", str(tmp_path / "e.json")]) == 0
+        results.append(json.loads((tmp_path / "e.json").read_text()))
+    assert results[0]["student"]["ood"]["accuracy"] == results[1]["student"]["ood"]["accuracy"]
+    assert set(results[0]["student"]["ood"]["per_label"]) >= {"woodpecker"}
+    assert [one["run"] for one in results[1]["teacher"]] == [f"local-dir:{tiny_clip}"]
+
+
+def test_unusable_input_is_one_line(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = ["--images", str(tmp_path / "images")]
+    (tmp_path / "labels2.txt").write_text("crane\nheron\n")
+    training_only = tmp_path / "training"
+    run = json.loads((tmp_path / "out" / "work" / "request.json").read_text())
+    assert run["images"] == str(tmp_path / "images")
+    for label in ("red_finch", "crane", "heron", "blue_jay"):
+        shutil.copytree(tmp_path / "images" / label, training_only / label)
+    cases = [
+        (["evaluate", str(tmp_path / "none"), *images], "is not a folder"),
+        (["evaluate", str(tmp_path), *images], "is not a bundle"),
+        (["evaluate", str(bundle), *images, "--concept", "bird"], "give --labels too"),
+        (["evaluate", str(bundle), "--images", str(tmp_path / "empty")], 'there is no folder "empty"'),
+        (["evaluate", str(bundle), *images, "--teacher", "nonsense"], 'no teacher is called "nonsense"'),
+    ]
+    for argv, message in cases:
+        assert main(argv) == 2
+        error = capsys.readouterr().err.strip().splitlines()
+        assert len(error) == 1
+        assert message in error[0]
+    shutil.rmtree(bundle / "pairing")
+    assert main(["evaluate", str(bundle), *images, "--labels", str(tmp_path / "labels2.txt")]) == 2
+    assert "give --teacher, or download the pairing/" in capsys.readouterr().err
+
+
+@pytest.mark.image_input("Splits and evaluation", "a run with nothing to measure", "trains, and writes a bundle")
+def test_a_run_on_all_images_delivers_an_unmeasured_student(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--split", '{"by": "all"}']) == 0
+    printed = capsys.readouterr()
+    assert "32 for training" in printed.err
+    assert [line.split()[-2:] for line in printed.out.splitlines()[1:4]] == [["-", "-"]] * 3
+    bundle = tmp_path / "out" / "bundle"
+    assert json.loads((bundle / "evaluation.json").read_text())["id"] is None
+    assert "The student was not evaluated." in (bundle / "README.md").read_text()

@@ -1,0 +1,75 @@
+"""What a student was trained on: labels by name and sense, images by content, and the record in a bundle."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distill.data.dataset.trained_on import (
+    IMAGES_FILE,
+    LABELS_FILE,
+    TrainedOn,
+    TrainedOnError,
+    read_trained_on,
+    save_training_images,
+)
+from distill.data.image_index import ImageIndex, Item
+from distill.data.row_cache import Keys, stack_keys
+
+
+def contents(*names: str) -> Keys:
+    return stack_keys(hashlib.sha256(name.encode()).digest() for name in names)
+
+
+@pytest.mark.image_input(
+    "Splits and evaluation",
+    "a checkpoint and a dataset with another split",
+    "labels that it was trained on are seen, others unseen",
+)
+@pytest.mark.parametrize(
+    ("trained", "label", "is_seen"),
+    [
+        ("Black footed Albatross", "black-footed albatross", True),
+        ("crane", "heron", False),
+        ("crane (bird)", "crane", True),
+        ("crane", "crane (bird)", True),
+        ("crane (bird)", "crane (machine)", False),
+        ("crane (bird)", "crane (bird)", True),
+    ],
+)
+def test_a_label_is_seen_if_the_student_was_trained_on_it(trained: str, label: str, is_seen: bool) -> None:
+    index = ImageIndex.of("/", [label, "other"], [Item("a.jpg", 0, "ood"), Item("b.jpg", 1, "held_out")])
+    measured = TrainedOn((trained,)).split(index)
+    assert measured.items == [Item("a.jpg", 0, "held_out" if is_seen else "ood"), Item("b.jpg", 1, "ood")]
+
+
+def test_training_images_of_the_other_split_are_not_measured() -> None:
+    index = ImageIndex.of("/", ["a", "b"], [Item("1.jpg", 0, "train"), Item("2.jpg", 1, "ood")])
+    assert TrainedOn(("a",)).split(index).items == [Item("2.jpg", 1, "ood")]
+
+
+def test_images_are_recognised_by_content_and_in_older_bundles_by_path(tmp_path: Path) -> None:
+    save_training_images(tmp_path / IMAGES_FILE, contents("x", "y", "x"))
+    (tmp_path / "targets").mkdir()
+    labels = [{"label": "crane", "sense": "bird", "part": "id"}, {"label": "crane", "sense": "machine", "part": "ood"}]
+    (tmp_path / LABELS_FILE).write_text(json.dumps({"labels": labels}))
+    trained_on = read_trained_on(tmp_path)
+    assert trained_on.labels == ("crane (bird)",)
+    assert trained_on.images is not None
+    assert len(trained_on.images) == 2
+    assert trained_on.contains(contents("y", "z"), ["1", "2"]).tolist() == [True, False]
+    older = TrainedOn(("crane",), paths=frozenset({"2"}))
+    assert older.contains(contents("y", "z"), ["1", "2"]).tolist() == [False, True]
+    assert older.contains(np.zeros((0, 32), dtype=np.uint8), []).tolist() == []
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainedOnError, match=r"labels\.json cannot be read"):
+        read_trained_on(tmp_path)
+    (tmp_path / "targets").mkdir()
+    (tmp_path / LABELS_FILE).write_text('{"labels": []}')
+    (tmp_path / IMAGES_FILE).write_bytes(b"rubbish")
+    with pytest.raises(TrainedOnError, match=r"training_images\.safetensors cannot be read"):
+        read_trained_on(tmp_path)
