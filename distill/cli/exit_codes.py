@@ -37,7 +37,7 @@ def exit_code(action: Callable[[], object]) -> int:
         return 2
     except RuntimeError as error:
         # A teacher or images that cannot be obtained are bad input; any other error is a failed run.
-        _print_error(f"error: {error}")
+        _print_error(f"error: {' '.join(str(error).split())}")
         return 2 if type(error).__name__ in ("TeacherError", "ImagesError") else 1
     return 0
 

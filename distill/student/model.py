@@ -27,7 +27,7 @@ __all__ = ["Student", "StudentError", "build_student", "configured_student"]
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601), as in Pillow's mode L."""
-# Sizes and pooling of saved models; the size is set by `image_px`, and the others as the student needs them.
+# Arguments of a saved model that the student sets anew, or that were for its training only.
 _NOT_KEPT = ("num_classes", "in_chans", "img_size", "drop_rate", "drop_path_rate", "drop_block_rate")
 
 
@@ -167,7 +167,8 @@ def build_student(
     if source.published is not None:
         overlay = {"file": str(source.published.path), "custom_load": bool(source.cfg.custom_load)}
         model = builder.build(pretrained=True, overlay=overlay)
-        initial = _initial(source.published, f"a new head of {width} outputs")
+        is_kept = source.cfg.num_classes == width  # else timm leaves it out
+        initial = _initial(source.published, f"{'with its' if is_kept else 'a new'} head of {width} outputs")
     else:
         model = builder.build()
         if source.own is not None and load_weights:

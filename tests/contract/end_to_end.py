@@ -60,8 +60,11 @@ def test_a_downloaded_student_has_the_same_features_in_timm_and_open_clip(
     bundled = [[(line["id"], line["text"], line.get("call", "")) for line in one["lines"]] for one in labels["labels"]]
     assert bundled == expected
     assert checkpoint.id in {one.id for one in client.checkpoints(attribute_set_id=attribute_set_id)}
-    types = {event.type for event in client.events(job.id)}
-    assert {"state", "metrics"} <= types
+    events = list(client.events(job.id))
+    assert {"state", "metrics"} <= {event.type for event in events}
+    assert any(f"student {config['architecture']}: " in event.message for event in events)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert manifest["made_from"]["initial_weights"] == {"source": "random"}
 
 
 def test_events_can_be_watched_live_and_after_an_id(cluster: Cluster, dataset_id: str) -> None:

@@ -115,6 +115,9 @@ def test_repository_of_the_hub_gives_architecture_and_weights(hub_cache: Callabl
     assert (student.initial["source"], student.initial["license"]) == ("hf-hub:somebody/net", "mit")
     rebuilt = timm.create_model(student.name, num_classes=WIDTH, **student.model_args)
     rebuilt.load_state_dict(student.model.state_dict())
+    same_width = build_student("hf-hub:somebody/net", width=7, image_px=32, seed=0, pretrained=True)
+    assert differing(same_width, published) == set()
+    assert same_width.initial["head"] == "with its head of 7 outputs"
     assert start("hf-hub:somebody/net").initial == {"source": "random"}
     config = json.loads((snapshot / "config.json").read_text())
     (snapshot / "config.json").write_text(json.dumps({"model_type": "resnet", "architectures": ["ResNetModel"]}))
