@@ -36,8 +36,17 @@ class ModelArgs(TypedDict, total=False):
     img_size: int
 
 
+class TeacherWeights(TypedDict):
+    """The weights that were chosen for a teacher. `file`: a file, or the index of shards. `quick_gelu`: as loaded."""
+
+    file: str
+    num_bytes: int
+    layout: Literal["open_clip", "transformers"]
+    quick_gelu: bool
+
+
 class TeacherInfo(TypedDict):
-    """Description of a teacher: `distill.teacher.teacher.Teacher.info()`."""
+    """Description of a teacher: `distill.teacher.teacher.Teacher.info()`. Files of earlier releases lack `weights`."""
 
     ref: str
     digest: str
@@ -49,6 +58,8 @@ class TeacherInfo(TypedDict):
     preprocess_digest: str
     tokenizer_fingerprint: str
     num_parameters: int
+    weights: NotRequired[TeacherWeights]
+    notes: NotRequired[list[str]]
 
 
 class TextConfig(TypedDict, total=False):
@@ -68,6 +79,7 @@ class ModelConfig(TypedDict):
     embed_dim: int
     vision_cfg: dict[str, JSONValue]
     text_cfg: TextConfig
+    custom_text: NotRequired[bool]
     multimodal_cfg: NotRequired[JSONObject]
     quick_gelu: NotRequired[bool]
 

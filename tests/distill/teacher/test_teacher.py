@@ -192,9 +192,9 @@ TEXT_TENSORS = ("token_embedding", "positional_embedding", "transformer", "ln_fi
     [
         (lambda folder: (folder / "open_clip_config.json").unlink(), "open_clip_config.json"),
         (lambda folder: (folder / "open_clip_config.json").write_text('{"model_'), "damaged"),
-        (lambda folder: (folder / "open_clip_config.json").write_text("[]"), "cannot be loaded"),
+        (lambda folder: (folder / "open_clip_config.json").write_text("[]"), "not an object"),
         (lambda folder: (folder / "open_clip_model.safetensors").unlink(), "no weights"),
-        (lambda folder: (folder / "open_clip_model.safetensors").write_bytes(b""), "damaged"),
+        (lambda folder: (folder / "open_clip_model.safetensors").write_bytes(b""), "is empty"),
         (
             lambda folder: (folder / "open_clip_model.safetensors").write_bytes(
                 (folder / "open_clip_model.safetensors").read_bytes()[:-1000]
