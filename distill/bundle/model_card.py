@@ -43,7 +43,7 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-model = open_clip.create_model("local-dir:pairing", load_weights=False)
+model = open_clip.create_model("local-dir:pairing", load_weights=False, pretrained_text=False)
 model.visual.set_input_size({image_px})
 open_clip.load_checkpoint(model, "pairing/open_clip_model.safetensors")
 preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)

@@ -101,6 +101,7 @@ def write_bundle(
                 "ref": teacher.ref,
                 "digest": teacher.digest,
                 "preprocess_digest": teacher.preprocess_digest,
+                "weights": dict(teacher.weights),
             },
             "versions": {"timm": timm.__version__, "open_clip": open_clip.__version__},
         }
@@ -250,7 +251,7 @@ def _load_pairing(folder: Path, image_px: int | None) -> ClipModel:
     if image_px is None:
         paired: ClipModel = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True)
         return paired.eval()
-    model: ClipModel = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    model: ClipModel = open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False)
     model.visual.set_input_size(image_px)
     open_clip.load_checkpoint(model, str(folder / "open_clip_model.safetensors"))
     return model.eval()

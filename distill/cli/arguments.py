@@ -92,7 +92,9 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
         "--label2text", type=Path, help="instead of --labels: one `folder number label` per line; also the folder map"
     )
     files.add_argument("--sentences", type=Path, help="with --label2text: one sentence per line, same order")
-    files.add_argument("--teacher", required=True, help="ViT-B-32:openai, hf-hub:org/name or local-dir:PATH")
+    files.add_argument(
+        "--teacher", required=True, help="ViT-B-32:openai, ViT-B-32:FILE, hf-hub:org/name or local-dir:PATH"
+    )
     files.add_argument("--out", type=Path, required=True, help="folder for the bundle, report and training state")
     files.add_argument("--captions", type=Path, metavar="JSON", help="for losses.cap: image path -> caption")
     files.add_argument("--start", type=Path, metavar="BUNDLE", help="for protocol=fine_tune: the initial student")

@@ -137,7 +137,9 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
         f"{counts['id_labels']} labels, {counts['ood']} of {counts['ood_labels']} unseen labels"
     )
     teacher = load_teacher(arguments.teacher, device=str(choose_device(config.system.device)))
-    console.message(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens")
+    console.message(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens, {teacher.origin}")
+    for note in teacher.notes:
+        console.message(f"teacher {teacher.ref}: {note}")
     initial_student = None
     if arguments.initial_student is not None:
         initial_student = read_initial_student(arguments.initial_student, config, teacher.digest)

@@ -224,6 +224,14 @@ class Teacher:
         """Write `tokenizer.json` (a Hugging Face `tokenizers` file) and its settings into `folder`."""
         self.tokenizer.save(folder)
 
+    @property
+    def origin(self) -> str:
+        """Where the weights come from, for messages: file, size, conversion and activation."""
+        size = f"{self.weights['num_bytes'] / 1e6:,.1f} MB"
+        converted = ", converted from transformers" if self.weights["layout"] == "transformers" else ""
+        quick_gelu = ", QuickGELU" if self.weights["quick_gelu"] else ""
+        return f"weights {self.weights['file']} ({size}{converted}{quick_gelu})"
+
     def info(self) -> TeacherInfo:
         """Description of the teacher for packages without torch; can be written as JSON."""
         return {
