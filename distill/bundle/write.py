@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import open_clip
 import timm
@@ -101,7 +101,7 @@ def write_bundle(
                 "ref": teacher.ref,
                 "digest": teacher.digest,
                 "preprocess_digest": teacher.preprocess_digest,
-                "weights": dict(teacher.weights),
+                "weights": cast(JSONObject, teacher.weights),
             },
             "versions": {"timm": timm.__version__, "open_clip": open_clip.__version__},
         }

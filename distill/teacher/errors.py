@@ -48,8 +48,8 @@ def check_supported(ref: str, model_cfg: object) -> None:
     if model_cfg["text_cfg"].get("hf_model_name") and importlib.util.find_spec("transformers") is None:
         raise TeacherError(
             "teacher_unsupported",
-            f"the text tower of {ref} needs the transformers library, which is not installed: install it with "
-            f"`pip install transformers`, or choose another teacher",
+            f"the text tower of {ref} needs the transformers library, which is not installed: install the "
+            f"dependency group transformers (`pip install transformers`), or choose another teacher",
         )
 
 

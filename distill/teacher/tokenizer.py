@@ -20,11 +20,12 @@ from tokenizers import models, normalizers, pre_tokenizers, processors
 from distill.data.atomic_files import write_bytes
 from distill.data.row_cache import key_of
 from distill.json_types import JSONObject, TextConfig
-from limbeck.shared.clip_tokenizer import END, START, clip_tokenizer
+from limbeck.shared.clip_tokenizer import END, NUM_MERGES, START, clip_tokenizer
 
 TOKENIZER_FILE = "tokenizer.json"
 SETTINGS_FILES = ("tokenizer_config.json", "special_tokens_map.json")
 CLIP_FILES = ("vocab.json", "merges.txt")
+NUM_CLIP_TOKENS = 2 * 256 + NUM_MERGES + 2  # bytes in and at the end of a word, merges, start and end
 FILES = (TOKENIZER_FILE, *SETTINGS_FILES, *CLIP_FILES)
 """The files of a tokenizer in a folder of transformers."""
 
@@ -73,15 +74,11 @@ class BytePairTokenizer:
         }
         write_bytes(folder / SETTINGS_FILES[0], (json.dumps(settings, indent=2) + "\n").encode())
 
-    def has_vocabulary_of(self, tokenizer_file: bytes) -> bool:
-        """Whether a `tokenizers` file gives each token the same id, whatever it calls the start and the end."""
-        try:
-            given = tokenizers.Tokenizer.from_buffer(tokenizer_file).get_vocab()
-        except Exception as error:  # the library raises bare Exception for a file it cannot parse
-            raise ValueError(f"{TOKENIZER_FILE} is not a tokenizers file: {error}") from error
+    def has_vocabulary_of(self, other: "FileTokenizer") -> bool:
+        """Whether the other gives each token the same id, whatever it calls the start and the end."""
         names = {"<|startoftext|>": START, "<|endoftext|>": END}
         own: dict[str, int] = self._inner.encoder
-        return {names.get(token, token): number for token, number in given.items()} == own
+        return {names.get(token, token): number for token, number in other.vocabulary().items()} == own
 
     def as_file(self) -> tokenizers.Tokenizer:
         """A `tokenizers` object with the same vocabulary, merges and text cleaning."""
@@ -127,6 +124,16 @@ class FileTokenizer:
             raise ValueError(f"neither {SETTINGS_FILES[0]} nor {TOKENIZER_FILE} defines {name}: add it")
         return int(default)
 
+    @property
+    def num_tokens(self) -> int:
+        """Size of the vocabulary, special tokens included."""
+        return int(self._inner.get_vocab_size())
+
+    def vocabulary(self) -> dict[str, int]:
+        """Id of each token, special tokens included."""
+        vocabulary: dict[str, int] = self._inner.get_vocab()
+        return vocabulary
+
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         encoded = self._inner.encode_batch([self._clean(text) for text in texts])
         if self._separator is None:
@@ -164,8 +171,11 @@ def clip_folder_tokenizer(folder: Path, context_length: int, *, pad_id: int | No
     files.
     """
     files = _clip_files(folder)
+    own = FileTokenizer(files, {}, pad_id=pad_id)
+    if own.num_tokens != NUM_CLIP_TOKENS:
+        return own
     openai = BytePairTokenizer(context_length, {})
-    return openai if openai.has_vocabulary_of(files[TOKENIZER_FILE]) else FileTokenizer(files, {}, pad_id=pad_id)
+    return openai if openai.has_vocabulary_of(own) else own
 
 
 def siglip_folder_tokenizer(folder: Path, settings: JSONObject, *, pad_id: int | None) -> Tokenizer:

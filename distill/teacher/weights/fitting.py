@@ -39,10 +39,13 @@ def load_tensors(ref: str, model: ClipModel, state: State) -> list[str]:
             f"the weights of {ref} are of transformers: give their folder, with its config.json, as local-dir:PATH",
         )
     expected = model.state_dict()
-    state = _in_layout_of(model, expected, convert_state_dict(model, dict(state)))
-    notes = _resize_positions(model, expected, state)
-    _check_fit(ref, expected, state)
-    cast(torch.nn.Module, model).load_state_dict(state)
+    fitting = _in_layout_of(model, expected, convert_state_dict(model, dict(state)))
+    notes = _resize_positions(model, expected, fitting)
+    if reason := _misfit(expected, fitting):
+        likely = models_like(state)
+        hint = f"; the weights look like {' or '.join(likely)}" if likely else ""
+        raise TeacherError("teacher_incomplete", f"the weights of {ref} {reason}{hint}")
+    cast(torch.nn.Module, model).load_state_dict(fitting)
     return notes
 
 
@@ -92,30 +95,26 @@ def _differ_in_length(name: str, expected: State, state: State) -> bool:
     return len(state[name]) != len(expected[name]) and state[name].shape[1] == expected[name].shape[1]
 
 
-def _check_fit(ref: str, expected: State, state: State) -> None:
+def _misfit(expected: State, state: State) -> str:
+    """How the tensors do not fit; empty if they do."""
     missing = [name for name in expected if name not in state]
     if missing and all(name.startswith(_TEXT_PARTS) for name in missing):
-        raise TeacherError(
-            "teacher_incomplete",
-            f"the weights of {ref} hold no complete text tower ({len(missing)} tensors missing, first {missing[0]}): "
-            f"export both towers",
-        )
+        return f"hold no complete text tower ({len(missing)} tensors missing, first {missing[0]}): export both towers"
     reason = ""
     if missing:
-        reason = f"tensor {missing[0]} is missing" + (f", and {len(missing) - 1} more" if len(missing) > 1 else "")
+        reason = f"tensor {missing[0]} is missing{_and_more(missing)}"
     elif other := [name for name in expected if state[name].shape != expected[name].shape]:
         found, wanted = (tuple(one[other[0]].shape) for one in (state, expected))
         reason = f"tensor {other[0]} has shape {found}, not {wanted}"
     elif extra := [name for name in state if name not in expected]:
-        reason = f"tensor {extra[0]} has no place in the model" + (
-            f", and {len(extra) - 1} more" if len(extra) > 1 else ""
-        )
+        reason = f"tensor {extra[0]} has no place in the model{_and_more(extra)}"
     elif packed := [name for name in expected if expected[name].is_floating_point() != state[name].is_floating_point()]:
         reason = f"tensor {packed[0]} is {str(state[packed[0]].dtype).removeprefix('torch.')}: give unquantised weights"
-    if reason:
-        likely = models_like(state)
-        hint = f"; the weights look like {' or '.join(likely)}" if likely else ""
-        raise TeacherError("teacher_incomplete", f"the weights of {ref} do not fit its config: {reason}{hint}")
+    return f"do not fit its config: {reason}" if reason else ""
+
+
+def _and_more(names: Sequence[str]) -> str:
+    return f", and {len(names) - 1} more" if len(names) > 1 else ""
 
 
 def models_like(state: State) -> list[str]:

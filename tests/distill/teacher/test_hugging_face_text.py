@@ -44,8 +44,8 @@ TOWERS: dict[str, dict[str, Any]] = {
 }
 
 
-def _save(folder: Path, kind: str) -> Path:
-    """A model of open_clip with random weights, whose text tower is described by `text/config.json` beside it."""
+def save_hugging_face(folder: Path, kind: str) -> Path:
+    """Write a model of open_clip with random weights, whose text tower is described by `text/config.json` beside it."""
     (folder / "text").mkdir(parents=True)
     (folder / "text" / "config.json").write_text(json.dumps({"model_type": kind, **TOWERS[kind]}))
     _save_tokenizer(folder, pad="<s>" if kind == "mt5" else "<pad>")
@@ -77,7 +77,7 @@ def _save_tokenizer(folder: Path, *, pad: str) -> None:
     "Teachers", "a text tower of Hugging Face inside open_clip, with transformers installed", "used as open_clip does"
 )
 def test_features_equal_open_clip(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = _save(tmp_path / "teacher", kind)
+    folder = save_hugging_face(tmp_path / "teacher", kind)
     teacher = load_teacher("local-dir:teacher", root=tmp_path)
     monkeypatch.chdir(folder)  # open_clip looks for the folder `text` from here
     model = open_clip.create_model(f"local-dir:{folder}").eval()
@@ -94,7 +94,7 @@ def test_features_equal_open_clip(tmp_path: Path, kind: str, monkeypatch: pytest
 @needs_transformers
 @pytest.mark.slow
 def test_config_of_the_tower_is_part_of_the_digest(tmp_path: Path) -> None:
-    folder = _save(tmp_path / "one", "roberta")
+    folder = save_hugging_face(tmp_path / "one", "roberta")
     moved = shutil.copytree(folder, tmp_path / "moved")
     other = shutil.copytree(folder, tmp_path / "other")
     (other / "text" / "config.json").write_text(

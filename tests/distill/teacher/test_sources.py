@@ -37,6 +37,7 @@ def _state(tiny_clip: Path) -> dict[str, torch.Tensor]:
     return load_file(tiny_clip / WEIGHTS)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_vit_b_32")
 @given("Teachers", "`ViT-B-32:FILE`, a file of weights for a model of open_clip", "loaded; the file is reported")
 def test_file_of_weights_equals_the_folder(tmp_path: Path, tiny_clip: Path, tiny_teacher: Teacher) -> None:
@@ -106,6 +107,7 @@ def test_activation_of_a_file_of_weights(
     assert (note or "") in "".join(teacher.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_vit_b_32")
 def test_activation_follows_the_pretrained_tag(monkeypatch: pytest.MonkeyPatch, tiny_clip: Path) -> None:
     """By default, open_clip builds `ViT-B-32:openai` with an activation that differs from its training, and warns."""

@@ -111,6 +111,7 @@ def test_fields_that_older_versions_left_out_have_their_defaults(tmp_path: Path)
     assert load_teacher(f"local-dir:{folder}").digest == load_teacher(f"local-dir:{MODELS / 'clip_of_openai'}").digest
 
 
+@pytest.mark.slow
 def test_openai_vocabulary_is_tokenized_by_open_clip(tmp_path: Path) -> None:
     folder = _copy("clip_of_openai", tmp_path / "openai")
     own = BytePairTokenizer(77, {})
@@ -253,7 +254,10 @@ def test_ratio_gives_the_width_of_the_mlp() -> None:
 
 
 @pytest.mark.parametrize("name", ["clip_with_end_token", "siglip"])
-def test_text_tower_goes_into_a_pairing(tmp_path: Path, name: str) -> None:
+@given(
+    "Teachers", "the pairing of a student with a converted teacher", "loads in open_clip, with the same text features"
+)
+def test_text_tower_goes_into_a_pairing(name: str) -> None:
     """open_clip builds the text tower from the converted config, and finds the tensors of `text_state` in it."""
     teacher: Teacher = load_teacher(f"local-dir:{MODELS / name}")
     config = json.loads(json.dumps(teacher.model_cfg))
@@ -264,3 +268,8 @@ def test_text_tower_goes_into_a_pairing(tmp_path: Path, name: str) -> None:
     assert not missing.unexpected_keys
     assert all(key.startswith("visual.") for key in missing.missing_keys)
     assert config["text_cfg"]["hf_tokenizer_name"] == name
+    expected = load_file(MODELS / name / "expected.safetensors")
+    ids = torch.nn.functional.pad(expected["ids"], (0, 48 - expected["ids"].shape[1]), value=teacher.tokenizer.pad_id)
+    with torch.no_grad():
+        features = model.eval().encode_text(ids)
+    torch.testing.assert_close(features, expected["features_of_texts"], atol=TOLERANCE, rtol=0)

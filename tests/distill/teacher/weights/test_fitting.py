@@ -118,5 +118,7 @@ def test_misfit_suggests_the_models_of_these_sizes() -> None:
     assert "ViT-L-14" in models_like(state)
     assert "ViT-L-14-quickgelu" in models_like(state)
     assert "the weights look like ViT-L-14 or" in _misfit(state)
+    vision = {**tiny_clip_config()["vision_cfg"], "width": 1024}
+    assert "the weights look like ViT-L-14 or" in _misfit(state, vision_cfg=vision)  # also where positions were resized
     assert models_like(dict(_model(1).state_dict())) == []
     assert models_like({"a": torch.ones(1)}) == []
