@@ -80,6 +80,7 @@ class ModelConfig(TypedDict):
     vision_cfg: dict[str, JSONValue]
     text_cfg: TextConfig
     custom_text: NotRequired[bool]
+    init_logit_bias: NotRequired[float | None]
     multimodal_cfg: NotRequired[JSONObject]
     quick_gelu: NotRequired[bool]
 

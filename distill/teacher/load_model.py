@@ -1,6 +1,5 @@
 """Builds the model of a teacher's source, loads its weights, and loads its tokenizer."""
 
-import numpy as np
 from open_clip.convert import load_big_vision_weights
 
 from distill.json_types import TeacherWeights
@@ -11,7 +10,7 @@ from distill.teacher.sources import TeacherSource
 from distill.teacher.tokenizer import Tokenizer, clip_folder_tokenizer, load_tokenizer, siglip_folder_tokenizer
 from distill.teacher.transformers_weights import to_open_clip
 from distill.teacher.weights.fitting import has_openai_numbers, is_half_beside_norms, load_tensors
-from distill.teacher.weights.reading import State, read_weights
+from distill.teacher.weights.reading import State, check_archive, read_weights
 
 _OPENAI_NOTE = "OpenAI's weights were trained with QuickGELU"
 
@@ -23,9 +22,7 @@ def load_model(ref: str, source: TeacherSource) -> tuple[ClipModel, list[str]]:
     """
     notes = list(source.notes)
     if source.weights.name.endswith(".npz"):
-        model = build_model(source.model_cfg, source.preprocess, source.kind)
-        _load_big_vision(ref, model, source)
-        return model, notes
+        return _load_big_vision(ref, source), notes
     state = read_weights(ref, source.weights)
     if source.kind is None:
         notes += _activation_notes(source, state)
@@ -51,19 +48,21 @@ def _activation_notes(source: TeacherSource, state: State) -> list[str]:
     return []
 
 
-def _load_big_vision(ref: str, model: ClipModel, source: TeacherSource) -> None:
-    """SigLIP's weights as big_vision writes them, by open_clip's conversion."""
+def _load_big_vision(ref: str, source: TeacherSource) -> ClipModel:
+    """A SigLIP with weights as big_vision writes them, by open_clip's conversion."""
     (path,) = source.weights.paths
-    if not hasattr(model.visual, "trunk") or not hasattr(model, "text"):
+    if source.model_cfg.get("init_logit_bias") is None:
         raise TeacherError(
             "teacher_unsupported", f"{path.name} of {ref} is of big_vision, which open_clip reads only for SigLIP"
         )
+    check_archive(ref, path)
+    model = build_model(source.model_cfg, source.preprocess, source.kind)
     try:
-        with np.load(path, allow_pickle=False):
-            load_big_vision_weights(model, str(path))
-    except (KeyError, ValueError, OSError, RuntimeError, AssertionError, EOFError) as error:
+        load_big_vision_weights(model, str(path))
+    except Exception as error:  # numpy, zipfile and torch have many kinds for damaged and other files
         reason = str(error).strip("'\"").splitlines()[0] if str(error) else type(error).__name__
         raise TeacherError("teacher_incomplete", f"{path.name} of {ref} does not fit the model: {reason}") from error
+    return model
 
 
 def tokenizer_of(source: TeacherSource) -> Tokenizer:

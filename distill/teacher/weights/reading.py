@@ -43,12 +43,23 @@ def _refused(ref: str, path: Path, reason: str) -> TeacherError:
     return TeacherError("teacher_incomplete", f"{path.name} of {ref} {reason}")
 
 
-def _read_file(ref: str, path: Path) -> State:
+def check_archive(ref: str, path: Path) -> None:
+    """Raise TeacherError for a file that is not a zip archive, as numpy's `.npz` is."""
+    head = _head(ref, path)
+    if not head.startswith(b"PK"):
+        raise _refused(ref, path, _why_no_weights(head))
+
+
+def _head(ref: str, path: Path) -> bytes:
     try:
         with path.open("rb") as opened:
-            head = opened.read(_HEAD_BYTES)
+            return opened.read(_HEAD_BYTES)
     except OSError as error:
         raise _refused(ref, path, f"cannot be read: {error.strerror or error}") from error
+
+
+def _read_file(ref: str, path: Path) -> State:
+    head = _head(ref, path)
     if len(head) > 8 and head[8:9] == b"{" and not head.startswith(b"PK"):
         return _read_safetensors(ref, path)
     if head.startswith(b"PK\x03\x04"):
