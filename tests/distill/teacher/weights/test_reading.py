@@ -93,7 +93,7 @@ REFUSED = {
     "gzip": (b"\x1f\x8b\x08\x00abc", "unpack it", "", ""),
     "zeros": (bytes(4096), "only zero bytes", "a file of zero bytes", ""),
     "text": (b"hello there, this is text", "is no file of weights", "another kind of file as weights", ""),
-    "zip-cut": (_damaged(_saved(STATE)), "damaged or truncated", "a truncated file of weights", "refused: copy it again"),
+    "zip-cut": (_damaged(_saved(STATE)), "damaged or truncated", "truncated weights", "refused: copy it again"),
     "old-cut": (_damaged(_saved(STATE, _use_new_zipfile_serialization=False)), "damaged", "", ""),
     "safetensors-cut": (_damaged(save(STATE)), "damaged or truncated", "", ""),
     "zip-other": (_zip("a/readme.txt"), "zip archive without weights", "a zip archive of other files as weights", ""),
