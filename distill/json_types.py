@@ -57,8 +57,17 @@ class InitialWeightsJSON(TypedDict):
     head: NotRequired[str]
 
 
+class TeacherWeights(TypedDict):
+    """The weights that were chosen for a teacher. `file`: a file, or the index of shards. `quick_gelu`: as loaded."""
+
+    file: str
+    num_bytes: int
+    layout: Literal["open_clip", "transformers"]
+    quick_gelu: bool
+
+
 class TeacherInfo(TypedDict):
-    """Description of a teacher: `distill.teacher.teacher.Teacher.info()`."""
+    """Description of a teacher: `distill.teacher.teacher.Teacher.info()`. Files of earlier releases lack `weights`."""
 
     ref: str
     digest: str
@@ -70,6 +79,8 @@ class TeacherInfo(TypedDict):
     preprocess_digest: str
     tokenizer_fingerprint: str
     num_parameters: int
+    weights: NotRequired[TeacherWeights]
+    notes: NotRequired[list[str]]
 
 
 class TextConfig(TypedDict, total=False):
@@ -89,6 +100,8 @@ class ModelConfig(TypedDict):
     embed_dim: int
     vision_cfg: dict[str, JSONValue]
     text_cfg: TextConfig
+    custom_text: NotRequired[bool]
+    init_logit_bias: NotRequired[float | None]
     multimodal_cfg: NotRequired[JSONObject]
     quick_gelu: NotRequired[bool]
 

@@ -16,6 +16,17 @@ def resolve_folder(root: Path, relative_path: str, pointer: str = "/path") -> tu
     return folder, path
 
 
+def resolve_file(root: Path, relative_path: str) -> Path:
+    """The file at a path relative to `root`.
+
+    Raises ProblemError that points at `/path` if the path leaves `root`, contains a symbolic link, or is not a file.
+    """
+    file, _ = _below(root, relative_path, "/path")
+    if not file.is_file():
+        raise unprocessable("no_such_file", f'there is no file "{relative_path}" below the data root', "/path")
+    return file
+
+
 def resolve_path(root: Path, relative_path: str) -> tuple[Path, str]:
     """The file or folder, and its normalised path relative to `root`.
 

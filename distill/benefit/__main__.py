@@ -67,7 +67,9 @@ def _argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", type=Path, required=True, help="folder with one folder of images per label")
     parser.add_argument("--labels", type=Path, required=True, help="label file: one label per line, CSV, JSON, YAML …")
     parser.add_argument("--attributes", type=Path, required=True, help="attribute set as JSON of Limbeck or of DCLIP")
-    parser.add_argument("--teacher", required=True, help="ViT-B-32:openai, hf-hub:org/name or local-dir:PATH")
+    parser.add_argument(
+        "--teacher", required=True, help="ViT-B-32:openai, ViT-B-32:FILE, hf-hub:org/name or local-dir:PATH"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the report")
     parser.add_argument("--split", default='{"by":"seed"}', metavar="JSON", help='default {"by":"seed"}')
     parser.add_argument("--concept", default="", help='one noun for all labels, such as "bird"')

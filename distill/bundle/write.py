@@ -21,7 +21,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import open_clip
 import timm
@@ -111,6 +111,7 @@ def write_bundle(
                 "ref": teacher.ref,
                 "digest": teacher.digest,
                 "preprocess_digest": teacher.preprocess_digest,
+                "weights": cast(JSONObject, teacher.weights),
             },
             "versions": {"timm": timm.__version__, "open_clip": open_clip.__version__},
         }

@@ -110,7 +110,9 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
     )
     files = parser.add_argument_group("input and output")
     add_image_arguments(files)
-    files.add_argument("--teacher", required=True, help="ViT-B-32:openai, hf-hub:org/name or local-dir:PATH")
+    files.add_argument(
+        "--teacher", required=True, help="ViT-B-32:openai, ViT-B-32:FILE, hf-hub:org/name or local-dir:PATH"
+    )
     files.add_argument("--out", type=Path, required=True, help="folder for the bundle, report and training state")
     files.add_argument(
         "--unlabelled",

@@ -184,7 +184,9 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
         + (f", {counts['unlabelled']} without labels" if "unlabelled" in counts else "")
     )
     teacher = load_teacher(arguments.teacher, device=str(choose_device(config.system.device)))
-    console.message(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens")
+    console.message(f"teacher {teacher.ref}: width {teacher.width}, {teacher.context_length} tokens, {teacher.origin}")
+    for note in teacher.notes:
+        console.message(f"teacher {teacher.ref}: {note}")
     _report_student(session, teacher)
     left_out: Mapping[str, str] = {}
     if ranks.is_first and (trial := _check_bundle(arguments, teacher)):

@@ -1,9 +1,9 @@
 """Names of the students and teachers in the installed timm and open_clip, for packages without torch.
 
 `model_names.json` next to this file lists every timm model with the tags of its published weights, timm's old names,
-the pretrained tags of every open_clip model that `distill.teacher.teacher` can load, and the library versions, so that
-an unknown name is refused when a job is posted and not when it runs. Regenerate it whenever the locked dependencies
-change: `python -m distill.config.model_names`.
+the pretrained tags of every open_clip model (none for a model that only takes a file of weights), and the library
+versions, so that an unknown name is refused when a job is posted and not when it runs. Regenerate it whenever the
+locked dependencies change: `python -m distill.config.model_names`.
 """
 
 import json
@@ -16,6 +16,8 @@ from typing import Literal, TypedDict
 from distill.config.closest_names import closest_names
 
 CATALOG_FILE = Path(__file__).with_name("model_names.json")
+WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz")
+"""Names of weights files, by which a path without a folder is told from a tag."""
 
 
 class Catalog(TypedDict):
@@ -50,11 +52,9 @@ def installed_models() -> Catalog:
                 published[architecture].append(tag)
             elif tag:
                 untrained.append(name)
-    tags: dict[str, list[str]] = {}
+    tags: dict[str, list[str]] = {model: [] for model in open_clip.list_models()}
     for model, tag in open_clip.list_pretrained():
-        # Text towers from transformers need that library, which is not a dependency.
-        if "hf_model_name" not in open_clip.get_model_config(model)["text_cfg"]:
-            tags.setdefault(model, []).append(tag)
+        tags.setdefault(model, []).append(tag)
     return {
         "versions": {"timm": timm.__version__, "open_clip": open_clip.__version__},
         "timm": published,
@@ -81,14 +81,22 @@ class UnknownName(ValueError):
 
 @dataclass(frozen=True)
 class TeacherRef:
-    """A parsed teacher reference; `str()` gives the reference. `pretrained`: open_clip's tag."""
+    """A parsed teacher reference; `str()` gives the reference.
 
-    kind: Literal["open_clip", "hf-hub", "local-dir"]
+    `model`: open_clip's name, a repository or a folder. `pretrained`: open_clip's tag, or the path of a weights file.
+    """
+
+    kind: Literal["open_clip", "weights-file", "hf-hub", "local-dir"]
     model: str
     pretrained: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.model}:{self.pretrained}" if self.kind == "open_clip" else f"{self.kind}:{self.model}"
+        return f"{self.kind}:{self.model}" if self.pretrained is None else f"{self.model}:{self.pretrained}"
+
+    @property
+    def path(self) -> str | None:
+        """The folder or the weights file; None for a teacher of the Hub."""
+        return self.pretrained if self.kind == "weights-file" else self.model if self.kind == "local-dir" else None
 
 
 class NoPublishedWeights(ValueError):
@@ -194,9 +202,9 @@ def _hub_ref(given: str, repository: str) -> StudentRef:
 
 
 def check_teacher(ref: str) -> TeacherRef:
-    """Parse a reference. open_clip must have the name and tag; the other kinds must only be well formed.
+    """Parse a reference. open_clip must have the name and, unless a file is named, the tag; the rest is well formed.
 
-    Raises UnknownName. Whether the Hub or the folder has the teacher is checked when it is loaded.
+    Raises UnknownName. Whether the Hub, the folder or the file has the teacher is checked when it is loaded.
     """
     kind, _, rest = ref.partition(":")
     if kind == "hf-hub":
@@ -204,17 +212,31 @@ def check_teacher(ref: str) -> TeacherRef:
             raise UnknownName(ref, "teacher", [], why=": write hf-hub:organisation/name")
         return TeacherRef("hf-hub", rest)
     if kind == "local-dir":
-        if not rest.strip() or any(ord(c) < 32 for c in rest):
+        if not rest.strip() or not _is_path(rest):
             raise UnknownName(ref, "teacher", [], why=": write local-dir:path/to/folder")
         return TeacherRef("local-dir", rest)
     teachers = _catalog()["open_clip"]
     if rest in teachers.get(kind, ()):
         return TeacherRef("open_clip", kind, rest)
+    if kind in teachers and _names_a_file(rest):
+        return TeacherRef("weights-file", kind, rest)
+    if kind in teachers and not teachers[kind]:
+        raise UnknownName(ref, "teacher", [], why=f": open_clip has no weights of it, write {kind}:path/to/weights.pt")
     if kind in teachers:
         near = closest_names(rest, teachers[kind], limit=5, cutoff=0.0)
         raise UnknownName(ref, "teacher", [f"{kind}:{tag}" for tag in near])
     known = [f"{model}:{tag}" for model, tags in teachers.items() for tag in tags]
     raise UnknownName(ref, "teacher", closest_names(ref, known, limit=5))
+
+
+def _names_a_file(text: str) -> bool:
+    """Whether this is the path of a weights file and not a tag."""
+    is_path = "/" in text or "\\" in text or text.lower().endswith(WEIGHTS_SUFFIXES)
+    return is_path and _is_path(text)
+
+
+def _is_path(text: str) -> bool:
+    return not any(ord(c) < 32 for c in text)
 
 
 def main() -> None:

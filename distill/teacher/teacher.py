@@ -1,8 +1,9 @@
 """A frozen CLIP or SigLIP teacher from open_clip, with its own tokenizer and preprocessing.
 
-A reference is `ViT-B-32:openai` (open_clip's model and tag), `hf-hub:org/name`, or `local-dir:PATH`, a folder with
-`open_clip_config.json` and weights. Weights are safetensors, or are read by `torch.load(weights_only=True)`, and are
-converted to float32. A missing or damaged part raises a `TeacherError` that names it.
+A reference is `ViT-B-32:openai` (open_clip's model and tag), `ViT-B-32:PATH` (a file of weights for this model),
+`hf-hub:org/name`, or `local-dir:PATH`, a folder in the layout of open_clip or of transformers
+(`distill.teacher.sources`). Weights are safetensors, or are read by `torch.load(weights_only=True)`, and are converted
+to float32. A missing or damaged part raises a `TeacherError` that names it.
 B images, N texts, L tokens, M context vectors, W token embedding width, D embedding width.
 """
 
@@ -14,18 +15,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, cast
 
-import open_clip
 import torch
+from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip.transformer import text_global_pool
 from PIL import Image
 
-from distill.config.model_names import TeacherRef, UnknownName, check_teacher
+from distill.config.model_names import UnknownName, check_teacher
 from distill.data.row_cache import key_of
-from distill.json_types import ModelConfig, TeacherInfo, TeacherPreprocess
+from distill.json_types import JSONObject, ModelConfig, TeacherInfo, TeacherPreprocess, TeacherWeights
 from distill.teacher.clip_model import ClipModel, TextTower
-from distill.teacher.errors import TeacherError, check_supported, local_teacher_folder, teacher_errors
-from distill.teacher.tokenizer import Tokenizer, load_tokenizer
+from distill.teacher.errors import TeacherError, check_supported, teacher_errors
+from distill.teacher.hugging_face_text import resolve_text_config
+from distill.teacher.load_model import load_model, tokenizer_of, weights_info
+from distill.teacher.sources import find_teacher
+from distill.teacher.tokenizer import Tokenizer
 from limbeck.shared.images.extreme_shapes import MAX_ASPECT, central_part, shortened
 
 __all__ = ["Teacher", "TeacherError", "View", "load_teacher"]
@@ -43,24 +47,41 @@ class Teacher:
     `digest`: sha256 over its config, its tokenizer and every tensor as float32 in order of name, so that it does not
     depend on the file format. `preprocess`: size [h, w] in pixels, mean and std of values in 0..1, interpolation,
     resize_mode (shortest, longest or squash), fill_color. `logit_scale`: the factor, not its logarithm. `model_cfg`:
-    its open_clip config.
+    its open_clip config. `weights`: the file that was chosen. `notes`: what was adapted or cannot be known.
     """
 
     def __init__(
-        self, ref: str, model: ClipModel, model_cfg: ModelConfig, tokenizer: Tokenizer, device: torch.device
+        self,
+        ref: str,
+        model: ClipModel,
+        model_cfg: ModelConfig,
+        tokenizer: Tokenizer,
+        device: torch.device,
+        *,
+        weights: TeacherWeights,
+        text_config: JSONObject,
+        notes: Sequence[str] = (),
     ) -> None:
+        """`text_config`: of a text tower of Hugging Face, else empty."""
         self.ref = ref
         self.model_cfg = model_cfg
         self.tokenizer = tokenizer
         self.device = device
+        self.weights = weights
+        self.notes = tuple(notes)
         self.width = int(model_cfg["embed_dim"])
         self.preprocess = _plain_preprocess(model)
         self.preprocess_digest = _digest_json({"transform": TRANSFORM_VERSION, **self.preprocess})
-        self.digest = _digest_model(model, model_cfg, tokenizer)
+        self.digest = _digest_model(model, model_cfg, tokenizer, text_config)
         self._model = model.to(device).eval().requires_grad_(False)
         # The CLIP class holds the parts of the text tower directly; the other classes have a `text` module.
         self._text = cast(TextTower, getattr(model, "text", model))
-        self.context_length = int(self._text.context_length)
+        # A tower of Hugging Face reads more tokens than it was trained on, or names no limit.
+        self.context_length = (
+            int(model_cfg["text_cfg"].get("context_length", DEFAULT_CONTEXT_LENGTH))
+            if text_config
+            else int(self._text.context_length)
+        )
         state = model.state_dict()
         self.logit_scale = float(state["logit_scale"].exp())
         self.logit_bias = float(state["logit_bias"]) if "logit_bias" in state else None
@@ -211,6 +232,14 @@ class Teacher:
         """Write `tokenizer.json` (a Hugging Face `tokenizers` file) and its settings into `folder`."""
         self.tokenizer.save(folder)
 
+    @property
+    def origin(self) -> str:
+        """Where the weights come from, for messages: file, size, conversion and activation."""
+        size = f"{self.weights['num_bytes'] / 1e6:,.1f} MB"
+        converted = ", converted from transformers" if self.weights["layout"] == "transformers" else ""
+        quick_gelu = ", QuickGELU" if self.weights["quick_gelu"] else ""
+        return f"weights {self.weights['file']} ({size}{converted}{quick_gelu})"
+
     def info(self) -> TeacherInfo:
         """Description of the teacher for packages without torch; can be written as JSON."""
         return {
@@ -224,6 +253,8 @@ class Teacher:
             "preprocess_digest": self.preprocess_digest,
             "tokenizer_fingerprint": self.tokenizer.fingerprint,
             "num_parameters": sum(parameter.numel() for parameter in self._model.parameters()),
+            "weights": self.weights,
+            "notes": list(self.notes),
         }
 
 
@@ -237,28 +268,22 @@ def load_teacher(ref: str, *, device: str = "cpu", root: Path | None = None) -> 
         parsed = check_teacher(ref)
     except UnknownName as error:
         raise TeacherError("teacher_not_found", str(error)) from error
-    name = f"local-dir:{local_teacher_folder(parsed, root)}" if parsed.kind == "local-dir" else str(parsed)
-    if parsed.kind == "open_clip":
-        name = parsed.model
     with teacher_errors(ref):
-        model_cfg = copy.deepcopy(open_clip.get_model_config(name))
-        check_supported(ref, model_cfg)
-        quick_gelu = _needs_quick_gelu(parsed)
-        model = open_clip.create_model(
-            name, parsed.pretrained, require_pretrained=True, force_quick_gelu=quick_gelu, weights_only=True
-        )
-        tokenizer = load_tokenizer(name, model_cfg["text_cfg"])
-    if quick_gelu:
-        model_cfg["quick_gelu"] = True
-    return Teacher(ref, model, model_cfg, tokenizer, torch.device(device))
-
-
-def _needs_quick_gelu(parsed: TeacherRef) -> bool:
-    """Whether the tag was trained with QuickGELU. open_clip 3 only warns when its model config says otherwise."""
-    if parsed.kind != "open_clip":
-        return False
-    tag = open_clip.pretrained.get_pretrained_cfg(parsed.model, parsed.pretrained)
-    return bool(tag.get("quick_gelu", False))
+        source = find_teacher(parsed, root)
+        check_supported(ref, source.model_cfg)
+        text_config = resolve_text_config(ref, source.model_cfg, source.folder, root)
+        model, notes = load_model(ref, source)
+        tokenizer = tokenizer_of(source)
+    return Teacher(
+        ref,
+        model,
+        source.model_cfg,
+        tokenizer,
+        torch.device(device),
+        weights=weights_info(source),
+        text_config=text_config,
+        notes=notes,
+    )
 
 
 def _plain_preprocess(model: ClipModel) -> TeacherPreprocess:
@@ -285,8 +310,11 @@ def _digest_json(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _digest_model(model: ClipModel, model_cfg: ModelConfig, tokenizer: Tokenizer) -> str:
-    digest = hashlib.sha256(key_of(_digest_json(_architecture(model_cfg)), tokenizer.fingerprint))
+def _digest_model(model: ClipModel, model_cfg: ModelConfig, tokenizer: Tokenizer, text_config: JSONObject) -> str:
+    architecture = _architecture(model_cfg)
+    if text_config:
+        architecture["text_cfg"]["hf_model_name"] = _digest_json(text_config)
+    digest = hashlib.sha256(key_of(_digest_json(architecture), tokenizer.fingerprint))
     for name, tensor in sorted(model.state_dict().items()):
         plain = tensor.float().contiguous()
         if not bool(plain.isfinite().all()):

@@ -19,7 +19,12 @@ _PARTS: dict["EvaluatedPart", str] = {"id": "seen", "ood": "unseen"}
 def prove(
     id: Annotated[str, typer.Argument(metavar="SET", help="The attribute set's id.")],
     dataset: Annotated[str, typer.Option(help="The dataset whose held-out and unseen images are classified.")],
-    teacher: Annotated[str, typer.Option(help="ViT-B-32:openai, hf-hub:org/name, or local-dir:PATH (data root).")],
+    teacher: Annotated[
+        str,
+        typer.Option(
+            help="ViT-B-32:openai, hf-hub:org/name, or, below the data root, ViT-B-32:FILE or local-dir:PATH."
+        ),
+    ],
     concept: Annotated[str, typer.Option(help="A word for all labels: bird.")] = "",
     seeds: Annotated[int, typer.Option(help="Number of random samples of each control.")] = 3,
     filter_phrases: Annotated[

@@ -39,7 +39,12 @@ _STRATEGIES = {
 def run(
     labels: Annotated[Path, typer.Option(help="A label file: one label per line, CSV, JSON, YAML …")],
     images: Annotated[str, typer.Option(help="A folder of class folders, relative to the service's data root.")],
-    teacher: Annotated[str, typer.Option(help="ViT-B-32:openai, hf-hub:org/name, or local-dir:PATH (data root).")],
+    teacher: Annotated[
+        str,
+        typer.Option(
+            help="ViT-B-32:openai, hf-hub:org/name, or, below the data root, ViT-B-32:FILE or local-dir:PATH."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The destination folder of the student.")],
     domain: Annotated[str, typer.Option(help="The category of the labels: birds, dishes, tools.")] = "",
     text: Annotated[

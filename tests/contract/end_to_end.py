@@ -71,6 +71,7 @@ def test_events_can_be_watched_live_and_after_an_id(cluster: Cluster, dataset_id
     job = cluster.client.encode(cluster.client.dataset(dataset_id).vocabulary_id, teacher=TEACHER, text="names")
     watched = list(cluster.client.watch(job))
     assert [event.data["status"] for event in watched if event.type == "state"] == ["queued", "running", "succeeded"]
+    assert any("weights open_clip_model.safetensors (" in event.message for event in watched)
     assert [event.id for event in watched] == list(range(1, len(watched) + 1))
     assert [event.id for event in cluster.client.watch(job, after=watched[-2].id)] == [watched[-1].id]
 

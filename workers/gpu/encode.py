@@ -31,7 +31,11 @@ def encode(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
         "truncated": [shortened._asdict() for shortened in targets.truncated],
         "without_attributes": len(name_only),
         "without_attributes_positions": name_only[:100],
+        "teacher_weights": dict(teacher.weights),
     }
+    lease.note(f"teacher {teacher.ref}: {teacher.origin}")
+    for note in teacher.notes:
+        lease.note(f"teacher {teacher.ref}: {note}", level="warning")
     _warn(lease, name_only, num_truncated=len(targets.truncated))
     with inputs.scratch(context) as folder:
         targets.save(folder / "text_targets.safetensors")

@@ -21,3 +21,23 @@ def test_a_local_teacher_must_be_below_the_data_root(service: Service) -> None:
         )
         assert response.status_code == 422, folder
         assert response.json()["errors"][0]["pointer"] == "/teacher", response.text
+
+
+def test_a_file_of_weights_must_be_below_the_data_root(service: Service) -> None:
+    body = {"kind": "encode", "vocabulary_id": service.vocabulary()}
+    (service.data / "run").mkdir()
+    (service.data / "run" / "epoch_3.pt").write_bytes(b"weights")
+    (service.data / "away.pt").symlink_to("/etc/passwd")
+    job = service.post("/v1/jobs", {**body, "teacher": "ViT-B-32:run/epoch_3.pt"}, status=202)
+    assert job["spec"]["teacher"] == "ViT-B-32:run/epoch_3.pt"
+    for path, code in {
+        "run/none.pt": "no_such_file",
+        "./run": "no_such_file",
+        "/etc/passwd": "outside_root",
+        "../data/run/epoch_3.pt": "outside_root",
+        "~/epoch_3.pt": "no_such_file",
+        "C:\\weights.pt": "outside_root",
+        "away.pt": "link",
+    }.items():
+        problem = service.post("/v1/jobs", {**body, "teacher": f"ViT-B-32:{path}"}, status=422)
+        assert (problem["code"], problem["errors"][0]["pointer"]) == (code, "/teacher"), path

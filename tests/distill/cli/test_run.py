@@ -1,7 +1,7 @@
 """The training process: the whole run, resuming an interrupted run, and one line and exit code 2 for unusable input."""
 
-import io
 import errno
+import io
 import json
 import os
 import resource
@@ -44,6 +44,7 @@ def test_whole_run_is_not_repeated(command: list[str], tmp_path: Path, capsys: p
     first = capsys.readouterr()
     assert "training: epoch 2/2" in first.err
     assert "1 labels have no attributes for phrases; their names alone are used: blue jay" in first.err
+    assert "24 tokens, weights open_clip_model.safetensors (" in first.err
     table = first.out.splitlines()
     assert [line.split()[0] for line in table[1:5]] == ["teacher", "teacher", "student", "chance"]
     bundle = tmp_path / "out" / "bundle"
@@ -315,6 +316,11 @@ def test_student_that_cannot_be_built_ends_the_run_before_any_text_is_encoded(
         assert message in error
         assert "texts (" not in error
         shutil.rmtree(tmp_path / "other")
+
+
+@pytest.mark.slow
+@pytest.mark.image_input(
+    "Students",
     "a transformer at a size that is not its own",
     "its pairing loads in open_clip after one more line of code, which the model card shows",
 )

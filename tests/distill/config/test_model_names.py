@@ -24,8 +24,10 @@ def test_catalog_has_well_known_students_and_teachers() -> None:
     assert "webli" in known["open_clip"]["ViT-B-16-SigLIP"]
 
 
-def test_catalog_omits_teachers_that_need_transformers() -> None:
-    assert "roberta-ViT-B-32" not in model_names.read_catalog()["open_clip"]
+def test_catalog_has_models_without_tags_and_with_text_towers_of_transformers() -> None:
+    teachers = model_names.read_catalog()["open_clip"]
+    assert teachers["ViT-S-32-alt"] == []
+    assert "laion2b_s12b_b32k" in teachers["roberta-ViT-B-32"]
 
 
 @pytest.mark.parametrize(

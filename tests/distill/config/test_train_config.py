@@ -60,10 +60,22 @@ def test_unknown_student_is_reported_with_similar_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "ref", ["ViT-B-32:openai", "hf-hub:apple/MobileCLIP-S1-OpenCLIP", "local-dir:teachers/field guide"]
+    ("ref", "path"),
+    [
+        ("ViT-B-32:openai", None),
+        ("hf-hub:apple/MobileCLIP-S1-OpenCLIP", None),
+        ("local-dir:teachers/field guide", "teachers/field guide"),
+        ("ViT-B-32:my runs/epoch_32.pt", "my runs/epoch_32.pt"),
+        ("ViT-B-32:~/w", "~/w"),
+        ("ViT-B-32:C:\\w.pt", "C:\\w.pt"),
+        ("ViT-B-32:weights.SAFETENSORS", "weights.SAFETENSORS"),
+        ("ViT-S-32-alt:weights.npz", "weights.npz"),
+        ("xlm-roberta-base-ViT-B-32:laion5b_s13b_b90k", None),
+    ],
 )
-def test_teacher_reference_round_trips(ref: str) -> None:
-    assert str(check_teacher(ref)) == ref
+def test_teacher_reference_round_trips(ref: str, path: str | None) -> None:
+    parsed = check_teacher(ref)
+    assert (str(parsed), parsed.path) == (ref, path)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +87,10 @@ def test_teacher_reference_round_trips(ref: str) -> None:
         ("hf-hub:../name", None),
         ("hf-hub:name", None),
         ("local-dir:", None),
+        ("ViT-B-23:weights.pt", "ViT-B-32:openai"),
+        ("ViT-B-32:a\nb.pt", None),
+        ("ViT-S-32-alt:openai", None),
+        ("/data/weights.pt", None),
     ],
 )
 def test_wrong_teacher_reference_is_refused(ref: str, near: str | None) -> None:

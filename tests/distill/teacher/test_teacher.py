@@ -219,9 +219,9 @@ TEXT_TENSORS = ("token_embedding", "positional_embedding", "transformer", "ln_fi
     [
         (lambda folder: (folder / "open_clip_config.json").unlink(), "open_clip_config.json"),
         (lambda folder: (folder / "open_clip_config.json").write_text('{"model_'), "damaged"),
-        (lambda folder: (folder / "open_clip_config.json").write_text("[]"), "cannot be loaded"),
+        (lambda folder: (folder / "open_clip_config.json").write_text("[]"), "not an object"),
         (lambda folder: (folder / "open_clip_model.safetensors").unlink(), "no weights"),
-        (lambda folder: (folder / "open_clip_model.safetensors").write_bytes(b""), "damaged"),
+        (lambda folder: (folder / "open_clip_model.safetensors").write_bytes(b""), "is empty"),
         (
             lambda folder: (folder / "open_clip_model.safetensors").write_bytes(
                 (folder / "open_clip_model.safetensors").read_bytes()[:-1000]
@@ -244,11 +244,6 @@ def test_incomplete_teacher_is_refused_with_the_missing_part(
     assert message in error.message
 
 
-def test_text_tower_from_transformers_is_refused(tmp_path: Path, tiny_clip: Path) -> None:
-    change = partial(_rewrite_config, lambda cfg: cfg["text_cfg"].update(hf_model_name="roberta-base"))
-    assert _damaged(tiny_clip, tmp_path / "roberta", change).code == "teacher_unsupported"
-
-
 def test_weights_are_never_unpickled_as_objects(tmp_path: Path, tiny_clip: Path) -> None:
     folder = tmp_path / "pickled"
     folder.mkdir()
@@ -262,23 +257,6 @@ def test_unreachable_hub_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     for ref in ("hf-hub:nobody/nothing", "ViT-B-32:openai"):
         assert _refused(ref).code == "teacher_unreachable"
-
-
-def test_activation_follows_the_pretrained_tag(monkeypatch: pytest.MonkeyPatch, tiny_clip: Path) -> None:
-    """By default, open_clip builds `ViT-B-32:openai` with an activation that differs from its training, and warns."""
-    arguments = {}
-
-    def create_model(name: str, tag: str, **options: object) -> torch.nn.Module:
-        arguments.update(options, name=name, tag=tag)
-        model: torch.nn.Module = original(f"local-dir:{tiny_clip}")
-        return model
-
-    original = open_clip.create_model
-    monkeypatch.setattr(open_clip, "create_model", create_model)
-    assert load_teacher("ViT-B-32:openai").model_cfg["quick_gelu"] is True
-    assert arguments["force_quick_gelu"] is True
-    assert "quick_gelu" not in load_teacher("ViT-B-32:laion2b_s34b_b79k").model_cfg
-    assert arguments["force_quick_gelu"] is False
 
 
 class _Hub(SimpleHTTPRequestHandler):

@@ -1,0 +1,1 @@
+"""Weights of a teacher: which files of a folder, the tensors in them, and how they fit a model."""
