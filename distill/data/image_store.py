@@ -20,8 +20,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from distill import Stopped
+from distill.data.image_files.location import file_stamp, read_image
 from distill.data.row_cache import KEY_BYTES, Keys, RowCache, stack_keys
-from distill.data.shards import file_stamp, read_image
 from distill.hooks import PipelineHooks
 from limbeck.shared.images.decode import open_rgb
 

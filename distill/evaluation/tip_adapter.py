@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.transforms import RandAugment
 
 from distill.data.counter_rng import random_words
-from distill.data.shards import read_image
+from distill.data.image_files.location import read_image
 from distill.hooks import PipelineHooks
 from distill.teacher.teacher import Teacher
 from limbeck.shared.images.decode import open_rgb
