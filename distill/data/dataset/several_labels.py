@@ -53,25 +53,21 @@ def one_label_each(
 def one_part_each(items: Iterable[Item], notes: list[str]) -> list[Item]:
     """The items in the same order, with all rows of an image in one part. Adds to `notes` what was moved."""
     items = list(items)
-    part_of: dict[str, Part] = {}
-    mixed: set[str] = set()
-    for path, _, part, *_ in items:
-        known = part_of.setdefault(path, part)
-        if known != part:
-            mixed.add(path)
-            part_of[path] = min(known, part, key=PARTS.index)
-    if not mixed:
-        return items
+    first: dict[str, Item] = {}
+    several: dict[str, Part] = {}
+    for item in items:
+        known = first.setdefault(item.path, item)
+        if known.label != item.label:
+            several[item.path] = min(several.get(item.path, known.part), item.part, key=PARTS.index)
     kept: list[Item] = []
     num_moved, num_left_out = 0, 0
     for item in items:
-        if item.path not in mixed or item.part == part_of[item.path]:
-            kept.append(item)
-        elif item.part == "ood":
+        part = several.get(item.path, item.part)
+        if item.part == "ood" and part != "ood":
             num_left_out += 1
         else:
-            kept.append(item._replace(part="train"))
-            num_moved += 1
+            num_moved += part != item.part
+            kept.append(item._replace(part=part))
     if num_moved:
         notes.append(f"{num_moved:,} held-out images are in training instead, where another of their labels put them")
     if num_left_out:

@@ -35,25 +35,35 @@ def may_be_dataset(root: Path) -> bool:
     return len(folders) <= _MAX_SUBFOLDERS and next(_walk(root, root, 1), None) is not None
 
 
+def first_file(root: Path, file: str | None) -> DataFile:
+    """The first file of the data set, by name. Raises FolderError missing_table or outside_root."""
+    return _data_file(_files(root, file)[0], root)
+
+
 def data_files(root: Path, source: ImageSource) -> list[DataFile]:
     """The files of the data set, by name. Raises FolderError missing_table, ambiguous_table or outside_root."""
-    here = root
-    if source.file is not None:
-        here = root / source.file
-        if not here.resolve().is_relative_to(root):
-            raise FolderError("outside_root", f'"{source.file}" lies outside the folder', "/images/file")
-        if here.is_file():
-            return [_data_file(here, root)]
-    found = sorted(_walk(here, root, 0)) if here.is_dir() else []
-    if not found:
-        detail = f'"{source.file}" is no file or folder with' if source.file else "the folder has no"
-        raise FolderError("missing_table", f"{detail} Parquet or Arrow files", "/images/file")
-    configs = {_config(path, here) for path in found}
+    found = _files(root, source.file)
+    here = root / (source.file or "")
+    configs = {_config(path, here) for path in found} if here.is_dir() else set()
     if len(configs) > 1:
         names = ", ".join(sorted(configs)[:10])
         detail = f"the folder holds several configurations of a data set ({names}): give one as images.file"
         raise FolderError("ambiguous_table", detail, "/images/file")
     return [_data_file(path, root) for path in found]
+
+
+def _files(root: Path, name: str | None) -> list[Path]:
+    """The file of that name, or the data files below the folder of that name."""
+    here = root / (name or "")
+    if not here.resolve().is_relative_to(root):
+        raise FolderError("outside_root", f'"{name}" lies outside the folder', "/images/file")
+    if here.is_file():
+        return [here]
+    found = sorted(_walk(here, root, 0)) if here.is_dir() else []
+    if not found:
+        detail = f'"{name}" is no file or folder with' if name else "the folder has no"
+        raise FolderError("missing_table", f"{detail} Parquet or Arrow files", "/images/file")
+    return found
 
 
 def _walk(here: Path, root: Path, depth: int) -> Iterator[Path]:

@@ -8,11 +8,11 @@ from typing import Any
 from distill.data.image_folders import FolderError
 from distill.data.image_source import ImageSource
 from distill.data.layouts.huggingface.features import Features, features_of
-from distill.data.layouts.huggingface.files import SUFFIXES, DataFile, data_files, may_be_dataset
+from distill.data.layouts.huggingface.files import SUFFIXES, DataFile, data_files, first_file, may_be_dataset
 from distill.data.layouts.huggingface.rows import ImageTable, open_table
 from distill.data.layouts.listing import ListedImage, Listing
 from distill.data.layouts.tables import columns
-from distill.data.layouts.tables.files import part_of_value
+from distill.data.layouts.tables.files import has_image, part_of_value
 from distill.data.layouts.tables.layout import NO_LABEL, Missing, caption_of, labels_of
 from distill.data.layouts.tables.paths import ImagePaths
 from distill.data.layouts.tables.rows import Table
@@ -31,10 +31,10 @@ def is_data(root: Path, file: str | None) -> bool:
     if file is not None and not (root / file).is_dir() and not file.lower().endswith(SUFFIXES):
         return False
     try:
-        first = data_files(root, ImageSource(file=file))[0]
+        first = first_file(root, file)
         table = open_table(root / first.name, first.name)
-    except FolderError as error:
-        return error.code in ("needs_pyarrow", "ambiguous_table")
+    except FolderError:  # a data set that cannot be read, or other files beside class folders
+        return not has_image(root)
     return bool(_image_columns(table.schema, features_of(table.schema.metadata, root / first.name, root)))
 
 

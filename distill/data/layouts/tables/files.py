@@ -124,14 +124,15 @@ def _has_class_folders(root: Path) -> bool:
     num_found = 0
     for folder in image_folders.class_folders(root):
         if _part(folder.name.lower()):
-            if sum(map(_has_image, image_folders.class_folders(folder))) > 1:
+            if sum(map(has_image, image_folders.class_folders(folder))) > 1:
                 return True
         elif not _CONTAINERS & set(re.split(r"[^a-z]+", folder.name.lower())) and not part_in_name(folder.name):
-            num_found += _has_image(folder)
+            num_found += has_image(folder)
     return num_found > 1
 
 
-def _has_image(folder: Path) -> bool:
+def has_image(folder: Path) -> bool:
+    """Whether a file at any depth below the folder is named like an image."""
     return any(is_image_name(name) for _, _, names in os.walk(folder) for name in names)
 
 

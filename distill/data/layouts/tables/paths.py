@@ -70,7 +70,7 @@ class ImagePaths:
     def set_base(self, values: Iterable[tuple[int, str]], stem: str) -> None:
         """Make the folder the base in which the first images are: `base`, or the only folder in it that has them."""
         for line, value in list(values)[:_TRIED]:
-            if self.find(value, line) is not None:
+            if self._inside(self.base).find(value, line) is not None:
                 return
             found = [folder for folder in self._subfolders() if self._inside(folder).find(value, line) is not None]
             found = [folder for folder in found if posixpath.basename(folder) == stem] or found
@@ -84,7 +84,7 @@ class ImagePaths:
                 return
 
     def _inside(self, folder: str) -> "ImagePaths":
-        return ImagePaths(self.root, self.table, folder, _folders=self._folders)
+        return ImagePaths(self.root, self.table, folder, self.pointer, _folders=self._folders)
 
     def _subfolders(self) -> list[str]:
         try:
