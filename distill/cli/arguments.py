@@ -20,7 +20,7 @@ from distill.config.model_names import check_student, check_teacher
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.reference import help_text
 from distill.config.train_config import TrainConfig, expand_short_names, located, merged
-from distill.data.dataset.scan import scan_dataset
+from distill.data.dataset.scan import ScannedDataset, scan_dataset
 from distill.data.few_shot import support_rows
 from distill.data.image_index import ImageIndex
 from distill.data.image_source import ImageSource
@@ -87,7 +87,9 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     files = parser.add_argument_group("input and output")
-    files.add_argument("--images", type=Path, required=True, help="folder with one folder of images per label")
+    files.add_argument(
+        "--images", type=Path, required=True, help="folder of class folders, shards, a table or a data set"
+    )
     files.add_argument("--labels", type=Path, help="label file: one label per line, CSV, JSON, YAML …")
     files.add_argument("--attributes", type=Path, help="attribute set: Limbeck's JSON, or JSON of label -> texts")
     files.add_argument(
@@ -139,12 +141,13 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
         raise ValueError(f"--text {text} needs --attributes, or --label2text and --sentences")
     _check_files(namespace, config)
     given = _read_labels(namespace)
+    scanned = _scan_images(namespace, given, config)
     return RunArguments(
         labels=given.labels,
         names=given.names,
         lines=given.lines,
-        notes=given.notes,
-        image_index=_scan_images(namespace, given, config),
+        notes=[*given.notes, *scanned.listing.notes],
+        image_index=scanned.image_index,
         teacher=namespace.teacher,
         text=text,
         prompt=PromptOptions(
@@ -198,17 +201,17 @@ def _train_config(namespace: argparse.Namespace) -> TrainConfig:
         raise located(error, short) from None
 
 
-def _scan_images(namespace: argparse.Namespace, given: LabelsWithLines, config: TrainConfig) -> ImageIndex:
+def _scan_images(namespace: argparse.Namespace, given: LabelsWithLines, config: TrainConfig) -> ScannedDataset:
     folder_map = given.folder_map or None
     if namespace.folder_map:
         stated = _parse_json(namespace.folder_map.read_text(encoding="utf-8"), "--folder-map")
         folder_map = {**given.folder_map, **stated} if given.folder_map and isinstance(stated, dict) else stated
     split = SPLIT.validate_python(_parse_json(namespace.split, "--split"))
     source = ImageSource.model_validate(_parse_json(namespace.source, "--source"))
-    image_index = scan_dataset(namespace.images, given.labels, split, folder_map, source).image_index
+    scanned = scan_dataset(namespace.images, given.labels, split, folder_map, source)
     if config.data.shots:
-        support_rows(image_index, config.data.shots)  # raises if a label has too few images
-    return image_index
+        support_rows(scanned.image_index, config.data.shots)  # raises if a label has too few images
+    return scanned
 
 
 def _check_files(namespace: argparse.Namespace, config: TrainConfig) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from distill.data.image_folders import FolderError
+from distill.data.image_folders import FolderError, resolve_inside
 from distill.data.image_source import ImageSource
 from distill.data.layouts.tables.files import part_in_name, part_of_value
 
@@ -53,13 +53,13 @@ def data_files(root: Path, source: ImageSource) -> list[DataFile]:
 
 
 def _files(root: Path, name: str | None) -> list[Path]:
-    """The file of that name, or the data files below the folder of that name."""
+    """The file of that name, or the data files below the folder of that name. Raises FolderError."""
     here = root / (name or "")
     if not here.resolve().is_relative_to(root):
         raise FolderError("outside_root", f'"{name}" lies outside the folder', "/images/file")
-    if here.is_file():
-        return [here]
-    found = sorted(_walk(here, root, 0)) if here.is_dir() else []
+    found = [here] if here.is_file() else sorted(_walk(here, root, 0)) if here.is_dir() else []
+    for path in found:
+        resolve_inside(path, root)
     if not found:
         detail = f'"{name}" is no file or folder with' if name else "the folder has no"
         raise FolderError("missing_table", f"{detail} Parquet or Arrow files", "/images/file")

@@ -101,14 +101,17 @@ def _metadata(root: Path) -> list[TableFile]:
         for folder in image_folders.class_folders(root):
             part = _part(folder.name.lower())
             found += [(folder / name, part) for name in METADATA if part and (folder / name).is_file()]
-    tables = [TableFile(read_table(path, path.relative_to(root).as_posix()), part) for path, part in found]
+    inside = [(path, part) for path, part in found if path.resolve().is_relative_to(root)]
+    tables = [TableFile(read_table(path, path.relative_to(root).as_posix()), part) for path, part in inside]
     return [file for file in tables if columns.has_images(file.table)]
 
 
 def _with_images(root: Path) -> Iterator[TableFile]:
-    """The tables in the folder that list images. Files that cannot be parsed are none."""
+    """The tables in the folder that list images. Files that cannot be parsed are none, nor links that leave the folder."""
     files = sorted(path for path in root.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     for path in [file for file in files if file.name not in _NOT_TABLES and not file.name.startswith(".")]:
+        if not path.resolve().is_relative_to(root):
+            continue
         try:
             table = read_table(path, path.name)
         except FolderError as error:

@@ -196,6 +196,8 @@ def _records(text: str, name: str) -> list[tuple[int, dict[str, Any]]]:
         document = json.loads(text)
     except ValueError:
         return _json_lines(text, name)
+    except RecursionError:
+        raise FolderError("bad_table", f"{name} is nested too deeply to be a table", "/images/file") from None
     if isinstance(document, dict):
         if {"images", "annotations"} <= document.keys():
             detail = f'{name} is an annotation file of COCO: give images.layout "coco" (or "inaturalist")'
@@ -227,7 +229,7 @@ def _json_lines(text: str, name: str) -> list[tuple[int, dict[str, Any]]]:
             continue
         try:
             record = json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FolderError("bad_table", f"{name} line {line} is not JSON: {error}", "/images/file") from None
         if not isinstance(record, dict):
             raise FolderError("bad_table", f"{name} line {line} is not a JSON object", "/images/file")

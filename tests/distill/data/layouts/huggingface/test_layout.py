@@ -185,6 +185,15 @@ def test_damaged_sets_are_named(tmp_path: Path, damage: Callable[[Path], None], 
     assert message in error.detail
 
 
+def test_links_that_leave_the_folder_are_refused(tmp_path: Path) -> None:
+    save_parquet(tmp_path / "blobs" / "x.parquet", table(TRAIN))
+    (tmp_path / "root" / "data").mkdir(parents=True)
+    (tmp_path / "root" / "data" / "train-0.parquet").symlink_to(tmp_path / "blobs" / "x.parquet")
+    assert source_error(tmp_path / "root", layout="huggingface").code == "link"
+    (tmp_path / "root" / "more").symlink_to(tmp_path / "blobs")
+    assert source_error(tmp_path / "root", layout="huggingface", file="more").code == "outside_root"
+
+
 @pytest.mark.parametrize("content", [b"PAR1" * 9, None], ids=["damaged", "valid"])
 def test_parquet_files_among_class_folders_change_nothing(tmp_path: Path, content: bytes | None) -> None:
     create_ten(tmp_path, "crane", "red finch")

@@ -141,6 +141,21 @@ def test_given_file_lies_in_the_folder(tmp_path: Path, name: str, code: str) -> 
     assert (error.code, error.pointer) == (code, "/images/file")
 
 
+def test_table_behind_a_link_that_leaves_the_folder_is_not_read(tmp_path: Path) -> None:
+    root = create_images(tmp_path / "root")
+    write(tmp_path, "t.csv", list(PAIRS.items()))
+    (root / "t.csv").symlink_to(tmp_path / "t.csv")
+    (root / "metadata.csv").symlink_to(tmp_path / "t.csv")
+    assert source_error(root, layout="table").code == "missing_table"
+    assert source_error(root, file="t.csv").code == "outside_root"
+
+
+def test_parts_without_training_are_named(tmp_path: Path) -> None:
+    create_images(tmp_path)
+    write(tmp_path, "t.csv", [(*pair, str(at)) for at, pair in enumerate(PAIRS.items())], "image,label,fold")
+    assert 'the parts are "0", "1", "2", "3"' in source_error(tmp_path, {"by": "parts"}).detail
+
+
 def test_empty_folder_has_no_table(tmp_path: Path) -> None:
     assert source_error(tmp_path, layout="table").code == "missing_table"
 

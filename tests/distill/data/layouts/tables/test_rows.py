@@ -88,6 +88,7 @@ def test_parquet_table_of_paths(tmp_path: Path) -> None:
         ("t.jsonl", b'{"image": "a.jpg"}\n{"image"\n', "t.jsonl line 2 is not JSON"),
         ("t.json", b'{"images": [], "annotations": [], "categories": []}', "is an annotation file of COCO"),
         ("t.json", b"[1, 2]", "t.json is no table"),
+        ("t.json", b"[" * 200_000 + b"]" * 200_000, "t.json is nested too deeply"),
         ("t.xlsx", b"PK\x03\x04" + bytes(40), "zip file, not a table of images"),
         pytest.param(
             "t.csv",
@@ -96,7 +97,7 @@ def test_parquet_table_of_paths(tmp_path: Path) -> None:
             marks=row("an Excel workbook", "refused: save the sheet as CSV"),
         ),
     ],
-    ids=["wide", "narrow", "quote", "empty", "jsonl", "coco", "json", "zip", "excel"],
+    ids=["wide", "narrow", "quote", "empty", "jsonl", "coco", "json", "nested", "zip", "excel"],
 )
 def test_damaged_tables_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     create_images(tmp_path)
