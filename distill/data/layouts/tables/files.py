@@ -107,7 +107,7 @@ def _metadata(root: Path) -> list[TableFile]:
 
 
 def _with_images(root: Path) -> Iterator[TableFile]:
-    """The tables in the folder that list images. Files that cannot be parsed are none, nor links that leave the folder."""
+    """The tables in the folder that list images. Files that cannot be parsed and links that leave it are left out."""
     files = sorted(path for path in root.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     for path in [file for file in files if file.name not in _NOT_TABLES and not file.name.startswith(".")]:
         if not path.resolve().is_relative_to(root):

@@ -74,10 +74,10 @@ def _read_table(root: Path, source: ImageSource, file: TableFile, listing: Listi
         sample = [(row.line, str(row.cells[columns.image]).strip()) for row in table.sample]
         paths.set_base([(line, value) for line, value in sample if value], PurePosixPath(table.name).stem)
     num_rows, missing = 0, Missing(table.name)
-    for place, path, image in _images(table, columns, paths, file.part, source):
+    for listed, path, image in _images(table, columns, paths, file.part, source):
         num_rows += 1
         if path is None:
-            missing.add(place)
+            missing.add(f"{quoted(listed)} on line {image.line}")
         else:
             _add(collected, path, image, table.name)
     missing.close(source, listing, num_rows, paths.base)
@@ -113,7 +113,7 @@ class Missing:
 def _images(
     table: Table, columns: Columns, paths: ImagePaths, part: str | None, source: ImageSource
 ) -> Iterator[tuple[str, str | None, _JoinedImage]]:
-    """Path as listed, with its line; path below the root, None if there is no such image; and the image of each row."""
+    """Path as listed; path below the root, None if there is no such image; and the image of each row."""
     optional = (columns.label, columns.part, columns.caption)
     positions = [columns.image, *(at for at in optional if at is not None)]
     for line, cells in table.rows(positions):
@@ -127,7 +127,7 @@ def _images(
         if columns.label is None and path is not None:
             labels = tuple(filter(None, [posixpath.basename(posixpath.dirname(path))]))
         of_row = part_of_value(stated, is_train=columns.is_train)
-        yield f"{quoted(listed)} on line {line}", path, _JoinedImage(labels, of_row or part, caption_of(caption), line)
+        yield listed, path, _JoinedImage(labels, of_row or part, caption_of(caption), line)
 
 
 def _add(collected: _Collected, path: str, image: _JoinedImage, table: str) -> None:
@@ -149,6 +149,9 @@ def _add(collected: _Collected, path: str, image: _JoinedImage, table: str) -> N
 
 def labels_of(value: object, separator: str | None) -> tuple[str, ...]:
     """The labels in a cell: one, the items of a list, or those between separators; each once, without empty ones."""
+    if isinstance(value, str) and separator is None:
+        label = value.strip()
+        return (label,) if label else ()
     if isinstance(value, list | tuple):
         items = [label for item in value for label in labels_of(item, None)]
     elif not is_filled(value) or isinstance(value, dict):

@@ -1,6 +1,5 @@
 """Paths in tables: found in their forms, inside the folder only; missing files are counted and named."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -121,14 +120,11 @@ def test_ambiguous_names_without_suffix_are_refused(tmp_path: Path) -> None:
     assert source_error(tmp_path, file="t.csv").code == "ambiguous_image"
 
 
-@pytest.mark.slow
 def test_a_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = tuple(f"{number}.jpg" for number in range(2_000))
+    names = tuple(f"{number}.jpg" for number in range(50))
     create_images(tmp_path, "x", names)
     paths = ImagePaths(tmp_path, "t.csv", "x")
     assert paths.find("0.jpg", 1) == "x/0.jpg"
     for name in names:
         (tmp_path / "x" / name).unlink()  # a second listing, or a look at a file, would not find it
-    start = time.process_time()
     assert [paths.find(name, 1) for name in names] == [f"x/{name}" for name in names]
-    assert time.process_time() - start < 1
