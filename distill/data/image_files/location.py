@@ -18,14 +18,20 @@ _ARROW = re.compile(r"(?P<file>.*\.(?:arrow|feather))!(?P<first>\d+)\+(?P<size>\
 _PARQUET = re.compile(r"(?P<file>.*\.parquet)!(?P<row>\d+)!(?P<column>.+)", re.DOTALL)
 
 
-def arrow_member(file: str, first: int, size: int, row: int) -> str:
-    """The path of the image in bytes `first` to `first + size` of an Arrow file; `row` is its row in the file."""
-    return f"{file}!{first}+{size}!{row}"
+def arrow_member(file: str, first: int, size: int, row: int, *, file_bytes: int) -> str:
+    """The path of the image in bytes `first` to `first + size` of an Arrow file; `row` is its row in the file.
+
+    Sorted paths are in the order of the file, because `first` is padded to the width of `file_bytes`.
+    """
+    return f"{file}!{first:0{len(str(file_bytes))}}+{size}!{row}"
 
 
-def parquet_member(file: str, row: int, column: str) -> str:
-    """The path of the image in a row and a column of a Parquet file."""
-    return f"{file}!{row}!{column}"
+def parquet_member(file: str, row: int, column: str, *, num_rows: int) -> str:
+    """The path of the image in a row and a column of a Parquet file.
+
+    Sorted paths are in the order of the rows, because `row` is padded to the width of `num_rows`.
+    """
+    return f"{file}!{row:0{len(str(num_rows))}}!{column}"
 
 
 def container_of(path: str) -> str | None:

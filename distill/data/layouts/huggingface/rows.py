@@ -55,14 +55,14 @@ class _Parquet:
         return [] if batch is None else _sample(batch, columns)
 
     def rows(self, image: str, columns: Sequence[str]) -> Iterator[ImageRow]:
-        number = count()
+        number, num_rows = count(), self._file.metadata.num_rows
         for group in range(self._file.metadata.num_row_groups):
             in_file, names = self._images(group, image)
             table = self._file.read_row_group(group, columns=list(columns), use_threads=False)
             cells = [table.column(name).to_pylist() for name in columns]
             for at in range(len(in_file)):
                 row, values = next(number), [column[at] for column in cells]
-                path = parquet_member(self._name, row, image) if in_file[at] else None
+                path = parquet_member(self._name, row, image, num_rows=num_rows) if in_file[at] else None
                 yield ImageRow(path, names[at], values)
 
     def _images(self, group: int, image: str) -> tuple[Sequence[bool], Sequence[str | None]]:
@@ -108,7 +108,7 @@ class _Arrow:
             cells = [batch.column(name).to_pylist() for name in columns]
             for at, (place, name) in enumerate(self._images(batch.column(image))):
                 row = next(number)
-                path = None if place is None else arrow_member(self._name, *place, row)
+                path = None if place is None else arrow_member(self._name, *place, row, file_bytes=self._bytes.size)
                 yield ImageRow(path, name, [column[at] for column in cells])
 
     def _images(self, values: Any) -> Iterator[tuple[tuple[int, int] | None, str | None]]:

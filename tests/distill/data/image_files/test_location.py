@@ -96,6 +96,14 @@ def test_stamps_and_reads_follow_the_file(form: str, tmp_path: Path) -> None:
         read_image(first)
 
 
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_sorted_paths_are_in_the_order_of_the_file(form: str, tmp_path: Path) -> None:
+    images = [f"image {number}".encode() for number in range(120)]
+    write_table(tmp_path, form, images, [LABELS[number % 4] for number in range(120)])
+    index = scan(tmp_path, LABELS, SPLIT.validate_python({"by": "all"}))
+    assert [read_image(index.file(row)) for row in range(120)] == images
+
+
 def test_plain_files_have_no_container(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"a")
     assert container_of("crane/a.jpg") is None
