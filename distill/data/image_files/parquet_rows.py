@@ -1,8 +1,9 @@
 """Images in rows of Parquet files: row groups are decoded once and kept in memory up to a limit. Imports no torch.
 
 A value cannot be read alone, because a row group is compressed in pages. Neighbouring rows share a row group, and an
-ordered pass reads each group once; images at random from a set beyond the limit read a group each (docs/log.md). Threads that want the same group wait for the one that reads it. Needs pyarrow, the
-extra `datasets`, which is imported when the first row is read.
+ordered pass reads each group once; images at random from a set beyond the limit read a group each (docs/log.md).
+Threads that want the same group wait for the one that reads it. Needs pyarrow, the extra `datasets`, which is imported
+when the first row is read.
 """
 
 import importlib
