@@ -50,8 +50,8 @@ class LabelSetAccuracy:
     """Accuracy among a set of labels. `chance`: accuracy of guessing. `per_label`: for the labels that have images.
 
     `num_images`: an image with several labels counts under each. `top5`: mean over labels of the share of images whose
-    own text is among the five closest. `confusions`: most frequent first. `agreement`: of a student with its teacher, if
-    teacher features were given.
+    own text is among the five closest. `confusions`: most frequent first. `agreement`: of a student with its teacher,
+    if teacher features were given.
     """
 
     accuracy: float
