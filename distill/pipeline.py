@@ -24,11 +24,11 @@ from distill.data.crops import Views, sample_shared_views
 from distill.data.dataset.trained_on import TrainedOn
 from distill.data.decoded_images import DecodedImages, PixelArray, eval_size, train_size
 from distill.data.few_shot import exclude_rows, support_rows
+from distill.data.image_files.location import container_of
 from distill.data.image_index import ImageIndex
 from distill.data.image_store import ImageConsumer, file_digests, read_images
 from distill.data.packed_strings import PackedPaths
 from distill.data.row_cache import key_of
-from distill.data.shards import is_member, shard_of
 from distill.data.splits import NO_LABEL
 from distill.evaluation.accuracy import Evaluation, evaluate, evaluate_features
 from distill.evaluation.tip_adapter import retrieval_scores, support_features, support_memory
@@ -144,7 +144,8 @@ def training_data(
     if "captions" in required_inputs(config.objective.losses.above_zero()):
         folder = Path(image_index.root) if root is None else root
         relative = [image_index.paths[row] for row in rows]
-        captioned = caption_features(teacher, folder, relative, given=captions, cache=cache, hooks=hooks)
+        listed = None if image_index.captions is None else [image_index.captions[row] for row in rows]
+        captioned = caption_features(teacher, folder, relative, given=captions, listed=listed, cache=cache, hooks=hooks)
     digests = {
         "dataset": image_index.digest,
         "pictures": images.digest,
@@ -314,8 +315,8 @@ def measure_student(
         usable = np.setdiff1d(usable, np.flatnonzero(of_teacher.bad.numpy()))
         teacher_features = of_teacher.features[torch.from_numpy(usable)]
     features = student_features(student, images.pixels, usable, device=choose_device(options.device), hooks=hooks)
-    labels = _labels(image_index, rows, usable)
-    evaluation = _evaluate(text, features, labels, image_index, targets, options.temperature, teacher_features)
+    labels, numbers = _labels(image_index, rows, usable), _image_numbers(image_index, rows, usable)
+    evaluation = _evaluate(text, features, labels, numbers, image_index, targets, options.temperature, teacher_features)
     if not options.retrieve or teacher is None:
         return evaluation
     unseen = np.isin(labels, image_index.ood_labels)
@@ -337,6 +338,7 @@ def measure_student(
         image_index.ood_labels,
         names=image_index.labels,
         temperature=options.temperature,
+        image_numbers=None if numbers is None else numbers[unseen],
         extra=lambda normalised: retrieval_scores(normalised, memory),
     )
     return replace(evaluation, retrieval=retrieval)
@@ -410,14 +412,15 @@ def measure_epochs(
     )
     images = pixels.images(quiet)
     usable, device = images.usable(), choose_device(config.system.device)
-    labels = _labels(evaluated, rows, usable)
+    labels, numbers = _labels(evaluated, rows, usable), _image_numbers(evaluated, rows, usable)
 
     def on_epoch(epoch: int, student: Student, context: Tensor | None) -> EpochLine | None:
         if epoch <= config.schedule.epochs - config.evaluation.measured_epochs:
             return None
         features = student_features(student, images.pixels, usable, device=device)
         _, with_context = evaluation_inputs(config, image_index, teacher, targets, context)
-        return _evaluate(text, features, labels, evaluated, with_context, config.objective.temperature).summary()
+        temperature = config.objective.temperature
+        return _evaluate(text, features, labels, numbers, evaluated, with_context, temperature).summary()
 
     return on_epoch
 
@@ -453,8 +456,8 @@ def measure_teacher(
     )
     usable = np.flatnonzero(~of_teacher.bad.numpy()).astype(np.int64)
     features = of_teacher.features[torch.from_numpy(usable)]
-    labels = _labels(image_index, rows, usable)
-    return _evaluate(text, features, labels, image_index, targets, 1 / teacher.logit_scale)
+    labels, numbers = _labels(image_index, rows, usable), _image_numbers(image_index, rows, usable)
+    return _evaluate(text, features, labels, numbers, image_index, targets, 1 / teacher.logit_scale)
 
 
 def _few_shot_rows(config: TrainConfig, image_index: ImageIndex) -> list[int]:
@@ -466,18 +469,24 @@ def _few_shot_rows(config: TrainConfig, image_index: ImageIndex) -> list[int]:
 
 def _shard_numbers(image_index: ImageIndex, rows: Sequence[int]) -> Ints | None:
     """The shard number (N,) of each image; None for images that are not in shards."""
-    if not is_member(image_index.paths[rows[0]]):
+    if container_of(image_index.paths[rows[0]]) is None:
         return None
-    numbers: dict[str, int] = {}
+    numbers: dict[str | None, int] = {}
     return np.array(
-        [numbers.setdefault(shard_of(image_index.paths[row]), len(numbers)) for row in rows], dtype=np.int64
+        [numbers.setdefault(container_of(image_index.paths[row]), len(numbers)) for row in rows], dtype=np.int64
     )
 
 
 def _evaluation_rows(image_index: ImageIndex, shots: int) -> list[int]:
     """The rows of held-out and OOD images, ascending, without the first `shots` images of each OOD label."""
     rows = sorted(image_index.part("held_out") + image_index.part("ood"))
-    return exclude_rows(rows, support_rows(image_index, shots)) if shots else rows
+    if not shots:
+        return rows
+    support, numbers = support_rows(image_index, shots), image_index.image_numbers
+    if numbers is not None:  # an image with several labels is excluded under all of them
+        images = {numbers[row] for row in support}
+        support = [row for row in rows if numbers[row] in images]
+    return exclude_rows(rows, support)
 
 
 def _labels(image_index: ImageIndex, rows: Sequence[int], usable: Ints) -> Ints:
@@ -485,6 +494,12 @@ def _labels(image_index: ImageIndex, rows: Sequence[int], usable: Ints) -> Ints:
     if len(usable) == 0:
         raise NoImages(f"none of the {len(rows)} images to evaluate on can be used")
     return np.array([image_index.label_indices[row] for row in rows], dtype=np.int64)[usable]
+
+
+def _image_numbers(image_index: ImageIndex, rows: Sequence[int], usable: Ints) -> Ints | None:
+    """The number of the image of each usable row; None if no image has several labels."""
+    numbers = image_index.image_numbers
+    return None if numbers is None else np.array([numbers[row] for row in rows], dtype=np.int64)[usable]
 
 
 def _paths(image_index: ImageIndex, rows: Sequence[int], root: Path | None) -> Sequence[Path]:
@@ -507,6 +522,7 @@ def _evaluate(
     text: TextKind,
     features: Tensor,
     labels: Ints,
+    image_numbers: Ints | None,
     image_index: ImageIndex,
     targets: TextTargets,
     temperature: float,
@@ -522,4 +538,5 @@ def _evaluate(
         ood_labels=image_index.ood_labels,
         temperature=temperature,
         teacher_features=teacher_features,
+        image_numbers=image_numbers,
     )

@@ -30,7 +30,8 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
 class DatasetIn(StorableRequestModel):
-    """A folder below the data root with class folders, WebDataset shards (.tar), a table or a published layout."""
+    """A folder below the data root with class folders, WebDataset shards (.tar), a table or data set, or a published
+    layout."""
 
     name: Name | None = Field(None, description="Name of the dataset. If absent, the path.")
     path: str = Field(min_length=1, max_length=1000, description="Relative to the data root.", examples=["cub/images"])
@@ -71,7 +72,13 @@ _EXAMPLES: list[dict[str, Any]] = [
         "path": "cub/images",
         "vocabulary_id": "voc_01k9yzc3sw8r1mv5n3f4b7qd2x",
         "split": {"by": "seed", "seed": 0, "id_fraction": 0.5, "held_out": 0.3},
-    }
+    },
+    {
+        "path": "birds",
+        "vocabulary_id": "voc_01k9yzc3sw8r1mv5n3f4b7qd2x",
+        "split": {"by": "parts"},
+        "images": {"layout": "table", "file": "birds.csv", "columns": {"label": "species", "part": "fold"}},
+    },
 ]
 
 

@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,19 +21,27 @@ from limbeck.shared.images.file_names import json_line
 
 
 class Item(NamedTuple):
-    """One image: its path relative to the root, the index of its label (-1 if unlabelled), and its part."""
+    """One image: its path relative to the root, the index of its label (-1 if unlabelled), its part, and its caption.
+
+    The caption is None if the layout gives none. An image with several labels is one item for each of them.
+    """
 
     path: str
     label: int
     part: Part
+    caption: str | None = None
+
+    def as_fields(self) -> tuple[str | int | None, ...]:
+        """`(path, label, part)`, and the caption if there is one."""
+        return self if self.caption is not None else self[:3]
 
 
 @dataclass(frozen=True, eq=False)
 class ImageIndex:
     """The label and the part of each of N images, stored in columns to save memory at a million images.
 
-    `labels`: the whole vocabulary in order, including labels without images. The digest covers neither `root` nor the
-    contents of the images.
+    `labels`: the whole vocabulary in order, including labels without images. `captions`: of each image, empty for an
+    image without one; None if no image has one. The digest covers neither `root` nor the contents of the images.
     """
 
     root: str
@@ -40,6 +49,7 @@ class ImageIndex:
     paths: PackedStrings
     label_indices: "array[int]"
     part_codes: bytes
+    captions: PackedStrings | None = None
 
     @cached_property
     def id_labels(self) -> tuple[int, ...]:
@@ -53,10 +63,10 @@ class ImageIndex:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 over labels, paths and parts, in hex."""
+        """sha256 over labels, paths, parts and captions, in hex."""
         digest = hashlib.sha256(json.dumps(self.labels).encode())
         for item in self:
-            digest.update(json.dumps(item).encode())
+            digest.update(json.dumps(item if item.caption is not None else item[:3]).encode())
         return digest.hexdigest()
 
     def labels_of(self, part: Part) -> set[int]:
@@ -68,8 +78,9 @@ class ImageIndex:
         return len(self.paths)
 
     def __iter__(self) -> Iterator[Item]:
-        for path, label, code in zip(self.paths, self.label_indices, self.part_codes, strict=True):
-            yield Item(path, label, PARTS[code])
+        captions: Iterable[str] = repeat("", len(self)) if self.captions is None else self.captions
+        for path, label, code, caption in zip(self.paths, self.label_indices, self.part_codes, captions, strict=True):
+            yield Item(path, label, PARTS[code], caption or None)
 
     @property
     def items(self) -> list[Item]:
@@ -89,12 +100,19 @@ class ImageIndex:
         wanted = PARTS.index(part)
         return [at for at, code in enumerate(self.part_codes) if code == wanted]
 
+    @cached_property
+    def image_numbers(self) -> "array[int] | None":
+        """A number for the image of each row, equal for the rows of one image; None if no image has several rows."""
+        numbers: dict[str, int] = {}
+        of_rows = array("q", (numbers.setdefault(path, len(numbers)) for path in self.paths))
+        return of_rows if len(numbers) < len(of_rows) else None
+
     def file(self, at: int) -> Path:
         """Path on this machine of the image at a position."""
         return Path(self.root, self.paths[at])
 
     def save(self, path: Path) -> None:
-        """Write JSON lines, atomically: a header, then `[path, label, part]` per image."""
+        """Write JSON lines, atomically: a header, then `[path, label, part]` and any caption of each image."""
         header = {
             "manifest": 1,
             "root": self.root,
@@ -104,7 +122,7 @@ class ImageIndex:
         }
         with replacing(path) as draft, draft.open("w", encoding="utf-8") as out:
             out.write(json_line(header))
-            out.writelines(map(json_line, self))
+            out.writelines(json_line(item.as_fields()) for item in self)
 
     @classmethod
     def load(cls, path: Path) -> "ImageIndex":
@@ -125,13 +143,18 @@ class ImageIndex:
     def of(cls, root: str | Path, labels: Sequence[str], items: Iterable[Item]) -> "ImageIndex":
         """Collect items into columns. Raises ValueError for an unknown part or a label index out of range."""
         label_indices, part_codes = array("i"), bytearray()
+        captions: dict[int, str] = {}
 
         def paths() -> Iterator[str]:
-            for path, label, part in items:
+            for path, label, part, caption in items:
                 if not (0 <= label < len(labels) or (label == NO_LABEL and part == "unlabelled")):
                     raise ValueError(f"{path}: label index {label} is out of range, there are {len(labels)} labels")
                 label_indices.append(label)
+                if caption:
+                    captions[len(part_codes)] = caption
                 part_codes.append(PARTS.index(part))
                 yield path
 
-        return cls(str(root), tuple(labels), PackedStrings(paths()), label_indices, bytes(part_codes))
+        packed = PackedStrings(paths())
+        of_rows = PackedStrings(captions.get(row, "") for row in range(len(packed))) if captions else None
+        return cls(str(root), tuple(labels), packed, label_indices, bytes(part_codes), of_rows)

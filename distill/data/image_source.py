@@ -1,6 +1,6 @@
 """How the images of a dataset are given: the layout of its folder, and which of its images count. Imports no torch."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +22,21 @@ LayoutName = Literal[
     "imagenet",
     "tiered_imagenet",
 ]
+
+
+SeveralLabels = Literal["refuse", "first", "each", "leave_out"]
+ColumnName = str | Annotated[int, Field(ge=0, lt=10_000)]
+
+
+class TableColumns(BaseModel):
+    """Columns of a table, by name or by number from 0. A column that is not given is recognised by its header."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image: ColumnName | None = Field(None, description="Path of the image, relative to the table.")
+    label: ColumnName | None = Field(None, description="Label, or list of labels.")
+    part: ColumnName | None = Field(None, description="Part, such as train, val or test.")
+    caption: ColumnName | None = Field(None, description="Caption, for the loss `cap`.")
 
 
 class ImageSource(BaseModel):
@@ -50,6 +65,31 @@ class ImageSource(BaseModel):
     )
     unmatched: Literal["refuse", "skip"] = Field(
         "refuse", description="Images whose label is not in the vocabulary: `refuse`, or `skip` and count them."
+    )
+    columns: TableColumns = Field(TableColumns(), description="Columns of a table whose headers say too little.")
+    image_folder: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="Folder to which the paths in a table are relative, if it is not the table's own; below `path`.",
+    )
+    labels_are: Literal["names", "indices_from_0", "indices_from_1"] = Field(
+        "names", description="Whether labels that are numbers count the labels of the vocabulary, and from where."
+    )
+    label_names: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="Label file below `path` whose ids (or positions, with `labels_are`) are the labels of the images.",
+    )
+    label_separator: str | None = Field(
+        None, min_length=1, max_length=10, description="Text between several labels of an image, such as `|`."
+    )
+    several_labels: SeveralLabels = Field(
+        "refuse",
+        description=(
+            "Images with several labels: `refuse`; use the `first`; use them under `each`; or `leave_out` the image."
+        ),
     )
     missing: Literal["refuse", "skip"] = Field(
         "refuse", description="Images that a table lists but that are not there: `refuse`, or `skip` and count them."

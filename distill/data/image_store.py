@@ -25,8 +25,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from distill import Stopped
+from distill.data.image_files.location import file_stamp, read_image
 from distill.data.row_cache import KEY_BYTES, Keys, RowCache, key_of, stack_keys
-from distill.data.shards import file_stamp, read_image
 from distill.hooks import PipelineHooks
 from limbeck.shared.images.background import WHITE
 from limbeck.shared.images.decode import DECODER, OpenedImage, PixelTraits, optional_readers

@@ -4,11 +4,14 @@ Accuracy is mean per-class accuracy, as in arXiv:2307.03135: the share of a labe
 text, averaged over labels, so that labels with many images count no more than others. Also measured: all images among
 all labels (generalised zero-shot), top-5 accuracy, calibration, confusions, bootstrap intervals, and the agreement of
 student and teacher. No result selects weights, an epoch or a recipe. N images, K labels, D embedding width.
+
+An image with several labels has a row under each; it is right in all of them if the closest text is of any of its
+labels (`image_numbers` tells which rows are one image).
 """
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -46,8 +49,9 @@ class Confusion:
 class LabelSetAccuracy:
     """Accuracy among a set of labels. `chance`: accuracy of guessing. `per_label`: for the labels that have images.
 
-    `top5`: mean over labels of the share of images whose own text is among the five closest. `confusions`: most
-    frequent first. `agreement`: of a student with its teacher, if teacher features were given.
+    `num_images`: an image with several labels counts under each. `top5`: mean over labels of the share of images whose
+    own text is among the five closest. `confusions`: most frequent first. `agreement`: of a student with its teacher,
+    if teacher features were given.
     """
 
     accuracy: float
@@ -152,18 +156,20 @@ def evaluate_features(
     names: Sequence[str],
     temperature: float = TEMPERATURE,
     teacher_features: Tensor | None = None,
+    image_numbers: Ints | None = None,
     extra: ExtraScores | None = None,
 ) -> LabelSetAccuracy:
     """Classify images among the labels of a subset.
 
     `features` (N, D) and `targets` (K, D) float, normalised here; `labels` (N,) int64 and `label_subset` are indices of
     `targets` and `names` (K). `temperature`: of the softmax for the confidence. `teacher_features` (N, D): for the
-    agreement. `extra`: scores to add to the cosines with the texts of the subset, ascending. Raises ValueError for no
-    image, an image of a label outside the subset, features that are not finite, or two labels with the same name.
+    agreement. `image_numbers` (N,): equal for the rows of one image; None if each row is an image of its own. `extra`:
+    scores to add to the cosines with the texts of the subset, ascending. Raises ValueError for no image, an image of a
+    label outside the subset, features that are not finite, or two labels with the same name.
     """
     subset, truth = _validate(features, labels, label_subset, names)
     subset_targets = targets[torch.from_numpy(subset)]
-    predictions = _predict(features, truth, subset_targets, temperature, extra)
+    predictions = _predict(features, truth, subset_targets, temperature, extra).of_images(truth, image_numbers)
     counts = np.bincount(truth, minlength=len(subset))
     with_images = np.flatnonzero(counts)
     images = counts[with_images]
@@ -181,7 +187,7 @@ def evaluate_features(
         top5=float((in_top5 / images).mean()),
         intervals=accuracy_intervals(correct, images),
         calibration=calibration(predictions.confidence, predictions.correct, temperature=temperature),
-        confusions=_confusions(truth, predictions.chosen, counts, [names[label] for label in subset.tolist()]),
+        confusions=_confusions(truth, predictions, counts, [names[label] for label in subset.tolist()]),
         agreement=None
         if teacher_features is None
         else agreement(features, teacher_features, subset_targets, temperature=temperature),
@@ -199,6 +205,7 @@ def evaluate(
     ood_labels: Sequence[int],
     temperature: float = TEMPERATURE,
     teacher_features: Tensor | None = None,
+    image_numbers: Ints | None = None,
 ) -> Evaluation:
     """Evaluate all parts; an image belongs to the part of its label.
 
@@ -222,23 +229,30 @@ def evaluate(
             names=names,
             temperature=temperature,
             teacher_features=None if teacher_features is None else teacher_features[rows],
+            image_numbers=None if image_numbers is None else image_numbers[selected],
         )
 
     return Evaluation(
         text=text,
         id=part(~unseen, id_labels),
         ood=part(unseen, ood_labels),
-        joint=_evaluate_jointly(features, labels, targets, names, unseen, [*id_labels, *ood_labels])
+        joint=_evaluate_jointly(features, labels, targets, names, unseen, [*id_labels, *ood_labels], image_numbers)
         if unseen.any() and not unseen.all()
         else None,
     )
 
 
 def _evaluate_jointly(
-    features: Tensor, labels: Ints, targets: Tensor, names: Sequence[str], unseen: Bools, all_labels: Sequence[int]
+    features: Tensor,
+    labels: Ints,
+    targets: Tensor,
+    names: Sequence[str],
+    unseen: Bools,
+    all_labels: Sequence[int],
+    image_numbers: Ints | None,
 ) -> JointResult:
     subset, truth = _validate(features, labels, all_labels, names)
-    predictions = _predict(features, truth, targets[torch.from_numpy(subset)])
+    predictions = _predict(features, truth, targets[torch.from_numpy(subset)]).of_images(truth, image_numbers)
 
     def counts(selected: Bools) -> tuple[Ints, Ints]:
         """Correct and all selected images, of each label that has any."""
@@ -289,6 +303,20 @@ class _Predictions:
     rank: Ints
     confidence: npt.NDArray[np.float64]
 
+    def of_images(self, truth: Ints, image_numbers: Ints | None) -> "_Predictions":
+        """The predictions where a row is right if its closest text is of any label of its image.
+
+        `truth` (N,): position of the label of each row; `image_numbers` (N,): equal for the rows of one image.
+        """
+        if image_numbers is None:
+            return self
+        _, image = np.unique(image_numbers, return_inverse=True)
+        num_labels = int(max(truth.max(), self.chosen.max())) + 1
+        correct = np.isin(image * num_labels + self.chosen, image * num_labels + truth)
+        best = np.full(len(truth), np.iinfo(self.rank.dtype).max, dtype=self.rank.dtype)
+        np.minimum.at(best, image, self.rank)
+        return replace(self, correct=correct, rank=best[image])
+
 
 def _predict(
     features: Tensor, truth: Ints, targets: Tensor, temperature: float | None = None, extra: ExtraScores | None = None
@@ -317,10 +345,10 @@ def _predict(
     return _Predictions(chosen_text, chosen_text == truth, ranks, confidences.astype(np.float64))
 
 
-def _confusions(truth: Ints, chosen: Ints, counts: Ints, names: Sequence[str]) -> tuple[Confusion, ...]:
+def _confusions(truth: Ints, predictions: _Predictions, counts: Ints, names: Sequence[str]) -> tuple[Confusion, ...]:
     """The most frequent pairs of a label and another label that its images were classified as."""
-    wrong = chosen != truth
-    pairs, times = np.unique(truth[wrong] * len(names) + chosen[wrong], return_counts=True)
+    wrong = ~predictions.correct
+    pairs, times = np.unique(truth[wrong] * len(names) + predictions.chosen[wrong], return_counts=True)
     order = np.lexsort((pairs, -times))[:NUM_CONFUSIONS]
     labels, others, num_images = pairs[order] // len(names), pairs[order] % len(names), times[order]
     return tuple(

@@ -1,8 +1,9 @@
 """Captions of images, for L-cap: from a caption set or from the dataset. Imports no torch.
 
-A caption set is a JSON object, image path below the dataset's root -> caption; `captions.json` in the root is used by
-default. The service exports it as JSON lines (`.jsonl`) of `{"path", "caption"}`; the first line for an image counts. A
-dataset without a caption set may have a text file per image, `crane/01.txt` for `crane/01.jpg`. Captions are optional.
+A caption set is a JSON object, image path below the dataset's root -> caption. The service exports it as JSON lines
+(`.jsonl`) of `{"path", "caption"}`; the first line for an image counts. Without one, a dataset has its captions in a
+column of its table (kept in its image index), in `captions.json` in the root, or in a text file per image,
+`crane/01.txt` for `crane/01.jpg`. The first of these that is there is used for all images. Captions are optional.
 """
 
 import json
@@ -17,12 +18,16 @@ SET_FILE = "captions.json"
 MAX_BYTES = 64 * 1024
 
 
-def read_captions(root: Path, paths: Sequence[str], given: Path | None = None) -> list[str | None]:
+def read_captions(
+    root: Path, paths: Sequence[str], given: Path | None = None, listed: Sequence[str] | None = None
+) -> list[str | None]:
     """The caption of each of `paths` (below `root`), or None; white space is collapsed.
 
-    `given`: a caption set to use instead of the dataset's captions. Raises TextsError for an invalid set, or for a set
-    without a caption of any of the images.
+    `given`: a caption set to use instead of the dataset's captions. `listed`: captions of the image index, empty where
+    there is none. Raises TextsError for an invalid set, or for a set without a caption of any of the images.
     """
+    if given is None and listed is not None and any(listed):
+        return [_tidy(text) for text in listed]
     default = root / SET_FILE
     source = given if given is not None else default if default.is_file() else None
     if source is None:

@@ -97,16 +97,21 @@ def caption_features(
     paths: Sequence[str],
     *,
     given: Path | None,
+    listed: Sequence[str] | None = None,
     cache: Path,
     hooks: PipelineHooks | None = None,
 ) -> CaptionFeatures:
-    """The teacher's text features of the images' captions. Raises TextsError if no image has a caption, and Stopped."""
-    captions = read_captions(root, paths, given)
+    """The teacher's text features of the images' captions (`read_captions`).
+
+    Raises TextsError if no image has a caption, and Stopped.
+    """
+    captions = read_captions(root, paths, given, listed)
     at = [row for row, text in enumerate(captions) if text is not None]
     if not at:
         raise TextsError(
             f"losses.cap has a weight, but none of {len(paths)} images has a caption: give a caption set, "
-            "put captions.json into the dataset's folder or a .txt next to each image, or set losses.cap to 0"
+            "a table with a column of captions, captions.json in the dataset's folder or a .txt next to each image, or "
+            "set losses.cap to 0"
         )
     encoded = encode_text_targets(
         teacher,

@@ -61,6 +61,9 @@ def run(
     split: Annotated[
         str, typer.Option(help="Seen and unseen labels: seed=0,id_fraction=0.5,held_out=0.3; folders; or JSON.")
     ] = _SPLIT,
+    source: Annotated[
+        str, typer.Option(help='How the images are given, as JSON: {"layout": "table", "file": "train.csv"}.')
+    ] = "",
     strategies: Annotated[
         str, typer.Option(help="Prompt strategies: sentence,phrases,contrast …; by default those that --text needs.")
     ] = "",
@@ -80,7 +83,7 @@ def run(
 
     kind = _text_kind(text)
     config = assignments(set_ or [], "--set") | ({"student": student} if student else {})
-    chosen_split = parse_split(split)
+    chosen_split, images_given = parse_split(split), parse_source(source)
     read_bytes(labels)  # before the service is asked
     options: EnrichOptions = {
         "endpoint": endpoint or None,
@@ -92,7 +95,7 @@ def run(
     with service(url) as client:
         vocabulary = create_vocabulary(client, labels, domain, console)
         # The dataset is registered before the first LLM call, so that a wrong folder costs nothing.
-        dataset = client.register_dataset(vocabulary.id, images, split=chosen_split)
+        dataset = client.register_dataset(vocabulary.id, images, split=chosen_split, images=images_given)
         console.print(_counts_text(dataset.counts), highlight=False)
         attribute_set, missing = None, ""
         if kind != "names":
@@ -135,12 +138,23 @@ def parse_split(text: str) -> dict[str, object]:
     if text in ("parts", "folders", "all"):
         return {"by": text}
     if text.lstrip().startswith("{"):
-        try:
-            split: dict[str, object] = json.loads(text)
-        except ValueError as error:
-            raise BadInput(f"--split is not JSON: {error}") from None
-        return split
+        return _json_object(text, "--split")
     return {"by": "seed"} | assignments(re.split(r"\s*,\s*", text.strip()), "--split")
+
+
+def parse_source(text: str) -> dict[str, object]:
+    """A JSON object, as the API's `images`; empty for an empty text. Raises BadInput."""
+    return _json_object(text, "--source") if text else {}
+
+
+def _json_object(text: str, option: str) -> dict[str, object]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"{option} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadInput(f"{option} {text!r}: give a JSON object")
+    return value
 
 
 def _strategies(text: str) -> list[str]:

@@ -20,11 +20,15 @@ class DatasetMethods:
         split: Mapping[str, object],
         name: str | None = None,
         folder_map: Mapping[str, str] | None = None,
+        images: Mapping[str, object] | None = None,
     ) -> Dataset:
-        """Register a folder of class folders; `path` is relative to the service's data root.
+        """Register a folder of images; `path` is relative to the service's data root.
 
         `split`: `{"by": "seed", "seed": 0, "id_fraction": 0.5, "held_out": 0.3}`, `{"by": "list", "id": […],
-        "ood": […]}`, `{"by": "folders"}` or `{"by": "image_lists", "train": …, "held_out": …, "ood": …}`.
+        "ood": […]}`, `{"by": "parts"}`, `{"by": "all"}` or
+        `{"by": "image_lists", "train": …, "held_out": …, "ood": …}`.
+        `images`: how the images are given, if the folder alone does not say: `{"layout": "table", "file": "train.csv",
+        "columns": {"label": "species"}}`.
         """
         body: dict[str, object] = {
             "name": name or path,
@@ -34,6 +38,8 @@ class DatasetMethods:
         }
         if folder_map:
             body["folder_map"] = dict(folder_map)
+        if images:
+            body["images"] = dict(images)
         return post(self._http, Dataset, "/v1/datasets", body)
 
     def dataset(self, id: str) -> Dataset:

@@ -13,7 +13,9 @@ from webdataset import TarWriter
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.scan import scan, scan_dataset
 from distill.data.decoded_images import decode_images
+from distill.data.few_shot import support_rows
 from distill.data.image_index import ImageIndex
+from distill.data.image_source import ImageSource
 from distill.data.shards import read_image
 from distill.data.splits import SPLIT
 from distill.evaluation.agreement import agreement
@@ -347,3 +349,25 @@ def test_background_reaches_every_use_of_an_image(
         assert not torch.equal(found["#ffffff", use], found["#c00000", use])
     for use in ("student", "teacher"):
         assert found["#ffffff", use] != found["#c00000", use]
+
+
+def test_images_with_several_labels_are_measured_once_and_leave_the_test_set_as_support(
+    targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path, make_images: Callable[..., list[Path]]
+) -> None:
+    images = [path.name for path in make_images(tmp_path / "images", 16)]
+    rows = [f"{name},{LABELS[at % 4]}|{LABELS[(at + 2) % 4]}" for at, name in enumerate(images[:8])]
+    rows += [f"{name},{LABELS[at % 4]}" for at, name in enumerate(images[8:])]
+    (tmp_path / "images" / "t.csv").write_text("image,label\n" + "\n".join(rows))
+    source = ImageSource(label_separator="|", several_labels="each")
+    split = SPLIT.validate_python({"by": "list", "id": LABELS[1::2], "ood": LABELS[::2], "held_out": 0.5})
+    index = scan_dataset(tmp_path / "images", LABELS, split, None, source).image_index
+    ood = [index.paths[row] for row in index.part("ood")]
+    assert (len(ood), len(set(ood))) == (12, 8)
+    measured = measure_teacher(tiny_teacher, index, targets, "names", cache=tmp_path / "cache")
+    assert measured.ood is not None
+    assert measured.ood.num_images == 12
+    # The first image of each label shows both labels, so that three rows of three images are gone.
+    few = measure_teacher(tiny_teacher, index, targets, "names", cache=tmp_path / "cache", shots=1)
+    support = {index.paths[row] for row in support_rows(index, 1)}
+    assert few.ood is not None
+    assert few.ood.num_images == sum(path not in support for path in ood)

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from attributes.prompts.questions import ImageFile, questions_for_image
 from attributes.prompts.strategy import Strategy
 from attributes.types import Label
+from distill.data.image_files.location import read_image
 from distill.data.image_index import ImageIndex
-from distill.data.shards import read_image
 from limbeck.shared.images.decode import small_jpeg
 from limbeck.shared.images.file_names import json_line, shown_path
 from limbeck.shared.images.unreadable import UnreadableImage

@@ -1,14 +1,16 @@
 """Finds the images of a folder, matches them to labels and splits them. Reads names only; imports no torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from distill.data import image_folders
+from distill.data.dataset import label_values, several_labels
 from distill.data.dataset.label_matcher import LabelIds, LabelMatcher
 from distill.data.dataset.listing_checks import check_listing
-from distill.data.dataset.matching import match_images
+from distill.data.dataset.matching import MatchedImage, match_images
 from distill.data.dataset.splitting import check_usable, split_images
+from distill.data.image_folders import FolderError
 from distill.data.image_index import ImageIndex, Item
 from distill.data.image_source import ImageSource
 from distill.data.layouts import image_lists
@@ -46,31 +48,49 @@ def scan_dataset(
     Raises FolderError, whose `code` is one of: no_such_folder, link, no_images, folder_matches_no_label, ambiguous,
     unknown_label, id_ood_overlap, one_label, missing_list, missing_image, image_twice, outside_root,
     nothing_to_measure, packed_shard, bad_shard, no_label, unknown_layout, bad_list, missing_extra, packed_images,
-    several_images, negative_label, mixed_layout, merged_labels, unmatched_pattern, no_part, folder_unreadable.
+    several_images, negative_label, mixed_layout, merged_labels, unmatched_pattern, no_part, folder_unreadable,
+    several_labels, bad_index, and those of the readers of tables: bad_table, missing_table, ambiguous_table, no_column,
+    ambiguous_columns, ambiguous_image, remote_image, needs_pyarrow.
     """
     root = image_folders.resolve_folder(root)
     source = without_folders(source or ImageSource(), root, unlabelled)
     matcher = LabelMatcher(labels, folder_map, label_ids)
-    listing = _list(root, source, split)
+    listing = label_values.with_names(_list(root, source, split), root, labels, source)
     check_listing(listing, matcher, source, split, root)
-    images = match_images(listing, matcher, source)
+    images = several_labels.one_label_each(
+        _match(listing, matcher, source), labels, source.several_labels, listing.notes
+    )
     if isinstance(split, ByParts) and listing.has_other_images:
         in_parts = [image for image in images if image.part is not None]
         if num_left_out := len(images) - len(in_parts):
             listing.notes.append(f"{num_left_out:,} images are in no part, and were left out")
         images = in_parts
-    items = split_images(images, labels, split, matcher)
+    items = several_labels.one_part_each(split_images(images, labels, split, matcher), listing.notes)
     items += [Item(image.path, NO_LABEL, "unlabelled") for image in listing.images if not image.labels]
     items += unlabelled_items(root, unlabelled, listing.exclusion(ImageSource()))
-    image_index = ImageIndex.of(root, labels, items)
+    image_index = ImageIndex.of(root, labels, _with_captions(items, listing))
     check_usable(image_index, split)
     return ScannedDataset(image_index, listing)
 
 
 def _list(root: Path, source: ImageSource, split: Split) -> Listing:
     if isinstance(split, ByImageLists):
-        return image_lists.read(root, split)
+        return image_lists.read(root, split, source)
     return list_images(root, source, needs_parts=isinstance(split, ByParts))
+
+
+def _match(listing: Listing, matcher: LabelMatcher, source: ImageSource) -> list[MatchedImage]:
+    try:
+        return match_images(listing, matcher, source)
+    except FolderError as error:
+        if error.code == "folder_matches_no_label" and (remedy := label_values.numbers_remedy(listing)):
+            raise FolderError(error.code, error.detail + remedy, "/images/labels_are") from None
+        raise
+
+
+def _with_captions(items: Sequence[Item], listing: Listing) -> Iterator[Item]:
+    captions = {image.path: image.caption for image in listing.images if image.caption is not None}
+    return (item._replace(caption=captions.get(item.path)) for item in items) if captions else iter(items)
 
 
 def scan(root: Path, labels: Sequence[str], split: Split, folder_map: Mapping[str, str] | None = None) -> ImageIndex:

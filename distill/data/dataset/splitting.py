@@ -56,7 +56,9 @@ def _by_labels(
 def _by_parts(images: Sequence[MatchedImage], split: ByParts) -> list[Item]:
     named = {image.part for image in images}
     if "train" not in named:
-        raise FolderError("no_such_folder", "no image is in a part for training, such as train/", "/path")
+        found = ", ".join(f'"{name}"' for name in sorted(filter(None, named))[:10]) or "none"
+        detail = f"no image is in a part for training, such as train/; the parts are {found}"
+        raise FolderError("no_such_folder", detail, "/path")
     measured = (set(split.measure) or named) - {None, "train"}
     if not measured:
         raise FolderError("no_such_folder", "there is no part to measure on, such as val/ or test/", "/path")

@@ -1,56 +1,78 @@
-"""Text files with one image path per line; the image's folder is its label. Imports no torch."""
+"""Text files with one image path per line, relative to the root. Imports no torch.
+
+The label of an image stands after its path (`crane/01.jpg red finch`, `crane/01.jpg,3`); else its folder is its label.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from distill.data.image_folders import FolderError
+from distill.data.image_source import ImageSource
 from distill.data.layouts.listing import ListedImage, Listing
+from distill.data.layouts.tables.layout import Missing
+from distill.data.layouts.tables.paths import ImagePaths
+from distill.data.layouts.tables.rows import read_text, split_line
 from distill.data.splits import LABELLED_PARTS, ByImageLists
 from limbeck.shared.images.file_names import name_as_text
-from limbeck.shared.images.kinds import is_image_name
 
 
-def read(root: Path, split: ByImageLists) -> Listing:
+class _Line(NamedTuple):
+    """An image of a list. `label`: after the path; empty without one."""
+
+    place: str
+    path: str
+    label: str
+
+
+def read(root: Path, split: ByImageLists, source: ImageSource) -> Listing:
     """The images of the lists of a split. Raises FolderError."""
     listing = Listing("image_lists")
-    listed_at: dict[str, str] = {}
+    listed: dict[str, tuple[str, str, set[str]]] = {}
     for part in LABELLED_PARTS:
         name: str | None = getattr(split, part)
-        for number, path in _listed_images(root, name, f"/split/{part}") if name else ():
-            place = f"{name} line {number}"
-            if path in listed_at:
-                raise FolderError("image_twice", f"{path} is in {listed_at[path]} and {place}", f"/split/{part}")
-            listed_at[path] = place
-            listing.images.append(ListedImage(path, (name_as_text(Path(path).parent.name),), part))
+        for line in _listed_images(root, name, f"/split/{part}", source, listing) if name else ():
+            place, first_part, labels = listed.setdefault(line.path, (line.place, part, set()))
+            if place != line.place and (part != first_part or not line.label or line.label in labels):
+                detail = f"{line.path} is in {place} and {line.place}"
+                raise FolderError("image_twice", detail, f"/split/{part}")
+            labels.add(line.label)
+            label = line.label or name_as_text(PurePosixPath(line.path).parent.name)
+            listing.images.append(ListedImage(line.path, (label,), part))
     return listing
 
 
-def _listed_images(root: Path, name: str, pointer: str) -> Iterator[tuple[int, str]]:
-    """Line number and path of each image that the text file `name` below `root` lists; blank lines are skipped.
+def _listed_images(root: Path, name: str, pointer: str, source: ImageSource, listing: Listing) -> Iterator[_Line]:
+    """The images that the text file `name` below `root` lists; blank lines are skipped.
 
-    Raises FolderError missing_list, missing_image, no_images or outside_root; the message gives the line number.
+    Raises FolderError missing_list, bad_table, missing_image, no_images, no_label or outside_root; the message gives
+    the line number.
     """
-    listing = _below(root, name, pointer)
-    if not listing.is_file():
-        raise FolderError("missing_list", f'there is no file "{name}"', pointer)
-    try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise FolderError("missing_list", f'"{name}" is not UTF-8 text: {error}', pointer) from None
-    for number, line in enumerate(lines, start=1):
-        path = line.strip()
-        if not path:
+    text = read_text(_list_file(root, name, pointer), name, pointer)
+    paths, missing, has_label, num_images = ImagePaths(root, name, "", pointer), Missing(name, pointer), None, 0
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
             continue
         place = f"{name} line {number}"
-        if not is_image_name(path):
-            raise FolderError("no_images", f'{place}: "{path}" does not end in an image suffix', pointer)
-        if not _below(root, path, pointer).is_file():
-            raise FolderError("missing_image", f'{place}: there is no file "{path}"', pointer)
-        yield number, str(PurePosixPath(path))
+        listed = split_line(line)
+        if listed is None:
+            raise FolderError("no_images", f'{place}: "{line.strip()}" does not begin with an image path', pointer)
+        if has_label is not None and has_label != bool(listed.label):
+            detail = f"{place} has {'a' if listed.label else 'no'} label after its path, unlike the lines before it"
+            raise FolderError("no_label", detail, pointer)
+        has_label, num_images = bool(listed.label), num_images + 1
+        path = paths.find(listed.path, number)
+        if path is None:
+            missing.add(f'"{listed.path}" on line {number}')
+        else:
+            yield _Line(place, path, listed.label)
+    missing.close(source, listing, num_images, "")
 
 
-def _below(root: Path, name: str, pointer: str) -> Path:
+def _list_file(root: Path, name: str, pointer: str) -> Path:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not (root / path).resolve().is_relative_to(root):
         raise FolderError("outside_root", f'"{name}" lies outside the folder', pointer)
+    if not (root / path).is_file():
+        raise FolderError("missing_list", f'there is no file "{name}"', pointer)
     return root / path

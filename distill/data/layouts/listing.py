@@ -29,15 +29,15 @@ class ListedImage(NamedTuple):
 
 @dataclass
 class SkippedFiles:
-    """Files and folders that were left out: the number and some examples for each reason."""
+    """Files and folders that were left out: the number and some examples of each kind."""
 
     counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
-    def add(self, reason: str, path: str) -> None:
-        """Count a file or folder; `reason` is a short phrase, such as `not an image (.txt)`."""
-        self.counts[reason] = self.counts.get(reason, 0) + 1
-        examples = self.examples.setdefault(reason, [])
+    def add(self, kind: str, path: str) -> None:
+        """Count a file or folder; `kind` is a short phrase, such as `not an image (.txt)`."""
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        examples = self.examples.setdefault(kind, [])
         if len(examples) < MAX_EXAMPLES:
             examples.append(shown_path(path))
 

@@ -1,15 +1,18 @@
 """All layouts, in the order in which they are recognised. Imports no torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from distill.data.image_folders import FolderError
 from distill.data.image_source import ImageSource
-from distill.data.layouts import class_folders, part_folders
+from distill.data.layouts import class_folders, foreign_files, part_folders
 from distill.data.layouts.annotations import coco, coop, inaturalist
+from distill.data.layouts.huggingface import layout as huggingface
 from distill.data.layouts.listing import Listing
 from distill.data.layouts.published import cars, cub, flowers102, food101, imagenet, pets, sun397, tiered_imagenet
+from distill.data.layouts.tables import layout as tables
+from distill.data.layouts.tables.files import has_table
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,16 @@ LISTS: tuple[Layout, ...] = (
     Layout("inaturalist", inaturalist.recognises, inaturalist.read),
 )
 """Layouts recognised by the files of a published dataset."""
+TABLES: tuple[Layout, ...] = (
+    Layout("huggingface", huggingface.recognises, huggingface.read),
+    Layout("table", tables.recognises, tables.read),
+)
 FOLDERS: tuple[Layout, ...] = (
     Layout("part_folders", part_folders.recognises, part_folders.read),
     Layout("class_folders", class_folders.recognises, class_folders.read),  # the last: every folder may hold folders
 )
-LAYOUTS = LISTS + FOLDERS
+LAYOUTS = LISTS + TABLES + FOLDERS
+_JSON = ("coco", "inaturalist", "coop")
 
 
 def list_images(root: Path, source: ImageSource, *, needs_parts: bool) -> Listing:
@@ -50,26 +58,42 @@ def list_images(root: Path, source: ImageSource, *, needs_parts: bool) -> Listin
 
     `needs_parts`: the split is by parts, so part folders are read whatever lies beside them. Raises FolderError.
     """
-    if source.layout != "auto":
-        for layout in LAYOUTS:
-            if source.layout == layout.name:
-                return _read(layout, root, source)
-        raise FolderError("unknown_layout", f'the folder has no layout "{source.layout}"', "/images/layout")
-    recognised = [layout for layout in LISTS if _recognises(layout, root)]
-    if not recognised and needs_parts and part_folders.has_part_folder(root):
-        return part_folders.read(root, source)
-    layout = next(layout for layout in (*recognised, *FOLDERS) if _recognises(layout, root))
-    listing = _read(layout, root, source)
-    if recognised:
-        others = "".join(f', and not as "{other.name}"' for other in recognised[1:])
-        listing.notes.insert(0, f'the images were read as the layout "{layout.name}"{others}')
-    return listing
-
-
-def _read(layout: Layout, root: Path, source: ImageSource) -> Listing:
-    listing = layout.read(root, source)
+    recognised = [layout for layout in LISTS if _recognises(layout, root)] if source.layout == "auto" else []
+    layout = _layout_of(root, source, recognised, needs_parts=needs_parts)
+    try:
+        listing = layout.read(root, source)
+    except FolderError as error:
+        if error.code == "no_images" and (detail := foreign_files.described(root)):
+            raise FolderError("unknown_layout", detail, "/path") from None
+        raise
     listing.has_other_images = layout in LISTS  # the parts of some published datasets hold a subset of their images
+    if layout in recognised:
+        others = "".join(f', and not as "{other.name}"' for other in recognised if other is not layout)
+        listing.notes.insert(0, f'the images were read as the layout "{layout.name}"{others}')
+    elif source.layout == "auto" and layout in FOLDERS and has_table(root):
+        listing.notes.append('the table beside the class folders is not read: images.layout "table" reads it')
     return listing
+
+
+def _layout_of(root: Path, source: ImageSource, recognised: Sequence[Layout], *, needs_parts: bool) -> Layout:
+    """The layout that the source names, or one for its file, or the first that recognises the folder."""
+    if source.layout != "auto":
+        return _named(source.layout)
+    if source.file is not None:
+        annotations = [layout for layout in recognised if layout.name in _JSON and source.file.endswith(".json")]
+        if annotations:
+            return annotations[0]
+        return _named("huggingface" if huggingface.is_data(root, source.file) else "table")
+    layout = next(layout for layout in (*recognised, *TABLES, *FOLDERS) if _recognises(layout, root))
+    is_folders = layout.name == "class_folders"
+    return _named("part_folders") if is_folders and needs_parts and part_folders.has_part_folder(root) else layout
+
+
+def _named(name: str) -> Layout:
+    for layout in LAYOUTS:
+        if layout.name == name:
+            return layout
+    raise FolderError("unknown_layout", f'the folder has no layout "{name}"', "/images/layout")
 
 
 def _recognises(layout: Layout, root: Path) -> bool:

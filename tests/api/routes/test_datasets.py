@@ -73,6 +73,27 @@ def test_part_folders_and_overlap(service: Service) -> None:
     assert problem["code"] == "id_ood_overlap"
 
 
+def test_images_can_be_given_by_a_table(service: Service, tmp_path: Path) -> None:
+    vocabulary_id = service.vocabulary()
+    service.images("all")
+    rows = ["0.jpg,crane,by a lake", "1.jpg,crane|heron,", "2.jpg,heron,", "3.jpg,heron,"]
+    (service.data / "images" / "birds.csv").write_text("\n".join(["image,species,caption", *rows]))
+    images = {"layout": "table", "file": "birds.csv", "image_folder": "all", "label_separator": "|"}
+    body = {"path": "images", "vocabulary_id": vocabulary_id, "split": {"by": "all"}, "images": images}
+    problem = service.rejection("/v1/datasets", body)
+    assert (problem["code"], problem["errors"][0]["pointer"]) == ("several_labels", "/images/several_labels")
+    created = service.post("/v1/datasets", {**body, "images": {**images, "several_labels": "each"}})
+    assert created["counts"]["train"] == 5
+    with service.db.read() as tx:
+        key = resources.dataset(tx, created["id"]).manifest_key
+    service.artefacts.get_file(key, tmp_path / "manifest.jsonl")
+    items = ImageIndex.load(tmp_path / "manifest.jsonl").items
+    assert {item.path: item.caption for item in items}["all/0.jpg"] == "by a lake"
+    for field, value in (("columns", {"label": "genus"}), ("columns", {"label": -1}), ("labels_are", "numbers")):
+        problem = service.rejection("/v1/datasets", {**body, "images": {**images, field: value}})
+        assert problem["errors"][0]["pointer"].startswith(f"/images/{field}"), problem
+
+
 def create_links_out_of_the_data_root(service: Service) -> None:
     outside = service.settings.home / "outside"
     (outside / "crane").mkdir(parents=True)

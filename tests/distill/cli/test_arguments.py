@@ -38,6 +38,8 @@ from distill.cli.train_process import main
         ),
         (["--start", "."], "error: --start is for protocol fine_tune"),
         (["--start", ".", "--set", "protocol=fine_tune", "--set", "shots=1"], "error: --start . holds no manifest"),
+        (["--source", '{"layout": "table"}'], "error: the folder has no table of images"),
+        (["--source", '{"columns": {"label": -1}}'], "error: columns.label"),
         (["--captions", "nowhere"], "error: --captions nowhere cannot be read"),
         (["--set", "losses.cap=1"], "error: losses.cap has a weight, but none of 12 images has a caption"),
         (["--set", "protocol=retrieval", "--set", "shots=8"], "error: each OOD label needs 8 shots and an image"),

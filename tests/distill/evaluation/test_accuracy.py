@@ -10,7 +10,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from distill.evaluation.accuracy import Evaluation, LastEpochs, evaluate, evaluate_features, last_epochs
+from distill.evaluation.accuracy import (
+    Evaluation,
+    LabelSetAccuracy,
+    LastEpochs,
+    evaluate,
+    evaluate_features,
+    last_epochs,
+)
 
 NAMES = ["crane", "heron", "finch", "jay"]
 TARGETS = torch.eye(4, 6)
@@ -167,3 +174,51 @@ def test_results_are_immutable() -> None:
     result = evaluate_features(TARGETS[[0]], np.array([0]), TARGETS, [0, 1], names=NAMES)
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.accuracy = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.image_input(
+    "Splits and evaluation", "measured images with several labels", "right if the closest text is of any of them"
+)
+def test_image_with_several_labels_is_right_if_the_closest_text_is_of_any() -> None:
+    # Image 0 shows a crane and a heron, image 1 a crane, image 2 a heron and a finch.
+    labels, numbers = np.array([0, 1, 0, 1, 2]), np.array([7, 7, 1, 4, 4])
+    features = TARGETS[[1, 1, 1, 0, 0]] + 0.01
+
+    def result(**given: object) -> LabelSetAccuracy:
+        return evaluate_features(features, labels, TARGETS, [0, 1, 2], names=NAMES, **given)
+
+    several = result(image_numbers=numbers)
+    assert several.per_label == {"crane": 0.5, "heron": 0.5, "finch": 0.0}
+    assert result().per_label == {"crane": 0.0, "heron": 0.5, "finch": 0.0}
+    assert [(one.label, one.taken_for) for one in several.confusions] == [
+        ("crane", "heron"),
+        ("heron", "crane"),
+        ("finch", "crane"),
+    ]
+    alone = result(image_numbers=np.arange(5))
+    assert alone == result()
+    got = evaluate(
+        "names",
+        features,
+        labels,
+        TARGETS,
+        names=NAMES,
+        id_labels=[0, 1],
+        ood_labels=[2],
+        image_numbers=numbers,
+    )
+    assert got.id is not None
+    assert got.id.per_label == {"crane": 0.5, "heron": 0.5}
+    assert got.joint is not None
+    assert (got.joint.id_accuracy, got.joint.ood_accuracy) == (0.5, 0.0)
+
+
+def test_top5_counts_the_best_label_of_an_image() -> None:
+    targets = torch.eye(8)
+    features = torch.tensor([[8.0, 7, 6, 5, 4, 3, 2, 1]] * 2)
+    names = [str(label) for label in range(8)]
+    several = evaluate_features(
+        features, np.array([3, 7]), targets, range(8), names=names, image_numbers=np.array([0, 0])
+    )
+    assert (several.accuracy, several.top5) == (0.0, 1.0)
+    assert evaluate_features(features, np.array([3, 7]), targets, range(8), names=names).top5 == 0.5

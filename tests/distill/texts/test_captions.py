@@ -54,3 +54,15 @@ def test_invalid_caption_set_is_refused(tmp_path: Path, content: str | None, mes
         (tmp_path / "set.json").write_text(content)
     with pytest.raises(TextsError, match=message):
         read_captions(tmp_path, ["a.jpg"], tmp_path / "set.json")
+
+
+@pytest.mark.image_input(
+    "Layouts and tables", "a column of captions", "used by the loss `cap`, before `captions.json` and `.txt` files"
+)
+def test_captions_of_the_index_come_before_those_of_the_folder(tmp_path: Path) -> None:
+    paths = ["a.jpg", "b.jpg"]
+    (tmp_path / "captions.json").write_text(json.dumps({"a.jpg": "of the folder"}))
+    (tmp_path / "set.json").write_text(json.dumps({"b.jpg": "given"}))
+    assert read_captions(tmp_path, paths, listed=["", " of the  table "]) == [None, "of the table"]
+    assert read_captions(tmp_path, paths, listed=["", ""]) == ["of the folder", None]
+    assert read_captions(tmp_path, paths, tmp_path / "set.json", ["one", "two"]) == [None, "given"]

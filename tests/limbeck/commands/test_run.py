@@ -110,6 +110,23 @@ def test_the_complete_workflow(tmp_path: Path, capsys: Capture) -> None:
     assert not (tmp_path / "out" / "pairing").exists()
 
 
+def test_source_says_how_the_images_are_given(tmp_path: Path, capsys: Capture) -> None:
+    rejection = problem(422, "missing_table", "no table", errors=[{"pointer": "/images/file", "detail": "missing"}])
+    source = {"layout": "table", "file": "birds.csv"}
+    code, server = run([Say(201, VOCABULARY), rejection], tmp_path, "--source", json.dumps(source))
+    assert json.loads(server.seen[-1].body)["images"] == source
+    assert (code, capsys.readouterr().err) == (2, "limbeck: missing_table at /images/file: missing\n")
+
+
+@pytest.mark.parametrize(("source", "message"), [("{", "--source is not JSON"), ("[1]", "give a JSON object")])
+def test_unusable_source_is_refused_before_the_service_is_asked(
+    tmp_path: Path, capsys: Capture, source: str, message: str
+) -> None:
+    code, server = run([], tmp_path, "--source", source)
+    assert (code, server.seen) == (2, [])
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_text_names_needs_no_llm_and_no_second_evaluation(tmp_path: Path, capsys: Capture) -> None:
     names = ["README.md", "image/config.json", "targets/labels.json"]

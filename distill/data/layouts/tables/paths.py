@@ -1,0 +1,160 @@
+"""Finds the image files that a table names. Each folder is listed once, whatever the number of rows. No torch."""
+
+import os
+import posixpath
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from distill.data.image_folders import FolderError, resolve_inside
+from limbeck.shared.images.kinds import IMAGE_SUFFIXES, is_image_name
+from limbeck.shared.labels import quoted
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:", re.IGNORECASE)
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_TRIED = 50
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """Names of the files in a folder; `links` are symbolic links."""
+
+    files: frozenset[str]
+    links: frozenset[str]
+
+    @cached_property
+    def loose(self) -> Mapping[str, list[str]]:
+        """Names by their form without case."""
+        names: dict[str, list[str]] = {}
+        for name in sorted(self.files):
+            names.setdefault(_loose(name), []).append(name)
+        return names
+
+
+@dataclass
+class ImagePaths:
+    """Resolves the paths in one table, which are relative to `base` (below `root`, empty for `root` itself).
+
+    `notes`: how paths were read, with the number of images. `pointer`: of the errors.
+    """
+
+    root: Path
+    table: str
+    base: str
+    pointer: str = "/images/file"
+    notes: Counter[str] = field(default_factory=Counter)
+    _folders: dict[str, _Folder | None] = field(default_factory=dict)
+
+    def find(self, value: str, line: int) -> str | None:
+        """The path of an image below the root; None if there is no such file.
+
+        Raises FolderError remote_image, outside_root, link or ambiguous_image.
+        """
+        relative = self._relative(value, line)
+        folder, _, name = relative.rpartition("/")
+        listed = self._folder(folder)
+        if listed is None:
+            return None
+        found = name if name in listed.files else self._similar(listed, name, line)
+        if found is None:
+            return None
+        path = f"{folder}/{found}" if folder else found
+        if found in listed.links:
+            resolve_inside(self.root / path, self.root)
+        return path
+
+    def set_base(self, values: Iterable[tuple[int, str]], stem: str) -> None:
+        """Make the folder the base in which the first images are: `base`, or the only folder in it that has them."""
+        for line, value in list(values)[:_TRIED]:
+            if self._inside(self.base).find(value, line) is not None:
+                return
+            found = [folder for folder in self._subfolders() if self._inside(folder).find(value, line) is not None]
+            found = [folder for folder in found if posixpath.basename(folder) == stem] or found
+            if len(found) > 1:
+                names = " and ".join(quoted(folder) for folder in found[:5])
+                detail = f"{self.table} line {line}: {quoted(value)} is in {names}: give images.image_folder"
+                raise FolderError("ambiguous_image", detail, "/images/image_folder")
+            if found:
+                self.notes[f"images of {self.table} are in {found[0]}/"] = 1
+                self.base = found[0]
+                return
+
+    def _inside(self, folder: str) -> "ImagePaths":
+        return ImagePaths(self.root, self.table, folder, self.pointer, _folders=self._folders)
+
+    def _subfolders(self) -> list[str]:
+        try:
+            with os.scandir(self.root / self.base) as entries:
+                names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        except OSError:
+            return []
+        return [posixpath.join(self.base, name) for name in names]
+
+    def _relative(self, value: str, line: int) -> str:
+        """The path below the root that a table means. Raises FolderError."""
+        if _URL.match(value):
+            detail = f"{self.table} line {line}: {quoted(value)} is a URL: download the images, and give their paths"
+            raise FolderError("remote_image", detail, self.pointer)
+        path = value.replace("\\", "/")
+        if path.startswith("/") or _DRIVE.match(path):
+            path = self._from_absolute(path, line)
+        joined = posixpath.normpath(posixpath.join(self.base, path))
+        if joined.startswith("../") or joined in ("..", "."):
+            raise self._outside(value, line)
+        return joined
+
+    def _from_absolute(self, path: str, line: int) -> str:
+        """An absolute path below the root, or one whose leading `/` means the table's folder, as in Places."""
+        if path.startswith(f"{self.root.as_posix()}/"):
+            return posixpath.relpath(path, posixpath.join(self.root.as_posix(), self.base))
+        inside = path.lstrip("/")
+        folder, _, name = posixpath.normpath(posixpath.join(self.base, inside)).rpartition("/")
+        listed = None if _DRIVE.match(path) or folder.startswith("..") else self._folder(folder)
+        if listed is None or name not in listed.files:
+            raise self._outside(path, line)
+        return inside
+
+    def _outside(self, value: str, line: int) -> FolderError:
+        detail = f"{self.table} line {line}: {quoted(value)} lies outside the folder: give paths relative to the table"
+        return FolderError("outside_root", detail, self.pointer)
+
+    def _similar(self, listed: _Folder, name: str, line: int) -> str | None:
+        """A file whose name differs by a missing suffix, by case or by its Unicode form."""
+        for words, wanted in (
+            ("names without case or Unicode form", [name]),
+            ("names without their suffix", [] if is_image_name(name) else [name + suffix for suffix in IMAGE_SUFFIXES]),
+        ):
+            found = [file for one in wanted for file in listed.loose.get(_loose(one), ())]
+            if len(found) > 1:
+                names = ", ".join(quoted(file) for file in found[:5])
+                detail = f"{self.table} line {line}: {quoted(name)} could be {names}: write the whole name"
+                raise FolderError("ambiguous_image", detail, self.pointer)
+            if found:
+                self.notes[f"{self.table} has {words}"] += 1
+                return found[0]
+        return None
+
+    def _folder(self, folder: str) -> _Folder | None:
+        """The listing of a folder; None if it is not there. Raises FolderError link."""
+        if folder not in self._folders:
+            self._folders[folder] = self._list(folder)
+        return self._folders[folder]
+
+    def _list(self, folder: str) -> _Folder | None:
+        here = self.root / folder
+        try:
+            with os.scandir(here) as entries:
+                found = [(entry.name, entry.is_symlink()) for entry in entries if entry.is_file()]
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        resolve_inside(here, self.root)
+        links = frozenset(name for name, is_link in found if is_link)
+        return _Folder(frozenset(name for name, _ in found), links)
+
+
+def _loose(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
