@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ FLUSH_EVERY_S = 30.0
 UNREADABLE = b"unreadable".ljust(KEY_BYTES)
 """The digest of a file that cannot be read."""
 
+T = TypeVar("T")
 Mask = npt.NDArray[np.bool_]
 Derived = npt.NDArray[Any]
 
@@ -178,7 +179,7 @@ def _pass(
         return _ReadImage(row, digest, derived, reasons)
 
     with ThreadPoolExecutor(num_workers, "decode") as pool:
-        for done, image in enumerate(_read_ahead(pool, read, rows.tolist())):
+        for done, image in enumerate(read_ahead(pool, read, rows.tolist())):
             if done % REPORT_EVERY == 0:
                 hooks.progress(num_known + done, len(paths), unit)
                 if hooks.stop_requested():
@@ -189,11 +190,9 @@ def _pass(
     hooks.progress(len(paths), len(paths), unit)
 
 
-def _read_ahead(
-    pool: ThreadPoolExecutor, read: Callable[[int], _ReadImage], rows: Sequence[int]
-) -> Iterator[_ReadImage]:
-    """The results of `read` in order, at most `READ_AHEAD` of them ahead."""
-    waiting: deque[Future[_ReadImage]] = deque()
+def read_ahead(pool: ThreadPoolExecutor, read: Callable[[int], T], rows: Sequence[int]) -> Iterator[T]:
+    """The results of `read` for each row, in order, at most `READ_AHEAD` of them ahead."""
+    waiting: deque[Future[T]] = deque()
     try:
         for row in rows:
             waiting.append(pool.submit(read, row))

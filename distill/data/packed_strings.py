@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import overload
 
 
+def shown_path(path: str) -> str:
+    """A path as text that can be printed and stored: bytes that are not UTF-8 and control characters are escaped."""
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 class PackedStrings(Sequence[str]):
     """N strings, decoded on access."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from distill.data import image_folders
 from distill.data.dataset.label_matcher import LabelMatcher
-from distill.data.dataset.matching import match_images
+from distill.data.dataset.matching import MatchedImage, match_images
 from distill.data.dataset.splitting import check_usable, split_images
 from distill.data.image_index import ImageIndex
 from distill.data.image_source import ImageSource
@@ -17,11 +17,45 @@ from distill.data.splits import ByImageLists, ByParts, Split
 
 
 @dataclass(frozen=True, eq=False)
+class MatchedDataset:
+    """The images of a folder with the indices of their labels, before they are split, and the listing of the folder."""
+
+    root: Path
+    labels: Sequence[str]
+    images: Sequence[MatchedImage]
+    listing: Listing
+    matcher: LabelMatcher
+
+
+@dataclass(frozen=True, eq=False)
 class ScannedDataset:
     """The image index of a folder, and the listing that it was made from."""
 
     image_index: ImageIndex
     listing: Listing
+
+
+def match_dataset(
+    root: Path,
+    labels: Sequence[str],
+    split: Split,
+    folder_map: Mapping[str, str] | None = None,
+    source: ImageSource | None = None,
+) -> MatchedDataset:
+    """Find the images below `root`, and match their folders or label values to `labels`; as `scan_dataset`."""
+    source = source or ImageSource()
+    root = image_folders.resolve_folder(root)
+    matcher = LabelMatcher(labels, folder_map)
+    listing = _list(root, source, split)
+    return MatchedDataset(root, labels, match_images(listing, matcher, source), listing, matcher)
+
+
+def index_images(matched: MatchedDataset, split: Split) -> ImageIndex:
+    """Split the images of a dataset. Raises FolderError if the split is not usable."""
+    items = split_images(matched.images, matched.labels, split, matched.matcher)
+    image_index = ImageIndex.of(matched.root, matched.labels, items)
+    check_usable(image_index, split)
+    return image_index
 
 
 def scan_dataset(
@@ -42,14 +76,8 @@ def scan_dataset(
     unknown_label, id_ood_overlap, one_label, missing_list, missing_image, image_twice, outside_root,
     nothing_to_measure, packed_shard, bad_shard, no_label, unknown_layout.
     """
-    source = source or ImageSource()
-    root = image_folders.resolve_folder(root)
-    matcher = LabelMatcher(labels, folder_map)
-    listing = _list(root, source, split)
-    images = match_images(listing, matcher, source)
-    image_index = ImageIndex.of(root, labels, split_images(images, labels, split, matcher))
-    check_usable(image_index, split)
-    return ScannedDataset(image_index, listing)
+    matched = match_dataset(root, labels, split, folder_map, source)
+    return ScannedDataset(index_images(matched, split), matched.listing)
 
 
 def _list(root: Path, source: ImageSource, split: Split) -> Listing:
