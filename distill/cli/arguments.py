@@ -5,7 +5,7 @@ Imports no torch, so that a typing error is reported at once.
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,16 +15,18 @@ from pydantic import ValidationError
 
 from distill.bundle.verify import MANIFEST_FILE, file_sha256
 from distill.cli.attribute_files import LabelsWithLines, Lines, read_attributes, read_label2text
+from distill.cli.check_options import add_check_options, check_options
 from distill.cli.label_files import read_labels
 from distill.config.model_names import check_student, check_teacher
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.reference import help_text
 from distill.config.train_config import TrainConfig, expand_short_names, located, merged
-from distill.data.dataset.scan import scan_dataset
+from distill.data.dataset.check import CheckOptions
+from distill.data.dataset.scan import MatchedDataset, index_images, match_dataset
 from distill.data.few_shot import support_rows
 from distill.data.image_index import ImageIndex
 from distill.data.image_source import ImageSource
-from distill.data.splits import SPLIT
+from distill.data.splits import SPLIT, Split
 from distill.json_types import JSONObject
 from distill.texts.text_templates import PromptOptions
 from limbeck.shared.templates import TEXT_KINDS, TextKind
@@ -38,7 +40,8 @@ DESCRIPTION = (
 class RunArguments:
     """The checked arguments of a run. `lines`: the attribute lines of each label; `names`: how texts show it.
 
-    `notes`: what the readers of the files report.
+    `notes`: what the readers of the files report. `matched`, `split`: the images by their names, and their split.
+    `image_index`: of all these images, until `distill.cli.check_images` has opened them.
     `initial_student`: the folder of a bundle to fine-tune. `captions`: a JSON file of image path -> caption.
     """
 
@@ -46,6 +49,9 @@ class RunArguments:
     names: list[str]
     lines: list[Lines]
     notes: list[str]
+    matched: MatchedDataset
+    split: Split
+    check: CheckOptions
     image_index: ImageIndex
     teacher: str
     text: TextKind
@@ -119,6 +125,7 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
         "--source", default="{}", metavar="JSON", help='layout and subset: {"layout": "table", "file": "train.csv"}'
     )
     options.add_argument("--folder-map", type=Path, metavar="JSON", help="file: folder name -> label")
+    add_check_options(options)
     options.add_argument("--cache", type=Path, help="teacher features and decoded images (default: in OUT/work)")
     return parser
 
@@ -139,12 +146,19 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
         raise ValueError(f"--text {text} needs --attributes, or --label2text and --sentences")
     _check_files(namespace, config)
     given = _read_labels(namespace)
+    check = check_options(namespace)
+    matched, split = _match_images(namespace, given)
+    image_index = index_images(matched, split)
+    check_shots(config, image_index)
     return RunArguments(
         labels=given.labels,
         names=given.names,
         lines=given.lines,
         notes=given.notes,
-        image_index=_scan_images(namespace, given, config),
+        matched=matched,
+        split=split,
+        check=check,
+        image_index=image_index,
         teacher=namespace.teacher,
         text=text,
         prompt=PromptOptions(
@@ -198,17 +212,25 @@ def _train_config(namespace: argparse.Namespace) -> TrainConfig:
         raise located(error, short) from None
 
 
-def _scan_images(namespace: argparse.Namespace, given: LabelsWithLines, config: TrainConfig) -> ImageIndex:
-    folder_map = given.folder_map or None
-    if namespace.folder_map:
-        stated = _parse_json(namespace.folder_map.read_text(encoding="utf-8"), "--folder-map")
-        folder_map = {**given.folder_map, **stated} if given.folder_map and isinstance(stated, dict) else stated
-    split = SPLIT.validate_python(_parse_json(namespace.split, "--split"))
-    source = ImageSource.model_validate(_parse_json(namespace.source, "--source"))
-    image_index = scan_dataset(namespace.images, given.labels, split, folder_map, source).image_index
+def _match_images(namespace: argparse.Namespace, given: LabelsWithLines) -> tuple[MatchedDataset, Split]:
+    split = SPLIT.validate_python(parse_json(namespace.split, "--split"))
+    source = ImageSource.model_validate(parse_json(namespace.source, "--source"))
+    folder_map = read_folder_map(namespace.folder_map, given.folder_map)
+    return match_dataset(namespace.images, given.labels, split, folder_map, source), split
+
+
+def read_folder_map(file: Path | None, given: Mapping[str, str]) -> dict[str, str] | None:
+    """The folder map of the label file, with that of `--folder-map` before it; None without either."""
+    if file is None:
+        return dict(given) or None
+    stated = parse_json(file.read_text(encoding="utf-8"), "--folder-map")
+    return {**given, **stated} if given and isinstance(stated, dict) else stated
+
+
+def check_shots(config: TrainConfig, image_index: ImageIndex) -> None:
+    """Raise FewShotError if a label has too few images for few-shot learning."""
     if config.data.shots:
-        support_rows(image_index, config.data.shots)  # raises if a label has too few images
-    return image_index
+        support_rows(image_index, config.data.shots)
 
 
 def _check_files(namespace: argparse.Namespace, config: TrainConfig) -> None:
@@ -242,7 +264,8 @@ def _parse_assignment(assignment: str) -> dict[str, Any]:
     return settings
 
 
-def _parse_json(text: str, option: str) -> Any:
+def parse_json(text: str, option: str) -> Any:
+    """The JSON value of an option. Raises ValueError that names the option."""
     try:
         return json.loads(text)
     except ValueError as error:

@@ -4,7 +4,11 @@ from collections.abc import Iterator, Mapping
 
 from limbeck.http import Http
 from limbeck.models import CaptionSet, Dataset, Teacher, TextTargets
-from limbeck.resources.requests import get, items, post, resource_path
+from limbeck.resources.requests import get, items, post, resource_path, without_none
+from limbeck.shared.images.dataset_report import Check, DatasetReport, DuplicateAction, NearDuplicateAction
+
+CHECK_TIMEOUT_S = 3600.0
+"""How long to wait until the service has checked all images; a request that is repeated continues the check."""
 
 
 class DatasetMethods:
@@ -20,11 +24,16 @@ class DatasetMethods:
         split: Mapping[str, object],
         name: str | None = None,
         folder_map: Mapping[str, str] | None = None,
+        check: Check = "full",
+        duplicates: DuplicateAction | None = None,
+        near_duplicates: NearDuplicateAction | None = None,
     ) -> Dataset:
         """Register a folder of class folders; `path` is relative to the service's data root.
 
         `split`: `{"by": "seed", "seed": 0, "id_fraction": 0.5, "held_out": 0.3}`, `{"by": "list", "id": […],
         "ood": […]}`, `{"by": "folders"}` or `{"by": "image_lists", "train": …, "held_out": …, "ood": …}`.
+        `check`: `names` opens no image. `duplicates`: what to do with copies of an image in several parts, `refuse` by
+        default; `near_duplicates`: the same for pictures that look the same, `report` by default.
         """
         body: dict[str, object] = {
             "name": name or path,
@@ -34,7 +43,14 @@ class DatasetMethods:
         }
         if folder_map:
             body["folder_map"] = dict(folder_map)
-        return post(self._http, Dataset, "/v1/datasets", body)
+        body |= without_none(
+            check=None if check == "full" else check, duplicates=duplicates, near_duplicates=near_duplicates
+        )
+        return post(self._http, Dataset, "/v1/datasets", body, read_timeout_s=CHECK_TIMEOUT_S)
+
+    def dataset_report(self, id: str) -> DatasetReport:
+        """What lies in the folder of a dataset. Raises Problem for a dataset of an earlier version of the service."""
+        return DatasetReport.model_validate(self._http.json("GET", resource_path("datasets", id, "report")))
 
     def dataset(self, id: str) -> Dataset:
         """One dataset."""

@@ -82,8 +82,8 @@ def check_dataset(
     Facts about the images are cached below `cache`. Raises FolderError as `scan_dataset`, and duplicate_images and
     near_duplicate_images; Stopped.
     """
+    image_index = index_images(matched, split)  # an unusable split is refused before any image is opened
     if options.check == "names":
-        image_index = index_images(matched, split)
         return CheckedDataset(image_index, dataset_report(matched, image_index, options, None), {})
     from distill.data.dataset.inspection import inspect_images
 

@@ -22,6 +22,7 @@ DATASET = {
     "path": "birds",
     "split": {},
     "digest": "d",
+    "warnings": [],
     "counts": {"train": 70, "held_out": 30, "ood": 100, "id_labels": 1, "ood_labels": 1},
     "created_at": "2026-11-23T21:04:05Z",
 }
