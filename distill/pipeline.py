@@ -21,7 +21,7 @@ from distill.data.crops import Views, sample_shared_views
 from distill.data.decoded_images import DecodedImages, PixelArray, eval_side_px, train_side_px
 from distill.data.few_shot import exclude_rows, support_rows
 from distill.data.image_index import ImageIndex
-from distill.data.image_store import ImageConsumer, read_images
+from distill.data.image_store import ImageConsumer, load_image, read_images
 from distill.data.packed_strings import PackedPaths
 from distill.data.row_cache import key_of
 from distill.data.shards import is_member, shard_of
@@ -228,7 +228,10 @@ def measure_student(
         teacher_features = of_teacher.features[torch.from_numpy(usable)]
     features = student_features(student, images.pixels, usable, device=choose_device(options.device), hooks=hooks)
     labels = _labels(image_index, rows, usable)
-    evaluation = _evaluate(text, features, labels, image_index, targets, options.temperature, teacher_features)
+    candidates = _candidates(image_index, labels, root)
+    evaluation = _evaluate(
+        text, features, labels, image_index, targets, options.temperature, candidates, teacher_features
+    )
     if not options.retrieve or teacher is None:
         return evaluation
     unseen = np.isin(labels, image_index.ood_labels)
@@ -236,12 +239,12 @@ def measure_student(
         raise NoImages("retrieval cannot be measured: no image of an unseen label can be used")
     support = support_rows(image_index, options.shots)
     of_support = support_features(teacher, _paths(image_index, support, root), seed=options.shots, hooks=hooks)
-    memory = support_memory(of_support, [image_index.label_indices[row] for row in support], image_index.ood_labels)
+    memory = support_memory(of_support, [image_index.label_indices[row] for row in support], candidates.ood_labels)
     retrieval = evaluate_features(
         features[torch.from_numpy(unseen)],
         labels[unseen],
         targets.features,
-        image_index.ood_labels,
+        candidates.ood_labels,
         names=image_index.labels,
         temperature=options.temperature,
         extra=lambda normalised: retrieval_scores(normalised, memory),
@@ -280,14 +283,16 @@ def measure_epochs(
     read_images(paths, consumers, cache=cache, num_workers=config.system.num_workers, hooks=quiet)
     images = pixels.images(quiet)
     usable, device = images.usable(), choose_device(config.system.device)
+    labels = _labels(evaluated, rows, usable)
+    candidates = _candidates(evaluated, labels, root)
 
     def on_epoch(epoch: int, student: Student, context: Tensor | None) -> EpochLine | None:
         if epoch <= config.schedule.epochs - config.evaluation.measured_epochs:
             return None
         features = student_features(student, images.pixels, usable, device=device)
         _, with_context = evaluation_inputs(config, image_index, teacher, targets, context)
-        labels = _labels(evaluated, rows, usable)
-        return _evaluate(text, features, labels, evaluated, with_context, config.objective.temperature).summary()
+        temperature = config.objective.temperature
+        return _evaluate(text, features, labels, evaluated, with_context, temperature, candidates).summary()
 
     return on_epoch
 
@@ -315,7 +320,8 @@ def measure_teacher(
     usable = np.flatnonzero(~of_teacher.bad.numpy()).astype(np.int64)
     features = of_teacher.features[torch.from_numpy(usable)]
     labels = _labels(image_index, rows, usable)
-    return _evaluate(text, features, labels, image_index, targets, 1 / teacher.logit_scale)
+    candidates = _candidates(image_index, labels, root)
+    return _evaluate(text, features, labels, image_index, targets, 1 / teacher.logit_scale, candidates)
 
 
 def _few_shot_rows(config: TrainConfig, image_index: ImageIndex) -> list[int]:
@@ -348,6 +354,36 @@ def _labels(image_index: ImageIndex, rows: Sequence[int], usable: Ints) -> Ints:
     return np.array([image_index.label_indices[row] for row in rows], dtype=np.int64)[usable]
 
 
+class _Candidates(NamedTuple):
+    """The ID and the OOD labels among which images are classified."""
+
+    id_labels: tuple[int, ...]
+    ood_labels: tuple[int, ...]
+
+
+def _candidates(image_index: ImageIndex, measured: Ints, root: Path | None) -> _Candidates:
+    """The labels with an image that can be decoded. `measured`: the labels of the images that are evaluated.
+
+    The images of other labels are opened, until one can be decoded: a label whose files are all damaged was not trained
+    on and cannot be an answer, and would make the chance level too low.
+    """
+    found = set(measured.tolist())
+    for not_measured in (image_index.id_labels, image_index.ood_labels):
+        if found.isdisjoint(not_measured):  # no image is classified among these labels
+            found |= set(not_measured)
+    doubtful: dict[int, list[int]] = {}
+    for row, label in enumerate(image_index.label_indices):
+        if label not in found:
+            doubtful.setdefault(label, []).append(row)
+    for label, rows in doubtful.items():
+        if any(load_image(path).image is not None for path in _paths(image_index, rows, root)):
+            found.add(label)
+    return _Candidates(
+        tuple(label for label in image_index.id_labels if label in found),
+        tuple(label for label in image_index.ood_labels if label in found),
+    )
+
+
 def _paths(image_index: ImageIndex, rows: Sequence[int], root: Path | None) -> Sequence[Path]:
     return PackedPaths(Path(image_index.root) if root is None else root, image_index.paths, rows)
 
@@ -364,6 +400,7 @@ def _evaluate(
     image_index: ImageIndex,
     targets: TextTargets,
     temperature: float,
+    candidates: _Candidates,
     teacher_features: Tensor | None = None,
 ) -> Evaluation:
     return evaluate(
@@ -372,8 +409,8 @@ def _evaluate(
         labels,
         targets.features,
         names=image_index.labels,
-        id_labels=image_index.id_labels,
-        ood_labels=image_index.ood_labels,
+        id_labels=candidates.id_labels,
+        ood_labels=candidates.ood_labels,
         temperature=temperature,
         teacher_features=teacher_features,
     )

@@ -87,7 +87,7 @@ def check_dataset(
         return CheckedDataset(image_index, dataset_report(matched, image_index, options, None), {})
     from distill.data.dataset.inspection import inspect_images
 
-    paths = list(dict.fromkeys(image.path for image in matched.images))
+    paths = sorted({image.path for image in matched.images})  # so that examples do not depend on the disk's order
     files = PackedPaths(matched.root, PackedStrings(paths), range(len(paths)))
     facts = inspect_images(files, cache=cache, num_workers=num_workers, hooks=hooks or PipelineHooks())
     unreadable = {paths[row]: reason for row, reason in facts.reasons.items()}

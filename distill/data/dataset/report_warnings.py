@@ -12,7 +12,7 @@ def report_warnings(report: DatasetReport) -> Iterator[str]:
     if report.unreadable:
         count = sum(files.count for files in report.unreadable)
         first = report.unreadable[0]
-        yield f"{_number(count, 'image')} cannot be decoded and left out, such as {first.examples[0]} ({first.reason})"
+        yield f"left out {_number(count, 'image')} that cannot be decoded, such as {first.examples[0]} ({first.reason})"
     if (labels := report.labels_without_usable_images).count:
         shown = ", ".join(labels.examples[:MAX_NAMED])
         yield f"{_number(labels.count, 'label')} without a usable image, neither seen nor unseen: {shown}"

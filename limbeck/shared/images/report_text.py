@@ -25,7 +25,7 @@ _MAX_GROUPS, _MAX_OF_GROUP = 5, 4
 
 
 def print_dataset_report(name: str, report: DatasetReport, *, console: Console | None = None) -> None:
-    """Print the report of the dataset `name`: a table of figures, files and images of the same picture, then warnings."""
+    """Print the report of the dataset `name`: figures, files, images of the same picture, then warnings."""
     console = console or Console(highlight=False)
     console.print(f"[bold]{escape(clean(name, _MAX_CHARS))}[/bold]: {_summary(report)}\n")
     table = Table(box=None, pad_edge=False, show_header=False)

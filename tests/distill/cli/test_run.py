@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from distill.bundle.verify import file_sha256, verify_bundle
 from distill.cli.console import Console
 from distill.cli.train_process import main
 from distill.texts.text_targets import TextTargets
 from distill.training.metrics import StepMetrics
+from tests.images import tiny_image
 
 
 @pytest.mark.slow
@@ -90,7 +90,7 @@ def test_changed_images_are_refused_on_resume(
     monkeypatch.setattr(Console, "step", lambda console, metrics: os.kill(os.getpid(), signal.SIGTERM))
     assert main(command) == 130
     for path in (tmp_path / "images").rglob("*.png"):
-        Image.new("RGB", (40, 40), "red").save(path)
+        path.write_bytes(tiny_image(str(path)))
     assert main(command) == 2
     assert "is the state of another run: data.pictures was" in capsys.readouterr().err
 
