@@ -16,7 +16,7 @@ from api.http.problems import ProblemError, StorableRequestModel, not_found_at, 
 from api.http.schemas import After, Limit, Name, Page, ResponseModel, Timestamp, page
 from api.readers.data_root import resolve_folder
 from api.readers.folder_locks import FolderLocks
-from distill.data.dataset.check import CheckedDataset, CheckOptions, check_dataset
+from distill.data.dataset.check import CheckedDataset, DatasetCheck, check_dataset
 from distill.data.dataset.scan import match_dataset
 from distill.data.image_folders import FolderError
 from distill.data.image_source import ImageSource
@@ -32,7 +32,7 @@ _MAX_THREADS = 8
 _being_checked = FolderLocks()
 
 
-class DatasetIn(StorableRequestModel, CheckOptions):
+class DatasetIn(StorableRequestModel, DatasetCheck):
     """A folder below the data root with class folders, WebDataset shards (.tar), a table or a published layout."""
 
     name: Name | None = Field(None, description="Name of the dataset. If absent, the path.")

@@ -21,7 +21,7 @@ from distill.config.model_names import check_student, check_teacher
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.reference import help_text
 from distill.config.train_config import TrainConfig, expand_short_names, located, merged
-from distill.data.dataset.check import CheckOptions
+from distill.data.dataset.check import DatasetCheck
 from distill.data.dataset.scan import MatchedDataset, index_images, match_dataset
 from distill.data.few_shot import support_rows
 from distill.data.image_index import ImageIndex
@@ -51,7 +51,7 @@ class RunArguments:
     notes: list[str]
     matched: MatchedDataset
     split: Split
-    check: CheckOptions
+    check: DatasetCheck
     image_index: ImageIndex
     teacher: str
     text: TextKind

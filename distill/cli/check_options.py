@@ -3,7 +3,7 @@
 import argparse
 from typing import get_args
 
-from distill.data.dataset.check import CheckOptions
+from distill.data.dataset.check import DatasetCheck
 from limbeck.shared.images.dataset_report import Check, DuplicateAction, NearDuplicateAction
 
 
@@ -26,7 +26,7 @@ def add_check_options(parser: "argparse._ArgumentGroup") -> None:
     )
 
 
-def check_options(namespace: argparse.Namespace) -> CheckOptions:
+def check_options(namespace: argparse.Namespace) -> DatasetCheck:
     """The options that were given. Raises ValidationError if they contradict each other."""
     names = ("check", "duplicates", "near_duplicates")
-    return CheckOptions(**{name: value for name in names if (value := getattr(namespace, name)) is not None})
+    return DatasetCheck(**{name: value for name in names if (value := getattr(namespace, name)) is not None})

@@ -21,7 +21,7 @@ from distill.cli.console import Console
 from distill.cli.exit_codes import exit_code
 from distill.cli.label_files import read_labels
 from distill.data.atomic_files import write_bytes
-from distill.data.dataset.check import CheckOptions, check_dataset
+from distill.data.dataset.check import DatasetCheck, check_dataset
 from distill.data.dataset.scan import match_dataset
 from distill.data.image_source import ImageSource
 from distill.data.splits import SPLIT
@@ -65,7 +65,7 @@ def _report(namespace: argparse.Namespace) -> None:
         report = check_dataset(
             matched,
             split,
-            CheckOptions(duplicates="keep"),
+            DatasetCheck(duplicates="keep"),
             cache=cache,
             num_workers=os.cpu_count() or 1,
             hooks=PipelineHooks(on_progress=console.progress),

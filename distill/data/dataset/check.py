@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from distill.data.dataset.inspection import ImageFacts
 
 
-class CheckOptions(BaseModel):
+class DatasetCheck(BaseModel):
     """How the images of a dataset are checked, and what is done with images of the same picture."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,7 +71,7 @@ class CheckedDataset:
 def check_dataset(
     matched: MatchedDataset,
     split: Split,
-    options: CheckOptions,
+    options: DatasetCheck,
     *,
     cache: Path,
     num_workers: int,
@@ -124,7 +124,7 @@ def _explained(unreadable: Mapping[str, str]) -> Iterator[None]:
 
 
 def _resolve(
-    items: list[Item | None], paths: Sequence[str], facts: "ImageFacts", labels: Sequence[str], options: CheckOptions
+    items: list[Item | None], paths: Sequence[str], facts: "ImageFacts", labels: Sequence[str], options: DatasetCheck
 ) -> Duplicates:
     """Find images of the same picture, and treat those in several parts; changes `items`."""
     from distill.data.dataset.duplicates import exact_duplicates, near_duplicates

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from distill import Stopped
-from distill.data.dataset.check import CheckedDataset, CheckOptions, check_dataset
+from distill.data.dataset.check import CheckedDataset, DatasetCheck, check_dataset
 from distill.data.dataset.scan import match_dataset, scan
 from distill.data.image_folders import FolderError
 from distill.data.splits import SPLIT
@@ -39,7 +39,7 @@ def check(
     return check_dataset(
         match_dataset(root, LABELS, parsed),
         parsed,
-        CheckOptions(**options),
+        DatasetCheck(**options),
         cache=root.parent / "cache",
         num_workers=2,
         hooks=hooks,
@@ -233,7 +233,7 @@ def test_names_opens_no_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert not any(map(sum, uses.take().values()))
     assert (report.sizes, report.kinds, report.duplicate_images) == (None, None, None)
     with pytest.raises(ValueError, match='"move" needs check "full"'):
-        CheckOptions(check="names", duplicates="move")
+        DatasetCheck(check="names", duplicates="move")
 
 
 def test_second_check_opens_no_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
