@@ -1,1 +1,2 @@
-"""Image files: which kinds are read (`kinds`), and the one decoder (`decode`)."""
+"""Image files: which kinds are read (`kinds`), the one decoder (`decode`), how an image is shown (`properties`), and
+the report of a dataset (`dataset_report`, on a terminal `report_text`)."""
