@@ -14,19 +14,38 @@ input; 1 if training fails; 130 if the run was stopped.
 This process starts the training process (`distill.cli.train_process`) with the environment that training needs
 (`distill.training.process_environment`), passes signals on, and ends with its exit code; 128 + n if signal n ended it.
 Under torchrun each rank does so.
+
+    python -m distill report --images DIR --labels labels.txt
+
+prints what lies in a folder of images (`distill.cli.dataset_report`).
 """
 
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Protocol
 
 from distill.cli.exit_codes import STOPPED
 from distill.training.process_environment import run_training_process
+
+COMMANDS = {"report": "distill.cli.dataset_report"}
+"""The module of each command that needs no training process; `evaluate` needs one."""
+
+
+class Command(Protocol):
+    """The module of a command."""
+
+    def main(self, argv: Sequence[str], /) -> int:
+        """Run the command with these arguments; returns the exit code."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in COMMANDS:
+        command: Command = import_module(COMMANDS[argv[0]])
+        return command.main(argv[1:])
     code = run_training_process([sys.executable, "-m", "distill.cli.train_process", *argv])
     if code > 128 and code != STOPPED:
         name = signal.Signals(code - 128).name

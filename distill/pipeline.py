@@ -26,7 +26,7 @@ from distill.data.decoded_images import DecodedImages, PixelArray, eval_size, tr
 from distill.data.few_shot import exclude_rows, support_rows
 from distill.data.image_files.location import container_of
 from distill.data.image_index import ImageIndex
-from distill.data.image_store import ImageConsumer, file_digests, read_images
+from distill.data.image_store import ImageConsumer, file_digests, load_image, read_images
 from distill.data.packed_strings import PackedPaths
 from distill.data.row_cache import key_of
 from distill.data.splits import NO_LABEL
@@ -315,10 +315,11 @@ def measure_student(
         usable = np.setdiff1d(usable, np.flatnonzero(of_teacher.bad.numpy()))
         teacher_features = of_teacher.features[torch.from_numpy(usable)]
     features = student_features(student, images.pixels, usable, device=choose_device(options.device), hooks=hooks)
-    labels, numbers = _labels(image_index, rows, usable), _image_numbers(image_index, rows, usable)
-    evaluation = _evaluate(text, features, labels, numbers, image_index, targets, options.temperature, teacher_features)
+    measured = _measured(image_index, rows, usable, root)
+    evaluation = _evaluate(text, features, measured, image_index, targets, options.temperature, teacher_features)
     if not options.retrieve or teacher is None:
         return evaluation
+    labels, numbers = measured.labels, measured.image_numbers
     unseen = np.isin(labels, image_index.ood_labels)
     if not unseen.any():
         raise NoImages("retrieval cannot be measured: no image of an unseen label can be used")
@@ -330,12 +331,12 @@ def measure_student(
         background=student.background,
         hooks=hooks,
     )
-    memory = support_memory(of_support, [image_index.label_indices[row] for row in support], image_index.ood_labels)
+    memory = support_memory(of_support, [image_index.label_indices[row] for row in support], measured.ood_labels)
     retrieval = evaluate_features(
         features[torch.from_numpy(unseen)],
         labels[unseen],
         targets.features,
-        image_index.ood_labels,
+        measured.ood_labels,
         names=image_index.labels,
         temperature=options.temperature,
         image_numbers=None if numbers is None else numbers[unseen],
@@ -412,7 +413,7 @@ def measure_epochs(
     )
     images = pixels.images(quiet)
     usable, device = images.usable(), choose_device(config.system.device)
-    labels, numbers = _labels(evaluated, rows, usable), _image_numbers(evaluated, rows, usable)
+    measured = _measured(evaluated, rows, usable, root)
 
     def on_epoch(epoch: int, student: Student, context: Tensor | None) -> EpochLine | None:
         if epoch <= config.schedule.epochs - config.evaluation.measured_epochs:
@@ -420,7 +421,7 @@ def measure_epochs(
         features = student_features(student, images.pixels, usable, device=device)
         _, with_context = evaluation_inputs(config, image_index, teacher, targets, context)
         temperature = config.objective.temperature
-        return _evaluate(text, features, labels, numbers, evaluated, with_context, temperature).summary()
+        return _evaluate(text, features, measured, evaluated, with_context, temperature).summary()
 
     return on_epoch
 
@@ -456,8 +457,8 @@ def measure_teacher(
     )
     usable = np.flatnonzero(~of_teacher.bad.numpy()).astype(np.int64)
     features = of_teacher.features[torch.from_numpy(usable)]
-    labels, numbers = _labels(image_index, rows, usable), _image_numbers(image_index, rows, usable)
-    return _evaluate(text, features, labels, numbers, image_index, targets, 1 / teacher.logit_scale)
+    measured = _measured(image_index, rows, usable, root)
+    return _evaluate(text, features, measured, image_index, targets, 1 / teacher.logit_scale)
 
 
 def _few_shot_rows(config: TrainConfig, image_index: ImageIndex) -> list[int]:
@@ -502,6 +503,50 @@ def _image_numbers(image_index: ImageIndex, rows: Sequence[int], usable: Ints) -
     return None if numbers is None else np.array([numbers[row] for row in rows], dtype=np.int64)[usable]
 
 
+class _Measured(NamedTuple):
+    """The images that are measured: `labels` (N,), and `image_numbers` (N,) if some images have several labels.
+
+    `id_labels`, `ood_labels`: the labels among which the images are classified.
+    """
+
+    labels: Ints
+    image_numbers: Ints | None
+    id_labels: tuple[int, ...]
+    ood_labels: tuple[int, ...]
+
+
+def _measured(image_index: ImageIndex, rows: Sequence[int], usable: Ints, root: Path | None) -> _Measured:
+    """What is known of the usable rows. Raises NoImages if there is none."""
+    labels = _labels(image_index, rows, usable)
+    found = _labels_with_images(image_index, labels, root)
+    return _Measured(
+        labels,
+        _image_numbers(image_index, rows, usable),
+        tuple(label for label in image_index.id_labels if label in found),
+        tuple(label for label in image_index.ood_labels if label in found),
+    )
+
+
+def _labels_with_images(image_index: ImageIndex, measured: Ints, root: Path | None) -> set[int]:
+    """The labels with an image that can be decoded. `measured`: the labels of the images that are evaluated.
+
+    The images of other labels are opened, until one can be decoded: a label whose files are all damaged was not trained
+    on and cannot be an answer, and would make the chance level too low.
+    """
+    found = set(measured.tolist())
+    for not_measured in (image_index.id_labels, image_index.ood_labels):
+        if found.isdisjoint(not_measured):  # no image is classified among these labels
+            found |= set(not_measured)
+    doubtful: dict[int, list[int]] = {}
+    for row, label in enumerate(image_index.label_indices):
+        if label not in found and label != NO_LABEL:
+            doubtful.setdefault(label, []).append(row)
+    for label, of_label in doubtful.items():
+        if any(load_image(path).image is not None for path in _paths(image_index, of_label, root)):
+            found.add(label)
+    return found
+
+
 def _paths(image_index: ImageIndex, rows: Sequence[int], root: Path | None) -> Sequence[Path]:
     return PackedPaths(Path(image_index.root) if root is None else root, image_index.paths, rows)
 
@@ -521,8 +566,7 @@ def _pixel_array(config: TrainConfig, paths: Sequence[Path], image_px: Size, cac
 def _evaluate(
     text: TextKind,
     features: Tensor,
-    labels: Ints,
-    image_numbers: Ints | None,
+    measured: _Measured,
     image_index: ImageIndex,
     targets: TextTargets,
     temperature: float,
@@ -531,12 +575,12 @@ def _evaluate(
     return evaluate(
         text,
         features,
-        labels,
+        measured.labels,
         targets.features,
         names=image_index.labels,
-        id_labels=image_index.id_labels,
-        ood_labels=image_index.ood_labels,
+        id_labels=measured.id_labels,
+        ood_labels=measured.ood_labels,
         temperature=temperature,
         teacher_features=teacher_features,
-        image_numbers=image_numbers,
+        image_numbers=measured.image_numbers,
     )

@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from limbeck.commands import attributes, classify, enrich, jobs, labels, llm, operate, prove, run, serve
+from limbeck.commands import attributes, classify, datasets, enrich, jobs, labels, llm, operate, prove, run, serve
 from limbeck.commands.common import BadInput, CommandFailed, LabelsMissing
 from limbeck.errors import StoppedFollowing
 from limbeck.shared.exit_codes import FAILED, INTERRUPTED, INVALID_INPUT, LABELS_MISSING, PART_MISSING
@@ -59,6 +59,7 @@ cli.command("download")(jobs.download)
 cli.command("classify")(classify.classify)
 attributes.cli.command("prove")(prove.prove)
 cli.add_typer(attributes.cli, name="attributes")
+cli.add_typer(datasets.cli, name="datasets")
 cli.add_typer(llm.cli, name="llm")
 cli.add_typer(operate.db, name="db")
 cli.add_typer(operate.key, name="key")

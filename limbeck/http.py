@@ -25,7 +25,7 @@ _JITTER = (0.75, 1.25)  # no short pauses: the attempts must outlast a restart o
 _MAX_RETRY_AFTER_S = 60.0
 _RETRYABLE = frozenset({408, 429, 502, 503, 504})
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_TIMEOUT = httpx2.Timeout(60.0, connect=5.0)
+READ_TIMEOUT_S = 60.0
 
 
 class Http:
@@ -49,7 +49,7 @@ class Http:
         self._client = httpx2.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=_TIMEOUT,
+            timeout=_timeout(READ_TIMEOUT_S),
             transport=transport,
             # A proxy from the environment cannot reach the loopback interface of this machine.
             trust_env=url.host not in _LOOPBACK,
@@ -80,9 +80,10 @@ class Http:
         params: Mapping[str, Param] | None = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
+        read_timeout_s: float = READ_TIMEOUT_S,
     ) -> object:
         """Send a request with an optional JSON body. Returns the response's JSON. Raises Problem or Unreachable."""
-        response = self.request(method, path, params=params, headers=headers, json=body)
+        response = self.request(method, path, params=params, headers=headers, json=body, read_timeout_s=read_timeout_s)
         if not response.content:
             return None
         try:
@@ -104,6 +105,7 @@ class Http:
         attempts: int | None = None,
         json: object = None,
         content: bytes | None = None,
+        read_timeout_s: float = READ_TIMEOUT_S,
     ) -> httpx2.Response:
         """Send a request with retries. Returns the complete response. Raises Problem (status >= 400) or Unreachable."""
         attempts = attempts or self.attempts
@@ -115,7 +117,13 @@ class Http:
             is_last = attempt == attempts
             try:
                 response = self._client.request(
-                    method, path, params=given, headers=all_headers, json=json, content=content
+                    method,
+                    path,
+                    params=given,
+                    headers=all_headers,
+                    json=json,
+                    content=content,
+                    timeout=_timeout(read_timeout_s),
                 )
             except httpx2.TransportError as error:
                 if is_last:
@@ -133,16 +141,20 @@ class Http:
 
     @contextmanager
     def stream(
-        self, method: str, path: str, *, headers: Mapping[str, str], read_timeout_s: float = 60.0
+        self, method: str, path: str, *, headers: Mapping[str, str], read_timeout_s: float = READ_TIMEOUT_S
     ) -> Iterator[httpx2.Response]:
         """One attempt at a streamed response; the caller handles a TransportError."""
-        timeout = httpx2.Timeout(60.0, connect=5.0, read=read_timeout_s)
+        timeout = _timeout(read_timeout_s)
         with self._client.stream(method, path, headers=dict(headers), timeout=timeout) as response:
             yield response
 
     def unreachable(self, error: Exception) -> Unreachable:
         """The exception for a service that does not respond."""
         return Unreachable(f"{self._client.base_url} does not respond: {error or type(error).__name__}")
+
+
+def _timeout(read_s: float) -> httpx2.Timeout:
+    return httpx2.Timeout(60.0, connect=5.0, read=read_s)
 
 
 def pause_s(num_failures: int) -> float:

@@ -318,7 +318,8 @@ class CaptionSet(ServiceResponse):
 
 
 class Dataset(ServiceResponse):
-    """Images in the service's data root, matched to a vocabulary and split. `counts`: images and labels."""
+    """Images in the service's data root, matched to a vocabulary and split. `counts`: images and labels; `warnings`:
+    what to look at."""
 
     id: str
     vocabulary_id: str
@@ -327,6 +328,7 @@ class Dataset(ServiceResponse):
     split: dict[str, JsonValue]
     counts: dict[str, int]
     digest: str
+    warnings: tuple[str, ...]
     created_at: datetime
 
 

@@ -392,7 +392,10 @@ class TextTargets(Base):
 
 
 class Dataset(Base):
-    """Images under the data root, matched to a vocabulary and split. The image index is an artefact."""
+    """Images under the data root, matched to a vocabulary and split. The image index is an artefact.
+
+    So is the report of the folder, which `warnings` are a part of; datasets of earlier versions have none.
+    """
 
     __tablename__ = "datasets"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -403,6 +406,8 @@ class Dataset(Base):
     counts: Mapped[dict[str, int]]
     digest: Mapped[str]
     manifest_key: Mapped[str]
+    report_key: Mapped[str | None]
+    warnings: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
     created_at: Mapped[float]
 
 

@@ -94,8 +94,10 @@ def add_dataset(
     counts: Mapping[str, object],
     digest: str,
     manifest_key: str,
+    report_key: str | None = None,
+    warnings: Sequence[str] = (),
 ) -> Dataset:
-    """Register a dataset whose image index is stored at `manifest_key`."""
+    """Register a dataset whose image index is stored at `manifest_key`, and its report at `report_key`."""
     row = Dataset(
         id=id,
         vocabulary_id=vocabulary_id,
@@ -105,6 +107,8 @@ def add_dataset(
         counts=dict(counts),
         digest=digest,
         manifest_key=manifest_key,
+        report_key=report_key,
+        warnings=list(warnings),
         created_at=time.time(),
     )
     tx.add(row)

@@ -1,4 +1,4 @@
-"""Datasets: folders of images below the operator's data root, whose images are matched to labels and split."""
+"""Datasets: folders of images below the operator's data root, whose images are matched to labels, checked and split."""
 
 import os
 import tempfile
@@ -11,15 +11,17 @@ from pydantic import Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from api.http.dependencies import Created, IdempotencyDep, Services, ServicesDep
-from api.http.problems import StorableRequestModel, not_found_at, unprocessable
+from api.http.dependencies import Created, Idempotency, IdempotencyDep, Services, ServicesDep
+from api.http.problems import ProblemError, StorableRequestModel, not_found_at, unprocessable
 from api.http.schemas import After, Limit, Name, Page, ResponseModel, Timestamp, page
 from api.readers.data_root import resolve_folder
-from distill.data.dataset.scan import ScannedDataset, scan_dataset
+from api.readers.folder_locks import FolderLocks
+from distill.data.dataset.check import CheckedDataset, DatasetCheck, check_dataset
+from distill.data.dataset.scan import match_dataset
 from distill.data.image_folders import FolderError
-from distill.data.image_index import ImageIndex
 from distill.data.image_source import ImageSource
 from distill.data.splits import BySeed, SplitSpec
+from limbeck.shared.images.dataset_report import DatasetReport
 from limbeck.shared.images.file_names import shown_path
 from limbeck.shared.labels import unique_names
 from store import resources, vocabularies
@@ -27,9 +29,11 @@ from store.ids import new_id
 from store.models import Dataset, Label
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+_MAX_THREADS = 8
+_being_checked = FolderLocks()
 
 
-class DatasetIn(StorableRequestModel):
+class DatasetIn(StorableRequestModel, DatasetCheck):
     """A folder below the data root with class folders, WebDataset shards (.tar), a table or data set, or a published
     layout."""
 
@@ -63,6 +67,7 @@ class DatasetOut(ResponseModel):
         "and `ood_labels`."
     )
     digest: str = Field(description="Digest of the image index: paths, labels and split.")
+    warnings: list[str] = Field(description="What to look at; the details are in the report.")
     created_at: Timestamp
 
 
@@ -86,11 +91,15 @@ _EXAMPLES: list[dict[str, Any]] = [
 def create(
     services: ServicesDep, idempotency: IdempotencyDep, body: Annotated[DatasetIn, Body(examples=_EXAMPLES)]
 ) -> Response:
-    """Index the images of a folder: match folders to labels and split the images. No image is opened."""
-    # Scanning can take minutes, so no transaction is open during the scan.
+    """Index the images of a folder: match folders to labels, check the images, and split them.
+
+    Every image is opened, unless `check` is `names`. The response comes when all are checked: repeat a request that was
+    interrupted with its `Idempotency-Key`, and it continues. GET `/v1/datasets/{id}/report` has the details.
+    """
     stored_response = idempotency.stored_response()
     if stored_response is not None:
         return stored_response
+    # The check can take minutes, so no transaction is open during it.
     with services.db.read() as tx, not_found_at("/vocabulary_id"):
         vocabularies.get(tx, body.vocabulary_id)
         labels = vocabularies.labels(tx, body.vocabulary_id)
@@ -98,10 +107,20 @@ def create(
     unlabelled = [
         resolve_folder(services.settings.data, name, f"/unlabelled/{at}")[0] for at, name in enumerate(body.unlabelled)
     ]
-    scanned = _scan(folder, labels, body, unlabelled)
-    index = scanned.image_index
+    with _being_checked.hold(folder):
+        stored_response = idempotency.stored_response()  # of the same request, which has just been answered
+        if stored_response is not None:
+            return stored_response
+        checked = _check(services, folder, labels, body, unlabelled)
+        return _register(services, idempotency, path, body, checked)
+
+
+def _register(
+    services: Services, idempotency: Idempotency, path: str, body: DatasetIn, checked: CheckedDataset
+) -> Response:
+    index = checked.image_index
     id = new_id("dst")
-    key = _save(services, index, id)
+    manifest_key, report_key = _save(services, checked, id)
 
     def write(tx: Session) -> Created:
         row = resources.add_dataset(
@@ -113,7 +132,9 @@ def create(
             split=body.split.model_dump(mode="json"),
             counts=index.counts,
             digest=index.digest,
-            manifest_key=key,
+            manifest_key=manifest_key,
+            report_key=report_key,
+            warnings=checked.report.warnings,
         )
         return DatasetOut.model_validate(row), f"/v1/datasets/{id}"
 
@@ -127,11 +148,15 @@ def create(
     return response
 
 
-def _scan(folder: Path, labels: Sequence[Label], body: DatasetIn, unlabelled: Sequence[Path]) -> ScannedDataset:
+def _check(
+    services: Services, folder: Path, labels: Sequence[Label], body: DatasetIn, unlabelled: Sequence[Path]
+) -> CheckedDataset:
     names = unique_names([(label.name, label.sense) for label in labels])
     ids = [label.ids for label in labels]
     try:
-        return scan_dataset(folder, names, body.split, body.folder_map, body.images, ids, unlabelled)
+        matched = match_dataset(folder, names, body.split, body.folder_map, body.images, ids, unlabelled)
+        num_threads = min(_MAX_THREADS, os.cpu_count() or 1)
+        return check_dataset(matched, body.split, body, cache=services.settings.cache, num_workers=num_threads)
     except FolderError as error:
         raise unprocessable(error.code, error.detail, error.pointer) from None
     except OSError as error:
@@ -139,14 +164,15 @@ def _scan(folder: Path, labels: Sequence[Label], body: DatasetIn, unlabelled: Se
         raise unprocessable("folder_unreadable", detail, "/path") from None
 
 
-def _save(services: Services, index: ImageIndex, id: str) -> str:
-    """Save the index as an artefact, and return its key."""
-    key = f"datasets/{id}/manifest.jsonl"
+def _save(services: Services, checked: CheckedDataset, id: str) -> tuple[str, str]:
+    """Save the index and the report as artefacts, and return their keys."""
+    manifest_key, report_key = f"datasets/{id}/manifest.jsonl", f"datasets/{id}/report.json"
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "manifest.jsonl")
-        index.save(file)
-        services.artefacts.put_file(file, key)
-    return key
+        checked.image_index.save(file)
+        services.artefacts.put_file(file, manifest_key)
+    services.artefacts.put_bytes(checked.report.model_dump_json().encode(), report_key)
+    return manifest_key, report_key
 
 
 @router.get("", response_model=Page[DatasetOut])
@@ -162,3 +188,15 @@ def get(services: ServicesDep, id: str) -> object:
     """A dataset."""
     with services.db.read() as tx:
         return DatasetOut.model_validate(resources.dataset(tx, id))
+
+
+@router.get("/{id}/report", response_model=DatasetReport)
+def report(services: ServicesDep, id: str) -> Response:
+    """What lies in the folder: images per label, unusable and skipped files, sizes, and images of the same picture."""
+    with services.db.read() as tx:
+        key = resources.dataset(tx, id).report_key
+    if key is None:
+        detail = f"dataset {id} was registered before reports existed: register its folder again"
+        raise ProblemError(404, "dataset_report_not_found", detail)
+    with services.artefacts.open(key) as file:
+        return Response(file.read(), media_type="application/json")

@@ -15,17 +15,19 @@ from pydantic import ValidationError
 
 from distill.bundle.verify import MANIFEST_FILE, file_sha256
 from distill.cli.attribute_files import LabelsWithLines, Lines, read_attributes, read_label2text
+from distill.cli.check_options import add_check_options, check_options
 from distill.cli.label_files import read_labels_and_ids
 from distill.config.model_names import check_student, check_teacher
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.reference import help_text
 from distill.config.train_config import TrainConfig, expand_short_names, located, merged
+from distill.data.dataset.check import DatasetCheck
 from distill.data.dataset.label_matcher import LabelIds
-from distill.data.dataset.scan import ScannedDataset, scan_dataset
+from distill.data.dataset.scan import MatchedDataset, index_images, match_dataset
 from distill.data.few_shot import support_rows
 from distill.data.image_index import ImageIndex
 from distill.data.image_source import ImageSource
-from distill.data.splits import SPLIT
+from distill.data.splits import SPLIT, Split
 from distill.json_types import JSONObject
 from distill.texts.text_templates import PromptOptions
 from limbeck.shared.images.file_names import is_utf8, shown_path
@@ -40,7 +42,8 @@ DESCRIPTION = (
 class RunArguments:
     """The checked arguments of a run. `lines`: the attribute lines of each label; `names`: how texts show it.
 
-    `notes`: what the readers of the files report.
+    `notes`: what the readers of the files report. `matched`, `split`: the images by their names, and their split.
+    `image_index`: of all these images, until `distill.cli.check_images` has opened them.
     `initial_student`: the folder of a bundle to fine-tune. `captions`: a JSON file of image path -> caption.
     """
 
@@ -48,6 +51,9 @@ class RunArguments:
     names: list[str]
     lines: list[Lines]
     notes: list[str]
+    matched: MatchedDataset
+    split: Split
+    check: DatasetCheck
     image_index: ImageIndex
     teacher: str
     text: TextKind
@@ -110,18 +116,12 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
     )
     files = parser.add_argument_group("input and output")
     add_image_arguments(files)
+    add_attribute_arguments(files)
     files.add_argument(
         "--teacher", required=True, help="ViT-B-32:openai, ViT-B-32:FILE, hf-hub:org/name or local-dir:PATH"
     )
     files.add_argument("--out", type=Path, required=True, help="folder for the bundle, report and training state")
-    files.add_argument(
-        "--unlabelled",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="also train on the images in DIR (repeatable), by the losses that need no label",
-    )
+    add_unlabelled_argument(files)
     files.add_argument("--captions", type=Path, metavar="JSON", help="for losses.cap: image path -> caption")
     files.add_argument("--start", type=Path, metavar="BUNDLE", help="for protocol=fine_tune: the initial student")
     options = parser.add_argument_group("options")
@@ -134,22 +134,41 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
     options.add_argument(
         "--split", default='{"by":"seed"}', metavar="JSON", help='default {"by":"seed"}: half ID, half OOD'
     )
+    add_check_options(options)
     options.add_argument("--cache", type=Path, help="teacher features and decoded images (default: in OUT/work)")
     return parser
 
 
 def add_image_arguments(group: argparse._ArgumentGroup) -> None:
-    """Add the options that name images, labels and attributes."""
-    group.add_argument("--images", type=Path, required=True, help="folder with one folder of images per label")
+    """Add the options that name images and labels."""
+    group.add_argument(
+        "--images", type=Path, required=True, help="folder of class folders, shards, a table or a published dataset"
+    )
     group.add_argument(
         "--source", default="{}", metavar="JSON", help='layout and subset: {"layout": "table", "file": "train.csv"}'
     )
     group.add_argument("--folder-map", type=Path, metavar="JSON", help="file: folder name -> label")
     group.add_argument("--labels", type=Path, help="label file: one label per line, CSV, JSON, YAML …")
-    group.add_argument("--attributes", type=Path, help="attribute set: Limbeck's JSON, or JSON of label -> texts")
     group.add_argument(
         "--label2text", type=Path, help="instead of --labels: one `folder number label` per line; also the folder map"
     )
+
+
+def add_unlabelled_argument(group: argparse._ArgumentGroup) -> None:
+    """Add the option that names folders of images without labels."""
+    group.add_argument(
+        "--unlabelled",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="also train on the images in DIR (repeatable), by the losses that need no label",
+    )
+
+
+def add_attribute_arguments(group: argparse._ArgumentGroup) -> None:
+    """Add the options that name attributes of the labels."""
+    group.add_argument("--attributes", type=Path, help="attribute set: Limbeck's JSON, or JSON of label -> texts")
     group.add_argument("--sentences", type=Path, help="with --label2text: one sentence per line, same order")
 
 
@@ -178,13 +197,19 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
     text = text_kind(namespace)
     _check_files(namespace, config)
     given = read_given_labels(namespace)
-    scanned = _scan_images(namespace, given, config)
+    check = check_options(namespace)
+    matched, split = _match_images(namespace, given)
+    image_index = index_images(matched, split, [])
+    check_shots(config, image_index)
     return RunArguments(
         labels=given.labels,
         names=given.names,
         lines=given.lines,
-        notes=[*given.notes, *scanned.listing.report()],
-        image_index=scanned.image_index,
+        notes=[*given.notes, *matched.listing.report()],
+        matched=matched,
+        split=split,
+        check=check,
+        image_index=image_index,
         teacher=namespace.teacher,
         text=text,
         prompt=prompt_options(namespace),
@@ -252,27 +277,36 @@ def _train_config(namespace: argparse.Namespace) -> TrainConfig:
         raise located(error, short) from None
 
 
-def _scan_images(namespace: argparse.Namespace, given: LabelsWithLines, config: TrainConfig) -> ScannedDataset:
-    scanned = scan_given_images(namespace, given.labels, given.folder_map, given.ids, namespace.unlabelled)
-    if config.data.shots:
-        support_rows(scanned.image_index, config.data.shots)  # raises if a label has too few images
-    return scanned
+def _match_images(namespace: argparse.Namespace, given: LabelsWithLines) -> tuple[MatchedDataset, Split]:
+    return match_given_images(namespace, given.labels, given.folder_map, given.ids, namespace.unlabelled)
 
 
-def scan_given_images(
+def match_given_images(
     namespace: argparse.Namespace,
     labels: Sequence[str],
     folder_map: Mapping[str, str],
     label_ids: Sequence[LabelIds] | None,
     unlabelled: Sequence[Path] = (),
-) -> ScannedDataset:
-    """The images of `--images`. Raises FolderError and ValueError."""
-    if namespace.folder_map:
-        stated = _parse_json(namespace.folder_map.read_text(encoding="utf-8"), "--folder-map")
-        folder_map = {**folder_map, **stated} if folder_map and isinstance(stated, dict) else stated
-    split = SPLIT.validate_python(_parse_json(namespace.split, "--split"))
-    source = ImageSource.model_validate(_parse_json(namespace.source, "--source"))
-    return scan_dataset(namespace.images, labels, split, folder_map or None, source, label_ids, unlabelled)
+) -> tuple[MatchedDataset, Split]:
+    """The images of `--images`, and the split. Raises FolderError and ValueError."""
+    split = SPLIT.validate_python(parse_json(namespace.split, "--split"))
+    source = ImageSource.model_validate(parse_json(namespace.source, "--source"))
+    mapped = read_folder_map(namespace.folder_map, folder_map)
+    return match_dataset(namespace.images, labels, split, mapped, source, label_ids, unlabelled), split
+
+
+def read_folder_map(file: Path | None, given: Mapping[str, str]) -> dict[str, str] | None:
+    """The folder map of the label file, with that of `--folder-map` before it; None without either."""
+    if file is None:
+        return dict(given) or None
+    stated = parse_json(file.read_text(encoding="utf-8"), "--folder-map")
+    return {**given, **stated} if given and isinstance(stated, dict) else stated
+
+
+def check_shots(config: TrainConfig, image_index: ImageIndex) -> None:
+    """Raise FewShotError if a label has too few images for few-shot learning."""
+    if config.data.shots:
+        support_rows(image_index, config.data.shots)
 
 
 def _check_files(namespace: argparse.Namespace, config: TrainConfig) -> None:
@@ -311,7 +345,8 @@ def _parse_assignment(assignment: str) -> dict[str, Any]:
     return settings
 
 
-def _parse_json(text: str, option: str) -> Any:
+def parse_json(text: str, option: str) -> Any:
+    """The JSON value of an option. Raises ValueError that names the option."""
     try:
         return json.loads(text)
     except ValueError as error:

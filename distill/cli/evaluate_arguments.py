@@ -8,15 +8,17 @@ from pathlib import Path
 
 from distill.bundle.verify import BundleError, Manifest, verify_bundle
 from distill.cli.arguments import (
+    add_attribute_arguments,
     add_image_arguments,
     add_text_arguments,
+    match_given_images,
     prompt_options,
     read_given_labels,
-    scan_given_images,
     text_kind,
 )
 from distill.cli.attribute_files import LabelsWithLines
 from distill.config.model_names import check_teacher
+from distill.data.dataset.scan import index_images
 from distill.data.dataset.trained_on import LABELS_FILE, TrainedOn, read_trained_on
 from distill.data.image_index import ImageIndex
 from distill.texts.text_templates import PromptOptions
@@ -64,6 +66,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a bundle, with image/ and targets/")
     files = parser.add_argument_group("images and labels")
     add_image_arguments(files)
+    add_attribute_arguments(files)
     options = parser.add_argument_group("options")
     add_text_arguments(options)
     options.add_argument("--teacher", help="also measure this teacher, and encode labels with it")
@@ -98,13 +101,15 @@ def read_evaluate_arguments(argv: Sequence[str]) -> EvaluateArguments:
         raise ValueError("--labels need a text encoder: give --teacher, or download the pairing/ of the bundle")
     labels = _labels_of(bundle) if given is None else given.labels
     folder_map, ids = ({}, None) if given is None else (given.folder_map, given.ids)
-    scanned = scan_given_images(namespace, labels, folder_map, ids)
+    matched, split = match_given_images(namespace, labels, folder_map, ids)
+    notes = list(given.notes) if given else []
+    image_index = index_images(matched, split, notes)
     return EvaluateArguments(
         bundle=bundle,
         manifest=manifest,
         trained_on=read_trained_on(bundle),
-        image_index=scanned.image_index,
-        notes=[*(given.notes if given else ()), *scanned.listing.report()],
+        image_index=image_index,
+        notes=[*notes, *matched.listing.report()],
         given=given,
         text=text_kind(namespace),
         prompt=prompt_options(namespace),

@@ -9,18 +9,21 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import cast
 
 from distill.bundle.preflight import BundleTrial, check_out
 from distill.bundle.verify import MANIFEST_FILE, verify_bundle
 from distill.bundle.write import write_bundle
 from distill.cli.arguments import RunArguments
+from distill.cli.check_images import check_images
 from distill.cli.console import Console, duration
 from distill.cli.report import RunReport, accuracy_table
 from distill.cli.run_pictures import check_pictures, record_pictures
 from distill.config.model_names import student_notes
 from distill.config.train_config import TrainConfig
 from distill.data.atomic_files import write_bytes
+from distill.data.dataset.check import CheckedDataset
 from distill.data.dataset.trained_on import IMAGES_FILE, save_training_images
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
@@ -85,12 +88,14 @@ def run_distillation(arguments: RunArguments, *, should_stop: Callable[[], bool]
         console = Console(sys.stderr if ranks.is_first else null)
         report_file = arguments.out / "report.json"
         with ranks.first_rank_first():
+            _refuse_other_files(arguments)
+            arguments, dataset = check_images(arguments, console, should_stop)
             _claim_folder(arguments)
             console.begin("comparing the pictures")
             check_pictures(arguments, PipelineHooks(on_progress=console.progress, should_stop=should_stop))
             is_finished = report_file.exists()
         if not is_finished:
-            report = _distill(arguments, ranks, console, should_stop)
+            report = _distill(arguments, dataset, ranks, console, should_stop)
             if report is not None:  # written last: if it exists, everything exists
                 write_bytes(report_file, (json.dumps(report, indent=2) + "\n").encode())
             ranks.wait()
@@ -107,8 +112,18 @@ def _print(text: str) -> None:
     print(text.encode(encoding, errors="backslashreplace").decode(encoding))
 
 
+def _refuse_other_files(arguments: RunArguments) -> None:
+    """Raise ValueError if the folder holds files, but no run; the cache of a run that was refused does not count."""
+    if (arguments.work / "request.json").exists() or not arguments.out.exists():
+        return
+    if any(path != arguments.work for path in arguments.out.iterdir()) or (
+        arguments.work.exists() and any(path.name != "cache" for path in arguments.work.iterdir())
+    ):
+        raise ValueError(f"{arguments.out} is not empty and holds no run: give --out another folder")
+
+
 def _claim_folder(arguments: RunArguments) -> None:
-    """Record the run's identity in a new folder. Raises ValueError if the folder holds another run or other files."""
+    """Record the run's identity in a new folder. Raises ValueError if the folder holds another run."""
     identity_file = arguments.work / "request.json"
     identity = json.loads(json.dumps(arguments.identity()))
     if identity_file.exists():
@@ -125,20 +140,26 @@ def _claim_folder(arguments: RunArguments) -> None:
                 f"{arguments.out} holds a run with a different {', '.join(different)}: give --out another folder"
             )
         return
-    if arguments.out.exists() and any(arguments.out.iterdir()):
-        raise ValueError(f"{arguments.out} is not empty and holds no run: give --out another folder")
     write_bytes(identity_file, json.dumps(identity, indent=2).encode())
 
 
 def _distill(
-    arguments: RunArguments, ranks: RankGroup, console: Console, should_stop: Callable[[], bool]
+    arguments: RunArguments,
+    dataset: CheckedDataset,
+    ranks: RankGroup,
+    console: Console,
+    should_stop: Callable[[], bool],
 ) -> RunReport | None:
     """Carry out all stages. The report on the first rank, None on the others."""
+    root = Path(arguments.image_index.root)
     hooks = PipelineHooks(
         on_progress=console.progress,
         should_stop=should_stop,
         on_bad_image=lambda path, reason: console.message(f"left out {shown_path(path)}: {reason}"),
+        bad_images={root / path: reason for path, reason in dataset.unreadable.items()},
     )
+    if ranks.is_first:
+        write_bytes(arguments.work / "dataset.json", dataset.report.model_dump_json(indent=1).encode())
     session = _Session(arguments, console, hooks, should_stop)
     inputs = _prepare_inputs(session, ranks)
     result = _train(session, inputs, ranks)

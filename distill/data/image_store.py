@@ -38,6 +38,7 @@ FLUSH_EVERY_S = 30.0
 UNREADABLE = b"unreadable".ljust(KEY_BYTES)
 """The digest of a file that cannot be read."""
 
+T = TypeVar("T")
 Mask = npt.NDArray[np.bool_]
 Derived = npt.NDArray[Any]
 ResultT = TypeVar("ResultT")
@@ -138,7 +139,7 @@ def file_digests(paths: Sequence[Path], *, cache: Path, num_workers: int, hooks:
 
     with ExitStack() as at_end, ThreadPoolExecutor(num_workers, "hash") as pool:
         at_end.callback(contents.flush)
-        for done, digest in enumerate(_read_ahead(pool, read, rows)):
+        for done, digest in enumerate(read_ahead(pool, read, rows)):
             digests[rows[done]] = np.frombuffer(digest, dtype=np.uint8)
             if done and done % REPORT_EVERY == 0:
                 hooks.progress(done, len(rows), "pictures")
@@ -237,7 +238,7 @@ def _pass(
         return _ReadImage(row, digest, derived, reasons)
 
     with ThreadPoolExecutor(num_workers, "decode") as pool:
-        for done, image in enumerate(_read_ahead(pool, read, rows.tolist())):
+        for done, image in enumerate(read_ahead(pool, read, rows.tolist())):
             if done % REPORT_EVERY == 0:
                 hooks.progress(num_known + done, len(paths), unit)
                 if hooks.stop_requested():
@@ -248,9 +249,9 @@ def _pass(
     hooks.progress(len(paths), len(paths), unit)
 
 
-def _read_ahead(pool: ThreadPoolExecutor, read: Callable[[int], ResultT], rows: Sequence[int]) -> Iterator[ResultT]:
-    """The results of `read` in order, at most `READ_AHEAD` of them ahead."""
-    waiting: deque[Future[ResultT]] = deque()
+def read_ahead(pool: ThreadPoolExecutor, read: Callable[[int], T], rows: Sequence[int]) -> Iterator[T]:
+    """The results of `read` for each row, in order, at most `READ_AHEAD` of them ahead."""
+    waiting: deque[Future[T]] = deque()
     try:
         for row in rows:
             waiting.append(pool.submit(read, row))

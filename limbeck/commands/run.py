@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args
 
 import typer
 
@@ -67,6 +67,13 @@ def run(
     strategies: Annotated[
         str, typer.Option(help="Prompt strategies: sentence,phrases,contrast …; by default those that --text needs.")
     ] = "",
+    check: Annotated[str, typer.Option(help="full: open every image at registration; names: open none.")] = "full",
+    duplicates: Annotated[
+        str, typer.Option(help="Copies of an image in several parts: refuse (default), move, keep.")
+    ] = "",
+    near_duplicates: Annotated[
+        str, typer.Option(help="Pictures that look the same in several parts: report (default), move, refuse.")
+    ] = "",
     endpoint: Annotated[str, typer.Option(help="The LLM endpoint, one of `limbeck llm endpoints`.")] = "",
     llm_model: Annotated[str, typer.Option(help="The LLM; the endpoint's by default.")] = "",
     language: Language = "",
@@ -80,10 +87,16 @@ def run(
     from limbeck.commands.jobs import fetch_bundle
     from limbeck.enrich_report import follow_enrichment, missing_text
     from limbeck.progress import follow
+    from limbeck.shared.images.dataset_report import Check, DuplicateAction, NearDuplicateAction
 
     kind = _text_kind(text)
     config = assignments(set_ or [], "--set") | ({"student": student} if student else {})
     chosen_split, images_given = parse_split(split), parse_source(source)
+    chosen_check: Check = _choice(check, "--check", get_args(Check))
+    chosen_duplicates: DuplicateAction | None = _choice(duplicates or None, "--duplicates", get_args(DuplicateAction))
+    chosen_near: NearDuplicateAction | None = _choice(
+        near_duplicates or None, "--near-duplicates", get_args(NearDuplicateAction)
+    )
     read_bytes(labels)  # before the service is asked
     options: EnrichOptions = {
         "endpoint": endpoint or None,
@@ -95,8 +108,20 @@ def run(
     with service(url) as client:
         vocabulary = create_vocabulary(client, labels, domain, console)
         # The dataset is registered before the first LLM call, so that a wrong folder costs nothing.
-        dataset = client.register_dataset(vocabulary.id, images, split=chosen_split, images=images_given)
+        dataset = client.register_dataset(
+            vocabulary.id,
+            images,
+            split=chosen_split,
+            images=images_given,
+            check=chosen_check,
+            duplicates=chosen_duplicates,
+            near_duplicates=chosen_near,
+        )
         console.print(_counts_text(dataset.counts), highlight=False)
+        for warning in dataset.warnings:
+            console.print(f"warning: {warning}", highlight=False, markup=False)
+        if dataset.warnings:
+            console.print(f"details: limbeck datasets report {dataset.id}", highlight=False, markup=False)
         attribute_set, missing = None, ""
         if kind != "names":
             chain = _strategies(strategies or _STRATEGIES.get(kind, "describe"))
@@ -155,6 +180,13 @@ def _json_object(text: str, option: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise BadInput(f"{option} {text!r}: give a JSON object")
     return value
+
+
+def _choice(text: Any, option: str, choices: Sequence[str]) -> Any:
+    """One of the choices, or None. Raises BadInput."""
+    if text is not None and text not in choices:
+        raise BadInput(f"{option} {text!r}: choose one of {', '.join(choices)}")
+    return text
 
 
 def _strategies(text: str) -> list[str]:

@@ -1,10 +1,14 @@
 """Datasets, caption sets, teachers and text targets."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from limbeck.http import Http
 from limbeck.models import CaptionSet, Dataset, Teacher, TextTargets
-from limbeck.resources.requests import get, items, post, resource_path
+from limbeck.resources.requests import get, items, post, resource_path, without_none
+from limbeck.shared.images.dataset_report import Check, DatasetReport, DuplicateAction, NearDuplicateAction
+
+CHECK_TIMEOUT_S = 3600.0
+"""How long to wait until the service has checked all images; a request that is repeated continues the check."""
 
 
 class DatasetMethods:
@@ -21,6 +25,10 @@ class DatasetMethods:
         name: str | None = None,
         folder_map: Mapping[str, str] | None = None,
         images: Mapping[str, object] | None = None,
+        unlabelled: Sequence[str] = (),
+        check: Check = "full",
+        duplicates: DuplicateAction | None = None,
+        near_duplicates: NearDuplicateAction | None = None,
     ) -> Dataset:
         """Register a folder of images; `path` is relative to the service's data root.
 
@@ -28,7 +36,9 @@ class DatasetMethods:
         "ood": […]}`, `{"by": "parts"}`, `{"by": "all"}` or
         `{"by": "image_lists", "train": …, "held_out": …, "ood": …}`.
         `images`: how the images are given, if the folder alone does not say: `{"layout": "table", "file": "train.csv",
-        "columns": {"label": "species"}}`.
+        "columns": {"label": "species"}}`. `unlabelled`: folders of images without labels to train on too, relative to
+        the data root. `check`: `names` opens no image. `duplicates`: what to do with copies of an image in several
+        parts, `refuse` by default; `near_duplicates`: the same for pictures that look the same, `report` by default.
         """
         body: dict[str, object] = {
             "name": name or path,
@@ -40,7 +50,16 @@ class DatasetMethods:
             body["folder_map"] = dict(folder_map)
         if images:
             body["images"] = dict(images)
-        return post(self._http, Dataset, "/v1/datasets", body)
+        if unlabelled:
+            body["unlabelled"] = list(unlabelled)
+        body |= without_none(
+            check=None if check == "full" else check, duplicates=duplicates, near_duplicates=near_duplicates
+        )
+        return post(self._http, Dataset, "/v1/datasets", body, read_timeout_s=CHECK_TIMEOUT_S)
+
+    def dataset_report(self, id: str) -> DatasetReport:
+        """What lies in the folder of a dataset. Raises Problem for a dataset of an earlier version of the service."""
+        return DatasetReport.model_validate(self._http.json("GET", resource_path("datasets", id, "report")))
 
     def dataset(self, id: str) -> Dataset:
         """One dataset."""

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 
-from limbeck.http import Http, Param
+from limbeck.http import READ_TIMEOUT_S, Http, Param
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -21,9 +21,11 @@ def get(http: Http, model: type[Model], resource: str, id: str) -> Model:
     return model.model_validate(http.json("GET", resource_path(resource, id)))
 
 
-def post(http: Http, model: type[Model], path: str, body: object = None) -> Model:
+def post(
+    http: Http, model: type[Model], path: str, body: object = None, *, read_timeout_s: float = READ_TIMEOUT_S
+) -> Model:
     """The response of a POST request."""
-    return model.model_validate(http.json("POST", path, body=body))
+    return model.model_validate(http.json("POST", path, body=body, read_timeout_s=read_timeout_s))
 
 
 def items(

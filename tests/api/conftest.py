@@ -19,6 +19,7 @@ from store.jobs.claims import Claim
 from store.settings import Settings
 from tests.api.drafting import IMPORT, NECK, NUM_LABELS, ORIGINS, TALL, WINGS
 from tests.api.published import publish
+from tests.images import tiny_image
 
 BASE = "http://127.0.0.1:8420"
 
@@ -92,7 +93,8 @@ class Service:
         for folder in folders:
             (self.data / at / folder).mkdir(parents=True)
             for number in range(count):
-                (self.data / at / folder / f"{number}.jpg").write_bytes(b"not opened here")
+                path = self.data / at / folder / f"{number}.jpg"
+                path.write_bytes(tiny_image(str(path)))
         return at
 
     def dataset(self, vocabulary_id: str) -> str:

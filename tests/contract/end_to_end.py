@@ -82,15 +82,21 @@ def test_a_corrupt_image_is_reported_counted_and_skipped(
     source = cluster.folder / "data" / "images"
     broken = cluster.folder / "data" / "broken"
     shutil.copytree(source, broken)
-    image = sorted(sorted(broken.iterdir())[0].iterdir())[0]
-    for folder in broken.iterdir():
-        (folder / "zz_cut.png").write_bytes(image.read_bytes()[:200])
+    first_images = [sorted(folder.iterdir())[0] for folder in broken.iterdir()]
     vocabulary_id = cluster.client.dataset(dataset_id).vocabulary_id
     dataset = cluster.client.register_dataset(vocabulary_id, "broken", split=SPLIT)
+    for image in first_images:
+        image.write_bytes(image.read_bytes()[:200])
     job = cluster.client.wait(start_distill(cluster, dataset.id, TINY_CONFIG), timeout_s=120)
     events = list(cluster.client.events(job.id))
-    assert any("zz_cut.png" in str(event.data) + event.message for event in events if event.level == "warning")
+    text = "".join(str(event.data) + event.message for event in events if event.level == "warning")
+    assert any(image.relative_to(broken).as_posix() in text for image in first_images)
     assert (job.result or {})["num_bad_images"] == NUM_SPECIES
+    # A registration leaves them out.
+    again = cluster.client.register_dataset(vocabulary_id, "broken", split=SPLIT)
+    report = cluster.client.dataset_report(again.id)
+    assert (sum(files.count for files in report.unreadable), report.num_images - report.num_used) == (NUM_SPECIES,) * 2
+    assert again.warnings == report.warnings != dataset.warnings
 
 
 def test_a_teacher_that_is_missing_at_run_time_fails_the_job(cluster: Cluster, dataset_id: str) -> None:

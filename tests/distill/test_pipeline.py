@@ -116,6 +116,32 @@ def test_evaluations_use_held_out_and_ood_images(
         assert set(evaluation.ood.per_label) == {"blue jay", "heron"}
 
 
+@pytest.mark.image_input(
+    "Splits and evaluation",
+    "files that become unreadable after the check, also all files of a label",
+    "they are left out; chance counts the labels that still have an image",
+)
+def test_chance_counts_labels_with_a_usable_image(
+    image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    heron, crane = LABELS.index("heron"), LABELS.index("crane")
+    for row, item in enumerate(image_index):
+        if item.label == heron or (item.label == crane and item.part == "held_out"):
+            image_index.file(row).write_bytes(b"no picture")
+    student = build_student("test_resnet", width=32, image_px=32, seed=0)
+    of_student = measure_student(
+        student, image_index, targets, "names", MeasureOptions(temperature=0.07), cache=tmp_path / "cache"
+    )
+    of_teacher = measure_teacher(tiny_teacher, image_index, targets, "names", cache=tmp_path / "cache")
+    for evaluation in (of_student, of_teacher):
+        assert evaluation.id is not None
+        assert evaluation.ood is not None
+        assert evaluation.joint is not None
+        assert (evaluation.id.num_labels, evaluation.id.chance) == (2, 0.5)  # crane still has images to train on
+        assert (evaluation.ood.num_labels, evaluation.ood.chance) == (1, 1.0)
+        assert evaluation.joint.num_labels == 3
+
+
 def test_last_epochs_are_evaluated_like_the_final_student(
     image_index: ImageIndex, targets: TextTargets, tiny_teacher: Teacher, tmp_path: Path
 ) -> None:

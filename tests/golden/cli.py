@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -14,6 +15,7 @@ from attributes.cli.check_gates import main as check_main
 from attributes.cli.describe import main as attributes_main
 from distill.benefit.__main__ import main as benefit_main
 from distill.bundle.verify import main as verify_main
+from distill.cli.dataset_report import main as report_main
 from distill.cli.train_process import main as distill_main
 from examples.demo.__main__ import main as demo_main
 from examples.fieldguide.check_teacher import main as check_teacher_main
@@ -34,6 +36,7 @@ PROGRAMS: Mapping[str, Callable[[], Any]] = {
     "python -m attributes": attributes_main,
     "python -m attributes.cli.check_gates": check_main,
     "python -m distill": distill_main,
+    "python -m distill report": partial(report_main, ()),
     "python -m distill.benefit": benefit_main,
     "python -m distill.bundle.verify": verify_main,
     "python -m workers.child": child_main,

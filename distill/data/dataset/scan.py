@@ -16,8 +16,23 @@ from distill.data.image_source import ImageSource
 from distill.data.layouts import image_lists
 from distill.data.layouts.listing import Listing
 from distill.data.layouts.registry import list_images
-from distill.data.layouts.unlabelled import unlabelled_items, without_folders
+from distill.data.layouts.unlabelled import unlabelled_paths, without_folders
 from distill.data.splits import NO_LABEL, ByImageLists, ByParts, Split
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedDataset:
+    """The images of a folder with the indices of their labels, before they are split, and the listing of the folder.
+
+    `unlabelled`: the paths of the images without labels.
+    """
+
+    root: Path
+    labels: Sequence[str]
+    images: Sequence[MatchedImage]
+    unlabelled: Sequence[str]
+    listing: Listing
+    matcher: LabelMatcher
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +41,49 @@ class ScannedDataset:
 
     image_index: ImageIndex
     listing: Listing
+
+
+def match_dataset(
+    root: Path,
+    labels: Sequence[str],
+    split: Split,
+    folder_map: Mapping[str, str] | None = None,
+    source: ImageSource | None = None,
+    label_ids: Sequence[LabelIds | None] | None = None,
+    unlabelled: Sequence[Path] = (),
+) -> MatchedDataset:
+    """Find the images below `root`, and match their folders or label values to `labels`; as `scan_dataset`."""
+    root = image_folders.resolve_folder(root)
+    source = without_folders(source or ImageSource(), root, unlabelled)
+    matcher = LabelMatcher(labels, folder_map, label_ids)
+    listing = label_values.with_names(_list(root, source, split), root, labels, source)
+    check_listing(listing, matcher, source, split, root)
+    images = several_labels.one_label_each(
+        _match(listing, matcher, source), labels, source.several_labels, listing.notes
+    )
+    if isinstance(split, ByParts) and listing.has_other_images:
+        in_parts = [image for image in images if image.part is not None]
+        if num_left_out := len(images) - len(in_parts):
+            listing.notes.append(f"{num_left_out:,} images are in no part, and were left out")
+        images = in_parts
+    paths = [image.path for image in listing.images if not image.labels]
+    paths += unlabelled_paths(root, unlabelled, listing.exclusion(ImageSource()))
+    return MatchedDataset(root, labels, images, paths, listing, matcher)
+
+
+def split_items(matched: MatchedDataset, split: Split, notes: list[str]) -> list[Item]:
+    """The images of a dataset with their parts and captions. Adds to `notes` what was moved. Raises FolderError."""
+    items = split_images(matched.images, matched.labels, split, matched.matcher)
+    items = several_labels.one_part_each(items, notes)
+    items += [Item(path, NO_LABEL, "unlabelled") for path in matched.unlabelled]
+    return list(_with_captions(items, matched.listing))
+
+
+def index_images(matched: MatchedDataset, split: Split, notes: list[str]) -> ImageIndex:
+    """Split the images of a dataset; `notes` as of `split_items`. Raises FolderError if the split is not usable."""
+    image_index = ImageIndex.of(matched.root, matched.labels, split_items(matched, split, notes))
+    check_usable(image_index, split)
+    return image_index
 
 
 def scan_dataset(
@@ -52,25 +110,8 @@ def scan_dataset(
     several_labels, bad_index, and those of the readers of tables: bad_table, missing_table, ambiguous_table, no_column,
     ambiguous_columns, ambiguous_image, remote_image, needs_pyarrow.
     """
-    root = image_folders.resolve_folder(root)
-    source = without_folders(source or ImageSource(), root, unlabelled)
-    matcher = LabelMatcher(labels, folder_map, label_ids)
-    listing = label_values.with_names(_list(root, source, split), root, labels, source)
-    check_listing(listing, matcher, source, split, root)
-    images = several_labels.one_label_each(
-        _match(listing, matcher, source), labels, source.several_labels, listing.notes
-    )
-    if isinstance(split, ByParts) and listing.has_other_images:
-        in_parts = [image for image in images if image.part is not None]
-        if num_left_out := len(images) - len(in_parts):
-            listing.notes.append(f"{num_left_out:,} images are in no part, and were left out")
-        images = in_parts
-    items = several_labels.one_part_each(split_images(images, labels, split, matcher), listing.notes)
-    items += [Item(image.path, NO_LABEL, "unlabelled") for image in listing.images if not image.labels]
-    items += unlabelled_items(root, unlabelled, listing.exclusion(ImageSource()))
-    image_index = ImageIndex.of(root, labels, _with_captions(items, listing))
-    check_usable(image_index, split)
-    return ScannedDataset(image_index, listing)
+    matched = match_dataset(root, labels, split, folder_map, source, label_ids, unlabelled)
+    return ScannedDataset(index_images(matched, split, matched.listing.notes), matched.listing)
 
 
 def _list(root: Path, source: ImageSource, split: Split) -> Listing:

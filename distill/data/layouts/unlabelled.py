@@ -8,15 +8,13 @@ from pathlib import Path
 from distill.data import image_folders
 from distill.data.files.exclusion import Exclusion
 from distill.data.image_folders import FolderError, files_below
-from distill.data.image_index import Item
 from distill.data.image_source import ImageSource
 from distill.data.layouts.webdataset.members import read_members
-from distill.data.splits import NO_LABEL
 from limbeck.shared.images.kinds import IMAGE_SUFFIXES, is_image_name
 
 
-def unlabelled_items(root: Path, folders: Sequence[Path], exclusion: Exclusion) -> list[Item]:
-    """The images at any depth below each of `folders`, as unlabelled images of a dataset in `root`, sorted.
+def unlabelled_paths(root: Path, folders: Sequence[Path], exclusion: Exclusion) -> list[str]:
+    """The images at any depth below each of `folders`, sorted, as paths relative to `root`.
 
     A folder may lie outside `root`; the paths of its images are relative to `root` all the same. Raises FolderError.
     """
@@ -31,7 +29,7 @@ def unlabelled_items(root: Path, folders: Sequence[Path], exclusion: Exclusion) 
         above = os.path.relpath(below.parent, root)
         prefix = "" if above == "." else f"{above}/"
         paths |= {f"{prefix}{path}" for path in images}
-    return [Item(path, NO_LABEL, "unlabelled") for path in sorted(paths)]
+    return sorted(paths)
 
 
 def without_folders(source: ImageSource, root: Path, folders: Sequence[Path]) -> ImageSource:

@@ -84,6 +84,11 @@ class OpenedImage:
             self._error = error
             self.traits |= PixelTraits.CHANGED
 
+    def require_header(self) -> None:
+        """Raise UnreadableImage for a file whose header, or end, shows that it is no complete image."""
+        if self._error is not None:
+            raise UnreadableImage(reason_of(self._data, self._error)) from self._error
+
     def rgb(self, background: str = WHITE) -> Image.Image:
         """The pixels (mode RGB), transparent parts on `background` (`#rrggbb`). Raises UnreadableImage."""
         try:

@@ -1,13 +1,16 @@
-"""Datasets: indexing of class folders, and folders that are rejected."""
+"""Datasets: indexing of class folders, folders that are rejected, the check of the images, and the report."""
 
 import json
 import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from distill.data.image_index import ImageIndex
+from limbeck.shared.images.dataset_report import DatasetReport
 from store import resources
 from store.models import Dataset
 from tests.api.conftest import Service
@@ -161,6 +164,9 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"path": 7}, "invalid_request", "/path"),
     ({"path": "images", "name": " "}, "invalid_request", "/name"),
     ({"path": "images", "root": "/"}, "invalid_request", "/root"),
+    ({"path": "images", "check": "some"}, "invalid_request", "/check"),
+    ({"path": "images", "check": "names", "duplicates": "move"}, "invalid_request", "/duplicates"),
+    ({"path": "images", "check": "names", "near_duplicates": "refuse"}, "invalid_request", "/near_duplicates"),
     ({}, "invalid_request", "/path"),
 ]
 
@@ -178,3 +184,86 @@ def test_invalid_folders_are_rejected(service: Service, subtests: pytest.Subtest
     with service.db.read() as tx:
         assert tx.query(Dataset).count() == 0
     assert not list((service.settings.home / "artefacts").rglob("manifest.jsonl"))
+
+
+@pytest.mark.image_input(
+    "Duplicates and labels without images",
+    "a folder with damaged files, copies and a label without a usable image is registered",
+    "its report is at `/v1/datasets/{id}/report`, its warnings are fields of the dataset",
+)
+def test_report_of_a_folder_with_faults(service: Service, tmp_path: Path) -> None:
+    vocabulary_id = service.vocabulary("crane", "heron", "stork", "ibis", "auk")
+    path = service.images("crane", "heron", "stork", "ibis", count=8)
+    for file in (service.data / path / "stork").iterdir():
+        file.write_bytes(b"no picture")
+    (service.data / path / "crane" / "5.jpg").write_bytes(b"")
+    split = {"by": "list", "id": ["crane", "heron"], "ood": ["ibis"]}
+    body = {"path": path, "vocabulary_id": vocabulary_id, "split": split}
+    created = service.post("/v1/datasets", body)
+    report = DatasetReport.model_validate(service.get(f"/v1/datasets/{created['id']}/report"))
+    assert (report.check, report.num_images, report.num_used) == ("full", 32, 23)
+    assert report.parts == created["counts"]
+    assert report.labels_without_usable_images.examples == ("stork",)
+    assert report.labels_without_images.examples == ("auk",)
+    assert sum(files.count for files in report.unreadable) == 9
+    assert list(report.warnings) == created["warnings"] == service.get(f"/v1/datasets/{created['id']}")["warnings"]
+    with service.db.read() as tx:
+        service.artefacts.get_file(resources.dataset(tx, created["id"]).manifest_key, tmp_path / "manifest.jsonl")
+    image_index = ImageIndex.load(tmp_path / "manifest.jsonl")
+    assert len(image_index) == 23
+    assert image_index.labels.index("stork") not in {*image_index.id_labels, *image_index.ood_labels}
+
+
+def test_copies_are_refused_or_moved(service: Service) -> None:
+    vocabulary_id = service.vocabulary()
+    path = service.images("crane", "heron", "stork", "ibis")
+    shutil.copyfile(service.data / path / "crane" / "0.jpg", service.data / path / "stork" / "0.jpg")
+    split = {"by": "list", "id": ["crane", "heron"], "ood": ["stork", "ibis"]}
+    body = {"path": path, "vocabulary_id": vocabulary_id, "split": split}
+    problem = service.rejection("/v1/datasets", body)
+    assert (problem["code"], problem["errors"][0]["pointer"]) == ("duplicate_images", "/duplicates")
+    assert "stork/0.jpg" in problem["detail"]
+    assert not list((service.settings.home / "artefacts").rglob("report.json"))
+    assert service.post("/v1/datasets", {**body, "duplicates": "move"})["counts"]["ood"] == 7
+    kept = service.post("/v1/datasets", {**body, "duplicates": "keep"})
+    assert (kept["counts"]["ood"], len(kept["warnings"])) == (8, 2)
+
+
+def test_names_only(service: Service) -> None:
+    vocabulary_id = service.vocabulary()
+    path = service.images("crane", "heron", "stork", "ibis")
+    for file in (service.data / path).rglob("*.jpg"):
+        file.write_bytes(b"not opened")
+    created = service.post("/v1/datasets", {"path": path, "vocabulary_id": vocabulary_id, "check": "names"})
+    report = service.get(f"/v1/datasets/{created['id']}/report")
+    assert (report["check"], report["num_used"], report["sizes"]) == ("names", 16, None)
+    assert created["warnings"] == ["no image was opened: damaged files and duplicates are not known"]
+
+
+def test_dataset_of_an_earlier_version_has_no_report(service: Service) -> None:
+    vocabulary_id = service.vocabulary()
+    with service.db.write() as tx:
+        resources.add_dataset(
+            tx,
+            id="dst_old",
+            vocabulary_id=vocabulary_id,
+            name="old",
+            path="old",
+            split={},
+            counts={},
+            digest="0" * 64,
+            manifest_key="m",
+        )
+    response = service.http.get("/v1/datasets/dst_old/report")
+    assert (response.status_code, response.json()["code"]) == (404, "dataset_report_not_found")
+    assert service.http.get("/v1/datasets/dst_none/report").json()["code"] == "dataset_not_found"
+    assert service.get("/v1/datasets/dst_old")["warnings"] == []
+
+
+def test_a_repeated_request_waits_and_gets_the_first_response(service: Service) -> None:
+    vocabulary_id = service.vocabulary()
+    body = {"path": service.images("crane", "heron", "stork", "ibis"), "vocabulary_id": vocabulary_id}
+    with ThreadPoolExecutor(3) as pool:
+        created = list(pool.map(lambda _: service.post("/v1/datasets", body, **{"Idempotency-Key": "one"}), range(3)))
+    assert created[0] == created[1] == created[2]
+    assert len(service.get("/v1/datasets")["data"]) == 1

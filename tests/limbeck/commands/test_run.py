@@ -22,6 +22,7 @@ DATASET = {
     "path": "birds",
     "split": {},
     "digest": "d",
+    "warnings": [],
     "counts": {"train": 70, "held_out": 30, "ood": 100, "id_labels": 1, "ood_labels": 1},
     "created_at": "2026-11-23T21:04:05Z",
 }
@@ -162,3 +163,18 @@ def test_a_split_is_parsed_for_the_api() -> None:
     assert parse_split("seed=3, id_fraction=0.5") == {"by": "seed", "seed": 3, "id_fraction": 0.5}
     by_list = {"by": "list", "id": ["a"], "ood": ["b"]}
     assert parse_split(json.dumps(by_list)) == by_list
+
+
+def test_the_check_of_the_images_is_chosen_and_its_warnings_are_printed(tmp_path: Path, capsys: Capture) -> None:
+    dataset = DATASET | {"warnings": ["left out 1 image"]}
+    rejection = problem(422, "teacher_unknown", "no such teacher")
+    options = ("--check", "full", "--duplicates", "move", "--near-duplicates", "refuse", "--text", "names")
+    code, server = run([Say(201, VOCABULARY), Say(201, dataset), rejection], tmp_path, *options)
+    assert code == 2
+    (body,) = (json.loads(one.body) for one in server.seen if one.path == "/v1/datasets")
+    assert (body["duplicates"], body["near_duplicates"], "check" in body) == ("move", "refuse", False)
+    printed = capsys.readouterr().out
+    assert "warning: left out 1 image" in printed
+    assert "limbeck datasets report dst_1" in printed
+    assert run([], tmp_path, "--duplicates", "drop")[0] == 2
+    assert "--duplicates 'drop': choose one of refuse, move, keep" in capsys.readouterr().err
