@@ -17,7 +17,7 @@ Under torchrun each rank does so.
 
     python -m distill report --images DIR --labels labels.txt
 
-prints what lies in a folder of images (`distill.cli.dataset_report`).
+prints what lies in a folder of images (`distill.cli.commands.dataset_report`).
 """
 
 import signal
@@ -29,7 +29,7 @@ from typing import Protocol
 from distill.cli.exit_codes import STOPPED
 from distill.training.process_environment import run_training_process
 
-COMMANDS = {"report": "distill.cli.dataset_report"}
+COMMANDS = {"report": "distill.cli.commands.dataset_report"}
 """The module of each command that needs no training process; `evaluate` needs one."""
 
 

@@ -16,8 +16,8 @@ from api.http.problems import ProblemError, StorableRequestModel, not_found_at, 
 from api.http.schemas import After, Limit, Name, Page, ResponseModel, Timestamp, page
 from api.readers.data_root import resolve_folder
 from api.readers.folder_locks import FolderLocks
-from distill.data.dataset.check import CheckedDataset, DatasetCheck, check_dataset
 from distill.data.dataset.scan import match_dataset
+from distill.data.dataset_check.check import CheckedDataset, DatasetCheck, check_dataset
 from distill.data.image_folders import FolderError
 from distill.data.image_source import ImageSource
 from distill.data.splits import BySeed, SplitSpec

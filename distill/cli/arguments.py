@@ -21,9 +21,9 @@ from distill.config.model_names import check_student, check_teacher
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.reference import help_text
 from distill.config.train_config import TrainConfig, expand_short_names, located, merged
-from distill.data.dataset.check import DatasetCheck
 from distill.data.dataset.label_matcher import LabelIds
 from distill.data.dataset.scan import MatchedDataset, index_images, match_dataset
+from distill.data.dataset_check.check import DatasetCheck
 from distill.data.few_shot import support_rows
 from distill.data.image_index import ImageIndex
 from distill.data.image_source import ImageSource

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from distill.cli.arguments import RunArguments, check_shots
 from distill.cli.console import Console
-from distill.data.dataset.check import CheckedDataset, check_dataset
+from distill.data.dataset_check.check import CheckedDataset, check_dataset
 from distill.hooks import PipelineHooks
 
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import get_args
 
-from distill.data.dataset.check import DatasetCheck
+from distill.data.dataset_check.check import DatasetCheck
 from limbeck.shared.images.dataset_report import Check, DuplicateAction, NearDuplicateAction
 
 

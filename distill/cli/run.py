@@ -23,8 +23,8 @@ from distill.cli.run_pictures import check_pictures, record_pictures
 from distill.config.model_names import student_notes
 from distill.config.train_config import TrainConfig
 from distill.data.atomic_files import write_bytes
-from distill.data.dataset.check import CheckedDataset
 from distill.data.dataset.trained_on import IMAGES_FILE, save_training_images
+from distill.data.dataset_check.check import CheckedDataset
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
 from distill.json_types import JSONObject, StudentEvaluation

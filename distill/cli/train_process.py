@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from distill.cli.arguments import read_arguments
-from distill.cli.evaluate_arguments import read_evaluate_arguments
+from distill.cli.commands.evaluate_arguments import read_evaluate_arguments
 from distill.cli.exit_codes import exit_code
 from distill.cli.stop_signal import StopSignal
 from limbeck.shared.child_process import exit_after_parent
@@ -38,7 +38,7 @@ def _run(argv: Sequence[str], should_stop: Callable[[], bool]) -> None:
     if argv[:1] == ["evaluate"]:
         evaluate_arguments = read_evaluate_arguments(argv[1:])
         exit_if_not_installed("gpu", "python -m distill evaluate")
-        from distill.cli.evaluate import run_evaluation
+        from distill.cli.commands.evaluate import run_evaluation
 
         run_evaluation(evaluate_arguments, should_stop=should_stop)
         return

@@ -240,8 +240,6 @@ def decode_images(
     full.
     """
     hooks = hooks or logging_hooks()
-    pixels = PixelArray(paths, image_px, cache=cache, num_workers=num_workers, decoded_gb=decoded_gb)
-    read_images(paths, [pixels], cache=cache, num_workers=num_workers, hooks=hooks)
     pixels = PixelArray(
         paths, image_px, cache=cache, num_workers=num_workers, decoded_gb=decoded_gb, background=background
     )

@@ -15,7 +15,7 @@ from attributes.cli.check_gates import main as check_main
 from attributes.cli.describe import main as attributes_main
 from distill.benefit.__main__ import main as benefit_main
 from distill.bundle.verify import main as verify_main
-from distill.cli.dataset_report import main as report_main
+from distill.cli.commands.dataset_report import main as report_main
 from distill.cli.train_process import main as distill_main
 from examples.demo.__main__ import main as demo_main
 from examples.fieldguide.check_teacher import main as check_teacher_main

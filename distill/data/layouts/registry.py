@@ -19,26 +19,27 @@ from distill.data.layouts.tables.files import has_table
 class Layout:
     """A way to give images. `recognises(root)`: whether a folder has this layout; it reads names and headers only.
 
-    `read(root, source)` lists the images; it raises FolderError.
+    `read(root, source)` lists the images; it raises FolderError. `suffix`: of the file that `source` may name.
     """
 
     name: str
     recognises: Callable[[Path], bool]
     read: Callable[[Path, ImageSource], Listing]
+    suffix: str | None = None
 
 
 LISTS: tuple[Layout, ...] = (
-    Layout("coop", coop.recognises, coop.read),  # its file is put beside the files of a dataset
+    Layout("coop", coop.recognises, coop.read, ".json"),  # its file is put beside the files of a dataset
     Layout("cub", cub.recognises, cub.read),
     Layout("flowers102", flowers102.recognises, flowers102.read),
     Layout("food101", food101.recognises, food101.read),
-    Layout("sun397", sun397.recognises, sun397.read),
+    Layout("sun397", sun397.recognises, sun397.read, ".txt"),
     Layout("cars", cars.recognises, cars.read),
     Layout("pets", pets.recognises, pets.read),
     Layout("tiered_imagenet", tiered_imagenet.recognises, tiered_imagenet.read),
     Layout("imagenet", imagenet.recognises, imagenet.read),
-    Layout("coco", coco.recognises, coco.read),
-    Layout("inaturalist", inaturalist.recognises, inaturalist.read),
+    Layout("coco", coco.recognises, coco.read, ".json"),
+    Layout("inaturalist", inaturalist.recognises, inaturalist.read, ".json"),
 )
 """Layouts recognised by the files of a published dataset."""
 TABLES: tuple[Layout, ...] = (
@@ -50,7 +51,6 @@ FOLDERS: tuple[Layout, ...] = (
     Layout("class_folders", class_folders.recognises, class_folders.read),  # the last: every folder may hold folders
 )
 LAYOUTS = LISTS + TABLES + FOLDERS
-_JSON = ("coco", "inaturalist", "coop")
 
 
 def list_images(root: Path, source: ImageSource, *, needs_parts: bool) -> Listing:
@@ -80,9 +80,9 @@ def _layout_of(root: Path, source: ImageSource, recognised: Sequence[Layout], *,
     if source.layout != "auto":
         return _named(source.layout)
     if source.file is not None:
-        annotations = [layout for layout in recognised if layout.name in _JSON and source.file.endswith(".json")]
-        if annotations:
-            return annotations[0]
+        for layout in recognised:
+            if layout.suffix is not None and source.file.endswith(layout.suffix):
+                return layout
         return _named("huggingface" if huggingface.is_data(root, source.file) else "table")
     layout = next(layout for layout in (*recognised, *TABLES, *FOLDERS) if _recognises(layout, root))
     is_folders = layout.name == "class_folders"

@@ -16,6 +16,7 @@ A plain image (upright, opaque, 8 bits, sRGB or without profile) has the same pi
 """
 
 import io
+from collections.abc import Callable
 from enum import IntFlag
 from functools import lru_cache
 from typing import Any
@@ -65,11 +66,13 @@ class PixelTraits(IntFlag):
 class OpenedImage:
     """An image file whose header was read. `traits`: known before a JPEG is decoded; other kinds are decoded for them.
 
-    A file that cannot be opened raises no error until its pixels are wanted.
+    `on_open` gets Pillow's image before it is loaded. A file that cannot be opened raises no error until its pixels are
+    wanted.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, on_open: Callable[[Image.Image], object] | None = None) -> None:
         self._data = data
+        self._on_open = on_open
         self._image: Image.Image | None = None
         self._alpha: Image.Image | None = None
         self._turn: Image.Transpose | None = None
@@ -102,6 +105,8 @@ class OpenedImage:
 
     def _read_header(self) -> None:
         image = _open(self._data)
+        if self._on_open is not None:
+            self._on_open(image)
         traits = self.traits
         if image.format not in _EARLIER_FORMATS:
             traits |= PixelTraits.CHANGED

@@ -14,6 +14,7 @@ from limbeck.shared.images.dataset_report import DatasetReport
 from store import resources
 from store.models import Dataset
 from tests.api.conftest import Service
+from tests.images import tiny_image
 
 
 def test_class_folders_are_matched_and_split(service: Service, tmp_path: Path) -> None:
@@ -117,7 +118,7 @@ def test_names_of_any_bytes_are_indexed_or_named(service: Service, tmp_path: Pat
     vocabulary_id = service.vocabulary()
     path = service.images("crane", "heron", count=4)
     name = os.fsdecode(b"caf\xe9.jpg")
-    (service.data / path / "crane" / name).write_bytes(b"x")
+    (service.data / path / "crane" / name).write_bytes(tiny_image(name))
     body = {"path": path, "vocabulary_id": vocabulary_id, "split": {"by": "seed", "id_fraction": 1}}
     created = service.post("/v1/datasets", body)
     assert created["counts"]["train"] + created["counts"]["held_out"] == 9
@@ -127,7 +128,7 @@ def test_names_of_any_bytes_are_indexed_or_named(service: Service, tmp_path: Pat
     assert f"crane/{name}" in set(ImageIndex.load(tmp_path / "manifest.jsonl").paths)
     stray = service.data / path / os.fsdecode(b"stra\xdfe\n")
     stray.mkdir()
-    (stray / name).write_bytes(b"x")
+    (stray / name).write_bytes(tiny_image("stray"))
     problem = service.rejection("/v1/datasets", body)
     assert problem["code"] == "folder_matches_no_label"
     assert r"straße\n" in problem["errors"][0]["detail"]

@@ -206,7 +206,7 @@ def check_bundle(name: str, image_px: int, teacher: Teacher, out: Path, monkeypa
 def code_of_the_card(bundle: Path) -> str:
     """The code that loads the pairing, without that which uses it."""
     blocks = re.findall(r"```python\n(.*?)```", (bundle / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-    code: str = blocks[2].partition("with torch.inference_mode")[0]
+    code: str = blocks[-1].partition("with torch.inference_mode")[0]
     return code
 
 

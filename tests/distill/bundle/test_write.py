@@ -441,7 +441,7 @@ def test_grey_student_is_bundled_without_pairing(
     assert list(found.values()) == pytest.approx(sorted(expected.tolist(), reverse=True), abs=2e-3)
     card = (out / "README.md").read_text()
     assert "32 × 48 px, mode L" in card
-    assert "There is no pairing" in card
+    assert "This folder has no `pairing/` for open_clip" in card
     (code, *_) = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
     monkeypatch.chdir(out)
     (out / "photo.png").rename(out / "photo.jpg")  # decoded by content

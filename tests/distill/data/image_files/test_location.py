@@ -16,6 +16,7 @@ from distill.data.splits import SPLIT
 from distill.pipeline import training_data
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets
+from tests.distill.conftest import Clock
 from tests.distill.examples import LABELS
 from tests.distill.helpers_train import small_config
 
@@ -74,7 +75,8 @@ def test_training_data_equals_that_of_class_folders(
     "a Parquet or Arrow file that was replaced or truncated",
     "its images are read and hashed again",
 )
-def test_stamps_and_reads_follow_the_file(form: str, tmp_path: Path) -> None:
+def test_stamps_and_reads_follow_the_file(form: str, tmp_path: Path, clock: Clock) -> None:
+    clock.ahead_s = 60
     file = write_table(tmp_path, form, [b"one", b"three"], ["crane", "heron"])
     index = scan(tmp_path, LABELS, SPLIT.validate_python({"by": "all"}))
     first, second = index.file(0), index.file(1)
@@ -85,7 +87,7 @@ def test_stamps_and_reads_follow_the_file(form: str, tmp_path: Path) -> None:
     assert container_of(index.paths[0]) == file.name
     os.utime(file, (time.time() - 30,) * 2)
     assert file_stamp(first) not in before
-    os.utime(file)
+    clock.ahead_s = 0
     assert file_stamp(first) is None  # too recent to be trusted
     file.write_bytes(file.read_bytes()[:20])
     with pytest.raises(OSError, match="truncated|cannot be read"):

@@ -13,14 +13,14 @@ def _images(root: Path) -> ListedImages:
 
 
 def test_files_of_other_kinds_are_counted(tmp_path: Path) -> None:
-    create(tmp_path, "a/1.jpg", "a/2.gif", "a/3.jpg", "a/.hidden.jpg")
+    create(tmp_path, "a/1.jpg", "a/2.svg", "a/3.jpg", "a/.hidden.jpg")
     os.mkfifo(tmp_path / "a/4.jpg")
     images = _images(tmp_path)
-    for name in ("1.jpg", "2.gif", "4.jpg"):
+    for name in ("1.jpg", "2.svg", "4.jpg"):
         images.add(name, ("x",), None, folders=("a",))
     listing = images.finish()
     assert [image.path for image in listing.images] == ["a/1.jpg"]
-    assert listing.skipped.counts == {"not an image (.gif)": 1, "missing file": 1, "image that no list names": 1}
+    assert listing.skipped.counts == {"not an image (.svg)": 1, "missing file": 1, "image that no list names": 1}
 
 
 def test_image_listed_twice_has_both_labels_once(tmp_path: Path) -> None:

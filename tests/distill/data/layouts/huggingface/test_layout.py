@@ -90,6 +90,7 @@ def test_parquet_of_the_hub(tmp_path: Path, train: str, test: str) -> None:
     assert sorted(images(tmp_path, {"by": "parts"})) == EXPECTED
 
 
+@pytest.mark.usefixtures("old_files")
 @row("a set saved by `save_to_disk`", "read in place; its splits are parts")
 def test_saved_sets(tmp_path: Path) -> None:
     save_to_disk(tmp_path, {"train": table(TRAIN), "test": table(TEST)})

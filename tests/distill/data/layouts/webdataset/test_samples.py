@@ -325,10 +325,10 @@ def test_shards_that_would_lose_samples_are_refused(others: Path, write: Any, co
 
 def test_a_shard_without_samples_is_nothing(others: Path) -> None:
     tar(others / "b.tar", {})
-    tar(others / "c.tar", {"1.cls": b"1", "1.heif": JPG})
+    tar(others / "c.tar", {"1.cls": b"1", "1.svg": JPG})
     found = scanned(others)
     assert len(found.image_index) == 4
-    assert found.listing.skipped.examples == {"sample without an image": ["c.tar/1.heif"]}
+    assert found.listing.skipped.examples == {"sample without an image": ["c.tar/1.svg"]}
 
 
 @pytest.mark.image_input(

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from distill import Stopped
-from distill.data.dataset.check import CheckedDataset, DatasetCheck, check_dataset
 from distill.data.dataset.scan import match_dataset, scan
+from distill.data.dataset_check.check import CheckedDataset, DatasetCheck, check_dataset
 from distill.data.image_folders import FolderError
 from distill.data.splits import SPLIT
 from distill.hooks import PipelineHooks

@@ -19,14 +19,14 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
 from distill import Stopped
 from distill.data.image_files.location import file_stamp, read_image
 from distill.data.image_store import FLUSH_EVERY_S, REPORT_EVERY, UNREADABLE, FileContents, Mask, read_ahead
 from distill.data.row_cache import Keys, RowCache, stack_keys
 from distill.hooks import PipelineHooks
-from limbeck.shared.images.decode import FORMATS, OpenedImage, open_rgb
+from limbeck.shared.images.decode import FORMATS, OpenedImage
 from limbeck.shared.images.properties import ImageProperties, read_properties
 from limbeck.shared.images.unreadable import UnreadableImage
 
@@ -39,6 +39,7 @@ _FORMAT = "facts-1"
 _HEADER = struct.Struct("<IIB")
 _ROW_BYTES = _HEADER.size + THUMBNAIL_BYTES
 _DRAFT_PX = 4 * THUMBNAIL_PX
+_JPEG_START = b"\xff\xd8"
 _PLAIN_MODES = ("RGB", "L")
 _KINDS = ("rotated", "transparent", "deep", "animated")
 
@@ -155,37 +156,33 @@ def _inspect_file(row: int, path: Path, contents: FileContents) -> _Inspected:
     except OSError as error:
         return _Inspected(row, UNREADABLE, None, f"{type(error).__name__}: {error.strerror}")
     digest = hashlib.sha256(data).digest()
-    opened = OpenedImage(data)
+    properties: list[ImageProperties] = []
+    opened = OpenedImage(data, lambda image: properties.append(read_properties(image)))
     contents.add(stamp, path, digest, opened.traits)
     try:
-        return _Inspected(row, digest, _inspect_content(data, opened), "")
+        opened.require_header()  # finds JPEG files whose end is missing, which decode to half a picture
+        return _Inspected(row, digest, _packed(properties[0], _small_picture(data, opened)), "")
     except UnreadableImage as error:
         return _Inspected(row, digest, None, str(error)[:300])
 
 
-def _inspect_content(data: bytes, opened: OpenedImage) -> bytes:
-    opened.require_header()  # finds JPEG files whose end is missing, which decode to half a picture
-    try:
-        properties, thumbnail = _decode_small(data)
-    except MemoryError:
-        raise
-    except Exception:  # the decoder of the training has the last word, and its reason is shown
-        image = opened.rgb()
-        properties, thumbnail = ImageProperties(*image.size), _thumbnail(image)
+def _packed(properties: ImageProperties, thumbnail: bytes) -> bytes:
     flags = sum(getattr(properties, kind) << bit for bit, kind in enumerate(_KINDS))
     return _HEADER.pack(properties.width, properties.height, flags) + thumbnail
 
 
-def _decode_small(data: bytes) -> tuple[ImageProperties, bytes]:
-    """The properties and the thumbnail of an image; a JPEG is decoded at a fraction of its size."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        properties = read_properties(image)
-        if image.format in ("JPEG", "MPO"):
+def _small_picture(data: bytes, opened: OpenedImage) -> bytes:
+    """The thumbnail of an image; an ordinary JPEG is decoded at a fraction of its size. Raises UnreadableImage."""
+    if not data.startswith(_JPEG_START) or opened.traits:
+        return _thumbnail(opened.rgb())
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             image.draft("RGB", (_DRAFT_PX, _DRAFT_PX))
-        image.load()
-        if image.mode not in _PLAIN_MODES or properties.transparent or properties.deep:
-            return properties, _thumbnail(open_rgb(data))
-        return properties, _thumbnail(ImageOps.exif_transpose(image) if properties.rotated else image)
+            return _thumbnail(image if image.mode in _PLAIN_MODES else opened.rgb())
+    except MemoryError:
+        raise
+    except Exception:  # the decoder of the training has the last word, and its reason is shown
+        return _thumbnail(opened.rgb())
 
 
 def _thumbnail(image: Image.Image) -> bytes:

@@ -24,7 +24,7 @@ from distill.cli.arguments import (
 from distill.cli.console import Console
 from distill.cli.exit_codes import exit_code
 from distill.data.atomic_files import write_bytes
-from distill.data.dataset.check import DatasetCheck, check_dataset
+from distill.data.dataset_check.check import DatasetCheck, check_dataset
 from distill.hooks import PipelineHooks
 from limbeck.shared.images.report_text import print_dataset_report
 

@@ -2,8 +2,8 @@
 
 Files that cannot be decoded leave before the split is drawn, so that a label without a usable image is neither seen nor
 unseen. A dataset without faults has the same index as without the check. Then images of the same picture in several
-parts are refused or moved (`distill.data.dataset.duplicate_policy`). Imports neither torch nor, before the first image
-is opened, numpy and Pillow.
+parts are refused or moved (`distill.data.dataset_check.duplicate_policy`). Imports neither torch nor, before the first
+image is opened, numpy and Pillow.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from distill.data.dataset.duplicate_policy import Positions, Resolution, resolve_duplicates
-from distill.data.dataset.report import CheckFindings, Duplicates, dataset_report
 from distill.data.dataset.scan import MatchedDataset, index_images, split_items
 from distill.data.dataset.splitting import check_usable
+from distill.data.dataset_check.duplicate_policy import Positions, Resolution, resolve_duplicates
+from distill.data.dataset_check.report import CheckFindings, Duplicates, dataset_report
 from distill.data.image_folders import FolderError
 from distill.data.image_index import ImageIndex, Item
 from distill.data.packed_strings import PackedPaths, PackedStrings
@@ -27,7 +27,7 @@ from limbeck.shared.images.dataset_report import Check, DatasetReport, Duplicate
 from limbeck.shared.images.file_names import shown_path
 
 if TYPE_CHECKING:
-    from distill.data.dataset.inspection import ImageFacts
+    from distill.data.dataset_check.inspection import ImageFacts
 
 
 class DatasetCheck(BaseModel):
@@ -88,7 +88,7 @@ def check_dataset(
     if options.check == "names":
         matched.listing.notes.extend(notes)
         return CheckedDataset(image_index, dataset_report(matched, image_index, options, None), {})
-    from distill.data.dataset.inspection import inspect_images
+    from distill.data.dataset_check.inspection import inspect_images
 
     paths = sorted(
         {image.path for image in matched.images} | set(matched.unlabelled)
@@ -136,7 +136,7 @@ def _resolve(
     items: list[Item | None], paths: Sequence[str], facts: "ImageFacts", labels: Sequence[str], options: DatasetCheck
 ) -> Duplicates:
     """Find images of the same picture, and treat those in several parts; changes `items`."""
-    from distill.data.dataset.duplicates import exact_duplicates, near_duplicates
+    from distill.data.dataset_check.duplicates import exact_duplicates, near_duplicates
 
     near = near_duplicates(facts)
     exact_groups = exact_duplicates(facts)

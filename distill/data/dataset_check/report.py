@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from distill.data.dataset.duplicate_policy import Resolution, SamePicture
-from distill.data.dataset.report_warnings import report_warnings
 from distill.data.dataset.scan import MatchedDataset
+from distill.data.dataset_check.duplicate_policy import Resolution, SamePicture
+from distill.data.dataset_check.report_warnings import report_warnings
 from distill.data.image_index import ImageIndex
 from limbeck.shared.images.dataset_report import (
     Check,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from distill.data.dataset.inspection import ImageFacts
+    from distill.data.dataset_check.inspection import ImageFacts
 
 SMALL_PX = (32, 64, 96, 128, 224, 384)
 ELONGATED = 4

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from distill.data.dataset.inspection import THUMBNAIL_PX, Bytes, ImageFacts
+from distill.data.dataset_check.inspection import THUMBNAIL_PX, Bytes, ImageFacts
 
 MAX_RELATIVE_DIFFERENCE = 0.15
 MIN_CONTRAST = 4.0

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from distill.data.dataset import duplicates
-from distill.data.dataset.duplicates import exact_duplicates, near_duplicates
-from distill.data.dataset.inspection import ImageFacts, inspect_images
+from distill.data.dataset_check import duplicates
+from distill.data.dataset_check.duplicates import exact_duplicates, near_duplicates
+from distill.data.dataset_check.inspection import ImageFacts, inspect_images
 from distill.hooks import PipelineHooks
 from examples.fieldguide.world import species, species_image
 

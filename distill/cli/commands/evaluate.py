@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
+from distill.cli.commands.evaluate_arguments import EvaluateArguments
 from distill.cli.console import Console
-from distill.cli.evaluate_arguments import EvaluateArguments
 from distill.cli.report import accuracy_table
 from distill.data.atomic_files import write_bytes
 from distill.hooks import PipelineHooks

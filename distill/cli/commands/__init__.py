@@ -1,0 +1,1 @@
+"""Commands of `python -m distill` beside a run: `evaluate` and `report`."""
