@@ -442,10 +442,10 @@ def test_grey_student_is_bundled_without_pairing(
     card = (out / "README.md").read_text()
     assert "32 × 48 px, mode L" in card
     assert "This folder has no `pairing/` for open_clip" in card
-    (code, *_) = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
+    decode, in_timm, *_ = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
     monkeypatch.chdir(out)
     (out / "photo.png").rename(out / "photo.jpg")  # decoded by content
-    exec(code + "print(feature[0].tolist())", {})  # noqa: S102 - the code of the model card
+    exec(decode + in_timm + "print(feature[0].tolist())", {})  # noqa: S102 - the code of the model card
     shown = torch.tensor(json.loads(capsys.readouterr().out.splitlines()[-1]))
     torch.testing.assert_close(shown, feature[0], atol=5e-3, rtol=0)
 

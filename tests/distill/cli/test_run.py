@@ -179,7 +179,7 @@ def test_names_of_any_bytes_do_not_lose_a_run(
     assert main([*command, "--set", "epochs=1", "--set", "measured_epochs=0", "--out", str(out)]) == 0
     ascii_out.flush()
     assert rb"gr\xf6\xdfe/bundle" in ascii_out.buffer.getvalue()
-    assert r'1 images cannot be decoded, such as "crane/bad\xff.png"' in capsys.readouterr().err
+    assert r"such as crane/bad\xff.png" in capsys.readouterr().err
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert [path.rpartition("/")[2] for path in report["bad_images"]] == [r"bad\xff.png"]
     verify_bundle(out / "bundle")
