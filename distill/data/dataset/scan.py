@@ -54,9 +54,12 @@ def match_dataset(
 ) -> MatchedDataset:
     """Find the images below `root`, and match their folders or label values to `labels`; as `scan_dataset`."""
     root = image_folders.resolve_folder(root)
-    source = without_folders(source or ImageSource(), root, unlabelled)
+    given = source or ImageSource()
+    source = without_folders(given, root, unlabelled)
     matcher = LabelMatcher(labels, folder_map, label_ids)
     listing = label_values.with_names(_list(root, source, split), root, labels, source)
+    # The unlabelled folders lie where the layout of the others may not look, such as beside a table.
+    listing.used_patterns |= set(source.exclude) - set(given.exclude)
     check_listing(listing, matcher, source, split, root)
     images = several_labels.one_label_each(
         _match(listing, matcher, source), labels, source.several_labels, listing.notes
@@ -107,8 +110,8 @@ def scan_dataset(
     unknown_label, id_ood_overlap, one_label, missing_list, missing_image, image_twice, outside_root,
     nothing_to_measure, packed_shard, bad_shard, no_label, unknown_layout, bad_list, missing_extra, packed_images,
     several_images, negative_label, mixed_layout, merged_labels, unmatched_pattern, no_part, folder_unreadable,
-    several_labels, bad_index, and those of the readers of tables: bad_table, missing_table, ambiguous_table, no_column,
-    ambiguous_columns, ambiguous_image, remote_image, needs_pyarrow.
+    several_labels, bad_index, unlabelled_overlap, and those of the readers of tables: bad_table, missing_table,
+    ambiguous_table, no_column, ambiguous_columns, ambiguous_image, remote_image, needs_pyarrow.
     """
     matched = match_dataset(root, labels, split, folder_map, source, label_ids, unlabelled)
     return ScannedDataset(index_images(matched, split, matched.listing.notes), matched.listing)

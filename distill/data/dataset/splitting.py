@@ -85,7 +85,7 @@ def _by_parts(images: Sequence[MatchedImage], split: ByParts) -> list[Item]:
 def check_usable(image_index: ImageIndex, split: Split) -> None:
     """Raise FolderError unless the split has two labels to train on, images to measure on, and disjoint labels."""
     if isinstance(split, AllImages) and split.part == "test":
-        if not len(image_index):
+        if not image_index.ood_labels:
             raise FolderError("no_images", "there is no image to measure on", "/path")
         return
     train = image_index.labels_of("train")

@@ -52,10 +52,10 @@ class TrainedOn:
         return found
 
     def split(self, image_index: ImageIndex) -> ImageIndex:
-        """The images to measure on: held out if the student was trained on their label, else OOD. No training images.
+        """The images to measure on: held out if the student was trained on their label, else OOD.
 
-        A label counts as trained on if its name matches one of the student's by the rules of folders, with or without
-        its sense.
+        Images of training and unlabelled ones are left out. A label counts as trained on if its name matches
+        one of the student's by the rules of folders, with or without its sense.
         """
         seen = self._seen(image_index.labels)
         return ImageIndex.of(
@@ -64,7 +64,7 @@ class TrainedOn:
             (
                 Item(item.path, item.label, "held_out" if item.label in seen else "ood")
                 for item in image_index
-                if item.part != "train"
+                if item.part not in ("train", "unlabelled")
             ),
         )
 

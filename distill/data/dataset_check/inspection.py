@@ -73,7 +73,7 @@ def inspect_images(paths: Sequence[Path], *, cache: Path, num_workers: int, hook
     """The facts about each file, decoded by `num_workers` threads or found in `cache`. Raises Stopped."""
     contents = FileContents(cache)
     cached: RowCache[np.uint8] = RowCache(cache / "image" / _FORMAT, width=_ROW_BYTES, dtype=np.uint8)
-    digests, known = contents.known(paths)
+    digests, known = contents.sha256(paths)
     rows, found = cached.get(digests)
     found &= known
     reasons: dict[int, str] = {}

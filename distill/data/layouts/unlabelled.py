@@ -33,8 +33,15 @@ def unlabelled_paths(root: Path, folders: Sequence[Path], exclusion: Exclusion) 
 
 
 def without_folders(source: ImageSource, root: Path, folders: Sequence[Path]) -> ImageSource:
-    """`source` without the unlabelled folders that lie inside `root`, so that they are no class folders."""
-    inside = [folder.resolve() for folder in folders if folder.resolve().is_relative_to(root)]
+    """`source` without the unlabelled folders that lie inside `root`, so that they are no class folders.
+
+    Raises FolderError for a folder that holds the labelled images, which would be trained on and measured.
+    """
+    resolved = [folder.resolve() for folder in folders]
+    if around := [folder for folder in resolved if root.is_relative_to(folder)]:
+        detail = f'the unlabelled folder "{around[0].name}" holds the labelled images too: give a folder beside them'
+        raise FolderError("unlabelled_overlap", detail, "/unlabelled")
+    inside = [folder for folder in resolved if folder.is_relative_to(root)]
     patterns = [glob.escape(str(folder.relative_to(root))) + "/" for folder in inside]
     return source.model_copy(update={"exclude": (*source.exclude, *patterns)})
 

@@ -25,7 +25,7 @@ class LabelCount(ReportPart):
 
 
 class ImagesPerLabel(ReportPart):
-    """Images per label, over the labels that have images in the dataset."""
+    """Images per label, over the labels that have images in the dataset, without the unlabelled images."""
 
     num_labels: int
     min: int
@@ -87,8 +87,8 @@ class DuplicateImage(ReportPart):
     """One of several images of the same picture, as it was before anything was moved."""
 
     path: str
-    label: str
-    part: Literal["train", "held_out", "ood"]
+    label: str | None = Field(description="null for an unlabelled image.")
+    part: Literal["train", "held_out", "ood", "unlabelled"]
 
 
 class DuplicateCounts(ReportPart):
@@ -97,7 +97,9 @@ class DuplicateCounts(ReportPart):
     num_groups: int
     num_images: int = Field(description="Images in all groups.")
     num_redundant: int = Field(description="Images beyond the first of each group.")
-    across_parts: int = Field(description="Groups with images in more than one of train, held_out and ood.")
+    across_parts: int = Field(
+        description="Groups with images in more than one of train (and unlabelled), held_out and ood."
+    )
     seen_and_unseen: int = Field(description="Groups with images under a seen and under an unseen label.")
     contradictory: int = Field(description="Groups with images under more than one label.")
     num_moved: int = Field(description="Held-out images that were moved to training.")
@@ -123,8 +125,10 @@ class DatasetReport(ReportPart):
     duplicates: DuplicateAction = Field(description="What was done with exact duplicates across parts and labels.")
     near_duplicates: NearDuplicateAction = Field(description="What was done with near duplicates across parts.")
     layout: str = Field(description="How the images are given.")
-    num_images: int = Field(description="Images of the labels of the vocabulary, before anything was left out.")
-    num_used: int = Field(description="Images in the dataset.")
+    num_images: int = Field(
+        description="Images of the labels of the vocabulary and unlabelled images, before anything was left out."
+    )
+    num_used: int = Field(description="Images in the dataset; one with several labels counts once.")
     parts: dict[str, int] = Field(description="As `counts` of the dataset.")
     images_per_label: ImagesPerLabel
     labels_without_images: NamedLabels = Field(description="Labels of the vocabulary without an image in the folder.")

@@ -50,6 +50,11 @@ def test_training_images_of_the_other_split_are_not_measured() -> None:
     assert TrainedOn(("a",)).split(index).items == [Item("2.jpg", 1, "ood")]
 
 
+def test_unlabelled_images_of_the_dataset_are_not_measured() -> None:
+    index = ImageIndex.of("/", ["a", "b"], [Item("1.jpg", -1, "unlabelled"), Item("2.jpg", 1, "ood")])
+    assert TrainedOn(("a",)).split(index).items == [Item("2.jpg", 1, "ood")]
+
+
 def test_images_are_recognised_by_content_and_in_older_bundles_by_path(tmp_path: Path) -> None:
     save_training_images(tmp_path / IMAGES_FILE, contents("x", "y", "x"))
     (tmp_path / "targets").mkdir()

@@ -215,6 +215,43 @@ def test_near_copies_are_reported_moved_or_refused(root: Path) -> None:
     assert (error.code, error.pointer) == ("near_duplicate_images", "/near_duplicates")
 
 
+@pytest.mark.image_input(
+    SECTION,
+    "unlabelled images: copies of each other, of training and of measured images, damaged ones",
+    "they count as no label; a copy of a measured image is refused or left out, and damaged ones are left out",
+)
+def test_unlabelled_images_are_checked_and_count_as_no_label(root: Path) -> None:
+    clean = check(root)
+    folder = root.parent / "more"
+    folder.mkdir()
+    measured = [path_in(clean, "crane", "held_out"), path_in(clean, "heron", "ood")]
+    for number, path in enumerate([*measured, path_in(clean, "crane", "train")]):
+        shutil.copyfile(root / path, folder / f"{number}.jpg")
+    for number in range(3, 30):  # more than any label has
+        Image.new("RGB", (40, 30), (number, 40, 90)).save(folder / f"{number}.png")
+    shutil.copyfile(folder / "3.png", folder / "4.png")
+    (folder / "bad.jpg").write_bytes(b"no picture")
+    split = SPLIT.validate_python(BY_LIST)
+
+    def checked(**options: Any) -> CheckedDataset:
+        matched = match_dataset(root, LABELS, split, unlabelled=[folder])
+        return check_dataset(matched, split, DatasetCheck(**options), cache=root.parent / "cache", num_workers=2)
+
+    with pytest.raises(FolderError, match="2 pictures are in more than one part"):
+        checked()
+    found = checked(duplicates="move")
+    assert found.image_index.counts == {**clean.image_index.counts, "unlabelled": 28}
+    report = found.report
+    assert (report.num_images, report.num_used) == (32 + 31, 32 + 28)
+    assert report.images_per_label == clean.report.images_per_label
+    assert report.labels_without_usable_images.count == 0
+    assert report.duplicate_images is not None
+    unlabelled = [image for group in report.duplicate_images.exact.examples for image in group if image.label is None]
+    assert len(unlabelled) == 5
+    assert {image.part for image in unlabelled} == {"unlabelled"}
+    assert [files.examples for files in report.unreadable] == [("../more/bad.jpg",)]
+
+
 def test_an_unseen_label_whose_images_are_all_copies_is_no_longer_unseen(root: Path) -> None:
     shutil.rmtree(root / "heron")
     shutil.copytree(root / "crane", root / "heron")
@@ -239,6 +276,7 @@ def test_names_opens_no_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.usefixtures("old_files")
 def test_second_check_opens_no_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = sorted(root.rglob("*.*g"))
+    Image.new("RGBA", (40, 30), (200, 40, 90, 128)).save(paths[0], "PNG")  # its pixels depend on the background
     uses = FileUses([path.read_bytes() for path in paths], monkeypatch)
     first = check(root).report
     opened = [1 + (path.suffix == ".jpg") for path in paths]  # the header of a JPEG is read before it is decoded small
