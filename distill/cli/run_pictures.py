@@ -11,10 +11,10 @@ import numpy as np
 
 from distill.cli.arguments import RunArguments
 from distill.data.atomic_files import write_bytes
+from distill.data.image_files.location import listed_path
 from distill.data.image_store import file_digests
 from distill.data.packed_strings import PackedPaths
 from distill.data.row_cache import Keys
-from distill.data.shards import listed_path
 from distill.hooks import PipelineHooks
 from limbeck.shared.images.file_names import shown_path
 

@@ -11,7 +11,7 @@ import posixpath
 import re
 from pathlib import Path
 
-from distill.data.files.regular_files import open_regular, read_regular, version_of
+from distill.data.files.regular_files import read_range, read_regular, version_of
 
 _MEMBER = re.compile(r"(?P<shard>.*?\.tar)!(?P<first>\d+)\+(?P<size>\d+)!", re.DOTALL)
 
@@ -38,12 +38,7 @@ def read_image(path: Path) -> bytes:
     match = _MEMBER.match(str(path))
     if match is None:
         return read_regular(path)
-    with open_regular(match["shard"]) as shard:
-        shard.seek(int(match["first"]))
-        data = shard.read(int(match["size"]))
-    if len(data) < int(match["size"]):
-        raise OSError(0, "the shard was truncated", match["shard"])
-    return data
+    return read_range(match["shard"], int(match["first"]), int(match["size"]))
 
 
 def file_stamp(path: Path) -> bytes | None:

@@ -5,11 +5,11 @@ from collections import Counter
 from pathlib import Path
 
 from distill.data.dataset.label_matcher import LabelMatcher
+from distill.data.image_files.location import listed_path
 from distill.data.image_folders import FolderError, files_below
 from distill.data.image_source import ImageSource
 from distill.data.layouts.class_folders import add_folder
 from distill.data.layouts.listing import EmptyFolder, Listing
-from distill.data.shards import listed_path
 from distill.data.splits import ByImageLists, ByParts, Split
 
 _NEGATIVE = re.compile(r"-\d+(\.0+)?")

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from distill.data.dataset.label_matcher import LabelMatcher
 from distill.data.dataset.matching import MatchedImage
+from distill.data.image_files.location import listed_path
 from distill.data.image_folders import FolderError
 from distill.data.image_index import ImageIndex, Item
-from distill.data.shards import listed_path
 from distill.data.splits import (
     AllImages,
     ByImageLists,

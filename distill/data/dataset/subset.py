@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 
 from distill.data.dataset.faults import MatchFault
 from distill.data.dataset.label_matcher import LabelMatcher
+from distill.data.image_files.location import folder_of
 from distill.data.image_folders import json_pointer
 from distill.data.layouts.listing import ListedImage, Listing
-from distill.data.shards import shard_of
 
 _MAX_COMPARED = 1000
 _OTHER_FOLDER = "image in a folder that is not chosen"
@@ -19,7 +19,8 @@ _OTHER_FOLDER = "image in a folder that is not chosen"
 def choose_folders(listing: Listing, patterns: Sequence[str]) -> list[MatchFault]:
     """Keep the images in folders that match a pattern; returns a fault for each pattern that matches no folder.
 
-    A pattern matches the name or the path (relative to the root) of a folder or shard, with everything below it.
+    A pattern matches the name or the path (relative to the root) of a folder, or of a file that holds images such as a
+    shard, with everything below it.
     """
     if not patterns:
         return []
@@ -33,7 +34,7 @@ def choose_folders(listing: Listing, patterns: Sequence[str]) -> list[MatchFault
         return frozenset(pattern for pattern in patterns if any(fnmatchcase(name, pattern) for name in names))
 
     for image in listing.images:
-        if found := matching(shard_of(image.path)):
+        if found := matching(folder_of(image.path)):
             used |= found
             kept.append(image)
         else:

@@ -33,6 +33,16 @@ def read_regular(path: Path | str) -> bytes:
         return file.read()
 
 
+def read_range(path: Path | str, first: int, size: int) -> bytes:
+    """`size` bytes of a file, from `first` on. Raises OSError, also for a file that has fewer."""
+    with open_regular(path) as file:
+        file.seek(first)
+        data = file.read(size)
+    if len(data) < size:
+        raise OSError(0, "the file was truncated", str(path))
+    return data
+
+
 def version_of(path: Path | str) -> str | None:
     """A text that differs after every change of a file: size, times of change and inode.
 

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from distill.data import shards
+from distill.data.files.regular_files import read_range
 from distill.data.image_files.parquet_rows import read_parquet_row
 
 _ARROW = re.compile(r"(?P<file>.*\.(?:arrow|feather))!(?P<first>\d+)\+(?P<size>\d+)!", re.DOTALL)
@@ -41,11 +42,25 @@ def container_of(path: str) -> str | None:
     return shards.shard_of(path) if shards.is_member(path) else None
 
 
+def folder_of(path: str) -> str:
+    """The shard, Parquet or Arrow file that holds an image; for an image that is a file of its own, its folder."""
+    return container_of(path) or path.rpartition("/")[0]
+
+
+def listed_path(path: str) -> str:
+    """The path of an image as a person gives it: below a shard its member, below a Parquet or Arrow file its row."""
+    if match := _PARQUET.match(path):
+        return f"{match['file']}/{int(match['row'])}"
+    if match := _ARROW.match(path):
+        return f"{match['file']}/{path[match.end() :]}"
+    return shards.listed_path(path)
+
+
 def read_image(path: Path) -> bytes:
     """The bytes of an image. Raises OSError."""
     text = str(path)
     if match := _ARROW.match(text):
-        return _read_range(match["file"], int(match["first"]), int(match["size"]))
+        return read_range(match["file"], int(match["first"]), int(match["size"]))
     if match := _PARQUET.match(text):
         return read_parquet_row(Path(match["file"]), int(match["row"]), match["column"])
     return shards.read_image(path)
@@ -62,12 +77,3 @@ def file_stamp(path: Path) -> bytes | None:
     from distill.data.row_cache import key_of  # imports numpy, which the API does not load at start
 
     return key_of(stamp, match[0][len(match["file"]) :])
-
-
-def _read_range(file: str, first: int, size: int) -> bytes:
-    with open(file, "rb") as opened:
-        opened.seek(first)
-        data = opened.read(size)
-    if len(data) < size:
-        raise OSError(0, "the file was truncated", file)
-    return data

@@ -26,7 +26,7 @@ ValueT = TypeVar("ValueT")
 def read_parquet_row(file: Path, row: int, column: str) -> bytes:
     """The bytes in a row (from 0) and a column of binary values, or of Hugging Face images. Raises OSError."""
     status = os.stat(file)
-    version = (str(file), status.st_ino, status.st_size, status.st_mtime_ns)
+    version = (str(file), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     try:
         first_rows, num_rows, metadata = _FOOTERS.get(version, lambda: _footer(file))
         if row >= num_rows:

@@ -1,6 +1,7 @@
 """Reads the text, JSON and MATLAB files of published layouts, and finds their folder. Imports no torch."""
 
 import importlib
+import io
 import json
 import os
 import re
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from distill.data.files.regular_files import read_regular
 from distill.data.image_folders import FolderError, resolve_inside
 from distill.data.splits import MEASURED_NAMES, TRAIN_NAMES
 from limbeck.shared.text_files import TextFileError, decode
@@ -104,11 +106,9 @@ def read_matlab(root: Path, path: Path) -> dict[str, Any]:
     except ImportError:
         detail = f'"{path.name}" is a MATLAB file, which needs scipy: install the dependency group `datasets`'
         raise FolderError("missing_extra", detail, "/images/layout") from None
-    resolve_inside(path, root)
+    data = io.BytesIO(_read_bytes(root, path))
     try:
-        found: dict[str, Any] = loadmat(path, simplify_cells=True)
-    except FileNotFoundError:
-        raise _missing(root, path) from None
+        found: dict[str, Any] = loadmat(data, simplify_cells=True)
     except NotImplementedError:
         raise bad_list(root, path, "is of MATLAB 7.3 (HDF5): save it with `-v7`") from None
     except Exception as error:  # scipy raises errors of many kinds for damaged files
@@ -165,10 +165,9 @@ def _subfolders(folder: Path) -> list[Path]:
 def _read_bytes(root: Path, path: Path) -> bytes:
     resolve_inside(path, root)
     try:
-        return path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError):
-        raise _missing(root, path) from None
-
-
-def _missing(root: Path, path: Path) -> FolderError:
-    return FolderError("missing_list", f'there is no file "{path.relative_to(root).as_posix()}"', "/path")
+        return read_regular(path)
+    except FileNotFoundError:
+        detail = f'there is no file "{path.relative_to(root).as_posix()}"'
+        raise FolderError("missing_list", detail, "/path") from None
+    except OSError as error:
+        raise bad_list(root, path, f"cannot be read: {error.strerror}") from None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from distill.data.files.regular_files import open_regular
 from distill.data.layouts.aliases import unshared
 from distill.data.layouts.layout_files import bad_list, read_json
 from distill.data.layouts.listed_images import ListedImages
@@ -22,7 +23,7 @@ Category: TypeAlias = dict[str, Any]
 def is_coco_format(file: Path) -> bool:
     """Whether a JSON file begins like one of COCO."""
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             return _HEAD.match(opened.read(1000).removeprefix(b"\xef\xbb\xbf")) is not None
     except OSError:
         return False

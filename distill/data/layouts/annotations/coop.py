@@ -17,7 +17,7 @@ _PARTS = ("train", "val", "test")
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob(_PATTERN))
+    return sorted(path for path in folder.glob(_PATTERN) if path.is_file())
 
 
 recognises = recognised_by(lambda folder: len(_files(folder)) == 1)

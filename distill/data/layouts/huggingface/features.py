@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from distill.data.files.regular_files import read_regular
+
 
 @dataclass(frozen=True)
 class Features:
@@ -72,13 +74,13 @@ def _of_schema(metadata: Mapping[bytes, bytes] | None) -> Mapping[str, Any]:
 
 
 def _of_info(folder: Path) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))["features"]
+    found: Mapping[str, Any] = json.loads(read_regular(folder / "dataset_info.json"))["features"]
     return found
 
 
 def _of_readme(root: Path) -> Mapping[str, Any]:
     """The features of the only configuration in the header of README.md."""
-    _, header, _ = (root / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    _, header, _ = read_regular(root / "README.md").decode().split("---\n", 2)
     infos = yaml.safe_load(header)["dataset_info"]
     (info,) = infos if isinstance(infos, list) else [infos]
     return dict(_named(info["features"]))

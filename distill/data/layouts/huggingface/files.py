@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from distill.data.files.regular_files import read_regular
 from distill.data.image_folders import FolderError, resolve_inside
 from distill.data.image_source import ImageSource
 from distill.data.layouts.tables.files import part_in_name, part_of_value
@@ -71,7 +72,8 @@ def _walk(here: Path, root: Path, depth: int) -> Iterator[Path]:
     if not here.resolve().is_relative_to(root):
         return
     with os.scandir(here) as entries:
-        found = sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+        visible = [entry for entry in entries if not entry.name.startswith(".")]
+        found = sorted((entry.name, entry.is_dir()) for entry in visible if entry.is_dir() or entry.is_file())
     stated = _stated(here)
     for name, is_dir in found:
         if is_dir and depth < _MAX_DEPTH:
@@ -83,7 +85,7 @@ def _walk(here: Path, root: Path, depth: int) -> Iterator[Path]:
 def _stated(folder: Path) -> set[str]:
     """The files that `state.json` of a saved set names; empty without one."""
     try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        state = json.loads(read_regular(folder / "state.json"))
         return {file["filename"] for file in state["_data_files"]}
     except (OSError, ValueError, KeyError, TypeError):
         return set()

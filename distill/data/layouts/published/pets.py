@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from distill.data.files.regular_files import open_regular
 from distill.data.image_source import ImageSource
 from distill.data.layouts.layout_files import bad_list, read_lines, recognised_by, require_base
 from distill.data.layouts.listed_images import ListedImages
@@ -40,7 +41,7 @@ def read(root: Path, source: ImageSource) -> Listing:
 def _is_pets_list(lists: Path) -> bool:
     """Whether there is a list.txt with the header of Oxford-IIIT Pet."""
     try:
-        with (lists / _ALL).open(encoding="utf-8", errors="replace") as file:
-            return file.readline().startswith("#Image CLASS-ID SPECIES")
+        with open_regular(lists / _ALL) as file:
+            return file.readline().startswith(b"#Image CLASS-ID SPECIES")
     except OSError:
         return False

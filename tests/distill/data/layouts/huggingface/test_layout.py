@@ -124,6 +124,17 @@ def test_names_of_classes_come_from_the_readme(tmp_path: Path) -> None:
     assert "the labels are numbers" in source_error(tmp_path).detail
 
 
+@row("a file of a Hugging Face set in `folders` or `exclude`", "its images are chosen or left out, as those of a shard")
+def test_files_of_a_set_are_chosen_and_left_out(tmp_path: Path) -> None:
+    save_parquet(tmp_path / "data" / "train-0.parquet", table(TRAIN))
+    save_parquet(tmp_path / "data" / "train-1.parquet", table([1, 2, 0]))
+    for source in ({"folders": ["train-1.parquet"]}, {"exclude": ["train-0.parquet"]}, {"exclude": ["data/*-0.*"]}):
+        assert sorted(label for _, label, _ in images(tmp_path, **source)) == sorted(NAMES)
+    save_to_disk(tmp_path / "saved", {"train": table(TRAIN), "test": table(TEST)})
+    assert len(images(tmp_path / "saved", exclude=["test/data-00000-of-00001.arrow"])) == len(TRAIN)
+    assert len(images(tmp_path / "saved", exclude=["train/*.arrow/0"])) == 9  # a row
+
+
 @row("labels of -1 or null in a Hugging Face set", "skipped and counted as without a label")
 def test_hidden_labels_are_skipped(tmp_path: Path) -> None:
     save_parquet(tmp_path / "train-0.parquet", table([1, 2, -1, None]))

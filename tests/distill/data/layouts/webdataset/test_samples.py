@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from distill.data.dataset.scan import ScannedDataset, scan_dataset
+from distill.data.image_files.location import listed_path
 from distill.data.image_folders import FolderError
 from distill.data.image_source import ImageSource
-from distill.data.shards import is_member, listed_path, read_image, shard_of
+from distill.data.shards import is_member, read_image, shard_of
 from distill.data.splits import SPLIT
 
 LABELS = ("crane", "heron", "café")
