@@ -24,14 +24,14 @@ def one_label_each(
 
     Raises FolderError several_labels if they are refused.
     """
+    if len({image.path for image in images}) == len(images):  # a million images need no million lists
+        return list(images)
     of_path: dict[str, list[int]] = {}
     for image in images:
         found = of_path.setdefault(image.path, [])
         if image.label not in found:
             found.append(image.label)
     several = {path: found for path, found in of_path.items() if len(found) > 1}
-    if len(of_path) == len(images):
-        return list(images)
     if several and policy == "refuse":
         path, found = next(iter(several.items()))
         names = ", ".join(quoted(labels[label]) for label in found[:5])
@@ -53,6 +53,8 @@ def one_label_each(
 def one_part_each(items: Iterable[Item], notes: list[str]) -> list[Item]:
     """The items in the same order, with all rows of an image in one part. Adds to `notes` what was moved."""
     items = list(items)
+    if len({item.path for item in items}) == len(items):
+        return items
     first: dict[str, Item] = {}
     several: dict[str, Part] = {}
     for item in items:

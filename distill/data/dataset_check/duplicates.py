@@ -11,7 +11,7 @@ Images with little contrast, such as blank pages, would all look the same and ar
 of one kind, such as X-rays, can look like near duplicates at this size. N images. Imports no torch.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -62,12 +62,12 @@ def near_duplicates(facts: ImageFacts) -> NearDuplicates:
     thumbnails = facts.thumbnails[rows[first]]  # of each content
     contrast = _contrast(thumbnails)
     vivid = np.flatnonzero(contrast >= MIN_CONTRAST)
-    left, right, num_not_compared = _similar_pairs(thumbnails[vivid], contrast[vivid])
-    roots = _connected(len(first), vivid[left], vivid[right])
-    joined = np.zeros(len(first), dtype=np.bool_)
-    joined[vivid[left]] = joined[vivid[right]] = True
-    in_pair = joined[inverse]
-    groups = _groups(rows[in_pair], roots[inverse[in_pair]])
+    of_vivid, num_not_compared = _similar(thumbnails[vivid], contrast[vivid])
+    component = np.arange(len(first))
+    component[vivid] = vivid[of_vivid]
+    is_similar = np.bincount(component, minlength=len(first))[component] > 1  # to another content
+    in_group = is_similar[inverse]
+    groups = _groups(rows[in_group], component[inverse[in_group]])
     return NearDuplicates(groups, int((contrast < MIN_CONTRAST)[inverse].sum()), num_not_compared)
 
 
@@ -102,25 +102,29 @@ def _around_mean(thumbnails: Bytes) -> Floats:
     return values
 
 
-def _similar_pairs(thumbnails: Bytes, contrast: Floats) -> tuple[Ints, Ints, int]:
-    """Pairs of thumbnails that look the same, and the number of thumbnails that were not compared with all others."""
+def _similar(thumbnails: Bytes, contrast: Floats) -> tuple[Ints, int]:
+    """The component (N,) of each thumbnail, connected by pairs that look the same, named by its first member; and the
+    number of thumbnails that were not compared with all others.
+
+    Pairs are not kept, and those of one component are not compared: of aligned images there are millions.
+    """
     crowded = np.zeros(len(thumbnails), dtype=np.bool_)
-    found: set[tuple[int, int]] = set()
+    component: Ints = np.arange(len(thumbnails))
     is_small = len(thumbnails) <= COMPARE_ALL
     for left, right in _all_close(thumbnails, contrast) if is_small else _hashed(thumbnails, contrast, crowded):
-        same = _look_the_same(thumbnails, contrast, left, right)
-        found.update(zip(left[same].tolist(), right[same].tolist(), strict=True))
-    pairs = np.array(sorted(found), dtype=np.int64).reshape(-1, 2)
-    return pairs[:, 0], pairs[:, 1], int(crowded.sum())
+        for start in range(0, len(left), _ROWS_AT_ONCE):
+            one, other = left[start : start + _ROWS_AT_ONCE], right[start : start + _ROWS_AT_ONCE]
+            apart = component[one] != component[other]
+            one, other = one[apart], other[apart]
+            same = _look_the_same(thumbnails, contrast, one, other)
+            _join(component, one[same], other[same])
+    return component, int(crowded.sum())
 
 
 def _look_the_same(thumbnails: Bytes, contrast: Floats, left: Ints, right: Ints) -> Bools:
-    same: Bools = np.zeros(len(left), dtype=np.bool_)
-    for start in range(0, len(left), _ROWS_AT_ONCE):
-        part = slice(start, start + _ROWS_AT_ONCE)
-        difference = _around_mean(thumbnails[left[part]]) - _around_mean(thumbnails[right[part]])
-        rms = np.sqrt(np.square(difference).mean(axis=1))
-        same[part] = rms < MAX_RELATIVE_DIFFERENCE * np.minimum(contrast[left[part]], contrast[right[part]])
+    difference = _around_mean(thumbnails[left]) - _around_mean(thumbnails[right])
+    rms = np.sqrt(np.square(difference).mean(axis=1))
+    same: Bools = rms < MAX_RELATIVE_DIFFERENCE * np.minimum(contrast[left], contrast[right])
     return same
 
 
@@ -175,17 +179,12 @@ def _neighbours(keys: Ints, brightness: Floats, crowded: Bools) -> Iterator[tupl
     crowded[order[at]] = True
 
 
-def _connected(count: int, left: Iterable[int], right: Iterable[int]) -> Ints:
-    """The smallest member of the connected component of each of `count` nodes, for these edges."""
-    parents = list(range(count))
-
-    def root(node: int) -> int:
-        while parents[node] != node:
-            parents[node] = parents[parents[node]]
-            node = parents[node]
-        return node
-
-    for one, other in zip(left, right, strict=True):
-        low, high = sorted((root(int(one)), root(int(other))))
-        parents[high] = low
-    return np.array([root(node) for node in range(count)], dtype=np.int64)
+def _join(component: Ints, left: Ints, right: Ints) -> None:
+    """Join the components of these pairs, in place; each member has the first member of its component."""
+    while len(left):
+        one, other = component[left], component[right]
+        np.minimum.at(component, np.maximum(one, other), np.minimum(one, other))
+        while not np.array_equal(component, of_first := component[component]):
+            component[:] = of_first
+        apart = component[left] != component[right]
+        left, right = left[apart], right[apart]

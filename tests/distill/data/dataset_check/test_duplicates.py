@@ -1,5 +1,6 @@
 """Images of the same picture: copies are found, other pictures of the field guide are not, plain images never."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image
 
 from distill.data.dataset_check import duplicates
 from distill.data.dataset_check.duplicates import exact_duplicates, near_duplicates
-from distill.data.dataset_check.inspection import ImageFacts, inspect_images
+from distill.data.dataset_check.inspection import THUMBNAIL_BYTES, ImageFacts, inspect_images
 from distill.hooks import PipelineHooks
 from examples.fieldguide.world import species, species_image
 
@@ -113,6 +114,33 @@ def test_crowded_images_are_counted(pictures: list[Path], tmp_path: Path, monkey
     found = near_duplicates(facts_of(paths, tmp_path / "cache"))
     assert 0 < found.num_not_compared <= 13
     assert found.groups == [(0, *range(len(pictures), len(paths)))]  # connected over the images that were compared
+
+
+@pytest.mark.image_input(
+    "Duplicates and labels without images",
+    "thousands of images that all look alike, such as frames of one camera",
+    "one group; memory and time are those of other images",
+)
+@pytest.mark.slow
+def test_images_that_all_look_alike_need_little_memory() -> None:
+    count, random = 2500, np.random.default_rng(0)
+    scene = random.integers(40, 200, THUMBNAIL_BYTES)
+    facts = ImageFacts(
+        digests=random.integers(0, 256, (count, 32)).astype(np.uint8),
+        readable=np.ones(count, dtype=np.bool_),
+        reasons={},
+        sides_px=np.full((count, 2), 50),
+        thumbnails=(scene + random.integers(-3, 4, (count, THUMBNAIL_BYTES))).astype(np.uint8),
+        kinds={},
+    )
+    tracemalloc.start()
+    try:
+        found = near_duplicates(facts)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.groups == [tuple(range(count))]
+    assert peak < 300e6  # the three million pairs alone would take more
 
 
 def test_no_images_have_no_duplicates(tmp_path: Path) -> None:
