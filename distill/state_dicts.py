@@ -8,6 +8,8 @@ from safetensors import SafetensorError
 from timm.models import load_state_dict
 from torch import Tensor
 
+from limbeck.shared.text import first_line
+
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar", ".ckpt")
 _OF_TORCH = (b"PK", b"\x80")  # a zip archive, or a pickle of releases before 1.6
 _LFS, _HTML = b"version https://git-lfs", (b"<!doctype", b"<html")
@@ -93,11 +95,6 @@ def misfit(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
         shapes = f"{_shape(given[name])} instead of {_shape(expected[name])}"
         parts.append(f"{_tensors(other)} of another shape (first {name}: {shapes})")
     return ", ".join(parts)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, at most 300 characters; its type if it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def _tensors(names: list[str]) -> str:

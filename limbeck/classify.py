@@ -25,6 +25,7 @@ from limbeck.shared.images.background import WHITE, hex_colour
 from limbeck.shared.images.decode import open_rgb
 from limbeck.shared.images.extreme_shapes import central_part, shortened
 from limbeck.shared.images.unreadable import UnreadableImage
+from limbeck.shared.text import first_line
 
 TEMPERATURE = 0.07
 """The temperature of a bundle that does not give one: the paper's."""
@@ -83,7 +84,7 @@ def load_student(folder: Path, *, among: str = "all") -> LoadedStudent:
         model = timm.create_model(f"local-dir:{folder / 'image'}", pretrained=True).eval()
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise BundleError(
-            f"{folder} is not a downloaded student: {_first_line(error)}; image/ and targets/ are required"
+            f"{folder} is not a downloaded student: {first_line(error)}; image/ and targets/ are required"
         ) from None
     parts = {"all": ("id", "ood", None), "seen": ("id",), "unseen": ("ood",)}[among]
     chosen = [index for index, entry in enumerate(entries) if entry.get("part") in parts]
@@ -97,11 +98,6 @@ def load_student(folder: Path, *, among: str = "all") -> LoadedStudent:
         _temperature(manifest),
         _background(manifest, folder),
     )
-
-
-def _first_line(error: Exception) -> str:
-    """torch's errors list every tensor on lines of their own."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _transform(model: torch.nn.Module) -> Callable[[Image.Image], torch.Tensor]:

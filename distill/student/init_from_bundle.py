@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from distill.bundle.verify import BundleError, file_sha256, verify_bundle
 from distill.config.model_names import check_student
 from distill.config.train_config import TrainConfig
-from distill.state_dicts import first_line, misfit
+from distill.state_dicts import misfit
 from distill.texts.text_targets import TextTargets
+from limbeck.shared.text import first_line
 
 CONFIG, WEIGHTS, TARGETS = "image/config.json", "image/model.safetensors", "targets/text_targets.safetensors"
 

@@ -28,7 +28,7 @@ from timm.models._hub import download_cached_file, load_model_config_from_hf, lo
 from distill.bundle.verify import MANIFEST_FILE, file_sha256
 from distill.config.model_names import StudentRef
 from distill.json_types import ModelArgs
-from distill.state_dicts import first_line
+from limbeck.shared.text import first_line
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 CONFIG_FILE = "config.json"

@@ -18,10 +18,11 @@ from distill.config.image_size import ImageSize, Size
 from distill.config.model_names import NoPublishedWeights, UnknownName, check_student
 from distill.config.train_config import StudentConfig
 from distill.json_types import InitialWeightsJSON, ModelArgs, StudentPreprocess
-from distill.state_dicts import WeightsError, first_line, misfit, read_weights, without_prefix
+from distill.state_dicts import WeightsError, misfit, read_weights, without_prefix
 from distill.student.initial_weights import ModelSource, StudentError, WeightsFile, find_source, weights_path
 from limbeck.shared.images.background import WHITE
 from limbeck.shared.images.decode import DECODER
+from limbeck.shared.text import first_line
 
 __all__ = ["Student", "StudentError", "build_student", "configured_student"]
 

@@ -11,6 +11,7 @@ from distill.teacher.tokenizer import Tokenizer, clip_folder_tokenizer, load_tok
 from distill.teacher.transformers_weights import to_open_clip
 from distill.teacher.weights.fitting import has_openai_numbers, is_half_beside_norms, load_tensors
 from distill.teacher.weights.reading import State, check_archive, read_weights
+from limbeck.shared.text import first_line
 
 _OPENAI_NOTE = "OpenAI's weights were trained with QuickGELU"
 
@@ -60,7 +61,7 @@ def _load_big_vision(ref: str, source: TeacherSource) -> ClipModel:
     try:
         load_big_vision_weights(model, str(path))
     except Exception as error:  # numpy, zipfile and torch have many kinds for damaged and other files
-        reason = str(error).strip("'\"").splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error).strip("'\"")
         raise TeacherError("teacher_incomplete", f"{path.name} of {ref} does not fit the model: {reason}") from error
     return model
 

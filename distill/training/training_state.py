@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from distill.config.train_config import FREE_FIELDS, TrainConfig
 from distill.data.atomic_files import replacing
 from distill.json_types import InitialWeightsJSON, JSONObject, JSONValue, LogLine
-from distill.state_dicts import first_line
 from distill.training.weight_average import WeightAverage
+from limbeck.shared.text import first_line
 
 FORMAT = "limbeck training state 2"
 

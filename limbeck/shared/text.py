@@ -1,4 +1,4 @@
-"""Cleaning of short untrusted texts, before a prompt contains them or a terminal or a page shows them."""
+"""Cleaning of short untrusted texts and of errors of libraries, before a prompt, a terminal or a page has them."""
 
 import re
 import unicodedata
@@ -14,3 +14,12 @@ def clean(text: str, max_chars: int) -> str:
     if not text.isprintable():
         text = "".join(character for character in text if not is_invalid_character(character))
     return text.strip()[:max_chars].rstrip()
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, and the second after a colon; the error's name if it has no message.
+
+    torch and timm list every tensor on a line of its own. At most 300 characters.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:300]

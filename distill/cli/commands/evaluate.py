@@ -20,6 +20,7 @@ from distill.texts.text_targets import TextTargets, encode_text_targets
 from distill.texts.text_templates import LabelAttributes, TextKind, render
 from distill.training.device import choose_device
 from limbeck.shared.images.background import WHITE
+from limbeck.shared.images.file_names import shown_path
 
 PUBLISHED_TEMPERATURE = 0.07
 
@@ -33,7 +34,7 @@ def run_evaluation(arguments: EvaluateArguments, *, should_stop: Callable[[], bo
     hooks = PipelineHooks(
         on_progress=console.progress,
         should_stop=should_stop,
-        on_bad_image=lambda path, reason: console.message(f"left out {path}: {reason}"),
+        on_bad_image=lambda path, reason: console.message(f"left out {shown_path(path)}: {reason}"),
     )
     for note in arguments.notes:
         console.message(note)

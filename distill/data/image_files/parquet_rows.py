@@ -16,6 +16,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
+from limbeck.shared.text import first_line
+
 MAX_GROUPS_BYTES = 1_000_000_000
 """Memory of the decoded row groups that are kept; the newest is kept in any case."""
 NEEDS_PYARROW = "needs pyarrow: install the extra `datasets` (pip install 'limbeck[datasets]')"
@@ -37,7 +39,7 @@ def read_parquet_row(file: Path, row: int, column: str) -> bytes:
     except ModuleNotFoundError:
         raise OSError(0, NEEDS_PYARROW, str(file)) from None
     except (ValueError, KeyError) as error:  # what pyarrow raises for a damaged file
-        raise OSError(0, f"cannot be read: {str(error).splitlines()[0]}", str(file)) from None
+        raise OSError(0, f"cannot be read: {first_line(error)}", str(file)) from None
     if not isinstance(data, bytes):
         raise OSError(0, f"row {row:,} holds no image", str(file))
     return data

@@ -13,6 +13,7 @@ from distill.data.image_files.location import arrow_member, parquet_member
 from distill.data.image_files.parquet_rows import MAX_GROUPS_BYTES
 from distill.data.image_folders import FolderError
 from distill.data.layouts.tables.rows import SAMPLE_ROWS, ParsedRow, arrow_library
+from limbeck.shared.text import first_line
 
 
 class ImageRow(NamedTuple):
@@ -41,7 +42,7 @@ def open_table(file: Path, name: str) -> ImageTable:
     try:
         return _Parquet(file, name) if name.lower().endswith(".parquet") else _Arrow(file, name, arrow)
     except (OSError, ValueError) as error:
-        detail = f"{name} is damaged, or no data set of images: {str(error).splitlines()[0]}"
+        detail = f"{name} is damaged, or no data set of images: {first_line(error)}"
         raise FolderError("bad_table", detail, "/images/file") from None
 
 

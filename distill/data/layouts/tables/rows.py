@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from distill.data.image_files.parquet_rows import NEEDS_PYARROW
 from distill.data.image_folders import FolderError
 from limbeck.shared.images.kinds import IMAGE_SUFFIXES, is_image_name
+from limbeck.shared.text import first_line
 from limbeck.shared.text_files import TextFileError, decode
 
 LIST_SUFFIXES = (".txt", ".lst", ".list")
@@ -252,7 +253,7 @@ def _parquet_table(file: Path, name: str) -> Table:
             simple = [field.name for field in opened.schema_arrow if "binary" not in str(field.type)]
             num_rows = opened.metadata.num_rows
     except (OSError, ValueError) as error:
-        detail = f"{name} is a damaged Parquet file: {str(error).splitlines()[0]}"
+        detail = f"{name} is a damaged Parquet file: {first_line(error)}"
         raise FolderError("bad_table", detail, "/images/file") from None
     if not num_rows:
         raise FolderError("bad_table", f"{name} has no rows: add one row per image", "/images/file")
