@@ -16,6 +16,7 @@ A plain image (upright, opaque, 8 bits, sRGB or without profile) has the same pi
 """
 
 import io
+import warnings
 from enum import IntFlag
 from functools import lru_cache
 from typing import Any
@@ -53,6 +54,9 @@ _PROFILE_MODES = frozenset({"RGB", "L", "CMYK", "LAB"})
 _ENTROPY_CODED = frozenset({"PNG", "WEBP", "AVIF", "HEIF", *_JPEG_FORMATS})
 _MIN_ZEROS = 1024  # no compressed pixels end in so many zero bytes
 
+# Pillow warns of damaged EXIF data and of many pixels, in two lines for each file. The reason of a bad image says what
+# matters. The filter is for all threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 # Pillow refuses a PNG with more than 1 MiB of compressed text, such as the workflow of an image generator, or with such
 # a profile. The texts of one file may still have 64 MiB together.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY

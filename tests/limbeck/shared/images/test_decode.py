@@ -309,7 +309,7 @@ def test_files_that_end_in_zero_bytes_are_bad(format: str, options: dict[str, ob
     data = encoded(Image.effect_noise((128, 96), 90).convert("RGB"), format, quality=95, **options)
     half = len(data) // 2
     opened = OpenedImage(data[:half] + bytes(half))
-    with pytest.raises(UnreadableImage, match=r"^it is (truncated|damaged)"):
+    with pytest.raises(UnreadableImage, match=r"^it is (truncated|a? ?damaged)"):
         opened.rgb()
     assert PixelTraits.CHANGED in opened.traits
 
