@@ -10,6 +10,7 @@ from distill.data.dataset.scan import MatchedDataset
 from distill.data.dataset_check.duplicate_policy import Resolution, SamePicture
 from distill.data.dataset_check.report_warnings import report_warnings
 from distill.data.image_index import ImageIndex
+from distill.data.splits import NO_LABEL
 from limbeck.shared.images.dataset_report import (
     Check,
     DatasetReport,
@@ -79,7 +80,7 @@ def dataset_report(
         duplicates=options.duplicates if findings else "keep",
         near_duplicates=options.near_duplicates,
         layout=matched.listing.layout,
-        num_images=len({image.path for image in matched.images}),
+        num_images=len({image.path for image in matched.images} | set(matched.unlabelled)),
         num_used=len(image_index),
         parts=image_index.counts,
         images_per_label=_images_per_label(image_index),
@@ -97,7 +98,7 @@ def dataset_report(
 
 
 def _images_per_label(image_index: ImageIndex) -> ImagesPerLabel:
-    counts = Counter(image_index.label_indices)
+    counts = Counter(label for label in image_index.label_indices if label != NO_LABEL)
     ordered = sorted(counts, key=lambda label: (counts[label], label))
 
     def named(labels: Iterable[int]) -> tuple[LabelCount, ...]:
@@ -131,7 +132,7 @@ def _unusable_labels(matched: MatchedDataset, findings: CheckFindings | None, us
         for group in resolution.groups
         for item in group.items
     }
-    return (unreadable | left_out) - used
+    return (unreadable | left_out) - used - {NO_LABEL}
 
 
 def _unreadable(findings: CheckFindings) -> tuple[FilesByReason, ...]:
@@ -214,6 +215,8 @@ def _counts(resolution: Resolution, labels: Sequence[str]) -> DuplicateCounts:
 
 def _shown_group(group: SamePicture, labels: Sequence[str]) -> tuple[DuplicateImage, ...]:
     return tuple(
-        DuplicateImage(path=shown_path(item.path), label=labels[item.label], part=item.part)
+        DuplicateImage(
+            path=shown_path(item.path), label=None if item.label == NO_LABEL else labels[item.label], part=item.part
+        )
         for item in group.items[:MAX_OF_GROUP]
     )
