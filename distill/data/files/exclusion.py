@@ -47,8 +47,8 @@ class Exclusion:
     """The rules for one dataset. Paths are relative to its root, with forward slashes.
 
     `patterns`: shell patterns, which match a path below the root or the name alone, with case; `*` also matches `/`. A
-    pattern that ends in `/` matches folders only, and one that begins with `/` matches the whole path only. `skip(reason, path)` is called for everything that is left out, and
-    patterns that left something out are added to `used`.
+    pattern that ends in `/` matches folders only, and one that begins with `/` the path only. `skip(reason, path)`
+    is called for everything that is left out, and patterns that left something out are added to `used`.
     """
 
     def __init__(self, patterns: Sequence[str], skip: Callable[[str, str], None], used: set[str]) -> None:

@@ -97,7 +97,9 @@ class DuplicateCounts(ReportPart):
     num_groups: int
     num_images: int = Field(description="Images in all groups.")
     num_redundant: int = Field(description="Images beyond the first of each group.")
-    across_parts: int = Field(description="Groups with images in more than one of train (with unlabelled), held_out and ood.")
+    across_parts: int = Field(
+        description="Groups with images in more than one of train (with unlabelled), held_out and ood."
+    )
     seen_and_unseen: int = Field(description="Groups with images under a seen and under an unseen label.")
     contradictory: int = Field(description="Groups with images under more than one label.")
     num_moved: int = Field(description="Held-out images that were moved to training.")
@@ -123,7 +125,9 @@ class DatasetReport(ReportPart):
     duplicates: DuplicateAction = Field(description="What was done with exact duplicates across parts and labels.")
     near_duplicates: NearDuplicateAction = Field(description="What was done with near duplicates across parts.")
     layout: str = Field(description="How the images are given.")
-    num_images: int = Field(description="Images of the labels of the vocabulary, and without a label, before any was left out.")
+    num_images: int = Field(
+        description="Images of the labels of the vocabulary, and without a label, before any was left out."
+    )
     num_used: int = Field(description="Images in the dataset.")
     parts: dict[str, int] = Field(description="As `counts` of the dataset.")
     images_per_label: ImagesPerLabel
