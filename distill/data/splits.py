@@ -17,8 +17,11 @@ LABELLED_PARTS = PARTS[:3]
 NO_LABEL = -1
 """The label index of an unlabelled image."""
 
-TRAIN_NAMES = ("train", "training", "trainset", "train2017", "train2014")
-MEASURED_NAMES = ("val", "valid", "validation", "test", "testing", "eval", "dev", "val_on_train", "held_out", "ood")
+TRAIN_NAMES = ("train", "training", "trainset", "train_set", "training_set", "trainval", "train2017", "train2014")
+MEASURED_NAMES = (
+    *("val", "valid", "validation", "val_set", "valid_set", "validation_set"),
+    *("test", "testing", "test_set", "testset", "eval", "dev", "val_on_train", "held_out", "ood"),
+)
 """Names of parts in layouts, in lower case: for training, and to measure on."""
 
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]

@@ -3,6 +3,7 @@
 An index is never guessed: a file that counts from 1 would give every image the label before its own.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from limbeck.shared.label_files.reader import read_label_file
 from limbeck.shared.label_files.types import FileLabel, LabelFileError
 from limbeck.shared.labels import quoted, written
 
+_WHOLE = re.compile(r"(\d+)\.0+")
 _FIRST = {"indices_from_0": 0, "indices_from_1": 1}
 
 
@@ -27,7 +29,8 @@ def with_names(listing: Listing, root: Path, labels: Sequence[str], source: Imag
     """
     if source.label_names is None and source.labels_are == "names":
         return listing
-    values = list(dict.fromkeys(label for image in listing.images for label in image.labels))
+    images = [image._replace(labels=tuple(map(_whole, image.labels))) for image in listing.images]
+    values = list(dict.fromkeys(label for image in images for label in image.labels))
     names: dict[str, str] | None = None
     if source.label_names is not None:
         file = _label_file(root, source.label_names)
@@ -37,21 +40,25 @@ def with_names(listing: Listing, root: Path, labels: Sequence[str], source: Imag
         names = _by_index(labels, values, source)
         if values and source.labels_are == "indices_from_0" and "0" not in names:
             listing.notes.append("no image has the index 0: do the indices count from 1?")
-    named = [
-        image._replace(labels=tuple(dict.fromkeys(names[label] for label in image.labels))) for image in listing.images
-    ]
+    named = [image._replace(labels=tuple(dict.fromkeys(names[label] for label in image.labels))) for image in images]
     return replace(listing, images=named, indices=False)
 
 
 def numbers_remedy(listing: Listing) -> str:
     """What to do about labels that match nothing, if they are numbers; else empty."""
     values = {label for image in listing.images for label in image.labels}
-    if listing.indices or not values or not all(map(is_number, values)):
+    if listing.indices or not values or not all(is_number(_whole(value)) for value in values):
         return ""
     return (
         "; the labels are numbers: give images.label_names (a file with their names), or images.labels_are "
         '"indices_from_0" or "indices_from_1" if they count the labels of the vocabulary'
     )
+
+
+def _whole(value: str) -> str:
+    """A number without the `.0` with which pandas writes a column of integers that has gaps."""
+    found = _WHOLE.fullmatch(value)
+    return found[1] if found else value
 
 
 def _by_index(labels: Sequence[str], values: Sequence[str], source: ImageSource) -> dict[str, str]:

@@ -16,7 +16,7 @@ from distill.data.image_source import ImageSource
 from distill.data.layouts import image_lists
 from distill.data.layouts.listing import Listing
 from distill.data.layouts.registry import list_images
-from distill.data.layouts.unlabelled import unlabelled_paths, without_folders
+from distill.data.layouts.unlabelled import patterns_against, unlabelled_paths
 from distill.data.splits import NO_LABEL, ByImageLists, ByParts, Split
 
 
@@ -54,12 +54,11 @@ def match_dataset(
 ) -> MatchedDataset:
     """Find the images below `root`, and match their folders or label values to `labels`; as `scan_dataset`."""
     root = image_folders.resolve_folder(root)
-    given = source or ImageSource()
-    source = without_folders(given, root, unlabelled)
+    source, apart = source or ImageSource(), patterns_against(unlabelled, root)
+    source = source.model_copy(update={"exclude": (*source.exclude, *apart)})
     matcher = LabelMatcher(labels, folder_map, label_ids)
     listing = label_values.with_names(_list(root, source, split), root, labels, source)
-    # The unlabelled folders lie where the layout of the others may not look, such as beside a table.
-    listing.used_patterns |= set(source.exclude) - set(given.exclude)
+    listing.used_patterns.update(apart)  # not every layout looks into these folders
     check_listing(listing, matcher, source, split, root)
     images = several_labels.one_label_each(
         _match(listing, matcher, source), labels, source.several_labels, listing.notes

@@ -11,6 +11,7 @@ from distill.data.dataset.matching import MatchedImage
 from distill.data.image_folders import FolderError
 from distill.data.image_index import Item
 from distill.data.image_source import SeveralLabels
+from distill.data.shards import listed_path
 from distill.data.splits import PARTS, Part
 from limbeck.shared.labels import quoted
 
@@ -36,7 +37,8 @@ def one_label_each(
         path, found = next(iter(several.items()))
         names = ", ".join(quoted(labels[label]) for label in found[:5])
         detail = (
-            f"{len(several):,} of {len(of_path):,} images have several labels, the first is {quoted(path)} ({names}): "
+            f"{len(several):,} of {len(of_path):,} images have several labels, the first is "
+            f"{quoted(listed_path(path))} ({names}): "
             'give images.several_labels "first", "each" or "leave_out"'
         )
         raise FolderError("several_labels", detail, "/images/several_labels")

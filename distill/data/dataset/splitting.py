@@ -1,11 +1,11 @@
 """Splits matched images into training, held-out and OOD images (`distill.data.splits`). Imports no torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from distill.data.dataset.label_matcher import LabelMatcher
 from distill.data.dataset.matching import MatchedImage
 from distill.data.image_files.location import listed_path
-from distill.data.image_folders import FolderError
+from distill.data.image_folders import FolderError, json_pointer
 from distill.data.image_index import ImageIndex, Item
 from distill.data.splits import (
     AllImages,
@@ -59,7 +59,7 @@ def _by_parts(images: Sequence[MatchedImage], split: ByParts) -> list[Item]:
         found = ", ".join(f'"{name}"' for name in sorted(filter(None, named))[:10]) or "none"
         detail = f"no image is in a part for training, such as train/; the parts are {found}"
         raise FolderError("no_such_folder", detail, "/path")
-    measured = (set(split.measure) or named) - {None, "train"}
+    measured = (_chosen_parts(split.measure, named) or named) - {None, "train"}
     if not measured:
         raise FolderError("no_such_folder", "there is no part to measure on, such as val/ or test/", "/path")
     if nowhere := [image.path for image in images if image.part is None]:
@@ -80,6 +80,17 @@ def _by_parts(images: Sequence[MatchedImage], split: ByParts) -> list[Item]:
     order = {"train": 0, "held_out": 1, "ood": 2}
     items = [Item(image.path, image.label, part(image)) for image in images if image.part in measured | {"train"}]
     return sorted(items, key=lambda item: (order[item.part], item.label, item.path))
+
+
+def _chosen_parts(names: Sequence[str], parts: Collection[str | None]) -> set[str | None]:
+    """The parts that a split measures, in lower case as layouts give them. Raises FolderError for an unknown one."""
+    chosen = [name.strip().lower() for name in names]
+    for at, name in enumerate(chosen):
+        if name not in parts:
+            found = ", ".join(f'"{part}"' for part in sorted(filter(None, parts))[:10])
+            detail = f'no image is in a part "{names[at]}": the parts are {found}'
+            raise FolderError("no_such_folder", detail, json_pointer("split", "measure", at))
+    return set(chosen)
 
 
 def check_usable(image_index: ImageIndex, split: Split) -> None:

@@ -47,13 +47,13 @@ class Exclusion:
     """The rules for one dataset. Paths are relative to its root, with forward slashes.
 
     `patterns`: shell patterns, which match a path below the root or the name alone, with case; `*` also matches `/`. A
-    pattern that ends in `/` matches folders only. `skip(reason, path)` is called for everything that is left out, and
-    patterns that left something out are added to `used`.
+    pattern that ends in `/` matches folders only, and one that begins with `/` the path only. `skip(reason, path)`
+    is called for everything that is left out, and patterns that left something out are added to `used`.
     """
 
     def __init__(self, patterns: Sequence[str], skip: Callable[[str, str], None], used: set[str]) -> None:
         self._patterns = [
-            (pattern, re.compile(translate(pattern.removeprefix("./").rstrip("/"))), pattern.endswith("/"))
+            (pattern, re.compile(translate(pattern.removeprefix("./").strip("/"))), pattern.endswith("/"))
             for pattern in patterns
         ]
         self.skip = skip
@@ -86,7 +86,8 @@ class Exclusion:
         shown = shown_path(path)
         name = shown.rpartition("/")[2]
         for pattern, regex, folders_only in self._patterns:
-            if (is_folder or not folders_only) and (regex.match(shown) or regex.match(name)):
+            matches = regex.match(shown) or (not pattern.startswith("/") and regex.match(name))
+            if matches and (is_folder or not folders_only):
                 self._used.add(pattern)
                 self.skip(f'excluded by "{pattern}"', path + "/" * is_folder)
                 return True

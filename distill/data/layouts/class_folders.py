@@ -30,6 +30,7 @@ def read(root: Path, source: ImageSource) -> Listing:
     """The images of the class folders or shards in `root`. Raises FolderError."""
     listing = Listing("class_folders")
     list_below(listing, root, root, source, part=None)
+    listing.hint = _hint(listing)
     return listing
 
 
@@ -104,7 +105,7 @@ def part_of_shard(path: str) -> str | None:
 
 
 def _list_shards(listing: Listing, root: Path, shards: Sequence[str], source: ImageSource, part: str | None) -> None:
-    listing.indices = True
+    listing.indices, listing.label_noun = True, "label"
     exclusion = listing.exclusion(source)
     num_before, dotted_key = len(listing.images), ""
     for shard in shards:
@@ -120,6 +121,16 @@ def _list_shards(listing: Listing, root: Path, shards: Sequence[str], source: Im
         listing.notes.append(f'keys of shards hold dots, such as "{dotted_key}": the last dot begins the suffix')
 
 
+def _hint(listing: Listing) -> str:
+    """What else to do if folders match no label: they can be parts, or hold the class folders."""
+    folders = {image.path.split("/", 1)[0] for image in listing.images}
+    if parts := sorted(folder for folder in folders if folder.lower() in (*TRAIN_NAMES, *MEASURED_NAMES)):
+        return f'images.layout "part_folders" reads {", ".join(f"{part}/" for part in parts)} as parts of the images'
+    first = min(folders, default="")
+    is_around = len(folders) == 1 and all(image.path.count("/") > 1 for image in listing.images)
+    return f'if the folders in {first}/ are the class folders, give the folder "{first}" itself' if is_around else ""
+
+
 def _mixed(shard: str, folder: Path, root: Path) -> FolderError:
     detail = (
         f'there are shards ("{shard}") and class folders with images ("{_name(folder, root)}"): '
@@ -133,6 +144,7 @@ def _nothing_found(entries: FolderEntries, below: Path, root: Path) -> str:
     detail = f"{name} has no class folders, one per label, with images ({' '.join(IMAGE_SUFFIXES)})"
     if entries.num_images:
         detail += f"; {entries.num_images} images lie outside of folders: move each into a folder named by its label"
+        detail += "" if below == root else f', or leave out "{_name(below, root)}/" in exclude'
     return detail
 
 

@@ -65,14 +65,22 @@ def list_images(root: Path, source: ImageSource, *, needs_parts: bool) -> Listin
     except FolderError as error:
         if error.code == "no_images" and (detail := foreign_files.described(root)):
             raise FolderError("unknown_layout", detail, "/path") from None
+        if layout in recognised:
+            raise FolderError(error.code, f"{error.detail}; {_otherwise(layout)}", error.pointer) from None
         raise
     listing.has_other_images = layout in LISTS  # the parts of some published datasets hold a subset of their images
     if layout in recognised:
         others = "".join(f', and not as "{other.name}"' for other in recognised if other is not layout)
         listing.notes.insert(0, f'the images were read as the layout "{layout.name}"{others}')
+        listing.hint = "; ".join(filter(None, (listing.hint, _otherwise(layout))))
     elif source.layout == "auto" and layout in FOLDERS and has_table(root):
         listing.notes.append('the table beside the class folders is not read: images.layout "table" reads it')
     return listing
+
+
+def _otherwise(layout: Layout) -> str:
+    """What to do if a folder was recognised as something that it is not."""
+    return f'the folder was read as the layout "{layout.name}": images.layout chooses another, such as "class_folders"'
 
 
 def _layout_of(root: Path, source: ImageSource, recognised: Sequence[Layout], *, needs_parts: bool) -> Layout:

@@ -8,8 +8,8 @@ from pathlib import Path
 from distill.data import image_folders
 from distill.data.files.exclusion import Exclusion
 from distill.data.image_folders import FolderError, files_below
-from distill.data.image_source import ImageSource
 from distill.data.layouts.webdataset.members import read_members
+from limbeck.shared.images.file_names import shown_path
 from limbeck.shared.images.kinds import IMAGE_SUFFIXES, is_image_name
 
 
@@ -32,18 +32,26 @@ def unlabelled_paths(root: Path, folders: Sequence[Path], exclusion: Exclusion) 
     return sorted(paths)
 
 
-def without_folders(source: ImageSource, root: Path, folders: Sequence[Path]) -> ImageSource:
-    """`source` without the unlabelled folders that lie inside `root`, so that they are no class folders.
+def patterns_against(folders: Sequence[Path], root: Path) -> list[str]:
+    """Patterns that leave out those of the unlabelled folders that lie in `root`, so that they are no class folders.
 
-    Raises FolderError for a folder that holds the labelled images, which would be trained on and measured.
+    Raises FolderError no_such_folder or link; and ambiguous for a folder that holds `root`, whose labelled images would
+    be trained on as unlabelled ones.
     """
-    resolved = [folder.resolve() for folder in folders]
-    if around := [folder for folder in resolved if root.is_relative_to(folder)]:
-        detail = f'the unlabelled folder "{around[0].name}" holds the labelled images too: give a folder beside them'
-        raise FolderError("unlabelled_overlap", detail, "/unlabelled")
-    inside = [folder for folder in resolved if folder.is_relative_to(root)]
-    patterns = [glob.escape(str(folder.relative_to(root))) + "/" for folder in inside]
-    return source.model_copy(update={"exclude": (*source.exclude, *patterns)})
+    patterns: list[str] = []
+    for at, folder in enumerate(folders):
+        pointer = f"/unlabelled/{at}"
+        try:
+            real = image_folders.resolve_folder(folder)
+        except FolderError as error:
+            raise FolderError(error.code, f"unlabelled images: {error.detail}", pointer) from None
+        if root.is_relative_to(real):
+            detail = f'the unlabelled folder "{folder.name}" holds the labelled images: give a folder without them'
+            raise FolderError("ambiguous", detail, pointer)
+        inside = [path for path in (folder.parent.resolve() / folder.name, real) if path.is_relative_to(root)]
+        names = dict.fromkeys(shown_path(path.relative_to(root).as_posix()) for path in inside)
+        patterns += [f"/{glob.escape(name)}/" for name in names]
+    return patterns
 
 
 def _members(shard: str, root: Path, exclusion: Exclusion) -> list[str]:

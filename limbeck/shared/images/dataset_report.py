@@ -87,7 +87,7 @@ class DuplicateImage(ReportPart):
     """One of several images of the same picture, as it was before anything was moved."""
 
     path: str
-    label: str | None = Field(description="null for an unlabelled image.")
+    label: str | None = Field(description="null for an image without a label.")
     part: Literal["train", "held_out", "ood", "unlabelled"]
 
 
@@ -98,7 +98,7 @@ class DuplicateCounts(ReportPart):
     num_images: int = Field(description="Images in all groups.")
     num_redundant: int = Field(description="Images beyond the first of each group.")
     across_parts: int = Field(
-        description="Groups with images in more than one of train (and unlabelled), held_out and ood."
+        description="Groups with images in more than one of train (with unlabelled), held_out and ood."
     )
     seen_and_unseen: int = Field(description="Groups with images under a seen and under an unseen label.")
     contradictory: int = Field(description="Groups with images under more than one label.")

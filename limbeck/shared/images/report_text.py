@@ -52,8 +52,8 @@ def _rows(report: DatasetReport) -> Iterable[tuple[str, str]]:
     parts = report.parts
     yield "training", f"{parts['train']:,} images, and {parts['held_out']:,} held out, of {parts['id_labels']:,} labels"
     yield "unseen", f"{parts['ood']:,} images of {parts['ood_labels']:,} labels"
-    if "unlabelled" in parts:
-        yield "unlabelled", f"{parts['unlabelled']:,} images"
+    if num_unlabelled := parts.get("unlabelled"):
+        yield "without labels", f"{num_unlabelled:,} images"
     yield from _label_rows(report.images_per_label)
     yield from _labels_row("labels without images", report.labels_without_images)
     yield from _labels_row("labels without usable images", report.labels_without_usable_images)
@@ -137,5 +137,4 @@ def _print_groups(console: Console, title: str, counts: DuplicateCounts) -> None
 
 
 def _image_text(image: DuplicateImage) -> str:
-    place = image.part if image.label is None else f"{image.part}, {image.label}"
-    return f"{image.path} ({place})"
+    return f"{image.path} ({image.part if image.label is None else f'{image.part}, {image.label}'})"

@@ -3,9 +3,11 @@
 Imports no torch.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
+from distill.data.files.regular_files import open_regular
 from distill.data.image_folders import FolderError, class_folders
 from distill.data.image_source import ImageSource
 from distill.data.layouts.layout_files import bad_list, named_file, read_json, recognised_by, require_base
@@ -14,13 +16,24 @@ from distill.data.layouts.listing import Listing
 
 _PATTERN = "split_*.json"
 _PARTS = ("train", "val", "test")
+_HEAD = re.compile(rb'(\xef\xbb\xbf)?\s*\{\s*"(train|val|test)"\s*:\s*\[\s*[\[\]]')
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob(_PATTERN) if path.is_file())
+    found = sorted(folder.glob(_PATTERN))
+    return [file for file in found if _is_split_file(file)] or found
 
 
-recognises = recognised_by(lambda folder: len(_files(folder)) == 1)
+def _is_split_file(file: Path) -> bool:
+    """Whether a file begins like a split file; `split_*.json` is also the name of other files."""
+    try:
+        with open_regular(file) as opened:
+            return _HEAD.match(opened.read(1000)) is not None
+    except OSError:
+        return False
+
+
+recognises = recognised_by(lambda folder: len(files := _files(folder)) == 1 and _is_split_file(files[0]))
 
 
 def read(root: Path, source: ImageSource) -> Listing:

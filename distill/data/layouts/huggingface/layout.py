@@ -12,7 +12,7 @@ from distill.data.layouts.huggingface.files import SUFFIXES, DataFile, data_file
 from distill.data.layouts.huggingface.rows import ImageTable, open_table
 from distill.data.layouts.listing import ListedImage, Listing
 from distill.data.layouts.tables import columns
-from distill.data.layouts.tables.files import has_image, part_of_value
+from distill.data.layouts.tables.files import has_class_folders, has_image, part_of_value
 from distill.data.layouts.tables.layout import NO_LABEL, Missing, caption_of, labels_of
 from distill.data.layouts.tables.paths import ImagePaths
 from distill.data.layouts.tables.rows import Table
@@ -22,8 +22,8 @@ _IMAGE_NAMES = ("image", "img", "images", "picture", "photo", "jpg", "jpeg", "pn
 
 
 def recognises(root: Path) -> bool:
-    """Whether the folder has Parquet or Arrow files with images."""
-    return root.is_dir() and may_be_dataset(root) and is_data(root, None)
+    """Whether the folder has Parquet or Arrow files with images, and no class folders."""
+    return root.is_dir() and may_be_dataset(root) and is_data(root, None) and not has_class_folders(root)
 
 
 def is_data(root: Path, file: str | None) -> bool:
@@ -40,7 +40,7 @@ def is_data(root: Path, file: str | None) -> bool:
 
 def read(root: Path, source: ImageSource) -> Listing:
     """The images of the data set in `root`. Raises FolderError."""
-    listing = Listing("huggingface")
+    listing = Listing("huggingface", label_noun="label")
     notes: dict[str, None] = {}
     for file in data_files(root, source):
         table = open_table(root / file.name, file.name)

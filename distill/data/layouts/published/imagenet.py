@@ -15,6 +15,7 @@ from distill.data.layouts.layout_files import bad_list, find_bases, require_base
 from distill.data.layouts.listing import ListedImage, Listing
 from distill.data.layouts.part_folders import part_of
 from distill.data.layouts.published import flat_validation, wordnet
+from distill.data.layouts.tables.files import has_image
 
 _KAGGLE = "ILSVRC/Data/CLS-LOC"
 _NUM_CLASSES = 1000
@@ -26,8 +27,14 @@ def is_base(folder: Path) -> bool:
 
 
 def recognises(root: Path) -> bool:
-    """Whether the folder, or one that an archive puts into it, has folders named by WordNet ids or `0` to `999`."""
-    return _is_base_or_v2(root / _KAGGLE) or len(find_bases(root, _is_base_or_v2)) == 1
+    """Whether the folder, or one that an archive puts into it, has folders named by WordNet ids or `0` to `999`.
+
+    Such a folder beside others with images can be one class of several.
+    """
+    if _is_base_or_v2(root / _KAGGLE):
+        return True
+    bases = find_bases(root, _is_base_or_v2)
+    return len(bases) == 1 and not any(_has_image_beside(folder, root) for folder in (bases[0], *bases[0].parents))
 
 
 def read(root: Path, source: ImageSource) -> Listing:
@@ -88,6 +95,13 @@ def _number(listing: Listing, root: Path, mapping: Path | None, words: dict[str,
 
 def _training_folders(folder: Path) -> list[Path]:
     return [one for one in class_folders(folder) if part_of(one) == "train"]
+
+
+def _has_image_beside(folder: Path, root: Path) -> bool:
+    """Whether a folder beside `folder`, which lies in `root`, has an image."""
+    if folder == root or not folder.is_relative_to(root):
+        return False
+    return any(has_image(one) for one in class_folders(folder.parent) if one != folder)
 
 
 def _has_ids_only(folder: Path) -> bool:

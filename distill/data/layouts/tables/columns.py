@@ -19,8 +19,8 @@ from limbeck.shared.labels import quoted
 _IMAGES = """
     file_name filename file_names filenames image_path img_path image_file img_file filepath filepaths file_path
     image_name img_name image img picture photo path file image_filename images imgs image_filepath fname
-    image_id img_id imageid id
 """.split()  # noqa: SIM905
+_IMAGE_IDS = "image_id img_id imageid id".split()  # noqa: SIM905
 _LABEL_NAMES = """
     label_name class_name category_name species_name label_text text_label labelname classname label_names class_names
     category_names display_name object_name
@@ -80,12 +80,15 @@ def caption_column(table: Table, given: TableColumns, *, taken: Sequence[int | N
 
 
 def has_images(table: Table) -> bool:
-    """Whether a table has a column of images with labels, parts or captions beside it, by headers and first values."""
-    if not table.header:
-        return bool(_with_image_names(table))
+    """Whether a table has a column of images, by headers and first values."""
     keys = {header_key(name) for name in table.header}
-    others = {*_LABEL_NAMES, *_LABELS, *_PARTS, *_IS_TRAIN, *_CAPTIONS}
-    return bool(keys & {*_IMAGES} or _with_image_names(table)) and bool(keys & others or len(keys) == 1)
+    return bool(keys & {*_IMAGES} or _with_image_names(table) or (keys & {*_IMAGE_IDS} and has_labels(table)))
+
+
+def has_labels(table: Table) -> bool:
+    """Whether a table has labels, parts or captions by its header, or no other column than the images."""
+    keys = {header_key(name) for name in table.header}
+    return len(keys) < 2 or bool(keys & {*_LABEL_NAMES, *_LABELS, *_PARTS, *_IS_TRAIN, *_CAPTIONS})
 
 
 def position_of(table: Table, column: ColumnName | None, role: str) -> int | None:
@@ -130,6 +133,19 @@ def label_column(table: Table, *, taken: Sequence[int], certain: Sequence[int] =
     return found[0] if found else None
 
 
+def no_label_column(table: Table, columns: Columns) -> FolderError:
+    """The error for a table without a column of labels, whose images lie in one folder, which names no label."""
+    taken = (columns.image, columns.part, columns.caption)
+    others = [at for at in range(table.width) if at not in taken and any(map(is_filled, column(table, at)))]
+    if len(others) > 1 and all(_is_flag(cell) for at in others for cell in column(table, at)):
+        names = ", ".join(_words(table, at) for at in others[:5])
+        remedy = f"it has a column for each label ({names}): write the name of the label into one column"
+    else:
+        remedy = f"{_names(table)}; give images.columns.label, or another table as images.file"
+    detail = f"{table.name} has no column of labels, such as `label`, and its images lie in one folder: {remedy}"
+    return FolderError("no_label", detail, "/images/columns/label")
+
+
 def column(table: Table, position: int) -> list[object]:
     """The first values of a column."""
     return [row.cells[position] for row in table.sample]
@@ -142,7 +158,7 @@ def is_filled(cell: object) -> bool:
 
 def _image(table: Table) -> int:
     with_names = _with_image_names(table)
-    known = _known(table, _IMAGES)
+    known = _known(table, (*_IMAGES, *_IMAGE_IDS))
     found = [at for at in known if at in with_names] or with_names
     if len(found) > 1:
         raise _ambiguous(table, "image", found)
@@ -184,6 +200,11 @@ def _ambiguous(table: Table, role: str, found: Sequence[int]) -> FolderError:
     which = ", ".join(_words(table, at) for at in found)
     detail = f"{table.name} has several columns that could be the {role} ({which}): give images.columns.{role}"
     return FolderError("ambiguous_columns", detail, json_pointer("images", "columns", role))
+
+
+def _is_flag(cell: object) -> bool:
+    """Whether a cell is 0 or 1."""
+    return not is_filled(cell) or str(cell).strip() in ("0", "1", "0.0", "1.0", "True", "False")
 
 
 def _words(table: Table, position: int) -> str:

@@ -10,7 +10,7 @@ from distill.data import image_folders
 from distill.data.image_folders import FolderError, json_pointer
 from distill.data.image_source import ImageSource
 from distill.data.layouts.tables import columns
-from distill.data.layouts.tables.rows import SUFFIXES, Table, read_table
+from distill.data.layouts.tables.rows import LIST_SUFFIXES, SUFFIXES, Table, read_table
 from distill.data.splits import MEASURED_NAMES, TRAIN_NAMES
 from limbeck.shared.images.kinds import is_image_name
 
@@ -65,7 +65,11 @@ def tables_of(root: Path, source: ImageSource) -> list[TableFile]:
         return [TableFile(read_table(file_below(root, source.file, "file"), str(name)), None)]
     if found := _metadata(root):
         return found
-    tables = list(_with_images(root))
+    unreadable: list[FolderError] = []
+    tables = _with_images(root, unreadable)
+    if unreadable and (not tables or any(part is not None for _, part in tables)):
+        detail = f"{unreadable[0].detail}; or give the table to read as images.file"
+        raise FolderError("bad_table", detail, "/images/file")
     if not tables:
         detail = "the folder has no table of images (.csv, .tsv, .jsonl, .json, .parquet): give images.file"
         raise FolderError("missing_table", detail, "/images/file")
@@ -83,13 +87,14 @@ def recognises(root: Path) -> bool:
     """
     if not root.is_dir() or any(root.glob("*.tar")):
         return False
-    return has_table(root) and not _has_class_folders(root)
+    unreadable: list[FolderError] = []
+    return (has_table(root, unreadable) or bool(unreadable)) and not has_class_folders(root)
 
 
-def has_table(root: Path) -> bool:
-    """Whether the folder, or a folder of a part in it, has a table of images."""
+def has_table(root: Path, unreadable: list[FolderError] | None = None) -> bool:
+    """Whether the folder, or a folder of a part in it, has a table of images; `unreadable` as in `_with_images`."""
     try:
-        return bool(_metadata(root)) or next(_with_images(root), None) is not None
+        return bool(_metadata(root) or _with_images(root, [] if unreadable is None else unreadable))
     except FolderError as error:
         return error.code == "needs_pyarrow"
 
@@ -103,11 +108,20 @@ def _metadata(root: Path) -> list[TableFile]:
             found += [(folder / name, part) for name in METADATA if part and (folder / name).is_file()]
     inside = [(path, part) for path, part in found if path.resolve().is_relative_to(root)]
     tables = [TableFile(read_table(path, path.relative_to(root).as_posix()), part) for path, part in inside]
-    return [file for file in tables if columns.has_images(file.table)]
+    return [file for file in tables if columns.has_images(file.table) and columns.has_labels(file.table)]
 
 
-def _with_images(root: Path) -> Iterator[TableFile]:
-    """The tables in the folder that list images. Files that cannot be parsed and links that leave it are left out."""
+def _with_images(root: Path, unreadable: list[FolderError]) -> list[TableFile]:
+    """The tables in the folder that list images: those with labels, else the others.
+
+    Adds the errors of malformed tables to `unreadable`; a text or JSON file that is no table is none of them.
+    """
+    found = list(_parsed(root, unreadable))
+    return [file for file in found if columns.has_labels(file.table)] or found
+
+
+def _parsed(root: Path, unreadable: list[FolderError]) -> Iterator[TableFile]:
+    """The tables in the folder that list images; links that leave it are left out."""
     files = sorted(path for path in root.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     for path in [file for file in files if file.name not in _NOT_TABLES and not file.name.startswith(".")]:
         if not path.resolve().is_relative_to(root):
@@ -117,12 +131,14 @@ def _with_images(root: Path) -> Iterator[TableFile]:
         except FolderError as error:
             if error.code == "needs_pyarrow":
                 raise
+            if path.suffix.lower() not in (*LIST_SUFFIXES, ".json"):
+                unreadable.append(error)
             continue
         if columns.has_images(table):
             yield TableFile(table, part_in_name(path.stem))
 
 
-def _has_class_folders(root: Path) -> bool:
+def has_class_folders(root: Path) -> bool:
     """Whether two folders have images and are not named like a folder of all images, or a part has such folders."""
     num_found = 0
     for folder in image_folders.class_folders(root):

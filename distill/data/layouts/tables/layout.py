@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from distill.data.image_folders import FolderError
 from distill.data.image_source import ImageSource
 from distill.data.layouts.listing import ListedImage, Listing
-from distill.data.layouts.tables.columns import Columns, choose, is_filled
+from distill.data.layouts.tables.columns import Columns, choose, is_filled, no_label_column
 from distill.data.layouts.tables.files import TableFile, part_of_value, recognises, tables_of
 from distill.data.layouts.tables.paths import ImagePaths
 from distill.data.layouts.tables.rows import Table
@@ -55,6 +55,8 @@ def read(root: Path, source: ImageSource) -> Listing:
             listing.images.append(ListedImage(path, image.labels, image.part, image.caption))
         else:
             listing.skipped.add(NO_LABEL, path)
+    if not collected.images:
+        raise FolderError("no_images", "no image of the table is there: give images.image_folder", "/images/missing")
     if not listing.images:
         raise FolderError("no_label", "no image of the table has a label: give images.columns.label", "/images/columns")
     if collected.repeated_rows:
@@ -73,14 +75,18 @@ def _read_table(root: Path, source: ImageSource, file: TableFile, listing: Listi
     if source.image_folder is None:
         sample = [(row.line, str(row.cells[columns.image]).strip()) for row in table.sample]
         paths.set_base([(line, value) for line, value in sample if value], PurePosixPath(table.name).stem)
-    num_rows, missing = 0, Missing(table.name)
+    num_rows, missing, folders = 0, Missing(table.name), set[tuple[str, ...]]()
     for listed, path, image in _images(table, columns, paths, file.part, source):
         num_rows += 1
         if path is None:
             missing.add(f"{quoted(listed)} on line {image.line}")
         else:
+            folders.add(image.labels)
             _add(collected, path, image, table.name)
     missing.close(source, listing, num_rows, paths.base)
+    if columns.label is None and len(folders) == 1:
+        raise no_label_column(table, columns)
+    listing.label_noun = "folder" if columns.label is None else "label"
     listing.notes += [f"{note}: {count:,}" if count > 1 else note for note, count in paths.notes.items()]
 
 

@@ -91,3 +91,11 @@ def test_class_folders_can_be_indices(tmp_path: Path) -> None:
     create(tmp_path, "1/a.jpg", "2/a.jpg")
     assert pairs(scan_source(tmp_path, labels_are="indices_from_0")) == {"1/a.jpg": "crane", "2/a.jpg": "red finch"}
     assert "the labels are numbers" in source_error(tmp_path).detail
+
+
+@pytest.mark.image_input("Layouts and tables", "indices that pandas wrote as `1.0`", "are the indices")
+def test_indices_with_a_decimal_point(tmp_path: Path) -> None:
+    create_images(tmp_path)
+    (tmp_path / "t.csv").write_text("file,label\na.jpg,1.0\nb.jpg,2.0\n", encoding="utf-8")
+    assert source_error(tmp_path).pointer == "/images/labels_are"
+    assert pairs(scan_source(tmp_path, labels_are="indices_from_0")) == {"a.jpg": "crane", "b.jpg": "red finch"}

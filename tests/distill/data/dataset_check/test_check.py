@@ -33,11 +33,15 @@ def root(tmp_path: Path, make_images: MakeImages) -> Path:
 
 
 def check(
-    root: Path, split: dict[str, Any] = BY_LIST, hooks: PipelineHooks | None = None, **options: Any
+    root: Path,
+    split: dict[str, Any] = BY_LIST,
+    hooks: PipelineHooks | None = None,
+    unlabelled: tuple[Path, ...] = (),
+    **options: Any,
 ) -> CheckedDataset:
     parsed = SPLIT.validate_python(split)
     return check_dataset(
-        match_dataset(root, LABELS, parsed),
+        match_dataset(root, LABELS, parsed, unlabelled=unlabelled),
         parsed,
         DatasetCheck(**options),
         cache=root.parent / "cache",
@@ -339,3 +343,30 @@ def test_names_that_are_not_utf8_are_shown_as_text(root: Path) -> None:
     assert report.duplicate_images.exact.examples[0][0].path == "crane/caf\\xe9.jpg"
     assert report.unreadable[0].examples == ("heron/a\\nb.jpg",)
     report.model_dump_json().encode()
+
+
+@pytest.mark.image_input(
+    SECTION,
+    "copies of measured or training images, and of each other, in an unlabelled folder",
+    "copies of measured images are refused, or left out with `duplicates: move`; the report shows all of them",
+)
+def test_copies_in_an_unlabelled_folder(root: Path, tmp_path: Path, make_images: MakeImages) -> None:
+    more = tmp_path / "more"
+    (alone, twice) = make_images(more, 2, seed=9)
+    shutil.copy(twice, more / "twice.png")
+    plain = check(root, unlabelled=(more,))
+    for part in ("train", "held_out", "ood"):
+        item = next(item for item in plain.image_index if item.part == part)
+        shutil.copy(root / item.path, more / f"{part}.png")
+    assert refusal(root, unlabelled=(more,)).code == "duplicate_images"
+    moved = check(root, unlabelled=(more,), duplicates="move")
+    kept = {Path(item.path).name for item in moved.image_index if item.part == "unlabelled"}
+    assert kept == {alone.name, twice.name, "twice.png", "train.png"}
+    report = moved.report
+    assert report.num_images == 32 + 6
+    assert report.duplicate_images is not None
+    assert (report.duplicate_images.exact.num_groups, report.duplicate_images.exact.num_left_out) == (4, 2)
+    shown = {image for group in report.duplicate_images.exact.examples for image in group}
+    assert {image.label for image in shown if image.part == "unlabelled"} == {None}
+    assert report.images_per_label.max == 8
+    assert plain.report.images_per_label.num_labels == 4

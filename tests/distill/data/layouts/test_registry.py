@@ -1,11 +1,66 @@
-"""The layout of a folder is found without opening what is no file."""
+"""Which layout a folder is read as, without opening what is no file, and what a user can do about it."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from tests.distill.data.helpers_index import create
 from tests.distill.data.layouts.helpers_layouts import listing_error, listing_of, write
+from tests.distill.data.layouts.helpers_tables import scan_source, source_error
+
+SECTION = "Layouts and tables"
+
+
+@pytest.mark.image_input(
+    SECTION,
+    "class folders beside `split_info.json`, a Parquet file of thumbnails, or with folders named by WordNet ids in one",
+    "class folders: a layout is recognised by what its files hold, and where no other images lie beside it",
+)
+def test_class_folders_beside_files_that_resemble_a_layout(tmp_path: Path) -> None:
+    create(tmp_path, "crane/0.jpg", "heron/n02012849/0.jpg", "heron/n02012850/0.jpg")
+    write(tmp_path, {"split_info.json": json.dumps({"seed": 1, "train": 0.8})})
+    pyarrow = pytest.importorskip("pyarrow")
+    table = pyarrow.table({"thumbnail": [{"bytes": b"x", "path": None}], "label": [0]})
+    pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "thumbnails.parquet")
+    listing = listing_of(tmp_path)
+    assert listing.layout == "class_folders"
+    assert {image.labels[0] for image in listing.images} == {"crane", "heron"}
+
+
+@pytest.mark.image_input(
+    SECTION, "a folder that was recognised as something that it is not", "the error names the layout, and how to choose"
+)
+def test_an_error_names_the_layout_that_was_recognised(tmp_path: Path) -> None:
+    create(tmp_path, "crane/0.jpg", "heron/0.jpg")
+    write(tmp_path, {"split_zhou.json": json.dumps({"train": [["crane/9.jpg", 0, "crane"]]})})
+    assert 'read as the layout "coop": images.layout chooses another' in listing_error(tmp_path).detail
+    write(tmp_path, {"split_zhou.json": json.dumps({"train": [["crane/0.jpg", 0, "zebra"]]})})
+    assert 'read as the layout "coop": images.layout chooses another' in source_error(tmp_path).detail
+
+
+@pytest.mark.image_input(
+    SECTION,
+    "the folder around class folders or part folders",
+    "refused, with the folder to give or the layout to choose",
+)
+def test_the_folder_around_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    create(tmp_path, "data/train/crane/0.jpg", "data/train/red finch/0.jpg")
+    assert source_error(tmp_path).detail.endswith('are the class folders, give the folder "data" itself')
+    assert 'images.layout "part_folders" reads train/' in source_error(tmp_path / "data").detail
+    assert len(scan_source(tmp_path / "data", layout="part_folders").image_index) == 2
+
+
+@pytest.mark.image_input(
+    SECTION, "`train_set/` and `test_set/`, `training_set/` and `val_set/`", "parts, as `train/` and `test/`"
+)
+@pytest.mark.parametrize("train", ["train_set", "Training_Set", "trainval"])
+@pytest.mark.parametrize("test", ["test_set", "val_set", "testset"])
+def test_further_names_of_part_folders(tmp_path: Path, train: str, test: str) -> None:
+    create(tmp_path, *(f"{part}/{label}/0.jpg" for part in (train, test) for label in ("crane", "red finch")))
+    index = scan_source(tmp_path, {"by": "parts"}).image_index
+    assert (len(index.part("train")), len(index.part("held_out"))) == (2, 2)
 
 
 @pytest.mark.image_input(

@@ -193,3 +193,36 @@ def test_captions_are_saved_with_the_index(tmp_path: Path) -> None:
     assert loaded.digest == image_index.digest
     (tmp_path / "t.csv").write_text("image,label\n" + "".join(f"{path},{label}\n" for path, label, _ in rows))
     assert scan_source(tmp_path).image_index.digest != image_index.digest
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "remedy"),
+    [
+        ("image,Bird Name", "crane", "give images.columns.label"),
+        ("image,crane,red finch", "1,0", 'it has a column for each label ("crane", "red finch")'),
+    ],
+)
+@row("a table whose label column is not recognised, or with a column for each label", "refused, with its columns")
+def test_a_table_without_labels_is_named(tmp_path: Path, header: str, values: str, remedy: str) -> None:
+    create_images(tmp_path, "images")
+    (tmp_path / "t.csv").write_text(f"{header}\na.jpg,{values}\nb.jpg,{values}\n", encoding="utf-8")
+    error = source_error(tmp_path)
+    assert (error.code, error.pointer) == ("no_label", "/images/columns/label")
+    assert remedy in error.detail
+
+
+@row("a malformed table, alone or beside one of another part", "refused, with its line; nothing is left out silently")
+def test_a_malformed_table_is_named(tmp_path: Path) -> None:
+    create_images(tmp_path, "images")
+    (tmp_path / "train.csv").write_text("file,label\na.jpg,crane,x\nb.jpg,red finch\n", encoding="utf-8")
+    assert "train.csv line 2 has 3 fields" in source_error(tmp_path).detail
+    write(tmp_path, "test.csv", [("c.jpg", "crane"), ("d.jpg", "red finch")], "file,label")
+    error = source_error(tmp_path)
+    assert (error.code, error.pointer) == ("bad_table", "/images/file")
+    assert len(scan_source(tmp_path, file="test.csv").image_index) == 2
+
+
+def test_a_table_of_missing_images_only(tmp_path: Path) -> None:
+    write(create_images(tmp_path), "t.csv", [("x.jpg", "crane")], "file,label")
+    error = source_error(tmp_path, missing="skip")
+    assert (error.code, error.pointer) == ("no_images", "/images/missing")
