@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from distill.bundle.write import BundleError
+from distill.config.loss_registry import UnlabelledUnused
 from distill.data.decoded_images import ImagesError
 from distill.data.few_shot import FewShotError
 from distill.hooks import PipelineHooks
@@ -31,6 +32,7 @@ ERROR_CODES: Mapping[type[Exception], str] = {
     NonFiniteLoss: "loss_not_finite",
     OutOfMemory: "gpu_out_of_memory",
     BundleError: "bundle_unfit",
+    UnlabelledUnused: "unlabelled_unused",
 }
 
 

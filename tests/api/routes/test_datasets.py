@@ -165,6 +165,9 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"path": 7}, "invalid_request", "/path"),
     ({"path": "images", "name": " "}, "invalid_request", "/name"),
     ({"path": "images", "root": "/"}, "invalid_request", "/root"),
+    ({"path": "x" * 300}, "no_such_folder", "/path"),
+    ({"path": "images", "unlabelled": ["stray", "x" * 2000]}, "no_such_folder", "/unlabelled/1"),
+    ({"path": "images", "unlabelled": ["../outside"]}, "outside_root", "/unlabelled/0"),
     ({"path": "images", "check": "some"}, "invalid_request", "/check"),
     ({"path": "images", "check": "names", "duplicates": "move"}, "invalid_request", "/duplicates"),
     ({"path": "images", "check": "names", "near_duplicates": "refuse"}, "invalid_request", "/near_duplicates"),
@@ -182,6 +185,7 @@ def test_invalid_folders_are_rejected(service: Service, subtests: pytest.Subtest
             problem = service.rejection("/v1/datasets", {"vocabulary_id": vocabulary_id, **body})
             assert (problem["code"], problem["errors"][0]["pointer"]) == (code, pointer), problem
             assert str(service.data) not in str(problem)
+            assert len(problem["detail"].splitlines()) == 1
     with service.db.read() as tx:
         assert tx.query(Dataset).count() == 0
     assert not list((service.settings.home / "artefacts").rglob("manifest.jsonl"))
