@@ -131,6 +131,11 @@ EXAMPLES: list[Any] = [
         "recipe": "limbeck",
         "config": {"student": {"architecture": "resnet18"}, "schedule": {"epochs": 30}},
     },
+    {
+        "kind": "evaluate",
+        "dataset_id": "dst_01k9yzf0m1x6tq8v2c9w5rj7ae",
+        "checkpoint_id": "ckp_01k9yzk4m7q2w8e5r1t6y3u9p0",
+    },
 ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from api.readers.folder_locks import FolderLocks
 from distill.data.image_index import ImageIndex
 from limbeck.shared.images.dataset_report import DatasetReport
 from store import resources
@@ -263,6 +264,14 @@ def test_dataset_of_an_earlier_version_has_no_report(service: Service) -> None:
     assert (response.status_code, response.json()["code"]) == (404, "dataset_report_not_found")
     assert service.http.get("/v1/datasets/dst_none/report").json()["code"] == "dataset_not_found"
     assert service.get("/v1/datasets/dst_old")["warnings"] == []
+
+
+def test_registrations_leave_threads_for_other_requests(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"path": service.images("crane", "heron"), "vocabulary_id": service.vocabulary()}
+    monkeypatch.setattr("api.routes.datasets._being_checked", FolderLocks(0))
+    response = service.http.post("/v1/datasets", json=body)
+    assert (response.status_code, response.json()["code"]) == (503, "too_many_checks")
+    assert response.headers["retry-after"] == "10"
 
 
 def test_a_repeated_request_waits_and_gets_the_first_response(service: Service) -> None:
