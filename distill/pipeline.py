@@ -17,16 +17,16 @@ from torch import Tensor
 from distill.bundle.preflight import BundleTrial, check_disk, try_bundle
 from distill.bundle.student_files import StudentWeights
 from distill.config.image_size import ImageSize, Size
-from distill.config.loss_registry import LOSS_TERMS, required_inputs
+from distill.config.loss_registry import check_unlabelled_used, required_inputs
 from distill.config.train_config import TrainConfig
 from distill.data.counter_rng import Ints
 from distill.data.crops import Views, sample_shared_views
-from distill.data.dataset.trained_on import TrainedOn
+from distill.data.dataset.trained_on import Prefixes, TrainedOn, image_prefixes
 from distill.data.decoded_images import DecodedImages, PixelArray, eval_size, train_size
 from distill.data.few_shot import exclude_rows, support_rows
 from distill.data.image_files.location import container_of
 from distill.data.image_index import ImageIndex
-from distill.data.image_store import ImageConsumer, file_digests, load_image, read_images
+from distill.data.image_store import UNREADABLE, ImageConsumer, file_digests, load_image, read_images
 from distill.data.packed_strings import PackedPaths
 from distill.data.row_cache import key_of
 from distill.data.splits import NO_LABEL
@@ -122,13 +122,12 @@ def training_data(
 
     `root`: folder of the images, if not the root of the index. `captions`: a caption set to use instead of the
     dataset's own. Unusable images are excluded.
-    Raises NoImages, ImagesError, TeacherError, FewShotError, TextsError, Stopped.
+    Raises NoImages, ImagesError, TeacherError, FewShotError, TextsError, UnlabelledUnused, Stopped.
     """
     hooks = hooks or PipelineHooks()
     few = _few_shot_rows(config, image_index)
     trained, unlabelled = image_index.part("train"), image_index.part("unlabelled")
-    if unlabelled:
-        _check_unlabelled_used(config, len(unlabelled))
+    check_unlabelled_used(config.objective.losses.above_zero(), len(unlabelled))
     rows = [*trained, *unlabelled, *few]
     texts = student_texts(config, image_index, teacher, targets)
     paths = _paths(image_index, rows, root)
@@ -172,17 +171,6 @@ def training_data(
         few=np.intersect1d(usable, np.arange(len(rows) - len(few), len(rows))).astype(np.int64),
         digests=digests,
     )
-
-
-def _check_unlabelled_used(config: TrainConfig, num_unlabelled: int) -> None:
-    """Raise ValueError if the config uses no unlabelled image."""
-    losses = config.objective.losses.above_zero()
-    if all("labels" in LOSS_TERMS[name].inputs for name in losses):
-        usable = ", ".join(name for name, term in LOSS_TERMS.items() if "labels" not in term.inputs)
-        raise ValueError(
-            f"{num_unlabelled} images have no label, and the losses {', '.join(losses)} need one: give one of {usable} "
-            "a weight, or leave the unlabelled images out"
-        )
 
 
 class _TeacherViews(NamedTuple):
@@ -345,6 +333,25 @@ def measure_student(
     return replace(evaluation, retrieval=retrieval)
 
 
+def training_contents(
+    config: TrainConfig,
+    image_index: ImageIndex,
+    *,
+    cache: Path,
+    root: Path | None = None,
+    num_workers: int = 4,
+    hooks: PipelineHooks | None = None,
+) -> Prefixes:
+    """The contents of the images that a run with this config trains on, for a bundle that does not record them.
+
+    Raises FewShotError, Stopped.
+    """
+    rows = [*image_index.part("train"), *image_index.part("unlabelled"), *_few_shot_rows(config, image_index)]
+    paths = _paths(image_index, rows, root)
+    digests = file_digests(paths, cache=cache, num_workers=num_workers, hooks=hooks or PipelineHooks())
+    return image_prefixes(digests[(digests != np.frombuffer(UNREADABLE, np.uint8)).any(axis=1)])
+
+
 def unseen_images(
     trained_on: TrainedOn,
     image_index: ImageIndex,
@@ -364,7 +371,7 @@ def unseen_images(
     digests = file_digests(
         _paths(measured, rows, root), cache=cache, num_workers=num_workers, hooks=hooks or PipelineHooks()
     )
-    trained = trained_on.contains(digests, measured.paths)
+    trained = trained_on.contains(digests)
     num_trained = int(trained.sum())
     if num_trained == len(measured) > 0:
         raise NoImages(f"the student was trained on all {num_trained} images: name a dataset with other images")

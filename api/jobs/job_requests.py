@@ -21,6 +21,7 @@ from api.http.problems import (
 from api.jobs.plan_enrich import EnrichIn, create_enrich
 from api.readers.data_root import resolve_path
 from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
+from distill.config.loss_registry import UnlabelledUnused, check_unlabelled_used
 from distill.config.model_names import NoPublishedWeights, UnknownName, check_student
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.train_config import StudentConfig, TrainConfig, TrainSettings
@@ -130,6 +131,11 @@ EXAMPLES: list[Any] = [
         "recipe": "limbeck",
         "config": {"student": {"architecture": "resnet18"}, "schedule": {"epochs": 30}},
     },
+    {
+        "kind": "evaluate",
+        "dataset_id": "dst_01k9yzf0m1x6tq8v2c9w5rj7ae",
+        "checkpoint_id": "ckp_01k9yzk4m7q2w8e5r1t6y3u9p0",
+    },
 ]
 
 
@@ -177,6 +183,10 @@ def _distill(tx: Session, request: DistillIn, settings: Settings) -> Job:
         raise unprocessable("no_images", detail, "/dataset_id")
     _check_text(tx, request.text, request.attribute_set_id, dataset.vocabulary_id)
     config = _config(request.recipe, request._given_config, settings.data)
+    try:
+        check_unlabelled_used(config.objective.losses.above_zero(), dataset.counts.get("unlabelled", 0))
+    except UnlabelledUnused as error:
+        raise unprocessable("unlabelled_unused", str(error), "/config") from None
     teacher = parse_teacher_ref(request.teacher, settings.data)
     _check_start(tx, request.start_checkpoint_id, config, teacher)
     _check_captions(tx, request, config)

@@ -3,6 +3,7 @@
 from pathlib import Path, PurePosixPath
 
 from api.http.problems import unprocessable
+from limbeck.shared.labels import quoted
 
 
 def resolve_folder(root: Path, relative_path: str, pointer: str = "/path") -> tuple[Path, str]:
@@ -12,7 +13,9 @@ def resolve_folder(root: Path, relative_path: str, pointer: str = "/path") -> tu
     """
     folder, path = _below(root, relative_path, pointer)
     if not folder.is_dir():
-        raise unprocessable("no_such_folder", f'there is no folder "{relative_path}" below the data root', pointer)
+        raise unprocessable(
+            "no_such_folder", f"there is no folder {quoted(relative_path)} below the data root", pointer
+        )
     return folder, path
 
 
@@ -23,7 +26,7 @@ def resolve_file(root: Path, relative_path: str) -> Path:
     """
     file, _ = _below(root, relative_path, "/path")
     if not file.is_file():
-        raise unprocessable("no_such_file", f'there is no file "{relative_path}" below the data root', "/path")
+        raise unprocessable("no_such_file", f"there is no file {quoted(relative_path)} below the data root", "/path")
     return file
 
 
@@ -34,7 +37,7 @@ def resolve_path(root: Path, relative_path: str) -> tuple[Path, str]:
     """
     found, path = _below(root, relative_path, "/path")
     if not found.exists():
-        detail = f'there is no file or folder "{relative_path}" below the data root'
+        detail = f"there is no file or folder {quoted(relative_path)} below the data root"
         raise unprocessable("no_such_file", detail, "/path")
     return found, path
 
@@ -42,12 +45,17 @@ def resolve_path(root: Path, relative_path: str) -> tuple[Path, str]:
 def _below(root: Path, relative_path: str, pointer: str) -> tuple[Path, str]:
     path = PurePosixPath(relative_path)
     if path.is_absolute() or ".." in path.parts or "\\" in relative_path:
-        detail = f'"{relative_path}" is outside the data root; give a path relative to the data root'
+        detail = f"{quoted(relative_path)} is outside the data root; give a path relative to the data root"
         raise unprocessable("outside_root", detail, pointer)
     found = root
     for step in path.parts:
         found = found / step
-        if found.is_symlink():
-            detail = f'"{step}" in "{relative_path}" is a symbolic link; give the path of its target'
+        try:
+            is_link = found.is_symlink()
+        except OSError as error:  # for example, a name that is too long for the disk
+            detail = f"{quoted(relative_path)} is no path below the data root: {error.strerror}"
+            raise unprocessable("no_such_folder", detail, pointer) from None
+        if is_link:
+            detail = f"{quoted(step)} in {quoted(relative_path)} is a symbolic link; give the path of its target"
             raise unprocessable("link", detail, pointer)
     return found, str(path)

@@ -15,7 +15,7 @@ from api.http.dependencies import Created, Idempotency, IdempotencyDep, Services
 from api.http.problems import ProblemError, StorableRequestModel, not_found_at, unprocessable
 from api.http.schemas import After, Limit, Name, Page, ResponseModel, Timestamp, page
 from api.readers.data_root import resolve_folder
-from api.readers.folder_locks import FolderLocks
+from api.readers.folder_locks import FolderLocks, TooManyHolders
 from distill.data.dataset.scan import match_dataset
 from distill.data.dataset_check.check import CheckedDataset, DatasetCheck, check_dataset
 from distill.data.image_folders import FolderError
@@ -30,7 +30,9 @@ from store.models import Dataset, Label
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 _MAX_THREADS = 8
-_being_checked = FolderLocks()
+_MAX_CHECKS = 16
+"""Registrations that run or wait at a time: each takes one of the 40 threads of the API."""
+_being_checked = FolderLocks(_MAX_CHECKS)
 
 
 class DatasetIn(StorableRequestModel, DatasetCheck):
@@ -83,6 +85,14 @@ _EXAMPLES: list[dict[str, Any]] = [
         "vocabulary_id": "voc_01k9yzc3sw8r1mv5n3f4b7qd2x",
         "split": {"by": "parts"},
         "images": {"layout": "table", "file": "birds.csv", "columns": {"label": "species", "part": "fold"}},
+        "unlabelled": ["street"],
+        "duplicates": "move",
+    },
+    {
+        "path": "imagenet-v2",
+        "vocabulary_id": "voc_01k9yzc3sw8r1mv5n3f4b7qd2x",
+        "split": {"by": "all", "part": "test"},
+        "images": {"layout": "class_folders", "unmatched": "skip"},
     },
 ]
 
@@ -93,8 +103,10 @@ def create(
 ) -> Response:
     """Index the images of a folder: match folders to labels, check the images, and split them.
 
-    Every image is opened, unless `check` is `names`. The response comes when all are checked: repeat a request that was
-    interrupted with its `Idempotency-Key`, and it continues. GET `/v1/datasets/{id}/report` has the details.
+    A split `{"by": "all"}` trains on everything without measurement; with `"part": "test"` the dataset is for
+    evaluation only. Every image is opened, unless `check` is `names`. The response comes when all are checked: repeat a
+    request that was interrupted with its `Idempotency-Key`, and it continues. GET `/v1/datasets/{id}/report` has the
+    details.
     """
     stored_response = idempotency.stored_response()
     if stored_response is not None:
@@ -107,12 +119,16 @@ def create(
     unlabelled = [
         resolve_folder(services.settings.data, name, f"/unlabelled/{at}")[0] for at, name in enumerate(body.unlabelled)
     ]
-    with _being_checked.hold(folder):
-        stored_response = idempotency.stored_response()  # of the same request, which has just been answered
-        if stored_response is not None:
-            return stored_response
-        checked = _check(services, folder, labels, body, unlabelled)
-        return _register(services, idempotency, path, body, checked)
+    try:
+        with _being_checked.hold(folder):
+            stored_response = idempotency.stored_response()  # of the same request, which has just been answered
+            if stored_response is not None:
+                return stored_response
+            checked = _check(services, folder, labels, body, unlabelled)
+            return _register(services, idempotency, path, body, checked)
+    except TooManyHolders:
+        detail = f"{_MAX_CHECKS} other registrations run or wait: try again when one of them has ended"
+        raise ProblemError(503, "too_many_checks", detail, headers={"Retry-After": "10"}) from None
 
 
 def _register(

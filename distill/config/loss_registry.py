@@ -111,6 +111,21 @@ LOSS_TERMS: Mapping[str, LossTerm] = {
 }
 
 
+class UnlabelledUnused(ValueError):
+    """Unlabelled images are given, and no loss with a weight can use them."""
+
+
+def check_unlabelled_used(names: Iterable[str], num_unlabelled: int) -> None:
+    """Raise UnlabelledUnused if there are unlabelled images and each of the terms with these names needs labels."""
+    names = list(names)
+    if num_unlabelled and all("labels" in LOSS_TERMS[name].inputs for name in names):
+        usable = ", ".join(name for name, term in LOSS_TERMS.items() if "labels" not in term.inputs)
+        raise UnlabelledUnused(
+            f"{num_unlabelled} images have no label, and the losses {', '.join(names)} need one: give one of {usable} "
+            "a weight, or leave the unlabelled images out"
+        )
+
+
 def required_inputs(names: Iterable[str]) -> frozenset[TermInput]:
     """The inputs of the terms with these names."""
     return frozenset(term_input for name in names for term_input in LOSS_TERMS[name].inputs)

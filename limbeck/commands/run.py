@@ -64,6 +64,10 @@ def run(
     source: Annotated[
         str, typer.Option(help='How the images are given, as JSON: {"layout": "table", "file": "train.csv"}.')
     ] = "",
+    unlabelled: Annotated[
+        list[str] | None,
+        typer.Option(help="A folder of images without labels to train on too, in the data root. Repeatable."),
+    ] = None,
     strategies: Annotated[
         str, typer.Option(help="Prompt strategies: sentence,phrases,contrast …; by default those that --text needs.")
     ] = "",
@@ -113,6 +117,7 @@ def run(
             images,
             split=chosen_split,
             images=images_given,
+            unlabelled=unlabelled or (),
             check=chosen_check,
             duplicates=chosen_duplicates,
             near_duplicates=chosen_near,
@@ -122,6 +127,8 @@ def run(
             console.print(f"warning: {warning}", highlight=False, markup=False)
         if dataset.warnings:
             console.print(f"details: limbeck datasets report {dataset.id}", highlight=False, markup=False)
+        if not dataset.counts["train"]:
+            raise BadInput(f"--split {split}: no image is left to train on")
         attribute_set, missing = None, ""
         if kind != "names":
             chain = _strategies(strategies or _STRATEGIES.get(kind, "describe"))
@@ -141,13 +148,16 @@ def run(
         trained = follow(client, job, console, title="distil the student").result or {}
         evaluation = trained["evaluation"]
         rows = [("student", kind, evaluation), *(("teacher", kind, result) for result in evaluation["teacher"])]
-        if kind != "names":
+        if kind != "names" and (dataset.counts["held_out"] or dataset.counts["ood"]):
             job = follow(client, client.evaluate(dataset.id, teacher=teacher), console, title="measure the teacher")
             rows.append(("teacher", "names", (job.result or {})["evaluation"]))
         # The closed-set baseline has an evaluation, but no bundle.
         if trained.get("checkpoint_id"):
             fetch_bundle(client, trained["checkpoint_id"], out, ["image", "targets"], console)
-    console.print(results_table(rows))
+    if evaluation["id"] or evaluation["ood"]:
+        console.print(results_table(rows))
+    else:
+        console.print("not measured: all images are for training", highlight=False)
     if trained.get("checkpoint_id"):
         console.print(f"try it: limbeck classify --checkpoint {out} IMAGE", highlight=False, markup=False)
     if missing:
@@ -228,7 +238,8 @@ def _text_kind(text: str) -> "TextKind":
 
 
 def _counts_text(counts: dict[str, int]) -> str:
+    unlabelled = f"; {counts['unlabelled']:,} unlabelled images" if counts.get("unlabelled") else ""
     return (
         f"{counts['train']:,} training images and {counts['held_out']:,} held-out images of {counts['id_labels']} seen "
-        f"labels; {counts['ood']:,} images of {counts['ood_labels']} unseen labels"
+        f"labels; {counts['ood']:,} images of {counts['ood_labels']} unseen labels{unlabelled}"
     )

@@ -12,6 +12,7 @@ from webdataset import TarWriter
 
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.scan import scan, scan_dataset
+from distill.data.dataset.trained_on import image_prefixes
 from distill.data.decoded_images import decode_images
 from distill.data.few_shot import support_rows
 from distill.data.image_index import ImageIndex
@@ -20,7 +21,15 @@ from distill.data.shards import read_image
 from distill.data.splits import SPLIT
 from distill.evaluation.agreement import agreement
 from distill.hooks import PipelineHooks
-from distill.pipeline import MeasureOptions, NoImages, measure_epochs, measure_student, measure_teacher, training_data
+from distill.pipeline import (
+    MeasureOptions,
+    NoImages,
+    measure_epochs,
+    measure_student,
+    measure_teacher,
+    training_contents,
+    training_data,
+)
 from distill.student.features import student_features
 from distill.student.model import build_student
 from distill.teacher.image_features import image_features
@@ -341,6 +350,10 @@ def test_unlabelled_images_are_decoded_and_encoded_but_have_no_label(
     assert data.labels[12:].tolist() == [-1] * 7
     assert torch.isfinite(data.teacher[12:]).all()
     assert len(data.trained_contents()) == 19
+    recorded = training_contents(config(), found, cache=tmp_path / "cache")
+    assert sorted(recorded) == sorted(image_prefixes(data.trained_contents()))
+    Path(found.root, found.paths[found.part("train")[0]]).unlink()
+    assert len(training_contents(config(), found, cache=tmp_path / "cache")) == 18
     only_cls = config(losses={"cls": 1, "mse": 0, "im_cst": 0})
     with pytest.raises(ValueError, match="7 images have no label, .* cls need one: give one of mse, im_cst"):
         training_data(only_cls, found, tiny_teacher, targets, cache=tmp_path / "cache")

@@ -1,7 +1,9 @@
 """Captions: a vision model describes each training image of a dataset in one sentence.
 
 Images are read from the data root, decoded as for training (transparent parts on white), and sent as JPEGs of at most
-`MAX_IMAGE_PX` with the name of their label. An image that cannot be read is a failure of its position.
+`MAX_IMAGE_PX` with the name of their label. An image with several labels has a position for each of them, and the same
+question with all names at each position, so that only the first one is paid for. Unlabelled images have no captions:
+the loss that uses captions needs labels. An image that cannot be read is a failure of its position.
 """
 
 import hashlib
@@ -140,7 +142,8 @@ def _images(context: Context, dataset_id: str) -> tuple[Path, list[_Image]]:
     with tempfile.TemporaryDirectory(prefix="part-", dir=context.settings.cache) as folder:
         context.artefacts.get_file(row.manifest_key, Path(folder) / "manifest.jsonl")
         image_index = ImageIndex.load(Path(folder) / "manifest.jsonl")
-    return root, [
-        _Image(image_index.paths[at], image_index.labels[image_index.label_indices[at]])
-        for at in image_index.part("train")
-    ]
+    rows = image_index.part("train")
+    names: dict[str, list[str]] = {}
+    for at in rows:
+        names.setdefault(image_index.paths[at], []).append(image_index.labels[image_index.label_indices[at]])
+    return root, [_Image(path, ", ".join(names[path])) for path in (image_index.paths[at] for at in rows)]

@@ -18,7 +18,14 @@ from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, TrainedOn,
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
 from distill.json_types import StudentEvaluation
-from distill.pipeline import MeasureOptions, bundle_weights, measure_student, measure_teacher, unseen_images
+from distill.pipeline import (
+    MeasureOptions,
+    bundle_weights,
+    measure_student,
+    measure_teacher,
+    training_contents,
+    unseen_images,
+)
 from distill.student.init_from_bundle import CONFIG, TARGETS, WEIGHTS
 from distill.student.model import Student
 from distill.student.saved_student import load_bundled_student, load_student
@@ -154,7 +161,7 @@ class _EvaluationRun:
         retrieve = shots > 0
         teacher = self._load_teacher() if retrieve or context is not None else None
         self.image_index, self.targets = evaluation_inputs(config, self.image_index, teacher, self.targets, context)
-        trained_on = self._trained_on(checkpoint_id)
+        trained_on = self._trained_on(checkpoint_id, config)
         if config.data.protocol != "fine_tune" or trained_on.images is None:
             # Few-shot images of a fine-tuned student are left out because it was trained on them.
             shots = max(config.data.shots, shots)
@@ -172,7 +179,7 @@ class _EvaluationRun:
         measured = self._measure_student(student, config, teacher, shots=shots, retrieve=retrieve)
         return replace(measured, num_training_images=num_trained)
 
-    def _trained_on(self, checkpoint_id: str) -> TrainedOn:
+    def _trained_on(self, checkpoint_id: str, config: TrainConfig) -> TrainedOn:
         """The labels and images that a published student was trained on."""
         folder = self.folder / "trained_on"
         with self.context.db.read() as tx:
@@ -184,11 +191,22 @@ class _EvaluationRun:
         trained_on = read_trained_on(folder)
         if trained_on.images is not None:
             return trained_on
-        # A checkpoint of an earlier release: its training images are known by their paths in its own dataset.
-        own = inputs.images(self.context, dataset_id, folder)
-        same_root = own.root == self.images.root
-        paths = [item.path for item in own.image_index if item.part == "train"] if same_root else []
-        return replace(trained_on, paths=frozenset(paths))
+        # A checkpoint of an earlier release: its training images are those that its own dataset holds now.
+        try:
+            own = inputs.images(self.context, dataset_id, folder)
+        except PartError as error:
+            note = f"the training images of this student are unknown, and may be among the measured ones: {error}"
+            self.lease.note(note, level="warning")
+            return trained_on
+        images = training_contents(
+            config,
+            own.image_index,
+            cache=self.context.settings.cache,
+            root=own.root,
+            num_workers=config.system.num_workers,
+            hooks=self.hooks,
+        )
+        return replace(trained_on, images=images)
 
     def _train_result(self) -> TrainPartResult:
         with self.context.db.read() as tx:

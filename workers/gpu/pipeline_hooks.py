@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from distill.bundle.write import BundleError
+from distill.config.loss_registry import UnlabelledUnused
 from distill.data.decoded_images import ImagesError
 from distill.data.few_shot import FewShotError
 from distill.hooks import PipelineHooks
@@ -31,7 +32,11 @@ ERROR_CODES: Mapping[type[Exception], str] = {
     NonFiniteLoss: "loss_not_finite",
     OutOfMemory: "gpu_out_of_memory",
     BundleError: "bundle_unfit",
+    UnlabelledUnused: "unlabelled_unused",
 }
+
+MAX_NOTED = 100
+"""Unusable images that have an event each."""
 
 
 @contextmanager
@@ -52,7 +57,15 @@ def pipeline_hooks(lease: LeaseRenewal) -> PipelineHooks:
     def on_progress(done: int, total: int, unit: str) -> None:
         lease.progress(done, total, unit, throughputs.setdefault(unit, Throughput())(done))
 
+    num_noted = 0
+
     def on_bad_image(path: Path, reason: str) -> None:
+        nonlocal num_noted
+        num_noted += 1
+        if num_noted > MAX_NOTED:  # of a million images whose disk is not mounted
+            if num_noted == MAX_NOTED + 1:
+                lease.note("more images are left out; the result of the job counts them", level="warning")
+            return
         name = shown_path(f"{path.parent.name}/{path.name}")
         lease.note(f"image {name} is left out: {reason}", level="warning", image=name, reason=reason)
 

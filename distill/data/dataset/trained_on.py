@@ -7,7 +7,7 @@ and leaves out the images that it was trained on. N images.
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,20 +36,17 @@ class TrainedOnError(ValueError):
 class TrainedOn:
     """The training of a student. `labels`: the names that it was trained on, with senses where names are shared.
 
-    `images`: the contents of its training images; None for a bundle that does not record them. `paths`: the training
-    images by path instead, for evaluations on the same dataset.
+    `images`: the contents of its training images; None for a bundle that does not record them.
     """
 
     labels: tuple[str, ...]
     images: Prefixes | None = None
-    paths: frozenset[str] = field(default_factory=frozenset)
 
-    def contains(self, contents: Keys, paths: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Whether each image (N,) was trained on, by its sha256 (N, 32), or by its path relative to the dataset."""
-        found = np.array([path in self.paths for path in paths], dtype=np.bool_)
-        if self.images is not None:
-            found |= np.isin(image_prefixes(contents), self.images)
-        return found
+    def contains(self, contents: Keys) -> npt.NDArray[np.bool_]:
+        """Whether each image (N,) was trained on, by its sha256 (N, 32)."""
+        if self.images is None:
+            return np.zeros(len(contents), dtype=np.bool_)
+        return np.isin(image_prefixes(contents), self.images)
 
     def split(self, image_index: ImageIndex) -> ImageIndex:
         """The images to measure on: held out if the student was trained on their label, else OOD.
@@ -64,7 +61,7 @@ class TrainedOn:
             (
                 Item(item.path, item.label, "held_out" if item.label in seen else "ood")
                 for item in image_index
-                if item.part not in ("train", "unlabelled")
+                if item.part in ("held_out", "ood")
             ),
         )
 

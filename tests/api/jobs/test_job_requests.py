@@ -182,6 +182,22 @@ def test_gpu_jobs_have_the_parts_that_workers_execute(service: Service) -> None:
     assert (evaluate["spec"]["subject"], evaluate["spec"]["teacher"]) == ({"checkpoint_id": checkpoint_id}, TEACHER)
 
 
+@pytest.mark.image_input(
+    "Splits and evaluation",
+    "a dataset with unlabelled images, and only losses that need labels",
+    "the job is refused when it is posted",
+)
+def test_unlabelled_images_that_no_loss_uses_are_refused(service: Service) -> None:
+    vocabulary_id = service.vocabulary()
+    folders = {"path": service.images("crane", "heron"), "unlabelled": [service.images("street", at="extra")]}
+    dataset_id = service.post("/v1/datasets", {"vocabulary_id": vocabulary_id, "check": "names", **folders})["id"]
+    body = {"kind": "distill", "dataset_id": dataset_id, "teacher": TEACHER}
+    problem = service.rejection("/v1/jobs", {**body, "config": {"losses": {"mse": 0, "im_cst": 0}}})
+    assert (problem["code"], problem["errors"][0]["pointer"]) == ("unlabelled_unused", "/config")
+    assert "give one of mse, im_cst" in problem["detail"]
+    service.post("/v1/jobs", body, status=202)
+
+
 def test_invalid_requests_are_rejected(service: Service, subtests: pytest.Subtests) -> None:
     vocabulary_id, other_id = service.vocabulary(), service.vocabulary("x", "y")
     set_id, other_set = service.attribute_set(vocabulary_id), service.attribute_set(other_id)
@@ -244,6 +260,8 @@ def test_invalid_requests_are_rejected(service: Service, subtests: pytest.Subtes
         ({**distill, "config": {"weights": "../own.pth"}}, "outside_root", "/config/student"),
         ({**distill, "config": {"weights": "/etc/passwd"}}, "outside_root", "/config/student"),
         ({**distill, "config": {"weights": "nowhere.pth"}}, "no_such_file", "/config/student"),
+        ({**distill, "config": {"weights": "x" * 300}}, "no_such_folder", "/config/student"),
+        ({**distill, "teacher": "local-dir:" + "x" * 300}, "no_such_folder", "/teacher"),
         ({**distill, "config": {"weights": "images", "pretrained": True}}, "invalid_request", "/config"),
         ({**distill, "config": {"model_args": {"in_chans": 1}}}, "invalid_request", "/config/model_args"),
         ({**distill, "config": {"model_args": {"depth": [1]}}}, "invalid_request", "/config/model_args/depth"),

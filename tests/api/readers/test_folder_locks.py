@@ -4,11 +4,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from api.readers.folder_locks import FolderLocks
+import pytest
+
+from api.readers.folder_locks import FolderLocks, TooManyHolders
 
 
 def test_a_folder_is_checked_once_at_a_time() -> None:
-    locks, running, most = FolderLocks(), [0, 0], [0, 0]
+    locks, running, most = FolderLocks(6), [0, 0], [0, 0]
 
     def check(number: int) -> None:
         folder = number % 2
@@ -21,3 +23,11 @@ def test_a_folder_is_checked_once_at_a_time() -> None:
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(check, range(12)))
     assert most == [1, 1]
+
+
+def test_the_number_of_holders_and_waiters_is_limited() -> None:
+    locks = FolderLocks(2)
+    with locks.hold(Path("a")), locks.hold(Path("b")), pytest.raises(TooManyHolders), locks.hold(Path("c")):
+        pass
+    with locks.hold(Path("c")):
+        pass

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from api.readers.folder_locks import FolderLocks
 from distill.data.image_index import ImageIndex
 from limbeck.shared.images.dataset_report import DatasetReport
 from store import resources
@@ -165,6 +166,9 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"path": 7}, "invalid_request", "/path"),
     ({"path": "images", "name": " "}, "invalid_request", "/name"),
     ({"path": "images", "root": "/"}, "invalid_request", "/root"),
+    ({"path": "x" * 300}, "no_such_folder", "/path"),
+    ({"path": "images", "unlabelled": ["stray", "x" * 2000]}, "no_such_folder", "/unlabelled/1"),
+    ({"path": "images", "unlabelled": ["../outside"]}, "outside_root", "/unlabelled/0"),
     ({"path": "images", "check": "some"}, "invalid_request", "/check"),
     ({"path": "images", "check": "names", "duplicates": "move"}, "invalid_request", "/duplicates"),
     ({"path": "images", "check": "names", "near_duplicates": "refuse"}, "invalid_request", "/near_duplicates"),
@@ -182,6 +186,7 @@ def test_invalid_folders_are_rejected(service: Service, subtests: pytest.Subtest
             problem = service.rejection("/v1/datasets", {"vocabulary_id": vocabulary_id, **body})
             assert (problem["code"], problem["errors"][0]["pointer"]) == (code, pointer), problem
             assert str(service.data) not in str(problem)
+            assert len(problem["detail"].splitlines()) == 1
     with service.db.read() as tx:
         assert tx.query(Dataset).count() == 0
     assert not list((service.settings.home / "artefacts").rglob("manifest.jsonl"))
@@ -259,6 +264,14 @@ def test_dataset_of_an_earlier_version_has_no_report(service: Service) -> None:
     assert (response.status_code, response.json()["code"]) == (404, "dataset_report_not_found")
     assert service.http.get("/v1/datasets/dst_none/report").json()["code"] == "dataset_not_found"
     assert service.get("/v1/datasets/dst_old")["warnings"] == []
+
+
+def test_registrations_leave_threads_for_other_requests(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"path": service.images("crane", "heron"), "vocabulary_id": service.vocabulary()}
+    monkeypatch.setattr("api.routes.datasets._being_checked", FolderLocks(0))
+    response = service.http.post("/v1/datasets", json=body)
+    assert (response.status_code, response.json()["code"]) == (503, "too_many_checks")
+    assert response.headers["retry-after"] == "10"
 
 
 def test_a_repeated_request_waits_and_gets_the_first_response(service: Service) -> None:

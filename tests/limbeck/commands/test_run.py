@@ -158,6 +158,53 @@ def test_the_closed_set_baseline_has_no_bundle_to_download(tmp_path: Path, capsy
     assert not any("checkpoints" in one.path for one in server.seen)
 
 
+NOTHING_MEASURED = DATASET | {"counts": {"train": 70, "held_out": 0, "ood": 0, "id_labels": 2, "ood_labels": 0}}
+
+
+@pytest.mark.slow
+@pytest.mark.image_input(
+    "Splits and evaluation",
+    "`limbeck run --split all`: all labels and images are for training",
+    "the student is downloaded, and the command says that it was not measured",
+)
+def test_a_student_trained_on_everything_is_downloaded(tmp_path: Path, capsys: Capture) -> None:
+    names = ["README.md", "image/config.json", "targets/labels.json"]
+    download, contents = bundle_script(names)
+    nothing = {"id": None, "ood": None}
+    described = {"attribute_set_id": "ats_1", "num_labels": 2, "num_described": 2, "failed_labels": {}}
+    script = [
+        Say(201, VOCABULARY),
+        Say(201, NOTHING_MEASURED),
+        *followed(described),
+        *followed({"checkpoint_id": "ckp_1", "evaluation": {**nothing, "teacher": [nothing]}}),
+        *download,
+        *(Say(200, contents[name]) for name in names),
+    ]
+    code, server = run(script, tmp_path, "--split", "all")
+    printed = capsys.readouterr()
+    assert (code, printed.err) == (0, "")
+    assert "not measured" in printed.out
+    assert [json.loads(one.body)["kind"] for one in server.seen if one.path == "/v1/jobs"] == ["enrich", "distill"]
+    assert (tmp_path / "out" / "targets" / "labels.json").is_file()
+
+
+def test_a_dataset_for_evaluation_only_is_refused_before_any_llm_call(tmp_path: Path, capsys: Capture) -> None:
+    counts = {"train": 0, "held_out": 0, "ood": 100, "id_labels": 0, "ood_labels": 2}
+    split = '{"by": "all", "part": "test"}'
+    code, server = run([Say(201, VOCABULARY), Say(201, DATASET | {"counts": counts})], tmp_path, "--split", split)
+    assert code == 2
+    assert "no image is left to train on" in capsys.readouterr().err
+    assert not any(one.path == "/v1/jobs" for one in server.seen)
+
+
+def test_unlabelled_folders_are_registered_and_counted(tmp_path: Path, capsys: Capture) -> None:
+    dataset = DATASET | {"counts": {**DATASET["counts"], "unlabelled": 1234}}
+    script = [Say(201, VOCABULARY), Say(201, dataset), problem(422, "teacher_unknown", "no such teacher")]
+    _, server = run(script, tmp_path, "--text", "names", "--unlabelled", "street", "--unlabelled", "web")
+    assert json.loads(server.seen[1].body)["unlabelled"] == ["street", "web"]
+    assert "1,234 unlabelled images" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_split_is_parsed_for_the_api() -> None:
     assert parse_split("folders") == {"by": "folders"}
     assert parse_split("seed=3, id_fraction=0.5") == {"by": "seed", "seed": 3, "id_fraction": 0.5}

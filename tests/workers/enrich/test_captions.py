@@ -12,6 +12,7 @@ from PIL import Image
 from attributes.llm.requests import build_request
 from attributes.prompts.strategy import load_strategy
 from distill.data.dataset.scan import scan
+from distill.data.image_index import ImageIndex, Item
 from distill.data.splits import BySeed
 from distill.texts.captions import read_captions
 from limbeck.shared.images.decode import small_jpeg
@@ -102,6 +103,24 @@ def test_only_a_changed_image_is_sent_again(bench: Bench, dataset_id: str) -> No
     assert bench.llm.calls == calls + 1
     assert second[0]["sha256"] != first[0]["sha256"]
     assert second[1:] == first[1:]
+
+
+def test_an_image_with_several_labels_is_sent_once(bench: Bench, dataset_id: str) -> None:
+    with bench.db.read() as tx:
+        row = resources.dataset(tx, dataset_id)
+    file = bench.context.settings.home / "manifest.jsonl"
+    found = ImageIndex.load(file)
+    paths = [found.paths[at] for at in found.part("train")][:2]
+    items = [Item(paths[0], 0, "train"), Item(paths[0], 1, "train"), Item(paths[1], 0, "train")]
+    ImageIndex.of(found.root, found.labels, items).save(file)
+    bench.context.artefacts.put_file(file, row.manifest_key)
+    with bench.db.write() as tx:
+        resources.dataset(tx, dataset_id).counts = {**row.counts, "train": 3}
+    job = bench.run(dataset_id=dataset_id, strategies=["captions"])
+    assert bench.llm.calls == 2
+    assert [row["path"] for row in rows(bench, job)] == [paths[0], paths[0], paths[1]]
+    _, images = captions._images(bench.context, dataset_id)
+    assert [image.label for image in images] == ["Heron, Ibis", "Heron, Ibis", "Heron"]
 
 
 def test_a_missing_dataset_folder_fails_the_job(bench: Bench, dataset_id: str) -> None:

@@ -8,8 +8,9 @@ import pytest
 from distill import Stopped
 from distill.teacher.teacher import TeacherError
 from store.db import Database
+from store.jobs import events
 from tests.workers.runtime.part_helpers import claim_new_part, make_context, read_rows
-from workers.gpu.pipeline_hooks import ERROR_CODES, pipeline_errors, pipeline_hooks
+from workers.gpu.pipeline_hooks import ERROR_CODES, MAX_NOTED, pipeline_errors, pipeline_hooks
 from workers.runtime.errors import PartError
 from workers.runtime.lease_renewal import LeaseRenewal
 
@@ -45,9 +46,9 @@ def test_an_image_whose_name_is_not_utf_8_becomes_a_warning(sqlite_db: Database,
     lease = LeaseRenewal(context, claim)
     pipeline_hooks(lease).bad_image(Path("/data/crane") / os.fsdecode(b"b\xe4d.png"), "truncated")
     lease.flush()
-    _, _, events = read_rows(context, claim)
-    assert [event.message for event in events if event.level == "warning"] == [
-        "image crane/b\\udce4d.png is left out: truncated"
+    _, _, listed = read_rows(context, claim)
+    assert [event.message for event in listed if event.level == "warning"] == [
+        "image crane/b\\xe4d.png is left out: truncated"
     ]
 
 
@@ -62,8 +63,27 @@ def test_an_unusable_image_becomes_one_warning(db: Database, tmp_path: Path) -> 
     lease.flush()
     _, part, events = read_rows(context, claim)
     assert (part.done, part.total, part.unit) == (3, 7, "images")
-    warnings = [(event.message, event.data) for event in events if event.level == "warning"]
+    warnings = [(event.message, event.data) for event in listed if event.level == "warning"]
     assert warnings == [
         ("image crane/1.png is left out: truncated", {"image": "crane/1.png", "reason": "truncated"}),
     ]
     assert hooks.bad_images == {Path("/data/crane/1.png"): "truncated"}
+
+
+@pytest.mark.image_input(
+    "Files, folders and shards",
+    "a job on a folder whose images are gone",
+    "events for the first 100 images; the result of the job counts all",
+)
+def test_events_of_unusable_images_are_limited(sqlite_db: Database, tmp_path: Path) -> None:
+    context = make_context(sqlite_db, tmp_path)
+    claim = claim_new_part(context)
+    lease = LeaseRenewal(context, claim)
+    hooks = pipeline_hooks(lease)
+    for number in range(MAX_NOTED + 3):
+        hooks.bad_image(Path(f"/data/crane/{number}.png"), "no such file")
+    lease.flush()
+    with sqlite_db.read() as tx:
+        messages = [one.message for one in events.after(tx, claim.job_id, 0, limit=1000) if one.level == "warning"]
+    assert (len(messages), len(hooks.bad_images)) == (MAX_NOTED + 1, MAX_NOTED + 3)
+    assert messages[-1] == "more images are left out; the result of the job counts them"

@@ -17,6 +17,7 @@ from distill.data.dataset.trained_on import (
 )
 from distill.data.image_index import ImageIndex, Item
 from distill.data.row_cache import Keys, stack_keys
+from distill.data.splits import NO_LABEL
 
 
 def contents(*names: str) -> Keys:
@@ -45,8 +46,9 @@ def test_a_label_is_seen_if_the_student_was_trained_on_it(trained: str, label: s
     assert measured.items == [Item("a.jpg", 0, "held_out" if is_seen else "ood"), Item("b.jpg", 1, "ood")]
 
 
-def test_training_images_of_the_other_split_are_not_measured() -> None:
-    index = ImageIndex.of("/", ["a", "b"], [Item("1.jpg", 0, "train"), Item("2.jpg", 1, "ood")])
+def test_training_images_of_the_other_split_and_unlabelled_images_are_not_measured() -> None:
+    items = [Item("1.jpg", 0, "train"), Item("2.jpg", 1, "ood"), Item("3.jpg", NO_LABEL, "unlabelled")]
+    index = ImageIndex.of("/", ["a", "b"], items)
     assert TrainedOn(("a",)).split(index).items == [Item("2.jpg", 1, "ood")]
 
 
@@ -55,7 +57,7 @@ def test_unlabelled_images_of_the_dataset_are_not_measured() -> None:
     assert TrainedOn(("a",)).split(index).items == [Item("2.jpg", 1, "ood")]
 
 
-def test_images_are_recognised_by_content_and_in_older_bundles_by_path(tmp_path: Path) -> None:
+def test_images_are_recognised_by_content(tmp_path: Path) -> None:
     save_training_images(tmp_path / IMAGES_FILE, contents("x", "y", "x"))
     (tmp_path / "targets").mkdir()
     labels = [{"label": "crane", "sense": "bird", "part": "id"}, {"label": "crane", "sense": "machine", "part": "ood"}]
@@ -64,10 +66,9 @@ def test_images_are_recognised_by_content_and_in_older_bundles_by_path(tmp_path:
     assert trained_on.labels == ("crane (bird)",)
     assert trained_on.images is not None
     assert len(trained_on.images) == 2
-    assert trained_on.contains(contents("y", "z"), ["1", "2"]).tolist() == [True, False]
-    older = TrainedOn(("crane",), paths=frozenset({"2"}))
-    assert older.contains(contents("y", "z"), ["1", "2"]).tolist() == [False, True]
-    assert older.contains(np.zeros((0, 32), dtype=np.uint8), []).tolist() == []
+    assert trained_on.contains(contents("y", "z")).tolist() == [True, False]
+    assert TrainedOn(("crane",)).contains(contents("y", "z")).tolist() == [False, False]
+    assert trained_on.contains(np.zeros((0, 32), dtype=np.uint8)).tolist() == []
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
