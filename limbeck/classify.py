@@ -57,6 +57,8 @@ class LoadedStudent:
     @torch.inference_mode()
     def classify(self, path: Path, *, top: int = 3) -> list[tuple[str, float]]:
         """The `top` labels with the highest scores (0..1), best first. Raises ImageError."""
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ImageError(f"{path}: a pipe, socket or device is not an image")  # reading it might never end
         try:
             image = open_rgb(path.read_bytes(), self.background)
         except OSError as error:

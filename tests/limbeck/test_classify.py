@@ -1,6 +1,7 @@
 """Classification with the student of a bundle, made with timm's smallest model."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,10 @@ def test_unreadable_images_are_named_with_the_reason(bundle: Path, tmp_path: Pat
         student.classify(tmp_path / "drawing.png")
     with pytest.raises(ImageError, match=r"missing\.png: No such file"):
         student.classify(tmp_path / "missing.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", Path("/dev/zero")):
+        with pytest.raises(ImageError, match="a pipe, socket or device is not an image"):
+            student.classify(path)
 
 
 @pytest.mark.parametrize("size", [(1, 400_000), (400_000, 1)])

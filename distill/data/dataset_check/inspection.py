@@ -27,7 +27,7 @@ from distill.data.image_store import FLUSH_EVERY_S, REPORT_EVERY, UNREADABLE, Fi
 from distill.data.row_cache import Keys, RowCache, stack_keys
 from distill.hooks import PipelineHooks
 from limbeck.shared.images.decode import FORMATS, OpenedImage
-from limbeck.shared.images.properties import ImageProperties, read_properties
+from limbeck.shared.images.properties import ImageProperties
 from limbeck.shared.images.unreadable import UnreadableImage
 
 THUMBNAIL_PX, CHROMA_PX = 16, 4
@@ -156,12 +156,11 @@ def _inspect_file(row: int, path: Path, contents: FileContents) -> _Inspected:
     except OSError as error:
         return _Inspected(row, UNREADABLE, None, f"{type(error).__name__}: {error.strerror}")
     digest = hashlib.sha256(data).digest()
-    properties: list[ImageProperties] = []
-    opened = OpenedImage(data, lambda image: properties.append(read_properties(image)))
+    opened = OpenedImage(data)
     contents.add(stamp, path, digest, opened.traits)
     try:
-        opened.require_header()  # finds JPEG files whose end is missing, which decode to half a picture
-        return _Inspected(row, digest, _packed(properties[0], _small_picture(data, opened)), "")
+        properties = opened.properties()  # finds JPEG files whose end is missing, which decode to half a picture
+        return _Inspected(row, digest, _packed(properties, _small_picture(data, opened)), "")
     except UnreadableImage as error:
         return _Inspected(row, digest, None, str(error)[:300])
 

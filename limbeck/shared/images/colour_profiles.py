@@ -12,6 +12,8 @@ from PIL import Image, ImageCms
 
 TOLERANCE = 2
 """Largest difference to sRGB, in levels of 255, of a profile that counts as sRGB."""
+_COLOUR_SPACE = slice(16, 20)
+"""Where a profile says which colours it is for."""
 _GRID = (0, 1, 2, 4, 8, 16, 32, 64, 96, 128, 160, 192, 224, 255)
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.NOCACHE  # without a cache threads can share it
 
@@ -25,11 +27,14 @@ def srgb_transform(image: Image.Image, profile: bytes | None) -> ImageCms.ImageC
         return _lab_transform()
     if not profile or image.mode not in ("RGB", "L", "CMYK"):
         return None
-    return _profile_transform(profile, image.mode)
+    is_grey_of_a_screen = image.mode == "L" and profile[_COLOUR_SPACE] == b"RGB "
+    return _profile_transform(profile, "RGB" if is_grey_of_a_screen else image.mode)
 
 
 def to_srgb(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:
     """The image (mode RGB) after a transform of `srgb_transform`."""
+    if image.mode != transform.input_mode:  # greyscale with a profile of RGB, as browsers show it
+        image = image.convert(transform.input_mode)
     converted = ImageCms.applyTransform(image, transform)
     assert converted is not None  # it is None only if the image is changed in place
     return converted

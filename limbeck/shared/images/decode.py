@@ -16,17 +16,19 @@ A plain image (upright, opaque, 8 bits, sRGB or without profile) has the same pi
 """
 
 import io
-from collections.abc import Callable
+import warnings
 from enum import IntFlag
 from functools import lru_cache
 from typing import Any
 
-from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, features
+from PIL import ExifTags, Image, ImageCms, ImageFile, PngImagePlugin, TiffImagePlugin, features
 
 from limbeck.shared.images.background import WHITE
 from limbeck.shared.images.colour_profiles import srgb_transform, to_srgb
 from limbeck.shared.images.deep_samples import alpha_of_colour_key, grey_8_bit, is_deep
 from limbeck.shared.images.extreme_shapes import is_extreme
+from limbeck.shared.images.properties import ImageProperties, has_deep_samples, is_animated
+from limbeck.shared.images.tiff_pages import as_stored, scale_12_bits, skip_thumbnails, split_planes
 from limbeck.shared.images.unreadable import UnreadableImage, heif_brand, reason_of
 
 DECODER = "limbeck decoder 2"
@@ -35,7 +37,6 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "AVIF")
 _EARLIER_FORMATS = frozenset({"JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF"})
 _JPEG_FORMATS = frozenset({"JPEG", "MPO"})
 _QUALITY = 85
-_NEW_SUBFILE_TYPE, _REDUCED = 254, 1
 _TURN = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,10 +46,22 @@ _TURN = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SWAPS_SIDES = frozenset(
+    {Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90}
+)
 _START_OF_SCAN, _JPEG_END = b"\xda", b"\xff\xd9"
 _PROFILE_MODES = frozenset({"RGB", "L", "CMYK", "LAB"})
 _ENTROPY_CODED = frozenset({"PNG", "WEBP", "AVIF", "HEIF", *_JPEG_FORMATS})
 _MIN_ZEROS = 1024  # no compressed pixels end in so many zero bytes
+
+# Pillow warns of damaged EXIF data and of many pixels, in two lines for each file. The reason of a bad image says what
+# matters. The filter is for all threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+# Pillow refuses a PNG with more than 1 MiB of compressed text, such as the workflow of an image generator, or with such
+# a profile. The texts of one file may still have 64 MiB together.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+
+_Box = tuple[int, int, int, int]
 
 
 class PixelTraits(IntFlag):
@@ -66,17 +79,18 @@ class PixelTraits(IntFlag):
 class OpenedImage:
     """An image file whose header was read. `traits`: known before a JPEG is decoded; other kinds are decoded for them.
 
-    `on_open` gets Pillow's image before it is loaded. A file that cannot be opened raises no error until its pixels are
-    wanted.
+    A file that cannot be opened raises no error until its pixels are wanted.
     """
 
-    def __init__(self, data: bytes, on_open: Callable[[Image.Image], object] | None = None) -> None:
+    def __init__(self, data: bytes) -> None:
         self._data = data
-        self._on_open = on_open
         self._image: Image.Image | None = None
         self._alpha: Image.Image | None = None
         self._turn: Image.Transpose | None = None
         self._transform: ImageCms.ImageCmsTransform | None = None
+        self._is_animated = False
+        self._is_deep = False
+        self._is_turned = False
         self._error: Exception | None = None
         self.traits = PixelTraits.OPTIONAL if heif_brand(data) in ("heic", "avif") else PixelTraits.NONE
         try:
@@ -92,6 +106,22 @@ class OpenedImage:
         if self._error is not None:
             raise UnreadableImage(reason_of(self._data, self._error)) from self._error
 
+    def properties(self) -> ImageProperties:
+        """How the image is shown. Raises UnreadableImage as `require_header`."""
+        self.require_header()
+        assert self._image is not None
+        width, height = self._image.size
+        if self._turn in _SWAPS_SIDES:
+            width, height = height, width
+        return ImageProperties(
+            width,
+            height,
+            rotated=self._is_turned,
+            transparent=self._alpha is not None,
+            deep=self._is_deep,
+            animated=self._is_animated,
+        )
+
     def rgb(self, background: str = WHITE) -> Image.Image:
         """The pixels (mode RGB), transparent parts on `background` (`#rrggbb`). Raises UnreadableImage."""
         try:
@@ -105,21 +135,33 @@ class OpenedImage:
 
     def _read_header(self) -> None:
         image = _open(self._data)
-        if self._on_open is not None:
-            self._on_open(image)
         traits = self.traits
         if image.format not in _EARLIER_FORMATS:
             traits |= PixelTraits.CHANGED
-        if image.format == "TIFF" and _skip_thumbnails(image):
-            traits |= PixelTraits.CHANGED
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            if skip_thumbnails(image) | split_planes(image):
+                traits |= PixelTraits.CHANGED
+            self._is_turned = _orientation(image) in _TURN  # which Pillow applies when it loads the image
         if image.format in _ENTROPY_CODED:
             _require_end(self._data, str(image.format))
+        # A GIF is at its next frame afterwards, which may be damaged.
+        self._is_animated = is_animated(_open(self._data) if image.format == "GIF" else image)
+        self._is_deep = has_deep_samples(image)
+        part = _first_part(image)
         if image.format not in _JPEG_FORMATS:
             image.load()
         self._turn = _TURN.get(_orientation(image))
+        self._is_turned |= self._turn is not None
         if is_extreme(*image.size) or self._turn is not None:
             traits |= PixelTraits.CHANGED
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            stored = image
+            image = scale_12_bits(as_stored(stored), stored, self._data)
+            if image is not stored:
+                traits |= PixelTraits.CHANGED
         self._image, self._alpha = _without_alpha(image, self._data)
+        if part is not None:
+            self._alpha = _only_in(part, self._image.size, self._alpha)
         if is_deep(self._image):
             self._image = _deep_grey(self._image)
             traits |= PixelTraits.CHANGED
@@ -198,18 +240,20 @@ def _open(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
-def _skip_thumbnails(image: Image.Image) -> bool:
-    """Go to the first page of a TIFF that is not a reduced copy of another; returns whether that is a later page."""
-    assert isinstance(image, TiffImagePlugin.TiffImageFile)
-    page = 0
-    while int(image.tag_v2.get(_NEW_SUBFILE_TYPE, 0)) & _REDUCED:
-        page += 1
-        if page == image.n_frames:  # all are thumbnails
-            page = 0
-            image.seek(page)
-            break
-        image.seek(page)
-    return page > 0
+def _first_part(image: Image.Image) -> _Box | None:
+    """The part of a GIF that its first frame fills, if that is not all: the rest is transparent."""
+    if image.format != "GIF" or not isinstance(image, ImageFile.ImageFile) or not image.tile:
+        return None
+    extents = image.tile[0].extents
+    return None if extents == (0, 0, *image.size) else extents
+
+
+def _only_in(part: _Box, size: tuple[int, int], alpha: Image.Image | None) -> Image.Image:
+    """An alpha channel that is transparent outside of `part`."""
+    left, top, right, bottom = part
+    shown = Image.new("L", size)
+    shown.paste(255 if alpha is None else alpha.crop(part), (left, top, right, bottom))
+    return shown
 
 
 def _orientation(image: Image.Image) -> int:

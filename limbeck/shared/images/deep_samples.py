@@ -6,6 +6,7 @@ that holds all values: 0..1; if all are integers 0..255, 0..4095 (12 bits), 0..6
 maximum. NaN is black, infinity the end of the range on its side.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from PIL import Image
 from limbeck.shared.images.unreadable import UnreadableImage
 
 _INTEGER_TOPS = (255, 4095, 65535)
+_BLOCK = 1 << 20
+"""Values that are scaled at once: an image of 100 million pixels needs no copy of them as float64."""
 
 Samples = npt.NDArray[Any]
 
@@ -36,27 +39,47 @@ def grey_8_bit(
     if is_unsigned and values.dtype == np.int32:
         values = values.view(np.uint32)
     low, high = (0.0, 65535.0) if full_range and values.dtype.itemsize == 2 else sample_range(values)
+    grey = np.empty(values.shape, np.uint8)
+    for rows in _blocks(values):
+        grey[rows] = _scaled(values[rows], low, high)
+    if is_inverted:
+        np.subtract(255, grey, out=grey)
+    return Image.fromarray(grey)
+
+
+def _blocks(values: Samples) -> list[slice]:
+    """Slices of the rows, of at most some `_BLOCK` values each."""
+    num_rows = max(1, _BLOCK // values.shape[1])
+    return [slice(first, first + num_rows) for first in range(0, len(values), num_rows)]
+
+
+def _scaled(values: Samples, low: float, high: float) -> Samples:
     kind = np.float64 if values.dtype.itemsize == 4 and values.dtype.kind != "f" else np.float32
-    scaled = values.astype(kind)
-    scaled = np.nan_to_num(scaled, copy=False, nan=low, posinf=high, neginf=low)
+    scaled: Samples = np.nan_to_num(values.astype(kind), copy=False, nan=low, posinf=high, neginf=low)
     scaled -= low
     scaled *= 255 / (high - low) if high > low else 0
-    grey = np.rint(scaled, out=scaled).clip(0, 255).astype(np.uint8)
-    return Image.fromarray(255 - grey if is_inverted else grey)
+    grey: Samples = np.rint(scaled, out=scaled).clip(0, 255).astype(np.uint8)
+    return grey
 
 
 def sample_range(values: Samples) -> tuple[float, float]:
     """The values (lowest, highest) that are shown black and white. Raises UnreadableImage if no value is finite."""
-    if values.dtype.kind == "f":
-        values = values[np.isfinite(values)]
-        if not values.size:
-            raise UnreadableImage("none of its values is a finite number")
-    low, high = float(values.min()), float(values.max())
+    low, high, are_integers = math.inf, -math.inf, True
+    for rows in _blocks(values):
+        block = values[rows]
+        if block.dtype.kind == "f":
+            block = block[np.isfinite(block)]
+            if not block.size:
+                continue
+            are_integers = are_integers and bool((block == np.rint(block)).all())
+        low, high = min(low, float(block.min())), max(high, float(block.max()))
+    if low > high:
+        raise UnreadableImage("none of its values is a finite number")
     if low < 0:
         return low, high
     if high <= 1:
         return 0.0, 1.0
-    if values.dtype.kind != "f" or bool((values == np.rint(values)).all()):
+    if are_integers:
         for top in _INTEGER_TOPS:
             if high <= top:
                 return 0.0, float(top)

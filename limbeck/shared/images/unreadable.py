@@ -6,6 +6,7 @@ MAX_REASON = 300
 _DAMAGED = "a damaged {} file, or of a variant that is not read"
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n\0\0\0\4CgBI", "a PNG in Apple's own variant for apps (export it as an ordinary PNG)"),
     (b"%PDF", "a PDF document"),
     (b"8BPS", "a Photoshop file"),
     (b"%!PS", "a PostScript file"),
@@ -33,6 +34,8 @@ _READ_SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"BM", "BMP"),
     (b"\0\0\0\x0cjP", "JPEG 2000"),
 )
+_OPAQUE_ERRORS = re.compile("decoder error|broken data stream|unknown raw mode")
+"""Errors of Pillow that say no more than that it does not decode the file."""
 
 
 class UnreadableImage(ValueError):
@@ -87,5 +90,9 @@ def reason_of(data: bytes, error: Exception) -> str:
         num_pixels, most = (int(number) for number in re.findall(r"\d+", text)[:2])
         return f"it has {num_pixels:,} pixels and at most {most:,} are decoded: scale it down"
     if "truncated" in text.lower() or "end of file" in text.lower():
-        return f"it is truncated, copy it again ({text})"[:MAX_REASON]
+        return (
+            "it is truncated, copy it again"  # not the numbers of Pillow's text, so that reports can count such files
+        )
+    if _OPAQUE_ERRORS.search(text):
+        return f"it is {kind_of(data) or 'damaged'}"
     return f"it is damaged ({name}: {text})"[:MAX_REASON]

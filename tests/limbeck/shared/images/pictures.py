@@ -1,6 +1,9 @@
 """Small pictures and their files, for tests of the decoder."""
 
 import io
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,39 @@ def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
     out = io.BytesIO()
     image.save(out, format, **options)
     return out.getvalue()
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png_of(bit_depth: int, colour_type: int, rows: list[bytes], *chunks: bytes, width: int = 4) -> bytes:
+    """A PNG of these rows of packed samples, with `chunks` before its pixels."""
+    header = struct.pack(">IIBBBBB", width, len(rows), bit_depth, colour_type, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        [chunk(b"IHDR", header), *chunks, chunk(b"IDAT", pixels), chunk(b"IEND", b"")]
+    )
+
+
+def tiff_of(
+    *strips: bytes, width: int, bits: Sequence[int], tags: Mapping[int, int], order: str = "<", height: int = 1
+) -> bytes:
+    """An uncompressed TIFF of these bytes; `tags` beside the sizes, each one short number."""
+    all_tags: dict[int, list[int]] = {256: [width], 257: [height], 258: list(bits), 262: [1], 277: [len(bits)]}
+    all_tags |= {278: [height], 279: [len(strip) for strip in strips], 273: [0] * len(strips)}
+    all_tags |= {tag: [value] for tag, value in tags.items()}
+    at = 8 + 2 + 12 * len(all_tags) + 4
+    at += sum(2 * len(values) for values in all_tags.values() if len(values) > 2)
+    all_tags[273] = [at + sum(all_tags[279][:index]) for index in range(len(strips))]
+    entries, behind = b"", b""
+    for tag, values in sorted(all_tags.items()):
+        packed = struct.pack(f"{order}{len(values)}H", *values)
+        if len(packed) > 4:
+            behind, packed = behind + packed, struct.pack(f"{order}I", 14 + 12 * len(all_tags) + len(behind))
+        entries += struct.pack(f"{order}HHI", tag, 3, len(values)) + packed.ljust(4, b"\0")
+    head = struct.pack(f"{order}2sHIH", b"II" if order == "<" else b"MM", 42, 8, len(all_tags))
+    return head + entries + bytes(4) + behind + b"".join(strips)
 
 
 def largest_difference(one: Image.Image, other: Image.Image) -> int:

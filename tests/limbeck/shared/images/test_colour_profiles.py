@@ -68,6 +68,18 @@ def test_grey_profile_is_used() -> None:
     assert open_rgb(encoded(with_alpha, "PNG", icc_profile=grey_profile(1.0))).getpixel((0, 0)) == (255, 255, 255)
 
 
+@pytest.mark.image_input("Decoding", "greyscale with a colour profile of RGB", "converted to sRGB, as in browsers")
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+def test_rgb_profile_of_greyscale_is_used(format: str) -> None:
+    grey = Image.new("L", (8, 8), 100)
+    opened = OpenedImage(encoded(grey, format, icc_profile=rgb_profile(gamma=1.8)))
+    expected = open_rgb(encoded(grey.convert("RGB"), format, icc_profile=rgb_profile(gamma=1.8)))
+    assert largest_difference(opened.rgb(), expected) == 0
+    assert largest_difference(opened.rgb(), grey.convert("RGB")) > 5
+    assert opened.traits == PixelTraits.CHANGED
+    assert OpenedImage(encoded(grey, format, icc_profile=SRGB)).traits == PixelTraits.NONE
+
+
 @pytest.mark.image_input("Decoding", "a damaged colour profile, or one of another kind of image", "ignored")
 @pytest.mark.parametrize("profile", [b"x" * 200, SRGB[:300], grey_profile(1.0), cmyk_profile(), b"\0" * 128])
 def test_unusable_profile_is_ignored(profile: bytes) -> None:

@@ -12,7 +12,17 @@ from limbeck.shared.images import decode
 from limbeck.shared.images.decode import FORMATS, OpenedImage, PixelTraits, open_rgb, optional_readers, small_jpeg
 from limbeck.shared.images.kinds import IMAGE_SUFFIXES, is_image_name
 from limbeck.shared.images.unreadable import UnreadableImage
-from tests.limbeck.shared.images.pictures import COLOURS, FADE, GREY, encoded, largest_difference, on_colour
+from tests.limbeck.shared.images.pictures import (
+    COLOURS,
+    FADE,
+    GREY,
+    chunk,
+    encoded,
+    largest_difference,
+    on_colour,
+    png_of,
+    tiff_of,
+)
 
 SECTION = "Decoding"
 LOSSLESS = {"PNG": {}, "WEBP": {"lossless": True, "exact": True}, "TIFF": {}, "BMP": {}, "JPEG2000": {}}
@@ -27,19 +37,6 @@ def exif_of(orientation: int) -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112] = orientation
     return exif
-
-
-def chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-
-def png_of(bit_depth: int, colour_type: int, rows: list[bytes], *chunks: bytes, width: int = 4) -> bytes:
-    """A PNG of these rows of packed samples, with `chunks` before its pixels."""
-    header = struct.pack(">IIBBBBB", width, len(rows), bit_depth, colour_type, 0, 0, 0)
-    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        [chunk(b"IHDR", header), *chunks, chunk(b"IDAT", pixels), chunk(b"IEND", b"")]
-    )
 
 
 @image_input("EXIF orientation in JPEG, PNG, WebP, TIFF or AVIF", "applied")
@@ -147,6 +144,9 @@ def test_premultiplied_alpha() -> None:
     data = encoded(Image.fromarray(half), "TIFF").replace(extra_samples + b"\2", extra_samples + b"\1")
     assert open_rgb(data, "#000000").getpixel((0, 0)) == pytest.approx((100, 50, 0), abs=1)
     assert open_rgb(data, "#ffffff").getpixel((0, 0)) == pytest.approx((227, 177, 127), abs=1)
+    grey = OpenedImage(tiff_of(bytes([100, 128]), width=1, bits=[8, 8], tags={338: 1}))
+    assert grey.rgb("#000000").getpixel((0, 0)) == pytest.approx((100, 100, 100), abs=1)
+    assert grey.properties().transparent
 
 
 @image_input("an alpha channel that is opaque everywhere", "the pixels are as without it, to the bit")
@@ -234,6 +234,36 @@ def test_first_frame(format: str) -> None:
     assert largest_difference(shown, frames[0]) <= 1
 
 
+@image_input("a GIF whose first frame is smaller than the image", "the rest is transparent, as in a browser")
+@pytest.mark.parametrize("key", [None, 9])
+def test_first_frame_that_fills_a_part(key: int | None) -> None:
+    frame = COLOURS.quantize(16)
+    data = bytearray(encoded(frame, "GIF", optimize=False, **({} if key is None else {"transparency": key})))
+    data[6:10] = struct.pack("<HH", 40, 30)
+    at = data.index(b"," + struct.pack("<HHHH", 0, 0, *frame.size))
+    data[at + 1 : at + 5] = struct.pack("<HH", 5, 2)
+    expected = Image.new("RGB", (40, 30), "#102030")
+    alpha = Image.new("L", frame.size, 255) if key is None else expected_alpha(frame, key)
+    expected.paste(frame.convert("RGB"), (5, 2), alpha)
+    opened = OpenedImage(bytes(data))
+    assert largest_difference(opened.rgb("#102030"), expected) == 0
+    assert opened.traits == PixelTraits.CHANGED | PixelTraits.TRANSPARENT
+    assert opened.properties().transparent
+
+
+@image_input("a PNG with megabytes of text, such as the workflow of an image generator", "read")
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(3 << 20))), id="zTXt"),
+        pytest.param(chunk(b"iTXt", b"workflow\0\1\0\0\0" + zlib.compress(bytes(3 << 20))), id="iTXt"),
+        pytest.param(chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(3 << 20))), id="iCCP"),
+    ],
+)
+def test_large_texts_of_a_png(text: bytes) -> None:
+    assert open_rgb(png_of(8, 0, [b"\0\1\2\3"], text)).getpixel((2, 0)) == (2, 2, 2)
+
+
 @image_input("a TIFF whose first page is a thumbnail", "the first page that is none")
 def test_thumbnail_page_is_skipped() -> None:
     out = io.BytesIO()
@@ -244,6 +274,7 @@ def test_thumbnail_page_is_skipped() -> None:
     opened = OpenedImage(out.getvalue())
     assert largest_difference(opened.rgb(), COLOURS) == 0
     assert opened.traits == PixelTraits.CHANGED
+    assert opened.properties()[:2] == COLOURS.size
     only_thumbnail = encoded(COLOURS, "TIFF", tiffinfo={254: 1})
     assert largest_difference(open_rgb(only_thumbnail), COLOURS) == 0
 
@@ -278,7 +309,7 @@ def test_files_that_end_in_zero_bytes_are_bad(format: str, options: dict[str, ob
     data = encoded(Image.effect_noise((128, 96), 90).convert("RGB"), format, quality=95, **options)
     half = len(data) // 2
     opened = OpenedImage(data[:half] + bytes(half))
-    with pytest.raises(UnreadableImage, match=r"^it is (truncated|damaged)"):
+    with pytest.raises(UnreadableImage, match=r"^it is (truncated|a? ?damaged)"):
         opened.rgb()
     assert PixelTraits.CHANGED in opened.traits
 
@@ -320,6 +351,7 @@ def test_empty_alpha_of_a_bmp() -> None:
     opened = OpenedImage(data)
     assert opened.rgb().getpixel((1, 1)) == (200, 20, 10)
     assert opened.traits == PixelTraits.NONE
+    assert not opened.properties().transparent
 
 
 def test_first_image_of_a_multi_picture_jpeg() -> None:

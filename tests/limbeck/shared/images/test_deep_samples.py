@@ -5,6 +5,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from limbeck.shared.images import deep_samples
 from limbeck.shared.images.decode import open_rgb
 from limbeck.shared.images.deep_samples import sample_range
 from limbeck.shared.images.unreadable import UnreadableImage
@@ -105,9 +106,18 @@ def test_transparent_value_of_16_bit_greyscale() -> None:
 
 
 def test_range_of_unsigned_32_bit_values() -> None:
-    assert sample_range(np.array([0, 2**32 - 1], np.uint32)) == (0.0, 2.0**32 - 1)
-    assert sample_range(np.array([7, 7], np.int32)) == (0.0, 255.0)
-    assert sample_range(np.array([0.5, 1.25], np.float32)) == (0.5, 1.25)
+    assert sample_range(np.array([[0, 2**32 - 1]], np.uint32)) == (0.0, 2.0**32 - 1)
+    assert sample_range(np.array([[7, 7]], np.int32)) == (0.0, 255.0)
+    assert sample_range(np.array([[0.5, 1.25]], np.float32)) == (0.5, 1.25)
+
+
+def test_range_and_scaling_of_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.linspace(-3, 900, FULL.size, dtype=np.float32).reshape(FULL.shape)
+    values[0] = np.nan
+    data = encoded(Image.fromarray(values), "TIFF")
+    at_once = open_rgb(data)
+    monkeypatch.setattr(deep_samples, "_BLOCK", 40)
+    assert largest_difference(open_rgb(data), at_once) == 0
 
 
 def test_constant_images_have_no_range() -> None:

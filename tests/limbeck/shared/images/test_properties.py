@@ -1,15 +1,16 @@
 """Properties of images of each kind and format."""
 
 import io
-import struct
-import zlib
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from limbeck.shared.images.properties import ImageProperties, read_properties
+from limbeck.shared.images.decode import OpenedImage
+from limbeck.shared.images.properties import ImageProperties
+from limbeck.shared.images.unreadable import UnreadableImage
+from tests.limbeck.shared.images.pictures import chunk, png_of
 
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 COLOUR = Image.fromarray(NOISE)
@@ -36,16 +37,11 @@ def clear(image: Image.Image) -> Image.Image:
     return copy
 
 
-def deep_colour_png() -> bytes:
-    """16 bits per channel, which Pillow cannot write."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = b"".join(b"\0" + bytes(30 * 6) for _ in range(20))
-    header = struct.pack(">IIBBBBB", 30, 20, 16, 2, 0, 0, 0)
-    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+def png_with_key(bit_depth: int, num_channels: int) -> bytes:
+    """Black, which is transparent."""
+    key = chunk(b"tRNS", bytes(2 * num_channels))
+    row = bytes(30 * num_channels * bit_depth // 8 + 1)
+    return png_of(bit_depth, 2 if num_channels == 3 else 0, [row] * 20, key, width=30)
 
 
 CASES = {
@@ -75,7 +71,10 @@ CASES = {
     "1 bit": (saved(Image.new("1", (30, 20)), "PNG"), PLAIN),
     "16 bits grey PNG": (saved(DEEP_GREY, "PNG"), ImageProperties(30, 20, deep=True)),
     "16 bits grey TIFF": (saved(DEEP_GREY, "TIFF"), ImageProperties(30, 20, deep=True)),
-    "16 bits colour": (deep_colour_png(), ImageProperties(30, 20, deep=True)),
+    "16 bits colour": (png_of(16, 2, [bytes(30 * 6)] * 20, width=30), ImageProperties(30, 20, deep=True)),
+    "transparent value of 2 bits": (png_with_key(2, 1), ImageProperties(30, 20, transparent=True)),
+    "transparent value of 16 bits": (png_with_key(16, 1), ImageProperties(30, 20, transparent=True, deep=True)),
+    "transparent colour of 16 bits": (png_with_key(16, 3), ImageProperties(30, 20, transparent=True, deep=True)),
     "float": (saved(Image.new("F", (30, 20)), "TIFF"), ImageProperties(30, 20, deep=True)),
     "animation": (
         saved(COLOUR, "GIF", save_all=True, append_images=[COLOUR.rotate(180)]),
@@ -87,11 +86,17 @@ CASES = {
 
 @pytest.mark.parametrize(("data", "expected"), CASES.values(), ids=list(CASES))
 def test_properties(data: bytes, expected: ImageProperties) -> None:
-    with Image.open(io.BytesIO(data)) as image:
-        assert read_properties(image) == expected
+    opened = OpenedImage(data)
+    assert opened.properties() == expected
+    assert opened.rgb().size == (expected.width, expected.height)
+
+
+def test_damaged_later_frame_of_an_animation() -> None:
+    data = saved(COLOUR, "GIF", save_all=True, append_images=[COLOUR.rotate(180)])
+    assert OpenedImage(data[: data.rindex(b",") + 4]).properties()[:2] == (30, 20)
 
 
 def test_truncated_pixels_are_an_error_and_not_damaged_exif_data() -> None:
     data = saved(COLOUR, "PNG")
-    with Image.open(io.BytesIO(data[: len(data) // 2])) as image, pytest.raises(OSError, match="truncated"):
-        read_properties(image)
+    with pytest.raises(UnreadableImage, match="truncated"):
+        OpenedImage(data[: len(data) // 2]).properties()

@@ -1,9 +1,14 @@
 """Reasons for files that are no images."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from limbeck.shared.images.decode import open_rgb
 from limbeck.shared.images.unreadable import MAX_REASON, UnreadableImage, reason_of
+from tests.limbeck.shared.images.pictures import COLOURS, encoded, tiff_of
 
 
 @pytest.mark.image_input(
@@ -44,3 +49,34 @@ def test_reasons_are_one_short_line() -> None:
     reason = reason_of(b"x", RuntimeError("a\nb " * 500))
     assert "\n" not in reason
     assert len(reason) <= MAX_REASON
+
+
+@pytest.mark.image_input(
+    "Kinds of image files", "many files that are cut off", "one reason, so that the dataset report counts them together"
+)
+def test_truncated_files_have_one_reason() -> None:
+    data = encoded(COLOURS.resize((160, 120)), "JPEG")
+    reasons = set()
+    for num_bytes in (200, 700, len(data) - 20, len(data) - 9, len(data) - 2):
+        with pytest.raises(UnreadableImage) as raised:
+            open_rgb(data[:num_bytes])
+        reasons.add(str(raised.value))
+    assert reasons == {"it is truncated, copy it again"}
+
+
+def test_errors_that_only_pillow_understands_are_in_plain_words() -> None:
+    not_compressed = tiff_of(bytes(12), width=4, bits=[8], tags={259: 8})
+    with pytest.raises(UnreadableImage, match="^it is a damaged TIFF file, or of a variant that is not read$"):
+        open_rgb(not_compressed)
+    of_an_app = b"\x89PNG\r\n\x1a\n\0\0\0\4CgBI"
+    assert "a PNG in Apple's own variant" in reason_of(of_an_app, OSError("broken data stream when reading image file"))
+
+
+@pytest.mark.image_input("Kinds of image files", "damaged EXIF data", "no warning of Pillow")
+def test_no_warnings_of_pillow(tmp_path: Path) -> None:
+    exif = b"Exif\0\0II*\0\x08\0\0\0\2\0" + b"\x1a\x01\x05\0\xff\xff\0\0\xff\xff\xff\xff"
+    path = tmp_path / "exif.jpg"
+    path.write_bytes(encoded(COLOURS, "JPEG", exif=exif))
+    code = f"from limbeck.shared.images.decode import open_rgb; open_rgb(open({str(path)!r}, 'rb').read())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
