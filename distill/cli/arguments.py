@@ -300,7 +300,9 @@ def read_folder_map(file: Path | None, given: Mapping[str, str]) -> dict[str, st
     if file is None:
         return dict(given) or None
     stated = parse_json(file.read_text(encoding="utf-8"), "--folder-map")
-    return {**given, **stated} if given and isinstance(stated, dict) else stated
+    if not isinstance(stated, dict) or not all(isinstance(label, str) for label in stated.values()):
+        raise ValueError(f'--folder-map {file} must be an object of folder -> label, such as {{"012.Crane": "crane"}}')
+    return {**given, **stated}
 
 
 def check_shots(config: TrainConfig, image_index: ImageIndex) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distill.data.image_folders import FolderError
+from distill.data.image_folders import class_folders as class_folders_of
 from distill.data.image_source import ImageSource
 from distill.data.layouts import class_folders, foreign_files, part_folders
 from distill.data.layouts.annotations import coco, coop, inaturalist
@@ -12,7 +13,7 @@ from distill.data.layouts.huggingface import layout as huggingface
 from distill.data.layouts.listing import Listing
 from distill.data.layouts.published import cars, cub, flowers102, food101, imagenet, pets, sun397, tiered_imagenet
 from distill.data.layouts.tables import layout as tables
-from distill.data.layouts.tables.files import has_table
+from distill.data.layouts.tables.files import has_image, has_table
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,21 @@ def list_images(root: Path, source: ImageSource, *, needs_parts: bool) -> Listin
     if layout in recognised:
         others = "".join(f', and not as "{other.name}"' for other in recognised if other is not layout)
         listing.notes.insert(0, f'the images were read as the layout "{layout.name}"{others}')
+        _report_beside(listing, root, source)
         listing.hint = "; ".join(filter(None, (listing.hint, _otherwise(layout))))
     elif source.layout == "auto" and layout in FOLDERS and has_table(root):
         listing.notes.append('the table beside the class folders is not read: images.layout "table" reads it')
     return listing
+
+
+def _report_beside(listing: Listing, root: Path, source: ImageSource) -> None:
+    """Report the folders with images of which a recognised layout uses none, such as another dataset in `root`."""
+    exclusion = listing.exclusion(source)
+    named = (path for paths in listing.skipped.examples.values() for path in paths)
+    known = {path.split("/", 1)[0] for path in (*named, *(image.path for image in listing.images))}
+    for folder in class_folders_of(root):
+        if folder.name not in known and not exclusion.leaves_out(folder.name, is_folder=True) and has_image(folder):
+            exclusion.skip("folder with images that do not belong to the layout", f"{folder.name}/")
 
 
 def _otherwise(layout: Layout) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from distill.cli.arguments import argument_parser, read_arguments, validate_arguments
+from distill.cli.arguments import argument_parser, read_arguments, read_folder_map, validate_arguments
 from distill.cli.train_process import main
 
 
@@ -126,3 +126,11 @@ def test_ids_of_the_label_file_match_folders(
     arguments = read_arguments([*command[:start], *command[start + 2 :], *options])
     assert arguments.labels == ["tench", "crane", "goldfish"]
     assert arguments.image_index.id_labels == (0, 1)
+
+
+@pytest.mark.parametrize("text", ['["crane"]', '{"012.Crane": ["crane"]}', "17"])
+def test_folder_map_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "map.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="map.json must be an object of folder -> label"):
+        read_folder_map(file, {})

@@ -22,7 +22,7 @@ from limbeck.shared.labels import quoted
 
 __all__ = ["read", "recognises"]
 
-NO_LABEL = "no label"
+NO_LABEL, NOT_LISTED = "no label", "image that no table lists"
 
 
 @dataclass(slots=True)
@@ -37,9 +37,13 @@ class _JoinedImage:
 
 @dataclass
 class _Collected:
-    """The images of all tables, by path, and what is to be said about them."""
+    """The images of all tables, by path, and what is to be said about them.
+
+    `beside`: the names of all files in each folder in which images were looked for.
+    """
 
     images: dict[str, _JoinedImage] = field(default_factory=dict)
+    beside: dict[str, frozenset[str]] = field(default_factory=dict)
     repeated_rows: int = 0
     more_captions: int = 0
 
@@ -59,6 +63,7 @@ def read(root: Path, source: ImageSource) -> Listing:
         raise FolderError("no_images", "no image of the table is there: give images.image_folder", "/images/missing")
     if not listing.images:
         raise FolderError("no_label", "no image of the table has a label: give images.columns.label", "/images/columns")
+    _report_unlisted(listing, collected)
     if collected.repeated_rows:
         listing.notes.append(f"{collected.repeated_rows:,} rows repeat the image and the label of others")
     if collected.more_captions:
@@ -84,10 +89,19 @@ def _read_table(root: Path, source: ImageSource, file: TableFile, listing: Listi
             folders.add(image.labels)
             _add(collected, path, image, table.name)
     missing.close(source, listing, num_rows, paths.base)
+    collected.beside |= paths.files()
     if columns.label is None and len(folders) == 1:
         raise no_label_column(table, columns)
     listing.label_noun = "folder" if columns.label is None else "label"
     listing.notes += [f"{note}: {count:,}" if count > 1 else note for note, count in paths.notes.items()]
+
+
+def _report_unlisted(listing: Listing, collected: _Collected) -> None:
+    """Report the images in the folders of the tables that no table lists."""
+    for folder, names in sorted(collected.beside.items()):
+        for name in sorted(filter(is_image_name, names)):
+            if (path := f"{folder}/{name}" if folder else name) not in collected.images:
+                listing.skipped.add(NOT_LISTED, path)
 
 
 @dataclass

@@ -83,6 +83,10 @@ class ImagePaths:
                 self.base = found[0]
                 return
 
+    def files(self) -> dict[str, frozenset[str]]:
+        """The names of the files in each folder in which images were looked for."""
+        return {folder: listed.files for folder, listed in self._folders.items() if listed is not None}
+
     def _inside(self, folder: str) -> "ImagePaths":
         return ImagePaths(self.root, self.table, folder, self.pointer, _folders=self._folders)
 

@@ -41,6 +41,21 @@ def test_an_error_names_the_layout_that_was_recognised(tmp_path: Path) -> None:
 
 
 @pytest.mark.image_input(
+    SECTION, "folders with images beside a published dataset, and images that no table lists", "left out, and reported"
+)
+def test_images_beside_those_of_a_layout_are_reported(tmp_path: Path) -> None:
+    create(tmp_path, "food-101/images/crane/0.jpg", "food-101/images/heron/0.jpg", "other/0.jpg", "unused/0.jpg")
+    write(tmp_path / "food-101/meta", {"train.txt": "crane/0\n", "test.txt": "heron/0\n"})
+    listing = listing_of(tmp_path, exclude=["unused/"])
+    assert listing.layout == "food101"
+    assert listing.skipped.examples["folder with images that do not belong to the layout"] == ["other/"]
+    assert listing.skipped.examples['excluded by "unused/"'] == ["unused/"]
+    table = create(tmp_path / "table", "train/a.jpg", "train/b.jpg", "test/a.jpg", "test/c.txt")
+    write(table, {"train.csv": "file,label\na.jpg,crane\n", "test.csv": "file,label\na.jpg,heron\n"})
+    assert listing_of(table).skipped.examples == {"image that no table lists": ["train/b.jpg"]}
+
+
+@pytest.mark.image_input(
     SECTION,
     "the folder around class folders or part folders",
     "refused, with the folder to give or the layout to choose",
