@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from distill.data.image_index import scan
+from distill.data.dataset.scan import scan
 from distill.data.splits import SPLIT
 from store import resources, vocabularies
 from store.artefacts import Artefacts

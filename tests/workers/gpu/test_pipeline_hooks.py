@@ -61,7 +61,7 @@ def test_an_unusable_image_becomes_one_warning(db: Database, tmp_path: Path) -> 
         hooks.bad_image(Path("/data/crane/1.png"), "truncated")
     hooks.progress(3, 7, "images")
     lease.flush()
-    _, part, events = read_rows(context, claim)
+    _, part, listed = read_rows(context, claim)
     assert (part.done, part.total, part.unit) == (3, 7, "images")
     warnings = [(event.message, event.data) for event in events if event.level == "warning"]
     assert warnings == [
