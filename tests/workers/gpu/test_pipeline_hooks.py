@@ -46,7 +46,7 @@ def test_an_image_whose_name_is_not_utf_8_becomes_a_warning(sqlite_db: Database,
     lease = LeaseRenewal(context, claim)
     pipeline_hooks(lease).bad_image(Path("/data/crane") / os.fsdecode(b"b\xe4d.png"), "truncated")
     lease.flush()
-    _, _, listed = read_rows(context, claim)
+    _, _, events = read_rows(context, claim)
     assert [event.message for event in events if event.level == "warning"] == [
         "image crane/b\\xe4d.png is left out: truncated"
     ]
