@@ -16,6 +16,7 @@ import torch
 from distill.bundle.student_files import StudentWeights, check_features, save_weights
 from distill.bundle.verify import BundleError
 from distill.data.atomic_files import write_bytes
+from distill.state_dicts import first_line
 from distill.teacher.clip_model import ClipModel
 from distill.teacher.teacher import Teacher
 
@@ -96,9 +97,3 @@ def load_pairing(folder: Path, student: StudentWeights, loading: PairingLoad) ->
     model.visual.trunk = student.new_model()
     open_clip.load_checkpoint(model, str(folder / WEIGHTS_FILE))
     return model.eval()
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, and the second after a colon; the error's name if it has no message."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:300]

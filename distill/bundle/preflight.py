@@ -20,11 +20,12 @@ import timm
 import torch
 from torch import Tensor
 
-from distill.bundle.pairing import first_line, verify_pairing, write_pairing
+from distill.bundle.pairing import verify_pairing, write_pairing
 from distill.bundle.student_files import StudentWeights, verify_image, write_image
 from distill.bundle.verify import MANIFEST_FILE, BundleError
 from distill.data.atomic_files import write_bytes
 from distill.data.row_cache import key_of
+from distill.state_dicts import first_line
 from distill.teacher.teacher import Teacher
 
 log = logging.getLogger(__name__)

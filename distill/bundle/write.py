@@ -29,12 +29,13 @@ import torch
 
 from distill.bundle import plots
 from distill.bundle.model_card import CardFacts, model_card
-from distill.bundle.pairing import PairingLoad, first_line, verify_pairing, write_pairing
+from distill.bundle.pairing import PairingLoad, verify_pairing, write_pairing
 from distill.bundle.student_files import StudentWeights, verify_image, write_image
 from distill.bundle.verify import MANIFEST_FILE, MANIFEST_FORMAT, BundleError, file_sha256
 from distill.data.atomic_files import write_bytes
 from distill.data.dataset.trained_on import IMAGES_FILE
 from distill.json_types import JSONObject, StudentEvaluation
+from distill.state_dicts import first_line
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets
 
