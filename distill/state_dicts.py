@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from timm.models import load_state_dict
+from timm.models import clean_state_dict, load_state_dict
 from torch import Tensor
 
 from limbeck.shared.text import first_line
@@ -23,8 +23,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file or of a file of `torch.save`, on the CPU.
 
     A training checkpoint may nest them (timm reads `state_dict_ema`, `model_ema`, `state_dict` and `model`, in this
-    order); the prefixes of DistributedDataParallel and torch.compile are removed. Pickled code is never run. Raises
-    WeightsError.
+    order), or in one entry of any other name; the prefixes of DistributedDataParallel and torch.compile are removed.
+    Pickled code is never run. Raises WeightsError.
     """
     _check_kind(path)
     try:
@@ -42,12 +42,26 @@ def read_weights(path: Path) -> dict[str, Tensor]:
                 "with torch.save(model.state_dict(), …) or safetensors"
             ) from error
         raise WeightsError(f"{path} is damaged, or no file of weights: copy it again ({first_line(error)})") from error
-    if not isinstance(state, Mapping) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} holds no weights by name: save the state dict of the model")
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+    if not (tensors := _tensors_of(state)):
+        entries = ", ".join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
+        raise WeightsError(
+            f"{path} holds no weights by name ({entries[:200] or 'nothing'}): save the state dict of the model"
+        )
+    for name, tensor in tensors.items():
+        has_values = tensor.layout == torch.strided and not tensor.is_meta
+        if has_values and tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise WeightsError(f"{path} holds values of {name} that are not finite: train or copy the weights again")
-    return dict(state)
+    return tensors
+
+
+def _tensors_of(state: object) -> dict[str, Tensor]:
+    """The tensors of a state dict, without numbers beside them, or of the only state dict in it; else empty."""
+    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+        return {}
+    if not any(isinstance(value, Mapping | list | tuple) for value in state.values()):
+        return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    nested = [found for value in state.values() if (found := _tensors_of(value))]
+    return clean_state_dict(nested[0]) if len(nested) == 1 else {}
 
 
 def _check_kind(path: Path) -> None:
@@ -78,6 +92,21 @@ def without_prefix(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) 
             break
         names = [name.removeprefix(prefix + dot) for name in names]
     return dict(zip(names, state.values(), strict=True)) if set(names) & expected.keys() else dict(state)
+
+
+def not_plain(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+    """The first tensor that is quantised, complex, sparse or without values, and the fix; empty if there is none.
+
+    Such tensors are copied into a model as other numbers, or are refused by torch in many lines.
+    """
+    for name in expected:
+        if (tensor := given.get(name)) is None:
+            continue
+        if tensor.is_meta or tensor.layout != torch.strided:
+            return f"tensor {name} is {'without values' if tensor.is_meta else 'sparse'}: give dense weights"
+        if expected[name].is_floating_point() and not tensor.is_floating_point():
+            return f"tensor {name} is {str(tensor.dtype).removeprefix('torch.')}: give unquantised weights"
+    return ""
 
 
 def misfit(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:

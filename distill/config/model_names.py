@@ -225,8 +225,22 @@ def check_teacher(ref: str) -> TeacherRef:
     if kind in teachers:
         near = closest_names(rest, teachers[kind], limit=5, cutoff=0.0)
         raise UnknownName(ref, "teacher", [f"{kind}:{tag}" for tag in near])
+    if reason := _other_way_to_write(ref):
+        raise UnknownName(ref, "teacher", [], why=reason)
     known = [f"{model}:{tag}" for model, tags in teachers.items() for tag in tags]
     raise UnknownName(ref, "teacher", closest_names(ref, known, limit=5))
+
+
+def _other_way_to_write(ref: str) -> str:
+    """How to write a repository, folder or file that was given without its kind; empty for another name."""
+    kind, colon, rest = ref.partition(":")
+    if kind.lower().replace("_", "-") in ("hf-hub", "local-dir"):
+        return f": write {kind.lower().replace('_', '-')}:{rest}"
+    if not colon and ref.lower().endswith(WEIGHTS_SUFFIXES):
+        return f": for a file of weights, write its model before it, as in ViT-B-32:{ref}"
+    if ref.startswith(("/", "./", "../", "~")):
+        return f": for a folder, write local-dir:{ref}"
+    return f": for a model on the Hub, write hf-hub:{ref}" if re.fullmatch(_HUB_NAME, ref) else ""
 
 
 def _names_a_file(text: str) -> bool:

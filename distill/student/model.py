@@ -18,7 +18,7 @@ from distill.config.image_size import ImageSize, Size
 from distill.config.model_names import NoPublishedWeights, UnknownName, check_student
 from distill.config.train_config import StudentConfig
 from distill.json_types import InitialWeightsJSON, ModelArgs, StudentPreprocess
-from distill.state_dicts import WeightsError, misfit, read_weights, without_prefix
+from distill.state_dicts import WeightsError, misfit, not_plain, read_weights, without_prefix
 from distill.student.initial_weights import ModelSource, StudentError, WeightsFile, find_source, weights_path
 from limbeck.shared.images.background import WHITE
 from limbeck.shared.images.decode import DECODER
@@ -295,6 +295,8 @@ def _with_own_weights(builder: _Builder, model: nn.Module, file: WeightsFile, in
         state = without_prefix(read_weights(file.path), expected)
     except WeightsError as error:
         raise StudentError(f"student.weights: {error}".replace(str(file.path), file.source)) from error
+    if reason := not_plain(expected, state):
+        raise StudentError(f"student.weights {file.source} cannot be used: {reason}")
     state, head = _with_own_head(state, expected, builder)
     overlay = {
         "state_dict": state,

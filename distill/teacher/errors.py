@@ -8,9 +8,11 @@ missing here).
 
 import importlib.util
 import json
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -20,7 +22,13 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError
 
+from distill.state_dicts import first_line
+
 NOT_ON_THE_HUB = (RepositoryNotFoundError, RevisionNotFoundError, RemoteEntryNotFoundError)
+_PREPROCESS_CHOICES = {
+    "interpolation": ("bicubic", "bilinear", "random"),
+    "resize_mode": ("shortest", "longest", "squash"),
+}
 _OBJECT = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>")
 
 
@@ -50,6 +58,38 @@ def check_supported(ref: str, model_cfg: object) -> None:
             "teacher_unsupported",
             f"the text tower of {ref} needs the transformers library, which is not installed: install the "
             f"dependency group transformers (`pip install transformers`), or choose another teacher",
+        )
+
+
+def check_preprocess(ref: str, preprocess: Mapping[str, Any]) -> None:
+    """Raise TeacherError for a preprocessing, of a config file, that cannot be applied or gives no finite pixels."""
+    for name in ("mean", "std"):
+        values = preprocess.get(name, [1.0] * 3)
+        is_finite = isinstance(values, list | tuple) and all(_is_finite(value) for value in values)
+        if not is_finite or len(values) != 3 or (name == "std" and min(values) <= 0):
+            kind = "positive numbers" if name == "std" else "numbers"
+            raise TeacherError(
+                "teacher_incomplete", f"the preprocessing of {ref} has the {name} {values!r}: give three {kind}"
+            )
+    for name, known in _PREPROCESS_CHOICES.items():
+        if preprocess.get(name, known[0]) not in known:
+            raise TeacherError(
+                "teacher_incomplete",
+                f"the preprocessing of {ref} has the {name} {preprocess[name]!r}: give one of {', '.join(known)}",
+            )
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def check_vocabulary(ref: str, token_ids: Sequence[int], num_tokens: int) -> None:
+    """Raise TeacherError if a tokenizer gives tokens that the text tower, of `num_tokens` tokens, does not have."""
+    if max(token_ids) >= num_tokens:
+        raise TeacherError(
+            "teacher_incomplete",
+            f"the tokenizer of {ref} gives token {max(token_ids)}, but its text tower has {num_tokens} tokens: correct "
+            "hf_tokenizer_name in its config, or copy its own tokenizer next to the weights",
         )
 
 
@@ -94,5 +134,4 @@ def _cause_chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _first_line(error: Exception) -> str:
-    line = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {_OBJECT.sub('a file in memory', line)[:300]}"
+    return f"{type(error).__name__}: {_OBJECT.sub('a file in memory', first_line(error))}"

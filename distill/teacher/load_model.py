@@ -5,7 +5,7 @@ from open_clip.convert import load_big_vision_weights
 from distill.json_types import TeacherWeights
 from distill.teacher.build_model import build_model
 from distill.teacher.clip_model import ClipModel
-from distill.teacher.errors import TeacherError
+from distill.teacher.errors import TeacherError, teacher_errors
 from distill.teacher.sources import TeacherSource
 from distill.teacher.tokenizer import Tokenizer, clip_folder_tokenizer, load_tokenizer, siglip_folder_tokenizer
 from distill.teacher.transformers_weights import to_open_clip
@@ -66,11 +66,14 @@ def _load_big_vision(ref: str, source: TeacherSource) -> ClipModel:
     return model
 
 
-def tokenizer_of(source: TeacherSource) -> Tokenizer:
+def tokenizer_of(ref: str, source: TeacherSource) -> Tokenizer:
     """The tokenizer; for a converted model also its name in the config, by which open_clip finds it in a pairing."""
     text_cfg = source.model_cfg["text_cfg"]
     if source.kind is None or source.folder is None:
-        return load_tokenizer(text_cfg, source.folder)
+        is_elsewhere = source.folder is None and text_cfg.get("hf_tokenizer_name")
+        needs = f"the tokenizer {text_cfg['hf_tokenizer_name']} of {ref}" if is_elsewhere else ""
+        with teacher_errors(ref, needs=needs):
+            return load_tokenizer(text_cfg, source.folder)
     if source.kind == "siglip":
         tokenizer = siglip_folder_tokenizer(
             source.folder, text_cfg.get("tokenizer_kwargs") or {}, pad_id=source.pad_token_id

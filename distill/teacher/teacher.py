@@ -10,10 +10,10 @@ B images, N texts, L tokens, M context vectors, W token embedding width, D embed
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH
@@ -25,11 +25,11 @@ from distill.config.model_names import UnknownName, check_teacher
 from distill.data.row_cache import key_of
 from distill.json_types import JSONObject, ModelConfig, TeacherInfo, TeacherPreprocess, TeacherWeights
 from distill.teacher.clip_model import ClipModel, TextTower
-from distill.teacher.errors import TeacherError, check_supported, teacher_errors
+from distill.teacher.errors import TeacherError, check_preprocess, check_supported, check_vocabulary, teacher_errors
 from distill.teacher.hugging_face_text import resolve_text_config
 from distill.teacher.load_model import load_model, tokenizer_of, weights_info
 from distill.teacher.sources import find_teacher
-from distill.teacher.tokenizer import Tokenizer
+from distill.teacher.tokenizer import NUM_CLIP_TOKENS, Tokenizer
 from limbeck.shared.images.extreme_shapes import MAX_ASPECT, central_part, shortened
 
 __all__ = ["Teacher", "TeacherError", "View", "load_teacher"]
@@ -271,9 +271,13 @@ def load_teacher(ref: str, *, device: str = "cpu", root: Path | None = None) -> 
     with teacher_errors(ref):
         source = find_teacher(parsed, root)
         check_supported(ref, source.model_cfg)
+        check_preprocess(ref, source.preprocess)
         text_config = resolve_text_config(ref, source.model_cfg, source.folder, root)
         model, notes = load_model(ref, source)
-        tokenizer = tokenizer_of(source)
+        tokenizer = tokenizer_of(ref, source)
+        vocabulary: Mapping[str, Any] = text_config or source.model_cfg["text_cfg"]
+        token_ids = [tokenizer.pad_id, *tokenizer.ids(["a photo of a crane"])[0]]
+        check_vocabulary(ref, token_ids, int(vocabulary.get("vocab_size", NUM_CLIP_TOKENS)))
     return Teacher(
         ref,
         model,

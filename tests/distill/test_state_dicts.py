@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from distill.state_dicts import WeightsError, misfit, read_weights, without_prefix
+from distill.state_dicts import WeightsError, first_line, misfit, not_plain, read_weights, without_prefix
 
 
 def weights() -> dict[str, Tensor]:
@@ -42,6 +42,30 @@ def test_nested_weights_are_found(tmp_path: Path, place: str, prefix: str) -> No
     checkpoint |= {"epoch": 3, "args": argparse.Namespace(lr=0.1), place: {prefix + k: v for k, v in state.items()}}
     torch.save(checkpoint, tmp_path / "w.pth")
     assert equal(read_weights(tmp_path / "w.pth"), state)
+
+
+@pytest.mark.image_input(
+    "Students",
+    "a training checkpoint with one state dict under any name, or with numbers beside tensors",
+    "its tensors",
+)
+def test_the_only_state_dict_is_found(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    state = weights()
+    checkpoints: dict[str, Any] = {
+        "other-name": {"epoch": 3, "net": {f"module.{k}": v for k, v in state.items()}, "optimizer": {"state": {}}},
+        "nested": {"checkpoint": {"weights": state}, "metric": 0.5},
+        "average": {"model": {}, "model_ema": {"decay": 0.9, "module": state}},
+        "number": {**state, "epoch": 3, "arch": "resnet18"},
+    }
+    for name, checkpoint in checkpoints.items():
+        with subtests.test(name=name):
+            torch.save(checkpoint, tmp_path / "w.pth")
+            assert equal(read_weights(tmp_path / "w.pth"), state)
+    torch.save({**state, "conv.weight": state["conv.weight"].to("meta")}, tmp_path / "w.pth")
+    assert read_weights(tmp_path / "w.pth")["conv.weight"].is_meta
+    torch.save({"student": state, "teacher": state}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"no weights by name \(student, teacher\): save the state dict"):
+        read_weights(tmp_path / "w.pth")
 
 
 class Harmful:
@@ -97,6 +121,28 @@ def test_what_holds_no_weights_is_refused_in_one_line(
             assert "\n" not in str(raised.value)
             assert " at 0x" not in str(raised.value)
     assert not Path("harmful-code-was-run").exists()
+
+
+@pytest.mark.image_input(
+    "Students", "own weights that are quantised, complex, sparse or without values", "refused: give plain weights"
+)
+def test_tensors_that_are_no_plain_numbers_are_named() -> None:
+    state = {**weights(), "steps": torch.tensor(3)}
+    assert not_plain(state, {**state, "steps": torch.tensor(3.0), "conv.weight": state["conv.weight"].half()}) == ""
+    for changed, reason in (
+        (state["conv.weight"].to(torch.int8), "int8: give unquantised weights"),
+        (state["conv.weight"].to(torch.complex64), "complex64: give unquantised weights"),
+        (state["conv.weight"].to_sparse(), "sparse: give dense weights"),
+        (state["conv.weight"].to("meta"), "without values: give dense weights"),
+    ):
+        assert not_plain(state, {**state, "conv.weight": changed}) == f"tensor conv.weight is {reason}"
+
+
+def test_first_line_of_an_error_goes_on_after_a_colon() -> None:
+    assert (
+        first_line(RuntimeError("Error(s) in loading:\n  size mismatch\n more")) == "Error(s) in loading: size mismatch"
+    )
+    assert first_line(AssertionError()) == "AssertionError"
 
 
 def test_misfit_counts_names_and_shapes() -> None:

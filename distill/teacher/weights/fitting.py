@@ -20,6 +20,7 @@ from open_clip.model import (
 )
 from torch import Tensor
 
+from distill.state_dicts import not_plain, without_prefix
 from distill.teacher.clip_model import ClipModel
 from distill.teacher.errors import TeacherError
 from distill.teacher.weights.reading import State
@@ -39,7 +40,7 @@ def load_tensors(ref: str, model: ClipModel, state: State) -> list[str]:
             f"the weights of {ref} are of transformers: give their folder, with its config.json, as local-dir:PATH",
         )
     expected = model.state_dict()
-    fitting = _in_layout_of(model, expected, convert_state_dict(model, dict(state)))
+    fitting = _in_layout_of(model, expected, convert_state_dict(model, without_prefix(state, expected)))
     notes = _resize_positions(model, expected, fitting)
     if reason := _misfit(expected, fitting):
         likely = models_like(state)
@@ -100,16 +101,17 @@ def _misfit(expected: State, state: State) -> str:
     missing = [name for name in expected if name not in state]
     if missing and all(name.startswith(_TEXT_PARTS) for name in missing):
         return f"hold no complete text tower ({len(missing)} tensors missing, first {missing[0]}): export both towers"
-    reason = ""
+    extra = [name for name in state if name not in expected]
+    if reason := not_plain(expected, state):
+        return f"cannot be used: {reason}"
     if missing:
         reason = f"tensor {missing[0]} is missing{_and_more(missing)}"
+        reason += f"; the file has {extra[0]}{_and_more(extra)}" if extra else ""
     elif other := [name for name in expected if state[name].shape != expected[name].shape]:
         found, wanted = (tuple(one[other[0]].shape) for one in (state, expected))
         reason = f"tensor {other[0]} has shape {found}, not {wanted}"
-    elif extra := [name for name in state if name not in expected]:
+    elif extra:
         reason = f"tensor {extra[0]} has no place in the model{_and_more(extra)}"
-    elif packed := [name for name in expected if expected[name].is_floating_point() != state[name].is_floating_point()]:
-        reason = f"tensor {packed[0]} is {str(state[packed[0]].dtype).removeprefix('torch.')}: give unquantised weights"
     return f"do not fit its config: {reason}" if reason else ""
 
 

@@ -5,6 +5,7 @@ entries, such as open_clip's `epoch_N.pt`. Nothing in a file can run code: pickl
 Every refusal is one line that names the file, the reason and the remedy.
 """
 
+import argparse
 import json
 import pickle
 import re
@@ -26,7 +27,7 @@ _ENTRIES = ("state_dict", "model_state_dict", "model", "module", "net", "weights
 # What DataParallel, torch.compile and training modules put before every name.
 _PREFIXES = ("module.", "_orig_mod.", "model.", "clip_model.", "clip.")
 _HEAD_BYTES = 512
-_RESAVE = "where you trust it, save its weights: torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW)"
+_RESAVE = "where you trust it, read it with torch.load(FILE, weights_only=False) and save its state dict alone"
 
 
 def read_weights(ref: str, files: WeightsFiles) -> State:
@@ -114,7 +115,8 @@ def _read_archive(ref: str, path: Path) -> State:
 def _unpickle(ref: str, path: Path, *, mmap: bool) -> object:
     """`mmap`: leave the states of optimisers on the disk."""
     try:
-        loaded: object = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # the arguments of a training; timm reads them too
+            loaded: object = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         if found := re.search(r"GLOBAL ([\w.]+)|class ([\w.]+)", str(error)):
             reason = f"holds a Python object ({found[1] or found[2]}), which could run code and is not read"

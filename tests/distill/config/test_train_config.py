@@ -100,6 +100,24 @@ def test_wrong_teacher_reference_is_refused(ref: str, near: str | None) -> None:
     assert near is None or near in caught.value.near
 
 
+@pytest.mark.image_input(
+    "Teachers", "a repository, a folder or a file named without its kind", "refused; the right form is shown"
+)
+@pytest.mark.parametrize(
+    ("ref", "form"),
+    [
+        ("openai/clip-vit-base-patch32", "write hf-hub:openai/clip-vit-base-patch32"),
+        ("HF_hub:laion/name", "write hf-hub:laion/name"),
+        ("Local-Dir:/data/teacher", "write local-dir:/data/teacher"),
+        ("/data/teacher", "write local-dir:/data/teacher"),
+        ("runs/epoch_3.pt", "as in ViT-B-32:runs/epoch_3.pt"),
+    ],
+)
+def test_teacher_reference_without_its_kind_shows_the_form(ref: str, form: str) -> None:
+    with pytest.raises(UnknownName, match=form):
+        check_teacher(ref)
+
+
 @pytest.mark.slow
 def test_config_and_image_index_import_without_torch() -> None:
     modules = "distill.config.recipes, distill.data.image_index, distill.cli.arguments"

@@ -214,6 +214,10 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(tmp_path: Path) -> None
     save_file(partial, tmp_path / "partial.safetensors")
     with pytest.raises(StudentError, match=r"\d+ tensors are missing \(first blocks.5.norm1.weight\)"):
         start("test_vit", weights=str(tmp_path / "partial.safetensors"))
+    packed = {name: tensor.to(torch.int8) for name, tensor in own.state_dict().items()}
+    save_file(packed, tmp_path / "packed.safetensors")
+    with pytest.raises(StudentError, match=r"packed.safetensors cannot be used: tensor cls_token is int8"):
+        start("test_vit", weights=str(tmp_path / "packed.safetensors"))
     (tmp_path / "damaged.safetensors").write_bytes(b"\xff" * 99)
     with pytest.raises(StudentError, match=r"^student.weights: .*damaged.safetensors is damaged or truncated"):
         start(weights=str(tmp_path / "damaged.safetensors"))

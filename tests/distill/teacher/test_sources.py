@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from distill.teacher.sources import OPEN_CLIP_CONFIG
 from distill.teacher.teacher import Teacher, TeacherError, load_teacher
-from tests.distill.conftest import WIDTH, tiny_clip_config
+from tests.distill.conftest import WIDTH, save_clip, tiny_clip_config
 
 given = pytest.mark.image_input
 WEIGHTS = "open_clip_model.safetensors"
@@ -195,6 +195,34 @@ def test_bare_config_of_open_clip(tmp_path: Path, tiny_clip: Path, tiny_teacher:
     shutil.copy(tiny_clip / WEIGHTS, tmp_path)
     (tmp_path / OPEN_CLIP_CONFIG).write_text(json.dumps(tiny_clip_config()))
     assert load_teacher(f"local-dir:{tmp_path}").digest == tiny_teacher.digest
+
+
+@given("Teachers", "a folder whose preprocessing cannot be applied", "refused; the field and its values are named")
+@pytest.mark.parametrize(
+    ("preprocess", "reason"),
+    [
+        ({"mean": [0.5]}, "has the mean [0.5]: give three numbers"),
+        ({"mean": [float("nan")] * 3}, "has the mean [nan, nan, nan]: give three numbers"),
+        ({"std": "0.5"}, "has the std '0.5': give three positive numbers"),
+        ({"std": [0.5, 0.5, 0]}, "has the std [0.5, 0.5, 0]: give three positive numbers"),
+        ({"resize_mode": "crop"}, "has the resize_mode 'crop': give one of shortest, longest, squash"),
+        ({"interpolation": "lanczos"}, "has the interpolation 'lanczos': give one of bicubic, bilinear, random"),
+    ],
+)
+def test_unusable_preprocessing_is_refused(
+    tmp_path: Path, tiny_clip: Path, preprocess: dict[str, Any], reason: str
+) -> None:
+    config = json.loads((tiny_clip / "open_clip_config.json").read_text())
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({**config, "preprocess_cfg": preprocess}))
+    shutil.copy(tiny_clip / WEIGHTS, tmp_path)
+    assert reason in _refused(f"local-dir:{tmp_path}")
+
+
+@given("Teachers", "a folder whose tokenizer has tokens that its text tower lacks", "refused; the tokenizer is named")
+def test_tokenizer_of_a_larger_vocabulary_is_refused(tmp_path: Path) -> None:
+    config = tiny_clip_config()
+    folder = save_clip(tmp_path / "small", {**config, "text_cfg": {**config["text_cfg"], "vocab_size": 1000}})
+    assert "gives token 49407, but its text tower has 1000 tokens" in _refused(f"local-dir:{folder}")
 
 
 def test_sharded_folder_equals_one_file(tmp_path: Path, tiny_clip: Path, tiny_teacher: Teacher) -> None:

@@ -62,6 +62,12 @@ def test_tensors_equal_those_of_open_clip(tmp_path: Path, source: dict[str, Any]
     assert all(torch.equal(tensor, expected[name]) for name, tensor in ours.state_dict().items())
 
 
+def test_common_prefix_is_removed() -> None:
+    source, target = _model(1), _model(2)
+    load_tensors("x", target, {f"net.teacher.{name}": tensor for name, tensor in source.state_dict().items()})
+    assert torch.equal(target.state_dict()["visual.proj"], source.state_dict()["visual.proj"])
+
+
 def test_text_tower_of_its_own_goes_into_a_clip() -> None:
     source, target = _model(1, custom_text=True), _model(2)
     assert load_tensors("x", target, _with_old_buffers(source.state_dict())) == []
@@ -91,6 +97,8 @@ def _misfit(state: State, **config: Any) -> str:
 def test_misfit_names_the_first_tensor() -> None:
     state = dict(_model(1).state_dict())
     assert "tensor visual.proj is missing" in _misfit({k: v for k, v in state.items() if k != "visual.proj"})
+    renamed = {"visual.proj.base_layer" if name == "visual.proj" else name: tensor for name, tensor in state.items()}
+    assert "tensor visual.proj is missing; the file has visual.proj.base_layer" in _misfit(renamed)
     assert "tensor other.weight has no place in the model" in _misfit({**state, "other.weight": torch.ones(1)})
     assert "tensor logit_scale is int8: give unquantised" in _misfit(
         {**state, "logit_scale": torch.ones((), dtype=torch.int8)}

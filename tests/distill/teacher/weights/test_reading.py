@@ -72,6 +72,11 @@ EPOCH = {
         pytest.param(_saved({"step": 7, "ema": STATE}), id="only-entry"),
         pytest.param(_saved({"model_state_dict": STATE, "ema": {"logit_scale": torch.zeros(())}}), id="beside-ema"),
         pytest.param(_saved({**STATE, "input_resolution": 224}), id="number"),
+        pytest.param(
+            _saved({"state_dict": STATE, "args": argparse.Namespace(lr=0.1)}),
+            id="namespace",
+            marks=given("Teachers", "a checkpoint beside the arguments of its training (argparse)", "its state dict"),
+        ),
     ],
 )
 def test_formats_of_weights(tmp_path: Path, content: bytes) -> None:
@@ -109,13 +114,12 @@ REFUSED = {
         "a pickle that would run code",
         "refused, and not run",
     ),
-    "namespace": (
-        _saved({"state_dict": STATE, "args": argparse.Namespace(lr=0.1)}),
-        "holds a Python object (argparse.Namespace)",
-        "a checkpoint with arguments or other Python objects",
-        "refused, with the command that keeps its state dict",
+    "numpy": (
+        _saved({"state_dict": STATE, "best": np.float64(0.5)}),
+        "Python object (numpy",
+        "a checkpoint with numbers of numpy or other Python objects",
+        "refused, with the way to keep its state dict",
     ),
-    "numpy": (_saved({"state_dict": STATE, "best": np.float64(0.5)}), "Python object (numpy", "", ""),
     "model": (
         _saved(torch.nn.Linear(1, 1)),
         "Python object (torch.nn.modules.linear.Linear)",
