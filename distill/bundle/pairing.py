@@ -16,7 +16,6 @@ import torch
 from distill.bundle.student_files import StudentWeights, check_features, save_weights
 from distill.bundle.verify import BundleError
 from distill.data.atomic_files import write_bytes
-from distill.state_dicts import first_line
 from distill.teacher.clip_model import ClipModel
 from distill.teacher.teacher import Teacher
 from limbeck.shared.text import first_line

@@ -25,7 +25,6 @@ from distill.bundle.student_files import StudentWeights, verify_image, write_ima
 from distill.bundle.verify import MANIFEST_FILE, BundleError
 from distill.data.atomic_files import write_bytes
 from distill.data.row_cache import key_of
-from distill.state_dicts import first_line
 from distill.teacher.teacher import Teacher
 from limbeck.shared.text import first_line
 

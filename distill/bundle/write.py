@@ -35,7 +35,6 @@ from distill.bundle.verify import MANIFEST_FILE, MANIFEST_FORMAT, BundleError, f
 from distill.data.atomic_files import write_bytes
 from distill.data.dataset.trained_on import IMAGES_FILE
 from distill.json_types import JSONObject, StudentEvaluation
-from distill.state_dicts import first_line
 from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets
 from limbeck.shared.text import first_line
