@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError
 
-from distill.state_dicts import first_line
+from limbeck.shared.text import first_line
 
 NOT_ON_THE_HUB = (RepositoryNotFoundError, RevisionNotFoundError, RemoteEntryNotFoundError)
 _PREPROCESS_CHOICES = {

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from distill.state_dicts import WeightsError, first_line, misfit, not_plain, read_weights, without_prefix
+from distill.state_dicts import WeightsError, misfit, not_plain, read_weights, without_prefix
 
 
 def weights() -> dict[str, Tensor]:
@@ -136,13 +136,6 @@ def test_tensors_that_are_no_plain_numbers_are_named() -> None:
         (state["conv.weight"].to("meta"), "without values: give dense weights"),
     ):
         assert not_plain(state, {**state, "conv.weight": changed}) == f"tensor conv.weight is {reason}"
-
-
-def test_first_line_of_an_error_goes_on_after_a_colon() -> None:
-    assert (
-        first_line(RuntimeError("Error(s) in loading:\n  size mismatch\n more")) == "Error(s) in loading: size mismatch"
-    )
-    assert first_line(AssertionError()) == "AssertionError"
 
 
 def test_misfit_counts_names_and_shapes() -> None:
