@@ -35,6 +35,7 @@ from distill.evaluation.tip_adapter import retrieval_scores, support_features, s
 from distill.hooks import PipelineHooks
 from distill.json_types import EpochLine
 from distill.student.features import student_features
+from distill.student.init_from_bundle import InitialStudentError
 from distill.student.model import Student, configured_student
 from distill.teacher.image_features import FeatureEncoder, image_features
 from distill.teacher.teacher import Teacher
@@ -377,6 +378,39 @@ def unseen_images(
         raise NoImages(f"the student was trained on all {num_trained} images: name a dataset with other images")
     kept = (item for item, was_trained in zip(measured, trained.tolist(), strict=True) if not was_trained)
     return ImageIndex.of(measured.root, measured.labels, kept), num_trained
+
+
+def check_start(
+    trained_on: TrainedOn,
+    config: TrainConfig,
+    image_index: ImageIndex,
+    *,
+    cache: Path,
+    root: Path | None = None,
+    hooks: PipelineHooks | None = None,
+) -> None:
+    """Check that a run measures nothing that its student was trained on before the run.
+
+    Else labels would be reported as unseen that the student has seen. Raises InitialStudentError, and Stopped.
+    """
+    unseen = () if config.data.protocol == "closed_set" else image_index.ood_labels
+    seen = sorted(set(trained_on.seen(image_index.labels)).intersection(unseen))
+    if seen:
+        names = ", ".join(f'"{image_index.labels[label]}"' for label in seen[:5])
+        raise InitialStudentError(
+            f"{len(seen)} of {len(unseen)} unseen labels are not unseen, because the initial student was trained on "
+            f"them ({names}{' …' if len(seen) > 5 else ''}): give the split of its training, or make them seen labels "
+            "of this one"
+        )
+    rows = _evaluation_rows(image_index, config.data.shots)
+    paths = _paths(image_index, rows, root)
+    contents = file_digests(paths, cache=cache, num_workers=config.system.num_workers, hooks=hooks or PipelineHooks())
+    num_trained = int(trained_on.contains(contents).sum())
+    if num_trained:
+        raise InitialStudentError(
+            f"the initial student was trained on {num_trained} of the {len(rows)} images to measure: give the split of "
+            "its training, or other images"
+        )
 
 
 def measure_epochs(

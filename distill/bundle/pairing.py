@@ -7,6 +7,9 @@ B images, D embedding width.
 
 import copy
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -93,7 +96,23 @@ def load_pairing(folder: Path, student: StudentWeights, loading: PairingLoad) ->
     if loading == "plain":
         paired: ClipModel = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True)
         return paired.eval()
-    model: ClipModel = open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False)
+    with _weights_follow():
+        model: ClipModel = open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False)
     model.visual.trunk = student.new_model()
     open_clip.load_checkpoint(model, str(folder / WEIGHTS_FILE))
     return model.eval()
+
+
+@contextmanager
+def _weights_follow() -> Iterator[None]:
+    """Hide open_clip's warning that a model starts from random weights, because they are loaded after it is built."""
+
+    def keeps(record: logging.LogRecord) -> bool:
+        return "Model initialized randomly" not in record.getMessage()
+
+    root = logging.getLogger()  # open_clip logs there
+    root.addFilter(keeps)
+    try:
+        yield
+    finally:
+        root.removeFilter(keeps)

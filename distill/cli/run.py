@@ -23,7 +23,7 @@ from distill.cli.run_pictures import check_pictures, record_pictures
 from distill.config.model_names import student_notes
 from distill.config.train_config import TrainConfig
 from distill.data.atomic_files import write_bytes
-from distill.data.dataset.trained_on import IMAGES_FILE, save_training_images
+from distill.data.dataset.trained_on import IMAGES_FILE, TrainedOn, save_training_images
 from distill.data.dataset_check.check import CheckedDataset
 from distill.evaluation.accuracy import Evaluation, last_epochs
 from distill.hooks import PipelineHooks
@@ -32,12 +32,13 @@ from distill.pipeline import (
     MeasureOptions,
     bundle_weights,
     check_bundle,
+    check_start,
     measure_epochs,
     measure_student,
     measure_teacher,
     training_data,
 )
-from distill.student.init_from_bundle import InitialStudent, read_initial_student
+from distill.student.init_from_bundle import InitialStudent, read_initial_student, trained_before
 from distill.student.model import configured_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.student_texts import evaluation_inputs
@@ -69,13 +70,15 @@ class _Session:
 class _Inputs:
     """The inputs of training. `targets`: the text targets for names alone, and for the text kind of the run.
 
-    `left_out`: part that the bundle cannot have -> reason.
+    `trained_before`: what the student was trained on before the run. `left_out`: part that the bundle cannot have ->
+    reason.
     """
 
     teacher: Teacher
     targets: dict[TextKind, TextTargets]
     data: TrainData
     initial_student: InitialStudent | None
+    trained_before: TrainedOn | None
     left_out: Mapping[str, str]
 
 
@@ -216,7 +219,10 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
     initial_student = None
     if arguments.initial_student is not None:
         initial_student = read_initial_student(arguments.initial_student, config, teacher.digest)
+    before = trained_before(config, initial_student)
     with ranks.first_rank_first():
+        if before is not None:
+            check_start(before, config, image_index, cache=arguments.cache, hooks=session.hooks)
         names, targets = (_encode_texts(session, teacher, kind) for kind in (NAMES, arguments.text))
         console.begin("teacher features")
         data = training_data(
@@ -230,7 +236,7 @@ def _prepare_inputs(session: _Session, ranks: RankGroup) -> _Inputs:
         )
     if data.captioned is not None:
         console.message(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
-    return _Inputs(teacher, {NAMES: names, arguments.text: targets}, data, initial_student, left_out)
+    return _Inputs(teacher, {NAMES: names, arguments.text: targets}, data, initial_student, before, left_out)
 
 
 def _check_bundle(arguments: RunArguments, teacher: Teacher) -> BundleTrial | None:
@@ -377,7 +383,7 @@ def _write_bundle(
     if (out / MANIFEST_FILE).exists():
         return verify_bundle(out).get("left_out", {})
     training_images = arguments.work / IMAGES_FILE
-    save_training_images(training_images, inputs.data.trained_contents())
+    save_training_images(training_images, inputs.data.trained_contents(), inputs.trained_before)
     digests = dict(inputs.data.digests)
     if inputs.initial_student is not None:
         digests["start"] = inputs.initial_student.digest

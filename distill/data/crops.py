@@ -136,8 +136,11 @@ def _sample_positions(start: Tensor, length: Tensor, num_px: int, side: int) -> 
 
 
 def center_crop(pixels: Tensor, image_px: Size) -> Tensor:
-    """The centre of `pixels` (B, S, T, 3) uint8: (B, 3, P, Q) uint8, a view of the same memory. S >= P, T >= Q."""
+    """The centre of `pixels` (B, S, T, 3) uint8: (B, 3, P, Q) uint8, a view of the same memory. S >= P, T >= Q.
+
+    An odd margin is divided as in torchvision's CenterCrop.
+    """
     size = ImageSize.of(image_px)
-    top, left = (pixels.shape[1] - size.height) // 2, (pixels.shape[2] - size.width) // 2
+    top, left = round((pixels.shape[1] - size.height) / 2), round((pixels.shape[2] - size.width) / 2)
     cut = pixels[:, top : top + size.height, left : left + size.width]
     return cut.permute(0, 3, 1, 2)

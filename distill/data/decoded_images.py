@@ -65,9 +65,12 @@ def train_size(image_px: Size) -> ImageSize:
 
 
 def eval_size(image_px: Size, test_crop: float) -> ImageSize:
-    """Size of the stored images for evaluation: the centre crop of `image_px` is the share `test_crop` of each side."""
+    """Size of the stored images for evaluation: the centre crop of `image_px` is the share `test_crop` of each side.
+
+    Rounded down, as in timm's transform, with which the model card and `limbeck classify` use the student.
+    """
     size = ImageSize.of(image_px)
-    return ImageSize(round(size.height / test_crop), round(size.width / test_crop))
+    return ImageSize(math.floor(size.height / test_crop), math.floor(size.width / test_crop))
 
 
 @dataclass(frozen=True, eq=False)

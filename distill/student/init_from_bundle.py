@@ -3,17 +3,19 @@
 M learned vectors of width W.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from distill.bundle.verify import BundleError, file_sha256, verify_bundle
+from distill.bundle.verify import MANIFEST_FILE, BundleError, file_sha256, verify_bundle
 from distill.config.model_names import check_student
 from distill.config.train_config import TrainConfig
+from distill.data.dataset.trained_on import LABELS_FILE, TrainedOn, TrainedOnError, read_trained_on
 from distill.state_dicts import misfit
+from distill.student.initial_weights import weights_path
 from distill.texts.text_targets import TextTargets
 from limbeck.shared.text import first_line
 
@@ -26,11 +28,15 @@ class InitialStudentError(ValueError):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class InitialStudent:
-    """Weights by name, the learned vectors `context` (M, W) if any, and `digest`, the sha256 of the weights file."""
+    """Weights by name, the learned vectors `context` (M, W) if any, and `digest`, the sha256 of the weights file.
+
+    `trained_on`: what it was trained on.
+    """
 
     weights: dict[str, Tensor]
     context: Tensor | None
     digest: str
+    trained_on: TrainedOn = field(default_factory=lambda: TrainedOn(()))
 
     def load_into(self, model: nn.Module, context: Tensor | None) -> None:
         """Copy the weights into `model`, and the learned vectors into `context` (M, W) if both have some.
@@ -50,7 +56,7 @@ class InitialStudent:
 
 
 def read_initial_student(folder: Path, config: TrainConfig, teacher_digest: str) -> InitialStudent:
-    """Read the student of the bundle in `folder`, which needs only its manifest, weights and text targets.
+    """Read the student of the bundle in `folder`, which needs only its manifest, weights and `targets/`.
 
     Raises InitialStudentError for a bundle that is damaged, or of another architecture or teacher than the run.
     """
@@ -69,7 +75,7 @@ def read_initial_student(folder: Path, config: TrainConfig, teacher_digest: str)
         raise InitialStudentError(
             f"{folder} was distilled from another teacher ({bundle_teacher[:12]}): start from a student of this teacher"
         )
-    missing = [name for name in (WEIGHTS, TARGETS) if not (folder / name).is_file()]
+    missing = [name for name in (WEIGHTS, TARGETS, LABELS_FILE) if not (folder / name).is_file()]
     if missing:
         raise InitialStudentError(f"{folder} lacks {' and '.join(missing)}: download them too")
     try:
@@ -80,4 +86,32 @@ def read_initial_student(folder: Path, config: TrainConfig, teacher_digest: str)
         raise InitialStudentError(
             f"{folder} has learned vectors before its texts: set context_tokens to {len(context)}"
         )
-    return InitialStudent(weights=weights, context=context, digest=file_sha256(folder / WEIGHTS))
+    return InitialStudent(
+        weights=weights,
+        context=context,
+        digest=file_sha256(folder / WEIGHTS),
+        trained_on=_read_trained_on(folder),
+    )
+
+
+def trained_before(config: TrainConfig, start: InitialStudent | None, *, root: Path | None = None) -> TrainedOn | None:
+    """What the student of a run was trained on before the run; None if that is not known, or nothing.
+
+    Own weights are known if they lie in a bundle. `root`: as for `weights_path`. Raises InitialStudentError and
+    StudentError.
+    """
+    if start is not None:
+        return start.trained_on
+    if config.student.weights is None:
+        return None
+    weights = weights_path(config.student.weights, root)
+    bundle = (weights if weights.is_dir() else weights.parent).absolute().parent
+    is_bundle = (bundle / MANIFEST_FILE).is_file() and (bundle / LABELS_FILE).is_file()
+    return _read_trained_on(bundle) if is_bundle else None
+
+
+def _read_trained_on(bundle: Path) -> TrainedOn:
+    try:
+        return read_trained_on(bundle)
+    except TrainedOnError as error:
+        raise InitialStudentError(str(error)) from None

@@ -61,7 +61,7 @@ class Student:
     def preprocess(self) -> StudentPreprocess:
         """The preprocessing at evaluation, JSON-serialisable.
 
-        The image is resized to the size round(size / crop_pct), whatever its aspect ratio, and cropped to `size` at its
+        The image is resized to the size floor(size / crop_pct), whatever its aspect ratio, and cropped to `size` at its
         centre.
         """
         return {

@@ -12,18 +12,20 @@ from webdataset import TarWriter
 
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.scan import scan, scan_dataset
-from distill.data.dataset.trained_on import image_prefixes
+from distill.data.dataset.trained_on import Prefixes, TrainedOn, image_prefixes
 from distill.data.decoded_images import decode_images
 from distill.data.few_shot import support_rows
 from distill.data.image_index import ImageIndex
 from distill.data.image_source import ImageSource
+from distill.data.image_store import file_digests
 from distill.data.shards import read_image
-from distill.data.splits import SPLIT
+from distill.data.splits import SPLIT, Part
 from distill.evaluation.agreement import agreement
 from distill.hooks import PipelineHooks
 from distill.pipeline import (
     MeasureOptions,
     NoImages,
+    check_start,
     measure_epochs,
     measure_student,
     measure_teacher,
@@ -31,6 +33,7 @@ from distill.pipeline import (
     training_data,
 )
 from distill.student.features import student_features
+from distill.student.init_from_bundle import InitialStudentError
 from distill.student.model import build_student
 from distill.teacher.image_features import image_features
 from distill.teacher.teacher import Teacher
@@ -67,6 +70,35 @@ def test_digests_change_with_their_inputs(
     other = encode_text_targets(tiny_teacher, [[f"a drawing of {label}"] for label in LABELS], cache=None)
     changed = training_data(config(image_px=48), image_index, tiny_teacher, other, **given).digests
     assert {name for name in changed if changed[name] != data.digests[name]} == {"pictures", "texts"}
+
+
+@pytest.mark.image_input(
+    "Splits and evaluation",
+    "an initial student that was trained on labels or images which the run would measure",
+    "refused before the training, with the labels or the number of images",
+)
+def test_a_run_measures_nothing_that_its_initial_student_was_trained_on(
+    image_index: ImageIndex, tmp_path: Path
+) -> None:
+    def check(trained_on: TrainedOn, **settings: object) -> None:
+        check_start(trained_on, config(**settings), image_index, cache=tmp_path / "cache")
+
+    def contents(part: Part) -> Prefixes:
+        files = [image_index.file(row) for row in image_index.part(part)]
+        return image_prefixes(file_digests(files, cache=tmp_path / "cache", num_workers=2, hooks=PipelineHooks()))
+
+    id_labels = tuple(LABELS[label] for label in image_index.id_labels)
+    check(TrainedOn(id_labels, contents("train")))
+    check(TrainedOn((), None))
+    unseen = LABELS[image_index.ood_labels[0]]
+    with pytest.raises(InitialStudentError, match=f'1 of 2 unseen labels are not unseen.*"{unseen}"'):
+        check(TrainedOn((unseen,), contents("train")))
+    with pytest.raises(InitialStudentError, match=r"trained on 4 of the \d+ images to measure: give the split"):
+        check(TrainedOn(id_labels, contents("held_out")))
+    few = contents("ood")[:1]  # trained on again by a run of few shots, and not measured
+    check(TrainedOn(id_labels, few), protocol="fine_tune", shots=1)
+    with pytest.raises(InitialStudentError, match="trained on 1 of"):
+        check(TrainedOn(id_labels, few))
 
 
 def test_teacher_features_depend_on_the_view(

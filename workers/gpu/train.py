@@ -11,15 +11,14 @@ from distill.bundle.student_files import save_weights
 from distill.bundle.verify import MANIFEST_FILE
 from distill.config.model_names import student_notes
 from distill.config.train_config import TrainConfig
-from distill.data.dataset.trained_on import IMAGES_FILE, save_training_images
+from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, save_training_images
 from distill.hooks import PipelineHooks
-from distill.pipeline import check_bundle, measure_epochs, training_data
-from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, read_initial_student
+from distill.pipeline import check_bundle, check_start, measure_epochs, training_data
+from distill.student.init_from_bundle import TARGETS, WEIGHTS, InitialStudent, read_initial_student, trained_before
 from distill.student.model import configured_student
 from distill.student.saved_student import save_student
 from distill.teacher.teacher import Teacher
 from distill.training.hooks import SaveState, TrainHooks, WriteState
-from distill.training.loader import TrainData
 from distill.training.loop import TrainResult
 from distill.training.loop import train as train_student
 from distill.training.metrics import StepMetrics
@@ -49,8 +48,8 @@ def train(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
         with pipeline_errors():
             teacher = inputs.teacher(context, spec.teacher)
             left_out = _try_bundle(context, lease, spec, teacher, folder)
-            trained, data = _train(context, claim, lease, spec, teacher, folder, hooks)
-        files = _upload(context, claim, trained, data, folder)
+            trained = _train(context, claim, lease, spec, teacher, folder, hooks)
+        files = _upload(context, claim, trained, folder)
     result = TrainPartResult(
         num_steps=trained.steps,
         train_seconds=round(trained.seconds, 1),
@@ -82,7 +81,7 @@ def _try_bundle(
     return trial.left_out
 
 
-def _upload(context: Context, claim: Claim, trained: TrainResult, data: TrainData, folder: Path) -> dict[str, str]:
+def _upload(context: Context, claim: Claim, trained: TrainResult, folder: Path) -> dict[str, str]:
     """Store weights, learned vectors, the record of training images and the log as artefacts; name → artefact key."""
     files = {}
     save_student(trained.student, folder / "student.safetensors")
@@ -92,7 +91,6 @@ def _upload(context: Context, claim: Claim, trained: TrainResult, data: TrainDat
         files[name] = context.artefacts.put_file(
             folder / f"{name}.safetensors", f"{claim.place}/{name}.safetensors"
         ).key
-    save_training_images(folder / IMAGES_FILE, data.trained_contents())
     files["training_images"] = context.artefacts.put_file(folder / IMAGES_FILE, f"{claim.place}/{IMAGES_FILE}").key
     lines = "".join(json.dumps(line) + "\n" for line in trained.log)
     files["training_log"] = context.artefacts.put_bytes(lines.encode(), f"{claim.place}/training.jsonl").key
@@ -107,11 +105,15 @@ def _train(
     teacher: Teacher,
     folder: Path,
     hooks: PipelineHooks,
-) -> tuple[TrainResult, TrainData]:
+) -> TrainResult:
+    """Train, and write the record of training images to `folder`."""
     config = spec.config
     images = inputs.images(context, spec.dataset_id, folder)
     targets, _ = inputs.targets(context, claim, folder)
     initial_student = _initial_student(context, spec, teacher, folder)
+    before = trained_before(config, initial_student, root=context.settings.data)
+    if before is not None:
+        check_start(before, config, images.image_index, cache=context.settings.cache, root=images.root, hooks=hooks)
     is_new = initial_student is None and not claim.state_key
     _report_student(context, lease, config, width=teacher.width, is_new=is_new)
     data = training_data(
@@ -153,7 +155,8 @@ def _train(
             save=_state_saver(context, claim, lease, folder),
         ),
     )
-    return trained, data
+    save_training_images(folder / IMAGES_FILE, data.trained_contents(), before)
+    return trained
 
 
 def _report_student(context: Context, lease: LeaseRenewal, config: TrainConfig, *, width: int, is_new: bool) -> None:
@@ -205,10 +208,11 @@ def _initial_student(context: Context, spec: DistillSpec, teacher: Teacher, fold
     checkpoint_id = spec.start_checkpoint_id
     if checkpoint_id is None:
         return None
-    for path in (MANIFEST_FILE, WEIGHTS, TARGETS):
-        with context.db.read() as tx:
-            key = resources.checkpoint_file(tx, checkpoint_id, path).file_key
-        context.artefacts.get_file(key, folder / "start" / path)
+    with context.db.read() as tx:
+        keys = {file.path: file.file_key for file in resources.checkpoint_files(tx, checkpoint_id)}
+    for path in (MANIFEST_FILE, WEIGHTS, TARGETS, LABELS_FILE, IMAGES_FILE):
+        if path in keys:
+            context.artefacts.get_file(keys[path], folder / "start" / path)
     return read_initial_student(folder / "start", spec.config, teacher.digest)
 
 

@@ -1,8 +1,9 @@
 """What a student was trained on: its labels, and the contents of its training images. Imports no torch.
 
 A bundle records both: `targets/labels.json` has the part of each label, `training_images.safetensors` the first 8 bytes
-of the sha256 of each training image. With them, an evaluation on any dataset knows which of its labels the student saw,
-and leaves out the images that it was trained on. N images.
+of the sha256 of each training image. If the training started from the student of another bundle, the second file also
+has that student's images, and its labels in the metadata. With them, an evaluation on any dataset knows which of its
+labels the student saw, and leaves out the images that it was trained on. N images.
 """
 
 import json
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from distill.data.atomic_files import replacing
 from distill.data.dataset.label_matcher import LabelMatcher
@@ -24,6 +25,7 @@ from limbeck.shared.labels import readings, unique_names
 IMAGES_FILE = "training_images.safetensors"
 LABELS_FILE = "targets/labels.json"
 _TENSOR = "sha256_prefixes"
+_LABELS = "earlier_labels"  # in the metadata of the file
 
 Prefixes = npt.NDArray[np.uint64]
 
@@ -49,12 +51,11 @@ class TrainedOn:
         return np.isin(image_prefixes(contents), self.images)
 
     def split(self, image_index: ImageIndex) -> ImageIndex:
-        """The images to measure on: held out if the student was trained on their label, else OOD.
+        """The images to measure on: held out if the student saw their label, else OOD.
 
-        Images of training and unlabelled ones are left out. A label counts as trained on if its name matches
-        one of the student's by the rules of folders, with or without its sense.
+        Neither training images nor unlabelled images are among them.
         """
-        seen = self._seen(image_index.labels)
+        seen = self.seen(image_index.labels)
         return ImageIndex.of(
             image_index.root,
             image_index.labels,
@@ -65,7 +66,12 @@ class TrainedOn:
             ),
         )
 
-    def _seen(self, labels: Sequence[str]) -> Collection[int]:
+    def seen(self, labels: Sequence[str]) -> Collection[int]:
+        """The positions of the labels that the student was trained on.
+
+        A label counts as trained on if its name matches one of the student's by the rules of folders, with or without
+        its sense.
+        """
         whole = LabelMatcher(self.labels)
         without_sense = LabelMatcher([name for label in self.labels for name in _names(label)])
 
@@ -87,10 +93,17 @@ def image_prefixes(contents: Keys) -> Prefixes:
     return prefixes
 
 
-def save_training_images(path: Path, contents: Keys) -> None:
-    """Write the record of training images (N, 32), in the order of their numbers."""
+def save_training_images(path: Path, contents: Keys, earlier: TrainedOn | None = None) -> None:
+    """Write the record of training images (N, 32), in the order of their numbers.
+
+    `earlier`: what the student had been trained on before this training.
+    """
+    images = image_prefixes(contents)
+    if earlier is not None and earlier.images is not None:
+        images = np.concatenate([images, earlier.images])
+    metadata = None if earlier is None else {_LABELS: json.dumps(earlier.labels)}
     with replacing(path) as draft:
-        save_file({_TENSOR: np.unique(image_prefixes(contents))}, draft)
+        save_file({_TENSOR: np.unique(images)}, draft, metadata=metadata)
 
 
 def read_trained_on(bundle: Path) -> TrainedOn:
@@ -103,13 +116,18 @@ def read_trained_on(bundle: Path) -> TrainedOn:
         raise TrainedOnError(f"{bundle / LABELS_FILE} cannot be read: {error}") from None
     labels = tuple(name for name, part in zip(unique_names(pairs), parts, strict=True) if part == "id")
     path = bundle / IMAGES_FILE
-    return TrainedOn(labels, read_training_images(path) if path.exists() else None)
+    if not path.exists():
+        return TrainedOn(labels)
+    images, earlier = _read_training_images(path)
+    return TrainedOn(tuple(dict.fromkeys((*labels, *earlier))), images)
 
 
-def read_training_images(path: Path) -> Prefixes:
-    """The record that `save_training_images` wrote. Raises TrainedOnError."""
+def _read_training_images(path: Path) -> tuple[Prefixes, list[str]]:
+    """The images and the earlier labels that `save_training_images` wrote. Raises TrainedOnError."""
     try:
-        images: Prefixes = load_file(path)[_TENSOR]
-    except (OSError, SafetensorError, KeyError) as error:
+        with safe_open(path, framework="numpy") as file:
+            earlier: list[str] = json.loads((file.metadata() or {}).get(_LABELS, "[]"))
+            images: Prefixes = file.get_tensor(_TENSOR)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise TrainedOnError(f"{path} cannot be read: {error}") from None
-    return images
+    return images, earlier

@@ -54,6 +54,14 @@ def test_the_result_is_cached_by_architecture_and_not_by_weights(
         assert not attempt(student, teacher).is_cached
 
 
+def test_a_student_at_another_size_is_tried_without_a_warning_of_random_weights(
+    attempt: Callable[..., BundleTrial], caplog: pytest.LogCaptureFixture
+) -> None:
+    """open_clip warns while it builds the pairing, whose weights are loaded afterwards."""
+    assert attempt(new_student("test_vit", image_px=64)).left_out == {}
+    assert caplog.messages == []
+
+
 def test_another_version_of_a_library_is_another_trial(
     attempt: Callable[..., BundleTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:

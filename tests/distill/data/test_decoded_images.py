@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
 
 from distill import Stopped
 from distill.data import image_store
+from distill.data.crops import center_crop
 from distill.data.decoded_images import DecodedImages, ImagesError, decode_images, eval_size, train_size
 from distill.hooks import PipelineHooks
 from limbeck.shared.images.decode import OpenedImage
@@ -71,6 +74,20 @@ def test_sides() -> None:
     assert train_size((64, 96)) == (64, 96)
     assert train_size((64, 224)) == (73, 256)
     assert eval_size((112, 224), 0.875) == (128, 256)
+
+
+@pytest.mark.parametrize("px", [(32, 48), (33, 97), (224, 224)])
+@pytest.mark.parametrize("test_crop", [0.8, 0.875, 0.95, 1.0])
+def test_evaluation_crops_what_the_transform_of_timm_crops(px: tuple[int, int], test_crop: float) -> None:
+    """With it the model card and `limbeck classify` use the student."""
+    image = np.random.default_rng(0).integers(0, 256, (60, 50, 3), dtype=np.uint8)
+    transform = timm.data.create_transform(
+        (3, *px), crop_pct=test_crop, crop_mode="squash", interpolation="bicubic", mean=(0, 0, 0), std=(1, 1, 1)
+    )
+    height, width = eval_size(px, test_crop)
+    stored = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+    ours = center_crop(torch.from_numpy(stored.copy())[None], px)[0]
+    assert torch.equal(ours, transform(Image.fromarray(image)).mul(255).round().byte())
 
 
 def test_images_are_squashed_to_a_size_that_is_not_square(tmp_path: Path, calls: Calls) -> None:

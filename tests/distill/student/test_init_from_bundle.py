@@ -11,7 +11,7 @@ import torch
 from distill.bundle.write import StudentWeights, write_bundle
 from distill.config.train_config import TrainConfig
 from distill.evaluation.accuracy import evaluate
-from distill.student.init_from_bundle import InitialStudentError, read_initial_student
+from distill.student.init_from_bundle import InitialStudentError, read_initial_student, trained_before
 from distill.student.model import build_student
 from distill.teacher.teacher import Teacher
 from distill.texts.prompt_learning import with_context
@@ -74,6 +74,23 @@ def test_training_starts_from_the_weights_of_the_bundle(bundle: Path, tiny_teach
     torch.testing.assert_close(still["fc.weight"], own["fc.weight"], atol=1e-6, rtol=0)
     fresh = train(config(lr=1e-9), data).student.model.state_dict()
     assert not torch.allclose(fresh["fc.weight"], own["fc.weight"], atol=1e-3)
+
+
+@pytest.mark.slow
+def test_what_own_weights_were_trained_on_is_known_if_they_lie_in_a_bundle(
+    bundle: Path, tiny_teacher: Teacher, tmp_path: Path
+) -> None:
+    start = read_initial_student(bundle, config(), tiny_teacher.digest)
+    assert trained_before(config(), start) is start.trained_on
+    assert start.trained_on.labels == LABELS
+    weights = bundle / "image" / "model.safetensors"
+    for path in (weights.parent, weights):
+        known = trained_before(small_config(weights=str(path)), None)
+        assert known is not None
+        assert known.labels == LABELS
+    shutil.copy(weights, tmp_path / "own.safetensors")
+    assert trained_before(small_config(weights=str(tmp_path / "own.safetensors")), None) is None
+    assert trained_before(small_config(), None) is None
 
 
 @pytest.mark.slow

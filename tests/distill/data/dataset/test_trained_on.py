@@ -12,6 +12,7 @@ from distill.data.dataset.trained_on import (
     LABELS_FILE,
     TrainedOn,
     TrainedOnError,
+    image_prefixes,
     read_trained_on,
     save_training_images,
 )
@@ -69,6 +70,17 @@ def test_images_are_recognised_by_content(tmp_path: Path) -> None:
     assert trained_on.contains(contents("y", "z")).tolist() == [True, False]
     assert TrainedOn(("crane",)).contains(contents("y", "z")).tolist() == [False, False]
     assert trained_on.contains(np.zeros((0, 32), dtype=np.uint8)).tolist() == []
+
+
+def test_the_record_includes_what_the_initial_student_was_trained_on(tmp_path: Path) -> None:
+    (tmp_path / "targets").mkdir()
+    labels = [{"label": "crane", "part": "id"}, {"label": "heron", "part": "ood"}]
+    (tmp_path / LABELS_FILE).write_text(json.dumps({"labels": labels}))
+    earlier = TrainedOn(("crane", "owl"), image_prefixes(contents("x", "y")))
+    save_training_images(tmp_path / IMAGES_FILE, contents("y", "z"), earlier)
+    trained_on = read_trained_on(tmp_path)
+    assert trained_on.labels == ("crane", "owl")
+    assert trained_on.contains(contents("x", "y", "z", "w"), [""] * 4).tolist() == [True, True, True, False]
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
