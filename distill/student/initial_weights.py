@@ -6,6 +6,7 @@ sha256 and its licence; `distill.student.model` loads it through timm. No pickle
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -170,9 +171,24 @@ def _from_config(name: str, cfg: Mapping[str, Any], architecture: str, model_arg
     """A source from the content of timm's `config.json`. Raises StudentError."""
     known = {key: value for key, value in cfg.items() if key not in ("source", "file", "hf_hub_id", "url")}
     try:
-        return ModelSource(architecture=architecture, cfg=PretrainedCfg(**known), model_args=dict(model_args or {}))
+        source = ModelSource(architecture=architecture, cfg=PretrainedCfg(**known), model_args=dict(model_args or {}))
     except TypeError as error:
         raise _not_of_timm(name, error) from error
+    _check_numbers(name, source.cfg)
+    return source
+
+
+def _check_numbers(name: str, cfg: PretrainedCfg) -> None:
+    """Raise StudentError for numbers by which images cannot be resized and normalised."""
+    for key, lengths in (("mean", (1, 3)), ("std", (1, 3)), ("input_size", (3,))):
+        values = getattr(cfg, key)
+        is_numbers = isinstance(values, list | tuple) and all(isinstance(one, int | float) for one in values)
+        is_positive = is_numbers and all(math.isfinite(one) and (one > 0 or key == "mean") for one in values)
+        if not is_positive or len(values) not in lengths:
+            raise StudentError(
+                f"the {CONFIG_FILE} of {name} has the {key} {values!r}: give {' or '.join(map(str, lengths))} "
+                f"{'numbers' if key == 'mean' else 'positive numbers'}"
+            )
 
 
 def _with_own_weights(source: ModelSource, path: Path, shown: str) -> ModelSource:

@@ -83,8 +83,17 @@ def _is_finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def check_vocabulary(ref: str, token_ids: Sequence[int], num_tokens: int) -> None:
-    """Raise TeacherError if a tokenizer gives tokens that the text tower, of `num_tokens` tokens, does not have."""
+def check_vocabulary(ref: str, token_ids: Sequence[int], num_tokens: int, end: int | None) -> None:
+    """Raise TeacherError if the tokens of a text are not those of the text tower, which has `num_tokens`.
+
+    `end`: the token whose feature is the text's. Without it in a text, all texts would have the same feature.
+    """
+    if end is not None and end not in token_ids:
+        raise TeacherError(
+            "teacher_incomplete",
+            f"the text tower of {ref} ends a text with token {end}, which its tokenizer does not add: correct "
+            "eos_token_id (eos_id in open_clip_config.json), or copy its own tokenizer next to the weights",
+        )
     if max(token_ids) >= num_tokens:
         raise TeacherError(
             "teacher_incomplete",

@@ -277,7 +277,8 @@ def load_teacher(ref: str, *, device: str = "cpu", root: Path | None = None) -> 
         tokenizer = tokenizer_of(ref, source)
         vocabulary: Mapping[str, Any] = text_config or source.model_cfg["text_cfg"]
         token_ids = [tokenizer.pad_id, *tokenizer.ids(["a photo of a crane"])[0]]
-        check_vocabulary(ref, token_ids, int(vocabulary.get("vocab_size", NUM_CLIP_TOKENS)))
+        end = int(vocabulary.get("eos_id", 2)) if vocabulary.get("pool_type") == "eos" else None
+        check_vocabulary(ref, token_ids, int(vocabulary.get("vocab_size", NUM_CLIP_TOKENS)), end)
     return Teacher(
         ref,
         model,

@@ -249,6 +249,25 @@ def test_folder_of_timm_gives_weights_mean_and_std(tmp_path: Path) -> None:
         start(weights=str(tmp_path / "bare"))
 
 
+@given("a folder whose config.json has an unusable mean, std or input_size", "refused; the field and values are named")
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"std": [0.2, 0.2, 0]}, "has the std .*0.2, 0.2, 0.*: give 1 or 3 positive numbers"),
+        ({"mean": [float("nan")] * 3}, "has the mean .*: give 1 or 3 numbers"),
+        ({"mean": "0.5"}, "has the mean .*: give 1 or 3 numbers"),
+        ({"input_size": []}, "has the input_size .*: give 3 positive numbers"),
+    ],
+)
+def test_unusable_numbers_of_a_folder_are_refused(tmp_path: Path, changed: dict[str, Any], reason: str) -> None:
+    save_for_hf(source_model(), str(tmp_path / "own"), safe_serialization=True)
+    config = json.loads((tmp_path / "own" / "config.json").read_text())
+    config["pretrained_cfg"] |= changed
+    (tmp_path / "own" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(StudentError, match=reason):
+        start(weights=str(tmp_path / "own"))
+
+
 @given("`image/` of a bundle as a start", "its weights and its licence, with another teacher too")
 def test_licence_of_a_bundle_follows_its_weights(tmp_path: Path) -> None:
     save_for_hf(source_model(), str(tmp_path / "image"), safe_serialization=True)

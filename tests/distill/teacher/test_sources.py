@@ -225,6 +225,17 @@ def test_tokenizer_of_a_larger_vocabulary_is_refused(tmp_path: Path) -> None:
     assert "gives token 49407, but its text tower has 1000 tokens" in _refused(f"local-dir:{folder}")
 
 
+@given("Teachers", "a folder whose end token is not the one that its tokenizer adds", "refused; the token is named")
+def test_end_token_that_the_tokenizer_does_not_add_is_refused(tmp_path: Path) -> None:
+    config = tiny_clip_config()
+    text = {**config["text_cfg"], "pool_type": "eos"}
+    folder = save_clip(tmp_path / "right", {**config, "text_cfg": {**text, "eos_id": 49407}})
+    features = load_teacher(f"local-dir:{folder}").encode_text(["a crane", "a heron"])
+    assert not torch.equal(features[0], features[1])
+    folder = save_clip(tmp_path / "wrong", {**config, "text_cfg": {**text, "eos_id": 5}})
+    assert "ends a text with token 5, which its tokenizer does not add" in _refused(f"local-dir:{folder}")
+
+
 def test_sharded_folder_equals_one_file(tmp_path: Path, tiny_clip: Path, tiny_teacher: Teacher) -> None:
     shutil.copy(tiny_clip / OPEN_CLIP_CONFIG, tmp_path)
     state = _state(tiny_clip)
