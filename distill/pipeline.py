@@ -360,12 +360,14 @@ def unseen_images(
     cache: Path,
     root: Path | None = None,
     num_workers: int = 4,
+    keep_few_shot: bool = False,
     hooks: PipelineHooks | None = None,
 ) -> tuple[ImageIndex, int]:
     """The images to measure a finished student on, and the number of training images that are left out.
 
     Images of labels that the student was trained on are held out, others OOD, whatever the split of `image_index`; its
-    training images are left out by their content. Raises NoImages if no other image is left, and Stopped.
+    training images are left out by their content. `keep_few_shot`: those of unseen labels are kept, to be the support
+    of retrieval, which is not measured either. Raises NoImages if no other image is left, and Stopped.
     """
     measured = trained_on.split(image_index)
     rows = range(len(measured))
@@ -373,6 +375,8 @@ def unseen_images(
         _paths(measured, rows, root), cache=cache, num_workers=num_workers, hooks=hooks or PipelineHooks()
     )
     trained = trained_on.contains(digests)
+    if keep_few_shot:
+        trained &= np.array([item.part != "ood" for item in measured], dtype=np.bool_)
     num_trained = int(trained.sum())
     if num_trained == len(measured) > 0:
         raise NoImages(f"the student was trained on all {num_trained} images: name a dataset with other images")

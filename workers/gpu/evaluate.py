@@ -162,8 +162,10 @@ class _EvaluationRun:
         teacher = self._load_teacher() if retrieve or context is not None else None
         self.image_index, self.targets = evaluation_inputs(config, self.image_index, teacher, self.targets, context)
         trained_on = self._trained_on(checkpoint_id, config)
-        if config.data.protocol != "fine_tune" or trained_on.images is None:
-            # Few-shot images of a fine-tuned student are left out because it was trained on them.
+        # The few-shot images of a fine-tuned student are the first of each unseen label, and the support of retrieval.
+        # Without retrieval they are left out because the student was trained on them.
+        is_tuned = config.data.protocol == "fine_tune"
+        if retrieve or not is_tuned or trained_on.images is None:
             shots = max(config.data.shots, shots)
         self.image_index, num_trained = unseen_images(
             trained_on,
@@ -171,6 +173,7 @@ class _EvaluationRun:
             cache=self.context.settings.cache,
             root=self.images.root,
             num_workers=config.system.num_workers,
+            keep_few_shot=retrieve and is_tuned,
             hooks=self.hooks,
         )
         if num_trained:
