@@ -125,7 +125,9 @@ def main() -> None:
     collector = _Collector()
     folders = sorted({folder for page in PAGES for folder in page.folders})
     with redirect_stdout(io.StringIO()) as out:
-        status = pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *folders], plugins=[collector])
+        status = pytest.main(
+            ["--collect-only", "-q", "-m", "", "-p", "no:cacheprovider", *folders], plugins=[collector]
+        )
     if status != pytest.ExitCode.OK:
         raise RuntimeError(f"the tests cannot be collected:\n{out.getvalue()[-2000:]}")
     for page in PAGES:

@@ -30,7 +30,7 @@ from store.models import Dataset, Label
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 _MAX_THREADS = 8
-_MAX_CHECKS = 16
+_MAX_CHECKS = 24
 """Registrations that run or wait at a time: each takes one of the 40 threads of the API."""
 _being_checked = FolderLocks(_MAX_CHECKS)
 

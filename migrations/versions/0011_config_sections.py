@@ -84,5 +84,7 @@ def _in_sections(flat: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flat(config: dict[str, Any]) -> dict[str, Any]:
-    names = {path: name for name, path in _PATHS.items()}
-    return {names[section, field]: value for section, fields in config.items() for field, value in fields.items()}
+    """The config of the earlier release, which refuses fields it does not know: those of later releases are dropped."""
+    return {
+        name: config[section][field] for name, (section, field) in _PATHS.items() if field in config.get(section, {})
+    }

@@ -46,8 +46,8 @@ def test_an_image_whose_name_is_not_utf_8_becomes_a_warning(sqlite_db: Database,
     lease = LeaseRenewal(context, claim)
     pipeline_hooks(lease).bad_image(Path("/data/crane") / os.fsdecode(b"b\xe4d.png"), "truncated")
     lease.flush()
-    _, _, events = read_rows(context, claim)
-    assert [event.message for event in events if event.level == "warning"] == [
+    _, _, listed = read_rows(context, claim)
+    assert [event.message for event in listed if event.level == "warning"] == [
         "image crane/b\\xe4d.png is left out: truncated"
     ]
 
@@ -63,7 +63,7 @@ def test_an_unusable_image_becomes_one_warning(db: Database, tmp_path: Path) -> 
     lease.flush()
     _, part, listed = read_rows(context, claim)
     assert (part.done, part.total, part.unit) == (3, 7, "images")
-    warnings = [(event.message, event.data) for event in events if event.level == "warning"]
+    warnings = [(event.message, event.data) for event in listed if event.level == "warning"]
     assert warnings == [
         ("image crane/1.png is left out: truncated", {"image": "crane/1.png", "reason": "truncated"}),
     ]
