@@ -394,7 +394,9 @@ class TextTargets(Base):
 class Dataset(Base):
     """Images under the data root, matched to a vocabulary and split. The image index is an artefact.
 
-    So is the report of the folder, which `warnings` are a part of; datasets of earlier versions have none.
+    So are the report of the folder, which `warnings` are a part of, and the contents of the images when they were
+    registered (`distill.data.dataset.trained_on`). Datasets of earlier versions have neither; with `check` `names` the
+    images were not opened.
     """
 
     __tablename__ = "datasets"
@@ -407,6 +409,7 @@ class Dataset(Base):
     digest: Mapped[str]
     manifest_key: Mapped[str]
     report_key: Mapped[str | None]
+    contents_key: Mapped[str | None]
     warnings: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
     created_at: Mapped[float]
 

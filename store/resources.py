@@ -95,9 +95,10 @@ def add_dataset(
     digest: str,
     manifest_key: str,
     report_key: str | None = None,
+    contents_key: str | None = None,
     warnings: Sequence[str] = (),
 ) -> Dataset:
-    """Register a dataset whose image index is stored at `manifest_key`, and its report at `report_key`."""
+    """Register a dataset whose index, report and contents of images are stored at the three keys."""
     row = Dataset(
         id=id,
         vocabulary_id=vocabulary_id,
@@ -108,6 +109,7 @@ def add_dataset(
         digest=digest,
         manifest_key=manifest_key,
         report_key=report_key,
+        contents_key=contents_key,
         warnings=list(warnings),
         created_at=time.time(),
     )

@@ -4,7 +4,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 from fastapi import APIRouter, Body
 from pydantic import Field
@@ -136,7 +136,7 @@ def _register(
 ) -> Response:
     index = checked.image_index
     id = new_id("dst")
-    manifest_key, report_key = _save(services, checked, id)
+    keys = _save(services, checked, id)
 
     def write(tx: Session) -> Created:
         row = resources.add_dataset(
@@ -148,8 +148,7 @@ def _register(
             split=body.split.model_dump(mode="json"),
             counts=index.counts,
             digest=index.digest,
-            manifest_key=manifest_key,
-            report_key=report_key,
+            **keys,
             warnings=checked.report.warnings,
         )
         return DatasetOut.model_validate(row), f"/v1/datasets/{id}"
@@ -180,15 +179,29 @@ def _check(
         raise unprocessable("folder_unreadable", detail, "/path") from None
 
 
-def _save(services: Services, checked: CheckedDataset, id: str) -> tuple[str, str]:
-    """Save the index and the report as artefacts, and return their keys."""
-    manifest_key, report_key = f"datasets/{id}/manifest.jsonl", f"datasets/{id}/report.json"
+class _Keys(TypedDict):
+    manifest_key: str
+    report_key: str
+    contents_key: str | None
+
+
+def _save(services: Services, checked: CheckedDataset, id: str) -> _Keys:
+    """Save the index, the report and the contents of the images as artefacts, and return their keys."""
+    keys = _Keys(
+        manifest_key=f"datasets/{id}/manifest.jsonl", report_key=f"datasets/{id}/report.json", contents_key=None
+    )
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "manifest.jsonl")
         checked.image_index.save(file)
-        services.artefacts.put_file(file, manifest_key)
-    services.artefacts.put_bytes(checked.report.model_dump_json().encode(), report_key)
-    return manifest_key, report_key
+        services.artefacts.put_file(file, keys["manifest_key"])
+        if checked.contents is not None:
+            from distill.data.dataset.trained_on import save_contents
+
+            keys["contents_key"] = contents_key = f"datasets/{id}/contents.safetensors"
+            save_contents(Path(scratch, "contents.safetensors"), checked.contents)
+            services.artefacts.put_file(Path(scratch, "contents.safetensors"), contents_key)
+    services.artefacts.put_bytes(checked.report.model_dump_json().encode(), keys["report_key"])
+    return keys
 
 
 @router.get("", response_model=Page[DatasetOut])

@@ -16,7 +16,7 @@ import open_clip
 import pytest
 import timm
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.torch import load_file
 from sqlalchemy import func, select
 
@@ -87,11 +87,18 @@ def test_a_corrupt_image_is_reported_counted_and_skipped(
     dataset = cluster.client.register_dataset(vocabulary_id, "broken", split=SPLIT)
     for image in first_images:
         image.write_bytes(image.read_bytes()[:200])
+    for folder in broken.iterdir():
+        replaced = sorted(folder.iterdir())[1]
+        with Image.open(replaced) as picture:
+            ImageOps.mirror(picture).save(replaced)
     job = cluster.client.wait(start_distill(cluster, dataset.id, TINY_CONFIG), timeout_s=120)
     events = list(cluster.client.events(job.id))
     text = "".join(str(event.data) + event.message for event in events if event.level == "warning")
     assert any(image.relative_to(broken).as_posix() in text for image in first_images)
     assert (job.result or {})["num_bad_images"] == NUM_SPECIES
+    (changed,) = [event for event in events if "num_changed" in event.data]
+    assert (changed.level, "were changed after the dataset was registered" in changed.message) == ("warning", True)
+    assert 0 < changed.data["num_changed"] <= NUM_SPECIES
     # A registration leaves them out.
     again = cluster.client.register_dataset(vocabulary_id, "broken", split=SPLIT)
     report = cluster.client.dataset_report(again.id)

@@ -35,6 +35,7 @@ def test_a_job_and_the_command_line_train_the_same_weights(
     }
     done = cluster.client.wait(start_distill(cluster, dataset_id, config), timeout_s=180)
     assert done.result is not None
+    assert not [event for event in cluster.client.events(done.id) if "num_changed" in event.data]
     data, labels = cluster.folder / "data", tmp_path / "labels.txt"
     labels.write_text("\n".join(label_names))
     arguments = ["--images", str(data / "images"), "--labels", str(labels), "--split", json.dumps(SPLIT)]

@@ -76,12 +76,16 @@ def scratch(context: Context) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class JobImages:
-    """A registered dataset: its image index, and the folder to which the paths of the index are relative."""
+    """A registered dataset: its image index, and the folder to which the paths of the index are relative.
+
+    `contents`: the file that `distill.data.dataset.trained_on.save_contents` wrote when it was registered, if it did.
+    """
 
     dataset_id: str
     digest: str
     image_index: ImageIndex
     root: Path
+    contents: Path | None = None
 
 
 def images(context: Context, dataset_id: str, folder: Path) -> JobImages:
@@ -90,12 +94,16 @@ def images(context: Context, dataset_id: str, folder: Path) -> JobImages:
         row = resources.dataset(tx, dataset_id)
     context.artefacts.get_file(row.manifest_key, folder / "manifest.jsonl")
     image_index = ImageIndex.load(folder / "manifest.jsonl")
+    contents: Path | None = None
+    if row.contents_key is not None:
+        contents = folder / "contents.safetensors"
+        context.artefacts.get_file(row.contents_key, contents)
     root = (context.settings.data / row.path).resolve()
     if not root.is_dir():
         raise PartError(
             "dataset_missing", f'dataset folder "{row.path}" is not under the data root of this worker: mount it there'
         )
-    return JobImages(row.id, row.digest, image_index, root)
+    return JobImages(row.id, row.digest, image_index, root, contents)
 
 
 def captions(context: Context, caption_set_id: str | None, folder: Path) -> Path | None:

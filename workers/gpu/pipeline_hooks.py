@@ -6,8 +6,10 @@ from pathlib import Path
 
 from distill.bundle.write import BundleError
 from distill.config.loss_registry import UnlabelledUnused
+from distill.data.dataset.trained_on import count_changed
 from distill.data.decoded_images import ImagesError
 from distill.data.few_shot import FewShotError
+from distill.data.row_cache import Keys
 from distill.hooks import PipelineHooks
 from distill.pipeline import NoImages
 from distill.student.init_from_bundle import InitialStudentError
@@ -70,3 +72,17 @@ def pipeline_hooks(lease: LeaseRenewal) -> PipelineHooks:
         lease.note(f"image {name} is left out: {reason}", level="warning", image=name, reason=reason)
 
     return PipelineHooks(on_progress=on_progress, should_stop=lease.should_stop, on_bad_image=on_bad_image)
+
+
+def note_changed_images(lease: LeaseRenewal, registered: Path, contents: Keys) -> None:
+    """Warn if training images, by their sha256 (N, 32), are not among those of the dataset when it was registered.
+
+    `registered`: the file that `distill.data.dataset.trained_on.save_contents` wrote. Raises TrainedOnError.
+    """
+    count = count_changed(registered, contents)
+    if count:
+        message = (
+            f"{count} of {len(contents)} training images were changed after the dataset was registered, so that its "
+            "report and its search for copies are out of date: register it again"
+        )
+        lease.note(message, level="warning", num_changed=count)

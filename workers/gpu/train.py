@@ -28,7 +28,7 @@ from store.jobs.claims import Claim
 from store.jobs.part_results import TrainPartResult
 from store.jobs.specs import DistillSpec
 from workers.gpu import inputs
-from workers.gpu.pipeline_hooks import pipeline_errors, pipeline_hooks
+from workers.gpu.pipeline_hooks import note_changed_images, pipeline_errors, pipeline_hooks
 from workers.runtime.context import Context
 from workers.runtime.lease_renewal import LeaseRenewal
 from workers.runtime.run_part import Publish
@@ -126,6 +126,8 @@ def _train(
         captions=inputs.captions(context, spec.caption_set_id, folder),
         hooks=hooks,
     )
+    if images.contents is not None:
+        note_changed_images(lease, images.contents, data.trained_contents())
     if data.captioned is not None:
         lease.note(f"{int(data.captioned.sum())} of {len(data.captioned)} images have a caption")
     resume: Path | None = None

@@ -93,6 +93,17 @@ def image_prefixes(contents: Keys) -> Prefixes:
     return prefixes
 
 
+def save_contents(path: Path, contents: Keys) -> None:
+    """Write the contents of a dataset's images, by which `count_changed` finds later changes. sha256 (N, 32)."""
+    save_training_images(path, contents)
+
+
+def count_changed(path: Path, contents: Keys) -> int:
+    """How many of these images (N, 32) are not among those that `save_contents` wrote. Raises TrainedOnError."""
+    images, _ = _read_training_images(path)
+    return int((~np.isin(image_prefixes(contents), images)).sum())
+
+
 def save_training_images(path: Path, contents: Keys, earlier: TrainedOn | None = None) -> None:
     """Write the record of training images (N, 32), in the order of their numbers.
 

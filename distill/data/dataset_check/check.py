@@ -28,6 +28,7 @@ from limbeck.shared.images.file_names import shown_path
 
 if TYPE_CHECKING:
     from distill.data.dataset_check.inspection import ImageFacts
+    from distill.data.row_cache import Keys
 
 
 class DatasetCheck(BaseModel):
@@ -60,13 +61,15 @@ class DatasetCheck(BaseModel):
 class CheckedDataset:
     """The image index of the usable images, the report, and the reason of each file that cannot be decoded.
 
-    `shorter_sides_px`: of the images that can be decoded; empty if no image was opened.
+    `shorter_sides_px`: of the images that can be decoded; empty if no image was opened. `contents`: their sha256
+    (N, 32); None if no image was opened.
     """
 
     image_index: ImageIndex
     report: DatasetReport
     unreadable: Mapping[str, str]
     shorter_sides_px: Sequence[int] = ()
+    contents: "Keys | None" = None
 
 
 def check_dataset(
@@ -108,7 +111,8 @@ def check_dataset(
         check_usable(image_index, split)
     findings = CheckFindings(paths, facts, duplicates)
     report = dataset_report(matched, image_index, options, findings)
-    return CheckedDataset(image_index, report, unreadable, facts.sides_px[facts.readable].min(axis=1).tolist())
+    shorter_sides_px = facts.sides_px[facts.readable].min(axis=1).tolist()
+    return CheckedDataset(image_index, report, unreadable, shorter_sides_px, facts.digests[facts.readable])
 
 
 def _split(usable: MatchedDataset, split: Split, unreadable: Mapping[str, str]) -> list[Item]:

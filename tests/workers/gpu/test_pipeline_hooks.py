@@ -1,16 +1,19 @@
 """Codes of pipeline errors, and hooks that report to the lease."""
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
 from distill import Stopped
+from distill.data.dataset.trained_on import save_contents
+from distill.data.row_cache import stack_keys
 from distill.teacher.teacher import TeacherError
 from store.db import Database
 from store.jobs import events
 from tests.workers.runtime.part_helpers import claim_new_part, make_context, read_rows
-from workers.gpu.pipeline_hooks import ERROR_CODES, MAX_NOTED, pipeline_errors, pipeline_hooks
+from workers.gpu.pipeline_hooks import ERROR_CODES, MAX_NOTED, note_changed_images, pipeline_errors, pipeline_hooks
 from workers.runtime.errors import PartError
 from workers.runtime.lease_renewal import LeaseRenewal
 
@@ -87,3 +90,23 @@ def test_events_of_unusable_images_are_limited(sqlite_db: Database, tmp_path: Pa
         messages = [one.message for one in events.after(tx, claim.job_id, 0, limit=1000) if one.level == "warning"]
     assert (len(messages), len(hooks.bad_images)) == (MAX_NOTED + 1, MAX_NOTED + 3)
     assert messages[-1] == "more images are left out; the result of the job counts them"
+
+
+@pytest.mark.image_input(
+    "Files, folders and shards",
+    "a picture of a registered dataset that is replaced before a job trains on it",
+    "a warning of the job with the number of such training images",
+)
+def test_images_that_changed_after_the_registration_are_a_warning(sqlite_db: Database, tmp_path: Path) -> None:
+    context = make_context(sqlite_db, tmp_path)
+    claim = claim_new_part(context)
+    lease = LeaseRenewal(context, claim)
+    contents = stack_keys(hashlib.sha256(name).digest() for name in (b"x", b"y", b"z"))
+    save_contents(tmp_path / "contents", contents[:2])
+    note_changed_images(lease, tmp_path / "contents", contents[:2])
+    note_changed_images(lease, tmp_path / "contents", contents)
+    lease.flush()
+    _, _, listed = read_rows(context, claim)
+    (warning,) = [event for event in listed if event.level == "warning"]
+    assert warning.message.startswith("1 of 3 training images were changed after the dataset was registered")
+    assert warning.data == {"num_changed": 1}

@@ -12,8 +12,10 @@ from distill.data.dataset.trained_on import (
     LABELS_FILE,
     TrainedOn,
     TrainedOnError,
+    count_changed,
     image_prefixes,
     read_trained_on,
+    save_contents,
     save_training_images,
 )
 from distill.data.image_index import ImageIndex, Item
@@ -81,6 +83,13 @@ def test_the_record_includes_what_the_initial_student_was_trained_on(tmp_path: P
     trained_on = read_trained_on(tmp_path)
     assert trained_on.labels == ("crane", "owl")
     assert trained_on.contains(contents("x", "y", "z", "w")).tolist() == [True, True, True, False]
+
+
+def test_contents_that_changed_since_are_counted(tmp_path: Path) -> None:
+    save_contents(tmp_path / "contents", contents("x", "y", "z"))
+    assert count_changed(tmp_path / "contents", contents("z", "x")) == 0
+    assert count_changed(tmp_path / "contents", contents("z", "w", "v")) == 2
+    assert count_changed(tmp_path / "contents", contents()) == 0
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
