@@ -157,7 +157,7 @@ class _OptionalParts:
             return None
         try:
             return write()
-        except Exception as error:  # whatever it is, the trained weights must not be lost with an optional part
+        except Exception as error:  # any error: the trained weights must be kept if an optional part fails
             log.warning("the bundle has no %s: %s", part, error, exc_info=not isinstance(error, BundleError | OSError))
             self.left_out[part] = first_line(error)
         for name in OPTIONAL_PARTS[part]:

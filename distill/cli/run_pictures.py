@@ -1,7 +1,7 @@
 """The contents of the images that a run was started with, so that it is not resumed or reported for changed images.
 
-`OUT/work/pictures.npy` holds the sha256 (N, 32) of each of the N images of the index. Files whose version is known to
-the cache are not read again to be compared.
+`pictures.npy` in the work folder of the run has the sha256 (N, 32) of each of the N images of the index. Files whose
+version is known to the cache are not read again.
 """
 
 import io

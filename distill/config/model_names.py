@@ -17,7 +17,7 @@ from distill.config.closest_names import closest_names
 
 CATALOG_FILE = Path(__file__).with_name("model_names.json")
 WEIGHTS_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".npz")
-"""Names of weights files, by which a path without a folder is told from a tag."""
+"""Suffixes of weights files: a name that ends with one is a path and not a tag."""
 
 
 class Catalog(TypedDict):

@@ -75,7 +75,7 @@ class BytePairTokenizer:
         write_bytes(folder / SETTINGS_FILES[0], (json.dumps(settings, indent=2) + "\n").encode())
 
     def has_vocabulary_of(self, other: "FileTokenizer") -> bool:
-        """Whether the other gives each token the same id, whatever it calls the start and the end."""
+        """Whether both give each token the same id. The names of the start and end tokens may differ."""
         names = {"<|startoftext|>": START, "<|endoftext|>": END}
         own: dict[str, int] = self._inner.encoder
         return {names.get(token, token): number for token, number in other.vocabulary().items()} == own

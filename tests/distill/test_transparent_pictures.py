@@ -99,7 +99,7 @@ def test_transparent_pictures_train_and_classify_as_on_white(tmp_path: Path) -> 
     print(json.dumps(results))
     for who in ("student", "teacher"):
         assert results["transparent"][who] == pytest.approx(results["white"][who], abs=0.02)
-    # Otherwise the test proves nothing: colours that nobody sees must matter to a decoder that shows them.
+    # The hidden colours must change the result of a decoder that shows them, or the test proves nothing.
     assert results["hidden"]["teacher"][1] < results["white"]["teacher"][1] - 0.1
     bundle = tmp_path / "out-transparent" / "bundle"
     assert classified(bundle, tmp_path / "transparent") == classified(bundle, tmp_path / "white")

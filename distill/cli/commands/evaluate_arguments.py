@@ -28,7 +28,7 @@ from limbeck.shared.templates import TextKind
 DESCRIPTION = """\
 Evaluate the student of a bundle on a folder of images, without the service.
 
-Labels that the student was trained on are seen, all others unseen, whatever the split; images that it was trained on
+Labels that the student was trained on are seen, all others unseen, with any split; images that it was trained on
 are left out. Without --labels, the labels and texts of the bundle are used, and no teacher is needed. Other labels are
 encoded by --teacher, or by the text encoder in the bundle's pairing/.
 """

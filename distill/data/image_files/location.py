@@ -36,14 +36,14 @@ def parquet_member(file: str, row: int, column: str, *, num_rows: int) -> str:
 
 
 def container_of(path: str) -> str | None:
-    """The shard, Parquet or Arrow file that holds an image; None for an image that is a file of its own."""
+    """The shard, Parquet or Arrow file that holds an image; None for an image in a single file."""
     if match := _ARROW.match(path) or _PARQUET.match(path):
         return match["file"]
     return shards.shard_of(path) if shards.is_member(path) else None
 
 
 def folder_of(path: str) -> str:
-    """The shard, Parquet or Arrow file that holds an image; for an image that is a file of its own, its folder."""
+    """The shard, Parquet or Arrow file that holds an image; for an image in a single file, its folder."""
     return container_of(path) or path.rpartition("/")[0]
 
 

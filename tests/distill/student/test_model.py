@@ -95,7 +95,7 @@ def test_grey_input_is_the_luma() -> None:
     assert grey.shape == (1, 1, 32, 32)
     of_pillow = torch.from_numpy(np.array(Image.fromarray(noise).convert("L"))) / 255
     torch.testing.assert_close(grey[0, 0] * student.std[0] + student.mean[0], of_pillow, atol=0.51 / 255, rtol=0)
-    # An image without colour has the same normalised values, whichever way it was normalised.
+    # A grey image has the same normalised values with both normalisations.
     assert student.model.eval()(grey).shape == (1, 7)
 
 

@@ -37,7 +37,7 @@ class _JoinedImage:
 
 @dataclass
 class _Collected:
-    """The images of all tables, by path, and what is to be said about them.
+    """The images of all tables, by path, and the notes about them.
 
     `beside`: the names of all files in each folder in which images were looked for.
     """

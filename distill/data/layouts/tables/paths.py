@@ -1,4 +1,4 @@
-"""Finds the image files that a table names. Each folder is listed once, whatever the number of rows. No torch."""
+"""Finds the image files that a table names. Each folder is listed once for all rows. No torch."""
 
 import os
 import posixpath
