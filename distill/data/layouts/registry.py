@@ -21,31 +21,35 @@ class Layout:
     """A way to give images. `recognises(root)`: whether a folder has this layout; it reads names and headers only.
 
     `read(root, source)` lists the images; it raises FolderError. `suffix`: of the file that `source` may name.
+    `settings`: those of ImageSource that only some layouts read, as far as this one does.
     """
 
     name: str
     recognises: Callable[[Path], bool]
     read: Callable[[Path, ImageSource], Listing]
     suffix: str | None = None
+    settings: tuple[str, ...] = ()
 
 
+_SETTINGS = ("file", "columns", "image_folder", "label_separator")
+"""Settings of ImageSource that only some layouts read."""
 LISTS: tuple[Layout, ...] = (
-    Layout("coop", coop.recognises, coop.read, ".json"),  # its file is put beside the files of a dataset
+    Layout("coop", coop.recognises, coop.read, ".json", ("file",)),  # its file is put beside the files of a dataset
     Layout("cub", cub.recognises, cub.read),
     Layout("flowers102", flowers102.recognises, flowers102.read),
     Layout("food101", food101.recognises, food101.read),
-    Layout("sun397", sun397.recognises, sun397.read, ".txt"),
+    Layout("sun397", sun397.recognises, sun397.read, ".txt", ("file",)),
     Layout("cars", cars.recognises, cars.read),
     Layout("pets", pets.recognises, pets.read),
     Layout("tiered_imagenet", tiered_imagenet.recognises, tiered_imagenet.read),
     Layout("imagenet", imagenet.recognises, imagenet.read),
-    Layout("coco", coco.recognises, coco.read, ".json"),
-    Layout("inaturalist", inaturalist.recognises, inaturalist.read, ".json"),
+    Layout("coco", coco.recognises, coco.read, ".json", ("file",)),
+    Layout("inaturalist", inaturalist.recognises, inaturalist.read, ".json", ("file",)),
 )
 """Layouts recognised by the files of a published dataset."""
 TABLES: tuple[Layout, ...] = (
-    Layout("huggingface", huggingface.recognises, huggingface.read),
-    Layout("table", tables.recognises, tables.read),
+    Layout("huggingface", huggingface.recognises, huggingface.read, None, ("file", "columns", "label_separator")),
+    Layout("table", tables.recognises, tables.read, None, _SETTINGS),
 )
 FOLDERS: tuple[Layout, ...] = (
     Layout("part_folders", part_folders.recognises, part_folders.read),
@@ -61,6 +65,7 @@ def list_images(root: Path, source: ImageSource, *, needs_parts: bool) -> Listin
     """
     recognised = [layout for layout in LISTS if _recognises(layout, root)] if source.layout == "auto" else []
     layout = _layout_of(root, source, recognised, needs_parts=needs_parts)
+    _refuse_unread_settings(layout, source)
     try:
         listing = layout.read(root, source)
     except FolderError as error:
@@ -78,6 +83,13 @@ def list_images(root: Path, source: ImageSource, *, needs_parts: bool) -> Listin
     elif source.layout == "auto" and layout in FOLDERS and has_table(root):
         listing.notes.append('the table beside the class folders is not read: images.layout "table" reads it')
     return listing
+
+
+def _refuse_unread_settings(layout: Layout, source: ImageSource) -> None:
+    for name in _SETTINGS:
+        if name not in layout.settings and getattr(source, name) != ImageSource.model_fields[name].default:
+            detail = f'images.{name} has no effect on the layout "{layout.name}": remove it, or give images.layout'
+            raise FolderError("unread_setting", detail, f"/images/{name}")
 
 
 def _report_beside(listing: Listing, root: Path, source: ImageSource) -> None:

@@ -99,3 +99,26 @@ def test_a_layout_names_a_file_that_is_none(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     error = listing_error(tmp_path, "cub")
     assert (error.code, error.detail) == ("bad_list", f'"{name}" cannot be read: Not a regular file')
+
+
+@pytest.mark.image_input(
+    SECTION,
+    "a setting that the layout does not read, such as `image_folder` for class folders",
+    "refused with the setting and the layout",
+)
+@pytest.mark.parametrize(
+    ("setting", "value", "layout"),
+    [
+        ("image_folder", "crane", "auto"),
+        ("label_separator", "|", "auto"),
+        ("columns", {"label": "name"}, "auto"),
+        ("file", "labels.csv", "class_folders"),
+    ],
+)
+def test_a_setting_that_the_layout_does_not_read_is_refused(
+    tmp_path: Path, setting: str, value: object, layout: str
+) -> None:
+    create(tmp_path, "crane/0.jpg", "heron/0.jpg")
+    error = listing_error(tmp_path, layout, **{setting: value})
+    assert (error.code, error.pointer) == ("unread_setting", f"/images/{setting}")
+    assert f'images.{setting} has no effect on the layout "class_folders"' in error.detail
