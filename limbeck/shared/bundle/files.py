@@ -2,6 +2,8 @@
 
     manifest = read_manifest(Path("student"))
     weights = read_verified(Path("student"), "onnx/image.onnx", listed_files(manifest))
+
+The service writes and checks bundles by `distill.bundle`, and the client reads them by `limbeck.classify`.
 """
 
 import hashlib
