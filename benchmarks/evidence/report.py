@@ -69,7 +69,8 @@ The effect of each part of the method on the frozen field guide (`examples/field
 images are drawn by a program and its teacher is tiny: the results show which parts of the method help here, and nothing
 about accuracy on photographs. Written by
 
-```
+<!-- snippet: checked; takes hours -->
+```sh
 {command}
 ```
 

@@ -1,7 +1,6 @@
-"""The blocks of the tutorial and the how-to pages run in order, as a reader would run them, in one folder and one shell.
+"""The blocks of the tutorial and the how-to pages run in order, as a reader would run them, in one folder.
 
-About four minutes on two cores. The ports of the documents are replaced by free ones, and `my-picture.jpg` is a photo-like
-picture that is no creature.
+The ports of the documents are replaced by free ones, and `my-picture.jpg` is a picture that is no creature.
 """
 
 import os
@@ -30,6 +29,7 @@ PAGES = [
     "docs/how-to/production.md",
     "docs/how-to/new-words.md",
     "docs/how-to/load.md",
+    "docs/how-to/http.md",
     "docs/how-to/keys.md",
     "docs/how-to/backup.md",
     "docs/how-to/paper.md",
@@ -38,6 +38,9 @@ PAGES = [
     "docs/hub.md",
 ]
 _START_S = 90.0
+_KEPT = "SET VOCABULARY DATASET CHECKPOINT JOB LIMBECK_KEY LIMBECK_HOME"
+# Writes the variables that later blocks use, exported or not, for `source`.
+_KEEP = f"(declare -p {_KEPT} 2>/dev/null || true) > .variables"
 
 
 def test_every_how_to_page_is_run() -> None:
@@ -100,8 +103,7 @@ class _Reader:
         if snippet.language == "python":
             command = [sys.executable, "-c", code]
         else:
-            keep = "declare -p SET VOCABULARY DATASET CHECKPOINT LIMBECK_KEY LIMBECK_HOME 2>/dev/null | sed 's/^declare -x/export/; s/^declare --//'"
-            command = ["bash", "-euo", "pipefail", "-c", f"source .variables\n{code}\n({keep}) > .variables || true"]
+            command = ["bash", "-euo", "pipefail", "-c", f"source .variables\n{code}\n{_KEEP}"]
         done = subprocess.run(
             command, cwd=self.folder, env=self._environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True
         )

@@ -76,7 +76,7 @@ def test_modules_exist() -> None:
 def _parse(code: str) -> ast.Module:
     """Parse a module, or entries of a dictionary."""
     code = textwrap.dedent(code)
-    return ast.parse(code if not code.startswith('"') else f"{{{code}}}")
+    return ast.parse(f"{{{code}}}" if re.match(r'"\w+": ', code) else code)
 
 
 def _calls(command: str) -> list[list[str]]:
