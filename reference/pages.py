@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from distill.config import reference as config_reference
-from reference import api_operations, commands, service_settings
+from reference import api_operations, commands, python_client, service_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "docs/reference/api.md": api_operations.markdown,
+    "docs/reference/client.md": python_client.markdown,
     "docs/reference/cli.md": commands.markdown,
     "docs/reference/config.md": config_reference.markdown,
     "docs/reference/settings.md": service_settings.markdown,
