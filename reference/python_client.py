@@ -100,7 +100,7 @@ def _field_texts(kind: type) -> dict[str, str]:
     texts: dict[str, str] = {}
     for base in body.bases:
         parent = vars(job_requests).get(ast.unparse(base))
-        texts |= _field_texts(parent) if typing.is_typeddict(parent) else {}
+        texts |= _field_texts(parent) if isinstance(parent, type) and typing.is_typeddict(parent) else {}
     for statement, following in zip(body.body, [*body.body[1:], None], strict=True):
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             below = following.value if isinstance(following, ast.Expr) else None
