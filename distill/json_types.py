@@ -193,6 +193,7 @@ class LabelSetJSON(TypedDict):
     num_labels: int
     num_images: int
     per_label: dict[str, float]
+    images_per_label: NotRequired[dict[str, int]]
     top5: float
     intervals: IntervalsJSON
     calibration: CalibrationJSON
@@ -222,6 +223,19 @@ class LastEpochsJSON(TypedDict):
     harmonic_mean: float | None
 
 
+class NoneOfTheseJSON(TypedDict):
+    """An image whose largest cosine to all text targets is below `threshold` shows none of the labels.
+
+    `false_alarm_rate`: the share of `num_images` held-out images of seen labels that are below it.
+    """
+
+    score: Literal["cosine"]
+    threshold: float
+    false_alarm_rate: float
+    target_rate: float
+    num_images: int
+
+
 class EvaluationJSON(TypedDict):
     """`distill.evaluation.accuracy.Evaluation`. Fields that an evaluation of an earlier release lacks are absent."""
 
@@ -232,6 +246,7 @@ class EvaluationJSON(TypedDict):
     last_epochs: NotRequired[LastEpochsJSON | None]
     retrieval: NotRequired[LabelSetJSON | None]
     num_training_images: NotRequired[int]
+    none_of_these: NotRequired[NoneOfTheseJSON | None]
 
 
 class GainJSON(TypedDict):

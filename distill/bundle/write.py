@@ -28,7 +28,8 @@ import timm
 import torch
 
 from distill.bundle import plots
-from distill.bundle.model_card import CardFacts, model_card
+from distill.bundle.card_facts import CardFacts
+from distill.bundle.model_card import model_card
 from distill.bundle.pairing import PairingLoad, verify_pairing, write_pairing
 from distill.bundle.student_files import StudentWeights, verify_image, write_image
 from distill.bundle.verify import MANIFEST_FILE, MANIFEST_FORMAT, BundleError, file_sha256
@@ -41,7 +42,7 @@ from limbeck.shared.text import first_line
 
 __all__ = ["BundleError", "BundleFile", "WrittenBundle", "write_bundle"]
 
-CARD_FILE = "README.md"
+CARD_FILE, ONNX_CONFIG_FILE = "README.md", "onnx/config.json"
 OPTIONAL_PARTS = {
     "pairing": ("pairing",),
     "plots": ("loss.png", "accuracy.png", "reliability.png", "confusions.png"),
@@ -133,7 +134,7 @@ def write_bundle(
             needs_transformers=bool(teacher.model_cfg["text_cfg"].get("hf_tokenizer_name")),
         )
         optional.write("plots", lambda: _draw_plots(draft, training_log, evaluation))
-        facts = replace(facts, left_out=optional.left_out)
+        facts = replace(facts, onnx=_onnx_config(draft), left_out=optional.left_out)
         optional.write("card", lambda: write_bytes(draft / CARD_FILE, _encoded(model_card(facts))))
         files = _write_manifest(draft, student, made_from, optional.left_out)
         for folder in (draft, *(path for path in draft.iterdir() if path.is_dir())):
@@ -169,6 +170,12 @@ class _OptionalParts:
 def _pairing(folder: Path, student: StudentWeights, teacher: Teacher, features: torch.Tensor) -> PairingLoad:
     write_pairing(folder, student, teacher)
     return verify_pairing(folder, student, teacher, features)
+
+
+def _onnx_config(draft: Path) -> JSONObject | None:
+    """What `onnx/` states about itself; None without it."""
+    path = draft / ONNX_CONFIG_FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _check_inputs(
