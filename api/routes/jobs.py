@@ -97,7 +97,7 @@ class JobOut(ResponseModel):
 _NO_PROGRESS = Progress(stage="", name="", done=0, total=0, unit="", rate=None, eta_s=None, stages=())
 
 
-def job_out(
+def _job_out(
     job: Job | Row[Any], job_progress: Progress | None, totals: UsageTotals | None, waits: Waiting | None
 ) -> JobOut:
     """The response model of a job with this progress, LLM usage and place in its queue."""
@@ -121,11 +121,12 @@ def job_out(
     )
 
 
-def _get_job(tx: Session, job_id: str) -> JobOut:
+def read_job(tx: Session, job_id: str) -> JobOut:
+    """The response model of a job. Raises NotFound."""
     row, job_progress = progress.of_job(tx, job_id)
     may_wait = row.finished_at is None and row.running_kind is None
     waits = waiting.of_jobs(tx, [job_id]).get(job_id) if may_wait else None
-    return job_out(row, job_progress, usage.totals_from_row(row), waits)
+    return _job_out(row, job_progress, usage.totals_from_row(row), waits)
 
 
 @router.post("", status_code=202, response_model=JobOut)
@@ -136,7 +137,7 @@ def create(
 
     def write(tx: Session) -> Created:
         job = job_requests.create(tx, body, services.settings)
-        return _get_job(tx, job.id), f"/v1/jobs/{job.id}"
+        return read_job(tx, job.id), f"/v1/jobs/{job.id}"
 
     return idempotency.respond(write, status=202)
 
@@ -156,7 +157,7 @@ def list_all(
         progress_by_job, totals_by_job = progress.of_jobs(tx, ids), usage.totals_of_jobs(tx, ids)
         waits_by_job = waiting.of_jobs(tx, [job.id for job in rows if job.finished_at is None])
         data = [
-            job_out(job, progress_by_job.get(job.id), totals_by_job.get(job.id), waits_by_job.get(job.id))
+            _job_out(job, progress_by_job.get(job.id), totals_by_job.get(job.id), waits_by_job.get(job.id))
             for job in rows
         ]
         return page(data, more, lambda item: item.id)
@@ -166,7 +167,7 @@ def list_all(
 def get(services: ServicesDep, id: str) -> Response:
     """A job."""
     with services.db.read() as tx:
-        job = _get_job(tx, id)
+        job = read_job(tx, id)
     # Clients poll jobs often. Serialising the job here saves one switch of threads.
     return Response(job.model_dump_json(), media_type="application/json")
 
@@ -176,7 +177,7 @@ def cancel(idempotency: IdempotencyDep, id: str) -> Response:
     """Cancel a job; finished work is kept. No effect on a job that has finished or is already being cancelled."""
 
     def write(tx: Session) -> Created:
-        return _get_job(tx, transitions.cancel(tx, id).id), f"/v1/jobs/{id}"
+        return read_job(tx, transitions.cancel(tx, id).id), f"/v1/jobs/{id}"
 
     return idempotency.respond(write, status=202)
 

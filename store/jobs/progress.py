@@ -113,9 +113,8 @@ def tally(tx: Session, job: Job) -> None:
     Call it in the transaction that changed the status of a part and holds the lock of the job.
     """
     phases = {stored["kind"]: stored["phases"] for stored in job.tally if "phases" in stored}
-    job.tally = [
+    tallies: list[TallyJSON] = [
         {
-            **({"phases": phases[row.kind]} if row.kind in phases else {}),
             "kind": row.kind,
             "done": int(row.done),
             "total": int(row.total),
@@ -125,6 +124,10 @@ def tally(tx: Session, job: Job) -> None:
         }
         for row in tx.execute(_TALLY, {"job_id": job.id})
     ]
+    for stored in tallies:
+        if stored["kind"] in phases:
+            stored["phases"] = phases[stored["kind"]]
+    job.tally = tallies
 
 
 def begin_phase(job: Job, part: Part, name: str) -> None:
@@ -132,17 +135,19 @@ def begin_phase(job: Job, part: Part, name: str) -> None:
 
     A part that is tried again begins its phases again. The caller has locked the row of the job.
     """
-    changed: list[TallyJSON] = []
-    for stored in job.tally:
-        if stored["kind"] == part.kind:
-            before = [phase for phase in stored.get("phases", ())]
-            if before:
-                before[-1] = {**before[-1], "done": part.done, "total": part.total, "unit": part.unit}
-            names = [phase["name"] for phase in before]
-            kept = before[: names.index(name)] if name in names else before
-            stored = {**stored, "unit": "", "phases": [*kept, {"name": name, "done": 0, "total": 0, "unit": ""}]}
-        changed.append(stored)
-    job.tally = changed
+    job.tally = [_with_phase(stored, part, name) if stored["kind"] == part.kind else stored for stored in job.tally]
+
+
+def _with_phase(stored: TallyJSON, part: Part, name: str) -> TallyJSON:
+    begun = list(stored.get("phases", ()))
+    if begun:
+        begun[-1] = {"name": begun[-1]["name"], "done": part.done, "total": part.total, "unit": part.unit}
+    names = [phase["name"] for phase in begun]
+    kept = begun[: names.index(name)] if name in names else begun
+    changed = stored.copy()
+    changed["unit"] = ""
+    changed["phases"] = [*kept, {"name": name, "done": 0, "total": 0, "unit": ""}]
+    return changed
 
 
 def of_jobs(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Progress]:

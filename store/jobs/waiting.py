@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, exists, func, literal_column, select
+from sqlalchemy import ColumnElement, bindparam, exists, func, literal_column, select
 from sqlalchemy.orm import Session, aliased
 
 from limbeck.shared.counts import number
@@ -50,7 +50,8 @@ class Waiting:
 
 
 # The statuses are literals and not parameters, so that the planner can use the partial indexes.
-_QUEUED, _RUNNING = literal_column("'queued'"), literal_column("'running'")
+_QUEUED: ColumnElement[str] = literal_column("'queued'")
+_RUNNING: ColumnElement[str] = literal_column("'running'")
 _other = aliased(Part)
 _MINE = (
     select(Part.job_id, Part.queue, func.min(Part.not_before).label("not_before"))
@@ -92,7 +93,7 @@ def of_jobs(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Waiting]:
     if not job_ids:
         return {}
     fresh = time.time() - FRESH_S
-    rows = tx.connection().execute(_WAITING, {"job_ids": list(job_ids), "fresh": fresh})
+    rows = tx.connection().execute(_WAITING, {"job_ids": _job_ids(job_ids), "fresh": fresh})
     return {
         row.job_id: Waiting(
             name=row.queue,
@@ -103,3 +104,8 @@ def of_jobs(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Waiting]:
         )
         for row in rows
     }
+
+
+def _job_ids(job_ids: Sequence[str]) -> list[str]:
+    """At least two ids. With one, SQLite would read all queued parts, by the index over status and queue."""
+    return ["", *job_ids]

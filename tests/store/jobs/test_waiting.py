@@ -76,7 +76,7 @@ def test_no_more_than_the_maximum_is_counted(db: Database) -> None:
 
 def test_the_parts_ahead_are_found_by_the_index_over_queued_parts(sqlite_db: Database) -> None:
     job_id = create(sqlite_db, 500)
-    statement = waiting._WAITING.params(job_ids=[job_id], fresh=0.0)
+    statement = waiting._WAITING.params(job_ids=waiting._job_ids([job_id]), fresh=0.0)
     compiled = statement.compile(sqlite_db.reader, compile_kwargs={"literal_binds": True})
     with sqlite_db.read() as tx:
         plan = "\n".join(map(str, tx.connection().exec_driver_sql(f"explain query plan {compiled}")))
