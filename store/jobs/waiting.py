@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, bindparam, exists, func, literal_column, select
 from sqlalchemy.orm import Session, aliased
 
-from limbeck.shared.counts import number
+from limbeck.shared.text import number
 from store.clock import now_s
 from store.jobs.heartbeats import FRESH_S
 from store.models import Heartbeat, Part
