@@ -23,3 +23,8 @@ def first_line(error: BaseException) -> str:
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:300]
+
+
+def number(count: int, noun: str) -> str:
+    """A number with its noun: `1 part`, `1,200 parts`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
