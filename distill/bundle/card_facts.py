@@ -5,7 +5,7 @@ becomes markup, a link or code.
 """
 
 import string
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ class CardFacts:
 
     `preprocess`: as in `distill.bundle.write.StudentWeights`. `evaluation`: `text`, the measured parts `id` and `ood`,
     and under `teacher` a list of evaluations of the teacher. `made_from`: digests by name, nested or not.
-    `pairing`: how open_clip loads the pairing; None without one. `onnx`: the config of `onnx/`; None without it.
+    `pairing`: how open_clip loads the pairing; None without one. `onnx`: the names of the files in `onnx/`.
     `left_out`: optional part that the bundle lacks -> reason. `needs_transformers`: open_clip loads the tokenizer with
     the transformers library. `num_context`: number of learned vectors before a label's text.
     """
@@ -40,7 +40,7 @@ class CardFacts:
     model_args: ModelArgs = field(default_factory=ModelArgs)
     num_shortened: int = 0
     pairing: PairingLoad | None = "plain"
-    onnx: JSONObject | None = None
+    onnx: Collection[str] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     needs_transformers: bool = False
     num_context: int = 0

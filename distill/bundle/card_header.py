@@ -42,7 +42,7 @@ def card_header(facts: CardFacts, licence: License) -> str:
 
 
 def _tags(facts: CardFacts) -> list[str]:
-    parts = {"open_clip": facts.pairing is not None, "onnx": facts.onnx is not None}
+    parts = {"open_clip": facts.pairing is not None, "onnx": bool(facts.onnx)}
     return ["timm", *(name for name, is_there in parts.items() if is_there), "distillation", "limbeck"]
 
 
@@ -66,14 +66,19 @@ def _eval_results(facts: CardFacts) -> list[EvalResult]:
             metric_name=figure.metric,
             metric_value=figure.value,
         )
-        for figure in (*_part_figures(facts.evaluation), *_joint_figures(facts.evaluation), *_int8_figures(facts))
+        for figures in (_part_figures, _joint_figures, _int8_figures)
+        for figure in figures(facts.evaluation)
     ]
 
 
 def _part_figures(evaluation: EvaluationJSON) -> Iterator[_Figure]:
     for name, title in PART_NAMES.items():
         if part := evaluation.get(name):
-            values = {PER_CLASS: part["accuracy"], "top-1 accuracy": top1_accuracy(part), "top-5": part.get("top5")}
+            values = {
+                PER_CLASS: part["accuracy"],
+                "top-1 accuracy": top1_accuracy(part),
+                "top-5 accuracy": part.get("top5"),
+            }
             for metric, value in values.items():
                 if value is not None:
                     yield _Figure(name, title, metric, value)
@@ -81,11 +86,12 @@ def _part_figures(evaluation: EvaluationJSON) -> Iterator[_Figure]:
 
 def _joint_figures(evaluation: EvaluationJSON) -> Iterator[_Figure]:
     if joint := evaluation.get("joint"):
-        title = "all labels at once: harmonic mean of seen and unseen labels"
-        yield _Figure("id+ood", title, PER_CLASS, joint["harmonic_mean"])
+        metric = "harmonic mean of the accuracies on seen and unseen labels"
+        yield _Figure("id+ood", "all labels at once", metric, joint["harmonic_mean"])
 
 
-def _int8_figures(facts: CardFacts) -> Iterator[_Figure]:
-    accuracy = section(facts.onnx or {}, "int8").get("int8")
-    if isinstance(accuracy, int | float):
-        yield _Figure("id", PART_NAMES["id"], f"{PER_CLASS}, int8 (onnx/image-int8.onnx)", float(accuracy))
+def _int8_figures(evaluation: EvaluationJSON) -> Iterator[_Figure]:
+    if onnx := evaluation.get("onnx"):
+        for name, title in PART_NAMES.items():
+            if part := onnx[name]:
+                yield _Figure(name, title, f"{PER_CLASS}, int8 (onnx/image-int8.onnx)", part["int8"])

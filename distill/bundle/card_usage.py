@@ -7,7 +7,10 @@ import json
 from collections.abc import Iterator
 
 from distill.bundle.card_facts import CardFacts, escape, share
+from distill.bundle.card_metrics import PART_NAMES
 from limbeck.shared.images.background import WHITE
+
+UINT8_FILE, INT8_FILE, TEXT_FILE = "image-uint8.onnx", "image-int8.onnx", "text.onnx"
 
 DECODE = """\
 image = ImageOps.exif_transpose(Image.open("photo.jpg"))
@@ -116,7 +119,9 @@ for label in scores[0].argsort()[::-1][:5]:
 NO_ONNX_RUNTIME = """\
 ### ONNX Runtime
 
-This folder has no `onnx/`: {reason}."""
+This folder has no `{part}`: {reason}."""
+INT8 = "\n`onnx/image-int8.onnx` is the same with 8-bit weights{measured}."
+TEXT = '\n`onnx/text.onnx` encodes new words: `limbeck classify . photo.jpg --labels "crane,heron"`.'
 
 TRANSFORMERS = """\
 ### transformers
@@ -196,9 +201,19 @@ def _open_clip(facts: CardFacts, decode: str) -> str:
 
 
 def _onnx_runtime(facts: CardFacts, decode: str) -> str:
-    if facts.onnx is None:
-        return NO_ONNX_RUNTIME.format(reason=escape(facts.left_out.get("onnx", "it was not written")))
-    return ONNX_RUNTIME.format(decode=decode.rstrip("\n"), more="")
+    if UINT8_FILE not in facts.onnx:
+        part, shown = (UINT8_FILE, f"onnx/{UINT8_FILE}") if UINT8_FILE in facts.left_out else ("onnx", "onnx/")
+        return NO_ONNX_RUNTIME.format(part=shown, reason=escape(facts.left_out.get(part, "it was not written")))
+    more = INT8.format(measured=_int8_loss(facts)) if INT8_FILE in facts.onnx else ""
+    return ONNX_RUNTIME.format(decode=decode.rstrip("\n"), more=more + (TEXT if TEXT_FILE in facts.onnx else ""))
+
+
+def _int8_loss(facts: CardFacts) -> str:
+    """The accuracies of the int8 encoder beside those of the float one."""
+    measured = facts.evaluation.get("onnx")
+    parts = [(title, measured[name]) for name, title in PART_NAMES.items()] if measured else []
+    shown = [f"{share(part['int8'])} instead of {share(part['float32'])} on {title}" for title, part in parts if part]
+    return f": {', '.join(shown)}" if shown else ", whose accuracy was not measured"
 
 
 def _notes(facts: CardFacts) -> Iterator[str]:

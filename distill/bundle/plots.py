@@ -88,7 +88,7 @@ def draw_accuracy(parts: EvaluationParts, path: Path) -> None:
     if not shown:
         _draw_note("nothing was evaluated", path)
         return
-    rows = max(len(_rows(part)) for part in shown.values())
+    rows = max(len(bar_rows(part)) for part in shown.values())
     has_many = any(_has_many(part) for part in shown.values())
     heights = [2.0, ROW_INCHES * rows + 0.6] if has_many else [ROW_INCHES * max(rows, 4) + 0.6]
     figure = Figure(figsize=(PANEL_INCHES * len(shown), sum(heights) + 0.7), layout="constrained")
@@ -109,7 +109,7 @@ def _has_many(part: LabelSetJSON) -> bool:
     return len(part["per_label"]) > MAX_BARS
 
 
-def _rows(part: LabelSetJSON) -> list[tuple[str, float] | None]:
+def bar_rows(part: LabelSetJSON) -> list[tuple[str, float] | None]:
     """Name and accuracy of each bar, best first; None is the gap between the best and the worst."""
     numbered = enumerate(part["per_label"].items(), start=1)
     ranked = sorted(((value, label, number) for number, (label, value) in numbered), reverse=True)
@@ -118,7 +118,7 @@ def _rows(part: LabelSetJSON) -> list[tuple[str, float] | None]:
 
 
 def _draw_bars(axes: Axes, name: EvaluatedPart, part: LabelSetJSON, *, num_rows: int) -> None:
-    rows = _rows(part)
+    rows = bar_rows(part)
     places = [place for place, row in enumerate(rows) if row is not None]
     names, values = zip(*(row for row in rows if row is not None), strict=True)
     axes.barh(places, [100 * value for value in values], color=COLOURS[name], height=0.75)
@@ -164,7 +164,7 @@ def draw_reliability(parts: EvaluationParts, path: Path) -> None:
         axes.plot(confidence, accuracy, color=COLOURS[name], linewidth=1)
         sizes = [12 + 90 * each["num_images"] / most for each in bins]
         label = f"{PARTS[name]}: error {calibration['error']:.1%}"
-        axes.scatter(confidence, accuracy, s=sizes, color=COLOURS[name], label=label)
+        axes.scatter(confidence, accuracy, s=sizes, color=COLOURS[name], label=label, clip_on=False, zorder=3)
     axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence, %", ylabel="accuracy, %")
     axes.grid(alpha=0.3)
     if shown:

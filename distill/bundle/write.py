@@ -42,7 +42,7 @@ from limbeck.shared.text import first_line
 
 __all__ = ["BundleError", "BundleFile", "WrittenBundle", "write_bundle"]
 
-CARD_FILE, ONNX_CONFIG_FILE = "README.md", "onnx/config.json"
+CARD_FILE = "README.md"
 OPTIONAL_PARTS = {
     "pairing": ("pairing",),
     "plots": ("loss.png", "accuracy.png", "reliability.png", "confusions.png"),
@@ -134,7 +134,8 @@ def write_bundle(
             needs_transformers=bool(teacher.model_cfg["text_cfg"].get("hf_tokenizer_name")),
         )
         optional.write("plots", lambda: _draw_plots(draft, training_log, evaluation))
-        facts = replace(facts, onnx=_onnx_config(draft), left_out=optional.left_out)
+        onnx_files = [path.name for path in (draft / "onnx").glob("*")]
+        facts = replace(facts, onnx=onnx_files, left_out=optional.left_out)
         optional.write("card", lambda: write_bytes(draft / CARD_FILE, _encoded(model_card(facts))))
         files = _write_manifest(draft, student, made_from, optional.left_out)
         for folder in (draft, *(path for path in draft.iterdir() if path.is_dir())):
@@ -170,12 +171,6 @@ class _OptionalParts:
 def _pairing(folder: Path, student: StudentWeights, teacher: Teacher, features: torch.Tensor) -> PairingLoad:
     write_pairing(folder, student, teacher)
     return verify_pairing(folder, student, teacher, features)
-
-
-def _onnx_config(draft: Path) -> JSONObject | None:
-    """What `onnx/` states about itself; None without it."""
-    path = draft / ONNX_CONFIG_FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def _check_inputs(
