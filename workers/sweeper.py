@@ -8,15 +8,18 @@ only costs time. Several sweepers can run, because a part is claimed once, howev
 import signal
 import time
 
-import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from limbeck.shared.parts import exit_if_part_is_missing
 
-from store import idempotency
-from store.enrich import single_flight
-from store.jobs import heartbeats, outbox
-from store.lifecycle import transitions
-from workers.runtime.context import Context, worker_name
-from workers.runtime.logs import configure
+with exit_if_part_is_missing("python -m workers.sweeper"):
+    import structlog
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from store import idempotency
+    from store.enrich import single_flight
+    from store.jobs import heartbeats, outbox
+    from store.lifecycle import transitions
+    from workers.runtime.context import Context, worker_name
+    from workers.runtime.logs import configure
 
 log = structlog.get_logger()
 _CLEANUP_EVERY_S = 600.0
@@ -88,7 +91,7 @@ class Sweeper:
 def main() -> None:
     """Sweep until SIGTERM or SIGINT."""
     configure()
-    context = Context.open()
+    context = Context.start("python -m workers.sweeper")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
     Sweeper(context).run()
