@@ -21,7 +21,7 @@ from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from store.errors import DatabaseUnusable, DatabaseURLInvalid
+from store.errors import DatabaseUnusable, SettingInvalid
 
 _DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 _CONNECT_TIMEOUT_S = 10
@@ -39,7 +39,7 @@ class Database:
         """`idle_in_transaction_s`: Postgres ends a transaction whose process sends nothing for so long, so that a
         process that was suspended in a transaction does not keep the locks of its rows.
 
-        Connects at first use. Raises DatabaseURLInvalid, and DatabaseUnusable if no folder can be made for SQLite.
+        Connects at first use. Raises SettingInvalid, and DatabaseUnusable if no folder can be made for SQLite.
         """
         self.url = _parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
@@ -77,12 +77,12 @@ def _parse_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (SQLAlchemyError, ValueError):
-        raise DatabaseURLInvalid(
+        raise SettingInvalid(
             "LIMBECK_DATABASE_URL is not a database URL: write postgresql://USER:PASSWORD@HOST:5432/NAME or "
             "sqlite:////FOLDER/limbeck.db, and special characters of the password as %XX"
         ) from None
     if parsed.drivername not in _DRIVERS:
-        raise DatabaseURLInvalid(
+        raise SettingInvalid(
             f"LIMBECK_DATABASE_URL names {parsed.drivername}, which is not supported: write postgresql:// or sqlite:///"
         )
     return parsed

@@ -51,8 +51,8 @@ class LeaseLost(RuntimeError):
     """Another worker has claimed the part, or its lease expired; the current transaction is rolled back."""
 
 
-class DatabaseURLInvalid(ValueError):
-    """`LIMBECK_DATABASE_URL` cannot name a database of this service. The text is one line without the password."""
+class SettingInvalid(ValueError):
+    """A setting cannot be used. The text is one line that begins with the variable and contains no password."""
 
 
 class DatabaseUnusable(RuntimeError):

@@ -88,7 +88,7 @@ def database(*, config: "Settings | None" = None, upgraded: bool = True) -> Iter
     """The operator's database. An embedded one is upgraded; a distributed one must be (`limbeck db upgrade`)."""
     from store import migrate
     from store.db import Database, database_errors
-    from store.errors import DatabaseUnusable, DatabaseURLInvalid
+    from store.errors import DatabaseUnusable, SettingInvalid
 
     config = config or settings()
     try:
@@ -102,7 +102,7 @@ def database(*, config: "Settings | None" = None, upgraded: bool = True) -> Iter
                 yield db
         finally:
             db.dispose()
-    except DatabaseURLInvalid as error:
+    except SettingInvalid as error:
         raise BadInput(str(error)) from None
     except DatabaseUnusable as error:
         raise CommandFailed(str(error)) from None

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 from pydantic import ValidationError
 
-from limbeck.shared.exit_codes import FAILED, INVALID_INPUT
-from store.errors import DatabaseUnusable, DatabaseURLInvalid
+from limbeck.shared.exit_codes import FAILED, INVALID_INPUT, PART_MISSING
+from limbeck.shared.parts import missing_part
+from store.errors import DatabaseUnusable, SettingInvalid
 from store.settings import Settings, unknown_settings
 
 
@@ -30,10 +31,14 @@ def exit_if_misconfigured(program: str) -> Iterator[None]:
         if error.title != Settings.__name__:
             raise
         _exit(program, settings_fault(error), INVALID_INPUT)
-    except DatabaseURLInvalid as error:
+    except SettingInvalid as error:
         _exit(program, str(error), INVALID_INPUT)
     except DatabaseUnusable as error:
         _exit(program, str(error), FAILED)
+    except ModuleNotFoundError as error:
+        if message := missing_part(error):
+            _exit(program, message, PART_MISSING)
+        raise
 
 
 def warn_of_unknown_settings(program: str, settings: Settings) -> None:

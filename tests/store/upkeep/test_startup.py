@@ -12,7 +12,7 @@ from sqlalchemy import text
 from api.__main__ import main as serve_api
 from store import migrate
 from store.db import Database
-from store.errors import DatabaseUnusable, DatabaseURLInvalid
+from store.errors import DatabaseUnusable, SettingInvalid
 from store.settings import setting_names, unknown_settings
 from workers.embedded import main as work
 from workers.sweeper import main as sweep
@@ -45,7 +45,7 @@ def test_settings_that_something_reads_are_known(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_database_url_is_invalid(url: str, message: str) -> None:
-    with pytest.raises(DatabaseURLInvalid, match=f"^LIMBECK_DATABASE_URL {message}") as caught:
+    with pytest.raises(SettingInvalid, match=f"^LIMBECK_DATABASE_URL {message}") as caught:
         Database(url)
     assert SECRET not in str(caught.value)
 
