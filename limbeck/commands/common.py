@@ -1,14 +1,17 @@
 """Shared by the commands: exceptions for exit codes, the `--url` option, the client, the database, and input files."""
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from limbeck.client.environment import DEFAULT_URL as DEFAULT_URL
+from limbeck.shared.text import unknown_setting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,7 +51,10 @@ SystemPromptFile = Annotated[
     Path | None,
     typer.Option("--system-prompt", help="A file with a system prompt that replaces that of the strategies."),
 ]
-Url = Annotated[str, typer.Option("--url", envvar="LIMBECK_URL", help="URL of the service.")]
+Url = Annotated[
+    str,
+    typer.Option("--url", envvar="LIMBECK_URL", help="URL of the service. Its key is read from LIMBECK_KEY."),
+]
 
 
 @contextmanager
@@ -57,6 +63,8 @@ def service(url: str) -> Iterator["Client"]:
     from limbeck import Client, LimbeckError
     from limbeck.errors import Problem
 
+    for warning in unknown_client_settings(os.environ):
+        typer.echo(f"limbeck: {warning}", err=True)
     try:
         with Client(url) as client:
             yield client
@@ -68,7 +76,7 @@ def service(url: str) -> Iterator["Client"]:
         raise CommandFailed(str(error)) from None
 
 
-def settings() -> "Settings":
+def settings(*, warn: bool = True) -> "Settings":
     """The operator's settings; unknown LIMBECK_* variables are named on stderr. Raises BadInput for an invalid one."""
     from pydantic import ValidationError
 
@@ -79,7 +87,19 @@ def settings() -> "Settings":
         found = Settings()
     except ValidationError as error:
         raise BadInput(settings_fault(error)) from None
-    warn_of_unknown_settings("limbeck", found)
+    if warn:
+        warn_of_unknown_settings("limbeck", found)
+    return found
+
+
+def unknown_client_settings(environment: Mapping[str, str]) -> list[str]:
+    """A warning for each variable that is almost LIMBECK_URL or LIMBECK_KEY. The operator's settings are not."""
+    found = []
+    for name in sorted(environment):
+        suffix = name.removeprefix("LIMBECK_")
+        if suffix != name and suffix not in ("URL", "KEY"):
+            near = get_close_matches(suffix, ("URL", "KEY"), 1, cutoff=0.6)
+            found += [unknown_setting(name, f"LIMBECK_{near[0]}")] if near else []
     return found
 
 
