@@ -16,7 +16,7 @@ from typing import Annotated
 
 from limbeck.errors import StoppedFollowing
 from limbeck.shared.exit_codes import FAILED, INTERRUPTED, INVALID_INPUT, LABELS_MISSING, PART_MISSING
-from limbeck.shared.parts import exit_if_part_is_missing, missing_part
+from limbeck.shared.parts import exit_if_part_is_missing, installed_version, missing_part
 
 with exit_if_part_is_missing("limbeck"):
     import typer
@@ -69,9 +69,7 @@ Exit codes:
 
 def _print_version(requested: bool) -> None:
     if requested:
-        from importlib.metadata import version
-
-        typer.echo(f"limbeck {version('limbeck')}")
+        typer.echo(f"limbeck {installed_version()}")
         raise typer.Exit
 
 

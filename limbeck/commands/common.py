@@ -2,16 +2,14 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from limbeck.client.environment import DEFAULT_URL as DEFAULT_URL
-from limbeck.shared.text import unknown_setting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,6 +59,7 @@ Url = Annotated[
 def service(url: str) -> Iterator["Client"]:
     """A client of the service. The key comes from LIMBECK_KEY: other users of a machine can see command lines."""
     from limbeck import Client, LimbeckError
+    from limbeck.client.environment import unknown_client_settings
     from limbeck.errors import Problem
 
     for warning in unknown_client_settings(os.environ):
@@ -89,17 +88,6 @@ def settings(*, warn: bool = True) -> "Settings":
         raise BadInput(settings_fault(error)) from None
     if warn:
         warn_of_unknown_settings("limbeck", found)
-    return found
-
-
-def unknown_client_settings(environment: Mapping[str, str]) -> list[str]:
-    """A warning for each variable that is almost LIMBECK_URL or LIMBECK_KEY. The operator's settings are not."""
-    found = []
-    for name in sorted(environment):
-        suffix = name.removeprefix("LIMBECK_")
-        if suffix != name and suffix not in ("URL", "KEY"):
-            near = get_close_matches(suffix, ("URL", "KEY"), 1, cutoff=0.6)
-            found += [unknown_setting(name, f"LIMBECK_{near[0]}")] if near else []
     return found
 
 

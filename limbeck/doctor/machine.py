@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from limbeck.doctor.diagnosis import Diagnosis, failed, ok, warning
-from limbeck.shared.parts import Part, install_command, is_installed
+from limbeck.shared.parts import Part, install_command, installed_version, is_installed
+from limbeck.shared.text import number
 
 if TYPE_CHECKING:
     from store.settings import Settings
@@ -37,7 +38,7 @@ print(json.dumps({"torch": torch.__version__, "cuda": torch.version.cuda, "gpus"
 
 def check_versions() -> Iterator[Diagnosis]:
     """The versions of Limbeck and of Python, and whether the dependencies are those of the lock files."""
-    numbers = f"limbeck {version('limbeck')}, Python {platform.python_version()}"
+    numbers = f"limbeck {installed_version()}, Python {platform.python_version()}"
     parts: list[Part] = [part for part in ("service", "gpu") if is_installed(part)]
     if not parts:
         yield ok("versions", f"{numbers}; only the client is installed")
@@ -107,7 +108,7 @@ def _space(name: str, place: str, existing: Path, variable: str) -> Diagnosis:
 
 def _data_root(folder: Path) -> Diagnosis:
     if not folder.is_dir():
-        remedy = "create it, or set LIMBECK_DATA_ROOT to the folder with the images"
+        remedy = "create it (limbeck serve does), or set LIMBECK_DATA_ROOT to the folder with the images"
         return warning("data root", f"{folder}: there is no such folder", remedy)
     if not os.access(folder, os.R_OK | os.X_OK):
         return failed("data root", f"{folder}: cannot be read", "give this user access to the folder")
@@ -168,7 +169,7 @@ def check_teachers() -> Iterator[Diagnosis]:
 
     cache = Path(constants.HF_HUB_CACHE)
     cached = len(list(cache.glob("models--*"))) if cache.is_dir() else 0
-    where = f"{cached} {'model' if cached == 1 else 'models'} in {cache}"
+    where = f"{number(cached, 'model')} in {cache}"
     if constants.HF_HUB_OFFLINE:
         yield ok("teachers", f"HF_HUB_OFFLINE is set: only cached teachers load; {where}")
         return

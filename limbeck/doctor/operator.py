@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from limbeck.doctor.diagnosis import Diagnosis, failed, ok, warning
 from limbeck.shared.parts import install_command, is_installed
+from limbeck.shared.text import number
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -85,7 +86,7 @@ def _workers(config: "Settings", tx: "Session") -> Iterator[Diagnosis]:
     alive, waiting = heartbeats.alive(tx), outbox.count_queued(tx)
     if not alive:
         remedy = "start the sweeper and the workers" if config.distributed else "start it: limbeck serve"
-        queued = f"; {sum(waiting.values()):,} parts wait" if waiting else ""
+        queued = f"; {number(sum(waiting.values()), 'part')} queued" if waiting else ""
         found = failed if config.distributed else warning
         yield found("workers", f"no worker or sweeper is running{queued}", remedy)
         return
@@ -95,7 +96,7 @@ def _workers(config: "Settings", tx: "Session") -> Iterator[Diagnosis]:
 
 def _role(config: "Settings", role: str, alive: int, waiting: int, command: str) -> Diagnosis:
     name = "sweeper" if role == "sweeper" else f"{role} workers"
-    queued = "" if role == "sweeper" else f"; {waiting:,} {'part waits' if waiting == 1 else 'parts wait'}"
+    queued = "" if role == "sweeper" else f"; {number(waiting, 'part')} queued"
     if alive:
         return ok(name, f"{alive} alive{queued}")
     if config.distributed:

@@ -5,10 +5,10 @@ import os
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from limbeck.doctor.diagnosis import Diagnosis, failed, ok, warning
+from limbeck.shared.parts import VERSION_HEADER, installed_version
 
 if TYPE_CHECKING:
     import httpx2
@@ -29,7 +29,7 @@ def check_service(url: str) -> Iterator[Diagnosis]:
     import httpx2
 
     from limbeck.client.environment import api_key
-    from limbeck.client.responses import VERSION_HEADER, parse_url, uses_proxy
+    from limbeck.client.responses import parse_url, uses_proxy
     from limbeck.errors import Unreachable
 
     try:
@@ -58,7 +58,7 @@ def check_service(url: str) -> Iterator[Diagnosis]:
 
 
 def _version(service: str | None) -> Diagnosis:
-    client = version("limbeck")
+    client = installed_version()
     if service is None:
         return ok("version", f"client {client}; the service does not say its version")
     if service == client:
@@ -106,7 +106,7 @@ def _detail(answer: "httpx2.Response") -> str:
 
 def check_client_settings() -> Iterator[Diagnosis]:
     """Whether a variable is almost LIMBECK_URL or LIMBECK_KEY."""
-    from limbeck.commands.common import unknown_client_settings
+    from limbeck.client.environment import unknown_client_settings
 
     unknown = unknown_client_settings(os.environ)
     if unknown:

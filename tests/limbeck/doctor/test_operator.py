@@ -42,14 +42,14 @@ def test_a_service_that_runs(db: Database, tmp_path: Path) -> None:
     assert {name: one.status for name, one in ran.items()} == dict.fromkeys(
         ("database", "migrations", "sweeper", "enrich workers", "gpu workers", "clock"), "ok"
     )
-    assert ran["gpu workers"].detail == "1 alive; 1 part waits"
+    assert ran["gpu workers"].detail == "1 alive; 1 part queued"
 
 
 def test_no_worker_is_a_fault_of_a_distributed_service_only(db: Database, tmp_path: Path) -> None:
     create_job(db)
     embedded = found(check_database(settings(tmp_path, db)))["workers"]
     assert (embedded.status, embedded.remedy) == ("warning", "start it: limbeck serve")
-    assert embedded.detail == "no worker or sweeper is running; 1 parts wait"
+    assert embedded.detail == "no worker or sweeper is running; 1 part queued"
     assert found(check_database(settings(tmp_path, db, redis_url=NO_REDIS)))["workers"].status == "failed"
     with db.write() as tx:
         heartbeats.record(tx, name="host:enrich", role="enrich")

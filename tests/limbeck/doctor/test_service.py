@@ -7,7 +7,7 @@ import pytest
 
 from api.app import create_app
 from limbeck.cli import main
-from limbeck.commands.common import unknown_client_settings
+from limbeck.client.environment import unknown_client_settings
 from limbeck.doctor import machine
 from limbeck.doctor.diagnosis import Diagnosis
 from limbeck.doctor.service import check_service
@@ -16,6 +16,7 @@ from store.jobs import heartbeats
 from store.settings import setting_names
 from tests.api.conftest import settings_at
 from tests.api.live import served
+from tests.limbeck.helpers import page
 from tests.limbeck.scripted import Say, problem, scripted
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -83,7 +84,7 @@ def test_only_names_near_the_settings_of_the_client_are_named(capsys: Capture, m
         "LIMBECK_URI: unknown setting; did you mean LIMBECK_URL?",
     ]
     monkeypatch.setenv("LIMBECK_URI", "x")
-    with scripted([Say(200, {"object": "list", "data": [], "has_more": False})]) as server:
+    with scripted([Say(200, page())]) as server:
         assert main(["jobs", "--url", server.url]) == 0
     assert capsys.readouterr().err == "limbeck: LIMBECK_URI: unknown setting; did you mean LIMBECK_URL?\n"
 
