@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from distill.training.loggers.record import Logger, Row
+from distill.training.loggers.record import LoggedRow, Logger
 
 MAX_QUEUED = 20_000
 _MAX_ROWS = 200  # of one write
@@ -18,11 +18,11 @@ class BackgroundLogger:
 
     def __init__(self, name: str, open_logger: Callable[[], Logger], warn: Callable[[str], None]) -> None:
         self._name, self._open, self._warn = name, open_logger, warn
-        self._rows: queue.Queue[Row | None] = queue.Queue(MAX_QUEUED)
+        self._rows: queue.Queue[LoggedRow | None] = queue.Queue(MAX_QUEUED)
         self._warned = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def add(self, row: Row) -> None:
+    def add(self, row: LoggedRow) -> None:
         """Queue a row. Never waits."""
         if self._warned.is_set():
             return
@@ -55,9 +55,9 @@ class BackgroundLogger:
         except BaseException as error:  # a library may even raise SystemExit
             self._stop(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
 
-    def _next_rows(self) -> list[Row]:
+    def _next_rows(self) -> list[LoggedRow]:
         """The queued rows, at least one; none at the end."""
-        rows: list[Row] = []
+        rows: list[LoggedRow] = []
         row = self._rows.get()
         while row is not None:
             rows.append(row)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 
-from distill.training.loggers.record import Row, RunRecord, setting_text
+from distill.training.loggers.record import LoggedRow, RunRecord, setting_text
 
 EXPERIMENT = "limbeck"
 ID_TAG = "limbeck.id"
@@ -48,12 +48,12 @@ class MlflowRun:
             self._client.log_batch(created.info.run_id, params=params[start : start + _PARAMS_PER_REQUEST])
         return created
 
-    def write(self, rows: Sequence[Row], /) -> None:
+    def write(self, rows: Sequence[LoggedRow], /) -> None:
         metrics = list(self._metrics(rows))
         for start in range(0, len(metrics), _METRICS_PER_REQUEST):
             self._client.log_batch(self._run_id, metrics=metrics[start : start + _METRICS_PER_REQUEST])
 
-    def _metrics(self, rows: Sequence[Row]) -> Iterator[Metric]:
+    def _metrics(self, rows: Sequence[LoggedRow]) -> Iterator[Metric]:
         now_ms = int(time.time() * 1000)
         for row in rows:
             for name, value in row.values.items():

@@ -26,7 +26,7 @@ class RunRecord:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-class Row(NamedTuple):
+class LoggedRow(NamedTuple):
     """Scalars of a step.
 
     `resumes`: the run has made no earlier step in this process, so that what an earlier attempt wrote from this step on
@@ -42,7 +42,7 @@ class Row(NamedTuple):
 class Logger(Protocol):
     """An open logger. It is used by one thread, which is not that of the training; it may raise anything."""
 
-    def write(self, rows: Sequence[Row], /) -> None:
+    def write(self, rows: Sequence[LoggedRow], /) -> None:
         """Write rows, whose steps ascend."""
 
     def close(self) -> None:

@@ -15,8 +15,8 @@ from distill.student.model import Student
 from distill.training.hooks import OnEpoch
 from distill.training.loggers.background import BackgroundLogger
 from distill.training.loggers.record import (
+    LoggedRow,
     Logger,
-    Row,
     RunRecord,
     epoch_values,
     evaluation_values,
@@ -43,7 +43,7 @@ class RunLog:
 
     def step(self, metrics: StepMetrics) -> None:
         """Log a training step; a hook `on_step`."""
-        self._add(Row(metrics.step, step_values(metrics), resumes=self._step is None))
+        self._add(LoggedRow(metrics.step, step_values(metrics), resumes=self._step is None))
         self._step = metrics.step
 
     def measured(self, on_epoch: OnEpoch) -> OnEpoch:
@@ -52,16 +52,16 @@ class RunLog:
         def logged(epoch: int, student: Student, context: Tensor | None) -> EpochLine | None:
             line = on_epoch(epoch, student, context)
             if line is not None and self._step is not None:
-                self._add(Row(self._step, epoch_values(line["accuracy"])))
+                self._add(LoggedRow(self._step, epoch_values(line["accuracy"])))
             return line
 
         return logged
 
     def evaluation(self, evaluation: Mapping[str, object], *, step: int) -> None:
         """Log the final evaluation, at the last step of the training."""
-        self._add(Row(step, evaluation_values(evaluation), is_result=True))
+        self._add(LoggedRow(step, evaluation_values(evaluation), is_result=True))
 
-    def _add(self, row: Row) -> None:
+    def _add(self, row: LoggedRow) -> None:
         if row.values:
             for logger in self._loggers:
                 logger.add(row)

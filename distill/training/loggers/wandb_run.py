@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import wandb
 
-from distill.training.loggers.record import Row, RunRecord
+from distill.training.loggers.record import LoggedRow, RunRecord
 
 PROJECT = "limbeck"
 MAX_TAG_CHARS = 64
@@ -29,7 +29,7 @@ class WandbRun:
         )
         self._next_step = self._run.step
 
-    def write(self, rows: Sequence[Row], /) -> None:
+    def write(self, rows: Sequence[LoggedRow], /) -> None:
         for row in rows:
             if row.is_result:
                 self._run.summary.update(dict(row.values))

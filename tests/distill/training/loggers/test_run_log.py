@@ -9,7 +9,7 @@ import pytest
 from distill.json_types import EpochLine
 from distill.training.hooks import TrainHooks
 from distill.training.loggers import background, run_log
-from distill.training.loggers.record import Logger, Row
+from distill.training.loggers.record import LoggedRow, Logger
 from distill.training.loggers.run_log import RunLog
 from distill.training.loop import train
 from tests.distill.helpers_train import run, small_config, small_data
@@ -22,10 +22,10 @@ class Kept:
     """A logger that keeps its rows."""
 
     def __init__(self) -> None:
-        self.rows: list[Row] = []
+        self.rows: list[LoggedRow] = []
         self.is_closed = False
 
-    def write(self, rows: Sequence[Row], /) -> None:
+    def write(self, rows: Sequence[LoggedRow], /) -> None:
         self.rows += rows
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ def test_a_logger_that_fails_is_one_warning_and_the_training_ends_with_the_same_
     opened: Opened, tmp_path: Path
 ) -> None:
     class Failing(Kept):
-        def write(self, rows: Sequence[Row], /) -> None:
+        def write(self, rows: Sequence[LoggedRow], /) -> None:
             raise OSError(28, "No space left on device")
 
     warnings = opened(Failing())
@@ -82,7 +82,7 @@ def test_a_logger_that_hangs_delays_nothing(opened: Opened, tmp_path: Path, monk
     released = threading.Event()
 
     class Hanging(Kept):
-        def write(self, rows: Sequence[Row], /) -> None:
+        def write(self, rows: Sequence[LoggedRow], /) -> None:
             released.wait(60)
 
     monkeypatch.setattr(run_log, "CLOSE_TIMEOUT_S", 0.05)
