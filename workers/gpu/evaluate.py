@@ -43,6 +43,7 @@ from store.jobs.specs import CheckpointSubject, DistillSpec, EvaluateSpec
 from store.models import AttributeEntry, Checkpoint
 from workers.gpu import inputs
 from workers.gpu.pipeline_hooks import pipeline_errors, pipeline_hooks
+from workers.gpu.run_log import open_run_log
 from workers.runtime.context import Context
 from workers.runtime.errors import PartError
 from workers.runtime.lease_renewal import LeaseRenewal
@@ -272,6 +273,8 @@ class _EvaluationRun:
             **measured.as_json(),
             "teacher": [{"run": self.spec.teacher, **baseline.as_json()}],
         }
+        with open_run_log(self.context, self.claim, self.lease, spec, teacher_digest=teacher.digest) as run_log:
+            run_log.evaluation(evaluation, step=trained.num_steps)
         num_bad_images = trained.num_bad_images + len(self.hooks.bad_images)
         if config.data.protocol == "closed_set":
             # The closed-set baseline has no text features: it cannot be paired with a teacher, so it has no bundle.
