@@ -28,6 +28,7 @@ from tests.clients.environments import build
 from tests.clients.relay import relaying
 from tests.contract.cluster import ROOT, TEACHER, Cluster, running
 from tests.contract.fixtures import SPLIT, TINY_CONFIG
+from tests.limbeck.fake_hub import TOKEN, serving
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(900)]
 
@@ -73,6 +74,16 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
         scores = (features @ targets.T / TEMPERATURE).softmax(dim=-1)
         labels = [entry["label"] for entry in json.loads((bundle / "targets" / "labels.json").read_text())["labels"]]
         yield Published(cluster, checkpoint, key, images, features, scores, labels)
+
+
+@pytest.fixture(scope="module")
+def open_clip_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("open_clip", tmp_path_factory.mktemp("environments"), ["open_clip_torch"], shared=TORCH)
+
+
+@pytest.fixture(scope="module")
+def hub_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("huggingface_hub", tmp_path_factory.mktemp("environments"), ["huggingface_hub"])
 
 
 def distilled(cluster: Cluster) -> CheckpointWithFiles:
@@ -149,22 +160,40 @@ def test_timm(published: Published, tmp_path: Path) -> None:
     assert accuracies(published, found["scores"], list(measured)) == measured
 
 
-def test_open_clip(published: Published, tmp_path: Path) -> None:
-    python = build("open_clip", tmp_path, ["open_clip_torch"], shared=TORCH)
-    assert modules(python, tmp_path) == {"torch", "timm", "open_clip", "huggingface_hub", "PIL"}
-    images = list(map(str, published.images))
+def test_open_clip(published: Published, open_clip_python: Path, tmp_path: Path) -> None:
+    assert modules(open_clip_python, tmp_path) == {"torch", "timm", "open_clip", "huggingface_hub", "PIL"}
+    arguments = [f"{published.repository}-pairing", published.repository, *map(str, published.images)]
     variables = of_service(published)
-    found = run_script(python, "with_open_clip.py", published.repository, *images, home=tmp_path / "h", **variables)
+    found = run_script(open_clip_python, "with_open_clip.py", *arguments, home=tmp_path / "h", **variables)
     assert_same_predictions(published, found)
 
 
-def test_huggingface_hub(published: Published, tmp_path: Path) -> None:
-    python = build("huggingface_hub", tmp_path, ["huggingface_hub"])
-    assert modules(python, tmp_path) == {"huggingface_hub"}
+def test_a_published_repository_loads_in_timm_and_in_open_clip(
+    published: Published, open_clip_python: Path, tmp_path: Path
+) -> None:
+    """`limbeck publish` puts a checkpoint of the service on a stand-in Hub."""
+    with serving() as hub:
+        variables = {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(ROOT)}
+        options = ["--pairing", "--url", published.cluster.url]
+        command = [sys.executable, "-m", "limbeck.cli", "publish", published.checkpoint.id, "me/birds", *options]
+        assert hub.url in run(command, tmp_path, variables)
+        del variables["PYTHONPATH"]
+        images = list(map(str, published.images))
+        home = tmp_path / "h"
+        found = run_script(open_clip_python, "with_timm.py", "me/birds", *images, home=home, **variables)
+        assert_same_predictions(published, found)
+        arguments = ["me/birds", "me/birds", *images]
+        found = run_script(open_clip_python, "with_open_clip.py", *arguments, home=home, **variables)
+        assert_same_predictions(published, found)
+
+
+def test_huggingface_hub(published: Published, hub_python: Path, tmp_path: Path) -> None:
+    assert modules(hub_python, tmp_path) == {"huggingface_hub"}
     port = int(published.cluster.url.rpartition(":")[2])
+    script, home = "with_huggingface_hub.py", tmp_path / "h"
     with relaying(port, break_after=20_000_000) as (relay, url):
         variables = of_service(published) | {"HF_ENDPOINT": url}
-        found = run_script(python, "with_huggingface_hub.py", published.repository, home=tmp_path / "h", **variables)
+        found = run_script(hub_python, script, published.repository, home=home, **variables)
     expected = {file.path: file.sha256 for file in published.checkpoint.files if not file.path.startswith("pairing/")}
     root = {path.removeprefix("image/"): sha256 for path, sha256 in expected.items() if path.startswith("image/")}
     assert found["files"] == expected | root
@@ -174,22 +203,22 @@ def test_huggingface_hub(published: Published, tmp_path: Path) -> None:
     ranges = [asked for line, asked in relay.requests if asked and "model.safetensors" in line]
     assert len(ranges) == 1
     assert int(ranges[0].removeprefix("bytes=").removesuffix("-")) > 0
+    code = f"from huggingface_hub import snapshot_download as s; print(s({published.repository!r}))"
+    assert run([hub_python, "-I", "-c", code], home, {"HF_HUB_OFFLINE": "1"}).strip() == found["folder"]
 
 
-def test_the_command_hf(published: Published, tmp_path: Path) -> None:
-    python = build("hf", tmp_path, ["huggingface_hub"])
-
+def test_the_command_hf(published: Published, hub_python: Path, tmp_path: Path) -> None:
     def hf(*arguments: str) -> str:
-        return run([python.parent / "hf", *arguments], tmp_path, of_service(published))
+        return run([hub_python.parent / "hf", *arguments], tmp_path, of_service(published))
 
     assert "clients" in hf("auth", "whoami")
     assert published.revision in hf("models", "info", published.repository)
     assert published.checkpoint.id in hf("models", "ls", "--author", "limbeck", "--format", "json")
-    dry = hf("download", published.repository, "--dry-run")
-    assert "model.safetensors" in dry
+    assert "model.safetensors" in hf("download", published.repository, "--dry-run")
     folder = tmp_path / "some"
     revision = ("--revision", published.revision)
-    hf("download", published.repository, "--include", "targets/*", "*.json", *revision, "--local-dir", str(folder))
+    patterns = ("--include", "targets/*", "--include", "*.json")
+    hf("download", published.repository, *patterns, *revision, "--local-dir", str(folder))
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {"targets/text_targets.safetensors", "targets/labels.json", "config.json", "manifest.json"} <= found
     assert not [name for name in found if name.endswith("model.safetensors")]
@@ -206,19 +235,14 @@ def test_onnxruntime(published: Published, tmp_path: Path) -> None:
     assert_same_predictions(published, found)
 
 
-def test_a_snapshot_is_a_bundle(published: Published, tmp_path: Path) -> None:
+def test_a_snapshot_is_a_bundle(published: Published, hub_python: Path, tmp_path: Path) -> None:
     """What huggingface_hub downloads is verified and used by our command as what `limbeck download` gives."""
-    python = build("hf", tmp_path, ["huggingface_hub"])
     folder = tmp_path / "student"
-    run(
-        [python.parent / "hf", "download", published.repository, "--local-dir", str(folder)],
-        tmp_path,
-        of_service(published),
-    )
+    download = [hub_python.parent / "hf", "download", published.repository, "--local-dir", str(folder)]
+    run(download, tmp_path, of_service(published))
     for command in (
         ("-m", "distill.bundle.verify", str(folder), "--partial"),
         ("-m", "limbeck.cli", "classify", str(folder), str(published.images[0])),
     ):
-        done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
+        run([sys.executable, *command], tmp_path, {"PYTHONPATH": str(ROOT)})
     assert hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest() == published.checkpoint.digest

@@ -1,6 +1,6 @@
-"""Classify images with open_clip: python with_open_clip.py limbeck/ID IMAGE...   HF_ENDPOINT names the service.
+"""Classify images with open_clip: python with_open_clip.py limbeck/ID-pairing limbeck/ID IMAGE...
 
-The texts are those that the student was trained with, encoded here by the pairing's text encoder.
+HF_ENDPOINT names the service. The texts are those that the student was trained with; the pairing encodes them.
 """
 
 import json
@@ -11,9 +11,9 @@ import torch
 from huggingface_hub import hf_hub_download
 from PIL import Image
 
-repository, *paths = sys.argv[1:]
-model, _, preprocess = open_clip.create_model_and_transforms(f"hf-hub:{repository}-pairing")
-tokenizer = open_clip.get_tokenizer(f"hf-hub:{repository}-pairing")
+pairing, repository, *paths = sys.argv[1:]
+model, _, preprocess = open_clip.create_model_and_transforms(f"hf-hub:{pairing}")
+tokenizer = open_clip.get_tokenizer(f"hf-hub:{pairing}")
 model.eval()
 with open(hf_hub_download(repository, "targets/labels.json"), encoding="utf-8") as file:
     entries = json.load(file)["labels"]

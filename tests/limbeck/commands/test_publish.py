@@ -12,6 +12,7 @@ from huggingface_hub import hf_hub_download
 from limbeck.cli import main
 from tests.limbeck.fake_hub import TOKEN, FakeHub, serving
 from tests.limbeck.helpers import Capture
+from tests.limbeck.scripted import Say, scripted
 
 # huggingface_hub passes a file to httpx2 as `data`.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -119,13 +120,10 @@ def test_a_dry_run_needs_no_hub(folder: Path, monkeypatch: pytest.MonkeyPatch, c
     assert main(["publish", str(folder), "me/birds", "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[1] for line in lines[:-1]} == STUDENT
-    assert "7,000  model.safetensors" in lines[STUDENT_AT["model.safetensors"]]
+    assert "         7,000  model.safetensors" in lines
     assert lines[-1] == "8 files, 0.0 MB would be uploaded to me/birds"
     assert main(["publish", str(folder), "me/birds", "--dry-run", "--json", "--pairing"]) == 0
     assert {file["path"] for file in json.loads(capsys.readouterr().out)["files"]} == STUDENT | PAIRING
-
-
-STUDENT_AT = {path: at for at, path in enumerate(sorted(STUDENT))}
 
 
 def test_a_bundle_with_a_fault_is_not_uploaded(hub: FakeHub, folder: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -170,3 +168,22 @@ def test_refusals_of_the_hub_are_one_line(
     assert "does not accept the token" in error(capsys, folder, "me/birds", code=1)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
     assert "http://127.0.0.1:1 cannot be reached" in error(capsys, folder, "me/birds", code=1)
+
+
+def test_a_dry_run_of_a_checkpoint_asks_only_the_service(capsys: Capture) -> None:
+    ids = ("dataset_id", "job_id", "vocabulary_id", "attribute_set_id", "text_targets_id", "teacher_id", "digest")
+    checkpoint = {
+        **dict.fromkeys(ids, "x"),
+        "id": "ckp_1",
+        "student": "resnet18",
+        "text": "names",
+        "evaluation": {},
+        "created_at": "2026-11-23T21:04:05.678Z",
+        "files": [
+            {"path": path, "size": len(content), "sha256": "0" * 64, "url": "/"} for path, content in FILES.items()
+        ],
+    }
+    with scripted([Say(body=checkpoint)]) as server:
+        assert main(["publish", "ckp_1", "me/birds", "--pairing", "--dry-run", "--url", server.url]) == 0
+        assert [request.path for request in server.seen] == ["/v1/checkpoints/ckp_1"]
+    assert "7,000  model.safetensors" in capsys.readouterr().out
