@@ -98,8 +98,8 @@ def _install_extra(extra: str) -> str:
 
 
 def _message(module: str, part: Part) -> str:
-    if find_spec("store") is None:  # only the client is installed, and only `limbeck classify` needs more
-        return f"{module} is not installed; {_install_extra('classify')}"
+    if find_spec("store") is None:  # only the client is installed; `limbeck classify` and `publish` need more
+        return f"{module} is not installed; {_install_extra('publish' if module == 'huggingface_hub' else 'classify')}"
     return f"{module} is not installed; install the part {part!r} with: {install_command(part)}"
 
 
