@@ -174,6 +174,12 @@ def labels(tx: Session, vocabulary_id: str, *, start: int = 0, stop: int | None 
     return list(tx.scalars(query.order_by(Label.position)))
 
 
+def label_rows(tx: Session, vocabulary_id: str) -> list[tuple[str, str | None, dict[str, str | list[str]] | None]]:
+    """The name, sense and identifiers of each label, in order."""
+    query = select(Label.name, Label.sense, Label.ids).where(Label.vocabulary_id == vocabulary_id)
+    return [(name, sense, ids) for name, sense, ids in tx.execute(query.order_by(Label.position))]
+
+
 def labels_at(tx: Session, vocabulary_id: str, positions: Sequence[int]) -> list[Label]:
     """The labels at these positions, sorted by position."""
     query = select(Label).where(Label.vocabulary_id == vocabulary_id, Label.position.in_(positions))
