@@ -16,6 +16,7 @@ from api.jobs import job_requests
 from api.jobs.estimates import EstimateOut, estimate_plan
 from api.jobs.job_plan import JobPlan
 from api.jobs.job_requests import JobIn
+from api.jobs.machine_checks import check_machine
 from api.routes.attribute_set_files import join_into_chunks
 from api.routes.attributes import AttributesOut, attributes_fields
 from api.routes.usage import JobUsageOut, job_usage_out
@@ -163,7 +164,9 @@ def create(
     """Queue a job. Poll its Location, or follow its events."""
     if dry_run:
         with services.db.read() as tx:
-            checked = job_check(tx, job_requests.plan(tx, body, services.settings), services.settings)
+            planned = job_requests.plan(tx, body, services.settings)
+            checked = job_check(tx, planned, services.settings)
+        check_machine(planned.spec, services.settings)
         return Response(checked.model_dump_json(), media_type="application/json")
 
     def write(tx: Session) -> Reused:
