@@ -85,7 +85,7 @@ def check_disk(settings: Settings, *, num_bytes: int) -> None:
         free = shutil.disk_usage(existing).free
         if free < num_bytes:
             detail = (
-                f"the disk of the service's {name} has {free / 1e6:,.0f} MB free, but the training state and the bundle "
-                f"need {num_bytes / 1e6:,.0f} MB: its operator must free space"
+                f"the disk of the service's {name} has {free / 1e6:,.0f} MB free, but the training state and the "
+                f"bundle need {num_bytes / 1e6:,.0f} MB: its operator must free space"
             )
             raise ProblemError(507, "disk_full", detail)

@@ -45,13 +45,9 @@ def test_an_equal_dataset_is_reused_until_a_file_changes(service: Service) -> No
     again = service.http.post("/v1/datasets", json=body | {"name": "other"})
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.json() == first.json() | {"reused": True}
-    for change in (
-        {"split": {"by": "all"}},
-        {"check": "names"},
-        {"vocabulary_id": service.vocabulary("crane", "heron")},
-    ):
-        images = {"images": {"unmatched": "skip"}} if "vocabulary_id" in change else {}
-        assert service.http.post("/v1/datasets", json=body | images | change).status_code == 201
+    other = {"vocabulary_id": service.vocabulary("crane", "heron"), "images": {"unmatched": "skip"}}
+    for change in ({"split": {"by": "all"}}, {"check": "names"}, other):
+        assert service.http.post("/v1/datasets", json=body | change).status_code == 201
     changed = service.data / body["path"] / "crane" / "0.jpg"
     changed.write_bytes(tiny_image("another picture"))
     assert service.post("/v1/datasets", body, status=201)["digest"] == first.json()["digest"]
