@@ -1,6 +1,8 @@
 """What the service says about jobs that were not created: the check of one job, and of a whole job."""
 
-from limbeck.models import Estimate, JobKind, JsonValue, ServiceResponse
+from pydantic import JsonValue
+
+from limbeck.models import Estimate, JobKind, ServiceResponse
 
 
 class JobCheck(ServiceResponse):
