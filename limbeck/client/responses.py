@@ -18,6 +18,8 @@ Param = str | int | float | bool | None  # a query parameter; None leaves it out
 
 ATTEMPTS = 7
 READ_TIMEOUT_S = 60.0
+CHECK_TIMEOUT_S = 3600.0
+"""How long to wait until the service has checked all images; a request that is repeated continues the check."""
 _CONNECT_TIMEOUT_S = 5.0
 _WRITE_TIMEOUT_S = 60.0
 _FIRST_PAUSE_S = 0.25

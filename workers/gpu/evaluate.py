@@ -157,6 +157,13 @@ class _EvaluationRun:
                 path: resources.checkpoint_file(tx, checkpoint_id, path).file_key for path in (CONFIG, WEIGHTS, TARGETS)
             }
             config = distill_spec(tx, checkpoint.job_id).config
+            own, given = (resources.teacher(tx, id) for id in (checkpoint.teacher_id, self.encoded.teacher_id))
+        if own.digest != given.digest:
+            message = (
+                f"the student was distilled from weights {own.digest[:12]}, and {self.spec.teacher} now has "
+                f"{given.digest[:12]}: restore the teacher's weights, or distil again"
+            )
+            raise PartError("teacher_changed", message)
         for path, key in keys.items():
             self.context.artefacts.get_file(key, self.folder / "checkpoint" / path)
         context = TextTargets.load(self.folder / "checkpoint" / TARGETS).context
