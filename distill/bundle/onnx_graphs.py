@@ -260,7 +260,7 @@ class _Steps:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
 
-    def node(self, operator: str, inputs: Sequence[str], output: str, **attributes: object) -> str:
+    def node(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         """Add a node with one output; returns its name."""
         self._nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
         return output

@@ -5,24 +5,16 @@ With `--partial`, files that were not downloaded (such as the pairing) are no fa
 """
 
 import argparse
-import hashlib
-import json
 import sys
-from pathlib import Path, PurePosixPath
-from typing import NotRequired, TypedDict
+from pathlib import Path
+from typing import NotRequired, TypedDict, cast
 
 from distill.json_types import StudentPreprocess
-
-MANIFEST_FILE = "manifest.json"
-MANIFEST_FORMAT = "limbeck bundle 1"
-
-
-class ManifestFile(TypedDict):
-    """A file in a manifest."""
-
-    path: str
-    sha256: str
-    size: int
+from limbeck.shared.bundle.files import MANIFEST_FILE as MANIFEST_FILE
+from limbeck.shared.bundle.files import MANIFEST_FORMAT as MANIFEST_FORMAT
+from limbeck.shared.bundle.files import BundleError as BundleError
+from limbeck.shared.bundle.files import ManifestFile, verify_files
+from limbeck.shared.bundle.files import file_sha256 as file_sha256
 
 
 class ManifestStudent(TypedDict):
@@ -57,60 +49,12 @@ class Manifest(TypedDict):
     files: list[ManifestFile]
 
 
-class BundleError(ValueError):
-    """A bundle that cannot be written, or that differs from its manifest; the message names each fault."""
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal; reads the file in chunks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def verify_bundle(folder: Path, *, partial: bool = False) -> Manifest:
-    """The manifest of the bundle in `folder`, after checking the size and sha256 of every file.
+    """The manifest of the bundle in `folder`, after checking the size and sha256 of every file (`verify_files`).
 
-    `partial`: missing files are no fault. Raises BundleError naming every file that is missing, changed, or not in the
-    manifest, and for an unreadable manifest.
+    `partial`: missing files are no fault. Raises BundleError.
     """
-    manifest = _read_manifest(folder)
-    faults: list[str] = []
-    listed: set[str] = set()
-    for entry in manifest["files"]:
-        name = entry["path"]
-        listed.add(name)
-        path = folder / name
-        if not path.is_file():
-            faults += [] if partial else [f"{name} is missing"]
-        elif path.stat().st_size != entry["size"]:
-            faults.append(f"{name} has {path.stat().st_size} bytes, not {entry['size']}")
-        elif file_sha256(path) != entry["sha256"]:
-            faults.append(f"{name} has a different sha256 than the manifest")
-    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    faults += [f"{name} is not in the manifest" for name in sorted(present - listed - {MANIFEST_FILE})]
-    if faults:
-        raise BundleError(f"{folder}: {'; '.join(faults)}")
-    return manifest
-
-
-def _read_manifest(folder: Path) -> Manifest:
-    path = folder / MANIFEST_FILE
-    try:
-        manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["format"] != MANIFEST_FORMAT:
-            raise BundleError(f"{path} has the manifest format {manifest['format']!r}, not {MANIFEST_FORMAT!r}")
-        names = [PurePosixPath(entry["path"]) for entry in manifest["files"]]
-        _ = [(entry["size"], entry["sha256"]) for entry in manifest["files"]]  # raises KeyError if one is missing
-    except FileNotFoundError as error:
-        raise BundleError(f"{folder} holds no {MANIFEST_FILE}: it is not a bundle, or is incomplete") from error
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, BundleError):
-            raise
-        raise BundleError(f"{path} cannot be read as a manifest: {error!r}") from error
-    for name in names:
-        if name.is_absolute() or ".." in name.parts:
-            raise BundleError(f"{path} names {name}, which is outside the bundle")
-    return manifest
+    return cast(Manifest, verify_files(folder, partial=partial))
 
 
 def main() -> None:

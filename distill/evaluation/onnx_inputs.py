@@ -63,7 +63,7 @@ class OnnxImages:
 
     def calibration(self) -> Iterator[Batch]:
         """Batches (B, C, P, Q) of training images, spread evenly over the dataset."""
-        rows = self.image_index.part("train")
+        rows = self.image_index.part("train") or range(len(self.image_index))
         chosen = [rows[at] for at in _spread(len(rows), NUM_CALIBRATION_IMAGES)]
         images = self._decoded(chosen)
         yield from self._batches(images, images.usable())

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from limbeck.client.environment import DEFAULT_URL as DEFAULT_URL
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from limbeck.client import Limbeck
+    from limbeck import Client
     from limbeck.models import CreatedVocabulary
     from store.db import Database
     from store.settings import Settings
 
 _ID_CHARS = 30
 _INVALID_REQUEST = 422  # the service names an invalid field, and has started nothing
-DEFAULT_URL = "http://127.0.0.1:8420"
 
 
 class BadInput(Exception):
@@ -48,17 +49,23 @@ SystemPromptFile = Annotated[
     Path | None,
     typer.Option("--system-prompt", help="A file with a system prompt that replaces that of the strategies."),
 ]
-Url = Annotated[str, typer.Option("--url", envvar="LIMBECK_URL", help="URL of the service.")]
+Url = Annotated[
+    str,
+    typer.Option("--url", envvar="LIMBECK_URL", help="URL of the service. Its key is read from LIMBECK_KEY."),
+]
 
 
 @contextmanager
-def service(url: str) -> Iterator["Limbeck"]:
-    """A client of the service. The key comes from LIMBECK_KEY only: other users of a machine can see command lines."""
-    from limbeck.client import Limbeck, LimbeckError
+def service(url: str) -> Iterator["Client"]:
+    """A client of the service. The key comes from LIMBECK_KEY: other users of a machine can see command lines."""
+    from limbeck import Client, LimbeckError
+    from limbeck.client.environment import unknown_client_settings
     from limbeck.errors import Problem
 
+    for warning in unknown_client_settings(os.environ):
+        typer.echo(f"limbeck: {warning}", err=True)
     try:
-        with Limbeck(url, os.environ.get("LIMBECK_KEY") or None) as client:
+        with Client(url) as client:
             yield client
     except Problem as error:
         if error.status == _INVALID_REQUEST:
@@ -68,42 +75,45 @@ def service(url: str) -> Iterator["Limbeck"]:
         raise CommandFailed(str(error)) from None
 
 
-def settings() -> "Settings":
-    """The operator's settings. Raises BadInput that names the invalid variable."""
+def settings(*, warn: bool = True) -> "Settings":
+    """The operator's settings; unknown LIMBECK_* variables are named on stderr. Raises BadInput for an invalid one."""
     from pydantic import ValidationError
 
     from store.settings import Settings
+    from store.upkeep.startup import settings_fault, warn_of_unknown_settings
 
     try:
-        return Settings()
+        found = Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "LIMBECK_" + "_".join(str(step) for step in first["loc"]).upper()
-        raise BadInput(f"{name}: {first['msg']}") from None
+        raise BadInput(settings_fault(error)) from None
+    if warn:
+        warn_of_unknown_settings("limbeck", found)
+    return found
 
 
 @contextmanager
-def database(*, upgraded: bool = True) -> Iterator["Database"]:
+def database(*, config: "Settings | None" = None, upgraded: bool = True) -> Iterator["Database"]:
     """The operator's database. An embedded one is upgraded; a distributed one must be (`limbeck db upgrade`)."""
-    from sqlalchemy.exc import SQLAlchemyError
-
     from store import migrate
-    from store.db import Database
+    from store.db import Database, database_errors
+    from store.errors import DatabaseUnusable, SettingInvalid
 
-    config = settings()
+    config = config or settings()
     try:
         db = Database(config.database)
         try:
-            if upgraded and not migrate.is_current(db):
-                if config.distributed:
-                    raise CommandFailed("the database is not at the newest revision: run limbeck db upgrade")
-                migrate.upgrade(db)
-            yield db
+            with database_errors():
+                if upgraded and config.distributed:
+                    migrate.check(db)
+                elif upgraded and not migrate.is_current(db):
+                    migrate.upgrade(db)
+                yield db
         finally:
             db.dispose()
-    except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise CommandFailed(f"the database does not respond: {reason}") from None
+    except SettingInvalid as error:
+        raise BadInput(str(error)) from None
+    except DatabaseUnusable as error:
+        raise CommandFailed(str(error)) from None
 
 
 def id_table(*columns: str) -> "Table":
@@ -125,13 +135,13 @@ def read_bytes(path: Path) -> bytes:
         raise BadInput(f"{path}: {error.strerror}") from None
 
 
-def create_vocabulary(client: "Limbeck", path: Path, domain: str, console: "Console") -> "CreatedVocabulary":
+def create_vocabulary(client: "Client", path: Path, domain: str, console: "Console") -> "CreatedVocabulary":
     """Create a vocabulary from a label file, and print how it was read. Raises BadInput that names invalid labels."""
-    from limbeck.client import Problem
+    from limbeck import Problem
 
     content = read_bytes(path)
     try:
-        created = client.create_vocabulary_from_file(path.stem, content, filename=path.name, domain=domain)
+        created = client.vocabularies.create_from_file(path.stem, content, filename=path.name, domain=domain)
     except Problem as error:
         if error.status not in (400, 413, 415, 422):
             raise

@@ -1,0 +1,66 @@
+"""Checkpoints: delivered students, and the download of their bundles."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from limbeck.client.asynchronous.download import download_bundle
+from limbeck.client.asynchronous.http import AsyncHttp
+from limbeck.client.asynchronous.requests import get, items
+from limbeck.client.downloads import BUNDLE_PARTS, OnProgress
+from limbeck.client.paths import resource_path
+from limbeck.models import Checkpoint, CheckpointWithFiles
+
+
+class AsyncCheckpoints:
+    """Checkpoints: `client.checkpoints`."""
+
+    def __init__(self, http: AsyncHttp) -> None:
+        self._http = http
+
+    async def get(self, id: str) -> CheckpointWithFiles:
+        """One checkpoint with the files of its bundle."""
+        return await get(self._http, CheckpointWithFiles, "checkpoints", id)
+
+    def list(
+        self, *, job_id: str | None = None, dataset_id: str | None = None, attribute_set_id: str | None = None
+    ) -> AsyncIterator[Checkpoint]:
+        """All checkpoints, or those of a job, a dataset or an attribute set, newest first; without their files."""
+        filters = {"job_id": job_id, "dataset_id": dataset_id, "attribute_set_id": attribute_set_id}
+        return items(self._http, Checkpoint, "/v1/checkpoints", filters)
+
+    async def download(
+        self,
+        id: str,
+        folder: Path | str,
+        parts: Sequence[str] | None = ("image", "targets"),
+        on_progress: OnProgress | None = None,
+    ) -> tuple[Path, ...]:
+        """Download a bundle to a folder, verified against its manifest.
+
+        Complete files are not downloaded again, and an interrupted download is continued. A file of other content is
+        never replaced. `manifest.json` is written last: a folder without it is incomplete. Two downloads to one folder
+        take turns, also in two processes.
+
+        Args:
+            id: the checkpoint.
+            folder: the destination; it is created if necessary.
+            parts: of `BUNDLE_PARTS`, None for all; small files outside these folders (evaluation, log, model card) are
+                always included.
+            on_progress: called with the path of a file, its bytes so far, and its size in bytes.
+
+        Returns:
+            The paths of the files, `manifest.json` first.
+
+        Raises:
+            FilesInTheWay: the folder holds another checkpoint, or other files under the same names.
+            DiskFull: the bundle does not fit on the disk.
+            BrokenDownload: a file does not match the manifest, or the manifest is invalid.
+            MissingPart: the bundle lacks a part.
+            ValueError: there is no such part.
+            OSError: a file cannot be written for another reason.
+        """
+        if unknown := set(parts or ()) - set(BUNDLE_PARTS):
+            raise ValueError(f"unknown part {', '.join(sorted(unknown))}; a bundle has {', '.join(BUNDLE_PARTS)}")
+        checkpoint = await self.get(id)
+        url = resource_path("checkpoints", checkpoint.id)
+        return await download_bundle(self._http, url, checkpoint, Path(folder), parts, on_progress)

@@ -1,0 +1,1 @@
+"""The files of a checkpoint bundle and its manifest (`files`). Imports no torch."""
