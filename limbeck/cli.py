@@ -39,6 +39,7 @@ class _Limbeck(CommandGroup):
         CommandEntry("cancel", "limbeck.commands.jobs:cancel", _FOLLOW, "Cancel a job."),
         CommandEntry("download", "limbeck.commands.jobs:download", _STUDENTS, "Download a student."),
         CommandEntry("classify", "limbeck.commands.classify:classify", _STUDENTS, "Classify images; needs no service."),
+        CommandEntry("publish", "limbeck.commands.publish:publish", _STUDENTS, "Upload a student to the Hub."),
         CommandEntry("serve", "limbeck.commands.serve:serve", _OPERATE, "Run the service."),
         CommandEntry("doctor", "limbeck.commands.doctor:doctor", _OPERATE, "Check the installation or a service."),
         CommandEntry("key", "limbeck.commands.operate:key", _OPERATE, "API keys: create, list, revoke."),

@@ -2,7 +2,7 @@
 
 `library_name` is timm: the root of a repository holds `image/`, the student itself. `pairing/` and `onnx/` are tags.
 `base_model` is the teacher, and the weights before training if they are published. The images of a run are a folder, so
-that `datasets` are those of the Hub that the config names (`card.datasets`). Each measured figure is a metric of
+that `datasets` are those of the Hub that the config names (`bundle.datasets`). Each measured figure is a metric of
 `model-index`: of held-out images of seen labels, of unseen labels, and of both among all labels.
 """
 
@@ -26,7 +26,7 @@ def card_header(facts: CardFacts, licence: License) -> str:
     results = _eval_results(facts)
     initial = initial_model(section(facts.made_from, "initial_weights"))
     models = list(dict.fromkeys(name for name in (hub_model(facts.teacher), initial) if name))
-    datasets = section(section(facts.made_from, "config"), "card").get("datasets")
+    datasets = section(section(facts.made_from, "config"), "bundle").get("datasets")
     fields: dict[str, Any] = {
         **licence.header(),
         "base_model": models[0] if len(models) == 1 else models or None,

@@ -3,7 +3,7 @@
 A licence is a decision of whoever publishes a model, and depends also on the images and the texts, about which nothing
 is recorded. What is derived here is a proposal from the published licences that timm records:
 
-    a licence in the config (`card.license`)          that licence
+    a licence in the config (`bundle.license`)          that licence
     a restrictive one (non-commercial, of a vendor)   that licence, because it binds what is made from the weights
     initial weights with a permissive one             that licence
     none known, or two restrictive ones               "other", with the name "not-chosen"
@@ -67,7 +67,7 @@ class License:
         if self.name == NOT_CHOSEN:
             return (
                 "No licence was chosen for these weights, and none follows from what they were made from.\n\n"
-                f"{known} State a licence with `card.license` in the config of the run, or in the header of this "
+                f"{known} State a licence with `bundle.license` in the config of the run, or in the header of this "
                 "file before you publish it."
             )
         return (

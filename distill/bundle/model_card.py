@@ -37,7 +37,7 @@ def model_card(facts: CardFacts) -> str:
     """The model card in Markdown."""
     height, width = facts.preprocess["size"]
     initial = section(facts.made_from, "initial_weights")
-    stated = section(section(facts.made_from, "config"), "card").get("license")
+    stated = section(section(facts.made_from, "config"), "bundle").get("license")
     licence = derive_license(stated if isinstance(stated, str) else None, initial, facts.teacher)
     body = string.Template(TEMPLATE_FILE.read_text(encoding="utf-8")).substitute(
         student=facts.student,

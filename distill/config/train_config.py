@@ -399,9 +399,13 @@ class SystemConfig(_Frozen):
     )
 
 
-class CardConfig(_Frozen):
-    """What the model card states besides the facts of the run."""
+class BundleConfig(_Frozen):
+    """Optional files of the bundle, and what its model card states besides the facts of the run."""
 
+    onnx: bool = Field(True, description="Write the student for ONNX Runtime, in float32 and with 8-bit weights.")
+    text_onnx: bool = Field(
+        False, description="Write the teacher's text encoder for ONNX Runtime too, to classify among new labels."
+    )
     license: str | None = Field(
         None,
         pattern=r"^[a-z0-9][a-z0-9.+-]{0,59}$",
@@ -415,7 +419,18 @@ class CardConfig(_Frozen):
 # Settings that may change between two parts of one run, because they do not change its result.
 # The path of `weights` is free because their digest identifies them (`distill.training.setup`).
 FREE_FIELDS = frozenset(
-    {"device", "num_workers", "threads", "save_every_s", "decoded_gb", "weights", "license", "datasets"}
+    {
+        "device",
+        "num_workers",
+        "threads",
+        "save_every_s",
+        "decoded_gb",
+        "weights",
+        "onnx",
+        "text_onnx",
+        "license",
+        "datasets",
+    }
 )
 
 
@@ -433,7 +448,7 @@ class TrainSettings(_Frozen):
     weight_average: WeightAverageConfig = Field(WeightAverageConfig(), description="Average of the weights.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Evaluation during training.")
     system: SystemConfig = Field(SystemConfig(), description="Seed, precision, device and processes.")
-    card: CardConfig = Field(CardConfig(), description="The model card.")
+    bundle: BundleConfig = Field(BundleConfig(), description="Optional files of the bundle, and the card.")
 
     @model_validator(mode="wrap")
     @classmethod

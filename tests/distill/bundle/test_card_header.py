@@ -79,7 +79,7 @@ def test_published_initial_weights_are_a_base_model_too(tmp_path: Path) -> None:
 
 def test_the_config_names_licence_and_data_sets(tmp_path: Path) -> None:
     card = {"license": "cc-by-4.0", "datasets": ["org/birds"]}
-    data = loaded(tmp_path, made_from={"initial_weights": PUBLISHED, "config": {"card": card}})
+    data = loaded(tmp_path, made_from={"initial_weights": PUBLISHED, "config": {"bundle": card}})
     assert (data.license, data.datasets) == ("cc-by-4.0", ["org/birds"])
 
 

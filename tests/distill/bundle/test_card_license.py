@@ -32,4 +32,4 @@ def test_the_card_states_what_is_known() -> None:
     assert "as stated in the config" in derive_license("mit", {}, LAION).paragraph("random", LAION)
     unknown = derive_license(None, {}, LAION).paragraph("random", LAION)
     assert "No licence was chosen" in unknown
-    assert "card.license" in unknown
+    assert "bundle.license" in unknown
