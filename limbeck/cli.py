@@ -40,6 +40,7 @@ class _Limbeck(CommandGroup):
         CommandEntry("checkpoints", "limbeck.commands.checkpoints:cli", _STUDENTS, "Students: list, show, files."),
         CommandEntry("download", "limbeck.commands.download:download", _STUDENTS, "Download a student."),
         CommandEntry("classify", "limbeck.commands.classify:classify", _STUDENTS, "Classify images; needs no service."),
+        CommandEntry("publish", "limbeck.commands.publish:publish", _STUDENTS, "Upload a student to the Hub."),
         CommandEntry("texts", "limbeck.commands.texts:cli", _STUDENTS, "Text targets: list, show, download."),
         CommandEntry("captions", "limbeck.commands.captions:cli", _STUDENTS, "Captions of images: list, show, save."),
         CommandEntry("teachers", "limbeck.commands.teachers:cli", _STUDENTS, "Teachers: list, show."),

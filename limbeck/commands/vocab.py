@@ -26,8 +26,8 @@ def create(
 ) -> None:
     """Create a vocabulary from a label file.
 
-    The file can have one label per line, or be CSV, JSON, YAML or another form that data sets have. `limbeck vocab read`
-    shows how it is read.
+    The file can have one label per line, or be CSV, JSON, YAML or another form that data sets have: `limbeck vocab
+    read` shows how it is read.
 
         limbeck vocab create birds.txt --domain birds
     """
