@@ -52,7 +52,8 @@ def download(
 def fetch_bundle(
     client: "Client", checkpoint: str, out: Path, parts: Sequence[str] | None, *, quiet: bool = False
 ) -> Sequence[Path]:
-    """Download a bundle and show the progress: a bar on a terminal, else a line now and then; `quiet`: on stderr."""
+    """Download a bundle. The progress goes to stderr: a bar on a terminal, else a line now and then. The result goes to
+    stdout, unless `quiet`."""
     began = time.monotonic()
     try:
         with _progress() as on_progress:
@@ -61,9 +62,10 @@ def fetch_bundle(
         raise CommandFailed(f"{error.filename or out}: {error.strerror}") from None
     except KeyboardInterrupt:
         raise StoppedFollowing("the download is interrupted; the same command continues it") from None
-    size = sum(path.stat().st_size for path in paths)
-    took = f"{time.monotonic() - began:.1f} s"
-    typer.echo(f"{len(paths)} files, {size_text(size)} in {out}, verified against the manifest ({took})", err=quiet)
+    if not quiet:
+        size = size_text(sum(path.stat().st_size for path in paths))
+        took = time.monotonic() - began
+        typer.echo(f"{len(paths)} files, {size} in {out}, verified against the manifest ({took:.1f} s)")
     return paths
 
 

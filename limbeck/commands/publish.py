@@ -97,7 +97,7 @@ def _download(id: str, url: str, folder: Path, paths: Sequence[str], *, pairing:
     present = {path.partition("/")[0] for path in paths if "/" in path}
     parts = [part for part in BUNDLE_PARTS if part in present and (pairing or part != "pairing")]
     with service(url) as client:
-        fetch_bundle(client, id, folder, parts, quiet=True)
+        fetch_bundle(client, id, folder, parts, quiet=quiet)
 
 
 def _show_progress(wanted: bool) -> None:

@@ -17,7 +17,7 @@ def test_list(capsys: Capture) -> None:
     with scripted([Say(200, page({**DATASET, "warnings": ["a", "b"]}))]) as server:
         assert main(["dataset", "list", "--url", server.url]) == 0
     row = capsys.readouterr().out.splitlines()[1].split()
-    assert row[:4] == ["dst_1", "birds", "200", "2"]
+    assert row[:3] == ["dst_1", "200", "2"]
 
 
 def test_report(capsys: Capture) -> None:
