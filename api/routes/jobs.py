@@ -3,17 +3,20 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Query
 from pydantic import Field
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 from starlette.responses import Response, StreamingResponse
 
-from api.http.dependencies import Created, IdempotencyDep, ServicesDep
+from api.http.dependencies import Created, IdempotencyDep, Reused, ServicesDep
 from api.http.problems import ProblemError
 from api.http.schemas import After, AfterPosition, Limit, LongLimit, Page, ResponseModel, Timestamp, page
 from api.jobs import job_requests
+from api.jobs.estimates import EstimateOut, estimate_plan
+from api.jobs.job_plan import JobPlan
 from api.jobs.job_requests import JobIn
+from api.jobs.machine_checks import check_machine
 from api.routes.attribute_set_files import join_into_chunks
 from api.routes.attributes import AttributesOut, attributes_fields
 from api.routes.usage import JobUsageOut, job_usage_out
@@ -23,12 +26,14 @@ from store import resources, vocabularies
 from store.db import Database
 from store.enrich import assembly, results, usage
 from store.enrich.usage import UsageTotals
-from store.jobs import jobs, progress
+from store.jobs import jobs, progress, waiting
 from store.jobs.progress import Progress
 from store.jobs.specs import DescribeSpec, JobKind, parse_job_spec
+from store.jobs.waiting import Waiting
 from store.lifecycle import transitions
 from store.models import Job
 from store.sets.attribute_sets import PAGE_SIZE
+from store.settings import Settings
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -38,17 +43,28 @@ Status = Literal["queued", "running", "cancelling", "succeeded", "failed", "canc
 class ProgressOut(ResponseModel):
     """Progress of the current stage."""
 
+    name: str = Field("", description="What users call the stage, such as `teacher features`.")
     done: int
     total: int
     unit: str = Field(description="Unit of `done` and `total`, such as `labels`.")
+    rate: float | None = Field(None, description="Units per second; null if no part of this stage runs.")
     eta_s: float | None = Field(description="Remaining time in seconds; null if unknown.")
 
 
 class StageOut(ProgressOut):
-    """Progress of all parts of one kind."""
+    """Progress of all parts of one kind, or of one of several stages of the part of this kind."""
 
     stage: str = Field(description="The kind of the parts.")
-    rate: float | None = Field(description="Units per second; null if no part of this kind runs.")
+
+
+class QueueOut(ResponseModel):
+    """The place of a job in its queue while none of its parts runs."""
+
+    name: Literal["enrich", "gpu"]
+    ahead: int = Field(description="Queued parts of earlier jobs; at most 1,000 are counted.")
+    running: int = Field(description="Parts of this queue that run now.")
+    workers: int = Field(description="Workers of this queue that are alive.")
+    retry_in_s: float | None = Field(description="Seconds until the next attempt; null for a part that is due.")
 
 
 class JobErrorOut(ResponseModel):
@@ -71,6 +87,9 @@ class JobOut(ResponseModel):
     finished_at: Timestamp | None
     progress: ProgressOut = Field(description="Progress of `stage`.")
     stages: list[StageOut] = Field(description="All stages that are known so far, in order.")
+    # Services of earlier releases sent neither of these: the client has the same defaults.
+    waiting_for: str | None = Field(None, description="Why no part of the job runs, for people; null while one runs.")
+    queue: QueueOut | None = Field(None, description="The place in its queue; null while a part runs, and at the end.")
     spec: dict[str, Any] = Field(
         description="The request with its references resolved; options that are not used are left out."
     )
@@ -79,11 +98,42 @@ class JobOut(ResponseModel):
     error: JobErrorOut | None
 
 
-_NO_PROGRESS = Progress(stage="", done=0, total=0, unit="", rate=None, eta_s=None, stages=())
+class CreatedJobOut(JobOut):
+    """A job that was posted."""
+
+    reused: bool = Field(description="With `reuse`: whether this job existed before.")
 
 
-def job_out(job: Job | Row[Any], job_progress: Progress | None, totals: UsageTotals | None) -> JobOut:
-    """The response model of a job with this progress and LLM usage."""
+class JobCheckOut(ResponseModel):
+    """What a job would be; nothing was stored."""
+
+    object: Literal["job_check"] = "job_check"
+    kind: JobKind
+    spec: dict[str, Any] = Field(description="The spec that the job would have, with the config in effect.")
+    same_job_id: str | None = Field(
+        description="The newest job with the same inputs that runs or has succeeded: `reuse` returns it."
+    )
+    estimate: EstimateOut | None = Field(description="Calls, tokens and cost; null for jobs without LLM calls.")
+
+
+def job_check(tx: Session, planned: JobPlan, settings: Settings) -> JobCheckOut:
+    """The response for a planned job."""
+    same = jobs.newest_usable(tx, planned.inputs_digest(settings.data))
+    return JobCheckOut(
+        kind=planned.spec.kind,
+        spec=planned.spec.as_json(),
+        same_job_id=same.id if same else None,
+        estimate=estimate_plan(tx, planned.enrich) if planned.enrich else None,
+    )
+
+
+_NO_PROGRESS = Progress(stage="", name="", done=0, total=0, unit="", rate=None, eta_s=None, stages=())
+
+
+def _job_out(
+    job: Job | Row[Any], job_progress: Progress | None, totals: UsageTotals | None, waits: Waiting | None
+) -> JobOut:
+    """The response model of a job with this progress, LLM usage and place in its queue."""
     current = job_progress or _NO_PROGRESS
     return JobOut(
         id=job.id,
@@ -95,6 +145,8 @@ def job_out(job: Job | Row[Any], job_progress: Progress | None, totals: UsageTot
         finished_at=job.finished_at,
         progress=ProgressOut.model_validate(current),
         stages=[StageOut.model_validate(stage) for stage in current.stages],
+        waiting_for=waits.text if waits else None,
+        queue=None if waits is None else QueueOut.model_validate(waits),
         spec=job.spec,
         spend=job_usage_out(totals, current.stages),
         result=job.result,
@@ -102,22 +154,49 @@ def job_out(job: Job | Row[Any], job_progress: Progress | None, totals: UsageTot
     )
 
 
-def _get_job(tx: Session, job_id: str) -> JobOut:
+def read_job(tx: Session, job_id: str) -> JobOut:
+    """The response model of a job. Raises NotFound."""
     row, job_progress = progress.of_job(tx, job_id)
-    return job_out(row, job_progress, usage.totals_from_row(row))
+    may_wait = row.finished_at is None and row.running_kind is None
+    waits = waiting.of_jobs(tx, [job_id]).get(job_id) if may_wait else None
+    return _job_out(row, job_progress, usage.totals_from_row(row), waits)
 
 
-@router.post("", status_code=202, response_model=JobOut)
+@router.post(
+    "",
+    status_code=202,
+    response_model=CreatedJobOut,
+    responses={
+        200: {
+            "model": CreatedJobOut | JobCheckOut,
+            "description": "With `reuse`, a job with the same inputs; or, with `dry_run`, nothing was stored",
+        }
+    },
+)
 def create(
-    services: ServicesDep, idempotency: IdempotencyDep, body: Annotated[JobIn, Body(examples=job_requests.EXAMPLES)]
+    services: ServicesDep,
+    idempotency: IdempotencyDep,
+    body: Annotated[JobIn, Body(examples=job_requests.EXAMPLES)],
+    dry_run: Annotated[bool, Query(description="Only check the job, and report what it would do.")] = False,
+    reuse: Annotated[
+        bool,
+        Query(description="Return the newest job with the same inputs that runs or has succeeded, if there is one."),
+    ] = False,
 ) -> Response:
     """Queue a job. Poll its Location, or follow its events."""
+    if dry_run:
+        with services.db.read() as tx:
+            planned = job_requests.plan(tx, body, services.settings)
+            checked = job_check(tx, planned, services.settings)
+        check_machine(planned.spec, services.settings)
+        return Response(checked.model_dump_json(), media_type="application/json")
 
-    def write(tx: Session) -> Created:
-        job = job_requests.create(tx, body, services.settings)
-        return _get_job(tx, job.id), f"/v1/jobs/{job.id}"
+    def write(tx: Session) -> Reused:
+        job, is_reused = job_requests.create(tx, body, services.settings, reuse=reuse)
+        created = read_job(tx, job.id).model_dump() | {"reused": is_reused}
+        return CreatedJobOut.model_validate(created), f"/v1/jobs/{job.id}", is_reused
 
-    return idempotency.respond(write, status=202)
+    return idempotency.respond_reusing(write, status=202)
 
 
 @router.get("", response_model=Page[JobOut])
@@ -133,7 +212,11 @@ def list_all(
         rows, more = resources.page(tx, Job, limit=limit, after=after, kind=kind, status=status)
         ids = [job.id for job in rows]
         progress_by_job, totals_by_job = progress.of_jobs(tx, ids), usage.totals_of_jobs(tx, ids)
-        data = [job_out(job, progress_by_job.get(job.id), totals_by_job.get(job.id)) for job in rows]
+        waits_by_job = waiting.of_jobs(tx, [job.id for job in rows if job.finished_at is None])
+        data = [
+            _job_out(job, progress_by_job.get(job.id), totals_by_job.get(job.id), waits_by_job.get(job.id))
+            for job in rows
+        ]
         return page(data, more, lambda item: item.id)
 
 
@@ -141,7 +224,7 @@ def list_all(
 def get(services: ServicesDep, id: str) -> Response:
     """A job."""
     with services.db.read() as tx:
-        job = _get_job(tx, id)
+        job = read_job(tx, id)
     # Clients poll jobs often. Serialising the job here saves one switch of threads.
     return Response(job.model_dump_json(), media_type="application/json")
 
@@ -151,7 +234,7 @@ def cancel(idempotency: IdempotencyDep, id: str) -> Response:
     """Cancel a job; finished work is kept. No effect on a job that has finished or is already being cancelled."""
 
     def write(tx: Session) -> Created:
-        return _get_job(tx, transitions.cancel(tx, id).id), f"/v1/jobs/{id}"
+        return read_job(tx, transitions.cancel(tx, id).id), f"/v1/jobs/{id}"
 
     return idempotency.respond(write, status=202)
 

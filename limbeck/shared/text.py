@@ -23,3 +23,13 @@ def first_line(error: BaseException) -> str:
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:300]
+
+
+def unknown_setting(name: str, near: str = "") -> str:
+    """The warning about an environment variable that no setting reads. Never contains its value."""
+    return f"{name}: unknown setting" + (f"; did you mean {near}?" if near else "")
+
+
+def number(count: int, noun: str) -> str:
+    """A number with its noun: `1 part`, `1,200 parts`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
