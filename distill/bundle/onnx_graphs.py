@@ -65,8 +65,8 @@ def export(module: torch.nn.Module, example: Tensor, *, name: str) -> onnx.Model
             program = torch.onnx.export(
                 module,
                 (example,),
-                input_names=[name],
-                output_names=["embedding"],
+                input_names=["limbeck.input"],
+                output_names=["limbeck.output"],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 opset_version=OPSET,
                 dynamo=True,
@@ -81,7 +81,19 @@ def export(module: torch.nn.Module, example: Tensor, *, name: str) -> onnx.Model
     graph: onnx.ModelProto = program.model_proto
     if graph.ByteSize() > MAX_BYTES:
         raise BundleError(f"it has {graph.ByteSize() / 1e9:.1f} GB, and an ONNX file holds at most 2 GB")
-    return _without_notes(graph)
+    return _without_notes(_renamed(graph, {"limbeck.input": name, "limbeck.output": "embedding"}))
+
+
+def _renamed(graph: onnx.ModelProto, names: Mapping[str, str]) -> onnx.ModelProto:
+    """The graph with new names of values. A value inside that has such a name already, which torch gave it, gets another."""
+    inside = {new: f"{new}.inside" for new in names.values()}
+    for node in graph.graph.node:
+        for values in (node.input, node.output):
+            values[:] = [names.get(value, inside.get(value, value)) for value in values]
+    for entries in (graph.graph.input, graph.graph.output, graph.graph.value_info, graph.graph.initializer):
+        for entry in entries:
+            entry.name = names.get(entry.name, inside.get(entry.name, entry.name))
+    return graph
 
 
 @contextmanager
