@@ -13,7 +13,7 @@ from distill.json_types import JSONObject
 
 
 def add_files(bundle: Path, draft: Path, manifest: Manifest, left_out: Mapping[str, str]) -> list[str]:
-    """Move the files below `draft` to the same places in the bundle, and list them in its manifest; returns their names.
+    """Move the files below `draft` to the same places in the bundle, list them in its manifest, and return their names.
 
     `manifest`: of the bundle, verified. `left_out`: optional part that the bundle lacks -> reason, as it will be. If
     anything fails, the bundle is as it was. Raises OSError.

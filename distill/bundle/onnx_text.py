@@ -44,7 +44,7 @@ class _TextEncoder(torch.nn.Module):
 def write_text(folder: Path, teacher: Teacher, templates: tuple[str, ...], *, num_learned: int) -> JSONObject:
     """Write `text.onnx` and `tokenizer.json`; returns the facts for `config.json`, with the `templates` of a label.
 
-    `num_learned`: vectors that prompt learning put in the place of the words before a label. Raises BundleError, OSError.
+    `num_learned`: vectors that prompt learning put before a label. Raises BundleError, OSError.
     """
     from tokenizers import Tokenizer
 

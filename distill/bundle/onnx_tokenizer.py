@@ -43,7 +43,7 @@ _FULL_WIDTH = range(0xFF01, 0xFF5F)  # of ASCII
 
 
 def tokenizer_file(tokenizer: Tokenizer, context_length: int) -> bytes:
-    """`tokenizer.json`, which also cuts and pads to `context_length`. Raises BundleError for one that cannot be written."""
+    """`tokenizer.json`, which cuts and pads to `context_length`. Raises BundleError for one that cannot be written."""
     try:
         complete = tokenizer.as_file()
     except ValueError as error:
@@ -78,4 +78,4 @@ def _check_equal(complete: tokenizers.Tokenizer, tokenizer: Tokenizer) -> None:
         (expected,) = tokenizer.ids([text])
         found = list(complete.encode(prepared).ids)
         if found != expected:
-            raise BundleError(f"a tokenizers file splits {text!r} into the tokens {found}, and open_clip into {expected}")
+            raise BundleError(f"a tokenizers file gives {text!r} the tokens {found}, and open_clip {expected}")
