@@ -31,14 +31,17 @@ _STARTS_JOB = re.compile(r"POST (/v1/jobs|/v1/attribute-sets/[^/]+/report)")
 _RETURNS_JOB = re.compile(rf"{_STARTS_JOB.pattern}|GET /v1/jobs/[^/]+|POST /v1/jobs/[^/]+/cancel")
 _MAY_BE_DONE = {
     "POST /v1/jobs": "the service may have started the job: `limbeck jobs` lists it",
-    "POST /v1/datasets": "no job was started, but the service may still register the images: `limbeck dataset list` shows it",
-    "POST /v1/vocabularies": "no job was started, but the service may have stored the labels",
+    "POST /v1/datasets": "no job was started; the service may still register the images (`limbeck dataset list`)",
+    "POST /v1/vocabularies": "no job was started; the service may have stored the labels",
 }
 
 
 @dataclass
 class Requests:
-    """What a command has requested. `jobs`: id → the job as it was last seen; `under_way`: `POST /v1/jobs`, for example."""
+    """What a command has requested.
+
+    `jobs`: id → the job as it was last seen. `under_way`: method and path, empty between two requests.
+    """
 
     jobs: dict[str, Job] = field(default_factory=dict)
     under_way: str = ""
@@ -159,7 +162,9 @@ def interrupted_text(requests: Requests) -> str:
         return f"interrupted; {'; '.join(map(_goes_on_text, live))}"
     request = requests.under_way
     if request and not request.startswith("GET "):
-        return f"interrupted; {_MAY_BE_DONE.get(request, f'the service may still do what was requested last: {request}')}"
+        return (
+            f"interrupted; {_MAY_BE_DONE.get(request, f'the service may still do what was requested last: {request}')}"
+        )
     if download := re.fullmatch(r"GET /v1/checkpoints/([^/]+)/files/.*", request):
         return f"interrupted; no job goes on; `limbeck download {download[1]}` into the same folder continues"
     return f"interrupted; {'no job goes on' if requests.jobs else 'no job was started'}"

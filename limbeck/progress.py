@@ -4,11 +4,11 @@ The first line has the id of the job. A stage that has ended leaves a line.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -36,9 +36,19 @@ class Display(Protocol):
     ) -> None: ...
 
 
-def display_for(console: Console) -> Display:
-    """A bar on a terminal; lines elsewhere."""
-    return StageBar(console) if console.is_terminal else StageLines(console)
+def display_for(
+    console: Console,
+    *,
+    above: Callable[[], Sequence[str]] = lambda: (),
+    figures: Callable[[], str] = lambda: "",
+    is_new: bool = True,
+) -> Display:
+    """A bar on a terminal, with the lines `above` it; elsewhere plain lines, which end with the `figures`.
+
+    `is_new`: the job was just created, so that the time of its first stage is known.
+    """
+    ended = _EndedStages(is_new=is_new)
+    return StageBar(console, ended, above) if console.is_terminal else StageLines(console, ended, figures)
 
 
 def follow(client: Client, job: Job, console: Console, *, title: str) -> Job:
@@ -51,13 +61,13 @@ def follow(client: Client, job: Job, console: Console, *, title: str) -> Job:
     warnings = _Warnings(job, console)
     with display_for(console) as display:
         for latest in client.jobs.updates(job, unchanged=True):
+            display.show(latest)
             if latest.ended or time.monotonic() - checked_at > _EVENTS_INTERVAL_S:
                 checked_at = time.monotonic()
                 for event in client.jobs.events(job, after=last_event):
                     last_event = event.id
                     if event.type == "message" and event.level == "warning":
                         warnings.print(event.message)
-            display.show(latest)
     if latest.status != "succeeded":
         raise JobFailed(latest)
     return latest
@@ -66,14 +76,16 @@ def follow(client: Client, job: Job, console: Console, *, title: str) -> Job:
 class _EndedStages:
     """Finds the stages that have ended since the last poll."""
 
-    def __init__(self) -> None:
-        self._began: dict[str, float] = {}
+    def __init__(self, *, is_new: bool) -> None:
+        self._began: dict[str, float | None] = {}
         self._reported: set[str] = set()
+        self._sees_begin = is_new
 
     def lines(self, job: Job) -> Iterator[str]:
         """`teacher features: 60/60 images in 0:12`, for each stage that has ended and was not reported yet."""
         now = time.monotonic()
-        self._began.setdefault(job.progress.name, now)
+        self._began.setdefault(job.progress.name, now if self._sees_begin else None)
+        self._sees_begin = True
         for stage in _ended(job):
             if stage.name not in self._reported:
                 self._reported.add(stage.name)
@@ -96,15 +108,15 @@ def _line(job: Job) -> str:
     name, state = (job.status, job.waiting_for) if job.waiting_for else (job.progress.name, stage_text(job.progress))
     if job.status == "cancelling":
         name = f"cancelling, {name}"
-    return ", ".join(text for text in (f"{name}: {state}" if state else name, spend_text(job.spend)) if text)
+    state = ": ".join(text for text in (name, state) if text)
+    return ", ".join(text for text in (state, spend_text(job.spend)) if text) or job.status
 
 
 class StageLines:
     """Prints a line when the stage changes, when the job begins or ceases to wait, and every `LINE_INTERVAL_S`."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._ended = _EndedStages()
+    def __init__(self, console: Console, ended: "_EndedStages", figures: Callable[[], str]) -> None:
+        self._console, self._ended, self._figures = console, ended, figures
         self._shown: tuple[str, str, bool] | None = None
         self._shown_at = float("-inf")
 
@@ -116,7 +128,7 @@ class StageLines:
         state = job.status, job.progress.name, job.waiting_for is None
         if state != self._shown or time.monotonic() - self._shown_at >= LINE_INTERVAL_S:
             self._shown, self._shown_at = state, time.monotonic()
-            self._print(_line(job))
+            self._print("; ".join(text for text in (_line(job), self._figures()) if text))
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -125,9 +137,7 @@ class StageLines:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         pass
 
 
@@ -138,19 +148,36 @@ class _StateColumn(ProgressColumn):
         return Text(task.fields["state"], style=task.fields["style"])
 
 
+class _BarBelowLines(Progress):
+    """A progress bar below lines that change."""
+
+    def __init__(self, console: Console, above: Callable[[], Sequence[str]]) -> None:
+        self._above = above
+        columns = TextColumn("{task.description}"), BarColumn(14), _StateColumn(), TimeElapsedColumn()
+        super().__init__(*columns, console=console, transient=True)
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        if lines := self._above():
+            yield Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+        yield self.make_tasks_table(self.tasks)
+
+
 class StageBar:
     """A bar for the current stage; above it a line for each stage that has ended."""
 
-    def __init__(self, console: Console) -> None:
-        self._ended = _EndedStages()
-        columns = TextColumn("{task.description}"), BarColumn(14), _StateColumn(), TimeElapsedColumn()
-        self._bar = Progress(*columns, console=console, transient=True)
+    def __init__(self, console: Console, ended: "_EndedStages", above: Callable[[], Sequence[str]]) -> None:
+        self._ended = ended
+        self._bar = _BarBelowLines(console, above)
+        self._name = ""
         self._task = self._bar.add_task("", total=None, state="", style="dim")
 
     def show(self, job: Job) -> None:
         for line in self._ended.lines(job):
             self._bar.console.print(line, highlight=False, markup=False)
         progress = job.progress
+        if progress.name != self._name:
+            self._name = progress.name
+            self._bar.reset(self._task)  # the time of the stage
         state = f"{job.status}: {job.waiting_for}" if job.waiting_for else stage_text(progress) or job.status
         self._bar.update(
             self._task,
@@ -165,9 +192,7 @@ class StageBar:
         self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._bar.stop()
 
 

@@ -57,16 +57,23 @@ Url = Annotated[
 
 @contextmanager
 def service(url: str) -> Iterator["Client"]:
-    """A client of the service. The key comes from LIMBECK_KEY: other users of a machine can see command lines."""
-    from limbeck import Client, LimbeckError
+    """A client of the service. The key comes from LIMBECK_KEY: other users of a machine can see command lines.
+
+    Ctrl-C ends the command with what goes on at the service (`limbeck.interrupts`).
+    """
+    from limbeck import LimbeckError
     from limbeck.client.environment import unknown_client_settings
     from limbeck.errors import Problem
+    from limbeck.interrupts import CommandClient, stopped_following
 
     for warning in unknown_client_settings(os.environ):
         typer.echo(f"limbeck: {warning}", err=True)
     try:
-        with Client(url) as client:
-            yield client
+        with CommandClient(url) as client:
+            try:
+                yield client
+            except KeyboardInterrupt:
+                raise stopped_following(client) from None
     except Problem as error:
         if error.status == _INVALID_REQUEST:
             raise BadInput(str(error)) from None
