@@ -1,19 +1,17 @@
 """`limbeck jobs`: list and show jobs and their events."""
 
 from collections.abc import Callable
-from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, CommandFailed, LabelsMissing, Url, service
+from limbeck.commands.common import DEFAULT_URL, CommandFailed, LabelsMissing, Url, service
+from limbeck.commands.quantities import local_time
 from limbeck.commands.tables import LIMIT, AsJson, Limit, print_fields, print_json, print_list, simple_table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from limbeck import Client
     from limbeck.models import Event, Job
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id: job_…")]
@@ -50,7 +48,7 @@ def list_(
         "id": lambda job: job.id,
         "kind": lambda job: job.kind,
         "status": lambda job: job.status,
-        "created": lambda job: _local(job.created_at),
+        "created": lambda job: local_time(job.created_at),
         "progress": lambda job: job.waiting_for or (job.error.code if job.error else progress_text(job)),
     }
     with service(url) as client:
@@ -103,9 +101,9 @@ def _fields(job: "Job") -> dict[str, object]:
         "kind": job.kind,
         "status": state_text(job),
         "error": f"{job.error.code}: {job.error.message}" if job.error else None,
-        "created": _local(job.created_at),
-        "started": _local(job.started_at) if job.started_at else None,
-        "finished": _local(job.finished_at) if job.finished_at else None,
+        "created": local_time(job.created_at),
+        "started": local_time(job.started_at),
+        "finished": local_time(job.finished_at),
         "duration": duration_text(job.seconds) if job.seconds is not None else None,
         **named,
         "spending": spend_text(job.spend, ended=job.ended),
@@ -160,48 +158,3 @@ def print_end(job: "Job", console: "Console") -> None:
         raise CommandFailed(str(JobFailed(job)))
     if missing := missing_text(job):
         raise LabelsMissing(missing)
-
-
-def _local(at: datetime) -> str:
-    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def download(
-    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="The checkpoint's id.")],
-    out: Annotated[Path, typer.Option(help="The destination folder.")],
-    parts: Annotated[
-        str, typer.Option(help="Comma-separated: image, pairing, onnx, targets; or all.")
-    ] = "image,targets",
-    url: Url = DEFAULT_URL,
-) -> None:
-    """Download a checkpoint's bundle; an interrupted download is resumed."""
-    from rich.console import Console
-
-    from limbeck.client.downloads import BUNDLE_PARTS
-
-    chosen = None if parts.strip() == "all" else [part.strip() for part in parts.split(",") if part.strip()]
-    if unknown := set(chosen or ()) - set(BUNDLE_PARTS):
-        raise BadInput(f"--parts: unknown part {', '.join(sorted(unknown))}; choose {', '.join(BUNDLE_PARTS)}, or all")
-    with service(url) as client:
-        fetch_bundle(client, checkpoint, out, chosen, Console())
-
-
-def fetch_bundle(client: "Client", checkpoint: str, out: Path, parts: list[str] | None, console: "Console") -> None:
-    """Download a bundle with a progress bar; every file is verified against the manifest."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(bar_width=28), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=console) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(path: str, done: int, size: int) -> None:
-            if path not in tasks:
-                tasks[path] = bar.add_task(path, total=size)
-            bar.update(tasks[path], completed=done)
-
-        try:
-            paths = client.checkpoints.download(checkpoint, out, parts, show)
-        except OSError as error:
-            raise CommandFailed(f"{error.filename or out}: {error.strerror}") from None
-    size = sum(path.stat().st_size for path in paths)
-    console.print(f"{len(paths)} files, {size / 1e6:.1f} MB in {out}, verified against the manifest", highlight=False)
