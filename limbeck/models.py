@@ -24,7 +24,7 @@ GateName = Literal[
 
 
 class ServiceResponse(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
 
 class Vocabulary(ServiceResponse):
