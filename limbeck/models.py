@@ -304,6 +304,29 @@ class TextTargets(ServiceResponse):
     created_at: datetime
 
 
+class TargetLabel(ServiceResponse):
+    """A label of text targets."""
+
+    label: str
+    sense: str | None
+
+
+class TargetTeacher(ServiceResponse):
+    """The teacher of text targets. Only students of the teacher with this digest can use them."""
+
+    ref: str
+    digest: str
+
+
+class TargetLabels(ServiceResponse):
+    """The labels of text targets, in the order of their features."""
+
+    text_targets_id: str
+    text: TextKind
+    teacher: TargetTeacher
+    labels: tuple[TargetLabel, ...]
+
+
 class CaptionSet(ServiceResponse):
     """Captions of the training images of a dataset; images can lack one."""
 
