@@ -28,15 +28,21 @@ MAX_CLIENT_BYTES = 70_000_000
 
 
 class Environment:
-    """A virtual environment with the locked dependencies of some parts and with the wheel."""
+    """A virtual environment with the wheel: with the locked dependencies of some parts, or with those of its extras."""
 
-    def __init__(self, folder: Path, wheel: Path, *parts: str) -> None:
+    def __init__(self, folder: Path, wheel: Path, *parts: str, extras: tuple[str, ...] = ()) -> None:
         self.folder = folder
         self.bin = folder / "bin"
         run([sys.executable, "-m", "venv", str(folder)])
-        locks = [argument for part in parts for argument in ("-r", str(ROOT / "requirements" / f"{part}.lock"))]
-        run([str(self.bin / "pip"), "install", "--quiet", "--require-hashes", *locks])
-        run([str(self.bin / "pip"), "install", "--quiet", "--no-deps", str(wheel)])
+        if parts:
+            locks = [argument for part in parts for argument in ("-r", str(ROOT / "requirements" / f"{part}.lock"))]
+            run([str(self.bin / "pip"), "install", "--quiet", "--require-hashes", *locks])
+            run([str(self.bin / "pip"), "install", "--quiet", "--no-deps", str(wheel)])
+        else:
+            versions = folder / "versions.txt"
+            versions.write_text("\n".join(locked_versions()))
+            with_extras = f"{wheel}[{','.join(extras)}]" if extras else str(wheel)
+            run([str(self.bin / "pip"), "install", "--quiet", "-c", str(versions), with_extras])
 
     def has(self, module: str) -> bool:
         code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
@@ -48,6 +54,12 @@ class Environment:
         return subprocess.run(
             command, cwd=self.folder, env=_variables(variables), capture_output=True, text=True, check=False
         )
+
+
+def locked_versions() -> list[str]:
+    """`name==version; marker` of each dependency, without its hashes."""
+    lines = (ROOT / "requirements" / "all.lock").read_text().splitlines()
+    return [line.rstrip(" \\") for line in lines if re.match(r"[\w.-]+==", line)]
 
 
 def _variables(given: dict[str, str]) -> dict[str, str]:
@@ -146,6 +158,38 @@ def test_the_client_alone(client: Environment) -> None:
     labels = client.folder / "data.yaml"
     labels.write_text("names:\n  0: tench\n  1: goldfish\n")
     assert client.run("limbeck", "labels", str(labels)).stdout == "tench\ngoldfish\n"
+
+
+def test_the_wheel_alone_is_a_library_on_httpx2_and_pydantic(wheel: Path, tmp_path: Path) -> None:
+    bare = Environment(tmp_path / "bare", wheel)
+    assert not any(map(bare.has, ("typer", "rich", "yaml", "numpy", "onnxruntime", "huggingface_hub")))
+    code = (
+        "from limbeck import AsyncClient, Client, Unreachable\n"
+        "try: Client('http://127.0.0.1:1', attempts=1).ready()\n"
+        "except Unreachable: print('unreachable')"
+    )
+    assert bare.run("python", "-c", code).stdout == "unreachable\n"
+    ended = bare.run("limbeck", "--version")
+    assert (ended.returncode, ended.stderr.count("\n")) == (PART_MISSING, 1), ended.stderr
+    assert "-py3-none-any.whl[cli]'" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("extra", "modules", "command"),
+    [
+        ("cli", ("typer", "rich", "yaml"), ["jobs", "--help"]),
+        ("classify", ("typer", "onnxruntime", "tokenizers", "PIL", "numpy"), ["classify", "--help"]),
+        ("publish", ("typer", "huggingface_hub"), ["--help"]),
+    ],
+)
+def test_an_extra_brings_what_its_command_needs(
+    wheel: Path, tmp_path: Path, extra: str, modules: tuple[str, ...], command: list[str]
+) -> None:
+    environment = Environment(tmp_path / extra, wheel, extras=(extra,))
+    assert all(map(environment.has, modules))
+    assert not any(map(environment.has, ("torch", "sqlalchemy", "fastapi")))
+    helped = environment.run("limbeck", *command)
+    assert (helped.returncode, helped.stderr) == (0, "")
 
 
 def test_the_service_describes_labels_for_the_client(
