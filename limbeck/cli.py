@@ -4,39 +4,83 @@
     limbeck run --labels birds.txt --domain birds --images birds --teacher ViT-B-32:openai --out student
 
 Exit codes: 0 success; 1 the service, the job or the machine failed; 2 invalid input; 3 labels lack attributes; 4 a part
-of the installation is missing; 130 interrupted (docs/exit-codes.md). Every error is one line on stderr. A command
-imports the packages that it needs when it runs, so that `--help` is fast and the client works without the parts of the
-service.
+of the installation is missing; 130 interrupted (docs/exit-codes.md). Every error is one line on stderr. A command is
+imported when it runs, and imports the packages that it needs, so that `--help` is fast and the client works without the
+parts of the service.
 """
 
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated
 
-import typer
-
-from limbeck.commands import attributes, classify, datasets, enrich, jobs, labels, llm, operate, prove, run, serve
-from limbeck.commands.common import BadInput, CommandFailed, LabelsMissing
 from limbeck.errors import StoppedFollowing
 from limbeck.shared.exit_codes import FAILED, INTERRUPTED, INVALID_INPUT, LABELS_MISSING, PART_MISSING
-from limbeck.shared.parts import missing_part
+from limbeck.shared.parts import exit_if_part_is_missing, missing_part
 
-cli = typer.Typer(
-    name="limbeck",
-    help="Distil a small image model that understands text, from a list of labels and a folder of images.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+with exit_if_part_is_missing("limbeck"):
+    import typer
+
+    from limbeck.command_group import PLAIN, CommandEntry, CommandGroup
+    from limbeck.commands.common import BadInput, CommandFailed, LabelsMissing
+
+_WORK, _FOLLOW, _STUDENTS, _OPERATE = "Work", "Follow", "Students", "Operate"
+
+
+class _Limbeck(CommandGroup):
+    entries = (
+        CommandEntry("run", "limbeck.commands.run:run", _WORK, "The whole job: labels and images to a student."),
+        CommandEntry("labels", "limbeck.commands.labels:labels", _WORK, "Show what a label file holds."),
+        CommandEntry("enrich", "limbeck.commands.enrich:enrich", _WORK, "Describe labels with an LLM."),
+        CommandEntry("attributes", "limbeck.commands.attributes:cli", _WORK, "Attributes: list, edit, check, export."),
+        CommandEntry("datasets", "limbeck.commands.datasets:cli", _WORK, "Images: list, report."),
+        CommandEntry("jobs", "limbeck.commands.jobs:jobs", _FOLLOW, "List jobs."),
+        CommandEntry("job", "limbeck.commands.jobs:job", _FOLLOW, "Show a job with its events and results."),
+        CommandEntry("cancel", "limbeck.commands.jobs:cancel", _FOLLOW, "Cancel a job."),
+        CommandEntry("download", "limbeck.commands.jobs:download", _STUDENTS, "Download a student."),
+        CommandEntry("classify", "limbeck.commands.classify:classify", _STUDENTS, "Classify images; needs no service."),
+        CommandEntry("serve", "limbeck.commands.serve:serve", _OPERATE, "Run the service."),
+        CommandEntry("key", "limbeck.commands.operate:key", _OPERATE, "API keys: create, list, revoke."),
+        CommandEntry("db", "limbeck.commands.operate:db", _OPERATE, "The database: upgrade, check."),
+        CommandEntry("llm", "limbeck.commands.llm:cli", _OPERATE, "LLM endpoints and models."),
+    )
+
+
+_EPILOG = """
+Environment of the commands that use a service:
+
+    LIMBECK_URL    its URL (--url); http://127.0.0.1:8420 by default
+    LIMBECK_KEY    the secret that `limbeck key create` printed, if it needs one
+
+Settings of the service are LIMBECK_* variables too.
+
+Exit codes:
+
+    0    success
+    1    the service, the job or the machine failed
+    2    invalid input: an option, a file, a setting
+    3    labels lack attributes
+    4    a part of the installation is missing
+    130  interrupted (Ctrl-C)
+"""
 
 
 def _print_version(requested: bool) -> None:
     if requested:
+        from importlib.metadata import version
+
         typer.echo(f"limbeck {version('limbeck')}")
         raise typer.Exit
+
+
+cli = typer.Typer(
+    name="limbeck",
+    cls=_Limbeck,
+    help="Distil a small image model that understands text, from a list of labels and a folder of images.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    **PLAIN,
+)
 
 
 @cli.callback()
@@ -46,23 +90,6 @@ def _options(
     ] = False,
 ) -> None:
     """Options before the command."""
-
-
-cli.command("serve")(serve.serve)
-cli.command("run")(run.run)
-cli.command("labels")(labels.labels)
-cli.command("enrich")(enrich.enrich)
-cli.command("jobs")(jobs.jobs)
-cli.command("job")(jobs.job)
-cli.command("cancel")(jobs.cancel)
-cli.command("download")(jobs.download)
-cli.command("classify")(classify.classify)
-attributes.cli.command("prove")(prove.prove)
-cli.add_typer(attributes.cli, name="attributes")
-cli.add_typer(datasets.cli, name="datasets")
-cli.add_typer(llm.cli, name="llm")
-cli.add_typer(operate.db, name="db")
-cli.add_typer(operate.key, name="key")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

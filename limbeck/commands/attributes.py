@@ -28,6 +28,7 @@ from limbeck.commands.common import (
 )
 from limbeck.commands.editing import LabelName, SetId, find, line_text, show_label
 from limbeck.commands.label_text import name_of
+from limbeck.commands.prove import prove
 from limbeck.shared.format_names import DOCUMENT_FORMATS
 from limbeck.shared.labels import written
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 cli = typer.Typer(help="Attributes of labels: show, search, edit, check, import and export.", no_args_is_help=True)
 cli.command("check")(check)
 cli.command("report")(report)
+cli.command("prove")(prove)
 for _command in (editing.edit, editing.lock, editing.unlock, editing.draft, editing.discard, editing.seal):
     cli.command(_command.__name__)(_command)
 

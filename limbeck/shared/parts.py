@@ -7,7 +7,6 @@ are installed in parts: one lock file per dependency group of `pyproject.toml`.
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -44,6 +43,8 @@ MODULES: Mapping[Part, tuple[str, ...]] = {
     "s3": ("s3fs",),
 }
 """The modules by which an installed part is recognised: import names of its dependencies, without those of `client`."""
+# Extras of the wheel, by the modules of theirs that no part of the service has alone.
+_EXTRAS: Mapping[str, tuple[str, ...]] = {"cli": ("typer", "rich", "yaml")}
 _SERVICE_PACKAGES = ("api", "attributes", "distill", "migrations", "store", "workers")
 
 
@@ -64,16 +65,24 @@ def missing_part(error: ModuleNotFoundError) -> str | None:
             "this command is part of the service, which runs in a checkout (`make setup`, then `.venv/bin/limbeck`) or "
             "in a container image; only the client is installed here"
         )
+    for extra, modules in _EXTRAS.items():
+        if module in modules:
+            return f"{module} is not installed; {_install_extra(extra)}"
     for part, modules in MODULES.items():
         if module in modules:
             return _message(module, part)
     return None
 
 
+def _install_extra(extra: str) -> str:
+    from importlib.metadata import version  # imported late: it is slow to load
+
+    return f"install the wheel with its extra: pip install 'limbeck-{version('limbeck')}-py3-none-any.whl[{extra}]'"
+
+
 def _message(module: str, part: Part) -> str:
     if find_spec("store") is None:  # only the client is installed, and only `limbeck classify` needs more
-        wheel = f"limbeck-{version('limbeck')}-py3-none-any.whl"
-        return f"{module} is not installed; install the wheel with its extra: pip install '{wheel}[classify]'"
+        return f"{module} is not installed; {_install_extra('classify')}"
     return f"{module} is not installed; install the part {part!r} with: {install_command(part)}"
 
 
