@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -50,12 +50,13 @@ class NoneOfThese:
     num_images: int | None = None
 
 
-class TextConfig(TypedDict):
-    """The text tower in `onnx/config.json`; only the fields that are read."""
+@dataclass(frozen=True)
+class TextConfig:
+    """The text tower in `onnx/config.json`. `templates`: each contains `{}` once, for the label."""
 
     context_length: int
     pad_id: int
-    templates: list[str]
+    templates: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,13 @@ class Bundle:
                 f"{self.folder} has no {TEXT_GRAPH}, which encodes new labels; add it in a checkout: "
                 f"python -m distill export {self.folder} --text"
             )
-        found: TextConfig = text
-        return found
+        try:
+            templates = tuple(text["templates"])
+            if not templates or any(template.count("{}") != 1 for template in templates):
+                raise ValueError("its templates need {} once")
+            return TextConfig(int(text["context_length"]), int(text["pad_id"]), templates)
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise BundleError(f"{self.folder / CONFIG} has a text tower that cannot be used: {error!r}") from None
 
 
 def safetensors_array(data: bytes, name: str, place: str) -> Floats:

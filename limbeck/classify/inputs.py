@@ -25,9 +25,9 @@ def find_images(arguments: Sequence[str], lists: Sequence[str] = ()) -> list[str
 
     `lists`: files with one path on each line, or `-`. Raises InputError if there is no image, or a folder without one.
     """
-    given = [*arguments, *(path for file in lists for path in _listed(file))]
     if [*arguments, *lists].count(STDIN) > 1:
         raise InputError("standard input (-) can be read once only")
+    given = [*arguments, *(path for file in lists for path in _listed(file))]
     found = [path for argument in given for path in _images_of(argument)]
     if not found:
         raise InputError(f"{shown_path(lists[0])} names no images" if lists else "give at least one image or folder")
@@ -44,8 +44,8 @@ def read_stdin(stream: BinaryIO | None = None) -> bytes:
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """A key that sorts numbers in names by value."""
-    parts = re.split(r"([0-9]+)", name)
-    return [(0, int(part), part) if part.isdigit() else (1, 0, part.casefold()) for part in parts]
+    parts = re.split(r"([0-9]+)", name)  # texts and numbers in turn
+    return [(0, int(part), part) if at % 2 else (1, 0, part.casefold()) for at, part in enumerate(parts)]
 
 
 def _images_of(argument: str) -> list[str]:

@@ -15,7 +15,7 @@ class LabelsError(ValueError):
 def labels_of(option: str) -> list[str]:
     """The labels of a file, or `a,b,c` if there is no file of that name. Raises LabelsError."""
     path = Path(option)
-    if "\n" not in option and path.exists():
+    if option.strip() and "\n" not in option and path.exists():
         return _of_file(path)
     if "," not in option and ("/" in option or path.suffix.lower() in _FILE_SUFFIXES):
         raise LabelsError(f"{option}: no such file")
@@ -24,8 +24,6 @@ def labels_of(option: str) -> list[str]:
 
 def _of_file(path: Path) -> list[str]:
     try:
-        if not path.is_file():
-            raise LabelsError(f"{path} is not a file")
         return unique_names(read_label_file(path.read_bytes(), path.name).pairs)
     except OSError as error:
         raise LabelsError(f"{path}: {error.strerror}") from None

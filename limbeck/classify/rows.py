@@ -11,7 +11,8 @@ import csv
 from collections.abc import Iterable, Sequence
 from typing import Literal, TextIO, get_args
 
-from limbeck.classify.student import Classification, LoadedStudent, NoneOfThese, ScoredLabel
+from limbeck.classify.bundle import NoneOfThese
+from limbeck.classify.student import Classification, LoadedStudent, ScoredLabel
 from limbeck.shared.images.file_names import json_line, shown_path
 
 Format = Literal["table", "jsonl", "csv"]

@@ -190,6 +190,11 @@ def load_student(folder: str | Path, *, among: Among = "all") -> LoadedStudent:
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{bundle.folder / CONFIG} cannot be used: {error!r}") from None
     graph = Graph(bundle.path(IMAGE_GRAPH), "image")
+    if graph.input_shape[1:] != list(preprocess.shape):
+        raise BundleError(
+            f"{bundle.folder / IMAGE_GRAPH} reads images of shape {graph.input_shape[1:]}, but {CONFIG} states "
+            f"{list(preprocess.shape)}: the files are of different bundles, download them again"
+        )
     labels, chosen = bundle.labels(among)
     targets = bundle.targets(len(labels), graph.width)
     return LoadedStudent(

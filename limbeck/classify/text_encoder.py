@@ -29,8 +29,7 @@ class TextEncoder:
     def __init__(self, bundle: Bundle) -> None:
         """Raises BundleError if the bundle has no text tower, or a damaged one."""
         config = bundle.text_config()
-        self._context_length, self._pad_id = int(config["context_length"]), int(config["pad_id"])
-        self._templates = [str(template) for template in config["templates"]]
+        self._context_length, self._pad_id, self._templates = config.context_length, config.pad_id, config.templates
         try:
             self._tokenizer = Tokenizer.from_file(str(bundle.path(TOKENIZER)))
         except BundleError:
@@ -77,8 +76,10 @@ class TextEncoder:
         return embeddings
 
     def _padded(self, ids: Sequence[Sequence[int]]) -> npt.NDArray[np.int64]:
-        """Tokens (B, L) of a batch, padded to the context length."""
-        tokens = np.full((len(ids), self._context_length), self._pad_id, np.int64)
+        """Tokens (B, L) of a batch. A tower that reads any L needs no more padding than the longest text."""
+        length = self._graph.input_shape[1]
+        length = length if isinstance(length, int) else max(map(len, ids))
+        tokens = np.full((len(ids), length), self._pad_id, np.int64)
         for row, of_text in zip(tokens, ids, strict=True):
             row[: len(of_text)] = of_text
         return tokens

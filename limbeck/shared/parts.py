@@ -44,7 +44,7 @@ MODULES: Mapping[Part, tuple[str, ...]] = {
 }
 """The modules by which an installed part is recognised: import names of its dependencies, without those of `client`."""
 # Extras of the wheel, by the modules of theirs that no part of the service has alone.
-_EXTRAS: Mapping[str, tuple[str, ...]] = {"cli": ("typer", "rich", "yaml")}
+_EXTRAS: Mapping[str, tuple[str, ...]] = {"cli": ("typer", "rich", "yaml"), "classify": ("onnxruntime",)}
 _SERVICE_PACKAGES = ("api", "attributes", "distill", "migrations", "store", "workers")
 
 

@@ -29,10 +29,20 @@ def blue(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bundle(tmp_path: Path, red: Path, blue: Path) -> Path:
+def bundle(tmp_path: Path) -> Path:
     """A bundle whose student classifies the two images correctly."""
-    from tests.limbeck.small_bundle import write_bundle  # imports torch, which most tests of the client do not need
+    from tests.limbeck.small_bundle import write_bundle  # imports onnx, which most tests of the client do not need
 
     folder = tmp_path / "bundle"
-    write_bundle(folder, red, blue)
+    write_bundle(folder)
+    return folder
+
+
+@pytest.fixture
+def bundle_with_text(tmp_path: Path) -> Path:
+    """The bundle with a text tower."""
+    from tests.limbeck.small_bundle import write_bundle
+
+    folder = tmp_path / "bundle-with-text"
+    write_bundle(folder, with_text=True)
     return folder
