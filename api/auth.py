@@ -1,4 +1,5 @@
 """Authentication: a key with the needed scope; a service bound to loopback also serves local clients without a key.
+Clients of the Hugging Face Hub send a key as their token (`HF_TOKEN=lbk_...`).
 
 Without a key, Host and Origin must be loopback addresses, and no header may show that the request was forwarded.
 Otherwise a web page (by DNS rebinding or a form) or a proxy in front of the service could use it without a key.
@@ -15,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.http import problems
+from api.http import hub_errors, problems
 from store import api_keys
 from store.db import Database
 
@@ -55,7 +56,7 @@ class AuthMiddleware:
         """Set the principal and return None, or return the 401, 403 or 503."""
         headers = Headers(scope=scope)
         authorization = headers.get("authorization")
-        if authorization is not None:
+        if authorization is not None and not _is_hub_token(scope, authorization):
             return await self._authenticate_key(scope, authorization)
         if not self.bound_to_loopback or not _received_on_loopback(scope):
             return _unauthorized(scope, "send a key: Authorization: Bearer lbk_...")
@@ -84,7 +85,8 @@ class AuthMiddleware:
             return _unauthorized(scope, "this key is unknown, expired or revoked", error="invalid_token")
         key_id, scopes = key
         scope["state"]["principal"] = key_id
-        needed = "read" if scope["method"] in ("GET", "HEAD", "OPTIONS") else "write"
+        is_read = scope["method"] in ("GET", "HEAD", "OPTIONS") or hub_errors.is_read(scope)
+        needed = "read" if is_read else "write"
         if needed not in scopes:
             challenge = f'{_REALM}, error="insufficient_scope", scope="{needed}"'
             detail = f'this key lacks the scope "{needed}"'
@@ -103,6 +105,11 @@ class AuthMiddleware:
 def _unauthorized(scope: Mapping[str, Any], detail: str, *, error: str = "") -> Response:
     challenge = _REALM + (f', error="{error}"' if error else "")
     return problems.problem_response(scope, 401, "unauthorized", detail, headers={"WWW-Authenticate": challenge})
+
+
+def _is_hub_token(scope: Mapping[str, Any], authorization: str) -> bool:
+    """Whether this is a token of the real Hub, which its clients send wherever `HF_ENDPOINT` points to: not a key."""
+    return authorization.lower().startswith("bearer hf_") and hub_errors.is_hub_path(scope)
 
 
 def _received_on_loopback(scope: Scope) -> bool:

@@ -33,7 +33,7 @@ from benchmarks import load
 from benchmarks.measurement import Measurement
 from benchmarks.service import database
 from benchmarks.standin import StatsJSON, busiest, ceiling
-from limbeck.client import Limbeck
+from limbeck import Client
 from limbeck.models import Job
 from store.db import Database
 from store.migrate import upgrade
@@ -86,7 +86,7 @@ class ServiceUnderTest:
     llm: StandInProcess
     environment: dict[str, str]
     stack: ExitStack
-    client: Limbeck
+    client: Client
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def start(self, name: str, *arguments: str) -> "subprocess.Popen[bytes]":
@@ -107,11 +107,14 @@ class ServiceUnderTest:
 
     def vocabulary(self, name: str, num_labels: int) -> str:
         labels = [f"{name} number {number}" for number in range(num_labels)]
-        return self.client.create_vocabulary(name, labels, domain="birds").id
+        return self.client.vocabularies.create(name, labels, domain="birds").id
 
-    def enrich(self, vocabulary_id: str, on_progress: Callable[[Job], None] | None = None) -> Job:
-        job = self.client.enrich(vocabulary_id)
-        return self.client.wait(job, on_progress, timeout_s=1_800)
+    def enrich(self, vocabulary_id: str) -> Job:
+        return self.client.jobs.wait(self.client.jobs.create("enrich", vocabulary_id=vocabulary_id), timeout_s=1_800)
+
+    def updates(self, job: Job) -> Iterator[Job]:
+        """Yield the job at each request for it, up to its end."""
+        return self.client.jobs.updates(job, timeout_s=1_800, unchanged=True)
 
     def llm_stage_s(self, job_id: str) -> float:
         """Seconds from the start of a job's first LLM part to the end of its last one."""
@@ -154,7 +157,7 @@ def service(kind: str, llm: StandInProcess, **settings: str) -> Iterator[Service
             "NO_PROXY": "127.0.0.1",
             **settings,
         }
-        client = stack.enter_context(Limbeck(f"http://127.0.0.1:{port}"))
+        client = stack.enter_context(Client(f"http://127.0.0.1:{port}"))
         run = ServiceUnderTest(db, llm, environment, stack, client)
         load.wait_for(f"http://127.0.0.1:{port}/healthz", run.start("api", "-m", "api"))
         yield run
@@ -185,12 +188,9 @@ def enrich_new_labels(
     calls_before, cpu_before_s = run.llm.stats()["calls"], load.cpu_s(worker.pid)
     cpu_after_s = cpu_before_s
 
-    def on_progress(job: Job) -> None:
-        nonlocal cpu_after_s
+    for job in run.updates(run.client.jobs.create("enrich", vocabulary_id=vocabulary_id)):
         if job.stage == "describe":
             cpu_after_s = load.cpu_s(worker.pid)
-
-    job = run.enrich(vocabulary_id, on_progress)
     calls = run.llm.stats()["calls"] - calls_before
     if not calls == run.num_calls(job.id) == run.num_results(job.id) == num_labels:
         raise RuntimeError(f"{calls} calls for {num_labels} labels: {run.llm.stats()}, {job.result}")
@@ -257,16 +257,16 @@ def limit() -> Iterator[Measurement]:
         for number in range(4):
             celery = ["-m", "celery", "-A", "workers.app", "worker", "-Q", "enrich", "-c", "1", "-n", f"w{number}@%h"]
             run.start(f"worker {number}", *celery)
-        job = run.client.enrich(run.vocabulary("limit", 2 * PER_MIN + 100))
+        job = run.client.jobs.create("enrich", vocabulary_id=run.vocabulary("limit", 2 * PER_MIN + 100))
         times: list[float] = []
         while len(times) <= 2 * PER_MIN:
-            if run.client.job(job.id).ended:
-                raise RuntimeError(f"the job ended after {len(times)} calls: {run.client.job(job.id)}")
+            if run.client.jobs.get(job.id).ended:
+                raise RuntimeError(f"the job ended after {len(times)} calls: {run.client.jobs.get(job.id)}")
             time.sleep(1)
             times = llm.times()
         with run.db.read() as tx:
             num_workers = tx.scalar(select(func.count(Part.worker.distinct())).where(Part.job_id == job.id)) or 0
-        run.client.cancel(job.id)
+        run.client.jobs.cancel(job.id)
     used = 2 * 60 / (times[2 * PER_MIN] - times[0])
     most = busiest(times, 60.0)
     measured = f"{most} in the busiest minute, {used:.1%} used, {num_workers} workers"
@@ -330,7 +330,7 @@ def scale(kind: str, num_labels: int) -> Iterator[Measurement]:
         run.start("worker", "-m", "workers.embedded")
         vocabulary_id = run.vocabulary("scale", num_labels)
         with MemorySampler(run) as memory:
-            job = run.client.enrich(vocabulary_id)
+            job = run.client.jobs.create("enrich", vocabulary_id=vocabulary_id)
             while llm.stats()["calls"] < 0.4 * num_labels:
                 time.sleep(0.2)
             run.kill("worker")
@@ -341,12 +341,9 @@ def scale(kind: str, num_labels: int) -> Iterator[Measurement]:
             restart_s = time.monotonic() - killed_at
             last_call_at = killed_at
 
-            def on_progress(job: Job) -> None:
-                nonlocal last_call_at
-                if job.stage == "describe":
+            for current in run.updates(job):
+                if current.stage == "describe":
                     last_call_at = time.monotonic()
-
-            job = run.client.wait(job, on_progress, timeout_s=1_800)
         num_repeated = llm.stats()["calls"] - num_labels
         peaks = {name: memory.peak(name) for name in memory.samples}
         growth = {name: memory.growth(name, killed_at, last_call_at) for name in ("api", "restarted worker")}

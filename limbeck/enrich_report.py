@@ -8,14 +8,14 @@ from typing import Any
 
 from rich.console import Console
 
-from limbeck.client import Limbeck
+from limbeck import Client
 from limbeck.errors import JobFailed
 from limbeck.models import Job
 from limbeck.progress import follow, spend_text
 from limbeck.shared.failure_reasons import failure_reason
 
 
-def follow_enrichment(client: Limbeck, job: Job, console: Console) -> Job:
+def follow_enrichment(client: Client, job: Job, console: Console) -> Job:
     """Follow an enrich job and print its report. Returns the succeeded job.
 
     Raises JobFailed after the report, and StoppedFollowing.

@@ -49,6 +49,22 @@ class Unreachable(LimbeckError):
     """The service did not respond to any attempt."""
 
 
+class UnexpectedResponse(LimbeckError):
+    """The service returned a response that this client cannot read."""
+
+
+class VersionMismatch(UnexpectedResponse):
+    """The service returned a response that this client cannot read, and is another version than this client."""
+
+    def __init__(self, what: str, *, client: str, service: str) -> None:
+        self.client = client
+        self.service = service
+        super().__init__(
+            f"the service is Limbeck {service} and this client is {client}: install the client of version {service} "
+            f"({what})"
+        )
+
+
 class JobFailed(LimbeckError):
     """A job failed or was cancelled."""
 

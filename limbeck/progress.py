@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from limbeck.client import Limbeck
+from limbeck import Client
 from limbeck.errors import JobFailed, StoppedFollowing
 from limbeck.models import Job, Spend
 from limbeck.shared.money import usd_text
@@ -62,7 +62,7 @@ class Rate:
         return (done - done_at_start) / elapsed_s if elapsed_s > 0.2 and done > done_at_start else None
 
 
-def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
+def follow(client: Client, job: Job, console: Console, *, title: str) -> Job:
     """Wait for the job with a live bar called `title`. Returns the succeeded job.
 
     Raises JobFailed, and StoppedFollowing if the user interrupts; the job then goes on.
@@ -79,7 +79,7 @@ def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
         latest = now
         if now.ended or time.monotonic() - checked_at > _EVENTS_INTERVAL_S:
             checked_at = time.monotonic()
-            for event in client.events(job.id, after=last_event):
+            for event in client.jobs.events(job.id, after=last_event):
                 last_event = event.id
                 if event.type == "message" and event.level == "warning":
                     warnings.print(event.message)
@@ -101,12 +101,14 @@ def follow(client: Limbeck, job: Job, console: Console, *, title: str) -> Job:
     with bar:
         task = bar.add_task(escape(title), total=None, unit="", status=job.status, rate=None, eta_s=None, spend="")
         try:
-            return client.wait(job, lambda now: show(now, task))
-        except JobFailed:
-            bar.update(task, description=f"[red]{escape(title)}")
-            raise
+            for now in client.jobs.updates(job, unchanged=True):
+                show(now, task)
         except KeyboardInterrupt:
             raise StoppedFollowing(_interrupted_text(latest)) from None
+        if latest.status != "succeeded":
+            bar.update(task, description=f"[red]{escape(title)}")
+            raise JobFailed(latest)
+    return latest
 
 
 class _Warnings:

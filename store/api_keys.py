@@ -45,11 +45,17 @@ def find(tx: Session, secret: str) -> ApiKey | None:
     return key
 
 
-def revoke(tx: Session, key_id: str) -> ApiKey:
-    """Revoke a key now. Revoking it again changes nothing. Raises `NotFound`."""
+def get(tx: Session, key_id: str) -> ApiKey:
+    """The key, or `NotFound`."""
     key = tx.get(ApiKey, key_id)
     if key is None:
         raise NotFound("key", key_id)
+    return key
+
+
+def revoke(tx: Session, key_id: str) -> ApiKey:
+    """Revoke a key now. Revoking it again changes nothing. Raises `NotFound`."""
+    key = get(tx, key_id)
     key.revoked_at = key.revoked_at or time.time()
     return key
 

@@ -47,7 +47,10 @@ class StoredFile:
 
 
 def file_response(request: Request, artefacts: Artefacts, file: StoredFile) -> Response:
-    """The response to a GET or HEAD. Raises ProblemError: 416 for a range out of bounds, 410 if the file is gone."""
+    """The response to a GET or HEAD. Raises ProblemError: 416 for a range out of bounds, 410 if the file is gone.
+
+    A HEAD is answered from the row alone: opening a file of a remote store costs a request there.
+    """
     etag = f'"{file.sha256}"'
     headers = {
         "ETag": etag,
@@ -66,11 +69,9 @@ def file_response(request: Request, artefacts: Artefacts, file: StoredFile) -> R
     if (start, stop) != (0, file.size):
         status = 206
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
-    stream = _open_at(artefacts, file, start)
     if request.method == "HEAD":
-        stream.close()
         return Response(status_code=status, headers=headers)
-    return StreamingResponse(_blocks(stream, stop - start), status, headers)
+    return StreamingResponse(_blocks(_open_at(artefacts, file, start), stop - start), status, headers)
 
 
 def _open_at(artefacts: Artefacts, file: StoredFile, start: int) -> IO[bytes]:

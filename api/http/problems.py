@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.responses import Response
 
+from api.http import hub_errors
 from api.http.schemas import RequestModel, unstorable_reason
 from store.errors import Conflict, DraftStale, InvalidField, InvalidRequest, NotFound
 
@@ -81,7 +82,10 @@ def problem_response(
     errors: Sequence[ErrorItem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The response for a problem; of `errors`, the first `MAX_ERRORS` are sent."""
+    """The response for a problem; of `errors`, the first `MAX_ERRORS` are sent.
+
+    On the paths of the Hub's protocol, it also has what the Hub's clients read.
+    """
     problem = Problem(
         title=HTTPStatus(status).phrase,
         status=status,
@@ -91,8 +95,12 @@ def problem_response(
         request_id=scope.get("state", {}).get("request_id"),
     )
     body = problem.model_dump(exclude_none=True)
+    all_headers = dict(headers or {})
+    if hub_errors.is_hub_path(scope):
+        body["error"] = detail
+        all_headers |= hub_errors.headers(code, detail, all_headers.get("WWW-Authenticate", ""))
     # `detail` may quote lone surrogates from the request. json.dumps escapes them, so that the body is valid UTF-8.
-    return Response(json.dumps(body), status, dict(headers or {}), media_type=MEDIA_TYPE)
+    return Response(json.dumps(body), status, all_headers, media_type=MEDIA_TYPE)
 
 
 def body_too_large(scope: Mapping[str, Any], max_body_bytes: int) -> Response:

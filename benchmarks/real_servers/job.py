@@ -33,9 +33,12 @@ def job_faults(server: Server, report: Callable[[str], None]) -> list[str]:
         }
         with service("sqlite", StandInProcess(meter.root, 0), **settings) as run:
             run.start("worker", "-m", "workers.embedded")
-            vocabulary_id = run.client.create_vocabulary("real", [LABEL], domain="birds").id
-            estimate = run.client.estimate(vocabulary_id, strategies=["fixed@1"])
-            job = run.client.wait(run.client.enrich(vocabulary_id, strategies=["fixed@1"]), timeout_s=JOB_TIMEOUT_S)
+            vocabulary_id = run.client.vocabularies.create("real", [LABEL], domain="birds").id
+            estimate = run.client.jobs.estimate("enrich", vocabulary_id=vocabulary_id, strategies=["fixed@1"])
+            job = run.client.jobs.wait(
+                run.client.jobs.create("enrich", vocabulary_id=vocabulary_id, strategies=["fixed@1"]),
+                timeout_s=JOB_TIMEOUT_S,
+            )
             ledger = _ledger(run, job.id)
     report(
         f"job of the service: {job.status}, {ledger[0]} calls in {job.seconds or 0:.1f} s, {sum(ledger[1:]):,} tokens"

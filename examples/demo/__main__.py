@@ -22,7 +22,7 @@ from rich.table import Table
 from examples.demo import job
 from examples.demo.report import PARTS, MeasuredRun, Results, Text, read_curve, write_html, write_json
 from examples.demo.services import StepFailed, environment, llm_command, process, serve_command, wait_until_ready
-from limbeck.client import Limbeck, LimbeckError
+from limbeck import Client, LimbeckError
 
 _MARK = ".limbeck-demo"
 _TEXTS: tuple[Text, Text] = ("names", "enriched")
@@ -67,7 +67,7 @@ def run(out: Path, console: Console, steps: Steps) -> Results:
         llm = process("the stand-in LLM", llm_command(), env=environment(out, llm_url=""), log=llm_log)
     with llm as llm_url:
         env = environment(out, llm_url=llm_url)
-        with process("limbeck serve", serve_command(), env=env, log=service_log) as url, Limbeck(url) as client:
+        with process("limbeck serve", serve_command(), env=env, log=service_log) as url, Client(url) as client:
             wait_until_ready(client, service_log)
             console.print(f"  LLM at {llm_url}, Limbeck at {url}", highlight=False)
             return _run_jobs(out, job.Demo(client, console), steps, console)

@@ -21,7 +21,7 @@ from distill.json_types import EvaluatedPart, LabelSetJSON
 from examples.demo.report import PARTS, DescribedLabel, MeasuredRun, SampleImage, Text
 from examples.demo.services import StepFailed
 from examples.fieldguide.world import species, write_class_folders
-from limbeck.client import Limbeck
+from limbeck import Client
 from limbeck.models import Dataset, Job, TextKind
 from limbeck.progress import follow
 
@@ -72,7 +72,7 @@ def prepare(data: Path) -> int:
 class Demo:
     """Runs the jobs of the demo on a running service and prints their results."""
 
-    def __init__(self, client: Limbeck, console: Console) -> None:
+    def __init__(self, client: Client, console: Console) -> None:
         self._client = client
         self._console = console
         self._teacher = f"local-dir:{TEACHER}"
@@ -80,15 +80,17 @@ class Demo:
     def describe(self) -> tuple[str, str, list[DescribedLabel]]:
         """Post the labels and describe them; returns the vocabulary id, the set id and some of its entries."""
         names = [member.name for group in (SEEN, UNSEEN) for member in species(group)]
-        vocabulary = self._client.create_vocabulary("field guide", names, domain=DOMAIN)
-        job = self._follow(self._client.enrich(vocabulary.id), f"describe {vocabulary.num_labels} labels")
+        vocabulary = self._client.vocabularies.create("field guide", names, domain=DOMAIN)
+        job = self._follow(
+            self._client.jobs.create("enrich", vocabulary_id=vocabulary.id), f"describe {vocabulary.num_labels} labels"
+        )
         result = _result(job)
         if result["failed_labels"]:
             raise StepFailed(f"labels without attributes: {result['failed_labels']}")
         set_id: str = result["attribute_set_id"]
         shown = [
             DescribedLabel(label=one.label, sentence=one.sentence, phrases=one.phrases)
-            for one in islice(self._client.attributes(set_id), _SHOWN)
+            for one in islice(self._client.attribute_sets.labels(set_id), _SHOWN)
         ]
         for one in shown:
             self._console.print(f"  [bold]{escape(one.label)}[/] {escape(one.sentence)}", highlight=False)
@@ -104,7 +106,7 @@ class Demo:
             "held_out": 0.3,
             "seed": SEED,
         }
-        dataset = self._client.register_dataset(vocabulary_id, IMAGE_FOLDER, split=split, name="field guide")
+        dataset = self._client.datasets.create(vocabulary_id, IMAGE_FOLDER, split=split, name="field guide")
         counts = dataset.counts
         self._console.print(
             f"  {counts['train']:,} training images of {counts['id_labels']} species, {counts['held_out']:,} held out; "
@@ -115,8 +117,9 @@ class Demo:
 
     def distill(self, dataset_id: str, set_id: str, text: Text) -> DistilledStudent:
         """Train a student with the names of the labels or with their attributes."""
-        job = self._client.distill(
-            dataset_id,
+        job = self._client.jobs.create(
+            "distill",
+            dataset_id=dataset_id,
             teacher=self._teacher,
             text=TEXT_KIND_BY_NAME[text],
             attribute_set_id=_set_for(text, set_id),
@@ -131,8 +134,9 @@ class Demo:
     def evaluate_student(self, dataset_id: str, set_id: str, student: DistilledStudent) -> MeasuredRun:
         """Evaluate a published checkpoint; the result must equal the evaluation after training."""
         text = student.text
-        job = self._client.evaluate(
-            dataset_id,
+        job = self._client.jobs.create(
+            "evaluate",
+            dataset_id=dataset_id,
             checkpoint_id=student.checkpoint,
             text=TEXT_KIND_BY_NAME[text],
             attribute_set_id=_set_for(text, set_id),
@@ -148,7 +152,7 @@ class Demo:
 
     def download(self, checkpoint: str, folder: Path) -> None:
         """Download a bundle; the client compares every file with the sha256 in the manifest."""
-        paths = self._client.download_checkpoint(checkpoint, folder)
+        paths = self._client.checkpoints.download(checkpoint, folder)
         size = sum(path.stat().st_size for path in paths)
         self._console.print(
             f"  {checkpoint}: {len(paths)} files, {size / 1e6:.1f} MB in {folder}, verified by its manifest",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from limbeck.client import Limbeck, LimbeckError
+from limbeck import Client, LimbeckError
 from limbeck.shared.child_process import end_with_parent
 from limbeck.supervisor import GRACE_S
 
@@ -65,7 +65,7 @@ def serve_command() -> list[str]:
     return [sys.executable, "-m", "limbeck.cli", "serve"]
 
 
-def wait_until_ready(client: Limbeck, log: Path) -> None:
+def wait_until_ready(client: Client, log: Path) -> None:
     """Wait until database, sweeper and workers are ready. Raises StepFailed after a minute."""
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:

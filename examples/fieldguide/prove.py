@@ -23,7 +23,7 @@ from distill.json_types import BenefitReportJSON
 from examples.demo import job
 from examples.demo.services import StepFailed, environment, llm_command, process, serve_command, wait_until_ready
 from examples.fieldguide.world import species, write_class_folders
-from limbeck.client import Limbeck, LimbeckError
+from limbeck import Client, LimbeckError
 from limbeck.commands.prove import proof_table
 from limbeck.progress import follow
 
@@ -41,16 +41,18 @@ def prove(out: Path, console: Console) -> BenefitReportJSON:
     llm_log, service_log = out / "llm.log", out / "service.log"
     with process("the stand-in LLM", llm_command(), env=environment(out, llm_url=""), log=llm_log) as llm_url:
         env = environment(out, llm_url=llm_url)
-        with process("limbeck serve", serve_command(), env=env, log=service_log) as url, Limbeck(url) as client:
+        with process("limbeck serve", serve_command(), env=env, log=service_log) as url, Client(url) as client:
             wait_until_ready(client, service_log)
             return _run_jobs(client, console)
 
 
-def _run_jobs(client: Limbeck, console: Console) -> BenefitReportJSON:
+def _run_jobs(client: Client, console: Console) -> BenefitReportJSON:
     teacher = f"local-dir:{job.TEACHER}"
     names = [member.name for group in (job.SEEN, job.UNSEEN) for member in species(group)]
-    vocabulary = client.create_vocabulary("field guide", names, domain=job.DOMAIN)
-    enrich_job = client.enrich(vocabulary.id, strategies=STRATEGIES, teacher=teacher, neighbours=5)
+    vocabulary = client.vocabularies.create("field guide", names, domain=job.DOMAIN)
+    enrich_job = client.jobs.create(
+        "enrich", vocabulary_id=vocabulary.id, strategies=STRATEGIES, teacher=teacher, neighbours=5
+    )
     described = follow(client, enrich_job, console, title="describe labels").result or {}
     split = {
         "by": "list",
@@ -59,9 +61,14 @@ def _run_jobs(client: Limbeck, console: Console) -> BenefitReportJSON:
         "held_out": 0.3,
         "seed": job.SEED,
     }
-    dataset = client.register_dataset(vocabulary.id, job.IMAGE_FOLDER, split=split, name="field guide")
-    prove_job = client.prove(
-        described["attribute_set_id"], dataset.id, teacher=teacher, concept=CONCEPT, filter_phrases=True
+    dataset = client.datasets.create(vocabulary.id, job.IMAGE_FOLDER, split=split, name="field guide")
+    prove_job = client.jobs.create(
+        "prove",
+        attribute_set_id=described["attribute_set_id"],
+        dataset_id=dataset.id,
+        teacher=teacher,
+        concept=CONCEPT,
+        filter_phrases=True,
     )
     proof: BenefitReportJSON = (follow(client, prove_job, console, title="prove the benefit").result or {})["proof"]
     return proof

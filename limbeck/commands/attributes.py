@@ -59,7 +59,7 @@ def list_(
 
     table = id_table("source", "described", "flagged", "created")
     with service(url) as client:
-        for row in islice(client.attribute_sets(vocabulary_id=vocabulary or None), limit):
+        for row in islice(client.attribute_sets.list(vocabulary_id=vocabulary or None), limit):
             source = row.parent_id or row.source.get("job_id") or row.source.get("import") or ""
             described = f"{row.num_described:,}/{row.num_labels:,}"
             created = f"{row.created_at:%Y-%m-%d %H:%M} UTC"
@@ -100,7 +100,7 @@ def search(
 
     table = Table("", "label", "lines", "", "flags", box=None)
     with service(url) as client:
-        found = client.attributes(
+        found = client.attribute_sets.labels(
             id, q=text, gate=gate, flag=flag, origin=origin, locked=locked, undescribed=undescribed
         )
         for label in islice(found, limit):
@@ -125,7 +125,7 @@ def compare(
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     with service(url) as client:
-        differences = client.compare_attributes(other, id)
+        differences = client.attribute_sets.compare(other, id)
         num_shown = 0
         for difference in islice(differences, limit):
             num_shown += 1
@@ -162,11 +162,11 @@ def uses(id: SetId, url: Url = DEFAULT_URL) -> None:
 
     table = id_table("kind", "created")
     with service(url) as client:
-        for child in client.attribute_sets(parent_id=id):
+        for child in client.attribute_sets.list(parent_id=id):
             table.add_row(child.id, "attribute set", f"{child.created_at:%Y-%m-%d %H:%M} UTC")
-        for targets in client.every_text_targets(attribute_set_id=id):
+        for targets in client.text_targets.list(attribute_set_id=id):
             table.add_row(targets.id, f"text targets, {targets.text}", f"{targets.created_at:%Y-%m-%d %H:%M} UTC")
-        for checkpoint in client.checkpoints(attribute_set_id=id):
+        for checkpoint in client.checkpoints.list(attribute_set_id=id):
             table.add_row(
                 checkpoint.id, f"checkpoint, {checkpoint.student}", f"{checkpoint.created_at:%Y-%m-%d %H:%M} UTC"
             )
@@ -182,7 +182,7 @@ def answer(
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     with service(url) as client:
-        stored = client.answer(key)
+        stored = client.llm.answer(key)
     console.print(f"{stored.model} at {stored.base_url or 'the default server'}, {stored.strategy}", style="bold")
     for message in stored.messages:
         console.print(f"{message.get('role', '')}:", style="bold")
@@ -208,10 +208,10 @@ def export(
     with service(url) as client:
         if format == "label2text" and out is not None:
             _make_folder(out)
-            _write(out / "label2text.txt", client.export_attributes(id, format="label2text"))
-            _write(out / "sentences.txt", client.export_attributes(id, format="sentences"))
+            _write(out / "label2text.txt", client.attribute_sets.export(id, format="label2text"))
+            _write(out / "sentences.txt", client.attribute_sets.export(id, format="sentences"))
             return
-        content = client.export_attributes(id, format=format)  # type: ignore[arg-type]
+        content = client.attribute_sets.export(id, format=format)  # type: ignore[arg-type]
     if out is None:
         sys.stdout.buffer.write(content)
     elif format == "huggingface" and out.suffix.lower() != ".zip":
@@ -263,11 +263,11 @@ def import_(
     if file is not None and format != "label2text" and label2text is None and sentences is None:
         document, encoding = read_content(file)
         with service(url) as client, faults_of_file(file):
-            imported = client.import_attributes(document, format=format, **fields)  # type: ignore[arg-type]
+            imported = client.attribute_sets.import_file(document, format=format, **fields)  # type: ignore[arg-type]
     elif file is None and label2text is not None and sentences is not None:
         (labels, encoding), (lines, _) = read_document(label2text), read_document(sentences)
         with service(url) as client, faults_of_file(sentences):
-            imported = client.import_sentences(labels, lines, **fields)
+            imported = client.attribute_sets.import_sentences(labels, lines, **fields)
     else:
         raise BadInput("give FILE, or both --label2text and --sentences")
     for line in report_lines(imported.import_report, encoding):

@@ -71,12 +71,17 @@ def report(
 
     with service(url) as client:
         try:
-            shown = client.report(id, teacher=teacher or None)
+            shown = client.attribute_sets.report(id, teacher=teacher or None)
         except Problem as error:
             if error.code != "report_not_found":
                 raise
-            follow(client, client.check(id, teacher=teacher or None), Console(stderr=True), title="check the set")
-            shown = client.report(id, teacher=teacher or None)
+            follow(
+                client,
+                client.attribute_sets.check(id, teacher=teacher or None),
+                Console(stderr=True),
+                title="check the set",
+            )
+            shown = client.attribute_sets.report(id, teacher=teacher or None)
     if json:
         typer.echo(shown.model_dump_json(indent=1))
     else:

@@ -1,7 +1,6 @@
 """Shared by the commands: exceptions for exit codes, the `--url` option, the client, the database, and input files."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,18 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from limbeck.client.environment import DEFAULT_URL as DEFAULT_URL
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from limbeck.client import Limbeck
+    from limbeck import Client
     from limbeck.models import CreatedVocabulary
     from store.db import Database
     from store.settings import Settings
 
 _ID_CHARS = 30
 _INVALID_REQUEST = 422  # the service names an invalid field, and has started nothing
-DEFAULT_URL = "http://127.0.0.1:8420"
 
 
 class BadInput(Exception):
@@ -52,13 +52,13 @@ Url = Annotated[str, typer.Option("--url", envvar="LIMBECK_URL", help="URL of th
 
 
 @contextmanager
-def service(url: str) -> Iterator["Limbeck"]:
-    """A client of the service. The key comes from LIMBECK_KEY only: other users of a machine can see command lines."""
-    from limbeck.client import Limbeck, LimbeckError
+def service(url: str) -> Iterator["Client"]:
+    """A client of the service. The key comes from LIMBECK_KEY: other users of a machine can see command lines."""
+    from limbeck import Client, LimbeckError
     from limbeck.errors import Problem
 
     try:
-        with Limbeck(url, os.environ.get("LIMBECK_KEY") or None) as client:
+        with Client(url) as client:
             yield client
     except Problem as error:
         if error.status == _INVALID_REQUEST:
@@ -125,13 +125,13 @@ def read_bytes(path: Path) -> bytes:
         raise BadInput(f"{path}: {error.strerror}") from None
 
 
-def create_vocabulary(client: "Limbeck", path: Path, domain: str, console: "Console") -> "CreatedVocabulary":
+def create_vocabulary(client: "Client", path: Path, domain: str, console: "Console") -> "CreatedVocabulary":
     """Create a vocabulary from a label file, and print how it was read. Raises BadInput that names invalid labels."""
-    from limbeck.client import Problem
+    from limbeck import Problem
 
     content = read_bytes(path)
     try:
-        created = client.create_vocabulary_from_file(path.stem, content, filename=path.name, domain=domain)
+        created = client.vocabularies.create_from_file(path.stem, content, filename=path.name, domain=domain)
     except Problem as error:
         if error.status not in (400, 413, 415, 422):
             raise

@@ -21,7 +21,7 @@ def list_(
 
     table = id_table("name", "images", "warnings", "created")
     with service(url) as client:
-        for row in islice(client.datasets(vocabulary_id=vocabulary or None), limit):
+        for row in islice(client.datasets.list(vocabulary_id=vocabulary or None), limit):
             images = sum(row.counts[part] for part in ("train", "held_out", "ood"))
             created = f"{row.created_at:%Y-%m-%d %H:%M} UTC"
             table.add_row(row.id, row.name, f"{images:,}", f"{len(row.warnings):,}", created)
@@ -38,7 +38,7 @@ def report(
     from limbeck.shared.images.report_text import print_dataset_report
 
     with service(url) as client:
-        shown = client.dataset_report(id)
+        shown = client.datasets.report(id)
     if json:
         typer.echo(shown.model_dump_json(indent=1))
     else:

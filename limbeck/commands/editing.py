@@ -18,8 +18,8 @@ from limbeck.shared.labels import fold, readings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from limbeck.client import Attributes, DraftChanged, Limbeck
-    from limbeck.models import Line
+    from limbeck import Client
+    from limbeck.models import Attributes, DraftChanged, Line
 
 SetId = Annotated[str, typer.Argument(metavar="SET", help="The attribute set's id.")]
 LabelName = Annotated[str, typer.Argument(metavar="LABEL", help='The label\'s name, with its sense: "crane (bird)".')]
@@ -114,7 +114,7 @@ def discard(id: SetId, url: Url = DEFAULT_URL) -> None:
     """Discard all edits of the draft."""
     with service(url) as client:
         before = client.drafts.get(id)
-        client.drafts.drop(id, version=before.version)
+        client.drafts.discard(id, version=before.version)
     typer.echo(f"draft of {id}: discarded the edits of {_labels(before.num_edited)}")
 
 
@@ -127,10 +127,10 @@ def seal(id: SetId, url: Url = DEFAULT_URL) -> None:
     typer.echo(f"{sealed.id} (edited from {id}, {_labels(before.num_edited)} changed): {counts}")
 
 
-def find(client: "Limbeck", set_id: str, label: str, *, draft: bool = False) -> "Attributes":
+def find(client: "Client", set_id: str, label: str, *, draft: bool = False) -> "Attributes":
     """The label with this name, or with this `name (sense)`. Raises BadInput."""
     for name, sense in readings(label):
-        found = list(client.attributes(set_id, label=name, draft=draft))
+        found = list(client.attribute_sets.labels(set_id, label=name, draft=draft))
         if sense is not None:
             found = [match for match in found if fold(match.sense or "") == fold(sense)]
         if len(found) == 1:
@@ -172,9 +172,9 @@ def _line_id(label: "Attributes", prefix: str) -> str:
 
 
 def _change(
-    client: "Limbeck", id: str, label: "Attributes", operations: Sequence[Mapping[str, object]], version: int
+    client: "Client", id: str, label: "Attributes", operations: Sequence[Mapping[str, object]], version: int
 ) -> "DraftChanged":
-    from limbeck.client import Problem
+    from limbeck import Problem
 
     try:
         return client.drafts.change(
@@ -193,7 +193,7 @@ def _read_lines(path: Path) -> list[dict[str, str | bool]]:
         raise BadInput(f"{path}: {error}") from None
 
 
-def _edit_in_editor(client: "Limbeck", id: str, label: "Attributes", version: int) -> "DraftChanged":
+def _edit_in_editor(client: "Client", id: str, label: "Attributes", version: int) -> "DraftChanged":
     """Edit a label in $EDITOR. The edited file is kept if its content is rejected."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from limbeck.client import EnrichOptions, Limbeck
+    from limbeck import Client
+    from limbeck.client.job_requests import EnrichOptions
     from limbeck.models import AgainEstimate, Estimate
 
 
@@ -83,11 +84,11 @@ def enrich(
     with service(url) as client:
         vocabulary_id = _vocabulary(client, of, domain, console)
         if dry_run:
-            estimate = client.estimate(vocabulary_id, **options)
+            estimate = client.jobs.estimate("enrich", vocabulary_id=vocabulary_id, **options)
             console.print(estimate_table(estimate))
             console.print(estimate_text(estimate, _dollars(budget_usd), budget_tokens), highlight=False, markup=False)
             return
-        job = follow_enrichment(client, client.enrich(vocabulary_id, **options), console)
+        job = follow_enrichment(client, client.jobs.create("enrich", vocabulary_id=vocabulary_id, **options), console)
     if missing := missing_text(job):
         raise LabelsMissing(missing)
 
@@ -163,7 +164,7 @@ def repair_text(repair: "AgainEstimate") -> str:
     return f"{rounds} for violations of the gates ({repair.calls:,} more questions{cost})"
 
 
-def _vocabulary(client: "Limbeck", of: str, domain: str, console: "Console") -> str:
+def _vocabulary(client: "Client", of: str, domain: str, console: "Console") -> str:
     if of.startswith("voc_"):
         if domain:
             raise BadInput("--domain applies to a file of labels only; a vocabulary has its own domain")

@@ -10,7 +10,7 @@ from limbeck.commands.common import DEFAULT_URL, BadInput, CommandFailed, Labels
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from limbeck.client import Limbeck
+    from limbeck import Client
     from limbeck.models import Job
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
@@ -26,7 +26,7 @@ def jobs(
 
     table = id_table("kind", "status", "progress", "created")
     with service(url) as client:
-        for job in islice(client.jobs(), limit):
+        for job in islice(client.jobs.list(), limit):
             table.add_row(job.id, job.kind, job.status, progress_text(job), f"{job.created_at:%Y-%m-%d %H:%M} UTC")
     Console().print(table)
 
@@ -45,11 +45,11 @@ def job(
 
     console = Console()
     with service(url) as client:
-        shown = client.job(id)
+        shown = client.jobs.get(id)
         console.print(f"{shown.id} {shown.kind} {shown.status} {progress_text(shown)}", highlight=False)
-        for event in client.watch(id) if watch else client.events(id):
+        for event in client.jobs.watch(id) if watch else client.jobs.events(id):
             console.print(f"{event.at:%H:%M:%S} {event.level:7} {event.message}", highlight=False, markup=False)
-        shown = client.job(id)
+        shown = client.jobs.get(id)
     _print_result(shown, console)
     if shown.kind == "enrich" and shown.ended:
         print_report(shown, console)
@@ -62,7 +62,7 @@ def job(
 def cancel(id: JobId, url: Url = DEFAULT_URL) -> None:
     """Cancel a job."""
     with service(url) as client:
-        typer.echo(f"{id} {client.cancel(id).status}")
+        typer.echo(f"{id} {client.jobs.cancel(id).status}")
 
 
 def download(
@@ -76,7 +76,7 @@ def download(
     """Download a checkpoint's bundle; an interrupted download is resumed."""
     from rich.console import Console
 
-    from limbeck.client import BUNDLE_PARTS
+    from limbeck.client.downloads import BUNDLE_PARTS
 
     chosen = None if parts.strip() == "all" else [part.strip() for part in parts.split(",") if part.strip()]
     if unknown := set(chosen or ()) - set(BUNDLE_PARTS):
@@ -85,7 +85,7 @@ def download(
         fetch_bundle(client, checkpoint, out, chosen, Console())
 
 
-def fetch_bundle(client: "Limbeck", checkpoint: str, out: Path, parts: list[str] | None, console: "Console") -> None:
+def fetch_bundle(client: "Client", checkpoint: str, out: Path, parts: list[str] | None, console: "Console") -> None:
     """Download a bundle with a progress bar; every file is verified against the manifest."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
@@ -99,7 +99,7 @@ def fetch_bundle(client: "Limbeck", checkpoint: str, out: Path, parts: list[str]
             bar.update(tasks[path], completed=done)
 
         try:
-            paths = client.download_checkpoint(checkpoint, out, parts, show)
+            paths = client.checkpoints.download(checkpoint, out, parts, show)
         except OSError as error:
             raise CommandFailed(f"{error.filename or out}: {error.strerror}") from None
     size = sum(path.stat().st_size for path in paths)

@@ -27,7 +27,7 @@ def endpoints(url: Url = DEFAULT_URL) -> None:
     table.add_column("price")
     table.add_column("limits")
     with service(url) as client:
-        for one in client.endpoints():
+        for one in client.llm.endpoints():
             server = f"{one.base_url} (Azure {one.api_version})" if one.api_version else one.base_url
             price = "known" if one.price_known else "unknown"
             table.add_row(one.name, escape(server), escape(_model_text(one)), price, _limits_text(one))
@@ -38,7 +38,7 @@ def endpoints(url: Url = DEFAULT_URL) -> None:
 def learned(url: Url = DEFAULT_URL) -> None:
     """Show what was learned about the models of LLM servers. It expires by itself; `limbeck llm forget` resets it."""
     with service(url) as client:
-        found = list(client.llm_profiles())
+        found = list(client.llm.profiles())
     for one in found:
         typer.echo(profile_text(one))
     if not found:
@@ -73,7 +73,7 @@ def forget(
     if endpoint and base_url:
         raise BadInput("--endpoint stands for its --base-url: give one of them")
     with service(url) as client:
-        number = client.reset_llm_profiles(
+        number = client.llm.reset_profiles(
             base_url=base_url or None, endpoint=endpoint or None, model=model or None, all=all
         )
     typer.echo("nothing was learned about that" if not number else f"forgot what was learned about {_models(number)}")

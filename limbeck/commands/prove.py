@@ -42,7 +42,15 @@ def prove(
     if out is not None and not out.parent.is_dir():
         raise BadInput(f"{out}: there is no folder {out.parent}")  # before hours of measuring
     with service(url) as client:
-        job = client.prove(id, dataset, teacher=teacher, concept=concept, seeds=seeds, filter_phrases=filter_phrases)
+        job = client.jobs.create(
+            "prove",
+            attribute_set_id=id,
+            dataset_id=dataset,
+            teacher=teacher,
+            concept=concept,
+            seeds=seeds,
+            filter_phrases=filter_phrases,
+        )
         result = follow(client, job, console, title="prove the benefit").result or {}
     proof: BenefitReportJSON = result["proof"]
     console.print(proof_table(proof))

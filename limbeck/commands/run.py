@@ -25,7 +25,7 @@ from limbeck.commands.common import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from limbeck.client import EnrichOptions
+    from limbeck.client.job_requests import EnrichOptions
     from limbeck.models import TextKind
 
 _SPLIT = "seed=0,id_fraction=0.5,held_out=0.3"
@@ -112,7 +112,7 @@ def run(
     with service(url) as client:
         vocabulary = create_vocabulary(client, labels, domain, console)
         # The dataset is registered before the first LLM call, so that a wrong folder costs nothing.
-        dataset = client.register_dataset(
+        dataset = client.datasets.create(
             vocabulary.id,
             images,
             split=chosen_split,
@@ -134,10 +134,13 @@ def run(
             chain = _strategies(strategies or _STRATEGIES.get(kind, "describe"))
             options["strategies"] = chain
             options["teacher"] = teacher if _needs_teacher(chain) else None
-            described = follow_enrichment(client, client.enrich(vocabulary.id, **options), console)
+            described = follow_enrichment(
+                client, client.jobs.create("enrich", vocabulary_id=vocabulary.id, **options), console
+            )
             attribute_set, missing = (described.result or {})["attribute_set_id"], missing_text(described)
-        job = client.distill(
-            dataset.id,
+        job = client.jobs.create(
+            "distill",
+            dataset_id=dataset.id,
             teacher=teacher,
             text=kind,
             concept=concept,
@@ -149,7 +152,12 @@ def run(
         evaluation = trained["evaluation"]
         rows = [("student", kind, evaluation), *(("teacher", kind, result) for result in evaluation["teacher"])]
         if kind != "names" and (dataset.counts["held_out"] or dataset.counts["ood"]):
-            job = follow(client, client.evaluate(dataset.id, teacher=teacher), console, title="measure the teacher")
+            job = follow(
+                client,
+                client.jobs.create("evaluate", dataset_id=dataset.id, teacher=teacher),
+                console,
+                title="measure the teacher",
+            )
             rows.append(("teacher", "names", (job.result or {})["evaluation"]))
         # The closed-set baseline has an evaluation, but no bundle.
         if trained.get("checkpoint_id"):

@@ -25,7 +25,7 @@ import yaml
 
 from examples.fieldguide.llm_server import RunningServer, serve
 from examples.fieldguide.world import write_class_folders
-from limbeck.client import Limbeck
+from limbeck import Client
 from store.db import Database
 from store.migrate import upgrade
 from tests.conftest import fresh_postgres, skip_or_fail
@@ -64,7 +64,7 @@ class Cluster:
         self.redis_port = redis_port
         self.env = {**os.environ, **env, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         self.url = f"http://127.0.0.1:{env['LIMBECK_PORT']}"
-        self.client = Limbeck(self.url)
+        self.client = Client(self.url)
         self.db = Database(env["LIMBECK_DATABASE_URL"])
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.commands: dict[str, list[str]] = {"api": [sys.executable, "-m", "api"]}

@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from safetensors.torch import load_file
 from sqlalchemy import func, select
 
-from limbeck.client import Limbeck
+from limbeck import Client
 from limbeck.errors import Problem
 from store.models import Dataset
 from tests.contract.cluster import ROOT, TEACHER, Cluster, wait_until
@@ -32,15 +32,15 @@ def test_a_downloaded_student_has_the_same_features_in_timm_and_open_clip(
 ) -> None:
     """From labels to a published student, which plain timm and open_clip can load."""
     client = cluster.client
-    job = client.wait(
+    job = client.jobs.wait(
         start_distill(cluster, dataset_id, TINY_CONFIG, text="sentence", attribute_set_id=attribute_set_id),
         timeout_s=180,
     )
     assert job.result is not None
-    checkpoint = client.checkpoint(job.result["checkpoint_id"])
+    checkpoint = client.checkpoints.get(job.result["checkpoint_id"])
     assert job.result["evaluation"]["ood"]["num_labels"] == NUM_SPECIES // 2
     bundle = tmp_path / "bundle"
-    client.download_checkpoint(checkpoint.id, bundle, parts=None)
+    client.checkpoints.download(checkpoint.id, bundle, parts=None)
     assert {file.path for file in checkpoint.files} == {
         str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file()
     }
@@ -56,11 +56,14 @@ def test_a_downloaded_student_has_the_same_features_in_timm_and_open_clip(
     assert torch.allclose(from_timm, from_open_clip, atol=1e-5)
     labels = json.loads((bundle / "targets" / "labels.json").read_text())
     assert str(labels).count("a photo of") >= NUM_SPECIES
-    expected = [[(line.id, line.text, line.call) for line in one.lines] for one in client.attributes(attribute_set_id)]
+    expected = [
+        [(line.id, line.text, line.call) for line in one.lines]
+        for one in client.attribute_sets.labels(attribute_set_id)
+    ]
     bundled = [[(line["id"], line["text"], line.get("call", "")) for line in one["lines"]] for one in labels["labels"]]
     assert bundled == expected
-    assert checkpoint.id in {one.id for one in client.checkpoints(attribute_set_id=attribute_set_id)}
-    events = list(client.events(job.id))
+    assert checkpoint.id in {one.id for one in client.checkpoints.list(attribute_set_id=attribute_set_id)}
+    events = list(client.jobs.events(job.id))
     assert {"state", "metrics"} <= {event.type for event in events}
     assert any(f"student {config['architecture']}: " in event.message for event in events)
     manifest = json.loads((bundle / "manifest.json").read_text())
@@ -68,12 +71,14 @@ def test_a_downloaded_student_has_the_same_features_in_timm_and_open_clip(
 
 
 def test_events_can_be_watched_live_and_after_an_id(cluster: Cluster, dataset_id: str) -> None:
-    job = cluster.client.encode(cluster.client.dataset(dataset_id).vocabulary_id, teacher=TEACHER, text="names")
-    watched = list(cluster.client.watch(job))
+    job = cluster.client.jobs.create(
+        "encode", vocabulary_id=cluster.client.datasets.get(dataset_id).vocabulary_id, teacher=TEACHER, text="names"
+    )
+    watched = list(cluster.client.jobs.watch(job))
     assert [event.data["status"] for event in watched if event.type == "state"] == ["queued", "running", "succeeded"]
     assert any("weights open_clip_model.safetensors (" in event.message for event in watched)
     assert [event.id for event in watched] == list(range(1, len(watched) + 1))
-    assert [event.id for event in cluster.client.watch(job, after=watched[-2].id)] == [watched[-1].id]
+    assert [event.id for event in cluster.client.jobs.watch(job, after=watched[-2].id)] == [watched[-1].id]
 
 
 def test_a_corrupt_image_is_reported_counted_and_skipped(
@@ -83,16 +88,16 @@ def test_a_corrupt_image_is_reported_counted_and_skipped(
     broken = cluster.folder / "data" / "broken"
     shutil.copytree(source, broken)
     first_images = [sorted(folder.iterdir())[0] for folder in broken.iterdir()]
-    vocabulary_id = cluster.client.dataset(dataset_id).vocabulary_id
-    dataset = cluster.client.register_dataset(vocabulary_id, "broken", split=SPLIT)
+    vocabulary_id = cluster.client.datasets.get(dataset_id).vocabulary_id
+    dataset = cluster.client.datasets.create(vocabulary_id, "broken", split=SPLIT)
     for image in first_images:
         image.write_bytes(image.read_bytes()[:200])
     for folder in broken.iterdir():
         replaced = sorted(folder.iterdir())[1]
         with Image.open(replaced) as picture:
             ImageOps.mirror(picture).save(replaced)
-    job = cluster.client.wait(start_distill(cluster, dataset.id, TINY_CONFIG), timeout_s=120)
-    events = list(cluster.client.events(job.id))
+    job = cluster.client.jobs.wait(start_distill(cluster, dataset.id, TINY_CONFIG), timeout_s=120)
+    events = list(cluster.client.jobs.events(job.id))
     text = "".join(str(event.data) + event.message for event in events if event.level == "warning")
     assert any(image.relative_to(broken).as_posix() in text for image in first_images)
     assert (job.result or {})["num_bad_images"] == NUM_SPECIES
@@ -100,8 +105,8 @@ def test_a_corrupt_image_is_reported_counted_and_skipped(
     assert (changed.level, "were changed after the dataset was registered" in changed.message) == ("warning", True)
     assert 0 < changed.data["num_changed"] <= NUM_SPECIES
     # A registration leaves them out.
-    again = cluster.client.register_dataset(vocabulary_id, "broken", split=SPLIT)
-    report = cluster.client.dataset_report(again.id)
+    again = cluster.client.datasets.create(vocabulary_id, "broken", split=SPLIT)
+    report = cluster.client.datasets.report(again.id)
     assert (sum(files.count for files in report.unreadable), report.num_images - report.num_used) == (NUM_SPECIES,) * 2
     assert again.warnings == report.warnings != dataset.warnings
 
@@ -109,7 +114,9 @@ def test_a_corrupt_image_is_reported_counted_and_skipped(
 def test_a_teacher_that_is_missing_at_run_time_fails_the_job(cluster: Cluster, dataset_id: str) -> None:
     shutil.copytree(cluster.folder / "data" / "teacher", cluster.folder / "data" / "gone")
     cluster.kill(cluster.gpu_worker, signal.SIGTERM)
-    job = cluster.client.distill(dataset_id, teacher="local-dir:gone", text="names", config=TINY_CONFIG)
+    job = cluster.client.jobs.create(
+        "distill", dataset_id=dataset_id, teacher="local-dir:gone", text="names", config=TINY_CONFIG
+    )
     (cluster.folder / "data" / "gone" / "open_clip_model.safetensors").unlink()
     cluster.start(cluster.gpu_worker)
     failed = wait_for_end(cluster, job, timeout_s=60)
@@ -122,7 +129,7 @@ def test_a_teacher_that_is_missing_at_run_time_fails_the_job(cluster: Cluster, d
 def test_twenty_posts_with_one_idempotency_key_create_one_job(cluster: Cluster, dataset_id: str) -> None:
     body = {
         "kind": "encode",
-        "vocabulary_id": cluster.client.dataset(dataset_id).vocabulary_id,
+        "vocabulary_id": cluster.client.datasets.get(dataset_id).vocabulary_id,
         "teacher": TEACHER,
         "text": "names",
     }
@@ -146,7 +153,7 @@ def test_twenty_posts_with_one_idempotency_key_create_one_job(cluster: Cluster, 
 
 
 def test_an_interrupted_download_can_be_continued(cluster: Cluster) -> None:
-    checkpoint = cluster.client.checkpoint(next(iter(cluster.client.checkpoints())).id)
+    checkpoint = cluster.client.checkpoints.get(next(iter(cluster.client.checkpoints.list())).id)
     file = max(checkpoint.files, key=lambda file: file.size)
     url = f"{cluster.url}/v1/checkpoints/{checkpoint.id}/files/{file.path}"
     whole = httpx2.get(url)
@@ -166,15 +173,17 @@ def test_unknown_names_are_rejected_with_suggestions(cluster: Cluster, dataset_i
     assert refused.value.status == 422
     assert "resnet18" in str(refused.value)
     with pytest.raises(Problem) as refused:
-        cluster.client.distill(dataset_id, teacher="ViT-B-23:openai", text="names", config=TINY_CONFIG)
+        cluster.client.jobs.create(
+            "distill", dataset_id=dataset_id, teacher="ViT-B-23:openai", text="names", config=TINY_CONFIG
+        )
     assert "ViT-B-32:openai" in str(refused.value)
     with cluster.db.read() as tx:
-        assert tx.scalar(select(func.count()).select_from(Dataset)) == len(list(cluster.client.datasets()))
+        assert tx.scalar(select(func.count()).select_from(Dataset)) == len(list(cluster.client.datasets.list()))
 
 
 def test_a_downloaded_student_classifies_images(cluster: Cluster, tmp_path: Path) -> None:
-    checkpoint = next(iter(cluster.client.checkpoints()))
-    cluster.client.download_checkpoint(checkpoint.id, tmp_path / "b")
+    checkpoint = next(iter(cluster.client.checkpoints.list()))
+    cluster.client.checkpoints.download(checkpoint.id, tmp_path / "b")
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "x.png")
     command = [
         sys.executable,
@@ -191,7 +200,7 @@ def test_a_downloaded_student_classifies_images(cluster: Cluster, tmp_path: Path
 
 
 def test_the_service_is_ready(cluster: Cluster) -> None:
-    with Limbeck(cluster.url) as client:
+    with Client(cluster.url) as client:
         wait_until(client.ready, timeout_s=30, what="readiness")
     response = httpx2.get(f"{cluster.url}/readyz").json()
     assert response["status"] == "ready", response

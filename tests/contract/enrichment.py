@@ -17,20 +17,22 @@ def test_an_enrichment_with_killed_workers_has_the_same_result(cluster: Cluster)
     """The set equals the set of an uninterrupted job, and only calls that were in flight at a kill are repeated."""
     labels = [one.name for one in species("validation")][:32]
     concurrency = int(cluster.env["LIMBECK_LLM_CONCURRENCY"]) * (4 if cluster.mode == "distributed" else 1)
-    vocabularies = [cluster.client.create_vocabulary(f"v{n}", labels, domain=f"creatures {n}") for n in range(2)]
+    vocabularies = [cluster.client.vocabularies.create(f"v{n}", labels, domain=f"creatures {n}") for n in range(2)]
     calls_before = cluster.llm.stats()["calls"]
-    job = cluster.client.enrich(vocabularies[0].id, mend_rounds=0)
+    job = cluster.client.jobs.create("enrich", vocabulary_id=vocabularies[0].id, mend_rounds=0)
     rng = random.Random(7)
     num_kills = 3
     for _ in range(num_kills):
-        wait_until(lambda: cluster.client.job(job.id).status == "running", what="enrich job running")
+        wait_until(lambda: cluster.client.jobs.get(job.id).status == "running", what="enrich job running")
         time.sleep(rng.uniform(0.05, 0.5))
         cluster.kill(cluster.enrich_worker)
         cluster.start(cluster.enrich_worker)
     interrupted = wait_for_end(cluster, job, timeout_s=90)
     calls = cluster.llm.stats()["calls"] - calls_before
     assert len(labels) <= calls <= len(labels) + num_kills * concurrency
-    uninterrupted = cluster.client.wait(cluster.client.enrich(vocabularies[1].id, mend_rounds=0))
+    uninterrupted = cluster.client.jobs.wait(
+        cluster.client.jobs.create("enrich", vocabulary_id=vocabularies[1].id, mend_rounds=0)
+    )
     sets = [attributes_of(cluster, done) for done in (interrupted, uninterrupted)]
     assert sets[0] == sets[1]
     assert [row[0] for row in sets[0]] == labels
@@ -38,10 +40,13 @@ def test_an_enrichment_with_killed_workers_has_the_same_result(cluster: Cluster)
 
 def test_concurrent_enrichments_share_their_calls(cluster: Cluster) -> None:
     labels = [one.name for one in species("validation")][:24]
-    vocabularies = [cluster.client.create_vocabulary(f"v{n}", labels, domain="shared") for n in range(2)]
+    vocabularies = [cluster.client.vocabularies.create(f"v{n}", labels, domain="shared") for n in range(2)]
     calls = cluster.llm.stats()["calls"]
-    jobs_at_once = [cluster.client.enrich(one.id, strategies=["sentence"], mend_rounds=0) for one in vocabularies]
-    one, other = (cluster.client.wait(job, timeout_s=60) for job in jobs_at_once)
+    jobs_at_once = [
+        cluster.client.jobs.create("enrich", vocabulary_id=one.id, strategies=["sentence"], mend_rounds=0)
+        for one in vocabularies
+    ]
+    one, other = (cluster.client.jobs.wait(job, timeout_s=60) for job in jobs_at_once)
     assert cluster.llm.stats()["calls"] - calls == len(labels)
     assert attributes_of(cluster, one) == attributes_of(cluster, other)
     assert sum((job.result or {})["usage"]["calls"] for job in (one, other)) == len(labels)
@@ -49,13 +54,15 @@ def test_concurrent_enrichments_share_their_calls(cluster: Cluster) -> None:
 
 def attributes_of(cluster: Cluster, job: Job) -> list[Any]:
     assert job.result is not None
-    entries = cluster.client.attributes(job.result["attribute_set_id"])
+    entries = cluster.client.attribute_sets.labels(job.result["attribute_set_id"])
     return [(entry.label, entry.sentence, list(entry.phrases)) for entry in entries]
 
 
 def test_a_repeated_enrichment_makes_no_calls(cluster: Cluster, dataset_id: str, attribute_set_id: str) -> None:
     calls = cluster.llm.stats()["calls"]
-    repeated = cluster.client.wait(cluster.client.enrich(cluster.client.dataset(dataset_id).vocabulary_id))
+    repeated = cluster.client.jobs.wait(
+        cluster.client.jobs.create("enrich", vocabulary_id=cluster.client.datasets.get(dataset_id).vocabulary_id)
+    )
     assert cluster.llm.stats()["calls"] == calls
     assert (repeated.result or {})["usage"]["calls"] == 0
 
@@ -69,27 +76,31 @@ def test_failed_labels_are_reported_and_the_others_are_kept(cluster: Cluster) ->
             {"fault": "status", "status": 500, "label": labels[4], "attempts": [0]},
         ]
     )
-    vocabulary = cluster.client.create_vocabulary("v", labels, domain="with faults")
-    job = cluster.client.wait(cluster.client.enrich(vocabulary.id, mend_rounds=0), timeout_s=60)
+    vocabulary = cluster.client.vocabularies.create("v", labels, domain="with faults")
+    job = cluster.client.jobs.wait(
+        cluster.client.jobs.create("enrich", vocabulary_id=vocabulary.id, mend_rounds=0), timeout_s=60
+    )
     assert job.result is not None
     assert job.result["num_described"] == 4
     assert job.result["failed_positions"] == [1, 3]
     assert job.result["failed_labels"]["refused"] == 1
-    warnings = [event for event in cluster.client.events(job.id) if event.level == "warning"]
+    warnings = [event for event in cluster.client.jobs.events(job.id) if event.level == "warning"]
     assert any(labels[1] in event.message and "refused" in event.message for event in warnings)
     cluster.llm.set_faults([])
     calls = cluster.llm.stats()["calls"]
-    repeated = cluster.client.wait(cluster.client.enrich(vocabulary.id, mend_rounds=0), timeout_s=60)
+    repeated = cluster.client.jobs.wait(
+        cluster.client.jobs.create("enrich", vocabulary_id=vocabulary.id, mend_rounds=0), timeout_s=60
+    )
     assert (repeated.result or {})["num_described"] == 6
     assert cluster.llm.stats()["calls"] - calls == 2
 
 
 def test_a_job_without_any_described_label_fails(cluster: Cluster) -> None:
     cluster.llm.set_faults([{"fault": "refusal"}])
-    vocabulary = cluster.client.create_vocabulary("v", ["Alpha", "Beta"], domain="refused")
+    vocabulary = cluster.client.vocabularies.create("v", ["Alpha", "Beta"], domain="refused")
     with pytest.raises(JobFailed):
-        cluster.client.wait(cluster.client.enrich(vocabulary.id), timeout_s=60)
-    (failed,) = [job for job in cluster.client.jobs() if job.spec.get("vocabulary_id") == vocabulary.id]
+        cluster.client.jobs.wait(cluster.client.jobs.create("enrich", vocabulary_id=vocabulary.id), timeout_s=60)
+    (failed,) = [job for job in cluster.client.jobs.list() if job.spec.get("vocabulary_id") == vocabulary.id]
     assert failed.error is not None
     assert failed.error.code == "all_labels_failed"
     assert (failed.result or {})["failed_labels"] == {"refused": 2}
@@ -98,9 +109,9 @@ def test_a_job_without_any_described_label_fails(cluster: Cluster) -> None:
 def test_an_unknown_model_stops_the_job_at_the_first_calls(cluster: Cluster) -> None:
     cluster.llm.set_faults([{"fault": "status", "status": 404}])
     labels = [f"Label {n}" for n in range(60)]
-    vocabulary = cluster.client.create_vocabulary("v", labels, domain="no model")
+    vocabulary = cluster.client.vocabularies.create("v", labels, domain="no model")
     calls = cluster.llm.stats()["calls"]
-    failed = wait_for_end(cluster, cluster.client.enrich(vocabulary.id), timeout_s=60)
+    failed = wait_for_end(cluster, cluster.client.jobs.create("enrich", vocabulary_id=vocabulary.id), timeout_s=60)
     assert failed.status == "failed"
     assert failed.error is not None
     assert failed.error.code == "llm_unknown_model"

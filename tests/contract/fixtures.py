@@ -43,9 +43,9 @@ def all_processes_running(cluster: Cluster) -> Iterator[None]:
         cluster.start("redis")
     cluster.start("api", *cluster.workers)
     yield
-    for job in cluster.client.jobs():
+    for job in cluster.client.jobs.list():
         if not job.ended:
-            cluster.client.cancel(job.id)
+            cluster.client.jobs.cancel(job.id)
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +55,15 @@ def label_names(cluster: Cluster) -> list[str]:
 
 @pytest.fixture(scope="module")
 def dataset_id(cluster: Cluster, label_names: list[str]) -> str:
-    vocabulary = cluster.client.create_vocabulary("creatures", label_names, domain="field guide creatures")
-    return cluster.client.register_dataset(vocabulary.id, "images", split=SPLIT).id
+    vocabulary = cluster.client.vocabularies.create("creatures", label_names, domain="field guide creatures")
+    return cluster.client.datasets.create(vocabulary.id, "images", split=SPLIT).id
 
 
 @pytest.fixture(scope="module")
 def attribute_set_id(cluster: Cluster, dataset_id: str) -> str:
-    enriched = cluster.client.wait(cluster.client.enrich(cluster.client.dataset(dataset_id).vocabulary_id))
+    enriched = cluster.client.jobs.wait(
+        cluster.client.jobs.create("enrich", vocabulary_id=cluster.client.datasets.get(dataset_id).vocabulary_id)
+    )
     assert enriched.result is not None
     attribute_set_id: str = enriched.result["attribute_set_id"]
     return attribute_set_id
@@ -70,18 +72,20 @@ def attribute_set_id(cluster: Cluster, dataset_id: str) -> str:
 @pytest.fixture(scope="module")
 def expected_sha256(cluster: Cluster, dataset_id: str) -> str:
     """The digest of the weights of an uninterrupted run of `LONG_CONFIG`."""
-    return weights_sha256(cluster, cluster.client.wait(start_distill(cluster, dataset_id, LONG_CONFIG), timeout_s=180))
+    return weights_sha256(
+        cluster, cluster.client.jobs.wait(start_distill(cluster, dataset_id, LONG_CONFIG), timeout_s=180)
+    )
 
 
 def start_distill(cluster: Cluster, dataset_id: str, config: dict[str, Any], **fields: Any) -> Job:
-    return cluster.client.distill(
-        dataset_id, teacher=TEACHER, text=fields.pop("text", "names"), config=config, **fields
+    return cluster.client.jobs.create(
+        "distill", dataset_id=dataset_id, teacher=TEACHER, text=fields.pop("text", "names"), config=config, **fields
     )
 
 
 def weights_sha256(cluster: Cluster, job: Job) -> str:
     assert job.result is not None
-    checkpoint = cluster.client.checkpoint(job.result["checkpoint_id"])
+    checkpoint = cluster.client.checkpoints.get(job.result["checkpoint_id"])
     return next(file.sha256 for file in checkpoint.files if file.path == "image/model.safetensors")
 
 
@@ -94,7 +98,7 @@ def wait_for_end(cluster: Cluster, job: Job, *, timeout_s: float = 60) -> Job:
     """Wait until the job has ended, with any status."""
 
     def ended_job() -> Job | None:
-        current = cluster.client.job(job.id)
+        current = cluster.client.jobs.get(job.id)
         return current if current.ended else None
 
     return wait_until(ended_job, timeout_s=timeout_s, what=f"end of {job.kind} job {job.id}")

@@ -56,13 +56,13 @@ def test_ten_concurrent_messages_run_a_part_once(cluster: Cluster, dataset_id: s
 def test_a_job_posted_without_redis_runs_later(cluster: Cluster, dataset_id: str) -> None:
     if cluster.mode == "embedded":
         pytest.skip("there is no Redis in embedded mode")
-    vocabulary_id = cluster.client.dataset(dataset_id).vocabulary_id
+    vocabulary_id = cluster.client.datasets.get(dataset_id).vocabulary_id
     cluster.kill("redis")
     started_at = time.monotonic()
-    job = cluster.client.encode(vocabulary_id, teacher=TEACHER, text="names")
+    job = cluster.client.jobs.create("encode", vocabulary_id=vocabulary_id, teacher=TEACHER, text="names")
     assert time.monotonic() - started_at < 2
     time.sleep(1.5)
-    assert cluster.client.job(job.id).status == "queued"
+    assert cluster.client.jobs.get(job.id).status == "queued"
     cluster.start("redis")
     assert wait_for_end(cluster, job, timeout_s=90).status == "succeeded"
 
@@ -70,12 +70,12 @@ def test_a_job_posted_without_redis_runs_later(cluster: Cluster, dataset_id: str
 def test_queued_jobs_survive_the_loss_of_all_redis_data(cluster: Cluster, dataset_id: str) -> None:
     if cluster.mode == "embedded":
         pytest.skip("there is no Redis in embedded mode")
-    vocabulary_id = cluster.client.dataset(dataset_id).vocabulary_id
+    vocabulary_id = cluster.client.datasets.get(dataset_id).vocabulary_id
     cluster.kill(cluster.gpu_worker, signal.SIGTERM)
     cluster.kill(cluster.enrich_worker, signal.SIGTERM)
     waiting = [
-        cluster.client.encode(vocabulary_id, teacher=TEACHER, text="names"),
-        cluster.client.enrich(vocabulary_id),
+        cluster.client.jobs.create("encode", vocabulary_id=vocabulary_id, teacher=TEACHER, text="names"),
+        cluster.client.jobs.create("enrich", vocabulary_id=vocabulary_id),
     ]
     wait_until(lambda: get_part(cluster, waiting[0], "encode").sent_at, what="message sent")
     subprocess.run(["redis-cli", "-p", str(cluster.redis_port), "flushall"], check=True, stdout=subprocess.DEVNULL)
@@ -90,7 +90,7 @@ def test_training_resumes_after_its_process_was_killed(cluster: Cluster, dataset
     child.kill()
     assert weights_sha256(cluster, wait_for_end(cluster, job, timeout_s=120)) == expected_sha256
     assert get_part(cluster, job, "train").attempts == 2
-    messages = [event.message for event in cluster.client.events(job.id)]
+    messages = [event.message for event in cluster.client.jobs.events(job.id)]
     assert any("worker lost" in message for message in messages)
     assert any("training resumes after step" in message for message in messages)
 
@@ -134,7 +134,9 @@ def test_a_suspended_child_writes_nothing_after_it_lost_its_lease(
     command = [sys.executable, "-m", "workers.child", get_part(cluster, job, "train").id]
     subprocess.run(command, env=cluster.env, cwd=ROOT, check=True, timeout=120)
     done = wait_for_end(cluster, job, timeout_s=60)
-    files = {file.path: file.sha256 for file in cluster.client.checkpoint((done.result or {})["checkpoint_id"]).files}
+    files = {
+        file.path: file.sha256 for file in cluster.client.checkpoints.get((done.result or {})["checkpoint_id"]).files
+    }
     with cluster.db.read() as tx:
         before = jobs.get(tx, job.id).num_events
     suspended.resume()
@@ -144,7 +146,7 @@ def test_a_suspended_child_writes_nothing_after_it_lost_its_lease(
         what="end of the suspended process",
     )
     assert weights_sha256(cluster, done) == expected_sha256
-    checkpoint_after = cluster.client.checkpoint((done.result or {})["checkpoint_id"])
+    checkpoint_after = cluster.client.checkpoints.get((done.result or {})["checkpoint_id"])
     assert {file.path: file.sha256 for file in checkpoint_after.files} == files
     with cluster.db.read() as tx:
         assert jobs.get(tx, job.id).num_events == before
@@ -171,15 +173,15 @@ def test_a_part_that_kills_every_worker_fails_with_worker_lost(cluster: Cluster,
 def test_cancel_a_queued_job(cluster: Cluster, dataset_id: str) -> None:
     cluster.kill(cluster.gpu_worker, signal.SIGTERM)
     job = start_distill(cluster, dataset_id, TINY_CONFIG)
-    assert cluster.client.cancel(job.id).status == "cancelled"
-    assert cluster.client.cancel(job.id).status == "cancelled"
+    assert cluster.client.jobs.cancel(job.id).status == "cancelled"
+    assert cluster.client.jobs.cancel(job.id).status == "cancelled"
 
 
 def test_cancel_a_running_job(cluster: Cluster, dataset_id: str) -> None:
     job = start_distill(cluster, dataset_id, LONG_CONFIG)
     wait_for_saved_state(cluster, job)
-    assert cluster.client.cancel(job.id).status == "cancelling"
-    cluster.client.cancel(job.id)
+    assert cluster.client.jobs.cancel(job.id).status == "cancelling"
+    cluster.client.jobs.cancel(job.id)
     assert wait_for_end(cluster, job, timeout_s=15).status == "cancelled"
     wait_until(lambda: cluster.child_of(cluster.gpu_worker) is None, timeout_s=15, what="end of the child process")
 
@@ -190,7 +192,7 @@ def test_cancel_a_job_whose_worker_is_dead(cluster: Cluster, dataset_id: str) ->
     child = wait_until(lambda: cluster.child_of(cluster.gpu_worker), what="child process")
     child.suspend()
     cluster.kill(cluster.gpu_worker)
-    cluster.client.cancel(job.id)
+    cluster.client.jobs.cancel(job.id)
     if cluster.mode == "embedded":  # the worker also runs the sweeper
         cluster.start(cluster.gpu_worker)
     assert wait_for_end(cluster, job, timeout_s=20).status == "cancelled"

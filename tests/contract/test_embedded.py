@@ -33,9 +33,9 @@ def test_a_job_and_the_command_line_train_the_same_weights(
         "average_from": 0.3,
         "losses": {"vlalign": 1},
     }
-    done = cluster.client.wait(start_distill(cluster, dataset_id, config), timeout_s=180)
+    done = cluster.client.jobs.wait(start_distill(cluster, dataset_id, config), timeout_s=180)
     assert done.result is not None
-    assert not [event for event in cluster.client.events(done.id) if "num_changed" in event.data]
+    assert not [event for event in cluster.client.jobs.events(done.id) if "num_changed" in event.data]
     data, labels = cluster.folder / "data", tmp_path / "labels.txt"
     labels.write_text("\n".join(label_names))
     arguments = ["--images", str(data / "images"), "--labels", str(labels), "--split", json.dumps(SPLIT)]
@@ -52,7 +52,7 @@ def test_a_job_and_the_command_line_train_the_same_weights(
 def test_protocols_learned_vectors_and_continued_students(cluster: Cluster, dataset_id: str) -> None:
     """The service supports what `python -m distill` does: learned vectors, retrieval, fine-tuning, the baseline."""
     once = {**TINY_CONFIG, "epochs": 1, "context_tokens": 2}
-    first = cluster.client.wait(start_distill(cluster, dataset_id, {**once, "protocol": "retrieval", "shots": 2}))
+    first = cluster.client.jobs.wait(start_distill(cluster, dataset_id, {**once, "protocol": "retrieval", "shots": 2}))
     assert first.result is not None
     checkpoint_id, measured = first.result["checkpoint_id"], first.result["evaluation"]
     assert measured["retrieval"]["num_images"] == measured["ood"]["num_images"]
@@ -62,18 +62,20 @@ def test_protocols_learned_vectors_and_continued_students(cluster: Cluster, data
         with pytest.raises(Problem, match="start_checkpoint_id") as refused:
             start_distill(cluster, dataset_id, config, start_checkpoint_id=start)
         assert refused.value.status == 422
-    tuned = cluster.client.wait(start_distill(cluster, dataset_id, few, start_checkpoint_id=checkpoint_id))
+    tuned = cluster.client.jobs.wait(start_distill(cluster, dataset_id, few, start_checkpoint_id=checkpoint_id))
     assert tuned.result is not None
     unseen = tuned.result["evaluation"]["ood"]
     assert unseen["num_images"] == measured["ood"]["num_images"] - unseen["num_labels"]
     # Images that the student was trained on are not evaluated again, although fewer shots are requested.
-    evaluation = cluster.client.evaluate(dataset_id, checkpoint_id=tuned.result["checkpoint_id"], shots=1)
-    result = cluster.client.wait(evaluation).result
+    evaluation = cluster.client.jobs.create(
+        "evaluate", dataset_id=dataset_id, checkpoint_id=tuned.result["checkpoint_id"], shots=1
+    )
+    result = cluster.client.jobs.wait(evaluation).result
     assert result is not None
     assert result["evaluation"]["ood"]["per_label"] == unseen["per_label"]
     assert result["evaluation"]["retrieval"]["num_images"] == unseen["num_images"]
 
-    plain = cluster.client.wait(
+    plain = cluster.client.jobs.wait(
         start_distill(cluster, dataset_id, {**TINY_CONFIG, "epochs": 1, "protocol": "closed_set"})
     )
     assert plain.result is not None

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from limbeck import Client
 from limbeck.cli import main
-from limbeck.client import Limbeck
 from tests.limbeck.scripted import Say
 
 Capture = pytest.CaptureFixture[str]
@@ -55,9 +55,9 @@ def job(status: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def client(url: str, slept: list[float] | None = None, **options: Any) -> Limbeck:
+def client(url: str, slept: list[float] | None = None, **options: Any) -> Client:
     """A client that appends its pauses to `slept` instead of sleeping."""
-    return Limbeck(url, sleep=(slept if slept is not None else []).append, **options)
+    return Client(url, sleep=(slept if slept is not None else []).append, **options)
 
 
 def failed(arguments: list[str], capsys: Capture) -> tuple[int, str]:

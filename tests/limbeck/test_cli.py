@@ -104,7 +104,7 @@ def test_another_rejection_is_exit_code_1(capsys: Capture) -> None:
 
 
 def test_an_unreachable_service_is_exit_code_1(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limbeck.http.pause_s", lambda attempt: 0.0)
+    monkeypatch.setattr("limbeck.client.synchronous.http.pause_s", lambda attempt: 0.0)
     with scripted([]) as server:
         pass
     code, line = failed(["jobs", "--url", server.url], capsys)

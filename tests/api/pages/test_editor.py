@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from api.app import create_app
-from limbeck.client import Limbeck
+from limbeck import Client
 from store.db import Database
 from store.enrich import results
 from tests.api.conftest import Service, settings_at
@@ -89,7 +89,7 @@ def test_the_requests_of_the_page(service: Service) -> None:
     assert [len(result[0][what]) for what in ("added", "removed", "locked", "unlocked")] == [2, 1, 1, 0]
 
 
-def edit_and_seal(page: Page, client: Limbeck, set_id: str) -> None:
+def edit_and_seal(page: Page, client: Client, set_id: str) -> None:
     """Show a source; add, lock, edit and delete lines; search; seal; compare with the parent."""
     labels, crane, heron = (
         page.locator(".label"),
@@ -152,11 +152,11 @@ def test_edit_a_set_in_a_browser(sqlite_db: Database, tmp_path: Path) -> None:
     }
     with sqlite_db.write() as tx:
         results.record_responses(tx, [response])
-    with served(create_app(settings_at(tmp_path / "home"), sqlite_db)) as url, Limbeck(url) as client:
-        created = client.import_attributes(json.dumps(document), name="birds")
+    with served(create_app(settings_at(tmp_path / "home"), sqlite_db)) as url, Client(url) as client:
+        created = client.attribute_sets.import_file(json.dumps(document), name="birds")
         with opened(f"{url}/attributes/{created.id}") as browser:
             edit_and_seal(browser.page, client, created.id)
             assert browser.errors == []
-        (child,) = client.attribute_sets(parent_id=created.id)
-        texts = [[line.text for line in item.lines] for item in client.attributes(child.id)]
+        (child,) = client.attribute_sets.list(parent_id=created.id)
+        texts = [[line.text for line in item.lines] for item in client.attribute_sets.labels(child.id)]
         assert texts == [["A very tall bird.", EVIL, "a red crown"], ["a long neck", "grey"]]

@@ -11,7 +11,7 @@ from fastapi import routing
 from sqlalchemy.exc import OperationalError
 
 from api.routes import events as api_events
-from limbeck.client import Limbeck
+from limbeck import Client
 from store.jobs import events
 from store.lifecycle import transitions
 from tests.api.conftest import Service
@@ -138,10 +138,10 @@ def test_a_stream_that_fails_is_closed_and_can_be_resumed(
         return read_after(*arguments)
 
     monkeypatch.setattr(api_events, "_read_after", fail_once)
-    with served(service.app) as url, Limbeck(url) as client:
+    with served(service.app) as url, Client(url) as client:
         cancel_later = threading.Timer(0.6, cancel, (service, id))
         cancel_later.start()
-        ids = [event.id for event in client.watch(id)]
+        ids = [event.id for event in client.jobs.watch(id)]
         cancel_later.join()
     assert ids == list(range(1, len(ids) + 1))
     assert len(ids) == len(service.get(f"/v1/jobs/{id}/events")["data"])

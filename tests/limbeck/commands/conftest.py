@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from api.app import create_app
+from limbeck import Client
 from limbeck.cli import main
-from limbeck.client import Limbeck
 from store.db import Database
 from tests.api.conftest import settings_at
 from tests.api.live import served
@@ -20,18 +20,18 @@ KEY = "c" * 64
 
 
 @pytest.fixture
-def client(sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Limbeck]:
+def client(sqlite_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """A client of a running service; LIMBECK_URL is its URL."""
     monkeypatch.setenv("COLUMNS", "160")
     for name in ("VISUAL", "EDITOR", "LIMBECK_KEY"):
         monkeypatch.delenv(name, raising=False)
-    with served(create_app(settings_at(tmp_path / "home"), sqlite_db)) as url, Limbeck(url) as limbeck:
+    with served(create_app(settings_at(tmp_path / "home"), sqlite_db)) as url, Client(url) as limbeck:
         monkeypatch.setenv("LIMBECK_URL", url)
         yield limbeck
 
 
 @pytest.fixture
-def set_id(client: Limbeck) -> str:
+def set_id(client: Client) -> str:
     lines = [
         {"kind": "sentence", "text": "A tall [grey] bird.", "origin": "llm", "call": KEY},
         {"kind": "phrase", "text": "a long neck", "part": "neck", "origin": "llm", "call": KEY},
@@ -42,7 +42,7 @@ def set_id(client: Limbeck) -> str:
         {"label": "heron", "flags": []},
     ]
     document = {"format": "limbeck.attributes", "version": 2, "entries": entries}
-    return client.import_attributes(json.dumps(document)).id
+    return client.attribute_sets.import_file(json.dumps(document)).id
 
 
 def printed(capsys: Capture, *arguments: str, code: int = 0) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from limbeck.client import Limbeck
+from limbeck import Client
 from limbeck.commands.attribute_files import read_label_map
 from limbeck.commands.common import BadInput
 from store.db import Database
@@ -15,7 +15,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.mark.slow
-def test_list_show_and_search(client: Limbeck, set_id: str, capsys: Capture) -> None:
+def test_list_show_and_search(client: Client, set_id: str, capsys: Capture) -> None:
     assert "2/3" in printed(capsys, "list")
     shown = printed(capsys, "show", set_id, "crane (BIRD)")
     assert "A tall [grey] bird." in shown
@@ -33,7 +33,7 @@ def test_list_show_and_search(client: Limbeck, set_id: str, capsys: Capture) -> 
 
 @pytest.mark.slow
 def test_answer_shows_the_prompt_and_the_response(
-    client: Limbeck, sqlite_db: Database, set_id: str, capsys: Capture
+    client: Client, sqlite_db: Database, set_id: str, capsys: Capture
 ) -> None:
     row = {
         "key": KEY,
@@ -56,8 +56,8 @@ def test_answer_shows_the_prompt_and_the_response(
 
 
 @pytest.mark.slow
-def test_export_and_import_in_every_format(client: Limbeck, set_id: str, capsys: Capture, tmp_path: Path) -> None:
-    vocabulary = client.attribute_set(set_id).vocabulary_id
+def test_export_and_import_in_every_format(client: Client, set_id: str, capsys: Capture, tmp_path: Path) -> None:
+    vocabulary = client.attribute_sets.get(set_id).vocabulary_id
     for format in ("json", "csv", "dclip", "jsonl"):
         path = tmp_path / format
         printed(capsys, "export", set_id, "--format", format, "--out", str(path))
@@ -76,8 +76,8 @@ def test_export_and_import_in_every_format(client: Limbeck, set_id: str, capsys:
     assert "give FILE" in printed(capsys, "import", code=2)
 
 
-def test_an_import_prints_its_report(client: Limbeck, set_id: str, capsys: Capture, tmp_path: Path) -> None:
-    vocabulary = client.attribute_set(set_id).vocabulary_id
+def test_an_import_prints_its_report(client: Client, set_id: str, capsys: Capture, tmp_path: Path) -> None:
+    vocabulary = client.attribute_sets.get(set_id).vocabulary_id
     path = tmp_path / "published.json"
     path.write_bytes('{"Crane": ["a café\\n-grey back"], "zebra": ["stripes"], "emu": [7], "rhea": 7}'.encode("cp1252"))
     shown = printed(capsys, "import", str(path), "--vocabulary", vocabulary, code=2)
@@ -120,10 +120,10 @@ def test_maps_of_labels(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_hugging_face_is_exported_and_imported(
-    client: Limbeck, set_id: str, capsys: Capture, tmp_path: Path
+    client: Client, set_id: str, capsys: Capture, tmp_path: Path
 ) -> None:
     pytest.importorskip("pyarrow")
-    vocabulary = client.attribute_set(set_id).vocabulary_id
+    vocabulary = client.attribute_sets.get(set_id).vocabulary_id
     out = tmp_path / "birds"
     printed(capsys, "export", set_id, "--format", "huggingface", "--out", str(out))
     assert sorted(path.name for path in out.rglob("*.*")) == ["README.md", "train-00000-of-00001.parquet"]

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from limbeck.client import Limbeck
+from limbeck import Client
 from tests.limbeck.commands.conftest import KEY, printed
 
 Capture = pytest.CaptureFixture[str]
 
 
-def texts(client: Limbeck, id: str, label: str = "crane", **more: Any) -> list[tuple[str, str, bool]]:
-    found = next(iter(client.attributes(id, label=label, **more)))
+def texts(client: Client, id: str, label: str = "crane", **more: Any) -> list[tuple[str, str, bool]]:
+    found = next(iter(client.attribute_sets.labels(id, label=label, **more)))
     return [(line.text, line.origin, line.locked) for line in found.lines]
 
 
@@ -26,8 +26,8 @@ def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None
 
 
 @pytest.mark.slow
-def test_edit_with_options_and_seal(client: Limbeck, set_id: str, capsys: Capture) -> None:
-    neck = next(iter(client.attributes(set_id, label="crane"))).lines[1].id
+def test_edit_with_options_and_seal(client: Client, set_id: str, capsys: Capture) -> None:
+    neck = next(iter(client.attribute_sets.labels(set_id, label="crane"))).lines[1].id
     output = printed(
         capsys,
         "edit",
@@ -68,7 +68,7 @@ def test_edit_with_options_and_seal(client: Limbeck, set_id: str, capsys: Captur
 
 @pytest.mark.slow
 def test_edit_in_an_editor(
-    client: Limbeck, set_id: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Client, set_id: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = (
         r"sed -i -e '$aphrase locked\n  text: x y' -e 's/a long neck/a bent neck/' -e '/part: neck/d' "
@@ -77,13 +77,13 @@ def test_edit_in_an_editor(
     editor(tmp_path, monkeypatch, script)
     printed(capsys, "edit", set_id, "crane (bird)")
     assert texts(client, set_id, draft=True) == [("a bent neck", "human", False), ("x y", "human", True)]
-    line = next(iter(client.attributes(set_id, label="crane", draft=True))).lines[0]
+    line = next(iter(client.attribute_sets.labels(set_id, label="crane", draft=True))).lines[0]
     assert (line.part, line.call) == ("", KEY)
 
 
 @pytest.mark.slow
 def test_a_rejected_edit_keeps_the_edited_file(
-    client: Limbeck, set_id: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Client, set_id: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     editor(tmp_path, monkeypatch, "true")
     assert "nothing was changed" in printed(capsys, "edit", set_id, "crane (bird)", code=2)
@@ -119,7 +119,7 @@ def test_a_rejected_edit_keeps_the_edited_file(
     ],
 )
 def test_invalid_options_are_reported(
-    client: Limbeck, set_id: str, capsys: Capture, arguments: list[str], message: str
+    client: Client, set_id: str, capsys: Capture, arguments: list[str], message: str
 ) -> None:
     assert message in printed(capsys, "edit", set_id, "crane (bird)", *arguments, code=2)
     assert client.drafts.get(set_id).version == 0

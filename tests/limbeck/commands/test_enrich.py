@@ -1,14 +1,14 @@
 """`limbeck enrich` with a scripted service: estimates, results and invalid input."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from limbeck.cli import main
-from limbeck.client import Limbeck
+from limbeck.client.synchronous.jobs import Jobs
 from limbeck.models import Job
 from tests.limbeck.helpers import SPEND, VOCABULARY, page
 from tests.limbeck.helpers import job as job_of
@@ -203,11 +203,11 @@ def test_a_job_with_many_warnings_prints_the_first_ones_and_where_the_others_are
 
 
 def test_an_interrupted_command_says_what_happens_to_the_job(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(client: Limbeck, job: Job, on_progress: Callable[[Job], None]) -> None:
-        on_progress(Job.model_validate({**job_of("running"), "spend": SPEND}))
+    def interrupt(jobs: Jobs, job: Job, unchanged: bool) -> Iterator[Job]:
+        yield Job.model_validate({**job_of("running"), "spend": SPEND})
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Limbeck, "wait", interrupt)
+    monkeypatch.setattr(Jobs, "updates", interrupt)
     code, _ = enriched(Say(200, page()))
     assert code == 130
     assert capsys.readouterr().err == (

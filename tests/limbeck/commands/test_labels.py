@@ -56,7 +56,7 @@ def test_the_client_can_preview_a_file() -> None:
     label = {"position": 0, "name": "crane", "sense": None, "ids": {"index": "0"}}
     preview = {"num_labels": 1, "read_as": "YAML", "notes": [], "warnings": [], "labels": [label]}
     with scripted([Say(200, preview)]) as server, client(server.url) as limbeck:
-        found = limbeck.preview_labels(b"names: [crane]", filename="data.yaml")
+        found = limbeck.vocabularies.preview(b"names: [crane]", filename="data.yaml")
     assert (found.labels[0].name, found.labels[0].ids) == ("crane", {"index": "0"})
     assert server.seen[0].headers["content-type"] == "application/yaml"
     assert "dry_run=" in server.seen[0].path

@@ -103,7 +103,7 @@ def test_the_complete_workflow(tmp_path: Path, capsys: Capture) -> None:
         "recipe": "limbeck",
         "config": {"epochs": 3, "losses": {"mse": 0}, "student": "resnet18"},
     }
-    assert evaluate == {"kind": "evaluate", "dataset_id": "dst_1", "teacher": "ViT-B-32:openai", "text": "names"}
+    assert evaluate == {"kind": "evaluate", "dataset_id": "dst_1", "teacher": "ViT-B-32:openai"}
     assert "1 without attributes" in printed.out
     for figure in ("90.0%", "60.0%", "95.0%", "85.0%", "55.0%", "45.0%", "50.0%"):
         assert figure in printed.out, figure

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from limbeck import Client, Unreachable
 from limbeck.cli import main
-from limbeck.client import Limbeck, Unreachable
 from tests.limbeck.helpers import failed
 from tests.limbeck.processes import alive, until
 
@@ -100,7 +100,7 @@ def children(pid: int) -> dict[str, int]:
     return found
 
 
-def is_ready(client: Limbeck) -> bool:
+def is_ready(client: Client) -> bool:
     try:
         return client.ready()
     except Unreachable:  # the API is still starting
@@ -118,7 +118,7 @@ def test_serve_restarts_a_killed_api_and_stops_cleanly(tmp_path: Path) -> None:
     try:
         until(lambda: "http://" in out.read_text(), within_s=60)
         url = re.findall(r"http://\S+", out.read_text())[0]
-        with Limbeck(url) as client:
+        with Client(url) as client:
             until(lambda: is_ready(client), within_s=120)
             before = children(running.pid)
             assert set(before) == {"api", "workers.embedded"}
@@ -126,7 +126,7 @@ def test_serve_restarts_a_killed_api_and_stops_cleanly(tmp_path: Path) -> None:
             until(lambda: children(running.pid).get("api", 0) != before["api"])
             # The socket stays open: requests during the restart wait and are not refused.
             assert httpx2.get(f"{url}/healthz", timeout=60, trust_env=False).status_code == 200
-            assert list(client.jobs()) == []
+            assert list(client.jobs.list()) == []
         now = children(running.pid)
         running.terminate()
         assert running.wait(timeout=60) == 0

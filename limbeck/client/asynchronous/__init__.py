@@ -1,0 +1,1 @@
+"""The client `AsyncClient`, and the source of `limbeck.client.synchronous`."""

@@ -1,0 +1,162 @@
+"""Jobs: create, follow and cancel them; their events, LLM calls and intermediate results."""
+
+from collections.abc import AsyncIterator
+from time import monotonic
+from typing import Any, Literal, Unpack, overload
+
+from limbeck.client.asynchronous import events
+from limbeck.client.asynchronous.http import AsyncHttp
+from limbeck.client.asynchronous.requests import get, items, post
+from limbeck.client.job_requests import (
+    CaptionRequest,
+    CreatedKind,
+    DistillRequest,
+    EncodeRequest,
+    EnrichRequest,
+    EvaluateRequest,
+    ProveRequest,
+    job_body,
+)
+from limbeck.client.paths import resource_path
+from limbeck.errors import JobFailed
+from limbeck.models import Call, Estimate, Event, Job, LabelResult
+
+_FIRST_POLL_S = 0.1
+_POLL_GROWTH = 1.5
+
+
+class AsyncJobs:
+    """Jobs: `client.jobs`. A job is given by its id, or as the `Job` itself."""
+
+    def __init__(self, http: AsyncHttp) -> None:
+        self._http = http
+
+    @overload
+    async def create(self, kind: Literal["enrich"], **options: Unpack[EnrichRequest]) -> Job: ...
+    @overload
+    async def create(self, kind: Literal["enrich"], **options: Unpack[CaptionRequest]) -> Job: ...
+    @overload
+    async def create(self, kind: Literal["encode"], **options: Unpack[EncodeRequest]) -> Job: ...
+    @overload
+    async def create(self, kind: Literal["distill"], **options: Unpack[DistillRequest]) -> Job: ...
+    @overload
+    async def create(self, kind: Literal["evaluate"], **options: Unpack[EvaluateRequest]) -> Job: ...
+    @overload
+    async def create(self, kind: Literal["prove"], **options: Unpack[ProveRequest]) -> Job: ...
+    async def create(self, kind: CreatedKind, **options: Any) -> Job:
+        """Start a job of a kind. The options of each kind are the classes of `limbeck.client.job_requests`.
+
+        - `enrich`: an LLM describes each label of a vocabulary (`EnrichRequest`), or captions each training image of a
+          dataset (`CaptionRequest`).
+        - `encode`: a teacher encodes the texts of a vocabulary's labels (`EncodeRequest`).
+        - `distill`: a student is trained and evaluated (`DistillRequest`).
+        - `evaluate`: a checkpoint or a teacher is evaluated on a dataset (`EvaluateRequest`).
+        - `prove`: the benefit of an attribute set is measured (`ProveRequest`).
+
+        Raises:
+            ValueError: the kind is unknown.
+            TypeError: the kind has no such option.
+            Problem: the service refuses an option; `errors` names it.
+        """
+        return await post(self._http, Job, "/v1/jobs", job_body(kind, options))
+
+    @overload
+    async def estimate(self, kind: Literal["enrich"], **options: Unpack[EnrichRequest]) -> Estimate: ...
+    @overload
+    async def estimate(self, kind: Literal["enrich"], **options: Unpack[CaptionRequest]) -> Estimate: ...
+    async def estimate(self, kind: Literal["enrich"], **options: Any) -> Estimate:
+        """The number of LLM calls, the tokens and the cost of `create` with the same arguments. No call is made."""
+        return await post(self._http, Estimate, "/v1/jobs/estimate", job_body(kind, options))
+
+    async def get(self, id: str) -> Job:
+        """The current state of a job."""
+        return await get(self._http, Job, "jobs", id)
+
+    def list(self, *, status: str | None = None, kind: str | None = None) -> AsyncIterator[Job]:
+        """All jobs, newest first."""
+        return items(self._http, Job, "/v1/jobs", {"status": status, "kind": kind})
+
+    async def cancel(self, job: Job | str) -> Job:
+        """Request a job to stop; no effect on a job that has ended."""
+        return await post(self._http, Job, resource_path("jobs", _id(job), "cancel"))
+
+    async def wait(self, job: Job | str, *, poll_s: float = 0.5, timeout_s: float | None = None) -> Job:
+        """Wait until a job has succeeded, and return it.
+
+        Args:
+            job: the job or its id.
+            poll_s: longest pause between two requests, in seconds.
+            timeout_s: longest time to wait, in seconds; None for no limit.
+
+        Raises:
+            JobFailed: the job failed or was cancelled.
+            TimeoutError: the job has not ended after `timeout_s`; it goes on.
+        """
+        async for current in self.updates(job, poll_s=poll_s, timeout_s=timeout_s):
+            latest = current
+        if latest.status != "succeeded":
+            raise JobFailed(latest)
+        return latest
+
+    async def updates(
+        self,
+        job: Job | str,
+        *,
+        poll_s: float = 0.5,
+        timeout_s: float | None = None,
+        unchanged: bool = False,
+    ) -> AsyncIterator[Job]:
+        """Yield the job now and after each change, up to the state in which it has ended, whatever its status.
+
+        Args:
+            job: the job or its id.
+            poll_s: longest pause between two requests, in seconds.
+            timeout_s: longest time to wait, in seconds; None for no limit.
+            unchanged: yield the job after each request, for a display that shows the time.
+
+        Raises:
+            TimeoutError: the job has not ended after `timeout_s`; it goes on.
+        """
+        deadline = None if timeout_s is None else monotonic() + timeout_s
+        pause_s, latest = min(_FIRST_POLL_S, poll_s), None
+        while True:
+            current = await self.get(_id(job))
+            if unchanged or current != latest:
+                latest = current
+                yield current
+            if current.ended:
+                return
+            if deadline is not None and monotonic() + pause_s > deadline:
+                raise TimeoutError(f"job {current.id} is still {current.status} after {timeout_s:g} s")
+            await self._http.sleep(pause_s)
+            pause_s = min(poll_s, pause_s * _POLL_GROWTH)
+
+    def watch(self, job: Job | str, *, after: int = 0) -> AsyncIterator[Event]:
+        """Stream the job's events with ids above `after`, up to the one that ends the job; reconnects if necessary.
+
+        Raises:
+            Problem: there is no such job.
+            Unreachable: consecutive attempts brought no new event.
+        """
+        return events.watch(self._http, resource_path("jobs", _id(job), "events"), after=after)
+
+    def events(self, job: Job | str, *, after: int = 0) -> AsyncIterator[Event]:
+        """The job's events so far with ids above `after`, fetched page by page."""
+        return items(self._http, Event, resource_path("jobs", _id(job), "events"), limit=1000, start=after or None)
+
+    def calls(self, job: Job | str) -> AsyncIterator[Call]:
+        """The LLM calls of an enrich job so far: every attempt with its usage and cost."""
+        return items(self._http, Call, resource_path("jobs", _id(job), "calls"), limit=1000)
+
+    def labels_so_far(self, job: Job | str) -> AsyncIterator[LabelResult]:
+        """The results of an enrich job by label; also for a running or failed job."""
+        return items(self._http, LabelResult, resource_path("jobs", _id(job), "labels"), limit=1000)
+
+    async def export(self, job: Job | str) -> bytes:
+        """The results of an enrich job so far, as a file in Limbeck's JSON."""
+        path = resource_path("jobs", _id(job), "export")
+        return (await self._http.request("GET", path, params={"format": "json"})).content
+
+
+def _id(job: Job | str) -> str:
+    return job if isinstance(job, str) else job.id

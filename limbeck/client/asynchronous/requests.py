@@ -1,0 +1,41 @@
+"""Typed requests: the response of the service is validated as a pydantic model of `limbeck.models`."""
+
+from collections.abc import AsyncIterator, Mapping
+
+from limbeck.client.asynchronous.http import AsyncHttp
+from limbeck.client.paths import resource_path
+from limbeck.client.responses import READ_TIMEOUT_S, Model, Param, parsed, parsed_item
+from limbeck.models import Page
+
+
+async def get(http: AsyncHttp, model: type[Model], resource: str, id: str) -> Model:
+    """One resource by id."""
+    return parsed(model, await http.request("GET", resource_path(resource, id)))
+
+
+async def post(
+    http: AsyncHttp, model: type[Model], path: str, body: object = None, *, read_timeout_s: float = READ_TIMEOUT_S
+) -> Model:
+    """The response of a POST request."""
+    return parsed(model, await http.request("POST", path, json=body, read_timeout_s=read_timeout_s))
+
+
+async def items(
+    http: AsyncHttp,
+    model: type[Model],
+    path: str,
+    filters: Mapping[str, Param] | None = None,
+    *,
+    limit: int = 100,
+    start: int | None = None,
+) -> AsyncIterator[Model]:
+    """The items of a list after `start`, fetched in pages of `limit` items."""
+    after: str | int | None = start
+    while True:
+        response = await http.request("GET", path, params={"limit": limit, **(filters or {}), "after": after})
+        page = parsed(Page, response)
+        for item in page.data:
+            yield parsed_item(model, item, response)
+        if not page.has_more:
+            return
+        after = page.last_id

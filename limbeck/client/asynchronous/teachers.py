@@ -1,0 +1,40 @@
+"""Teachers that workers have loaded, and the text targets that they made."""
+
+from collections.abc import AsyncIterator
+
+from limbeck.client.asynchronous.http import AsyncHttp
+from limbeck.client.asynchronous.requests import get, items
+from limbeck.models import Teacher, TextTargets
+
+
+class AsyncTeachers:
+    """Teachers that a worker has loaded: `client.teachers`."""
+
+    def __init__(self, http: AsyncHttp) -> None:
+        self._http = http
+
+    async def get(self, id: str) -> Teacher:
+        """One teacher."""
+        return await get(self._http, Teacher, "teachers", id)
+
+    def list(self, *, ref: str | None = None) -> AsyncIterator[Teacher]:
+        """All teachers, or those of one reference, newest first."""
+        return items(self._http, Teacher, "/v1/teachers", {"ref": ref})
+
+
+class AsyncTextTargetSets:
+    """Sets of text targets: `client.text_targets`."""
+
+    def __init__(self, http: AsyncHttp) -> None:
+        self._http = http
+
+    async def get(self, id: str) -> TextTargets:
+        """One set of text targets."""
+        return await get(self._http, TextTargets, "text-targets", id)
+
+    def list(
+        self, *, vocabulary_id: str | None = None, attribute_set_id: str | None = None
+    ) -> AsyncIterator[TextTargets]:
+        """All text targets, or those of a vocabulary or an attribute set, newest first."""
+        filters = {"vocabulary_id": vocabulary_id, "attribute_set_id": attribute_set_id}
+        return items(self._http, TextTargets, "/v1/text-targets", filters)

@@ -1,0 +1,104 @@
+# Written by `python -m tests.limbeck.sync_client` from limbeck/client/asynchronous/datasets.py: edit that file.
+"""Datasets, and captions of their images."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from limbeck.client.paths import resource_path, without_none
+from limbeck.client.responses import parsed
+from limbeck.client.synchronous.http import Http
+from limbeck.client.synchronous.requests import get, items, post
+from limbeck.models import CaptionSet, Dataset
+from limbeck.shared.images.dataset_report import Check, DatasetReport, DuplicateAction, NearDuplicateAction
+
+# How long to wait until the service has checked all images; a request that is repeated continues the check.
+_CHECK_TIMEOUT_S = 3600.0
+
+
+class Datasets:
+    """Datasets: `client.datasets`."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    def create(
+        self,
+        vocabulary_id: str,
+        path: str,
+        *,
+        split: Mapping[str, object],
+        name: str | None = None,
+        folder_map: Mapping[str, str] | None = None,
+        images: Mapping[str, object] | None = None,
+        unlabelled: Sequence[str] = (),
+        check: Check = "full",
+        duplicates: DuplicateAction | None = None,
+        near_duplicates: NearDuplicateAction | None = None,
+    ) -> Dataset:
+        """Register a folder of images as a dataset.
+
+        Args:
+            vocabulary_id: the vocabulary of its labels.
+            path: the folder, relative to the service's data root.
+            split: `{"by": "seed", "seed": 0, "id_fraction": 0.5, "held_out": 0.3}`, `{"by": "list", "id": […], "ood":
+                […]}`, `{"by": "parts"}`, `{"by": "all"}` or `{"by": "image_lists", "train": …, "held_out": …, "ood":
+                …}`.
+            name: name of the dataset; the path by default.
+            folder_map: name of a folder -> label.
+            images: how the images are given, if the folder alone does not say: `{"layout": "table", "file":
+                "train.csv", "columns": {"label": "species"}}`.
+            unlabelled: folders of images without labels to train on too, relative to the data root.
+            check: `full` opens each image, `names` none.
+            duplicates: what to do with copies of an image in several parts; `refuse` by default.
+            near_duplicates: the same for pictures that look the same; `report` by default.
+
+        Raises:
+            Problem: the folder, its images or the split are refused; `errors` names the reasons.
+        """
+        body = without_none(
+            name=name or path,
+            vocabulary_id=vocabulary_id,
+            path=path,
+            split=dict(split),
+            folder_map=dict(folder_map) if folder_map else None,
+            images=dict(images) if images else None,
+            unlabelled=[*unlabelled] or None,
+            check=None if check == "full" else check,
+            duplicates=duplicates,
+            near_duplicates=near_duplicates,
+        )
+        return post(self._http, Dataset, "/v1/datasets", body, read_timeout_s=_CHECK_TIMEOUT_S)
+
+    def get(self, id: str) -> Dataset:
+        """One dataset."""
+        return get(self._http, Dataset, "datasets", id)
+
+    def list(self, *, vocabulary_id: str | None = None) -> Iterator[Dataset]:
+        """All datasets, or those of a vocabulary, newest first."""
+        return items(self._http, Dataset, "/v1/datasets", {"vocabulary_id": vocabulary_id})
+
+    def report(self, id: str) -> DatasetReport:
+        """What lies in the folder of a dataset.
+
+        Raises:
+            Problem: an earlier version of the service registered the dataset without a report.
+        """
+        return parsed(DatasetReport, self._http.request("GET", resource_path("datasets", id, "report")))
+
+
+class CaptionSets:
+    """Captions of the images of datasets: `client.caption_sets`."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    def get(self, id: str) -> CaptionSet:
+        """One caption set."""
+        return get(self._http, CaptionSet, "caption-sets", id)
+
+    def list(self, *, dataset_id: str | None = None) -> Iterator[CaptionSet]:
+        """All caption sets, or those of a dataset, newest first."""
+        return items(self._http, CaptionSet, "/v1/caption-sets", {"dataset_id": dataset_id})
+
+    def export(self, id: str) -> bytes:
+        """The captions as a file: JSON Lines, `{"path", "sha256", "caption"}` per image."""
+        return (self._http.request("GET", resource_path("caption-sets", id, "file"))).content

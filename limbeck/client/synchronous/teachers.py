@@ -1,0 +1,39 @@
+# Written by `python -m tests.limbeck.sync_client` from limbeck/client/asynchronous/teachers.py: edit that file.
+"""Teachers that workers have loaded, and the text targets that they made."""
+
+from collections.abc import Iterator
+
+from limbeck.client.synchronous.http import Http
+from limbeck.client.synchronous.requests import get, items
+from limbeck.models import Teacher, TextTargets
+
+
+class Teachers:
+    """Teachers that a worker has loaded: `client.teachers`."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    def get(self, id: str) -> Teacher:
+        """One teacher."""
+        return get(self._http, Teacher, "teachers", id)
+
+    def list(self, *, ref: str | None = None) -> Iterator[Teacher]:
+        """All teachers, or those of one reference, newest first."""
+        return items(self._http, Teacher, "/v1/teachers", {"ref": ref})
+
+
+class TextTargetSets:
+    """Sets of text targets: `client.text_targets`."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    def get(self, id: str) -> TextTargets:
+        """One set of text targets."""
+        return get(self._http, TextTargets, "text-targets", id)
+
+    def list(self, *, vocabulary_id: str | None = None, attribute_set_id: str | None = None) -> Iterator[TextTargets]:
+        """All text targets, or those of a vocabulary or an attribute set, newest first."""
+        filters = {"vocabulary_id": vocabulary_id, "attribute_set_id": attribute_set_id}
+        return items(self._http, TextTargets, "/v1/text-targets", filters)

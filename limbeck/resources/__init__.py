@@ -1,1 +1,0 @@
-"""The methods of the client `Limbeck`, one module per group of API resources."""
