@@ -161,13 +161,13 @@ def run(
             rows.append(("teacher", "names", (job.result or {})["evaluation"]))
         # The closed-set baseline has an evaluation, but no bundle.
         if trained.get("checkpoint_id"):
-            fetch_bundle(client, trained["checkpoint_id"], out, ["image", "targets"], console)
+            fetch_bundle(client, trained["checkpoint_id"], out, ["image", "onnx", "targets"], console)
     if evaluation["id"] or evaluation["ood"]:
         console.print(results_table(rows))
     else:
         console.print("not measured: all images are for training", highlight=False)
     if trained.get("checkpoint_id"):
-        console.print(f"try it: limbeck classify --checkpoint {out} IMAGE", highlight=False, markup=False)
+        console.print(f"try it: limbeck classify {out} IMAGE", highlight=False, markup=False)
     if missing:
         raise LabelsMissing(missing)
 

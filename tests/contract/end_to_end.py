@@ -190,7 +190,6 @@ def test_a_downloaded_student_classifies_images(cluster: Cluster, tmp_path: Path
         "-m",
         "limbeck.cli",
         "classify",
-        "--checkpoint",
         str(tmp_path / "b"),
         str(tmp_path / "x.png"),
     ]

@@ -83,7 +83,7 @@ def classified(bundle: Path, pictures: Path) -> list[str]:
     """The label that `limbeck classify` gives each picture of the unseen species."""
     student = load_student(bundle, among="unseen")
     return [
-        student.classify(path, top=1)[0][0]
+        student.classify(path, top=1).labels[0].label
         for member in species("train")[NUM_ID:NUM_SPECIES]
         for path in sorted((pictures / member.folder).iterdir())
     ]

@@ -138,7 +138,7 @@ def test_the_client_alone(client: Environment) -> None:
         (["serve"], "in a checkout"),
         (["key", "list"], "in a checkout"),
         (["attributes", "check", "set.json"], "in a checkout"),
-        (["classify", "--checkpoint", "student", "photo.jpg"], "-py3-none-any.whl[classify]'"),
+        (["classify", "student", "photo.jpg"], "-py3-none-any.whl[classify]'"),
     ):
         ended = client.run("limbeck", *arguments)
         assert (ended.returncode, ended.stderr.count("\n")) == (PART_MISSING, 1), ended.stderr
@@ -209,7 +209,7 @@ def test_the_gpu_part_distils(wheel: Path, code: Path, guide: Path, tmp_path: Pa
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
     image = next((guide / "images").rglob("*.png"))
-    classified = gpu.run("limbeck", "classify", "--checkpoint", str(tmp_path / "out" / "bundle"), str(image), **common)
+    classified = gpu.run("limbeck", "classify", str(tmp_path / "out" / "bundle"), str(image), **common)
     assert classified.returncode == 0, classified.stderr
     child = gpu.run("python", "-m", "workers.child", "--help", **common)
     assert child.returncode == 0, child.stderr

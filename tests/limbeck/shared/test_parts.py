@@ -100,7 +100,7 @@ def test_commands_of_a_client_alone_fail_with_one_line(tmp_path: Path) -> None:
         (["serve"], "runs in a checkout"),
         (["db", "check"], "runs in a checkout"),
         (["attributes", "check", "set.json"], "runs in a checkout"),
-        (["classify", "--checkpoint", "student", "photo.jpg"], "-py3-none-any.whl[classify]'"),
+        (["classify", "student", "photo.jpg"], "-py3-none-any.whl[classify]'"),
     ):
         command = [sys.executable, "-c", code, *arguments]
         ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
