@@ -29,6 +29,7 @@ class Graph:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = num_cpus()
         options.log_severity_level = 3  # errors only: warnings are about how the graph was exported
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # decoding needs the CPUs too
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has an exception class for each status
