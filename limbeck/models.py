@@ -333,19 +333,32 @@ class Dataset(ServiceResponse):
 
 
 class Progress(ServiceResponse):
-    """The progress of a job. `eta_s`: remaining seconds, None if unknown."""
+    """The progress of the current stage of a job. `name`: what users call it; `rate`: units per second, None if no
+    part of it runs; `eta_s`: remaining seconds, None if unknown."""
 
+    name: str = ""
     done: int
     total: int
     unit: str
+    rate: float | None = None
     eta_s: float | None
 
 
 class Stage(Progress):
-    """The progress of one stage of a job. `rate`: units per second, None if the stage is not running."""
+    """The progress of one stage of a job. `stage`: the kind of its parts."""
 
     stage: str
-    rate: float | None
+
+
+class Queue(ServiceResponse):
+    """The place of a job in its queue: queued parts of earlier jobs, running parts, live workers, and the seconds
+    until the next attempt (None for a part that is due)."""
+
+    name: Literal["enrich", "gpu"] | str
+    ahead: int
+    running: int
+    workers: int
+    retry_in_s: float | None
 
 
 class JobError(ServiceResponse):
@@ -492,7 +505,10 @@ class LLMProfilesReset(ServiceResponse):
 
 
 class Job(ServiceResponse):
-    """A job. `stage` is the kind of its current or last part, `progress` the progress of that stage."""
+    """A job. `stage` is the kind of its current or last part, `progress` the progress of that stage.
+
+    `waiting_for`: why none of its parts runs; None while one runs, and at the end. So for `queue`.
+    """
 
     id: str
     kind: JobKind | str
@@ -503,6 +519,8 @@ class Job(ServiceResponse):
     finished_at: datetime | None
     progress: Progress
     stages: tuple[Stage, ...]
+    waiting_for: str | None = None
+    queue: Queue | None = None
     spec: dict[str, JsonValue]
     spend: Spend | None
     result: dict[str, Any] | None

@@ -18,8 +18,20 @@ class LineJSON(TypedDict):
     call: NotRequired[str]
 
 
+class PhaseJSON(TypedDict):
+    """A phase of a part: `teacher features`, `training`. Its figures are final when the next phase begins."""
+
+    name: str
+    done: int
+    total: int
+    unit: str
+
+
 class TallyJSON(TypedDict):
-    """Sums over the parts of one kind of a job; running parts count in `num_begun` only."""
+    """Sums over the parts of one kind of a job; running parts count in `num_begun` only.
+
+    `phases`: those that the part of this kind has begun; the figures of the last one are those of the part itself.
+    """
 
     kind: str
     done: int
@@ -27,3 +39,4 @@ class TallyJSON(TypedDict):
     unit: str
     num_live: int
     num_begun: int
+    phases: NotRequired[list[PhaseJSON]]

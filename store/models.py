@@ -434,6 +434,7 @@ class Job(Base):
 
 
 _RUNNING = text("status = 'running'")
+_QUEUED = text("status = 'queued'")
 
 
 class Part(Base):
@@ -472,6 +473,8 @@ class Part(Base):
         # Parts are summed per kind at every state change, and running parts at every poll.
         Index("ix_parts_job_id_kind_position", "job_id", "kind", "position"),
         Index("ix_parts_running", "job_id", "kind", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
+        # The place of a job in its queue.
+        Index("ix_parts_queued", "queue", "job_id", "not_before", postgresql_where=_QUEUED, sqlite_where=_QUEUED),
         # Workers and the sweeper look for a few live rows among all parts that ever ran.
         Index("ix_parts_status_queue", "status", "queue", "not_before"),
     )

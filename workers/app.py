@@ -6,7 +6,6 @@ Nothing is prefetched, because it would wait behind a long training.
 """
 
 import os
-import threading
 from typing import Any
 
 import structlog
@@ -14,12 +13,11 @@ from celery import Celery
 from celery.signals import celeryd_after_setup, setup_logging, worker_ready, worker_shutting_down
 
 from limbeck.shared.parts import exit_if_not_installed
-from store.jobs import heartbeats
-from workers.runtime.context import Context, worker_name
+from workers.runtime.context import Context
+from workers.runtime.heartbeat import start_heartbeats
 from workers.runtime.logs import configure
 
 log = structlog.get_logger()
-_HEARTBEAT_S = 10.0
 context = Context.open()
 
 app = Celery("limbeck", broker=context.settings.redis_url.get_secret_value() or None, include=["workers.tasks"])
@@ -60,18 +58,7 @@ def _check_installation(instance: Any, **_: object) -> None:
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def _start_heartbeats(sender: Any, **_: object) -> None:
     roles = [role for role in ("enrich", "gpu") if role in sender.app.amqp.queues.consume_from]
-
-    def send_heartbeats() -> None:
-        while not context.shutting_down.is_set():
-            try:
-                with context.db.write() as tx:
-                    for role in roles:
-                        heartbeats.record(tx, name=f"{worker_name()}:{role}", role=role)
-            except Exception as error:
-                log.warning("heartbeat_failed", error=type(error).__name__)
-            context.shutting_down.wait(_HEARTBEAT_S)
-
-    threading.Thread(target=send_heartbeats, daemon=True).start()
+    start_heartbeats(context, roles)
     log.info("worker_ready", pid=os.getpid(), roles=roles)
 
 

@@ -7,34 +7,28 @@ the third keeps the number of calls in flight at its limit. A queue whose depend
 
 import signal
 import threading
-import time
 import traceback
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from limbeck.shared.parts import Part, install_command, is_installed
-from store.jobs import claims, heartbeats
+from store.jobs import claims
 from workers.dispatch import RUN
-from workers.runtime.context import Context, worker_name
+from workers.runtime.context import Context
+from workers.runtime.heartbeat import start_heartbeats
 from workers.runtime.logs import configure
 from workers.sweeper import Sweeper
 
 log = structlog.get_logger()
 _IDLE_S = 0.2
-_HEARTBEAT_S = 10.0
 _NUM_THREADS = {"enrich": 3, "gpu": 1}
 
 
 def work(context: Context, queue: str) -> None:
     """Run ready parts of a queue, one at a time, until the context shuts down."""
-    last_heartbeat = float("-inf")
     while not context.shutting_down.is_set():
         try:
-            if time.monotonic() - last_heartbeat > _HEARTBEAT_S:
-                last_heartbeat = time.monotonic()
-                with context.db.write() as tx:
-                    heartbeats.record(tx, name=f"{worker_name()}:{queue}", role=queue)
             with context.db.read() as tx:
                 ready = claims.ready(tx, [queue], limit=1)
             for part_id in ready:
@@ -65,11 +59,13 @@ def main() -> None:
     context = Context.open()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: context.shutting_down.set())
+    queues = installed_queues()
     threads = [
         threading.Thread(target=work, args=(context, queue), name=queue)
-        for queue in installed_queues()
+        for queue in queues
         for _ in range(_NUM_THREADS[queue])
     ]
+    start_heartbeats(context, queues)
     for thread in threads:
         thread.start()
     log.info("embedded_worker_ready")

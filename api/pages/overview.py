@@ -51,7 +51,7 @@ def _status(job: Job) -> str:
 
 
 def _progress(state: progress.Progress | None) -> str:
-    return f"{state.stage} {state.done}/{state.total} {state.unit}" if state else ""
+    return f"{state.name} {state.done}/{state.total} {state.unit}" if state else ""
 
 
 def _accuracies(checkpoint: Checkpoint) -> str:

@@ -23,9 +23,10 @@ from store import resources, vocabularies
 from store.db import Database
 from store.enrich import assembly, results, usage
 from store.enrich.usage import UsageTotals
-from store.jobs import jobs, progress
+from store.jobs import jobs, progress, waiting
 from store.jobs.progress import Progress
 from store.jobs.specs import DescribeSpec, JobKind, parse_job_spec
+from store.jobs.waiting import Waiting
 from store.lifecycle import transitions
 from store.models import Job
 from store.sets.attribute_sets import PAGE_SIZE
@@ -38,17 +39,28 @@ Status = Literal["queued", "running", "cancelling", "succeeded", "failed", "canc
 class ProgressOut(ResponseModel):
     """Progress of the current stage."""
 
+    name: str = Field("", description="What users call the stage, such as `teacher features`.")
     done: int
     total: int
     unit: str = Field(description="Unit of `done` and `total`, such as `labels`.")
+    rate: float | None = Field(None, description="Units per second; null if no part of this stage runs.")
     eta_s: float | None = Field(description="Remaining time in seconds; null if unknown.")
 
 
 class StageOut(ProgressOut):
-    """Progress of all parts of one kind."""
+    """Progress of all parts of one kind, or of one of several stages of the part of this kind."""
 
     stage: str = Field(description="The kind of the parts.")
-    rate: float | None = Field(description="Units per second; null if no part of this kind runs.")
+
+
+class QueueOut(ResponseModel):
+    """The place of a job in its queue while none of its parts runs."""
+
+    name: Literal["enrich", "gpu"]
+    ahead: int = Field(description="Queued parts of earlier jobs; at most 1,000 are counted.")
+    running: int = Field(description="Parts of this queue that run now.")
+    workers: int = Field(description="Workers of this queue that are alive.")
+    retry_in_s: float | None = Field(description="Seconds until the next attempt; null for a part that is due.")
 
 
 class JobErrorOut(ResponseModel):
@@ -71,6 +83,9 @@ class JobOut(ResponseModel):
     finished_at: Timestamp | None
     progress: ProgressOut = Field(description="Progress of `stage`.")
     stages: list[StageOut] = Field(description="All stages that are known so far, in order.")
+    # Services of earlier releases sent neither of these: the client has the same defaults.
+    waiting_for: str | None = Field(None, description="Why no part of the job runs, for people; null while one runs.")
+    queue: QueueOut | None = Field(None, description="The place in its queue; null while a part runs, and at the end.")
     spec: dict[str, Any] = Field(
         description="The request with its references resolved; options that are not used are left out."
     )
@@ -79,11 +94,13 @@ class JobOut(ResponseModel):
     error: JobErrorOut | None
 
 
-_NO_PROGRESS = Progress(stage="", done=0, total=0, unit="", rate=None, eta_s=None, stages=())
+_NO_PROGRESS = Progress(stage="", name="", done=0, total=0, unit="", rate=None, eta_s=None, stages=())
 
 
-def job_out(job: Job | Row[Any], job_progress: Progress | None, totals: UsageTotals | None) -> JobOut:
-    """The response model of a job with this progress and LLM usage."""
+def _job_out(
+    job: Job | Row[Any], job_progress: Progress | None, totals: UsageTotals | None, waits: Waiting | None
+) -> JobOut:
+    """The response model of a job with this progress, LLM usage and place in its queue."""
     current = job_progress or _NO_PROGRESS
     return JobOut(
         id=job.id,
@@ -95,6 +112,8 @@ def job_out(job: Job | Row[Any], job_progress: Progress | None, totals: UsageTot
         finished_at=job.finished_at,
         progress=ProgressOut.model_validate(current),
         stages=[StageOut.model_validate(stage) for stage in current.stages],
+        waiting_for=waits.text if waits else None,
+        queue=None if waits is None else QueueOut.model_validate(waits),
         spec=job.spec,
         spend=job_usage_out(totals, current.stages),
         result=job.result,
@@ -102,9 +121,12 @@ def job_out(job: Job | Row[Any], job_progress: Progress | None, totals: UsageTot
     )
 
 
-def _get_job(tx: Session, job_id: str) -> JobOut:
+def read_job(tx: Session, job_id: str) -> JobOut:
+    """The response model of a job. Raises NotFound."""
     row, job_progress = progress.of_job(tx, job_id)
-    return job_out(row, job_progress, usage.totals_from_row(row))
+    may_wait = row.finished_at is None and row.running_kind is None
+    waits = waiting.of_jobs(tx, [job_id]).get(job_id) if may_wait else None
+    return _job_out(row, job_progress, usage.totals_from_row(row), waits)
 
 
 @router.post("", status_code=202, response_model=JobOut)
@@ -115,7 +137,7 @@ def create(
 
     def write(tx: Session) -> Created:
         job = job_requests.create(tx, body, services.settings)
-        return _get_job(tx, job.id), f"/v1/jobs/{job.id}"
+        return read_job(tx, job.id), f"/v1/jobs/{job.id}"
 
     return idempotency.respond(write, status=202)
 
@@ -133,7 +155,11 @@ def list_all(
         rows, more = resources.page(tx, Job, limit=limit, after=after, kind=kind, status=status)
         ids = [job.id for job in rows]
         progress_by_job, totals_by_job = progress.of_jobs(tx, ids), usage.totals_of_jobs(tx, ids)
-        data = [job_out(job, progress_by_job.get(job.id), totals_by_job.get(job.id)) for job in rows]
+        waits_by_job = waiting.of_jobs(tx, [job.id for job in rows if job.finished_at is None])
+        data = [
+            _job_out(job, progress_by_job.get(job.id), totals_by_job.get(job.id), waits_by_job.get(job.id))
+            for job in rows
+        ]
         return page(data, more, lambda item: item.id)
 
 
@@ -141,7 +167,7 @@ def list_all(
 def get(services: ServicesDep, id: str) -> Response:
     """A job."""
     with services.db.read() as tx:
-        job = _get_job(tx, id)
+        job = read_job(tx, id)
     # Clients poll jobs often. Serialising the job here saves one switch of threads.
     return Response(job.model_dump_json(), media_type="application/json")
 
@@ -151,7 +177,7 @@ def cancel(idempotency: IdempotencyDep, id: str) -> Response:
     """Cancel a job; finished work is kept. No effect on a job that has finished or is already being cancelled."""
 
     def write(tx: Session) -> Created:
-        return _get_job(tx, transitions.cancel(tx, id).id), f"/v1/jobs/{id}"
+        return read_job(tx, transitions.cancel(tx, id).id), f"/v1/jobs/{id}"
 
     return idempotency.respond(write, status=202)
 

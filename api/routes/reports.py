@@ -13,11 +13,11 @@ from api.http.dependencies import Created, IdempotencyDep, ServicesDep
 from api.http.problems import ProblemError, StorableRequestModel, unprocessable
 from api.http.schemas import AfterPosition, Limit, Page, ResponseModel, Timestamp, page
 from api.readers.teacher_refs import TEACHER_FIELD, parse_teacher_ref
-from api.routes.jobs import JobOut, job_out
+from api.routes.jobs import JobOut, read_job
 from attributes.gates.types import Gate, Status
 from distill.texts.text_templates import PromptOptions, TextKind
 from store.artefacts import Artefacts
-from store.jobs import jobs, progress
+from store.jobs import jobs
 from store.jobs.jobs import NewPart
 from store.jobs.specs import CheckSpec
 from store.models import SetReport
@@ -194,6 +194,6 @@ def check(services: ServicesDep, idempotency: IdempotencyDep, id: str, body: Rep
         )
         queue: Literal["enrich", "gpu"] = "gpu" if teacher else "enrich"
         job = jobs.create(tx, spec, [NewPart(kind="check", queue=queue, total=num_labels, unit="labels")])
-        return job_out(*progress.of_job(tx, job.id), None), f"/v1/jobs/{job.id}"
+        return read_job(tx, job.id), f"/v1/jobs/{job.id}"
 
     return idempotency.respond(write, status=202)

@@ -49,3 +49,8 @@ def _longest(text: str, ends: Iterable[int], fits: Callable[[str], bool]) -> str
     # Linear search from the end: the token count is not monotonic in the length, so a bisection could miss the longest.
     prefixes = (text[:end].rstrip() for end in sorted(ends, reverse=True))
     return next((prefix for prefix in prefixes if prefix and fits(prefix)), "")
+
+
+def number(count: int, noun: str) -> str:
+    """A number with its noun: `1 part`, `1,200 parts`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

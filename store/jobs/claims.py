@@ -19,7 +19,7 @@ from store.clock import now_s
 from store.errors import LeaseLost, NotFound
 from store.jobs import events
 from store.jobs.part_results import PartResult
-from store.jobs.progress import tally
+from store.jobs.progress import begin_phase, tally
 from store.jobs.specs import JobSpec, PartSpec, S, expect, parse_job_spec, parse_part_spec
 from store.models import Job, Part
 
@@ -220,6 +220,16 @@ def renew(tx: Session, claim: Claim, *, lease_s: float) -> bool:
 def record_progress(tx: Session, claim: Claim, *, done: int, total: int, unit: str, rate: float | None) -> None:
     """Record the part's progress; `rate` is in units per second."""
     must_change(tx, held(claim).values(done=done, total=total, unit=unit, rate=rate))
+
+
+def begin(tx: Session, claim: Claim, phase: str) -> None:
+    """Begin a phase of the claimed part: its progress starts at zero."""
+    job = lock(tx, claim)
+    part = tx.get(Part, claim.part_id, populate_existing=True)
+    if part is None:
+        raise LeaseLost(_LOST)
+    begin_phase(job, part, phase)
+    must_change(tx, held(claim).values(done=0, total=0, unit="", rate=None))
 
 
 def save_state(tx: Session, claim: Claim, state_key: str) -> None:

@@ -3,7 +3,8 @@
 A job is polled far more often than its parts change status, and may have thousands of parts. Therefore the row of the
 job stores sums over its parts (`tally`), and each transaction that changes the status of a part recomputes them.
 Running parts are not in these sums, because their progress changes all the time: a poll adds their rows to the tally,
-in one statement.
+in one statement. A part that does several things, one after the other, begins a phase for each: the tally has the
+phases too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,12 +18,33 @@ from store.errors import NotFound
 from store.json_types import TallyJSON
 from store.models import Job, JobUsage, Part
 
+STAGE_NAMES = {
+    "describe": "attributes",
+    "contrast": "contrasts",
+    "neighbours": "confusable labels",
+    "caption": "captions",
+    "mend": "repair plan",
+    "correct": "repair",
+    "assemble": "assembly",
+    "report": "report",
+    "check": "gates",
+    "encode": "texts",
+    "train": "training",
+    "evaluate": "evaluation",
+    "prove": "proof",
+}
+"""Kind of part → what users call the stage, unless the part names its phases."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Progress of all parts of one kind. `rate` is in units per second; without a rate, `eta_s` is None."""
+    """Progress of all parts of one kind, or of one phase of the part of this kind.
+
+    `stage`: the kind. `rate` is in units per second; without a rate, `eta_s` is None.
+    """
 
     stage: str
+    name: str
     done: int
     total: int
     unit: str
@@ -90,7 +112,8 @@ def tally(tx: Session, job: Job) -> None:
 
     Call it in the transaction that changed the status of a part and holds the lock of the job.
     """
-    job.tally = [
+    phases = {stored["kind"]: stored["phases"] for stored in job.tally if "phases" in stored}
+    tallies: list[TallyJSON] = [
         {
             "kind": row.kind,
             "done": int(row.done),
@@ -101,6 +124,30 @@ def tally(tx: Session, job: Job) -> None:
         }
         for row in tx.execute(_TALLY, {"job_id": job.id})
     ]
+    for stored in tallies:
+        if stored["kind"] in phases:
+            stored["phases"] = phases[stored["kind"]]
+    job.tally = tallies
+
+
+def begin_phase(job: Job, part: Part, name: str) -> None:
+    """Add a phase to the tally, and keep the figures of the phase before it, which `part` still has.
+
+    A part that is tried again begins its phases again. The caller has locked the row of the job.
+    """
+    job.tally = [_with_phase(stored, part, name) if stored["kind"] == part.kind else stored for stored in job.tally]
+
+
+def _with_phase(stored: TallyJSON, part: Part, name: str) -> TallyJSON:
+    begun = list(stored.get("phases", ()))
+    if begun:
+        begun[-1] = {"name": begun[-1]["name"], "done": part.done, "total": part.total, "unit": part.unit}
+    names = [phase["name"] for phase in begun]
+    kept = begun[: names.index(name)] if name in names else begun
+    changed = stored.copy()
+    changed["unit"] = ""
+    changed["phases"] = [*kept, {"name": name, "done": 0, "total": 0, "unit": ""}]
+    return changed
 
 
 def of_jobs(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Progress]:
@@ -129,17 +176,29 @@ def _progress(tally: Sequence[TallyJSON], running: Sequence[Sequence[Any]]) -> P
     if not tally:
         return None
     running_by_kind = {sums[0]: sums[1:] for sums in running}
-    stages = [_stage(stored, running_by_kind.get(stored["kind"])) for stored in tally]
+    stages = [_stages(stored, running_by_kind.get(stored["kind"])) for stored in tally]
     started = [index for index, stored in enumerate(tally) if stored["num_begun"]] or [0]
     live = (index for index, stored in enumerate(tally) if stored["num_live"] or stored["kind"] in running_by_kind)
-    return Progress(**vars(stages[next(live, started[-1])]), stages=stages)
+    current = stages[next(live, started[-1])][-1]
+    return Progress(**vars(current), stages=[stage for of_kind in stages for stage in of_kind])
 
 
-def _stage(stored: TallyJSON, running: Sequence[Any] | None) -> Stage:
+def _stages(stored: TallyJSON, running: Sequence[Any] | None) -> list[Stage]:
+    """The phases of the part of a kind, the last of which has the sums; without phases, one stage for the kind."""
+    kind, phases = stored["kind"], stored.get("phases", [])
+    ended = [Stage(stage=kind, **phase, rate=None, eta_s=None) for phase in phases[:-1]]
     done, total, unit, rate = running or (0, 0, "", None)
     done, total = stored["done"] + int(done), stored["total"] + int(total)
-    eta_s = max(0.0, (total - done) / rate) if rate else None
-    return Stage(stage=stored["kind"], done=done, total=total, unit=unit or stored["unit"], rate=rate, eta_s=eta_s)
+    last = Stage(
+        stage=kind,
+        name=phases[-1]["name"] if phases else STAGE_NAMES.get(kind, kind),
+        done=done,
+        total=total,
+        unit=unit or stored["unit"],
+        rate=rate,
+        eta_s=max(0.0, (total - done) / rate) if rate else None,
+    )
+    return [*ended, last]
 
 
 def jobs_by_status(tx: Session) -> Mapping[tuple[str, str], int]:

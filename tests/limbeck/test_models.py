@@ -50,6 +50,7 @@ SAME_AS: dict[str, type[ServiceResponse]] = {
     "LineViolationOut": models.LineViolation,
     "MatchOut": models.Match,
     "ProgressOut": models.Progress,
+    "QueueOut": models.Queue,
     "Range": models.Range,
     "ReportOut": models.Report,
     "SetLabelOut": models.SetLabel,

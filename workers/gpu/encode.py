@@ -19,6 +19,7 @@ def encode(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     """Run the part; its result names the text targets and the teacher."""
     spec = claim.job_spec
     assert isinstance(spec, EncodeSpec | DistillSpec | EvaluateSpec)
+    lease.note("stage: texts", stage="texts")
     texts = inputs.texts(context, spec)
     teacher = inputs.teacher(context, spec.teacher)
     with pipeline_errors():

@@ -90,6 +90,7 @@ class _EvaluationRun:
         self.hooks: PipelineHooks = pipeline_hooks(lease)
 
     def run(self) -> Publish:
+        self.lease.begin("evaluation")
         if isinstance(self.spec, DistillSpec):
             return self._publish_student(self.spec)
         subject = self.spec.subject
@@ -275,6 +276,7 @@ class _EvaluationRun:
         if config.data.protocol == "closed_set":
             # The closed-set baseline has no text features: it cannot be paired with a teacher, so it has no bundle.
             return lambda _tx: EvaluateResult(evaluation=evaluation, num_bad_images=num_bad_images)
+        self.lease.begin("bundle")
         bundle = self._write_bundle(student, teacher, evaluation, spec, log_path, trained)
         return self._publish_checkpoint(spec, bundle, evaluation, num_bad_images)
 
@@ -282,10 +284,11 @@ class _EvaluationRun:
         self, spec: DistillSpec, bundle: WrittenBundle, evaluation: StudentEvaluation, num_bad_images: int
     ) -> Publish:
         """Upload the bundle, and publish it as a checkpoint when the part ends."""
-        stored = [
-            (path, self.context.artefacts.put_file(self.folder / "bundle" / path, f"{self.claim.place}/bundle/{path}"))
-            for path, _, _ in bundle.files
-        ]
+        stored = []
+        for number, (path, _, _) in enumerate(bundle.files):
+            self.lease.progress(number, len(bundle.files), "files")
+            key = f"{self.claim.place}/bundle/{path}"
+            stored.append((path, self.context.artefacts.put_file(self.folder / "bundle" / path, key)))
         digest = dict(stored)["manifest.json"].sha256
         checkpoint_id = new_id("ckp")
 

@@ -46,6 +46,7 @@ def train(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     with inputs.scratch(context) as folder:
         hooks = pipeline_hooks(lease)
         with pipeline_errors():
+            lease.begin("teacher features")
             teacher = inputs.teacher(context, spec.teacher)
             left_out = _try_bundle(context, lease, spec, teacher, folder)
             trained = _train(context, claim, lease, spec, teacher, folder, hooks)
@@ -144,6 +145,7 @@ def _train(
         root=images.root,
         hooks=hooks,
     )
+    lease.begin("training")
     trained = train_student(
         config,
         data,

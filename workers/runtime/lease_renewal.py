@@ -8,11 +8,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from store.errors import LeaseLost
 from store.jobs import claims, events
@@ -23,6 +25,14 @@ log = structlog.get_logger()
 _MAX_QUEUED_EVENTS = 1_000
 # At first one metrics event per second, later one per 1% of the run time, so that long jobs have a readable list.
 _METRICS_INTERVAL_SHARE = 0.01
+
+
+@dataclass
+class _PhaseProgress:
+    """Progress to write: of the phase that begins with it, or of the current phase."""
+
+    begins: str | None = None
+    latest: tuple[int, int, str, float | None] | None = None
 
 
 class LeaseRenewal:
@@ -39,7 +49,7 @@ class LeaseRenewal:
         self._lock = threading.Lock()
         self._flush_lock = threading.Lock()
         self._events: deque[tuple[events.Type, str, events.Level, Mapping[str, Any]]] = deque(maxlen=_MAX_QUEUED_EVENTS)
-        self._progress: tuple[int, int, str, float | None] | None = None
+        self._progress: list[_PhaseProgress] = []  # not written yet
         self._started = self._renewed = time.monotonic()
         self._last_metrics = float("-inf")
         self._thread = threading.Thread(target=self._renew_until_ended, name=f"lease {claim.part_id}", daemon=True)
@@ -59,7 +69,16 @@ class LeaseRenewal:
     def progress(self, done: int, total: int, unit: str, rate: float | None = None) -> None:
         """Set the progress of the part; `rate` is in units per second. Written within a second."""
         with self._lock:
-            self._progress = (done, total, unit, rate)
+            if not self._progress:
+                self._progress.append(_PhaseProgress())
+            self._progress[-1].latest = (done, total, unit, rate)
+
+    def begin(self, phase: str) -> None:
+        """Begin a phase of the part (`teacher features`), which the next progress belongs to. Written within a
+        second, with an event."""
+        with self._lock:
+            self._progress.append(_PhaseProgress(begins=phase))
+        self.note(f"stage: {phase}", stage=phase)
 
     def note(self, message: str, *, type: events.Type = "message", level: events.Level = "info", **data: Any) -> None:
         """Queue an event; written within a second."""
@@ -77,23 +96,31 @@ class LeaseRenewal:
         """Write the queued progress and events now. Raises LeaseLost."""
         with self._flush_lock:
             with self._lock:
-                progress, self._progress = self._progress, None
+                progress, self._progress = self._progress, []
                 queued = list(self._events)
                 self._events.clear()
-            if progress is None and not queued:
+            if not progress and not queued:
                 return
             try:
                 with self._context.db.write() as tx:
                     for type, message, level, data in queued:
                         claims.note(tx, self.claim, type, message, level=level, data=data)
-                    if progress:
-                        done, total, unit, rate = progress
-                        claims.record_progress(tx, self.claim, done=done, total=total, unit=unit, rate=rate)
+                    for one in progress:
+                        self._write_progress(tx, one)
             except SQLAlchemyError:
                 with self._lock:
-                    self._progress = self._progress or progress
+                    if progress and self._progress and self._progress[0].begins is None:
+                        progress[-1:] = [_PhaseProgress(progress[-1].begins, self._progress.pop(0).latest)]
+                    self._progress[:0] = progress
                     self._events.extendleft(reversed(queued))
                 raise
+
+    def _write_progress(self, tx: Session, progress: _PhaseProgress) -> None:
+        if progress.begins is not None:
+            claims.begin(tx, self.claim, progress.begins)
+        if progress.latest is not None:
+            done, total, unit, rate = progress.latest
+            claims.record_progress(tx, self.claim, done=done, total=total, unit=unit, rate=rate)
 
     def _renew_until_ended(self) -> None:
         pause_s = min(1.0, self._lease_s / 6)

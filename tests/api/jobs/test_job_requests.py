@@ -87,13 +87,16 @@ def test_enrich_jobs_are_split_into_chunks(service: Service) -> None:
         "finished_at",
         "progress",
         "stages",
+        "waiting_for",
+        "queue",
         "spec",
         "spend",
         "result",
         "error",
     }
     assert (job["object"], job["kind"], job["status"], job["stage"]) == ("job", "enrich", "queued", "describe")
-    assert job["progress"] == {"done": 0, "total": 10, "unit": "labels", "eta_s": None}
+    attributes = {"name": "attributes", "done": 0, "total": 10, "unit": "labels", "rate": None, "eta_s": None}
+    assert job["progress"] == attributes
     assert job["spec"] == {
         "vocabulary_id": vocabulary_id,
         "num_labels": 10,
@@ -108,11 +111,13 @@ def test_enrich_jobs_are_split_into_chunks(service: Service) -> None:
     assert parts_of(service, job["id"]) == [
         (kind, "enrich", "queued" if kind == "describe" else "waiting") for kind in kinds
     ]
+    assert job["waiting_for"] == "no enrich worker is running"
+    assert job["queue"] == {"name": "enrich", "ahead": 0, "running": 0, "workers": 0, "retry_in_s": None}
     assert job["stages"] == [
-        {"stage": "describe", "done": 0, "total": 10, "unit": "labels", "rate": None, "eta_s": None},
-        {"stage": "mend", "done": 0, "total": 20, "unit": "labels", "rate": None, "eta_s": None},
-        {"stage": "assemble", "done": 0, "total": 1, "unit": "pages", "rate": None, "eta_s": None},
-        {"stage": "report", "done": 0, "total": 10, "unit": "labels", "rate": None, "eta_s": None},
+        {"stage": "describe", **attributes},
+        {"stage": "mend", "name": "repair plan", "done": 0, "total": 20, "unit": "labels", "rate": None, "eta_s": None},
+        {"stage": "assemble", "name": "assembly", "done": 0, "total": 1, "unit": "pages", "rate": None, "eta_s": None},
+        {"stage": "report", "name": "report", "done": 0, "total": 10, "unit": "labels", "rate": None, "eta_s": None},
     ]
     assert service.get(f"/v1/jobs/{job['id']}") == job
 

@@ -28,7 +28,14 @@ def test_progress_of_the_current_stage(service: Service) -> None:
         claims.record_progress(tx, claim, done=30, total=120, unit="steps", rate=9.0)
     job = service.get(f"/v1/jobs/{id}")
     assert (job["status"], job["stage"]) == ("running", "train")
-    assert job["progress"] == {"done": 30, "total": 120, "unit": "steps", "eta_s": 10.0}
+    assert job["progress"] == {
+        "name": "training",
+        "done": 30,
+        "total": 120,
+        "unit": "steps",
+        "rate": 9.0,
+        "eta_s": 10.0,
+    }
     assert job["started_at"] > job["created_at"]
     with service.db.write() as tx:
         transitions.fail(tx, claim, code="out_of_memory", message="the GPU is full")

@@ -45,6 +45,7 @@ def stage_of_parts(parts: Sequence[Part]) -> Stage:
     rate = sum(part.rate for part in parts if part.status == "running" and part.rate is not None) or None
     return Stage(
         stage=parts[0].kind,
+        name=progress.STAGE_NAMES[parts[0].kind],
         done=done,
         total=total,
         unit=max(part.unit for part in parts),
@@ -125,3 +126,55 @@ def test_a_poll_reads_only_running_parts(db: Database) -> None:
         scans = [line for line in map(str, plan) if re.search(r"\bparts\b(?!\.)", line)]
     assert scans
     assert all("ix_parts_running" in line for line in scans)
+
+
+def test_a_part_has_a_stage_for_each_of_its_phases(db: Database) -> None:
+    parts = [NewPart(kind="train", queue="gpu"), NewPart(kind="evaluate", queue="gpu", stage=1)]
+    with db.write() as tx:
+        job_id = jobs.create(tx, job_spec("distill"), parts).id
+
+    def figures() -> list[tuple[str, str, int, int, str]]:
+        with db.read() as tx:
+            found = progress.of_job(tx, job_id)[1]
+            assert progress.of_jobs(tx, [job_id]) == {job_id: found}
+        assert found is not None
+        current.append(found.name)
+        return [(one.stage, one.name, one.done, one.total, one.unit) for one in found.stages]
+
+    def begin(claim: Claim, phase: str) -> None:
+        with db.write() as tx:
+            claims.begin(tx, claim, phase)
+
+    def record(claim: Claim, done: int, total: int, unit: str) -> None:
+        with db.write() as tx:
+            claims.record_progress(tx, claim, done=done, total=total, unit=unit, rate=2.0)
+
+    current: list[str] = []
+    last = ("evaluate", "evaluation", 0, 0, "")
+    first = claim_next(db)
+    assert figures() == [("train", "training", 0, 0, ""), last]
+    begin(first, "teacher features")
+    record(first, 60, 60, "images")
+    assert figures() == [("train", "teacher features", 60, 60, "images"), last]
+    begin(first, "training")
+    assert figures() == [("train", "teacher features", 60, 60, "images"), ("train", "training", 0, 0, ""), last]
+    record(first, 5, 9, "steps")
+    with db.write() as tx:
+        transitions.defer(tx, first, in_s=0.0)
+    again = claim_next(db)
+    begin(again, "teacher features")
+    assert figures() == [("train", "teacher features", 0, 0, ""), last]
+    record(again, 60, 60, "images")
+    begin(again, "training")
+    record(again, 5, 9, "steps")
+    with db.write() as tx:
+        transitions.finish(tx, again, PartResult())
+    assert figures() == [("train", "teacher features", 60, 60, "images"), ("train", "training", 9, 9, "steps"), last]
+    assert current == ["training", "teacher features", "training", "teacher features", "evaluation"]
+
+
+def claim_next(db: Database) -> Claim:
+    with db.write() as tx:
+        claim = claims.claim(tx, claims.ready(tx, ["gpu"], limit=1)[0], worker="w", lease_s=30)
+    assert claim is not None
+    return claim

@@ -1,0 +1,111 @@
+"""What a job waits for while none of its parts runs: its place in the queue, live workers, and the time of a retry.
+
+Jobs are polled often. Therefore one statement answers for all jobs of a page, it reads only the partial indexes over
+queued and running parts, and it stops counting after `MAX_AHEAD` parts.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, bindparam, exists, func, literal_column, select
+from sqlalchemy.orm import Session, aliased
+
+from limbeck.shared.text import number
+from store.clock import now_s
+from store.jobs.heartbeats import FRESH_S
+from store.models import Heartbeat, Part
+
+MAX_AHEAD = 1000
+_MIN_RETRY_S = 1.0  # a retry that is due sooner is not worth a word
+_WORKERS = {"gpu": "GPU worker", "enrich": "enrich worker"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """Why no part of a job runs.
+
+    `name`: its queue; `ahead`: queued parts of earlier jobs, of which at most `MAX_AHEAD` are counted; `running`: parts
+    of this queue that run; `workers`: live workers of it; `retry_in_s`: None for a part that is due.
+    """
+
+    name: str
+    ahead: int
+    running: int
+    workers: int
+    retry_in_s: float | None
+
+    @property
+    def text(self) -> str:
+        """Why no part runs, as a clause: `no GPU worker is running`, `3 parts of earlier jobs come first`."""
+        worker = _WORKERS.get(self.name, f"{self.name} worker")
+        if not self.workers:
+            return f"no {worker} is running"
+        if self.retry_in_s is not None:
+            return f"the next attempt is in {self.retry_in_s:.0f} s"
+        if self.ahead:
+            more = "at least " if self.ahead >= MAX_AHEAD else ""
+            return f"{more}{number(self.ahead, 'part')} of earlier jobs {'comes' if self.ahead == 1 else 'come'} first"
+        return f"the next free {worker} takes it"
+
+
+# The statuses are literals and not parameters, so that the planner can use the partial indexes.
+_QUEUED: ColumnElement[str] = literal_column("'queued'")
+_RUNNING: ColumnElement[str] = literal_column("'running'")
+_other = aliased(Part)
+_MINE = (
+    select(Part.job_id, Part.queue, func.min(Part.not_before).label("not_before"))
+    .where(
+        Part.status == _QUEUED,
+        Part.queue.in_(tuple(_WORKERS)),
+        Part.job_id.in_(bindparam("job_ids", expanding=True)),
+        ~exists().where(_other.job_id == Part.job_id, _other.status == _RUNNING),
+    )
+    .group_by(Part.job_id, Part.queue)
+    .subquery()
+)
+_AHEAD = (
+    select(literal_column("1"))
+    .where(
+        _other.status == _QUEUED,
+        _other.queue == _MINE.c.queue,
+        _other.job_id < _MINE.c.job_id,
+        _other.not_before <= now_s(),
+    )
+    .limit(MAX_AHEAD)
+    .correlate(_MINE)
+    .subquery()
+)
+_NUM_RUNNING = select(func.count()).where(_other.status == _RUNNING, _other.queue == _MINE.c.queue)
+_NUM_WORKERS = select(func.count()).where(Heartbeat.role == _MINE.c.queue, Heartbeat.at > bindparam("fresh"))
+_WAITING = select(
+    _MINE.c.job_id,
+    _MINE.c.queue,
+    (_MINE.c.not_before - now_s()).label("retry_in_s"),
+    select(func.count()).select_from(_AHEAD).scalar_subquery().label("ahead"),
+    _NUM_RUNNING.scalar_subquery().label("running"),
+    _NUM_WORKERS.scalar_subquery().label("workers"),
+).order_by(_MINE.c.job_id, _MINE.c.queue.desc())
+
+
+def of_jobs(tx: Session, job_ids: Sequence[str]) -> Mapping[str, Waiting]:
+    """Job id → what it waits for. Left out: jobs of which a part runs, jobs that have ended, and unknown jobs."""
+    if not job_ids:
+        return {}
+    fresh = time.time() - FRESH_S
+    rows = tx.connection().execute(_WAITING, {"job_ids": _job_ids(job_ids), "fresh": fresh})
+    return {
+        row.job_id: Waiting(
+            name=row.queue,
+            ahead=row.ahead,
+            running=row.running,
+            workers=row.workers,
+            retry_in_s=row.retry_in_s if row.retry_in_s > _MIN_RETRY_S else None,
+        )
+        for row in rows
+    }
+
+
+def _job_ids(job_ids: Sequence[str]) -> list[str]:
+    """At least two ids. With one, SQLite would read all queued parts, by the index over status and queue."""
+    return ["", *job_ids]

@@ -1,0 +1,30 @@
+"""Heartbeats of a worker process, from a thread of their own: a part can run for hours, and its worker is alive."""
+
+import threading
+from collections.abc import Sequence
+
+import structlog
+
+from store.jobs import heartbeats
+from workers.runtime.context import Context, worker_name
+
+log = structlog.get_logger()
+INTERVAL_S = 10.0
+
+
+def start_heartbeats(context: Context, roles: Sequence[str]) -> threading.Thread:
+    """Record that this process serves the queues `roles`, at once and every `INTERVAL_S`, until it shuts down."""
+    thread = threading.Thread(target=_beat, args=(context, roles), name="heartbeats", daemon=True)
+    thread.start()
+    return thread
+
+
+def _beat(context: Context, roles: Sequence[str]) -> None:
+    while not context.shutting_down.is_set():
+        try:
+            with context.db.write() as tx:
+                for role in roles:
+                    heartbeats.record(tx, name=f"{worker_name()}:{role}", role=role)
+        except Exception as error:
+            log.warning("heartbeat_failed", error=type(error).__name__)
+        context.shutting_down.wait(INTERVAL_S)
