@@ -75,17 +75,26 @@ class LoadedStudent:
     known_targets: Floats
     none_of_these: NoneOfThese | None
 
-    def with_labels(self, labels: Sequence[str], on_progress: "OnProgress | None" = None) -> "LoadedStudent":
+    def with_labels(
+        self, labels: Sequence[str], on_progress: "OnProgress | None" = None, *, cache: Path | None = None
+    ) -> "LoadedStudent":
         """The same student with other candidate labels, encoded by the text tower of the bundle.
 
-        It has no threshold, because that of the bundle was chosen for the bundle's labels. Raises BundleError without
-        a text tower, and ValueError without labels.
+        It has no threshold, because that of the bundle was chosen for the bundle's labels. `cache`: a folder that keeps
+        the text targets (`limbeck.classify.target_cache`). Raises BundleError without a text tower, and ValueError
+        without labels.
         """
-        from limbeck.classify.text_encoder import TextEncoder
+        from limbeck.classify.target_cache import cached_targets
 
         if not labels:
             raise ValueError("there are no labels")
-        targets = TextEncoder(self.bundle).targets(labels, on_progress)
+
+        def encode() -> Floats:
+            from limbeck.classify.text_encoder import TextEncoder
+
+            return TextEncoder(self.bundle).targets(labels, on_progress)
+
+        targets = cached_targets(cache, self.bundle, labels, encode)
         if targets.shape[1] != self.targets.shape[1]:
             raise BundleError(
                 f"the text tower of {self.bundle.folder} has the width {targets.shape[1]}, and its student has "

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from limbeck.classify.rows import Format
 
 
-_LABELS_HELP = "Classify among these instead: `crane,heron`, or a label file. Needs onnx/text.onnx in the bundle."
+_LABELS_HELP = (
+    "Classify among these instead: `crane,heron`, or a label file. Needs onnx/text.onnx in the bundle. They are encoded "
+    "once, and kept in ~/.cache/limbeck."
+)
 _THRESHOLD_HELP = "Smallest cosine of a label that fits. By default the bundle's, with the rate of false alarms below."
 
 
@@ -72,6 +75,7 @@ def _student(folder: Path, among: str, labels: str | None, *, verify: bool) -> "
     from limbeck.classify import BundleError, load_student
     from limbeck.classify.bundle import AMONG
     from limbeck.classify.label_option import LabelsError, labels_of
+    from limbeck.classify.target_cache import cache_folder
     from limbeck.classify.throughput import Throughput
     from limbeck.shared.bundle.files import verify_files
 
@@ -86,7 +90,11 @@ def _student(folder: Path, among: str, labels: str | None, *, verify: bool) -> "
         if names is None:
             return student
         progress = Throughput(len(names), "labels")
-        student = student.with_labels(names, lambda done, total: progress.update(done))
+
+        def show(done: int, total: int) -> None:
+            progress.update(done * len(names) // total)  # a label can have several texts
+
+        student = student.with_labels(names, show, cache=cache_folder())
         progress.clear()
         return student
     except (BundleError, LabelsError) as error:

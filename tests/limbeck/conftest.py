@@ -39,10 +39,11 @@ def bundle(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bundle_with_text(tmp_path: Path) -> Path:
-    """The bundle with a text tower."""
+def bundle_with_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The bundle with a text tower, and a cache folder of its own."""
     from tests.limbeck.small_bundle import write_bundle
 
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "bundle-with-text"
     write_bundle(folder, with_text=True)
     return folder
