@@ -61,10 +61,15 @@ def make_bundle(folder: Path) -> None:
     labels = [f"label {number}" for number in range(NUM_LABELS)]
     features = torch.nn.functional.normalize(torch.randn(NUM_LABELS, WIDTH), dim=-1)
     save_file({"features": features}, folder / "targets" / "text_targets.safetensors")
-    preprocess = {"size": [224, 224], "mode": "RGB", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    preprocess: dict[str, object] = {
+        "size": [224, 224],
+        "mode": "RGB",
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+    }
     preprocess |= {"interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "squash", "background": "#ffffff"}
     config = {"format": "limbeck onnx 1", "labels": labels, "temperature": 0.07, "preprocess": preprocess, "text": None}
-    threshold = {"score": "cosine", "threshold": 0.1, "false_alarm_rate": 0.05, "num_images": 1000}
+    threshold: dict[str, object] = {"score": "cosine", "threshold": 0.1, "false_alarm_rate": 0.05, "num_images": 1000}
     for name, value in {
         "onnx/config.json": config,
         "targets/labels.json": {"labels": [{"label": label, "part": "id"} for label in labels]},

@@ -47,7 +47,7 @@ def cached_targets(folder: Path | None, bundle: Bundle, labels: Sequence[str], e
 
 def _key(bundle: Bundle, labels: Sequence[str]) -> str:
     text = asdict(bundle.text_config())
-    digests = [bundle.files.get(name, {}).get("sha256") for name in (TEXT_GRAPH, TOKENIZER)]
+    digests = [bundle.files[name]["sha256"] for name in (TEXT_GRAPH, TOKENIZER) if name in bundle.files]
     return hashlib.sha256(json.dumps([FORMAT, digests, text, list(labels)]).encode()).hexdigest()
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 _LABELS_HELP = (
-    "Classify among these instead: `crane,heron`, or a label file. Needs onnx/text.onnx in the bundle. They are encoded "
-    "once, and kept in ~/.cache/limbeck."
+    "Classify among these instead: `crane,heron`, or a label file. Needs onnx/text.onnx in the bundle. They are "
+    "encoded once, and kept in ~/.cache/limbeck."
 )
 _THRESHOLD_HELP = "Smallest cosine of a label that fits. By default the bundle's, with the rate of false alarms below."
 
