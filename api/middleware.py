@@ -11,6 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from api.http import problems
 from api.metrics import Metrics
+from limbeck.shared.parts import VERSION_HEADER, installed_version
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DEFAULT_HEADERS = (
@@ -20,6 +21,7 @@ _DEFAULT_HEADERS = (
     # `api.pages.rendering` sends a policy for each page, which allows the page's own style and script.
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
     (b"cache-control", b"no-store"),
+    (VERSION_HEADER.lower().encode(), installed_version().encode()),
 )
 
 

@@ -7,6 +7,7 @@ import socket
 import uvicorn
 
 from api.app import create_app
+from store.db import Database
 from store.settings import Settings
 
 
@@ -19,13 +20,13 @@ class _Server(uvicorn.Server):
         gc.freeze()
 
 
-def serve(settings: Settings, listening: socket.socket | None = None) -> None:
+def serve(settings: Settings, listening: socket.socket | None = None, database: Database | None = None) -> None:
     """Serve until SIGTERM or SIGINT, on the socket `listening` or, if it is None, on the settings' host and port.
 
     A shutdown closes event streams after 3 s; their clients reconnect.
     """
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, database),
         host=settings.host,
         port=settings.port,
         access_log=False,

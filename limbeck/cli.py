@@ -42,6 +42,7 @@ class _Limbeck(CommandGroup):
         CommandEntry("serve", "limbeck.commands.serve:serve", _OPERATE, "Run the service."),
         CommandEntry("key", "limbeck.commands.operate:key", _OPERATE, "API keys: create, list, revoke."),
         CommandEntry("db", "limbeck.commands.operate:db", _OPERATE, "The database: upgrade, check."),
+        CommandEntry("gc", "limbeck.commands.gc:gc", _OPERATE, "Remove files that nothing refers to any more."),
         CommandEntry("llm", "limbeck.commands.llm:cli", _OPERATE, "LLM endpoints and models."),
     )
 

@@ -1,13 +1,21 @@
 """Settings, read from environment variables only (`LIMBECK_*`). By default everything runs embedded in `./.limbeck`."""
 
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from limbeck.shared.text import unknown_setting
+
 _LLM = "llm_"
+_PREFIX = "LIMBECK_"
+# Variables that the client, docker-compose.yml and the tests read.
+_OTHER_READERS = ("LIMBECK_URL", "LIMBECK_KEY", "LIMBECK_DATA", "LIMBECK_CONFIG", "LIMBECK_BIND", "LIMBECK_LLM_ENV")
+_OF_TESTS = "LIMBECK_TEST_"
 
 
 class Settings(BaseSettings):
@@ -16,7 +24,7 @@ class Settings(BaseSettings):
     A variable that is set but empty has its default, because compose files cannot leave a variable out.
     """
 
-    model_config = SettingsConfigDict(env_prefix="LIMBECK_", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", frozen=True, env_ignore_empty=True)
 
     home: Path = Field(Path(".limbeck"), description="Default folder for all data that no other setting places.")
     database_url: str = Field("", description="SQLAlchemy URL; if empty, SQLite below `home`.")
@@ -130,3 +138,31 @@ class Settings(BaseSettings):
     def cache(self) -> Path:
         """The cache folder of this machine. It may be deleted; its content is then computed again."""
         return self.cache_dir or self.home / "cache"
+
+
+def setting_names() -> list[str]:
+    """The environment variables of all settings: `LIMBECK_HOME`, …"""
+    return [f"{_PREFIX}{name.upper()}" for name in Settings.model_fields]
+
+
+def unknown_settings(environment: Mapping[str, str], endpoints_file: Path | None = None) -> dict[str, str]:
+    """Variable → warning, for each `LIMBECK_*` variable that nothing reads. No warning contains a value.
+
+    The endpoints file names further variables, with keys, headers and proxies.
+    """
+    known = [*setting_names(), *_OTHER_READERS, *_variables_in(endpoints_file)]
+    found = {}
+    for name in sorted(environment):
+        upper = name.upper()
+        if upper.startswith(_PREFIX) and upper not in known and not upper.startswith(_OF_TESTS):
+            near = get_close_matches(upper.removeprefix(_PREFIX), [one.removeprefix(_PREFIX) for one in known], 1)
+            found[name] = unknown_setting(name, _PREFIX + near[0] if near else "")
+    return found
+
+
+def _variables_in(endpoints_file: Path | None) -> list[str]:
+    try:
+        text = endpoints_file.read_text(encoding="utf-8-sig") if endpoints_file else ""
+    except (OSError, UnicodeDecodeError):  # what reads the endpoints reports the fault
+        return []
+    return re.findall(rf"{_PREFIX}[A-Z0-9_]+", text)

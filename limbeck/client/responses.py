@@ -4,13 +4,13 @@ Every request can be repeated safely: reads change nothing, and all other reques
 the service performs them once and returns the same response to each repetition.
 """
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
 
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from limbeck.errors import FieldError, Problem, UnexpectedResponse, Unreachable, VersionMismatch
+from limbeck.errors import FieldError, Problem, UnexpectedResponse, Unreachable, VersionMismatch, problem_for
+from limbeck.shared.parts import VERSION_HEADER, installed_version
 from limbeck.shared.retry import backoff_s, retry_after_s
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -18,7 +18,6 @@ Param = str | int | float | bool | None  # a query parameter; None leaves it out
 
 ATTEMPTS = 7
 READ_TIMEOUT_S = 60.0
-VERSION_HEADER = "Limbeck-Version"
 _CONNECT_TIMEOUT_S = 5.0
 _WRITE_TIMEOUT_S = 60.0
 _FIRST_PAUSE_S = 0.25
@@ -77,13 +76,13 @@ def problem_of(response: httpx2.Response) -> Problem:
         body = None
     if not isinstance(body, dict):
         first_line = next(iter(response.text.strip().splitlines()), "")[:200]
-        return Problem(
+        return problem_for(
             status=response.status_code,
             code=f"http_{response.status_code}",
             detail=first_line or response.reason_phrase or "no reason given",
         )
     errors = body.get("errors")
-    return Problem(
+    return problem_for(
         status=response.status_code,
         code=str(body.get("code") or f"http_{response.status_code}"),
         detail=str(body.get("detail") or body.get("title") or "no reason given"),
@@ -125,15 +124,7 @@ def _unexpected(error: ValidationError, response: httpx2.Response) -> Unexpected
     else:
         where = ".".join(map(str, first["loc"]))
         what = f"{address} and a body that this client cannot read, at {where}: {first['msg']}"
-    theirs, ours = response.headers.get(VERSION_HEADER), client_version()
+    theirs, ours = response.headers.get(VERSION_HEADER), installed_version()
     if theirs is None or theirs == ours:
         return UnexpectedResponse(what)
     return VersionMismatch(what, client=ours, service=theirs)
-
-
-def client_version() -> str:
-    """The version of this package; "unknown" if its metadata is not installed."""
-    try:
-        return version("limbeck")
-    except PackageNotFoundError:
-        return "unknown"

@@ -69,41 +69,43 @@ def service(url: str) -> Iterator["Client"]:
 
 
 def settings() -> "Settings":
-    """The operator's settings. Raises BadInput that names the invalid variable."""
+    """The operator's settings; unknown LIMBECK_* variables are named on stderr. Raises BadInput for an invalid one."""
     from pydantic import ValidationError
 
     from store.settings import Settings
+    from store.upkeep.startup import settings_fault, warn_of_unknown_settings
 
     try:
-        return Settings()
+        found = Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "LIMBECK_" + "_".join(str(step) for step in first["loc"]).upper()
-        raise BadInput(f"{name}: {first['msg']}") from None
+        raise BadInput(settings_fault(error)) from None
+    warn_of_unknown_settings("limbeck", found)
+    return found
 
 
 @contextmanager
-def database(*, upgraded: bool = True) -> Iterator["Database"]:
+def database(*, config: "Settings | None" = None, upgraded: bool = True) -> Iterator["Database"]:
     """The operator's database. An embedded one is upgraded; a distributed one must be (`limbeck db upgrade`)."""
-    from sqlalchemy.exc import SQLAlchemyError
-
     from store import migrate
-    from store.db import Database
+    from store.db import Database, database_errors
+    from store.errors import DatabaseUnusable, SettingInvalid
 
-    config = settings()
+    config = config or settings()
     try:
         db = Database(config.database)
         try:
-            if upgraded and not migrate.is_current(db):
-                if config.distributed:
-                    raise CommandFailed("the database is not at the newest revision: run limbeck db upgrade")
-                migrate.upgrade(db)
-            yield db
+            with database_errors():
+                if upgraded and config.distributed:
+                    migrate.check(db)
+                elif upgraded and not migrate.is_current(db):
+                    migrate.upgrade(db)
+                yield db
         finally:
             db.dispose()
-    except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise CommandFailed(f"the database does not respond: {reason}") from None
+    except SettingInvalid as error:
+        raise BadInput(str(error)) from None
+    except DatabaseUnusable as error:
+        raise CommandFailed(str(error)) from None
 
 
 def id_table(*columns: str) -> "Table":

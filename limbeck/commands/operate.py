@@ -31,8 +31,8 @@ def check() -> None:
     from store import migrate
 
     with database(upgraded=False) as opened:
-        if not migrate.is_current(opened):
-            raise CommandFailed("the database is not at the newest revision: run limbeck db upgrade")
+        if fault := migrate.revision_of(opened).fault:
+            raise CommandFailed(fault)
         typer.echo("at the newest revision")
 
 

@@ -30,6 +30,8 @@ def serve() -> None:
     if config.distributed:
         from api.server import serve as serve_api
 
+        with database(config=config):
+            pass
         _print_banner(config, config.port)
         serve_api(config)
     else:
@@ -59,7 +61,7 @@ def _check_endpoints(config: "Settings") -> None:
 def _require_key(config: "Settings") -> None:
     from store import api_keys
 
-    with database() as db, db.read() as tx:
+    with database(config=config) as db, db.read() as tx:
         if not api_keys.has_active_key(tx):
             raise CommandFailed(
                 f"LIMBECK_HOST={config.host} is reachable from other machines, and there is no active key; "
@@ -70,12 +72,12 @@ def _require_key(config: "Settings") -> None:
 def _embedded(config: "Settings") -> None:
     from limbeck.supervisor import Supervisor
 
-    with database():
+    with database(config=config):
         pass
     config.data.mkdir(parents=True, exist_ok=True)
     server_socket = _listen(config)
     port = server_socket.getsockname()[1]
-    env = {**os.environ, "LIMBECK_PORT": str(port), "LIMBECK_HOME": str(config.home)}
+    env = {**_known_environment(config), "LIMBECK_PORT": str(port), "LIMBECK_HOME": str(config.home)}
     commands = {
         "API": [sys.executable, "-m", "api", "--fd", str(server_socket.fileno())],
         "worker": [sys.executable, "-m", "workers.embedded"],
@@ -89,6 +91,14 @@ def _embedded(config: "Settings") -> None:
     with server_socket:
         supervisor.run()
     typer.echo("Stopped; queued and unfinished jobs continue at the next start.")
+
+
+def _known_environment(config: "Settings") -> dict[str, str]:
+    """The environment without the unknown settings, which were named already and would be named again."""
+    from store.settings import unknown_settings
+
+    unknown = unknown_settings(os.environ, config.llm_endpoints)
+    return {name: value for name, value in os.environ.items() if name not in unknown}
 
 
 def _listen(config: "Settings") -> socket.socket:

@@ -7,6 +7,7 @@ are installed in parts: one lock file per dependency group of `pyproject.toml`.
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -14,6 +15,8 @@ from typing import Literal, NoReturn
 from limbeck.shared.exit_codes import PART_MISSING
 
 Part = Literal["service", "gpu", "s3"]
+VERSION_HEADER = "Limbeck-Version"
+"""The header with which the service sends its version."""
 
 # Import names of the dependencies that the API and every worker share: the group `jobs` without `client`.
 _JOBS = (
@@ -48,6 +51,17 @@ _EXTRAS: Mapping[str, tuple[str, ...]] = {"cli": ("typer", "rich", "yaml"), "cla
 _SERVICE_PACKAGES = ("api", "attributes", "distill", "migrations", "store", "workers")
 
 
+@cache
+def installed_version() -> str:
+    """The version of the installed package `limbeck`, client or service; "unknown" without its metadata."""
+    from importlib.metadata import PackageNotFoundError, version  # imported late: it is slow to load
+
+    try:
+        return version("limbeck")
+    except PackageNotFoundError:
+        return "unknown"
+
+
 def is_installed(part: Part) -> bool:
     """Whether the modules of a part can be found. Imports none of them."""
     return all(map(_is_found, MODULES[part]))
@@ -75,9 +89,7 @@ def missing_part(error: ModuleNotFoundError) -> str | None:
 
 
 def _install_extra(extra: str) -> str:
-    from importlib.metadata import version  # imported late: it is slow to load
-
-    return f"install the wheel with its extra: pip install 'limbeck-{version('limbeck')}-py3-none-any.whl[{extra}]'"
+    return f"install the wheel with its extra: pip install 'limbeck-{installed_version()}-py3-none-any.whl[{extra}]'"
 
 
 def _message(module: str, part: Part) -> str:

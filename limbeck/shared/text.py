@@ -18,15 +18,6 @@ def clean(text: str, max_chars: int) -> str:
     return text.strip()[:max_chars].rstrip()
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, and the second after a colon; the error's name if it has no message.
-
-    torch and timm list every tensor on a line of its own. At most 300 characters.
-    """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:300]
-
-
 def shorten(text: str, fits: Callable[[str], bool]) -> str:
     """The longest prefix of `text` that fits and ends between two phrases or at the end of a clause.
 
@@ -49,6 +40,20 @@ def _longest(text: str, ends: Iterable[int], fits: Callable[[str], bool]) -> str
     # Linear search from the end: the token count is not monotonic in the length, so a bisection could miss the longest.
     prefixes = (text[:end].rstrip() for end in sorted(ends, reverse=True))
     return next((prefix for prefix in prefixes if prefix and fits(prefix)), "")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, and the second after a colon; the error's name if it has no message.
+
+    torch and timm list every tensor on a line of its own. At most 300 characters.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])[:300]
+
+
+def unknown_setting(name: str, near: str = "") -> str:
+    """The warning about an environment variable that no setting reads. Never contains its value."""
+    return f"{name}: unknown setting" + (f"; did you mean {near}?" if near else "")
 
 
 def number(count: int, noun: str) -> str:

@@ -17,26 +17,39 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from limbeck.shared.exit_codes import PART_MISSING
+from tests.limbeck.small_bundle import COLOURS, write_bundle
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE_PACKAGES = ("api", "attributes", "distill", "migrations", "store", "workers")
 MAX_CLIENT_BYTES = 70_000_000
+MAX_CLASSIFY_BYTES = 300_000_000
 
 
 class Environment:
-    """A virtual environment with the locked dependencies of some parts and with the wheel."""
+    """A virtual environment with the locked dependencies of some parts and with the wheel, or with its `extra`."""
 
-    def __init__(self, folder: Path, wheel: Path, *parts: str) -> None:
+    def __init__(self, folder: Path, wheel: Path, *parts: str, extra: str = "") -> None:
         self.folder = folder
         self.bin = folder / "bin"
         run([sys.executable, "-m", "venv", str(folder)])
+        if extra:
+            run([str(self.bin / "pip"), "install", "--quiet", f"{wheel}[{extra}]"])
+            return
         locks = [argument for part in parts for argument in ("-r", str(ROOT / "requirements" / f"{part}.lock"))]
         run([str(self.bin / "pip"), "install", "--quiet", "--require-hashes", *locks])
         run([str(self.bin / "pip"), "install", "--quiet", "--no-deps", str(wheel)])
+
+    def num_bytes(self) -> int:
+        """The size of what is installed, without pip and setuptools."""
+        installed = [
+            path for path in self.folder.rglob("site-packages/*") if not path.name.startswith(("pip", "setuptools"))
+        ]
+        return sum(f.stat().st_size for path in installed for f in ([path] if path.is_file() else path.rglob("*")))
 
     def has(self, module: str) -> bool:
         code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
@@ -127,11 +140,7 @@ def guide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_client_alone(client: Environment) -> None:
-    installed = [
-        path for path in client.folder.rglob("site-packages/*") if not path.name.startswith(("pip", "setuptools"))
-    ]
-    num_bytes = sum(f.stat().st_size for path in installed for f in ([path] if path.is_file() else path.rglob("*")))
-    assert num_bytes < MAX_CLIENT_BYTES
+    assert client.num_bytes() < MAX_CLIENT_BYTES
     assert not any(map(client.has, ("torch", "sqlalchemy", "fastapi", "openai", "numpy")))
     assert re.fullmatch(r"limbeck \d+\.\d+\.\d+\S*\n", client.run("limbeck", "--version").stdout)
     for arguments, message in (
@@ -146,6 +155,19 @@ def test_the_client_alone(client: Environment) -> None:
     labels = client.folder / "data.yaml"
     labels.write_text("names:\n  0: tench\n  1: goldfish\n")
     assert client.run("limbeck", "labels", str(labels)).stdout == "tench\ngoldfish\n"
+
+
+def test_a_student_classifies_without_torch(wheel: Path, tmp_path: Path) -> None:
+    classify = Environment(tmp_path / "classify", wheel, extra="classify")
+    assert not any(map(classify.has, ("torch", "timm", "safetensors", "onnx", "sqlalchemy", "fastapi", "store")))
+    assert classify.num_bytes() < MAX_CLASSIFY_BYTES
+    write_bundle(tmp_path / "student", with_text=True)
+    Image.new("RGB", (80, 50), COLOURS["red thing"]).save(tmp_path / "red.png")
+    for labels in ([], ["--labels", "blue thing,red thing"]):
+        arguments = ["classify", str(tmp_path / "student"), str(tmp_path / "red.png"), "--json", *labels]
+        ended = classify.run("limbeck", *arguments, XDG_CACHE_HOME=str(tmp_path / "cache"))
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert json.loads(ended.stdout)["labels"][0]["label"] == "red thing"
 
 
 def test_the_service_describes_labels_for_the_client(

@@ -53,21 +53,31 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST_FILE
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        check_format(manifest["format"], MANIFEST_FORMAT, f"{path}, a manifest,")
-        names = [PurePosixPath(entry["path"]) for entry in manifest["files"]]
-        _ = [(entry["size"], entry["sha256"]) for entry in manifest["files"]]  # raises KeyError if one is missing
+        content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BundleError(f"{folder} holds no {MANIFEST_FILE}: it is not a bundle, or is incomplete") from error
     except OSError as error:
         raise BundleError(f"{path}: {error.strerror}") from error
+    return parse_manifest(content, str(path))
+
+
+def parse_manifest(content: bytes, place: str) -> dict[str, Any]:
+    """The manifest in the content of a file, as `read_manifest` returns it; `place` names the file in errors."""
+    try:
+        manifest: dict[str, Any] = json.loads(content)
+        check_format(manifest["format"], MANIFEST_FORMAT, f"{place}, a manifest,")
+        names = [PurePosixPath(entry["path"]) for entry in manifest["files"]]
+        _ = [(int(entry["size"]), str(entry["sha256"])) for entry in manifest["files"]]
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, BundleError):
             raise
-        raise BundleError(f"{path} cannot be read as a manifest: {error!r}") from error
-    for name in names:
-        if name.is_absolute() or ".." in name.parts:
-            raise BundleError(f"{path} names {name}, which is outside the bundle")
+        raise BundleError(f"{place} cannot be read as a manifest: {error!r}") from error
+    for name, entry in zip(names, manifest["files"], strict=True):
+        # A backslash and a colon are part of a name here, and lead out of the folder on another system.
+        if name.is_absolute() or not name.parts or ".." in name.parts or set("\\:") & set(entry["path"]):
+            raise BundleError(f"{place} names {entry['path']!r}, which is outside the bundle")
+    if len(set(names)) < len(names):
+        raise BundleError(f"{place} names a file twice")
     return manifest
 
 

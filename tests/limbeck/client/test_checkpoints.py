@@ -29,7 +29,7 @@ def test_a_bundle_is_downloaded_without_unselected_parts(tmp_path: Path) -> None
         paths = limbeck.checkpoints.download("ckp_1", tmp_path, on_progress=lambda *update: progress.append(update))
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == ["manifest.json", *selected]
     assert all((tmp_path / name).read_bytes() == contents[name] for name in selected)
-    assert progress[-1] == ("targets/labels.json", 950, 950)
+    assert progress[-2] == ("targets/labels.json", 950, 950)
 
 
 def test_an_unknown_part_is_rejected_before_any_request(tmp_path: Path) -> None:
@@ -58,4 +58,4 @@ def test_a_missing_part_is_an_error(tmp_path: Path, fields: dict[str, Any], mess
     script, _ = bundle_script(["README.md", "image/config.json"], **fields)
     with scripted(script) as server, Client(server.url) as limbeck, pytest.raises(MissingPart, match=message):
         limbeck.checkpoints.download("ckp_1", tmp_path, parts=["image", "pairing"])
-    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+    assert list(tmp_path.iterdir()) == []
