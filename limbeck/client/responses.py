@@ -44,6 +44,11 @@ def uses_proxy(url: httpx2.URL) -> bool:
     return url.host not in _LOOPBACK
 
 
+def uses_tls(url: httpx2.URL) -> bool:
+    """Whether certificates must be loaded, which takes most of a client's start: not for HTTP on this machine."""
+    return url.scheme == "https" or uses_proxy(url)
+
+
 def timeout(read_s: float) -> httpx2.Timeout:
     """The limits of one attempt: `read_s` seconds without any byte of the response."""
     return httpx2.Timeout(_WRITE_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S, read=read_s)

@@ -26,7 +26,7 @@ from limbeck.client.downloads import (
     size_of,
     write_manifest,
 )
-from limbeck.client.responses import ATTEMPTS, pause_s, problem_of, wait_before_retry_s
+from limbeck.client.responses import pause_s, problem_of, wait_before_retry_s
 from limbeck.errors import BrokenDownload
 from limbeck.models import CheckpointWithFiles, ManifestEntry
 from limbeck.shared.bundle.files import MANIFEST_FILE, file_sha256
@@ -60,7 +60,7 @@ async def download_bundle(
                     await fetch_file(http, url, file, folder, report)
                 else:
                     report(file.path, file.size, file.size)
-            write_manifest(folder, manifest, content)
+            await run_blocking(write_manifest, folder, manifest, content)
             report(manifest.path, manifest.size, manifest.size)
     return tuple(folder / file.path for file in (manifest, *files))
 
@@ -113,7 +113,7 @@ async def _append_missing(
     headers = {"Accept-Encoding": "identity"}
     if num_bytes:
         headers |= {"Range": f"bytes={num_bytes}-", "If-Range": f'"{file.sha256}"'}
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, http.attempts + 1):
         async with http.stream("GET", address, headers=headers) as response:
             if response.status_code in (200, 206):
                 try:
@@ -126,7 +126,7 @@ async def _append_missing(
             await response.aread()
             wait_s = wait_before_retry_s(response, attempt)
             problem = problem_of(response)
-        if problem.status not in (429, 502, 503, 504) or wait_s is None or attempt == ATTEMPTS:
+        if problem.status not in (429, 502, 503, 504) or wait_s is None or attempt == http.attempts:
             raise problem
         await http.sleep(wait_s)
 

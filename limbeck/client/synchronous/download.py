@@ -25,7 +25,7 @@ from limbeck.client.downloads import (
     size_of,
     write_manifest,
 )
-from limbeck.client.responses import ATTEMPTS, pause_s, problem_of, wait_before_retry_s
+from limbeck.client.responses import pause_s, problem_of, wait_before_retry_s
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.runtime import run_blocking
 from limbeck.errors import BrokenDownload
@@ -61,7 +61,7 @@ def download_bundle(
                     fetch_file(http, url, file, folder, report)
                 else:
                     report(file.path, file.size, file.size)
-            write_manifest(folder, manifest, content)
+            run_blocking(write_manifest, folder, manifest, content)
             report(manifest.path, manifest.size, manifest.size)
     return tuple(folder / file.path for file in (manifest, *files))
 
@@ -114,7 +114,7 @@ def _append_missing(
     headers = {"Accept-Encoding": "identity"}
     if num_bytes:
         headers |= {"Range": f"bytes={num_bytes}-", "If-Range": f'"{file.sha256}"'}
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, http.attempts + 1):
         with http.stream("GET", address, headers=headers) as response:
             if response.status_code in (200, 206):
                 try:
@@ -127,7 +127,7 @@ def _append_missing(
             response.read()
             wait_s = wait_before_retry_s(response, attempt)
             problem = problem_of(response)
-        if problem.status not in (429, 502, 503, 504) or wait_s is None or attempt == ATTEMPTS:
+        if problem.status not in (429, 502, 503, 504) or wait_s is None or attempt == http.attempts:
             raise problem
         http.sleep(wait_s)
 
