@@ -1,5 +1,6 @@
 """`limbeck jobs`, `job`, `cancel` and `download`: list, show and cancel jobs, and download a checkpoint."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,23 +70,29 @@ def download(
     checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="The checkpoint's id.")],
     out: Annotated[Path, typer.Option(help="The destination folder.")],
     parts: Annotated[
-        str, typer.Option(help="Comma-separated: image, pairing, onnx, targets; or all.")
-    ] = "image,targets",
+        str | None,
+        typer.Option(
+            metavar="PARTS",
+            help="Comma-separated: image, pairing, onnx, targets; or all. By default image, onnx and targets.",
+        ),
+    ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Download a checkpoint's bundle; an interrupted download is resumed."""
     from rich.console import Console
 
-    from limbeck.client.downloads import BUNDLE_PARTS
+    from limbeck.client.downloads import BUNDLE_PARTS, DEFAULT_PARTS
 
-    chosen = None if parts.strip() == "all" else [part.strip() for part in parts.split(",") if part.strip()]
+    chosen: Sequence[str] | None = DEFAULT_PARTS
+    if parts is not None:
+        chosen = None if parts.strip() == "all" else [part.strip() for part in parts.split(",") if part.strip()]
     if unknown := set(chosen or ()) - set(BUNDLE_PARTS):
         raise BadInput(f"--parts: unknown part {', '.join(sorted(unknown))}; choose {', '.join(BUNDLE_PARTS)}, or all")
     with service(url) as client:
         fetch_bundle(client, checkpoint, out, chosen, Console())
 
 
-def fetch_bundle(client: "Client", checkpoint: str, out: Path, parts: list[str] | None, console: "Console") -> None:
+def fetch_bundle(client: "Client", checkpoint: str, out: Path, parts: Sequence[str] | None, console: "Console") -> None:
     """Download a bundle with a progress bar; every file is verified against the manifest."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 

@@ -88,6 +88,7 @@ def run(
     3 if labels lack attributes; their names are used."""
     from rich.console import Console
 
+    from limbeck.client.downloads import DEFAULT_PARTS
     from limbeck.commands.jobs import fetch_bundle
     from limbeck.enrich_report import follow_enrichment, missing_text
     from limbeck.progress import follow
@@ -161,7 +162,7 @@ def run(
             rows.append(("teacher", "names", (job.result or {})["evaluation"]))
         # The closed-set baseline has an evaluation, but no bundle.
         if trained.get("checkpoint_id"):
-            fetch_bundle(client, trained["checkpoint_id"], out, ["image", "onnx", "targets"], console)
+            fetch_bundle(client, trained["checkpoint_id"], out, DEFAULT_PARTS, console)
     if evaluation["id"] or evaluation["ood"]:
         console.print(results_table(rows))
     else:
