@@ -51,7 +51,7 @@ class NoneOfThese:
 
 
 @dataclass(frozen=True)
-class TextConfig:
+class TextTowerConfig:
     """The text tower in `onnx/config.json`. `templates`: each contains `{}` once, for the label."""
 
     context_length: int
@@ -138,7 +138,7 @@ class Bundle:
         except (TypeError, KeyError, ValueError):
             raise BundleError(f"{self.folder}/evaluation.json has a none_of_these that is no threshold") from None
 
-    def text_config(self) -> TextConfig:
+    def text_config(self) -> TextTowerConfig:
         """The text tower of the bundle. Raises BundleError that says how to get it if it is missing."""
         text = self.config.get("text")
         if TEXT_GRAPH not in self.files or not text:
@@ -150,7 +150,7 @@ class Bundle:
             templates = tuple(text["templates"])
             if not templates or any(template.count("{}") != 1 for template in templates):
                 raise ValueError("its templates need {} once")
-            return TextConfig(int(text["context_length"]), int(text["pad_id"]), templates)
+            return TextTowerConfig(int(text["context_length"]), int(text["pad_id"]), templates)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise BundleError(f"{self.folder / CONFIG} has a text tower that cannot be used: {error!r}") from None
 

@@ -1,7 +1,7 @@
 """An RGB image as the input of a student, in numpy and Pillow: the values of timm's transform, to the bit.
 
-    preprocess = Preprocess.from_json(config["preprocess"])
-    pixels = preprocess(image)                                  # (C, H, W) float32
+    transform = ImageTransform.from_json(config["preprocess"])
+    pixels = transform(image)                                  # (C, H, W) float32
 
 Extremely long images are reduced first, as in training (`limbeck.shared.images.extreme_shapes`); timm would need
 gigabytes for them. C channels: 3, or 1 for grey; H and W height and width of the input in pixels.
@@ -34,7 +34,7 @@ _INTERPOLATIONS = {
 
 
 @dataclass(frozen=True)
-class Preprocess:
+class ImageTransform:
     """The preprocessing of a student, with the meaning that timm gives it.
 
     `height`, `width`: of the input in pixels. `mean`, `std`: of values in 0..1, one for each channel. `crop_pct`: the
@@ -52,7 +52,7 @@ class Preprocess:
     background: str = WHITE
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> "Preprocess":
+    def from_json(cls, fields: Mapping[str, Any]) -> "ImageTransform":
         """The `preprocess` of a bundle's `onnx/config.json`. Raises ValueError, KeyError or TypeError."""
         height, width = fields["size"]
         mean, std = tuple(map(float, fields["mean"])), tuple(map(float, fields["std"]))

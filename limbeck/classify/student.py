@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from limbeck.classify.bundle import CONFIG, IMAGE_GRAPH, Among, Bundle, Floats, NoneOfThese
-from limbeck.classify.preprocessing import Preprocess
+from limbeck.classify.preprocessing import ImageTransform
 from limbeck.classify.sessions import Graph, num_cpus
 from limbeck.shared.bundle.files import BundleError
 from limbeck.shared.images.decode import open_rgb
@@ -68,7 +68,7 @@ class LoadedStudent:
 
     bundle: Bundle
     graph: Graph
-    preprocess: Preprocess
+    transform: ImageTransform
     temperature: float
     labels: tuple[str, ...]
     targets: Floats
@@ -167,11 +167,11 @@ class LoadedStudent:
     def _pixels(self, image: ImageSource) -> Floats:
         """The input (C, H, W) of an image."""
         if isinstance(image, Image.Image):
-            return self.preprocess(image.convert("RGB"))
+            return self.transform(image.convert("RGB"))
         name = "the image" if isinstance(image, bytes) else shown_path(image)
         try:
             data = image if isinstance(image, bytes) else read_image_file(Path(image))
-            return self.preprocess(open_rgb(data, self.preprocess.background))
+            return self.transform(open_rgb(data, self.transform.background))
         except OSError as error:
             raise ImageError(f"{name}: {error.strerror}") from None
         except UnreadableImage as error:
@@ -192,24 +192,24 @@ def load_student(folder: str | Path, *, among: Among = "all") -> LoadedStudent:
     """
     bundle = Bundle.open(Path(folder))
     try:
-        preprocess = Preprocess.from_json(bundle.config["preprocess"])
+        transform = ImageTransform.from_json(bundle.config["preprocess"])
         temperature = float(bundle.config["temperature"])
         if not temperature > 0:
             raise ValueError(f"a temperature of {temperature}")
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{bundle.folder / CONFIG} cannot be used: {error!r}") from None
     graph = Graph(bundle.path(IMAGE_GRAPH), "image")
-    if graph.input_shape[1:] != list(preprocess.shape):
+    if graph.input_shape[1:] != list(transform.shape):
         raise BundleError(
             f"{bundle.folder / IMAGE_GRAPH} reads images of shape {graph.input_shape[1:]}, but {CONFIG} states "
-            f"{list(preprocess.shape)}: the files are of different bundles, download them again"
+            f"{list(transform.shape)}: the files are of different bundles, download them again"
         )
     labels, chosen = bundle.labels(among)
     targets = bundle.targets(len(labels), graph.width)
     return LoadedStudent(
         bundle,
         graph,
-        preprocess,
+        transform,
         temperature,
         tuple(labels[position] for position in chosen),
         targets[chosen],

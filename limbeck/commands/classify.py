@@ -75,8 +75,8 @@ def _student(folder: Path, among: str, labels: str | None, *, verify: bool) -> "
     from limbeck.classify import BundleError, load_student
     from limbeck.classify.bundle import AMONG
     from limbeck.classify.label_option import LabelsError, labels_of
+    from limbeck.classify.progress_line import ProgressLine
     from limbeck.classify.target_cache import cache_folder
-    from limbeck.classify.throughput import Throughput
     from limbeck.shared.bundle.files import verify_files
 
     candidates = next((one for one in AMONG if one == among), None)
@@ -89,7 +89,7 @@ def _student(folder: Path, among: str, labels: str | None, *, verify: bool) -> "
         student = load_student(folder, among=candidates)
         if names is None:
             return student
-        progress = Throughput(len(names), "labels")
+        progress = ProgressLine(len(names), "labels")
 
         def show(done: int, total: int) -> None:
             progress.update(done * len(names) // total)  # a label can have several texts
@@ -105,10 +105,10 @@ def _print_rows(student: "LoadedStudent", paths: list[str], stdin: bytes, format
     """Classify the images and print a row for each. Returns how many could not be read; each has a line on stderr."""
     from limbeck.classify import ImageError
     from limbeck.classify.inputs import STDIN
+    from limbeck.classify.progress_line import ProgressLine
     from limbeck.classify.rows import RowWriter
-    from limbeck.classify.throughput import Throughput
 
-    rows, progress, num_failed = RowWriter(sys.stdout, format, paths, student), Throughput(len(paths), "images"), 0
+    rows, progress, num_failed = RowWriter(sys.stdout, format, paths, student), ProgressLine(len(paths), "images"), 0
     rows.begin()
     sources = [stdin if path == STDIN else path for path in paths]
     for number, (path, (_, found)) in enumerate(zip(paths, student.classify_many(sources, top=top), strict=True), 1):

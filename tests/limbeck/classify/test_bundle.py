@@ -106,7 +106,7 @@ def test_newer_formats_are_named(bundle: Path) -> None:
 
 def test_path_outside_the_bundle_is_refused(bundle: Path) -> None:
     write_manifest(bundle, files=[{"path": "../secret", "sha256": "", "size": 1}])
-    with pytest.raises(BundleError, match=r"names \.\./secret, which is outside the bundle"):
+    with pytest.raises(BundleError, match=r"names '\.\./secret', which is outside the bundle"):
         load_student(bundle)
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from distill.config.image_size import ImageSize
 from distill.data.decoded_images import _squash
-from limbeck.classify.preprocessing import Preprocess
+from limbeck.classify.preprocessing import ImageTransform
 from tests.limbeck.shared.images.pictures import record_resizes
 from tests.limbeck.small_bundle import PREPROCESS
 
@@ -33,17 +33,17 @@ def test_values_are_those_of_timm(crop_mode: str, interpolation: str, mode: str)
         fields: dict[str, Any] = {"mean": mean, "std": std, "interpolation": interpolation, "crop_mode": crop_mode}
         fields["crop_pct"] = crop_pct
         in_timm = create_transform(input_size=(len(mean), height, width), **fields)
-        preprocess = Preprocess.from_json({**fields, "size": [height, width], "mode": mode})
+        transform = ImageTransform.from_json({**fields, "size": [height, width], "mode": mode})
         for size in SIZES:
             image = picture(size)
-            np.testing.assert_array_equal(preprocess(image), in_timm(image.convert(mode)).numpy())
+            np.testing.assert_array_equal(transform(image), in_timm(image.convert(mode)).numpy())
 
 
 @pytest.mark.parametrize("size", [(3, 700), (700, 3), (1, 65), (65, 1), (90, 40)])
 def test_pixels_of_long_images_are_those_of_evaluation(size: tuple[int, int]) -> None:
     squashed = _squash(picture(size), ImageSize(36, 24))
-    preprocess = Preprocess.from_json({**PREPROCESS, "size": [36, 24], "mean": [0.0] * 3, "std": [1.0] * 3})
-    np.testing.assert_array_equal(np.round(preprocess(picture(size)) * 255).transpose(1, 2, 0), squashed)
+    transform = ImageTransform.from_json({**PREPROCESS, "size": [36, 24], "mean": [0.0] * 3, "std": [1.0] * 3})
+    np.testing.assert_array_equal(np.round(transform(picture(size)) * 255).transpose(1, 2, 0), squashed)
 
 
 @pytest.mark.parametrize("size", [(1, 400_000), (400_000, 1)])
@@ -52,8 +52,8 @@ def test_extremely_long_images_are_resized_in_little_memory(
     monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], crop_mode: str
 ) -> None:
     resized = record_resizes(monkeypatch)
-    preprocess = Preprocess.from_json({**PREPROCESS, "crop_mode": crop_mode})
-    assert preprocess(Image.new("RGB", size)).shape == (3, 32, 32)
+    transform = ImageTransform.from_json({**PREPROCESS, "crop_mode": crop_mode})
+    assert transform(Image.new("RGB", size)).shape == (3, 32, 32)
     assert resized
     assert max(resized) <= 1_000_000
 
@@ -71,4 +71,4 @@ def test_extremely_long_images_are_resized_in_little_memory(
 )
 def test_unknown_preprocessing_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises((ValueError, KeyError)):
-        Preprocess.from_json({**PREPROCESS, **change})
+        ImageTransform.from_json({**PREPROCESS, **change})

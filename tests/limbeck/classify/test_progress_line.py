@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from limbeck.classify.throughput import Throughput
+from limbeck.classify.progress_line import ProgressLine
 
 
 class Stream(io.StringIO):
@@ -19,7 +19,7 @@ class Stream(io.StringIO):
 def printed(*, is_terminal: bool, seconds: int, per_second: int = 10) -> str:
     now = 0.0
     out = Stream(is_terminal=is_terminal)
-    progress = Throughput(10_000, "images", out, clock=lambda: now)
+    progress = ProgressLine(10_000, "images", out, clock=lambda: now)
     for step in range(1, seconds * per_second + 1):
         now = step / per_second
         progress.update(step)
@@ -48,7 +48,7 @@ def test_a_terminal_has_one_line_that_is_removed() -> None:
 def test_a_finished_run_prints_nothing_more(is_terminal: bool) -> None:
     now = 0.0
     out = Stream(is_terminal=is_terminal)
-    progress = Throughput(2, "images", out, clock=lambda: now)
+    progress = ProgressLine(2, "images", out, clock=lambda: now)
     now = 100.0
     progress.update(2)
     assert out.getvalue() == ""

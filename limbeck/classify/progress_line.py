@@ -16,7 +16,7 @@ REDRAW_S = 0.2
 PLAIN_LINE_S = 30.0
 
 
-class Throughput:
+class ProgressLine:
     """The progress of `total` items; `unit` is their plural."""
 
     def __init__(
