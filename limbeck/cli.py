@@ -16,7 +16,7 @@ from typing import Annotated
 
 from limbeck.errors import StoppedFollowing
 from limbeck.shared.exit_codes import FAILED, INTERRUPTED, INVALID_INPUT, LABELS_MISSING, PART_MISSING
-from limbeck.shared.parts import exit_if_part_is_missing, missing_part
+from limbeck.shared.parts import exit_if_part_is_missing, installed_version, missing_part
 
 with exit_if_part_is_missing("limbeck"):
     import typer
@@ -39,7 +39,9 @@ class _Limbeck(CommandGroup):
         CommandEntry("cancel", "limbeck.commands.jobs:cancel", _FOLLOW, "Cancel a job."),
         CommandEntry("download", "limbeck.commands.jobs:download", _STUDENTS, "Download a student."),
         CommandEntry("classify", "limbeck.commands.classify:classify", _STUDENTS, "Classify images; needs no service."),
+        CommandEntry("publish", "limbeck.commands.publish:publish", _STUDENTS, "Upload a student to the Hub."),
         CommandEntry("serve", "limbeck.commands.serve:serve", _OPERATE, "Run the service."),
+        CommandEntry("doctor", "limbeck.commands.doctor:doctor", _OPERATE, "Check the installation or a service."),
         CommandEntry("key", "limbeck.commands.operate:key", _OPERATE, "API keys: create, list, revoke."),
         CommandEntry("db", "limbeck.commands.operate:db", _OPERATE, "The database: upgrade, check."),
         CommandEntry("gc", "limbeck.commands.gc:gc", _OPERATE, "Remove files that nothing refers to any more."),
@@ -53,7 +55,7 @@ Environment of the commands that use a service:
     LIMBECK_URL    its URL (--url); http://127.0.0.1:8420 by default
     LIMBECK_KEY    the secret that `limbeck key create` printed, if it needs one
 
-Settings of the service are LIMBECK_* variables too.
+Settings of the service are LIMBECK_* variables too; `limbeck doctor` checks them.
 
 Exit codes:
 
@@ -68,9 +70,7 @@ Exit codes:
 
 def _print_version(requested: bool) -> None:
     if requested:
-        from importlib.metadata import version
-
-        typer.echo(f"limbeck {version('limbeck')}")
+        typer.echo(f"limbeck {installed_version()}")
         raise typer.Exit
 
 

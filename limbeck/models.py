@@ -52,8 +52,9 @@ class Label(ServiceResponse):
 
 class CreatedVocabulary(Vocabulary):
     """A new vocabulary. `read_as`: the form of its label file, None for a JSON body of the API's own schema; `notes`:
-    what was changed or dropped; `warnings`: what to check."""
+    what was changed or dropped; `warnings`: what to check. `reused`: an equal one existed, and this is that one."""
 
+    reused: bool = False
     read_as: str | None
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -332,6 +333,12 @@ class Dataset(ServiceResponse):
     created_at: datetime
 
 
+class CreatedDataset(Dataset):
+    """A dataset that was posted. `reused`: an equal one existed, and this is that one."""
+
+    reused: bool = False
+
+
 class Progress(ServiceResponse):
     """The progress of the current stage of a job. `name`: what users call it; `rate`: units per second, None if no
     part of it runs; `eta_s`: remaining seconds, None if unknown."""
@@ -536,6 +543,12 @@ class Job(ServiceResponse):
         if self.started_at is None or self.finished_at is None:
             return None
         return (self.finished_at - self.started_at).total_seconds()
+
+
+class CreatedJob(Job):
+    """A job that was posted. `reused`: with `reuse`, this job with the same inputs existed before."""
+
+    reused: bool = False
 
 
 class Event(ServiceResponse):

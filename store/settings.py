@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from limbeck.shared.parts import LoggerName, parse_loggers
 from limbeck.shared.text import unknown_setting
 
 _LLM = "llm_"
@@ -90,10 +91,25 @@ class Settings(BaseSettings):
     part_limit_s: float = Field(7 * 86400.0, gt=0, description="Time limit of one part.")
     enrich_chunk: int = Field(64, ge=1, le=4096, description="Labels per part of an enrich job.")
 
+    tensorboard_dir: Path | None = Field(
+        None, description="Folder of TensorBoard events, one folder per distill job; off unless set."
+    )
+    log_to: str = Field(
+        "", description="Further loggers of trainings, separated by commas: wandb, mlflow; their own variables apply."
+    )
+
+    @field_validator("log_to")
+    @classmethod
+    def _known_loggers(cls, text: str) -> str:
+        if "tensorboard" in parse_loggers(text):
+            raise ValueError("tensorboard is turned on by LIMBECK_TENSORBOARD_DIR, its folder")
+        return text
+
     @field_validator(
         "home",
         "data_root",
         "cache_dir",
+        "tensorboard_dir",
         "strategies_dir",
         "prices",
         "nonvisual_words",
@@ -109,6 +125,11 @@ class Settings(BaseSettings):
         """The settings of the endpoint `default`: `model` is LIMBECK_LLM_MODEL."""
         names = [name for name in type(self).model_fields if name.startswith(_LLM) and name != "llm_endpoints"]
         return {name.removeprefix(_LLM): getattr(self, name) for name in names}
+
+    @property
+    def loggers(self) -> tuple[LoggerName, ...]:
+        """The loggers of trainings."""
+        return (*(("tensorboard",) if self.tensorboard_dir else ()), *parse_loggers(self.log_to))
 
     @property
     def distributed(self) -> bool:

@@ -12,7 +12,7 @@ import structlog
 from celery import Celery
 from celery.signals import celeryd_after_setup, setup_logging, worker_ready, worker_shutting_down
 
-from limbeck.shared.parts import exit_if_not_installed
+from limbeck.shared.parts import exit_if_logger_not_installed, exit_if_not_installed
 from store import migrate
 from store.upkeep.startup import exit_if_misconfigured, warn_of_unknown_settings
 from workers.runtime.context import Context
@@ -59,6 +59,7 @@ def _check_installation(instance: Any, **_: object) -> None:
         exit_if_unusable(context.settings, "celery worker -Q enrich")
     if "gpu" in queues:
         exit_if_not_installed("gpu", "celery worker -Q gpu")
+        exit_if_logger_not_installed(context.settings.loggers, "celery worker -Q gpu")
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

@@ -36,10 +36,11 @@ MULTIPART = "multipart/form-data"
 
 @with_config({"extra": "forbid"})
 class LabelIn(TypedDict):
-    """A label; `sense` distinguishes labels of the same name."""
+    """A label; `sense` distinguishes labels of the same name, `ids` are its identifiers and aliases in images."""
 
     name: str
     sense: NotRequired[str | None]
+    ids: NotRequired[dict[str, str | list[str]] | None]
 
 
 class VocabularyIn(RequestModel):
@@ -74,11 +75,15 @@ def parse_json(body: bytes) -> tuple[str, str, PostedLabels]:
         if error.errors(include_input=False, include_url=False)[0]["type"] == "json_invalid":
             raise ProblemError(400, "malformed_json", error.errors(include_url=False)[0]["msg"]) from None
         raise validation_problem(error, from_json(body)) from None
-    labels = [
-        NewLabel(label) if isinstance(label, str) else NewLabel(label["name"], label.get("sense"))
+    return vocabulary.name, vocabulary.domain, PostedLabels(new_labels(vocabulary))
+
+
+def new_labels(vocabulary: VocabularyIn) -> list[NewLabel]:
+    """The labels of a body in the API's schema."""
+    return [
+        NewLabel(label) if isinstance(label, str) else NewLabel(label["name"], label.get("sense"), label.get("ids"))
         for label in vocabulary.labels
     ]
-    return vocabulary.name, vocabulary.domain, PostedLabels(labels)
 
 
 def is_schema(body: bytes) -> bool:

@@ -31,6 +31,7 @@ from distill.data.splits import SPLIT, Split
 from distill.json_types import JSONObject
 from distill.texts.text_templates import PromptOptions
 from limbeck.shared.images.file_names import is_utf8, shown_path
+from limbeck.shared.parts import LoggerName, exit_if_logger_not_installed, parse_loggers
 from limbeck.shared.templates import TEXT_KINDS, TextKind
 
 DESCRIPTION = (
@@ -44,7 +45,8 @@ class RunArguments:
 
     `notes`: what the readers of the files report. `matched`, `split`: the images by their names, and their split.
     `image_index`: of all these images, until `distill.cli.check_images` has opened them.
-    `initial_student`: the folder of a bundle to fine-tune. `captions`: a JSON file of image path -> caption.
+    `initial_student`: the folder of a bundle to fine-tune. `captions`: a JSON file of image path -> caption. `loggers`:
+    where the training is logged.
     """
 
     labels: list[str]
@@ -64,6 +66,7 @@ class RunArguments:
     cache: Path
     captions: Path | None = None
     initial_student: Path | None = None
+    loggers: tuple[LoggerName, ...] = ("tensorboard",)
 
     @property
     def work(self) -> Path:
@@ -135,6 +138,12 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
         "--split", default='{"by":"seed"}', metavar="JSON", help='default {"by":"seed"}: half ID, half OOD'
     )
     add_check_options(options)
+    options.add_argument(
+        "--log-to",
+        default="tensorboard",
+        metavar="NAMES",
+        help='tensorboard (default), wandb, mlflow, separated by commas; "" for none',
+    )
     options.add_argument("--cache", type=Path, help="teacher features and decoded images (default: in OUT/work)")
     return parser
 
@@ -194,6 +203,7 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
     config = _train_config(namespace)
     check_student(config.student.architecture, pretrained=config.student.pretrained)
     check_teacher(namespace.teacher)
+    loggers = _loggers(namespace.log_to)
     text = text_kind(namespace)
     _check_files(namespace, config)
     given = read_given_labels(namespace)
@@ -219,7 +229,18 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
         cache=namespace.cache or namespace.out / "work" / "cache",
         captions=namespace.captions,
         initial_student=namespace.start,
+        loggers=loggers,
     )
+
+
+def _loggers(text: str) -> tuple[LoggerName, ...]:
+    """The loggers; the process ends with one line if the library of one is not installed. Raises ValueError."""
+    try:
+        names = parse_loggers(text)
+    except ValueError as error:
+        raise ValueError(f"--log-to: {error}") from None
+    exit_if_logger_not_installed(names, "python -m distill")
+    return names
 
 
 def text_kind(namespace: argparse.Namespace) -> TextKind:

@@ -66,6 +66,14 @@ def check_parts(content: bytes, files: Iterable[ManifestEntry], parts: Sequence[
             raise MissingPart(f"the checkpoint has no part {part}{reason}: download it without this part")
 
 
+def make_folder(folder: Path) -> None:
+    """Create the folder of a download if necessary. Raises FilesInTheWay if a file has its name."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise FilesInTheWay([folder], "not a folder") from None
+
+
 def missing_files(
     folder: Path, manifest: ManifestEntry, files: Sequence[ManifestEntry], checkpoint_id: str
 ) -> list[ManifestEntry]:

@@ -4,6 +4,7 @@ Every request can be repeated safely: reads change nothing, and all other reques
 the service performs them once and returns the same response to each repetition.
 """
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 import httpx2
@@ -18,6 +19,8 @@ Param = str | int | float | bool | None  # a query parameter; None leaves it out
 
 ATTEMPTS = 7
 READ_TIMEOUT_S = 60.0
+CHECK_TIMEOUT_S = 3600.0
+"""How long to wait until the service has checked all images; a request that is repeated continues the check."""
 _CONNECT_TIMEOUT_S = 5.0
 _WRITE_TIMEOUT_S = 60.0
 _FIRST_PAUSE_S = 0.25
@@ -90,13 +93,20 @@ def problem_of(response: httpx2.Response) -> Problem:
     return problem_for(
         status=response.status_code,
         code=str(body.get("code") or f"http_{response.status_code}"),
-        detail=str(body.get("detail") or body.get("title") or "no reason given"),
+        detail=str(body.get("detail") or body.get("title") or "no reason given") + _versions_text(body, response),
         errors=[
             FieldError(str(error.get("pointer", "")), str(error.get("detail", "")), error.get("parameter"))
             for error in (errors if isinstance(errors, list) else [])
             if isinstance(error, dict)
         ],
     )
+
+
+def _versions_text(body: Mapping[str, object], response: httpx2.Response) -> str:
+    """Names both versions if they differ, for a route or a field that the service does not know."""
+    theirs, ours = response.headers.get(VERSION_HEADER), installed_version()
+    unknown = response.status_code in (405, 422) or body.get("code") == "not_found"
+    return f" (the service is Limbeck {theirs}, this client {ours})" if unknown and theirs not in (None, ours) else ""
 
 
 def parsed(model: type[Model], response: httpx2.Response) -> Model:

@@ -1,6 +1,7 @@
 """Shared by the commands: exceptions for exit codes, the `--url` option, the client, the database, and input files."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,15 +49,21 @@ SystemPromptFile = Annotated[
     Path | None,
     typer.Option("--system-prompt", help="A file with a system prompt that replaces that of the strategies."),
 ]
-Url = Annotated[str, typer.Option("--url", envvar="LIMBECK_URL", help="URL of the service.")]
+Url = Annotated[
+    str,
+    typer.Option("--url", envvar="LIMBECK_URL", help="URL of the service. Its key is read from LIMBECK_KEY."),
+]
 
 
 @contextmanager
 def service(url: str) -> Iterator["Client"]:
     """A client of the service. The key comes from LIMBECK_KEY: other users of a machine can see command lines."""
     from limbeck import Client, LimbeckError
+    from limbeck.client.environment import unknown_client_settings
     from limbeck.errors import Problem
 
+    for warning in unknown_client_settings(os.environ):
+        typer.echo(f"limbeck: {warning}", err=True)
     try:
         with Client(url) as client:
             yield client
@@ -68,7 +75,7 @@ def service(url: str) -> Iterator["Client"]:
         raise CommandFailed(str(error)) from None
 
 
-def settings() -> "Settings":
+def settings(*, warn: bool = True) -> "Settings":
     """The operator's settings; unknown LIMBECK_* variables are named on stderr. Raises BadInput for an invalid one."""
     from pydantic import ValidationError
 
@@ -79,7 +86,8 @@ def settings() -> "Settings":
         found = Settings()
     except ValidationError as error:
         raise BadInput(settings_fault(error)) from None
-    warn_of_unknown_settings("limbeck", found)
+    if warn:
+        warn_of_unknown_settings("limbeck", found)
     return found
 
 

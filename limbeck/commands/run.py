@@ -153,13 +153,13 @@ def run(
         evaluation = trained["evaluation"]
         rows = [("student", kind, evaluation), *(("teacher", kind, result) for result in evaluation["teacher"])]
         if kind != "names" and (dataset.counts["held_out"] or dataset.counts["ood"]):
-            job = follow(
+            measured_job = follow(
                 client,
                 client.jobs.create("evaluate", dataset_id=dataset.id, teacher=teacher),
                 console,
                 title="measure the teacher",
             )
-            rows.append(("teacher", "names", (job.result or {})["evaluation"]))
+            rows.append(("teacher", "names", (measured_job.result or {})["evaluation"]))
         # The closed-set baseline has an evaluation, but no bundle.
         if trained.get("checkpoint_id"):
             fetch_bundle(client, trained["checkpoint_id"], out, DEFAULT_PARTS, console)

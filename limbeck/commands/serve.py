@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from limbeck.commands.common import BadInput, CommandFailed, database, settings
-from limbeck.shared.parts import install_command, is_installed
+from limbeck.shared.parts import exit_if_logger_not_installed, install_command, is_installed
 
 if TYPE_CHECKING:
     from store.settings import Settings
@@ -72,6 +72,7 @@ def _require_key(config: "Settings") -> None:
 def _embedded(config: "Settings") -> None:
     from limbeck.supervisor import Supervisor
 
+    exit_if_logger_not_installed(config.loggers, "limbeck serve")
     with database(config=config):
         pass
     config.data.mkdir(parents=True, exist_ok=True)

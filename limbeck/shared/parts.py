@@ -5,7 +5,7 @@ are installed in parts: one lock file per dependency group of `pyproject.toml`.
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -14,7 +14,8 @@ from typing import Literal, NoReturn
 
 from limbeck.shared.exit_codes import PART_MISSING
 
-Part = Literal["service", "gpu", "s3"]
+Part = Literal["service", "gpu", "s3", "wandb", "mlflow"]
+LoggerName = Literal["tensorboard", "wandb", "mlflow"]
 VERSION_HEADER = "Limbeck-Version"
 """The header with which the service sends its version."""
 
@@ -48,10 +49,14 @@ MODULES: Mapping[Part, tuple[str, ...]] = {
         *("torch", "torchvision"),
     ),
     "s3": ("s3fs",),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow",),
 }
 """The modules by which an installed part is recognised: import names of its dependencies, without those of `client`."""
 # Extras of the wheel, by modules that no smaller part has.
 _EXTRAS: Mapping[str, tuple[str, ...]] = {"cli": ("typer", "rich", "yaml"), "classify": ("onnxruntime",)}
+# The part that each logger of a training needs.
+_LOGGERS: Mapping[LoggerName, Part] = {"tensorboard": "gpu", "wandb": "wandb", "mlflow": "mlflow"}
 _SERVICE_PACKAGES = ("api", "attributes", "distill", "migrations", "store", "workers")
 
 
@@ -97,8 +102,8 @@ def _install_extra(extra: str) -> str:
 
 
 def _message(module: str, part: Part) -> str:
-    if find_spec("store") is None:  # only the client is installed, and only `limbeck classify` needs more
-        return f"{module} is not installed; {_install_extra('classify')}"
+    if find_spec("store") is None:  # only the client is installed; `limbeck classify` and `publish` need more
+        return f"{module} is not installed; {_install_extra('publish' if module == 'huggingface_hub' else 'classify')}"
     return f"{module} is not installed; install the part {part!r} with: {install_command(part)}"
 
 
@@ -114,6 +119,20 @@ def exit_if_not_installed(part: Part, program: str) -> None:
     for module in MODULES[part]:
         if not _is_found(module):
             _exit(f"{program}: {_message(module, part)}")
+
+
+def parse_loggers(text: str) -> tuple[LoggerName, ...]:
+    """Names of loggers of a training, separated by commas. Raises ValueError."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in _LOGGERS]:
+        raise ValueError(f"there is no logger {unknown[0]!r}: choose from {', '.join(_LOGGERS)}")
+    return tuple(name for name in _LOGGERS if name in names)
+
+
+def exit_if_logger_not_installed(names: Iterable[LoggerName], program: str) -> None:
+    """Exit with `PART_MISSING` and one line on stderr if a logger's part is missing."""
+    for name in names:
+        exit_if_not_installed(_LOGGERS[name], program)
 
 
 @contextmanager

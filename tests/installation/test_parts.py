@@ -31,18 +31,21 @@ MAX_CLASSIFY_BYTES = 300_000_000
 
 
 class Environment:
-    """A virtual environment with the locked dependencies of some parts and with the wheel, or with its `extra`."""
+    """A virtual environment with the wheel: with the locked dependencies of some parts, or with those of its extras."""
 
-    def __init__(self, folder: Path, wheel: Path, *parts: str, extra: str = "") -> None:
+    def __init__(self, folder: Path, wheel: Path, *parts: str, extras: tuple[str, ...] = ()) -> None:
         self.folder = folder
         self.bin = folder / "bin"
         run([sys.executable, "-m", "venv", str(folder)])
-        if extra:
-            run([str(self.bin / "pip"), "install", "--quiet", f"{wheel}[{extra}]"])
-            return
-        locks = [argument for part in parts for argument in ("-r", str(ROOT / "requirements" / f"{part}.lock"))]
-        run([str(self.bin / "pip"), "install", "--quiet", "--require-hashes", *locks])
-        run([str(self.bin / "pip"), "install", "--quiet", "--no-deps", str(wheel)])
+        if parts:
+            locks = [argument for part in parts for argument in ("-r", str(ROOT / "requirements" / f"{part}.lock"))]
+            run([str(self.bin / "pip"), "install", "--quiet", "--require-hashes", *locks])
+            run([str(self.bin / "pip"), "install", "--quiet", "--no-deps", str(wheel)])
+        else:
+            versions = folder / "versions.txt"
+            versions.write_text("\n".join(locked_versions()))
+            with_extras = f"{wheel}[{','.join(extras)}]" if extras else str(wheel)
+            run([str(self.bin / "pip"), "install", "--quiet", "-c", str(versions), with_extras])
 
     def num_bytes(self) -> int:
         """The size of what is installed, without pip and setuptools."""
@@ -61,6 +64,12 @@ class Environment:
         return subprocess.run(
             command, cwd=self.folder, env=_variables(variables), capture_output=True, text=True, check=False
         )
+
+
+def locked_versions() -> list[str]:
+    """`name==version; marker` of each dependency, without its hashes."""
+    lines = (ROOT / "requirements" / "all.lock").read_text().splitlines()
+    return [line.rstrip(" \\") for line in lines if re.match(r"[\w.-]+==", line)]
 
 
 def _variables(given: dict[str, str]) -> dict[str, str]:
@@ -158,7 +167,7 @@ def test_the_client_alone(client: Environment) -> None:
 
 
 def test_a_student_classifies_without_torch(wheel: Path, tmp_path: Path) -> None:
-    classify = Environment(tmp_path / "classify", wheel, extra="classify")
+    classify = Environment(tmp_path / "classify", wheel, extras=("classify",))
     assert not any(map(classify.has, ("torch", "timm", "safetensors", "onnx", "sqlalchemy", "fastapi", "store")))
     assert classify.num_bytes() < MAX_CLASSIFY_BYTES
     write_bundle(tmp_path / "student", with_text=True)
@@ -168,6 +177,37 @@ def test_a_student_classifies_without_torch(wheel: Path, tmp_path: Path) -> None
         ended = classify.run("limbeck", *arguments, XDG_CACHE_HOME=str(tmp_path / "cache"))
         assert (ended.returncode, ended.stderr) == (0, "")
         assert json.loads(ended.stdout)["labels"][0]["label"] == "red thing"
+
+
+def test_the_wheel_alone_is_a_library_on_httpx2_and_pydantic(wheel: Path, tmp_path: Path) -> None:
+    bare = Environment(tmp_path / "bare", wheel)
+    assert not any(map(bare.has, ("typer", "rich", "yaml", "numpy", "onnxruntime", "huggingface_hub")))
+    code = (
+        "from limbeck import AsyncClient, Client, Unreachable\n"
+        "try: Client('http://127.0.0.1:1', attempts=1).ready()\n"
+        "except Unreachable: print('unreachable')"
+    )
+    assert bare.run("python", "-c", code).stdout == "unreachable\n"
+    ended = bare.run("limbeck", "--version")
+    assert (ended.returncode, ended.stderr.count("\n")) == (PART_MISSING, 1), ended.stderr
+    assert "-py3-none-any.whl[cli]'" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("extra", "modules", "command"),
+    [
+        ("cli", ("typer", "rich", "yaml"), ["jobs", "--help"]),
+        ("publish", ("typer", "huggingface_hub"), ["--help"]),
+    ],
+)
+def test_an_extra_brings_what_its_command_needs(
+    wheel: Path, tmp_path: Path, extra: str, modules: tuple[str, ...], command: list[str]
+) -> None:
+    environment = Environment(tmp_path / extra, wheel, extras=(extra,))
+    assert all(map(environment.has, modules))
+    assert not any(map(environment.has, ("torch", "sqlalchemy", "fastapi")))
+    helped = environment.run("limbeck", *command)
+    assert (helped.returncode, helped.stderr) == (0, "")
 
 
 def test_the_service_describes_labels_for_the_client(

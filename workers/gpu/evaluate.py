@@ -43,6 +43,7 @@ from store.jobs.specs import CheckpointSubject, DistillSpec, EvaluateSpec
 from store.models import AttributeEntry, Checkpoint
 from workers.gpu import inputs
 from workers.gpu.pipeline_hooks import pipeline_errors, pipeline_hooks
+from workers.gpu.run_log import open_run_log
 from workers.runtime.context import Context
 from workers.runtime.errors import PartError
 from workers.runtime.lease_renewal import LeaseRenewal
@@ -156,6 +157,13 @@ class _EvaluationRun:
                 path: resources.checkpoint_file(tx, checkpoint_id, path).file_key for path in (CONFIG, WEIGHTS, TARGETS)
             }
             config = distill_spec(tx, checkpoint.job_id).config
+            own, given = (resources.teacher(tx, id) for id in (checkpoint.teacher_id, self.encoded.teacher_id))
+        if own.digest != given.digest:
+            message = (
+                f"the student was distilled from weights {own.digest[:12]}, and {self.spec.teacher} now has "
+                f"{given.digest[:12]}: restore the teacher's weights, or distil again"
+            )
+            raise PartError("teacher_changed", message)
         for path, key in keys.items():
             self.context.artefacts.get_file(key, self.folder / "checkpoint" / path)
         context = TextTargets.load(self.folder / "checkpoint" / TARGETS).context
@@ -272,6 +280,8 @@ class _EvaluationRun:
             **measured.as_json(),
             "teacher": [{"run": self.spec.teacher, **baseline.as_json()}],
         }
+        with open_run_log(self.context, self.claim, self.lease, spec, teacher_digest=teacher.digest) as run_log:
+            run_log.evaluation(evaluation, step=trained.num_steps)
         num_bad_images = trained.num_bad_images + len(self.hooks.bad_images)
         if config.data.protocol == "closed_set":
             # The closed-set baseline has no text features: it cannot be paired with a teacher, so it has no bundle.

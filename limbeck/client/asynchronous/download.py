@@ -18,6 +18,7 @@ from limbeck.client.downloads import (
     check_parts,
     check_space,
     full_disk_named,
+    make_folder,
     manifest_files,
     missing_files,
     partial_path,
@@ -51,7 +52,7 @@ async def download_bundle(
     files = select_files(listed, parts)
     report = on_progress or _no_report
     with full_disk_named(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         async with _locked(http, folder):
             missing = await run_blocking(missing_files, folder, manifest, files, checkpoint.id)
             check_space(folder, missing)

@@ -17,6 +17,7 @@ from limbeck.client.downloads import (
     check_parts,
     check_space,
     full_disk_named,
+    make_folder,
     manifest_files,
     missing_files,
     partial_path,
@@ -52,7 +53,7 @@ def download_bundle(
     files = select_files(listed, parts)
     report = on_progress or _no_report
     with full_disk_named(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with _locked(http, folder):
             missing = run_blocking(missing_files, folder, manifest, files, checkpoint.id)
             check_space(folder, missing)

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict
 
+from limbeck.shared.bundle import hub_layout
+
 MANIFEST_FILE = "manifest.json"
 MANIFEST_FORMAT = "limbeck bundle 1"
 
@@ -107,8 +109,9 @@ def verified_path(folder: Path, name: str, listed: Mapping[str, ManifestFile]) -
 def verify_files(folder: Path, *, partial: bool = False) -> dict[str, Any]:
     """The manifest of the bundle in `folder`, after checking the size and sha256 of every file.
 
-    `partial`: missing files are no fault. Raises BundleError naming every file that is missing, changed, or not in the
-    manifest, and for an unreadable manifest.
+    `partial`: missing files are no fault. A download from the Hub has further files (`hub_layout`), which are none
+    either. Raises BundleError naming every file that is missing, changed, or not in the manifest, and for an
+    unreadable manifest.
     """
     manifest = read_manifest(folder)
     listed = listed_files(manifest)
@@ -122,7 +125,16 @@ def verify_files(folder: Path, *, partial: bool = False) -> dict[str, Any]:
         elif file_sha256(path) != entry["sha256"]:
             faults.append(f"{name} has a different sha256 than the manifest")
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    faults += [f"{name} is not in the manifest" for name in sorted(present - listed.keys() - {MANIFEST_FILE})]
+    extra = sorted(present - listed.keys() - {MANIFEST_FILE})
+    faults += [f"{name} is not in the manifest" for name in extra if not _is_of_hub(folder, name, listed)]
     if faults:
         raise BundleError(f"{folder}: {'; '.join(faults)}")
     return manifest
+
+
+def _is_of_hub(folder: Path, name: str, listed: Mapping[str, ManifestFile]) -> bool:
+    """Whether this is a file of the Hub's client, or a copy of a file of the bundle in a repository's layout."""
+    if hub_layout.is_client_file(name):
+        return True
+    copied = [listed[path] for path in hub_layout.bundle_paths(name) if path in listed]
+    return bool(copied) and file_sha256(folder / name) in [entry["sha256"] for entry in copied]

@@ -144,6 +144,14 @@ def test_a_file_that_the_download_did_not_write_is_not_replaced(tmp_path: Path, 
     assert names(tmp_path) == [present]
 
 
+def test_a_file_with_the_name_of_the_folder_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "student").write_bytes(b"mine")
+    for folder in (tmp_path / "student", tmp_path / "student" / "below"):
+        with pytest.raises(FilesInTheWay, match="not a folder"):
+            fetched([], folder)
+    assert (tmp_path / "student").read_bytes() == b"mine"
+
+
 def test_a_download_that_does_not_fit_is_refused_before_the_first_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

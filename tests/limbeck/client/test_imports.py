@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 # Refuses each module that is neither of the standard library nor of the given ones, then uses the clients.
 CODE = """
 import json, sys
@@ -54,6 +56,7 @@ def _installed_with(*names: str) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_the_clients_import_httpx2_and_pydantic_only() -> None:
     distributions = _installed_with("httpx2", "pydantic")
     modules = {

@@ -56,6 +56,25 @@ def test_an_unreadable_response_of_the_same_version_names_the_field(headers: dic
             assert type(caught.value) is UnexpectedResponse
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "is_named"),
+    [
+        (404, "not_found", True),
+        (405, "method_not_allowed", True),
+        (422, "invalid_request", True),
+        (404, "vocabulary_not_found", False),
+        (409, "vocabulary_in_use", False),
+    ],
+)
+def test_a_problem_with_a_service_of_another_version_names_both(status: int, code: str, is_named: bool) -> None:
+    versions = f" (the service is Limbeck 9.2.0, this client {installed_version()})"
+    for version in ("9.2.0", installed_version()):
+        response = Say(status, problem(status, code).body, {VERSION_HEADER: version})
+        with scripted([response]) as server, Client(server.url) as client, pytest.raises(Problem) as caught:
+            client.vocabularies.get("voc_1")
+        assert str(caught.value) == f"{code}: no{versions if is_named and version == '9.2.0' else ''}"
+
+
 def test_a_readable_response_of_another_version_is_used() -> None:
     with scripted([Say(200, VOCABULARY, {VERSION_HEADER: "9.2.0"})]) as server, Client(server.url) as client:
         assert client.vocabularies.get("voc_1").name == "birds"
