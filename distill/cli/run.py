@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from distill.bundle.onnx_files import OnnxInputs
 from distill.bundle.preflight import BundleTrial, check_out
 from distill.bundle.verify import MANIFEST_FILE, verify_bundle
 from distill.bundle.write import write_bundle
@@ -27,6 +28,7 @@ from distill.data.atomic_files import write_bytes
 from distill.data.dataset.trained_on import IMAGES_FILE, TrainedOn, save_training_images
 from distill.data.dataset_check.check import CheckedDataset
 from distill.evaluation.accuracy import Evaluation, last_epochs
+from distill.evaluation.onnx_inputs import OnnxImages
 from distill.hooks import PipelineHooks
 from distill.json_types import JSONObject, StudentEvaluation
 from distill.pipeline import (
@@ -40,7 +42,7 @@ from distill.pipeline import (
     training_data,
 )
 from distill.student.init_from_bundle import InitialStudent, read_initial_student, trained_before
-from distill.student.model import configured_student
+from distill.student.model import Student, configured_student
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.texts.student_texts import evaluation_inputs
 from distill.texts.text_targets import TextTargets, encode_text_targets
@@ -437,8 +439,23 @@ def _write_bundle(
             "recipe": arguments.recipe,
             "config": arguments.config.model_dump(mode="json"),
         },
+        onnx=_onnx_inputs(session, result.student, targets) if arguments.config.bundle.onnx else None,
         left_out=inputs.left_out,
     )
     for part, reason in written.left_out.items():
         session.console.message(f"warning: the bundle has no {part}: {reason}")
     return written.left_out
+
+
+def _onnx_inputs(session: _Session, student: Student, targets: TextTargets) -> OnnxInputs:
+    arguments, config = session.arguments, session.arguments.config
+    session.console.begin("ONNX files")
+    images = OnnxImages(
+        student=student,
+        image_index=arguments.image_index,
+        targets=targets,
+        cache=arguments.cache,
+        shots=config.data.shots,
+        hooks=session.hooks,
+    )
+    return images.inputs(arguments.prompt, config.objective.temperature)

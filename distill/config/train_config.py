@@ -398,9 +398,20 @@ class SystemConfig(_Frozen):
     )
 
 
+class BundleConfig(_Frozen):
+    """Optional files of the bundle."""
+
+    onnx: bool = Field(True, description="Write the student for ONNX Runtime, in float32 and with 8-bit weights.")
+    text_onnx: bool = Field(
+        False, description="Write the teacher's text encoder for ONNX Runtime too, to classify among new labels."
+    )
+
+
 # Settings that may change between two parts of one run, because they do not change its result.
 # The path of `weights` is free because their digest identifies them (`distill.training.setup`).
-FREE_FIELDS = frozenset({"device", "num_workers", "threads", "save_every_s", "decoded_gb", "weights"})
+FREE_FIELDS = frozenset(
+    {"device", "num_workers", "threads", "save_every_s", "decoded_gb", "weights", "onnx", "text_onnx"}
+)
 
 
 class TrainSettings(_Frozen):
@@ -417,6 +428,7 @@ class TrainSettings(_Frozen):
     weight_average: WeightAverageConfig = Field(WeightAverageConfig(), description="Average of the weights.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Evaluation during training.")
     system: SystemConfig = Field(SystemConfig(), description="Seed, precision, device and processes.")
+    bundle: BundleConfig = Field(BundleConfig(), description="Optional files of the bundle.")
 
     @model_validator(mode="wrap")
     @classmethod

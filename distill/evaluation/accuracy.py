@@ -24,6 +24,7 @@ from distill.data.counter_rng import Ints
 from distill.evaluation.agreement import Agreement, agreement
 from distill.evaluation.bootstrap import Intervals, accuracy_intervals, harmonic_intervals, harmonic_mean
 from distill.evaluation.calibration import Calibration, calibration
+from distill.evaluation.none_of_these import NoneOfThese
 from distill.json_types import EpochLine, EvaluationJSON, LogLine
 
 ELEMENTS_AT_ONCE = 32_000_000
@@ -102,7 +103,8 @@ class Evaluation:
 
     All parts use the final weights, except `last_epochs`, the mean over the weights of several epochs.
     `retrieval`: the OOD part with few-shot retrieval in addition to the texts, if requested.
-    `num_training_images`: images that were left out because the student was trained on them.
+    `num_training_images`: images that were left out because the student was trained on them. `none_of_these`: of a
+    student with enough held-out images; absent from the JSON otherwise.
     """
 
     text: str
@@ -112,10 +114,13 @@ class Evaluation:
     last_epochs: LastEpochs | None = None
     retrieval: LabelSetAccuracy | None = None
     num_training_images: int = 0
+    none_of_these: NoneOfThese | None = None
 
     def as_json(self) -> EvaluationJSON:
         """`{"text", "id": {...} or None, "ood", "joint", "last_epochs", "retrieval"}`, of JSON types only."""
         plain: EvaluationJSON = json.loads(json.dumps(asdict(self)))
+        if self.none_of_these is None:
+            del plain["none_of_these"]
         return plain
 
     def summary(self) -> EpochLine:

@@ -12,10 +12,12 @@ from sqlalchemy.orm import Session
 from torch import Tensor
 
 from attributes.types import line_from_json
+from distill.bundle.onnx_files import OnnxInputs
 from distill.bundle.write import WrittenBundle, write_bundle
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, TrainedOn, read_trained_on
 from distill.evaluation.accuracy import Evaluation, last_epochs
+from distill.evaluation.onnx_inputs import OnnxImages
 from distill.hooks import PipelineHooks
 from distill.json_types import StudentEvaluation
 from distill.pipeline import (
@@ -288,12 +290,11 @@ class _EvaluationRun:
             return lambda _tx: EvaluateResult(evaluation=evaluation, num_bad_images=num_bad_images)
         self.lease.begin("bundle")
         bundle = self._write_bundle(student, teacher, evaluation, spec, log_path, trained)
-        return self._publish_checkpoint(spec, bundle, evaluation, num_bad_images)
+        return self._publish_checkpoint(spec, bundle, num_bad_images)
 
-    def _publish_checkpoint(
-        self, spec: DistillSpec, bundle: WrittenBundle, evaluation: StudentEvaluation, num_bad_images: int
-    ) -> Publish:
+    def _publish_checkpoint(self, spec: DistillSpec, bundle: WrittenBundle, num_bad_images: int) -> Publish:
         """Upload the bundle, and publish it as a checkpoint when the part ends."""
+        evaluation = bundle.evaluation
         stored = []
         for number, (path, _, _) in enumerate(bundle.files):
             self.lease.progress(number, len(bundle.files), "files")
@@ -361,11 +362,25 @@ class _EvaluationRun:
             training_log=log_path,
             training_images=self._training_images(trained.files),
             provenance=self._provenance(spec, student),
+            onnx=self._onnx_inputs(student, spec) if spec.config.bundle.onnx else None,
             left_out=trained.left_out,
         )
         for part, reason in written.left_out.items():
             self.lease.note(f"the checkpoint has no {part}: {reason}", level="warning", part=part, reason=reason)
         return written
+
+    def _onnx_inputs(self, student: Student, spec: DistillSpec) -> OnnxInputs:
+        images = OnnxImages(
+            student=student,
+            image_index=self.image_index,
+            targets=self.targets,
+            cache=self.context.settings.cache,
+            shots=spec.config.data.shots,
+            root=self.images.root,
+            num_workers=spec.config.system.num_workers,
+            hooks=self.hooks,
+        )
+        return images.inputs(spec.prompt, spec.config.objective.temperature)
 
     def _provenance(self, spec: DistillSpec, student: Student) -> dict[str, Any]:
         with self.context.db.read() as tx:

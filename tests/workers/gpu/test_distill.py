@@ -29,7 +29,15 @@ from workers.runtime.run_part import claim_part, run_claimed
 LABELS = ("blue jay", "crane", "heron", "red finch")
 SPLIT_BY_LIST = {"by": "list", "id": ["red finch", "crane"], "ood": ["blue jay", "heron"], "held_out": 0.5}
 PARTS = ("encode", "train", "evaluate")
-CONFIG = {"student": "test_resnet", "image_px": 32, "epochs": 1, "batch_size": 2, "num_workers": 1, "threads": 1}
+CONFIG = {
+    "student": "test_resnet",
+    "image_px": 32,
+    "epochs": 1,
+    "batch_size": 2,
+    "num_workers": 1,
+    "threads": 1,
+    "onnx": False,
+}
 
 
 @pytest.fixture
