@@ -5,7 +5,7 @@ K labels, D embedding width.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -65,19 +65,27 @@ class Bundle:
 
     folder: Path
     files: Mapping[str, ManifestFile]
+    left_out: Mapping[str, str]
     config: Mapping[str, Any]
 
     @classmethod
     def open(cls, folder: Path) -> "Bundle":
         """Read the manifest and `onnx/config.json`. Raises BundleError."""
-        files = listed_files(read_manifest(folder))
+        manifest = read_manifest(folder)
+        bundle = cls(folder, listed_files(manifest), manifest.get("left_out") or {}, {})
         for name in (IMAGE_GRAPH, CONFIG):
-            if name not in files and not (folder / name).exists():
-                raise BundleError(f"{folder} has no {name}; add it in a checkout: python -m distill export {folder}")
-        bundle = cls(folder, files, {})
+            if name not in bundle.files and not (folder / name).exists():
+                raise BundleError(
+                    f"{folder} has no {name}{bundle.reason('onnx')}; add it in a checkout: "
+                    f"python -m distill export {folder}"
+                )
         config = bundle.json(CONFIG)
         check_format(config.get("format"), CONFIG_FORMAT, str(folder / CONFIG))
-        return cls(folder, files, config)
+        return replace(bundle, config=config)
+
+    def reason(self, part: str) -> str:
+        """Why the bundle lacks an optional part, in brackets; empty if the manifest does not say it."""
+        return f" ({self.left_out[part]})" if part in self.left_out else ""
 
     def path(self, name: str) -> Path:
         """The path of a file, which is as in the manifest. Raises BundleError that says how to get it."""
@@ -143,8 +151,8 @@ class Bundle:
         text = self.config.get("text")
         if TEXT_GRAPH not in self.files or not text:
             raise BundleError(
-                f"{self.folder} has no {TEXT_GRAPH}, which encodes new labels; add it in a checkout: "
-                f"python -m distill export {self.folder} --text"
+                f"{self.folder} has no {TEXT_GRAPH}, which encodes new labels{self.reason('text.onnx')}; add it in a "
+                f"checkout: python -m distill export {self.folder} --text"
             )
         try:
             templates = tuple(text["templates"])

@@ -16,7 +16,7 @@ from limbeck.classify import load_student
 from tests.golden.training import TEACHER
 
 NUM_SPECIES, NUM_ID, NUM_IMAGES = 10, 5, 20
-SETTINGS = ("image_px=32", "epochs=20", "batch_size=16", "device=cpu", "threads=1", "num_workers=2", "onnx=false")
+SETTINGS = ("image_px=32", "epochs=20", "batch_size=16", "device=cpu", "threads=1", "num_workers=2")
 
 
 def cut_out(member: Species, number: int) -> tuple[Image.Image, Image.Image]:

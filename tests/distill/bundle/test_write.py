@@ -18,6 +18,7 @@ from PIL import ExifTags, Image
 from safetensors.torch import load_file
 
 from distill.bundle import student_files
+from distill.bundle.onnx_files import OnnxInputs
 from distill.bundle.optional_parts import OPTIONAL_PARTS
 from distill.bundle.student_files import StudentWeights
 from distill.bundle.verify import file_sha256, verify_bundle
@@ -426,7 +427,10 @@ def test_grey_student_is_bundled_without_pairing(
         model_args=built.model_args,
     )
     out = tmp_path / "bundle"
-    write(out, student, provenance={**PROVENANCE, "initial_weights": {"source": "random"}})
+    onnx = OnnxInputs(temperature=0.07, templates=("{}",), calibration=list)
+    not_needed = {"image-uint8.onnx": "not needed", "image-int8.onnx": "not needed"}
+    provenance = {**PROVENANCE, "initial_weights": {"source": "random"}}
+    write(out, student, provenance=provenance, onnx=onnx, left_out=not_needed)
     assert not (out / "pairing").exists()
     config = json.loads((out / "image" / "config.json").read_text())
     assert config["pretrained_cfg"]["input_size"] == [1, 32, 48]

@@ -64,6 +64,9 @@ def test_bundle_without_onnx_names_the_command_that_adds_it(bundle: Path) -> Non
     write_manifest(bundle)
     with pytest.raises(BundleError, match=r"has no onnx/image\.onnx; add it in a checkout: python -m distill export"):
         load_student(bundle)
+    write_manifest(bundle, left_out={"onnx": "torch cannot export it"})
+    with pytest.raises(BundleError, match=r"has no onnx/image\.onnx \(torch cannot export it\); add it"):
+        load_student(bundle)
 
 
 def test_file_that_the_manifest_does_not_list_is_not_used(bundle: Path) -> None:
