@@ -50,8 +50,9 @@ def make_bundle(folder: Path) -> None:
     """Write a ResNet-18 with random weights, the labels, and the files that `limbeck classify` reads."""
     import timm
     import torch
-    from distill.bundle.onnx_graphs import image_encoder, saved
     from safetensors.torch import save_file
+
+    from distill.bundle.onnx_graphs import image_encoder, saved
 
     torch.manual_seed(0)
     model = timm.create_model("resnet18", num_classes=WIDTH).eval()
