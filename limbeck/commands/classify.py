@@ -44,9 +44,9 @@ def classify(
     An image is `none of these` if the cosine of its best label is below the threshold of the bundle, which was chosen
     on held-out images. The line below the table says how often an image of a known label is wrongly called so.
 
-      limbeck classify my-student photo.jpg
-      limbeck classify my-student photos --format csv > photos.csv
-      limbeck classify my-student photo.jpg --labels "crane,heron,stork"
+        limbeck classify my-student photo.jpg
+        limbeck classify my-student photos --format csv > photos.csv
+        limbeck classify my-student photo.jpg --labels "crane,heron,stork"
     """
     if threshold is not None and no_threshold:
         raise BadInput("--threshold and --no-threshold exclude each other")

@@ -135,13 +135,15 @@ def read_bytes(path: Path) -> bytes:
         raise BadInput(f"{path}: {error.strerror}") from None
 
 
-def create_vocabulary(client: "Client", path: Path, domain: str, console: "Console") -> "CreatedVocabulary":
+def create_vocabulary(
+    client: "Client", path: Path, domain: str, console: "Console", *, name: str = ""
+) -> "CreatedVocabulary":
     """Create a vocabulary from a label file, and print how it was read. Raises BadInput that names invalid labels."""
     from limbeck import Problem
 
     content = read_bytes(path)
     try:
-        created = client.vocabularies.create_from_file(path.stem, content, filename=path.name, domain=domain)
+        created = client.vocabularies.create_from_file(name or path.stem, content, filename=path.name, domain=domain)
     except Problem as error:
         if error.status not in (400, 413, 415, 422):
             raise
@@ -154,7 +156,7 @@ def create_vocabulary(client: "Client", path: Path, domain: str, console: "Conso
 
 
 def _fault_of_labels(path: Path, content: bytes) -> str:
-    """Why the service refused a label file, as `limbeck labels` says it; empty if it can be read here."""
+    """Why the service refused a label file, as `limbeck vocab read` says it; empty if it can be read here."""
     from limbeck.shared.label_files import LabelFileError, read_label_file
 
     try:

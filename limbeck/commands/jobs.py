@@ -1,17 +1,14 @@
-"""`limbeck jobs`, `job`, `cancel` and `download`: list, show and cancel jobs, and download a checkpoint."""
+"""`limbeck jobs`, `job` and `cancel`: list, show and cancel jobs."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, CommandFailed, LabelsMissing, Url, id_table, service
+from limbeck.commands.common import DEFAULT_URL, CommandFailed, LabelsMissing, Url, id_table, service
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from limbeck import Client
     from limbeck.models import Job
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
@@ -64,53 +61,6 @@ def cancel(id: JobId, url: Url = DEFAULT_URL) -> None:
     """Cancel a job."""
     with service(url) as client:
         typer.echo(f"{id} {client.jobs.cancel(id).status}")
-
-
-def download(
-    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="The checkpoint's id.")],
-    out: Annotated[Path, typer.Option(help="The destination folder.")],
-    parts: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PARTS",
-            help="Comma-separated: image, pairing, onnx, targets; or all. By default image, onnx and targets.",
-        ),
-    ] = None,
-    url: Url = DEFAULT_URL,
-) -> None:
-    """Download a checkpoint's bundle; an interrupted download is resumed."""
-    from rich.console import Console
-
-    from limbeck.client.downloads import BUNDLE_PARTS, DEFAULT_PARTS
-
-    chosen: Sequence[str] | None = DEFAULT_PARTS
-    if parts is not None:
-        chosen = None if parts.strip() == "all" else [part.strip() for part in parts.split(",") if part.strip()]
-    if unknown := set(chosen or ()) - set(BUNDLE_PARTS):
-        raise BadInput(f"--parts: unknown part {', '.join(sorted(unknown))}; choose {', '.join(BUNDLE_PARTS)}, or all")
-    with service(url) as client:
-        fetch_bundle(client, checkpoint, out, chosen, Console())
-
-
-def fetch_bundle(client: "Client", checkpoint: str, out: Path, parts: Sequence[str] | None, console: "Console") -> None:
-    """Download a bundle with a progress bar; every file is verified against the manifest."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
-
-    columns = TextColumn("{task.description}"), BarColumn(bar_width=28), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, console=console) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(path: str, done: int, size: int) -> None:
-            if path not in tasks:
-                tasks[path] = bar.add_task(path, total=size)
-            bar.update(tasks[path], completed=done)
-
-        try:
-            paths = client.checkpoints.download(checkpoint, out, parts, show)
-        except OSError as error:
-            raise CommandFailed(f"{error.filename or out}: {error.strerror}") from None
-    size = sum(path.stat().st_size for path in paths)
-    console.print(f"{len(paths)} files, {size / 1e6:.1f} MB in {out}, verified against the manifest", highlight=False)
 
 
 def progress_text(job: "Job") -> str:

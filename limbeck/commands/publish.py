@@ -90,15 +90,14 @@ def _bundle(
 
 
 def _download(id: str, url: str, folder: Path, paths: Sequence[str], *, pairing: bool, quiet: bool) -> None:
-    from rich.console import Console
 
     from limbeck.client.downloads import BUNDLE_PARTS
-    from limbeck.commands.jobs import fetch_bundle
+    from limbeck.commands.download import fetch_bundle
 
     present = {path.partition("/")[0] for path in paths if "/" in path}
     parts = [part for part in BUNDLE_PARTS if part in present and (pairing or part != "pairing")]
     with service(url) as client:
-        fetch_bundle(client, id, folder, parts, Console(stderr=True, quiet=quiet))
+        fetch_bundle(client, id, folder, parts, quiet=quiet)
 
 
 def _show_progress(wanted: bool) -> None:

@@ -89,7 +89,7 @@ def run(
     from rich.console import Console
 
     from limbeck.client.downloads import DEFAULT_PARTS
-    from limbeck.commands.jobs import fetch_bundle
+    from limbeck.commands.download import fetch_bundle
     from limbeck.enrich_report import follow_enrichment, missing_text
     from limbeck.progress import follow
     from limbeck.shared.images.dataset_report import Check, DuplicateAction, NearDuplicateAction
@@ -127,7 +127,7 @@ def run(
         for warning in dataset.warnings:
             console.print(f"warning: {warning}", highlight=False, markup=False)
         if dataset.warnings:
-            console.print(f"details: limbeck datasets report {dataset.id}", highlight=False, markup=False)
+            console.print(f"details: limbeck dataset report {dataset.id}", highlight=False, markup=False)
         if not dataset.counts["train"]:
             raise BadInput(f"--split {split}: no image is left to train on")
         attribute_set, missing = None, ""
@@ -162,7 +162,7 @@ def run(
             rows.append(("teacher", "names", (measured_job.result or {})["evaluation"]))
         # The closed-set baseline has an evaluation, but no bundle.
         if trained.get("checkpoint_id"):
-            fetch_bundle(client, trained["checkpoint_id"], out, DEFAULT_PARTS, console)
+            fetch_bundle(client, trained["checkpoint_id"], out, DEFAULT_PARTS)
     if evaluation["id"] or evaluation["ood"]:
         console.print(results_table(rows))
     else:

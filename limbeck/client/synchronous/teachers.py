@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 
+from limbeck.client.paths import resource_path
 from limbeck.client.synchronous.http import Http
 from limbeck.client.synchronous.requests import get, items
 from limbeck.models import Teacher, TextTargets
@@ -37,3 +38,7 @@ class TextTargetSets:
         """All text targets, or those of a vocabulary or an attribute set, newest first."""
         filters = {"vocabulary_id": vocabulary_id, "attribute_set_id": attribute_set_id}
         return items(self._http, TextTargets, "/v1/text-targets", filters)
+
+    def export(self, id: str) -> bytes:
+        """The features as a safetensors file: `features` (K, D), L2-normalised, in the order of the labels."""
+        return (self._http.request("GET", resource_path("text-targets", id, "file"))).content
