@@ -17,7 +17,8 @@ ONE_FILE_EACH = ("api/routes", "limbeck/commands", "distill/losses", "migrations
 SAME_CONCEPT = """
     AgainEstimate AttributeSet BundleError BundleFile Call CaptionSet ChatBody Checkpoint Conflict Dataset Draft Event
     ImageURL InvalidRequest Job LLMAnswer Label Line LineJSON LineViolation NamedSchema NoneOfThese NotFound Page
-    Problem Progress Range Report ResponseFormat Stage StatsJSON StrategyEstimate Teacher TextTargets UsdRange Vocabulary
+    Problem Progress Range Report ResponseFormat Stage StatsJSON StrategyEstimate Teacher TextTargets UsdRange
+    Vocabulary
 """.split()  # noqa: SIM905
 
 

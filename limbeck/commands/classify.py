@@ -31,11 +31,13 @@ def classify(
         list[str] | None, typer.Option(metavar="FILE", help="A list of further images, one path per line; - for stdin.")
     ] = None,
     labels: Annotated[str | None, typer.Option(metavar="LABELS", help=_LABELS_HELP)] = None,
-    among: Annotated[str, typer.Option(help="Candidate labels: all, seen (in training), or unseen.")] = "all",
-    top: Annotated[int, typer.Option(min=1, help="Number of labels to show per image.")] = 3,
-    threshold: Annotated[float | None, typer.Option(min=-1, max=1, help=_THRESHOLD_HELP)] = None,
+    among: Annotated[
+        str, typer.Option(metavar="LABELS", help="Candidate labels: all, seen (in training), or unseen.")
+    ] = "all",
+    top: Annotated[int, typer.Option(metavar="N", min=1, help="Number of labels to show per image.")] = 3,
+    threshold: Annotated[float | None, typer.Option(metavar="COSINE", min=-1, max=1, help=_THRESHOLD_HELP)] = None,
     no_threshold: Annotated[bool, typer.Option("--no-threshold", help="Never answer `none of these`.")] = False,
-    format: Annotated[str, typer.Option(help="Output: table, jsonl or csv.")] = "table",
+    format: Annotated[str, typer.Option(metavar="FORMAT", help="Output: table, jsonl or csv.")] = "table",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="First compare every file with the manifest.")] = False,
 ) -> None:
