@@ -35,7 +35,7 @@ def test_help_lists_all_commands_without_heavy_imports() -> None:
     [
         (["frobnicate"], "frobnicate"),
         (["jobs", "--frobnicate"], "--frobnicate"),
-        (["job"], "JOB"),
+        (["watch"], "JOB"),
         (["jobs", "--limit", "0"], "--limit"),
         ([*RUN, "missing.txt"], "missing.txt: No such file"),
         ([*RUN, "labels.txt", "--text", "poems"], "--text 'poems': choose"),
@@ -100,7 +100,7 @@ def test_an_option_that_the_service_rejects_is_exit_code_2(capsys: Capture) -> N
 def test_another_rejection_is_exit_code_1(capsys: Capture) -> None:
     with scripted([problem(409, "conflict", "is running")]) as server:
         code, line = failed(["cancel", "job_1", "--url", server.url], capsys)
-    assert (code, line) == (1, "limbeck: conflict: is running\n")
+    assert (code, line) == (1, "limbeck: job_1: conflict: is running\n")
 
 
 def test_an_unreachable_service_is_exit_code_1(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
