@@ -6,10 +6,7 @@ On a terminal one line is redrawn from the second second on; elsewhere there is 
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
-
-if TYPE_CHECKING:
-    from limbeck.progress import Rate
+from typing import TextIO
 
 FIRST_S = 1.0
 REDRAW_S = 0.2
@@ -24,22 +21,16 @@ class ProgressLine:
     ) -> None:
         self._total, self._unit, self._out, self._clock = total, unit, out or sys.stderr, clock
         self._is_terminal = self._out.isatty()
-        self._rate: Rate | None = None
-        self._next = clock() + (FIRST_S if self._is_terminal else PLAIN_LINE_S)
+        self._started = clock()
+        self._next = self._started + (FIRST_S if self._is_terminal else PLAIN_LINE_S)
         self._is_drawn = False
 
     def update(self, done: int) -> None:
         """`done` items are done. Prints if it is time."""
         now = self._clock()
-        if self._rate is None and self._next - now > PLAIN_LINE_S / 2:
-            return  # a short run needs no rate, and not the modules below
-        from limbeck.progress import Rate
-
-        self._rate = self._rate or Rate(self._clock)
-        rate = self._rate.update(done, self._unit)
         if now < self._next or done >= self._total:
             return
-        line = self._line(done, rate)
+        line = self._line(done, done / (now - self._started))
         if self._is_terminal:
             self._out.write(f"\r{line}\x1b[K")
             self._is_drawn = True
@@ -55,8 +46,8 @@ class ProgressLine:
             self._out.flush()
             self._is_drawn = False
 
-    def _line(self, done: int, rate: float | None) -> str:
-        from limbeck.progress import duration_text, rate_text
+    def _line(self, done: int, rate: float) -> str:
+        from limbeck.job_texts import duration_text, rate_text  # imports pydantic, which a short run does not need
 
         line = f"{done:,} of {self._total:,} {self._unit}"
         return f"{line}, {rate_text(rate)}/s, {duration_text((self._total - done) / rate)} left" if rate else line
