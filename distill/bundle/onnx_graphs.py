@@ -3,8 +3,8 @@
 `image_encoder` exports a timm model with `torch.onnx.export`. `with_preprocessing` puts the steps of timm's evaluation
 transform before an encoder, and the softmax over labels after it. Pillow's resize, with which the student was trained,
 is ONNX's `Resize` of uint8 with antialias, a = -0.5 and `exclude_outside`. ONNX Runtime's result differs from Pillow's
-by at most one grey level, in less than 2 of 1,000 values. In tall pictures it is every fourth value: Pillow 13 resizes
-them vertically first, ONNX Runtime horizontally, and both round after each step.
+by at most one grey level, in less than 2 of 1,000 values. In tall pictures it is every fourth value, by up to two
+levels: Pillow 13 resizes them vertically first, ONNX Runtime horizontally, and both round after each step.
 B images, C channels, H, W height and width of the pictures, S, T of the resized ones, P, Q of the student's input;
 K labels, D embedding width.
 """
