@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from limbeck.commands import dataset_create
 from limbeck.commands.common import DEFAULT_URL, Url, id_table, service
 
 cli = typer.Typer(help="Datasets: list them, and show what lies in their folders.", no_args_is_help=True)
+cli.command("create")(dataset_create.create)
 
 
 @cli.command("list")
