@@ -97,7 +97,10 @@ def plan_run(client: "Client", inputs: RunInputs, *, opens_images: bool) -> tupl
     assert plan.dataset is not None
     if not inputs.images.only_matching or len(plan.dataset.labels) == len(inputs.labels.labels):
         return inputs, plan
-    matching = replace(inputs, labels=inputs.labels.only(plan.dataset.labels))
+    labels = inputs.labels.only(plan.dataset.labels)
+    names = {label.name for label in labels.labels}
+    folder_map = {folder: label for folder, label in inputs.images.folder_map.items() if label in names}
+    matching = replace(inputs, labels=labels, images=replace(inputs.images, folder_map=folder_map))
     return matching, _plan(client, matching, opens_images=opens_images)
 
 
