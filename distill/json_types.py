@@ -193,6 +193,7 @@ class LabelSetJSON(TypedDict):
     num_labels: int
     num_images: int
     per_label: dict[str, float]
+    images_per_label: NotRequired[dict[str, int]]
     top5: float
     intervals: IntervalsJSON
     calibration: CalibrationJSON

@@ -28,7 +28,8 @@ import timm
 import torch
 
 from distill.bundle import plots
-from distill.bundle.model_card import CardFacts, model_card
+from distill.bundle.card_facts import CardFacts
+from distill.bundle.model_card import model_card
 from distill.bundle.onnx_files import OnnxInputs, write_onnx
 from distill.bundle.optional_parts import CARD_FILE, OptionalParts
 from distill.bundle.pairing import PairingLoad, verify_pairing, write_pairing
@@ -131,7 +132,8 @@ def write_bundle(
             needs_transformers=bool(teacher.model_cfg["text_cfg"].get("hf_tokenizer_name")),
         )
         optional.write("plots", lambda: _draw_plots(draft, training_log, evaluation))
-        facts = replace(facts, left_out=optional.left_out)
+        onnx_files = [path.name for path in (draft / "onnx").glob("*")]
+        facts = replace(facts, onnx=onnx_files, left_out=optional.left_out)
         optional.write("card", lambda: write_bytes(draft / CARD_FILE, _encoded(model_card(facts))))
         files = _write_manifest(draft, student, made_from, optional.left_out)
         for folder in (draft, *(path for path in draft.iterdir() if path.is_dir())):

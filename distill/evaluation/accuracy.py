@@ -48,7 +48,8 @@ class Confusion:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSetAccuracy:
-    """Accuracy among a set of labels. `chance`: accuracy of guessing. `per_label`: for the labels that have images.
+    """Accuracy among a set of labels. `chance`: accuracy of guessing. `per_label` and
+    `images_per_label`: for the labels that have images.
 
     `num_images`: an image with several labels counts under each. `top5`: mean over labels of the share of images whose
     own text is among the five closest. `confusions`: most frequent first. `agreement`: of a student with its teacher,
@@ -60,6 +61,7 @@ class LabelSetAccuracy:
     num_labels: int
     num_images: int
     per_label: dict[str, float]
+    images_per_label: dict[str, int]
     top5: float
     intervals: Intervals
     calibration: Calibration
@@ -181,14 +183,14 @@ def evaluate_features(
     correct = np.bincount(truth[predictions.correct], minlength=len(subset))[with_images]
     in_top5 = np.bincount(truth[predictions.rank < 5], minlength=len(subset))[with_images]
     shares = correct / images
+    measured = [names[label] for label in subset[with_images].tolist()]
     return LabelSetAccuracy(
         accuracy=float(shares.mean()),
         chance=1 / len(subset),
         num_labels=len(subset),
         num_images=len(labels),
-        per_label={
-            names[subset[index]]: share for index, share in zip(with_images.tolist(), shares.tolist(), strict=True)
-        },
+        per_label=dict(zip(measured, shares.tolist(), strict=True)),
+        images_per_label=dict(zip(measured, images.tolist(), strict=True)),
         top5=float((in_top5 / images).mean()),
         intervals=accuracy_intervals(correct, images),
         calibration=calibration(predictions.confidence, predictions.correct, temperature=temperature),

@@ -19,13 +19,14 @@ from limbeck.commands.image_options import (
     image_options,
 )
 from limbeck.commands.plans import print_plan, refusals_by_option
-from limbeck.commands.train_options import AsJson, DryRun
+from limbeck.commands.tables import AsJson, print_json
+from limbeck.commands.train_options import DryRun
 
 
 def create(
-    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="The images, relative to the service's data root.")],
-    vocabulary: Annotated[str, typer.Option(help="The vocabulary of the labels: voc_…")],
-    name: Annotated[str, typer.Option(help="Name of the dataset; the folder by default.")] = "",
+    vocabulary: Annotated[str, typer.Argument(metavar="VOCABULARY", help="The vocabulary of its labels: voc_…")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="The folder, relative to the service's data root.")],
+    name: Annotated[str, typer.Option(help="Name of the dataset; by default the path.")] = "",
     split: Split = DEFAULT_SPLIT,
     source: Source = "",
     folder_map: FolderMap = "",
@@ -42,14 +43,14 @@ def create(
 
     Examples:
 
-      limbeck dataset create birds --vocabulary voc_…
-      limbeck dataset create birds --vocabulary voc_… --split all --only-matching
-      limbeck dataset create birds --vocabulary voc_… --folder-map '{"012.Crane": "crane"}'
+      limbeck dataset create voc_… birds
+      limbeck dataset create voc_… birds --split all --only-matching
+      limbeck dataset create voc_… birds --folder-map '{"012.Crane": "crane"}'
     """
     from rich.console import Console
 
     options = image_options(
-        folder,
+        path,
         split=split,
         source=source,
         folder_map=folder_map,
@@ -67,11 +68,12 @@ def create(
             return
         created = client.datasets.create(vocabulary, name=name or None, **options.fields())
     if as_json:
-        typer.echo(created.model_dump_json(indent=1))
-        return
+        return print_json(created.model_dump(mode="json"))
     exists = ", which exists" if created.reused else ""
     text = f"{counts_text(created.counts)}; dataset {created.id}{exists}"
     console.print(text, highlight=False, markup=False, soft_wrap=True)
     for warning in created.warnings:
         console.print(f"warning: {warning}", highlight=False, markup=False)
+    if created.warnings:
+        console.print(f"details: limbeck dataset report {created.id}", highlight=False, markup=False)
     console.print(f"next: limbeck distill --dataset {created.id} --teacher TEACHER", highlight=False, markup=False)

@@ -9,8 +9,8 @@ from limbeck.commands.common import DEFAULT_URL, Url, service
 from limbeck.commands.evaluations import Row, is_measured, results_table
 from limbeck.commands.plans import check_out, print_job_check, refusals_by_option
 from limbeck.commands.started_jobs import start
+from limbeck.commands.tables import AsJson, print_json
 from limbeck.commands.train_options import (
-    AsJson,
     Concept,
     DryRun,
     Recipe,
@@ -50,7 +50,8 @@ def distill(
     """
     from rich.console import Console
 
-    from limbeck.commands.jobs import fetch_bundle
+    from limbeck.client.downloads import DEFAULT_PARTS
+    from limbeck.commands.download import fetch_bundle
     from limbeck.progress import follow
 
     console = Console(stderr=as_json)
@@ -75,10 +76,9 @@ def distill(
         job = follow(client, start(client, console, "distill", **options), console, title="distil the student")
         result = job.result or {}
         if out is not None and result.get("checkpoint_id"):
-            fetch_bundle(client, result["checkpoint_id"], out, ["image", "targets"], console)
+            fetch_bundle(client, result["checkpoint_id"], out, DEFAULT_PARTS, quiet=as_json)
     if as_json:
-        typer.echo(job.model_dump_json(indent=1))
-        return
+        return print_json(job.model_dump(mode="json"))
     evaluation = result["evaluation"]
     if is_measured(evaluation):
         teachers: list[Row] = [("teacher", options["text"], measured) for measured in evaluation["teacher"]]
@@ -86,5 +86,5 @@ def distill(
     else:
         console.print("not measured: all images are for training", highlight=False)
     if checkpoint := result.get("checkpoint_id"):
-        hint = f"limbeck classify --checkpoint {out} IMAGE" if out else f"limbeck download {checkpoint} --out student"
+        hint = f"limbeck classify {out} IMAGE" if out else f"limbeck download {checkpoint} --out student"
         console.print(f"student {checkpoint}; next: {hint}", highlight=False, markup=False, soft_wrap=True)

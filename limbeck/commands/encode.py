@@ -9,7 +9,8 @@ from limbeck.commands.common import DEFAULT_URL, BadInput, Url, service
 from limbeck.commands.plans import print_job_check, refusals_by_option
 from limbeck.commands.run_inputs import create_vocabulary, read_labels
 from limbeck.commands.started_jobs import start
-from limbeck.commands.train_options import TEACHER_HELP, AsJson, Concept, DryRun, Text, text_kind
+from limbeck.commands.tables import AsJson, print_json
+from limbeck.commands.train_options import TEACHER_HELP, Concept, DryRun, Text, text_kind
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,8 +67,7 @@ def encode(
         job = follow(client, start(client, console, "encode", **options), console, title="encode the texts")
         targets = client.text_targets.get((job.result or {})["text_targets_id"])
     if as_json:
-        typer.echo(targets.model_dump_json(indent=1))
-        return
+        return print_json(targets.model_dump(mode="json"))
     size = f"{targets.num_labels:,} labels, {targets.width} numbers each"
     console.print(f"text targets {targets.id}: {size}", highlight=False, markup=False)
     console.print(f"next: limbeck texts download {targets.id} --out FOLDER", highlight=False, markup=False)

@@ -8,7 +8,8 @@ from limbeck.commands.common import DEFAULT_URL, BadInput, Url, service
 from limbeck.commands.evaluations import Row, results_table
 from limbeck.commands.plans import print_job_check, refusals_by_option
 from limbeck.commands.started_jobs import start
-from limbeck.commands.train_options import TEACHER_HELP, AsJson, Concept, DryRun, Text, text_kind
+from limbeck.commands.tables import AsJson, print_json
+from limbeck.commands.train_options import TEACHER_HELP, Concept, DryRun, Text, text_kind
 
 
 def evaluate(
@@ -59,8 +60,7 @@ def evaluate(
         job = follow(client, start(client, console, "evaluate", **options), console, title="evaluate")
     evaluation = (job.result or {})["evaluation"]
     if as_json:
-        typer.echo(job.model_dump_json(indent=1))
-        return
+        return print_json(job.model_dump(mode="json"))
     who = "student" if checkpoint else "teacher"
     rows: list[Row] = [(who, kind, evaluation)]
     console.print(results_table(rows))

@@ -241,9 +241,10 @@ class _Run:
         return self._follow(job, "distil the student").result or {}
 
     def _download(self, checkpoint_id: str) -> None:
-        from limbeck.commands.jobs import fetch_bundle
+        from limbeck.client.downloads import DEFAULT_PARTS
+        from limbeck.commands.download import fetch_bundle
 
-        fetch_bundle(self._client, checkpoint_id, self._inputs.out, ["image", "targets"], self._console)
+        fetch_bundle(self._client, checkpoint_id, self._inputs.out, DEFAULT_PARTS)
 
     def _print_results(self, trained: Mapping[str, Any], teacher_rows: list[Row]) -> None:
         evaluation, text = trained["evaluation"], self._inputs.text
@@ -257,7 +258,7 @@ class _Run:
             )
         if trained.get("checkpoint_id"):
             self._print(f"student {trained['checkpoint_id']} in {self._inputs.out}")
-            self._print(f"try it: limbeck classify --checkpoint {self._inputs.out} IMAGE")
+            self._print(f"try it: limbeck classify {self._inputs.out} IMAGE")
 
     def _start(self, kind: Any, **options: Any) -> "Job":
         return start(self._client, self._console, kind, reuse=self._reuse, **options)

@@ -1,4 +1,4 @@
-"""Start a job of a command, or continue one with the same inputs, and print its id at once."""
+"""Start a job of a command, or continue one with the same inputs."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,11 @@ if TYPE_CHECKING:
 def start(
     client: "Client", console: "Console", kind: "CreatedKind", *, reuse: bool = False, **options: Any
 ) -> "CreatedJob":
-    """The job, whose id is printed: a new one, or with `reuse` the newest with the same inputs."""
+    """A new job, or with `reuse` the newest with the same inputs, which is said. `limbeck.progress` prints its id."""
     job = client.jobs.create(kind, reuse=reuse, **options)
-    if not job.reused:
-        text = f"{kind} job {job.id}"
-    elif job.ended:
+    if job.reused and job.ended:
         text = f"{kind} job {job.id} has done this before: its result is used (--fresh starts anew)"
-    else:
-        text = f"continues {kind} job {job.id} ({job.status})"
-    console.print(text, highlight=False, markup=False)
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+    elif job.reused:
+        console.print(f"continues {kind} job {job.id} ({job.status})", highlight=False, markup=False)
     return job

@@ -21,7 +21,6 @@ Set = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Check everything and print what would be done; write nothing.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress goes to stderr.")]
 
 
 def text_kind(text: str, *, has_attributes: bool) -> "TextKind":
