@@ -22,6 +22,7 @@ _UNPROCESSABLE = 422
 _OPTIONS = (
     (r"/vocabulary/domain", "--domain"),
     (r"/vocabulary", "--labels"),
+    (r"/labels", "--labels"),
     (r"/dataset/path", "--images"),
     (r"/dataset/split", "--split"),
     (r"/dataset/images", "--source"),
@@ -47,6 +48,7 @@ _OPTIONS = (
     (r"/jobs/\d+/caption_set_id", "--captions"),
     (r"/jobs/\d+/start_checkpoint_id", "--start"),
 )
+_WHOLE = ("/vocabulary/", "/labels", "/dataset/", "/jobs/", "/attributes")
 _UNMATCHED = ("folder_matches_no_label", "ambiguous", "merged_labels", "unknown_label")
 
 
@@ -69,7 +71,7 @@ def refusals_by_option() -> Iterator[None]:
 
 def _refusal(pointer: str, detail: str) -> str:
     """`--student: no student is called …`."""
-    path = pointer if pointer.startswith(("/vocabulary", "/dataset/", "/jobs/", "/attributes")) else f"/jobs/0{pointer}"
+    path = pointer if pointer.startswith(_WHOLE) else f"/jobs/0{pointer}"
     option = next((name for pattern, name in _OPTIONS if re.match(pattern + r"(/|$)", path)), "")
     field = path.partition("/config/")[2].replace("/", ".")
     named = f"{option} {field}" if option == "--set" and field else option or pointer
