@@ -35,7 +35,7 @@ def test_help_lists_all_commands_without_heavy_imports() -> None:
     [
         (["frobnicate"], "frobnicate"),
         (["jobs", "--frobnicate"], "--frobnicate"),
-        (["job"], "JOB"),
+        (["watch"], "JOB"),
         (["jobs", "--limit", "0"], "--limit"),
         ([*RUN, "missing.txt"], "missing.txt: No such file"),
         ([*RUN, "labels.txt", "--text", "poems"], "--text 'poems': choose"),
@@ -44,8 +44,8 @@ def test_help_lists_all_commands_without_heavy_imports() -> None:
         (["download", "ckp_1", "--out", "x", "--parts", "imagge"], "unknown part imagge"),
         (["attributes", "export", "ats_1", "--format", "yaml"], "--format 'yaml'"),
         (["attributes", "import", "--label2text", "labels.txt"], "both --label2text and --sentences"),
-        (["classify", "--checkpoint", "nowhere", "picture.png"], "nowhere is not a downloaded student"),
-        (["classify", "--checkpoint", "x", "--among", "most", "picture.png"], "--among 'most'"),
+        (["classify", "nowhere", "picture.png"], "nowhere holds no manifest.json"),
+        (["classify", "x", "--among", "most", "picture.png"], "--among 'most'"),
         (["key", "create", "--name", "ci", "--expires", "soon"], "--expires 'soon'"),
         (["key", "create", "--name", "ci", "--scopes", "read,admin"], "admin: valid scopes are read and write"),
         (["key", "create", "--name", " "], "--name is blank"),
@@ -100,7 +100,7 @@ def test_an_option_that_the_service_rejects_is_exit_code_2(capsys: Capture) -> N
 def test_another_rejection_is_exit_code_1(capsys: Capture) -> None:
     with scripted([problem(409, "conflict", "is running")]) as server:
         code, line = failed(["cancel", "job_1", "--url", server.url], capsys)
-    assert (code, line) == (1, "limbeck: conflict: is running\n")
+    assert (code, line) == (1, "limbeck: job_1: conflict: is running\n")
 
 
 def test_an_unreachable_service_is_exit_code_1(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

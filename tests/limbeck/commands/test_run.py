@@ -222,6 +222,6 @@ def test_the_check_of_the_images_is_chosen_and_its_warnings_are_printed(tmp_path
     assert (body["duplicates"], body["near_duplicates"], "check" in body) == ("move", "refuse", False)
     printed = capsys.readouterr().out
     assert "warning: left out 1 image" in printed
-    assert "limbeck datasets report dst_1" in printed
+    assert "limbeck dataset report dst_1" in printed
     assert run([], tmp_path, "--duplicates", "drop")[0] == 2
     assert "--duplicates 'drop': choose one of refuse, move, keep" in capsys.readouterr().err

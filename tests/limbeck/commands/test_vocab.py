@@ -1,4 +1,4 @@
-"""`limbeck labels`: labels on stdout, the report on stderr."""
+"""`limbeck vocab`: reading files, and vocabularies of a service."""
 
 import json
 from pathlib import Path
@@ -15,14 +15,14 @@ Capture = pytest.CaptureFixture[str]
 def test_labels_and_report(tmp_path: Path, capsys: Capture) -> None:
     file = tmp_path / "synsets.txt"
     file.write_text("n01440764 tench, Tinca tinca\nn02012849 crane\nn03126707 crane\n")
-    assert main(["labels", str(file)]) == 0
+    assert main(["vocab", "read", str(file)]) == 0
     printed = capsys.readouterr()
     assert printed.out == "tench\ncrane\tn02012849\ncrane\tn03126707\n"
     assert printed.err.startswith(
         "read as plain text, one label per line; 3 labels; the wnid before each label is kept"
     )
     assert printed.err.count("\n") == 1
-    assert main(["labels", str(file), "--json"]) == 0
+    assert main(["vocab", "read", str(file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0] == {
         "name": "tench",
         "sense": None,
@@ -33,22 +33,22 @@ def test_labels_and_report(tmp_path: Path, capsys: Capture) -> None:
 def test_the_output_is_read_as_the_same_labels(tmp_path: Path, capsys: Capture) -> None:
     file = tmp_path / "labels.json"
     file.write_text('{"id2label": {"0": "great grey owl", "1": "crane, bird"}}')
-    assert main(["labels", str(file)]) == 0
+    assert main(["vocab", "read", str(file)]) == 0
     printed = capsys.readouterr().out
     again = tmp_path / "labels.txt"
     again.write_text(printed)
-    assert main(["labels", str(again)]) == 0
+    assert main(["vocab", "read", str(again)]) == 0
     assert capsys.readouterr().out == printed
 
 
 def test_a_file_that_cannot_be_used_is_one_line_and_exit_code_2(tmp_path: Path, capsys: Capture) -> None:
     file = tmp_path / "labels.txt"
     file.write_text("a\nA\nB\nb\n")
-    code, line = failed(["labels", str(file)], capsys)
+    code, line = failed(["vocab", "read", str(file)], capsys)
     assert code == 2
     assert 'line 2: label "A" is also on line 1' in line
     assert 'line 4: label "b" is also on line 3' in line
-    code, line = failed(["labels", str(tmp_path / "missing.txt")], capsys)
+    code, line = failed(["vocab", "read", str(tmp_path / "missing.txt")], capsys)
     assert (code, "missing.txt: No such file" in line) == (2, True)
 
 
