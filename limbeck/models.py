@@ -24,7 +24,7 @@ GateName = Literal[
 
 
 class ServiceResponse(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
 
 class Vocabulary(ServiceResponse):
@@ -302,6 +302,29 @@ class TextTargets(ServiceResponse):
     digest: str
     size: int
     created_at: datetime
+
+
+class TargetLabel(ServiceResponse):
+    """A label of text targets."""
+
+    label: str
+    sense: str | None
+
+
+class TargetTeacher(ServiceResponse):
+    """The teacher of text targets. Only students of the teacher with this digest can use them."""
+
+    ref: str
+    digest: str
+
+
+class TargetLabels(ServiceResponse):
+    """The labels of text targets, in the order of their features."""
+
+    text_targets_id: str
+    text: TextKind
+    teacher: TargetTeacher
+    labels: tuple[TargetLabel, ...]
 
 
 class CaptionSet(ServiceResponse):
