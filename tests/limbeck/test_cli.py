@@ -26,7 +26,7 @@ def test_help_lists_all_commands_without_heavy_imports() -> None:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     *shown, loaded = ended.stdout.strip().splitlines()
     assert loaded == "[]"
-    for command in ("serve", "run", "jobs", "job", "cancel", "download", "classify", "attributes", "db", "key"):
+    for command in ("serve", "run", "jobs", "watch", "cancel", "download", "classify", "attributes", "db", "key"):
         assert any(line.split()[:1] == [command] for line in shown), command
 
 
