@@ -17,6 +17,9 @@ from limbeck.commands.common import (
     read_text,
     service,
 )
+from limbeck.commands.plans import refusals_by_option
+from limbeck.commands.run_inputs import PLANNED, read_labels
+from limbeck.commands.started_jobs import start
 from limbeck.shared.money import usd_text
 
 if TYPE_CHECKING:
@@ -60,7 +63,13 @@ def enrich(
     url: Url = DEFAULT_URL,
 ) -> None:
     """Describe each label with one or more strategies. Stored responses are reused. Exit code 3 if labels lack
-    attributes."""
+    attributes.
+
+    Examples:
+
+      limbeck enrich birds.txt --domain birds --dry-run
+      limbeck enrich voc_… --strategies describe,contrast --teacher ViT-B-32:openai --budget-usd 2.50
+    """
     from rich.console import Console
 
     from limbeck.enrich_report import follow_enrichment, missing_text
@@ -81,14 +90,15 @@ def enrich(
         "system_prompt": read_text(system_prompt) if system_prompt else None,
     }
     console = Console()
-    with service(url) as client:
-        vocabulary_id = _vocabulary(client, of, domain, console)
+    with service(url) as client, refusals_by_option():
         if dry_run:
-            estimate = client.jobs.estimate("enrich", vocabulary_id=vocabulary_id, **options)
+            estimate = _estimate(client, of, domain, options)
             console.print(estimate_table(estimate))
             console.print(estimate_text(estimate, _dollars(budget_usd), budget_tokens), highlight=False, markup=False)
             return
-        job = follow_enrichment(client, client.jobs.create("enrich", vocabulary_id=vocabulary_id, **options), console)
+        vocabulary_id = _vocabulary(client, of, domain, console)
+        started = start(client, console, "enrich", vocabulary_id=vocabulary_id, **options)
+        job = follow_enrichment(client, started, console)
     if missing := missing_text(job):
         raise LabelsMissing(missing)
 
@@ -170,6 +180,17 @@ def _vocabulary(client: "Client", of: str, domain: str, console: "Console") -> s
             raise BadInput("--domain applies to a file of labels only; a vocabulary has its own domain")
         return of
     return create_vocabulary(client, Path(of), domain, console).id
+
+
+def _estimate(client: "Client", of: str, domain: str, options: "EnrichOptions") -> "Estimate":
+    """The estimate for a vocabulary, or for the labels of a file; nothing is stored."""
+    if of.startswith("voc_"):
+        return client.jobs.estimate("enrich", vocabulary_id=of, **options)
+    planned = {"vocabulary_id": PLANNED, **options}
+    plan = client.jobs.plan([("enrich", planned)], vocabulary=read_labels(Path(of), domain).body())
+    estimate = plan.jobs[0].estimate
+    assert estimate is not None
+    return estimate
 
 
 def _strategies(text: str) -> list[str]:
