@@ -55,7 +55,10 @@ def list_(
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """List datasets, newest first."""
+    """List datasets, newest first.
+
+    limbeck dataset list --vocabulary voc_…
+    """
     with service(url) as client:
         print_list(
             client.datasets.list(vocabulary_id=vocabulary or None),
@@ -74,7 +77,10 @@ def list_(
 
 @cli.command("show")
 def show(id: DatasetId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
-    """Show a dataset: its counts, its split and what to look at."""
+    """Show a dataset: its counts, its split and what to look at.
+
+    limbeck dataset show dst_…
+    """
     with service(url) as client:
         found = client.datasets.get(id)
     if as_json:
@@ -104,7 +110,10 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Show images per label, unusable and skipped files, sizes, and images of the same picture."""
+    """Show images per label, unusable and skipped files, sizes, and images of the same picture.
+
+    limbeck dataset report dst_…
+    """
     from limbeck.shared.images.report_text import print_dataset_report
 
     with service(url) as client:

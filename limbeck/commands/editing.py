@@ -48,7 +48,11 @@ def edit(
     ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Edit one label in the set's draft: with options, or in $EDITOR."""
+    """Edit one label in the set's draft: with options, or in $EDITOR.
+
+    limbeck attributes edit ats_… crane
+    limbeck attributes edit ats_… crane --add "phrase,part=neck: a long neck"
+    """
     with service(url) as client:
         version = client.drafts.get(id).version
         found = find(client, id, label, draft=True)
@@ -81,12 +85,18 @@ def _operations(
 
 
 def lock(id: SetId, label: LabelName, lines: LineIds = None, url: Url = DEFAULT_URL) -> None:
-    """Lock lines of a label: every later enrichment keeps them."""
+    """Lock lines of a label: every later enrichment keeps them.
+
+    limbeck attributes lock ats_… crane
+    """
     _lock(id, label, lines, url, "lock")
 
 
 def unlock(id: SetId, label: LabelName, lines: LineIds = None, url: Url = DEFAULT_URL) -> None:
-    """Unlock lines of a label."""
+    """Unlock lines of a label.
+
+    limbeck attributes unlock ats_… crane
+    """
     _lock(id, label, lines, url, "unlock")
 
 
@@ -99,7 +109,10 @@ def _lock(id: str, label: str, lines: list[str] | None, url: str, op: str) -> No
 
 
 def draft(id: SetId, url: Url = DEFAULT_URL) -> None:
-    """Show the labels that the set's draft changes."""
+    """Show the labels that the set's draft changes.
+
+    limbeck attributes draft ats_…
+    """
     from rich.console import Console
 
     console = Console()
@@ -111,7 +124,10 @@ def draft(id: SetId, url: Url = DEFAULT_URL) -> None:
 
 
 def discard(id: SetId, url: Url = DEFAULT_URL) -> None:
-    """Discard all edits of the draft."""
+    """Discard all edits of the draft.
+
+    limbeck attributes discard ats_…
+    """
     with service(url) as client:
         before = client.drafts.get(id)
         client.drafts.discard(id, version=before.version)
@@ -119,7 +135,10 @@ def discard(id: SetId, url: Url = DEFAULT_URL) -> None:
 
 
 def seal(id: SetId, url: Url = DEFAULT_URL) -> None:
-    """Create a new set from the draft; the original set is not changed."""
+    """Create a new set from the draft; the original set is not changed.
+
+    limbeck attributes seal ats_…
+    """
     with service(url) as client:
         before = client.drafts.get(id)
         sealed = client.drafts.seal(id, version=before.version)

@@ -88,6 +88,7 @@ def run(
     3 if labels lack attributes; their names are used."""
     from rich.console import Console
 
+    from limbeck.client.downloads import DEFAULT_PARTS
     from limbeck.commands.download import fetch_bundle
     from limbeck.enrich_report import follow_enrichment, missing_text
     from limbeck.progress import follow
@@ -161,13 +162,13 @@ def run(
             rows.append(("teacher", "names", (measured_job.result or {})["evaluation"]))
         # The closed-set baseline has an evaluation, but no bundle.
         if trained.get("checkpoint_id"):
-            fetch_bundle(client, trained["checkpoint_id"], out, ["image", "targets"])
+            fetch_bundle(client, trained["checkpoint_id"], out, DEFAULT_PARTS)
     if evaluation["id"] or evaluation["ood"]:
         console.print(results_table(rows))
     else:
         console.print("not measured: all images are for training", highlight=False)
     if trained.get("checkpoint_id"):
-        console.print(f"try it: limbeck classify --checkpoint {out} IMAGE", highlight=False, markup=False)
+        console.print(f"try it: limbeck classify {out} IMAGE", highlight=False, markup=False)
     if missing:
         raise LabelsMissing(missing)
 

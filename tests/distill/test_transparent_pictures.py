@@ -16,7 +16,7 @@ from limbeck.classify import load_student
 from tests.golden.training import TEACHER
 
 NUM_SPECIES, NUM_ID, NUM_IMAGES = 10, 5, 20
-SETTINGS = ("image_px=32", "epochs=20", "batch_size=16", "device=cpu", "threads=1", "num_workers=2", "onnx=false")
+SETTINGS = ("image_px=32", "epochs=20", "batch_size=16", "device=cpu", "threads=1", "num_workers=2")
 
 
 def cut_out(member: Species, number: int) -> tuple[Image.Image, Image.Image]:
@@ -83,7 +83,7 @@ def classified(bundle: Path, pictures: Path) -> list[str]:
     """The label that `limbeck classify` gives each picture of the unseen species."""
     student = load_student(bundle, among="unseen")
     return [
-        student.classify(path, top=1)[0][0]
+        student.classify(path, top=1).labels[0].label
         for member in species("train")[NUM_ID:NUM_SPECIES]
         for path in sorted((pictures / member.folder).iterdir())
     ]

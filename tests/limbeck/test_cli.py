@@ -26,7 +26,7 @@ def test_help_lists_all_commands_without_heavy_imports() -> None:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     *shown, loaded = ended.stdout.strip().splitlines()
     assert loaded == "[]"
-    for command in ("serve", "run", "jobs", "job", "cancel", "download", "classify", "attributes", "db", "key"):
+    for command in ("serve", "run", "jobs", "watch", "cancel", "download", "classify", "attributes", "db", "key"):
         assert any(line.split()[:1] == [command] for line in shown), command
 
 
@@ -44,8 +44,8 @@ def test_help_lists_all_commands_without_heavy_imports() -> None:
         (["download", "ckp_1", "--out", "x", "--parts", "imagge"], "unknown part imagge"),
         (["attributes", "export", "ats_1", "--format", "yaml"], "--format 'yaml'"),
         (["attributes", "import", "--label2text", "labels.txt"], "both --label2text and --sentences"),
-        (["classify", "--checkpoint", "nowhere", "picture.png"], "nowhere is not a downloaded student"),
-        (["classify", "--checkpoint", "x", "--among", "most", "picture.png"], "--among 'most'"),
+        (["classify", "nowhere", "picture.png"], "nowhere holds no manifest.json"),
+        (["classify", "x", "--among", "most", "picture.png"], "--among 'most'"),
         (["key", "create", "--name", "ci", "--expires", "soon"], "--expires 'soon'"),
         (["key", "create", "--name", "ci", "--scopes", "read,admin"], "admin: valid scopes are read and write"),
         (["key", "create", "--name", " "], "--name is blank"),
