@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from limbeck.commands.common import BadInput
+from limbeck.commands.estimates import estimate_table, estimate_text
 from limbeck.commands.image_options import counts_text
 
 if TYPE_CHECKING:
@@ -114,8 +115,6 @@ def print_plan(plan: "Plan", console: "Console") -> None:
 
 def print_job_check(job: "JobCheck", console: "Console") -> None:
     """What a job would do: its estimate, or the settings in effect."""
-    from limbeck.commands.enrich import estimate_table, estimate_text
-
     console.print(f"{job.kind} job{_reused(job.same_job_id)}", highlight=False, markup=False, style="bold")
     if job.estimate is not None:
         console.print(estimate_table(job.estimate))
