@@ -30,13 +30,16 @@ _WORK, _FOLLOW, _STUDENTS, _OPERATE = "Work", "Follow", "Students", "Operate"
 class _Limbeck(CommandGroup):
     entries = (
         CommandEntry("run", "limbeck.commands.run:run", _WORK, "The whole job: labels and images to a student."),
+        CommandEntry("distill", "limbeck.commands.distill:distill", _WORK, "Train a student on a dataset."),
+        CommandEntry("evaluate", "limbeck.commands.evaluate:evaluate", _WORK, "Accuracies of a student or teacher."),
+        CommandEntry("encode", "limbeck.commands.encode:encode", _WORK, "Text features of labels, by a teacher."),
         CommandEntry("vocab", "limbeck.commands.vocab:cli", _WORK, "Vocabularies: create, list, show, read a file."),
         CommandEntry("enrich", "limbeck.commands.enrich:enrich", _WORK, "Describe labels with an LLM."),
         CommandEntry("attributes", "limbeck.commands.attributes:cli", _WORK, "Attributes: list, edit, check, export."),
         CommandEntry("dataset", "limbeck.commands.dataset:cli", _WORK, "Images: register, list, show, report."),
-        CommandEntry("jobs", "limbeck.commands.jobs:jobs", _FOLLOW, "List jobs."),
-        CommandEntry("job", "limbeck.commands.jobs:job", _FOLLOW, "Show a job with its events and results."),
-        CommandEntry("cancel", "limbeck.commands.jobs:cancel", _FOLLOW, "Cancel a job."),
+        CommandEntry("jobs", "limbeck.commands.jobs:cli", _FOLLOW, "Jobs: list, show, events."),
+        CommandEntry("watch", "limbeck.commands.watch:watch", _FOLLOW, "Follow a job: messages, stage, loss curve."),
+        CommandEntry("cancel", "limbeck.commands.cancel:cancel", _FOLLOW, "Cancel jobs."),
         CommandEntry("checkpoints", "limbeck.commands.checkpoints:cli", _STUDENTS, "Students: list, show, files."),
         CommandEntry("download", "limbeck.commands.download:download", _STUDENTS, "Download a student."),
         CommandEntry("classify", "limbeck.commands.classify:classify", _STUDENTS, "Classify images; needs no service."),
@@ -114,17 +117,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LabelsMissing as error:
         return _print_error(str(error), LABELS_MISSING)
     except StoppedFollowing as error:
-        return _print_error(str(error), INTERRUPTED)
+        return _print_error(str(error), INTERRUPTED) if str(error) else INTERRUPTED
     except ModuleNotFoundError as error:
         if missing := missing_part(error):
             return _print_error(missing, PART_MISSING)
         raise
     except (KeyboardInterrupt, typer.Abort):
-        return _print_error("stopped", INTERRUPTED)
+        return _print_error("interrupted", INTERRUPTED)
     except BrokenPipeError:
         # The reader of stdout has closed it (`limbeck jobs | head`): discard the buffered output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    if code == INTERRUPTED:  # typer turns KeyboardInterrupt into this code, without a word
+        return _print_error("interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

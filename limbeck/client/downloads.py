@@ -25,6 +25,8 @@ if sys.platform != "win32":
     import fcntl
 
 BUNDLE_PARTS = ("image", "pairing", "onnx", "targets")
+DEFAULT_PARTS = ("image", "onnx", "targets")
+"""The parts that are downloaded if none are named, as far as the bundle has them."""
 LOCK_POLL_S = 0.5
 _DIGEST_CHARS = 12
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -52,8 +54,10 @@ def select_files(files: Iterable[ManifestEntry], parts: Iterable[str] | None) ->
     return [file for file in files if PurePosixPath(file.path).parts[0] not in excluded]
 
 
-def check_parts(content: bytes, files: Iterable[ManifestEntry], parts: Iterable[str]) -> None:
+def check_parts(content: bytes, files: Iterable[ManifestEntry], parts: Sequence[str] | None) -> None:
     """Raise MissingPart for a folder of `parts` that the bundle lacks; the manifest has the reason if it is known."""
+    if parts is None or parts == DEFAULT_PARTS:
+        return
     present = {PurePosixPath(file.path).parts[0] for file in files}
     left_out = json.loads(content).get("left_out") or {}
     for part in parts:

@@ -13,14 +13,12 @@ from limbeck.client.environment import DEFAULT_URL as DEFAULT_URL
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from limbeck import Client
     from limbeck.models import CreatedVocabulary
     from store.db import Database
     from store.settings import Settings
 
-_ID_CHARS = 30
 _INVALID_REQUEST = 422  # the service names an invalid field, and has started nothing
 
 
@@ -57,16 +55,23 @@ Url = Annotated[
 
 @contextmanager
 def service(url: str) -> Iterator["Client"]:
-    """A client of the service. The key comes from LIMBECK_KEY: other users of a machine can see command lines."""
-    from limbeck import Client, LimbeckError
+    """A client of the service. The key comes from LIMBECK_KEY: other users of a machine can see command lines.
+
+    Ctrl-C ends the command with what goes on at the service (`limbeck.interrupts`).
+    """
+    from limbeck import LimbeckError
     from limbeck.client.environment import unknown_client_settings
     from limbeck.errors import Problem
+    from limbeck.interrupts import CommandClient, stopped_following
 
     for warning in unknown_client_settings(os.environ):
         typer.echo(f"limbeck: {warning}", err=True)
     try:
-        with Client(url) as client:
-            yield client
+        with CommandClient(url) as client:
+            try:
+                yield client
+            except KeyboardInterrupt:
+                raise stopped_following(client) from None
     except Problem as error:
         if error.status == _INVALID_REQUEST:
             raise BadInput(str(error)) from None
@@ -114,17 +119,6 @@ def database(*, config: "Settings | None" = None, upgraded: bool = True) -> Iter
         raise BadInput(str(error)) from None
     except DatabaseUnusable as error:
         raise CommandFailed(str(error)) from None
-
-
-def id_table(*columns: str) -> "Table":
-    """A table whose first column, the id, is never truncated, so that ids can be copied."""
-    from rich.table import Table
-
-    table = Table(box=None)
-    table.add_column("id", no_wrap=True, min_width=_ID_CHARS)
-    for column in columns:
-        table.add_column(column)
-    return table
 
 
 def read_bytes(path: Path) -> bytes:

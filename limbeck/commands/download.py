@@ -24,8 +24,9 @@ def download(
     checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="The checkpoint's id: ckp_…")],
     out: Annotated[Path, typer.Option(help="The destination folder.")],
     parts: Annotated[
-        str, typer.Option(help="Comma-separated: image, pairing, onnx, targets; or all.")
-    ] = "image,targets",
+        str | None,
+        typer.Option(help="Comma-separated: image, pairing, onnx, targets; or all. All but pairing by default."),
+    ] = None,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
@@ -38,9 +39,11 @@ def download(
         limbeck download ckp_… --out student --parts onnx,targets
         limbeck download ckp_… --out student --parts all
     """
-    from limbeck.client.downloads import BUNDLE_PARTS
+    from limbeck.client.downloads import BUNDLE_PARTS, DEFAULT_PARTS
 
-    chosen = None if parts.strip() == "all" else [part.strip() for part in parts.split(",") if part.strip()]
+    chosen: Sequence[str] | None = DEFAULT_PARTS
+    if parts is not None:
+        chosen = None if parts.strip() == "all" else [part.strip() for part in parts.split(",") if part.strip()]
     if unknown := set(chosen or ()) - set(BUNDLE_PARTS):
         raise BadInput(f"--parts: unknown part {', '.join(sorted(unknown))}; choose {', '.join(BUNDLE_PARTS)}, or all")
     with service(url) as client:

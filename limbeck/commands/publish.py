@@ -36,9 +36,8 @@ def publish(
 ) -> None:
     """Upload a student to the Hugging Face Hub, in one commit.
 
-    \b
-    limbeck publish student me/birds --pairing
-    limbeck publish ckp_01k... me/birds --private --dry-run
+        limbeck publish student me/birds --pairing
+        limbeck publish ckp_01k... me/birds --private --dry-run
 
     The repository is the bundle with timm's files at the root, and open_clip's with --pairing. The bundle is verified
     against its manifest first. The token is that of `hf auth login` or HF_TOKEN.
@@ -71,7 +70,7 @@ def _bundle(
     source: str, url: str, *, pairing: bool, only_list: bool, quiet: bool
 ) -> Iterator[tuple[Path | None, dict[str, int]]]:
     """The folder of the bundle, None if its files are only to be listed, and their sizes by path."""
-    from limbeck.hub_upload import bundle_sizes
+    from limbeck.hub_upload import bundle_sizes, repository_files
 
     folder = Path(source)
     if folder.is_dir():
@@ -80,12 +79,13 @@ def _bundle(
     if not _CHECKPOINT_ID.fullmatch(source):
         raise BadInput(f"{source} is neither a folder nor the id of a checkpoint")
     with service(url) as client:
-        files = client.checkpoints.get(source).files
-        if only_list:
-            yield None, {file.path: file.size for file in files}
-            return
+        sizes = {file.path: file.size for file in client.checkpoints.get(source).files}
+    repository_files(sizes, pairing=pairing)  # a missing part is an error before the download
+    if only_list:
+        yield None, sizes
+        return
     with tempfile.TemporaryDirectory(prefix="limbeck-publish-") as temporary:
-        _download(source, url, Path(temporary), [file.path for file in files], pairing=pairing, quiet=quiet)
+        _download(source, url, Path(temporary), list(sizes), pairing=pairing, quiet=quiet)
         yield Path(temporary), bundle_sizes(Path(temporary))
 
 

@@ -43,14 +43,18 @@ _JOBS = (
 )
 MODULES: Mapping[Part, tuple[str, ...]] = {
     "service": (*_JOBS, "fastapi", "json_repair", "openai", "prometheus_client", "starlette", "uvicorn"),
-    "gpu": (*_JOBS, "huggingface_hub", "matplotlib", "open_clip", "tensorboard", "timm", "torch", "torchvision"),
+    "gpu": (
+        *_JOBS,
+        *("huggingface_hub", "matplotlib", "onnx", "onnxruntime", "onnxscript", "open_clip", "tensorboard", "timm"),
+        *("torch", "torchvision"),
+    ),
     "s3": ("s3fs",),
     "wandb": ("wandb",),
     "mlflow": ("mlflow",),
 }
 """The modules by which an installed part is recognised: import names of its dependencies, without those of `client`."""
-# Extras of the wheel, by the modules of theirs that no part of the service has alone.
-_EXTRAS: Mapping[str, tuple[str, ...]] = {"cli": ("typer", "rich", "yaml")}
+# Extras of the wheel, by modules that no smaller part has.
+_EXTRAS: Mapping[str, tuple[str, ...]] = {"cli": ("typer", "rich", "yaml"), "classify": ("onnxruntime",)}
 # The part that each logger of a training needs.
 _LOGGERS: Mapping[LoggerName, Part] = {"tensorboard": "gpu", "wandb": "wandb", "mlflow": "mlflow"}
 _SERVICE_PACKAGES = ("api", "attributes", "distill", "migrations", "store", "workers")

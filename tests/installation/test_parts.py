@@ -17,14 +17,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from limbeck.shared.exit_codes import PART_MISSING
+from tests.limbeck.small_bundle import COLOURS, write_bundle
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE_PACKAGES = ("api", "attributes", "distill", "migrations", "store", "workers")
 MAX_CLIENT_BYTES = 70_000_000
+MAX_CLASSIFY_BYTES = 300_000_000
 
 
 class Environment:
@@ -43,6 +46,13 @@ class Environment:
             versions.write_text("\n".join(locked_versions()))
             with_extras = f"{wheel}[{','.join(extras)}]" if extras else str(wheel)
             run([str(self.bin / "pip"), "install", "--quiet", "-c", str(versions), with_extras])
+
+    def num_bytes(self) -> int:
+        """The size of what is installed, without pip and setuptools."""
+        installed = [
+            path for path in self.folder.rglob("site-packages/*") if not path.name.startswith(("pip", "setuptools"))
+        ]
+        return sum(f.stat().st_size for path in installed for f in ([path] if path.is_file() else path.rglob("*")))
 
     def has(self, module: str) -> bool:
         code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
@@ -139,18 +149,14 @@ def guide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_client_alone(client: Environment) -> None:
-    installed = [
-        path for path in client.folder.rglob("site-packages/*") if not path.name.startswith(("pip", "setuptools"))
-    ]
-    num_bytes = sum(f.stat().st_size for path in installed for f in ([path] if path.is_file() else path.rglob("*")))
-    assert num_bytes < MAX_CLIENT_BYTES
+    assert client.num_bytes() < MAX_CLIENT_BYTES
     assert not any(map(client.has, ("torch", "sqlalchemy", "fastapi", "openai", "numpy")))
     assert re.fullmatch(r"limbeck \d+\.\d+\.\d+\S*\n", client.run("limbeck", "--version").stdout)
     for arguments, message in (
         (["serve"], "in a checkout"),
         (["key", "list"], "in a checkout"),
         (["attributes", "check", "set.json"], "in a checkout"),
-        (["classify", "--checkpoint", "student", "photo.jpg"], "-py3-none-any.whl[classify]'"),
+        (["classify", "student", "photo.jpg"], "-py3-none-any.whl[classify]'"),
     ):
         ended = client.run("limbeck", *arguments)
         assert (ended.returncode, ended.stderr.count("\n")) == (PART_MISSING, 1), ended.stderr
@@ -158,6 +164,19 @@ def test_the_client_alone(client: Environment) -> None:
     labels = client.folder / "data.yaml"
     labels.write_text("names:\n  0: tench\n  1: goldfish\n")
     assert client.run("limbeck", "labels", str(labels)).stdout == "tench\ngoldfish\n"
+
+
+def test_a_student_classifies_without_torch(wheel: Path, tmp_path: Path) -> None:
+    classify = Environment(tmp_path / "classify", wheel, extras=("classify",))
+    assert not any(map(classify.has, ("torch", "timm", "safetensors", "onnx", "sqlalchemy", "fastapi", "store")))
+    assert classify.num_bytes() < MAX_CLASSIFY_BYTES
+    write_bundle(tmp_path / "student", with_text=True)
+    Image.new("RGB", (80, 50), COLOURS["red thing"]).save(tmp_path / "red.png")
+    for labels in ([], ["--labels", "blue thing,red thing"]):
+        arguments = ["classify", str(tmp_path / "student"), str(tmp_path / "red.png"), "--json", *labels]
+        ended = classify.run("limbeck", *arguments, XDG_CACHE_HOME=str(tmp_path / "cache"))
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert json.loads(ended.stdout)["labels"][0]["label"] == "red thing"
 
 
 def test_the_wheel_alone_is_a_library_on_httpx2_and_pydantic(wheel: Path, tmp_path: Path) -> None:
@@ -178,7 +197,6 @@ def test_the_wheel_alone_is_a_library_on_httpx2_and_pydantic(wheel: Path, tmp_pa
     ("extra", "modules", "command"),
     [
         ("cli", ("typer", "rich", "yaml"), ["jobs", "--help"]),
-        ("classify", ("typer", "onnxruntime", "tokenizers", "PIL", "numpy"), ["classify", "--help"]),
         ("publish", ("typer", "huggingface_hub"), ["--help"]),
     ],
 )
@@ -253,7 +271,7 @@ def test_the_gpu_part_distils(wheel: Path, code: Path, guide: Path, tmp_path: Pa
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
     image = next((guide / "images").rglob("*.png"))
-    classified = gpu.run("limbeck", "classify", "--checkpoint", str(tmp_path / "out" / "bundle"), str(image), **common)
+    classified = gpu.run("limbeck", "classify", str(tmp_path / "out" / "bundle"), str(image), **common)
     assert classified.returncode == 0, classified.stderr
     child = gpu.run("python", "-m", "workers.child", "--help", **common)
     assert child.returncode == 0, child.stderr

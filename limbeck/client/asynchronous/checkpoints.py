@@ -6,7 +6,7 @@ from pathlib import Path
 from limbeck.client.asynchronous.download import download_bundle
 from limbeck.client.asynchronous.http import AsyncHttp
 from limbeck.client.asynchronous.requests import get, items
-from limbeck.client.downloads import BUNDLE_PARTS, OnProgress
+from limbeck.client.downloads import BUNDLE_PARTS, DEFAULT_PARTS, OnProgress
 from limbeck.client.paths import resource_path
 from limbeck.models import Checkpoint, CheckpointWithFiles
 
@@ -32,7 +32,7 @@ class AsyncCheckpoints:
         self,
         id: str,
         folder: Path | str,
-        parts: Sequence[str] | None = ("image", "targets"),
+        parts: Sequence[str] | None = DEFAULT_PARTS,
         on_progress: OnProgress | None = None,
     ) -> tuple[Path, ...]:
         """Download a bundle to a folder, verified against its manifest.
@@ -44,8 +44,8 @@ class AsyncCheckpoints:
         Args:
             id: the checkpoint.
             folder: the destination; it is created if necessary.
-            parts: of `BUNDLE_PARTS`, None for all; small files outside these folders (evaluation, log, model card) are
-                always included.
+            parts: of `BUNDLE_PARTS`, None for all; by default `DEFAULT_PARTS`, as far as the bundle has them. Small
+                files outside these folders (evaluation, log, model card) are always included.
             on_progress: called with the path of a file, its bytes so far, and its size in bytes.
 
         Returns:

@@ -48,7 +48,7 @@ async def download_bundle(
     content = (await http.request("GET", f"{url}/files/{MANIFEST_FILE}")).content
     check_digest(content, manifest)
     listed = manifest_files(content)
-    check_parts(content, listed, parts or ())
+    check_parts(content, listed, parts)
     files = select_files(listed, parts)
     report = on_progress or _no_report
     with full_disk_named(folder):

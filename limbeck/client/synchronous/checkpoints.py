@@ -4,7 +4,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from limbeck.client.downloads import BUNDLE_PARTS, OnProgress
+from limbeck.client.downloads import BUNDLE_PARTS, DEFAULT_PARTS, OnProgress
 from limbeck.client.paths import resource_path
 from limbeck.client.synchronous.download import download_bundle
 from limbeck.client.synchronous.http import Http
@@ -33,7 +33,7 @@ class Checkpoints:
         self,
         id: str,
         folder: Path | str,
-        parts: Sequence[str] | None = ("image", "targets"),
+        parts: Sequence[str] | None = DEFAULT_PARTS,
         on_progress: OnProgress | None = None,
     ) -> tuple[Path, ...]:
         """Download a bundle to a folder, verified against its manifest.
@@ -45,8 +45,8 @@ class Checkpoints:
         Args:
             id: the checkpoint.
             folder: the destination; it is created if necessary.
-            parts: of `BUNDLE_PARTS`, None for all; small files outside these folders (evaluation, log, model card) are
-                always included.
+            parts: of `BUNDLE_PARTS`, None for all; by default `DEFAULT_PARTS`, as far as the bundle has them. Small
+                files outside these folders (evaluation, log, model card) are always included.
             on_progress: called with the path of a file, its bytes so far, and its size in bytes.
 
         Returns:

@@ -49,7 +49,7 @@ def download_bundle(
     content = (http.request("GET", f"{url}/files/{MANIFEST_FILE}")).content
     check_digest(content, manifest)
     listed = manifest_files(content)
-    check_parts(content, listed, parts or ())
+    check_parts(content, listed, parts)
     files = select_files(listed, parts)
     report = on_progress or _no_report
     with full_disk_named(folder):

@@ -1,7 +1,7 @@
 """The manifest of a bundle, and checks of files against it. Imports no torch.
 
     manifest = read_manifest(Path("student"))
-    weights = read_verified(Path("student"), "onnx/image.onnx", listed_files(manifest))
+    graph = verified_path(Path("student"), "onnx/image.onnx", listed_files(manifest))
 
 The service writes and checks bundles by `distill.bundle`, and the client reads them by `limbeck.classify`.
 """
@@ -88,22 +88,22 @@ def listed_files(manifest: Mapping[str, Any]) -> dict[str, ManifestFile]:
     return {entry["path"]: entry for entry in manifest["files"]}
 
 
-def read_verified(folder: Path, name: str, listed: Mapping[str, ManifestFile]) -> bytes:
-    """The content of a file of a bundle, which must have the size and sha256 of the manifest. Raises BundleError."""
+def verified_path(folder: Path, name: str, listed: Mapping[str, ManifestFile]) -> Path:
+    """The path of a file of a bundle, which must have the size and sha256 of the manifest. Raises BundleError."""
     path = folder / name
     if name not in listed:
         raise BundleError(f"{path} is not in {MANIFEST_FILE}: download the bundle again")
     try:
         if not path.is_file():
             raise BundleError(f"{path} is missing: download the bundle again")
-        data = path.read_bytes()
+        size = path.stat().st_size
+        if size != listed[name]["size"]:
+            raise BundleError(f"{path} has {size} bytes, not {listed[name]['size']}: download the bundle again")
+        if file_sha256(path) != listed[name]["sha256"]:
+            raise BundleError(f"{path} has a different sha256 than {MANIFEST_FILE}: download the bundle again")
     except OSError as error:
         raise BundleError(f"{path}: {error.strerror}") from error
-    if len(data) != listed[name]["size"]:
-        raise BundleError(f"{path} has {len(data)} bytes, not {listed[name]['size']}: download the bundle again")
-    if hashlib.sha256(data).hexdigest() != listed[name]["sha256"]:
-        raise BundleError(f"{path} has a different sha256 than {MANIFEST_FILE}: download the bundle again")
-    return data
+    return path
 
 
 def verify_files(folder: Path, *, partial: bool = False) -> dict[str, Any]:

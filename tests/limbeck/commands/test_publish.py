@@ -170,20 +170,30 @@ def test_refusals_of_the_hub_are_one_line(
     assert "http://127.0.0.1:1 cannot be reached" in error(capsys, folder, "me/birds", code=1)
 
 
-def test_a_dry_run_of_a_checkpoint_asks_only_the_service(capsys: Capture) -> None:
+def checkpoint(*paths: str) -> dict[str, object]:
+    """A checkpoint of the service, with these files of `FILES`."""
     ids = ("dataset_id", "job_id", "vocabulary_id", "attribute_set_id", "text_targets_id", "teacher_id", "digest")
-    checkpoint = {
+    files = [{"path": path, "size": len(FILES[path]), "sha256": "0" * 64, "url": "/"} for path in paths]
+    return {
         **dict.fromkeys(ids, "x"),
         "id": "ckp_1",
         "student": "resnet18",
         "text": "names",
         "evaluation": {},
         "created_at": "2026-11-23T21:04:05.678Z",
-        "files": [
-            {"path": path, "size": len(content), "sha256": "0" * 64, "url": "/"} for path, content in FILES.items()
-        ],
+        "files": files,
     }
-    with scripted([Say(body=checkpoint)]) as server:
+
+
+def test_a_dry_run_of_a_checkpoint_asks_only_the_service(capsys: Capture) -> None:
+    with scripted([Say(body=checkpoint(*FILES))]) as server:
         assert main(["publish", "ckp_1", "me/birds", "--pairing", "--dry-run", "--url", server.url]) == 0
         assert [request.path for request in server.seen] == ["/v1/checkpoints/ckp_1"]
     assert "7,000  model.safetensors" in capsys.readouterr().out
+
+
+def test_a_checkpoint_without_a_pairing_is_refused_before_its_download(hub: FakeHub, capsys: Capture) -> None:
+    with scripted([Say(body=checkpoint("image/config.json", "image/model.safetensors"))]) as server:
+        assert "no pairing/" in error(capsys, "ckp_1", "me/birds", "--pairing", "--url", server.url, code=2)
+        assert len(server.seen) == 1
+    assert hub.requests == []
