@@ -22,7 +22,7 @@ import timm
 import torch
 from torch import Tensor
 
-from distill.bundle.onnx_files import OnnxInputs, write_onnx
+from distill.bundle.onnx.files import OnnxInputs, write_onnx
 from distill.bundle.optional_parts import OptionalParts
 from distill.bundle.pairing import verify_pairing, write_pairing
 from distill.bundle.student_files import StudentWeights, verify_image, write_image

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from distill import Stopped
-from distill.bundle.onnx_files import Encode, OnnxInputs
-from distill.bundle.onnx_int8 import Batch
+from distill.bundle.onnx.files import Encode, OnnxInputs
+from distill.bundle.onnx.int8 import Batch
 from distill.data.counter_rng import Ints
 from distill.data.crops import center_crop
 from distill.data.decoded_images import DecodedImages, decode_images, eval_size

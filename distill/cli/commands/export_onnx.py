@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from distill.bundle.add_files import add_files
-from distill.bundle.onnx_files import CONFIG_FILE, OnnxInputs, write_config, write_onnx
-from distill.bundle.onnx_text import text_tower_of, write_text
+from distill.bundle.onnx.files import CONFIG_FILE, OnnxInputs, write_config, write_onnx
+from distill.bundle.onnx.text import text_tower_of, write_text
 from distill.bundle.optional_parts import ONNX, ONNX_INT8, ONNX_TEXT, OptionalParts
 from distill.bundle.verify import BundleError, Manifest, verify_bundle
 from distill.cli.console import Console

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from distill import Stopped
-from distill.bundle.onnx_files import Encode
-from distill.bundle.onnx_int8 import Batch
+from distill.bundle.onnx.files import Encode
+from distill.bundle.onnx.int8 import Batch
 from distill.data.image_index import ImageIndex
 from distill.evaluation import onnx_inputs
 from distill.evaluation.onnx_inputs import OnnxImages

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from distill.bundle.onnx_graphs import image_encoder, saved
-from distill.bundle.onnx_text import write_text
+from distill.bundle.onnx.graphs import image_encoder, saved
+from distill.bundle.onnx.text import write_text
 from distill.data.decoded_images import decode_images, eval_size
 from distill.student.features import student_features
 from distill.student.model import Student, build_student

@@ -2,8 +2,8 @@
 
     image.onnx        `image` float32 (B, C, P, Q), prepared as by timm's transform -> `embedding` (B, D)
     image-uint8.onnx  `image` uint8 (B, H, W, 3), RGB of any size -> `scores` (B, K) and `embedding` (B, D)
-    image-int8.onnx   as image.onnx, with 8-bit weights (`distill.bundle.onnx_int8`)
-    text.onnx, tokenizer.json   on request: the teacher's text tower (`distill.bundle.onnx_text`)
+    image-int8.onnx   as image.onnx, with 8-bit weights (`distill.bundle.onnx.int8`)
+    text.onnx, tokenizer.json   on request: the teacher's text tower (`distill.bundle.onnx.text`)
     config.json       labels, temperature, preprocessing, how texts are written, accuracies of image.onnx and the int8
 
 Embeddings are L2-normalised; scores are the softmax over all labels. Each graph is compared with torch before it counts
@@ -25,10 +25,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from distill.bundle.onnx_graphs import image_encoder, saved, with_preprocessing
-from distill.bundle.onnx_int8 import Batch, method_of, quantised
-from distill.bundle.onnx_runtime import check_cosine, cosines, session
-from distill.bundle.onnx_text import write_text
+from distill.bundle.onnx.graphs import image_encoder, saved, with_preprocessing
+from distill.bundle.onnx.int8 import Batch, method_of, quantised
+from distill.bundle.onnx.runtime import check_cosine, cosines, session
+from distill.bundle.onnx.text import write_text
 from distill.bundle.optional_parts import ONNX, ONNX_INT8, ONNX_TEXT, ONNX_UINT8, OptionalParts
 from distill.bundle.student_files import StudentWeights
 from distill.bundle.verify import BundleError

@@ -14,8 +14,9 @@ import timm
 import torch
 from PIL import Image
 
-from distill.bundle import onnx_files, onnx_int8
-from distill.bundle.onnx_files import Encode, OnnxInputs, write_onnx
+from distill.bundle.onnx import files as onnx_files
+from distill.bundle.onnx import int8 as onnx_int8
+from distill.bundle.onnx.files import Encode, OnnxInputs, write_onnx
 from distill.bundle.optional_parts import OptionalParts
 from distill.bundle.student_files import StudentWeights
 from tests.distill.bundle.test_write import student_weights

@@ -16,9 +16,10 @@ import torch
 
 from distill.__main__ import main
 from distill.bundle import add_files as adding
-from distill.bundle import onnx_files, onnx_tokenizer
-from distill.bundle.onnx_text import text_tower_of, write_text
-from distill.bundle.onnx_tokenizer import AWKWARD_TEXTS, tokenizer_file
+from distill.bundle.onnx import files as onnx_files
+from distill.bundle.onnx import tokenizer as onnx_tokenizer
+from distill.bundle.onnx.text import text_tower_of, write_text
+from distill.bundle.onnx.tokenizer import AWKWARD_TEXTS, tokenizer_file
 from distill.bundle.student_files import StudentWeights
 from distill.bundle.verify import BundleError, verify_bundle
 from distill.bundle.write import write_bundle
@@ -26,7 +27,7 @@ from distill.cli.commands import export_onnx
 from distill.teacher.teacher import Teacher, load_teacher
 from distill.teacher.tokenizer import BytePairTokenizer, Tokenizer
 from distill.texts.text_targets import TextTargets
-from tests.distill.bundle.test_onnx_files import inputs, raising
+from tests.distill.bundle.onnx.test_files import inputs, raising
 from tests.distill.bundle.test_write import EVALUATION, LABELS, PROVENANCE, student_weights
 from tests.distill.conftest import save_siglip
 

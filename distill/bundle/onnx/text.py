@@ -1,7 +1,7 @@
 """`onnx/text.onnx`: the text tower of a teacher for ONNX Runtime, with its tokenizer.
 
 `tokens` int64 (N, L) -> `embedding` (N, D), L2-normalised. L is the context length; `tokenizer.json` cuts and pads to
-it (`distill.bundle.onnx_tokenizer`). N texts, L tokens, D embedding width.
+it (`distill.bundle.onnx.tokenizer`). N texts, L tokens, D embedding width.
 """
 
 import json
@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from distill.bundle.onnx_graphs import export, saved
-from distill.bundle.onnx_runtime import check_cosine, session
-from distill.bundle.onnx_tokenizer import AWKWARD_TEXTS, UNESCAPE_HTML, tokenizer_file
+from distill.bundle.onnx.graphs import export, saved
+from distill.bundle.onnx.runtime import check_cosine, session
+from distill.bundle.onnx.tokenizer import AWKWARD_TEXTS, UNESCAPE_HTML, tokenizer_file
 from distill.bundle.optional_parts import ONNX_TEXT
 from distill.bundle.pairing import CONFIG_FILE, WEIGHTS_FILE
 from distill.data.atomic_files import write_bytes

@@ -16,7 +16,7 @@ import torch
 from onnx import TensorProto, helper
 from PIL import Image
 
-from distill.bundle.onnx_graphs import OPSET, export, saved, with_preprocessing
+from distill.bundle.onnx.graphs import OPSET, export, saved, with_preprocessing
 from distill.bundle.verify import BundleError
 from distill.json_types import StudentPreprocess
 
