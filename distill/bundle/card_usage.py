@@ -183,7 +183,7 @@ def build_arguments(facts: CardFacts) -> str:
 def _timm(facts: CardFacts, decode: str, photo: str) -> str:
     code = TIMM.format(decode=decode.rstrip("\n"), photo=photo, temperature=facts.temperature)
     if threshold := facts.evaluation.get("none_of_these"):
-        code += NONE_OF_THESE.format(threshold=threshold["threshold"])
+        code += NONE_OF_THESE.format(threshold=f"{threshold['threshold']:.6g}")
     return (
         f"### timm\n\nThe labels of this folder, by their stored texts.\n\n```python\n{code}```\n\n"
         "The model from its weights alone, without `image/config.json`:\n"
@@ -212,7 +212,7 @@ def _int8_loss(facts: CardFacts) -> str:
     """The accuracies of the int8 encoder beside those of the float one."""
     measured = facts.evaluation.get("onnx")
     parts = [(title, measured[name]) for name, title in PART_NAMES.items()] if measured else []
-    shown = [f"{share(part['int8'])} instead of {share(part['float32'])} on {title}" for title, part in parts if part]
+    shown = [f"{share(part['int8'])} (float32: {share(part['float32'])}) on {title}" for title, part in parts if part]
     return f": {', '.join(shown)}" if shown else ", whose accuracy was not measured"
 
 
