@@ -148,6 +148,7 @@ def seal(id: SetId, url: Url = DEFAULT_URL) -> None:
         sealed = client.drafts.seal(id, version=before.version)
     counts = f"{sealed.num_described} of {sealed.num_labels} labels, {sealed.num_flagged} flagged"
     typer.echo(f"{sealed.id} (edited from {id}, {_labels(before.num_edited)} changed): {counts}")
+    typer.echo(f"next: limbeck distill --attributes {sealed.id} --dataset DATASET --teacher TEACHER")
 
 
 def find(client: "Client", set_id: str, label: str, *, draft: bool = False) -> "Attributes":

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -74,11 +75,13 @@ class LeaseRenewal:
             self._progress[-1].latest = (done, total, unit, rate)
 
     def begin(self, phase: str) -> None:
-        """Begin a phase of the part (`teacher features`), which the next progress belongs to. Written within a
-        second, with an event."""
+        """Begin a phase of the part (`teacher features`), which the next progress belongs to. Written now, with an
+        event; within seconds if the database does not respond."""
         with self._lock:
             self._progress.append(_PhaseProgress(begins=phase))
         self.note(f"stage: {phase}", stage=phase)
+        with suppress(SQLAlchemyError, LeaseLost):  # the thread tries again, and sees a lost lease
+            self.flush()
 
     def note(self, message: str, *, type: events.Type = "message", level: events.Level = "info", **data: Any) -> None:
         """Queue an event; written within a second."""
