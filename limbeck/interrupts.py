@@ -29,6 +29,7 @@ from limbeck.models import Job
 ASK_WITHIN_S = 4.0
 _STARTS_JOB = re.compile(r"POST (/v1/jobs|/v1/attribute-sets/[^/]+/report)")
 _RETURNS_JOB = re.compile(rf"{_STARTS_JOB.pattern}|GET /v1/jobs/[^/]+|POST /v1/jobs/[^/]+/cancel")
+_CHANGES_NOTHING = re.compile(r"GET .*|.*/(estimate|preview)|.*\?dry_run")
 _MAY_BE_DONE = {
     "POST /v1/jobs": "the service may have started the job: `limbeck jobs` lists it",
     "POST /v1/datasets": "no job was started; the service may still register the images (`limbeck dataset list`)",
@@ -60,7 +61,8 @@ class CommandHttp(Http):
         self.requests = Requests()
 
     def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        self.requests.under_way = request = f"{method} {path}"
+        is_dry = (options.get("params") or {}).get("dry_run")
+        self.requests.under_way = request = f"{method} {path}{'?dry_run' if is_dry else ''}"
         if _STARTS_JOB.fullmatch(request):
             with interrupt_deferred("waiting for the id of the job that was just requested"):
                 response = self._remembered(request, super().request(method, path, **options))
@@ -161,7 +163,7 @@ def interrupted_text(requests: Requests) -> str:
     if live := requests.live_jobs:
         return f"interrupted; {'; '.join(map(_goes_on_text, live))}"
     request = requests.under_way
-    if request and not request.startswith("GET "):
+    if request and not _CHANGES_NOTHING.fullmatch(request):
         return (
             f"interrupted; {_MAY_BE_DONE.get(request, f'the service may still do what was requested last: {request}')}"
         )

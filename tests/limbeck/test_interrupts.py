@@ -147,6 +147,8 @@ def test_what_was_under_way_is_named() -> None:
     for request, text in (
         ("POST /v1/datasets", "no job was started; the service may still register the images (`limbeck dataset list`)"),
         ("POST /v1/jobs", "the service may have started the job: `limbeck jobs` lists it"),
+        ("POST /v1/jobs/estimate", "no job was started"),
+        ("POST /v1/jobs?dry_run", "no job was started"),
         ("DELETE /v1/datasets/d", "the service may still do what was requested last: DELETE /v1/datasets/d"),
         (
             "GET /v1/checkpoints/ckp_1/files/image/model.safetensors",
