@@ -31,6 +31,7 @@ _STARTS_JOB = re.compile(r"POST (/v1/jobs|/v1/attribute-sets/[^/]+/report)")
 _RETURNS_JOB = re.compile(rf"{_STARTS_JOB.pattern}|GET /v1/jobs/[^/]+|POST /v1/jobs/[^/]+/cancel")
 _CHANGES_NOTHING = re.compile(r"GET .*|.*/(estimate|preview)|.*\?dry_run")
 _MAY_BE_DONE = {
+    "POST /v1/plan": "nothing was stored",
     "POST /v1/jobs": "the service may have started the job: `limbeck jobs` lists it",
     "POST /v1/datasets": "no job was started; the service may still register the images (`limbeck dataset list`)",
     "POST /v1/vocabularies": "no job was started; the service may have stored the labels",

@@ -157,6 +157,11 @@ def add_image_arguments(group: argparse._ArgumentGroup) -> None:
         "--source", default="{}", metavar="JSON", help='layout and subset: {"layout": "table", "file": "train.csv"}'
     )
     group.add_argument("--folder-map", type=Path, metavar="JSON", help="file: folder name -> label")
+    group.add_argument(
+        "--only-matching",
+        action="store_true",
+        help="use only folders that have a label, and only labels that have a folder",
+    )
     group.add_argument("--labels", type=Path, help="label file: one label per line, CSV, JSON, YAML …")
     group.add_argument(
         "--label2text", type=Path, help="instead of --labels: one `folder number label` per line; also the folder map"
@@ -209,6 +214,9 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
     given = read_given_labels(namespace)
     check = check_options(namespace)
     matched, split = _match_images(namespace, given)
+    if namespace.only_matching:
+        given = given.only(sorted({image.label for image in matched.images}))
+        matched, split = _match_images(namespace, given)
     image_index = index_images(matched, split, [])
     check_shots(config, image_index)
     return RunArguments(
@@ -312,6 +320,8 @@ def match_given_images(
     """The images of `--images`, and the split. Raises FolderError and ValueError."""
     split = SPLIT.validate_python(parse_json(namespace.split, "--split"))
     source = ImageSource.model_validate(parse_json(namespace.source, "--source"))
+    if namespace.only_matching:
+        source = source.model_copy(update={"unmatched": "skip"})
     mapped = read_folder_map(namespace.folder_map, folder_map)
     return match_dataset(namespace.images, labels, split, mapped, source, label_ids, unlabelled), split
 
