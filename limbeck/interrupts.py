@@ -23,7 +23,7 @@ from limbeck import Client
 from limbeck.client.environment import api_key, service_url
 from limbeck.client.synchronous.http import Http
 from limbeck.errors import StoppedFollowing
-from limbeck.job_texts import progress_text, spend_text
+from limbeck.job_texts import spend_text, state_text
 from limbeck.models import Job
 
 ASK_WITHIN_S = 4.0
@@ -175,7 +175,7 @@ def interrupted_text(requests: Requests) -> str:
 
 def _goes_on_text(job: Job) -> str:
     spends = " and goes on spending" if job.kind == "enrich" else ""
-    state = ", ".join(text for text in (job.status, progress_text(job), spend_text(job.spend)) if text)
+    state = ", ".join(text for text in (state_text(job), spend_text(job.spend)) if text)
     return (
         f"the {job.kind} job {job.id} goes on at the service{spends} ({state}): "
         f"`limbeck watch {job.id}` follows it, `limbeck cancel {job.id}` stops it"

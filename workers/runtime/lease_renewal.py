@@ -89,7 +89,7 @@ class LeaseRenewal:
             self._events.append((type, message, level, data))
 
     def metrics(self, message: str, *, is_last: bool = False, **data: Any) -> None:
-        """Queue a metrics event, or skip it if it is not the last one and the interval since the one before is short."""
+        """Queue a metrics event; one that is not the last is skipped if the one before it is too recent."""
         now = time.monotonic()
         if is_last or now - self._last_metrics >= max(1.0, (now - self._started) * _METRICS_INTERVAL_SHARE):
             self._last_metrics = now
