@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 from safetensors.torch import load_file
 
 from distill.bundle.model_card import model_card
-from distill.bundle.onnx_files import OnnxInputs
+from distill.bundle.onnx.files import OnnxInputs
 from limbeck.classify import load_student
 from limbeck.shared.images.decode import open_rgb
 from tests.distill.bundle.bundles import BACKGROUND, LABELS, student_weights
