@@ -30,6 +30,9 @@ _WORK, _FOLLOW, _STUDENTS, _OPERATE = "Work", "Follow", "Students", "Operate"
 class _Limbeck(CommandGroup):
     entries = (
         CommandEntry("run", "limbeck.commands.run:run", _WORK, "The whole job: labels and images to a student."),
+        CommandEntry("distill", "limbeck.commands.distill:distill", _WORK, "Train a student on a dataset."),
+        CommandEntry("evaluate", "limbeck.commands.evaluate:evaluate", _WORK, "Accuracies of a student or teacher."),
+        CommandEntry("encode", "limbeck.commands.encode:encode", _WORK, "Text features of labels, by a teacher."),
         CommandEntry("vocab", "limbeck.commands.vocab:cli", _WORK, "Vocabularies: create, list, show, read a file."),
         CommandEntry("enrich", "limbeck.commands.enrich:enrich", _WORK, "Describe labels with an LLM."),
         CommandEntry("attributes", "limbeck.commands.attributes:cli", _WORK, "Attributes: list, edit, check, export."),

@@ -3,7 +3,7 @@
 Every error that can be known when the job is posted is reported here, not by a worker an hour later.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -28,6 +28,7 @@ from distill.config.loss_registry import UnlabelledUnused, check_unlabelled_used
 from distill.config.model_names import NoPublishedWeights, UnknownName, check_student
 from distill.config.recipes import RECIPES, resolve_train_config
 from distill.config.train_config import StudentConfig, TrainConfig, TrainSettings
+from distill.data.image_index import Item
 from distill.texts.text_templates import PromptOptions, TextKind
 from store import resources, vocabularies
 from store.jobs import jobs
@@ -175,15 +176,18 @@ def create(tx: Session, request: JobRequest, settings: Settings, *, reuse: bool 
     return job, False
 
 
-def plan(tx: Session, request: JobRequest, settings: Settings) -> JobPlan:
-    """The job that the body asks for; nothing is stored. Raises ProblemError with pointers."""
+def plan(tx: Session, request: JobRequest, settings: Settings, planned_images: Iterable[Item] | None = None) -> JobPlan:
+    """The job that the body asks for; nothing is stored. Raises ProblemError with pointers.
+
+    `planned_images`: those of a dataset whose row will not be kept.
+    """
     if isinstance(request, EnrichIn):
         enrich = plan_enrich(tx, request, settings)
         return JobPlan(enrich.spec, enrich.parts, enrich)
     if isinstance(request, EncodeIn):
         return _encode(tx, request, settings)
     if isinstance(request, DistillIn):
-        return _distill(tx, request, settings)
+        return _distill(tx, request, settings, planned_images)
     if isinstance(request, ProveIn):
         return _prove(tx, request, settings)
     return _evaluate(tx, request, settings)
@@ -209,7 +213,7 @@ def _encode(tx: Session, request: EncodeIn, settings: Settings) -> JobPlan:
     return JobPlan(spec, [_encode_part(vocabulary.num_labels)])
 
 
-def _distill(tx: Session, request: DistillIn, settings: Settings) -> JobPlan:
+def _distill(tx: Session, request: DistillIn, settings: Settings, planned_images: Iterable[Item] | None) -> JobPlan:
     with not_found_at("/dataset_id"):
         dataset = resources.dataset(tx, request.dataset_id)
     if not dataset.counts["train"]:
@@ -223,7 +227,15 @@ def _distill(tx: Session, request: DistillIn, settings: Settings) -> JobPlan:
         raise unprocessable("unlabelled_unused", str(error), "/config") from None
     teacher = parse_teacher_ref(request.teacher, settings.data)
     _check_start(tx, request.start_checkpoint_id, config, teacher)
-    _check_captions(tx, request, dataset, config, settings)
+    uses_captions = "cap" in config.objective.losses.above_zero()
+    if request.caption_set_id is not None:
+        _check_caption_set(tx, request.caption_set_id, dataset, is_used=uses_captions)
+    elif uses_captions and not has_captions(dataset, settings, planned_images):
+        detail = (
+            "the loss cap needs captions, and the images have none: name a caption_set_id (an enrich job with the "
+            "strategy captions makes one), or set losses.cap to 0"
+        )
+        raise unprocessable("captions_missing", detail, "/caption_set_id")
     spec = DistillSpec(
         dataset_id=dataset.id,
         vocabulary_id=dataset.vocabulary_id,
@@ -245,23 +257,14 @@ def _distill(tx: Session, request: DistillIn, settings: Settings) -> JobPlan:
     return JobPlan(spec, parts)
 
 
-def _check_captions(tx: Session, request: DistillIn, dataset: Dataset, config: TrainConfig, settings: Settings) -> None:
-    """Refuse captions that no loss uses, captions of other images, and the loss cap without captions."""
-    uses_captions = "cap" in config.objective.losses.above_zero()
-    if request.caption_set_id is None:
-        if uses_captions and not has_captions(dataset, settings):
-            detail = (
-                "the loss cap needs captions, and the images have none: name a caption_set_id (an enrich job with the "
-                "strategy captions makes one), or set losses.cap to 0"
-            )
-            raise unprocessable("captions_missing", detail, "/caption_set_id")
-        return
+def _check_caption_set(tx: Session, id: str, dataset: Dataset, *, is_used: bool) -> None:
+    """Refuse captions that no loss uses, and captions of other images."""
     with not_found_at("/caption_set_id"):
-        caption_set = caption_sets.get(tx, request.caption_set_id)
-    if caption_set.dataset_id != request.dataset_id:
-        detail = f"the captions are of dataset {caption_set.dataset_id}, and the images of {request.dataset_id}"
+        caption_set = caption_sets.get(tx, id)
+    if caption_set.dataset_id != dataset.id:
+        detail = f"the captions are of dataset {caption_set.dataset_id}, and the images of {dataset.id}"
         raise unprocessable("dataset_mismatch", detail, "/caption_set_id")
-    if not uses_captions:
+    if not is_used:
         detail = "captions are for the loss cap, whose weight is 0: set losses.cap in config, or leave the captions out"
         raise unprocessable("caption_set_unused", detail, "/caption_set_id")
 

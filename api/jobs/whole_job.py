@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 from pydantic import Field
 from sqlalchemy.orm import Session
@@ -137,7 +137,7 @@ def _write(tx: Session, body: PlanIn, folder: _Folder | None, settings: Settings
         dataset=dataset,
         same_dataset=None if dataset is None or is_new_dataset else dataset.id,
         checked=folder.checked if folder else None,
-        jobs=_plan_jobs(tx, body.jobs, vocabulary, dataset, settings),
+        jobs=_plan_jobs(tx, body.jobs, _Planned(vocabulary, dataset, folder), settings),
     )
 
 
@@ -164,14 +164,15 @@ def _is_planned(body: PlannedDatasetIn) -> bool:
     return body.vocabulary_id == PLANNED
 
 
-def _plan_jobs(
-    tx: Session,
-    requests: Sequence[JobRequest],
-    vocabulary: Vocabulary | None,
-    dataset: Dataset | None,
-    settings: Settings,
-) -> list[JobPlan]:
+class _Planned(NamedTuple):
+    vocabulary: Vocabulary | None
+    dataset: Dataset | None
+    folder: _Folder | None
+
+
+def _plan_jobs(tx: Session, requests: Sequence[JobRequest], planned: _Planned, settings: Settings) -> list[JobPlan]:
     """The plans of the jobs, with ids in place of `planned`."""
+    vocabulary, dataset, folder = planned
     attribute_set_id: str | None = None
     plans: list[JobPlan] = []
     for at, request in enumerate(requests):
@@ -183,7 +184,9 @@ def _plan_jobs(
                 "dataset_id": dataset.id if dataset else None,
                 "attribute_set_id": attribute_set_id,
             }
-            plans.append(job_requests.plan(tx, _with_ids(request, ids), settings))
+            is_planned = folder is not None and getattr(request, "dataset_id", None) == PLANNED
+            images = folder.checked.image_index if folder is not None and is_planned else None
+            plans.append(job_requests.plan(tx, _with_ids(request, ids), settings, images))
             if isinstance(request, EnrichIn):
                 attribute_set_id = _set_of_same_job(tx, plans[-1], settings)
     return plans

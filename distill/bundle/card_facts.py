@@ -13,7 +13,7 @@ from distill.bundle.pairing import PairingLoad
 from distill.json_types import JSONObject, ModelArgs, StudentEvaluation, StudentPreprocess
 
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-DIGEST_LENGTH = 64
+SHA256_LENGTH = 64
 TEMPERATURE = 0.07
 """The temperature of a bundle that does not give one: the paper's."""
 
@@ -53,7 +53,7 @@ class CardFacts:
 
 
 class InputDigest(NamedTuple):
-    """An input of a student: its kind, its id or name (empty if it has none), and its sha256 in hexadecimal."""
+    """An input of a student: its kind, its id or name (empty if it has none), and its digest in hexadecimal."""
 
     kind: str
     name: str
@@ -82,17 +82,22 @@ def input_digests(made_from: JSONObject) -> list[InputDigest]:
 
 
 def _digests(made_from: JSONObject) -> Iterator[InputDigest]:
-    for name, value in {**section(made_from, "digests"), **made_from}.items():
-        kind = KINDS.get(name, name.replace("_", " "))
-        if isinstance(value, str) and len(value) == DIGEST_LENGTH:
-            yield InputDigest(kind, "", value)
+    for name, value in section(made_from, "digests").items():
+        yield InputDigest(_kind(name), "", str(value))
+    for name, value in made_from.items():
+        if isinstance(value, str) and len(value) == SHA256_LENGTH:
+            yield InputDigest(_kind(name), "", value)
         elif isinstance(value, Mapping) and (digest := value.get("digest")):
-            yield InputDigest(kind, str(value.get("id") or value.get("ref") or ""), str(digest))
+            yield InputDigest(_kind(name), str(value.get("id") or value.get("ref") or ""), str(digest))
     if digest := section(made_from, "teacher").get("preprocess_digest"):
         yield InputDigest("preprocessing of the teacher", "", str(digest))
     initial = section(made_from, "initial_weights")
     if digest := initial.get("sha256"):
         yield InputDigest("weights before training", str(initial.get("source", "")), str(digest))
+
+
+def _kind(name: str) -> str:
+    return KINDS.get(name, name.replace("_", " "))
 
 
 def dataset_digest(made_from: JSONObject) -> str | None:

@@ -64,7 +64,7 @@ def _eval_results(facts: CardFacts) -> list[EvalResult]:
             dataset_revision=revision,
             metric_type="accuracy",
             metric_name=figure.metric,
-            metric_value=figure.value,
+            metric_value=round(figure.value, 6),
         )
         for figures in (_part_figures, _joint_figures, _int8_figures)
         for figure in figures(facts.evaluation)

@@ -58,10 +58,8 @@ class License:
 
     def paragraph(self, source: str, teacher: str) -> str:
         """What is known, in Markdown. `source`: of the initial weights; `teacher`: its reference."""
-        known = (
-            f"Weights before training ({escape(source)}): {_shown(self.initial)}. "
-            f"Teacher ({escape(teacher)}): {_shown(self.teacher)}. Images and texts: not recorded."
-        )
+        start = "" if source == "random" else f"Weights before training ({escape(source)}): {_shown(self.initial)}. "
+        known = f"{start}Teacher ({escape(teacher)}): {_shown(self.teacher)}. Images and texts: not recorded."
         if self.chosen:
             return f"{escape(self.name)}, as stated in the config of the run.\n\n{known}"
         if self.name == NOT_CHOSEN:

@@ -1,4 +1,4 @@
-"""The settings of a training as a short table for the model card: the main ones, and all that differ from the recipe.
+"""The settings of a training as a short table for the model card: the main ones, and those that differ from the recipe.
 
 Long lists, such as those of labels in a split, are shown by their length; `manifest.json` has every value.
 """
@@ -9,6 +9,7 @@ from itertools import islice
 
 from distill.bundle.card_facts import escape, section, table
 from distill.config.recipes import RECIPES
+from distill.config.train_config import FREE_FIELDS
 from distill.json_types import JSONObject, JSONValue
 
 MAIN = (
@@ -39,7 +40,7 @@ def settings_markdown(made_from: JSONObject) -> str:
     if not values:
         return "The settings of the training are not recorded."
     defaults = dict(_flat(RECIPES[recipe]().model_dump(mode="json"))) if recipe in RECIPES else values
-    changed = {name for name, value in values.items() if value != defaults.get(name)}
+    changed = {name for name, value in values.items() if value != defaults.get(name) and not _is_free(name)}
     shown = [name for name in values if name in changed or name in MAIN or _is_used_loss(name, values)]
     rows = [["setting", "value", f"recipe {escape(recipe)}".strip()]]
     rows += [
@@ -48,6 +49,11 @@ def settings_markdown(made_from: JSONObject) -> str:
     ]
     note = f"\n\n{len(shown) - MAX_ROWS:,} more settings differ." if len(shown) > MAX_ROWS else ""
     return table(rows) + note + _split_note(section(made_from, "dataset").get("split"))
+
+
+def _is_free(name: str) -> bool:
+    """Whether the setting does not change the weights, such as the device."""
+    return name.rpartition(".")[2] in FREE_FIELDS
 
 
 def _is_used_loss(name: str, values: Mapping[str, JSONValue]) -> bool:

@@ -122,6 +122,7 @@ NO_ONNX_RUNTIME = """\
 This folder has no `{part}`: {reason}."""
 INT8 = "\n`onnx/image-int8.onnx` is the same with 8-bit weights{measured}."
 TEXT = '\n`onnx/text.onnx` encodes new words: `limbeck classify . photo.jpg --labels "crane,heron"`.'
+NO_TEXT = "\nNew words need `onnx/text.onnx`; `python -m distill export . --text` of a Limbeck checkout adds it."
 
 TRANSFORMERS = """\
 ### transformers
@@ -183,7 +184,7 @@ def build_arguments(facts: CardFacts) -> str:
 def _timm(facts: CardFacts, decode: str, photo: str) -> str:
     code = TIMM.format(decode=decode.rstrip("\n"), photo=photo, temperature=facts.temperature)
     if threshold := facts.evaluation.get("none_of_these"):
-        code += NONE_OF_THESE.format(threshold=threshold["threshold"])
+        code += NONE_OF_THESE.format(threshold=f"{threshold['threshold']:.6g}")
     return (
         f"### timm\n\nThe labels of this folder, by their stored texts.\n\n```python\n{code}```\n\n"
         "The model from its weights alone, without `image/config.json`:\n"
@@ -205,14 +206,20 @@ def _onnx_runtime(facts: CardFacts, decode: str) -> str:
         part, shown = (UINT8_FILE, f"onnx/{UINT8_FILE}") if UINT8_FILE in facts.left_out else ("onnx", "onnx/")
         return NO_ONNX_RUNTIME.format(part=shown, reason=escape(facts.left_out.get(part, "it was not written")))
     more = INT8.format(measured=_int8_loss(facts)) if INT8_FILE in facts.onnx else ""
-    return ONNX_RUNTIME.format(decode=decode.rstrip("\n"), more=more + (TEXT if TEXT_FILE in facts.onnx else ""))
+    return ONNX_RUNTIME.format(decode=decode.rstrip("\n"), more=more + _new_words(facts))
+
+
+def _new_words(facts: CardFacts) -> str:
+    if TEXT_FILE in facts.onnx:
+        return TEXT
+    return NO_TEXT if facts.pairing is not None else ""
 
 
 def _int8_loss(facts: CardFacts) -> str:
     """The accuracies of the int8 encoder beside those of the float one."""
     measured = facts.evaluation.get("onnx")
     parts = [(title, measured[name]) for name, title in PART_NAMES.items()] if measured else []
-    shown = [f"{share(part['int8'])} instead of {share(part['float32'])} on {title}" for title, part in parts if part]
+    shown = [f"{share(part['int8'])} (float32: {share(part['float32'])}) on {title}" for title, part in parts if part]
     return f": {', '.join(shown)}" if shown else ", whose accuracy was not measured"
 
 

@@ -39,6 +39,8 @@ def _part_blocks(title: str, part: LabelSetJSON) -> Iterator[str]:
     if worst:
         yield f"Lowest accuracies, {title}:"
         yield table(_worst_rows(part, worst))
+        if more := sum(accuracy == worst[-1][1] for _, accuracy in wrong) - sum(a == worst[-1][1] for _, a in worst):
+            yield f"{more:,} more labels have {share(worst[-1][1])}."
     if part.get("confusions"):
         pairs = frequent_confusions(part)[:NUM_CONFUSIONS]
         yield f"Most frequent confusions, {title}{_of_all_errors(part, pairs)}:"
@@ -102,10 +104,10 @@ def _limits(facts: CardFacts, parts: Sequence[LabelSetJSON]) -> Iterator[str]:
     threshold = evaluation.get("none_of_these")
     if threshold:
         yield (
-            f"An image that shows none of the labels should fall below the largest cosine of "
-            f"{threshold['threshold']:.3f}. So do {share(threshold['false_alarm_rate'])} of "
-            f"{threshold['num_images']:,} held-out images of seen labels (false alarms); how many foreign images fall "
-            "below it was not measured."
+            "An image shows none of the labels if its largest cosine to their texts is below "
+            f"{threshold['threshold']:.3f}. This rejects {share(threshold['false_alarm_rate'])} of "
+            f"{threshold['num_images']:,} held-out images of seen labels too (false alarms). How many images of other "
+            "things it rejects was not measured."
         )
     else:
         yield "An image that shows none of the labels is classified as one of them."

@@ -135,7 +135,7 @@ def _shortened_note(num_shortened: int) -> str:
 
 def _inputs_table(made_from: JSONObject) -> str:
     """Every input with its digest, and the versions of the libraries."""
-    rows = [["input", "id", "sha256"]]
+    rows = [["input", "id", "digest"]]
     rows += [[escape(row.kind), escape(row.name), f"`{escape(row.digest)}`"] for row in input_digests(made_from)]
     versions = section(made_from, "versions")
     shown = ", ".join(f"{escape(name)} {escape(str(version))}" for name, version in sorted(versions.items()))

@@ -199,12 +199,15 @@ def _draw_pairs(axes: Axes, name: EvaluatedPart, part: LabelSetJSON, *, num_rows
     named = [[row_name(label, numbers.get(label, 0)) for label in (pair["label"], pair["taken_for"])] for pair in pairs]
     set_row_names(axes, places, [f"{LTR}{label}{LTR} → {LTR}{taken_for}" for label, taken_for in named])
     for place, pair in zip(places, pairs, strict=True):
+        is_inside = pair["share"] > 0.9
         axes.annotate(
             f"{pair['num_images']:,}",
-            (min(100 * pair["share"], 92), place),
-            xytext=(3, 0),
+            (100 * pair["share"], place),
+            xytext=(-3 if is_inside else 3, 0),
             textcoords="offset points",
+            ha="right" if is_inside else "left",
             va="center",
+            color="white" if is_inside else "black",
             fontsize=7,
         )
     axes.set(xlim=(0, 100), ylim=(num_rows - 0.4, -0.6), xlabel="share of the label's images, % (number of images)")

@@ -135,6 +135,9 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="SETTING=VALUE", help="change a setting; all are listed below"
     )
     options.add_argument(
+        "--text-onnx", action="store_true", help="put the teacher's text encoder into the bundle, for new labels"
+    )
+    options.add_argument(
         "--split", default='{"by":"seed"}', metavar="JSON", help='default {"by":"seed"}: half ID, half OOD'
     )
     add_check_options(options)
@@ -157,6 +160,11 @@ def add_image_arguments(group: argparse._ArgumentGroup) -> None:
         "--source", default="{}", metavar="JSON", help='layout and subset: {"layout": "table", "file": "train.csv"}'
     )
     group.add_argument("--folder-map", type=Path, metavar="JSON", help="file: folder name -> label")
+    group.add_argument(
+        "--only-matching",
+        action="store_true",
+        help="use only folders that have a label, and only labels that have a folder",
+    )
     group.add_argument("--labels", type=Path, help="label file: one label per line, CSV, JSON, YAML …")
     group.add_argument(
         "--label2text", type=Path, help="instead of --labels: one `folder number label` per line; also the folder map"
@@ -209,6 +217,9 @@ def validate_arguments(namespace: argparse.Namespace) -> RunArguments:
     given = read_given_labels(namespace)
     check = check_options(namespace)
     matched, split = _match_images(namespace, given)
+    if namespace.only_matching:
+        given = given.only(sorted({image.label for image in matched.images}))
+        matched, split = _match_images(namespace, given)
     image_index = index_images(matched, split, [])
     check_shots(config, image_index)
     return RunArguments(
@@ -282,6 +293,7 @@ def read_given_labels(namespace: argparse.Namespace) -> LabelsWithLines:
 def _train_config(namespace: argparse.Namespace) -> TrainConfig:
     """The config of the recipe and the assignments; the last assignment of a setting counts, by either of its names."""
     assignments = [] if namespace.student is None else [{"student": namespace.student}]
+    assignments += [{"text_onnx": True}] if namespace.text_onnx else []
     assignments += map(_parse_assignment, namespace.set)
     overrides: dict[str, object] = {}
     short: dict[tuple[str, str], str] = {}
@@ -312,6 +324,8 @@ def match_given_images(
     """The images of `--images`, and the split. Raises FolderError and ValueError."""
     split = SPLIT.validate_python(parse_json(namespace.split, "--split"))
     source = ImageSource.model_validate(parse_json(namespace.source, "--source"))
+    if namespace.only_matching:
+        source = source.model_copy(update={"unmatched": "skip"})
     mapped = read_folder_map(namespace.folder_map, folder_map)
     return match_dataset(namespace.images, labels, split, mapped, source, label_ids, unlabelled), split
 

@@ -52,11 +52,17 @@ class NoneOfThese:
 
 @dataclass(frozen=True)
 class TextTowerConfig:
-    """The text tower in `onnx/config.json`. `templates`: each contains `{}` once, for the label."""
+    """The text tower in `onnx/config.json`.
+
+    `templates`: each contains `{}` once, for the label. `unescape_html`: how often HTML entities become characters
+    before a text is split. `learned_vectors`: that stand before the labels of the bundle, but not before new ones.
+    """
 
     context_length: int
     pad_id: int
     templates: tuple[str, ...]
+    unescape_html: int = 0
+    learned_vectors: int = 0
 
 
 @dataclass(frozen=True)
@@ -158,7 +164,13 @@ class Bundle:
             templates = tuple(text["templates"])
             if not templates or any(template.count("{}") != 1 for template in templates):
                 raise ValueError("its templates need {} once")
-            return TextTowerConfig(int(text["context_length"]), int(text["pad_id"]), templates)
+            return TextTowerConfig(
+                int(text["context_length"]),
+                int(text["pad_id"]),
+                templates,
+                int(text.get("unescape_html") or 0),
+                int(text.get("learned_vectors") or 0),
+            )
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise BundleError(f"{self.folder / CONFIG} has a text tower that cannot be used: {error!r}") from None
 

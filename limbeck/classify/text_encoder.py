@@ -5,6 +5,7 @@ texts. A text that the tower cannot read as a whole is shortened as in the servi
 K labels, N distinct texts, B of a batch, L tokens of a text, D embedding width.
 """
 
+import html
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -30,6 +31,7 @@ class TextEncoder:
         """Raises BundleError if the bundle has no text tower, or a damaged one."""
         config = bundle.text_config()
         self._context_length, self._pad_id, self._templates = config.context_length, config.pad_id, config.templates
+        self._unescape_html = config.unescape_html
         try:
             self._tokenizer = Tokenizer.from_file(str(bundle.path(TOKENIZER)))
         except BundleError:
@@ -54,6 +56,8 @@ class TextEncoder:
         return [self._fitting(template.replace("{}", label)) for template in self._templates]
 
     def _ids(self, text: str) -> list[int]:
+        for _ in range(self._unescape_html):
+            text = html.unescape(text)
         ids: list[int] = self._tokenizer.encode(text).ids
         return ids
 

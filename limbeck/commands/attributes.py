@@ -55,7 +55,10 @@ def list_(
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """List attribute sets, newest first."""
+    """List attribute sets, newest first.
+
+    limbeck attributes list --vocabulary voc_…
+    """
     with service(url) as client:
         print_list(
             client.attribute_sets.list(vocabulary_id=vocabulary or None),
@@ -80,7 +83,10 @@ def show(
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Show the attributes of a label, line by line."""
+    """Show the attributes of a label, line by line.
+
+    limbeck attributes show ats_… "crane (bird)"
+    """
     from rich.console import Console
 
     with service(url) as client:
@@ -104,7 +110,11 @@ def search(
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Find labels of a set that match all given filters."""
+    """Find labels of a set that match all given filters.
+
+    limbeck attributes search ats_… --undescribed
+    limbeck attributes search ats_… owl --gate shared
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -135,7 +145,10 @@ def compare(
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Show the differences between the sets A and B, label by label."""
+    """Show the differences between the sets A and B, label by label.
+
+    limbeck attributes compare ats_… ats_…
+    """
     from rich.console import Console
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -173,7 +186,10 @@ def _print_difference(console: "Console", difference: "LabelDifference") -> None
 
 @cli.command("uses")
 def uses(id: SetId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
-    """List what was made from a set: edited sets, text targets and checkpoints."""
+    """List what was made from a set: edited sets, text targets and checkpoints.
+
+    limbeck attributes uses ats_…
+    """
     with service(url) as client:
         uses = [(one.id, one.created_at, "attribute set") for one in client.attribute_sets.list(parent_id=id)]
         for texts in client.text_targets.list(attribute_set_id=id):
@@ -192,7 +208,10 @@ def answer(
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Show a request to an LLM and its response."""
+    """Show a request to an LLM and its response.
+
+    limbeck attributes answer 4f2a…
+    """
     from rich.console import Console
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -218,7 +237,11 @@ def export(
     ] = None,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Export a set to a file."""
+    """Export a set to a file.
+
+    limbeck attributes export ats_… --out birds.json
+    limbeck attributes export ats_… --format csv > birds.csv
+    """
     _check_format(format)
     if format == "label2text" and out is None:
         raise BadInput("label2text writes two files; give their folder with --out")
@@ -270,9 +293,14 @@ def import_(
         Path | None,
         typer.Option(help="Label of FILE to label of the vocabulary: a JSON object, or CSV with two columns."),
     ] = None,
+    as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Import attributes: a file, or labels and sentences in the format of Li et al."""
+    """Import attributes: a file, or labels and sentences in the format of Li et al.
+
+    limbeck attributes import birds.json --vocabulary voc_…
+    limbeck attributes import descriptors_cub.json --domain birds
+    """
     if format != "auto":
         _check_format(format)
     fields: dict[str, Any] = {"vocabulary_id": vocabulary or None, "name": name, "domain": domain, "partial": partial}
@@ -287,6 +315,8 @@ def import_(
             imported = client.attribute_sets.import_sentences(labels, lines, **fields)
     else:
         raise BadInput("give FILE, or both --label2text and --sentences")
+    if as_json:
+        return print_json(imported.model_dump(mode="json"))
     for line in report_lines(imported.import_report, encoding):
         typer.echo(line)
     counts = f"{imported.num_described} of {imported.num_labels} labels, {imported.num_flagged} flagged"

@@ -21,7 +21,10 @@ def list_(
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """List caption sets, newest first."""
+    """List caption sets, newest first.
+
+    limbeck captions list --dataset dst_…
+    """
     with service(url) as client:
         print_list(
             client.caption_sets.list(dataset_id=dataset or None),
@@ -40,7 +43,10 @@ def list_(
 
 @cli.command("show")
 def show(id: CaptionSetId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
-    """Show a caption set."""
+    """Show a caption set.
+
+    limbeck captions show cap_…
+    """
     with service(url) as client:
         found = client.caption_sets.get(id)
     if as_json:
@@ -61,7 +67,10 @@ def show(id: CaptionSetId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> N
 
 @cli.command("download")
 def download(id: CaptionSetId, out: OutFile, url: Url = DEFAULT_URL) -> None:
-    """Download the captions as JSON Lines: `{"path", "sha256", "caption"}` per image."""
+    """Download the captions as JSON Lines: `{"path", "sha256", "caption"}` per image.
+
+    limbeck captions download cap_… --out captions.jsonl
+    """
     with service(url) as client:
         content = client.caption_sets.export(id)
     write_new_file(out, content)

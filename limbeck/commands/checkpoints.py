@@ -25,7 +25,10 @@ def list_(
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """List students with their mean per-class accuracy, newest first."""
+    """List students with their mean per-class accuracy, newest first.
+
+    limbeck checkpoints list --dataset dst_…
+    """
     with service(url) as client:
         print_list(
             client.checkpoints.list(
@@ -47,7 +50,10 @@ def list_(
 
 @cli.command("show")
 def show(id: CheckpointId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
-    """Show a student: its accuracy, its inputs and the size of its parts."""
+    """Show a student: its accuracy, its inputs and the size of its parts.
+
+    limbeck checkpoints show ckp_…
+    """
     with service(url) as client:
         found = client.checkpoints.get(id)
     if as_json:
@@ -79,7 +85,10 @@ def show(id: CheckpointId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> N
 
 @cli.command("files")
 def files(id: CheckpointId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
-    """List the files of a student's bundle."""
+    """List the files of a student's bundle.
+
+    limbeck checkpoints files ckp_…
+    """
     with service(url) as client:
         found = client.checkpoints.get(id).files
     if as_json:

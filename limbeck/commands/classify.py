@@ -77,8 +77,6 @@ def _student(folder: Path, among: str, labels: str | None, *, verify: bool) -> "
     from limbeck.classify import BundleError, load_student
     from limbeck.classify.bundle import AMONG
     from limbeck.classify.label_option import LabelsError, labels_of
-    from limbeck.classify.progress_line import ProgressLine
-    from limbeck.classify.target_cache import cache_folder
     from limbeck.shared.bundle.files import verify_files
 
     candidates = next((one for one in AMONG if one == among), None)
@@ -89,18 +87,27 @@ def _student(folder: Path, among: str, labels: str | None, *, verify: bool) -> "
         if verify:
             verify_files(folder, partial=True)
         student = load_student(folder, among=candidates)
-        if names is None:
-            return student
-        progress = ProgressLine(len(names), "labels")
-
-        def show(done: int, total: int) -> None:
-            progress.update(done * len(names) // total)  # a label can have several texts
-
-        student = student.with_labels(names, show, cache=cache_folder())
-        progress.clear()
-        return student
+        return student if names is None else _with_labels(student, names)
     except (BundleError, LabelsError) as error:
         raise BadInput(str(error)) from None
+
+
+def _with_labels(student: "LoadedStudent", names: list[str]) -> "LoadedStudent":
+    """The student with labels of the user. Prints progress on stderr."""
+    from limbeck.classify.progress_line import ProgressLine
+    from limbeck.classify.target_cache import cache_folder
+
+    if student.bundle.text_config().learned_vectors:
+        note = "prompt learning wrote the labels of this bundle; new labels are written by its templates"
+        print(f"limbeck: note: {note}", file=sys.stderr)
+    progress = ProgressLine(len(names), "labels")
+
+    def show(done: int, total: int) -> None:
+        progress.update(done * len(names) // total)  # a label can have several texts
+
+    student = student.with_labels(names, show, cache=cache_folder())
+    progress.clear()
+    return student
 
 
 def _print_rows(student: "LoadedStudent", paths: list[str], stdin: bytes, format: "Format", top: int) -> int:

@@ -1,51 +1,18 @@
 """`limbeck dataset`: register a folder of images, list and show datasets, and what lies in the folder of one."""
 
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
-from limbeck.commands.common import DEFAULT_URL, BadInput, Url, service
+from limbeck.commands import dataset_create
+from limbeck.commands.common import DEFAULT_URL, Url, service
 from limbeck.commands.quantities import local_time
 from limbeck.commands.tables import LIMIT, AsJson, Limit, print_fields, print_json, print_list
 
 cli = typer.Typer(help="Datasets: images with labels, registered once.", no_args_is_help=True)
+cli.command("create")(dataset_create.create)
 
 DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="The dataset's id: dst_…")]
-_SPLIT = "seed=0,id_fraction=0.5,held_out=0.3"
-
-
-@cli.command("create")
-def create(
-    vocabulary: Annotated[str, typer.Argument(metavar="VOCABULARY", help="The vocabulary of its labels: voc_…")],
-    path: Annotated[str, typer.Argument(metavar="PATH", help="The folder, relative to the service's data root.")],
-    name: Annotated[str, typer.Option(help="Name of the dataset; by default the path.")] = "",
-    split: Annotated[
-        str, typer.Option(help="Seen and unseen labels: seed=0,id_fraction=0.5,held_out=0.3; parts; all; or JSON.")
-    ] = _SPLIT,
-    check: Annotated[str, typer.Option(help="full: open every image at registration; names: open none.")] = "full",
-    as_json: AsJson = False,
-    url: Url = DEFAULT_URL,
-) -> None:
-    """Register a folder of images as a dataset of a vocabulary.
-
-    limbeck dataset create voc_… birds
-    limbeck dataset create voc_… birds --split all
-    """
-    from limbeck.commands.run import parse_split
-    from limbeck.shared.images.dataset_report import Check
-
-    if check not in get_args(Check):
-        raise BadInput(f"--check {check!r}: choose {', '.join(get_args(Check))}")
-    chosen: Check = check  # type: ignore[assignment]
-    with service(url) as client:
-        made = client.datasets.create(vocabulary, path, split=parse_split(split), name=name or None, check=chosen)
-    if as_json:
-        return print_json(made.model_dump(mode="json"))
-    typer.echo(f"{made.counts['train']:,} training images of {made.counts['id_labels']:,} seen labels as {made.id}")
-    for warning in made.warnings:
-        typer.echo(f"warning: {warning}")
-    if made.warnings:
-        typer.echo(f"details: limbeck dataset report {made.id}")
 
 
 @cli.command("list")
@@ -55,7 +22,10 @@ def list_(
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """List datasets, newest first."""
+    """List datasets, newest first.
+
+    limbeck dataset list --vocabulary voc_…
+    """
     with service(url) as client:
         print_list(
             client.datasets.list(vocabulary_id=vocabulary or None),
@@ -74,7 +44,10 @@ def list_(
 
 @cli.command("show")
 def show(id: DatasetId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
-    """Show a dataset: its counts, its split and what to look at."""
+    """Show a dataset: its counts, its split and what to look at.
+
+    limbeck dataset show dst_…
+    """
     with service(url) as client:
         found = client.datasets.get(id)
     if as_json:
@@ -104,7 +77,10 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Show images per label, unusable and skipped files, sizes, and images of the same picture."""
+    """Show images per label, unusable and skipped files, sizes, and images of the same picture.
+
+    limbeck dataset report dst_…
+    """
     from limbeck.shared.images.report_text import print_dataset_report
 
     with service(url) as client:

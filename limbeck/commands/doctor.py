@@ -32,6 +32,7 @@ def doctor(
     is printed.
 
         limbeck doctor
+        limbeck doctor --url ""        this machine, although LIMBECK_URL is set
         limbeck doctor --url https://limbeck.example.org
     """
     from limbeck.doctor.diagnosis import run_checks

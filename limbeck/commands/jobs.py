@@ -42,18 +42,25 @@ def list_(
     kind: Kind = "", status: Status = "", limit: Limit = LIMIT, as_json: AsJson = False, url: Url = DEFAULT_URL
 ) -> None:
     """List jobs, newest first, with their stage or what they wait for."""
-    from limbeck.job_texts import progress_text
-
     columns: dict[str, Callable[[Job], object]] = {
         "id": lambda job: job.id,
         "kind": lambda job: job.kind,
         "status": lambda job: job.status,
         "created": lambda job: local_time(job.created_at),
-        "progress": lambda job: job.waiting_for or (job.error.code if job.error else progress_text(job)),
+        "progress": _list_text,
     }
     with service(url) as client:
         found = client.jobs.list(kind=kind or None, status=status or None)
         print_list(found, columns, limit=limit, as_json=as_json, empty="there are no such jobs")
+
+
+def _list_text(job: "Job") -> str:
+    """What the job does or waits for now; the error of a job that failed."""
+    from limbeck.job_texts import progress_text
+
+    if job.ended:
+        return job.error.code if job.error else ""
+    return job.waiting_for or progress_text(job)
 
 
 @cli.command("show")
@@ -90,12 +97,11 @@ def _fields(job: "Job") -> dict[str, object]:
     """Names and values of what is worth knowing about a job."""
     from limbeck.job_texts import duration_text, spend_text, state_text
 
-    named = {
-        name.removesuffix("_id").replace("_", " "): value
-        for source in (job.spec, job.result or {})
-        for name, value in source.items()
-        if isinstance(value, str) and value and (name.endswith("_id") or name in _SPEC_FIELDS)
-    }
+    named: dict[str, str] = {}
+    for source in (job.spec, job.result or {}):
+        for name, value in source.items():
+            if isinstance(value, str) and (name.endswith("_id") or name in _SPEC_FIELDS):
+                named.setdefault(name.removesuffix("_id").replace("_", " "), value)
     return {
         "id": job.id,
         "kind": job.kind,

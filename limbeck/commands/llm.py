@@ -18,7 +18,10 @@ cli.command("probe")(probe)
 
 @cli.command("endpoints")
 def endpoints(as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
-    """List the LLM endpoints of the service, which `limbeck enrich --endpoint NAME` uses."""
+    """List the LLM endpoints of the service, which `limbeck enrich --endpoint NAME` uses.
+
+    limbeck llm endpoints
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -41,7 +44,10 @@ def endpoints(as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
 
 @cli.command("learned")
 def learned(as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
-    """Show what was learned about the models of LLM servers. It expires by itself; `limbeck llm forget` resets it."""
+    """Show what was learned about the models of LLM servers. It expires by itself; `limbeck llm forget` resets it.
+
+    limbeck llm learned
+    """
     with service(url) as client:
         found = list(client.llm.profiles())
     if as_json:
@@ -74,7 +80,11 @@ def forget(
     all: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Reset what was learned about models; the next calls learn it again. A running part keeps what it knows."""
+    """Reset what was learned about models; the next calls learn it again. A running part keeps what it knows.
+
+    limbeck llm forget --model qwen3
+    limbeck llm forget --all
+    """
     if all == bool(model or endpoint or base_url):
         raise BadInput("give --all, or at least one of --model, --endpoint and --base-url")
     if endpoint and base_url:

@@ -19,7 +19,10 @@ key = typer.Typer(help="API keys.", no_args_is_help=True)
 
 @db.command("upgrade")
 def upgrade(as_json: AsJson = False) -> None:
-    """Upgrade the database to the newest revision. Back it up before; there is no way back to an earlier release."""
+    """Upgrade the database to the newest revision. Back it up before; there is no way back to an earlier release.
+
+    limbeck db upgrade
+    """
     from store import migrate
 
     with database(upgraded=False) as opened:
@@ -32,7 +35,10 @@ def upgrade(as_json: AsJson = False) -> None:
 
 @db.command("check")
 def check(as_json: AsJson = False) -> None:
-    """Check that the database is at the newest revision. Exit code 1 if it is not."""
+    """Check that the database is at the newest revision. Exit code 1 if it is not.
+
+    limbeck db check
+    """
     from store import migrate
 
     with database(upgraded=False) as opened:
@@ -79,7 +85,10 @@ def create(
 
 @key.command("list")
 def list_keys(limit: Limit = LIMIT, as_json: AsJson = False) -> None:
-    """List keys, newest first, without their secrets."""
+    """List keys, newest first, without their secrets.
+
+    limbeck key list
+    """
     from store import api_keys
 
     with database() as opened, opened.read() as tx:
@@ -107,7 +116,10 @@ def _as_json(row: "ApiKey") -> dict[str, object]:
 
 @key.command("revoke")
 def revoke(id: Annotated[str, typer.Argument(help="The key's id, as in `limbeck key list`.")]) -> None:
-    """Revoke a key."""
+    """Revoke a key.
+
+    limbeck key revoke key_…
+    """
     from store import api_keys
     from store.errors import NotFound
 

@@ -36,9 +36,8 @@ def publish(
 ) -> None:
     """Upload a student to the Hugging Face Hub, in one commit.
 
-    \b
-    limbeck publish student me/birds --pairing
-    limbeck publish ckp_01k... me/birds --private --dry-run
+        limbeck publish student me/birds --pairing
+        limbeck publish ckp_01k... me/birds --private --dry-run
 
     The repository is the bundle with timm's files at the root, and open_clip's with --pairing. The bundle is verified
     against its manifest first. The token is that of `hf auth login` or HF_TOKEN.

@@ -20,6 +20,9 @@ def serve() -> None:
 
     Embedded: the database is upgraded, and an API and a worker process are supervised. With LIMBECK_REDIS_URL set, only
     the API runs here, and Celery runs the workers.
+
+        export LIMBECK_LLM_BASE_URL=http://127.0.0.1:11434/v1 LIMBECK_LLM_MODEL=qwen3
+        limbeck serve
     """
     from api.auth import is_loopback
 

@@ -18,7 +18,10 @@ def list_(
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """List teachers, newest first. A teacher appears when a worker loads it for the first time."""
+    """List teachers, newest first. A teacher appears when a worker loads it for the first time.
+
+    limbeck teachers list
+    """
     with service(url) as client:
         print_list(
             client.teachers.list(ref=ref or None),
@@ -41,7 +44,10 @@ def show(
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Show a teacher: its reference, the digest of its weights and its preprocessing."""
+    """Show a teacher: its reference, the digest of its weights and its preprocessing.
+
+    limbeck teachers show tch_…
+    """
     with service(url) as client:
         found = client.teachers.get(id)
     if as_json:

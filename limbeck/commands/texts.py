@@ -23,7 +23,10 @@ def list_(
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """List text targets, newest first."""
+    """List text targets, newest first.
+
+    limbeck texts list --vocabulary voc_…
+    """
     with service(url) as client:
         print_list(
             client.text_targets.list(vocabulary_id=vocabulary or None, attribute_set_id=attributes or None),
@@ -43,7 +46,10 @@ def list_(
 
 @cli.command("show")
 def show(id: TextTargetsId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
-    """Show text targets: their inputs, and how many texts were shortened."""
+    """Show text targets: their inputs, and how many texts were shortened.
+
+    limbeck texts show txt_…
+    """
     with service(url) as client:
         found = client.text_targets.get(id)
     if as_json:

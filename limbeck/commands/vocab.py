@@ -43,7 +43,11 @@ def create(
 
 @cli.command("list")
 def list_(limit: Limit = LIMIT, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
-    """List vocabularies, newest first."""
+    """List vocabularies, newest first.
+
+    limbeck vocab list
+    limbeck vocab list --json --limit 1000
+    """
     with service(url) as client:
         print_list(
             client.vocabularies.list(),
@@ -62,7 +66,10 @@ def list_(limit: Limit = LIMIT, as_json: AsJson = False, url: Url = DEFAULT_URL)
 
 @cli.command("show")
 def show(id: VocabularyId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
-    """Show a vocabulary."""
+    """Show a vocabulary.
+
+    limbeck vocab show voc_…
+    """
     with service(url) as client:
         found = client.vocabularies.get(id)
     if as_json:
@@ -89,6 +96,8 @@ def labels(
     """Print the labels of a vocabulary, one per line; a sense follows after a tab.
 
     The output is a label file.
+
+        limbeck vocab labels voc_… > labels.txt
     """
     from itertools import islice
 

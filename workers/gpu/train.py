@@ -49,7 +49,7 @@ def train(context: Context, claim: Claim, lease: LeaseRenewal) -> Publish:
     with inputs.scratch(context) as folder:
         hooks = pipeline_hooks(lease)
         with pipeline_errors():
-            lease.begin("teacher features")
+            lease.begin("bundle trial")
             teacher = inputs.teacher(context, spec.teacher)
             left_out = _try_bundle(context, lease, spec, teacher, folder)
             trained = _train(context, claim, lease, spec, teacher, folder, hooks)
@@ -111,6 +111,7 @@ def _train(
     hooks: PipelineHooks,
 ) -> TrainResult:
     """Train, and write the record of training images to `folder`."""
+    lease.begin("teacher features")
     config = spec.config
     images = inputs.images(context, spec.dataset_id, folder)
     targets, _ = inputs.targets(context, claim, folder)
@@ -203,6 +204,7 @@ def _step_reporter(lease: LeaseRenewal, batch_size: int) -> Callable[[StepMetric
         lease.progress(step.step, step.total_steps, "steps", rate)
         lease.metrics(
             f"step {step.step}/{step.total_steps}: loss {step.loss:.3f}, {step.images_per_s:.0f} images/s",
+            is_last=step.step == step.total_steps,
             step=step.step,
             total_steps=step.total_steps,
             epoch=step.epoch,

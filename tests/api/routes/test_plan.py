@@ -77,7 +77,12 @@ def test_a_plan_names_what_would_be_reused(service: Service) -> None:
         ({"config": {"schedule": {"epoch": 3}}}, "config_invalid", "/jobs/1/config/schedule/epoch"),
         ({"recipe": "limbec"}, "recipe_unknown", "/jobs/1/recipe"),
         ({"teacher": "ViT-B-32:openia"}, "teacher_unknown", "/jobs/1/teacher"),
-        ({"config": {"objective": {"losses": {"cap": 1}}}, "caption_set_id": "cap_0"}, "caption_set_not_found", ""),
+        (
+            {"config": {"losses": {"cap": 1}}, "caption_set_id": "cap_0"},
+            "caption_set_not_found",
+            "/jobs/1/caption_set_id",
+        ),
+        ({"config": {"losses": {"cap": 1}}}, "captions_missing", "/jobs/1/caption_set_id"),
     ],
 )
 def test_invalid_jobs_are_refused_with_near_names(
@@ -88,7 +93,7 @@ def test_invalid_jobs_are_refused_with_near_names(
     if code != "config_invalid":
         assert problem["code"] == code
     assert problem["errors"][0]["pointer"].startswith(pointer)
-    assert "closest" in problem["detail"] or code == "caption_set_not_found"
+    assert "closest" in problem["detail"] or code.startswith("caption")
 
 
 def test_labels_and_images_are_refused_with_pointers_into_the_plan(service: Service) -> None:

@@ -5,7 +5,7 @@ from distill.config.recipes import RECIPES, variant
 
 
 def test_main_and_changed_settings_beside_those_of_the_recipe() -> None:
-    config = variant(RECIPES["limbeck"](), epochs=9, augmentation={"flip": False}).model_dump(mode="json")
+    config = variant(RECIPES["limbeck"](), epochs=9, augmentation={"flip": False}, device="cpu").model_dump(mode="json")
     shown = settings_markdown({"recipe": "limbeck", "config": config})
     for row in (
         "| setting | value | recipe limbeck |",
@@ -16,6 +16,7 @@ def test_main_and_changed_settings_beside_those_of_the_recipe() -> None:
     ):
         assert row in shown
     assert "ema_decay" not in shown
+    assert "device" not in shown  # it changes nothing
     assert "losses.unseen" not in shown
 
 

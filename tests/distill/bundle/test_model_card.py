@@ -76,7 +76,7 @@ def test_card_contains_the_facts() -> None:
 
 def test_inputs_with_their_digests() -> None:
     lines = model_card(FACTS).splitlines()
-    start = lines.index("| input | id | sha256 |")
+    start = lines.index("| input | id | digest |")
     assert lines[start + 2 : start + 8] == [
         f"| dataset | dst\\_1 | `{'c' * 64}` |",
         f"| preprocessing of the teacher |  | `{'e' * 64}` |",

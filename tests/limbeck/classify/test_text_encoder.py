@@ -36,6 +36,14 @@ def test_target_is_the_normalised_mean_of_the_templates(bundle_with_text: Path) 
     np.testing.assert_allclose(targets[0], normalised(red + normalised(red + blue)), atol=1e-5)
 
 
+def test_entities_of_html_become_characters_as_often_as_the_tower_needs(bundle_with_text: Path) -> None:
+    red = embedding_of(COLOURS["red thing"])
+    change_config(bundle_with_text, text={**TEXT, "unescape_html": 2})
+    np.testing.assert_allclose(encoder(bundle_with_text).targets(["r&amp;#101;d"])[0], red, atol=1e-5)
+    change_config(bundle_with_text, text={**TEXT, "unescape_html": 1})
+    assert encoder(bundle_with_text).targets(["r&amp;#101;d"])[0] @ red < 0.99
+
+
 def test_many_labels_are_encoded_in_batches_with_progress(bundle_with_text: Path) -> None:
     labels = [
         f"{'red' if number % 3 else 'blue'} {'thing ' * (number % 2)}{'a ' * (number % 5)}" for number in range(150)

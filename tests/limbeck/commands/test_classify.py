@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from limbeck.cli import main
+from tests.limbeck.small_bundle import change_config
 
 Capture = pytest.CaptureFixture[str]
 
@@ -72,6 +73,13 @@ def test_own_labels(bundle_with_text: Path, red: Path, tmp_path: Path, capsys: C
         line = json.loads(capsys.readouterr().out)
         assert [one["label"] for one in line["labels"]] == ["red", "blue"]
         assert "none_of_these" not in line
+
+
+def test_note_about_learned_vectors(bundle_with_text: Path, red: Path, capsys: Capture) -> None:
+    config = json.loads((bundle_with_text / "onnx" / "config.json").read_text())
+    change_config(bundle_with_text, text={**config["text"], "learned_vectors": 4})
+    assert main(["classify", str(bundle_with_text), str(red), "--labels", "red,blue"]) == 0
+    assert "new labels are written by its templates\n" in capsys.readouterr().err
 
 
 def test_an_unreadable_image_does_not_stop_the_others(bundle: Path, red: Path, capsys: Capture) -> None:

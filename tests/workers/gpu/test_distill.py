@@ -154,14 +154,14 @@ def test_a_student_without_a_pairing_is_announced_and_published(
     assert "image/model.safetensors" in files
     assert not [path for path in files if path.startswith("pairing/")]
     stages = [event.data["stage"] for event in listed if "stage" in event.data]
-    assert stages == ["texts", "teacher features", "training", "evaluation", "bundle"]
+    assert stages == ["texts", "bundle trial", "teacher features", "training", "evaluation", "bundle"]
     with context.db.read() as tx:
         (found,) = progress.of_jobs(tx, [job_id]).values()
     assert [stage.name for stage in found.stages] == stages
-    assert found.stages[2].unit == "steps"
+    assert found.stages[3].unit == "steps"
     (measured,) = [event for event in listed if "accuracy" in event.data]
     logged = EventAccumulator(str(context.settings.home / "events" / job_id)).Reload()
-    assert [event.step for event in logged.Scalars("loss/total")] == list(range(1, found.stages[2].total + 1))
+    assert [event.step for event in logged.Scalars("loss/total")] == list(range(1, found.stages[3].total + 1))
     assert logged.Scalars("accuracy/id")[0].value == pytest.approx(measured.data["accuracy"]["id"])
     assert logged.Scalars("evaluation/id/accuracy")[0].value == pytest.approx(
         job.result["evaluation"]["id"]["accuracy"]
