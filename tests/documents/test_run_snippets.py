@@ -54,7 +54,7 @@ def test_the_pages_can_be_followed(tmp_path: Path) -> None:
             for snippet in snippets(ROOT / page):
                 if snippet.language in ("sh", "python") and snippet.how != "checked":
                     reader.follow(snippet)
-    assert "none of these" in reader.output["docs/tutorial.md"]
+    assert "my-picture.jpg  " in reader.output["docs/tutorial.md"], "the prediction on the reader's own picture"
 
 
 class _Reader:
