@@ -52,7 +52,7 @@ def make_bundle(folder: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from distill.bundle.onnx_graphs import image_encoder, saved
+    from distill.bundle.onnx.graphs import image_encoder, saved
 
     torch.manual_seed(0)
     model = timm.create_model("resnet18", num_classes=WIDTH).eval()

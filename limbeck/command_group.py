@@ -76,13 +76,21 @@ class CommandGroup(TyperGroup):
                 formatter.write_dl([(entry.name.ljust(width), entry.help) for entry in entries])
 
 
+class _Noun(TyperGroup):
+    """The commands of a noun; its help shows their first sentences, where click would cut them."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, first_sentence(command.help)) for name, command in self.commands.items()])
+
+
 def _load(entry: CommandEntry) -> Any:
     module, _, attribute = entry.target.partition(":")
     target = getattr(import_module(module), attribute)
     parent = typer.Typer(**PLAIN)
     parent.callback()(lambda: None)
     if isinstance(target, typer.Typer):
-        parent.add_typer(target, name=entry.name)
+        parent.add_typer(target, name=entry.name, cls=_Noun)
     else:
         parent.command(entry.name)(target)
     command = typer.main.get_group(parent).commands[entry.name]
@@ -91,7 +99,6 @@ def _load(entry: CommandEntry) -> Any:
 
 
 def _keep_lines_of_help(command: Any) -> None:
-    command.short_help = command.short_help or first_sentence(command.help)
     command.help = keep_lines(command.help)
     command.epilog = keep_lines(command.epilog)
     for below in getattr(command, "commands", {}).values():

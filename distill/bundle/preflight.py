@@ -22,7 +22,7 @@ import timm
 import torch
 from torch import Tensor
 
-from distill.bundle.onnx_files import OnnxInputs, write_onnx
+from distill.bundle.onnx.files import OnnxInputs, write_onnx
 from distill.bundle.optional_parts import OptionalParts
 from distill.bundle.pairing import verify_pairing, write_pairing
 from distill.bundle.student_files import StudentWeights, verify_image, write_image
@@ -138,14 +138,14 @@ def _try_parts(folder: Path, student: StudentWeights, teacher: Teacher, files: B
 
         parts.write("pairing", pairing)
         if files.onnx:
-            _try_onnx(parts, student, model)
+            _try_onnx(parts, student, model, teacher if files.text_onnx else None)
     return parts
 
 
-def _try_onnx(parts: OptionalParts, student: StudentWeights, model: torch.nn.Module) -> None:
+def _try_onnx(parts: OptionalParts, student: StudentWeights, model: torch.nn.Module, text: Teacher | None) -> None:
     """Write the ONNX files of a student with two labels, quantised with images of noise."""
     targets = torch.nn.functional.normalize(torch.eye(2, student.width), dim=-1)
-    inputs = OnnxInputs(temperature=1.0, templates=(), calibration=lambda: [student.noise().numpy()])
+    inputs = OnnxInputs(temperature=1.0, templates=(), text=text, calibration=lambda: [student.noise().numpy()])
     write_onnx(parts.draft / "onnx", parts, student, model, targets, ["one", "two"], inputs)
 
 

@@ -30,7 +30,7 @@ import torch
 from distill.bundle import plots
 from distill.bundle.card_facts import CardFacts
 from distill.bundle.model_card import model_card
-from distill.bundle.onnx_files import OnnxInputs, write_onnx
+from distill.bundle.onnx.files import OnnxInputs, write_onnx
 from distill.bundle.optional_parts import CARD_FILE, OptionalParts
 from distill.bundle.pairing import PairingLoad, verify_pairing, write_pairing
 from distill.bundle.student_files import StudentWeights, verify_image, write_image

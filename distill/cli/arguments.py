@@ -135,6 +135,9 @@ def argument_parser(program: str, description: str) -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="SETTING=VALUE", help="change a setting; all are listed below"
     )
     options.add_argument(
+        "--text-onnx", action="store_true", help="put the teacher's text encoder into the bundle, for new labels"
+    )
+    options.add_argument(
         "--split", default='{"by":"seed"}', metavar="JSON", help='default {"by":"seed"}: half ID, half OOD'
     )
     add_check_options(options)
@@ -290,6 +293,7 @@ def read_given_labels(namespace: argparse.Namespace) -> LabelsWithLines:
 def _train_config(namespace: argparse.Namespace) -> TrainConfig:
     """The config of the recipe and the assignments; the last assignment of a setting counts, by either of its names."""
     assignments = [] if namespace.student is None else [{"student": namespace.student}]
+    assignments += [{"text_onnx": True}] if namespace.text_onnx else []
     assignments += map(_parse_assignment, namespace.set)
     overrides: dict[str, object] = {}
     short: dict[tuple[str, str], str] = {}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from distill.bundle.onnx_files import OnnxInputs
+from distill.bundle.onnx.files import OnnxInputs
 from distill.bundle.preflight import BundleTrial, check_out
 from distill.bundle.verify import MANIFEST_FILE, verify_bundle
 from distill.bundle.write import write_bundle
@@ -439,7 +439,7 @@ def _write_bundle(
             "recipe": arguments.recipe,
             "config": arguments.config.model_dump(mode="json"),
         },
-        onnx=_onnx_inputs(session, result.student, targets) if arguments.config.bundle.onnx else None,
+        onnx=_onnx_inputs(session, inputs, result.student, targets) if arguments.config.bundle.onnx else None,
         left_out=inputs.left_out,
     )
     for part, reason in written.left_out.items():
@@ -447,7 +447,7 @@ def _write_bundle(
     return written.left_out
 
 
-def _onnx_inputs(session: _Session, student: Student, targets: TextTargets) -> OnnxInputs:
+def _onnx_inputs(session: _Session, inputs: _Inputs, student: Student, targets: TextTargets) -> OnnxInputs:
     arguments, config = session.arguments, session.arguments.config
     session.console.begin("ONNX files")
     images = OnnxImages(
@@ -458,4 +458,5 @@ def _onnx_inputs(session: _Session, student: Student, targets: TextTargets) -> O
         shots=config.data.shots,
         hooks=session.hooks,
     )
-    return images.inputs(arguments.prompt, config.objective.temperature)
+    text = inputs.teacher if config.bundle.text_onnx else None
+    return images.inputs(arguments.prompt, config.objective.temperature, text)

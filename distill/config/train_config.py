@@ -531,6 +531,12 @@ class TrainConfig(TrainSettings):
         return self
 
     @model_validator(mode="after")
+    def _bundle_fits(self) -> Self:
+        if self.bundle.text_onnx and not self.bundle.onnx:
+            raise ValueError("text_onnx needs the ONNX files of the student: leave onnx at true")
+        return self
+
+    @model_validator(mode="after")
     def _views_fit(self) -> Self:
         if self.data.view == "same" and self.data.augmentation.per == "batch":
             raise ValueError('view "same" caches views per image, and augmentation is per "batch": change one of them')

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from distill import Stopped
-from distill.bundle.onnx_files import Encode, OnnxInputs
-from distill.bundle.onnx_int8 import Batch
+from distill.bundle.onnx.files import Encode, OnnxInputs
+from distill.bundle.onnx.int8 import Batch
 from distill.data.counter_rng import Ints
 from distill.data.crops import center_crop
 from distill.data.decoded_images import DecodedImages, decode_images, eval_size
@@ -25,6 +25,7 @@ from distill.evaluation.measured_images import evaluation_rows, image_paths, mea
 from distill.hooks import PipelineHooks
 from distill.json_types import EvaluatedPart, OnnxPartJSON
 from distill.student.model import Student
+from distill.teacher.teacher import Teacher
 from distill.texts.text_targets import TextTargets
 from distill.texts.text_templates import PromptOptions
 
@@ -51,12 +52,14 @@ class OnnxImages:
     num_workers: int = 4
     hooks: PipelineHooks
 
-    def inputs(self, prompt: PromptOptions, temperature: float) -> OnnxInputs:
-        """The inputs of `onnx/` in the bundle."""
+    def inputs(self, prompt: PromptOptions, temperature: float, text: Teacher | None) -> OnnxInputs:
+        """The inputs of `onnx/` in the bundle. `text`: the teacher whose text tower it will hold."""
         has_images = bool(evaluation_rows(self.image_index, self.shots))
         return OnnxInputs(
             temperature=temperature,
             templates=tuple(prompt.model_copy(update={"with_name": True}).prefixes("{}")),
+            text=text,
+            num_learned=0 if self.targets.context is None else len(self.targets.context),
             calibration=self.calibration,
             measure=self.measure if has_images else None,
         )

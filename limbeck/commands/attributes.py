@@ -293,6 +293,7 @@ def import_(
         Path | None,
         typer.Option(help="Label of FILE to label of the vocabulary: a JSON object, or CSV with two columns."),
     ] = None,
+    as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Import attributes: a file, or labels and sentences in the format of Li et al.
@@ -314,6 +315,8 @@ def import_(
             imported = client.attribute_sets.import_sentences(labels, lines, **fields)
     else:
         raise BadInput("give FILE, or both --label2text and --sentences")
+    if as_json:
+        return print_json(imported.model_dump(mode="json"))
     for line in report_lines(imported.import_report, encoding):
         typer.echo(line)
     counts = f"{imported.num_described} of {imported.num_labels} labels, {imported.num_flagged} flagged"

@@ -13,6 +13,7 @@ import typer
 from limbeck.commands import label_text
 from limbeck.commands.common import DEFAULT_URL, BadInput, CommandFailed, Url, read_text, service
 from limbeck.commands.label_text import name_of
+from limbeck.commands.tables import AsJson, print_json
 from limbeck.shared.labels import fold, readings
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _lock(id: str, label: str, lines: list[str] | None, url: str, op: str) -> No
         _print_draft(id, _change(client, id, found, operations, version))
 
 
-def draft(id: SetId, url: Url = DEFAULT_URL) -> None:
+def draft(id: SetId, as_json: AsJson = False, url: Url = DEFAULT_URL) -> None:
     """Show the labels that the set's draft changes.
 
     limbeck attributes draft ats_…
@@ -118,6 +119,9 @@ def draft(id: SetId, url: Url = DEFAULT_URL) -> None:
     console = Console()
     with service(url) as client:
         shown = client.drafts.get(id)
+        if as_json:
+            labels = [label.model_dump(mode="json") for label in client.drafts.labels(id)]
+            return print_json({**shown.model_dump(mode="json"), "labels": labels})
         console.print(f"draft of {id}: version {shown.version}, {_labels(shown.num_edited)} edited", highlight=False)
         for label in client.drafts.labels(id):
             show_label(console, label)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from torch import Tensor
 
 from attributes.types import line_from_json
-from distill.bundle.onnx_files import OnnxInputs
+from distill.bundle.onnx.files import OnnxInputs
 from distill.bundle.write import WrittenBundle, write_bundle
 from distill.config.train_config import TrainConfig
 from distill.data.dataset.trained_on import IMAGES_FILE, LABELS_FILE, TrainedOn, read_trained_on
@@ -362,14 +362,14 @@ class _EvaluationRun:
             training_log=log_path,
             training_images=self._training_images(trained.files),
             provenance=self._provenance(spec, student),
-            onnx=self._onnx_inputs(student, spec) if spec.config.bundle.onnx else None,
+            onnx=self._onnx_inputs(student, teacher, spec) if spec.config.bundle.onnx else None,
             left_out=trained.left_out,
         )
         for part, reason in written.left_out.items():
             self.lease.note(f"the checkpoint has no {part}: {reason}", level="warning", part=part, reason=reason)
         return written
 
-    def _onnx_inputs(self, student: Student, spec: DistillSpec) -> OnnxInputs:
+    def _onnx_inputs(self, student: Student, teacher: Teacher, spec: DistillSpec) -> OnnxInputs:
         images = OnnxImages(
             student=student,
             image_index=self.image_index,
@@ -380,7 +380,8 @@ class _EvaluationRun:
             num_workers=spec.config.system.num_workers,
             hooks=self.hooks,
         )
-        return images.inputs(spec.prompt, spec.config.objective.temperature)
+        text = teacher if spec.config.bundle.text_onnx else None
+        return images.inputs(spec.prompt, spec.config.objective.temperature, text)
 
     def _provenance(self, spec: DistillSpec, student: Student) -> dict[str, Any]:
         with self.context.db.read() as tx:

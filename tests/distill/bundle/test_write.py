@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from distill.bundle import student_files
-from distill.bundle.onnx_files import OnnxInputs
+from distill.bundle.onnx.files import OnnxInputs
 from distill.bundle.optional_parts import OPTIONAL_PARTS
 from distill.bundle.student_files import StudentWeights
 from distill.bundle.verify import file_sha256, verify_bundle

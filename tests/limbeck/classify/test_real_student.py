@@ -5,14 +5,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
-from distill.bundle.onnx_graphs import image_encoder, saved
+from distill.bundle.onnx.graphs import image_encoder, saved
+from distill.bundle.onnx.text import write_text
 from distill.data.decoded_images import decode_images, eval_size
 from distill.student.features import student_features
 from distill.student.model import Student, build_student
+from distill.teacher.teacher import load_teacher
+from distill.texts.text_targets import encode_text_targets
+from distill.texts.text_templates import LabelAttributes, PromptOptions, render
 from limbeck.classify import Classification, load_student
+from limbeck.classify.bundle import Bundle
+from limbeck.classify.text_encoder import TextEncoder
+from tests.golden.training import TEACHER
 from tests.limbeck.small_bundle import change_config, safetensors_of, write_bundle
 
 WIDTH = 8
@@ -48,6 +56,21 @@ def test_predictions_are_those_of_the_evaluation(tmp_path: Path) -> None:
     best = [found.labels[0].label for _, found in loaded.classify_many(paths) if isinstance(found, Classification)]
     assert best == [f"label {number}" for number in (expected @ targets.T).argmax(axis=1)]
     assert len(set(best)) > 2
+
+
+@pytest.mark.nightly
+def test_new_labels_have_the_text_targets_of_the_service(tmp_path: Path) -> None:
+    teacher = load_teacher(f"local-dir:{TEACHER}")
+    prompt = PromptOptions(templates=("a photo of {}", "a drawing of {}."), concept="bird")
+    write_bundle(tmp_path / "bundle")
+    facts = write_text(tmp_path / "bundle" / "onnx", teacher, tuple(prompt.prefixes("{}")), num_learned=0)
+    change_config(tmp_path / "bundle", text=facts)
+    labels = ["Horned Woorsneth", "crane", "Bewick's  swan (white)", "Cr\u00eape &amp; ROLL", "heron, " * 40, "q7" * 60]
+    texts = [render("names", label, LabelAttributes(), prompt) for label in labels]
+    expected = encode_text_targets(teacher, texts, cache=None)
+    assert {shortened.label for shortened in expected.truncated} == {4, 5}
+    found = TextEncoder(Bundle.open(tmp_path / "bundle")).targets(labels)
+    np.testing.assert_allclose(found, expected.features.numpy(), atol=1e-5)
 
 
 def evaluated(student: Student, paths: list[Path], cache: Path) -> np.ndarray:

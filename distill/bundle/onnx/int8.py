@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from distill.bundle.onnx_graphs import saved
+from distill.bundle.onnx.graphs import saved
 from distill.bundle.verify import BundleError
 
 STATIC_OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "MaxPool", "AveragePool", "GlobalAveragePool")

@@ -2,8 +2,8 @@
 
     image.onnx        `image` float32 (B, C, P, Q), prepared as by timm's transform -> `embedding` (B, D)
     image-uint8.onnx  `image` uint8 (B, H, W, 3), RGB of any size -> `scores` (B, K) and `embedding` (B, D)
-    image-int8.onnx   as image.onnx, with 8-bit weights (`distill.bundle.onnx_int8`)
-    text.onnx, tokenizer.json   on request: the teacher's text tower (`distill.bundle.onnx_text`)
+    image-int8.onnx   as image.onnx, with 8-bit weights (`distill.bundle.onnx.int8`)
+    text.onnx, tokenizer.json   on request: the teacher's text tower (`distill.bundle.onnx.text`)
     config.json       labels, temperature, preprocessing, how texts are written, accuracies of image.onnx and the int8
 
 Embeddings are L2-normalised; scores are the softmax over all labels. Each graph is compared with torch before it counts
@@ -25,18 +25,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from distill.bundle.onnx_graphs import image_encoder, saved, with_preprocessing
-from distill.bundle.onnx_int8 import Batch, method_of, quantised
-from distill.bundle.optional_parts import ONNX, ONNX_INT8, ONNX_UINT8, OptionalParts
+from distill.bundle.onnx.graphs import image_encoder, saved, with_preprocessing
+from distill.bundle.onnx.int8 import Batch, method_of, quantised
+from distill.bundle.onnx.runtime import check_cosine, cosines, session
+from distill.bundle.onnx.text import write_text
+from distill.bundle.optional_parts import ONNX, ONNX_INT8, ONNX_TEXT, ONNX_UINT8, OptionalParts
 from distill.bundle.student_files import StudentWeights
 from distill.bundle.verify import BundleError
 from distill.data.atomic_files import write_bytes
 from distill.json_types import JSONObject, OnnxAccuracyJSON, OnnxPartJSON
+from distill.teacher.teacher import Teacher
 
 CONFIG_FILE, FORMAT = "config.json", "limbeck onnx 1"
 IMAGE_FILE = "image.onnx"
-MIN_COSINE = 0.9999
-"""The least cosine between the embeddings of a graph and of torch."""
 
 Encode = Callable[[Batch], Batch]
 """Embeddings (B, D) of prepared images (B, C, P, Q)."""
@@ -49,11 +50,14 @@ class OnnxInputs:
     """The inputs of `onnx/` besides the student and the text targets.
 
     `temperature`: of the scores. `templates`: how a text is made from a label, each with `{}` for its name.
+    `text`: the teacher whose text tower is written too, None for no text tower; `num_learned`: of its learned vectors.
     `calibration`: yields batches (B, C, P, Q) of prepared training images. `measure`: None if no image is measured.
     """
 
     temperature: float
     templates: tuple[str, ...]
+    text: Teacher | None = None
+    num_learned: int = 0
     calibration: Callable[[], Iterable[Batch]]
     measure: Measure | None = None
 
@@ -76,12 +80,16 @@ def write_onnx(
         return None
     parts.write(ONNX_UINT8, lambda: _write_uint8(folder, student, model, encoder, targets, inputs.temperature))
     accuracy = parts.write(ONNX_INT8, lambda: _write_int8(folder, encoder, inputs))
+    text = None
+    if (teacher := inputs.text) is not None:
+        learned = inputs.num_learned
+        text = parts.write(ONNX_TEXT, lambda: write_text(folder, teacher, inputs.templates, num_learned=learned))
     config: JSONObject = {
         "format": FORMAT,
         "labels": list(labels),
         "temperature": inputs.temperature,
         "preprocess": _preprocess(student),
-        "text": None,
+        "text": text,
         "int8": cast(JSONObject | None, accuracy),
     }
     parts.write(ONNX, lambda: write_config(folder, config))
@@ -111,15 +119,6 @@ def _preprocess(student: StudentWeights) -> JSONObject:
 
 def _crop_mode(student: StudentWeights) -> str:
     return {"squash": "squash", "shortest": "center"}[student.preprocess["resize_mode"]]
-
-
-def session(path: Path) -> Any:
-    """ONNX Runtime's session of a file, on the CPU."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def encode_with(path: Path) -> Encode:
@@ -201,30 +200,14 @@ def _write_int8(folder: Path, encoder: onnx.ModelProto, inputs: OnnxInputs) -> O
     batches = list(inputs.calibration())
     write_bytes(folder / ONNX_INT8, saved(quantised(encoder, batches)))
     encoders = {"float32": encode_with(folder / IMAGE_FILE), "int8": encode_with(folder / ONNX_INT8)}
-    cosines = np.concatenate([_cosines(*(encode(batch) for encode in encoders.values())) for batch in batches])
-    if not np.isfinite(cosines).all():
+    alike = np.concatenate([cosines(*(encode(batch) for encode in encoders.values())) for batch in batches])
+    if not np.isfinite(alike).all():
         raise BundleError("its embeddings are not finite")
     measured = {} if inputs.measure is None else inputs.measure(encoders)
     return {
         "method": method_of(encoder),
-        "num_calibration_images": len(cosines),
-        "mean_cosine": round(float(cosines.mean()), 6),
+        "num_calibration_images": len(alike),
+        "mean_cosine": round(float(alike.mean()), 6),
         "id": measured.get("id"),
         "ood": measured.get("ood"),
     }
-
-
-def _cosines(one: Batch, other: Batch) -> npt.NDArray[np.float32]:
-    """The cosines (B,) of normalised embeddings."""
-    cosines: npt.NDArray[np.float32] = (one * other).sum(axis=1)
-    return cosines
-
-
-def check_cosine(name: str, found: Batch, expected: Tensor) -> None:
-    """Raise BundleError unless the embeddings (B, D) point where torch's features do."""
-    normalised = torch.nn.functional.normalize(expected.float(), dim=-1).cpu().numpy()
-    if found.shape != normalised.shape:
-        raise BundleError(f"{name} gives embeddings of shape {found.shape}, not {normalised.shape}")
-    least = float(_cosines(found, normalised).min())
-    if not least >= MIN_COSINE:  # also for a value that is not a number
-        raise BundleError(f"{name} differs from torch: cosine {least:.6f} is below {MIN_COSINE}")
