@@ -23,12 +23,13 @@ from limbeck import Client
 from limbeck.client.environment import api_key, service_url
 from limbeck.client.synchronous.http import Http
 from limbeck.errors import StoppedFollowing
-from limbeck.job_texts import progress_text, spend_text
+from limbeck.job_texts import spend_text, state_text
 from limbeck.models import Job
 
 ASK_WITHIN_S = 4.0
 _STARTS_JOB = re.compile(r"POST (/v1/jobs|/v1/attribute-sets/[^/]+/report)")
 _RETURNS_JOB = re.compile(rf"{_STARTS_JOB.pattern}|GET /v1/jobs/[^/]+|POST /v1/jobs/[^/]+/cancel")
+_CHANGES_NOTHING = re.compile(r"GET .*|.*/(estimate|preview)|.*\?dry_run")
 _MAY_BE_DONE = {
     "POST /v1/plan": "nothing was stored",
     "POST /v1/jobs": "the service may have started the job: `limbeck jobs` lists it",
@@ -61,7 +62,8 @@ class CommandHttp(Http):
         self.requests = Requests()
 
     def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        self.requests.under_way = request = f"{method} {path}"
+        is_dry = (options.get("params") or {}).get("dry_run")
+        self.requests.under_way = request = f"{method} {path}{'?dry_run' if is_dry else ''}"
         if _STARTS_JOB.fullmatch(request):
             with interrupt_deferred("waiting for the id of the job that was just requested"):
                 response = self._remembered(request, super().request(method, path, **options))
@@ -162,7 +164,7 @@ def interrupted_text(requests: Requests) -> str:
     if live := requests.live_jobs:
         return f"interrupted; {'; '.join(map(_goes_on_text, live))}"
     request = requests.under_way
-    if request and not request.startswith("GET "):
+    if request and not _CHANGES_NOTHING.fullmatch(request):
         return (
             f"interrupted; {_MAY_BE_DONE.get(request, f'the service may still do what was requested last: {request}')}"
         )
@@ -173,7 +175,7 @@ def interrupted_text(requests: Requests) -> str:
 
 def _goes_on_text(job: Job) -> str:
     spends = " and goes on spending" if job.kind == "enrich" else ""
-    state = ", ".join(text for text in (job.status, progress_text(job), spend_text(job.spend)) if text)
+    state = ", ".join(text for text in (state_text(job), spend_text(job.spend)) if text)
     return (
         f"the {job.kind} job {job.id} goes on at the service{spends} ({state}): "
         f"`limbeck watch {job.id}` follows it, `limbeck cancel {job.id}` stops it"

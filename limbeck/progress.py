@@ -79,12 +79,15 @@ class _EndedStages:
     def __init__(self, *, is_new: bool) -> None:
         self._began: dict[str, float | None] = {}
         self._reported: set[str] = set()
+        self._current: str | None = None
         self._sees_begin = is_new
 
     def lines(self, job: Job) -> Iterator[str]:
         """`teacher features: 60/60 images in 0:12`, for each stage that has ended and was not reported yet."""
         now = time.monotonic()
-        self._began.setdefault(job.progress.name, now if self._sees_begin else None)
+        if job.progress.name != self._current:  # a stage can begin again, on another worker
+            self._current = job.progress.name
+            self._began[self._current] = now if self._sees_begin else None
         self._sees_begin = True
         for stage in _ended(job):
             if stage.name not in self._reported:

@@ -97,12 +97,11 @@ def _fields(job: "Job") -> dict[str, object]:
     """Names and values of what is worth knowing about a job."""
     from limbeck.job_texts import duration_text, spend_text, state_text
 
-    named = {
-        name.removesuffix("_id").replace("_", " "): value
-        for source in (job.spec, job.result or {})
-        for name, value in source.items()
-        if isinstance(value, str) and value and (name.endswith("_id") or name in _SPEC_FIELDS)
-    }
+    named: dict[str, str] = {}
+    for source in (job.spec, job.result or {}):
+        for name, value in source.items():
+            if isinstance(value, str) and (name.endswith("_id") or name in _SPEC_FIELDS):
+                named.setdefault(name.removesuffix("_id").replace("_", " "), value)
     return {
         "id": job.id,
         "kind": job.kind,

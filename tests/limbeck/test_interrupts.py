@@ -23,7 +23,7 @@ from tests.limbeck.helpers import SPEND, VOCABULARY, job, page
 from tests.limbeck.processes import until
 
 GOES_ON = (
-    "limbeck: interrupted; the enrich job job_1 goes on at the service and goes on spending (running, 1/4 labels, "
+    "limbeck: interrupted; the enrich job job_1 goes on at the service and goes on spending (running: 1/4 labels, "
     "$0.01 spent, about $0.02 in all (cap $2.50)): `limbeck watch job_1` follows it, `limbeck cancel job_1` stops it\n"
 )
 
@@ -147,6 +147,8 @@ def test_what_was_under_way_is_named() -> None:
     for request, text in (
         ("POST /v1/datasets", "no job was started; the service may still register the images (`limbeck dataset list`)"),
         ("POST /v1/jobs", "the service may have started the job: `limbeck jobs` lists it"),
+        ("POST /v1/jobs/estimate", "no job was started"),
+        ("POST /v1/jobs?dry_run", "no job was started"),
         ("DELETE /v1/datasets/d", "the service may still do what was requested last: DELETE /v1/datasets/d"),
         (
             "GET /v1/checkpoints/ckp_1/files/image/model.safetensors",
@@ -157,7 +159,7 @@ def test_what_was_under_way_is_named() -> None:
     ended = Requests(jobs={"job_1": Job.model_validate(job("succeeded"))})
     assert interrupted_text(ended) == "interrupted; no job goes on"
     trained = Job.model_validate(job("running", kind="distill"))
-    assert "goes on at the service (running, 1/4 labels)" in interrupted_text(Requests(jobs={"job_1": trained}))
+    assert "goes on at the service (running: 1/4 labels)" in interrupted_text(Requests(jobs={"job_1": trained}))
 
 
 def test_the_first_interrupt_waits_and_the_second_does_not(capfd: pytest.CaptureFixture[str]) -> None:

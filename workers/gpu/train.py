@@ -204,6 +204,7 @@ def _step_reporter(lease: LeaseRenewal, batch_size: int) -> Callable[[StepMetric
         lease.progress(step.step, step.total_steps, "steps", rate)
         lease.metrics(
             f"step {step.step}/{step.total_steps}: loss {step.loss:.3f}, {step.images_per_s:.0f} images/s",
+            is_last=step.step == step.total_steps,
             step=step.step,
             total_steps=step.total_steps,
             epoch=step.epoch,

@@ -88,10 +88,10 @@ class LeaseRenewal:
         with self._lock:
             self._events.append((type, message, level, data))
 
-    def metrics(self, message: str, **data: Any) -> None:
-        """Queue a metrics event, or skip it if the interval since the last one is too short."""
+    def metrics(self, message: str, *, is_last: bool = False, **data: Any) -> None:
+        """Queue a metrics event; one that is not the last is skipped if the one before it is too recent."""
         now = time.monotonic()
-        if now - self._last_metrics >= max(1.0, (now - self._started) * _METRICS_INTERVAL_SHARE):
+        if is_last or now - self._last_metrics >= max(1.0, (now - self._started) * _METRICS_INTERVAL_SHARE):
             self._last_metrics = now
             self.note(message, type="metrics", **data)
 

@@ -59,12 +59,14 @@ def test_metrics_events_are_limited_in_number(context: Context) -> None:
 
     def report_often(lease: LeaseRenewal) -> None:
         for step in range(200):
-            lease.metrics("step", step=step)
+            lease.metrics("step", step=step, is_last=step == 199)
             time.sleep(0.005)
 
     run_claimed(context, claim, work_returning(PartResult(), report_often))
     _, _, events = read_rows(context, claim)
-    assert 1 <= len([event for event in events if event.type == "metrics"]) <= 4
+    steps = [event.data["step"] for event in events if event.type == "metrics"]
+    assert 1 <= len(steps) <= 5
+    assert steps[-1] == 199
 
 
 def test_phases_are_written_in_order_after_an_outage_of_the_database(
