@@ -122,6 +122,7 @@ NO_ONNX_RUNTIME = """\
 This folder has no `{part}`: {reason}."""
 INT8 = "\n`onnx/image-int8.onnx` is the same with 8-bit weights{measured}."
 TEXT = '\n`onnx/text.onnx` encodes new words: `limbeck classify . photo.jpg --labels "crane,heron"`.'
+NO_TEXT = "\nNew words need `onnx/text.onnx`; `python -m distill export . --text` of a Limbeck checkout adds it."
 
 TRANSFORMERS = """\
 ### transformers
@@ -205,7 +206,13 @@ def _onnx_runtime(facts: CardFacts, decode: str) -> str:
         part, shown = (UINT8_FILE, f"onnx/{UINT8_FILE}") if UINT8_FILE in facts.left_out else ("onnx", "onnx/")
         return NO_ONNX_RUNTIME.format(part=shown, reason=escape(facts.left_out.get(part, "it was not written")))
     more = INT8.format(measured=_int8_loss(facts)) if INT8_FILE in facts.onnx else ""
-    return ONNX_RUNTIME.format(decode=decode.rstrip("\n"), more=more + (TEXT if TEXT_FILE in facts.onnx else ""))
+    return ONNX_RUNTIME.format(decode=decode.rstrip("\n"), more=more + _new_words(facts))
+
+
+def _new_words(facts: CardFacts) -> str:
+    if TEXT_FILE in facts.onnx:
+        return TEXT
+    return NO_TEXT if facts.pairing is not None else ""
 
 
 def _int8_loss(facts: CardFacts) -> str:

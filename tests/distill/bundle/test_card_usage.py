@@ -51,7 +51,11 @@ def test_accuracy_of_int8_is_beside_that_of_float() -> None:
     card = card_with(onnx=files, evaluation={"onnx": onnx})
     assert "8-bit weights: 70.0% (float32: 75.0%) on seen labels (held-out images)." in card
     assert "--labels" in card
-    assert "accuracy was not measured" in card_with(onnx=files)
+    assert "export" not in card
+    without_text = card_with(onnx=files[:2])
+    assert "accuracy was not measured" in without_text
+    assert "export . --text" in without_text
+    assert "--text" not in card_with(onnx=files[:2], pairing=None)
 
 
 @pytest.mark.slow
