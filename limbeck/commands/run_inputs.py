@@ -74,12 +74,14 @@ class RunInputs:
             return None
         return self.attributes if self.attributes.startswith("ats_") else PLANNED
 
-    def jobs(self) -> list[tuple["CreatedKind", dict[str, Any]]]:
+    def jobs(
+        self, *, vocabulary_id: str = PLANNED, dataset_id: str = PLANNED
+    ) -> list[tuple["CreatedKind", dict[str, Any]]]:
         """Kind and options of the jobs, with the id `planned` for what does not exist yet."""
         enrich: list[tuple[CreatedKind, dict[str, Any]]] = (
-            [] if self.enrich is None else [("enrich", {"vocabulary_id": PLANNED, **self.enrich})]
+            [] if self.enrich is None else [("enrich", {"vocabulary_id": vocabulary_id, **self.enrich})]
         )
-        distill = {"dataset_id": PLANNED, "attribute_set_id": self.attribute_set_id, **self.distill}
+        distill = {"dataset_id": dataset_id, "attribute_set_id": self.attribute_set_id, **self.distill}
         return [*enrich, ("distill", distill)]
 
 
