@@ -91,7 +91,7 @@ class RunInputs:
             "attribute_set_id": attribute_set_id or self.attribute_set_id,
             **self.distill,
         }
-        return [*enrich, ("distill", {**ids, **self.distill})]
+        return [*enrich, ("distill", distill)]
 
 
 def with_domain_of_attributes(client: "Client", inputs: RunInputs) -> RunInputs:
