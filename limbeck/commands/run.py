@@ -180,8 +180,12 @@ class _Run:
         """Do everything. Returns what labels lack, in one line; empty if they lack nothing."""
         vocabulary = create_vocabulary(self._client, self._inputs.labels, self._console)
         dataset = self._register(vocabulary.id)
-        self._check_bundle_in_the_way(vocabulary.id, dataset.id)
-        attribute_set_id, missing = self._attributes(vocabulary.id)
+        if self._inputs.imports:  # costs no LLM call, and only the set tells whether this run was done before
+            attribute_set_id, missing = self._attributes(vocabulary.id)
+            self._check_bundle_in_the_way(vocabulary.id, dataset.id, attribute_set_id)
+        else:
+            self._check_bundle_in_the_way(vocabulary.id, dataset.id)
+            attribute_set_id, missing = self._attributes(vocabulary.id)
         rows = self._measure_teacher(dataset, attribute_set_id)
         trained = self._distill(dataset.id, attribute_set_id)
         if trained.get("checkpoint_id"):  # the closed-set baseline has an evaluation, but no bundle
@@ -201,12 +205,14 @@ class _Run:
             self._print(f"details: limbeck dataset report {dataset.id}")
         return dataset
 
-    def _check_bundle_in_the_way(self, vocabulary_id: str, dataset_id: str) -> None:
+    def _check_bundle_in_the_way(
+        self, vocabulary_id: str, dataset_id: str, attribute_set_id: str | None = None
+    ) -> None:
         """Refuse a folder that holds a student, unless this run has trained one before. Raises BadInput."""
         inputs = self._inputs
         if not holds_bundle(inputs.out):
             return
-        plan = self._client.jobs.plan(inputs.jobs(vocabulary_id=vocabulary_id, dataset_id=dataset_id))
+        plan = self._client.jobs.plan(inputs.jobs(vocabulary_id, dataset_id, attribute_set_id))
         if not self._reuse or plan.jobs[-1].same_job_id is None:
             raise BadInput(f"--out {inputs.out} holds the student of another run: give a new folder, or move it away")
 
@@ -217,9 +223,9 @@ class _Run:
         inputs = self._inputs
         if inputs.text == "names":
             return None, ""
-        if inputs.attributes.startswith("ats_"):
+        if inputs.attributes and not inputs.imports:
             return inputs.attributes, ""
-        if inputs.attributes:
+        if inputs.imports:
             return import_attributes(self._client, Path(inputs.attributes), vocabulary_id, self._console), ""
         job = self._start("enrich", vocabulary_id=vocabulary_id, **(inputs.enrich or {}))
         if job.ended:
