@@ -178,7 +178,7 @@ def _plan_jobs(tx: Session, requests: Sequence[JobRequest], planned: _Planned, s
     for at, request in enumerate(requests):
         with _errors_below(f"/jobs/{at}"):
             if getattr(request, "attribute_set_id", None) == PLANNED and attribute_set_id is None:
-                attribute_set_id = _planned_set(tx, vocabulary, dataset)
+                attribute_set_id = _planned_set(tx, vocabulary, dataset or _stored_dataset(tx, request))
             ids = {
                 "vocabulary_id": vocabulary.id if vocabulary else None,
                 "dataset_id": dataset.id if dataset else None,
@@ -209,6 +209,11 @@ def _set_of_same_job(tx: Session, plan: JobPlan, settings: Settings) -> str | No
     same = jobs.newest_usable(tx, plan.inputs_digest(settings.data))
     found = (same.result or {}).get("attribute_set_id") if same else None
     return str(found) if found else None
+
+
+def _stored_dataset(tx: Session, request: JobRequest) -> Dataset | None:
+    """The dataset that a request names."""
+    return tx.get(Dataset, getattr(request, "dataset_id", None) or "")
 
 
 def _planned_set(tx: Session, vocabulary: Vocabulary | None, dataset: Dataset | None) -> str | None:

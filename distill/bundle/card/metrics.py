@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from distill.bundle.card_facts import share, table
+from distill.bundle.card.facts import share, table
 from distill.json_types import (
     AgreementJSON,
     ConfusionJSON,

@@ -8,9 +8,9 @@ import huggingface_hub
 import pytest
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 
-from distill.bundle.hub_names import hub_model, initial_model
-from distill.bundle.model_card import model_card
-from tests.distill.bundle.test_model_card import FACTS
+from distill.bundle.card.hub_names import hub_model, initial_model
+from distill.bundle.card.model_card import model_card
+from tests.distill.bundle.card.test_model_card import FACTS
 
 BINS = [
     {"confidence": 0.5, "accuracy": 0.25, "num_images": 4000, "low": 0.4, "high": 0.6},

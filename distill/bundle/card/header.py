@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from distill.bundle.card_facts import CardFacts, dataset_digest, section
-from distill.bundle.card_license import License
-from distill.bundle.card_metrics import PART_NAMES, top1_accuracy
-from distill.bundle.hub_names import hub_model, initial_model
+from distill.bundle.card.facts import CardFacts, dataset_digest, section
+from distill.bundle.card.hub_names import hub_model, initial_model
+from distill.bundle.card.license import License
+from distill.bundle.card.metrics import PART_NAMES, top1_accuracy
 from distill.json_types import EvaluationJSON
 
 TASK = "zero-shot-image-classification"

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.bundle.card_facts import CardFacts, escape
-from distill.bundle.model_card import model_card
+from distill.bundle.card.facts import CardFacts, escape
+from distill.bundle.card.model_card import model_card
 from distill.evaluation.accuracy import LastEpochs, evaluate
 
 FACTS = CardFacts(

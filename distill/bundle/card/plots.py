@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from distill.bundle.card_metrics import frequent_confusions, num_wrong
-from distill.bundle.plot_names import NUMBERED, row_name, set_row_names
+from distill.bundle.card.metrics import frequent_confusions, num_wrong
+from distill.bundle.card.plot_names import NUMBERED, row_name, set_row_names
 from distill.data.atomic_files import replacing
 from distill.json_types import EvaluatedPart, JSONObject, LabelSetJSON
 

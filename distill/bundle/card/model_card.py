@@ -1,6 +1,6 @@
 """The model card of a bundle: description, accuracy, weaknesses, usage, settings, inputs and licence of a student.
 
-`model_card.md` is the template, without the header (`distill.bundle.card_header`). A module for each long section:
+`model_card.md` is the template, without the header (`distill.bundle.card.header`). A module for each long section:
 `card_metrics`, `card_weaknesses`, `card_usage`, `card_settings` and `card_license`. All texts of people and language
 models are escaped (`card_facts.escape`).
 """
@@ -9,13 +9,13 @@ import string
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from distill.bundle.card_facts import CardFacts, escape, input_digests, section, share, table
-from distill.bundle.card_header import card_header
-from distill.bundle.card_license import derive_license
-from distill.bundle.card_metrics import PART_NAMES, measured_parts, metrics_markdown
-from distill.bundle.card_settings import settings_markdown
-from distill.bundle.card_usage import usage_markdown
-from distill.bundle.card_weaknesses import weaknesses_markdown
+from distill.bundle.card.facts import CardFacts, escape, input_digests, section, share, table
+from distill.bundle.card.header import card_header
+from distill.bundle.card.license import derive_license
+from distill.bundle.card.metrics import PART_NAMES, measured_parts, metrics_markdown
+from distill.bundle.card.settings import settings_markdown
+from distill.bundle.card.usage import usage_markdown
+from distill.bundle.card.weaknesses import weaknesses_markdown
 from distill.json_types import EvaluatedPart, EvaluationJSON, JSONObject, StudentEvaluation
 from distill.texts.text_templates import TEXT_KIND_TITLES
 

@@ -14,13 +14,13 @@ import torch
 from PIL import ExifTags, Image
 from safetensors.torch import load_file
 
-from distill.bundle.model_card import model_card
+from distill.bundle.card.model_card import model_card
 from distill.bundle.onnx.files import OnnxInputs
 from limbeck.classify import load_student
 from limbeck.shared.images.decode import open_rgb
 from tests.distill.bundle.bundles import BACKGROUND, LABELS, student_weights
+from tests.distill.bundle.card.test_model_card import FACTS
 from tests.distill.bundle.cards import programs
-from tests.distill.bundle.test_model_card import FACTS
 
 THRESHOLD = {"score": "cosine", "threshold": 0.1875, "false_alarm_rate": 0.05, "target_rate": 0.05, "num_images": 100}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from distill.bundle.card_license import derive_license
+from distill.bundle.card.license import derive_license
 
 LAION, APPLE, META = "ViT-B-32:laion2b_s34b_b79k", "MobileCLIP-S1:datacompdr", "ViT-B-32-quickgelu:metaclip_400m"
 

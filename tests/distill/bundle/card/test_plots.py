@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from distill.bundle.plots import (
+from distill.bundle.card.plots import (
     COLOURS,
     MAX_BARS,
     NUM_BEST,

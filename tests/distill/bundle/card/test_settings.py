@@ -1,6 +1,6 @@
 """The table of settings: the main ones and the changed ones, without long lists."""
 
-from distill.bundle.card_settings import MAX_ROWS, settings_markdown
+from distill.bundle.card.settings import MAX_ROWS, settings_markdown
 from distill.config.recipes import RECIPES, variant
 
 

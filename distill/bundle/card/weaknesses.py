@@ -6,8 +6,8 @@ The interval of a label is Wilson's (1927) for the share of its images; with few
 import math
 from collections.abc import Iterator, Sequence
 
-from distill.bundle.card_facts import CardFacts, escape, share, table
-from distill.bundle.card_metrics import frequent_confusions, measured_parts, num_wrong
+from distill.bundle.card.facts import CardFacts, escape, share, table
+from distill.bundle.card.metrics import frequent_confusions, measured_parts, num_wrong
 from distill.json_types import ConfusionJSON, LabelSetJSON
 
 NUM_WORST = 10

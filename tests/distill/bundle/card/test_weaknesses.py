@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from scipy.stats import binomtest
 
-from distill.bundle.card_weaknesses import NUM_CONFUSIONS, NUM_WORST, weaknesses_markdown, wilson_interval
-from tests.distill.bundle.test_model_card import FACTS
+from distill.bundle.card.weaknesses import NUM_CONFUSIONS, NUM_WORST, weaknesses_markdown, wilson_interval
+from tests.distill.bundle.card.test_model_card import FACTS
 
 
 def part(per_label: dict[str, float], images: int = 8, **more: Any) -> dict[str, Any]:

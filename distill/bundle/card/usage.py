@@ -6,8 +6,8 @@ Each program decodes `photo.jpg` as training does: upright, and with its transpa
 import json
 from collections.abc import Iterator
 
-from distill.bundle.card_facts import CardFacts, escape, share
-from distill.bundle.card_metrics import PART_NAMES
+from distill.bundle.card.facts import CardFacts, escape, share
+from distill.bundle.card.metrics import PART_NAMES
 from limbeck.shared.images.background import WHITE
 
 UINT8_FILE, INT8_FILE, TEXT_FILE = "image-uint8.onnx", "image-int8.onnx", "text.onnx"

@@ -7,8 +7,8 @@ import pytest
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
-from distill.bundle import plot_names
-from distill.bundle.plot_names import DEFAULT, MAX_LENGTH, font_of, row_name, shorten
+from distill.bundle.card import plot_names
+from distill.bundle.card.plot_names import DEFAULT, MAX_LENGTH, font_of, row_name, shorten
 
 
 @pytest.mark.parametrize(

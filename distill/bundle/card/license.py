@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import timm
 
-from distill.bundle.card_facts import escape
-from distill.bundle.hub_names import hub_model, is_of_timm
+from distill.bundle.card.facts import escape
+from distill.bundle.card.hub_names import hub_model, is_of_timm
 from distill.json_types import JSONObject
 
 PERMISSIVE = {"apache-2.0", "mit", "bsd", "bsd-2-clause", "bsd-3-clause", "isc", "zlib", "unlicense", "cc0-1.0"}

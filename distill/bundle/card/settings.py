@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from distill.bundle.card_facts import escape, section, table
+from distill.bundle.card.facts import escape, section, table
 from distill.config.recipes import RECIPES
 from distill.config.train_config import FREE_FIELDS
 from distill.json_types import JSONObject, JSONValue
