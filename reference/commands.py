@@ -35,7 +35,7 @@ def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _section(name: str, command: Any) -> str:
-    text = inspect.cleandoc(command.help or "").replace("\b\n", "").strip()
+    text = inspect.cleandoc(command.help or "").replace("\b\n", "").replace("\b", "").strip()
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option" and not p.hidden and p.name != "help"]
     usage = " ".join([name, *("[OPTIONS]" for _ in options[:1]), *(_metavar(one) for one in arguments)])
