@@ -15,7 +15,7 @@ from api.http.dependencies import Services
 from api.jobs import estimates
 from api.logs import logger
 from api.metrics import Metrics
-from api.middleware import RequestMiddleware
+from api.middleware import MAX_JSON_BYTES, RequestMiddleware
 from api.pages import editor, overview
 from api.routes import (
     attribute_set_files,
@@ -42,6 +42,9 @@ from api.routes import (
 from store.artefacts import Artefacts
 from store.db import Database
 from store.settings import Settings
+
+_UPLOADS = (vocabularies, attribute_set_files)
+"""Routers whose bodies are files. Large ones are parsed in a process of their own (`api.http.limited_process`)."""
 
 # Requests are matched in this order. Jobs come first because clients poll them.
 _ROUTERS = (
@@ -98,7 +101,8 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     app.state.metrics = Metrics(database)
     app.state.background_checks = health.BackgroundChecks()
     for module in _ROUTERS:
-        app.include_router(module.router, max_body_size=settings.max_body_bytes)
+        limit = settings.max_body_bytes if module in _UPLOADS else min(MAX_JSON_BYTES, settings.max_body_bytes)
+        app.include_router(module.router, max_body_size=limit)
     problems.install(app)
     openapi.install(app)
     # The middleware added last is the outermost.

@@ -7,11 +7,11 @@ import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -73,6 +73,10 @@ class ProblemError(HTTPException):
         self.code = code
         self.errors = [ErrorItem(pointer=field.pointer, detail=field.detail) for field in invalid_fields]
 
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...], dict[str, object]]:
+        """Pickled by `api.http.limited_process`; the default is made for exceptions of one argument."""
+        return type(self), (self.status_code, self.code, self.detail), {"errors": self.errors, "headers": self.headers}
+
 
 def problem_response(
     scope: Mapping[str, Any],
@@ -133,9 +137,11 @@ def invalid_parameter(parameter: str, detail: str, *, status: int = 422, code: s
 class StorableRequestModel(RequestModel):
     """A request body that is rejected if a text in it, at any depth, cannot be stored in the database."""
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _storable(cls, body: object) -> object:
+    def _storable(cls, body: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        # Validated first, so that lists have at most their maximum length.
+        model = validate(body)
         # A stack instead of recursion: the depth of the body is up to the client.
         stack: list[tuple[object, tuple[str | int, ...]]] = [(body, ())]
         while stack:
@@ -146,12 +152,17 @@ class StorableRequestModel(RequestModel):
                 stack += [(key, steps) for key in value] + [(child, (*steps, key)) for key, child in value.items()]
             elif isinstance(value, list):
                 stack += [(child, (*steps, index)) for index, child in enumerate(value)]
-        return body
+        return model
 
 
 def validation_problem(error: ValidationError, body: object, *, prefix: str = "") -> ProblemError:
     """pydantic's errors as a 422. `body` is the validated value, which lies at the JSON pointer `prefix`."""
-    items = validation_items(error.errors(include_url=False, include_context=False), body)
+    return problem_of_errors(error.errors(include_url=False, include_context=False), body, prefix=prefix)
+
+
+def problem_of_errors(errors: Sequence[Mapping[str, Any]], body: object, *, prefix: str = "") -> ProblemError:
+    """Errors in the form of pydantic's `errors()` as a 422; as `validation_problem`."""
+    items = validation_items(errors, body)
     invalid_fields = [InvalidField(prefix + item.pointer, item.detail) for item in items]
     return ProblemError(422, "invalid_request", _summary(invalid_fields), invalid_fields)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
 from fastapi import APIRouter, Body
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from api.http.dependencies import Created, Idempotency, IdempotencyDep, Services, ServicesDep
 from api.http.problems import ProblemError, StorableRequestModel, not_found_at, unprocessable
-from api.http.schemas import After, Limit, Name, Page, ResponseModel, Timestamp, page
+from api.http.schemas import ONE_FAULT, After, Limit, Name, Page, ResponseModel, Timestamp, page
 from api.readers.data_root import resolve_folder
 from api.readers.folder_locks import FolderLocks, TooManyHolders
 from distill.data.dataset.scan import match_dataset
@@ -35,6 +35,15 @@ _MAX_CHECKS = 24
 _being_checked = FolderLocks(_MAX_CHECKS)
 
 
+def _texts(given: object) -> object:
+    """Refuse a mapping at its first value that is no text, where pydantic would make an error for each."""
+    if isinstance(given, dict):
+        for folder, label in given.items():
+            if not isinstance(label, str):
+                raise ValueError(f"{folder[:80]!r} has a value that is no label")
+    return given
+
+
 class DatasetIn(StorableRequestModel, DatasetCheck):
     """A folder below the data root with class folders, WebDataset shards (.tar), a table or data set, or a published
     layout."""
@@ -44,13 +53,13 @@ class DatasetIn(StorableRequestModel, DatasetCheck):
     vocabulary_id: str
     split: SplitSpec = BySeed()
     images: ImageSource = Field(ImageSource(), description="How the images are given, and which of them count.")
-    unlabelled: list[str] = Field(
+    unlabelled: Annotated[list[str], ONE_FAULT] = Field(
         [],
         max_length=100,
         description="Folders of images without labels, relative to the data root: training uses them in the losses "
         "that need no label.",
     )
-    folder_map: dict[str, str] | None = Field(
+    folder_map: Annotated[dict[str, str] | None, BeforeValidator(_texts)] = Field(
         None, description="Folder name → label, for folders that are not named like their label."
     )
 
