@@ -23,6 +23,7 @@ from api.http.schemas import RequestModel, unstorable_reason
 from store.errors import Conflict, DraftStale, InvalidField, InvalidRequest, NotFound
 
 MAX_ERRORS = 20
+_FEW_VALUES = 10_000
 MEDIA_TYPE = "application/problem+json"
 
 _CODES = {
@@ -140,19 +141,34 @@ class StorableRequestModel(RequestModel):
     @model_validator(mode="wrap")
     @classmethod
     def _storable(cls, body: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        # Validated first, so that lists have at most their maximum length.
-        model = validate(body)
-        # A stack instead of recursion: the depth of the body is up to the client.
-        stack: list[tuple[object, tuple[str | int, ...]]] = [(body, ())]
-        while stack:
-            value, steps = stack.pop()
-            if isinstance(value, str) and (reason := unstorable_reason(value)):
-                raise unprocessable("text_invalid", reason, json_pointer(*steps))
-            if isinstance(value, dict):
-                stack += [(key, steps) for key in value] + [(child, (*steps, key)) for key, child in value.items()]
-            elif isinstance(value, list):
-                stack += [(child, (*steps, index)) for index, child in enumerate(value)]
+        # Validated before every text is read, so that lists have at most their maximum length.
+        try:
+            model = validate(body)
+        except ValidationError:
+            # pydantic says of a lone surrogate only that the text is none.
+            if problem := _unstorable_problem(body, max_values=_FEW_VALUES):
+                raise problem from None
+            raise
+        if problem := _unstorable_problem(body):
+            raise problem
         return model
+
+
+def _unstorable_problem(body: object, *, max_values: int | None = None) -> ProblemError | None:
+    """The problem of a text that the database cannot store, in the first values of a body or in all; None if none."""
+    # A stack instead of recursion: the depth of the body is up to the client.
+    stack: list[tuple[object, tuple[str | int, ...]]] = [(body, ())]
+    num_values = 0
+    while stack and (max_values is None or num_values < max_values):
+        value, steps = stack.pop()
+        num_values += 1
+        if isinstance(value, str) and (reason := unstorable_reason(value)):
+            return unprocessable("text_invalid", reason, json_pointer(*steps))
+        if isinstance(value, dict):
+            stack += [(key, steps) for key in value] + [(child, (*steps, key)) for key, child in value.items()]
+        elif isinstance(value, list):
+            stack += [(child, (*steps, index)) for index, child in enumerate(value)]
+    return None
 
 
 def validation_problem(error: ValidationError, body: object, *, prefix: str = "") -> ProblemError:
