@@ -99,6 +99,7 @@ def create_app(settings: Settings, db: Database | None = None) -> FastAPI:
     )
     app.state.services = Services(settings, database, Artefacts(settings.artefacts))
     app.state.metrics = Metrics(database)
+    app.state.job_watch = events.job_watch(database)
     app.state.background_checks = health.BackgroundChecks()
     for module in _ROUTERS:
         limit = settings.max_body_bytes if module in _UPLOADS else min(MAX_JSON_BYTES, settings.max_body_bytes)
